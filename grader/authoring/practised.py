@@ -15,7 +15,7 @@ from grader.authoring import variants
 from grader.course.catalogue import Kata
 from grader.course.cells import bound
 from grader.course.description import Exercise
-from grader.practice import debugging, questions, recorded, runs
+from grader.practice import debugging, questions, recorded, runs, shown
 from grader.practice.questions import Question
 from grader.practice.sheet import LETTERS
 from grader.protocol import RunOptions
@@ -139,6 +139,15 @@ def decided_anew(question: Question, exercise: Exercise, job: Job) -> bool:
     text = job.files[job.kata.file]
     if question.kind in ("shape", "value", "times"):
         return _told(question, job) == right
+    if question.kind == "holds":
+        held = _asked(job, text, f"len({about.calls[0]}.load_state_dict({{}}, strict=False).missing_keys)").returned
+        return held is not None and held.text == right
+    if question.kind == "second":
+        given, once = shown.once(about.calls[0])
+        lines = ["import numpy as np", "import torch", "torch.manual_seed(2)", "np.random.seed(2)"]
+        lines += [f"{name} = {held}" for name, held in given.items()]
+        first, second = ("\n".join([text, *lines, *before]) for before in ([], [once]))
+        return questions.outcome([_asked(job, first, once)], [_asked(job, second, once)]) == right
     if question.kind == "outcome":
         before, after = (_asked(job, version, about.calls[0]) for version in (text, about.versions[0]))
         return questions.outcome([before], [after]) == right

@@ -301,6 +301,34 @@ def outcome(before: list[Call], after: list[Call]) -> str:
     return OUTCOMES[0] if followed.same(one, other) else OUTCOMES[1]
 
 
+def _seconds(found: Material, drawn: random.Random) -> Iterator[Question]:
+    """What comes of the same call once more."""
+    for call, seeds in _shuffled(found.calls.items(), drawn):
+        given, once = shown.once(call)
+        again = f"[{', '.join(f'({name} := {held})' for name, held in given.items())}, {once}, {once}][-1]"
+        now = outcomes(found.job, found.job.files[found.job.kata.file], again)
+        what = {outcome(before[:1], after[:1]) for before, after in zip(seeds, now, strict=True)}
+        right = what.pop() if len(what) == 1 else ""
+        if right and (right != OUTCOMES[0] or drawn.random() < 0.2):  # what most calls come to
+            where = " on one object" if shown.MADE in given else ""
+            text = f"`{call}` runs twice{where}, with the very same arguments. What comes of the second call?"
+            wrong = [one for one in OUTCOMES if one != right]
+            yield from _question("second", text, right, wrong, drawn, Subject((call,)))
+
+
+def _holds(found: Material, drawn: random.Random) -> Iterator[Question]:
+    """How many tensors a layer holds whose parts are PyTorch's."""
+    layers = dict.fromkeys(shown.once(call)[0].get(shown.MADE, call) for call in found.calls)
+    for layer in _shuffled(layers, drawn):
+        parts = "all(type(part).__module__.startswith('torch.') for part in [*layer.modules()][1:])"
+        asked = f"(lambda layer: len(layer.state_dict()) if {parts} else 0)({layer})"
+        [[held]] = outcomes(found.job, found.job.files[found.job.kata.file], asked, seeds=SEEDS[:1])
+        if held.returned and (number := int(held.returned.text)):
+            wrong = {str(other) for other in (number - 1, number + 1, number // 2, 2 * number) if other != number}
+            text = f"`{layer}` is built. How many tensors has its state_dict?"
+            yield from _question("holds", text, str(number), sorted(wrong), drawn, Subject((layer,)))
+
+
 def _inputs(found: Material, drawn: random.Random) -> Iterator[Question]:
     """Which call tells the code from a version with a change."""
     for change, *_ in found.changed if len(found.calls) >= LEAST else []:
@@ -345,7 +373,7 @@ def cause(*both: Run) -> str:
     return causes.pop() if len(causes) == 1 else ""
 
 
-KINDS = (_shapes, _values, _times, _outcomes, _inputs, _harmless, _causes)
+KINDS = (_shapes, _values, _times, _outcomes, _seconds, _holds, _inputs, _harmless, _causes)
 
 
 def _change(mutant: Mutant) -> str:

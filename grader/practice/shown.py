@@ -13,6 +13,7 @@ from grader.practice.operators import Source
 LONGEST = 150  # characters
 FEW = 6  # numbers of a tensor that are written out
 RANDOM = {"float32": "", "float64": ", dtype=torch.float64", "float16": ", dtype=torch.float16"}
+MADE = "_made"  # the object whose method is called
 TORCH = re.compile(r"(?:torch\.)?(?:float|int|uint|bool|bfloat|complex)\d*")
 
 
@@ -41,6 +42,20 @@ def calls(source: Source, exercise: Exercise, followed: Iterable[list[Call]]) ->
             if len(text) <= LONGEST:
                 found[text] = None
     return [*found]
+
+
+def once(call: str) -> tuple[dict[str, str], str]:
+    """The object of a call and its arguments, by names, and the call with these names."""
+    node = ast.parse(call, mode="eval").body
+    assert isinstance(node, ast.Call)
+    owner = node.func.value if isinstance(node.func, ast.Attribute) else node.func
+    given = {MADE: ast.unparse(owner)} if isinstance(owner, ast.Call) else {}
+    function = ast.unparse(node.func).replace(given.get(MADE, MADE), MADE, 1)
+    parts = []
+    for place, part in enumerate([*node.args, *node.keywords]):
+        given[f"_{place}"] = ast.unparse(part.value if isinstance(part, ast.keyword) else part)
+        parts.append(f"{part.arg}=_{place}" if isinstance(part, ast.keyword) else f"_{place}")
+    return given, f"{function}({', '.join(parts)})"
 
 
 def _arguments(call: Call, node: ast.FunctionDef | None) -> str | None:

@@ -294,6 +294,7 @@ class TestFitManual:
             "the factor 2 of the square's derivative is missing": (0.7, 0.3),
             "y is (N,) somewhere: differences are (N, N)": (1.2, 0.6),
             "b moved by a gradient that the new w had changed": (1.4, 0.04),
+            "b takes no step": (1.4, 0.0),
         }
         of_w = {name: torch.tensor([[values[0]]]) for name, values in known.items()}
         of_b = {name: torch.tensor([values[1]]) for name, values in known.items()}
@@ -571,6 +572,8 @@ class TestFitStandardized:
             "left in standard units": torch.tensor([[1.0]]),
             "divided by the spread of X, not multiplied by that of y": torch.tensor([[1 / 8.165]]),
             "divided by the spread of X, not multiplied by that of y (N - 1)": torch.tensor([[0.1]]),
+            "multiplied by the spread of y, not divided by that of X": torch.tensor([[4.0825]]),
+            "multiplied by the spread of y, not divided by that of X (N - 1)": torch.tensor([[5.0]]),
         }
         check.close(w, torch.tensor([[0.5]]), rtol=0, atol=1e-3, what="w", unlike=of_w)
         of_b = {

@@ -585,6 +585,7 @@ class TestEarlyStoppingStep:
             "epochs counted from 1": record_of(0.7, 3, 1),
             "the last epoch taken for the best": record_of(0.8, 3, 0),
             "improvements counted, not calls": record_of(0.7, 1, 1),
+            "bad_epochs is not set back to 0": record_of(0.7, 2, 2),
         }
         check.equal(record(stopper), record_of(0.7, 2, 1), unlike=unlike, what="attributes after 0.9, 1.0, 0.7, 0.8")
 

@@ -224,6 +224,7 @@ class TestMaskedSoftmax:
             "the mask is inverted: True means takes part": softmax_by_hand(scores, ~mask),
             "masked after the softmax: the others no longer add up to 1": free * mask,
             "scores of 0, not of −∞, where nothing is allowed: e⁰ = 1 counts": (scores.double() * mask).softmax(dim=-1),
+            "the mask is inverted before the softmax, and not behind it: nothing is left": torch.zeros(2, 3, 4),
             "the mask is ignored": free,
             "the softmax runs over another dimension": softmax_by_hand(scores, mask, dim=1),
             "the logarithm of the weights": softmax_by_hand(scores, mask).log(),

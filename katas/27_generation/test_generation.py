@@ -181,6 +181,7 @@ class TestTopKFilter:
             "the k smallest kept": torch.tensor([[-INF, -INF, -3.0, -INF, 0.5]]),
             "one token too few": torch.tensor([[-INF, 7.0, -INF, -INF, -INF]]),
             "one token too many": torch.tensor([[2.0, 7.0, -INF, 4.0, -INF]]),
+            "all from the k-th smallest on": torch.tensor([[2.0, 7.0, -INF, 4.0, 0.5]]),
         }
         check.equal(kata.top_k_filter(logits, 2), expected, unlike=wrong)
 

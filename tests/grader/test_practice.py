@@ -38,6 +38,19 @@ def merge_heads(x):
     return torch.cat(parts, dim=2)
 """
 
+COUNTING = """
+
+class Counting(nn.Module):
+    def __init__(self, size, bias=True):
+        super().__init__()
+        self.layer = nn.Linear(size, size, bias)
+        self.register_buffer("calls", torch.tensor(0.0))
+
+    def forward(self, x):
+        self.calls += 1
+        return self.calls * self.layer(x)
+"""
+
 
 @pytest.fixture
 def tree(tmp_path, warm_workers) -> Kata:
@@ -271,3 +284,18 @@ def test_a_wrong_key_is_found_in_a_second_way(warm_workers):
         assert practised.decided_anew(question, exercise, job), question
         wrong = replace(question, answer=(question.answer + 1) % len(question.options))
         assert not practised.decided_anew(wrong, exercise, job), question
+
+
+def test_what_a_second_call_comes_to_and_what_a_layer_holds(warm_workers):
+    kata = find("16")
+    text = kata.textbook.read_text() + COUNTING
+    job, call = variants.job(kata, text, textbooks=True), "Counting(3, bias=False)(torch.ones(2, 3))"
+    found = questions.Material(
+        job, Source(text), kata.exercise("split_heads"), {call: questions.outcomes(job, text, call)}, [], [], []
+    )
+    asked = [*questions._seconds(found, random.Random(0)), *questions._holds(found, random.Random(0))]
+    assert [one.options[one.answer] for one in asked] == ["another result of the same shape", "2"]
+    for question in asked:
+        assert practised.decided_anew(question, found.exercise, job)
+        wrong = replace(question, answer=(question.answer + 1) % len(question.options))
+        assert not practised.decided_anew(wrong, found.exercise, job)
