@@ -100,7 +100,8 @@ def look(
     texts = {kata: text for kata, text, _ in [cells]} if cells else {}
     jobs = {part: progress.job(kata, texts.get(kata)) for part, kata in written.items()}
     trials = dict(zip(jobs, _answers(root, [_order(job, {"try": part.kata}) for part, job in jobs.items()])))
-    standings = [_standing(part, results.get(katas.get(part)), trials.get(part), wrong_too) for part in PARTS]  # type: ignore[arg-type]
+    of_part = {part: results[kata] for part, kata in katas.items()}
+    standings = [_standing(part, of_part.get(part), trials.get(part), wrong_too) for part in PARTS]
     standings = _fast_enough(standings)
     own = [one.part for one in standings if one.is_own]
     said("training")
