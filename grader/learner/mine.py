@@ -157,8 +157,8 @@ def _standing(part: Part, result: KataResult | None, trial: Told | None, wrong_t
     if wrong and not wrong_too:
         return Standing(part, False, True, f"the course's runs: {'; '.join(wrong)}")
     notes, more = [*wrong], trial["seconds"] - trial["course"]
-    if trial["seconds"] > RATIO * trial["course"] and more > NOTICED:
-        notes.append(f"takes {trial['seconds'] / trial['course']:.0f} times as long as the course's")
+    if more > max(NOTICED, (RATIO - 1) * trial["course"]):
+        notes.append(f"takes {trial['seconds'] / max(trial['course'], 1e-5):.0f} times as long as the course's")
     if not wrong and trial["extreme"] > WEAK:
         notes.append("loses its digits where numbers are extreme: see its star")
     return Standing(part, True, True, "; ".join(notes), more)
