@@ -63,6 +63,7 @@ class SpecInfo:
     says: str  # what it asks for, in words
     file: str = ""  # below the kata's folder
     hidden: bool = False  # a teacher's own: students learn its verdict only
+    guard: bool = False  # an edge that asks for an error
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ class SpecResult:
     printed: str = ""
     hidden: bool = False  # a teacher's own; a report for students holds its verdict, and no name
     picture: str = ""  # of a small tensor that differs, as `grader.specs.tensor_picture` draws it
+    guard: bool = False  # an edge that asks for an error, not for numbers
 
     @property
     def marked(self) -> str:
@@ -570,9 +571,9 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
 
 
 def _spec_as_dict(spec: SpecResult) -> dict[str, Any]:
-    """A spec's entry, without the picture, which is for a terminal."""
+    """A spec's entry, without what is for a terminal."""
     found = asdict(spec) | {"seconds": round(spec.seconds, 4)}
-    del found["picture"]
+    del found["picture"], found["guard"]
     return found
 
 

@@ -1,11 +1,13 @@
 """The `kata` program: all commands with their lines in its help. Only the command that is called is imported."""
 
+import sys
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from grader.cli.app import AUTHORS, app
+from grader.course import places
 
 # The first paragraph of each command's docstring.
 LINES = {
@@ -50,6 +52,7 @@ FOR_AUTHORS = {
     "diagrams": "Draw the lessons' diagrams whose source has changed.",
     "site": "Build the course's web site in build/site, with the extra `site` that make site installs.",
 }
+GRADING = ("list", "watch", "next", "mine", "debug", "defend", "trace", "grade", "regrade", "dispute", "appeal")
 ALL = [*LINES, *FOR_AUTHORS, "generate"]  # the last is hidden: make stubs calls it
 
 
@@ -92,6 +95,8 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] in self.commands:
             load(args[0])
+            if args[0] in GRADING and (line := places.elsewhere(places.root())):
+                print(line, file=sys.stderr)
             self.commands[args[0]] = typer.main.get_group(app).commands[args[0]]
         return super().resolve_command(ctx, args)
 

@@ -30,22 +30,39 @@ def is_checkout() -> bool:
     return (CHECKOUT / "katas").is_dir() and (CHECKOUT / "pyproject.toml").is_file()
 
 
+def is_course(folder: Path) -> bool:
+    """Tell if this folder is a checkout of the course, whether the package that runs is its own or not."""
+    return (
+        (folder / "katas").is_dir()
+        and (folder / "grader" / "course").is_dir()
+        and (folder / "pyproject.toml").is_file()
+    )
+
+
 def is_workspace(folder: Path) -> bool:
     """Tell if `kata start` made this folder."""
     return (folder / MARK).is_file()
 
 
 def root() -> Path:
-    """The folder whose katas/ the user works in: the workspace around the current folder or around the program, or the
-    checkout. Where there is neither, the current folder.
+    """The folder whose katas/ the user works in: the workspace or checkout around the current folder, the workspace
+    around the program, or the checkout of the package. Where there is none of these, the current folder.
+
+    Of another checkout than the package's, its katas are taken, and never its grader.
     """
     program = getattr(sys.modules.get("__main__"), "__file__", None)
     starts = [os.path.join(os.getcwd(), "any"), *([os.path.abspath(program)] if program else [])]
     for start in map(Path, starts):
         for folder in start.parents:
-            if is_workspace(folder):
+            if is_workspace(folder) or is_course(folder):
                 return folder.resolve()
     return CHECKOUT if is_checkout() else Path.cwd()
+
+
+def elsewhere(root: Path) -> str:
+    """A line on which folder is graded, and by what, where that is not plain from the current folder; else empty."""
+    by = f" by the grader in {CHECKOUT}" if is_checkout() and root != CHECKOUT and not is_workspace(root) else ""
+    return f"katas in {root}{by}" if by or not Path.cwd().is_relative_to(root) else ""
 
 
 def import_own_tracks() -> None:

@@ -240,7 +240,7 @@ class Supervisor:
     ) -> None:
         spec = self.specs[name]
         self.results[name] = SpecResult(
-            name, status, message, seconds, spec.edge, spec.line, printed, spec.hidden, picture
+            name, status, message, seconds, spec.edge, spec.line, printed, spec.hidden, picture, spec.guard
         )
 
     def _end(self, *, killed: str = "") -> None:

@@ -100,7 +100,8 @@ def look(
     texts = {kata: text for kata, text, _ in [cells]} if cells else {}
     jobs = {part: progress.job(kata, texts.get(kata)) for part, kata in written.items()}
     trials = dict(zip(jobs, _answers(root, [_order(job, {"try": part.kata}) for part, job in jobs.items()])))
-    standings = [_standing(part, results.get(katas.get(part)), trials.get(part), wrong_too) for part in PARTS]  # type: ignore[arg-type]
+    of_part = {part: results[kata] for part, kata in katas.items()}
+    standings = [_standing(part, of_part.get(part), trials.get(part), wrong_too) for part in PARTS]
     standings = _fast_enough(standings)
     own = [one.part for one in standings if one.is_own]
     said("training")
@@ -156,8 +157,8 @@ def _standing(part: Part, result: KataResult | None, trial: Told | None, wrong_t
     if wrong and not wrong_too:
         return Standing(part, False, True, f"the course's runs: {'; '.join(wrong)}")
     notes, more = [*wrong], trial["seconds"] - trial["course"]
-    if trial["seconds"] > RATIO * trial["course"] and more > NOTICED:
-        notes.append(f"takes {trial['seconds'] / trial['course']:.0f} times as long as the course's")
+    if more > max(NOTICED, (RATIO - 1) * trial["course"]):
+        notes.append(f"takes {trial['seconds'] / max(trial['course'], 1e-5):.0f} times as long as the course's")
     if not wrong and trial["extreme"] > WEAK:
         notes.append("loses its digits where numbers are extreme: see its star")
     return Standing(part, True, True, "; ".join(notes), more)

@@ -141,4 +141,4 @@ def _working(result: ExerciseResult) -> str:
     specs = result.ideas if result.open_edges else result.specs
     ran = f"all {len(specs)} specs" if len(specs) > 1 else "its spec"
     works = f"works  {result.name}: {ran}" + (f", {result.note}" if result.note else "")
-    return works + (" · " if result.open_edges else " ") + words.star_line(result)
+    return works + (" · " if result.open_edges else " ") + words.star_line(result, "argument checks")

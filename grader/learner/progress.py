@@ -10,8 +10,9 @@ from grader.course.catalogue import Kata, with_prerequisites
 from grader.execution import grading
 from grader.execution.result_cache import ResultCache
 from grader.memory import Memory
+from grader.reports import words
 from grader.reports.words import STAR
-from grader.results import KataResult
+from grader.results import ExerciseResult, KataResult
 from grader.workers import jobs
 from grader.workers.jobs import Job
 
@@ -109,8 +110,15 @@ def stars(result: KataResult | None) -> str:
 
 
 def open_stars(result: KataResult) -> list[str]:
-    """The exercises that work, but not at their edges, each with the number of open edges: "split_heads (2)"."""
-    return [f"{e.name} ({len(e.open_edges)})" for e in result.exercises if e.works and not e.holds]
+    """The exercises that work, but not at their edges, each with what is open: "f (1 numerics, 2 guards)"."""
+    return [f"{e.name} ({_kinds(e)})" for e in result.exercises if e.works and not e.holds]
+
+
+def _kinds(exercise: ExerciseResult) -> str:
+    guards = sum(spec.guard for spec in exercise.open_edges)
+    numerics = len(exercise.open_edges) - guards
+    named = [f"{numerics} numerics"] if numerics else []
+    return ", ".join(named + ([words.counted(guards, "guard")] if guards else []))
 
 
 def job(kata: Kata, text: str | None = None) -> Job:

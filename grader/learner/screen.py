@@ -19,6 +19,7 @@ KEYS = (
     ("p", "previous"),
     ("1…", "by number"),
     ("c", "compare"),
+    ("g", "guards"),
     ("l", "lesson"),
     ("m", "my GPT"),
     ("a", "all specs"),
@@ -68,12 +69,20 @@ class Screen:
         ideas = [spec for spec in exercise.ideas if spec.status != "skipped"]
         note = f", {exercise.note}" if exercise.note else ""
         self.console.print(
-            f"\n✓ {exercise.name} works: {len(ideas)} of {len(ideas)}{note} · {words.star_line(exercise)}",
+            f"\n✓ {exercise.name} works: {len(ideas)} of {len(ideas)}{note} · {words.star_line(exercise, 'press g')}",
             style="bold green",
             markup=False,
             highlight=False,
             soft_wrap=not self.console.is_terminal,
         )
+        if numerics := [spec for spec in exercise.open_edges if not spec.guard]:
+            self.say(f"For the star: {words.why(numerics[0])}")
+
+    def guards(self, exercises: Iterable[ExerciseResult]) -> None:
+        """Name the guards that are open in exercises that work, each with what it asks."""
+        found = [(e, spec) for e in exercises if e.works for spec in e.open_edges if spec.guard]
+        lines = [f"{e.name} · {spec.title}: {words.why(spec)}" for e, spec in found]
+        self.say("\n".join(lines) or "No guard is open in the exercises that work.")
 
     def difference(self, lines: Iterable[str]) -> None:
         """Print the lines of a unified diff."""

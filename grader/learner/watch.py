@@ -97,6 +97,8 @@ class Session:
             self.screen.say(helping.next_hint(kata, current.name, works=works, watching=True))
         elif key == "c":
             self._compare()
+        elif key == "g" and self.state.result:
+            self.screen.guards(self.state.result.exercises)
         elif key == "m":
             self.screen.say("Your own GPT trains: that takes up to 20 seconds the first time.")
             mine_shown.show(mine.look(kata.root), self.screen.console)
@@ -256,7 +258,9 @@ class Session:
         elif result.message and not result.points:  # something went wrong: specs that cannot be collected, say
             self.screen.say(result.message)
         if all_work:
-            self.screen.say(f"Every exercise of this kata works. {self._onward()}")
+            self.screen.say(
+                f"{result.points} of {result.max_points} points! Every exercise of this kata works. {self._onward()}"
+            )
         elif result.core_works:
             left = ", ".join(e.name for e in result.exercises if not e.works)
             self.screen.say(f"The core of this kata works. Stretch exercises left: {left}. {self._onward()}")

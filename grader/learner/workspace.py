@@ -22,7 +22,7 @@ Contents = dict[Path, bytes]  # by path in the workspace
 
 PAGE = Path(__file__).parent / "templates" / "workspace_README.md"
 EDITOR = Path(".vscode", "settings.json")
-IGNORED = "/.kata/\n/.venv/\n/data/\n__pycache__/\n.pytest_cache/\n.hypothesis/\n"
+IGNORED = "/mine.html\n/.kata/\n/.venv/\n/data/\n__pycache__/\n.pytest_cache/\n.hypothesis/\n"
 CHANGES = Path(".kata", "CHANGELOG.md")  # by which an update tells what is new
 
 
@@ -148,4 +148,22 @@ def _git(folder: Path) -> list[str]:
         made = inside.returncode and not subprocess.run(["git", "init", "-q", folder], capture_output=True).returncode
     except FileNotFoundError:
         return []
-    return ["it is a git repository: commit when you like"] if made else []
+    if not made:
+        return []
+    name = ["-c", "user.name=kata start", "-c", "user.email=kata@localhost"]  # where git knows none yet
+    known = not subprocess.run(["git", "-C", folder, "config", "user.email"], capture_output=True).returncode
+    subprocess.run(["git", "-C", folder, "add", "-A"], capture_output=True)
+    commit: list[str | Path] = [
+        "git",
+        *([] if known else name),
+        "-C",
+        folder,
+        "commit",
+        "-q",
+        "-m",
+        "The katas as they were laid out",
+    ]
+    committed = not subprocess.run(commit, capture_output=True).returncode
+    return [
+        "it is a git repository" + (", and the katas are its first commit" if committed else ": commit when you like")
+    ]

@@ -109,12 +109,12 @@ def norms(part: Any, extreme: bool) -> Run:
 
 def attention(part: Any, extreme: bool) -> Run:
     q, k, v = (_normal(16, 4, 32, 16) for _ in range(3))
-    q = q * (1e4 if extreme else 1)
+    q = q * (100 if extreme else 1)
     return lambda: [part.scaled_dot_product_attention(q, k, v, mask=part.causal_mask(32))[0]]
 
 
 def heads(part: Any, extreme: bool) -> Run:
-    x, mask = _normal(16, 32, 64) * (1e3 if extreme else 1), torch.ones(32, 32, dtype=torch.bool).tril()
+    x, mask = _normal(16, 32, 64) * (30 if extreme else 1), torch.ones(32, 32, dtype=torch.bool).tril()
     model = _filled(part.MultiHeadAttention(64, 4))
     joined = part.merge_heads(part.split_heads(x, 4))
     return lambda: [joined, part.split_heads(x, 4), *_with_gradients(model, model(x, mask=mask))]
@@ -123,7 +123,7 @@ def heads(part: Any, extreme: bool) -> Run:
 def block(part: Any, extreme: bool) -> Run:
     mask = torch.ones(32, 32, dtype=torch.bool).tril()
     model = part.TransformerEncoderBlock(64, 4, dropout=0.0, norm_first=True, activation="gelu")
-    return _layer(model, _normal(16, 32, 64) * (1e3 if extreme else 1), mask=mask)
+    return _layer(model, _normal(16, 32, 64) * (30 if extreme else 1), mask=mask)
 
 
 def positions(part: Any, extreme: bool) -> Run:
@@ -186,7 +186,7 @@ def windows(part: Any, extreme: bool) -> Run:
 
 
 def causal(part: Any, extreme: bool) -> Run:
-    return _layer(part.CausalSelfAttention(CONFIG), _normal(16, 32, 64) * (1e3 if extreme else 1))
+    return _layer(part.CausalSelfAttention(CONFIG), _normal(16, 32, 64) * (30 if extreme else 1))
 
 
 def whole(part: Any, extreme: bool) -> Run:

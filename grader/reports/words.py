@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from grader.results import (
@@ -24,6 +24,7 @@ UNKNOWN = "?"  # in place of points and stars that are not decided
 UNCONFIRMED = "unconfirmed: works beside the specs, and not when they ask from another process"
 ASK = "There is no point for it yet. Ask your teacher, who can look at the code and settle the point with an override."
 NAMED = 5  # katas in a line
+SENTENCE_END = re.compile(r"(?<=[.?!]) (?=[A-Z])")
 VERSION = re.compile(r"^the (?:newest )?version,? of .+ counts\b.*$", re.MULTILINE)  # a line of a kata's message
 # Why no spec of an exercise was run, by the state of its file.
 NOT_RUN = {
@@ -295,11 +296,28 @@ def open_edges(exercise: ExerciseResult) -> str:
     return ", ".join(spec.title for spec in exercise.named_edges)
 
 
-def star_line(exercise: ExerciseResult) -> str:
-    """The star of an exercise that works: "★", or "★ open: 1 (works on a view)"."""
+def star_line(exercise: ExerciseResult, how: str) -> str:
+    """The star of an exercise that works: "★", or what is open as `open_star` says it."""
     if not exercise.open_edges:
         return STAR
-    return f"{STAR} open: {len(exercise.open_edges)} ({open_edges(exercise)})"
+    numerics = [spec.title for spec in exercise.open_edges if not spec.guard]
+    return open_star(numerics, len(exercise.open_edges) - len(numerics), how)
+
+
+def open_star(numerics: Sequence[str], guards: int, how: str) -> str:
+    """ "★ numerics: works on a view · 2 guards (press g)": the names of the ones, the number of the others.
+
+    Args:
+        how: to see the guards.
+    """
+    named = [f"numerics: {', '.join(numerics)}"] if numerics else []
+    counted_ = [f"{counted(guards, 'guard')} ({how})"] if guards else []
+    return f"{STAR} {' · '.join(named + counted_)}"
+
+
+def why(spec: SpecResult) -> str:
+    """What a failed spec asks, in the first sentence of its story."""
+    return SENTENCE_END.split(" ".join(spec.message.strip().partition("\n\n")[0].split()))[0]
 
 
 def totals(report: Report) -> str:

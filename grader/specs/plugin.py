@@ -27,6 +27,7 @@ from grader.specs import (
     failures,
     hooks,
     inherited,
+    kinds,
     pytest_private,
     rerun,
     summary,
@@ -243,7 +244,8 @@ class Katas:
             place = kata.exercises.index(exercise) if exercise in kata.exercises else len(kata.exercises)
             note = self.notes.get(item.nodeid, "")
             printed = self.printed.get(item.nodeid, "")
-            told = summary.Told(kata.name, exercise.name, place, edge, note, choice.notes, printed)
+            guard = edge and kinds.is_guard(item, kata.name)
+            told = summary.Told(kata.name, exercise.name, place, edge, note, choice.notes, printed, guard=guard)
             summary.attach(report, told, failure, own_traceback=self.config.option.tbstyle != "auto")
         return report
 

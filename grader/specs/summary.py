@@ -31,6 +31,7 @@ class Told:
     line: str = ""
     details: str = ""
     picture: str = ""
+    guard: bool = False
 
 
 @dataclass
@@ -166,5 +167,5 @@ def _state(exercise: str, specs: list[Outcome]) -> tuple[str, str]:
         works += f", {note}"
     if not open_edges:
         return f"{works} {STAR}", "green"
-    named = ", ".join(title(spec.name) for spec in open_edges)
-    return f"{works} · {STAR} open: {len(open_edges)} of {len(edges)} ({named})", "green"
+    numerics = [title(spec.name) for spec in open_edges if not spec.told.guard]
+    return f"{works} · {words.open_star(numerics, len(open_edges) - len(numerics), '--edges')}", "green"

@@ -35,7 +35,7 @@ from grader.protocol import (
     Traced,
     WorkOrder,
 )
-from grader.specs import check, failures, plugin, tracing
+from grader.specs import check, failures, kinds, plugin, tracing
 from grader.specs.tracing import Tracer
 from grader.workers import collected
 
@@ -136,10 +136,12 @@ def _described(kata: Kata, items: list[pytest.Function]) -> tuple[SpecInfo, ...]
         skip, limit = item.get_closest_marker("skip"), item.get_closest_marker("timeout")
         seconds = float(limit.args[0]) if limit else 0.0
         reason, edge = skip.kwargs["reason"] if skip else "", item.get_closest_marker("edge") is not None
+        guard = edge and kinds.is_guard(item, kata.name)
         _, line, _ = item.reportinfo()
         exercise, says = exercises[item.cls.__name__], inspect.cleandoc(item.function.__doc__ or "")
         file, hidden = item.path.relative_to(kata.folder).as_posix(), item.path != kata.specs
-        described.append(SpecInfo(name_of(item), exercise, seconds, reason, edge, (line or 0) + 1, says, file, hidden))
+        found = (name_of(item), exercise, seconds, reason, edge, (line or 0) + 1, says, file, hidden, guard)
+        described.append(SpecInfo(*found))
     return tuple(described)
 
 

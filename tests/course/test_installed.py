@@ -16,6 +16,7 @@ from grader.course import places, stubs
 from grader.course.catalogue import ROOT, Kata, find
 from grader.isolation import sandbox
 from grader.learner import workspace as workspaces
+from tests.conftest import KATA, SOUND
 from tests.course import bare
 
 SIXTEEN, FIRST = find("16"), find("01")
@@ -378,6 +379,15 @@ class TestInterrupted:
         workspaces.start(Path("."), None, print)
         assert places.is_workspace(tmp_path) and (tmp_path / "katas/a.py").is_file()
 
+    def test_the_katas_are_the_first_commit(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "none"))
+        said = workspaces.start(tmp_path / "workspace", None, print)
+        assert said[1] == "it is a git repository, and the katas are its first commit"
+        git = ["git", "-C", str(tmp_path / "workspace")]
+        kept = subprocess.run([*git, "ls-files"], capture_output=True, text=True).stdout.split()
+        assert "katas/a.py" in kept and places.MARK in kept
+        assert subprocess.run([*git, "status", "--short"], capture_output=True).stdout == b""
+
     def test_no_repository_inside_another_one_or_without_git(self, tmp_path, monkeypatch):
         subprocess.run(["git", "init", "-q", tmp_path], check=True)
         workspaces.start(tmp_path / "inner", None, print)
@@ -385,6 +395,20 @@ class TestInterrupted:
         monkeypatch.setenv("PATH", str(tmp_path))
         workspaces.start(tmp_path / "other", None, print)
         assert places.is_workspace(tmp_path / "other")
+
+
+def test_another_checkout_is_found_from_inside_of_it_and_its_grader_does_not_run(tmp_path):
+    """Its katas are taken, and each screen that grades says so."""
+    shutil.copytree(SOUND, tmp_path / "other")
+    (tmp_path / "other/grader/course").mkdir(parents=True)
+    (tmp_path / "other/grader/__init__.py").write_text("raise SystemExit('the grader of another checkout')")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path / "other")
+    shutil.copy(SOUND / "solutions/01_sums/sums.py", tmp_path / "other/katas/01_sums")
+    done = subprocess.run([KATA, "grade", "01"], cwd=tmp_path / "other", capture_output=True, text=True)
+    assert "3 of 3 points" in done.stdout, done
+    assert done.stderr == f"katas in {tmp_path / 'other'} by the grader in {ROOT}\n"
+    done = subprocess.run([KATA, "list"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr == f"katas in {ROOT}\n"
 
 
 def test_a_room_is_found_from_inside_of_it_and_by_its_own_programs(tmp_path, monkeypatch):

@@ -270,7 +270,7 @@ class TestNext:
         monkeypatch.setattr(learner, "KATAS", submission(sound[0], text))
         learner.next_()
         said = capsys.readouterr().out
-        assert "exercise   quadruple" in said and said.endswith("stars open 01_sums: total (1)\n")
+        assert "exercise   quadruple" in said and said.endswith("stars open 01_sums: total (1 guard)\n")
 
 
 class TestLesson:

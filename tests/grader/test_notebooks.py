@@ -387,7 +387,7 @@ IDEA, EDGE = SpecResult("TestF::test_x", "passed"), SpecResult("TestF::test_work
     ("specs", "said"),
     [
         ((IDEA, replace(EDGE, status="passed")), "works  f: all 2 specs ★ (a note)"),
-        ((IDEA, IDEA, EDGE), "works  f: all 2 specs · ★ open: 1 (works on a view) (a note)"),
+        ((IDEA, IDEA, EDGE), "works  f: all 2 specs · ★ numerics: works on a view (a note)"),
         (
             (replace(IDEA, message="with the reference's g"),),
             "works  f: its spec, with the reference's g ★ (a note)",

@@ -190,12 +190,14 @@ def test_open_edges_are_named_once_an_exercise_works(tmp_path):
         session._judge_and_show()
         return console.export_text()
 
-    line = "✓ total works: 2 of 2 · ★ open: 1 (no dimension is an error)\n"
+    line = "✓ total works: 2 of 2 · ★ 1 guard (press g)\n"
     assert "double: not written yet" in said_after(one.code.read_text())
     said = said_after(open_edge + layer)
     assert "2 of 3  1★ double  2● total  [3○ Doubler]\n" in said and "Doubler: not written yet" in said
     assert "The core of this kata works. Stretch exercises left: Doubler. Press N for 02 Reuse." in said
     assert line in said
+    session._handle_key("g")
+    assert console.export_text() == "\ntotal · no dimension is an error: There is nothing to sum over.\n"
     assert line not in said_after(open_edge + layer + "\n# one more save\n")
     said = said_after(open_edge)
     assert "Every exercise of this kata works. Press N for 02 Reuse." in said and line in said
