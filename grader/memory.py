@@ -46,5 +46,5 @@ class Memory:
         connection.execute("PRAGMA synchronous = OFF")  # a power cut may lose the file, which costs only time
         columns = "kind TEXT, about TEXT, key TEXT, value TEXT, PRIMARY KEY (kind, about)"
         connection.execute(f"CREATE TABLE IF NOT EXISTS known ({columns})")
-        connection.execute("SELECT count(*) FROM known").fetchone()
+        connection.execute("SELECT count(*) FROM known").fetchone()  # or damage would show at a later question
         return connection

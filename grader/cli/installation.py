@@ -2,6 +2,7 @@
 
 import sys
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -117,8 +118,6 @@ def data(
 
 def _make_shards(sources: list[Path], into: Path, tokens: int) -> None:
     """Make shards of text with the tokenizer of kata 23, the learner's if its core works."""
-    from grader.learner import shards  # here, because NumPy and processes would slow down every other command
-
     if not sources:
         raise KataError("kata data shards needs text: --from FILE, as often as there are files")
     if (found := downloads.find("gpt2_bpe")) is None:
@@ -133,4 +132,5 @@ def _make_shards(sources: list[Path], into: Path, tokens: int) -> None:
     except NotImplementedError:
         raise KataError("load_gpt2_files of 23 is not written yet") from None
     end = tokenizer.special_tokens["<|endoftext|>"]
-    shards.write(sources, into, tokens, tokenizer.encode, end, say, scheduler.available_cores())
+    sys.path.insert(0, str(catalogue.find("33_gpt_capstone").folder))  # as where Python starts the program there
+    import_module("shard_files").write(sources, into, tokens, tokenizer.encode, end, say, scheduler.available_cores())

@@ -40,7 +40,7 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path], *, tcp: bool = 
     for paths, access in ((readable, READ_FILE | READ_FOLDER), (writable, everything)):
         for path in paths:
             _allow(rules, path, access)
-    ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # or the kernel refuses what follows
     _checked(_system_call(RESTRICT_SELF, rules, 0))
     os.close(rules)
 

@@ -273,7 +273,7 @@ def _program(machine: str, rights: Rights, signals: bool) -> list[Instruction]:
     denied = DENIED + (() if rights.processes else ("fork", "vfork", "flock")) + (MORE_SIGNALS if signals else ())
     denied += () if NVIDIA.exists() else ("memfd_create",)  # which CUDA needs
     program: list[Instruction] = [
-        (LOAD, 0, 0, 4),
+        (LOAD, 0, 0, 4),  # the architecture: in another ABI, which a program may call too, numbers mean other calls
         (JUMP_EQUAL, 1, 0, AUDIT_ARCH[machine]),
         (ANSWER, 0, 0, EPERM),
         (LOAD, 0, 0, 0),
@@ -308,7 +308,7 @@ def _call(number: int, steps: list[Instruction]) -> list[Instruction]:
 
 
 def _is_one_of(place: int, values: Iterable[int], if_so: int = ALLOW, if_not: int = EPERM) -> list[Instruction]:
-    """Answer by whether the argument in this place, its lower half, is one of the values."""
+    """Answer by whether the argument, an int of which the kernel drops the upper half, too, is one of the values."""
     tests = [step for value in values for step in ((JUMP_EQUAL, 0, 1, value), (ANSWER, 0, 0, if_so))]
     return [(LOAD, 0, 0, _argument(place)), *tests, (ANSWER, 0, 0, if_not)]
 

@@ -224,7 +224,7 @@ class Decoder:
             if known.is_leaf:
                 known.grad = gradient
             return known
-        if handle >= 0:
+        if handle >= 0:  # the judge counts its tensors upwards, the worker its own downwards
             raise Malformed("a tensor that was never sent")
         made = self.as_view(told, new) if "view" in told and not told["grad"] else new
         if told["parameter"]:
@@ -356,7 +356,7 @@ class Decoder:
         if any(not isinstance(v, kind | None) for place, kind in parts for v in inner[place].values()):
             raise Malformed("a part of a module that is none")
         inner["_told"] = {**inner["_parameters"], **inner["_buffers"]}  # what the worker has in these places
-        if isinstance(made, nn.RNNBase):
+        if isinstance(made, nn.RNNBase):  # it computes with a list of its own beside the parameters
             made._init_flat_weights()
         return made
 

@@ -52,7 +52,7 @@ class Table:
     def handle(self, value: Any) -> int:
         if id(value) not in self.handles:
             self.count += 1
-            self.objects[self.count] = value
+            self.objects[self.count] = value  # which also keeps its id() from being given to another object
             if isinstance(value, nn.Module):
                 self.modules[self.count] = value
             self.handles[id(value)] = self.count
@@ -204,7 +204,7 @@ class Encoder:
 
 EXACT: dict[type, Callable[[Encoder, Any], list[Any]]] = {
     int: lambda e, value: ["i", str(value)],
-    float: lambda e, value: ["f", value.hex()],
+    float: lambda e, value: ["f", value.hex()],  # JSON has no NaN and no infinity
     complex: lambda e, value: ["c", value.real.hex(), value.imag.hex()],
     str: lambda e, value: ["v", value],
     bytes: lambda e, value: ["b", e.blob(value)],

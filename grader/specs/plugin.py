@@ -140,7 +140,7 @@ class Katas:
                 self.specs[item.nodeid] = (kata, _exercise(kata, (item.cls or item.function).__name__))
                 if inherited.source(item) != item.path:
                     inherited.place_at_class(item)
-                if self.config.option.tbstyle == "auto":
+                if self.config.option.tbstyle == "auto":  # who gives another --tb wants that one
                     pytest_private.report_briefly(item)
                 device = next((name for name in ("gpu", "amp") if item.get_closest_marker(name)), None)
                 if device and not torch.cuda.is_available():
@@ -237,7 +237,7 @@ class Katas:
                 if isinstance(error, failures.TimedOut):
                     self.hung.add((kata, exercise))
                 if call.when == "setup" and isinstance(error, (LoadFailure, failures.NotRun)):
-                    report.when = "call"
+                    report.when = "call"  # in set-up, pytest would count it as an error instead of a failure
                 if edge and not self.config.option.edges:
                     report.outcome, report.wasxfail = "skipped", "open edge"
             choice = self.choices.get(kata, Choice())

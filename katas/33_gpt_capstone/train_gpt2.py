@@ -24,6 +24,7 @@ from types import SimpleNamespace
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
+import shard_files
 import speedrun
 import torch
 import torch.distributed as dist
@@ -465,8 +466,8 @@ def mapped(folder: Path, split: str, preset: Preset) -> list[Tensor]:
             if path.suffix == ".npy":
                 tokens = np.load(path, mmap_mode="c")
             else:
-                count = downloads.token_count(path)
-                tokens = np.memmap(path, np.uint16, "c", downloads.SHARD_HEADER, (count,))
+                count = shard_files.token_count(path)
+                tokens = np.memmap(path, np.uint16, "c", shard_files.HEADER, (count,))
             largest = int(tokens[:1_000_000].max())  # in GPT-2's data the end-of-text mark, which is in each document
         except (OSError, ValueError) as error:
             refuse(f"{path} cannot be read: {error}")

@@ -1,4 +1,4 @@
-"""`kata data shards`: one's own text as shards of GPT-2 tokens, in parallel, and continued where it was interrupted.
+"""Files of GPT-2 tokens, and one's own text as such: `kata data shards`, continued where it was interrupted.
 
 The first shard is for validation, the others for training. A document ends in the end-of-text mark.
 """
@@ -16,14 +16,43 @@ from pathlib import Path
 import numpy as np
 
 from grader import files
-from grader.course.downloads import SHARD_HEADER, SHARD_MAGIC, SHARD_VERSION
 from grader.errors import KataError
 
 Encode = Callable[[str], list[int]]
+VOCABULARY = 50_257  # tokens of GPT-2
+HEADER, MAGIC, VERSION = 1024, 20240520, 1  # of a file, as llm.c writes it
 PIECE = 1_000_000  # characters that a process encodes at a time
 AHEAD = 4  # pieces for each process that may wait
 STATE = "shards.json"  # says how far a folder has come
 KINDS = (".txt", ".md", ".jsonl", ".parquet")
+
+
+def token_count(path: Path) -> int:
+    """The number of tokens in a shard: a header of 256 int32 (magic number, version, tokens, zeros), then uint16 ids.
+
+    Raises:
+        ValueError: the file is not such a shard, or not a complete one.
+    """
+    with open(path, "rb") as file:
+        header = file.read(HEADER)
+    if len(header) < HEADER or struct.unpack_from("<ii", header) != (MAGIC, VERSION):
+        raise ValueError("its header is not that of a shard of GPT-2 tokens")
+    count = int(struct.unpack_from("<i", header, 8)[0])
+    size = path.stat().st_size
+    if size != HEADER + 2 * count:
+        raise ValueError(f"it has {size:,} bytes, and its header promises {count:,} tokens of 2 bytes")
+    return count
+
+
+def check(path: Path) -> None:
+    """Look at all of a shard.
+
+    Raises:
+        ValueError: the file is not a complete shard, or an id is not of GPT-2's vocabulary.
+    """
+    largest = int(np.memmap(path, np.uint16, "r", HEADER, (token_count(path),)).max())
+    if largest >= VOCABULARY:
+        raise ValueError(f"it holds the id {largest}, and GPT-2 has {VOCABULARY:,} tokens")
 
 
 @dataclass
@@ -193,7 +222,7 @@ def _encoded(text: str, ends: bool) -> np.ndarray:
 
 def _complete(folder: Path, state: State, tokens: np.ndarray, say: Callable[[str], None]) -> None:
     """Write one shard, with the header that llm.c gives it. It has its name once it is whole."""
-    header = struct.pack("<iii", SHARD_MAGIC, SHARD_VERSION, len(tokens)).ljust(SHARD_HEADER, b"\0")
+    header = struct.pack("<iii", MAGIC, VERSION, len(tokens)).ljust(HEADER, b"\0")
     path = folder / f"{'train' if state.shards else 'val'}_{state.shards:06}.bin"
     files.write(path, header + tokens.tobytes())
     state.shards += 1
