@@ -3,8 +3,9 @@
 They ask what specs cannot ask from there. The judge compares what both return; the seed is its own.
 """
 
+import functools
 from collections.abc import Callable
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -41,6 +42,11 @@ def there(kata: ModuleType, function: Callable[..., Any], /, *arguments: Any) ->
 def run(text: str, exercise: str, module: ModuleType, seed: int) -> Any:
     """Run the exercise's probe on this module."""
     space: dict[str, Any] = {"__name__": "probes"}
-    exec(compile(text, "probes.py", "exec", dont_inherit=True), space)
-    torch.manual_seed(seed)
+    exec(_compiled(text), space)
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed notes for other devices who has called it
     return space["PROBES"][exercise](module, torch.Generator().manual_seed(seed))
+
+
+@functools.cache
+def _compiled(text: str) -> CodeType:
+    return compile(text, "probes.py", "exec", dont_inherit=True)

@@ -1,14 +1,17 @@
 """The second lock: what right code keeps, what forged code loses, and what nobody gets to read."""
 
+import random
 import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from grader.course.catalogue import Kata, all_katas
 from grader.execution import grading, scheduler
-from grader.lock import asking, bare_server, second_lock
+from grader.lock import asking, bare_server, remote, second_lock
 from grader.lock.second_lock import SecondLock
 from grader.protocol import RunOptions
 from grader.results import KataResult
@@ -254,3 +257,22 @@ def test_a_second_round_that_cannot_start_waits_for_the_first(sound, tmp_path, s
     monkeypatch.setattr(bare_server, "start_worker", refuse_the_second)
     [result] = sealed(sound[:1], tmp_path, RIGHT)
     assert (result.points, seals(result), side_by_side) == (3, ["passed"] * 3, [1, 2, 1])
+
+
+@pytest.mark.parametrize(
+    ("draw", "place"),
+    [
+        (lambda: torch.rand(1), 0),
+        (random.random, 1),
+        (lambda: random.gauss(0, 1), 1),  # every second one was drawn with the first
+        (np.random.rand, 2),
+        (np.random.randn, 2),
+    ],
+    ids=["torch", "random", "gauss", "rand", "randn"],
+)
+def test_the_generator_that_has_moved_is_seen(draw, place):
+    for _ in range(4):
+        before = remote._generators()
+        draw()
+        moved = [one != other for one, other in zip(before, remote._generators(), strict=True)]
+        assert moved == [place == generator for generator in range(3)]

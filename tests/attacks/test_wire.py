@@ -276,3 +276,17 @@ def test_an_object_that_no_exercise_asks_for_passes_for_no_number(use):
     lying = answer(packed(NOTHING[0] | {"value": ["o", 1, [2, "Liar", ["m.Liar", "builtins.object"], names, []]]}, []))
     with pytest.raises(TypeError):
         use(lying)
+
+
+@pytest.mark.parametrize("said", [["L", [["i", "1"]]], ["U", [["i", "1"]] * 2], ["i", "2"], ["D", [], "dict"]])
+def test_fewer_results_than_calls_are_no_workers(said):
+    liar = Liar(packed(NOTHING[0] | {"value": said}, []))
+
+    def draw(): ...
+
+    draw._handle = 1
+    liar.remote.objects[1] = draw
+    with pytest.raises(Lost):
+        liar.remote.repeated(2, draw)
+    assert liar.remote.lost
+    liar.close()
