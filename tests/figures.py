@@ -60,6 +60,7 @@ def _wheel() -> float:
 
 
 def _disk() -> float:
+    """A checkout and its environment, without what only tests and development need."""
     files = [ROOT / name for name in _git("ls-files", "-z").split("\0")]
     files += [Path(file.locate()) for package in bare.needed() for file in package.files or ()]
     kilobytes = int(_git("count-objects", "-v").partition("size-pack: ")[2].split()[0])
@@ -76,7 +77,7 @@ QUICK: dict[str, Callable[[], float]] = {
     "make mutants KATA=16, minutes": lambda: _seconds("make mutants KATA=16") / 60,
     "make site NOTEBOOKS=no, minutes": lambda: _seconds("make site NOTEBOOKS=no") / 60,
     "the wheel, MB": _wheel,
-    "a checkout and its environment, GB": _disk,
+    "disk, GB": _disk,
 }
 
 
