@@ -81,7 +81,9 @@ def report(katas: Iterable[Kata], *, textbook: bool = False) -> bool:
         found = of(kata, [] if textbook else kata.accepted)
         total.add(found)
         console.print(f"{kata.number}: {_in_words(found)}", *found.missing, sep="\n  ", highlight=False, markup=False)
-    console.print(f"all: {_in_words(total)}; {dict(total.kinds)}", highlight=False)
+    asked = max(total.count["questions"], 1)
+    guessed = ", ".join(f"{number / asked:.0%} {way}" for way, number in total.guessed.most_common())
+    console.print(f"all: {_in_words(total)}; {dict(total.kinds)}; one way throughout: {guessed}", highlight=False)
     return total.is_enough
 
 

@@ -239,7 +239,6 @@ LATER = [
     ("19", "SimpleModuleList", "a plain list beside the modules", 'self.add_module(str(len(self)), module)', 'self.__dict__.setdefault("plain", []).append(module)'),
     ("19", "set_trainable", "prefix without a dot", 'name.startswith(prefix + ".")', "name.startswith(prefix)"),
     ("19", "load_matching", "the model's own tensor replaced in the dict", "            tensor.copy_(state[name])\n", "            own[name] = state[name]\n"),
-    ("19", "trace_shapes", "the mode not put back", "    model.train(was_training)\n    for handle", "    for handle"),
     ("29", "cosine_lr", "warmup counts from 0", "max_lr * (step + 1) / warmup_steps", "max_lr * step / warmup_steps"),
     ("29", "train_step", "the rate set after the step", '    if lr is not None:\n        for group in optimizer.param_groups:\n            group["lr"] = lr\n    optimizer.step()\n', '    optimizer.step()\n    if lr is not None:\n        for group in optimizer.param_groups:\n            group["lr"] = lr\n'),
     ("29", "train_step", "the loss not divided", "(loss / len(batches)).backward()", "loss.backward()"),
