@@ -11,6 +11,7 @@ from typing import Any
 from grader import printable
 from grader.course.catalogue import Kata
 from grader.course.parts import EXERCISES, PARTS, Part
+from grader.errors import NotPossible
 from grader.execution import result_cache
 from grader.learner import progress
 from grader.memory import Memory
@@ -90,8 +91,12 @@ def look(
         said: is told what is going on.
         wrong_too: also use parts that are wrong.
         cells: a kata whose code is that of a notebook, with the code and its result.
+    Raises:
+        NotPossible: there is no kata of which it could have a part.
     """
     katas = {part: Kata(root, part.kata) for part in PARTS if (root / "katas" / part.kata).is_dir()}
+    if not katas:
+        raise NotPossible("no kata here adds to the GPT: 00 to 06, 09 to 11, 13, 15 to 21 and 23 to 27 do")
     said("checking your code")
     there = {kata: result for kata, _, result in [cells]} if cells else {}
     results = progress.so_far(katas.values() - there.keys(), root / "katas") | there
@@ -167,7 +172,7 @@ def _standing(part: Part, result: KataResult | None, trial: Told | None, wrong_t
 def _amount(difference: float) -> str:
     if difference == float("inf"):
         return "its shape, or in NaN"
-    return f"up to {100 * difference:.2g} % of the largest number"
+    return f"up to {100 * difference:.3g} % of the largest number"
 
 
 def _ended(reason: str) -> str:

@@ -76,7 +76,8 @@ class Screen:
             soft_wrap=not self.console.is_terminal,
         )
         if numerics := [spec for spec in exercise.open_edges if not spec.guard]:
-            self.say(f"For the star: {words.why(numerics[0])}")
+            line = f"  for the star: {words.why(numerics[0])}"
+            self.console.print(line, markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
 
     def guards(self, exercises: Iterable[ExerciseResult]) -> None:
         """Name the guards that are open in exercises that work, each with what it asks."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from grader.mine.course_parts import COURSE
 from grader.mine.samples import SAMPLES, Run
 
-ENOUGH, MOST_TURNS = 0.05, 300  # seconds, and runs, after which the time of one is known
+ENOUGH, MOST_TURNS = 0.03, 150  # seconds, and runs, after which the time of one is known
 
 
 def tried(kata: str, part: Any) -> dict[str, Any]:

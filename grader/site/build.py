@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator
 from importlib.metadata import metadata
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from sphinx.application import Sphinx
@@ -72,7 +71,6 @@ def build(root: Path, folder: Path, repository: str = "", with_notebooks: bool =
     source = folder / "source"
     with patch_docutils(), docutils_namespace():
         sphinx = Sphinx(source, None, made, read, "html", SETTINGS, status=None, warning=said, parallel=2)
-        sphinx.connect("html-page-context", _give_captions_a_level, priority=900)
         sphinx.build(force_all=True)  # reads what has changed, and writes every page: each has a list of all
     sources = {str(source / place): page for page, place in places.pages.items()}
     problems = [_in_the_repository(line, sources) for line in strip_colors(said.getvalue()).splitlines() if line]
@@ -80,13 +78,6 @@ def build(root: Path, folder: Path, repository: str = "", with_notebooks: bool =
     if problems:  # Sphinx says again only what is wrong with pages that it reads again
         shutil.rmtree(read)
     return problems
-
-
-def _give_captions_a_level(sphinx: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Sphinx makes headings of the captions in the list of pages, and leaves out the level that a heading needs."""
-    context["furo_navigation_tree"] = context["furo_navigation_tree"].replace(
-        'role="heading"', 'role="heading" aria-level="2"'
-    )
 
 
 def _in_the_repository(line: str, sources: dict[str, str]) -> str:

@@ -22,15 +22,19 @@ CORE = "From tensors to GPT"  # the path, on the map
 NO_PAGES = ("hints.md",)  # are part of their kata's page
 DRAWN = "drawn"  # the folder with the pictures of an executed notebook
 FOR_LEARNERS = ("docs/installing.md", "katas/glossary.md", "katas/coverage.md")
+OTHERS = "others.md"  # the one entry of who does not learn
 FOR_OTHERS = (
     "docs/teaching.md",
+    "docs/class.md",
+    "docs/handing_out.md",
+    "docs/marks.md",
     "docs/security.md",
     "docs/second_lock.md",
     "docs/authoring.md",
     "docs/truth.md",
     "contributing.md",
+    "changelog.md",
 )
-LAST = ("changelog.md",)
 
 
 def lay_out(root: Path, folder: Path, repository: str, notebooks: Mapping[Kata, Path]) -> Places:
@@ -62,7 +66,7 @@ def lay_out(root: Path, folder: Path, repository: str, notebooks: Mapping[Kata, 
         written[posixpath.join(at, INDEX)] += _toctree([f"Notebook {kata.folder.name[:2]} <{NOTEBOOK}>"])
         content |= {posixpath.join(at, DRAWN, name): picture for name, picture in pictures.items()}
     members = {track: [kata for kata in katas if kata.name.rpartition("/")[0] == track] for track in TRACKS}
-    _add_front_pages(written, members, places.rewritten(texts[README], README, _index("")))
+    _add_front_pages(written, members, places.rewritten(texts[README], README, _index("")), repository)
     content |= {place: text.encode() for place, text in written.items()}
     for place, one in content.items():
         _write(folder / place, one)
@@ -70,7 +74,7 @@ def lay_out(root: Path, folder: Path, repository: str, notebooks: Mapping[Kata, 
     return places
 
 
-def _add_front_pages(written: dict[str, str], members: dict[str, list[Kata]], readme: str) -> None:
+def _add_front_pages(written: dict[str, str], members: dict[str, list[Kata]], readme: str, repository: str) -> None:
     """The page of the core path, made of the README, and on the front pages the map and the lists of pages."""
     written[_index("")] = home.path_page(readme)
     tracks = [track for track in members if _index(track) in written]
@@ -80,13 +84,12 @@ def _add_front_pages(written: dict[str, str], members: dict[str, list[Kata]], re
         entries += [posixpath.basename(one) for one in beside if one not in (_index(track), *FOR_LEARNERS)]
         written[_index(track)] += _toctree(entries)
     named = {TRACKS[track] if track else CORE: members[track] for track in tracks}
-    written[INDEX] = home.page(written[INDEX], named, lambda kata: f"katas/{kata.name}/index.html")
-    for caption, entries in {
-        "Learn": [*(f"{TRACKS[track]} <{_index(track)}>" for track in tracks), *FOR_LEARNERS],
-        "Teach and write": [*FOR_OTHERS],
-        "": [*LAST],
-    }.items():
-        written[INDEX] += _toctree([one for one in entries if "<" in one or one in written], caption)
+    written[INDEX] = home.page(written[INDEX], named, lambda kata: f"katas/{kata.name}/index.html", repository)
+    others = [one for one in FOR_OTHERS if one in written]
+    listed = "\n".join(f"- [{written[one].partition(chr(10))[0].removeprefix('# ')}]({one})" for one in others)
+    written[OTHERS] = f"# Teach, write, maintain\n\n{listed}\n{_toctree(others)}"
+    learn = [one for one in FOR_LEARNERS if one in written]
+    written[INDEX] += _toctree([*(f"{TRACKS[track]} <{_index(track)}>" for track in tracks), *learn, OTHERS])
 
 
 def _pages(root: Path, notebooks: Iterable[Kata]) -> dict[str, str]:
@@ -122,10 +125,9 @@ def _short(kata: Kata) -> str:
     return f"{pages.label(kata).rpartition('/')[2]} {kata.title}"
 
 
-def _toctree(entries: Iterable[str], caption: str = "") -> str:
+def _toctree(entries: Iterable[str]) -> str:
     """What makes Sphinx list these pages, and put them in this order."""
-    options = [":hidden:", *([f":caption: {caption}"] if caption else [])]
-    return "\n".join(["", "```{toctree}", *options, "", *entries, "```", ""])
+    return "\n".join(["", "```{toctree}", ":hidden:", "", *entries, "```", ""])
 
 
 def _write(path: Path, content: bytes) -> None:

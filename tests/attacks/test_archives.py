@@ -29,7 +29,7 @@ def test_broken_submission(broken, sound, tmp_path):
     handed_in = submissions.attempts(submissions.collect(tmp_path / "class"), sound[:1])
     found = class_grading.grade_class(handed_in, sound[:1], cache=cache, options=RunOptions())
     results = {one.student: one.result for one in found}
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 300
     assert results["alice"].points == 3
     mallory = results["mallory"]
     points = 3 if broken.gets == "its points" else 0

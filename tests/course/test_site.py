@@ -116,6 +116,25 @@ def test_links_to_files_that_are_no_pages(course):
     assert "[sums.py](https://example.org/blob/main/katas/01_sums/sums.py)" in with_address
 
 
+def test_the_start_has_the_address_of_the_repository(course):
+    readme = README.replace("## The path", "## Start\n\n```\ngit clone <this repository>\n```\n\n## The path")
+    (course / "README.md").write_text(readme)
+    (course / "docs").mkdir()
+    (course / "docs/installing.md").write_text("# Install a release\n")
+    assert "git clone <this repository>" in source(course, "index.md")
+    page = source(course, "index.md", "https://github.com/who/katas/blob/main")
+    assert "git clone https://github.com/who/katas.git\n" in page and "[install it](docs/installing.md)" in page
+    assert 'href="https://codespaces.new/who/katas">Open in Codespaces</a>' in page.partition("```")[0]
+    assert "codespaces" not in source(course, "index.md", "https://example.org/who/katas/blob/main")
+
+
+def test_who_learns_sees_one_entry_for_all_others(course):
+    (course / "CHANGELOG.md").write_text("# Changelog\n")
+    listed = source(course, "index.md").rpartition("{toctree}")[2]
+    assert "others.md" in listed and "changelog.md" not in listed
+    assert "- [Changelog](changelog.md)" in source(course, "others.md")
+
+
 def test_code_is_left_as_it_is(tmp_path):
     text = "```python\nf[0](x)\n```\n`a[1](b)` and ``c`[2](d)``\n"
     places = Places(tmp_path, {"README.md": "index.md"})

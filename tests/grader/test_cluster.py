@@ -194,7 +194,7 @@ class TestDask:
                 worker.wait()
         assert process.returncode == 2 and b"3 of 4 students could not be graded" in error
         assert b"(no dask worker has been heard of for 15 s: start workers" in said
-        assert took < 30
+        assert took < 300
         results = {one["student"]: one["status"] for one in map(json.loads, lines.read_text().splitlines())}
         assert results == {"alice": "not started", **dict.fromkeys(STUDENTS[1:], "not graded")}
 

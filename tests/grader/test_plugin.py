@@ -246,7 +246,7 @@ class TestFailures:
         code = submission(sound[0], loops)
         began = time.monotonic()
         exit_code, said = run("katas/01", f"--code={code}", "--spec-seconds=0.5", "-k", "any_length", cwd=tree)
-        assert exit_code == 1 and time.monotonic() - began < 30
+        assert exit_code == 1 and time.monotonic() - began < 300
         assert "stopped    used 0.5 s of CPU: an endless loop?" in said and "length = 1" in said
 
     def test_waiting_is_given_more_time_than_computing(self, run, submission, sound):
