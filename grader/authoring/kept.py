@@ -56,7 +56,7 @@ def check(kata: Kata, advance: Callable[[], None] = lambda: None) -> Outcome:
     Args:
         advance: called after each promise.
     """
-    found = _unreadable(kata)
+    found = unreadable(kata)
     to_do: list[str] = []
     untried: list[str] = []
     anew: list[str] = []
@@ -81,12 +81,12 @@ def check(kata: Kata, advance: Callable[[], None] = lambda: None) -> Outcome:
 
 def changed(katas: list[Kata]) -> list[Kata]:
     """Those of these katas with a promise that is not known to hold for what it reads now."""
-    return [kata for kata in katas if _unreadable(kata) or any(known(kata, one) != [] for one in promises_of(kata))]
+    return [kata for kata in katas if unreadable(kata) or any(known(kata, one) != [] for one in promises_of(kata))]
 
 
 def state(kata: Kata) -> tuple[str, ...]:
     """What changes when one of its promises must be tried anew."""
-    return *_unreadable(kata), *(promises.READS[promise].key(kata) for promise in promises.READS)
+    return *unreadable(kata), *(promises.READS[promise].key(kata) for promise in promises.READS)
 
 
 def problems_of(kata: Kata, promise: Promise) -> list[str]:
@@ -123,7 +123,7 @@ def _lines(kata: Kata, problems: list[str]) -> list[str]:
     return list(dict.fromkeys(" ".join(one.split()).replace(f"{kata.root}/", "") for one in problems))
 
 
-def _unreadable(kata: Kata) -> list[str]:
+def unreadable(kata: Kata) -> list[str]:
     """The fault of kata.toml, or the files of the kata that are not Python, each with its line."""
     try:
         kata.description  # noqa: B018  (it is read and checked)

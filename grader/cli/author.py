@@ -51,7 +51,7 @@ def promises(
     _need_solutions("kata promises")
     chosen = katas(kata)
     changed = kept.changed(chosen)
-    if changed or watch:
+    if watch or not all(map(kept.unreadable, changed)):
         with _quiet_bar("starting", None) as starting:
             starting.refresh()
             kept.warm_up(chosen if watch else changed)

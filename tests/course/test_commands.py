@@ -46,6 +46,7 @@ NOT_RUN = {
     "kata results": "trains for minutes, and is tried nightly",
     "kata update": "needs an address",
     "kata watch": "waits for a person: see below",
+    "kata promises 34 --watch": "does, too; test_kept saves files for it",
     "kata start my-katas --venv": "downloads",
     "kata start": "is tried from a wheel: see test_installed",
     "make wheel": "downloads what builds it; is tried there, too",
@@ -70,7 +71,7 @@ SHORTER = {  # of the same form
     "kata stacks 30": "kata stacks tinytorch/02",
     "python katas/00_first_look/lesson.py": "python katas/02_tensor_reshaping/lesson.py",
 }
-OPTIONAL = {"transformers", "speedrun"}  # where 28's lesson finds it; a program beside 33's
+OPTIONAL = {"transformers", "speedrun", "shard_files"}  # where 28's lesson finds it; programs beside 33's
 FAILS = ("Traceback (most recent call last)", "ImportError", "ModuleNotFoundError", "No module named", "Usage:")
 
 
