@@ -286,7 +286,7 @@ class TestGrade:
             assert report["complete"] is False
             assert [graded["kata"] for graded in report["katas"]] == ["15_scaled_dot_product_attention"]
             assert "interrupted" in out
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 300
             while (left := _working_in(scratch)) and time.monotonic() < deadline:
                 time.sleep(0.02)
             assert not left

@@ -243,7 +243,7 @@ def kill_while_writing(term: Term, number: str) -> int:
     command = [sys.executable, "-c", KILLED, *term.command("regrade", number, *files)]
     so_far = term.folder / f"{number}.jsonl.part"
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and not (so_far.exists() and so_far.read_bytes().count(b"\n") >= 20):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)

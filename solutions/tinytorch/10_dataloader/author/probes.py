@@ -11,12 +11,17 @@ import torch
 from grader.lock.probes import probe, there
 
 
+def all_of(kata, data):
+    return [data[i] for i in range(len(data))]
+
+
 @probe("digits_datasets")
 def _(kata, rng):
     part = float(0.1 + 0.5 * torch.rand((), generator=rng, dtype=torch.float64))
     train, test = kata.digits_datasets(test_fraction=part, rng=np.random.default_rng(5))
-    images = [np.stack([data[i][0] for i in range(len(data))]) for data in (train, test)]
-    labels = np.array([int(data[i][1]) for data in (train, test) for i in range(len(data))])
+    items = [there(kata, all_of, data) for data in (train, test)]
+    images = [np.stack([item[0] for item in found]) for found in items]
+    labels = np.array([int(item[1]) for found in items for item in found])
     values, pixels = np.unique(np.concatenate(images), return_inverse=True)  # 0 to 16, whatever they became
     pixels = pixels.reshape(len(labels), 64)
     by_label = np.stack([pixels[labels == label].sum(axis=0) for label in range(10)])

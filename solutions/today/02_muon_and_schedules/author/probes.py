@@ -17,13 +17,13 @@ def wide64(rng, *shape):
 def largest_tensor(kata, tall):
     """How many numbers the largest tensor has that is made on the way."""
     import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.overrides import TorchFunctionMode  # a TorchDispatchMode imports torch's compiler for a second
     from torch.utils._pytree import tree_leaves
 
-    class Largest(TorchDispatchMode):
+    class Largest(TorchFunctionMode):
         numbers = 0
 
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
             out = func(*args, **(kwargs or {}))
             sizes = [part.numel() for part in tree_leaves(out) if isinstance(part, torch.Tensor)]
             self.numbers = max(self.numbers, *sizes, 0)
