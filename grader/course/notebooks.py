@@ -79,7 +79,7 @@ def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.Not
                 )
             )
     if kata.name in parts.BY_KATA:
-        body.append(new_code_cell("# your own GPT, with the code of the cells in it\nmine()"))
+        body.append(new_code_cell("# lesson: your own GPT, with the code of the cells\nmine()"))
     return assembled(body, kata=kata.name)
 
 
