@@ -84,7 +84,7 @@ def after_the_page(kata: Kata, module: str) -> list[nbformat.NotebookNode]:
                 )
             )
     if kata.name in parts.BY_KATA:
-        body.append(new_code_cell("# check: your own GPT, with the code of these cells in it\nmine()"))
+        body.append(new_code_cell("# lesson: your own GPT, with the code of the cells\nmine()"))
     return body
 
 

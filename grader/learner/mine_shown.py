@@ -1,5 +1,6 @@
 """The learner's own GPT as a picture of its parts, its loss, and its texts: in a terminal, and as a page."""
 
+import math
 import textwrap
 from collections.abc import Iterator
 from html import escape
@@ -77,10 +78,12 @@ def curve(losses: list[float]) -> list[str]:
         return []
     width = min(WIDTH, len(losses))
     cut = [losses[len(losses) * at // width : len(losses) * (at + 1) // width] for at in range(width)]
-    heights = [sum(part) / len(part) / max(losses) * HEIGHT * 8 for part in cut]
+    means = [sum(part) / len(part) for part in cut]
+    top = max([mean for mean in means if math.isfinite(mean)], default=0.0)
+    heights = [mean / max(top, 0.1) * HEIGHT * 8 if math.isfinite(mean) else 0.0 for mean in means]
     rows = []
     for row in reversed(range(HEIGHT)):
-        label = f"{max(losses):4.1f} " if row == HEIGHT - 1 else " 0.0 " if not row else "     "
+        label = f"{top:4.1f} " if row == HEIGHT - 1 else " 0.0 " if not row else "     "
         rows.append(label + "".join(EIGHTHS[round(min(8, max(0, height - 8 * row)))] for height in heights).rstrip())
     return rows
 

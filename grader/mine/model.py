@@ -173,18 +173,25 @@ def write(parts: Parts, steps: int) -> dict[str, Any]:
         windows = indexing.sliding_windows(ids, LENGTH + 1, LENGTH)
         likely = scores(windows[:, :-1]).flatten(0, 1).log_softmax(-1)
         whole = -indexing.pick_per_row(likely, windows[:, 1:].flatten()).mean()
-    torch.manual_seed(0)
-    capital = torch.tensor([character.isupper() for character in tokenizer.decode(list(range(size)))])
-    begun = parts["00_first_look"].draw((shares * capital) / (shares * capital).sum())
-    prompt = parts["02_tensor_reshaping"].add_batch_dim(torch.tensor([begun]))
-    written = parts["27_generation"].generate(
-        gpt, prompt, CHARACTERS, temperature=TEMPERATURE, generator=torch.Generator().manual_seed(0)
-    )
     last = parts["04_tensor_math_operations"].summary_stats(torch.tensor(losses[-20:] or [math.log(size)]))
     return {
         "losses": [round(float(one), 4) for one in losses],
         "last": float(last["mean"]),
         "frequencies": float(torch.special.entr(shares).sum()),
         "whole": float(whole),
-        "text": tokenizer.decode(written[0].tolist()),
+        "text": _text(parts, gpt, tokenizer, shares)
+        if math.isfinite(float(whole))
+        else "nothing: its scores are no numbers",
     }
+
+
+def _text(parts: Parts, gpt: nn.Module, tokenizer: Any, shares: Tensor) -> str:
+    """What the GPT writes after a capital letter that is drawn."""
+    torch.manual_seed(0)
+    capital = torch.tensor([character.isupper() for character in tokenizer.decode(list(range(len(shares))))])
+    begun = parts["00_first_look"].draw((shares * capital) / (shares * capital).sum())
+    prompt = parts["02_tensor_reshaping"].add_batch_dim(torch.tensor([begun]))
+    written = parts["27_generation"].generate(
+        gpt, prompt, CHARACTERS, temperature=TEMPERATURE, generator=torch.Generator().manual_seed(0)
+    )
+    return tokenizer.decode(written[0].tolist())

@@ -105,6 +105,11 @@ def test_slow_and_weak_parts_are_said(monkeypatch):
     assert not one.is_own and "cross_entropy does not work yet" in one.note
 
 
+def test_a_curve_has_losses_of_every_kind():
+    assert mine_shown.curve([]) == [] and mine_shown.curve([float("nan"), -3.0, 1.0])[0] == " 1.0   █"
+    assert mine_shown.curve([2.0, 1.0])[-1] == " 0.0 ██"
+
+
 def test_the_table_names_exercises_that_are_there():
     assert EXERCISES == sum(len(part.exercises) for part in PARTS)
     assert set(COURSE) == set(SAMPLES) == set(BY_KATA)

@@ -123,7 +123,7 @@ class TestSoFar:
     def test_open_stars_are_those_of_what_works(self, sound, submission):
         text = RIGHT.replace("x.dim() == 0", "False").replace("return 2 * x", "return x")
         result = progress.so_far(sound[:1], submission(sound[0], text))[sound[0]]
-        assert progress.open_stars(result) == ["total (1)"]
+        assert progress.open_stars(result) == ["total (1 guard)"]
 
     @pytest.mark.parametrize("begun", ["def double(x:\n", "", "import no_such_module\n", "-" * 100_000 + "1"])
     def test_a_broken_file_is_begun(self, sound, submission, begun):
