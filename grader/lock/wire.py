@@ -94,16 +94,14 @@ class Reader:
 
     def exactly(self, size: int) -> bytes:
         """Read so many bytes."""
-        parts, missing = [self.kept], size - len(self.kept)
-        while missing > 0:
-            part = os.read(self.descriptor, min(max(missing, AT_ONCE), 1 << 20))
+        data = bytearray(self.kept)  # and no list of parts: they may come byte by byte
+        while len(data) < size:
+            part = os.read(self.descriptor, min(max(size - len(data), AT_ONCE), 1 << 20))
             if not part:
                 raise EOFError("the other side has ended")
-            parts.append(part)
-            missing -= len(part)
-        data = b"".join(parts)
-        self.kept = data[size:]
-        return data[:size]
+            data += part
+        self.kept = bytes(data[size:])
+        return bytes(memoryview(data)[:size])
 
 
 def raw(tensor: torch.Tensor) -> bytes:
