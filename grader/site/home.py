@@ -9,7 +9,7 @@ from grader.site import course_map
 OF_THE_PATH = re.compile(r"^## The path\n(?P<text>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 TABLE = re.compile(r"^\|.*\n(?:\|.*\n)*", re.MULTILINE)
 INTRODUCTION = re.compile(r"\A# .*\n\n(?:\S.*\n)+")
-DOORS = {"The first ten minutes": "The first ten minutes", "The path": "The map of the course"}  # by section
+DOORS = {"Start": "Start", "The path": "The map of the course"}  # by section
 START = re.compile(r"^## Start\n", re.MULTILINE)
 CLONED = "<this repository>"
 COLUMNS = {"wide": 5, "narrow": 2}  # of the map; the style sheet shows one of both
