@@ -79,7 +79,7 @@ class TestGrade:
             for e in graded["exercises"]
         }
         assert any("differs" in message for message in said["scaled_dot_product_attention"])
-        assert "used 2 s of CPU" in said["padding_mask"][0], said["padding_mask"][0]
+        assert "used 4 s of CPU" in said["padding_mask"][0], said["padding_mask"][0]
         assert set(said["attention_cost"]) == {"attention_cost: not written yet"}
         for words in (f"{FIFTEEN.name}: failed, 3 of 7 points", "  causal_mask ", "\n3 of 7 points ·"):
             assert words in done.stdout
