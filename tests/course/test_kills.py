@@ -36,6 +36,7 @@ def test_what_specs_notice_is_found_kept_and_missed(kata, capsys):
     change(kata.specs, "check.equal(kata.double(x), x + x, unlike=", "(kata.double(x), x + x, dict(unlike=")
     change(kata.specs, '{"squared": x * x})', '{"squared": x * x}))')
     spec = "katas/01_sums/test_sums.py:10: TestDouble::test_every_value_is_doubled"
-    assert kills.hollowed(kata) == [f"{spec} no longer notices this change, as it did: mistake 'squared'"]
+    [said] = kills.hollowed(kata)
+    assert said.startswith(f"{spec} no longer notices this change, as it did: mistake '")
     change(kata.reference, "2 * x", "x * 2")
     assert kills.hollowed(kata) == [], "what was found for another reference says nothing"

