@@ -25,10 +25,9 @@ def mine(
     It trains longer with each exercise of yours. A part of yours runs once its exercises work and agree with the
     course's part on a sample; until then the course's part runs.
     """
-    console = Console(highlight=False)
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), transient=True, console=Console(stderr=True)
-    ) as bar:
+    console, there = Console(highlight=False), Console(stderr=True)
+    columns = SpinnerColumn(), TextColumn("{task.description}")
+    with Progress(*columns, transient=True, console=there, disable=not there.is_terminal) as bar:
         task = bar.add_task("")
         found = own.look(ROOT, lambda doing: bar.update(task, description=doing), wrong_too=wrong_too)
     mine_shown.show(found, console)

@@ -176,8 +176,9 @@ def test_what_is_the_courses_is_as_in_the_course(workspace):
 
 
 def test_it_is_a_repository_of_the_learners_files(workspace):
-    done = subprocess.run(["git", "status", "--short"], cwd=workspace, capture_output=True, text=True, check=True)
-    assert "?? katas/" in done.stdout and "kata/" not in done.stdout.replace("?? katas/", "")
+    done = subprocess.run(["git", "ls-files"], cwd=workspace, capture_output=True, text=True, check=True)
+    kept = done.stdout.splitlines()
+    assert SIXTEEN.code.relative_to(ROOT).as_posix() in kept and not any(name.startswith(".kata/") for name in kept)
 
 
 def test_a_folder_with_something_in_it_is_refused(environment, workspace):
