@@ -1,6 +1,6 @@
 # make grade           set up, then grade katas/ (CODE=solutions the reference, KATA=16 one kata)
 # make test            set up, then run every test of the project (KATA=16: check the promises of that kata;
-#                      KNOWN=yes: without promises that held before for the same files)
+#                      KNOWN=yes: without what held before for the same files)
 # make test-report     what the last run of all tests cost, by file and kind, beside what is on record
 # make check           what a commit needs, in under a minute: style, types, imports, generated files
 # make stubs           write stubs, lesson heads and tables from solutions/ and each kata.toml
@@ -23,7 +23,7 @@ include grader/setup.mk
 
 test: $(if $(KATA),setup,.venv/installed-tests)
 	@$(if $(KATA)$(filter yes,$(KNOWN)),,rm -f .kata/known.sqlite)
-	@$(BIN)/$(if $(KATA),kata promises $(KATA),python -m pytest -n auto --dist loadgroup)
+	@$(BIN)/$(if $(KATA),kata promises $(KATA),python -m pytest -p tests.known -n auto --dist loadgroup)
 
 test-report: setup
 	@$(BIN)/python -m tests.cost
