@@ -65,6 +65,7 @@ class Supervisor:
         self.left_out: list[str] = []  # a line on each failing statement that no exercise needs
         self.traces: dict[str, str] = {}  # what the functions that are followed did in each spec
         self.crashed = ""
+        self.started_again = False
         self.lost = ""  # why the grader cannot go on with it
         self.hidden_problem = ""  # what is wrong with the teacher's own specs, which students must not read
         self.unjudged: Status = "missing"  # of specs without a verdict: "not graded" if the code is not to blame
@@ -273,7 +274,13 @@ class Supervisor:
             if any(name not in self.results for name in self.specs) and not self._may_stop():
                 return self._start()
         elif self.phase in ("starting", "collected"):
-            self.crashed = f"{self.job.kata.specs.name} could not be collected: see pytest katas/{self.job.kata.name}"
+            is_the_files = self.worker.process.exitcode == 1
+            if not is_the_files and not self.started_again:  # no code of the kata has run yet
+                self.started_again = True
+                return self._start()
+            why = "" if is_the_files else f" (the worker {how})"
+            where = f"see pytest katas/{self.job.kata.name}"
+            self.crashed = f"{self.job.kata.specs.name} could not be collected{why}: {where}"
             self.unjudged = "not graded"
         else:
             self.crashed = f"the worker {how}"

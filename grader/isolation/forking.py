@@ -51,6 +51,8 @@ def _fork(become: Become, detail: Any, descriptors: list[int], kept: tuple[int, 
             close_all_but([*descriptors, *kept])
             multiprocessing.current_process().authkey = os.urandom(32)  # what the server has is the same for all
             become(detail, descriptors)
+        except OSError:  # of the sandbox: the system could not give what it usually gives
+            os._exit(os.EX_OSERR)
         finally:
             os._exit(1)
     return pid

@@ -43,7 +43,7 @@ AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 OPEN_TREE, OPEN_TREE_CLONE, MOVE_MOUNT, MOVE_MOUNT_F_EMPTY_PATH = 428, 1, 429, 4
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 DEVICES, SHM, PROC = Path("/dev"), Path("/dev/shm"), Path("/proc")
-TRY_SECONDS = 30.0
+TRY_SECONDS = 300.0  # by the clock: a busy machine must not pass for one without namespaces
 TRY = "import sys; sys.path.insert(0, sys.argv[1]); from grader.isolation import namespaces; namespaces.try_out()"
 
 

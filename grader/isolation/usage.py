@@ -111,7 +111,8 @@ class Stopwatch:
             computing = max(0.0, used.computing - self.last.computing)
             queued = max(0.0, used.queued - self.last.queued)
             self.computing += computing
-            self.waited += max(0.0, now - self.looked - computing - queued)
+            # A stay in the run queue is told when it ends: what was taken for waiting before is taken back then.
+            self.waited = max(0.0, self.waited + now - self.looked - computing - queued)
         elif not IS_TOLD:
             self.computing = now - self.began
         self.looked, self.last = now, used

@@ -14,6 +14,7 @@ from grader.workers import servers
 from grader.workers.servers import Process
 
 PATIENCE = 10.0  # seconds to go on killing processes that start others
+DYING = 120.0  # seconds that a busy machine may take to end a process that is killed
 
 
 @contextmanager
@@ -53,7 +54,7 @@ def end_tree(process: Process | BaseProcess, names: set[Path] | None = None) -> 
         os.killpg(process.pid or 0, signal.SIGKILL)
     with suppress(ProcessLookupError, PermissionError):
         process.kill()
-    process.join(5)
+    process.join(DYING)
     if names is not None:
         shared_memory.remove(shared_memory.left_since(names))
 

@@ -17,8 +17,9 @@ from grader.course import kata_modules
 from grader.course.catalogue import ROOT, Kata, all_katas, find
 from grader.errors import LoadFailure
 from grader.execution import grading, supervisor
+from grader.execution.supervisor import Supervisor
 from grader.isolation import namespaces
-from grader.protocol import RunOptions
+from grader.protocol import Loading, RunOptions
 from grader.results import KataResult
 from grader.workers import forkserver, servers
 from tests.conftest import SOUND
@@ -393,13 +394,40 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
 """
         assert "RuntimeError: 1 " in messages(graded(sound[0], submission(sound[0], looks)))  # that to the runner
 
-    def test_a_forkserver_that_is_killed_is_not_the_codes_fault(self, sound, submission):
+    def test_a_forkserver_that_is_killed_is_not_the_codes_fault(self, sound, submission, monkeypatch):
         assert graded(sound[0], SOUND / "solutions").status == "passed"
         [server] = forkserver.helpers()
-        threading.Timer(2, os.kill, (server, signal.SIGKILL)).start()
+        take = Supervisor._take
+
+        def kill_once_it_loads(job, message):
+            take(job, message)
+            if isinstance(message, Loading):
+                os.kill(server, signal.SIGKILL)
+
+        monkeypatch.setattr(Supervisor, "_take", kill_once_it_loads)
         result = graded(sound[0], submission(sound[0], "import time\ntime.sleep(600)\n"), spec_seconds=60)
         assert result.status == "not graded" and "was lost with the server" in result.message
+        monkeypatch.undo()
         assert graded(sound[0], SOUND / "solutions").status == "passed", "another one is started"
+
+    @pytest.mark.parametrize(("times", "status"), [(1, "passed"), (2, "not graded")])
+    def test_a_worker_that_is_lost_before_any_code_ran_is_started_once_more(self, sound, monkeypatch, times, status):
+        start, lost = forkserver.start_worker, []
+
+        def start_and_lose(order):
+            worker = start(order)
+            if len(lost) < times:
+                os.kill(worker.process.pid, signal.SIGKILL)
+                lost.append(worker)
+            return worker
+
+        monkeypatch.setattr(forkserver, "start_worker", start_and_lose)
+        result = graded(sound[0], SOUND / "solutions")
+        assert result.status == status and len(lost) == times
+        told = (
+            "test_sums.py could not be collected (the worker crashed the process (SIGKILL)): see pytest katas/01_sums"
+        )
+        assert result.message == ("" if times == 1 else told)
 
     def test_no_process_is_left(self, sound, submission):
         list(grading.grade_folder(sound, submission(sound[0], RIGHT)))
@@ -459,7 +487,7 @@ from grader.course.catalogue import all_katas
 from grader.execution import grading
 from grader.lock import bare_server
 from grader.workers import forkserver
-from grader.protocol import RunOptions
+from grader.protocol import Loading, RunOptions
 root = pathlib.Path({str(tmp_path / "tree")!r})
 [kata, _] = all_katas(root)
 signal.signal(signal.SIGINT, lambda *_: None)
