@@ -10,6 +10,7 @@ from rich.text import Text
 
 from grader.course.parts import PLACES
 from grader.learner.mine import Mine, Standing
+from grader.mine import budget
 from grader.reports import page
 
 PAGE = "mine.html"
@@ -67,7 +68,8 @@ def digits(mine: Mine) -> list[str]:
 def learning(mine: Mine) -> str:
     told = mine.told["gpt"]
     return (
-        f"The GPT learned for {mine.steps} steps, 12 for each exercise of yours. Its loss is {told['whole']:.2f}; "
+        f"The GPT learned for {mine.steps} steps, {budget.STEPS} for each exercise of yours. "
+        f"Its loss is {told['whole']:.2f}; "
         f"knowing only how often each character occurs costs {told['frequencies']:.2f}."
     )
 

@@ -6,7 +6,7 @@ from grader.course import parts
 
 TRIAL_SECONDS, RUN_SECONDS = 5.0, 30.0  # of computing
 RUNS = 4  # with ever fewer parts of the learner's, in the last with none
-STEPS = 12  # of training, for each exercise that is the learner's
+STEPS = 10  # of training, for each exercise that is the learner's
 
 
 def steps(katas: Iterable[str]) -> int:

@@ -15,7 +15,7 @@ from torch.func import functional_call
 from grader import datasets
 from grader.mine.course_parts import COURSE, GPTConfig
 
-LENGTH, WIDTH, HEADS, ROWS = 32, 64, 4, 12  # of a window, of a character's vector, and how many windows make a batch
+LENGTH, WIDTH, HEADS, ROWS = 32, 64, 4, 14  # of a window, of a character's vector, and how many windows make a batch
 SEEN, EPOCHS, WORST = 1297, 6, 4  # pictures that the reader learns from, how often, and the mistakes that are shown
 CHARACTERS, TEMPERATURE = 220, 0.4  # of the text, and of its draws
 
@@ -91,7 +91,7 @@ class Clipped:
         self.optimizer.step()
 
     def follow_schedule(self, step: int, steps: int) -> None:
-        lr = self.of.warmup_cosine(step, max_lr=6e-3, min_lr=3e-4, warmup_steps=10, max_steps=max(steps, 11))
+        lr = self.of.warmup_cosine(step, max_lr=5e-3, min_lr=3e-4, warmup_steps=10, max_steps=max(steps, 11))
         for group in self.optimizer.param_groups:
             group["lr"] = lr
 

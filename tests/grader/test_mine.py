@@ -54,9 +54,9 @@ def _notes(found: mine.Mine) -> dict[str, str]:
 def test_right_parts_are_the_learners_and_nothing_runs_twice(checkout, monkeypatch):
     found = mine.look(checkout)
     assert {one.part.kata for one in found.standings if one.is_own} == {FIRST, ATTENTION, LOSS, WINDOWS}
-    assert found.share.startswith("14 % of this GPT is your code: 7 of the 51 exercises") and found.steps == 84
-    assert len(found.told["gpt"]["losses"]) == 84 and found.told["gpt"]["last"] < found.told["gpt"]["losses"][0] - 1
-    assert found.last == BY_KATA[WINDOWS] and len(found.before["gpt"]["losses"]) == 72
+    assert found.share.startswith("14 % of this GPT is your code: 7 of the 51 exercises") and found.steps == 70
+    assert len(found.told["gpt"]["losses"]) == 70 and found.told["gpt"]["last"] < found.told["gpt"]["losses"][0] - 1
+    assert found.last == BY_KATA[WINDOWS] and len(found.before["gpt"]["losses"]) == 60
     console = Console(record=True, width=100, file=open("/dev/null", "w"))
     mine_shown.show(found, console)
     shown = console.export_text()
@@ -88,7 +88,7 @@ def test_a_part_that_ends_the_training_is_left_out(checkout):
     )
     found = mine.look(checkout)
     assert _notes(found)[WINDOWS].startswith("it ended the training: AssertionError") and found.exercises == 6
-    assert found.steps == len(found.told["gpt"]["losses"]) == 72
+    assert found.steps == len(found.told["gpt"]["losses"]) == 60
 
 
 def test_slow_and_weak_parts_are_said(monkeypatch):
