@@ -35,6 +35,9 @@ TELLING = 40  # parts of the syntax tree of a definition: fewer may be the same 
 OF_FILE = ("not recognised", "not handed in", "does not parse", "import fails")  # states of a file that cannot be run
 # The ends of what is said of a spec that was stopped.
 LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was too busy to judge"
+NO_TRITON = (
+    "not run, Triton is missing. Install it with: pip install 'torch-katas[kernels]' (Linux; 290 MB, unpacked 1 GB)"
+)
 DONE = ("passed", "skipped")  # a spec is skipped only where its device is missing
 
 

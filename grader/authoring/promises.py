@@ -369,7 +369,7 @@ def _lesson_text(kata: Kata) -> list[str]:
 
 def _links(page: Path) -> list[str]:
     """The paths of a page that its links lead to."""
-    found = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    found = re.findall(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)", page.read_text(encoding="utf-8"))
     return [link for link in found if "://" not in link]
 
 

@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import io
+import linecache
 import math
 import re
 import traceback
@@ -10,6 +11,7 @@ import traceback
 import torch
 
 from grader.authoring import bites
+from grader.course import stubs
 from grader.course.catalogue import Kata
 from grader.course.lesson_code import BLOCK, OUTPUT, statements, without_output
 from grader.errors import NotPossible
@@ -30,9 +32,12 @@ def run(page: str, namespace: dict[str, object]) -> list[tuple[int, str, str]]:
     torch.manual_seed(0)
     for statement in statements(page):
         said = io.StringIO()
+        place = f"snippet, line {statement.line}"
+        lines = statement.text.splitlines(keepends=True)
+        linecache.cache[place] = 0, None, lines, place  # where Triton reads a kernel
         with contextlib.redirect_stdout(said):
             try:
-                exec(compile(statement.text, f"snippet, line {statement.line}", "exec"), namespace)
+                exec(compile(statement.text, place, "exec"), namespace)
             except Exception as error:
                 said.write("raised " + traceback.format_exception_only(error)[-1])
         printed = "\n".join(line.rstrip() for line in said.getvalue().rstrip("\n").splitlines())
@@ -57,9 +62,13 @@ def sizes(page: str) -> list[str]:
     return problems + [f"the snippet {s[0]!r} has {len(s)} lines of code" for s in snippets if len(s) > LONGEST]
 
 
-def given_away(page: str, textbook: str) -> list[str]:
-    """The expressions of snippets that solve an exercise, as the textbook solution does but for names of variables."""
+def given_away(page: str, textbook: str, stub: str = "") -> list[str]:
+    """The expressions of snippets that solve an exercise, as the textbook solution does but for names of variables.
+
+    What the stub shows is no secret.
+    """
     solutions = {_shape(node) for node in _answers(ast.parse(textbook))}
+    solutions -= {_shape(node) for node in _answers(ast.parse(stub))}
     code = "\n".join(without_output(block[1]) for block in BLOCK.finditer(page))
     return [f"a snippet gives away `{ast.unparse(n)}`" for n in _answers(ast.parse(code)) if _shape(n) in solutions]
 
@@ -122,7 +131,8 @@ def problems(kata: Kata) -> list[str]:
     textbook = kata.textbook
     solution = textbook.read_text(encoding="utf-8") if textbook.is_file() else ""
     try:
-        return [f"README.md: {said}" for said in given_away(page, solution)] + wrong_outputs(page)
+        given = given_away(page, solution, stubs.stub_of(kata) or "")
+        return [f"README.md: {said}" for said in given] + wrong_outputs(page)
     except SyntaxError as error:
         return [f"README.md: a snippet does not parse: {error.msg}: {error.text}"]
 

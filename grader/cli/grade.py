@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from grader.cli import grade_submissions
-from grader.cli.app import INTERRUPTED, KATAS, RulesFile, app, bar, complete_kata, katas, with_options
+from grader.cli.app import INTERRUPTED, KATAS, RulesFile, app, bar, complete_kata, katas, say, with_options
 from grader.course import catalogue, kata_modules, notebooks, pages
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
@@ -189,12 +189,22 @@ def grade(request: Request) -> None:
     """
     _refuse_contradictions(request)
     of_notebooks = _read_notebooks(request.queries) if any(q.endswith(".ipynb") for q in request.queries) else {}
-    chosen = list(of_notebooks) or katas([query.partition("::")[0] for query in request.queries])
+    chosen = _runnable(list(of_notebooks) or katas([query.partition("::")[0] for query in request.queries]))
+    if not chosen:
+        return
     assignment = _assignment(request, chosen)
     if request.class_folder:
         _grade_class(request, request.class_folder, assignment)
     else:
         _grade_one(request, of_notebooks, assignment)
+
+
+def _runnable(chosen: list[Kata]) -> list[Kata]:
+    """These katas but for those that this machine cannot run: of each of them, a line says why."""
+    for kata in chosen:
+        if kata.description.lack:
+            say(f"{kata.number}: {kata.description.lack}")
+    return [kata for kata in chosen if not kata.description.lack]
 
 
 def _refuse_contradictions(request: Request) -> None:

@@ -98,7 +98,8 @@ def _here(path: list[Kata]) -> tuple[Kata, KataResult | None]:
 
 
 def _led(path: list[Kata]) -> list[Kata]:
-    return progress.led(path, lambda kata: progress.is_begun(kata, KATAS))
+    here = [kata for kata in path if not kata.description.lack] or path
+    return progress.led(here, lambda kata: progress.is_begun(kata, KATAS))
 
 
 def _say_next(kata: Kata, result: KataResult | None) -> None:

@@ -1,6 +1,7 @@
 """A kata's description: its kata.toml, read and checked."""
 
 import difflib
+import importlib.util
 import re
 import tomllib
 from collections.abc import Iterable
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from grader.errors import BrokenDescription
+from grader.results import NO_TRITON
 
 DIFFICULTIES = ("easy", "medium", "hard")
-# Extra permissions of specs: to start processes, to use the loopback address, to take longer because they train.
-NEEDS = ("processes", "loopback", "training")
+# What specs need: to start processes, to use the loopback address, to take longer because they train, Triton.
+NEEDS = ("processes", "loopback", "training", "triton")
 KEYS = (
     *("title", "chapter", "difficulty", "minutes", "core", "all", "finished", "exercises", "builds_on", "ideas_of"),
     *("needs", "files", "unsealed", "measured", "by_heart", "operators", "guarded"),
@@ -89,6 +91,11 @@ class Description:
     guarded: dict[str, str] = field(default_factory=dict)  # exercises whose argument check is the idea → why
     files: tuple[str, ...] = ()  # further files in its folder that a learner gets
     paper: Paper | None = None
+
+    @property
+    def lack(self) -> str:
+        """Why its specs cannot run on this machine; empty if they can."""
+        return NO_TRITON if "triton" in self.needs and importlib.util.find_spec("triton") is None else ""
 
 
 @cache

@@ -1,6 +1,7 @@
 """Loads the code under test in the worker: files below a scratch folder, under the names by which katas import them.
 
-It stands in for `grader.loading`, which with `grader.datasets` is all that a kata's file uses of the grader.
+It stands in for `grader.loading`, which with `grader.datasets` and `grader.kernels` is all that a kata's file uses of
+the grader.
 """
 
 import importlib
@@ -9,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from grader import datasets
+from grader import datasets, kernels
 from grader.course import statements
 from grader.course.catalogue import Kata
 from grader.course.served import Served, import_package
@@ -46,8 +47,10 @@ def load(name: str, scratch: Path, exercises: Mapping[str, Sequence[str]]) -> Mo
     sys.meta_path.insert(0, files.served)
     grader, loading = ModuleType("grader"), ModuleType("grader.loading")
     vars(loading).update(prerequisite=files.prerequisite, serve=files.served.serve)
-    vars(grader).update(loading=loading, datasets=datasets)
-    sys.modules.update({"grader": grader, "grader.loading": loading, "grader.datasets": datasets})
+    vars(grader).update(loading=loading, datasets=datasets, kernels=kernels)
+    sys.modules.update(
+        {"grader": grader, "grader.loading": loading, "grader.datasets": datasets, "grader.kernels": kernels}
+    )
     package = scratch / Path(name).parent / "__init__.py"
     if "/" in name and package.is_file():
         import_package(package)

@@ -17,7 +17,7 @@ from grader.site.links import Places
 
 README, GLOSSARY = "README.md", "katas/GLOSSARY.md"
 INDEX, NOTEBOOK = "index.md", "notebook.md"
-TRACKS = {"": "The path", "tinytorch": "TinyTorch", "papers": "Papers", "today": "Today"}
+TRACKS = {"": "The path", "tinytorch": "TinyTorch", "papers": "Papers", "today": "Today", "kernels": "GPU kernels"}
 CORE = "From tensors to GPT"  # the path, on the map
 NO_PAGES = ("hints.md",)  # are part of their kata's page
 DRAWN = "drawn"  # the folder with the pictures of an executed notebook

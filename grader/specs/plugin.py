@@ -142,9 +142,8 @@ class Katas:
                     inherited.place_at_class(item)
                 if self.config.option.tbstyle == "auto":  # who gives another --tb wants that one
                     pytest_private.report_briefly(item)
-                device = next((name for name in ("gpu", "amp") if item.get_closest_marker(name)), None)
-                if device and not torch.cuda.is_available():
-                    item.add_marker(pytest.mark.skip(reason=f"{device}: no CUDA device here"))
+                if reason := _lacks(item, kata):
+                    item.add_marker(pytest.mark.skip(reason=reason))
         by_class = itertools.groupby(items, key=lambda item: item.nodeid.partition("[")[0].rpartition("::")[0])
         items[:] = [item for _, found in by_class for item in sorted(found, key=_is_edge)]  # inherited edges come last
         if self.config.option.spec_seconds:
@@ -306,6 +305,14 @@ def _is_a_bad_moment(frame: FrameType | None) -> bool:
 def _exercise(kata: Kata, spec_class: str) -> Exercise:
     known = {exercise.spec_class: exercise for exercise in kata.exercises}
     return known.get(spec_class) or Exercise(spec_class.removeprefix("Test"), spec_class, stretch=False)
+
+
+def _lacks(item: pytest.Item, kata: Kata) -> str:
+    """What this machine has not, and the spec needs; empty if it can run."""
+    if lack := kata.description.lack:
+        return lack
+    device = next((name for name in ("gpu", "amp") if item.get_closest_marker(name)), None)
+    return f"{device}: no CUDA device here" if device and not torch.cuda.is_available() else ""
 
 
 def _is_edge(item: pytest.Item) -> bool:

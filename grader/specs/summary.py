@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from grader.reports import colour_blocks, words
-from grader.results import NOT_WRITTEN, title
+from grader.results import NO_TRITON, NOT_WRITTEN, title
 from grader.specs import layout, pytest_private, signatures
 from grader.specs.failures import Failure
 
@@ -41,6 +41,7 @@ class Outcome:
     name: str
     told: Told
     status: str
+    reason: str = ""  # why it was skipped
 
     @property
     def failed(self) -> bool:
@@ -73,7 +74,8 @@ class Summary:
             known = self.outcomes.get(report.nodeid)
             if known is None or not known.failed:
                 status = "failed" if told.line else report.outcome
-                self.outcomes[report.nodeid] = Outcome(report.nodeid, told, status)
+                reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+                self.outcomes[report.nodeid] = Outcome(report.nodeid, told, status, reason.removeprefix("Skipped: "))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
@@ -142,6 +144,7 @@ def _exercises(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter) -
             kata_before = kata
         state, colour = _state(exercise, specs)
         one_line = not any(spec.told.details for spec in specs) and any(spec.failed for spec in specs)
+        one_line = one_line or state == NO_TRITON
         if one_line and state in said and not state.endswith(NOT_WRITTEN):
             state = "the same"
         said.add(state)
@@ -161,7 +164,7 @@ def _state(exercise: str, specs: list[Outcome]) -> tuple[str, str]:
     if failed:
         return f"{passed} of {len(ideas)} specs pass", "red"
     if not ideas and not edges:
-        return "not run", ""
+        return next((spec.reason for spec in specs if spec.reason.startswith("not run")), "not run"), ""
     works = "works" if ideas else "edges"
     if note := next((spec.told.note for spec in ideas if spec.told.note), ""):
         works += f", {note}"

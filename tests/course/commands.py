@@ -18,7 +18,7 @@ from grader.specs.code_option import expanded
 PROGRAM = re.compile(r"(kata|pytest|make|python|torchrun|bash|source|git|pip|pre-commit) \S")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-PATH = re.compile(r"katas/(?:(papers|tinytorch|today)/)?\w+(/\w+\.py)?(::\w+)?")
+PATH = re.compile(r"katas/(?:(papers|tinytorch|today|kernels)/)?\w+(/\w+\.py)?(::\w+)?")
 
 
 @dataclass(frozen=True)

@@ -234,7 +234,7 @@ gpt2 = [{ step = "02 the model as modules", exercises = ["GPT.forward"] }]
                 "exercises must contain tables, not 'double'",
             ),
             ("minutes", 'finished = "yes"\nminutes', "finished must be bool, not 'yes'"),
-            ("minutes", 'needs = ["gpu"]\nminutes', "needs may contain processes, loopback, training"),
+            ("minutes", 'needs = ["gpu"]\nminutes', "needs may contain processes, loopback, training, triton"),
             ("minutes", "builds_on = [1]\nminutes", "builds_on must contain strings, not [1]"),
             ("minutes", "practice = 1\nminutes", "practice must be list, not 1"),
             ("minutes", "gpt2 = [1]\nminutes", "gpt2 must contain tables, not 1"),

@@ -1,0 +1,368 @@
+"""Triton for katas: kernels run on its interpreter, on the CPU, inside a fence, and `watched` counts what they move.
+
+`from grader.kernels import tl, triton` imports Triton, with the hooks below in its interpreter. Every private name of
+Triton is in HOOKS or below it, written for Triton 3.6 to 3.9. This file itself needs no Triton.
+"""
+
+import atexit
+import functools
+import gc
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from grader.results import NO_TRITON
+
+ROOM = 1 << 40  # bytes of virtual addresses per tensor: a pointer knows its tensor, however it was computed
+NOBODY, SEVERAL = -1, -2
+
+_interpreter: Any = None  # triton.runtime.interpreter, once it is imported
+_launch: "Launch | None" = None  # the one that runs
+_watching: list["Seen"] = []
+
+
+class KernelFault(Exception):
+    """A kernel did what a GPU does not forgive: touched memory outside of its tensors, or raced another program."""
+
+
+class Memory:
+    """The elements of one storage: how often a kernel touched each, and which program of this launch did."""
+
+    def __init__(self, tensor: torch.Tensor):
+        self.tensor = tensor  # keeps the storage, so that its address stays its own
+        self.size = tensor.untyped_storage().nbytes() // tensor.element_size()
+        self.counts = {kind: np.zeros(self.size, np.int64) for kind in ("load", "store", "atomic")}
+
+
+@dataclass
+class Room:
+    """A tensor that a kernel was given, at an address of its own."""
+
+    name: str
+    tensor: torch.Tensor
+    start: int
+    memory: Memory
+    is_inside: np.ndarray = field(init=False)  # for each element of the storage, whether the tensor has it
+
+    def __post_init__(self) -> None:
+        inside = torch.zeros(self.memory.size, dtype=torch.bool)
+        inside.as_strided(self.tensor.shape, self.tensor.stride(), self.tensor.storage_offset()).fill_(True)
+        self.is_inside = inside.numpy()
+
+
+class Launch:
+    """One launch of a kernel: its tensors, the program that runs, and who touched what."""
+
+    def __init__(self, names: dict[Any, str]):
+        self.names = names  # by `_key` of a tensor
+        self.rooms: list[Room] = []
+        self.memories: dict[tuple[int, int], Memory] = {}
+        self.readers: dict[Memory, np.ndarray] = {}
+        self.writers: dict[Memory, np.ndarray] = {}
+        self.grid, self.program, self.number, self.programs = (1, 1, 1), (0, 0, 0), 0, 0
+
+    def room(self, tensor: torch.Tensor) -> Room:
+        """The tensor's room. Views of one storage share its memory, and so do several arguments that are one tensor."""
+        place = (tensor.untyped_storage().data_ptr(), tensor.element_size())
+        memory = self.memories.setdefault(place, Memory(tensor))
+        self.readers.setdefault(memory, np.full(memory.size, NOBODY))
+        self.writers.setdefault(memory, np.full(memory.size, NOBODY))
+        start = ROOM * (len(self.rooms) + 1) + ROOM // 2 + tensor.data_ptr() % 16  # alignment as in real memory
+        self.rooms.append(Room(self.names.get(_key(tensor), "a tensor"), tensor, start, memory))
+        return self.rooms[-1]
+
+    def begin(self, program: tuple[int, int, int]) -> None:
+        self.program = program
+        self.number = int(np.ravel_multi_index(program, self.grid))
+        self.programs += 1
+
+    def touch(self, kind: str, addresses: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Check and count the lanes that the mask lets through.
+
+        Returns:
+            the real addresses; those of masked lanes are as they were.
+        """
+        for seen in _watching:
+            seen.spend_lanes(addresses.size)
+        real = addresses.astype(np.int64)
+        rooms = np.where(mask, real // ROOM - 1, NOBODY)
+        for number in np.unique(rooms[mask]):
+            lanes = rooms == number
+            if not 0 <= number < len(self.rooms):
+                raise KernelFault(f"{kind} from no tensor at all in program {self.program}: is the pointer missing?")
+            room = self.rooms[number]
+            offsets = (real[lanes] - room.start) // room.tensor.element_size()
+            places = offsets + room.tensor.storage_offset()
+            bad = (places < 0) | (places >= room.memory.size)
+            bad[~bad] = ~room.is_inside[places[~bad]]
+            if bad.any():
+                raise KernelFault(self._outside(kind, room, offsets[bad], mask.size))
+            self._race(kind, room, places)
+            np.add.at(room.memory.counts[kind], places, 1)
+            real[lanes] += room.tensor.data_ptr() - room.start
+        return real.astype(np.uint64)
+
+    def _outside(self, kind: str, room: Room, offsets: np.ndarray, lanes: int) -> str:
+        first, tensor = int(offsets[0]), room.tensor
+        last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride()))
+        where = f"element {first}, of {tensor.numel()}"
+        if not tensor.is_contiguous():
+            where = f"element {first} of its memory, where shape {tuple(tensor.shape)} with strides {tensor.stride()} "
+            where += "has a gap" if 0 <= first <= last else f"ends at {last}"
+        return (
+            f"{kind} outside of {room.name} in program {self.program}: {where} ({len(offsets)} of {lanes} lanes): "
+            "is the mask missing or too wide, or the address wrong?"
+        )
+
+    def _race(self, kind: str, room: Room, places: np.ndarray) -> None:
+        """Refuse an element that one program stores and another one of the launch touches: on a GPU any may be first.
+
+        Atomic operations are apart.
+        """
+        if kind == "atomic":
+            return
+        readers, writers = self.readers[room.memory], self.writers[room.memory]
+        theirs = (writers[places] != NOBODY) & (writers[places] != self.number)
+        did = "wrote"
+        if kind == "store" and not theirs.any():
+            theirs = (readers[places] != NOBODY) & (readers[places] != self.number)
+            did = "read"
+        if theirs.any():
+            element = int(places[theirs][0]) - room.tensor.storage_offset()
+            raise KernelFault(
+                f"program {self.program} {kind}s element {element} of {room.name}, which another program {did} in the "
+                "same launch: on a GPU programs run in any order, and at once"
+            )
+        if kind == "store":
+            writers[places] = self.number
+        else:
+            others = (readers[places] != NOBODY) & (readers[places] != self.number)
+            readers[places] = np.where(others, SEVERAL, self.number)
+
+
+class Seen:
+    """What kernels did inside `watched`: numbers moved, launches and programs."""
+
+    def __init__(self, max_programs: int, max_lanes: int, backwards: bool):
+        self.max_programs, self.lanes_left, self.backwards = max_programs, max_lanes, backwards
+        self.launched: list[Launch] = []
+
+    def loads(self, tensor: torch.Tensor) -> torch.Tensor:
+        """How often each element of a tensor was loaded, in the tensor's shape."""
+        return self._counts("load", tensor)
+
+    def stores(self, tensor: torch.Tensor) -> torch.Tensor:
+        return self._counts("store", tensor)
+
+    def atomics(self, tensor: torch.Tensor) -> torch.Tensor:
+        return self._counts("atomic", tensor)
+
+    def total(self, kind: str) -> int:
+        """Numbers that were loaded ("load"), stored ("store") or changed at once ("atomic"), of all tensors."""
+        return sum(int(memory.counts[kind].sum()) for memory in self._memories())
+
+    def bytes(self, kind: str) -> int:
+        return sum(int(m.counts[kind].sum()) * m.tensor.element_size() for m in self._memories())
+
+    @property
+    def launches(self) -> int:
+        return len(self.launched)
+
+    @property
+    def programs(self) -> int:
+        return sum(launch.programs for launch in self.launched)
+
+    def spend_lanes(self, lanes: int) -> None:
+        self.lanes_left -= lanes
+        if self.lanes_left < 0:
+            raise KernelFault("loads and stores of more lanes than this exercise needs: are the blocks too large?")
+
+    def _memories(self) -> list[Memory]:
+        return [memory for launch in self.launched for memory in launch.memories.values()]
+
+    def _counts(self, kind: str, tensor: torch.Tensor) -> torch.Tensor:
+        found = torch.zeros(tensor.shape, dtype=torch.int64)
+        for launch in self.launched:
+            memory = launch.memories.get((tensor.untyped_storage().data_ptr(), tensor.element_size()))
+            if memory:
+                counts = torch.from_numpy(memory.counts[kind])
+                found += counts.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+        return found
+
+
+@contextmanager
+def watched(max_programs: int = 4096, max_lanes: int = 20_000_000, backwards: bool = False) -> Iterator[Seen]:
+    """Count what kernels do inside the block, and fill the memory of `torch.empty` with NaN.
+
+    Args:
+        max_programs: of one launch. More are a KernelFault, before they take minutes.
+        max_lanes: that all loads and stores may have.
+        backwards: run each grid from its last program to its first. A right kernel gives the same result.
+    """
+    seen = Seen(max_programs, max_lanes, backwards)
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch._C._set_deterministic_algorithms(True, warn_only=True)  # the public setter imports the compiler for seconds
+    _watching.append(seen)
+    try:
+        yield seen
+    finally:
+        _watching.remove(seen)
+        torch._C._set_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def __getattr__(name: str) -> Any:
+    """Import Triton when `tl` or `triton` is asked for."""
+    if name not in ("tl", "triton"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _interpreter is None:
+        _import_triton()
+    return importlib.import_module({"tl": "triton.language", "triton": "triton"}[name])
+
+
+def _import_triton() -> None:
+    """Import Triton in the mode that interprets kernels, and put the hooks in.
+
+    The mode is read at Triton's import. PyTorch's compiler may have imported it in the other one: it is imported again.
+    """
+    global _interpreter
+    if importlib.util.find_spec("triton") is None:
+        raise ImportError(NO_TRITON)
+    if os.environ.get("TRITON_INTERPRET") != "1":
+        for module in [name for name in sys.modules if name.partition(".")[0] == "triton"]:
+            if not module.startswith("triton._C"):  # a library of machine code is loaded once
+                del sys.modules[module]
+        os.environ["TRITON_INTERPRET"] = "1"
+    _interpreter = importlib.import_module("triton.runtime.interpreter")
+    atexit.register(gc.unfreeze)  # or Triton's library says at the end what was not collected
+    for owner, name, hook in HOOKS:
+        place = getattr(_interpreter, owner) if owner else _interpreter
+        setattr(place, name, _hooked(hook, getattr(place, name)))
+
+
+def _hooked(hook: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def run(*arguments: Any, **options: Any) -> Any:
+        return hook(original, *arguments, **options)
+
+    return run
+
+
+def _run_grid(original: Any, executor: Any, *arguments: Any, **options: Any) -> None:
+    """Run a kernel on its grid, and let its errors through as they were raised."""
+    global _launch
+    parameters = inspect.signature(executor.fn).parameters
+    named = [*zip(parameters, arguments), *options.items()]
+    _launch = Launch({_key(value): name for name, value in named if isinstance(value, torch.Tensor)})
+    for seen in _watching:
+        seen.launched.append(_launch)
+    try:
+        original(executor, *arguments, **options)
+    except _interpreter.InterpreterError as error:
+        cause: BaseException = error
+        while isinstance(cause, _interpreter.InterpreterError) and cause.__cause__:
+            cause = cause.__cause__
+        raise cause from None
+    finally:
+        _launch = None
+
+
+def _call(original: Any, kernel: Any, *arguments: Any, **options: Any) -> Any:
+    """Call a function of Triton's language or of the learner, from a kernel."""
+    if _launch is None:
+        name = kernel.__name__
+        raise KernelFault(f"{name} is called outside of a kernel. A launch has a grid: {name}[(programs,)](…)")
+    return original(kernel, *arguments, **options)
+
+
+def _give(original: Any, value: Any) -> Any:
+    """Give an argument to a kernel, a tensor by the address of its room."""
+    given = original(value)
+    if isinstance(value, torch.Tensor) and _launch:
+        given.handle.data = np.array([_launch.room(value).start], np.uint64)
+    return given
+
+
+def _set_grid(original: Any, builder: Any, *grid: int) -> None:
+    programs = int(np.prod(grid))
+    for seen in _watching:
+        if programs > seen.max_programs:
+            most = f"{seen.max_programs} are allowed: does each program take one tile?"
+            raise KernelFault(f"{programs} programs on a grid of {grid}, {most}")
+    if _launch:
+        _launch.grid = (grid[0], grid[1], grid[2])
+    original(builder, *grid)
+
+
+def _set_program(original: Any, builder: Any, *program: int) -> None:
+    if _launch:
+        if any(seen.backwards for seen in _watching):
+            program = tuple(size - 1 - place for size, place in zip(_launch.grid, program))
+        _launch.begin((program[0], program[1], program[2]))
+    original(builder, *program)
+
+
+def _load(original: Any, builder: Any, pointers: Any, mask: Any, other: Any, *rest: Any, **options: Any) -> Any:
+    """Load, and poison masked lanes without `other`: on a GPU they hold anything, here they would hold zeros."""
+    pointers, mask = _translated("load", pointers, mask)
+    loaded = original(builder, pointers, mask, other, *rest, **options)
+    if other is None and loaded.data.size > 1 and not mask.data.all():
+        loaded.data = np.where(mask.data, loaded.data, _poison(loaded)).astype(loaded.data.dtype)
+    return loaded
+
+
+def _store(original: Any, builder: Any, pointers: Any, value: Any, mask: Any, *rest: Any, **options: Any) -> Any:
+    pointers, mask = _translated("store", pointers, mask)
+    return original(builder, pointers, value, mask, *rest, **options)
+
+
+def _change(original: Any, builder: Any, how: Any, pointers: Any, value: Any, mask: Any, *rest: Any) -> Any:
+    pointers, mask = _translated("atomic", pointers, mask)
+    return original(builder, how, pointers, value, mask, *rest)
+
+
+def _compare_and_swap(original: Any, builder: Any, pointers: Any, *rest: Any) -> Any:
+    every = _interpreter.TensorHandle(np.ones(pointers.data.shape, bool), _interpreter.tl.int1)
+    pointers, _ = _translated("atomic", pointers, every)
+    return original(builder, pointers, *rest)
+
+
+def _translated(kind: str, pointers: Any, mask: Any) -> tuple[Any, Any]:
+    """Real addresses for virtual ones, after a check; and the mask as what it is, which `&` may have made integers."""
+    assert _launch
+    through = np.broadcast_to(mask.data, pointers.data.shape).astype(bool)
+    return replace(pointers, data=_launch.touch(kind, pointers.data, through)), replace(mask, data=through)
+
+
+def _poison(loaded: Any) -> Any:
+    if loaded.get_element_ty().name == "bf16":  # held as integers
+        return 0x7FC0
+    kind = loaded.data.dtype
+    if kind.kind in "fb":
+        return np.nan if kind.kind == "f" else True
+    return np.iinfo(kind).max
+
+
+HOOKS: list[tuple[str, str, Callable[..., Any]]] = [  # class or module, name, what stands in its place
+    ("", "_implicit_cvt", _give),
+    ("GridExecutor", "__call__", _run_grid),
+    ("InterpretedFunction", "__call__", _call),
+    ("InterpreterBuilder", "set_grid_dim", _set_grid),
+    ("InterpreterBuilder", "set_grid_idx", _set_program),
+    ("InterpreterBuilder", "create_masked_load", _load),
+    ("InterpreterBuilder", "create_masked_store", _store),
+    ("InterpreterBuilder", "create_atomic_rmw", _change),
+    ("InterpreterBuilder", "create_atomic_cas", _compare_and_swap),
+]
+
+
+def _key(tensor: torch.Tensor) -> Any:
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype

@@ -1,0 +1,138 @@
+"""The bench for kernels: a fence, counts, races, poison, limits, and the names in Triton that it depends on."""
+
+import importlib
+import inspect
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from grader import kernels
+from grader.kernels import tl, triton
+from grader.results import NO_TRITON
+
+
+@triton.jit
+def copy_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out_ptr + at, tl.load(x_ptr + at, mask=at < n), mask=at < n)
+
+
+@triton.jit
+def unmasked_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out_ptr + at, tl.load(x_ptr + at), mask=at < n)
+
+
+@triton.jit
+def first_block_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    tl.store(out_ptr + at, tl.load(x_ptr + at))
+
+
+@triton.jit
+def shifting_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0)
+    tl.store(x_ptr + at + 1, tl.load(x_ptr + at))
+
+
+@triton.jit
+def sum_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.atomic_add(out_ptr, tl.sum(tl.load(x_ptr + at, mask=(at < n) & (tl.program_id(0) < 9), other=0.0)))
+
+
+def launched(kernel, x, out, block=64, **options):
+    with kernels.watched(**options) as seen:
+        kernel[(triton.cdiv(x.numel(), block),)](x, out, x.numel(), BLOCK=block)
+    return seen
+
+
+def test_the_names_in_triton_are_there():
+    """Where a new Triton has others, this test names them before a learner's kernel runs without a fence."""
+    interpreter = importlib.import_module("triton.runtime.interpreter")
+    for owner, name, _ in kernels.HOOKS:
+        place = getattr(interpreter, owner) if owner else interpreter
+        assert inspect.unwrap(getattr(place, name)) is not getattr(place, name), f"{owner}.{name} has no hook"
+    assert isinstance(tl.sum, interpreter.InterpretedFunction)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_each_number_is_counted(backwards):
+    x = torch.arange(100.0)[::1]
+    out = torch.empty(100)
+    seen = launched(copy_kernel, x, out, backwards=backwards)
+    assert torch.equal(out, x)
+    assert seen.loads(x).tolist() == seen.stores(out).tolist() == [1] * 100
+    assert (seen.loads(x[90:]).sum(), seen.stores(x).sum()) == (10, 0)
+    assert (seen.total("load"), seen.bytes("store"), seen.programs, seen.launches) == (100, 400, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "x", "says"),
+    [
+        (unmasked_kernel, torch.zeros(100), r"load outside of x_ptr in program \(1, 0, 0\): element 100, of 100 \(28 "),
+        (copy_kernel, torch.zeros(100)[::2], r"element 1 of its memory, where shape \(50,\) with strides \(2,\) has a"),
+        (first_block_kernel, torch.zeros(128), r"program \(1, 0, 0\) stores element 0 of out_ptr, which another"),
+        (
+            shifting_kernel,
+            torch.zeros(128),
+            r"program \(1, 0, 0\) loads element 1 of x_ptr, which another",
+        ),
+    ],
+)
+def test_faults_name_tensor_program_and_element(kernel, x, says):
+    with pytest.raises(kernels.KernelFault, match=says):
+        launched(kernel, x, torch.zeros(x.numel()))
+
+
+def test_atomics_are_no_race():
+    x, out = torch.arange(100.0), torch.zeros(1)
+    seen = launched(sum_kernel, x, out)
+    assert out.item() == 4950
+    assert seen.atomics(out).item() == 2
+
+
+def test_what_a_gpu_leaves_undefined_is_nan():
+    @triton.jit
+    def total_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+        at = tl.arange(0, BLOCK)
+        tl.store(out_ptr, tl.sum(tl.load(x_ptr + at, mask=at < n)))
+
+    x = torch.arange(50.0)
+    with kernels.watched():
+        out = torch.empty(2)
+        total_kernel[(1,)](x, out, 50, BLOCK=64)
+    assert out.isnan().all(), "masked lanes, and memory that nobody wrote"
+
+
+def test_too_many_programs_and_a_call_without_a_grid():
+    x = torch.zeros(5000)
+    with pytest.raises(kernels.KernelFault, match="5000 programs on a grid of .5000, 1, 1., 4096 are allowed"):
+        launched(copy_kernel, x, x.clone(), block=1)
+    with pytest.raises(kernels.KernelFault, match="more lanes"):
+        launched(copy_kernel, x, x.clone(), max_lanes=9999)
+    with pytest.raises(kernels.KernelFault, match=r"copy_kernel\[\(programs,\)\]"):
+        copy_kernel(x, x, 5000, BLOCK=64)
+
+
+def test_an_error_in_a_kernel_arrives_as_it_was_raised():
+    with pytest.raises(ValueError, match="power of 2"):
+        launched(copy_kernel, torch.zeros(60), torch.zeros(60), block=60)
+
+
+def test_a_triton_that_the_compiler_imported_first_is_imported_again():
+    code = "import torch, triton; from grader.kernels import tl; print(type(tl.sum).__name__)"
+    done = run_python(code)
+    assert done == "InterpretedFunction"
+
+
+def test_without_triton_the_message_says_what_installs_it():
+    code = "import sys; sys.modules['triton'] = None\nfrom grader import kernels\n"
+    code += "try: kernels.tl\nexcept ImportError as error: print(error)"
+    assert run_python(code) == NO_TRITON
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
