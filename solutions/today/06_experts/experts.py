@@ -27,11 +27,11 @@ def route_topk(logits: Tensor, k: int, renormalise: bool = True) -> tuple[Tensor
     Edge cases ★
         A k below 1 or above E is an error that names both numbers.
     """
-    if not 1 <= k <= logits.size(-1):
-        raise ValueError(f"{k} of {logits.size(-1)} experts cannot be chosen")
-    weights, experts = logits.softmax(dim=-1).topk(k, dim=-1)
+    if not 1 <= k <= logits.size(1):
+        raise ValueError(f"{k} of {logits.size(1)} experts cannot be chosen")
+    weights, experts = logits.softmax(dim=1).topk(k, dim=1)
     if renormalise:
-        weights = weights / weights.sum(dim=-1, keepdim=True)
+        weights = weights / weights.sum(dim=1, keepdim=True)
     return weights, experts
 
 
@@ -50,8 +50,8 @@ def balance_loss(probs: Tensor, experts: Tensor) -> Tensor:
     When everything is uniform, the loss is 1. When all tokens go to one expert with probability 1 and k = 1, it is E.
     The coefficient in front is the caller's (Fedus et al. 2021: 0.01).
     """
-    n_experts = probs.size(-1)
-    shares = torch.bincount(experts.flatten(), minlength=n_experts).to(probs.dtype) / experts.numel()
+    n_experts = probs.size(1)
+    shares = torch.bincount(experts.flatten(), minlength=n_experts) / experts.numel()
     return n_experts * (shares * probs.mean(dim=0)).sum()
 
 
@@ -76,7 +76,7 @@ def dispatch(x: Tensor, experts: Tensor, n_experts: int) -> tuple[Tensor, Tensor
     Edge cases ★
         A number in `experts` that is not below E is an error that names it.
     """
-    if experts.numel() and int(experts.max()) >= n_experts:
+    if experts.max() >= n_experts:
         raise ValueError(f"there is no expert {int(experts.max())} among {n_experts}")
     flat = experts.flatten()
     order = flat.argsort(stable=True)
@@ -97,8 +97,8 @@ def combine(rows: Tensor, order: Tensor, weights: Tensor) -> Tensor:
         The result has the dtype of rows, also if weights have another, as under autocast.
     """
     count, k = weights.shape
-    weighted = rows * weights.flatten()[order].to(rows.dtype).unsqueeze(-1)
-    return rows.new_zeros(count, rows.size(-1)).index_add(0, order // k, weighted)
+    weighted = rows * weights.flatten()[order].to(rows.dtype).unsqueeze(1)
+    return rows.new_zeros(count, rows.size(1)).index_add(0, order // k, weighted)
 
 
 def drop_over_capacity(experts: Tensor, n_experts: int, capacity_factor: float) -> Tensor:
@@ -120,7 +120,7 @@ def drop_over_capacity(experts: Tensor, n_experts: int, capacity_factor: float) 
     count, k = experts.shape
     capacity = max(1, math.ceil(capacity_factor * count * k / n_experts))
     asked = F.one_hot(experts.mT.flatten(), n_experts)  # first choices of all tokens, then all second ones
-    place = (asked.cumsum(dim=0) * asked).sum(dim=-1)  # 1 for the first choice of an expert, then 2, …
+    place = (asked.cumsum(dim=0) * asked).sum(dim=1)  # 1 for the first choice of an expert, then 2, …
     return (place <= capacity).view(k, count).mT
 
 
@@ -178,4 +178,4 @@ class MoE(nn.Module):
         rows, order, counts = dispatch(flat, experts, len(self.experts))
         parts = rows.split(counts.tolist())
         done = [expert(part) for expert, part in zip(self.experts, parts, strict=True) if len(part)]
-        return combine(torch.cat(done), order, weights).view_as(x), logits.softmax(dim=-1)
+        return combine(torch.cat(done), order, weights).view_as(x), logits.softmax(dim=1)

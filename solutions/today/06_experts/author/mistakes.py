@@ -2,21 +2,21 @@
 
 from grader.authoring.variants import Mistake
 
-TOPK = "weights, experts = logits.softmax(dim=-1).topk(k, dim=-1)"
-DIVIDED = "weights = weights / weights.sum(dim=-1, keepdim=True)"
-SHARES = "shares = torch.bincount(experts.flatten(), minlength=n_experts).to(probs.dtype) / experts.numel()"
+TOPK = "weights, experts = logits.softmax(dim=1).topk(k, dim=1)"
+DIVIDED = "weights = weights / weights.sum(dim=1, keepdim=True)"
+SHARES = "shares = torch.bincount(experts.flatten(), minlength=n_experts) / experts.numel()"
 LOSS = "return n_experts * (shares * probs.mean(dim=0)).sum()"
 SORTED = "order = flat.argsort(stable=True)"
 ROWS = "return x[order // experts.size(1)], order, torch.bincount(flat, minlength=n_experts)"
-WEIGHTED = "weighted = rows * weights.flatten()[order].to(rows.dtype).unsqueeze(-1)"
-ADDED = "return rows.new_zeros(count, rows.size(-1)).index_add(0, order // k, weighted)"
+WEIGHTED = "weighted = rows * weights.flatten()[order].to(rows.dtype).unsqueeze(1)"
+ADDED = "return rows.new_zeros(count, rows.size(1)).index_add(0, order // k, weighted)"
 CAPACITY = "capacity = max(1, math.ceil(capacity_factor * count * k / n_experts))"
-PLACE = "place = (asked.cumsum(dim=0) * asked).sum(dim=-1)"
+PLACE = "place = (asked.cumsum(dim=0) * asked).sum(dim=1)"
 KEPT = "return (place <= capacity).view(k, count).mT"
 ROUTED = "weights, experts = route_topk(logits, self.k, renormalise=self.k > 1)"
 DROPPED = "weights = weights * drop_over_capacity(experts, len(self.experts), self.capacity_factor)"
 DONE = "done = [expert(part) for expert, part in zip(self.experts, parts, strict=True) if len(part)]"
-BACK = "return combine(torch.cat(done), order, weights).view_as(x), logits.softmax(dim=-1)"
+BACK = "return combine(torch.cat(done), order, weights).view_as(x), logits.softmax(dim=1)"
 
 MISTAKES = [
     Mistake(
@@ -57,7 +57,7 @@ MISTAKES = [
     Mistake(
         "the balance of first choices only",
         SHARES,
-        "shares = torch.bincount(experts[:, 0], minlength=n_experts).to(probs.dtype) / len(experts)",
+        "shares = torch.bincount(experts[:, 0], minlength=n_experts) / len(experts)",
         "test_share_times_mean_probability",
         says="looks like the first choices alone",
     ),
@@ -92,7 +92,7 @@ MISTAKES = [
     Mistake(
         "written over, not added",
         ADDED,
-        "out = rows.new_zeros(count, rows.size(-1))\n    out[order // k] += weighted\n    return out",
+        "out = rows.new_zeros(count, rows.size(1))\n    out[order // k] += weighted\n    return out",
         "test_sum_of_weight_times_row",
         says="looks like a token with two choices kept one of them",
     ),
@@ -106,7 +106,7 @@ MISTAKES = [
     Mistake(
         "a remainder in place of a quotient",
         ADDED,
-        "return rows.new_zeros(count, rows.size(-1)).index_add(0, order % count, weighted)",
+        "return rows.new_zeros(count, rows.size(1)).index_add(0, order % count, weighted)",
         "test_sum_of_weight_times_row",
         says="looks like the token is the flat index modulo N, not index // k",
     ),
@@ -177,7 +177,7 @@ MISTAKES = [
         """y = torch.zeros_like(flat)
         for number, expert in enumerate(self.experts):
             y = y + (weights * (experts == number)).sum(-1, keepdim=True) * expert(flat)
-        return y.view_as(x), logits.softmax(dim=-1)""",
+        return y.view_as(x), logits.softmax(dim=1)""",
         "test_an_expert_computes_its_own_tokens_only",
         says="expert 0 was called with 30 tokens",
     ),
