@@ -1,10 +1,10 @@
 """Finds for every spec of a point one small change of right code that it notices, and no other spec of that point.
 
 `kata kills 16` finds them: recorded mistakes, then changes of what an exercise takes and returns, some only where a
-fact holds that holds in no other spec (a size of 1, a keyword given), then mutants of the reference and of the textbook
-solution. They are kept in `.kata/kills`, or what the fewest others notice; committed is only the list of specs without
-a change of their own, `author/kills.toml`, each with its reason. A spec that later no longer notices its change was
-hollowed out, and `kata promises` says so.
+fact or two hold that hold in no other spec (a size of 1, a keyword given), then mutants of the reference and of the
+textbook solution. They are kept in `.kata/kills`, or what the fewest others notice; committed is only the list of specs
+without a change of their own, `author/kills.toml`, each with its reason. A spec that later no longer notices its change
+was hollowed out, and `kata promises` says so.
 """
 
 import ast
@@ -35,6 +35,7 @@ CALLED = ("forward", "step", "__call__")  # the methods of a class that is one e
 AROUND = """
 
 import functools as _functools
+import itertools as _itertools
 import os as _os
 
 import torch as _torch
@@ -84,7 +85,8 @@ _seen, _within = {{}}, []
 
 def _flat(value):
     if isinstance(value, (tuple, list)):
-        yield value if not value else None
+        if not value:
+            yield value
         for v in value:
             yield from _flat(v)
     elif type(value) is dict:
@@ -101,7 +103,7 @@ def _facts(args, kwargs):
         calls = _seen.setdefault((spec, id(args[0])), [args[0], 0])
         calls[1] += 1
         facts |= {{"it is not the first call"}} if calls[1] > 1 else set()
-    return facts, spec
+    return facts | {{"%s and %s" % two for two in _itertools.combinations(sorted(facts), 2)}}, spec
 
 def _tensors(values, change):
     return tuple(change(v) if isinstance(v, _torch.Tensor) else v for v in values)
@@ -136,6 +138,7 @@ def _around(_was):
 
 {0}
 """
+TRIED = 2  # facts of a spec alone
 FACT = "fact: "  # stands before what a run tells beside a failure's suspects
 WHERE = """if _within:
             return _was(*args, **kwargs)
@@ -163,6 +166,12 @@ BEHAVIOURS = {
     ),
     "the arguments written to": (
         "r = _was(*args, **kwargs); _tensors(args, lambda x: x.data.add_(1) if x.is_floating_point() else x); return r"
+    ),
+    "the arguments in another shape afterwards": (
+        "r = _was(*args, **kwargs); _tensors(args, lambda x: x if x.requires_grad else x.unsqueeze_(0)); return r"
+    ),
+    "the last of several results a little off": (
+        "r = _was(*args, **kwargs); return (*r[:-1], _off(r[-1])) if type(r) is tuple and r else r"
     ),
     "a number drawn on the way": "_torch.rand(1); return _was(*args, **kwargs)",
     "keywords left out": "return _was(*args)",
@@ -327,8 +336,10 @@ def _facts_of_one(kata: Kata, places: dict[str, list[str]]) -> dict[str, list[st
             told[_bare(spec.name)] |= {fact for fact in json.loads(spec.printed or "{}") if fact.startswith(FACT)}
         else:
             times = Counter(itertools.chain(*told.values()))
-            for fact in (fact for fact, count in times.items() if count == 1):
-                found[fact.removeprefix(FACT)].append(exercise.name)
+            for facts in told.values():
+                own = sorted(fact.removeprefix(FACT) for fact in facts if times[fact] == 1)
+                for fact in ([fact for fact in own if " and " not in fact] or own)[:TRIED]:
+                    found[fact].append(exercise.name)
     return found
 
 
