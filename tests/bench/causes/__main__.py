@@ -14,7 +14,7 @@ from grader.authoring import variants
 from grader.course.catalogue import find
 from grader.protocol import RunOptions
 from grader.workers.jobs import Job
-from tests.bench.causes.natural import FIRST
+from tests.bench.causes.natural import FIRST, SECOND
 from tests.bench.causes.wrong_codes import LATER, WRONG
 
 JUDGED = Path(__file__).with_name("judged.tsv")
@@ -47,6 +47,7 @@ SETS = {
     "aside": WRONG[1::2],
     "later": LATER,
     "first": natural(FIRST),
+    "second": natural(SECOND),
 }
 
 

@@ -658,3 +658,286 @@ def multi_token_loss(logits, tokens):
         ("per_head detached to floats", "per_head = torch.stack(losses)", "per_head = torch.tensor([loss.item() for loss in losses])"),
     ]),
 ]  # fmt: skip
+
+SECOND = [
+    ("01", "column_to_tensor", '''
+def column_to_tensor(df, name):
+    return torch.tensor(df[name].to_numpy(), dtype=torch.float32)
+''', [
+        ("dtype of the table kept", ", dtype=torch.float32", ""),
+        ("a (rows, 1) matrix", "df[name].to_numpy()", "df[[name]].to_numpy()"),
+    ]),
+    ("02", "unflatten_samples", '''
+def unflatten_samples(flat, sample_shape):
+    return flat.reshape(flat.shape[0], *sample_shape)
+''', [
+        ("batch size last", "flat.reshape(flat.shape[0], *sample_shape)", "flat.reshape(*sample_shape, flat.shape[0])"),
+        ("the sample shape is not unpacked", "flat.shape[0], *sample_shape", "flat.shape[0], sample_shape"),
+        ("sizes of a sample in reverse", "*sample_shape)", "*reversed(sample_shape))"),
+    ]),
+    ("03", "filter_rows", '''
+def filter_rows(x, mask):
+    return x[mask], torch.nonzero(mask).flatten()
+''', [
+        ("rows where the mask is False", "x[mask]", "x[~mask]"),
+        ("multiplied by the mask: rows stay as zeros", "x[mask]", "x * mask.view(-1, *[1] * (x.dim() - 1))"),
+        ("row numbers as a list", "torch.nonzero(mask).flatten()", "[i for i, keep in enumerate(mask) if keep]"),
+        ("row numbers counted from 1", "torch.nonzero(mask).flatten()", "torch.nonzero(mask).flatten() + 1"),
+        ("squeeze drops the only row", "x[mask]", "x[mask].squeeze()"),
+    ]),
+    ("05", "gradient_history", '''
+def gradient_history(loss_fn, weight, inputs, zero_between):
+    w = weight.detach().clone().requires_grad_()
+    history = []
+    for x in inputs:
+        if zero_between:
+            w.grad = None
+        loss_fn(w, x).backward()
+        history.append(w.grad.clone())
+    return history
+''', [
+        ("clears where it should not", "if zero_between:", "if not zero_between:"),
+        ("never clears", "        if zero_between:\n            w.grad = None\n", ""),
+        ("the weight is shared with the caller", "weight.detach().clone().requires_grad_()", "weight.requires_grad_()"),
+        ("clone stays in the graph: .grad is None", "weight.detach().clone().requires_grad_()", "weight.requires_grad_().clone()"),
+        ("zero_ between, with the same tensor kept in the list", "            w.grad = None\n        loss_fn(w, x).backward()\n        history.append(w.grad.clone())", "            w.grad = None if w.grad is None else w.grad.zero_()\n        loss_fn(w, x).backward()\n        history.append(w.grad)"),
+    ]),
+    ("05", "LeakyReLUFunction", '''
+class LeakyReLUFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, slope):
+        ctx.save_for_backward(x)
+        ctx.slope = slope
+        return torch.where(x > 0, x, slope * x)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return torch.where(x > 0, grad, ctx.slope * grad), None
+''', [
+        ("saved_tensors not unpacked", "(x,) = ctx.saved_tensors", "x = ctx.saved_tensors"),
+        ("zero counts as positive", "return torch.where(x > 0, grad, ctx.slope * grad)", "return torch.where(x >= 0, grad, ctx.slope * grad)"),
+        ("negative side is zero: plain relu", "torch.where(x > 0, x, slope * x)", "torch.where(x > 0, x, 0 * x)"),
+        ("slope not kept in ctx", "        ctx.slope = slope\n", ""),
+        ("gradient without the slope", "ctx.slope * grad", "grad"),
+    ]),
+    ("11", "pad_batch", '''
+def pad_batch(sequences, padding_value=0, max_len=None):
+    if max_len is not None:
+        sequences = [s[:max_len] for s in sequences]
+    lengths = torch.tensor([len(s) for s in sequences])
+    padded = nn.utils.rnn.pad_sequence(sequences, batch_first=True, padding_value=padding_value)
+    mask = torch.arange(padded.shape[1]) < lengths[:, None]
+    return padded, mask
+''', [
+        ("batch_first forgotten", "batch_first=True, ", ""),
+        ("padding value not handed on", ", padding_value=padding_value", ""),
+        ("mask from the values", "torch.arange(padded.shape[1]) < lengths[:, None]", "padded.reshape(*padded.shape[:2], -1)[..., 0] != padding_value"),
+        ("max_len ignored", "sequences = [s[:max_len] for s in sequences]", "pass"),
+        ("the last items kept, not the first", "s[:max_len]", "s[-max_len:]"),
+        ("one position too many is real", "< lengths[:, None]", "<= lengths[:, None]"),
+    ]),
+    ("17", "SequenceClassifier", '''
+class SequenceClassifier(nn.Module):
+    def __init__(self, vocab_size, num_classes, d_model=32, num_heads=4, num_layers=2, d_ff=None, dropout=0.1, norm_first=True):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, d_model)
+        self.encoder = TransformerEncoder(num_layers, d_model, num_heads, d_ff, dropout, norm_first)
+        self.head = nn.Linear(d_model, num_classes)
+
+    def forward(self, ids, key_padding_mask=None):
+        x = self.encoder(self.embedding(ids), key_padding_mask=key_padding_mask)
+        if key_padding_mask is None:
+            return self.head(x.mean(dim=1))
+        real = key_padding_mask.unsqueeze(-1)
+        mean = (x * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+        return self.head(mean)
+''', [
+        ("the first token in place of the mean", "return self.head(mean)", "return self.head(x[:, 0])"),
+        ("the sum over the real tokens", " / real.sum(dim=1).clamp(min=1)", ""),
+        ("divided by the length of the padded row", "real.sum(dim=1).clamp(min=1)", "x.shape[1]"),
+        ("the mask inverted for the mean", "real = key_padding_mask.unsqueeze(-1)", "real = ~key_padding_mask.unsqueeze(-1)"),
+        ("norm_first not handed on", "d_ff, dropout, norm_first)", "d_ff, dropout)"),
+        ("softmax at the end", "return self.head(mean)", "return self.head(mean).softmax(dim=-1)"),
+    ]),
+    ("20", "regression_loss", '''
+def regression_loss(pred, target, kind="mse", *, delta=1.0, reduction="mean"):
+    d = pred - target
+    if kind == "mse":
+        cost = d**2
+    elif kind == "l1":
+        cost = d.abs()
+    else:
+        cost = torch.where(d.abs() <= delta, d**2 / 2, delta * (d.abs() - delta / 2))
+    if reduction == "mean":
+        return cost.mean()
+    return cost.sum() if reduction == "sum" else cost
+''', [
+        ("huber's line without delta in front", "delta * (d.abs() - delta / 2)", "d.abs() - delta / 2"),
+        ("l1 without the absolute value", "cost = d.abs()", "cost = d"),
+        ("mse halved", "cost = d**2\n", "cost = d**2 / 2\n"),
+        ("huber's branches exchanged", "d.abs() <= delta", "d.abs() > delta"),
+        ("the sum is the default", 'reduction == "mean":\n        return cost.mean()', 'reduction == "mean":\n        return cost.sum()'),
+        ("delta not subtracted on the line", "delta * (d.abs() - delta / 2)", "delta * d.abs()"),
+    ]),
+    ("20", "sequence_cross_entropy", '''
+def sequence_cross_entropy(logits, targets, *, ignore_index=-100, reduction="mean"):
+    B, T, V = logits.shape
+    losses = F.cross_entropy(logits.reshape(B * T, V), targets.reshape(-1), ignore_index=ignore_index, reduction="none").view(B, T)
+    kept = targets != ignore_index
+    if reduction == "none":
+        return losses
+    if reduction == "sum":
+        return losses.sum()
+    if reduction == "sequence":
+        return losses.sum(dim=1) / kept.sum(dim=1).clamp(min=1)
+    return losses.sum() / kept.sum().clamp(min=1)
+''', [
+        ("divided by all positions, ignored ones too", "losses.sum() / kept.sum().clamp(min=1)", "losses.mean()"),
+        ("mean of the sequences' means", "losses.sum() / kept.sum().clamp(min=1)", "(losses.sum(dim=1) / kept.sum(dim=1).clamp(min=1)).mean()"),
+        ("ignore_index not handed on", "ignore_index=ignore_index, reduction=\"none\"", "reduction=\"none\""),
+        ("\"none\" stays flat", "reduction=\"none\").view(B, T)", "reduction=\"none\")"),
+        ("targets shifted once more", "logits.reshape(B * T, V), targets.reshape(-1)", "logits.reshape(B * T, V), targets.roll(-1, 1).reshape(-1)"),
+    ]),
+    ("21", "SGD.step", '''
+def step(self):
+    with torch.no_grad():
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                g = p.grad + group["weight_decay"] * p
+                if group["momentum"]:
+                    buf = self.state.get(p)
+                    buf = g.clone() if buf is None else group["momentum"] * buf + g
+                    self.state[p] = buf
+                    g = g + group["momentum"] * buf if group["nesterov"] else buf
+                p -= group["lr"] * g
+
+
+SGD.step = step
+''', [
+        ("weight decay forgotten", "p.grad + group[\"weight_decay\"] * p", "p.grad"),
+        ("weight decay subtracted", "p.grad + group", "p.grad - group"),
+        ("buffer starts at zero, damped", "buf = g.clone() if buf is None else group[\"momentum\"] * buf + g", "buf = (1 - group[\"momentum\"]) * g if buf is None else group[\"momentum\"] * buf + (1 - group[\"momentum\"]) * g"),
+        ("nesterov ignored", "g = g + group[\"momentum\"] * buf if group[\"nesterov\"] else buf", "g = buf"),
+        ("the buffer is not kept", "                    self.state[p] = buf\n", ""),
+        ("a new tensor is bound, the parameter does not move", "p -= group[\"lr\"] * g", "p = p - group[\"lr\"] * g"),
+        ("no no_grad", "with torch.no_grad():", "if True:"),
+    ]),
+    ("21", "warmup_cosine", '''
+def warmup_cosine(step, *, max_lr, min_lr, warmup_steps, max_steps):
+    if step < warmup_steps:
+        return max_lr * (step + 1) / warmup_steps
+    if step >= max_steps:
+        return min_lr
+    progress = (step - warmup_steps) / (max_steps - warmup_steps)
+    return min_lr + (max_lr - min_lr) * 0.5 * (1 + math.cos(math.pi * progress))
+''', [
+        ("half forgotten", "0.5 * (1 + math.cos", "(1 + math.cos"),
+        ("min_lr not added", "return min_lr + (max_lr", "return (max_lr"),
+        ("a whole cosine", "math.pi * progress", "2 * math.pi * progress"),
+        ("cosine rises", "1 + math.cos", "1 - math.cos"),
+        ("not flat at the end", "    if step >= max_steps:\n        return min_lr\n", ""),
+        ("amplitude max_lr, min_lr not subtracted", "(max_lr - min_lr) * 0.5", "max_lr * 0.5"),
+    ]),
+    ("24", "random_batch", '''
+def random_batch(tokens, batch_size, block_size, generator=None):
+    starts = torch.randint(len(tokens) - block_size, (batch_size,), generator=generator)
+    x = torch.stack([tokens[s : s + block_size] for s in starts])
+    y = torch.stack([tokens[s + 1 : s + block_size + 1] for s in starts])
+    return x.long(), y.long()
+''', [
+        ("generator not handed on", ", generator=generator", ""),
+        ("the last window never drawn", "len(tokens) - block_size,", "len(tokens) - block_size - 1,"),
+        ("targets are the inputs", "tokens[s + 1 : s + block_size + 1]", "tokens[s : s + block_size]"),
+        ("one offset for all rows", "torch.randint(len(tokens) - block_size, (batch_size,), generator=generator)", "torch.randint(len(tokens) - block_size, (1,), generator=generator).repeat(batch_size)"),
+        ("seeded anew in each call", "    x = torch.stack", "    torch.manual_seed(0)\n    starts = torch.randint(len(tokens) - block_size, (batch_size,))\n    x = torch.stack"),
+    ]),
+    ("today/05", "clipped_objective", '''
+def clipped_objective(logp, old_logp, advantages, clip_low=0.2, clip_high=0.2):
+    if advantages.dim() == 1:
+        advantages = advantages[:, None]
+    advantages = advantages.detach()
+    ratio = (logp - old_logp.detach()).exp()
+    clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
+    return torch.minimum(ratio * advantages, clipped * advantages)
+''', [
+        ("the larger of the two", "torch.minimum", "torch.maximum"),
+        ("clipped alone, no minimum", "torch.minimum(ratio * advantages, clipped * advantages)", "clipped * advantages"),
+        ("ratio without exp", "(logp - old_logp.detach()).exp()", "logp - old_logp.detach()"),
+        ("the ratio of log-probabilities", "(logp - old_logp.detach()).exp()", "logp / old_logp.detach()"),
+        ("minus: a loss, not an objective", "return torch.minimum", "return -torch.minimum"),
+        ("clip_low on both sides", "1 + clip_high", "1 + clip_low"),
+    ]),
+    ("today/05", "sequence_logp", '''
+def sequence_logp(logits, tokens, mask):
+    logp = logits[:, :-1].log_softmax(dim=-1)
+    picked = logp.gather(-1, tokens[:, 1:, None]).squeeze(-1)
+    return (picked * mask[:, 1:]).sum(dim=1)
+''', [
+        ("the mean over the answer", "(picked * mask[:, 1:]).sum(dim=1)", "(picked * mask[:, 1:]).sum(dim=1) / mask[:, 1:].sum(dim=1).clamp(min=1)"),
+        ("the mask is not shifted", "mask[:, 1:]", "mask[:, :-1]"),
+        ("the logits are not shifted", "logits[:, :-1]", "logits[:, 1:]"),
+        ("one number for the whole batch", ".sum(dim=1)", ".sum()"),
+        ("the mask ignored", "picked * mask[:, 1:]", "picked"),
+    ]),
+    ("tinytorch/06", "cross_entropy", '''
+def cross_entropy(logits, targets):
+    targets = check_targets(logits, targets)
+    logp = log_softmax(logits, dim=1)
+    return -logp[np.arange(len(targets)), targets].mean()
+''', [
+        ("minus forgotten", "return -logp", "return logp"),
+        ("all rows with all targets", "logp[np.arange(len(targets)), targets]", "logp[:, targets]"),
+        ("the softmax over the rows", "dim=1", "dim=0"),
+        ("the sum for the mean", ".mean()", ".sum()"),
+        ("softmax, no logarithm", "log_softmax(logits, dim=1)", "softmax(logits, dim=1)"),
+    ]),
+    ("tinytorch/13", "scaled_dot_product_attention", '''
+def scaled_dot_product_attention(q, k, v, mask=None):
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    weights = masked_softmax(scores, mask, dim=-1)
+    return weights @ v, weights
+''', [
+        ("scale forgotten", " / math.sqrt(q.shape[-1])", ""),
+        ("divided by d", "math.sqrt(q.shape[-1])", "q.shape[-1]"),
+        ("mask not used", "masked_softmax(scores, mask, dim=-1)", "masked_softmax(scores, None, dim=-1)"),
+        ("divided by the root of the length", "math.sqrt(q.shape[-1])", "math.sqrt(q.shape[-2])"),
+        ("softmax over the queries", "mask, dim=-1", "mask, dim=-2"),
+        ("the weights are not returned", "return weights @ v, weights", "return weights @ v"),
+        ("scores for weights", "return weights @ v, weights", "return weights @ v, scores"),
+    ]),
+    ("papers/28", "mean_reciprocal_rank", '''
+def mean_reciprocal_rank(scores, gold):
+    right = scores.gather(1, gold[:, None])
+    rank = (scores >= right).sum(dim=1)
+    return (1 / rank.double()).mean().item()
+''', [
+        ("one over the mean rank", "(1 / rank.double()).mean().item()", "1 / rank.double().mean().item()"),
+        ("ranks from 0, then 1 added to the mean", "(1 / rank.double()).mean().item()", "(1 / (rank.double() + 1)).mean().item()"),
+        ("ascending: the worst first", "scores >= right", "scores <= right"),
+        ("the sum for the mean", ".mean().item()", ".sum().item()"),
+    ]),
+    ("papers/06", "PointerAttention", '''
+class PointerAttention(nn.Module):
+    def __init__(self, hidden_size):
+        super().__init__()
+        self.W1 = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.W2 = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.v = nn.Linear(hidden_size, 1, bias=False)
+
+    def forward(self, enc, dec, mask=None):
+        u = self.v(torch.tanh(self.W1(enc) + self.W2(dec).unsqueeze(1))).squeeze(-1)
+        if mask is not None:
+            u = u.masked_fill(~mask, float("-inf"))
+        return u
+''', [
+        ("the mask inverted", "masked_fill(~mask", "masked_fill(mask"),
+        ("a softmax on the scores", "return u", "return u.softmax(dim=-1)"),
+        ("no tanh", "torch.tanh(self.W1(enc) + self.W2(dec).unsqueeze(1))", "self.W1(enc) + self.W2(dec).unsqueeze(1)"),
+        ("masked_fill not assigned", "u = u.masked_fill", "u.masked_fill"),
+        ("the last dimension kept", ".squeeze(-1)", ""),
+        ("dec not unsqueezed", "self.W2(dec).unsqueeze(1)", "self.W2(dec)"),
+    ]),
+]  # fmt: skip
