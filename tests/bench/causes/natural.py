@@ -607,7 +607,6 @@ def relation_sum(g, objects, question):
         ("pairs with themselves left out", "        for j in range(n):\n", "        for j in range(n):\n            if i == j:\n                continue\n"),
         ("each pair once", "for j in range(n)", "for j in range(i, n)"),
         ("the mean over the pairs", "return total", "return total / n**2"),
-        ("the objects of a pair exchanged", "objects[:, i], objects[:, j]", "objects[:, j], objects[:, i]"),
         ("the question first", "[objects[:, i], objects[:, j], question]", "[question, objects[:, i], objects[:, j]]"),
     ]),
     ("papers/21", "collapse", '''
