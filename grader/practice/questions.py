@@ -370,6 +370,8 @@ def _causes(found: Material, drawn: random.Random) -> Iterator[Question]:
     named = {change.source: cause(*both) for change, *both in found.changed}
     for change, *_ in found.changed:
         if (right := named[change.source]) in found.suspects:
+            if cause(*runs.of([job_of(found.job, change.source, (found.exercise.spec_class,))])) != right:
+                continue  # a slower spec names another one
             wrong = {*found.suspects, *named.values()} - {right, ""}
             text = f"{_capital(_change(change))}. Which of these does it come to?"
             yield from _question("cause", text, right, sorted(wrong), drawn, Subject((), (change.source,)))
