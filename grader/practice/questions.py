@@ -26,6 +26,7 @@ QUICK = 1.0  # seconds of the specs that questions are about, together: the quic
 MOST, LEAST = 4, 3  # options
 LONGEST = 80  # characters of a value
 SEEDS = 0, 1  # what is not the same with both depends on numbers that are not shown
+MORE_SEEDS = 3, 4, 5, 6  # for calls that draw numbers, which two seeds may leave alike, or apart, by chance
 NOT_BY_PEOPLE = re.compile(r"another (?:key|default)|another dtype|swapped arguments")
 OUTCOMES = ("the same result", "another result of the same shape", "a result of another shape", "an error")
 
@@ -334,8 +335,11 @@ def _inputs(found: Material, drawn: random.Random) -> Iterator[Question]:
     for change, *_ in found.changed if len(found.calls) >= LEAST else []:
         differs = {}
         for call, seeds in found.calls.items():
-            pairs = zip(seeds, outcomes(found.job, change.source, call), strict=True)
-            differs[call] = {bool(a and b) and not followed.same_outcome(a[0], b[0]) for a, b in pairs}
+            differs[call] = _differing(seeds, outcomes(found.job, change.source, call))
+            if len(differs[call]) == 1 and "rand" in call:
+                text = found.job.files[found.job.kata.file]
+                both = (outcomes(found.job, version, call, seeds=MORE_SEEDS) for version in (text, change.source))
+                differs[call] |= _differing(*both)
         right = [call for call, how in differs.items() if how == {True}]
         wrong = [call for call, how in differs.items() if how == {False}]
         if right:
@@ -343,6 +347,11 @@ def _inputs(found: Material, drawn: random.Random) -> Iterator[Question]:
             for question in _question("input", text, drawn.choice(right), wrong, drawn):
                 about = Subject(question.options, (change.source,))
                 yield replace(question, options=tuple(f"`{call}`" for call in question.options), about=about)
+
+
+def _differing(before: list[list[Call]], after: list[list[Call]]) -> set[bool]:
+    """Whether a call came to something else with each of some seeds: one answer, or both."""
+    return {bool(a and b) and not followed.same_outcome(a[0], b[0]) for a, b in zip(before, after, strict=True)}
 
 
 def _harmless(found: Material, drawn: random.Random) -> Iterator[Question]:
@@ -361,6 +370,8 @@ def _causes(found: Material, drawn: random.Random) -> Iterator[Question]:
     named = {change.source: cause(*both) for change, *both in found.changed}
     for change, *_ in found.changed:
         if (right := named[change.source]) in found.suspects:
+            if cause(*runs.of([job_of(found.job, change.source, (found.exercise.spec_class,))])) != right:
+                continue  # a slower spec names another one
             wrong = {*found.suspects, *named.values()} - {right, ""}
             text = f"{_capital(_change(change))}. Which of these does it come to?"
             yield from _question("cause", text, right, sorted(wrong), drawn, Subject((), (change.source,)))

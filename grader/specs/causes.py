@@ -41,7 +41,7 @@ def rows(error: BaseException, module: ModuleType | None, *spec_files: str) -> R
     own = [place for place in places if place.file == module.__file__]
     specs = [place for place in places if place.file in (*spec_files, check.__file__)]
     found = _causes(error, module, places, own, specs)
-    if isinstance(error, check.Mismatch) or any(label == "looks like" for label, _ in found):
+    if isinstance(error, check.Mismatch) or any(label in ("looks like", "means") for label, _ in found):
         return found
     for place in (own or specs)[-1:]:
         node = place.expression() or ast.Module([], [])
@@ -293,9 +293,9 @@ def _parameters(function: Any) -> list[str]:
 
 def _shapes(node: ast.AST, scope: Scope) -> Rows:
     """The shapes of the tensors at the line, and which of their sizes do not fit."""
-    cause = _misfit(node, scope)
+    fact = _misfit(node, scope)
     rows = _operand_rows("shapes", {name: _sizes(held) for name, held in _operands(node, scope)})
-    return [*rows, *([("looks like", cause)] if cause else [])]
+    return [*rows, *([("means", fact)] if fact else [])]
 
 
 def _operand_rows(label: str, said: dict[str, str]) -> Rows:
@@ -346,12 +346,10 @@ def _misfit(node: ast.AST, scope: Scope) -> str:
 def _product(left: str, right: str, a: tuple[int, ...], b: tuple[int, ...]) -> str:
     if len(a) < 2 or len(b) < 2 or a[-1] == b[-2]:
         return ""
-    fits = f"in {left} @ {right} the last size of {left}, {a[-1]}, must equal the last but one of {right}, {b[-2]}"
+    needed = f"in {left} @ {right} the last size of {left}, {a[-1]}, must equal the last but one of {right}, {b[-2]}"
     if a[-1] == b[-1]:
-        return f"a transpose of {right} is missing: {fits}"
-    if a[-2] == b[-2]:
-        return f"a transpose of {left} is missing: {fits}"
-    return f"sizes that do not fit: {fits}"
+        return f"{needed}: a transpose of {right} would fit"
+    return f"{needed}: a transpose of {left} would fit" if a[-2] == b[-2] else needed
 
 
 def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> str:

@@ -264,7 +264,7 @@ def gradients(
 def _judge(
     got: Any, expected: Any, what: str, tolerance: Tolerance | None, unlike: Mapping[str, Any], *, dtype: bool
 ) -> None:
-    """Compare, and name the known wrong answer that explains every difference."""
+    """Compare, and name the known wrong answers that explain every difference: all of them, as any may be the cause."""
     if tried is not None:
         for name, wrong in unlike.items():
             tried.setdefault(name, []).extend(_named(unlike, _answer(wrong, expected), expected, tolerance)[:1])
@@ -275,7 +275,7 @@ def _judge(
         if not alike:
             raise
         rows = [row for row in found.rows if row[0] not in ("looks like", "means")]
-        raise Mismatch([*rows, ("looks like", alike[0])], found.picture) from None
+        raise Mismatch([*rows, ("looks like", ", or ".join(alike))], found.picture) from None
 
 
 def _named(unlike: Mapping[str, Any], got: Any, expected: Any, tolerance: Tolerance | None) -> list[str]:
@@ -435,9 +435,11 @@ def _difference(got: Tensor, expected: Tensor, wrong: Tensor) -> str:
 
 def _suspects(got: Tensor, expected: Tensor) -> Rows:
     """The likely bug, if the result is the right one transposed or reshaped; a fact, if it is scaled."""
-    if got.numel() < 2 or got.is_complex() or expected.is_complex() or got.dtype == torch.bool:
+    if got.numel() == 0 or got.is_complex() or expected.is_complex() or got.dtype == torch.bool:
         return _inverted(got, expected)
     mine, right = got.detach().cpu().double(), expected.detach().cpu().double()
+    if mine.numel() == 1:
+        return _multiple(mine.item(), right.item()) if right.numel() == 1 else []
     if mine.shape == right.shape:
         return _ratio(mine, right)
     if mine.ndim >= 2 and mine.mT.shape == right.shape and torch.allclose(mine.mT, right, 1e-4, 1e-6):
@@ -482,6 +484,23 @@ def _ratio(mine: Tensor, right: Tensor) -> Rows:
             if abs(factor + 1) < 1e-3:
                 return [("looks like", "the right numbers with the sign flipped")]
             return [("means", f"every value is {factor:.4g} times the expected one")]
+    return []
+
+
+def _multiple(mine: float, right: float) -> Rows:
+    """What a single number is of the expected one: its negative, or a whole multiple or part of it.
+
+    Whole numbers, and zero, are too often so by chance.
+    """
+    if not (math.isfinite(mine) and mine and right % 1):
+        return []
+    if math.isclose(mine, -right, rel_tol=1e-5):
+        return [("looks like", "the right number with the sign flipped")]
+    factor = mine / right
+    times = max(factor, 1 / factor)
+    if 1.5 < times < 1000 and math.isclose(times, round(times), rel_tol=1e-5):
+        how = f"{round(times)} times the expected number" if factor > 1 else f"the expected number / {round(times)}"
+        return [("means", how)]
     return []
 
 

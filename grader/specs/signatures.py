@@ -14,7 +14,7 @@ from grader.course.handouts import SIGNATURES
 LIKE = "looks like"
 NOT_COMPARED = {"given", "at", "shapes", "dtypes", "takes", "means", LIKE}
 SCORE, WEIGHT, LEAD = 0.5, 0.5, 0.1  # at least: of the best match, of the specs that agree, before the next best
-LIGHT = 0.25  # a spec that says only that nothing was raised, or its own sentence without a number; others weigh 1
+LIGHT = 0.25  # a spec that shows no value: nothing was raised, a sentence without a number, a shape; others weigh 1
 
 Signature = dict[str, tuple[str, float]]  # of a spec's hash: that of what it says, and its weight
 
@@ -29,7 +29,8 @@ def of(failing: Mapping[str, str]) -> Signature:
     for name, message in failing.items():
         rows = _rows(message)
         said = " ".join(rows.split())
-        light = "raised nothing" in said or (said.startswith("wrong ") and not re.search(r"\d", said))
+        is_shape = {line[:10].strip() for line in rows.splitlines() if not line.startswith(" ")} <= {"of", "shape"}
+        light = "raised nothing" in said or is_shape or (said.startswith("wrong ") and not re.search(r"\d", said))
         found[_hash(name, 3)] = _hash(rows, 5), LIGHT if light else 1.0
     return found
 

@@ -217,7 +217,7 @@ SLIPS = [
         "cross_entropy on (B, T, V)",
         was="F.cross_entropy(logits.flatten(0, 1), targets.flatten())",
         now="F.cross_entropy(logits, targets)",
-        says="targets: (8, 10) looks like another layout: cross_entropy takes the classes in dimension 1",
+        says="targets: (8, 10) means another layout: cross_entropy takes the classes in dimension 1",
     ),
     Slip(
         "12",
@@ -253,7 +253,7 @@ SLIPS = [
         now="""        q = self.W_q(query)
         k = self.W_k(keys)
 """,
-        says="q: (2, 4, 7) k: (2, 5, 7) looks like sizes 4 and 5 at dimension −2",
+        says="q: (2, 4, 7) k: (2, 5, 7) means sizes 4 and 5 at dimension −2",
     ),
     Slip(
         "15",
@@ -448,7 +448,7 @@ SLIPS = [
         "no transposes",
         was="return grad @ b.swapaxes(-1, -2), a.swapaxes(-1, -2) @ grad",
         now="return grad @ b, a @ grad",
-        says="a transpose of b is missing",
+        says="a transpose of b would fit",
     ),
     Slip(
         "tinytorch/05",

@@ -119,7 +119,7 @@ def test_a_module_without_super_init(said):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("a @ b", "shapes: a: (2, 5) b: (3, 5) looks like: a transpose of b is missing"),
+        ("a @ b", "in a @ b the last size of a, 5, must equal the last but one of b, 3: a transpose of b would fit"),
         ("b @ a.exp()", "shapes: b: (3, 5) a: (2, 5)"),
         ("(a.mT @ b).sum()", "shapes: a: (2, 5) b: (3, 5)"),
         ("torch.tanh(a + b)", "sizes 2 and 3 at dimension −2 do not broadcast"),

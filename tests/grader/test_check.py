@@ -50,6 +50,9 @@ def test_equal_accepts_what_is_equal(got, expected):
         (X + 1, X, "at 6 of 6 places, first at [0, 0]: got 1, expected 0"),
         (3 * X, X, "every value is 3 times the expected one"),
         (-X, X, "the right numbers with the sign flipped"),
+        (torch.tensor(-1.5), torch.tensor(1.5), "the right number with the sign flipped"),
+        (torch.tensor(3.75), torch.tensor(1.25), "means      3 times the expected number"),
+        (torch.tensor(1.25), torch.tensor(2.5), "means      the expected number / 2"),
         (X / 0, X, "values are NaN"),
         (~(X > 2), X > 2, "inverted"),
         (None, X, "got        None"),
@@ -87,6 +90,8 @@ def test_the_name_of_a_known_wrong_answer_is_said():
     assert "looks like cut off" in said(check.equal, [1, 2], [1, 2, 3], unlike={"cut off": [1, 2]})
     assert "looks like" not in said(check.equal, ["a", "C"], ["a", "b"], unlike={"upper": ["a", "B"]})
     assert "looks like rounded" in said(check.close, 2.0, 2.5, unlike={"rounded": 2})
+    both = said(check.equal, [1], [1, 1], unlike={"each once": [1], "the last lost": [1], "none": []})
+    assert "looks like each once, or the last lost" in both and "none" not in both
 
 
 def test_entries_may_be_some_of_many():

@@ -150,7 +150,7 @@ class TestFailures:
         assert "looks like nothing was returned: `return` is missing in double" in said
         said = self.said(run, submission, sound, RIGHT.replace("return 2 * x", "y = x.T\n    return x + y"))
         assert "shapes     x: (2, 3)\n             y: (3, 2)\n" in said
-        assert "looks like sizes 3 and 2 at dimension −1 do not broadcast" in said
+        assert "means      sizes 3 and 2 at dimension −1 do not broadcast" in said
 
     def test_looking_for_a_cause_never_hides_the_failure(self, run, submission, sound):
         """Code under test may break whoever looks at its objects."""

@@ -45,12 +45,13 @@ def value_and_gradient(ours, theirs, x, unlike=None, unlike_value=None):
 
 class TestMseLoss:
     def test_the_mean_of_the_squares(self, kata):
-        """The differences 0, 2 and 3 have the squares 0, 4 and 9, whose mean is 13/3."""
-        loss = kata.mse_loss(tensor([1.0, 2.0, 4.0]), tensor([1.0, 0.0, 1.0]))
+        """The differences 0, 2 and −3 have the squares 0, 4 and 9, whose mean is 13/3."""
+        loss = kata.mse_loss(tensor([1.0, 2.0, 1.0]), tensor([1.0, 0.0, 4.0]))
         unlike = {
             "the sum, not the mean": np.array(13.0),
             "half the mean": np.array(13 / 6),
             "the mean of the absolute differences": np.array(5 / 3),
+            "the mean of the differences, not squared": np.array(-1 / 3),
             "the root of the mean": np.array(math.sqrt(13 / 3)),
         }
         check.close(number(loss), np.array(13 / 3), unlike=unlike)

@@ -29,7 +29,7 @@ CORRECT = "return (model(ids).argmax(dim=1) == labels).double().mean().item()"
 
 MISTAKES = [
     Mistake(
-        "the batch permuted",
+        "only the input permuted",
         GAP,
         "(fn(x) - fn(x[:, permutation])).abs().max().item()",
         "test_is_zero_for_a_block_without_positions",

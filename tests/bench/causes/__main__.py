@@ -1,7 +1,8 @@
-"""Count how often the shown failure of a wrong code names its cause: `python -m tests.bench.causes`.
+"""Count how often the shown failure of a wrong code names its cause: `python -m tests.bench.causes [SET…]`.
 
 A line per code: the verdict, the slip, and the cause that its exercise's first failure shows. Whether a cause is the
 right one was judged by a reader, who put the verdict into judged.tsv; what nobody has judged yet has a question mark.
+Sets: open, aside, later (slips in the textbook solution), first and second (in a learner's own words).
 """
 
 import re
@@ -13,40 +14,60 @@ from grader.authoring import variants
 from grader.course.catalogue import find
 from grader.protocol import RunOptions
 from grader.workers.jobs import Job
+from tests.bench.causes.natural import FIRST, SECOND
 from tests.bench.causes.wrong_codes import LATER, WRONG
 
 JUDGED = Path(__file__).with_name("judged.tsv")
 CAUSE = re.compile(r"^(?:looks like|means) +(.*(?:\n {11}.*)*)", re.MULTILINE)
+IMPORTS = "\nimport math\n\nimport numpy as np\n"
+TORCH = IMPORTS + "import torch\nimport torch.nn.functional as F\nfrom torch import Tensor, nn\n"
 
 
-def job(number: str, exercise: str, was: str, now: str) -> Job:
-    """The specs of the exercise's point, on textbook code of the earlier katas."""
+def job(number: str, exercise: str, was: str, now: str, code: str = "") -> Job:
+    """The specs of the exercise's point on the textbook solution, with the code in place of its own, and the slip."""
     kata = find(number)
     text = kata.textbook.read_text(encoding="utf-8")
-    if text.count(was) != 1:
-        sys.exit(f"{number} {exercise}: {was!r} is {text.count(was)} times in the textbook solution")
+    changed = code or text
+    if changed.count(was) != 1:
+        sys.exit(f"{number} {exercise}: {was!r} is {changed.count(was)} times in the code")
+    changed = changed.replace(was, now)
+    if code:
+        changed = text + (IMPORTS if number.startswith("tinytorch") else TORCH) + changed
     options = RunOptions(only=(kata.exercise(exercise).spec_class,), ideas=True)
-    return variants.job(kata, text.replace(was, now), options, textbooks=True)
+    return variants.job(kata, changed, options, textbooks=True)
 
 
-def main() -> None:
-    jobs = {(number, name, slip): job(number, name, was, now) for number, name, slip, was, now in [*WRONG, *LATER]}
-    results = variants.results(jobs.values())
+def natural(codes: list) -> list[tuple]:
+    """A row per slip, as in wrong_codes, and the code behind it."""
+    return [(kata, name, *slip, code) for kata, name, code, slips in codes for slip in slips]
+
+
+SETS = {
+    "open": WRONG[::2],
+    "aside": WRONG[1::2],
+    "later": LATER,
+    "first": natural(FIRST),
+    "second": natural(SECOND),
+}
+
+
+def main(chosen: list[str]) -> None:
     judged = {}
     for line in JUDGED.read_text(encoding="utf-8").splitlines():
         verdict, slip, cause = line.split("\t")
         judged[slip, cause] = verdict
-    counts: dict[str, Counter[str]] = {"open": Counter(), "kept aside": Counter(), "later": Counter()}
-    for place, (number, name, slip) in enumerate(jobs):
-        failure = next(one for one in results[jobs[number, name, slip]].exercises if one.name == name).first_failure
-        cause = " ".join(" ".join(CAUSE.findall(failure.message)).split()) if failure else "passed"
-        told = f"{number} {name}: {slip}"
-        verdict = judged.get((told, cause), "?") if cause else "none"
-        half = "later" if place >= len(WRONG) else "kept aside" if place % 2 else "open"
-        counts[half][verdict] += 1
-        print(verdict, told, cause, sep="\t")
-    for half, found in counts.items():
-        print(f"{half}: {', '.join(f'{n} {one}' for one, n in found.most_common())} of {found.total()}")
+    for one in chosen or SETS:
+        jobs = {(number, name, slip): job(number, name, *code) for number, name, slip, *code in SETS[one]}
+        results = variants.results(jobs.values())
+        found: Counter[str] = Counter()
+        for (number, name, slip), asked in jobs.items():
+            failure = next(one for one in results[asked].exercises if one.name == name).first_failure
+            cause = " ".join(" ".join(CAUSE.findall(failure.message)).split()) if failure else "passed"
+            told = f"{number} {name}: {slip}"
+            verdict = judged.get((told, cause), "?") if cause else "none"
+            found[verdict] += 1
+            print(verdict, told, cause, sep="\t")
+        print(f"{one}: {', '.join(f'{n} {one}' for one, n in found.most_common())} of {found.total()}", flush=True)
 
 
-main()
+main(sys.argv[1:])
