@@ -67,6 +67,6 @@ def _telling(kata: ModuleType, work: Callable[..., Any], args: tuple[Any, ...]) 
         told = {
             "unwritten": theirs[-1][0].co_qualname if unwritten else "",
             "said": said[:400],
-            "at": [f"line {line}: {source}" for line, source in at],
+            "at": [f"line {line}: {source}" for line, source in at if source],
         }
         raise Told(json.dumps(told)) from None
