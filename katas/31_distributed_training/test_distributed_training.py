@@ -2,16 +2,12 @@
 one step on two processes, one file for all. Specs that need two ranks run in two processes,
 which one call of `launch` starts."""
 
-import json
-import linecache
 import math
 import os
 import tempfile
 import time
-import traceback
 from contextlib import contextmanager
 from unittest import mock
-from weakref import WeakKeyDictionary
 
 import pytest
 import torch
@@ -22,18 +18,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call
 
-from grader.results import NOT_WRITTEN
 from grader.specs import check
-from grader.specs.failures import NotRun
+from grader.specs.ranks import on_ranks
 
 NEEDS = ("processes", "loopback")
 SIZES = {"block_size": 7, "vocab_size": 11, "n_layer": 2, "n_head": 2, "n_embd": 12, "dropout": 0.0, "bias": True}
 LR = 0.2
-outcomes = WeakKeyDictionary()  # by module: what came of the work that its specs have launched
-
-
-class Told(Exception):
-    """A failure in another process, as JSON."""
 
 
 def on_two(kata, work, *args):
@@ -67,58 +57,6 @@ def with_nccl(kata, work, *args):
             return work(kata, *args)
         finally:
             dist.destroy_process_group()
-
-
-def on_ranks(world_size, kata, work, *args):
-    """The results by rank. Specs that ask for the same work share one launch, and one failure."""
-    known, asked = outcomes.setdefault(kata, {}), (world_size, work, args)
-    if asked not in known:
-        try:
-            known[asked] = kata.launch(telling, world_size, kata, work, args), None
-        except RuntimeError as error:
-            known[asked] = None, explained(str(error))
-    results, failure = known[asked]
-    if failure:
-        raise failure.with_traceback(None)
-    return results
-
-
-def explained(said):
-    """Turn the error of `launch` into the failure of a spec."""
-    rank, _, trace = said.partition(" failed\n")
-    told = trace.rpartition("Told: ")[2]
-    if "CUDA is in use" in said:
-        return check.Mismatch([("wrong", "another kata's spec has used CUDA: run pytest katas/31 by itself")])
-    if not trace:
-        return check.Mismatch([("wrong", said)])
-    if not told.startswith("{"):
-        return check.Mismatch([("wrong", f"the processes did not start: {trace.strip().splitlines()[-1]}")])
-    told = json.loads(told)
-    if told["unwritten"]:
-        return NotRun(f"{told['unwritten']}: {NOT_WRITTEN}")
-    return check.Mismatch([(rank, told["said"]), *(("at", place) for place in told["at"])])
-
-
-def telling(kata, work, args):
-    """`work(kata, *args)`; what it raises is told in a form that reaches the spec."""
-    try:
-        return work(kata, *args)
-    except BaseException as error:
-        frames = list(traceback.walk_tb(error.__traceback__))
-        theirs = [(frame.f_code, line) for frame, line in frames if frame.f_globals is vars(kata)]
-        at = [(line, linecache.getline(code.co_filename, line).strip()) for code, line in theirs[-1:]]
-        unwritten = isinstance(error, NotImplementedError) and at and at[0][1].startswith("raise NotImplementedError")
-        said = f"{type(error).__name__}: {error}"
-        if "imed out" in said:
-            said = "waited here for a call that the other rank does not make, or makes at another place"
-        if "Autograd-and-Fork" in said:
-            said = "with a CUDA device no spec may compute gradients before this one: run pytest katas/31 by itself"
-        told = {
-            "unwritten": theirs[-1][0].co_qualname if unwritten else "",
-            "said": said[:400],
-            "at": [f"line {line}: {source}" for line, source in at],
-        }
-        raise Told(json.dumps(told)) from None
 
 
 def gpt(kata, **options):
