@@ -492,12 +492,12 @@ def _multiple(mine: float, right: float) -> Rows:
 
     Whole numbers, and zero, are too often so by chance.
     """
-    if not (math.isfinite(mine) and mine and right % 1):
+    if not (math.isfinite(mine) and math.isfinite(right) and mine and right % 1):
         return []
     if math.isclose(mine, -right, rel_tol=1e-5):
         return [("looks like", "the right number with the sign flipped")]
     factor = mine / right
-    times = max(factor, 1 / factor)
+    times = factor if abs(factor) > 1 else right / mine
     if 1.5 < times < 1000 and math.isclose(times, round(times), rel_tol=1e-5):
         how = f"{round(times)} times the expected number" if factor > 1 else f"the expected number / {round(times)}"
         return [("means", how)]
