@@ -1,5 +1,5 @@
-"""Kata today/07 in code: a row in bytes, two numbers per byte, a group for an outlier, calibration, eight floating bits,
-and a small model that is rounded: at once, and with training through the rounding."""
+"""Kata today/07 in code: a weight in bytes, two numbers per byte, an outlier and groups, a scale for activations, eight
+floating bits, and a small model that is rounded: at once, and with training through the rounding."""
 
 import copy
 import math

@@ -1,5 +1,5 @@
-"""Specs of today/07: bytes and half bytes with scales, a linear layer of four bits, calibration, eight floating bits, and
-a gradient through rounding."""
+"""Specs of today/07: bytes and half bytes with scales, a linear layer of four bits, calibration, eight floating bits,
+and a gradient through rounding."""
 
 import pytest
 import torch

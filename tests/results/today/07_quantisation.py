@@ -1,4 +1,4 @@
-"""Today's block, trained for 300 steps on prose, then rounded: at once, and after 60 more steps through the rounding."""
+"""Today's block, trained for 300 steps on prose, then rounded: at once, and after 60 steps through the rounding."""
 
 import copy
 import math
