@@ -157,7 +157,7 @@ def draw() -> Figure:
     lines = {"rounded at once": at_once, "60 steps, then rounded": after, "60 steps through the rounding": through}
     for (label, losses), style in zip(lines.items(), ("o-", "s--", "^-"), strict=True):
         left.plot(BITS, losses, style, label=label)
-    left.axhline(loss(model), color="0.6", linewidth=1)
+    left.axhline(loss(model), color="0.6", linewidth=1, label="not rounded, no more steps")
     left.set(xlabel="bits per weight", ylabel="held-out loss, nats", xticks=BITS)
     left.legend(fontsize="small")
     weight = linears(model)[0].weight[0].detach()
@@ -167,7 +167,7 @@ def draw() -> Figure:
         grid = torch.arange(-n, n + 1) * weight.abs().max() / n
         heights, colour = torch.full_like(grid, height), COLOURS[bits == 2]
         right.plot(grid, heights, "|", markersize=12, color=colour, label=f"{bits} bits")
-    right.set(title="One row of weights, and what codes can say", xlabel="weight")
+    right.set(title="A row of weights, and the values of its codes", xlabel="weight", ylabel="count", yticks=range(6))
     right.legend(fontsize="small")
     return figure
 

@@ -115,6 +115,7 @@ class TestUnpackInt4:
             "the high bits first": [[-8, -1, 5, 3], [0, 7, 1, -2]],
             "without signs: 1111 is −1, not 15": [[15, 8, 3, 5], [7, 0, 14, 1]],
             "all low bits, then all high bits": [[-1, 3, -8, 5], [7, -2, 0, 1]],
+            "counted from −8: 0000 is 0, not −8": [[7, 0, -5, -3], [-1, -8, 6, -7]],
         }
         wrong = {name: torch.tensor(values, dtype=torch.int8) for name, values in rows.items()}
         check.equal(got, torch.tensor([[-1, -8, 3, 5], [7, 0, -2, 1]], dtype=torch.int8), unlike=wrong)
@@ -232,8 +233,7 @@ def rounding_error(x, scale, n):
     return ((x / scale).round().clamp(-n, n) * scale - x).square().mean().item()
 
 
-def best_scale(x, bits, candidates):
-    n = 2 ** (bits - 1) - 1
+def best_scale(x, n, candidates):
     absmax = x.abs().max().item()
     scales = [absmax / n * i / candidates for i in range(candidates, 0, -1)]
     return min(scales, key=lambda s: rounding_error(x, s, n))
@@ -258,9 +258,10 @@ class TestCalibrate:
         got = kata.calibrate(x, bits=4)
         wrong = {
             "the scale of the largest value": torch.tensor(40 / 7, dtype=torch.float64),
-            "the scale for codes up to 8": torch.tensor(best_scale(x, 4, 100) * 7 / 8, dtype=torch.float64),
+            "the smallest candidate, as without the clamp": torch.tensor(40 / 700, dtype=torch.float64),
+            "n = 8, not 7": torch.tensor(best_scale(x, 8, 100), dtype=torch.float64),
         }
-        check.close(got, torch.tensor(best_scale(x, 4, 100), dtype=torch.float64), **NEAR, unlike=wrong)
+        check.close(got, torch.tensor(best_scale(x, 7, 100), dtype=torch.float64), **NEAR, unlike=wrong)
 
     def test_two_values_need_no_cut(self, kata):
         """−3 and 3 are exact at the scale of the largest. Every smaller one would cut them off."""
@@ -275,13 +276,18 @@ class TestCalibrate:
         x, bits = case
         n = 2 ** (bits - 1) - 1
         got = rounding_error(x, float(kata.calibrate(x, bits, 20)), n)
-        least = rounding_error(x, best_scale(x, bits, 20), n)
+        least = rounding_error(x, best_scale(x, n, 20), n)
         words = f"the mean squared error is {got:.4g}, and one of the candidates has {least:.4g}"
         check.that(got <= least * 1.0001 + 1e-15, f"{words} ({len(x)} values, {bits} bits, 20 candidates)")
 
     def test_zeros(self, kata):
         """Nothing to choose: the scale is 1, and not 0."""
         check.close(kata.calibrate(torch.zeros(5)), torch.tensor(1.0))
+
+    @pytest.mark.edge
+    def test_of_equal_ones_the_largest(self, kata):
+        """At the scale 1, 0.5 becomes 0. At the scale 0.5, it is exact, and 1 is cut to 0.5. The error is the same."""
+        check.close(kata.calibrate(torch.tensor([1.0, 0.5]), bits=2, candidates=2), torch.tensor(1.0))
 
 
 @pytest.mark.stretch

@@ -115,8 +115,10 @@ def calibrate(x: Tensor, bits: int = 8, candidates: int = 100) -> Tensor:
         candidates: how many scales are tried.
     Returns:
         A scalar: of the scales s = absmax / n · i / candidates, for i = 1 to candidates, the one with the smallest mean
-        squared error between x and round(x / s) · s, where codes are clamped to −n … n. Of equal ones it is the
-        largest. Zeros alone have the scale 1.
+        squared error between x and round(x / s) · s, where codes are clamped to −n … n. Zeros alone have the scale 1.
+
+    Edge cases ★
+        Of several scales with the smallest error, the largest counts.
     """
     n = 2 ** (bits - 1) - 1
     largest = x.abs().max()

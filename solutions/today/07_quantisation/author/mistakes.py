@@ -141,7 +141,7 @@ MISTAKES = [
         ERROR,
         "error = ((x / s).round() * s - x).square().mean()",
         "test_an_outlier_is_cut",
-        says="differs",
+        says="looks like the smallest candidate, as without the clamp",
     ),
     Mistake(
         "the range of the other float8",
