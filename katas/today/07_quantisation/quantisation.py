@@ -21,6 +21,9 @@ def absmax_int8(w: Tensor) -> tuple[Tensor, Tensor]:
         - q (O, I), int8: w / scale, rounded as `torch.round` does, from −127 to 127.
 
         The row [1.27, −0.5, 0.004] has the scale 0.01 and the codes [127, −50, 0].
+
+    Edge cases ★
+        In bfloat16, w / scale may be rounded to 128 for the largest. Its code is 127 all the same.
     """
     raise NotImplementedError
 
@@ -115,6 +118,9 @@ def fp8_scale(x: Tensor) -> tuple[Tensor, Tensor]:
         - scale: a float32 scalar, the largest |x| / 448. Zeros alone have the scale 1.
         - y: x / scale, clamped to −448 … 448, as `torch.float8_e4m3fn`. The clamp comes before the cast: what rounding
           lifts above 448 may become NaN on some devices.
+
+    Edge cases ★
+        The scale is float32 for an x in bfloat16, too.
     """
     raise NotImplementedError
 

@@ -55,6 +55,15 @@ class TestAbsmaxInt8:
         largest = q.abs().amax(1)[w.abs().amax(1) > 0]
         check.that(bool((largest == 127).all()), f"the largest codes of the rows are {largest.tolist()}, expected 127")
 
+    @pytest.mark.edge
+    def test_the_largest_does_not_overflow_in_bfloat16(self, kata):
+        """Most weights come in bfloat16. There 1.34375 / (1.34375 / 127) is 127.5 and rounds to 128, which int8 lacks:
+        the largest weight would change its sign."""
+        w = torch.tensor([[1.34375, 0.0], [0.0, -1.34375]], dtype=torch.bfloat16)
+        q, _ = kata.absmax_int8(w)
+        wrong = {"128 wrapped to −128": torch.tensor([[-128, 0], [0, -128]], dtype=torch.int8)}
+        check.equal(q, torch.tensor([[127, 0], [0, -127]], dtype=torch.int8), unlike=wrong, what="q")
+
 
 NIBBLES = list(range(-8, 8))
 
@@ -284,6 +293,10 @@ class TestCalibrate:
         """Nothing to choose: the scale is 1, and not 0."""
         check.close(kata.calibrate(torch.zeros(5)), torch.tensor(1.0))
 
+    def test_the_first_candidate_counts(self, kata):
+        """Two values of 0.5 and one of 1, in two bits. Half of the scale cuts off the 1 and is exact for the rest."""
+        check.close(kata.calibrate(torch.tensor([1.0, 0.5, 0.5]), bits=2, candidates=2), torch.tensor(0.5))
+
     @pytest.mark.edge
     def test_of_equal_ones_the_largest(self, kata):
         """At the scale 1, 0.5 becomes 0. At the scale 0.5, it is exact, and 1 is cut to 0.5. The error is the same."""
@@ -302,6 +315,7 @@ class TestFp8Scale:
             "the range divided by the largest": torch.tensor(448 / 8.96),
         }
         check.close(scale, torch.tensor(0.02), **NEAR, unlike=wrong, what="scale")
+        check.dtype(scale, torch.float32, what="scale")
         check.close(y.float(), torch.tensor([[26.0, -448.0], [56.0, 0.0]]), what="y")
 
     def test_relative_error(self, kata):
@@ -321,6 +335,13 @@ class TestFp8Scale:
         y, scale = kata.fp8_scale(torch.zeros(3))
         check.close(scale, torch.tensor(1.0), what="scale")
         check.close(y.float(), torch.zeros(3), what="y")
+
+    @pytest.mark.edge
+    def test_scale_of_bfloat16(self, kata):
+        """A scale in bfloat16 would move all values by up to 0.4 %."""
+        _, scale = kata.fp8_scale(torch.tensor([1.0, -3.0]).bfloat16())
+        check.dtype(scale, torch.float32, what="scale")
+        check.close(scale, torch.tensor(3 / 448), what="scale")
 
 
 class TestStraightThrough:

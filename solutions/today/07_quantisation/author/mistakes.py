@@ -1,19 +1,21 @@
 """Wrong solutions of today/07 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.authoring.variants import Equivalent, Mistake
 
 LARGEST = "largest = w.abs().amax(dim=1, keepdim=True)"
 SCALE8 = "scale = torch.where(largest == 0, 1.0, largest / 127)"
 CODES8 = "return (w / scale).round().clamp(-127, 127).to(torch.int8), scale"
 NIBBLES = "nibbles = q.to(torch.uint8) & 0xF"
-PACKED = "return nibbles[..., 0::2] | nibbles[..., 1::2] << 4"
+PACKED = "return nibbles[..., ::2] | nibbles[..., 1::2] << 4"
 UNPACKED = "nibbles = torch.stack([packed & 0xF, packed >> 4], dim=-1).flatten(-2).to(torch.int8)"
 SIGNED = "return torch.where(nibbles > 7, nibbles - 16, nibbles)"
 SCALE4 = "scale = torch.where(largest == 0, 1.0, largest / 7)"
 WEIGHT = "w = (codes * scale.unsqueeze(-1)).flatten(1)"
 LINEAR = "return F.linear(x, w.to(x.dtype), bias)"
-ERROR = "error = ((x / s).round().clamp(-n, n) * s - x).square().mean()"
+ERROR = "return ((x / s).round().clamp(-n, n) * s - x).square().mean()"
 SCALE_FP8 = "scale = torch.where(largest == 0, 1.0, largest / 448)"
+FP8 = "return (x / scale).clamp(-448, 448).to(torch.float8_e4m3fn), scale"
+OUTSIDE = "outside = q[(q < -8) | (q > 7)]"
 STRAIGHT = "return w + (quantise(w) - w).detach()"
 
 MISTAKES = [
@@ -62,7 +64,7 @@ MISTAKES = [
     Mistake(
         "the high bits first",
         PACKED,
-        "return nibbles[..., 1::2] | nibbles[..., 0::2] << 4",
+        "return nibbles[..., 1::2] | nibbles[..., ::2] << 4",
         "test_the_first_goes_low",
         says="looks like the first number in the high bits",
     ),
@@ -139,7 +141,7 @@ MISTAKES = [
     Mistake(
         "codes are not clamped while a scale is tried",
         ERROR,
-        "error = ((x / s).round() * s - x).square().mean()",
+        "return ((x / s).round() * s - x).square().mean()",
         "test_an_outlier_is_cut",
         says="looks like the smallest candidate, as without the clamp",
     ),
@@ -170,5 +172,24 @@ MISTAKES = [
         "return w + 0 * quantise(w).detach()",
         "test_values_are_rounded",
         says="looks like the values of w, not rounded",
+    ),
+]
+
+EQUIVALENT = [
+    *(
+        Equivalent(line, line.replace("==", "<="), "no absolute value is negative")
+        for line in (SCALE8, SCALE4, SCALE_FP8, "if largest == 0:")
+    ),
+    Equivalent(OUTSIDE, OUTSIDE.replace("|", "^"), "no number is both too small and too large"),
+    Equivalent(PACKED, PACKED.replace("|", "^"), "the two have no bit in common"),
+    *(
+        Equivalent(FP8, FP8.replace(*change), "the CPU's cast rounds to 448")
+        for change in (
+            (".clamp(-448, 448)", ""),
+            ("-448", "-447"),
+            ("-448", "-449"),
+            (" 448", " 447"),
+            (" 448", " 449"),
+        )
     ),
 ]

@@ -5,7 +5,7 @@ def absmax_int8(w):
     codes, scales = [], []
     for row in w:
         s = row.abs().max() / 127 if row.any() else torch.ones((), dtype=w.dtype)
-        codes.append(torch.round(row / s).to(torch.int8))
+        codes.append(torch.round(row / s).clamp(-127, 127).to(torch.int8))
         scales.append(s)
     return torch.stack(codes), torch.stack(scales)[:, None]
 
