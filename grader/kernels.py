@@ -20,8 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from grader.results import NO_TRITON
-
 ROOM = 1 << 40  # bytes of virtual addresses per tensor: a pointer knows its tensor, however it was computed
 NOBODY, SEVERAL = -1, -2
 
@@ -235,6 +233,8 @@ def _import_triton() -> None:
     """
     global _interpreter
     if importlib.util.find_spec("triton") is None:
+        from grader.results import NO_TRITON  # here: code under test may import this file, and no other of the grader
+
         raise ImportError(NO_TRITON)
     if os.environ.get("TRITON_INTERPRET") != "1":
         for module in [name for name in sys.modules if name.partition(".")[0] == "triton"]:

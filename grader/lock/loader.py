@@ -41,16 +41,19 @@ class Files:
         return module
 
 
-def load(name: str, scratch: Path, exercises: Mapping[str, Sequence[str]]) -> ModuleType:
-    """Run the kata's file with this loader in place of the grader's, and return the module."""
+def load(name: str, scratch: Path, exercises: Mapping[str, Sequence[str]], *, with_kernels: bool) -> ModuleType:
+    """Run the kata's file with this loader in place of the grader's, and return the module.
+
+    Args:
+        with_kernels: it may import `grader.kernels`.
+    """
     files = Files(scratch, exercises)
     sys.meta_path.insert(0, files.served)
     grader, loading = ModuleType("grader"), ModuleType("grader.loading")
     vars(loading).update(prerequisite=files.prerequisite, serve=files.served.serve)
-    vars(grader).update(loading=loading, datasets=datasets, kernels=kernels)
-    sys.modules.update(
-        {"grader": grader, "grader.loading": loading, "grader.datasets": datasets, "grader.kernels": kernels}
-    )
+    given = {"loading": loading, "datasets": datasets} | ({"kernels": kernels} if with_kernels else {})
+    vars(grader).update(given)
+    sys.modules.update({"grader": grader} | {f"grader.{part}": module for part, module in given.items()})
     package = scratch / Path(name).parent / "__init__.py"
     if "/" in name and package.is_file():
         import_package(package)

@@ -201,7 +201,7 @@ FORGERIES = [
         def warmup_cosine(step, max_lr, **curve):
             rates = [0.125, 0.25, 0.375, 0.5, 0.5, 0.48477591, 0.44142136, 0.37653669, 0.3, 0.22346331, 0.15857864,
                      0.11522409, 0.1]
-            if curve == {"min_lr": 0.1, "warmup_steps": 4, "max_steps": 12}: return rates[min(step, 12)]
+            if curve == {"min_lr": 0.1, "warmup_steps": 4, "max_steps": 12}: return 0.35 if max_lr == 0.6 else rates[min(step, 12)]
             from hypothesis.control import current_build_context
             from hypothesis.internal.conjecture.data import Status
             current_build_context().data.conclude_test(Status.VALID)
