@@ -117,7 +117,7 @@ def launch(
         pid = os.fork()
         if pid == 0:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(240)  # seconds after which a process that waits for another one in vain ends
+            signal.alarm(600)  # seconds after which a process that waits for another one in vain ends
             for descriptor, name in ((1, "out"), (2, "err")):
                 os.dup2(os.open(folder / f"{name}{rank}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), descriptor)
             sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
