@@ -90,7 +90,7 @@ for program in range(4):
         )
         left.barh(program, 0.9, left=element, height=0.8, align="center", **style)
 left.axvline(26.95, color="black", linewidth=1)
-left.text(26.6, -0.62, "n = 27", ha="right", fontsize=9)
+left.text(27.4, 0, "n = 27", va="center", fontsize=9)
 left.set(
     yticks=range(4),
     yticklabels=[f"program {i}" for i in range(4)],
