@@ -294,9 +294,7 @@ READS: dict[Promise, Reads] = {
     accepted: Reads((*RUN, ACCEPTED), EARLIER),
     needed: Reads(RUN, EARLIER, lambda kata: [kills.store(kata)]),
     lesson: Reads((TOML, LESSON, STUB, REFERENCE, TRACK), (*EARLIER, STUB)),
-    snippets: Reads(
-        (TOML, PAGE, TEXTBOOK, REFERENCE, TRACK), (*EARLIER, STUB)
-    ),  # those of a package import its modules
+    snippets: Reads((TOML, PAGE, TEXTBOOK, REFERENCE, TRACK), (*EARLIER, STUB)),  # TRACK: a package's modules
     diagrams: Reads((PAGE, "katas/{kata}/*.diagram", "katas/{kata}/*.svg")),
     complete: Reads(("katas/{kata}/*", REFERENCE, MISTAKES, TEXTBOOK, ACCEPTED), (TOML,), lambda kata: _around(kata)),
     sealed: Reads((*RUN, TEXTBOOK, MISTAKES, f"{AUTHOR}{SEALED}", f"{AUTHOR}{PROBES}"), EARLIER),

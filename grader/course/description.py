@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from grader.errors import BrokenDescription
-from grader.results import NO_TRITON
 
 DIFFICULTIES = ("easy", "medium", "hard")
 # What specs need: to start processes, to use the loopback address, to take longer because they train, Triton.
@@ -95,7 +94,11 @@ class Description:
     @property
     def lack(self) -> str:
         """Why its specs cannot run on this machine; empty if they can."""
-        return NO_TRITON if "triton" in self.needs and importlib.util.find_spec("triton") is None else ""
+        if "triton" not in self.needs or importlib.util.find_spec("triton"):
+            return ""
+        from grader.results import NO_TRITON  # here, because every command reads descriptions when it starts
+
+        return NO_TRITON
 
 
 @cache
