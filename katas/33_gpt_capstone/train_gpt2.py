@@ -218,7 +218,7 @@ def main() -> None:
         n_layer=preset.n_layer, n_head=preset.n_head, n_embd=preset.n_embd, dropout=preset.dropout,
     )  # fmt: skip
     compiles = on_gpu if options.compile is None else options.compile
-    model, optimizer, rate = built(own, options.recipe, preset, config, device, compiles)
+    model, optimizer, rate = built(own, options.recipe, preset, config, device, dtype, compiles)
     learning: nn.Module = WithLoss(own, model, preset.vocab_size)
     called = torch.compile(learning) if compiles else learning
     if dist.is_initialized():
@@ -314,11 +314,11 @@ def main() -> None:
 
 
 def built(
-    own: Any, recipe: str, preset: Preset, config: Any, device: torch.device, compiles: bool
+    own: Any, recipe: str, preset: Preset, config: Any, device: torch.device, dtype: torch.dtype | None, compiles: bool
 ) -> tuple[Any, Any, Callable[[int], float]]:
     """The model on its device, its optimizer, and the learning rate of a step: all that a recipe decides."""
-    fused = device.type == "cuda"
     if recipe == "gpt2":
+        fused = device.type == "cuda"
         model = own.gpt_model.GPT(config).to(device)
         optimizer = own.gpt_training.make_optimizer(model, preset.max_lr, preset.weight_decay, fused=fused)
         rates = (preset.max_lr, preset.min_lr, preset.warmup_steps, preset.steps)
@@ -327,7 +327,7 @@ def built(
     model = speedrun.SpeedrunGPT(own.todays_block, config, end_of_text).to(device)
     model.flex = compiles and speedrun.flex_works(device, config.n_embd // config.n_head)
     say(f"recipe speedrun, with {'FlexAttention' if model.flex else 'usual attention and masks'}")
-    optimizer = speedrun.Optimizers(own.muon_and_schedules, model, preset.max_lr, fused)
+    optimizer = speedrun.Optimizers(own.muon_and_schedules, model, preset.max_lr, dtype, compiles)
     return model, optimizer, speedrun.schedule(own.muon_and_schedules, preset)
 
 

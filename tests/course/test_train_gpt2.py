@@ -85,7 +85,8 @@ def script(path: Path = SCRIPT, changed: dict | None = None) -> ModuleType:
     """The program as a module, with the small preset in place of the large one."""
     spec = importlib.util.spec_from_file_location("train_gpt2", path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules.pop("speedrun", None)
+    for part in ("speedrun", "muon_of_many"):
+        sys.modules.pop(part, None)
     sys.path.insert(0, str(path.parent))  # as where Python starts a program
     try:
         spec.loader.exec_module(module)
@@ -480,7 +481,7 @@ def test_muon_takes_the_hidden_matrices_of_a_speedrun_and_the_rates_fall_in_a_li
     config = gpt.GPTConfig(block_size=8, vocab_size=64, n_layer=2, n_head=2, n_embd=16)
     model = module.speedrun.SpeedrunGPT(reference("today/01_todays_block"), config, 63)
     today = reference("today/02_muon_and_schedules")
-    muon, adamw = module.speedrun.Optimizers(today, model, 3e-3, fused=False).param_groups
+    muon, adamw = module.speedrun.Optimizers(today, model, 3e-3, None, compiles=False).param_groups
     assert len(muon["params"]) == 12 and {id(p) for p in muon["params"]} == {
         id(p) for p in model.blocks.parameters() if p.ndim == 2
     }
@@ -490,6 +491,39 @@ def test_muon_takes_the_hidden_matrices_of_a_speedrun_and_the_rates_fall_in_a_li
     rates = [module.speedrun.schedule(today, preset)(step) * 1000 for step in (0, 9, 60, 80, 100)]
     assert rates == pytest.approx([0.3, 3, 3, 1.5, 0])
     assert module.speedrun.schedule(today, replace(preset, steps=1, warmup_steps=0))(0) > 0
+
+
+def stepped(optimizer: torch.optim.Optimizer, weights: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The weights after two steps with gradients that depend on the weight's place alone."""
+    for step in range(2):
+        for number, weight in enumerate(weights):
+            weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(100 * step + number))
+        optimizer.step()
+    return [weight.detach() for weight in weights]
+
+
+def weights_of_three_layers() -> list[torch.nn.Parameter]:
+    shapes = 3 * [(16, 16), (16, 16), (64, 16), (16, 64)]
+    return [torch.nn.Parameter(torch.ones(shape)) for shape in shapes]
+
+
+def test_many_matrices_at_once_move_as_todays_muon_moves_each():
+    """Also where two processes share them, of which there is an odd number. One without a gradient stays."""
+    today, many = reference("today/02_muon_and_schedules"), script().speedrun.muon_of_many
+    ours, theirs = weights_of_three_layers(), weights_of_three_layers()
+    expected = stepped(today.Muon([{"params": theirs}]), theirs)
+    found = stepped(many.Muon(today, [{"params": ours}]), ours)
+    assert max((one - other).abs().max() for one, other in zip(found, expected, strict=True)) < 1e-6
+
+    def on_a_process() -> list[torch.Tensor]:
+        mine = weights_of_three_layers()
+        return stepped(many.Muon(today, [{"params": mine}]), mine)
+
+    for shared in reference("31_distributed_training").launch(on_a_process, 2):
+        assert max((one - other).abs().max() for one, other in zip(shared, expected, strict=True)) < 1e-6
+    unmoved = torch.nn.Parameter(torch.ones(4, 4))
+    many.Muon(today, [{"params": [unmoved]}]).step()
+    assert unmoved.eq(1).all()
 
 
 def test_the_last_id_of_the_tiny_presets_tokenizer_ends_a_text():
