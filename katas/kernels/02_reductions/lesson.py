@@ -124,7 +124,7 @@ left.plot(range(64), row, ".", color="lightgrey", label="numbers")
 left.plot(range(64), tops, drawstyle="steps-post", color=COLOURS[0], label="top")
 left.plot(range(64), totals, drawstyle="steps-post", color=COLOURS[1], label="total")
 for column in (22, 47):
-    left.axvline(column, color="black", linewidth=0.8, linestyle=":")
+    left.axvline(column, color="black", linewidth=0.8, linestyle=":", ymax=0.88)
 left.set(xlabel="column", title="where top jumps, total shrinks", ylim=(-3, 11))
 left.legend(loc="upper right", ncols=3)
 for place, (loads, stores) in enumerate(moved.values()):
