@@ -137,8 +137,8 @@ class TestFlashForward:
         check.close(found, attended(q, k, v, True), unlike={"keys of the future counted": attended(q, k, v)})
 
     def test_large_scores(self, kata):
-        """exp(89) is beyond float32, and exp(−110) is 0. Measured from the largest score, no exponential is above 1, and
-        one of them is 1."""
+        """exp(89) is beyond float32, and exp(−110) is 0. Measured from the largest score, no exponential is above 1,
+        and one of them is 1."""
         q, k, v = inputs(1, 1, 33, 16)
         q, k = 6 * q, 6 * k * torch.linspace(0.2, 2, 33)[:, None]
         for causal, shift in ((False, 0), (True, 0), (False, -400)):
