@@ -137,10 +137,12 @@ class TestFlashForward:
         check.close(found, attended(q, k, v, True), unlike={"keys of the future counted": attended(q, k, v)})
 
     def test_large_scores(self, kata):
-        """exp(89) is beyond float32. Measured from the largest score, no exponential is above 1."""
+        """exp(89) is beyond float32, and exp(−110) is 0. Measured from the largest score, no exponential is above 1,
+        and one of them is 1."""
         q, k, v = inputs(1, 1, 33, 16)
         q, k = 6 * q, 6 * k * torch.linspace(0.2, 2, 33)[:, None]
-        for causal in (False, True):
+        for causal, shift in ((False, 0), (True, 0), (False, -400)):
+            q[..., 0], k[..., 0] = 40, shift / 10  # adds shift to every score: √D is 4
             out, lse = kata.flash_forward(q, k, v, causal=causal)
             check.finite(out)
             check.close((out, lse), attended(q, k, v, causal), rtol=1e-4, atol=1e-4)

@@ -64,9 +64,9 @@ MISTAKES = [
         says="not finite",
     ),
     Mistake(
-        "no largest score subtracted",
-        "now = tl.maximum(top, tl.max(scores, axis=1))",
-        "now = tl.zeros((BLOCK_Q,), tl.float32)",
+        "the largest score begins at 0",
+        'top = tl.full((BLOCK_Q,), float("-inf"), tl.float32)',
+        "top = tl.zeros((BLOCK_Q,), tl.float32)",
         "TestFlashForward::test_large_scores",
         says="not finite",
     ),
