@@ -23,11 +23,11 @@ def rounded(values):
     return [value.double().float() for value in values]
 
 
-def some_gradient(kata, rng, name):
+def some_gradient(kata, rng, name, **blocks):
     q, k, v, dout = normal(rng, 4)
     scores = (q @ k.mT / 4).masked_fill(torch.ones(q.size(2), q.size(2)).triu(1) == 1, float("-inf"))
     delta = (scores.softmax(-1) @ v * dout).sum(-1)
-    return there(kata, counted, name, (q, k, v, dout, scores.logsumexp(-1), delta, True), {"block_q": 32})
+    return there(kata, counted, name, (q, k, v, dout, scores.logsumexp(-1), delta, True), blocks)
 
 
 @probe("causal_tiles")
@@ -57,12 +57,12 @@ def _(kata, rng):
 
 @probe("flash_dkdv")
 def _(kata, rng):
-    return some_gradient(kata, rng, "flash_dkdv")
+    return some_gradient(kata, rng, "flash_dkdv", block_k=32)
 
 
 @probe("flash_dq")
 def _(kata, rng):
-    return some_gradient(kata, rng, "flash_dq")
+    return some_gradient(kata, rng, "flash_dq", block_q=32)
 
 
 def differentiated(kata, q, k, v, dout):

@@ -1,4 +1,4 @@
-"""Scores transposed, gradients of features that are never transposed back, and one backward kernel with atomics."""
+"""Scores transposed, features never transposed back, queries from the first key on, and a backward kernel with atomics."""
 
 
 @triton.jit
@@ -24,8 +24,8 @@ def _backward(
     k = tl.load(K + own, mask=keys[:, None] < T, other=0.0) * scale
     v = tl.load(V + own, mask=keys[:, None] < T, other=0.0)
     dk, dv = tl.zeros([BK, D], tl.float32), tl.zeros([BK, D], tl.float32)
-    for tile in range(tl.program_id(0) * BK // BQ if CAUSAL else 0, tl.cdiv(T, BQ)):
-        rows = tile * BQ + tl.arange(0, BQ)
+    for start in range(tl.program_id(0) * BK if CAUSAL else 0, T, BQ):
+        rows = start + tl.arange(0, BQ)
         at = base * D + rows[:, None] * D + d
         q = tl.load(Q + at, mask=rows[:, None] < T, other=0.0)
         do = tl.load(DO + at, mask=rows[:, None] < T, other=0.0)
