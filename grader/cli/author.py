@@ -91,14 +91,15 @@ def mutants(
 
 @app.command(rich_help_panel=AUTHORS)
 def kills(kata: Katas = None) -> None:
-    """Find for each spec of a point a small change that it alone notices.
+    """Find for each spec of a point a small change that it alone notices. Without KATA: of katas with a kills.toml.
 
     Exit code 1: a spec has none, and no reason to stay.
     """
     from grader.authoring import kills
 
     _need_solutions("kata kills")
-    if kills.report(katas(kata)):
+    chosen = katas(kata)
+    if kills.report(chosen if kata else [one for one in chosen if kills.reasons(one).is_file()]):
         raise typer.Exit(1)
 
 
