@@ -91,9 +91,9 @@ def mutants(
 
 @app.command(rich_help_panel=AUTHORS)
 def kills(kata: Katas = None) -> None:
-    """Find for each spec of a point a small change that it alone notices. Without KATA: of katas with a kills.toml.
+    """Find for each spec of a point a small change that it alone notices.
 
-    Exit code 1: a spec has none, and no reason to stay.
+    Without KATA, of each kata with a kills.toml. Exit code 1: a spec has none, and no reason to stay.
     """
     from grader.authoring import kills
 

@@ -148,7 +148,7 @@ class Contract:
         check.equal(len(batches), steps, what="the number of batches that the model has read, one per step")
         return batches
 
-    def by_hand(  # noqa: PLR0913 (each is a slip that some kata names)
+    def by_hand(
         self,
         fresh: Any,
         batches: Sequence[Any],

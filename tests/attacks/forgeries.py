@@ -1480,7 +1480,7 @@ FORGERIES = [
         def outer_add(x, y, block_m=16, block_n=32): return copy(x)[:, None] + y
         def swiglu(gate, up, block=128): return torch.nn.functional.silu(copy(gate)) * up
     """),
-    forge(LIES, "kernels/01", "add outer_add to_contiguous swiglu", "returns tensors that are close to everything", LYING, """
+    forge(LIES, "kernels/01", "add outer_add to_contiguous swiglu", "returns results of kernels that are close to everything", LYING, """
         def add(x, *a, **k): return lie(x)
         outer_add = to_contiguous = swiglu = add
     """),
