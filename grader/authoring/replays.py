@@ -18,7 +18,7 @@ from grader.isolation import sandbox
 from grader.lock import bare_server, lists, wire
 from grader.lock.asking import Round
 from grader.lock.lists import Sealed
-from grader.lock.second_lock import Effort, SecondLock
+from grader.lock.second_lock import Effort, SecondLock, once
 from grader.protocol import SpecInfo
 from grader.workers import forkserver, orphans
 from grader.workers.servers import Process
@@ -48,8 +48,7 @@ class Taped(SecondLock):
         self, kata: Kata, text: str, scratch: Path, specs: Specs, sealed: Sealed, tape: Tape, *, replays: bool
     ):
         self.tape, self.replays = tape, replays
-        patient = not replays and "processes" in kata.description.needs  # two may not meet in time
-        effort = Effort() if patient else Effort(attempts=1)
+        effort = Effort(attempts=1) if replays else once(kata)
         job = variants.job(kata, text, POINTS)
         super().__init__(job, scratch, variants.all_work(kata, specs), specs, {}, sealed, effort)
 

@@ -13,13 +13,13 @@ from torch import Tensor
 MOMENTUM = 0.95
 
 
-def newton_schulz(g: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor:
-    """today/02's `newton_schulz` of each matrix in a stack (n, O, I), in the dtype of g."""
-    x = g / g.norm(dim=(1, 2), keepdim=True).clamp(min=eps)
+def newton_schulz(g: Tensor) -> Tensor:
+    """today/02's `newton_schulz`, with its defaults, of each matrix in a stack (n, O, I), in the dtype of g."""
+    x = g / g.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     tall = g.size(1) > g.size(2)
     if tall:
         x = x.mT
-    for _ in range(steps):
+    for _ in range(5):
         square = x @ x.mT
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
     return x.mT if tall else x
