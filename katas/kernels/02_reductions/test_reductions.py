@@ -13,14 +13,12 @@ INFINITY = float("inf")
 
 def shares(x):
     """The softmax of each row, in float64."""
-    powers = (x.double() - x.double().amax(1, keepdim=True)).exp()
-    return powers / powers.sum(1, keepdim=True)
+    return x.double().softmax(1)
 
 
 def log_sums(x):
     """The log of each row's sum of powers, in float64."""
-    top = x.double().amax(1)
-    return top + (x.double() - top[:, None]).exp().sum(1).log()
+    return x.double().logsumexp(1)
 
 
 @st.composite
@@ -233,9 +231,7 @@ class TestLogsumexp:
         """−∞ − (−∞) is NaN. A block of −∞ adds nothing, and log 0 is −∞."""
         x = torch.randn(3, 80)
         x[0, :40] = x[1] = x[2, 32:64] = -INFINITY
-        expected = log_sums(x)
-        expected[1] = -INFINITY
-        check.close(kata.logsumexp(x), expected)
+        check.close(kata.logsumexp(x), log_sums(x))
 
 
 class TestSoftmaxLong:
