@@ -88,8 +88,12 @@ class TestPagedAttention:
         """The last block of a row is seldom full. What its other places hold is not the row's."""
         for lengths in ([1, 7], [5, 10]):
             q, k, v, table, ends = case = paged(lengths, H=2, unused=1.5)
-            wrong = {"one token too many": attended(q, k, v, table, ends, beyond=1)}
-            wrong["the whole last block"] = attended(q, k, v, table, ends, beyond=S)
+            emptied = (pool.where(pool != 1.5, 0.0) for pool in (k, v))
+            wrong = {
+                "places without a token have the score 0": attended(q, *emptied, table, ends, beyond=S),
+                "one token too many": attended(q, k, v, table, ends, beyond=1),
+                "the whole last block": attended(q, k, v, table, ends, beyond=S),
+            }
             check.close(kata.paged_attention(*case), attended(*case), unlike=wrong)
 
     def test_query_heads_share_key_heads(self, kata):
@@ -102,9 +106,10 @@ class TestPagedAttention:
 
     def test_large_scores(self, kata):
         """exp(89) is beyond float32, and exp(−110) is 0: measure from the largest score so far, which begins at −∞."""
-        for shift in (0, -400):
-            q, k, v, table, lengths = paged([9, 12], H=2, scale=12.0)
+        for shift, block in ((0, 0), (-400, 1)):
+            q, k, v, table, lengths = paged([9, 12], H=2)
             q[..., 0], k[..., 0] = 40, shift / 10  # adds shift to every score: √D is 4
+            k[table[:, block], :, :, 0] += 10  # and 100 to those of a block
             out = kata.paged_attention(q, k, v, table, lengths)
             check.finite(out)
             check.close(out, attended(q, k, v, table, lengths), rtol=1e-4, atol=1e-4)
@@ -190,6 +195,7 @@ class TestQuantiseRows:
     def test_a_scale_per_row(self, kata):
         """The largest number of a row gets the code 127 or −127, in small rows and in large ones."""
         w = torch.randn(3, 32) * torch.tensor([[0.1], [1.0], [9.0]])
+        w[:, 0] = -w.abs().amax(1) * 1.2
         codes, scale = rounded(w)
         wrong = {
             "one scale for all rows": ((w / w.abs().max() * 127).round(), w.abs().max().expand(3) / 127),
@@ -198,7 +204,6 @@ class TestQuantiseRows:
             "rounded towards zero": ((w / scale[:, None]).trunc(), scale),
             "rounded down": ((w / scale[:, None]).floor(), scale),
         }
-        w[:, 0] = -w.abs().amax(1) - 0.01
         with kernels.watched():
             found = kata.quantise_rows(w)
         check.dtype(found[0], torch.int8, what="the codes")

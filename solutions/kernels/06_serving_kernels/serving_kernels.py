@@ -33,22 +33,20 @@ def linear(x: Tensor, w: Tensor) -> Tensor:
 
 @triton.jit
 def _attend(
-    q_ptr, k_ptr, v_ptr, table_ptr, begin, end, length, kv, scale,
-    G: tl.constexpr, H_KV: tl.constexpr, S: tl.constexpr, D: tl.constexpr, GROUP: tl.constexpr,
+    q, k_ptr, v_ptr, table_ptr, begin, end, length, kv, scale,
+    H_KV: tl.constexpr, S: tl.constexpr, D: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
     """The largest score, the total and the mixture of a group's queries, over blocks begin to end − 1 of a row."""
-    heads, slots, features = tl.arange(0, GROUP), tl.arange(0, S), tl.arange(0, D)
-    at = (kv * G + heads[:, None]) * D + features[None, :]
-    q = tl.load(q_ptr + at, mask=heads[:, None] < G, other=0.0).to(tl.float32)
+    slots, features = tl.arange(0, S), tl.arange(0, D)[None, :]
     top = tl.full((GROUP,), float("-inf"), tl.float32)
     total = tl.zeros((GROUP,), tl.float32)
     mixed = tl.zeros((GROUP, D), tl.float32)
     for block in range(begin, end):
         page = tl.load(table_ptr + block).to(tl.int64)  # a large pool has more than 2³¹ numbers
         used = block * S + slots < length
-        at = ((page * S + slots[:, None]) * H_KV + kv) * D + features[None, :]
-        k = tl.load(k_ptr + at, mask=used[:, None], other=0.0).to(tl.float32)
-        v = tl.load(v_ptr + at, mask=used[:, None], other=0.0).to(tl.float32)
+        places = ((page * S + slots[:, None]) * H_KV + kv) * D + features
+        k = tl.load(k_ptr + places, mask=used[:, None], other=0.0).to(tl.float32)
+        v = tl.load(v_ptr + places, mask=used[:, None], other=0.0).to(tl.float32)
         scores = tl.sum(q[:, None, :] * k[None, :, :], axis=2) * scale
         scores = tl.where(used[None, :], scores, float("-inf"))
         now = tl.maximum(top, tl.max(scores, axis=1))
@@ -65,16 +63,15 @@ def _paged_kernel(
     q_ptr, k_ptr, v_ptr, table_ptr, lengths_ptr, out_ptr, M, scale,
     G: tl.constexpr, H_KV: tl.constexpr, S: tl.constexpr, D: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
-    row, kv = tl.program_id(0), tl.program_id(1)
-    first = row * G * H_KV * D  # of the row's queries
+    row, kv, lanes = tl.program_id(0), tl.program_id(1), tl.arange(0, GROUP)[:, None]
+    at = (row * H_KV * G + kv * G + lanes) * D + tl.arange(0, D)[None, :]
+    q = tl.load(q_ptr + at, mask=lanes < G, other=0.0).to(tl.float32)
     length = tl.load(lengths_ptr + row)
     top, total, mixed = _attend(
-        q_ptr + first, k_ptr, v_ptr, table_ptr + row * M, 0, tl.cdiv(length, S), length, kv, scale, G, H_KV, S, D, GROUP
+        q, k_ptr, v_ptr, table_ptr + row * M, 0, tl.cdiv(length, S), length, kv, scale, H_KV, S, D, GROUP
     )
-    heads, features = tl.arange(0, GROUP), tl.arange(0, D)
-    at = first + (kv * G + heads[:, None]) * D + features[None, :]
     out = (mixed / total[:, None]).to(out_ptr.dtype.element_ty)
-    tl.store(out_ptr + at, out, mask=heads[:, None] < G)
+    tl.store(out_ptr + at, out, mask=lanes < G)
 
 
 def paged_attention(q: Tensor, k_pool: Tensor, v_pool: Tensor, block_table: Tensor, lengths: Tensor) -> Tensor:
@@ -111,18 +108,17 @@ def _split_kernel(
     G: tl.constexpr, H_KV: tl.constexpr, S: tl.constexpr, D: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
     row, kv, split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    first = row * G * H_KV * D
+    lanes, features = tl.arange(0, GROUP), tl.arange(0, D)[None, :]
+    heads = row * H_KV * G + kv * G + lanes
+    q = tl.load(q_ptr + heads[:, None] * D + features, mask=lanes[:, None] < G, other=0.0).to(tl.float32)
     length = tl.load(lengths_ptr + row)
     blocks = tl.cdiv(length, S)
     share = tl.cdiv(blocks, splits)
     begin, end = split * share, tl.minimum((split + 1) * share, blocks)
-    top, total, mixed = _attend(
-        q_ptr + first, k_ptr, v_ptr, table_ptr + row * M, begin, end, length, kv, scale, G, H_KV, S, D, GROUP
-    )
-    heads, features = tl.arange(0, GROUP), tl.arange(0, D)
-    part = (split * tl.num_programs(0) + row) * G * H_KV + kv * G + heads  # (splits, B, H)
-    tl.store(outs_ptr + part[:, None] * D + features[None, :], mixed / total[:, None], mask=heads[:, None] < G)
-    tl.store(lses_ptr + part, top + tl.log(total), mask=heads < G)
+    top, total, mixed = _attend(q, k_ptr, v_ptr, table_ptr + row * M, begin, end, length, kv, scale, H_KV, S, D, GROUP)
+    part = split * tl.num_programs(0) * H_KV * G + heads  # in (splits, B, H)
+    tl.store(outs_ptr + part[:, None] * D + features, mixed / total[:, None], mask=lanes[:, None] < G)
+    tl.store(lses_ptr + part, top + tl.log(total), mask=lanes < G)
 
 
 def paged_attention_split(
