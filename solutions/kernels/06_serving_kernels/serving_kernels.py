@@ -75,20 +75,20 @@ def _paged_kernel(
 
 
 def paged_attention(q: Tensor, k_pool: Tensor, v_pool: Tensor, block_table: Tensor, lengths: Tensor) -> Tensor:
-    """Attend with one new query per row and head to keys and values that lie in blocks of a pool, in one launch.
+    """Attend with one query per row and head to keys and values in blocks of a pool.
 
-    A program owns a row and a key head. It goes over the row's blocks with a running softmax. The H / H_kv queries of
-    its key head share what is loaded.
+    A program owns a row and a key head, and goes over the row's blocks with a running softmax. All queries of the key
+    head share what it loads.
 
     Args:
         q: (B, H, D). Query head h reads key head h // (H / H_kv).
         k_pool, v_pool: (num_blocks, block_size, H_kv, D). block_size and D are powers of two.
-        block_table: (B, M) long, the blocks of each row in order; −1 behind its last one.
-        lengths: (B,) long, tokens of each row, at least 1. Token t of row b lies in block
-            block_table[b, t // block_size], at place t % block_size.
+        block_table: (B, M) long, each row's blocks in order, then −1.
+        lengths: (B,) long, tokens per row, at least 1. Token t of row b is at place t % block_size of block
+            block_table[b, t // block_size].
     Returns:
-        (B, H, D): softmax(q kᵀ / √D) v over the row's own tokens. B · H_kv programs load the queries, each key and
-        value of these tokens, and the table's entry of each block once; no other place.
+        (B, H, D): softmax(q kᵀ / √D) v over the row's tokens, by B · H_kv programs. Queries, keys and values are
+        loaded once, other places never; an entry of the table once per program.
 
     Edge cases ★
         A row of length 0 gets zeros. float16: sums are kept in float32, and the result has q's dtype.
