@@ -21,7 +21,7 @@ def paged(lengths, H=6, H_kv=2, order=None, scale=1.0, unused=1e4):
     """
     counts = [-(-n // S) for n in lengths]
     order = order or range(sum(counts) + 1, 1, -1)
-    table = torch.full((len(lengths), max(counts) + 1), -1)
+    table = torch.full((len(lengths), max(counts) + 4), -1)  # as wide as a row may become
     pools = torch.full((2, max(order) + 1, S, H_kv, D), unused)
     taken = iter(order)
     for row, (length, count) in enumerate(zip(lengths, counts)):
