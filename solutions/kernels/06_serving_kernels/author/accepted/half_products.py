@@ -24,7 +24,7 @@ def _turns(
         m_new = tl.maximum(m, tl.max(qk, 1))
         p = tl.exp2(qk - m_new[:, None])
         sums = sums * tl.exp2(m - m_new) + tl.sum(p, 1)
-        acc = tl.dot(p, v.to(tl.float32), acc * tl.exp2(m - m_new)[:, None], input_precision="ieee")
+        acc = acc * tl.exp2(m - m_new)[:, None] + tl.sum(p[:, :, None] * v.to(tl.float32)[None], 1)
         m = m_new
     sums = tl.maximum(sums, 1e-30)
     at = (part * tl.num_programs(0) // splits // HK + row) * H + kv * G + g
