@@ -255,7 +255,6 @@ class TestGroupedOrder:
         expected = in_groups(4, 3, 2)
         wrong = {
             "row by row": in_groups(4, 3, 1),
-            "row by row within a group": [(2 * (p // 6) + p % 6 // 3, p % 3) for p in range(12)],
             "groups of columns": [(column, row) for row, column in in_groups(3, 4, 2)],
         }
         check.equal(found_order(kata, 4, 3, 2), expected, unlike=wrong)

@@ -136,11 +136,11 @@ MISTAKES = [
         edge=True,
     ),
     Mistake(
-        "row by row within a group",
+        "row by row, whatever the group",
         ORDER,
         "return top + place // num_n, place % num_n",
         "TestGroupedOrder::test_columns_of_a_group",
-        says="looks like row by row within a group",
+        says="looks like row by row",
     ),
     Mistake(
         "the last group as high as the others",
