@@ -74,7 +74,7 @@ print("\n5. Rows of a and columns of b that a cache has to fetch, 32 × 32 tiles
 
 
 def fetched(tiles: list[tuple[int, int]], size: int) -> int:
-    """Count what a cache of `size` rows and columns does not hold when a tile needs it; the least recently used leaves."""
+    """Count what a cache of `size` rows and columns does not hold when it is needed. The least recently used leaves."""
     cache: OrderedDict[tuple[str, int], None] = OrderedDict()
     misses = 0
     for row, column in tiles:
@@ -96,9 +96,7 @@ for size, counts in misses.items():
 for group in (1, 3):
     first = [kata.grouped_order(p, 9, 9, group) for p in range(9)]
     rows, columns = (len(set(side)) for side in zip(*first))
-    print(
-        f"   9 × 9 tiles, group {group}: the first nine programs need {rows + columns} of them, {rows} of a, {columns} of b"
-    )
+    print(f"   9 × 9 tiles, group {group}: the first nine need {rows + columns}, {rows} of a and {columns} of b")
 
 # 6. A small result with a long K. One tile is one program, which takes 64 steps; parts of K are taken at once.
 print("\n6. (16, 1024) @ (1024, 16)")
@@ -108,9 +106,7 @@ for splits in (1, 8):
         out = stretch(kata.split_k, a, b, splits=splits)
     if out is not None:
         away = (out - a.double() @ b.double()).abs().max()
-        print(
-            f"   splits = {splits}: steps per program {64 // splits}, programs {seen.programs}, off by at most {away:.0e}"
-        )
+        print(f"   splits = {splits}: {64 // splits} steps per program, programs: {seen.programs}, off by {away:.0e}")
 
 # 7. The figure: which program takes which tile, in two orders, and what each order fetches.
 figure = Figure(figsize=(11, 3.7))
@@ -133,7 +129,7 @@ right.set(
     yscale="log",
     xlabel="group",
     ylabel="rows and columns fetched",
-    title="32 × 32 tiles",
+    title="What 32 × 32 tiles fetch",
     xticks=GROUPS,
     xticklabels=GROUPS,
     yticks=[100, 200, 500, 1000],
