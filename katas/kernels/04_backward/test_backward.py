@@ -487,8 +487,8 @@ class TestLinearCrossEntropy:
         case = last_layer(8)
         loss, dx, dweight = mean_loss(*case)
         wrong = {
-            "the sum, not the mean": (8 * loss, 8 * dx, 8 * dweight),
             "gradients of the sum": (..., 8 * dx, 8 * dweight),
+            "the sum, not the mean": (8 * loss, 8 * dx, 8 * dweight),
         }
         check.close(kata.linear_cross_entropy(*case, chunk=8), (loss, dx, dweight), unlike=wrong)
 
