@@ -66,9 +66,7 @@ def cross_entropy_forward(logits: Tensor, targets: Tensor, block: int = 32) -> t
     raise NotImplementedError
 
 
-def cross_entropy_backward(
-    logits: Tensor, targets: Tensor, lse: Tensor, dloss: Tensor, block: int = 32
-) -> Tensor:  # fmt: skip
+def cross_entropy_backward(logits: Tensor, targets: Tensor, lse: Tensor, dloss: Tensor, block: int = 32) -> Tensor:
     """Compute the gradient of the logits in one pass, one program per row. No softmax is stored.
 
     The gradient is (softmax − one-hot) · dloss, and exp(logits − lse) is the softmax: no maximum and no sum are needed
@@ -112,9 +110,7 @@ class CrossEntropy(torch.autograd.Function):
         raise NotImplementedError
 
 
-def rms_norm_backward(
-    dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, rows: int = 4
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+def rms_norm_backward(dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, rows: int = 4) -> tuple[Tensor, Tensor]:
     """Compute both gradients of `rms_norm` in one launch. A program takes `rows` rows.
 
     With x̂ = x · rstd and g = dy · weight, dx = rstd · (g − x̂ · mean(g · x̂)), where the mean is that of a row. dweight
@@ -177,9 +173,7 @@ def register_swiglu() -> Callable[[Tensor, Tensor], Tensor]:
     raise NotImplementedError
 
 
-def linear_cross_entropy(
-    x: Tensor, weight: Tensor, targets: Tensor, chunk: int = 16
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, chunk: int = 16) -> tuple[Tensor, Tensor, Tensor]:
     """Compute the mean cross-entropy of x weightᵀ and both gradients, with the logits of `chunk` rows in memory.
 
     Each chunk is finished before the next: logits by `@`, their losses by a kernel, and their gradient by a kernel that

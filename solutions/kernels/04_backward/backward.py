@@ -102,9 +102,7 @@ def _cross_entropy_backward_kernel(logits_ptr, targets_ptr, lse_ptr, dloss_ptr, 
         tl.store(out_ptr + row * V + at, gradient.to(out_ptr.dtype.element_ty), mask=at < V)
 
 
-def cross_entropy_backward(
-    logits: Tensor, targets: Tensor, lse: Tensor, dloss: Tensor, block: int = 32
-) -> Tensor:  # fmt: skip
+def cross_entropy_backward(logits: Tensor, targets: Tensor, lse: Tensor, dloss: Tensor, block: int = 32) -> Tensor:
     """Compute the gradient of the logits in one pass, one program per row. No softmax is stored.
 
     The gradient is (softmax − one-hot) · dloss, and exp(logits − lse) is the softmax: no maximum and no sum are needed
@@ -188,9 +186,7 @@ def _rms_norm_backward(
     return dx, lines.sum(0).to(weight.dtype) if sums else None
 
 
-def rms_norm_backward(
-    dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, rows: int = 4
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+def rms_norm_backward(dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, rows: int = 4) -> tuple[Tensor, Tensor]:
     """Compute both gradients of `rms_norm` in one launch. A program takes `rows` rows.
 
     With x̂ = x · rstd and g = dy · weight, dx = rstd · (g − x̂ · mean(g · x̂)), where the mean is that of a row. dweight
@@ -289,9 +285,7 @@ def register_swiglu() -> Callable[[Tensor, Tensor], Tensor]:
     return op
 
 
-def linear_cross_entropy(
-    x: Tensor, weight: Tensor, targets: Tensor, chunk: int = 16
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, chunk: int = 16) -> tuple[Tensor, Tensor, Tensor]:
     """Compute the mean cross-entropy of x weightᵀ and both gradients, with the logits of `chunk` rows in memory.
 
     Each chunk is finished before the next: logits by `@`, their losses by a kernel, and their gradient by a kernel that

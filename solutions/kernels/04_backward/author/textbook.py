@@ -187,9 +187,7 @@ def register_swiglu() -> Callable[[Tensor, Tensor], Tensor]:
     return op
 
 
-def linear_cross_entropy(
-    x: Tensor, weight: Tensor, targets: Tensor, chunk: int = 16
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, chunk: int = 16) -> tuple[Tensor, Tensor, Tensor]:
     """Compute the mean cross-entropy of x weightᵀ and both gradients, with the logits of `chunk` rows in memory."""
     share = (targets != -100) / (targets != -100).sum()
     loss, dx, dweight = torch.zeros(()), torch.empty_like(x), torch.zeros_like(weight)
