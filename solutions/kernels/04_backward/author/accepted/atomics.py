@@ -81,7 +81,8 @@ class RMSNorm(torch.autograd.Function):
 @triton.jit
 def _slopes(G, U, DO, DG, DU, n, BLOCK: tl.constexpr):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    g, u, do = (tl.load(P + at, mask=at < n, other=0.0) for P in (G, U, DO))
+    g, u = tl.load(G + at, mask=at < n, other=0.0), tl.load(U + at, mask=at < n, other=0.0)
+    do = tl.load(DO + at, mask=at < n, other=0.0)
     s = 1 / (1 + tl.exp(-g))
     silu = g * s
     tl.store(DU + at, do * silu, mask=at < n)
