@@ -84,7 +84,7 @@ def cross_entropy_forward(logits: Tensor, targets: Tensor, block: int = 32) -> t
         −inf, a whole block of them as well.
     """
     R, V = logits.shape
-    loss, lse = torch.empty(2, R, dtype=torch.promote_types(logits.dtype, torch.float32)).unbind()
+    loss, lse = logits.new_empty(2, R, dtype=torch.promote_types(logits.dtype, torch.float32)).unbind()
     _cross_entropy_kernel[(R,)](logits, targets, loss, lse, V, BLOCK=block)
     return loss, lse
 
@@ -179,7 +179,7 @@ def _rms_norm_backward(
 ) -> tuple[Tensor, Tensor | None]:
     """dx, and the gradient of the weight unless its sums are not asked for."""
     M, N = x.shape
-    dx, lines = torch.empty_like(x), torch.empty(triton.cdiv(M, rows), N)
+    dx, lines = torch.empty_like(x), x.new_empty(triton.cdiv(M, rows), N, dtype=torch.float32)
     _rms_norm_backward_kernel[(len(lines),)](
         dy, x, weight, rstd, dx, lines, M, N, ROWS=rows, BLOCK=triton.next_power_of_2(N), SUMS=sums
     )
@@ -300,7 +300,7 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, chunk: int 
         loss (a single number), dx (R, D), dweight (V, D). Each chunk has one (chunk, V) tensor, never two.
     """
     share = (targets != -100) / (targets != -100).sum()
-    loss, dx, dweight = torch.zeros(()), torch.empty_like(x), torch.zeros_like(weight)
+    loss, dx, dweight = x.new_zeros(()), torch.empty_like(x), torch.zeros_like(weight)
     for start in range(0, len(x), chunk):
         rows = slice(start, start + chunk)
         logits = x[rows] @ weight.T

@@ -131,7 +131,7 @@ def _rms_norm_backward_kernel(
 def rms_norm_backward(dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, rows: int = 4) -> tuple[Tensor, Tensor]:
     """Compute both gradients of `rms_norm` in one launch. A program takes `rows` rows."""
     M, N = x.shape
-    dx, lines = torch.empty_like(x), torch.empty(triton.cdiv(M, rows), N)
+    dx, lines = torch.empty_like(x), x.new_empty(triton.cdiv(M, rows), N)
     _rms_norm_backward_kernel[(len(lines),)](
         dy, x, weight, rstd, dx, lines, M, N, ROWS=rows, BLOCK=triton.next_power_of_2(N)
     )
