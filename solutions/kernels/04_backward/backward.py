@@ -194,10 +194,10 @@ def rms_norm_backward(dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, rows:
     scratch tensor. These lines are summed afterwards.
 
     Args:
-        dy, x: (M, N), contiguous float32; dy is the gradient of y.
+        dy, x: (M, N), contiguous float32, of rows that fit a block; dy is the gradient of y.
         weight: (N,).
         rstd: (M,), what `rms_norm` returned.
-        rows: rows per program. 13 rows in groups of 4 make 4 lines.
+        rows: rows per program, a power of two. 13 rows in groups of 4 make 4 lines.
     Returns:
         dx (M, N) and dweight (N,). dy and x are loaded once, the weight once per program.
 
