@@ -13,7 +13,7 @@ import torch
 from grader.isolation import state
 
 # What is imported for about a second at its first use, if the files of a kata mention it.
-COMPILER = re.compile(r"torch\.compile|_dynamo|utils\.checkpoint")
+COMPILER = re.compile(r"torch\.compile|_dynamo|utils\.checkpoint|custom_op")
 LARGEST = 1_000_000  # bytes of a file that is looked at
 META = re.compile("meta\\b")
 LIBRARIES = {"PIL": "PIL.Image", "pandas": "pandas"}  # as an import names them: what takes long to import
