@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grader import kernels
 from grader.specs import tensor_picture
 from grader.specs.bans import Forbidden as Forbidden
 from grader.specs.bans import forbidden as forbidden
@@ -38,6 +39,7 @@ Tolerance = tuple[float | None, float | None]  # (rtol, atol); None takes the va
 tried: dict[str, list[str]] | None = None  # what a failure named for each suspect's own answer, where that is tried
 
 SLIPS = (NameError, AttributeError, ImportError, SyntaxError)  # errors that are never the library's answer
+TF32 = re.compile(r"tt\.dot .*inputPrecision = tf32.* : tensor<[\dx]+xf32>")  # in Triton's intermediate language
 BAD_CALL = re.compile(r"^[\w.<>]+\(\) (missing|takes|got an unexpected|got multiple|got some positional)")
 
 
@@ -160,6 +162,13 @@ def moved(seen: Any, *, loads: int, stores: int, programs: int) -> None:
         found = f"{seen.total(kind)} numbers were {done}"
         that(seen.total(kind) <= needed, f"{found}, {needed} are enough")
         that(seen.total(kind) == needed, f"{found}, not {needed}: is a part computed outside of the kernel?")
+
+
+def compiles(seen: Any) -> None:
+    """Check that a GPU's compiler takes the kernels that ran inside `grader.kernels.watched`, with all digits."""
+    for name, code in kernels.compiled(seen).items():
+        rounded = "a GPU multiplies in TF32, of 3 digits, unless tl.dot is given input_precision='ieee'"
+        that(not TF32.search(code), f"{name}: {rounded}")
 
 
 @contextmanager

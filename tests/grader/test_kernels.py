@@ -5,12 +5,14 @@ import inspect
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from grader import kernels
 from grader.kernels import tl, triton
 from grader.results import NO_TRITON
+from grader.specs import check
 
 
 @triton.jit
@@ -132,6 +134,87 @@ def test_without_triton_the_message_says_what_installs_it():
     code = "import sys; sys.modules['triton'] = None\nfrom grader import kernels\n"
     code += "try: kernels.tl\nexcept ImportError as error: print(error)"
     assert run_python(code) == NO_TRITON
+
+
+LOG2_E = tl.constexpr(1.4426950408889634)
+
+
+@triton.jit
+def _power(x, SCALED: tl.constexpr):
+    return tl.exp2(x * LOG2_E) if SCALED else x
+
+
+@triton.jit
+def powers_kernel(x_ptr, out_ptr, n, DTYPE: tl.constexpr, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    powers = _power(tl.load(x_ptr + at, mask=at < n, other=0.0), True).to(DTYPE)
+    tl.store(out_ptr + at, powers + tl.sum(powers), mask=at < n)
+
+
+@triton.jit
+def counting_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    total = 0
+    for start in range(0, n, BLOCK):
+        total += tl.sum(tl.load(x_ptr + start + tl.arange(0, BLOCK)))
+    tl.store(out_ptr, total)
+
+
+@triton.jit
+def listing_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    found = []
+    for place in range(2):
+        found.append(tl.load(x_ptr + place))
+    tl.store(out_ptr, found[0] + found[1])
+
+
+@triton.jit
+def numpy_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    tl.store(out_ptr, float(np.sqrt(2.0 + n)))
+
+
+@triton.jit
+def squaring_kernel(x_ptr, out_ptr, n, DTYPE: tl.constexpr, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)[:, None] * BLOCK + tl.arange(0, BLOCK)[None, :]
+    x = tl.load(x_ptr + at).to(DTYPE)
+    tl.store(out_ptr + at, tl.dot(x, x))
+
+
+def compiled(kernel, n=256, **constants):
+    x = torch.linspace(0, 1, n)
+    with kernels.watched() as seen:
+        kernel[(1,)](x, torch.empty(n), n, BLOCK=16, **constants)
+    check.compiles(seen)
+    return seen
+
+
+def test_what_a_kernel_names_is_compiled_with_it(tmp_path, monkeypatch):
+    seen = compiled(powers_kernel, DTYPE=tl.float16)
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    assert "f16" in kernels.compiled(seen, whole=True)["powers_kernel"]
+    assert list(tmp_path.rglob("*.cubin"))
+    compiled(powers_kernel, DTYPE=tl.float32)  # the interpreter goes on
+
+
+@pytest.mark.parametrize(
+    ("kernel", "says"),
+    [
+        (
+            counting_kernel,
+            r"refuses counting_kernel: Loop-carried variable total has .* \(in `for start in range\(0, n",
+        ),
+        (listing_kernel, r"no attribute append \(in `found.append\(tl.load"),
+        (numpy_kernel, r"refuses numpy_kernel"),
+    ],
+)
+def test_what_only_the_interpreter_takes_is_refused(kernel, says):
+    with pytest.raises(kernels.KernelFault, match=says):
+        compiled(kernel)
+
+
+def test_products_in_tf32_are_said():
+    compiled(squaring_kernel, DTYPE=tl.float16)
+    with pytest.raises(check.Mismatch, match="squaring_kernel: a GPU multiplies in TF32"):
+        compiled(squaring_kernel, DTYPE=tl.float32)
 
 
 def run_python(code):
