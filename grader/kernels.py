@@ -201,8 +201,20 @@ class Seen:
         return found
 
 
+class Uncounted:
+    """What stands in for `Seen` where kernels run on a device: a spec ends there, with what it checked before."""
+
+    def __getattr__(self, name: str) -> Any:
+        importlib.import_module("pytest").skip("gpu: what kernels move is counted by the interpreter alone")
+
+
+def run_on_a_device() -> bool:
+    """Tell if kernels of this process are for a GPU: `TRITON_INTERPRET=0` says so."""
+    return os.environ.get("TRITON_INTERPRET") == "0"
+
+
 @contextmanager
-def watched(max_programs: int = 4096, max_lanes: int = 20_000_000, backwards: bool = False) -> Iterator[Seen]:
+def watched(max_programs: int = 4096, max_lanes: int = 20_000_000, backwards: bool = False) -> Iterator[Any]:
     """Count what kernels do inside the block, and fill the memory of `torch.empty` with NaN.
 
     Args:
@@ -215,7 +227,7 @@ def watched(max_programs: int = 4096, max_lanes: int = 20_000_000, backwards: bo
     torch._C._set_deterministic_algorithms(True, warn_only=True)  # the public setter imports the compiler for seconds
     _watching.append(seen)
     try:
-        yield seen
+        yield Uncounted() if run_on_a_device() else seen
     finally:
         _watching.remove(seen)
         torch._C._set_deterministic_algorithms(before[0], warn_only=before[1])
@@ -229,14 +241,14 @@ def compiled(seen: Seen, *, whole: bool = False) -> dict[str, str]:
     Returns:
         each kernel's name, and its code in Triton's intermediate language. What the compiler refuses is a KernelFault.
     """
-    found, refused = {}, ""
+    launched, found, refused = seen.launched, {}, ""
     with _compiling():
         backends, compiler = (importlib.import_module(f"triton.{name}") for name in ("backends.compiler", "compiler"))
         jit, native = importlib.import_module("triton.runtime.jit"), importlib.import_module("triton._C.libtriton").ir
         backend = compiler.make_backend(backends.GPUTarget("cuda", 80, 32))
         options = backend.parse_options({"enable_fp_fusion": True})  # the default, of which it would warn
         tools = backend.get_codegen_implementation(options), backend.get_module_map()
-        for launch in seen.launched:
+        for launch in launched:
             kernel = _compilable(launch.kernel, jit)
             given = {one.name: launch.given.get(one.name, one.default) for one in kernel.params}
             constants = {one.name: _anew(given[one.name], jit) for one in kernel.params if one.is_constexpr}
@@ -323,7 +335,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _import_triton() -> None:
-    """Import Triton in the mode that interprets kernels, and put the hooks in.
+    """Import Triton in the mode that interprets kernels, and put the hooks in; where a device is asked for, without.
 
     The mode is read at Triton's import. PyTorch's compiler may have imported it in the other one: it is imported again.
     """
@@ -332,6 +344,8 @@ def _import_triton() -> None:
         from grader.results import NO_TRITON  # here: code under test may import this file, and no other of the grader
 
         raise ImportError(NO_TRITON)
+    if run_on_a_device():
+        return
     if os.environ.get("TRITON_INTERPRET") != "1":
         _take_away("")
         os.environ["TRITON_INTERPRET"] = "1"

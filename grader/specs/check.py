@@ -33,6 +33,8 @@ TOLERANCES = {
     torch.complex64: (1e-4, 1e-5),
 }
 
+least: dict[torch.dtype, float] = {}  # what both are at least, where a device computes
+
 Rows = list[tuple[str, str]]
 Tolerance = tuple[float | None, float | None]  # (rtol, atol); None takes the value from TOLERANCES
 
@@ -429,7 +431,8 @@ def _agree(got: Tensor, expected: Tensor, tolerance: Tolerance | None) -> Tensor
 
 def _tolerance(got: torch.dtype, expected: torch.dtype, asked: Tolerance) -> tuple[float, float]:
     rtol, atol = max(TOLERANCES.get(got, (0.0, 0.0)), TOLERANCES.get(expected, (0.0, 0.0)))
-    return (rtol if asked[0] is None else asked[0]), (atol if asked[1] is None else asked[1])
+    rtol, atol = (rtol if asked[0] is None else asked[0]), (atol if asked[1] is None else asked[1])
+    return max(rtol, least.get(got, 0.0)), max(atol, least.get(got, 0.0))
 
 
 def _difference(got: Tensor, expected: Tensor, wrong: Tensor) -> str:

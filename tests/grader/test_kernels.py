@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 import subprocess
 import sys
 
@@ -10,9 +11,10 @@ import pytest
 import torch
 
 from grader import kernels
+from grader.course.catalogue import ROOT
 from grader.kernels import tl, triton
 from grader.results import NO_TRITON
-from grader.specs import check
+from grader.specs import check, device
 
 
 @triton.jit
@@ -134,6 +136,52 @@ def test_without_triton_the_message_says_what_installs_it():
     code = "import sys; sys.modules['triton'] = None\nfrom grader import kernels\n"
     code += "try: kernels.tl\nexcept ImportError as error: print(error)"
     assert run_python(code) == NO_TRITON
+
+
+def test_where_a_device_is_asked_for_every_spec_is_one_for_a_gpu():
+    """Without a device they are skipped; what they do on one is what the others do, on tensors that are moved there."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "katas/kernels/01", "--code", "solutions"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "TRITON_INTERPRET": "0"}
+    )
+    assert done.returncode == 0, done.stdout
+    assert torch.cuda.is_available() or done.stdout.count("not run: gpu: no CUDA device here") == 7
+
+
+def test_tensors_are_moved_to_the_device_for_each_call():
+    class Module:
+        """A kata's."""
+
+        @staticmethod
+        def places(x, *rest, options):
+            return [str(x.device), str(rest[0][0].device), str(options["y"].device), str(torch.empty(2).device)]
+
+        class Function:
+            """A class that is not called itself."""
+
+            @staticmethod
+            def apply(x):
+                return str(x.device), torch.zeros(2)
+
+    found = device.OnDevice(Module, "meta").places(torch.ones(1), (torch.ones(1),), options={"y": torch.ones(1)})
+    assert found == ["meta"] * 4
+    assert device.OnDevice(Module, "meta").places.device == "meta"
+    place, zeros = device.OnDevice(Module, "cpu").Function.apply(torch.ones(1))
+    assert (place, zeros.tolist()) == ("cpu", [0, 0])
+
+
+def test_on_a_device_a_spec_ends_where_it_counts(monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    with kernels.watched() as seen, pytest.raises(pytest.skip.Exception, match="counted by the interpreter alone"):
+        check.compiles(seen)
+    assert kernels.run_on_a_device()
+
+
+def test_tolerances_of_a_device_are_added(monkeypatch):
+    monkeypatch.setitem(check.least, torch.float32, 1e-4)
+    check.close(torch.tensor(1.0), torch.tensor(1.0 + 9e-5), rtol=1e-6, atol=0.0)
+    with pytest.raises(check.Mismatch):
+        check.close(torch.tensor(1.0), torch.tensor(1.0 + 3e-4), rtol=1e-6, atol=0.0)
 
 
 LOG2_E = tl.constexpr(1.4426950408889634)
