@@ -1,7 +1,7 @@
 """Triton for katas: kernels run on its interpreter, on the CPU, inside a fence, and `watched` counts what they move.
 
 `from grader.kernels import tl, triton` imports Triton, with the hooks below in its interpreter. Every private name of
-Triton is in HOOKS or below it, written for Triton 3.6 to 3.9. This file itself needs no Triton.
+Triton is in this file, written for Triton 3.7 to 3.9. This file itself needs no Triton.
 """
 
 import atexit

@@ -181,7 +181,7 @@ class TestSwiglu:
 
     @pytest.mark.edge
     def test_a_gpu_can_have_it(self, kata):
-        """The interpreter runs any Python. Triton's compiler takes no NumPy and no list that grows, and here it tries."""
+        """The interpreter runs any Python. Triton's compiler, tried here, takes no `break` and no list that grows."""
         gate, up = torch.randn(70), torch.randn(70)
         with kernels.watched() as seen:
             kata.swiglu(gate, up)
