@@ -1,6 +1,6 @@
 """The bench for kernels: a fence, counts, races, poison, limits, and the names in Triton that it depends on."""
 
-import importlib
+import importlib.util
 import inspect
 import os
 import subprocess
@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from grader import kernels
-from grader.course.catalogue import ROOT
+from grader.cli.app import that_runs
+from grader.course.catalogue import ROOT, find
+from grader.errors import KataError
 from grader.kernels import tl, triton
 from grader.results import NO_TRITON
 from grader.specs import check, device
@@ -135,6 +137,13 @@ def test_without_triton_the_message_says_what_installs_it():
     code = "import sys; sys.modules['triton'] = None\nfrom grader import kernels\n"
     code += "try: kernels.tl\nexcept ImportError as error: print(error)"
     assert run_python(code) == NO_TRITON
+
+
+def test_commands_that_run_a_kata_say_that_triton_is_missing(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert that_runs(find("01")) == find("01")
+    with pytest.raises(KataError, match="kernels/01: not run, Triton is missing"):
+        that_runs(find("kernels/01"))
 
 
 def test_where_a_device_is_asked_for_every_spec_is_one_for_a_gpu():
