@@ -11,11 +11,12 @@ import torch
 
 from grader import kernels
 from grader.cli.app import that_runs
-from grader.course.catalogue import ROOT, find
+from grader.course.catalogue import ROOT, all_katas, find
 from grader.errors import KataError
 from grader.kernels import tl, triton
 from grader.results import NO_TRITON
 from grader.specs import check, device
+from tests.bench import kernels_on_gpu
 
 
 @triton.jit
@@ -154,6 +155,14 @@ def test_where_a_device_is_asked_for_every_spec_is_one_for_a_gpu():
     )
     assert done.returncode == 0, done.stdout
     assert torch.cuda.is_available() or done.stdout.count("not run: gpu: no CUDA device here") == 7
+
+
+def test_without_a_device_there_is_nothing_to_measure(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="a CUDA device is needed"):
+        kernels_on_gpu.main()
+    names = {(number, name) for number, name, *_ in kernels_on_gpu.ROWS}
+    assert names <= {(kata.number, one.name) for kata in all_katas() for one in kata.exercises}
 
 
 def test_tensors_are_moved_to_the_device_for_each_call():
