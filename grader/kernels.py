@@ -272,7 +272,7 @@ def _reason(error: Any, kind: type) -> str:
     """The innermost of a compiler's errors, one for each call in a kernel, with its line."""
     while isinstance(error.__cause__, kind):
         error = error.__cause__
-    said = re.sub(r"^\w+\(['\"](.*)['\"]\)$", r"\1", error.error_message)  # the text of a Python error
+    said = re.sub(r"^\w+\(['\"](.*)['\"]\)$", r"\1", error.error_message or str(error.__cause__))  # a Python error's
     return f"{said} (in `{error.src.splitlines()[error.node.lineno - 1].strip()}`)"
 
 
