@@ -1,20 +1,22 @@
 """Triton for katas: kernels run on its interpreter, on the CPU, inside a fence, and `watched` counts what they move.
 
 `from grader.kernels import tl, triton` imports Triton, with the hooks below in its interpreter. Every private name of
-Triton is in HOOKS or below it, written for Triton 3.6 to 3.9. This file itself needs no Triton.
+Triton is in this file, written for Triton 3.7 to 3.9. This file itself needs no Triton.
 """
 
 import atexit
+import copy
 import functools
 import gc
 import importlib
 import importlib.util
-import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ import torch
 
 ROOM = 1 << 40  # bytes of virtual addresses per tensor: a pointer knows its tensor, however it was computed
 NOBODY, SEVERAL = -1, -2
+ASIDE = "aside."  # before the names of modules that wait: Python clears these at its end
 
 _interpreter: Any = None  # triton.runtime.interpreter, once it is imported
 _launch: "Launch | None" = None  # the one that runs
@@ -58,10 +61,11 @@ class Room:
 
 
 class Launch:
-    """One launch of a kernel: its tensors, the program that runs, and who touched what."""
+    """One launch of a kernel: what it was given, the program that runs, and who touched what."""
 
-    def __init__(self, names: dict[Any, str]):
-        self.names = names  # by `_key` of a tensor
+    def __init__(self, kernel: Any, given: dict[str, Any]):
+        self.kernel, self.given = kernel, given
+        self.names = {_key(value): name for name, value in given.items() if isinstance(value, torch.Tensor)}
         self.rooms: list[Room] = []
         self.memories: dict[tuple[int, int], Memory] = {}
         self.readers: dict[Memory, np.ndarray] = {}
@@ -197,8 +201,20 @@ class Seen:
         return found
 
 
+class Uncounted:
+    """What stands in for `Seen` where kernels run on a device: a spec ends there, with what it checked before."""
+
+    def __getattr__(self, name: str) -> Any:
+        importlib.import_module("pytest").skip("gpu: what kernels move is counted by the interpreter alone")
+
+
+def run_on_a_device() -> bool:
+    """Tell if kernels of this process are for a GPU: `TRITON_INTERPRET=0` says so."""
+    return os.environ.get("TRITON_INTERPRET") == "0"
+
+
 @contextmanager
-def watched(max_programs: int = 4096, max_lanes: int = 20_000_000, backwards: bool = False) -> Iterator[Seen]:
+def watched(max_programs: int = 4096, max_lanes: int = 20_000_000, backwards: bool = False) -> Iterator[Any]:
     """Count what kernels do inside the block, and fill the memory of `torch.empty` with NaN.
 
     Args:
@@ -211,10 +227,102 @@ def watched(max_programs: int = 4096, max_lanes: int = 20_000_000, backwards: bo
     torch._C._set_deterministic_algorithms(True, warn_only=True)  # the public setter imports the compiler for seconds
     _watching.append(seen)
     try:
-        yield seen
+        yield Uncounted() if run_on_a_device() else seen
     finally:
         _watching.remove(seen)
         torch._C._set_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def compiled(seen: Seen, *, whole: bool = False) -> dict[str, str]:
+    """Compile the kernels that were launched for a GPU, which need not be here.
+
+    Args:
+        whole: go on to machine code, by a program of NVIDIA's in Triton.
+    Returns:
+        each kernel's name, and its code in Triton's intermediate language. What the compiler refuses is a KernelFault.
+    """
+    launched, found, refused = seen.launched, {}, ""
+    with _compiling():
+        backends, compiler = (importlib.import_module(f"triton.{name}") for name in ("backends.compiler", "compiler"))
+        jit, native = importlib.import_module("triton.runtime.jit"), importlib.import_module("triton._C.libtriton").ir
+        backend = compiler.make_backend(backends.GPUTarget("cuda", 80, 32))
+        options = backend.parse_options({"enable_fp_fusion": True})  # the default, of which it would warn
+        tools = backend.get_codegen_implementation(options), backend.get_module_map()
+        for launch in launched:
+            kernel = _compilable(launch.kernel, jit)
+            given = {one.name: launch.given.get(one.name, one.default) for one in kernel.params}
+            constants = {one.name: _anew(given[one.name], jit) for one in kernel.params if one.is_constexpr}
+            types = {name: "constexpr" if name in constants else jit.mangle_type(given[name]) for name in given}
+            source, context = compiler.ASTSource(kernel, types, constants), native.context()
+            native.load_dialects(context)
+            backend.load_dialects(context)
+            try:
+                found[kernel.__name__] = str(source.make_ir(backend.target, options, *tools, context))
+                if whole:
+                    compiler.compile(source, backend.target, {"enable_fp_fusion": True})
+            except compiler.CompilationError as error:
+                refused = f"a GPU's compiler refuses {kernel.__name__}: {_reason(error, compiler.CompilationError)}"
+                break
+    if refused:
+        raise KernelFault(refused)
+    return found
+
+
+def _reason(error: Any, kind: type) -> str:
+    """The innermost of a compiler's errors, one for each call in a kernel, with its line."""
+    while isinstance(error.__cause__, kind):
+        error = error.__cause__
+    said = re.sub(r"^\w+\(['\"](.*)['\"]\)$", r"\1", error.error_message or str(error.__cause__))  # a Python error's
+    return f"{said} (in `{error.src.splitlines()[error.node.lineno - 1].strip()}`)"
+
+
+@contextmanager
+def _compiling() -> Iterator[None]:
+    """Have the Triton that compiles in the place of the one that interprets, inside the block."""
+    interpreting = _take_away("")
+    sys.modules.update(_take_away(ASIDE))
+    os.environ["TRITON_INTERPRET"] = "0"
+    try:
+        yield
+    finally:
+        sys.modules.update({ASIDE + name: module for name, module in _take_away("").items()})
+        sys.modules.update(interpreting)
+        os.environ["TRITON_INTERPRET"] = "1"
+
+
+def _take_away(before: str) -> dict[str, ModuleType]:
+    """Triton's modules, no longer among the imported ones, but for its library of machine code: that is loaded once."""
+    names = [name for name in sys.modules if name.startswith(before) and _is_triton(name.removeprefix(before))]
+    return {name.removeprefix(before): sys.modules.pop(name) for name in names}
+
+
+def _is_triton(module: str) -> bool:
+    return f"{module}.".startswith("triton.") and not module.startswith("triton._C")
+
+
+def _compilable(kernel: Any, jit: Any) -> Any:
+    """A learner's kernel for the compiler: what it names is of the Triton that was imported anew."""
+    function = kernel.fn
+    names = {
+        name: _anew(value, jit) for name, value in function.__globals__.items() if name in function.__code__.co_names
+    }
+    own = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
+    return jit.JITFunction(functools.update_wrapper(own, function))
+
+
+def _anew(value: Any, jit: Any) -> Any:
+    if isinstance(value, _interpreter.InterpretedFunction) and not _is_triton(value.fn.__module__):
+        return _compilable(value, jit)
+    if isinstance(value, ModuleType):
+        return importlib.import_module(value.__name__)
+    known = value.fn if isinstance(value, _interpreter.InterpretedFunction) else value
+    if _is_triton(getattr(known, "__module__", None) or "") and hasattr(known, "__name__"):
+        return getattr(importlib.import_module(known.__module__), known.__name__)
+    if _is_triton(type(value).__module__):  # a constexpr, a dtype
+        anew = copy.copy(value)
+        anew.__class__ = getattr(importlib.import_module(type(value).__module__), type(value).__name__)
+        return anew
+    return value
 
 
 def __getattr__(name: str) -> Any:
@@ -227,7 +335,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _import_triton() -> None:
-    """Import Triton in the mode that interprets kernels, and put the hooks in.
+    """Import Triton in the mode that interprets kernels, and put the hooks in; where a device is asked for, without.
 
     The mode is read at Triton's import. PyTorch's compiler may have imported it in the other one: it is imported again.
     """
@@ -236,10 +344,10 @@ def _import_triton() -> None:
         from grader.results import NO_TRITON  # here: code under test may import this file, and no other of the grader
 
         raise ImportError(NO_TRITON)
+    if run_on_a_device():
+        return
     if os.environ.get("TRITON_INTERPRET") != "1":
-        for module in [name for name in sys.modules if name.partition(".")[0] == "triton"]:
-            if not module.startswith("triton._C"):  # a library of machine code is loaded once
-                del sys.modules[module]
+        _take_away("")
         os.environ["TRITON_INTERPRET"] = "1"
     _interpreter = importlib.import_module("triton.runtime.interpreter")
     atexit.register(gc.unfreeze)  # or Triton's library says at the end what was not collected
@@ -256,16 +364,15 @@ def _hooked(hook: Callable[..., Any], original: Callable[..., Any]) -> Callable[
     return run
 
 
-def _run_grid(original: Any, executor: Any, *arguments: Any, **options: Any) -> None:
+def _run_grid(original: Any, kernel: Any, *arguments: Any, **options: Any) -> None:
     """Run a kernel on its grid, and let its errors through as they were raised."""
     global _launch
-    parameters = inspect.signature(executor.fn).parameters
-    named = [*zip(parameters, arguments), *options.items()]
-    _launch = Launch({_key(value): name for name, value in named if isinstance(value, torch.Tensor)})
+    given = dict(zip(kernel.arg_names, arguments)) | options
+    _launch = Launch(kernel, {name: given[name] for name in kernel.arg_names if name in given})
     for seen in _watching:
         seen.launched.append(_launch)
     try:
-        original(executor, *arguments, **options)
+        original(kernel, *arguments, **options)
     except _interpreter.InterpreterError as error:
         cause: BaseException = error
         while isinstance(cause, _interpreter.InterpreterError) and cause.__cause__:
@@ -353,7 +460,7 @@ def _poison(loaded: Any) -> Any:
 
 HOOKS: list[tuple[str, str, Callable[..., Any]]] = [  # class or module, name, what stands in its place
     ("", "_implicit_cvt", _give),
-    ("GridExecutor", "__call__", _run_grid),
+    ("InterpretedFunction", "run", _run_grid),
     ("InterpretedFunction", "__call__", _call),
     ("InterpreterBuilder", "set_grid_dim", _set_grid),
     ("InterpreterBuilder", "set_grid_idx", _set_program),

@@ -32,8 +32,8 @@ $(READY): pyproject.toml $(PINS)
 	    echo "make: could not create .venv: $$(tail -n 1 .venv-error) (Debian and Ubuntu: install python3-venv)" >&2; rm -f .venv-error; exit 2; }; \
 	  rm -f .venv-error; fi
 	@$(install_torch)
-	@echo "Installing the pinned packages into .venv: about 75 MB the first time"
-	@$(call install,-e .)
+	@echo "Installing the pinned packages into .venv: about 75 MB the first time$(if $(EXTRAS), and $(EXTRAS))"
+	@$(call install,-e '.$(EXTRAS)')
 	@touch $@
 
 clean:

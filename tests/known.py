@@ -21,7 +21,7 @@ from grader.memory import Memory
 FOLDERS = ("tests/grader", "tests/attacks")  # tests/course is about the katas and the pages: it always runs
 ALWAYS = ("grader", "tests", "conftest.py", "pyproject.toml", "setup.py", "Makefile")
 NAMED = ("docs", ".github", ".devcontainer", "README.md", "CHANGELOG.md", "CONTRIBUTING.md")
-KATA = re.compile(r"(?<![\w.])((?:papers|tinytorch|today)/)?(\d\d)(?![\d.])")
+KATA = re.compile(r"(?<![\w.])((?:papers|tinytorch|today|kernels)/)?(\d\d)(?![\d.])")
 
 
 def reads(test_file: Path) -> set[Path]:

@@ -297,7 +297,7 @@ READS: dict[Promise, Reads] = {
     snippets: Reads((TOML, PAGE, TEXTBOOK, REFERENCE, TRACK), (*EARLIER, STUB)),  # TRACK: a package's modules
     diagrams: Reads((PAGE, "katas/{kata}/*.diagram", "katas/{kata}/*.svg")),
     complete: Reads(("katas/{kata}/*", REFERENCE, MISTAKES, TEXTBOOK, ACCEPTED), (TOML,), lambda kata: _around(kata)),
-    sealed: Reads((*RUN, TEXTBOOK, MISTAKES, f"{AUTHOR}{SEALED}", f"{AUTHOR}{PROBES}"), EARLIER),
+    sealed: Reads((*RUN, TEXTBOOK, MISTAKES, ACCEPTED, f"{AUTHOR}{SEALED}", f"{AUTHOR}{PROBES}"), EARLIER),
     signed: Reads((SPECS, MISTAKES, REFERENCE, "katas/{kata}/" + SIGNATURES)),
     paper: Reads(
         (TOML, PAGE, LESSON, STUB, REFERENCE, TEXTBOOK, "katas/{kata}/*.ipynb", "tests/results/{kata}.py"), EARLIER

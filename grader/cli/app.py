@@ -55,6 +55,17 @@ def katas(queries: Iterable[str] | None, root: Path = ROOT) -> list[Kata]:
     return list(dict.fromkeys(kata for query in queries for kata in catalogue.matching(query, root)))
 
 
+def that_runs(kata: Kata) -> Kata:
+    """The kata, if this machine has what its specs need.
+
+    Raises:
+        KataError: it has not.
+    """
+    if lack := kata.description.lack:
+        raise KataError(f"{kata.number}: {lack}")
+    return kata
+
+
 def say(text: str) -> None:
     """Print the text. On a terminal, wrap it between words."""
     console = Console()

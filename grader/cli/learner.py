@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from grader.cli.app import KATAS, CodeFolder, MaybeKata, OneKata, app, bar, complete_exercise, katas, say
+from grader.cli.app import KATAS, CodeFolder, MaybeKata, OneKata, app, bar, complete_exercise, katas, say, that_runs
 from grader.course import catalogue
 from grader.course.catalogue import Kata
 from grader.errors import KataError
@@ -43,7 +43,7 @@ def watch(kata: MaybeKata = None) -> None:
     path = katas(None)
     chosen = katas([kata]) if kata else path
     first = chosen[0] if len(chosen) == 1 else _here(chosen)[0]
-    watching.start_session(path, first)
+    watching.start_session(path, that_runs(first))
 
 
 @app.command("next")

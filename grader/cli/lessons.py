@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from grader.cli.app import KATAS, OneKata, app, complete_exercise, say
+from grader.cli.app import KATAS, OneKata, app, complete_exercise, say, that_runs
 from grader.course import catalogue, handouts, kata_modules
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
@@ -46,6 +46,7 @@ def lesson(
     reading.show(found, console)
     if text:
         return
+    that_runs(found)
     figure = ROOT / ".kata" / "figures" / f"{found.name.replace('/', '__')}.png"
     sys.stdout.flush()
     if code := _run_lesson([sys.executable, str(found.folder / "lesson.py"), str(figure)], console.is_terminal):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from grader.cli.app import KATAS, OneKata, app, complete_exercise, say
+from grader.cli.app import KATAS, OneKata, app, complete_exercise, say, that_runs
 from grader.course import catalogue
 from grader.course.catalogue import ROOT, Kata
 from grader.course.description import Exercise
@@ -33,7 +33,7 @@ def debug(
     Name its line and a call on which it goes wrong, then mend the copy in at most three lines. Points, stars and your
     files stay as they are.
     """
-    found = catalogue.find(kata)
+    found = that_runs(catalogue.find(kata))
     if record:
         say(bug_hunt.export(ROOT, record))
         return
@@ -70,7 +70,7 @@ def defend(
 
     With --submissions, --sheet names the folder for the students' pages.
     """
-    found = catalogue.find(kata)
+    found = that_runs(catalogue.find(kata))
     drawn = random.randrange(1 << 16) if seed is None else seed
     if class_folder:
         from grader.cli import sheets
@@ -108,7 +108,7 @@ def trace(
     The call is one of the first failing spec. Where a small change of your code passes the specs, the first line whose
     values depart from it is marked.
     """
-    found = catalogue.find(kata)
+    found = that_runs(catalogue.find(kata))
     one, job = found.exercise(exercise), progress.job(found)
     if call is None:
         followed = stepping.of_a_spec(found, one, job)

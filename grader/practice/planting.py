@@ -1,5 +1,6 @@
 """Bugs to plant in code that works: recorded mistakes carried over, and small changes that a spec notices."""
 
+import ast
 import functools
 import random
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,21 +38,33 @@ def span(source: Source, exercise: Exercise) -> range:
     return range(0)
 
 
+def _kernels(source: Source, exercise: Exercise) -> Iterator[range]:
+    """The lines of the GPU kernels that an exercise launches, and of those that they call. They stand above it."""
+    used = {exercise.owner}
+    for node in reversed(source.tree.body):
+        kernel = isinstance(node, ast.FunctionDef) and "triton.jit" in map(ast.unparse, node.decorator_list)
+        if used.intersection(bound(node)) and (kernel or exercise.owner in bound(node)):
+            used |= {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+            if kernel:
+                yield range(decorated_line(node), (node.end_lineno or node.lineno) + 1)
+
+
 def candidates(
     kata: Kata, exercise: Exercise, text: str, mistakes: Sequence[Version], drawn: random.Random
 ) -> Iterator[Mutant]:
-    """Changes of this exercise's definition in a text, in a drawn order: those that people make first.
+    """Changes of an exercise's definition in a text, and of its kernels, in a drawn order: those of people first.
 
     These are the recorded mistakes, where the text has their place, and then what an operator makes of a mistake's
     place in the reference, too.
     """
     source = Source(text)
-    lines = span(source, exercise)
+    spans = [span(source, exercise), *_kernels(source, exercise)]
     made = operators_of(mistakes)
     edits = [edit for one in mistakes for edit in carried.edits(one.right, one.wrong, source, CARRIED)]
     for edit in operators.edits(source):
         edits.append(replace(edit, operator=ALIKE + edit.operator) if edit.operator in made else edit)
-    found = mutation.generate(source, within(source, edits, lines), stubs.stub_of(kata) or "")
+    inside = [edit for lines in spans for edit in within(source, edits, lines)]
+    found = mutation.generate(source, inside, stubs.stub_of(kata) or "")
     drawn.shuffle(found)
     yield from sorted(found, key=lambda mutant: (mutant.operator != CARRIED, not is_by_people(mutant)))
 

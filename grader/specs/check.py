@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grader import kernels
 from grader.specs import tensor_picture
 from grader.specs.bans import Forbidden as Forbidden
 from grader.specs.bans import forbidden as forbidden
@@ -32,12 +33,15 @@ TOLERANCES = {
     torch.complex64: (1e-4, 1e-5),
 }
 
+least: dict[torch.dtype, float] = {}  # what both are at least, where a device computes
+
 Rows = list[tuple[str, str]]
 Tolerance = tuple[float | None, float | None]  # (rtol, atol); None takes the value from TOLERANCES
 
 tried: dict[str, list[str]] | None = None  # what a failure named for each suspect's own answer, where that is tried
 
 SLIPS = (NameError, AttributeError, ImportError, SyntaxError)  # errors that are never the library's answer
+TF32 = re.compile(r"tt\.dot .*inputPrecision = tf32.* : tensor<[\dx]+xf32>")  # in Triton's intermediate language
 BAD_CALL = re.compile(r"^[\w.<>]+\(\) (missing|takes|got an unexpected|got multiple|got some positional)")
 
 
@@ -160,6 +164,13 @@ def moved(seen: Any, *, loads: int, stores: int, programs: int) -> None:
         found = f"{seen.total(kind)} numbers were {done}"
         that(seen.total(kind) <= needed, f"{found}, {needed} are enough")
         that(seen.total(kind) == needed, f"{found}, not {needed}: is a part computed outside of the kernel?")
+
+
+def compiles(seen: Any) -> None:
+    """Check that a GPU's compiler takes the kernels that ran inside `grader.kernels.watched`, with all digits."""
+    for name, code in kernels.compiled(seen).items():
+        rounded = "a GPU multiplies in TF32, of 3 digits, unless tl.dot is given input_precision='ieee'"
+        that(not TF32.search(code), f"{name}: {rounded}")
 
 
 @contextmanager
@@ -420,7 +431,8 @@ def _agree(got: Tensor, expected: Tensor, tolerance: Tolerance | None) -> Tensor
 
 def _tolerance(got: torch.dtype, expected: torch.dtype, asked: Tolerance) -> tuple[float, float]:
     rtol, atol = max(TOLERANCES.get(got, (0.0, 0.0)), TOLERANCES.get(expected, (0.0, 0.0)))
-    return (rtol if asked[0] is None else asked[0]), (atol if asked[1] is None else asked[1])
+    rtol, atol = (rtol if asked[0] is None else asked[0]), (atol if asked[1] is None else asked[1])
+    return max(rtol, least.get(got, 0.0)), max(atol, least.get(got, 0.0))
 
 
 def _difference(got: Tensor, expected: Tensor, wrong: Tensor) -> str:

@@ -24,6 +24,7 @@ from grader.errors import LoadFailure
 from grader.isolation import state, usage
 from grader.results import TOO_BUSY
 from grader.specs import (
+    device,
     failures,
     hooks,
     inherited,
@@ -100,7 +101,9 @@ def kata(request: pytest.FixtureRequest) -> ModuleType:
     """The module under test: the learner's file, or the file in the `--code` folder."""
     katas = request.config.pluginmanager.get_plugin("katas")
     assert isinstance(katas, Katas)
-    return katas.module(katas.specs[request.node.nodeid][0])
+    judged = katas.specs[request.node.nodeid][0]
+    module = katas.module(judged)
+    return cast(ModuleType, device.OnDevice(module)) if device.is_asked_for(judged) else module
 
 
 class Katas:
@@ -142,6 +145,8 @@ class Katas:
                     inherited.place_at_class(item)
                 if self.config.option.tbstyle == "auto":  # who gives another --tb wants that one
                     pytest_private.report_briefly(item)
+                if device.is_asked_for(kata):
+                    device.prepare(item)
                 if reason := _lacks(item, kata):
                     item.add_marker(pytest.mark.skip(reason=reason))
         by_class = itertools.groupby(items, key=lambda item: item.nodeid.partition("[")[0].rpartition("::")[0])
@@ -311,8 +316,8 @@ def _lacks(item: pytest.Item, kata: Kata) -> str:
     """What this machine has not, and the spec needs; empty if it can run."""
     if lack := kata.description.lack:
         return lack
-    device = next((name for name in ("gpu", "amp") if item.get_closest_marker(name)), None)
-    return f"{device}: no CUDA device here" if device and not torch.cuda.is_available() else ""
+    marker = next((name for name in ("gpu", "amp") if item.get_closest_marker(name)), None)
+    return f"{marker}: no CUDA device here" if marker and not torch.cuda.is_available() else ""
 
 
 def _is_edge(item: pytest.Item) -> bool:

@@ -13,7 +13,7 @@ from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.errors import LoadFailure
 from grader.isolation import state
-from grader.specs import failures
+from grader.specs import device, failures
 
 
 class Session(Protocol):
@@ -51,7 +51,7 @@ def again(katas: Session, spec: pytest.Function, error: Exception) -> str:
     state.reset(spec.config.option.seed)
     packages.enter(module)
     own = spec.funcargs["kata"]
-    spec.funcargs["kata"] = module
+    spec.funcargs["kata"] = device.OnDevice(module) if device.is_asked_for(kata) else module
     try:
         spec.runtest()
     except Exception as own_error:

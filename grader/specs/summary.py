@@ -164,7 +164,9 @@ def _state(exercise: str, specs: list[Outcome]) -> tuple[str, str]:
     if failed:
         return f"{passed} of {len(ideas)} specs pass", "red"
     if not ideas and not edges:
-        return next((spec.reason for spec in specs if spec.reason.startswith("not run")), "not run"), ""
+        return next(
+            (spec.reason for spec in specs if spec.reason.startswith("not run")), f"not run: {specs[0].reason}"
+        ), ""
     works = "works" if ideas else "edges"
     if note := next((spec.told.note for spec in ideas if spec.told.note), ""):
         works += f", {note}"

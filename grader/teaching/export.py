@@ -86,7 +86,7 @@ def teacher(folder: Path, katas: Iterable[Kata], course: Rules) -> list[str]:
         _replace_named(handouts.of_the_teacher(kata), kata, kata.reference.parent, folder / "solutions" / kata.name)
     _replace_grader(root, folder)
     _copy(root, folder, [*handouts.SHARED, "README.md", *handouts.PAGES, *_given(root)])
-    (folder / "Makefile").write_text("include grader/setup.mk\n")
+    (folder / "Makefile").write_text(_makefile(katas))
     _write_rules(folder, katas, course)
     _unlink_missing(folder)
     archive = platforms.write_for_teacher(folder, katas)
@@ -125,7 +125,7 @@ def bundle(folder: Path, katas: Iterable[Kata], released: Iterable[Kata], course
     files += [path for kata in released for path in handouts.of_the_teacher(kata)]
     _copy(root, folder, [*handouts.SHARED, *_given(root), *(path.relative_to(root).as_posix() for path in files)])
     _replace_grader(root, folder)
-    (folder / "Makefile").write_text("include grader/setup.mk\n")
+    (folder / "Makefile").write_text(_makefile(katas))
     _write_rules(folder, katas, course)
     platforms.write_for_classroom50(folder, graded)
     size = platforms.packed_size(folder)
@@ -164,6 +164,12 @@ def _copy_kata(kata: Kata, folder: Path) -> bool:
         if not (begun and path == kata.code):
             (target / path.name).write_bytes(papers.handed_out(kata, path))
     return not begun
+
+
+def _makefile(katas: Iterable[Kata]) -> str:
+    """What sets up a folder that grades, with Triton if a kata needs it."""
+    extras = "EXTRAS := [kernels]\n" if any("triton" in kata.description.needs for kata in katas) else ""
+    return f"{extras}include grader/setup.mk\n"
 
 
 def _left_out(katas: Iterable[Kata]) -> list[str]:

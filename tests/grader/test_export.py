@@ -78,6 +78,13 @@ def earned() -> dict[str, int]:
     return {f"{find(n).name} · {e.name}": int(n == KATAS[0]) for n in KATAS for e in find(n).exercises}
 
 
+def test_what_grades_kernels_installs_triton(tmp_path, course):
+    export.teacher(tmp_path / "kernels", [find("kernels/01")], Rules())
+    for folder, asked in ((tmp_path / "kernels", "-e '.[kernels]'"), (course, "-e '.'")):
+        said = subprocess.run(["make", "-nB", "setup"], cwd=folder, capture_output=True, text=True, check=True)
+        assert asked in said.stdout
+
+
 class TestStarter:
     def test_no_answers_are_in_it(self, starter):
         names = {path.relative_to(starter).as_posix() for path in starter.rglob("*")}

@@ -1,7 +1,8 @@
 """The bench for kernels: a fence, counts, races, poison, limits, and the names in Triton that it depends on."""
 
-import importlib
+import importlib.util
 import inspect
+import os
 import subprocess
 import sys
 
@@ -9,8 +10,13 @@ import pytest
 import torch
 
 from grader import kernels
+from grader.cli.app import that_runs
+from grader.course.catalogue import ROOT, all_katas, find
+from grader.errors import KataError
 from grader.kernels import tl, triton
 from grader.results import NO_TRITON
+from grader.specs import check, device
+from tests.bench import kernels_on_gpu
 
 
 @triton.jit
@@ -132,6 +138,151 @@ def test_without_triton_the_message_says_what_installs_it():
     code = "import sys; sys.modules['triton'] = None\nfrom grader import kernels\n"
     code += "try: kernels.tl\nexcept ImportError as error: print(error)"
     assert run_python(code) == NO_TRITON
+
+
+def test_commands_that_run_a_kata_say_that_triton_is_missing(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert that_runs(find("01")) == find("01")
+    with pytest.raises(KataError, match="kernels/01: not run, Triton is missing"):
+        that_runs(find("kernels/01"))
+
+
+def test_where_a_device_is_asked_for_every_spec_is_one_for_a_gpu():
+    """Without a device they are skipped; what they do on one is what the others do, on tensors that are moved there."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "katas/kernels/01", "--code", "solutions"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "TRITON_INTERPRET": "0"}
+    )
+    assert done.returncode == 0, done.stdout
+    assert torch.cuda.is_available() or done.stdout.count("not run: gpu: no CUDA device here") == 7
+
+
+def test_without_a_device_there_is_nothing_to_measure(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="a CUDA device is needed"):
+        kernels_on_gpu.main()
+    names = {(number, name) for number, name, *_ in kernels_on_gpu.ROWS}
+    assert names <= {(kata.number, one.name) for kata in all_katas() for one in kata.exercises}
+
+
+def test_tensors_are_moved_to_the_device_for_each_call():
+    class Module:
+        """A kata's."""
+
+        @staticmethod
+        def places(x, *rest, options):
+            return [str(x.device), str(rest[0][0].device), str(options["y"].device), str(torch.empty(2).device)]
+
+        class Function:
+            """A class that is not called itself."""
+
+            @staticmethod
+            def apply(x):
+                return str(x.device), torch.zeros(2)
+
+    found = device.OnDevice(Module, "meta").places(torch.ones(1), (torch.ones(1),), options={"y": torch.ones(1)})
+    assert found == ["meta"] * 4
+    assert device.OnDevice(Module, "meta").places.device == "meta"
+    place, zeros = device.OnDevice(Module, "cpu").Function.apply(torch.ones(1))
+    assert (place, zeros.tolist()) == ("cpu", [0, 0])
+
+
+def test_on_a_device_a_spec_ends_where_it_counts(monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    with kernels.watched() as seen, pytest.raises(pytest.skip.Exception, match="counted by the interpreter alone"):
+        check.compiles(seen)
+    assert kernels.run_on_a_device()
+
+
+def test_tolerances_of_a_device_are_added(monkeypatch):
+    monkeypatch.setitem(check.least, torch.float32, 1e-4)
+    check.close(torch.tensor(1.0), torch.tensor(1.0 + 9e-5), rtol=1e-6, atol=0.0)
+    with pytest.raises(check.Mismatch):
+        check.close(torch.tensor(1.0), torch.tensor(1.0 + 3e-4), rtol=1e-6, atol=0.0)
+
+
+LOG2_E = tl.constexpr(1.4426950408889634)
+
+
+@triton.jit
+def _power(x, SCALED: tl.constexpr):
+    return tl.exp2(x * LOG2_E) if SCALED else x
+
+
+@triton.jit
+def powers_kernel(x_ptr, out_ptr, n, DTYPE: tl.constexpr, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    powers = _power(tl.load(x_ptr + at, mask=at < n, other=0.0), True).to(DTYPE)
+    tl.store(out_ptr + at, powers + tl.sum(powers), mask=at < n)
+
+
+@triton.jit
+def counting_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    total = 0
+    for start in range(0, n, BLOCK):
+        total += tl.sum(tl.load(x_ptr + start + tl.arange(0, BLOCK)))
+    tl.store(out_ptr, total)
+
+
+@triton.jit
+def listing_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    found = []
+    for place in range(2):
+        found.append(tl.load(x_ptr + place))
+    tl.store(out_ptr, found[0] + found[1])
+
+
+@triton.jit
+def breaking_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    for start in range(0, n, BLOCK):
+        if tl.load(x_ptr + start) > 0.5:
+            break
+    tl.store(out_ptr, start)
+
+
+@triton.jit
+def squaring_kernel(x_ptr, out_ptr, n, DTYPE: tl.constexpr, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)[:, None] * BLOCK + tl.arange(0, BLOCK)[None, :]
+    x = tl.load(x_ptr + at).to(DTYPE)
+    tl.store(out_ptr + at, tl.dot(x, x))
+
+
+def compiled(kernel, n=256, **constants):
+    x = torch.linspace(0, 1, n)
+    with kernels.watched() as seen:
+        kernel[(1,)](x, torch.empty(n), n, BLOCK=16, **constants)
+    check.compiles(seen)
+    return seen
+
+
+def test_what_a_kernel_names_is_compiled_with_it(tmp_path, monkeypatch):
+    seen = compiled(powers_kernel, DTYPE=tl.float16)
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    assert "f16" in kernels.compiled(seen, whole=True)["powers_kernel"]
+    assert list(tmp_path.rglob("*.cubin"))
+    compiled(powers_kernel, DTYPE=tl.float32)  # the interpreter goes on
+
+
+@pytest.mark.parametrize(
+    ("kernel", "says"),
+    [
+        (
+            counting_kernel,
+            r"refuses counting_kernel: Loop-carried variable total has .* \(in `for start in range\(0, n",
+        ),
+        (listing_kernel, r"no attribute append \(in `found.append\(tl.load"),
+        (breaking_kernel, r"refuses breaking_kernel: unsupported AST node type: Break \(in `break`\)"),
+    ],
+)
+def test_what_only_the_interpreter_takes_is_refused(kernel, says):
+    with pytest.raises(kernels.KernelFault, match=says):
+        compiled(kernel)
+
+
+def test_products_in_tf32_are_said():
+    compiled(squaring_kernel, DTYPE=tl.float16)
+    with pytest.raises(check.Mismatch, match="squaring_kernel: a GPU multiplies in TF32"):
+        compiled(squaring_kernel, DTYPE=tl.float32)
 
 
 def run_python(code):

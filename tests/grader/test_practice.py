@@ -15,7 +15,7 @@ from grader.course.description import Exercise
 from grader.errors import NotPossible
 from grader.followed import Call, Value
 from grader.learner import bug_hunt, defence, progress, stepping
-from grader.practice import carried, debugging, departing, questions, recorded, runs, shown
+from grader.practice import carried, debugging, departing, planting, questions, recorded, runs, shown
 from grader.practice.operators import Source
 from grader.protocol import RunOptions
 from grader.reports import colour_blocks
@@ -266,6 +266,14 @@ class TestBlocks:
     @pytest.mark.parametrize("text", ["\x1b]0;title\a", "\n\x1b[2J 1 1", "\n1 1", "\n" + "1" * 17 + " 1 1"])
     def test_other_text_is_no_picture(self, text):
         assert colour_blocks.coloured(text) == ""
+
+
+def test_a_bug_may_be_in_the_kernels_of_an_exercise():
+    kata = find("kernels/05")
+    own = kata.reference.read_text()
+    [exercise] = [one for one in kata.exercises if one.name == "flash_dq"]
+    found = planting.candidates(kata, exercise, own, (), random.Random(0))
+    assert {one.definition for one in found} == {"flash_dq", "_dq_kernel", "_scores"}
 
 
 def test_right_code_can_be_practised(sound, warm_workers):

@@ -179,6 +179,14 @@ class TestSwiglu:
             check.that(out.dtype == dtype, f"the dtype is {out.dtype}, not {dtype}")
             check.close(out.float(), F.silu(g.float()) * u.float(), rtol=places, atol=1e-6)
 
+    @pytest.mark.edge
+    def test_a_gpu_can_have_it(self, kata):
+        """The interpreter runs any Python. Triton's compiler, tried here, takes no `break` and no list that grows."""
+        gate, up = torch.randn(70), torch.randn(70)
+        with kernels.watched() as seen:
+            kata.swiglu(gate, up)
+        check.compiles(seen)
+
 
 class TestDropout:
     def test_what_is_kept_is_scaled(self, kata):

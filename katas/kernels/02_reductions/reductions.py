@@ -86,6 +86,7 @@ def logsumexp(x: Tensor, block: int = 32) -> Tensor:
 
     Edge cases ★
         Blocks or rows of −inf, as masked scores are: they add nothing. A row of them gives −inf.
+        A GPU's compiler takes the kernel: what a loop changes keeps its type, so that a sum begins with 0.0, not 0.
     """
     raise NotImplementedError
 

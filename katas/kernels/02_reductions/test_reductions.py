@@ -233,6 +233,14 @@ class TestLogsumexp:
         x[0, :40] = x[1] = x[2, 32:64] = -INFINITY
         check.close(kata.logsumexp(x), log_sums(x))
 
+    @pytest.mark.edge
+    def test_a_gpu_can_have_it(self, kata):
+        """On a GPU, a variable has one type. `total = 0` is an integer, and a loop that adds to it does not compile."""
+        x = torch.randn(2, 70)
+        with kernels.watched() as seen:
+            kata.logsumexp(x)
+        check.compiles(seen)
+
 
 class TestSoftmaxLong:
     def test_a_maximum_in_a_later_block(self, kata):

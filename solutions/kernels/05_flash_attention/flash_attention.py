@@ -125,6 +125,7 @@ def flash_forward(
 
     Edge cases ★
         float16: tiles are multiplied as they are, sums are kept in float32, and out has q's dtype.
+        A GPU's compiler takes the kernel, and its products keep float32: `tl.dot(…, input_precision="ieee")`.
     """
     B, H, T, D = q.shape
     out, lse = torch.empty_like(q), torch.empty(B, H, T)
@@ -170,7 +171,7 @@ def flash_delta(out: Tensor, dout: Tensor) -> Tensor:
         (B, H, T). Each number of out and dout is loaded once.
     """
     B, H, T, D = out.shape
-    delta = torch.empty(B, H, T)
+    delta = torch.empty(B, H, T, device=out.device)
     _delta_kernel[(triton.cdiv(B * H * T, 16),)](out, dout, delta, B * H * T, D=D, BLOCK=16)
     return delta
 

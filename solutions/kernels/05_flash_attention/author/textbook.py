@@ -127,7 +127,7 @@ def _delta_kernel(out_ptr, dout_ptr, delta_ptr, n, D: tl.constexpr, BLOCK: tl.co
 def flash_delta(out: Tensor, dout: Tensor) -> Tensor:
     """Compute what the gradient of a softmax subtracts, per query: Σ_D out · dout, in a kernel."""
     B, H, T, D = out.shape
-    delta = torch.empty(B, H, T)
+    delta = torch.empty(B, H, T, device=out.device)
     _delta_kernel[(triton.cdiv(B * H * T, 16),)](out, dout, delta, B * H * T, D=D, BLOCK=16)
     return delta
 
