@@ -128,6 +128,14 @@ class TestMatmul:
         with check.raises(ValueError, 21, 19):
             kata.matmul(torch.zeros(4, 21), torch.zeros(19, 4))
 
+    @pytest.mark.edge
+    def test_a_gpu_can_have_it(self, kata):
+        """Triton's compiler takes the kernel. By default a GPU rounds what tl.dot multiplies to TF32, with 3 digits."""
+        a, b = matrices(16, 48, 16)
+        with kernels.watched() as seen:
+            kata.matmul(a, b)
+        check.compiles(seen)
+
 
 class TestMatmulHalf:
     def test_the_result_is_half(self, kata):

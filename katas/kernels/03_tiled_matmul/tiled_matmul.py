@@ -42,6 +42,7 @@ def matmul(a: Tensor, b: Tensor, block: tuple[int, int, int] = (16, 16, 16)) -> 
 
     Edge cases ★
         M, N or K may be 0: a sum over nothing is 0. An a and a b with unlike K are an error that names both.
+        A GPU's compiler takes the kernel, and its products keep float32: `tl.dot(…, input_precision="ieee")`.
     """
     raise NotImplementedError
 

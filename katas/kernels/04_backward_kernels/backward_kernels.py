@@ -62,6 +62,7 @@ def cross_entropy_forward(logits: Tensor, targets: Tensor, block: int = 32) -> t
     Edge cases ★
         float16 and bfloat16 are computed in float32, float64 in float64; loss and lse have that dtype. Logits may be
         −inf, a whole block of them as well.
+        A GPU's compiler takes the kernel: what a loop changes keeps its type, so that a sum begins with 0.0, not 0.
     """
     raise NotImplementedError
 

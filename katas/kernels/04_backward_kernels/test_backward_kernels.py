@@ -145,6 +145,13 @@ class TestCrossEntropyForward:
         targets[:] = torch.tensor([50, 3])
         check.close(kata.cross_entropy_forward(logits, targets), losses(logits, targets))
 
+    @pytest.mark.edge
+    def test_a_gpu_can_have_it(self, kata):
+        """On a GPU, a variable has one type. `total = 0` is an integer, and a loop that adds to it does not compile."""
+        with kernels.watched() as seen:
+            kata.cross_entropy_forward(*rows_of_logits(2, 80))
+        check.compiles(seen)
+
 
 class TestCrossEntropyBackward:
     def test_the_softmax_minus_one_at_the_target(self, kata):

@@ -103,6 +103,7 @@ def matmul_int8(x: Tensor, w: Tensor, scale: Tensor) -> Tensor:
 
     Edge cases ★
         x of float16: sums are kept in float32, and the result has x's dtype.
+        A GPU's compiler takes the kernel, and its products keep float32: `tl.dot(…, input_precision="ieee")`.
     """
     raise NotImplementedError
 

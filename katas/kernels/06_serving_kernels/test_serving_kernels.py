@@ -291,6 +291,13 @@ class TestMatmulInt8:
         check.dtype(out, torch.float16)
         check.close(out.double(), product(x, w, scale), rtol=1e-3, atol=1e-3)
 
+    @pytest.mark.edge
+    def test_a_gpu_can_have_it(self, kata):
+        """Triton's compiler takes the kernel. By default a GPU rounds what tl.dot multiplies to TF32, with 3 digits."""
+        with kernels.watched() as seen:
+            kata.matmul_int8(torch.randn(5, 64), integers(24, 64).to(torch.int8), torch.rand(24))
+        check.compiles(seen)
+
 
 def packed(codes):
     """Two's complement, two codes per byte, the even ones low."""
