@@ -17,11 +17,11 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn, TypeVar
 
+import hellaswag
 import numpy as np
 import shard_files
 import speedrun
@@ -260,7 +260,7 @@ def main() -> None:
     settings |= {"device": device.type, "training tokens": sum(map(len, train))}
     generators = [torch.default_generator, *([torch.cuda.default_generators[device.index]] if on_gpu else [])]
     run = Run(settings, model, optimizer, stream, generators)
-    encode = remembering(tokenizer.encode) if tokenizer else None
+    encode = hellaswag.remembering(tokenizer.encode) if tokenizer else None
     log, checkpoint = options.out / "log.jsonl", options.out / "checkpoint.pt"
     if reduce_mean(float(checkpoint.exists() and not options.restart)):  # not 0 if one process sees it
         together(lambda: run.resume(checkpoint, info.rank))
@@ -316,7 +316,9 @@ def main() -> None:
             say(f"step {step:>6,}  validation loss {val_loss:.4f}")
         if is_judged:
             with autocast:
-                share = hellaswag(own, model, encode, examples, preset, info, stopping) if examples else None
+                share = (
+                    hellaswag.share_right(own, model, encode, examples, preset, info, stopping) if examples else None
+                )
                 if examples and share is None:
                     stopped(step)
                 text = sampled(own, model, tokenizer, preset.prompt, options.seed + step)
@@ -533,65 +535,6 @@ def mapped(folder: Path, split: str, preset: Preset) -> list[Tensor]:
             refuse(f"{path} has the token id {largest}, and this preset has only {preset.vocab_size} ids")
         shards.append(torch.from_numpy(tokens))
     return shards
-
-
-def remembering(encode: Callable[[str], list[int]]) -> Callable[[str], list[int]]:
-    """The same function, which encodes a text once. HellaSwag asks for the same texts at every evaluation."""
-    once = cache(lambda text: tuple(encode(text)))
-    return lambda text: list(once(text))
-
-
-def hellaswag(
-    own: Any, model: nn.Module, encode: Any, examples: list[dict], preset: Preset, info: Any, stopping: list
-) -> float | None:
-    """The share of the examples whose right ending has the lowest mean loss; None if the run is to stop meanwhile.
-
-    Each process judges some of them, until it gets a signal. At the end they tell each other.
-    """
-    device = next(model.parameters()).device
-    right = torch.zeros((), dtype=torch.long, device=device)
-    for batch in in_batches(own, encode, examples[info.rank :: info.world_size], preset):
-        right += judged(own, model, batch, preset)
-        if stopping:
-            break
-    counts = torch.stack([right, torch.full_like(right, bool(stopping))])
-    if dist.is_initialized():
-        dist.all_reduce(counts)
-    right_of_all, stopped = counts.tolist()
-    return None if stopped else right_of_all / len(examples)
-
-
-Rendered = tuple[Tensor, Tensor, int]  # the tokens of an example's endings, the mask of what is judged, the label
-
-
-def in_batches(own: Any, encode: Any, examples: list[dict], preset: Preset) -> Iterator[list[Rendered]]:
-    """Sort examples by length, and cut them into batches of at most a micro-batch's tokens, padding included."""
-    render = own.hellaswag_evaluation.render_example
-    rendered = [(*render(one, encode, preset.block_size), int(one["label"])) for one in examples]
-    batch: list[Rendered] = []
-    for one in sorted(rendered, key=lambda one: one[0].size(1)):
-        rows = sum(len(tokens) for tokens, *_ in [*batch, one])
-        if batch and rows * one[0].size(1) > preset.batch_size * preset.block_size:
-            yield batch
-            batch = []
-        batch.append(one)
-    if batch:
-        yield batch
-
-
-@torch.no_grad()
-def judged(own: Any, model: nn.Module, batch: list[Rendered], preset: Preset) -> Tensor:
-    """The number of examples that are judged rightly, from one pass over all their endings, padded to one length."""
-    device, longest = next(model.parameters()).device, batch[-1][0].size(1)
-    padded = [[F.pad(part, (0, longest - part.size(1))) for part in (tokens, mask)] for tokens, mask, _ in batch]
-    tokens, mask = (devices.sent(torch.cat(parts), device) for parts in zip(*padded, strict=True))
-    was_training = model.training
-    logits = model.eval()(tokens)[0][..., : preset.vocab_size]
-    model.train(was_training)
-    _, means = own.hellaswag_evaluation.completion_losses(logits, tokens, mask)
-    guesses = [one.argmin() for one in means.split([len(one[0]) for one in batch])]
-    labels = devices.sent(torch.tensor([label for *_, label in batch]), device)
-    return (torch.stack(guesses) == labels).sum()
 
 
 def sampled(own: Any, model: nn.Module, tokenizer: Any, prompt: str, seed: int) -> str:

@@ -85,7 +85,7 @@ def script(path: Path = SCRIPT, changed: dict | None = None) -> ModuleType:
     """The program as a module, with the small preset in place of the large one."""
     spec = importlib.util.spec_from_file_location("train_gpt2", path)
     module = importlib.util.module_from_spec(spec)
-    for part in ("speedrun", "muon_of_many", "checkpoint_writer"):
+    for part in ("speedrun", "muon_of_many", "checkpoint_writer", "hellaswag"):
         sys.modules.pop(part, None)
     sys.path.insert(0, str(path.parent))  # as where Python starts a program
     try:
@@ -325,7 +325,7 @@ def test_a_signal_while_hellaswag_is_judged_ends_the_run_before_the_rest(data, t
     """The checkpoint was written before, and the process that got the signal judges no second batch."""
 
     def change(module: ModuleType) -> None:
-        whole, calls = module.judged, []
+        whole, calls = module.hellaswag.judged, []
 
         def judged(own, model, batch, preset):
             calls.append(1)
@@ -337,8 +337,8 @@ def test_a_signal_while_hellaswag_is_judged_ends_the_run_before_the_rest(data, t
         def one_by_one(*arguments):
             return ([one] for batch in in_batches(*arguments) for one in batch)
 
-        in_batches = module.in_batches
-        module.judged, module.in_batches = judged, one_by_one
+        in_batches = module.hellaswag.in_batches
+        module.hellaswag.judged, module.hellaswag.in_batches = judged, one_by_one
 
     done = launch(tmp_path, data, processes=2, change=change, settings={"judge_every": 5})
     assert done.codes == [130, 130], done.err
@@ -365,9 +365,9 @@ def test_examples_are_judged_in_batches_as_one_by_one():
 
     alone = own.hellaswag_evaluation.evaluate_multiple_choice(model, examples, encode, 24)
     preset = replace(module.PRESETS["tiny"], block_size=24, vocab_size=128)
-    batches = list(module.in_batches(own, encode, examples, preset))
+    batches = list(module.hellaswag.in_batches(own, encode, examples, preset))
     assert 1 < len(batches) < len(examples) and sum(map(len, batches)) == len(examples)
-    right = [module.judged(own, model, batch, preset) for batch in batches]
+    right = [module.hellaswag.judged(own, model, batch, preset) for batch in batches]
     assert sum(right) == round(alone["acc_norm"] * len(examples)) and model.training
 
 
