@@ -5,7 +5,8 @@
 
 The folder --out gets checkpoint.pt, log.jsonl and log.png. Ctrl-C or SIGTERM ends the run after the next step, and
 the same command resumes it. Your own code is used where its core exercises work, the reference elsewhere; the stream of
-batches, the loop and the checkpoint are the program's own. --recipe speedrun replaces GPT-2's parts by today's.
+batches, the loop and the checkpoint are the program's own. --recipe speedrun replaces GPT-2's parts by today's, those
+of ladder/; --without leaves some out.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +29,7 @@ import speedrun
 import torch
 import torch.distributed as dist
 from checkpoint_writer import CheckpointWriter
+from ladder import RUNGS, document_windows, multi_token, schedules
 from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 from torch.nn import functional as F
@@ -101,7 +103,10 @@ class Stream:
         longest = max(map(len, shards))
         if longest <= tokens:
             refuse(f"{tokens + 1:,} tokens of one shard are needed at once, and the longest has {longest:,}")
-        self.micro_batches = tokens // self.together
+
+    @property
+    def micro_batches(self) -> int:
+        return self.tokens // self.together
 
     def next_step(self, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield this process's micro-batches of the next step: x and y, both (rows, block_size) and long."""
@@ -126,7 +131,13 @@ def on(device: torch.device, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterat
 
 
 class WithLoss(nn.Module):
-    """The model with its loss, so that torch.compile sees both. Tokens that only pad the vocabulary have no share."""
+    """The model with its loss, so that torch.compile sees both. Tokens that only pad the vocabulary have no share.
+
+    Attributes:
+        ahead: where it learns, the weight of the next token, the one after it, and so on.
+    """
+
+    ahead: tuple[float, ...] = (1.0,)
 
     def __init__(self, own: Any, model: nn.Module, vocab_size: int):
         super().__init__()
@@ -135,6 +146,8 @@ class WithLoss(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[None, Tensor]:
         logits = self.mask_padded_logits(self.model(x)[0], self.vocab_size)
+        if self.model.training and len(self.ahead) > 1:
+            return None, multi_token.loss(logits, y, self.ahead)
         return None, F.cross_entropy(logits.flatten(0, 1), y.flatten())
 
 
@@ -228,6 +241,7 @@ class Report:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the first step, Ctrl-C simply ends the program
     options, preset = parsed()
+    rungs = [name for name in RUNGS if name not in options.without] if options.recipe == "speedrun" else None
     own = own_code(KATAS + (TODAY if options.recipe == "speedrun" else ()))
     reduce_mean = own.distributed_training.reduce_mean
     info = own.distributed_training.dist_info_from_env()
@@ -239,7 +253,8 @@ def main() -> None:
 
     train, val, tokenizer, examples = together(lambda: read(own, options, preset))
     cut = (preset.batch_size, preset.block_size, info)
-    stream = together(lambda: Stream(own, train, preset.tokens_per_step, *cut))
+    sizes = schedules.sizes(preset.tokens_per_step) if rungs and "schedules" in rungs else 3 * (preset.tokens_per_step,)
+    stream, *_ = together(lambda: [Stream(own, train, size, *cut) for size in sizes])
     together(lambda: Stream(own, val, preset.val_tokens, *cut))  # refuses now what validation would refuse later
 
     torch.manual_seed(options.seed)
@@ -248,15 +263,16 @@ def main() -> None:
         n_layer=preset.n_layer, n_head=preset.n_head, n_embd=preset.n_embd, dropout=preset.dropout,
     )  # fmt: skip
     compiles = on_gpu if options.compile is None else options.compile
-    model, optimizer, rate = built(own, options.recipe, preset, config, device, dtype, compiles)
-    learning: nn.Module = WithLoss(own, model, preset.vocab_size)
+    model, optimizer, rate = built(own, rungs, preset, config, device, dtype, compiles)
+    learning = WithLoss(own, model, preset.vocab_size)
     compiled: Any = torch.compile(learning) if compiles else learning
     called = compiled
     if dist.is_initialized():
         called = spread(compiled, device, dtype)
     torch.manual_seed(options.seed + 1 + info.rank)  # every process draws its own dropout
 
-    settings = {"recipe": options.recipe} | asdict(preset) | {"seed": options.seed, "world_size": info.world_size}
+    recipe = options.recipe + (f" without {', '.join(options.without)}" if options.without else "")
+    settings = {"recipe": recipe} | asdict(preset) | {"seed": options.seed, "world_size": info.world_size}
     settings |= {"device": device.type, "training tokens": sum(map(len, train))}
     generators = [torch.default_generator, *([torch.cuda.default_generators[device.index]] if on_gpu else [])]
     run = Run(settings, model, optimizer, stream, generators)
@@ -288,7 +304,7 @@ def main() -> None:
     def logged(report: Report) -> bool:
         """Log a step. True if the run is to stop."""
         line, seconds, stop = report.read()
-        speed = own.fast_training.tokens_per_second(preset.tokens_per_step, seconds)
+        speed = own.fast_training.tokens_per_second(line["tokens"], seconds)
         mfu = own.fast_training.mfu(speed, per_token, peak * info.world_size) if peak else None
         record(log, line | {"seconds": seconds, "tokens_per_s": speed, "mfu": mfu})
         text = f"step {line['step']:>6,}  loss {line['loss']:.4f}  norm {line['norm']:.2f}  lr {line['lr']:.2e}"
@@ -328,6 +344,12 @@ def main() -> None:
             break
 
         begun = moment(device)
+        stage = schedules.stage_of(step, preset.steps)
+        stream.tokens = sizes[stage]
+        if rungs and "schedules" in rungs:
+            model.windows = schedules.WINDOWS[stage]
+        if rungs and "multi_token" in rungs:
+            learning.ahead = multi_token.WEIGHTS[stage]
         lr = rate(step)
         for group in optimizer.param_groups:
             group["lr"] = lr * group.get("times", 1)
@@ -341,33 +363,43 @@ def main() -> None:
         norm = nn.utils.clip_grad_norm_(model.parameters(), preset.max_norm)
         optimizer.step()
         optimizer.zero_grad()
-        before, report = report, Report({"step": step, "lr": lr}, begun, total, norm, bool(stopping))
+        before, report = (
+            report,
+            Report({"step": step, "lr": lr, "tokens": stream.tokens}, begun, total, norm, bool(stopping)),
+        )
         if before:  # one step late: the device has the next one while this process reads and writes
             stop = logged(before)
 
     writer.wait()
     if IS_MAIN:
-        title = f"{options.preset}, recipe {options.recipe}, {model.num_params() / 1e6:.1f} M parameters"
+        title = f"{options.preset}, recipe {recipe}, {model.num_params() / 1e6:.1f} M parameters"
         draw(log, options.out / "log.png", title)
     leave(0)
 
 
 def built(
-    own: Any, recipe: str, preset: Preset, config: Any, device: torch.device, dtype: torch.dtype | None, compiles: bool
+    own: Any,
+    rungs: Collection[str] | None,
+    preset: Preset,
+    config: Any,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    compiles: bool,
 ) -> tuple[Any, Any, Callable[[int], float]]:
-    """The model on its device, its optimizer, and the learning rate of a step: all that a recipe decides."""
-    if recipe == "gpt2":
+    """The model on its device, its optimizer, and the learning rate of a step. No rungs at all: GPT-2's recipe."""
+    if rungs is None:
         fused = device.type == "cuda"
         model = own.gpt_model.GPT(config).to(device)
         optimizer = own.gpt_training.make_optimizer(model, preset.max_lr, preset.weight_decay, fused=fused)
         rates = (preset.max_lr, preset.min_lr, preset.warmup_steps, preset.steps)
         return model, optimizer, lambda step: own.gpt_training.cosine_lr(step, *rates)
     end_of_text = preset.vocab_size - 1  # the last id of both tokenizers
-    model = speedrun.SpeedrunGPT(own.todays_block, config, end_of_text).to(device)
-    model.flex = compiles and speedrun.flex_works(device, config.n_embd // config.n_head)
-    say(f"recipe speedrun, with {'FlexAttention' if model.flex else 'usual attention and masks'}")
+    model = speedrun.SpeedrunGPT(own.todays_block, config, end_of_text, rungs).to(device)
+    if "document_windows" in rungs:
+        model.flex = compiles and document_windows.flex_works(device, config.n_embd // config.n_head)
+        say(f"document windows, with {'FlexAttention' if model.flex else 'usual attention and masks'}")
     optimizer = speedrun.Optimizers(own.muon_and_schedules, model, preset.max_lr, dtype, compiles)
-    return model, optimizer, speedrun.schedule(own.muon_and_schedules, preset)
+    return model, optimizer, speedrun.schedule(own.muon_and_schedules, preset, rungs)
 
 
 def spread(compiled: nn.Module, device: torch.device, dtype: torch.dtype | None) -> DistributedDataParallel:
@@ -396,6 +428,9 @@ def parsed() -> tuple[argparse.Namespace, Preset]:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--preset", choices=PRESETS, default="124M", help="sizes and settings (default: %(default)s)")
     parser.add_argument("--recipe", choices=RECIPES, default="gpt2", help="GPT-2's, or today's (default: %(default)s)")
+    parser.add_argument(
+        "--without", nargs="+", choices=RUNGS, default=[], help="what of the recipe speedrun to leave out"
+    )
     parser.add_argument("--data", type=Path, help="a folder of shards (default: data/fineweb_edu; tiny: Python's help)")
     parser.add_argument("--out", type=Path, help="for checkpoint, log and plot (default: in .kata/runs/)")
     parser.add_argument("--steps", type=int, help="steps of the whole run")
@@ -408,6 +443,8 @@ def parsed() -> tuple[argparse.Namespace, Preset]:
     preset = replace(PRESETS[options.preset], **RECIPES[options.recipe])
     if options.data:  # shards hold GPT-2's tokens
         preset = replace(preset, vocab_size=PRESETS["124M"].vocab_size)
+    if options.without and options.recipe != "speedrun":
+        refuse("--without leaves out parts of --recipe speedrun")
     steps = preset.steps if options.steps is None else options.steps
     rows = preset.batch_size if options.batch_size is None else options.batch_size
     if min(steps, rows) < 1:

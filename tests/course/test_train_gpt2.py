@@ -30,6 +30,7 @@ from grader.teaching import export
 from grader.teaching.rules import Rules
 
 SCRIPT = catalogue.find("33_gpt_capstone").folder / "train_gpt2.py"
+PARTS = ("checkpoint_writer", "hellaswag", "ladder", "shard_files", "speedrun")  # of the program
 STEPS = 12
 SMALL = {
     "vocab_size": 320, "block_size": 64, "n_layer": 1, "n_head": 2, "n_embd": 32, "batch_size": 4,
@@ -85,8 +86,8 @@ def script(path: Path = SCRIPT, changed: dict | None = None) -> ModuleType:
     """The program as a module, with the small preset in place of the large one."""
     spec = importlib.util.spec_from_file_location("train_gpt2", path)
     module = importlib.util.module_from_spec(spec)
-    for part in ("speedrun", "muon_of_many", "checkpoint_writer", "hellaswag"):
-        sys.modules.pop(part, None)
+    for name in [one for one in sys.modules if one.partition(".")[0] in PARTS]:
+        del sys.modules[name]
     sys.path.insert(0, str(path.parent))  # as where Python starts a program
     try:
         spec.loader.exec_module(module)
@@ -417,7 +418,10 @@ def test_a_speedrun_is_resumed_bit_for_bit_and_by_no_other_recipe(data, tmp_path
     run = {"processes": 2, "settings": {"steps": 6}}
     done = launch(tmp_path / "whole", data, "--recipe", "speedrun", **run)
     assert done.codes == [0, 0], done.err
-    assert "todays_block, muon_and_schedules" in done.out and "with usual attention and masks" in done.out
+    assert (
+        "todays_block, muon_and_schedules" in done.out
+        and "document windows, with usual attention and masks" in done.out
+    )
     losses = [line["loss"] for line in logged(tmp_path / "whole") if "loss" in line]
     assert len(losses) == 6 and losses[-1] < losses[0] - 0.2
     cut = launch(tmp_path / "cut", data, "--recipe", "speedrun", **run, change=signal_at(3, signal.SIGTERM, rank=1))
@@ -440,49 +444,6 @@ def test_a_checkpoint_without_a_recipe_is_gpt2s(on_two, data, tmp_path):
     assert done.codes == [0] and f"resumed after step {STEPS}" in done.out, done.err
 
 
-def test_flex_attention_and_the_usual_one_agree_under_a_mask_of_documents_and_windows():
-    """On a CPU FlexAttention has no backward pass: here it is compared forward, where it is not compiled."""
-    speedrun = script().speedrun
-    torch.manual_seed(0)
-    q, k, v = torch.randn(3, 2, 3, 150, 8)  # more than one of its blocks of 128
-    documents = (torch.rand(2, 150) < 0.05).long().cumsum(1)
-    for window in (20, 150):
-        mask = speedrun.mask_of(documents, window, flex=False)
-        one_by_one = [
-            [[j <= i < j + window and row[i] == row[j] for j in range(150)] for i in range(150)]
-            for row in documents.tolist()
-        ]
-        assert torch.equal(mask[:, 0], torch.tensor(one_by_one))
-        usual = speedrun.attend(q, k, v, mask)
-        flex = speedrun.attend(q, k, v, speedrun.mask_of(documents, window, flex=True))
-        torch.testing.assert_close(flex, usual)
-    assert not speedrun.flex_works(torch.device("cpu"), 8)
-
-
-def test_a_document_of_a_speedrun_reads_no_other_one():
-    """Also nothing of what follows. Untrained, all tokens are equally likely and each block passes on what it gets."""
-    speedrun, gpt = script().speedrun, reference("26_gpt_model")
-    torch.manual_seed(0)
-    config = gpt.GPTConfig(block_size=16, vocab_size=64, n_layer=2, n_head=2, n_embd=16)
-    model = speedrun.SpeedrunGPT(reference("today/01_todays_block"), config, end_of_text=63)
-    idx = torch.randint(63, (3, 16))
-    idx[:, 6] = 63
-    assert model(idx)[0].count_nonzero() == 0
-    h = torch.randn(3, 16, 16)
-    everything = torch.ones(1, 1, 16, 16, dtype=torch.bool)
-    assert torch.equal(model.blocks[0](h, everything), h)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    before = model(idx)[0]
-    changed = idx.clone()
-    changed[:, :6] = (changed[:, :6] + 1) % 63
-    after = model(changed)[0]
-    assert torch.equal(before[:, 6:], after[:, 6:]) and not torch.equal(before[:, :6], after[:, :6])
-    changed = idx.clone()
-    changed[:, 12:] = (changed[:, 12:] + 1) % 63
-    torch.testing.assert_close(model(changed)[0][:, :12], before[:, :12])
-
-
 def test_muon_takes_the_hidden_matrices_of_a_speedrun_and_the_rates_fall_in_a_line():
     module, gpt = script(), reference("26_gpt_model")
     config = gpt.GPTConfig(block_size=8, vocab_size=64, n_layer=2, n_head=2, n_embd=16)
@@ -493,44 +454,12 @@ def test_muon_takes_the_hidden_matrices_of_a_speedrun_and_the_rates_fall_in_a_li
         id(p) for p in model.blocks.parameters() if p.ndim == 2
     }
     assert len(muon["params"]) + len(adamw["params"]) == len(list(model.parameters()))
-    assert model.num_params() == model.num_params(non_embedding=True) + 64 * 16
+    tables = 64 + 5 * 64 + 64  # of tokens, pairs and values
+    assert model.num_params() == model.num_params(non_embedding=True) + tables * 16
     preset = replace(module.PRESETS["tiny"], **module.RECIPES["speedrun"], steps=100, warmup_steps=10)
-    rates = [module.speedrun.schedule(today, preset)(step) * 1000 for step in (0, 9, 60, 80, 100)]
+    rates = [module.speedrun.schedule(today, preset, [])(step) * 1000 for step in (0, 9, 60, 80, 100)]
     assert rates == pytest.approx([0.3, 3, 3, 1.5, 0])
-    assert module.speedrun.schedule(today, replace(preset, steps=1, warmup_steps=0))(0) > 0
-
-
-def stepped(optimizer: torch.optim.Optimizer, weights: list[torch.Tensor]) -> list[torch.Tensor]:
-    """The weights after two steps with gradients that depend on the weight's place alone."""
-    for step in range(2):
-        for number, weight in enumerate(weights):
-            weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(100 * step + number))
-        optimizer.step()
-    return [weight.detach() for weight in weights]
-
-
-def weights_of_three_layers() -> list[torch.nn.Parameter]:
-    shapes = 3 * [(16, 16), (16, 16), (64, 16), (16, 64)]
-    return [torch.nn.Parameter(torch.ones(shape)) for shape in shapes]
-
-
-def test_many_matrices_at_once_move_as_todays_muon_moves_each():
-    """Also where two processes share them, of which there is an odd number. One without a gradient stays."""
-    today, many = reference("today/02_muon_and_schedules"), script().speedrun.muon_of_many
-    ours, theirs = weights_of_three_layers(), weights_of_three_layers()
-    expected = stepped(today.Muon([{"params": theirs}]), theirs)
-    found = stepped(many.Muon(today, [{"params": ours}]), ours)
-    assert max((one - other).abs().max() for one, other in zip(found, expected, strict=True)) < 1e-6
-
-    def on_a_process() -> list[torch.Tensor]:
-        mine = weights_of_three_layers()
-        return stepped(many.Muon(today, [{"params": mine}]), mine)
-
-    for shared in reference("31_distributed_training").launch(on_a_process, 2):
-        assert max((one - other).abs().max() for one, other in zip(shared, expected, strict=True)) < 1e-6
-    unmoved = torch.nn.Parameter(torch.ones(4, 4))
-    many.Muon(today, [{"params": [unmoved]}]).step()
-    assert unmoved.eq(1).all()
+    assert module.speedrun.schedule(today, replace(preset, steps=1, warmup_steps=0), [])(0) > 0
 
 
 def test_the_last_id_of_the_tiny_presets_tokenizer_ends_a_text():
