@@ -18,10 +18,12 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn, TypeVar
 
+import batch_size
 import hellaswag
 import numpy as np
 import shard_files
@@ -48,6 +50,7 @@ KATAS = (
     "23_tokenizers", "24_token_batches", "26_gpt_model", "27_generation", "29_gpt_training", "30_fast_training",
     "31_distributed_training", "32_hellaswag_evaluation", "33_gpt_capstone",
 )  # fmt: skip
+AUTO = "auto"
 RECIPES: dict[str, dict[str, Any]] = {"gpt2": {}, "speedrun": speedrun.RATES}  # what each one changes in a preset
 TODAY = ("today/01_todays_block", "today/02_muon_and_schedules")  # for the recipe speedrun
 
@@ -252,11 +255,6 @@ def main() -> None:
     torch.set_float32_matmul_precision("high")
 
     train, val, tokenizer, examples = together(lambda: read(own, options, preset))
-    cut = (preset.batch_size, preset.block_size, info)
-    sizes = schedules.sizes(preset.tokens_per_step) if rungs and "schedules" in rungs else 3 * (preset.tokens_per_step,)
-    stream, *_ = together(lambda: [Stream(own, train, size, *cut) for size in sizes])
-    together(lambda: Stream(own, val, preset.val_tokens, *cut))  # refuses now what validation would refuse later
-
     torch.manual_seed(options.seed)
     config = own.gpt_model.GPTConfig(
         block_size=preset.block_size, vocab_size=own.fast_training.padded_size(preset.vocab_size),
@@ -265,14 +263,31 @@ def main() -> None:
     compiles = on_gpu if options.compile is None else options.compile
     model, optimizer, rate = built(own, rungs, preset, config, device, dtype, compiles)
     learning = WithLoss(own, model, preset.vocab_size)
+    recipe = options.recipe + (f" without {', '.join(options.without)}" if options.without else "")
+    settings = {"recipe": recipe} | asdict(preset) | {"seed": options.seed, "world_size": info.world_size}
+    name = torch.cuda.get_device_name(device) if on_gpu else device.type.upper()
+    sizes = schedules.sizes(preset.tokens_per_step) if rungs and "schedules" in rungs else 3 * (preset.tokens_per_step,)
+    row = info.world_size * preset.block_size
+    if options.batch_size == AUTO and (possible := batch_size.dividing((*sizes, preset.val_tokens), row)):
+
+        def loss_of(rows: int) -> Tensor:
+            ids = torch.zeros(rows, preset.block_size, dtype=torch.long, device=device)
+            return own.fast_training.amp_loss(learning, ids, ids, dtype)
+
+        fits = partial(batch_size.fits_on_gpu if on_gpu else batch_size.fits_elsewhere, loss_of, model)
+        kept = options.out / "batch_size.json"
+        rows = settings["batch_size"] = batch_size.chosen(kept, settings | {"on": name}, possible, fits)
+        preset = replace(preset, batch_size=rows)
+        say(f"{rows} rows in a micro-batch, the most that fit and divide a step")
+    cut = (preset.batch_size, preset.block_size, info)
+    stream, *_ = together(lambda: [Stream(own, train, size, *cut) for size in sizes])
+    together(lambda: Stream(own, val, preset.val_tokens, *cut))  # refuses now what validation would refuse later
     compiled: Any = torch.compile(learning) if compiles else learning
     called = compiled
     if dist.is_initialized():
         called = spread(compiled, device, dtype)
     torch.manual_seed(options.seed + 1 + info.rank)  # every process draws its own dropout
 
-    recipe = options.recipe + (f" without {', '.join(options.without)}" if options.without else "")
-    settings = {"recipe": recipe} | asdict(preset) | {"seed": options.seed, "world_size": info.world_size}
     settings |= {"device": device.type, "training tokens": sum(map(len, train))}
     generators = [torch.default_generator, *([torch.cuda.default_generators[device.index]] if on_gpu else [])]
     run = Run(settings, model, optimizer, stream, generators)
@@ -282,7 +297,6 @@ def main() -> None:
         together(lambda: run.resume(checkpoint, info.rank))
     together(lambda: prepare_out(log, checkpoint, run.step))
 
-    name = torch.cuda.get_device_name(device) if on_gpu else device.type.upper()
     peak = devices.peak(name) if dtype else None
     per_token = own.fast_training.flops_per_token(config, model.num_params(non_embedding=True))
     passes = preset.steps * preset.tokens_per_step / sum(map(len, train))
@@ -434,7 +448,7 @@ def parsed() -> tuple[argparse.Namespace, Preset]:
     parser.add_argument("--data", type=Path, help="a folder of shards (default: data/fineweb_edu; tiny: Python's help)")
     parser.add_argument("--out", type=Path, help="for checkpoint, log and plot (default: in .kata/runs/)")
     parser.add_argument("--steps", type=int, help="steps of the whole run")
-    parser.add_argument("--batch-size", type=int, help="rows per micro-batch: fewer need less memory")
+    parser.add_argument("--batch-size", type=rows_or_auto, help="rows per micro-batch; auto: the most that fit")
     parser.add_argument("--restart", action="store_true", help="begin anew where --out has a checkpoint")
     parser.add_argument("--device", help="cuda, mps or cpu (default: the fastest)")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="torch.compile (default: with CUDA)")
@@ -446,12 +460,16 @@ def parsed() -> tuple[argparse.Namespace, Preset]:
     if options.without and options.recipe != "speedrun":
         refuse("--without leaves out parts of --recipe speedrun")
     steps = preset.steps if options.steps is None else options.steps
-    rows = preset.batch_size if options.batch_size is None else options.batch_size
+    rows = preset.batch_size if options.batch_size in (None, AUTO) else options.batch_size
     if min(steps, rows) < 1:
         refuse("--steps and --batch-size are at least 1")
     name = options.preset if options.recipe == "gpt2" else f"{options.preset}-{options.recipe}"
     options.out = options.out or ROOT / ".kata" / "runs" / name
     return options, replace(preset, steps=steps, batch_size=rows, warmup_steps=min(preset.warmup_steps, steps // 4))
+
+
+def rows_or_auto(text: str) -> int | str:
+    return AUTO if text == AUTO else int(text)
 
 
 def say(text: str) -> None:

@@ -30,7 +30,7 @@ from grader.teaching import export
 from grader.teaching.rules import Rules
 
 SCRIPT = catalogue.find("33_gpt_capstone").folder / "train_gpt2.py"
-PARTS = ("checkpoint_writer", "hellaswag", "ladder", "shard_files", "speedrun")  # of the program
+PARTS = ("batch_size", "checkpoint_writer", "hellaswag", "ladder", "shard_files", "speedrun")  # of the program
 STEPS = 12
 SMALL = {
     "vocab_size": 320, "block_size": 64, "n_layer": 1, "n_head": 2, "n_embd": 32, "batch_size": 4,
@@ -391,6 +391,35 @@ def test_a_run_is_resumed_with_other_rows_and_processes(data, tmp_path):
         assert one.get("loss") == pytest.approx(two.get("loss"), abs=2e-4)
     done = launch(tmp_path, data, settings={"n_layer": 2})
     assert done.codes == [2] and "its n_layer is 1, not 2" in done.err
+
+
+def test_auto_takes_the_most_rows_that_fit_and_remembers_them(data, tmp_path):
+    """On a CPU half of the free memory is for what backward needs. It is not looked at again when the run goes on."""
+
+    def with_room_for(rows: float) -> Change:
+        def change(module: ModuleType) -> None:
+            module.batch_size.limits.free_memory = lambda: 2 * rows * 100
+            module.batch_size.bytes_of_a_row = lambda *_: 100
+
+        return change
+
+    done = launch(tmp_path, data, "--batch-size", "auto", "--steps", 2, change=with_room_for(9))
+    assert done.codes == [0] and "\n8 rows in a micro-batch" in done.out, done.err
+    assert json.loads((tmp_path / "run" / "batch_size.json").read_text())["rows"] == 8
+    done = launch(tmp_path, data, "--batch-size", "auto", "--steps", 2, change=with_room_for(1))
+    assert done.codes == [0] and "\n8 rows in a micro-batch" in done.out, done.err
+    done = launch(tmp_path, data, "--batch-size", "auto", "--steps", 2, "--restart", processes=2)
+    assert done.codes == [0, 0] and "\n8 rows in a micro-batch" in done.out, "all 1,024 tokens, on two processes"
+
+
+def test_what_backward_keeps_grows_with_the_rows():
+    module = script()
+    layer, x = torch.nn.Linear(50, 70), torch.randn(3, 50)
+    kept = [
+        module.batch_size.bytes_of_a_row(lambda _, rows=rows: layer(x[:rows]).exp().sum(), layer) for rows in (1, 3)
+    ]
+    assert kept[0] == x.nbytes + 4 * 70 and kept[1] == x.nbytes + 4 * 210, "the input, and the result of exp"
+    assert module.batch_size.dividing([1024, 512], 64) == [1, 2, 4, 8] and module.batch_size.dividing([100], 64) == []
 
 
 def test_a_process_that_refuses_says_so_and_ends_the_others(on_two, data, tmp_path):
