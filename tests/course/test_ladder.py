@@ -1,5 +1,6 @@
 """The ladder from GPT-2 to the record: what each rung does, that it can be left out, and what is said of it."""
 
+import importlib
 import math
 import sys
 from collections.abc import Iterator
@@ -212,6 +213,20 @@ def test_multi_token_prediction_weighs_the_tokens_ahead(rungs):
     ahead = [F.cross_entropy(logits[:, : 5 - far].flatten(0, 1), targets[:, far:].flatten()).item() for far in range(3)]
     found = rungs.multi_token.loss(logits, targets, (1.0, 0.5, 0.25)).item()
     assert found == pytest.approx((ahead[0] + ahead[1] / 2 + ahead[2] / 4) / 1.75)
+
+
+def test_the_roofline_counts_as_kata_30_and_stands_in_the_lesson(program):
+    """A step on one GPU takes eight times the products and the memory of a step on eight."""
+    roofline, gpt = importlib.import_module("roofline"), reference("26_gpt_model")
+    config = gpt.GPTConfig(vocab_size=roofline.V)
+    with torch.device("meta"):
+        parameters = gpt.GPT(config).num_params(non_embedding=True)
+    assert reference("30_fast_training").flops_per_token(config, parameters) == roofline.FLOPS
+    one, eight = roofline.bound("H100", 1), roofline.bound("H100", 8)
+    assert one.products == 8 * eight.products == pytest.approx(798e6 * 2**19 / 989e12, rel=1e-3)
+    assert one.memory == 8 * eight.memory == pytest.approx(1.19e6 * 2**19 / 3.35e12, rel=1e-2)
+    assert one.update == eight.update and one.exchange == 0 and 0.4 < eight.mfu < one.mfu < 1
+    assert roofline.table() in (KATA / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_gain_smaller_than_the_seeds_differ_by_is_called_so():
