@@ -4,7 +4,7 @@ import importlib
 import math
 import sys
 from collections.abc import Iterator
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -161,6 +161,40 @@ def test_a_document_of_a_speedrun_reads_no_other_one(program, make):
         changed = idx.clone()
         changed[:, 12:] = (changed[:, 12:] + 1) % 63
         torch.testing.assert_close(model(changed)[0][:, :12], before[:, :12])
+
+
+def test_ddp_around_compiled_code_has_the_losses_and_gradients_of_usual_code(program):
+    """On two processes, where the graph is cut at the ends of DDP's buckets. FlexAttention goes the same way forward;
+    on a CPU it has no backward pass, and says so."""
+    own = SimpleNamespace(fast_training=reference("30_fast_training"))
+    gpt, today = reference("26_gpt_model"), reference("today/01_todays_block")
+    config = gpt.GPTConfig(block_size=32, vocab_size=64, n_layer=2, n_head=2, n_embd=128)  # more than a bucket's 1 MB
+
+    def on_a_process() -> list[tuple[float, float]]:
+        found = []
+        batch = torch.randint(63, (2, 32), generator=torch.Generator().manual_seed(torch.distributed.get_rank()))
+        for compiles, flex in ((False, False), (True, False), (True, True)):
+            torch.manual_seed(0)
+            model = program.speedrun.SpeedrunGPT(today, config, 63)
+            for parameter in model.parameters():
+                torch.nn.init.normal_(parameter, std=0.05)
+            model.flex = flex
+            called = program.WithLoss(own, model, 60)
+            called = torch.compile(called, backend="aot_eager") if compiles else called
+            called = program.spread(called, torch.device("cpu"), None)
+            with torch.set_grad_enabled(not flex):
+                loss = called(batch, batch.clamp(max=59))[1]
+            if not flex:
+                loss.backward()
+            found.append((loss.item(), 0.0 if flex else model.blocks[0].up.weight.grad.norm().item()))
+        return found
+
+    for usual, compiled, flex in reference("31_distributed_training").launch(on_a_process, 2):
+        assert compiled == pytest.approx(usual, rel=1e-5) and flex[0] == pytest.approx(usual[0], rel=1e-5)
+    x = torch.randn(1, 1, 128, 16, requires_grad=True)
+    with pytest.raises(NotImplementedError, match="does not support backward on CPU"):
+        attended = torch.compile(program.document_windows.attend, backend="aot_eager")
+        attended(x, x, x, program.document_windows.mask_of(torch.zeros(1, 128), 64, flex=True))
 
 
 def test_a_bigram_has_one_row_wherever_it_is(program, make):
