@@ -308,7 +308,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: stopping.append(signal.signal(number, signal.SIG_DFL)))
 
-    writer = CheckpointWriter(checkpoint)
+    writer = CheckpointWriter(checkpoint, refuse)
 
     def stopped(step: int) -> NoReturn:
         writer.wait()

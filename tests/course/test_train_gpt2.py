@@ -277,6 +277,45 @@ def test_a_kill_while_the_checkpoint_is_written_leaves_the_one_before(data, tmp_
     assert done.codes == [0] and "a new run" in done.out and checkpoint(tmp_path / "killed")["step"] == 1
 
 
+def test_a_full_disk_ends_the_run_with_a_clear_line_and_the_checkpoint_before(data, tmp_path):
+    """The thread that writes fails; the process hears of it at the next checkpoint. The same command goes on."""
+
+    def disk_is_full_after(steps: int) -> Change:
+        def change(module: ModuleType) -> None:
+            whole = torch.save
+
+            def save(state, path):
+                if state["step"] > steps:
+                    path.symlink_to("/dev/full")
+                whole(state, path)
+
+            torch.save = save
+
+        return change
+
+    done = launch(tmp_path, data, change=disk_is_full_after(4))
+    assert done.codes == [2] and done.err.count("\n") == 1, done.err
+    assert f"{tmp_path / 'run' / 'checkpoint.pt'} cannot be written (" in done.err
+    assert checkpoint(tmp_path)["step"] == 4 and logged(tmp_path)[-1]["step"] == 7
+    (tmp_path / "run" / "checkpoint.part").unlink()
+    done = launch(tmp_path, data)
+    assert done.codes == [0] and "resumed after step 4" in done.out, done.err
+
+
+def test_a_step_is_read_while_the_next_one_is_under_way(data, tmp_path):
+    """The loss is asked for once the next step has been launched, but before anything that needs it."""
+
+    def change(module: ModuleType) -> None:
+        read, sent = module.Report.read, module.Stream.next_step
+        module.Report.read = lambda self: print(f"read {self.line['step']}") or read(self)
+        module.Stream.next_step = lambda self, device: print("steps") or sent(self, device)
+
+    done = launch(tmp_path, data, "--steps", 3, change=change)
+    assert done.codes == [0], done.err
+    seen = [line for line in done.out.splitlines() if line == "steps" or line.startswith("read ")]
+    assert seen == ["steps"] + ["steps", "steps", "read 0", "steps", "read 1", "read 2"] + ["steps"], "and validation"
+
+
 def test_the_tiny_preset_needs_no_download(data, tmp_path):
     done = launch(tmp_path, tmp_path / "nothing", "--preset", "tiny", "--steps", 8)
     assert done.codes == [0], done.err
