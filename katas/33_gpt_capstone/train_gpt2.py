@@ -263,7 +263,8 @@ def main() -> None:
     compiles = on_gpu if options.compile is None else options.compile
     model, optimizer, rate = built(own, rungs, preset, config, device, dtype, compiles)
     learning = WithLoss(own, model, preset.vocab_size)
-    recipe = options.recipe + (f" without {', '.join(options.without)}" if options.without else "")
+    left_out = [name for name in RUNGS if name in options.without]
+    recipe = options.recipe + (f" without {', '.join(left_out)}" if left_out else "")
     settings = {"recipe": recipe} | asdict(preset) | {"seed": options.seed, "world_size": info.world_size}
     name = torch.cuda.get_device_name(device) if on_gpu else device.type.upper()
     sizes = schedules.sizes(preset.tokens_per_step) if rungs and "schedules" in rungs else 3 * (preset.tokens_per_step,)

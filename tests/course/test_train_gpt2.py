@@ -492,6 +492,8 @@ def test_a_speedrun_is_resumed_bit_for_bit_and_by_no_other_recipe(data, tmp_path
     )
     losses = [line["loss"] for line in logged(tmp_path / "whole") if "loss" in line]
     assert len(losses) == 6 and losses[-1] < losses[0] - 0.2
+    tokens = [line["tokens"] for line in logged(tmp_path / "whole") if "loss" in line]
+    assert tokens == [512, 512, 1024, 1024, 1536, 1536], "the schedule of the batch"
     cut = launch(tmp_path / "cut", data, "--recipe", "speedrun", **run, change=signal_at(3, signal.SIGTERM, rank=1))
     assert cut.codes == [130, 130], cut.err
     done = launch(tmp_path / "cut", data, settings={"steps": 6})
@@ -500,6 +502,20 @@ def test_a_speedrun_is_resumed_bit_for_bit_and_by_no_other_recipe(data, tmp_path
     assert done.codes == [0, 0] and "resumed after step 4" in done.out, done.err
     assert logged(tmp_path / "cut") == logged(tmp_path / "whole")
     assert_same(checkpoint(tmp_path / "cut"), checkpoint(tmp_path / "whole"))
+
+
+def test_a_speedrun_without_some_of_its_parts_is_another_recipe(data, tmp_path):
+    """Its steps have as many tokens as GPT-2's, since the schedules are missing, too."""
+    run = {"settings": {"steps": 3}}
+    done = launch(tmp_path, data, "--recipe", "speedrun", "--without", "schedules", "bigram", "muon", **run)
+    assert done.codes == [0], done.err
+    assert [line["tokens"] for line in logged(tmp_path) if "loss" in line] == 3 * [1024]
+    assert not any("bigram" in name for name in checkpoint(tmp_path)["model"])
+    assert [*checkpoint(tmp_path)["optimizer"]] == ["AdamW"]
+    done = launch(tmp_path, data, "--recipe", "speedrun", **run)
+    assert done.codes == [2] and "its recipe is speedrun without muon, bigram, schedules, not speedrun" in done.err
+    done = launch(tmp_path, data, "--without", "bigram")
+    assert done.codes == [2] and "--without leaves out parts of --recipe speedrun" in done.err
 
 
 def test_a_checkpoint_without_a_recipe_is_gpt2s(on_two, data, tmp_path):
