@@ -340,6 +340,13 @@ def main() -> None:
         if stop:
             stopped(step)
 
+        stage = schedules.stage_of(step, preset.steps)
+        stream.tokens = sizes[stage]
+        if rungs and "schedules" in rungs:
+            model.windows = schedules.WINDOWS[stage]
+        if rungs and "multi_token" in rungs:
+            learning.ahead = multi_token.WEIGHTS[stage]
+
         if is_due:
             with autocast:
                 val_loss = reduce_mean(validated(compiled, Stream(own, val, preset.val_tokens, *cut), device))
@@ -359,12 +366,6 @@ def main() -> None:
             break
 
         begun = moment(device)
-        stage = schedules.stage_of(step, preset.steps)
-        stream.tokens = sizes[stage]
-        if rungs and "schedules" in rungs:
-            model.windows = schedules.WINDOWS[stage]
-        if rungs and "multi_token" in rungs:
-            learning.ahead = multi_token.WEIGHTS[stage]
         lr = rate(step)
         for group in optimizer.param_groups:
             group["lr"] = lr * group.get("times", 1)

@@ -480,10 +480,13 @@ def test_a_process_that_refuses_says_so_and_ends_the_others(on_two, data, tmp_pa
 
 
 def test_a_speedrun_is_resumed_bit_for_bit_and_by_no_other_recipe(data, tmp_path):
-    """Muon's momentum and AdamW's moments are in the checkpoint. The models of two recipes have other weights."""
+    """Muon's momentum and AdamW's moments are in the checkpoint. The models of two recipes have other weights.
+
+    It is resumed where a stage of the schedules begins, and validated there.
+    """
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
-    run = {"processes": 2, "settings": {"steps": 6}}
+    run = {"processes": 2, "settings": {"steps": 6, "val_every": 2}}
     done = launch(tmp_path / "whole", data, "--recipe", "speedrun", **run)
     assert done.codes == [0, 0], done.err
     assert (
@@ -494,12 +497,12 @@ def test_a_speedrun_is_resumed_bit_for_bit_and_by_no_other_recipe(data, tmp_path
     assert len(losses) == 6 and losses[-1] < losses[0] - 0.2
     tokens = [line["tokens"] for line in logged(tmp_path / "whole") if "loss" in line]
     assert tokens == [512, 512, 1024, 1024, 1536, 1536], "the schedule of the batch"
-    cut = launch(tmp_path / "cut", data, "--recipe", "speedrun", **run, change=signal_at(3, signal.SIGTERM, rank=1))
+    cut = launch(tmp_path / "cut", data, "--recipe", "speedrun", **run, change=signal_at(1, signal.SIGTERM, rank=1))
     assert cut.codes == [130, 130], cut.err
     done = launch(tmp_path / "cut", data, settings={"steps": 6})
     assert done.codes == [2] and "its recipe is speedrun, not gpt2" in done.err
     done = launch(tmp_path / "cut", data, "--recipe", "speedrun", **run)
-    assert done.codes == [0, 0] and "resumed after step 4" in done.out, done.err
+    assert done.codes == [0, 0] and "resumed after step 2" in done.out, done.err
     assert logged(tmp_path / "cut") == logged(tmp_path / "whole")
     assert_same(checkpoint(tmp_path / "cut"), checkpoint(tmp_path / "whole"))
 
