@@ -48,7 +48,7 @@ def measured(path: Path) -> list[Level]:
 def tables(levels: list[Level]) -> str:
     """What each rung brings at the tiny preset, and what is published of it at 124M."""
     lines = [
-        f"| and all below | validation loss | gain | CPU seconds to {TARGET} | for all steps | the ladder without it |",
+        f"| and all above | validation loss | gain | CPU seconds to {TARGET} | for all steps | the ladder without it |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for number, level in enumerate(levels):
@@ -59,7 +59,7 @@ def tables(levels: list[Level]) -> str:
         whole = f"{statistics.mean(curve[-1][1] for curve in level.curves):.1f}"
         left_out = f"{level.without[-1][2]:.3f}, {level.without[-1][1]:.1f} s" if level.without else ""
         lines.append(f"| {level.title} | {loss} | {gain} | {seconds} | {whole} | {left_out} |")
-    lines += ["", "| | record | published at 124M | costs there |", "| --- | --- | --- | --- |"]
+    lines += ["", "| rung | record | published at 124M | costs there |", "| --- | --- | --- | --- |"]
     lines += [f"| {level.title} | {level.place} | {level.published} | {level.costs} |" for level in levels]
     return "\n".join(lines)
 
@@ -100,6 +100,7 @@ def draw(levels: list[Level], path: Path) -> None:
         axes.set(xlabel=label, ylim=(2.2, 5.5))
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set(ylabel="validation loss, nats per token")
-    figure.legend(loc="outside right center", fontsize=8, frameon=False, title="with all above it")
+    lines = figure.axes[0].lines[: len(levels)]
+    figure.legend(handles=lines, loc="outside right center", fontsize=8, frameon=False, title="and all above")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)

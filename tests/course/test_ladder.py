@@ -9,7 +9,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+from typer.testing import CliRunner
 
+from grader.cli import commands
 from grader.course import catalogue, kata_modules
 from grader.course.catalogue import ROOT
 from grader.learner import ladder
@@ -247,6 +249,21 @@ def test_multi_token_prediction_weighs_the_tokens_ahead(rungs):
     ahead = [F.cross_entropy(logits[:, : 5 - far].flatten(0, 1), targets[:, far:].flatten()).item() for far in range(3)]
     found = rungs.multi_token.loss(logits, targets, (1.0, 0.5, 0.25)).item()
     assert found == pytest.approx((ahead[0] + ahead[1] / 2 + ahead[2] / 4) / 1.75)
+
+
+def test_what_is_shown_is_what_the_rungs_say_and_the_lesson(program):
+    levels = ladder.measured(ladder.results())
+    said = [measuring.described(program, name) for name in (*measuring.BELOW, *program.RUNGS)]
+    assert [{key: getattr(level, key) for key in one} for level, one in zip(levels, said, strict=True)] == said
+    assert all(len(level.curves) == 5 for level in levels)
+    for table in ladder.tables(levels).split("\n\n"):
+        assert table in (KATA / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_command_prints_the_tables_and_draws_the_curves(tmp_path):
+    said = CliRunner().invoke(commands.program, ["ladder", "--picture", str(tmp_path / "curves.png")])
+    assert said.exit_code == 0 and ladder.tables(ladder.measured(ladder.results())) in said.output, said.output
+    assert (tmp_path / "curves.png").stat().st_size > 50_000
 
 
 def test_the_roofline_counts_as_kata_30_and_stands_in_the_lesson(program):
