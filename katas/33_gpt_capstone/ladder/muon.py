@@ -18,7 +18,7 @@ RUNG = Rung(
     record=3,
     date="2024-10-04",
     published="31.4 → 24.9 min",
-    costs="0.7 to 0.9 % of a step's operations, and half of AdamW's moments less",
+    costs="0.7 to 0.9% of a step's operations; it keeps one moment per weight, where AdamW keeps two",
 )
 MOMENTUM = 0.95
 Coefficients = tuple[tuple[float, float, float], ...]
