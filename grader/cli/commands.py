@@ -24,6 +24,8 @@ LINES = {
     "reset": "Put a kata's stub back. Your version is kept; `kata undo` restores it.",
     "undo": "Restore the version of your code that the last reset kept.",
     "lesson": "Show a kata's lesson in a pager, run its lesson.py, and show the figure if the terminal can.",
+    "ladder": "Show what each idea between GPT-2 and today's record brings a tiny model, and what it is known to bring"
+    " 124M.",
     "notebook": "Write a kata as a notebook: its lesson, and your code in cells, each followed by a check.",
     "update": "Install a newer version of the course: its lessons, specs and grader. What you wrote is kept.",
     "doctor": "Check this machine: Python, packages, devices, isolation, data and disk.",
@@ -67,6 +69,8 @@ def load(name: str) -> None:
             import grader.cli.practice
         case "lesson" | "notebook" | "solution":
             import grader.cli.lessons
+        case "ladder":
+            import grader.cli.ladder
         case "grade":
             import grader.cli.grade
         case "dispute" | "appeal":

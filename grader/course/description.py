@@ -88,7 +88,7 @@ class Description:
     by_heart: dict[str, str] = field(default_factory=dict)  # exercises with one answer, whatever is drawn → why
     operators: tuple[str, ...] = ()  # classes of the code whose objects sealed specs may use with + and the like
     guarded: dict[str, str] = field(default_factory=dict)  # exercises whose argument check is the idea → why
-    files: tuple[str, ...] = ()  # further files in its folder that a learner gets
+    files: tuple[str, ...] = ()  # further files in its folder that a learner gets, or folders of them
     paper: Paper | None = None
 
     @property

@@ -30,8 +30,9 @@ def own_notebook_path(kata: Kata) -> Path:
 
 
 def of_the_learner(kata: Kata) -> list[Path]:
-    """The files that a learner opens. kata.toml names those under `files` that not every kata has."""
+    """The files that a learner opens. kata.toml names those under `files` that not every kata has, or their folder."""
     named = [kata.folder / name for name in (*LESSON, *kata.description.files)]
+    named += [path for folder in named for path in sorted(folder.glob("*.*"))]
     named += [kata.code, kata.specs, kata.folder / SIGNATURES, notebook_path(kata), *sorted(kata.folder.glob("*.svg"))]
     return [path for path in named if path.is_file()]
 
@@ -84,7 +85,8 @@ def without_lost_links(page: str, is_there: Callable[[str], bool]) -> str:
 def others(kata: Kata) -> list[Path]:
     """The files and folders in the kata's folder that nobody is handed."""
     made_here = {kata.folder / f"{kata.folder.name}.ipynb", own_notebook_path(kata)}  # by kata notebook
-    known = {*of_the_learner(kata), *kata.folder.glob(f"*{SOURCE}"), *made_here}
+    handed_out = of_the_learner(kata)
+    known = {*handed_out, *(path.parent for path in handed_out), *kata.folder.glob(f"*{SOURCE}"), *made_here}
     own = (TEACHER, "__pycache__")
     there = [path for path in kata.folder.iterdir() if path.name not in own and not path.name.startswith(".")]
     return sorted(path for path in there if path not in known)

@@ -35,12 +35,17 @@ def apply(rights: Rights) -> None:
 
 def most_at_a_time() -> int:
     """The number of jobs that this machine's memory has room for: at least one."""
+    return max(1, free_memory() // ROOM)
+
+
+def free_memory() -> int:
+    """The bytes of memory that are free here; sys.maxsize where the system does not say."""
     with suppress(OSError, ValueError, StopIteration):
         told = next(line for line in AVAILABLE.read_text().splitlines() if line.startswith("MemAvailable:"))
         room = int(told.split()[1]) << 10
         with suppress(OSError, ValueError):  # "max" is no number
             room = min(room, int(OF_A_GROUP.read_text()))
-        return max(1, room // ROOM)
+        return room
     return sys.maxsize
 
 

@@ -162,7 +162,9 @@ def _copy_kata(kata: Kata, folder: Path) -> bool:
     begun = stubs.is_begun(kata, target / kata.file.name)
     for path in handouts.of_the_learner(kata):
         if not (begun and path == kata.code):
-            (target / path.name).write_bytes(papers.handed_out(kata, path))
+            place = target / path.relative_to(kata.folder)
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(papers.handed_out(kata, path))
     return not begun
 
 

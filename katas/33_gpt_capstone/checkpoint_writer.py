@@ -1,19 +1,24 @@
 """Write checkpoints while training goes on: a copy is made at once, and a thread brings it to the disk."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
 
 class CheckpointWriter:
-    """Replaces one file by the next, each complete: whenever the process dies, `path` holds a whole checkpoint."""
+    """Replaces one file by the next, each complete: whenever the process dies, `path` holds a whole checkpoint.
 
-    def __init__(self, path: Path):
-        self.path = path
+    Args:
+        refuse: is told what went wrong with the last checkpoint, and ends the run.
+    """
+
+    def __init__(self, path: Path, refuse: Callable[[str], NoReturn]):
+        self.path, self.refuse = path, refuse
         self.thread = ThreadPoolExecutor(max_workers=1)
         self.writing: Future[None] | None = None
         self.kept: dict[str, Tensor] = {}  # the copies of the last checkpoint, by place: pinning new memory is slow
@@ -28,9 +33,13 @@ class CheckpointWriter:
         self.writing = self.thread.submit(self.write, copy, copies_made)
 
     def wait(self) -> None:
-        """Return when the last checkpoint is on the disk, and raise what went wrong on the way."""
-        if self.writing:
-            self.writing.result()
+        """Return when the last checkpoint is on the disk."""
+        try:
+            if self.writing:
+                self.writing.result()
+        except (OSError, RuntimeError) as error:  # PyTorch has its own words for a full disk
+            reason = str(error).partition("\n")[0][:100]
+            self.refuse(f"{self.path} cannot be written ({reason}): it holds the checkpoint before")
 
     def copied(self, value: Any, place: str, seen: dict[tuple, Tensor]) -> Any:
         """The same containers with every tensor copied, once where two names share it, to pinned memory from a GPU."""

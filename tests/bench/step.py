@@ -17,7 +17,7 @@ from torch import nn
 
 from grader.course import catalogue, kata_modules
 from grader.course.catalogue import ROOT
-from tests.bench import recipes
+from tests.bench import ladder
 from tests.bench.gpt.measure import Batches
 from tests.bench.gpt.nanogpt import NanoGpt
 
@@ -38,7 +38,7 @@ def main() -> None:
     torch.manual_seed(0)
     ours, theirs = fast.GPT(config), NanoGpt(config)
     theirs.load_state_dict(ours.state_dict())
-    with_loss = recipes.program().WithLoss(SimpleNamespace(fast_training=fast), ours, config.vocab_size)
+    with_loss = ladder.program().WithLoss(SimpleNamespace(fast_training=fast), ours, config.vocab_size)
     with tempfile.TemporaryDirectory() as folder:
         fetch = Batches(config.vocab_size, 8, config.block_size, torch.device("cpu"), Path(folder)).of(8)
         steps = [

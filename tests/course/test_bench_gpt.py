@@ -12,7 +12,6 @@ from grader import devices
 from grader.course import catalogue
 from grader.course import kata_modules as loading
 from grader.course.catalogue import ROOT
-from tests.bench import recipes
 from tests.bench.gpt import __main__ as bench
 from tests.bench.gpt import measure, nanogpt, rungs
 from tests.bench.gpt.losses import LossWithGradients
@@ -148,15 +147,6 @@ def test_an_update_takes_several_micro_batches(kata, model, name, tmp_path):
     rung = rungs.Rung(name=name, batch=3, **rungs.LADDER[name])
     losses = [[float(step()) for _ in range(3)] for step in (run.step(rung), run.step(rung, micro_batches=4))]
     assert losses[0] == pytest.approx(losses[1], abs=2e-3) and losses[0][2] < losses[0][0]
-
-
-def test_a_curve_comes_down_to_a_loss_between_two_of_its_points():
-    """So are the recipes of train_gpt2.py compared, in steps and in seconds."""
-    curve = [(0, 0.0, 4.0), (20, 2.0, 3.0), (40, 5.0, 2.5)]
-    assert recipes.reaching(curve, 3.5) == (10, 1.0) and recipes.reaching(curve, 2.4) is None
-    rows = recipes.table({("gpt2", "", 1.0): [curve], ("speedrun", "a piece", 2.0): [[(0, 0.0, 4.0), (40, 8.0, 2.0)]]})
-    assert "| gpt2 | 2.500 (2.500, 2.500) | 40 | 5 | 5 |" in rows
-    assert "| speedrun: a piece, rates × 2 | 2.000 (2.000, 2.000) | 30 | 6 | 8 |" in rows
 
 
 def test_the_time_to_a_loss_is_that_of_all_updates_up_to_it():

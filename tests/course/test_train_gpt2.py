@@ -30,6 +30,7 @@ from grader.teaching import export
 from grader.teaching.rules import Rules
 
 SCRIPT = catalogue.find("33_gpt_capstone").folder / "train_gpt2.py"
+PARTS = ("batch_size", "checkpoint_writer", "hellaswag", "ladder", "shard_files", "speedrun")  # of the program
 STEPS = 12
 SMALL = {
     "vocab_size": 320, "block_size": 64, "n_layer": 1, "n_head": 2, "n_embd": 32, "batch_size": 4,
@@ -85,8 +86,8 @@ def script(path: Path = SCRIPT, changed: dict | None = None) -> ModuleType:
     """The program as a module, with the small preset in place of the large one."""
     spec = importlib.util.spec_from_file_location("train_gpt2", path)
     module = importlib.util.module_from_spec(spec)
-    for part in ("speedrun", "muon_of_many", "checkpoint_writer"):
-        sys.modules.pop(part, None)
+    for name in [one for one in sys.modules if one.partition(".")[0] in PARTS]:
+        del sys.modules[name]
     sys.path.insert(0, str(path.parent))  # as where Python starts a program
     try:
         spec.loader.exec_module(module)
@@ -276,6 +277,45 @@ def test_a_kill_while_the_checkpoint_is_written_leaves_the_one_before(data, tmp_
     assert done.codes == [0] and "a new run" in done.out and checkpoint(tmp_path / "killed")["step"] == 1
 
 
+def test_a_full_disk_ends_the_run_with_a_clear_line_and_the_checkpoint_before(data, tmp_path):
+    """The thread that writes fails; the process hears of it at the next checkpoint. The same command goes on."""
+
+    def disk_is_full_after(steps: int) -> Change:
+        def change(module: ModuleType) -> None:
+            whole = torch.save
+
+            def save(state, path):
+                if state["step"] > steps:
+                    path.symlink_to("/dev/full")
+                whole(state, path)
+
+            torch.save = save
+
+        return change
+
+    done = launch(tmp_path, data, change=disk_is_full_after(4))
+    assert done.codes == [2] and done.err.count("\n") == 1, done.err
+    assert f"{tmp_path / 'run' / 'checkpoint.pt'} cannot be written (" in done.err
+    assert checkpoint(tmp_path)["step"] == 4 and logged(tmp_path)[-1]["step"] == 7
+    (tmp_path / "run" / "checkpoint.part").unlink()
+    done = launch(tmp_path, data)
+    assert done.codes == [0] and "resumed after step 4" in done.out, done.err
+
+
+def test_a_step_is_read_while_the_next_one_is_under_way(data, tmp_path):
+    """The loss is asked for once the next step has been launched, but before anything that needs it."""
+
+    def change(module: ModuleType) -> None:
+        read, sent = module.Report.read, module.Stream.next_step
+        module.Report.read = lambda self: print(f"read {self.line['step']}") or read(self)
+        module.Stream.next_step = lambda self, device: print("steps") or sent(self, device)
+
+    done = launch(tmp_path, data, "--steps", 3, change=change)
+    assert done.codes == [0], done.err
+    seen = [line for line in done.out.splitlines() if line == "steps" or line.startswith("read ")]
+    assert seen == ["steps"] + ["steps", "steps", "read 0", "steps", "read 1", "read 2"] + ["steps"], "and validation"
+
+
 def test_the_tiny_preset_needs_no_download(data, tmp_path):
     done = launch(tmp_path, tmp_path / "nothing", "--preset", "tiny", "--steps", 8)
     assert done.codes == [0], done.err
@@ -325,7 +365,7 @@ def test_a_signal_while_hellaswag_is_judged_ends_the_run_before_the_rest(data, t
     """The checkpoint was written before, and the process that got the signal judges no second batch."""
 
     def change(module: ModuleType) -> None:
-        whole, calls = module.judged, []
+        whole, calls = module.hellaswag.judged, []
 
         def judged(own, model, batch, preset):
             calls.append(1)
@@ -337,8 +377,8 @@ def test_a_signal_while_hellaswag_is_judged_ends_the_run_before_the_rest(data, t
         def one_by_one(*arguments):
             return ([one] for batch in in_batches(*arguments) for one in batch)
 
-        in_batches = module.in_batches
-        module.judged, module.in_batches = judged, one_by_one
+        in_batches = module.hellaswag.in_batches
+        module.hellaswag.judged, module.hellaswag.in_batches = judged, one_by_one
 
     done = launch(tmp_path, data, processes=2, change=change, settings={"judge_every": 5})
     assert done.codes == [130, 130], done.err
@@ -365,9 +405,9 @@ def test_examples_are_judged_in_batches_as_one_by_one():
 
     alone = own.hellaswag_evaluation.evaluate_multiple_choice(model, examples, encode, 24)
     preset = replace(module.PRESETS["tiny"], block_size=24, vocab_size=128)
-    batches = list(module.in_batches(own, encode, examples, preset))
+    batches = list(module.hellaswag.in_batches(own, encode, examples, preset))
     assert 1 < len(batches) < len(examples) and sum(map(len, batches)) == len(examples)
-    right = [module.judged(own, model, batch, preset) for batch in batches]
+    right = [module.hellaswag.judged(own, model, batch, preset) for batch in batches]
     assert sum(right) == round(alone["acc_norm"] * len(examples)) and model.training
 
 
@@ -392,6 +432,35 @@ def test_a_run_is_resumed_with_other_rows_and_processes(data, tmp_path):
     assert done.codes == [2] and "its n_layer is 1, not 2" in done.err
 
 
+def test_auto_takes_the_most_rows_that_fit_and_remembers_them(data, tmp_path):
+    """On a CPU half of the free memory is for what backward needs. It is not looked at again when the run goes on."""
+
+    def with_room_for(rows: float) -> Change:
+        def change(module: ModuleType) -> None:
+            module.batch_size.limits.free_memory = lambda: 2 * rows * 100
+            module.batch_size.bytes_of_a_row = lambda *_: 100
+
+        return change
+
+    done = launch(tmp_path, data, "--batch-size", "auto", "--steps", 2, change=with_room_for(9))
+    assert done.codes == [0] and "\n8 rows in a micro-batch" in done.out, done.err
+    assert json.loads((tmp_path / "run" / "batch_size.json").read_text())["rows"] == 8
+    done = launch(tmp_path, data, "--batch-size", "auto", "--steps", 2, change=with_room_for(1))
+    assert done.codes == [0] and "\n8 rows in a micro-batch" in done.out, done.err
+    done = launch(tmp_path, data, "--batch-size", "auto", "--steps", 2, "--restart", processes=2)
+    assert done.codes == [0, 0] and "\n8 rows in a micro-batch" in done.out, "all 1,024 tokens, on two processes"
+
+
+def test_what_backward_keeps_grows_with_the_rows():
+    module = script()
+    layer, x = torch.nn.Linear(50, 70), torch.randn(3, 50)
+    kept = [
+        module.batch_size.bytes_of_a_row(lambda _, rows=rows: layer(x[:rows]).exp().sum(), layer) for rows in (1, 3)
+    ]
+    assert kept[0] == x.nbytes + 4 * 70 and kept[1] == x.nbytes + 4 * 210, "the input, and the result of exp"
+    assert module.batch_size.dividing([1024, 512], 64) == [1, 2, 4, 8] and module.batch_size.dividing([100], 64) == []
+
+
 def test_a_process_that_refuses_says_so_and_ends_the_others(on_two, data, tmp_path):
     def change(module: ModuleType) -> None:
         def load(*arguments: object, **options: object) -> None:
@@ -411,23 +480,45 @@ def test_a_process_that_refuses_says_so_and_ends_the_others(on_two, data, tmp_pa
 
 
 def test_a_speedrun_is_resumed_bit_for_bit_and_by_no_other_recipe(data, tmp_path):
-    """Muon's momentum and AdamW's moments are in the checkpoint. The models of two recipes have other weights."""
+    """Muon's momentum and AdamW's moments are in the checkpoint. The models of two recipes have other weights.
+
+    It is resumed where a stage of the schedules begins, and validated there.
+    """
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
-    run = {"processes": 2, "settings": {"steps": 6}}
+    run = {"processes": 2, "settings": {"steps": 6, "val_every": 2}}
     done = launch(tmp_path / "whole", data, "--recipe", "speedrun", **run)
     assert done.codes == [0, 0], done.err
-    assert "todays_block, muon_and_schedules" in done.out and "with usual attention and masks" in done.out
+    assert (
+        "todays_block, muon_and_schedules" in done.out
+        and "document windows, with usual attention and masks" in done.out
+    )
     losses = [line["loss"] for line in logged(tmp_path / "whole") if "loss" in line]
     assert len(losses) == 6 and losses[-1] < losses[0] - 0.2
-    cut = launch(tmp_path / "cut", data, "--recipe", "speedrun", **run, change=signal_at(3, signal.SIGTERM, rank=1))
+    tokens = [line["tokens"] for line in logged(tmp_path / "whole") if "loss" in line]
+    assert tokens == [512, 512, 1024, 1024, 1536, 1536], "the schedule of the batch"
+    cut = launch(tmp_path / "cut", data, "--recipe", "speedrun", **run, change=signal_at(1, signal.SIGTERM, rank=1))
     assert cut.codes == [130, 130], cut.err
     done = launch(tmp_path / "cut", data, settings={"steps": 6})
     assert done.codes == [2] and "its recipe is speedrun, not gpt2" in done.err
     done = launch(tmp_path / "cut", data, "--recipe", "speedrun", **run)
-    assert done.codes == [0, 0] and "resumed after step 4" in done.out, done.err
+    assert done.codes == [0, 0] and "resumed after step 2" in done.out, done.err
     assert logged(tmp_path / "cut") == logged(tmp_path / "whole")
     assert_same(checkpoint(tmp_path / "cut"), checkpoint(tmp_path / "whole"))
+
+
+def test_a_speedrun_without_some_of_its_parts_is_another_recipe(data, tmp_path):
+    """Its steps have as many tokens as GPT-2's, since the schedules are missing, too."""
+    run = {"settings": {"steps": 3}}
+    done = launch(tmp_path, data, "--recipe", "speedrun", "--without", "schedules", "bigram", "muon", **run)
+    assert done.codes == [0], done.err
+    assert [line["tokens"] for line in logged(tmp_path) if "loss" in line] == 3 * [1024]
+    assert not any("bigram" in name for name in checkpoint(tmp_path)["model"])
+    assert [*checkpoint(tmp_path)["optimizer"]] == ["AdamW"]
+    done = launch(tmp_path, data, "--recipe", "speedrun", **run)
+    assert done.codes == [2] and "its recipe is speedrun without muon, bigram, schedules, not speedrun" in done.err
+    done = launch(tmp_path, data, "--without", "bigram")
+    assert done.codes == [2] and "--without leaves out parts of --recipe speedrun" in done.err
 
 
 def test_a_checkpoint_without_a_recipe_is_gpt2s(on_two, data, tmp_path):
@@ -440,49 +531,6 @@ def test_a_checkpoint_without_a_recipe_is_gpt2s(on_two, data, tmp_path):
     assert done.codes == [0] and f"resumed after step {STEPS}" in done.out, done.err
 
 
-def test_flex_attention_and_the_usual_one_agree_under_a_mask_of_documents_and_windows():
-    """On a CPU FlexAttention has no backward pass: here it is compared forward, where it is not compiled."""
-    speedrun = script().speedrun
-    torch.manual_seed(0)
-    q, k, v = torch.randn(3, 2, 3, 150, 8)  # more than one of its blocks of 128
-    documents = (torch.rand(2, 150) < 0.05).long().cumsum(1)
-    for window in (20, 150):
-        mask = speedrun.mask_of(documents, window, flex=False)
-        one_by_one = [
-            [[j <= i < j + window and row[i] == row[j] for j in range(150)] for i in range(150)]
-            for row in documents.tolist()
-        ]
-        assert torch.equal(mask[:, 0], torch.tensor(one_by_one))
-        usual = speedrun.attend(q, k, v, mask)
-        flex = speedrun.attend(q, k, v, speedrun.mask_of(documents, window, flex=True))
-        torch.testing.assert_close(flex, usual)
-    assert not speedrun.flex_works(torch.device("cpu"), 8)
-
-
-def test_a_document_of_a_speedrun_reads_no_other_one():
-    """Also nothing of what follows. Untrained, all tokens are equally likely and each block passes on what it gets."""
-    speedrun, gpt = script().speedrun, reference("26_gpt_model")
-    torch.manual_seed(0)
-    config = gpt.GPTConfig(block_size=16, vocab_size=64, n_layer=2, n_head=2, n_embd=16)
-    model = speedrun.SpeedrunGPT(reference("today/01_todays_block"), config, end_of_text=63)
-    idx = torch.randint(63, (3, 16))
-    idx[:, 6] = 63
-    assert model(idx)[0].count_nonzero() == 0
-    h = torch.randn(3, 16, 16)
-    everything = torch.ones(1, 1, 16, 16, dtype=torch.bool)
-    assert torch.equal(model.blocks[0](h, everything), h)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    before = model(idx)[0]
-    changed = idx.clone()
-    changed[:, :6] = (changed[:, :6] + 1) % 63
-    after = model(changed)[0]
-    assert torch.equal(before[:, 6:], after[:, 6:]) and not torch.equal(before[:, :6], after[:, :6])
-    changed = idx.clone()
-    changed[:, 12:] = (changed[:, 12:] + 1) % 63
-    torch.testing.assert_close(model(changed)[0][:, :12], before[:, :12])
-
-
 def test_muon_takes_the_hidden_matrices_of_a_speedrun_and_the_rates_fall_in_a_line():
     module, gpt = script(), reference("26_gpt_model")
     config = gpt.GPTConfig(block_size=8, vocab_size=64, n_layer=2, n_head=2, n_embd=16)
@@ -493,44 +541,12 @@ def test_muon_takes_the_hidden_matrices_of_a_speedrun_and_the_rates_fall_in_a_li
         id(p) for p in model.blocks.parameters() if p.ndim == 2
     }
     assert len(muon["params"]) + len(adamw["params"]) == len(list(model.parameters()))
-    assert model.num_params() == model.num_params(non_embedding=True) + 64 * 16
+    tables = 64 + 5 * 64 + 64  # of tokens, pairs and values
+    assert model.num_params() == model.num_params(non_embedding=True) + tables * 16
     preset = replace(module.PRESETS["tiny"], **module.RECIPES["speedrun"], steps=100, warmup_steps=10)
-    rates = [module.speedrun.schedule(today, preset)(step) * 1000 for step in (0, 9, 60, 80, 100)]
+    rates = [module.speedrun.schedule(today, preset, [])(step) * 1000 for step in (0, 9, 60, 80, 100)]
     assert rates == pytest.approx([0.3, 3, 3, 1.5, 0])
-    assert module.speedrun.schedule(today, replace(preset, steps=1, warmup_steps=0))(0) > 0
-
-
-def stepped(optimizer: torch.optim.Optimizer, weights: list[torch.Tensor]) -> list[torch.Tensor]:
-    """The weights after two steps with gradients that depend on the weight's place alone."""
-    for step in range(2):
-        for number, weight in enumerate(weights):
-            weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(100 * step + number))
-        optimizer.step()
-    return [weight.detach() for weight in weights]
-
-
-def weights_of_three_layers() -> list[torch.nn.Parameter]:
-    shapes = 3 * [(16, 16), (16, 16), (64, 16), (16, 64)]
-    return [torch.nn.Parameter(torch.ones(shape)) for shape in shapes]
-
-
-def test_many_matrices_at_once_move_as_todays_muon_moves_each():
-    """Also where two processes share them, of which there is an odd number. One without a gradient stays."""
-    today, many = reference("today/02_muon_and_schedules"), script().speedrun.muon_of_many
-    ours, theirs = weights_of_three_layers(), weights_of_three_layers()
-    expected = stepped(today.Muon([{"params": theirs}]), theirs)
-    found = stepped(many.Muon(today, [{"params": ours}]), ours)
-    assert max((one - other).abs().max() for one, other in zip(found, expected, strict=True)) < 1e-6
-
-    def on_a_process() -> list[torch.Tensor]:
-        mine = weights_of_three_layers()
-        return stepped(many.Muon(today, [{"params": mine}]), mine)
-
-    for shared in reference("31_distributed_training").launch(on_a_process, 2):
-        assert max((one - other).abs().max() for one, other in zip(shared, expected, strict=True)) < 1e-6
-    unmoved = torch.nn.Parameter(torch.ones(4, 4))
-    many.Muon(today, [{"params": [unmoved]}]).step()
-    assert unmoved.eq(1).all()
+    assert module.speedrun.schedule(today, replace(preset, steps=1, warmup_steps=0), [])(0) > 0
 
 
 def test_the_last_id_of_the_tiny_presets_tokenizer_ends_a_text():

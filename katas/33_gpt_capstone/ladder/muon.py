@@ -1,5 +1,6 @@
-"""Muon for many matrices at once: today/02's steps on stacks of equal shape, which the processes share.
+"""Muon for the hidden matrices, where GPT-2 has AdamW: every direction of a matrix moves at the same rate.
 
+today/02's steps on stacks of equal shape, which the processes share.
 Sizes: a stack is (n, O, I), n matrices as nn.Linear holds them.
 """
 
@@ -10,18 +11,29 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ladder.rung import Rung
+
+RUNG = Rung(
+    "Muon",
+    record=3,
+    date="2024-10-04",
+    published="31.4 → 24.9 min",
+    costs="0.7 to 0.9% of a step's operations; it keeps one moment per weight, where AdamW keeps two",
+)
 MOMENTUM = 0.95
+Coefficients = tuple[tuple[float, float, float], ...]
+NEWTON_SCHULZ: Coefficients = 5 * ((3.4445, -4.7750, 2.0315),)
 
 
-def newton_schulz(g: Tensor) -> Tensor:
+def newton_schulz(g: Tensor, coefficients: Coefficients = NEWTON_SCHULZ) -> Tensor:
     """today/02's `newton_schulz`, with its defaults, of each matrix in a stack (n, O, I), in the dtype of g."""
     x = g / g.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     tall = g.size(1) > g.size(2)
     if tall:
         x = x.mT
-    for _ in range(5):
+    for a, b, c in coefficients:
         square = x @ x.mT
-        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+        x = a * x + (b * square + c * square @ square) @ x
     return x.mT if tall else x
 
 
@@ -36,13 +48,19 @@ class Muon(torch.optim.Optimizer):
         params: as for every optimizer.
         dtype: of the products and of what is exchanged; None: that of the gradients.
         compiles: if `newton_schulz` is compiled, once per shape.
+        coefficients: of its polynomials.
     """
 
     def __init__(
-        self, today: Any, params: Iterable[dict[str, Any]], dtype: torch.dtype | None = None, compiles: bool = False
+        self,
+        today: Any,
+        params: Iterable[dict[str, Any]],
+        dtype: torch.dtype | None = None,
+        compiles: bool = False,
+        coefficients: Coefficients = NEWTON_SCHULZ,
     ):
         super().__init__(params, {"lr": 0.02})
-        self.shape_scale, self.dtype = today.shape_scale, dtype
+        self.shape_scale, self.dtype, self.coefficients = today.shape_scale, dtype, coefficients
         self.newton_schulz = torch.compile(newton_schulz, dynamic=False) if compiles else newton_schulz
 
     @torch.no_grad()
@@ -62,7 +80,7 @@ class Muon(torch.optim.Optimizer):
                 share = -(-len(matrices) // share_of)
                 mine = [min(i, len(matrices) - 1) for i in range(rank * share, (rank + 1) * share)]  # the last fills up
                 update = torch.stack([grads[i] for i in mine]) + MOMENTUM * torch.stack([buffers[i] for i in mine])
-                moved = self.newton_schulz(update.to(self.dtype)).contiguous()
+                moved = self.newton_schulz(update.to(self.dtype), self.coefficients).contiguous()
                 gathered, sent = moved, None
                 if share_of > 1:
                     gathered = moved.new_empty(share_of * share, *moved.shape[1:])

@@ -1,0 +1,27 @@
+"""The command `ladder`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grader.cli.app import app
+from grader.course.catalogue import ROOT
+from grader.learner import ladder as measured
+from grader.learner import reading
+
+
+@app.command()
+def ladder(
+    picture: Annotated[Path | None, typer.Option("--picture", help="where to draw; default: .kata/figures/")] = None,
+) -> None:
+    """Show what each idea between GPT-2 and today's record brings a tiny model, and what it is known to bring 124M."""
+    levels = measured.measured(measured.results())
+    path = picture or ROOT / ".kata" / "figures" / "ladder.png"
+    print(measured.tables(levels))
+    measured.draw(levels, path)
+    print(f"\nThe curves are in {path}. Any rung can be left out: train_gpt2.py --recipe speedrun --without bigram")
+    if sys.stdout.isatty():
+        sys.stdout.write(reading.inline(path, os.environ))
