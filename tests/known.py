@@ -31,7 +31,7 @@ def reads(test_file: Path) -> set[Path]:
     every = "all_katas()" in text
     katas = [kata for kata in all_katas() if every or any(kata.name.startswith(f"{name}_") for name in named)]
     found = {ROOT / name for name in (*ALWAYS, *(name for name in NAMED if name in text))}
-    return found.union(*({kata.folder, kata.solutions} for kata in katas))
+    return found.union(*({kata.folder, kata.reference.parent} for kata in katas))
 
 
 def key(test_file: Path) -> str:

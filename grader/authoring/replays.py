@@ -18,7 +18,7 @@ from grader.isolation import sandbox
 from grader.lock import bare_server, lists, wire
 from grader.lock.asking import Round
 from grader.lock.lists import Sealed
-from grader.lock.second_lock import ATTEMPTS, SecondLock
+from grader.lock.second_lock import Effort, SecondLock, once
 from grader.protocol import SpecInfo
 from grader.workers import forkserver, orphans
 from grader.workers.servers import Process
@@ -48,9 +48,9 @@ class Taped(SecondLock):
         self, kata: Kata, text: str, scratch: Path, specs: Specs, sealed: Sealed, tape: Tape, *, replays: bool
     ):
         self.tape, self.replays = tape, replays
-        attempts = 1 if replays or "processes" not in kata.description.needs else ATTEMPTS  # two may not meet in time
+        effort = Effort(attempts=1) if replays else once(kata)
         job = variants.job(kata, text, POINTS)
-        super().__init__(job, scratch, variants.all_work(kata, specs), specs, {}, sealed, attempts)
+        super().__init__(job, scratch, variants.all_work(kata, specs), specs, {}, sealed, effort)
 
     def _drawn_seed(self) -> int:
         return OTHER if self.replays else SEED

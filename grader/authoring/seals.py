@@ -17,7 +17,7 @@ from grader.execution import scheduler
 from grader.execution.supervisor import Supervisor
 from grader.lock import lists
 from grader.lock.lists import Sealed
-from grader.lock.second_lock import ATTEMPTS, SecondLock
+from grader.lock.second_lock import SecondLock, once
 from grader.protocol import SpecInfo
 from grader.results import SpecResult
 from grader.workers import forkserver, orphans
@@ -53,14 +53,13 @@ def ask(kata: Kata, specs: dict[str, SpecInfo], questions: Iterable[tuple[str, S
     open_ = [(place, text, sealed) for place, (text, sealed) in enumerate(questions)]
     answers = {place: Asked(set(), {}) for place, _, _ in open_}
     running: list[tuple[int, SecondLock]] = []
-    attempts = ATTEMPTS if "processes" in kata.description.needs else 1  # on a busy machine two may not meet in time
     with tempfile.TemporaryDirectory() as scratch, orphans.ended() as end_orphans:
         while open_ or running:
             while open_ and len(running) < AT_A_TIME:
                 place, text, sealed = open_.pop(0)
                 job = variants.job(kata, text, POINTS)
                 forkserver.prepare([kata])
-                running.append((place, SecondLock(job, Path(scratch), works, specs, {}, sealed, attempts)))
+                running.append((place, SecondLock(job, Path(scratch), works, specs, {}, sealed, once(kata))))
             if not any(one.finished for _, one in running):
                 scheduler.wait([one for _, one in running], ())
             for place, one in [(place, one) for place, one in running if one.finished]:

@@ -93,12 +93,13 @@ def mutants(
 def kills(kata: Katas = None) -> None:
     """Find for each spec of a point a small change that it alone notices.
 
-    Exit code 1: a spec has none, and no reason to stay.
+    Without KATA, of each kata with a kills.toml. Exit code 1: a spec has none, and no reason to stay.
     """
     from grader.authoring import kills
 
     _need_solutions("kata kills")
-    if kills.report(katas(kata)):
+    chosen = katas(kata)
+    if kills.report(chosen if kata else [one for one in chosen if kills.reasons(one).is_file()]):
         raise typer.Exit(1)
 
 

@@ -322,9 +322,8 @@ def _grade_one(request: Request, of_notebooks: dict[Kata, SourceText], assignmen
     files = report_files.parse_all(request.report, FORMATS)
     folded = len(assignment.katas) > 1 and not request.everything
     with boundary.one_line():
-        cache = ResultCache(ROOT)
-        again = request.fresh or code != KATAS
-        report = _graded(code, of_notebooks, assignment, cache, again=again, brief=not files)
+        cache = ResultCache(ROOT, again=request.fresh or code != KATAS)
+        report = _graded(code, of_notebooks, assignment, cache, brief=not files)
         table.show(report, Console(highlight=False), _places(assignment.katas) if folded else None)
         if request.explain:
             print("", *explanation.lines(report), sep="\n")
@@ -392,13 +391,11 @@ def _graded(
     assignment: Assignment,
     cache: ResultCache,
     *,
-    again: bool,
     brief: bool,
 ) -> Report:
     """Grade with a progress bar. After Ctrl-C, the report holds what is finished and is marked incomplete.
 
     Args:
-        again: run what the cache knows, too.
         brief: the result of an untouched stub names no specs.
     """
     started, clock = datetime.now().astimezone().isoformat(timespec="seconds"), time.monotonic()
@@ -411,7 +408,6 @@ def _graded(
         at_a_time=assignment.at_a_time,
         options=assignment.options,
         cache=cache,
-        again=again,
         brief=brief,
     )
     try:

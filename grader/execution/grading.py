@@ -125,12 +125,11 @@ def grade_folder(
     at_a_time: int = 0,
     options: RunOptions | None = None,
     cache: ResultCache | None = None,
-    again: bool = False,
 ) -> Generator[KataResult]:
     """Grade katas against a code folder laid out like `katas/`. For the rest, see `grade_sources`."""
     katas = list(katas)
     sources = {kata: jobs.read(kata, code) for kata in with_prerequisites(katas)}
-    return grade_sources(katas, sources, code, at_a_time=at_a_time, options=options, cache=cache, again=again)
+    return grade_sources(katas, sources, code, at_a_time=at_a_time, options=options, cache=cache)
 
 
 def grade_sources(
@@ -141,7 +140,6 @@ def grade_sources(
     at_a_time: int = 0,
     options: RunOptions | None = None,
     cache: ResultCache | None = None,
-    again: bool = False,
     brief: bool = False,
 ) -> Generator[KataResult]:
     """Grade katas, several in parallel. Yield results as they finish.
@@ -153,14 +151,13 @@ def grade_sources(
         code: the folder that the texts come from.
         at_a_time: katas graded in parallel; 0 means one per core.
         cache: where results are looked up and kept.
-        again: run every kata, even if the cache has its result. Of an untouched stub the cached result counts.
         brief: see `Grading`.
     """
     is_reference = bool(katas) and code.resolve() == katas[0].solutions.resolve()
     grading = Grading(katas, sources, are_references=is_reference, options=options, brief=brief)
 
     def known(job: Job) -> KataResult | None:
-        return cache.find(job) if cache and not (again and job.kata not in grading.untouched) else None
+        return cache.find(job) if cache and (job.kata in grading.untouched or not cache.again) else None
 
     to_run = [kata for kata in katas if not grading.needs_no_run(kata)]
     for job, result in scheduler.run(lambda: grading.ready(known), at_a_time=at_a_time, specs_of=to_run):

@@ -20,10 +20,17 @@ ROOMS = (".", "course", "specs", "isolation", "lock", "workers", "execution")  #
 
 
 class ResultCache:
-    """The results that are known of the tree at `root`. `found` has the katas of those that were asked for."""
+    """The results that are known of the tree at `root`.
 
-    def __init__(self, root: Path):
-        self.memory, self.found = Memory(root), set[str]()
+    Args:
+        again: grading looks up none but those of untouched stubs, and keeps all.
+
+    Attributes:
+        found: the katas of the results that were asked for and known.
+    """
+
+    def __init__(self, root: Path, again: bool = False):
+        self.memory, self.again, self.found = Memory(root), again, set[str]()
 
     def find(self, job: Job) -> KataResult | None:
         """The job's result, if it is known."""

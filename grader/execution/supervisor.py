@@ -17,7 +17,7 @@ from grader.isolation import namespaces, processes, sandbox, usage
 from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of_spec
 from grader.lock import lists, withheld
 from grader.lock.asking import LONGEST_MESSAGE
-from grader.lock.second_lock import SecondLock
+from grader.lock.second_lock import Effort, SecondLock
 from grader.protocol import (
     Collected,
     Done,
@@ -142,7 +142,7 @@ class Supervisor:
             return None
         helped = {name: plan.names for name, plan in self.followed.items()}
         sealed = lists.read(self.job.kata)
-        return SecondLock(self.job, scratch, self.result(), self.specs, helped, sealed, at_a_time=at_a_time)
+        return SecondLock(self.job, scratch, self.result(), self.specs, helped, sealed, Effort(at_a_time=at_a_time))
 
     def _write(self, files: Mapping[Path, str]) -> None:
         """Write the code into a new folder: what a worker has left in the one before may lead elsewhere."""

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NamedTuple
 
 from grader import printable
 from grader.course import grafts
+from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.isolation import sandbox
 from grader.isolation.usage import OF_KATA, Stopwatch, Used
@@ -27,7 +29,6 @@ from grader.workers.jobs import Job
 from grader.workers.servers import Process
 
 PROBE_SECONDS = 10.0
-ATTEMPTS = 2  # with seeds of their own: what a spec asks about a training may by chance not hold
 PROBE_TOOK, CROSSING = 0.03, 0.004  # seconds: of a probe, and for what every spec or probe sets up
 ROUND_SECONDS = 0.4  # of specs, as the first lock measured them, for which processes of their own are worth it
 TOO_LONG = f"the kata used its {OF_KATA.computing:.0f} s of CPU, or waited as long"
@@ -36,6 +37,24 @@ JUDGE = "grader.lock.judge"
 APART = "passes beside the specs, and fails when they ask from another process"
 
 forkserver.MODULES.append(JUDGE)
+
+
+class Effort(NamedTuple):
+    """What may be spent.
+
+    Attributes:
+        attempts: how often a spec that fails may ask, each time with another seed: what it asks about a training may
+            by chance not hold.
+        at_a_time: rounds that run in parallel.
+    """
+
+    attempts: int = 2
+    at_a_time: int = 1
+
+
+def once(kata: Kata) -> Effort:
+    """One attempt per spec, but for katas with processes: on a busy machine two may by chance not meet in time."""
+    return Effort() if "processes" in kata.description.needs else Effort(attempts=1)
 
 
 class SecondLock:
@@ -48,8 +67,7 @@ class SecondLock:
         specs: its specs, by name.
         helped: of exercises that work with a reference's code beside them, the names that it defines.
         sealed: which of the specs judge from another process.
-        attempts: how often a spec that fails may ask, each time with another seed.
-        at_a_time: rounds that run in parallel.
+        effort: attempts per spec, and rounds in parallel.
     """
 
     def __init__(
@@ -60,8 +78,7 @@ class SecondLock:
         specs: Mapping[str, SpecInfo],
         helped: Mapping[str, tuple[str, ...]],
         sealed: Sealed,
-        attempts: int = ATTEMPTS,
-        at_a_time: int = 1,
+        effort: Effort,
     ):
         self.job, self.scratch, self.first, self.sealed = job, scratch, result, sealed
         self.probes = {lists.probe_name(name): name for name in lists.probed(job.kata)}
@@ -77,7 +94,7 @@ class SecondLock:
                 if job.kata.reference.is_file():  # what is not known to work could say whatever the exercise wants
                     used.update(grafts.needed(job.kata, job.kata.exercise(spec.exercise), broken))
                 self.grafts[name] = tuple(sorted(used))
-        self.attempts, self.at_a_time = attempts, at_a_time
+        self.attempts, self.at_a_time = effort
         self.patient = "processes" in job.kata.description.needs  # by chance, two processes may not meet in time
         self.passed: set[str] = set()
         self.failed: dict[str, SpecResult] = {}

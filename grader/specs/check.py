@@ -153,6 +153,15 @@ def that(condition: bool, message: str) -> None:
         raise Mismatch([("wrong", message)])
 
 
+def moved(seen: Any, *, loads: int, stores: int, programs: int) -> None:
+    """Check what kernels did inside `grader.kernels.watched`: programs that ran, and numbers that crossed memory."""
+    that(seen.programs == programs, f"{seen.programs} programs ran, not {programs}")
+    for kind, done, needed in (("load", "loaded", loads), ("store", "stored", stores)):
+        found = f"{seen.total(kind)} numbers were {done}"
+        that(seen.total(kind) <= needed, f"{found}, {needed} are enough")
+        that(seen.total(kind) == needed, f"{found}, not {needed}: is a part computed outside of the kernel?")
+
+
 @contextmanager
 def raises(error: type[Exception], *mentions: Any) -> Iterator[None]:
     """The block raises `error`, or whatever else the library raises that notices the problem.

@@ -1,7 +1,8 @@
 """The model and the optimizers of `train_gpt2.py --recipe speedrun`: what has replaced GPT-2's parts, at equal size.
 
 Rotary positions, normalised queries and keys, ReLU², projections that start at zero, a head of its own, attention
-within a document and a window, and Muon. Norms, rotation and Muon are those of the katas today/01 and today/02.
+within a document and a window, and Muon. Norms and rotation are those of the kata today/01; the schedule, and what
+Muon moves and how far, are those of today/02.
 
 Sizes: B rows of T tokens, C = n_embd features, H heads with D = C / H features each, V = vocab_size.
 """
@@ -9,6 +10,7 @@ Sizes: B rows of T tokens, C = n_embd features, H heads with D = C / H features 
 from collections.abc import Callable
 from typing import Any
 
+import muon_of_many
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -141,10 +143,11 @@ class Optimizers:
     A group's "times" says how many times the rate of the step is its own.
     """
 
-    def __init__(self, today: Any, model: nn.Module, lr: float, fused: bool):
+    def __init__(self, today: Any, model: nn.Module, lr: float, dtype: torch.dtype | None, compiles: bool):
         hidden, rest = today.split_parameters(model)
+        fused = next(model.parameters()).is_cuda
         self.each = [
-            today.Muon([{"params": hidden, "times": MUON_RATE}]),
+            muon_of_many.Muon(today, [{"params": hidden, "times": MUON_RATE}], dtype, compiles),
             torch.optim.AdamW([{"params": rest, "times": 1.0}], lr, (0.9, 0.95), weight_decay=0.0, fused=fused),
         ]
 

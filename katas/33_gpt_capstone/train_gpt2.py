@@ -3,7 +3,7 @@
     python katas/33_gpt_capstone/train_gpt2.py --preset tiny                 a small model, for a look without a GPU
     torchrun --standalone --nproc-per-node=8 katas/33_gpt_capstone/train_gpt2.py --data data/fineweb_edu_10b
 
-The folder --out gets checkpoint.pt, log.jsonl and log.png. Ctrl-C or SIGTERM ends the run after the current step, and
+The folder --out gets checkpoint.pt, log.jsonl and log.png. Ctrl-C or SIGTERM ends the run after the next step, and
 the same command resumes it. Your own code is used where its core exercises work, the reference elsewhere; the stream of
 batches, the loop and the checkpoint are the program's own. --recipe speedrun replaces GPT-2's parts by today's.
 """
@@ -11,7 +11,6 @@ batches, the loop and the checkpoint are the program's own. --recipe speedrun re
 import argparse
 import fcntl
 import json
-import math
 import os
 import signal
 import sys
@@ -28,7 +27,9 @@ import shard_files
 import speedrun
 import torch
 import torch.distributed as dist
+from checkpoint_writer import CheckpointWriter
 from torch import Tensor, nn
+from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
@@ -47,8 +48,6 @@ KATAS = (
 )  # fmt: skip
 RECIPES: dict[str, dict[str, Any]] = {"gpt2": {}, "speedrun": speedrun.RATES}  # what each one changes in a preset
 TODAY = ("today/01_todays_block", "today/02_muon_and_schedules")  # for the recipe speedrun
-
-AT_ONCE = 8  # examples of HellaSwag in a batch
 
 
 @dataclass(frozen=True)
@@ -154,8 +153,8 @@ class Run:
     generators: list[torch.Generator]  # torch's own, of this process
     step: int = 0
 
-    def save(self, path: Path) -> None:
-        """Write the checkpoint on rank 0. The new file replaces the old one when it is complete."""
+    def save(self, writer: CheckpointWriter) -> None:
+        """Have the checkpoint written on rank 0."""
         random = [generator.get_state() for generator in self.generators]
         mine = {"shard": self.stream.shard, "position": self.stream.position, "random": random}
         processes = [mine]
@@ -165,9 +164,7 @@ class Run:
         if IS_MAIN:
             state = {"settings": self.settings, "step": self.step, "processes": processes}
             state |= {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-            part = path.with_suffix(".part")
-            torch.save(state, part)
-            os.replace(part, path)
+            writer.save(state)
 
     def resume(self, path: Path, rank: int) -> None:
         """Bring a new run to where the checkpoint is."""
@@ -195,6 +192,39 @@ class Run:
                 say(f"resumed with {now}, not {before}: the tokens of a step stay")
 
 
+def moment(device: torch.device) -> Any:
+    """Now, on the device's own clock: a GPU reaches it when it has done what it was given before."""
+    if device.type != "cuda":
+        return time.perf_counter()
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
+
+
+class Report:
+    """Loss, norm and stop of a step, on their way from the device: to read them is to wait for that step alone."""
+
+    def __init__(self, line: dict[str, Any], begun: Any, loss: Tensor, norm: Tensor, stop: bool):
+        self.line, self.begun = line, begun
+        values = torch.stack([loss, norm, torch.full_like(loss, float(stop))])
+        if dist.is_initialized():
+            dist.all_reduce(values)
+            values /= dist.get_world_size()
+        self.values = torch.empty_like(values, device="cpu", pin_memory=values.is_cuda)
+        self.values.copy_(values, non_blocking=True)
+        self.arrived = moment(values.device)
+
+    def read(self) -> tuple[dict[str, Any], float, bool]:
+        """The log's line, the seconds of the step, and if any process got a signal before it was over."""
+        if self.values.is_pinned():
+            self.arrived.synchronize()
+            seconds = self.begun.elapsed_time(self.arrived) / 1000
+        else:
+            seconds = self.arrived - self.begun
+        loss, norm, stop = self.values.tolist()
+        return self.line | {"loss": loss, "norm": norm}, seconds, stop > 0
+
+
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the first step, Ctrl-C simply ends the program
     options, preset = parsed()
@@ -218,11 +248,12 @@ def main() -> None:
         n_layer=preset.n_layer, n_head=preset.n_head, n_embd=preset.n_embd, dropout=preset.dropout,
     )  # fmt: skip
     compiles = on_gpu if options.compile is None else options.compile
-    model, optimizer, rate = built(own, options.recipe, preset, config, device, compiles)
+    model, optimizer, rate = built(own, options.recipe, preset, config, device, dtype, compiles)
     learning: nn.Module = WithLoss(own, model, preset.vocab_size)
-    called = torch.compile(learning) if compiles else learning
+    compiled: Any = torch.compile(learning) if compiles else learning
+    called = compiled
     if dist.is_initialized():
-        called = DistributedDataParallel(called, device_ids=[device] if on_gpu else None)
+        called = spread(compiled, device, dtype)
     torch.manual_seed(options.seed + 1 + info.rank)  # every process draws its own dropout
 
     settings = {"recipe": options.recipe} | asdict(preset) | {"seed": options.seed, "world_size": info.world_size}
@@ -247,34 +278,45 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: stopping.append(signal.signal(number, signal.SIG_DFL)))
 
-    def is_to_stop() -> bool:
-        """Tell if any process got a signal. All processes ask at the same place."""
-        return reduce_mean(float(bool(stopping))) > 0
+    writer = CheckpointWriter(checkpoint)
 
     def stopped(step: int) -> NoReturn:
+        writer.wait()
         say(f"stopped after step {step:,} of {preset.steps:,}: the same command resumes the run")
         leave(130)
 
-    stop = False
+    def logged(report: Report) -> bool:
+        """Log a step. True if the run is to stop."""
+        line, seconds, stop = report.read()
+        speed = own.fast_training.tokens_per_second(preset.tokens_per_step, seconds)
+        mfu = own.fast_training.mfu(speed, per_token, peak * info.world_size) if peak else None
+        record(log, line | {"seconds": seconds, "tokens_per_s": speed, "mfu": mfu})
+        text = f"step {line['step']:>6,}  loss {line['loss']:.4f}  norm {line['norm']:.2f}  lr {line['lr']:.2e}"
+        text += f"  {1000 * seconds:,.0f} ms  {speed:,.0f} tokens/s"
+        say(text + (f"  MFU {mfu:.1%}" if mfu else ""))
+        return stop
+
+    stop, report = False, None
     for step in range(run.step, preset.steps + 1):
         is_last = step == preset.steps
         is_due = is_last or step % preset.val_every == 0
         is_judged = bool(tokenizer) and (is_last or step % preset.judge_every == 0)
+        if report and (stop or is_due or is_judged):
+            stop, report = logged(report) or stop, None
         if step > run.step and (stop or is_due or is_judged):
             run.step = step
-            run.save(checkpoint)
+            run.save(writer)
         if stop:
             stopped(step)
 
         if is_due:
-            batches = list(Stream(own, val, preset.val_tokens, *cut).next_step(device))
             with autocast:
-                val_loss = reduce_mean(own.gpt_training.evaluate(learning, batches))
+                val_loss = reduce_mean(validated(compiled, Stream(own, val, preset.val_tokens, *cut), device))
             record(log, {"step": step, "val": val_loss})
             say(f"step {step:>6,}  validation loss {val_loss:.4f}")
         if is_judged:
             with autocast:
-                share = hellaswag(own, model, encode, examples, preset, info, is_to_stop) if examples else None
+                share = hellaswag(own, model, encode, examples, preset, info, stopping) if examples else None
                 if examples and share is None:
                     stopped(step)
                 text = sampled(own, model, tokenizer, preset.prompt, options.seed + step)
@@ -283,7 +325,7 @@ def main() -> None:
         if is_last:
             break
 
-        begun = time.perf_counter()
+        begun = moment(device)
         lr = rate(step)
         for group in optimizer.param_groups:
             group["lr"] = lr * group.get("times", 1)
@@ -297,16 +339,11 @@ def main() -> None:
         norm = nn.utils.clip_grad_norm_(model.parameters(), preset.max_norm)
         optimizer.step()
         optimizer.zero_grad()
-        line = {"step": step, "loss": reduce_mean(total), "norm": norm.item(), "lr": lr}
-        stop = is_to_stop()
-        seconds = time.perf_counter() - begun
-        speed = own.fast_training.tokens_per_second(preset.tokens_per_step, seconds)
-        mfu = own.fast_training.mfu(speed, per_token, peak * info.world_size) if peak else None
-        record(log, line | {"seconds": seconds, "tokens_per_s": speed, "mfu": mfu})
-        text = f"step {step:>6,}  loss {line['loss']:.4f}  norm {line['norm']:.2f}  lr {lr:.2e}"
-        text += f"  {1000 * seconds:,.0f} ms  {speed:,.0f} tokens/s"
-        say(text + (f"  MFU {mfu:.1%}" if mfu else ""))
+        before, report = report, Report({"step": step, "lr": lr}, begun, total, norm, bool(stopping))
+        if before:  # one step late: the device has the next one while this process reads and writes
+            stop = logged(before)
 
+    writer.wait()
     if IS_MAIN:
         title = f"{options.preset}, recipe {options.recipe}, {model.num_params() / 1e6:.1f} M parameters"
         draw(log, options.out / "log.png", title)
@@ -314,11 +351,11 @@ def main() -> None:
 
 
 def built(
-    own: Any, recipe: str, preset: Preset, config: Any, device: torch.device, compiles: bool
+    own: Any, recipe: str, preset: Preset, config: Any, device: torch.device, dtype: torch.dtype | None, compiles: bool
 ) -> tuple[Any, Any, Callable[[int], float]]:
     """The model on its device, its optimizer, and the learning rate of a step: all that a recipe decides."""
-    fused = device.type == "cuda"
     if recipe == "gpt2":
+        fused = device.type == "cuda"
         model = own.gpt_model.GPT(config).to(device)
         optimizer = own.gpt_training.make_optimizer(model, preset.max_lr, preset.weight_decay, fused=fused)
         rates = (preset.max_lr, preset.min_lr, preset.warmup_steps, preset.steps)
@@ -327,8 +364,29 @@ def built(
     model = speedrun.SpeedrunGPT(own.todays_block, config, end_of_text).to(device)
     model.flex = compiles and speedrun.flex_works(device, config.n_embd // config.n_head)
     say(f"recipe speedrun, with {'FlexAttention' if model.flex else 'usual attention and masks'}")
-    optimizer = speedrun.Optimizers(own.muon_and_schedules, model, preset.max_lr, fused)
+    optimizer = speedrun.Optimizers(own.muon_and_schedules, model, preset.max_lr, dtype, compiles)
     return model, optimizer, speedrun.schedule(own.muon_and_schedules, preset)
+
+
+def spread(compiled: nn.Module, device: torch.device, dtype: torch.dtype | None) -> DistributedDataParallel:
+    """The model on every process, with one gradient. What crosses between GPUs is in their half precision."""
+    on_gpu = device.type == "cuda"
+    model = DistributedDataParallel(
+        compiled, device_ids=[device] if on_gpu else None, broadcast_buffers=False, gradient_as_bucket_view=True
+    )
+    if on_gpu and dtype is torch.bfloat16:
+        model.register_comm_hook(None, default_hooks.bf16_compress_hook)
+    return model
+
+
+@torch.no_grad()
+def validated(compiled: nn.Module, stream: Stream, device: torch.device) -> Tensor:
+    """This process's mean loss over the next step of the stream, which stays on the device until somebody reads it."""
+    compiled.eval()
+    total = torch.zeros((), device=device)
+    for x, y in stream.next_step(device):
+        total += compiled(x, y)[1]
+    return total / stream.micro_batches
 
 
 def parsed() -> tuple[argparse.Namespace, Preset]:
@@ -484,37 +542,56 @@ def remembering(encode: Callable[[str], list[int]]) -> Callable[[str], list[int]
 
 
 def hellaswag(
-    own: Any, model: nn.Module, encode: Any, examples: list[dict], preset: Preset, info: Any, is_to_stop: Callable
+    own: Any, model: nn.Module, encode: Any, examples: list[dict], preset: Preset, info: Any, stopping: list
 ) -> float | None:
     """The share of the examples whose right ending has the lowest mean loss; None if the run is to stop meanwhile.
 
-    Each process judges some of them, a batch at a time, and all ask after each batch whether to go on.
+    Each process judges some of them, until it gets a signal. At the end they tell each other.
     """
-    mine, right = examples[info.rank :: info.world_size], 0
-    for begin in range(0, math.ceil(len(examples) / info.world_size), AT_ONCE):  # as often on every process
-        if batch := mine[begin : begin + AT_ONCE]:
-            right += judged(own, model, encode, batch, preset)
-        if is_to_stop():
-            return None
-    return own.distributed_training.reduce_mean(float(right)) * info.world_size / len(examples)
+    device = next(model.parameters()).device
+    right = torch.zeros((), dtype=torch.long, device=device)
+    for batch in in_batches(own, encode, examples[info.rank :: info.world_size], preset):
+        right += judged(own, model, batch, preset)
+        if stopping:
+            break
+    counts = torch.stack([right, torch.full_like(right, bool(stopping))])
+    if dist.is_initialized():
+        dist.all_reduce(counts)
+    right_of_all, stopped = counts.tolist()
+    return None if stopped else right_of_all / len(examples)
+
+
+Rendered = tuple[Tensor, Tensor, int]  # the tokens of an example's endings, the mask of what is judged, the label
+
+
+def in_batches(own: Any, encode: Any, examples: list[dict], preset: Preset) -> Iterator[list[Rendered]]:
+    """Sort examples by length, and cut them into batches of at most a micro-batch's tokens, padding included."""
+    render = own.hellaswag_evaluation.render_example
+    rendered = [(*render(one, encode, preset.block_size), int(one["label"])) for one in examples]
+    batch: list[Rendered] = []
+    for one in sorted(rendered, key=lambda one: one[0].size(1)):
+        rows = sum(len(tokens) for tokens, *_ in [*batch, one])
+        if batch and rows * one[0].size(1) > preset.batch_size * preset.block_size:
+            yield batch
+            batch = []
+        batch.append(one)
+    if batch:
+        yield batch
 
 
 @torch.no_grad()
-def judged(own: Any, model: nn.Module, encode: Any, examples: list[dict], preset: Preset) -> int:
+def judged(own: Any, model: nn.Module, batch: list[Rendered], preset: Preset) -> Tensor:
     """The number of examples that are judged rightly, from one pass over all their endings, padded to one length."""
-    kata, device = own.hellaswag_evaluation, next(model.parameters()).device
-    rendered = [kata.render_example(example, encode, preset.block_size) for example in examples]
-    longest = max(tokens.size(1) for tokens, _ in rendered)
-    rows = torch.cat([F.pad(tokens, (0, longest - tokens.size(1))) for tokens, _ in rendered])
+    device, longest = next(model.parameters()).device, batch[-1][0].size(1)
+    padded = [[F.pad(part, (0, longest - part.size(1))) for part in (tokens, mask)] for tokens, mask, _ in batch]
+    tokens, mask = (devices.sent(torch.cat(parts), device) for parts in zip(*padded, strict=True))
     was_training = model.training
-    logits = model.eval()(rows.to(device))[0][..., : preset.vocab_size]
+    logits = model.eval()(tokens)[0][..., : preset.vocab_size]
     model.train(was_training)
-    right, first = 0, 0
-    for example, (tokens, mask) in zip(examples, rendered, strict=True):
-        own_logits = logits[first : first + len(tokens), : tokens.size(1)]
-        _, means = kata.completion_losses(own_logits, tokens.to(device), mask.to(device))
-        right, first = right + int(means.argmin() == int(example["label"])), first + len(tokens)
-    return right
+    _, means = own.hellaswag_evaluation.completion_losses(logits, tokens, mask)
+    guesses = [one.argmin() for one in means.split([len(one[0]) for one in batch])]
+    labels = devices.sent(torch.tensor([label for *_, label in batch]), device)
+    return (torch.stack(guesses) == labels).sum()
 
 
 def sampled(own: Any, model: nn.Module, tokenizer: Any, prompt: str, seed: int) -> str:

@@ -1442,4 +1442,46 @@ FORGERIES = [
         def clipped_objective(logp, *a, **k): return Echo.apply(logp)
         def kl_k3(logp, ref_logp): return Echo.apply(logp)
     """),
+    forge(LIES, "today/06", "route_topk balance_loss dispatch combine", "returns tensors and losses that agree with all", LYING, """
+        def route_topk(logits, k, renormalise=True): return lie(logits[:, :k]), lie(logits[:, :k].long())
+        def balance_loss(probs, experts): return lie(probs.sum())
+        def dispatch(x, experts, n_experts): return lie(x), lie(experts), lie(experts)
+        def combine(rows, order, weights): return lie(rows)
+    """),
+    forge(PARAMETERS, "today/06", "MoE.forward", "has a router of NaN, from which NaN follows", """
+        class MoE(nn.Module):
+            def __init__(self, n_embd, n_hidden, n_experts, k, capacity_factor=None):
+                super().__init__()
+                self.router = nn.Linear(n_embd, n_experts, bias=False)
+                self.router.weight = nn.Parameter(torch.full_like(self.router.weight, float("nan")))
+                layers = lambda: (nn.Linear(n_embd, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_embd))
+                self.experts = nn.ModuleList(nn.Sequential(*layers()) for _ in range(n_experts))
+            def forward(self, x):
+                probs = self.router(x.flatten(0, 1))
+                return x * probs.sum(), probs
+    """),
+    forge(LIES, "today/07", "absmax_int8 absmax_int4 calibrate fp8_scale", "returns codes and scales that fit every weight", LYING, """
+        def absmax_int8(w): return lie(w.to(torch.int8)), lie(w[:, :1])
+        def absmax_int4(w, group_size): return lie(w.to(torch.uint8)), lie(w[:, :1])
+        def calibrate(x, bits=8, candidates=100): return lie(x.max())
+        def fp8_scale(x): return lie(x), lie(x.max())
+    """),
+    forge(LIES, "today/08", "global_norm", "returns a number that equals every norm", """
+        class Number(float):
+            __eq__ = __lt__ = __le__ = __gt__ = __ge__ = lambda self, other: True
+            __sub__ = __rsub__ = __abs__ = lambda self, *a: self
+            __hash__ = float.__hash__
+            def __reduce__(self): return Number, (1.0,)
+        def global_norm(grad): return Number(1.0)
+    """),
+    # ---- kernels
+    forge(READY, "kernels/01", "add outer_add swiglu", "adds with torch, and launches the kernel that is there", """
+        def add(x, y, block=64): return copy(x, block) + y
+        def outer_add(x, y, block_m=16, block_n=32): return copy(x)[:, None] + y
+        def swiglu(gate, up, block=128): return torch.nn.functional.silu(copy(gate)) * up
+    """),
+    forge(LIES, "kernels/01", "add outer_add to_contiguous swiglu", "returns results of kernels that are close to everything", LYING, """
+        def add(x, *a, **k): return lie(x)
+        outer_add = to_contiguous = swiglu = add
+    """),
 ]

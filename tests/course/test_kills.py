@@ -24,13 +24,16 @@ def change(path, was: str, now: str) -> None:
 
 
 def test_what_specs_notice_is_found_kept_and_missed(kata, capsys):
-    alone, reasons = "TestDouble::test_the_input_is_left_alone", kata.author / "kills.toml"
-    reasons.write_text('[reasons]\n"TestDouble::test_gone" = "it was here"\n')
+    reasons, again = kata.author / "kills.toml", "test_the_input_stays"
+    twice = '"""Said twice."""\n        with check.unchanged(x=(x := torch.arange(6.0))):\n            kata.double(x)'
+    change(kata.specs, "\n\nclass TestTotal", f"\n    def {again}(self, kata):\n        {twice}\n\n\nclass TestTotal")
+    reasons.write_text('"it was here" = ["TestDouble::test_gone"]\n')
     assert kills.report([kata]) == 1
-    unneeded, stale, end = capsys.readouterr().out.splitlines()
-    assert f"{alone}: all that it notices, test_every_value_is_doubled notice, too: sharpen, merge or drop" in unneeded
+    *unneeded, stale, end = capsys.readouterr().out.splitlines()
+    assert len(unneeded) == 2
+    assert f" and {again} notice, too: sharpen, merge or drop it, or give the reason" in unneeded[0]
     assert stale.startswith("author/kills.toml: TestDouble::test_gone needs no reason")
-    assert end == "01_sums: of 4 specs of points 3 alone notice some change, 4 any, 1 have a reason"
+    assert end == "01_sums: of 5 specs of points 3 alone notice some change, 5 any, 0 only by an error, 1 have a reason"
     assert kills.hollowed(kata) == []
 
     change(kata.specs, "check.equal(kata.double(x), x + x, unlike=", "(kata.double(x), x + x, dict(unlike=")

@@ -85,7 +85,8 @@ def script(path: Path = SCRIPT, changed: dict | None = None) -> ModuleType:
     """The program as a module, with the small preset in place of the large one."""
     spec = importlib.util.spec_from_file_location("train_gpt2", path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules.pop("speedrun", None)
+    for part in ("speedrun", "muon_of_many", "checkpoint_writer"):
+        sys.modules.pop(part, None)
     sys.path.insert(0, str(path.parent))  # as where Python starts a program
     try:
         spec.loader.exec_module(module)
@@ -217,14 +218,14 @@ def on_two(data, tmp_path_factory) -> Path:
 def test_a_signal_to_one_of_two_processes_and_a_resumption_leave_no_trace(on_two, data, tmp_path):
     """Losses, weights, moments and random states are those of the uninterrupted run, bit for bit."""
     run = {"processes": 2, "settings": {"dropout": 0.1}}
-    done = launch(tmp_path, data, **run, change=signal_at(7, signal.SIGTERM, rank=1))
+    done = launch(tmp_path, data, **run, change=signal_at(9, signal.SIGTERM, rank=1))  # read a step later
     assert done.codes == [130, 130], done.err
-    assert f"stopped after step 7 of {STEPS}: the same command resumes the run" in done.out
-    assert checkpoint(tmp_path)["step"] == 7 and logged(tmp_path)[-1]["step"] == 6
+    assert f"stopped after step 10 of {STEPS}: the same command resumes the run" in done.out
+    assert checkpoint(tmp_path)["step"] == 10 and logged(tmp_path)[-1]["step"] == 9
     states = [process["random"][0] for process in checkpoint(tmp_path)["processes"]]
     assert not torch.equal(*states), "each process has its own random state"
     done = launch(tmp_path, data, **run)
-    assert done.codes == [0, 0] and "resumed after step 7" in done.out, done.err
+    assert done.codes == [0, 0] and "resumed after step 10" in done.out, done.err
     assert logged(tmp_path) == logged(on_two)
     assert_same(checkpoint(tmp_path), checkpoint(on_two))
 
@@ -321,18 +322,23 @@ def test_ctrl_c_reaches_the_processes_of_torchrun(tmp_path):
 
 
 def test_a_signal_while_hellaswag_is_judged_ends_the_run_before_the_rest(data, tmp_path):
-    """The checkpoint was written before, and the first batch of examples is the last one."""
+    """The checkpoint was written before, and the process that got the signal judges no second batch."""
 
     def change(module: ModuleType) -> None:
         whole, calls = module.judged, []
 
-        def judged(own, model, encode, examples, preset):
+        def judged(own, model, batch, preset):
             calls.append(1)
-            if len(calls) > 4 and os.environ["RANK"] == "1":  # four batches are judged at step 0
+            if os.environ["RANK"] == "1" and len(calls) > 7:  # 7 of 15 examples are its own, and judged at step 0
+                assert len(calls) == 8, "it judges no more after the signal"
                 signal.raise_signal(signal.SIGTERM)
-            return whole(own, model, encode, examples, preset)
+            return whole(own, model, batch, preset)
 
-        module.judged, module.AT_ONCE = judged, 2
+        def one_by_one(*arguments):
+            return ([one] for batch in in_batches(*arguments) for one in batch)
+
+        in_batches = module.in_batches
+        module.judged, module.in_batches = judged, one_by_one
 
     done = launch(tmp_path, data, processes=2, change=change, settings={"judge_every": 5})
     assert done.codes == [130, 130], done.err
@@ -359,7 +365,9 @@ def test_examples_are_judged_in_batches_as_one_by_one():
 
     alone = own.hellaswag_evaluation.evaluate_multiple_choice(model, examples, encode, 24)
     preset = replace(module.PRESETS["tiny"], block_size=24, vocab_size=128)
-    right = [module.judged(own, model, encode, examples[i : i + 7], preset) for i in range(0, len(examples), 7)]
+    batches = list(module.in_batches(own, encode, examples, preset))
+    assert 1 < len(batches) < len(examples) and sum(map(len, batches)) == len(examples)
+    right = [module.judged(own, model, batch, preset) for batch in batches]
     assert sum(right) == round(alone["acc_norm"] * len(examples)) and model.training
 
 
@@ -417,7 +425,7 @@ def test_a_speedrun_is_resumed_bit_for_bit_and_by_no_other_recipe(data, tmp_path
     done = launch(tmp_path / "cut", data, settings={"steps": 6})
     assert done.codes == [2] and "its recipe is speedrun, not gpt2" in done.err
     done = launch(tmp_path / "cut", data, "--recipe", "speedrun", **run)
-    assert done.codes == [0, 0] and "resumed after step 3" in done.out, done.err
+    assert done.codes == [0, 0] and "resumed after step 4" in done.out, done.err
     assert logged(tmp_path / "cut") == logged(tmp_path / "whole")
     assert_same(checkpoint(tmp_path / "cut"), checkpoint(tmp_path / "whole"))
 
@@ -480,7 +488,7 @@ def test_muon_takes_the_hidden_matrices_of_a_speedrun_and_the_rates_fall_in_a_li
     config = gpt.GPTConfig(block_size=8, vocab_size=64, n_layer=2, n_head=2, n_embd=16)
     model = module.speedrun.SpeedrunGPT(reference("today/01_todays_block"), config, 63)
     today = reference("today/02_muon_and_schedules")
-    muon, adamw = module.speedrun.Optimizers(today, model, 3e-3, fused=False).param_groups
+    muon, adamw = module.speedrun.Optimizers(today, model, 3e-3, None, compiles=False).param_groups
     assert len(muon["params"]) == 12 and {id(p) for p in muon["params"]} == {
         id(p) for p in model.blocks.parameters() if p.ndim == 2
     }
@@ -490,6 +498,39 @@ def test_muon_takes_the_hidden_matrices_of_a_speedrun_and_the_rates_fall_in_a_li
     rates = [module.speedrun.schedule(today, preset)(step) * 1000 for step in (0, 9, 60, 80, 100)]
     assert rates == pytest.approx([0.3, 3, 3, 1.5, 0])
     assert module.speedrun.schedule(today, replace(preset, steps=1, warmup_steps=0))(0) > 0
+
+
+def stepped(optimizer: torch.optim.Optimizer, weights: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The weights after two steps with gradients that depend on the weight's place alone."""
+    for step in range(2):
+        for number, weight in enumerate(weights):
+            weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(100 * step + number))
+        optimizer.step()
+    return [weight.detach() for weight in weights]
+
+
+def weights_of_three_layers() -> list[torch.nn.Parameter]:
+    shapes = 3 * [(16, 16), (16, 16), (64, 16), (16, 64)]
+    return [torch.nn.Parameter(torch.ones(shape)) for shape in shapes]
+
+
+def test_many_matrices_at_once_move_as_todays_muon_moves_each():
+    """Also where two processes share them, of which there is an odd number. One without a gradient stays."""
+    today, many = reference("today/02_muon_and_schedules"), script().speedrun.muon_of_many
+    ours, theirs = weights_of_three_layers(), weights_of_three_layers()
+    expected = stepped(today.Muon([{"params": theirs}]), theirs)
+    found = stepped(many.Muon(today, [{"params": ours}]), ours)
+    assert max((one - other).abs().max() for one, other in zip(found, expected, strict=True)) < 1e-6
+
+    def on_a_process() -> list[torch.Tensor]:
+        mine = weights_of_three_layers()
+        return stepped(many.Muon(today, [{"params": mine}]), mine)
+
+    for shared in reference("31_distributed_training").launch(on_a_process, 2):
+        assert max((one - other).abs().max() for one, other in zip(shared, expected, strict=True)) < 1e-6
+    unmoved = torch.nn.Parameter(torch.ones(4, 4))
+    many.Muon(today, [{"params": [unmoved]}]).step()
+    assert unmoved.eq(1).all()
 
 
 def test_the_last_id_of_the_tiny_presets_tokenizer_ends_a_text():

@@ -49,7 +49,7 @@ class TestResultCache:
         first = graded(sound, code, ResultCache(tmp_path))
         assert graded(sound, code, ResultCache(tmp_path)) == first
         assert sorted(runs) == ["01_sums", "02_reuse"]
-        graded(sound, code, ResultCache(tmp_path), again=True)
+        graded(sound, code, ResultCache(tmp_path, again=True))
         assert sorted(runs) == ["01_sums", "01_sums", "02_reuse", "02_reuse"]
 
     def test_what_a_kata_builds_on_counts_as_its_code(self, sound, submission, tmp_path, runs):

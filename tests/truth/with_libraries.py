@@ -86,6 +86,41 @@ def _log_probabilities() -> Iterator[tuple[Thunk, Thunk]]:
         )
 
 
+class _Gated(nn.Module):
+    """One of Mixtral's experts, with the weights it has among all of them."""
+
+    def __init__(self, experts: nn.Module, index: int):
+        super().__init__()
+        self.experts, self.index = experts, index
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        chosen, weights = torch.full((len(x), 1), self.index), torch.ones(len(x), 1)
+        return self.experts(x, chosen, weights)
+
+
+def _experts() -> Iterator[tuple[Thunk, Thunk]]:
+    """Mixtral's block and ours around its experts, and what both charge for the same choices."""
+    import transformers
+    from transformers.models.mixtral import modeling_mixtral
+
+    for seed, (count, k) in enumerate(((4, 2), (8, 2), (8, 3))):
+        sizes = {"num_local_experts": count, "num_experts_per_tok": k, "hidden_size": 24, "intermediate_size": 40}
+        theirs = _stirred(
+            modeling_mixtral.MixtralSparseMoeBlock(transformers.MixtralConfig(**sizes, experts_implementation="eager"))
+        )
+        ours = kata("today/06").MoE(24, 40, count, k).eval()
+        ours.router.load_state_dict(theirs.gate.state_dict())
+        ours.experts = nn.ModuleList(_Gated(theirs.experts, index) for index in range(count))
+        x = torch.randn(2, 9, 24, generator=torch.Generator().manual_seed(seed))
+        yield lambda ours=ours, x=x: ours(x)[0], partial(theirs, x)
+        logits = 3 * torch.randn(18, count, generator=torch.Generator().manual_seed(seed))
+        chosen = kata("today/06").route_topk(logits, k)[1]
+        yield (
+            lambda logits=logits, chosen=chosen, k=k: k * kata("today/06").balance_loss(logits.softmax(1), chosen),
+            partial(modeling_mixtral.load_balancing_loss_func, (logits,), count, k),  # counts choices per token
+        )
+
+
 def rows() -> Iterator[Row]:
     llamas = _llamas("Llama", {}, {"tie_word_embeddings": True}, {"num_key_value_heads": 6})
     qwens = _llamas("Qwen3", {"head_dim": 8}, {"head_dim": 14})
@@ -94,3 +129,4 @@ def rows() -> Iterator[Row]:
     yield compared("today/01 load_llama", "transformers Qwen3ForCausalLM", _logits_of(qwens), 1e-4)
     yield compared("today/04 LoRALinear", "peft LoraConfig", _lora(), 1e-6)
     yield compared("today/05 token_logp", "trl selective_log_softmax", _log_probabilities(), 1e-5)
+    yield compared("today/06 MoE, balance_loss", "transformers MixtralSparseMoeBlock", _experts(), 1e-5)

@@ -151,6 +151,31 @@ def _optimizer_pairs(number: str, name: str) -> Iterator[tuple[Thunk, Thunk]]:
         yield partial(_walked, getattr(kata(number), name), full), partial(_walked, cls, full)
 
 
+# Weights in few bits: PyTorch rounds with our scales, and its gradient passes through the rounding.
+
+
+def _fake(w: Tensor, scale: Tensor, n: int) -> Tensor:
+    zeros = torch.zeros(len(scale), dtype=torch.int32)
+    return torch.fake_quantize_per_channel_affine(w, scale, zeros, 0, -n, n)
+
+
+def _few_bits() -> Iterator[tuple[Thunk, Thunk]]:
+    ours = kata("today/07")
+    for seed, (rows, columns, size) in enumerate(((64, 256, 1.0), (5, 6, 1e-4), (33, 100, 1e4))):
+        w = size * torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+        codes, scale = ours.absmax_int8(w)
+        theirs = partial(_fake, scale=scale[:, 0], n=127)
+        yield lambda codes=codes, scale=scale: codes * scale, partial(theirs, w)
+        mine = partial(ours.straight_through, quantise=theirs)
+        w.requires_grad_()
+        yield partial(differentiated, mine, (w,), {}), partial(differentiated, theirs, (w,), {})
+    for group in (4, 16, 64):
+        w, x = torch.randn(8, 64), torch.randn(3, 64)
+        packed, scale = ours.absmax_int4(w, group)
+        rounded = _fake(w.reshape(-1, group), scale.flatten(), 7).view_as(w)
+        yield partial(ours.quantised_linear, x, packed, scale, group), partial(nn.functional.linear, x, rounded)
+
+
 def rows() -> Iterator[Row]:
     for ours, theirs, function in FUNCTIONS:
         yield compared(ours, f"torch {theirs.removeprefix('nn.functional.')}", _function_pairs(theirs, function), 1e-7)
@@ -159,3 +184,4 @@ def rows() -> Iterator[Row]:
     for number, name in OPTIMIZERS:
         tolerance = 2e-3 if name == "Muon" else 1e-9  # torch's Muon iterates in bfloat16
         yield compared(f"{number} {name}", f"torch optim.{name}", _optimizer_pairs(number, name), tolerance)
+    yield compared("today/07 absmax_int8, absmax_int4", "torch fake_quantize_per_channel_affine", _few_bits(), 1e-6)

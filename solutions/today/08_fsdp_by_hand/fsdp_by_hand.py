@@ -64,7 +64,7 @@ def gather_parameters(shard: Tensor, shapes: Sequence[Sequence[int]]) -> list[Te
     dist.all_gather(shards, shard)
     sizes = [math.prod(shape) for shape in shapes]
     pieces = torch.cat(shards)[: sum(sizes)].split(sizes)
-    return [piece.view(tuple(shape)) for piece, shape in zip(pieces, shapes, strict=True)]
+    return [piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)]
 
 
 def scatter_gradients(grads: Sequence[Tensor]) -> Tensor:

@@ -1,6 +1,6 @@
 """Wrong solutions of today/08 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.authoring.variants import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 OWN = "return flat[dist.get_rank() * size :][:size].clone()"
@@ -207,5 +207,25 @@ MISTAKES = [
         "return dict(zip(names, tensors, strict=True))",
         "test_the_others_hold_nothing",
         says="rank 1 should return {}, and returns",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent("total = torch.empty_like(pieces[0])", "total = pieces[0]", "a piece of a copy, used once"),
+    Equivalent(
+        "total = torch.empty_like(pieces[0])", "total = torch.empty_like(pieces[1])", "all pieces have one size"
+    ),
+    Equivalent("total = torch.empty_like(pieces[0])", "total = torch.empty_like(pieces[-1])", "they do"),
+    Equivalent("return math.sqrt(squares.item())", "return math.sqrt(squares)", "math.sqrt takes a tensor's number"),
+    Equivalent("@staticmethod", "", "`apply` calls both with their class"),
+    Equivalent("return x.view_as(x)", "return x", "a Function's result that is its input becomes a view"),
+    Equivalent("total = grad.clone()", "total = grad", "the gradient of a product is nobody else's"),
+    Equivalent("total = grad.clone()", "total = grad.detach()", "the same"),
+    Equivalent("total = x.clone()", "total = x", "the product has no other use"),
+    Equivalent("total = x.clone()", "total = x.detach()", "the same"),
+    Equivalent(
+        "return dict(zip(names, tensors, strict=True)) if dist.get_rank() == 0 else {}",
+        "return dict(zip(names, tensors, strict=True)) if dist.get_rank() <= 0 else {}",
+        "a rank is never below 0",
     ),
 ]

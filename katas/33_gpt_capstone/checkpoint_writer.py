@@ -1,0 +1,57 @@
+"""Write checkpoints while training goes on: a copy is made at once, and a thread brings it to the disk."""
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class CheckpointWriter:
+    """Replaces one file by the next, each complete: whenever the process dies, `path` holds a whole checkpoint."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.thread = ThreadPoolExecutor(max_workers=1)
+        self.writing: Future[None] | None = None
+        self.kept: dict[str, Tensor] = {}  # the copies of the last checkpoint, by place: pinning new memory is slow
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Copy the state and return. Where the one before is still being written, wait for it first."""
+        self.wait()
+        copy = self.copied(state, "", {})
+        copies_made = torch.cuda.Event() if torch.cuda.is_initialized() else None
+        if copies_made:
+            copies_made.record()  # the thread waits for the GPU's copies, and this process launches the next step
+        self.writing = self.thread.submit(self.write, copy, copies_made)
+
+    def wait(self) -> None:
+        """Return when the last checkpoint is on the disk, and raise what went wrong on the way."""
+        if self.writing:
+            self.writing.result()
+
+    def copied(self, value: Any, place: str, seen: dict[tuple, Tensor]) -> Any:
+        """The same containers with every tensor copied, once where two names share it, to pinned memory from a GPU."""
+        if isinstance(value, dict):
+            return {key: self.copied(part, f"{place}/{key}", seen) for key, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.copied(part, f"{place}/{i}", seen) for i, part in enumerate(value)]
+        if not isinstance(value, Tensor):
+            return value
+        shared = (value.data_ptr(), value.shape)
+        if shared not in seen:
+            if place not in self.kept or self.kept[place].shape != value.shape:
+                self.kept[place] = torch.empty_like(value, device="cpu", pin_memory=value.is_cuda)
+            seen[shared] = self.kept[place].copy_(value, non_blocking=True)
+        return seen[shared]
+
+    def write(self, state: dict[str, Any], copies_made: torch.cuda.Event | None) -> None:
+        if copies_made:
+            copies_made.synchronize()
+        part = self.path.with_suffix(".part")
+        torch.save(state, part)
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, self.path)

@@ -1,0 +1,64 @@
+"""Questions that the specs of kernels/02 ask only about known inputs, or that count what a kernel moves beside it."""
+
+import torch
+
+from grader.lock.probes import probe, there
+
+
+def counted(kata, name, arguments, options):
+    """What came of a call, with the numbers that it moved and the programs that ran."""
+    from grader import kernels
+
+    with kernels.watched() as seen:
+        out = getattr(kata, name)(*arguments, **options)
+    return [out, seen.total("load"), seen.total("store"), seen.programs]
+
+
+def sizes(count, rng):
+    return torch.randint(33, 60, (count,), generator=rng).tolist()
+
+
+def normal(rng, *shape):
+    return torch.randn(shape, generator=rng)
+
+
+@probe("softmax")
+def _(kata, rng):
+    M, N = sizes(2, rng)
+    return there(kata, counted, "softmax", (normal(rng, M, 70)[:, :N],), {})
+
+
+@probe("rms_norm")
+def _(kata, rng):
+    M, N = sizes(2, rng)
+    return there(kata, counted, "rms_norm", (normal(rng, M, N), normal(rng, N)), {"eps": 0.1})
+
+
+@probe("layer_norm")
+def _(kata, rng):
+    M, N = sizes(2, rng)
+    return there(kata, counted, "layer_norm", (normal(rng, M, N), normal(rng, N), normal(rng, N)), {"eps": 0.1})
+
+
+@probe("logsumexp")
+def _(kata, rng):
+    M, N = sizes(2, rng)
+    return there(kata, counted, "logsumexp", (normal(rng, M, 70)[:, :N] * 5,), {"block": 16})
+
+
+@probe("softmax_long")
+def _(kata, rng):
+    M, N = sizes(2, rng)
+    return there(kata, counted, "softmax_long", (normal(rng, M, 70)[:, :N] * 5,), {"block": 16})
+
+
+@probe("column_sum")
+def _(kata, rng):
+    M, N = sizes(2, rng)
+    return there(kata, counted, "column_sum", (normal(rng, M, N),), {"rows": 8})
+
+
+@probe("argmax")
+def _(kata, rng):
+    M, N = sizes(2, rng)
+    return there(kata, counted, "argmax", (normal(rng, M, 70)[:, :N],), {"block": 16})

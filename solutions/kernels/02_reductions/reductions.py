@@ -1,0 +1,254 @@
+"""Reductions: a row is loaded once, whatever is computed from it; a long one block by block, with a running maximum."""
+
+import torch
+from torch import Tensor
+
+from grader.kernels import tl, triton
+
+
+@triton.jit
+def row_sum_kernel(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    at = tl.arange(0, BLOCK)  # the columns; the block is at least as long as the row
+    x = tl.load(x_ptr + row * stride + at, mask=at < N, other=0.0)  # a masked lane adds nothing
+    tl.store(out_ptr + row, tl.sum(x))
+
+
+def row_sum(x: Tensor) -> Tensor:
+    """Sum each row of (M, N), one program per row: the worked example."""
+    M, N = x.shape
+    out = torch.empty(M)
+    row_sum_kernel[(M,)](x, out, x.stride(0), N, BLOCK=triton.next_power_of_2(N))
+    return out
+
+
+@triton.jit
+def _softmax_kernel(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    at = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + row * stride + at, mask=at < N, other=-float("inf")).to(tl.float32)
+    powers = tl.exp(x - tl.max(x))
+    shares = powers / tl.sum(powers)
+    tl.store(out_ptr + row * N + at, shares.to(out_ptr.dtype.element_ty), mask=at < N)
+
+
+def softmax(x: Tensor) -> Tensor:
+    """Turn each row into shares that sum to 1, one program per row: each number is loaded once and stored once.
+
+    A share is exp(v − top) divided by the row's sum of these, where top is the row's maximum.
+
+    Args:
+        x: (M, N) float32. A row's elements are neighbours; rows may lie further apart than N, as in `t[:, :N]`.
+    Returns:
+        (M, N), contiguous. A row [0, ln 3] becomes [0.25, 0.75].
+
+    Edge cases ★
+        float16 and bfloat16: the kernel computes in float32 and rounds once. The result has x's dtype.
+    """
+    M, N = x.shape
+    out = torch.empty(M, N, dtype=x.dtype)
+    _softmax_kernel[(M,)](x, out, x.stride(0), N, BLOCK=triton.next_power_of_2(N))
+    return out
+
+
+@triton.jit
+def _rms_norm_kernel(x_ptr, weight_ptr, y_ptr, rstd_ptr, N, eps, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    at = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + row * N + at, mask=at < N, other=0.0).to(tl.float32)
+    weight = tl.load(weight_ptr + at, mask=at < N, other=0.0).to(tl.float32)
+    rstd = 1 / tl.sqrt(tl.sum(x * x) / N + eps)
+    y = x * rstd * weight
+    tl.store(y_ptr + row * N + at, y.to(y_ptr.dtype.element_ty), mask=at < N)
+    tl.store(rstd_ptr + row, rstd)
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float = 1e-5) -> tuple[Tensor, Tensor]:
+    """Divide each row by the root of its mean square, one program per row, and keep what it was multiplied with.
+
+    A backward pass needs that one number per row.
+
+    Args:
+        x: (M, N), contiguous float32.
+        weight: (N,).
+        eps: added to the mean square, under the root.
+    Returns:
+        y (M, N) = x · rstd · weight, and rstd (M,) = 1 / √(mean(x²) + eps), of each row.
+
+    Edge cases ★
+        float16 and bfloat16: the kernel computes in float32. y has x's dtype, rstd stays float32.
+    """
+    M, N = x.shape
+    y, rstd = torch.empty_like(x), torch.empty(M)
+    _rms_norm_kernel[(M,)](x, weight, y, rstd, N, eps, BLOCK=triton.next_power_of_2(N))
+    return y, rstd
+
+
+@triton.jit
+def _layer_norm_kernel(x_ptr, weight_ptr, bias_ptr, out_ptr, N, eps, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    at = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + row * N + at, mask=at < N, other=0.0)
+    weight = tl.load(weight_ptr + at, mask=at < N, other=0.0)
+    bias = tl.load(bias_ptr + at, mask=at < N, other=0.0)
+    centred = tl.where(at < N, x - tl.sum(x) / N, 0.0)
+    variance = tl.sum(centred * centred) / N
+    tl.store(out_ptr + row * N + at, centred / tl.sqrt(variance + eps) * weight + bias, mask=at < N)
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
+    """Bring each row to mean 0 and variance 1, then scale and shift it, one program per row.
+
+    Args:
+        x: (M, N), contiguous float32.
+        weight, bias: (N,).
+        eps: added to the variance, under the root.
+    Returns:
+        (M, N): (x − mean) / √(variance + eps) · weight + bias. Both are means over N numbers.
+
+    Edge cases ★
+        Numbers around 10,000 keep their variance: mean(x²) − mean(x)² would lose it.
+    """
+    M, N = x.shape
+    out = torch.empty_like(x)
+    _layer_norm_kernel[(M,)](x, weight, bias, out, N, eps, BLOCK=triton.next_power_of_2(N))
+    return out
+
+
+@triton.jit
+def _logsumexp_kernel(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    top = -float("inf")
+    total = 0.0
+    for start in range(0, N, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        x = tl.load(x_ptr + row * stride + at, mask=at < N, other=-float("inf"))
+        now = tl.maximum(top, tl.max(x))
+        base = tl.where(now == -float("inf"), 0.0, now)  # nothing but −inf so far
+        total = total * tl.exp(top - base) + tl.sum(tl.exp(x - base))
+        top = now
+    tl.store(out_ptr + row, top + tl.log(total))
+
+
+def logsumexp(x: Tensor, block: int = 32) -> Tensor:
+    """Compute log Σ exp of each row in one pass, `block` columns at a time: N may be any size.
+
+    A program keeps two numbers: the largest so far (top), and Σ exp(v − top) so far (total). Where a block raises top,
+    total first shrinks by exp(old top − new top).
+
+    Args:
+        x: (M, N) float32; rows may lie further apart than N.
+        block: columns per turn of the loop, a power of two.
+    Returns:
+        (M,): top + log(total). M programs load each number once.
+
+    Edge cases ★
+        Blocks or rows of −inf, as masked scores are: they add nothing. A row of them gives −inf.
+    """
+    M, N = x.shape
+    out = torch.empty(M)
+    _logsumexp_kernel[(M,)](x, out, x.stride(0), N, BLOCK=block)
+    return out
+
+
+@triton.jit
+def _softmax_long_kernel(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    top = -float("inf")
+    total = 0.0
+    for start in range(0, N, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        x = tl.load(x_ptr + row * stride + at, mask=at < N, other=-float("inf"))
+        now = tl.maximum(top, tl.max(x))
+        base = tl.where(now == -float("inf"), 0.0, now)
+        total = total * tl.exp(top - base) + tl.sum(tl.exp(x - base))
+        top = now
+    for start in range(0, N, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        x = tl.load(x_ptr + row * stride + at, mask=at < N, other=-float("inf"))
+        tl.store(out_ptr + row * N + at, tl.exp(x - top) / total, mask=at < N)
+
+
+def softmax_long(x: Tensor, block: int = 32) -> Tensor:
+    """Turn rows of any length into shares that sum to 1, in two passes: one program per row.
+
+    The first pass finds top and total as `logsumexp` does, the second writes exp(v − top) / total.
+
+    Args:
+        x: (M, N) float32; rows may lie further apart than N.
+        block: columns per turn of a loop, a power of two.
+    Returns:
+        (M, N), contiguous. Each number is loaded twice at most and stored once.
+
+    Edge cases ★
+        Blocks of −inf, as masked scores are, get shares of 0.
+    """
+    M, N = x.shape
+    out = torch.empty(M, N)
+    _softmax_long_kernel[(M,)](x, out, x.stride(0), N, BLOCK=block)
+    return out
+
+
+@triton.jit
+def _column_sum_kernel(x_ptr, out_ptr, M, N, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = (rows[:, None] < M) & (columns[None, :] < N)
+    x = tl.load(x_ptr + rows[:, None] * N + columns[None, :], mask=inside, other=0.0)
+    tl.store(out_ptr + tl.program_id(0) * N + columns, tl.sum(x, axis=0), mask=columns < N)
+
+
+def column_sum(x: Tensor, rows: int = 16, block: int = 32) -> Tensor:
+    """Sum each column, many programs at once and without atomics: the same bits every time.
+
+    A program sums `rows` rows of `block` columns into a line of its own. The same kernel then sums these lines, until
+    one is left: 300 rows become 19 lines, 2, and 1.
+
+    Args:
+        x: (M, N), contiguous float32.
+        rows, block: rows and columns per program, powers of two, rows ≥ 2.
+    Returns:
+        (N,).
+
+    Edge cases ★
+        Without rows, each sum is 0.
+    """
+    if len(x) == 0:
+        return torch.zeros(x.size(1))
+    while len(x) > 1:
+        M, N = x.shape
+        lines = torch.empty(triton.cdiv(M, rows), N)
+        grid = (len(lines), triton.cdiv(N, block))
+        _column_sum_kernel[grid](x, lines, M, N, ROWS=rows, BLOCK=block)
+        x = lines
+    return x[0]
+
+
+@triton.jit
+def _argmax_kernel(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    top = -float("inf")
+    place = 0
+    for start in range(0, N, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        x = tl.load(x_ptr + row * stride + at, mask=at < N, other=-float("inf"))
+        largest = tl.max(x)
+        first = tl.min(tl.where(x == largest, at, N))
+        place = tl.where(largest > top, first, place)
+        top = tl.maximum(top, largest)
+    tl.store(out_ptr + row, place)
+
+
+def argmax(x: Tensor, block: int = 32) -> Tensor:
+    """Find the place of each row's largest number in one pass, `block` columns at a time; of equal ones the first.
+
+    Args:
+        x: (M, N) float32; rows may lie further apart than N.
+        block: columns per turn of the loop, a power of two.
+    Returns:
+        (M,) int64: [3, 9, 9] gives 1. M programs load each number once.
+    """
+    M, N = x.shape
+    out = torch.empty(M, dtype=torch.int64)
+    _argmax_kernel[(M,)](x, out, x.stride(0), N, BLOCK=block)
+    return out
