@@ -99,8 +99,17 @@ def inspect_(
         ),
     ] = None,
 ) -> None:
-    """Write tasks for inspect-ai, which measure how well models solve katas, judged by both locks."""
+    """Write tasks for inspect-ai, which measure how well models solve katas, judged by both locks.
+
+    For private specs in place of public ones, the list of those that also judge from another process is found anew.
+    Exit code 1: the list refuses too little.
+    """
     _write(folder, lambda root: export.for_inspect(folder, _asked(chosen, root), specs))
+    if specs and (own := export.with_own_specs(folder, specs)):
+        from grader.authoring import seals
+
+        if seals.report(own, check=False):
+            raise typer.Exit(1)
 
 
 class Platform(StrEnum):

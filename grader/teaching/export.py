@@ -234,6 +234,11 @@ def _add_specs(specs: Path, katas: Iterable[Kata], folder: Path) -> list[str]:
     return found
 
 
+def with_own_specs(folder: Path, specs: Path) -> list[Kata]:
+    """The katas of an export whose public specs were replaced."""
+    return [kata for kata in catalogue.all_katas(folder) if (specs / kata.name / kata.specs.name).is_file()]
+
+
 def _write_course(folder: Path, katas: list[Kata], course: Rules) -> None:
     """Write the katas, with reference and sealed lists, and the grader."""
     root = katas[0].root
