@@ -27,8 +27,7 @@ def next_hint(
         NotPossible: the exercise has no hint of this level.
     """
     kata.exercise(exercise)
-    known, items = _given(kata), hint_file.of(kata, exercise)
-    before = known.get(f"{kata.name} {exercise}", 0)
+    items, before = hint_file.of(kata, exercise), taken(kata, exercise)
     if level and level > len(items):
         raise NotPossible(f"{exercise} has no hint {level}, the last one is {len(items)}")
     if works and not items[-1].startswith(hint_file.STAR):
@@ -36,17 +35,30 @@ def next_hint(
     if before >= len(items) and not level and not works:
         return f"There are no more hints for {exercise}.{_solution(kata, exercise, watching)}"
     wanted = level or (len(items) if works else before + 1)
-    known[f"{kata.name} {exercise}"] = max(before, 0 if works else wanted)
     command = f"More: kata hint {kata.number} {exercise}"
     more = "h again for the next hint" if watching else command
     try:
-        files.write(_memory(kata), json.dumps(known, indent=1))
+        note_taken(kata, exercise, max(before, 0 if works else wanted))
     except OSError:
         more = f"{command} --level {wanted + 1}"
     text = f"{exercise}, hint {wanted} of {len(items)}: {items[wanted - 1]}"
     if wanted < len(items):
         return f"{text}\n{more}"
     return text + _solution(kata, exercise, watching)
+
+
+def taken(kata: Kata, exercise: str) -> int:
+    """The highest level of an exercise's hints that was given."""
+    return _given(kata).get(f"{kata.name} {exercise}", 0)
+
+
+def note_taken(kata: Kata, exercise: str, level: int) -> None:
+    """Remember the highest level of an exercise's hints that was given.
+
+    Raises:
+        OSError: `.kata` cannot be written.
+    """
+    files.write(_memory(kata), json.dumps(_given(kata) | {f"{kata.name} {exercise}": level}, indent=1))
 
 
 def hints_left(kata: Kata, exercise: str) -> int:
@@ -56,7 +68,7 @@ def hints_left(kata: Kata, exercise: str) -> int:
         UnknownExercise: the kata has no such exercise.
     """
     kata.exercise(exercise)
-    return len(hint_file.of(kata, exercise)) - _given(kata).get(f"{kata.name} {exercise}", 0)
+    return len(hint_file.of(kata, exercise)) - taken(kata, exercise)
 
 
 def _solution(kata: Kata, exercise: str, watching: bool) -> str:
