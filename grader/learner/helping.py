@@ -49,7 +49,7 @@ def next_hint(
 
 def taken(kata: Kata, exercise: str) -> int:
     """The highest level of an exercise's hints that was given."""
-    return _given(kata).get(f"{kata.name} {exercise}", 0)
+    return _given(kata).get((kata.name, exercise), 0)
 
 
 def note_taken(kata: Kata, exercise: str, level: int) -> None:
@@ -58,7 +58,10 @@ def note_taken(kata: Kata, exercise: str, level: int) -> None:
     Raises:
         OSError: `.kata` cannot be written.
     """
-    files.write(_memory(kata), json.dumps(_given(kata) | {f"{kata.name} {exercise}": level}, indent=1))
+    given = _given(kata) | {(kata.name, exercise): level}
+    files.write(
+        kata.root / hint_file.TAKEN, json.dumps({" ".join(name): level for name, level in given.items()}, indent=1)
+    )
 
 
 def hints_left(kata: Kata, exercise: str) -> int:
@@ -133,17 +136,12 @@ def _difference(kata: Kata, mine: list[str], right: list[str], name: str) -> lis
     return list(lines) or [f"your code is the same as {name}"]
 
 
-def _memory(kata: Kata) -> Path:
-    return kata.root / ".kata" / "hints.json"
-
-
-def _given(kata: Kata) -> dict[str, int]:
-    """Exercise → highest level given. Empty if the file is missing or damaged."""
+def _given(kata: Kata) -> dict[tuple[str, str], int]:
+    """The highest level given, per kata's name and exercise. Empty if the file is missing or damaged."""
     try:
-        given = json.loads(_memory(kata).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return hint_file.levels((kata.root / hint_file.TAKEN).read_bytes())
+    except OSError:
         return {}
-    return {k: v for k, v in given.items() if isinstance(v, int)} if isinstance(given, dict) else {}
 
 
 def _source_of(path: Path, exercise: str) -> list[str]:

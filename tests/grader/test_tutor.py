@@ -1,7 +1,9 @@
 """`kata tutor`: its tools help, and none gives away a line of a solution. Of every kata with `ALL_KATAS=1`, nightly."""
 
 import ast
+import asyncio
 import io
+import json
 import os
 import re
 import tokenize
@@ -10,13 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mcp import Client, StdioServerParameters, stdio_client
 
 from grader.authoring import variants
 from grader.course import hint_file
 from grader.course.catalogue import Kata, all_katas, find, with_prerequisites
 from grader.errors import KataError
 from grader.learner import workspace
+from grader.tutor.server import INSTRUCTIONS
 from grader.tutor.tools import Tutor
+from tests.conftest import KATA
 
 LEAST = 6  # tokens of a line that could only come from a solution
 TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -105,3 +110,37 @@ def test_no_answer_holds_a_line_of_a_solution(kata, room):
             leaks += [f"{version}: {call}:{line}" for line in secret if line in normal(answer)]
     own.code.write_text(stub, encoding="utf-8")
     assert leaks == []
+
+
+def test_an_assistant_gets_hints_in_order_and_no_word_of_a_solution(room):
+    kata = Kata(room, find("15").name)
+    hints = hint_file.of(kata, "causal_mask")
+    (room / ".kata/hints.json").unlink(missing_ok=True)  # of the test before
+
+    async def session() -> list[str]:
+        found = []
+        async with Client(stdio_client(StdioServerParameters(command=KATA, args=["tutor"], cwd=room))) as client:
+            found.append(", ".join(tool.name for tool in (await client.list_tools()).tools))
+            found.append((await client.read_resource("kata://instructions")).contents[0].text)
+            for tool, given in [
+                *[("hint", {"kata": "15", "exercise": "causal_mask"})] * (len(hints) + 1),
+                ("verdict", {"kata": "15"}),
+                ("glossary", {"term": "causal mask"}),
+                ("question", {"kata": "15"}),
+                ("lesson", {"kata": "99"}),
+            ]:
+                answer = await client.call_tool(tool, given)
+                found.append(f"{'error: ' * bool(answer.is_error)}{answer.content[0].text}")
+        return found
+
+    tools, instructions, *answers = asyncio.run(session())
+    assert tools == "lesson, exercise, verdict, failure, hint, trace, question, glossary"
+    assert instructions == INSTRUCTIONS
+    for number, (answer, text) in enumerate(zip(answers, hints), 1):
+        assert answer == f"causal_mask, hint {number} of {len(hints)}: {text}"
+    spent, verdict, term, question, lost = answers[len(hints) :]
+    assert spent.startswith(f"causal_mask: all {len(hints)} hints were given") and "solution" not in spent
+    assert json.loads((room / ".kata/hints.json").read_text()) == {f"{kata.name} causal_mask": len(hints)}
+    assert verdict.endswith("not started") and term.startswith("**causal mask**")
+    assert question.startswith("error: ") and "does not work yet" in question
+    assert lost.startswith("error: ") and "99" in lost
