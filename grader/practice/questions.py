@@ -86,12 +86,7 @@ def about(
     most: int,
     mistakes: Sequence[planting.Version] | None = None,
 ) -> list[tuple[Exercise, Question]]:
-    """Questions about these exercises, which work: two each at first, long ones first, until there are enough.
-
-    Args:
-        mistakes: other ones than those that are recorded.
-    """
-    mistakes = recorded.mistakes(kata) if mistakes is None else mistakes
+    """Questions about these exercises, which work: two each at first, long ones first, until there are enough."""
     source = Source(job.files[kata.file])
     asked: list[tuple[Exercise, Question]] = []
     in_turn = drawn.sample(exercises, len(exercises))
@@ -123,14 +118,15 @@ def ask(found: Material, drawn: random.Random) -> Iterator[Question]:
 
 
 def material(
-    kata: Kata, exercise: Exercise, job: Job, drawn: random.Random, mistakes: Sequence[planting.Version]
+    kata: Kata, exercise: Exercise, job: Job, drawn: random.Random, mistakes: Sequence[planting.Version] | None = None
 ) -> Material:
     """Run the code, changes of it and other ways to write it.
 
     Args:
         job: the kata's code, which works, on that of the earlier katas.
-        mistakes: the changes to make first.
+        mistakes: other ones than those that are recorded, to plant first.
     """
+    mistakes = recorded.mistakes(kata) if mistakes is None else mistakes
     text = job.files[kata.file]
     source = Source(text)
     lines, stub = planting.span(source, exercise), stubs.stub_of(kata) or ""
