@@ -16,5 +16,5 @@ def tutor() -> None:
     except ModuleNotFoundError as error:
         if error.name != "mcp":
             raise
-        raise KataError("kata tutor needs the extra tutor: pip install 'torch-katas[tutor]'") from None
+        raise KataError("kata tutor needs another package: pip install 'mcp>=2.3,<3'") from None
     server.serving(ROOT).run("stdio")

@@ -13,7 +13,7 @@ from grader.course.catalogue import Kata, find
 from grader.learner import workspace
 from tests.conftest import KATA
 
-LINES = 16  # of an answer that are shown
+LINES = 10  # of an answer that are shown
 SPLIT, MERGE = {"kata": "16", "exercise": "split_heads"}, {"kata": "16", "exercise": "merge_heads"}
 WRONG = "    B, T, C = x.shape\n    return x.reshape(B, num_heads, T, C // num_heads)\n"
 RIGHT = (
@@ -66,7 +66,7 @@ async def hold(room: Path) -> None:
             answer = await client.call_tool(tool, given)
             said = ", ".join(f'{name}="{value}"' for name, value in given.items())
             print(f"**{tool}**({said}){' is refused' * bool(answer.is_error)}\n\n{shown(answer.content[0].text)}\n")
-    print(f"`.kata/hints.json`:\n\n{shown((room / '.kata/hints.json').read_text())}")
+    print(f"In the end, `.kata/hints.json` says:\n\n{shown((room / '.kata/hints.json').read_text())}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from mcp import Client, StdioServerParameters, stdio_client
 
 from grader.authoring import variants
 from grader.course import hint_file
-from grader.course.catalogue import Kata, all_katas, find, with_prerequisites
+from grader.course.catalogue import ROOT, Kata, all_katas, find, with_prerequisites
 from grader.errors import KataError
 from grader.learner import workspace
 from grader.tutor.server import INSTRUCTIONS
@@ -112,6 +112,17 @@ def test_no_answer_holds_a_line_of_a_solution(kata, room):
     assert leaks == []
 
 
+def configured(room: Path) -> StdioServerParameters:
+    """How docs/tutor.md has each client start the server, in this room."""
+    page = (ROOT / "docs/tutor.md").read_text(encoding="utf-8")
+    blocks = map(json.loads, re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    one, other = [(block.get("mcpServers") or block["servers"])["katas"] for block in blocks]
+    assert other == {"type": "stdio", **one}
+    [option, line] = one["args"]
+    line = line.replace("/home/me/my-katas", str(room)).replace("/home/me/kata-env/bin/kata", KATA)
+    return StdioServerParameters(command=one["command"], args=[option, line])
+
+
 def test_an_assistant_gets_hints_in_order_and_no_word_of_a_solution(room):
     kata = Kata(room, find("15").name)
     hints = hint_file.of(kata, "causal_mask")
@@ -119,7 +130,7 @@ def test_an_assistant_gets_hints_in_order_and_no_word_of_a_solution(room):
 
     async def session() -> list[str]:
         found = []
-        async with Client(stdio_client(StdioServerParameters(command=KATA, args=["tutor"], cwd=room))) as client:
+        async with Client(stdio_client(configured(room))) as client:
             found.append(", ".join(tool.name for tool in (await client.list_tools()).tools))
             found.append((await client.read_resource("kata://instructions")).contents[0].text)
             for tool, given in [
