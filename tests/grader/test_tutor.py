@@ -24,7 +24,8 @@ from grader.tutor.tools import Tutor
 from tests.conftest import KATA
 
 LEAST = 6  # tokens of a line that could only come from a solution
-TOKEN = re.compile(r"\w+|[^\w\s]")
+TOKEN = re.compile(r"\d+\.\d+|\w+|[^\w\s]")
+EVERY_MODULES = (" super ( ) . __init__ ( ) ", " super ( ) . __init__ ( ")  # first line, which PyTorch's error asks for
 LAYOUT = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 KATAS = all_katas() if os.environ.get("ALL_KATAS") else [find("15")]
 
@@ -105,7 +106,7 @@ def test_no_answer_holds_a_line_of_a_solution(kata, room):
     for version, text in texts.items():
         own.code.write_text(text, encoding="utf-8")
         known = normal(f"{text}\n{stub}\n{lesson}")
-        secret = {line for line in lines if line not in known}
+        secret = {line for line in lines if line not in known and line not in EVERY_MODULES}
         for call, answer in answers(own, version):
             leaks += [f"{version}: {call}:{line}" for line in secret if line in normal(answer)]
     own.code.write_text(stub, encoding="utf-8")
