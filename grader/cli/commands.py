@@ -21,6 +21,7 @@ LINES = {
     "debug": "Find a bug that is planted in a copy of your own code, once an exercise works.",
     "defend": "Answer five questions about your own code. What is right, running it decides.",
     "trace": "Follow your code line by line: what each line made, with shapes, and which axis came from which.",
+    "tutor": "Serve the katas to an assistant, which can ask for what helps you and for no solution.",
     "reset": "Put a kata's stub back. Your version is kept; `kata undo` restores it.",
     "undo": "Restore the version of your code that the last reset kept.",
     "lesson": "Show a kata's lesson in a pager, run its lesson.py, and show the figure if the terminal can.",
@@ -54,7 +55,20 @@ FOR_AUTHORS = {
     "diagrams": "Draw the lessons' diagrams whose source has changed.",
     "site": "Build the course's web site in build/site, with the extra `site` that make site installs.",
 }
-GRADING = ("list", "watch", "next", "mine", "debug", "defend", "trace", "grade", "regrade", "dispute", "appeal")
+GRADING = (
+    "list",
+    "watch",
+    "next",
+    "mine",
+    "debug",
+    "defend",
+    "trace",
+    "tutor",
+    "grade",
+    "regrade",
+    "dispute",
+    "appeal",
+)
 ALL = [*LINES, *FOR_AUTHORS, "generate"]  # the last is hidden: make stubs calls it
 
 
@@ -67,6 +81,8 @@ def load(name: str) -> None:
             import grader.cli.mine
         case "debug" | "defend" | "trace":
             import grader.cli.practice
+        case "tutor":
+            import grader.cli.tutor
         case "lesson" | "notebook" | "solution":
             import grader.cli.lessons
         case "ladder":

@@ -17,6 +17,7 @@ from grader.errors import KataError
 from grader.reports import words
 from grader.teaching import class_run, export, returned, rules
 from grader.teaching.class_run import Class
+from grader.teaching.export import Asked
 from grader.teaching.platforms import Place
 
 PLACE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<ref>[\w./-]+)")
@@ -84,6 +85,33 @@ def classroom50(
     _write(folder, write)
 
 
+@exports.command("inspect")
+def inspect_(
+    folder: Folder,
+    chosen: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KATA]…", help="16, or 16::split_heads for one exercise; default: all"),
+    ] = None,
+    specs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="private specs, laid out like katas/: they join the public ones or replace them"
+        ),
+    ] = None,
+) -> None:
+    """Write tasks for inspect-ai, which measure how well models solve katas, judged by both locks.
+
+    For private specs in place of public ones, the list of those that also judge from another process is found anew.
+    Exit code 1: the list refuses too little.
+    """
+    _write(folder, lambda root: export.for_inspect(folder, _asked(chosen, root), specs))
+    if specs and (own := export.with_own_specs(folder, specs)):
+        from grader.authoring import seals
+
+        if seals.report(own, check=False):
+            raise typer.Exit(1)
+
+
 class Platform(StrEnum):
     """The forms of an archive with feedback, as choices of an option."""
 
@@ -118,6 +146,16 @@ def feedback(
         print(f"no folder of Moodle's download, so not in it: {returned.listed(packed.no_place)}")
     if packed.no_page:
         raise KataError(f"no page in {pages}, so not in {out}: {returned.listed(packed.no_page)}")
+
+
+def _asked(chosen: list[str] | None, root: Path) -> list[Asked]:
+    """The katas and exercises of these queries."""
+    found = []
+    for query in chosen or []:
+        number, exercise, name = query.partition("::")
+        for kata in katas([number], root):
+            found.append(Asked(kata, kata.exercise(name) if exercise else None))
+    return found or [Asked(kata) for kata in katas(None, root)]
 
 
 def _place(grader: str) -> Place:

@@ -1,11 +1,17 @@
-"""Read a kata's hints.md: numbered items per exercise, each of which may end with a part on the edge cases."""
+"""Read a kata's hints.md: numbered items per exercise, each of which may end with a part on the edge cases.
 
+Which of them a learner has taken is noted in `.kata/hints.json`.
+"""
+
+import json
 import re
+from pathlib import Path
 
 from grader.course.catalogue import Kata
 from grader.errors import NotPossible
 
 STAR = "For the star: "
+TAKEN = Path(".kata", "hints.json")
 
 
 def of(kata: Kata, exercise: str) -> list[str]:
@@ -20,6 +26,16 @@ def of(kata: Kata, exercise: str) -> list[str]:
     if not found:
         raise NotPossible(f"katas/{kata.name}/hints.md has no hints for {exercise}")
     return found
+
+
+def levels(noted: str | bytes) -> dict[tuple[str, str], int]:
+    """The highest level taken, per kata's name and exercise, as a file says that may be damaged."""
+    try:
+        found = json.loads(noted)
+    except (ValueError, RecursionError):
+        return {}
+    of_names = [(tuple(name.split(" ")), level) for name, level in found.items()] if isinstance(found, dict) else []
+    return {(name[0], name[1]): level for name, level in of_names if len(name) == 2 and isinstance(level, int)}
 
 
 def sections(kata: Kata) -> dict[str, list[str]]:

@@ -27,8 +27,7 @@ def next_hint(
         NotPossible: the exercise has no hint of this level.
     """
     kata.exercise(exercise)
-    known, items = _given(kata), hint_file.of(kata, exercise)
-    before = known.get(f"{kata.name} {exercise}", 0)
+    items, before = hint_file.of(kata, exercise), taken(kata, exercise)
     if level and level > len(items):
         raise NotPossible(f"{exercise} has no hint {level}, the last one is {len(items)}")
     if works and not items[-1].startswith(hint_file.STAR):
@@ -36,17 +35,33 @@ def next_hint(
     if before >= len(items) and not level and not works:
         return f"There are no more hints for {exercise}.{_solution(kata, exercise, watching)}"
     wanted = level or (len(items) if works else before + 1)
-    known[f"{kata.name} {exercise}"] = max(before, 0 if works else wanted)
     command = f"More: kata hint {kata.number} {exercise}"
     more = "h again for the next hint" if watching else command
     try:
-        files.write(_memory(kata), json.dumps(known, indent=1))
+        note_taken(kata, exercise, max(before, 0 if works else wanted))
     except OSError:
         more = f"{command} --level {wanted + 1}"
     text = f"{exercise}, hint {wanted} of {len(items)}: {items[wanted - 1]}"
     if wanted < len(items):
         return f"{text}\n{more}"
     return text + _solution(kata, exercise, watching)
+
+
+def taken(kata: Kata, exercise: str) -> int:
+    """The highest level of an exercise's hints that was given."""
+    return _given(kata).get((kata.name, exercise), 0)
+
+
+def note_taken(kata: Kata, exercise: str, level: int) -> None:
+    """Remember the highest level of an exercise's hints that was given.
+
+    Raises:
+        OSError: `.kata` cannot be written.
+    """
+    given = _given(kata) | {(kata.name, exercise): level}
+    files.write(
+        kata.root / hint_file.TAKEN, json.dumps({" ".join(name): level for name, level in given.items()}, indent=1)
+    )
 
 
 def hints_left(kata: Kata, exercise: str) -> int:
@@ -56,7 +71,7 @@ def hints_left(kata: Kata, exercise: str) -> int:
         UnknownExercise: the kata has no such exercise.
     """
     kata.exercise(exercise)
-    return len(hint_file.of(kata, exercise)) - _given(kata).get(f"{kata.name} {exercise}", 0)
+    return len(hint_file.of(kata, exercise)) - taken(kata, exercise)
 
 
 def _solution(kata: Kata, exercise: str, watching: bool) -> str:
@@ -121,17 +136,12 @@ def _difference(kata: Kata, mine: list[str], right: list[str], name: str) -> lis
     return list(lines) or [f"your code is the same as {name}"]
 
 
-def _memory(kata: Kata) -> Path:
-    return kata.root / ".kata" / "hints.json"
-
-
-def _given(kata: Kata) -> dict[str, int]:
-    """Exercise → highest level given. Empty if the file is missing or damaged."""
+def _given(kata: Kata) -> dict[tuple[str, str], int]:
+    """The highest level given, per kata's name and exercise. Empty if the file is missing or damaged."""
     try:
-        given = json.loads(_memory(kata).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return hint_file.levels((kata.root / hint_file.TAKEN).read_bytes())
+    except OSError:
         return {}
-    return {k: v for k, v in given.items() if isinstance(v, int)} if isinstance(given, dict) else {}
 
 
 def _source_of(path: Path, exercise: str) -> list[str]:

@@ -16,9 +16,14 @@ from grader.course.catalogue import Kata
 CHUNK = 4096  # base64 characters per escape sequence of kitty's graphics protocol
 
 
+def page_of(kata: Kata) -> str:
+    """The lesson's text, without comments."""
+    return re.sub(r" <!--.*?-->", "", (kata.folder / "README.md").read_text(encoding="utf-8"))
+
+
 def show(kata: Kata, console: Console) -> None:
     """Show the lesson's text and then its code: in a pager on a terminal, otherwise as they are."""
-    page = re.sub(r" <!--.*?-->", "", (kata.folder / "README.md").read_text(encoding="utf-8"))
+    page = page_of(kata)
     code = (kata.folder / "lesson.py").read_text(encoding="utf-8")
     if not console.is_terminal:
         console.print(f"{page}\n{code}", markup=False, highlight=False, soft_wrap=True)

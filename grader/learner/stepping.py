@@ -30,10 +30,11 @@ class Followed:
     departure: Departure | None = None
 
 
-def of_a_spec(kata: Kata, exercise: Exercise, job: Job) -> Followed:
+def of_a_spec(kata: Kata, exercise: Exercise, job: Job, *, departs: bool = True) -> Followed:
     """A call in the exercise's first failing spec, else in its first.
 
-
+    Args:
+        departs: look for the line that departs from code that passes, which reads solutions.
     Raises:
         NotPossible: the code was not called: it cannot be imported, or is not written.
     """
@@ -47,7 +48,7 @@ def of_a_spec(kata: Kata, exercise: Exercise, job: Job) -> Followed:
         raise NotPossible(f"{exercise.name}: nothing to follow: {reason}")
     spec, call = found
     followed = Followed(text, call, spec, fails=run.specs[spec].status not in DONE)
-    if not followed.fails:
+    if not (followed.fails and departs):
         return followed
     return replace(followed, departure=departing.look(kata, exercise, job, spec, call))
 

@@ -79,7 +79,12 @@ class Material:
 
 
 def about(
-    kata: Kata, exercises: Sequence[Exercise], job: Job, drawn: random.Random, most: int
+    kata: Kata,
+    exercises: Sequence[Exercise],
+    job: Job,
+    drawn: random.Random,
+    most: int,
+    mistakes: Sequence[planting.Version] | None = None,
 ) -> list[tuple[Exercise, Question]]:
     """Questions about these exercises, which work: two each at first, long ones first, until there are enough."""
     source = Source(job.files[kata.file])
@@ -87,7 +92,7 @@ def about(
     in_turn = drawn.sample(exercises, len(exercises))
     waiting = []
     for exercise in sorted(in_turn, key=lambda one: len(planting.span(source, one)) <= planting.SHORT):
-        questions = ask(material(kata, exercise, job, drawn), drawn)
+        questions = ask(material(kata, exercise, job, drawn, mistakes), drawn)
         asked += [(exercise, question) for question in islice(questions, min(2, most - len(asked)))]
         waiting.append((exercise, questions))
         if len(asked) == most:
@@ -112,12 +117,16 @@ def ask(found: Material, drawn: random.Random) -> Iterator[Question]:
                 yield question
 
 
-def material(kata: Kata, exercise: Exercise, job: Job, drawn: random.Random) -> Material:
+def material(
+    kata: Kata, exercise: Exercise, job: Job, drawn: random.Random, mistakes: Sequence[planting.Version] | None = None
+) -> Material:
     """Run the code, changes of it and other ways to write it.
 
     Args:
         job: the kata's code, which works, on that of the earlier katas.
+        mistakes: other ones than those that are recorded, to plant first.
     """
+    mistakes = recorded.mistakes(kata) if mistakes is None else mistakes
     text = job.files[kata.file]
     source = Source(text)
     lines, stub = planting.span(source, exercise), stubs.stub_of(kata) or ""
@@ -131,7 +140,6 @@ def material(kata: Kata, exercise: Exercise, job: Job, drawn: random.Random) -> 
     for call in drawn.sample(written, min(CALLS, len(written))):
         if all(found := outcomes(job, text, call, lines)):
             calls[call] = found
-    mistakes = recorded.mistakes(kata)
     changes = [one for one in planting.candidates(kata, exercise, text, mistakes, drawn) if _is_by_people(one)]
     others = mutation.generate(source, planting.within(source, harmless.edits(source), lines), stub)
     changes, others = changes[:CHANGES] if quick else [], drawn.sample(others, min(SAME, len(others)))

@@ -21,7 +21,7 @@ TRACKS = {"": "The path", "tinytorch": "TinyTorch", "papers": "Papers", "today":
 CORE = "From tensors to GPT"  # the path, on the map
 NO_PAGES = ("hints.md",)  # are part of their kata's page
 DRAWN = "drawn"  # the folder with the pictures of an executed notebook
-FOR_LEARNERS = ("docs/installing.md", "katas/glossary.md", "katas/coverage.md")
+FOR_LEARNERS = ("docs/installing.md", "docs/tutor.md", "katas/glossary.md", "katas/coverage.md")
 OTHERS = "others.md"  # the one entry of who does not learn
 FOR_OTHERS = (
     "docs/teaching.md",
@@ -32,6 +32,7 @@ FOR_OTHERS = (
     "docs/second_lock.md",
     "docs/authoring.md",
     "docs/truth.md",
+    "docs/models.md",
     "contributing.md",
     "changelog.md",
 )

@@ -103,7 +103,7 @@ def _explained(
         return Failure(_bad_call(str(error), module))
     if own := [(frame, line) for frame, line in theirs if _is_of(frame, module)]:  # ignore frames of earlier katas
         theirs = own
-    rows = _given(frames, spec) + _rows(error, theirs)
+    rows = _given(frames, spec) + _rows(error, theirs, module)
     with contextlib.suppress(Exception):  # objects of the code under test may break whoever looks at them
         rows += causes.rows(error, module, str(spec.path), str(inherited.source(spec)))
     place = _place(theirs if not isinstance(error, check.Mismatch) else [], module, exercise, kata)
@@ -117,15 +117,22 @@ def _explained(
     return Failure(_headline(error), "\n\n".join(part for part in story if part), picture=picture)
 
 
-def _rows(error: BaseException, theirs: Frames) -> list[tuple[str, str]]:
+def _rows(error: BaseException, theirs: Frames, module: ModuleType | None) -> list[tuple[str, str]]:
     if isinstance(error, check.Mismatch):
         return error.rows
-    where = [("at", f"line {theirs[-1][1]}: {_source_line(*theirs[-1])}")] if theirs else []
+    where = [("at", _where(*theirs[-1], module))] if theirs else []
     if isinstance(error, TimedOut):
         return [("stopped", str(error)), *where]
     said = "".join(traceback.format_exception_only(error)).strip()
     said = EXAMPLE.split(said)[0]
     return [("raised", said if len(said) <= 600 else said[:600] + " …"), *where]
+
+
+def _where(frame: FrameType, line: int, module: ModuleType | None) -> str:
+    """A line and its code. That of an earlier kata may be the reference's, so it is not quoted."""
+    if _is_of(frame, module):
+        return f"line {line}: {_source_line(frame, line)}"
+    return f"line {line} of {Path(frame.f_code.co_filename).name}, of an earlier kata"
 
 
 def _headline(error: BaseException) -> str:

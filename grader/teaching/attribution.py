@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from grader import printable
-from grader.course import cells, kata_modules, notebooks, stubs
+from grader.course import cells, hint_file, kata_modules, notebooks, stubs
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure, NotANotebook, Unreadable
 from grader.execution import boundary
@@ -443,6 +443,8 @@ def _why_unused(desk: Desk, file: File) -> tuple[str, bool]:
         return _ambiguous(desk.unclear[file]), True
     if file in desk.closed:
         return desk.closed[file], True
+    if file.name == hint_file.TAKEN.name:
+        return _hints_taken(file, desk.katas), False
     if archives.is_archive(file.name):
         return "is an archive that was not opened: every kata has a file", DATA not in file.path.parts
     if signs.is_notebook(file.name):
@@ -453,3 +455,17 @@ def _why_unused(desk: Desk, file: File) -> tuple[str, bool]:
     if file.name in {kata.file.name for kata in desk.katas}:
         return "is in the folder of another kata", True
     return "is not the file of a kata that is graded", False
+
+
+def _hints_taken(file: File, katas: Iterable[Kata]) -> str:
+    """ "hints taken: 15 causal_mask 2 of 3", as the student's folder has counted them."""
+    noted: dict[tuple[str, str], int] = {}
+    with suppress(LoadFailure, OSError):
+        noted = hint_file.levels(file.read(kata_modules.MAX_BYTES))
+    said = [
+        f"{kata.number} {one.name} {min(noted[kata.name, one.name], most)} of {most}"
+        for kata in katas
+        for one in kata.exercises
+        if noted.get((kata.name, one.name), 0) > 0 and (most := len(hint_file.of(kata, one.name)))
+    ]
+    return f"hints taken: {', '.join(said) or 'none of these katas'}"

@@ -1,5 +1,6 @@
 """Repositories to hand out: what is in them, updates, and each platform's steps, run as the platform runs them."""
 
+import ast
 import base64
 import json
 import os
@@ -13,9 +14,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from grader.course import stubs
 from grader.course.catalogue import ROOT, Kata, all_katas, find
 from grader.errors import ExportFailure, MisplacedSpecs
 from grader.teaching import export
+from grader.teaching.export import Asked
 from grader.teaching.platforms import Place
 from grader.teaching.rules import Rules
 from tests.conftest import SOUND
@@ -237,6 +240,40 @@ class TestHiddenSpecs:
         environment = os.environ | {"KATA_AUTOGRADER": str(tmp_path)}
         subprocess.run(command, env=environment, check=True, capture_output=True)
         assert (tmp_path / "results/results.json").read_text() == "{}\n"
+
+
+class TestInspect:
+    """Tasks for inspect-ai. What its scorer says is tried nightly, by tests.bench.inspected."""
+
+    def test_a_task_asks_with_the_stub_and_its_course_grades(self, tmp_path):
+        first, second = map(find, KATAS)
+        mine = tmp_path / "mine" / first.name
+        mine.mkdir(parents=True)
+        for name in ("test_mine.py", first.specs.name):
+            (mine / name).write_text("SECRET = 1\n")
+        asked = [Asked(first), Asked(second, second.exercises[1])]
+        said = export.for_inspect(tmp_path / "tasks", asked, tmp_path / "mine")
+        assert said[1] == f"with private specs: {first.name}/test_mine.py, {first.name}/{first.specs.name}"
+        about = json.loads((tmp_path / "tasks/tasks.json").read_text())
+        queries = ["01", f"02::{second.exercises[1].name}"]
+        assert [*about] == queries and about[queries[1]]["exercises"] == [second.exercises[1].name]
+        tree = ast.parse((tmp_path / "tasks/tasks.py").read_text())
+        assert {"kata_01", f"kata_02_{second.exercises[1].name}"} <= {getattr(node, "name", "") for node in tree.body}
+        for kata in (first, second):
+            assert (tmp_path / "tasks/katas" / kata.file).read_text() == stubs.stub_of(kata)
+        assert (tmp_path / "tasks/solutions" / second.author.relative_to(ROOT / "solutions") / "sealed.toml").is_file()
+        there = tmp_path / "tasks/katas" / first.name
+        assert [(there / name).read_text() for name in ("teacher/test_mine.py", first.specs.name)] == [
+            "SECRET = 1\n"
+        ] * 2
+        assert export.with_own_specs(tmp_path / "tasks", tmp_path / "mine") == [Kata(tmp_path / "tasks", first.name)]
+
+    def test_what_could_not_be_scored_is_refused(self, tmp_path):
+        kata = find("tinytorch/08")
+        with pytest.raises(ExportFailure, match="08::batch_scaling: no second lock judges any"):
+            export.for_inspect(tmp_path / "tasks", [Asked(kata, kata.exercise("batch_scaling"))], None)
+        with pytest.raises(ExportFailure, match="has no private specs for these katas"):
+            export.for_inspect(tmp_path / "tasks", [Asked(kata)], tmp_path)
 
 
 class TestPlatforms:

@@ -17,7 +17,7 @@ import nbformat
 import pytest
 
 from grader.cli import regrade
-from grader.course import notebooks
+from grader.course import hint_file, notebooks
 from grader.course.catalogue import ROOT, Kata, find
 from grader.errors import NoSubmissions
 from grader.execution.result_cache import ResultCache
@@ -247,6 +247,17 @@ class TestWhichFileCounts:
         results = class_grading.grade_class(handed_in, [one], cache=ResultCache(tmp_path), options=RunOptions())
         told = {found.student: (found.result.message, found.result.points) for found in results}
         assert told == {"ann": (finding.note, len(one.exercises)), "bob": ("", len(one.exercises))}
+
+    def test_the_hints_that_a_student_has_counted_are_told_of_the_katas_that_are_graded(self, hand_in):
+        one = find("01")
+        noted = {f"{one.name} count_to": 99, f"{one.name} filled": 1, f"{one.name} lost": 1, "16_x split_heads": 2}
+        [ann] = submissions.collect(hand_in("ann/hints.json", json.dumps(noted)))
+        [hints] = [row for row in intake.findings(ann, attribution.look(ann.places, [one]), [one]) if row.file]
+        most = len(hint_file.of(one, "count_to"))
+        assert hints.note.startswith(f"hints taken: 01 count_to {most} of {most}, 01 filled 1 of ")
+        assert "lost" not in hints.note and "split_heads" not in hints.note and not hints.odd
+        [bob] = submissions.collect(hand_in("bob/hints.json", "[" * 100_000))[1:]
+        assert attribution.look(bob.places, [one]).unused[0].why == "hints taken: none of these katas"
 
     def test_a_notebook_counts_before_an_untouched_stub(self, hand_in):
         one = find("01")

@@ -1,0 +1,145 @@
+"""What an assistant may ask about a learner's katas. No answer is made from solutions, and hints are counted."""
+
+import random
+import re
+from pathlib import Path
+
+from grader.course import catalogue, hint_file
+from grader.course.catalogue import Kata
+from grader.course.description import Exercise
+from grader.errors import NotPossible
+from grader.learner import defence, helping, progress, reading, stepping, tasks
+from grader.practice import questions
+from grader.practice.questions import Question
+from grader.practice.sheet import LETTERS
+from grader.reports import words
+from grader.results import ExerciseResult, KataResult
+
+TERM = re.compile(r"^\*\*(.+?)\*\* — .+$", re.MULTILINE)  # of the glossary
+MOST_TERMS = 5
+
+
+class Tutor:
+    """The tools, on the katas of the tree at `root`. Each method's docstring is what the assistant reads of it."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.asked: dict[Kata, tuple[Exercise, Question]] = {}  # and not answered
+
+    def lesson(self, kata: str) -> str:
+        """The lesson of a kata: objectives, concept, where it bites, and the table of its exercises.
+
+        Args:
+            kata: its number, such as "16", "papers/13" or "tinytorch/05".
+        """
+        return reading.for_terminal(reading.page_of(self._kata(kata)))
+
+    def exercise(self, kata: str, exercise: str = "") -> str:
+        """What an exercise asks for, with shapes and an example, and the line to write it at.
+
+        Args:
+            exercise: its name; without one, that where the learner is.
+        """
+        found, one = self._exercise(kata, exercise)
+        asked = tasks.asked(found, one.name) or f"katas/{found.file} has no {one.name}, or does not parse"
+        uses = f"\n\nuses {', '.join(one.uses)}" if one.uses else ""
+        return f"{one.name} ({'stretch' if one.stretch else 'core'})\n\n{asked}{uses}"
+
+    def verdict(self, kata: str) -> str:
+        """Run a kata's specs on the learner's file: what works, which stars are earned, what is not written."""
+        found = self._kata(kata)
+        result = self._result(found)
+        rows = [f"{one.name}: {words.verdict(one)}" for one in result.exercises] if result else []
+        head = f"{found.number} {found.title}: {progress.in_words(result)}"
+        return "\n".join(filter(None, [head, *rows, result.message if result else ""]))
+
+    def failure(self, kata: str, exercise: str = "") -> str:
+        """The first failure of an exercise, as the learner reads it: why it is asked, given, expected and got.
+
+        Args:
+            exercise: its name; without one, that where the learner is.
+        """
+        found, one = self._exercise(kata, exercise)
+        judged = self._judged(found, one)
+        if judged is None:
+            return f"{one.name}: not written yet"
+        return words.feedback(judged) or f"{one.name}: {words.verdict(judged)}"
+
+    def hint(self, kata: str, exercise: str = "") -> str:
+        """The next hint for an exercise. Hints come in order, and the learner's folder counts them. Ask before you
+        take one.
+
+        Args:
+            exercise: its name; without one, that where the learner is.
+        """
+        found, one = self._exercise(kata, exercise)
+        items, number = hint_file.of(found, one.name), helping.taken(found, one.name) + 1
+        if number > len(items):
+            return f"{one.name}: all {len(items)} hints were given. Ask what the learner has tried with them."
+        helping.note_taken(found, one.name, number)
+        return f"{one.name}, hint {number} of {len(items)}: {items[number - 1]}"
+
+    def trace(self, kata: str, exercise: str = "") -> str:
+        """Follow the learner's code line by line through a call of its first failing spec: values and shapes.
+
+        Args:
+            exercise: its name; without one, that where the learner is.
+        """
+        found, one = self._exercise(kata, exercise)
+        return "\n".join(stepping.lines(stepping.of_a_spec(found, one, progress.job(found), departs=False)))
+
+    def question(self, kata: str, exercise: str = "", answer: str = "") -> str:
+        """Ask the learner about their own code, once an exercise works, or judge their answer to the last question.
+
+        Args:
+            exercise: its name; without one, any that works.
+            answer: the letter that the learner chose. Without one, a new question is drawn.
+        """
+        found = self._kata(kata)
+        if answer:
+            return self._answered(found, answer)
+        result = self._result(found)
+        wanted = [found.exercise(exercise)] if exercise else found.exercises
+        works = [one for one in wanted if progress.is_working(result, one.name)]
+        if not works:
+            raise NotPossible(f"{exercise or found.number}: does not work yet: questions are about code that works")
+        drawn = questions.about(found, works, progress.job(found), random.Random(), 1, mistakes=())
+        if not drawn:
+            raise NotPossible(f"{exercise or found.number}: nothing could be asked about this code")
+        self.asked[found] = drawn[0]
+        return "\n".join(defence.in_lines(1, *drawn[0]))
+
+    def glossary(self, term: str) -> str:
+        """What a term means, and which katas explain it.
+
+        Args:
+            term: the word, or a part of it.
+        """
+        page = (self.root / "katas" / "GLOSSARY.md").read_text(encoding="utf-8")
+        named = [(match[1].lower(), match[0]) for match in TERM.finditer(page) if term.lower() in match[1].lower()]
+        if not named:
+            raise NotPossible(f"the glossary has no term '{term}'")
+        nearest = sorted(named, key=lambda one: len(one[0]))[:MOST_TERMS]
+        return "\n\n".join(reading.for_terminal(entry) for _, entry in nearest)
+
+    def _answered(self, kata: Kata, answer: str) -> str:
+        if kata not in self.asked:
+            raise NotPossible(f"{kata.number}: no question is open: draw one first")
+        _, question = self.asked.pop(kata)
+        right = LETTERS[question.answer]
+        return "Yes." if answer.strip().lower() == right else f"No: {right}, as running the code shows."
+
+    def _kata(self, query: str) -> Kata:
+        return catalogue.find(query, self.root)
+
+    def _exercise(self, query: str, name: str) -> tuple[Kata, Exercise]:
+        """The exercise of this name, or the one where the learner is."""
+        kata = self._kata(query)
+        return kata, kata.exercise(name or progress.current(kata, self._result(kata)))
+
+    def _result(self, kata: Kata) -> KataResult | None:
+        return progress.so_far([kata], self.root / "katas")[kata]
+
+    def _judged(self, kata: Kata, exercise: Exercise) -> ExerciseResult | None:
+        result = self._result(kata)
+        return next((one for one in result.exercises if one.name == exercise.name), None) if result else None
