@@ -17,7 +17,7 @@ Speak = Callable[[re.Match, ast.AST, Scope], str]
 Layer = TypeVar("Layer", bound=nn.Module)
 
 DIVISIONS = (ast.Div, ast.FloorDiv, ast.Mod)
-REDUCTIONS = set("mean sum std var amax amin norm logsumexp median prod argmax argmin".split())
+REDUCTIONS = set("mean sum std var amax amin norm logsumexp prod".split())
 DTYPES = {
     "bool": "bool", "byte": "uint8", "char": "int8", "short": "int16", "int": "int32", "long": "int64",
     "half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64",
