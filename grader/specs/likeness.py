@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 Rows = list[tuple[str, str]]
+ROWS = ("values", "rows")
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "the square": torch.square,
@@ -60,7 +61,8 @@ def factor(got: Any, expected: Any) -> float | None:
     ):
         return None
     if mine.numel() == 1:
-        return mine.item() / right.item()
+        is_telling = right.item() and (right.item() % 1 or 4 * mine.item() % 1)
+        return mine.item() / right.item() if is_telling else None
     found = _ratio(mine.double(), right.double())
     return None if found is None or abs(found - 1) < 1e-3 else found
 
@@ -72,7 +74,9 @@ def _of_parts(got: Any, expected: Any) -> Rows:
         return _of_tensors(got, expected)
     if len(got) > 1 and (said := _of_tensors(_numbers(got), _numbers(expected))):
         return said
-    found = [rows(a, b) for a, b in zip(got, expected, strict=True) if not same(a, b)]
+    pairs = list(zip(got, expected, strict=True))
+    wrong = [(a, b) for a, b in pairs if not same(a, b)] or [(a, b) for a, b in pairs if _of_kind(a, b)]
+    found = [rows(a, b) for a, b in wrong]
     return found[0] if found and all(one == found[0] for one in found) else []
 
 
@@ -83,6 +87,8 @@ def _of_kind(got: Any, expected: Any) -> Rows:
     """The right numbers in something else: a list for a tensor, a tensor for a number, another dtype."""
     if isinstance(got, Tensor) and got.ndim == 0 and isinstance(expected, numbers.Real) and same(got, expected):
         return [("means", "the right number in a tensor: .item() takes it out")]
+    if got is None and isinstance(expected, Tensor) and not expected.any():
+        return [("means", "None, where zeros are expected")]
     names = [KINDS.get(type(one), "") for one in (got, expected)]
     if all(names) and names[0] != names[1]:
         is_same = _all_same(got, expected) if {*names} == {"a list", "a tuple"} else same(got, expected)
@@ -112,9 +118,24 @@ def _of_list(got: Any, expected: Any) -> Rows:
         if _all_same(shorter, longer[skipped : skipped + len(shorter)]):
             what = f"the {where} {gap}" if gap > 1 else f"the {where} one"
             return [("means", f"{what} of the right items missing" if mine < right else f"{what} too many")]
+    if mine < right and len(missing := _missing(got, expected)) == right - mine:
+        first = missing[0]
+        what = f"{expected[first]!r} at place {first}"
+        return [("means", f"the right items but {len(missing)} of them, first {what}")]
     if mine > right and all(any(same(one, other) for other in expected) for one in got):
         return [("means", "the right items, and some more than once")]
     return []
+
+
+def _missing(got: Any, expected: Any) -> list[int]:
+    """The places of the right items that are left out, if the others are all there and in order."""
+    missing, at = [], 0
+    for place, one in enumerate(expected):
+        if at < len(got) and same(got[at], one):
+            at += 1
+        else:
+            missing.append(place)
+    return missing
 
 
 def _all_same(got: Any, expected: Any) -> bool:
@@ -188,7 +209,7 @@ def _of_shapes(mine: Tensor, right: Tensor) -> Rows:
             how = _regrouped(tuple(mine.shape), tuple(right.shape))
             return [("looks like", f"the right numbers in another shape{how}")]
         return []
-    says = next(itertools.chain(_cut(mine, right), _reduced(mine, right)), "")
+    says = next(itertools.chain(_cut(mine, right), _thinned(mine, right), _reduced(mine, right)), "")
     return [("means", says)] if says else []
 
 
@@ -262,6 +283,17 @@ def _cut(mine: Tensor, right: Tensor) -> Iterator[str]:
                     )
 
 
+def _thinned(mine: Tensor, right: Tensor) -> Iterator[str]:
+    """Rows are left out, or rows of zeros stand between the right ones."""
+    if mine.ndim == right.ndim and mine.shape[1:] == right.shape[1:]:
+        kept = mine[mine.flatten(1).any(1)] if mine.ndim > 1 else mine[mine != 0]
+        if len(mine) > len(right) and kept.shape == right.shape and _close(kept, right):
+            yield f"the right {ROWS[mine.ndim > 1]} with {len(mine) - len(right)} of zeros in between"
+        missing = _missing(mine, right) if len(mine) < len(right) < 100 and right.unique().numel() > 2 else []
+        if missing and len(missing) == len(right) - len(mine):
+            yield f"the right {ROWS[mine.ndim > 1]} but {len(missing)}, the first at {missing[0]}"
+
+
 def _reduced(mine: Tensor, right: Tensor) -> Iterator[str]:
     """One of the two is the sum, the mean or an extreme of the other."""
     smaller, larger = sorted((mine, right), key=Tensor.numel)
@@ -290,7 +322,8 @@ def _of_values(mine: Tensor, right: Tensor, *, is_bool: bool) -> Rows:
         return [("looks like", swapped)]
     if is_bool or right.unique().numel() < 3:
         return []
-    says = next(itertools.chain(_shifted(mine, right), _normalised(mine, right), _functions(mine, right)), "")
+    ways = (_shifted(mine, right), _normalised(mine, right), _functions(mine, right), _where_wrong(mine, right))
+    says = next(itertools.chain(*ways), "")
     return [("means", says)] if says else []
 
 
@@ -352,6 +385,23 @@ def _functions(mine: Tensor, right: Tensor) -> Iterator[str]:
             yield f"{name} of yours is the right result"
 
 
+def _where_wrong(mine: Tensor, right: Tensor) -> Iterator[str]:
+    """What holds at the places that are wrong, where others are right."""
+    wrong = ~torch.isclose(mine, right, 1e-4, 1e-6)
+    got, wanted = mine[wrong], right[wrong]
+    if wrong.all() or got.numel() < 2:
+        return
+    if got.unique().numel() == 1 and wanted.unique().numel() > 1:
+        yield f"all values that are wrong are {got[0]:.4g}"
+    if wanted.unique().numel() < 3 or not (got.isfinite().all() and wanted.isfinite().all()):
+        return
+    if (ratio := _ratio(got, wanted)) is not None:
+        times = "the sign is flipped" if abs(ratio + 1) < 1e-3 else f"every value is {ratio:.4g} times the expected one"
+        yield f"where it is wrong, {times}"
+    elif (gap := (got - wanted)).std() < 1e-4 * gap.mean().abs():
+        yield f"where it is wrong, every value is {gap.mean().abs():.4g} too {'large' if gap.mean() > 0 else 'small'}"
+
+
 def _all_functions(dimensions: int) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
     yield from FUNCTIONS.items()
     for name, function in ALONG.items():
@@ -364,7 +414,7 @@ def _multiple(mine: float, right: float) -> Rows:
 
     Whole numbers, and zero, are too often so by chance.
     """
-    if not (mine and right and right % 1):
+    if not (mine and right and (right % 1 or 4 * mine % 1)):
         return []
     if math.isclose(mine, -right, rel_tol=1e-5):
         return [("looks like", "the right number with the sign flipped")]

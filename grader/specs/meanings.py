@@ -155,6 +155,19 @@ def _tuple(found: re.Match, node: ast.AST, scope: Scope) -> str:
     return f"{named} is a tuple, not a tensor or number: {how} takes it apart"
 
 
+def _attribute(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    """Whose attribute it is: an object whose class never sets it, or a value of another kind than the line expects."""
+    for part in ast.walk(node):
+        if not isinstance(part, ast.Attribute) or part.attr != found[2]:
+            continue
+        held = reading.value(part.value, scope)
+        if isinstance(part.value, ast.Name) and part.value.id in ("self", "ctx"):
+            return f"{_written(part)} is read here, and nothing has set it before"
+        if isinstance(held, (str, int, float, dict)):
+            return f"{_written(part.value)} is {check.describe(held)}, which has no `{found[2]}`"
+    return ""
+
+
 def _items(found: re.Match, node: ast.AST, scope: Scope) -> str:
     for part in [one for one in ast.walk(node) if isinstance(one, ast.Subscript)]:
         held = reading.value(part.value, scope)
@@ -338,6 +351,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         r"^'numpy\.(?:ndarray|\w*(?:float|int)\d+)' object has no attribute",
         "this is NumPy's, and the method a tensor's: torch.from_numpy makes one",
     ),
+    (r"^'(\w+)' object has no attribute '(\w+)'", _attribute),
     (r"^cannot access local variable '(\w+)'", _not_local),
     (r"^list index out of range", _items),
     (

@@ -72,6 +72,20 @@ SPEAKS = [
     (R.cumsum(0), R, "the running sum along dimension 0 of what is expected"),
     ([2 * R, R, -2 * P], [R, R, -P], "every value is 2 times the expected one"),
     (torch.tensor(0.25), torch.tensor(0.5), "the expected number / 2"),
+    (None, torch.zeros(2, 3), "None, where zeros are expected"),
+    ((R, None), (R, torch.zeros(3)), "None, where zeros are expected"),
+    ((R, [3, 1]), (R, torch.tensor([3, 1])), "in a list, not in a tensor"),
+    ((R, P.double()), (R, P), "held as float64 and not as float32"),
+    ([7, 3, 5], [7, 3, 7, 4, 5], "the right items but 2 of them, first 7 at place 2"),
+    (torch.tensor([9, 1, 2, 3]), torch.tensor([9, 1, 2, 9, 3]), "the right values but 1, the first at 3"),
+    (R[[0, 2]], R, "the right rows but 1, the first at 1"),
+    (R * torch.tensor([[1.0], [0.0], [1.0]]), R[[0, 2]], "the right rows with 1 of zeros in between"),
+    (torch.tensor([2, 0, 3, 0]), torch.tensor([2, 3]), "the right values with 2 of zeros in between"),
+    (torch.where(R > 0, R, 10 * R), R, "where it is wrong, every value is 10 times the expected one"),
+    (torch.where(R.abs() > 0.5, -R, R), R, "where it is wrong, the sign is flipped"),
+    (torch.where(R > 0, R, R - 1), R, "where it is wrong, every value is 1 too small"),
+    (torch.where(R > 0, R, torch.tensor(-7.0)), R, "all values that are wrong are -7"),
+    (8 / 3, 8.0, "the expected number / 3"),
     (0.3**2, 0.3, "the square of the expected number"),
     (math.log(0.3), 0.3, "the exponential of yours is the right number"),
 ]  # fmt: skip
@@ -101,6 +115,12 @@ SILENT = [
     ({"a": 1}, {"b": 1}),
     (None, R),
     ("ba", "ab"),
+    (None, torch.ones(2)),
+    ([7, 4], [7, 3, 5]),
+    (R[[2, 0]], R),
+    (R * torch.tensor([[1.0], [0.0], [2.0]]), R[[0, 2]]),
+    (torch.where(R > 0, R, R * R.abs() - 1), R),
+    (0.5, 2.0),
 ]  # fmt: skip
 
 

@@ -75,6 +75,10 @@ SPEAKS = {
     "[x, x].to('cpu')": "a list has none of a tensor's methods",
     "x.mean().item().backward()": "a plain number of Python has no `backward`",
     "sum([]).mean()": "a plain number of Python has no `mean`",
+    "name = 'cat.png'; name.to('cpu')": "`name` is 'cat.png', which has no `to`",
+    "state = {'a': 1}; len(state.step)": "`state` is {'a': 1}, which has no `step`",
+    "self = fc; self.wieght": "`self.wieght` is read here, and nothing has set it before",
+    "ctx = object(); ctx.slope": "`ctx.slope` is read here, and nothing has set it before",
     "x.numpy().unsqueeze(0)": "this is NumPy's",
     "x.numpy().mean().clamp(0)": "this is NumPy's",
     "parts = [x]; parts[1]": "`parts` has 1 item, so indices are 0 to 0",
@@ -139,6 +143,8 @@ SILENT = {
     "None * x": "grad",
     "w.nothing.grad": "grad",
     "'a'.mean()": "plain number",
+    "both[0].nothing": "which has no",
+    "''.join(['a']).mean()": "which has no",
     "{}.mean()": "a list has none",
 }
 
