@@ -351,7 +351,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         r"^'numpy\.(?:ndarray|\w*(?:float|int)\d+)' object has no attribute",
         "this is NumPy's, and the method a tensor's: torch.from_numpy makes one",
     ),
-    (r"^'(\w+)' object has no attribute '(\w+)'", _attribute),
+    (r"^'(?!NoneType)(\w+)' object has no attribute '(\w+)'", _attribute),
     (r"^cannot access local variable '(\w+)'", _not_local),
     (r"^list index out of range", _items),
     (

@@ -114,7 +114,7 @@ def test_a_module_without_super_init(said):
     assert "`super().__init__()` has not run" in said(unused, "kata.Layer()(x)")
     assert said("class Layer(nn.Module):\n    pass\n", "kata.Layer().weight") == ""
     typo = "class Layer(nn.Module):\n    def __init__(self):\n        self.n = self.m\n        super().__init__()\n"
-    assert said(typo, "kata.Layer()") == ""
+    assert said(typo, "kata.Layer()") == "means: `self.m` is read here, and nothing has set it before"
     inside = "class Layer(nn.Linear):\n    def __init__(self):\n        super().__init__(2, 'a')\n"
     assert "`super" not in said(inside, "kata.Layer()")
 
