@@ -101,8 +101,8 @@ def key_rows(got: Mapping[Any, Any], expected: Sequence[Any], *, complete: bool 
         rows.append(("missing", _listed(missing)))
     if surplus and complete:
         rows.append(("surplus", _listed(surplus)))
-    for key in missing:
-        if near := difflib.get_close_matches(str(key), map(str, surplus), n=1):
+    for key in [key for key in missing if isinstance(key, str)]:
+        if near := difflib.get_close_matches(key, [one for one in surplus if isinstance(one, str)], n=1):
             rows.append(("looks like", f"the key {key!r} is written {near[0]!r}"))
             break
     return rows
@@ -112,7 +112,9 @@ def shape(got: Any, expected: Sequence[int], *, what: str = "") -> None:
     """Check that `got` is a tensor of this shape."""
     _is_tensor(got, what, f"a tensor of shape {tuple(expected)}")
     if tuple(got.shape) != tuple(expected):
-        raise Mismatch([*_of(what), ("shape", f"{tuple(got.shape)}  expected {tuple(expected)}")])
+        rows = [("shape", f"{tuple(got.shape)}  expected {tuple(expected)}")]
+        how = likeness.regrouped(tuple(got.shape), tuple(expected))
+        raise Mismatch([*_of(what), *rows, *([("means", how)] if how else [])])
 
 
 def dtype(got: Any, expected: torch.dtype, *, what: str = "") -> None:

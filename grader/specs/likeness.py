@@ -67,6 +67,23 @@ def factor(got: Any, expected: Any) -> float | None:
     return None if found is None or abs(found - 1) < 1e-3 else found
 
 
+def regrouped(mine: tuple[int, ...], right: tuple[int, ...]) -> str:
+    """How a shape comes from the right one, if it holds as many numbers; empty if that is not plain."""
+    for place in range(len(mine)):
+        if mine[place] == 1 and mine[:place] + mine[place + 1 :] == right:
+            return f"a dimension of size 1 too many, at place {place}"
+    for place in range(len(right)):
+        if right[place] == 1 and right[:place] + right[place + 1 :] == mine:
+            return f"a dimension of size 1 is missing, at place {place}"
+    if (joined := _joined(right, mine)) is not None:
+        return f"dimensions {joined} of the right result are joined into one"
+    if (joined := _joined(mine, right)) is not None:
+        return f"dimensions {joined} of yours are to be joined into one"
+    if sorted(mine) == sorted(right):
+        return "the right sizes in another order, which deals the numbers out anew"
+    return ""
+
+
 def _of_parts(got: Any, expected: Any) -> Rows:
     if isinstance(expected, Mapping) and isinstance(got, Mapping) and got.keys() == expected.keys():
         got, expected = [got[key] for key in expected], list(expected.values())
@@ -87,6 +104,8 @@ def _of_kind(got: Any, expected: Any) -> Rows:
     """The right numbers in something else: a list for a tensor, a tensor for a number, another dtype."""
     if isinstance(got, Tensor) and got.ndim == 0 and isinstance(expected, numbers.Real) and same(got, expected):
         return [("means", "the right number in a tensor: .item() takes it out")]
+    if type(got) is float and type(expected) is int and got == expected:
+        return [("means", "the right number as a float: / makes one, and // a whole number")]
     if got is None and isinstance(expected, Tensor) and not expected.any():
         return [("means", "None, where zeros are expected")]
     names = [KINDS.get(type(one), "") for one in (got, expected)]
@@ -206,8 +225,8 @@ def _of_shapes(mine: Tensor, right: Tensor) -> Rows:
         return [("looks like", moved)]
     if mine.numel() == right.numel():
         if mine.numel() > 1 and _close(mine.flatten(), right.flatten()):
-            how = _regrouped(tuple(mine.shape), tuple(right.shape))
-            return [("looks like", f"the right numbers in another shape{how}")]
+            how = regrouped(tuple(mine.shape), tuple(right.shape))
+            return [("looks like", "the right numbers in another shape" + (f": {how}" if how else ""))]
         return []
     says = next(itertools.chain(_cut(mine, right), _thinned(mine, right), _reduced(mine, right)), "")
     return [("means", says)] if says else []
@@ -229,23 +248,6 @@ def _moved(mine: Tensor, right: Tensor) -> str:
         moved = right.permute(order)
         if moved.shape == mine.shape and _close(moved, mine):
             return f"the dimensions are in another order: yours are {', '.join(map(str, order))} of the right result"
-    return ""
-
-
-def _regrouped(mine: tuple[int, ...], right: tuple[int, ...]) -> str:
-    """How a shape comes from the right one, whose numbers it holds in the same order."""
-    for place in range(len(mine)):
-        if mine[place] == 1 and mine[:place] + mine[place + 1 :] == right:
-            return f": a dimension of size 1 too many, at place {place}"
-    for place in range(len(right)):
-        if right[place] == 1 and right[:place] + right[place + 1 :] == mine:
-            return f": a dimension of size 1 is missing, at place {place}"
-    if (joined := _joined(right, mine)) is not None:
-        return f": dimensions {joined} of the right result are joined into one"
-    if (joined := _joined(mine, right)) is not None:
-        return f": dimensions {joined} of yours are to be joined into one"
-    if sorted(mine) == sorted(right):
-        return ": the right sizes in another order, which deals the numbers out anew"
     return ""
 
 
@@ -375,8 +377,10 @@ def _normalised(mine: Tensor, right: Tensor) -> Iterator[str]:
 
 
 def _functions(mine: Tensor, right: Tensor) -> Iterator[str]:
-    """One of the two is a function of the other."""
-    if not (mine.isfinite().all() and right.isfinite().all()):
+    """One of the two is a function of the other. Of whole numbers, and of few different ones, that is chance."""
+    if not (mine.isfinite().all() and right.isfinite().all() and mine.unique().numel() > 2):
+        return
+    if not (mine % 1).any() and not (right % 1).any() and (mine >= 0).all():
         return
     for name, function in _all_functions(mine.ndim):
         if _close(function(right), mine):

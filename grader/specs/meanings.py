@@ -182,14 +182,17 @@ def _zero(found: re.Match, node: ast.AST, scope: Scope) -> str:
     return f"{_written(divisors[0])} is 0 here" if len(divisors) == 1 else ""
 
 
-def _no_gradient(found: re.Match, node: ast.AST, scope: Scope) -> str:
-    parts = [one for one in ast.walk(node) if isinstance(one, ast.Attribute) and one.attr == "grad"]
-    if not any(reading.value(one.value, scope) is not reading.MISSING for one in parts):
-        return ""
-    return (
-        f"{_written(parts[0])} is None: backward has not reached it. It fills .grad of tensors that require grad and "
-        "were not computed from others; .clone(), .to() or arithmetic makes one that is computed"
-    )
+def _none(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    """What is None at the line, if it is one thing."""
+    parts = {ast.unparse(one): one for one in ast.walk(node) if isinstance(one, (ast.Name, ast.Attribute))}
+    gradients = [one for one in parts.values() if isinstance(one, ast.Attribute) and one.attr == "grad"]
+    if any(reading.value(one.value, scope) is not reading.MISSING for one in gradients):
+        return (
+            f"{_written(gradients[0])} is None: backward has not reached it. It fills .grad of tensors that require "
+            "grad and were not computed from others; .clone(), .to() or arithmetic makes one that is computed"
+        )
+    empty = [name for name, one in parts.items() if reading.value(one, scope) is None]
+    return f"`{empty[0]}` is None here" if len(empty) == 1 else ""
 
 
 def _not_local(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -421,7 +424,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         "brackets call a function, and this is a tensor: [ ] picks from it, * multiplies",
     ),
     (r"^(?:float |integer )?(?:division|modulo) by zero|^(?:division|modulo) by zero", _zero),
-    (r"'NoneType'", _no_gradient),
+    (r"'NoneType'", _none),
     (r"^maximum recursion depth exceeded", "a function calls itself without end: no way through it stops"),
     (r"result type (\w+) can't be cast to the desired output type (\w+)", _kept_dtype),
     (

@@ -85,6 +85,8 @@ SPEAKS = [
     (torch.where(R.abs() > 0.5, -R, R), R, "where it is wrong, the sign is flipped"),
     (torch.where(R > 0, R, R - 1), R, "where it is wrong, every value is 1 too small"),
     (torch.where(R > 0, R, torch.tensor(-7.0)), R, "all values that are wrong are -7"),
+    (5.0, 5, "the right number as a float"),
+    ((R, 2.0), (R, 2), "the right number as a float"),
     (8 / 3, 8.0, "the expected number / 3"),
     (0.3**2, 0.3, "the square of the expected number"),
     (math.log(0.3), 0.3, "the exponential of yours is the right number"),
@@ -116,11 +118,14 @@ SILENT = [
     (None, R),
     ("ba", "ab"),
     (None, torch.ones(2)),
+    (torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 3.0, 6.0])),
     ([7, 4], [7, 3, 5]),
     (R[[2, 0]], R),
     (R * torch.tensor([[1.0], [0.0], [2.0]]), R[[0, 2]]),
     (torch.where(R > 0, R, R * R.abs() - 1), R),
     (0.5, 2.0),
+    (5.5, 5),
+    (5, 5.5),
 ]  # fmt: skip
 
 
@@ -134,3 +139,9 @@ def test_what_a_wrong_answer_is(got, expected, words):
 def test_nothing_is_said_that_does_not_explain_everything(got, expected):
     says = likeness.rows(got, expected)
     assert not says
+
+
+def test_how_a_shape_comes_from_the_right_one():
+    assert likeness.regrouped((2, 3, 1), (2, 3)) == "a dimension of size 1 too many, at place 2"
+    assert likeness.regrouped((3, 2), (2, 3)) == "the right sizes in another order, which deals the numbers out anew"
+    assert likeness.regrouped((2, 4), (2, 3)) == likeness.regrouped((6,), (7,)) == ""
