@@ -14,7 +14,7 @@ FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 PURE = {  # methods that return something new: no class has one of this name that changes its owner
     "abs", "amax", "argmax", "bool", "clamp", "clone", "contiguous", "cumsum", "detach", "exp", "expand", "flatten",
-    "flip", "log", "log_softmax", "long", "masked_fill", "matmul", "mean", "mul", "numpy", "permute", "repeat",
+    "flip", "log_softmax", "long", "masked_fill", "matmul", "mean", "mul", "numpy", "permute", "repeat",
     "reshape", "roll", "sigmoid", "softmax", "sqrt", "square", "squeeze", "sum", "tanh", "transpose",
     "unsqueeze", "view", "where", "astype",
 }  # fmt: skip
@@ -83,8 +83,8 @@ def cuts(code: ast.AST) -> Iterator[str]:
 
 def _unread(function: Function) -> Iterator[str]:
     """A parameter that is read nowhere, or compared with None and then not used."""
-    if _is_empty(function):
-        return
+    if _is_empty(function) or function.name.startswith("__") and function.name not in ("__init__", "__call__"):
+        return  # what others than the author call, with all that they have
     given = [one.arg for one in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)]
     compared = {id(part) for node in ast.walk(function) for part in _compared_with_none(node)}
     read = {
@@ -93,7 +93,7 @@ def _unread(function: Function) -> Iterator[str]:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in compared
     }
     for name in given:
-        if name not in read and name not in ("self", "cls", "ctx") and not name.startswith("_"):
+        if name not in read and name not in ("self", "cls", "ctx", "closure") and not name.startswith("_"):
             yield f"{function.name} never uses `{name}`"
 
 
@@ -130,7 +130,8 @@ def _first_round(function: Function) -> Iterator[str]:
     """A loop whose last statement leaves it in any case, before a second round."""
     for loop in ast.walk(function):
         if isinstance(loop, (ast.For, ast.While)) and isinstance(loop.body[-1], ast.Return):
-            if not any(isinstance(node, ast.Continue) for node in ast.walk(loop)):
+            is_first = loop.body[:-1] == [] and isinstance(loop.body[-1].value, (ast.Name, ast.Attribute))  # meant so
+            if not is_first and not any(isinstance(node, ast.Continue) for node in ast.walk(loop)):
                 yield f"the loop `{_head(loop)}` returns in its first round"
 
 
@@ -152,14 +153,19 @@ def _rebound(function: Function) -> Iterator[str]:
 def _undrawn(function: Function) -> Iterator[str]:
     """A function that has a generator, and draws without it."""
     given = {one.arg for one in (*function.args.args, *function.args.kwonlyargs)}
+    if "generator" not in given:
+        return
+    handed, bare = set(), []
     for node in ast.walk(function):
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id="torch"), attr=name), keywords=keywords):
-                handed = {keyword.arg for keyword in keywords}
-                if name in DRAWS and "generator" in given and not handed & {"generator", None}:
-                    yield f"torch.{name} draws without the generator"
-                if name == "manual_seed" and "generator" in given:
-                    yield "torch.manual_seed inside the function: every call draws the same"
+                if {keyword.arg for keyword in keywords} & {"generator", None}:
+                    handed.add(name)
+                elif name in DRAWS:
+                    bare.append(f"torch.{name} draws without the generator")
+                elif name == "manual_seed":
+                    bare.append("torch.manual_seed inside the function: every call draws the same")
+    yield from (words for words in bare if words.split()[0].removeprefix("torch.") not in handed)
 
 
 def _uncleared(function: Function) -> Iterator[str]:
@@ -197,16 +203,24 @@ def _softmax_twice(definition: ast.AST) -> Iterator[str]:
     for node in ast.walk(definition):
         match node:
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[scores, *_]) if name in LOSSES:
-                if any(_is_call(part, "softmax") for part in ast.walk(scores)):
+                if _ends_in_softmax(scores):
                     yield f"{name} takes scores and does the softmax itself, and here it gets probabilities"
 
 
-def _is_call(node: ast.AST, name: str) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == name
+def _ends_in_softmax(node: ast.expr) -> bool:
+    """Tell if this is a softmax, or one that was reshaped or indexed afterwards."""
+    match node:
+        case ast.Call(func=ast.Name(id="softmax") | ast.Attribute(attr="softmax")):
+            return True
+        case ast.Call(func=ast.Attribute(value=inner)) | ast.Subscript(value=inner):
+            return _ends_in_softmax(inner)
+    return False
 
 
 def _unused_attributes(definition: ast.ClassDef) -> Iterator[str]:
     """What a module keeps of its parameters and layers, and reads nowhere."""
+    if re.search(r"children\(|modules\(|parameters\(|_modules|getattr", ast.unparse(definition)):
+        return  # read in another way
     nodes = [node for node in ast.walk(definition) if isinstance(node, ast.Attribute)]
     read = {node.attr for node in nodes if isinstance(node.ctx, ast.Load)}
     for node in ast.walk(definition):

@@ -347,7 +347,11 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         "a list has none of a tensor's methods: torch.tensor or torch.stack makes one",
     ),
     (
-        r"^'(?:float|int|bool)' object has no attribute '(\w+)'",
+        r"^'bool' object has no attribute",
+        "one plain bool: a comparison with something that is no tensor, such as a tuple of two results, gives no more",
+    ),
+    (
+        r"^'(?:float|int)' object has no attribute '(\w+)'",
         "a plain number of Python has no `{0}`: .item() or float() made it one, or a sum of nothing, which is 0",
     ),
     (

@@ -79,6 +79,8 @@ SPEAKS = {
     "state = {'a': 1}; len(state.step)": "`state` is {'a': 1}, which has no `step`",
     "self = fc; self.wieght": "`self.wieght` is read here, and nothing has set it before",
     "ctx = object(); ctx.slope": "`ctx.slope` is read here, and nothing has set it before",
+    "(x.max(1) == i[:, 0]).float()": "one plain bool",
+    "(x == 'a').any()": "one plain bool",
     "x.numpy().unsqueeze(0)": "this is NumPy's",
     "x.numpy().mean().clamp(0)": "this is NumPy's",
     "parts = [x]; parts[1]": "`parts` has 1 item, so indices are 0 to 0",
