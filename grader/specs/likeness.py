@@ -20,6 +20,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "the square": torch.square,
     "the exponential": torch.exp,
     "the reciprocal": torch.reciprocal,
+    "the difference to 1": lambda x: 1 - x,
     "tanh": torch.tanh,
     "the sigmoid": torch.sigmoid,
     "ReLU": torch.relu,
@@ -142,7 +143,8 @@ def _of_list(got: Any, expected: Any) -> Rows:
         first = missing[0]
         what = f"{expected[first]!r} at place {first}"
         return [("means", f"the right items but {len(missing)} of them, first {what}")]
-    if mine > right and all(any(same(one, other) for other in expected) for one in got):
+    once = [one for place, one in enumerate(got) if not any(same(one, other) for other in got[:place])]
+    if mine > right and len(once) == right and all(any(same(one, other) for other in expected) for one in once):
         return [("means", "the right items, and some more than once")]
     return []
 
@@ -427,11 +429,13 @@ def _multiple(mine: float, right: float) -> Rows:
     times = factor if abs(factor) > 1 else right / mine
     if 1.5 < times < 1000 and math.isclose(times, round(times), rel_tol=1e-5):
         how = f"{round(times)} times the expected number" if factor > 1 else f"the expected number / {round(times)}"
-        return [("means", how)]
+        is_share = 0 < right < 1 and math.isclose(mine, 1 - right, rel_tol=1e-5)
+        return [("means", how + (", or 1 minus it" if is_share else ""))]
     for name, of_mine, of_right in (
         ("square", mine * mine, right * right),
         ("exponential", _exp(mine), _exp(right)),
         ("reciprocal", 1 / mine, 1 / right),
+        ("difference to 1", 1 - mine, 1 - right),
     ):
         if math.isclose(of_right, mine, rel_tol=1e-5):
             return [("means", f"the {name} of the expected number")]
