@@ -121,7 +121,7 @@ def dtype(got: Any, expected: torch.dtype, *, what: str = "") -> None:
     """Check that `got` is a tensor of this dtype."""
     _is_tensor(got, what, f"a tensor of {_short(expected)}")
     if got.dtype != expected:
-        held, how = _short(got.dtype), f"held as {_short(got.dtype)}: .to({expected}) changes that"
+        held, how = _short(got.dtype), f"dtype={expected} where it is made, or .to({expected}), changes that"
         raise Mismatch([*_of(what), ("dtype", f"{held}  expected {_short(expected)}"), ("means", how)])
 
 
