@@ -2,14 +2,16 @@
 
 import ast
 import inspect
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
 
-from grader.specs import check, inherited, meanings, reading
+from grader.specs import check, habits, inherited, likeness, meanings, reading
 from grader.specs.reading import Place, Scope
 
 Rows = list[tuple[str, str]]
@@ -22,6 +24,7 @@ ARGUMENTS = re.compile(r"\barguments?\b|invalid combination")
 SHAPES = re.compile(r"\b(sizes?|shapes?|dimensions?|dims?|broadcast|core dimension)\b|\bmat[12]\b", re.IGNORECASE)
 UNCALLED = re.compile(r"'(builtin_function_or_method|method|function)'")
 UNPACKED = re.compile(r"(too many|not enough) values to unpack|cannot unpack non-iterable (?!NoneType)")
+GRAPHLESS = re.compile(r"autograd graph|detached|gradient of \w+ is None|no gradient|requires_grad")
 LAYOUTS = {  # of functions whose own errors say sizes only
     "cross_entropy": "classes in dimension 1: (N, C) and targets (N,), or (N, C, T) and targets (N, T)",
     "nll_loss": "classes in dimension 1: (N, C) and targets (N,), or (N, C, T) and targets (N, T)",
@@ -48,6 +51,58 @@ def rows(error: BaseException, module: ModuleType | None, *spec_files: str) -> R
         if not isinstance(node, ast.Raise) and (words := meanings.meaning(error, node, place.scope)):
             found.append(("means", words))
     return found
+
+
+def facts(
+    error: BaseException,
+    module: ModuleType | None,
+    labels: Set[str],
+    exercise: str,
+    apart: Set[str],
+    given: Mapping[str, Any],
+) -> Rows:
+    """What is true of a wrong answer or of the code behind it. Where a cause is named, only what is wrong in any case.
+
+    Args:
+        labels: of the rows that the failure has.
+        exercise: its name, such as "SGD.step".
+        apart: the names of the kata's other exercises, whose code is not looked at.
+        given: the values of the names in the call that was judged.
+    """
+    if not isinstance(error, check.Mismatch) or module is None:
+        return []
+    found: list[str] = []
+    if "looks like" not in labels and error.sides:
+        got, expected = error.sides
+        found = [*_handed_back(got, given), *_counted(got, expected, given)][:1]
+    if code := habits.definition(module, exercise, apart):
+        cuts = habits.cuts(code) if GRAPHLESS.search(str(error)) else ()
+        is_open = not labels & {"looks like", "raised"}
+        found += [*cuts, *habits.facts(code)][:1] if is_open else [*habits.slips(code)][:1]
+    return [("means", text) for text in found]
+
+
+def _handed_back(got: Any, given: Mapping[str, Any]) -> Iterator[str]:
+    if isinstance(got, (Tensor, np.ndarray)) and got.size != 1:
+        for name, value in given.items():
+            if value is got:
+                yield f"the result is `{name}` itself"
+            elif isinstance(value, type(got)) and likeness.same(got, value):
+                yield f"the result is what was given as `{name}`"
+
+
+def _counted(got: Any, expected: Any, given: Mapping[str, Any]) -> Iterator[str]:
+    """A factor that is the size of an argument: a sum in place of a mean, or the other way round."""
+    factor = likeness.factor(got, expected)
+    if factor is None or factor <= 0:
+        return
+    many, words = (factor, "a sum in place of a mean") if factor > 1 else (1 / factor, "a mean in place of a sum")
+    for name, value in given.items():
+        sizes = check.shape_of(value) or ()
+        counts = {math.prod(sizes): "numbers", **({sizes[0]: "rows"} if len(sizes) > 1 else {})}
+        for count, what in counts.items():
+            if count > 2 and math.isclose(many, count, rel_tol=1e-4):
+                yield f"`{name}` has {count} {what}: {words} would be so far off"
 
 
 def _causes(
@@ -355,6 +410,13 @@ def _product(left: str, right: str, a: tuple[int, ...], b: tuple[int, ...]) -> s
 def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> str:
     for place in range(1, min(len(a), len(b)) + 1):
         if a[-place] != b[-place] and 1 not in (a[-place], b[-place]):
+            long, short = sorted((a, b), key=len, reverse=True)
+            dropped = [at for at in range(len(long)) if long[:at] + long[at + 1 :] == short]
+            if dropped:
+                return (
+                    f"shapes are aligned at their last dimensions, and {short} is {long} without dimension "
+                    f"{dropped[0]}: with size 1 there (keepdim=True, or unsqueeze({dropped[0]})) they would broadcast"
+                )
             return (
                 f"sizes {a[-place]} and {b[-place]} at dimension −{place} do not broadcast: "
                 "make them equal, or one of them 1 (unsqueeze adds such a dimension)"

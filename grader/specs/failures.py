@@ -8,6 +8,7 @@ import linecache
 import re
 import textwrap
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -103,9 +104,13 @@ def _explained(
         return Failure(_bad_call(str(error), module))
     if own := [(frame, line) for frame, line in theirs if _is_of(frame, module)]:  # ignore frames of earlier katas
         theirs = own
-    rows = _given(frames, spec) + _rows(error, theirs, module)
+    call, values = _judged(frames, spec)
+    rows = _given(call, values) + _rows(error, theirs, module)
     with contextlib.suppress(Exception):  # objects of the code under test may break whoever looks at them
         rows += causes.rows(error, module, str(spec.path), str(inherited.source(spec)))
+    with contextlib.suppress(Exception):
+        apart = {one.name for one in kata.exercises} - {exercise.name}
+        rows += causes.facts(error, module, {label for label, _ in rows}, exercise.name, apart, values)
     place = _place(theirs if not isinstance(error, check.Mismatch) else [], module, exercise, kata)
     _, line, _ = spec.reportinfo()
     file = spec.path.relative_to(kata.folder).as_posix()
@@ -213,12 +218,21 @@ def _table(rows: list[tuple[str, str]]) -> str:
     return "\n".join(f"{label:<{width}} {indent.join(text.splitlines())}" for label, text in rows)
 
 
-def _given(frames: list[tuple[FrameType, int]], spec: pytest.Function) -> list[tuple[str, str]]:
+def _given(call: ast.Call | None, values: Mapping[str, object]) -> list[tuple[str, str]]:
     """The call that the spec judged, as the spec writes it, and the values of its arguments."""
+    if call is None:
+        return []
+    text = ast.unparse(call).removeprefix("kata.").replace("(kata.", "(")
+    shown = [f"{name} = {_value(value)}" for name, value in values.items() if _worth_showing(value)]
+    return [("given", "\n".join([text if len(text) <= 110 else text[:109] + "…", *shown]))]
+
+
+def _judged(frames: list[tuple[FrameType, int]], spec: pytest.Function) -> tuple[ast.Call | None, Mapping[str, object]]:
+    """The call that the spec judged, and the values of the names in it."""
     place = (str(inherited.source(spec)), spec.originalname)
     own = [(frame, line) for frame, line in frames if (frame.f_code.co_filename, frame.f_code.co_name) == place]
     if not own:
-        return []
+        return None, {}
     frame, line = own[-1]
     first = frame.f_code.co_firstlineno
     lines = linecache.getlines(frame.f_code.co_filename)[first - 1 :]  # inspect.getsource would search every module
@@ -226,14 +240,12 @@ def _given(frames: list[tuple[FrameType, int]], spec: pytest.Function) -> list[t
     callable_names = {"kata", *frame.f_locals} - {"self", *_helpers(function)}
     call = _judged_call(function, line - first + 1, callable_names)
     if call is None:
-        return []
+        return None, {}
     if inherited.is_handed_on(call):
         call = inherited.resolved(call, frame.f_locals)
-    text = ast.unparse(call).removeprefix("kata.").replace("(kata.", "(")
     names = dict.fromkeys(node.id for node in ast.walk(call) if isinstance(node, ast.Name))
-    values = {name: frame.f_locals[name] for name in names if name in frame.f_locals and name not in ("kata", "self")}
-    shown = [f"{name} = {_value(value)}" for name, value in values.items() if _worth_showing(value)]
-    return [("given", "\n".join([text if len(text) <= 110 else text[:109] + "…", *shown]))]
+    known = [name for name in names if name in frame.f_locals and name not in ("kata", "self")]
+    return call, {name: frame.f_locals[name] for name in known}
 
 
 def _judged_call(function: ast.AST, line: int, callable_names: set[str]) -> ast.Call | None:

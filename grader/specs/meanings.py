@@ -16,6 +16,8 @@ from grader.specs.reading import Scope
 Speak = Callable[[re.Match, ast.AST, Scope], str]
 Layer = TypeVar("Layer", bound=nn.Module)
 
+DIVISIONS = (ast.Div, ast.FloorDiv, ast.Mod)
+REDUCTIONS = set("mean sum std var amax amin norm logsumexp prod".split())
 DTYPES = {
     "bool": "bool", "byte": "uint8", "char": "int8", "short": "int16", "int": "int32", "long": "int64",
     "half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64",
@@ -58,6 +60,23 @@ def _linear(found: re.Match, node: ast.AST, scope: Scope) -> str:
     if len(layers) != 1 or layers[0][1].in_features != expected:
         return ""
     return f"{layers[0][0]} takes {expected} features in the last dimension, and its input has {features}"
+
+
+def _unequal(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    a, b, place = found.groups()
+    aligned = f"shapes are aligned at their last dimensions, and at dimension {place} of the result the sizes"
+    sizes = f"{aligned} are {a} and {b}: "
+    for part in ast.walk(node):
+        match part:
+            case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=keywords) if name in REDUCTIONS:
+                named = {one.arg for one in keywords}
+                if "keepdim" not in named and (named & {"dim", "axis"} or any(map(_is_whole, args))):
+                    return f"{sizes}{_written(part)} drops its dimension, and keepdim=True keeps it with size 1"
+    return f"{sizes}they must be equal, or one of them 1"
+
+
+def _is_whole(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant | ast.UnaryOp) and isinstance(ast.literal_eval(node), int)
 
 
 def _two_dtypes(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -126,6 +145,58 @@ def _start(found: re.Match, node: ast.AST, scope: Scope) -> str:
     shape = check.shape_of(reading.value(operand, scope)) if operand is not None else None
     given = f", and {_written(operand)} has shape {shape}" if shape is not None else ""
     return f"backward starts from one number{given}: .mean() or .sum() makes one of many"
+
+
+def _tuple(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    parts = {ast.unparse(one): reading.value(one, scope) for one in ast.walk(node) if isinstance(one, ast.Name)}
+    held = [(f"`{name}`", len(one)) for name, one in parts.items() if type(one) is tuple]
+    named, many = held[0] if len(held) == 1 else ("this", 2)
+    how = "`(a,) = …`" if many == 1 else "`a, b = …`"
+    return f"{named} is a tuple, not a tensor or number: {how} takes it apart"
+
+
+def _attribute(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    """Whose attribute it is: an object whose class never sets it, or a value of another kind than the line expects."""
+    for part in ast.walk(node):
+        if not isinstance(part, ast.Attribute) or part.attr != found[2]:
+            continue
+        held = reading.value(part.value, scope)
+        if isinstance(part.value, ast.Name) and part.value.id in ("self", "ctx"):
+            return f"{_written(part)} is read here, and nothing has set it before"
+        if isinstance(held, (str, int, float, dict)):
+            return f"{_written(part.value)} is {check.describe(held)}, which has no `{found[2]}`"
+    return ""
+
+
+def _items(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    for part in [one for one in ast.walk(node) if isinstance(one, ast.Subscript)]:
+        held = reading.value(part.value, scope)
+        if isinstance(held, list):
+            many = f"indices are 0 to {len(held) - 1}" if held else "there is no index"
+            return f"{_written(part.value)} has {len(held)} item{'s' * (len(held) != 1)}, so {many}"
+    return ""
+
+
+def _zero(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    divisors = [one.right for one in ast.walk(node) if isinstance(one, ast.BinOp) and isinstance(one.op, DIVISIONS)]
+    return f"{_written(divisors[0])} is 0 here" if len(divisors) == 1 else ""
+
+
+def _none(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    """What is None at the line, if it is one thing."""
+    parts = {ast.unparse(one): one for one in ast.walk(node) if isinstance(one, (ast.Name, ast.Attribute))}
+    gradients = [one for one in parts.values() if isinstance(one, ast.Attribute) and one.attr == "grad"]
+    if any(reading.value(one.value, scope) is not reading.MISSING for one in gradients):
+        return (
+            f"{_written(gradients[0])} is None: backward has not reached it. It fills .grad of tensors that require "
+            "grad and were not computed from others; .clone(), .to() or arithmetic makes one that is computed"
+        )
+    empty = [name for name, one in parts.items() if reading.value(one, scope) is None]
+    return f"`{empty[0]}` is None here" if len(empty) == 1 else ""
+
+
+def _not_local(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    return f"`{found[1]}` has no value here: it gets one only on a way that this call does not take, or in a later line"
 
 
 def _keys(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -223,8 +294,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
     ),
     (
         r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at non-singleton dimension (\d+)",
-        "shapes are aligned at their last dimensions, and at dimension {2} of the result the sizes are {0} and {1}: "
-        "they must be equal, or one of them 1",
+        _unequal,
     ),
     (r"same dtype, but got:? (\w+(?: int)?) (?:!=|and) (\w+(?: int)?)", _two_dtypes),
     (r"is not on the expected device|[Ee]xpected all tensors to be on the same device", _devices),
@@ -260,6 +330,106 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         r"'torch\.return_types\.(max|min|sort|topk|median|mode|kthvalue|cummax|cummin)' object has no attribute",
         "{0} along a dimension returns two tensors: .values and .indices",
     ),
+    (
+        r"Can't call numpy\(\) on Tensor that requires grad",
+        "the tensor belongs to a graph, which NumPy does not know: .detach() comes first",
+    ),
+    (
+        r"failed to unpack the object at pos \d+ with error .*but got (?:tuple|torch\.Size|list)",
+        "a whole tuple stands among the sizes: `*` in front of it hands on what is in it",
+    ),
+    (
+        r"^'tuple' object has no attribute|between instances of .*'tuple'|type\(s\) for .*'tuple'|concatenate tuple",
+        _tuple,
+    ),
+    (
+        r"^'(list)' object has no attribute",
+        "a list has none of a tensor's methods: torch.tensor or torch.stack makes one",
+    ),
+    (
+        r"^'bool' object has no attribute",
+        "one plain bool: a comparison with something that is no tensor, such as a tuple of two results, gives no more",
+    ),
+    (
+        r"^'(?:float|int)' object has no attribute '(\w+)'",
+        "a plain number of Python has no `{0}`: .item() or float() made it one, or a sum of nothing, which is 0",
+    ),
+    (
+        r"^'numpy\.(?:ndarray|\w*(?:float|int)\d+)' object has no attribute",
+        "this is NumPy's, and the method a tensor's: torch.from_numpy makes one",
+    ),
+    (r"^'(?!NoneType)(\w+)' object has no attribute '(\w+)'", _attribute),
+    (r"^cannot access local variable '(\w+)'", _not_local),
+    (r"^list index out of range", _items),
+    (
+        r"inhomogeneous shape",
+        "one array of lists that differ in length: append puts a list in as one item, extend its items",
+    ),
+    (
+        r"Index tensor must have the same number of dimensions as (?:input|self|src) tensor",
+        "the index of gather and scatter has as many dimensions as the tensor: unsqueeze(−1) adds one at the end",
+    ),
+    (
+        r"stack expects each tensor to be equal size.*got \[([\d, ]*)\] at entry \d+ and \[([\d, ]*)\] at entry (\d+)",
+        "stack takes tensors of one shape: the first is ({0}), and number {2}, counted from 0, is ({1})",
+    ),
+    (
+        r"expects? (?:ed )?a non-empty (?:list of Tensors|TensorList)|expected a non-empty list",
+        "the list of tensors is empty: the loop that fills it has had no round",
+    ),
+    (
+        r"zero-dimensional tensor \(at position \d+\) cannot be concatenated",
+        "cat joins along a dimension that tensors have, and a single number has none: stack makes one",
+    ),
+    (
+        r"Tensors must have same number of dimensions: got (\d+) and (\d+)",
+        "cat joins tensors with as many dimensions as each other, and these have {0} and {1}: unsqueeze adds one",
+    ),
+    (
+        r"Expected input batch_size \((\d+)\) to match target batch_size \((\d+)\)",
+        "one target for each row of scores is asked for, and there are {0} rows and {1} targets",
+    ),
+    (
+        r"view size is not compatible with input tensor's size and stride",
+        "view moves no number, and after transpose, permute or a slice they lie in another order: reshape copies",
+    ),
+    (
+        r"cannot assign '[\w.]+' as parameter '(\w+)'",
+        "`{0}` is a parameter of the module: nn.Parameter(…) makes another, copy_ under torch.no_grad() writes into it",
+    ),
+    (
+        r"probability tensor contains either `inf`, `nan` or element < 0|invalid multinomial distribution",
+        "draws are from weights ≥ 0, not all 0: scores and log-probabilities need a softmax or an exp first",
+    ),
+    (r"selected index k out of range", "topk is asked for more than there are along its dimension"),
+    (
+        r"only supports boolean masks|expected BoolTensor for mask|expected condition to be a boolean tensor",
+        "a mask is of dtype bool: .bool() or a comparison makes it so",
+    ),
+    (
+        r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\) .* dimension (\d+)",
+        "expand repeats a dimension of size 1 alone: dimension {2} has size {1}, and {0} is asked for",
+    ),
+    (
+        r"Expected 3D \(unbatched\) or 4D \(batched\) input to conv2d, but got input of size: \[([\d, ]*)\]",
+        "a convolution takes (batch, channels, height, width) or one such image, and its input is ({0})",
+    ),
+    (
+        r"shape of the mask \[([\d, ]*)\] at index \d+ does not match the shape of the indexed tensor \[([\d, ]*)\]",
+        "a mask has the leading sizes of what it is an index of: ({0}) for ({1})",
+    ),
+    (
+        r"multi-target not supported",
+        "targets are one class number for each row of scores, so they have a dimension less than the scores",
+    ),
+    (r"0-d tensor$", "a tensor of one number has no dimension to go along: it was reduced or indexed once too often"),
+    (
+        r"^'(?:Tensor|Parameter)' object is not callable",
+        "brackets call a function, and this is a tensor: [ ] picks from it, * multiplies",
+    ),
+    (r"^(?:float |integer )?(?:division|modulo) by zero|^(?:division|modulo) by zero", _zero),
+    (r"'NoneType'", _none),
+    (r"^maximum recursion depth exceeded", "a function calls itself without end: no way through it stops"),
     (r"result type (\w+) can't be cast to the desired output type (\w+)", _kept_dtype),
     (
         r"[Oo]nly Tensors of floating point (?:and complex )?dtype can require gradients",

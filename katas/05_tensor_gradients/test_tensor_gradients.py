@@ -496,7 +496,15 @@ class TestFrozenTargetLoss:
         """The target is reward + gamma · value of the next state, and gamma is 0.9 by default."""
         w = torch.tensor([0.5, -1.5])
         loss = kata.frozen_target_loss(lambda s: s @ w, self.state, self.next_state, self.reward)
-        check.close(loss, self.loss_by_hand([0.5, -1.5], 0.9)[0])
+        now, later = self.state @ w, self.next_state @ w
+        unlike = {
+            "the sum, not the mean": (now - self.reward - 0.9 * later).square().sum(),
+            "the reward discounted as well": (now - 0.9 * (self.reward + later)).square().mean(),
+            "prediction and target added up": (now + self.reward + 0.9 * later).square().mean(),
+            "gamma not used": (now - self.reward - later).square().mean(),
+            "no reward in the target": (now - 0.9 * later).square().mean(),
+        }
+        check.close(loss, self.loss_by_hand([0.5, -1.5], 0.9)[0], unlike=unlike)
 
     @pytest.mark.parametrize("how", HOWS)
     def test_gradient_does_not_flow_through_the_target(self, kata, how):

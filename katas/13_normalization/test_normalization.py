@@ -514,10 +514,12 @@ class TestBatchNorm2d:
     def test_running_statistics_equal_pytorchs(self, kata):
         """Three batches move the buffers as in one dimension, with n = N · H · W. Eval mode uses and keeps them."""
         ours, theirs = twins(kata.BatchNorm2d(C, momentum=0.3), nn.BatchNorm2d(C, momentum=0.3))
+        turned = nn.BatchNorm2d(C, momentum=0.7).double()
         for _ in range(3):
             x = some(*IMAGES)
-            ours(x), theirs(x.double())
-        check.close(buffers(ours), buffers(theirs), what="buffers")
+            ours(x), theirs(x.double()), turned(x.double())
+        unlike = {"momentum weighs what was there, not what is new": buffers(turned)}
+        check.close(buffers(ours), buffers(theirs), unlike=unlike, what="buffers")
         same_as_torch(ours.eval(), theirs.eval(), some(*IMAGES))
         check.close(buffers(ours), buffers(theirs), what="buffers after eval")
 

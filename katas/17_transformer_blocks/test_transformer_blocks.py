@@ -139,6 +139,8 @@ class TestFeedForward:
             "no activation between fc1 and fc2": outer(inner),
             "gelu where relu is the default": outer(nn.functional.gelu(inner)),
             "an activation after fc2 as well": outer(inner.relu()).relu(),
+            "the activation after fc2, not after fc1": outer(inner).relu(),
+            "x is added, which the block does": x + outer(inner.relu()),
         }
         check.close(ff(x), outer(inner.relu()), unlike=wrong)
 

@@ -549,6 +549,7 @@ class TestAlibiSlopes:
             wrong = {
                 "2^(−8h/H), as for a power of two": direct,
                 "the first slopes of the power above": double[:num_heads],
+                "the first slopes of the power above, after those below": torch.cat([below, double])[:num_heads],
                 "the 2nd, 4th … slope of the power above": torch.cat([below, double[1::2].double()])[:num_heads],
             }
             got = kata.alibi_slopes(num_heads)

@@ -96,9 +96,20 @@ class TestRegressionLoss:
         """With reduction "none" every element keeps its own cost; it does not depend on the sign of the error."""
         pred, target = torch.tensor([1.5, -1.0, 4.0, 3.0]), torch.tensor([1.0, 2.0, 4.0, 1.0])
         costs = {"mse": [0.25, 9.0, 0.0, 4.0], "l1": [0.5, 3.0, 0.0, 2.0], "huber": [0.125, 2.5, 0.0, 1.5]}
+        d = pred - target
+        unlike = {
+            "mse": {"half the square": d**2 / 2, "the error itself": d, "without the square": d.abs()},
+            "l1": {"the error with its sign": d, "the square": d**2},
+            "huber": {
+                "the square everywhere": d**2 / 2,
+                "a line that is too high: |d|, not |d| − 1/2": torch.where(d.abs() <= 1, d**2 / 2, d.abs()),
+                "the two cases exchanged": torch.where(d.abs() > 1, d**2 / 2, d.abs() - 0.5),
+                "a square without its half": torch.where(d.abs() <= 1, d**2, d.abs() - 0.5),
+            },
+        }
         for kind, expected in costs.items():
             got = kata.regression_loss(pred, target, kind, reduction="none")
-            check.close(got, torch.tensor(expected), what=f'the costs under "{kind}"')
+            check.close(got, torch.tensor(expected), unlike=unlike[kind], what=f'the costs under "{kind}"')
 
     @pytest.mark.parametrize("delta", [0.5, 2.0])
     def test_delta_moves_the_bend_of_huber(self, kata, delta):
@@ -107,8 +118,10 @@ class TestRegressionLoss:
         errors = [-3.0, -1.0, -0.25, 0.5, 1.75, 2.0, 4.0]
         expected = [d * d / 2 if abs(d) <= delta else delta * abs(d) - delta * delta / 2 for d in errors]
         smooth_l1 = F.smooth_l1_loss(torch.tensor(errors), torch.zeros(7), beta=delta, reduction="none")
+        steep = [d * d / 2 if abs(d) <= delta else abs(d) - delta / 2 for d in errors]
+        unlike = {"smooth L1, which is Huber divided by delta": smooth_l1, "a line of slope 1": torch.tensor(steep)}
         got = kata.regression_loss(torch.tensor(errors), torch.zeros(7), "huber", delta=delta, reduction="none")
-        check.close(got, torch.tensor(expected), unlike={"smooth L1, which is Huber divided by delta": smooth_l1})
+        check.close(got, torch.tensor(expected), unlike=unlike)
 
     @given(
         shape=st.lists(st.integers(1, 3), max_size=3),

@@ -144,6 +144,9 @@ class TestWarmupCosine:
         unlike = {
             "max_lr / 2: min_lr was forgotten": 0.3,
             "min_lr was not added": 0.25,
+            "min_lr on top of a cosine from max_lr to 0": 0.4,
+            "1 + cos without its half": 0.6,
+            "a whole wave of the cosine": 0.1,
             "progress counted from step 0": 0.1 + 0.5 * math.cos(math.pi / 3) ** 2,
         }
         check.close(kata.warmup_cosine(8, **CURVE | {"max_lr": 0.6}), 0.35, unlike=unlike)
@@ -154,7 +157,7 @@ class TestWarmupCosine:
         got = [kata.warmup_cosine(step, **CURVE) for step in range(4, 13)]
         way = [i / 8 for i in range(9)]
         expected = [0.5 - 0.4 * math.sin(math.pi / 2 * w) ** 2 for w in way]
-        unlike = {"a straight line": [0.5 - 0.4 * w for w in way]}
+        unlike = {"a straight line": [0.5 - 0.4 * w for w in way], "a cosine that rises": expected[::-1]}
         check.close(got, expected, unlike=unlike, what="rates of steps 4 to 12")
 
     def test_after_the_end_it_stays(self, kata):

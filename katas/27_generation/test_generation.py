@@ -543,6 +543,7 @@ class TestApplyStop:
         token, done = torch.tensor([[9], [4], [4]]), torch.tensor([[False], [False], [True]])
         got = kata.apply_stop(token, done, 9)
         unlike = {"a finished row goes on": torch.tensor([[9], [4], [4]]), "all rows": torch.tensor([[9], [9], [9]])}
+        unlike["the rows that go on are filled"] = torch.tensor([[9], [9], [4]])
         check.equal(got[0], torch.tensor([[9], [4], [9]]), unlike=unlike, what="the tokens")
         unlike = {"the rows that had ended before are forgotten": torch.tensor([[True], [False], [False]])}
         unlike["the rows that end now are not noted"] = torch.tensor([[False], [False], [True]])

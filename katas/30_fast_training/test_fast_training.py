@@ -434,14 +434,16 @@ class TestMaskPaddedLogits:
         check.shape(got, (B, T, PADDED))
         expected = torch.zeros(B, T, PADDED, dtype=torch.float64)
         expected[..., :V] = logits[..., :V].double().softmax(-1)
-        zeros, early, late = logits.clone(), logits.clone(), logits.clone()
+        zeros, early, late, others = (logits.clone() for _ in range(4))
         zeros[..., V:] = 0.0
+        others[..., :V] = -math.inf
         early[..., V - 1 :] = late[..., V + 1 :] = -math.inf
         unlike = {
             "nothing is masked": logits.softmax(-1),
             "padded logits of 0, which still have a share": zeros.softmax(-1),
             "the last real token is masked, too": early.softmax(-1),
             "the first padded token is not masked": late.softmax(-1),
+            "inverted: the real tokens are masked": others.softmax(-1),
         }
         check.close(got.softmax(-1), expected, unlike=unlike, what="probabilities")
         check.equal(got.softmax(-1)[..., V:], torch.zeros(B, T, PADDED - V), what="probabilities of padded tokens")

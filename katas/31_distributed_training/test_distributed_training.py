@@ -166,6 +166,7 @@ class TestRankSlice:
         be a fair share as well, but a contiguous piece keeps neighbouring rows of a text together."""
         x = torch.arange(6 * 4).reshape(6, 4)
         unlike = {"every world_size-th row": x[1::3], "ranks counted from 1": x[:2], "world_size rows": x[3:6]}
+        unlike["rows from number `rank` on"] = x[1:3]
         check.equal(kata.rank_slice(x, 1, 3), x[2:4], unlike=unlike)
 
     @given(case=batches_and_ranks())

@@ -61,6 +61,7 @@ def test_equal_accepts_what_is_equal(got, expected):
         ({"a": 1}, {"a": 1, "b": 2}, "keys       'a'\nexpected   'a', 'b'\nmissing    'b'"),
         ({"a": 1, "c": 2}, {"a": 1}, "keys       'a', 'c'\nexpected   'a'\nsurplus    'c'"),
         ([{"shapes": 1}], [{"shape": 1}], "looks like the key 'shape' is written 'shapes'"),
+        ({(0, 1): 1}, {(0,): 1}, "missing    (0,)\nsurplus    (0, 1)"),
         ({"a": 1}, {"a": 2}, "['a']"),
         ([1, 2], (1, 2), "tuple of 2"),
         (X, (X, 1), "a tuple of 2: `return` 2 results, with a comma between them"),

@@ -1,5 +1,6 @@
 """What PyTorch's errors mean: the sentence of each, on lines that raise it, and silence where a word would be false."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -62,6 +63,62 @@ SPEAKS = {
     "i.add_(0.5)": "keeps its tensor's dtype, int64, and the result is float32",
     "i /= 2": "keeps its tensor's dtype, int64, and the result is float32",
     "torch.tensor([1, 2], requires_grad=True)": "gradients are taken of floating-point numbers",
+    "x - x.mean(1)": "`x.mean(1)` drops its dimension, and keepdim=True keeps it with size 1",
+    "x / torch.ones(2, 3).sum(dim=-1)": "`torch.ones(2, 3).sum(dim=-1)` drops its dimension",
+    "w.numpy()": "the tensor belongs to a graph",
+    "(w * 2).numpy()": "the tensor belongs to a graph",
+    "x.reshape(2, (3, 1))": "a whole tuple stands among the sizes",
+    "x.view(2, x.shape)": "a whole tuple stands among the sizes",
+    "t = (x,); t > 0": "`t` is a tuple, not a tensor or number: `(a,) = …` takes it apart",
+    "t = (x, w); t.mean()": "`t` is a tuple, not a tensor or number: `a, b = …` takes it apart",
+    "[x].mean()": "a list has none of a tensor's methods",
+    "[x, x].to('cpu')": "a list has none of a tensor's methods",
+    "x.mean().item().backward()": "a plain number of Python has no `backward`",
+    "sum([]).mean()": "a plain number of Python has no `mean`",
+    "name = 'cat.png'; name.to('cpu')": "`name` is 'cat.png', which has no `to`",
+    "state = {'a': 1}; len(state.step)": "`state` is {'a': 1}, which has no `step`",
+    "self = fc; self.wieght": "`self.wieght` is read here, and nothing has set it before",
+    "ctx = object(); ctx.slope": "`ctx.slope` is read here, and nothing has set it before",
+    "(x.max(1) == i[:, 0]).float()": "one plain bool",
+    "(x == 'a').any()": "one plain bool",
+    "x.numpy().unsqueeze(0)": "this is NumPy's",
+    "x.numpy().mean().clamp(0)": "this is NumPy's",
+    "parts = [x]; parts[1]": "`parts` has 1 item, so indices are 0 to 0",
+    "parts = []; parts[-1].sum()": "`parts` has 0 items, so there is no index",
+    "np.array([[1, 2], [3]])": "extend its items",
+    "np.array([1, [3, 4]])": "extend its items",
+    "x.gather(1, i[0])": "the index of gather and scatter has as many dimensions",
+    "x.scatter(1, i[0], x)": "the index of gather and scatter has as many dimensions",
+    "torch.stack([x, w])": "the first is (2, 3), and number 1, counted from 0, is (3)",
+    "torch.stack([w, w, x])": "the first is (3), and number 2, counted from 0, is (2, 3)",
+    "torch.stack([])": "the list of tensors is empty",
+    "torch.cat([])": "the list of tensors is empty",
+    "torch.cat([x.sum(), x.sum()])": "stack makes one",
+    "torch.cat([x, x[0]])": "these have 2 and 1",
+    "F.cross_entropy(x, torch.zeros(3).long())": "there are 2 rows and 3 targets",
+    "x.T.view(6)": "reshape copies",
+    "x.repeat(2, 2)[:, :3].view(12)": "reshape copies",
+    "fc.weight = torch.ones(3, 4)": "`weight` is a parameter of the module",
+    "emb.weight = x * 2": "`weight` is a parameter of the module",
+    "torch.multinomial(-x, 1)": "scores and log-probabilities need",
+    "torch.multinomial(0 * x, 1)": "not all 0",
+    "x.topk(4)": "more than there are",
+    "x.masked_fill(x, 0)": "a mask is of dtype bool",
+    "torch.where(x, x, x)": "a mask is of dtype bool",
+    "x.expand(2, 4)": "dimension 1 has size 3, and 4 is asked for",
+    "conv(x)": "and its input is (2, 3)",
+    "x[w > 0]": "(3) for (2, 3)",
+    "x[(x > 0)[:, :2]]": "(2, 2) for (2, 3)",
+    "F.nll_loss(x, i[:, :1])": "a dimension less than the scores",
+    "len(x.sum())": "has no dimension to go along",
+    "list(x.sum())": "has no dimension to go along",
+    "x(3)": "[ ] picks from it",
+    "n = 0; 1 / n": "`n` is 0 here",
+    "5 % (2 - 2)": "`2 - 2` is 0 here",
+    "mask = None; x * mask": "`mask` is None here",
+    "fc.bias = None; fc.bias.shape": "`fc.bias` is None here",
+    "w.grad * 2": "`w.grad` is None",
+    "w.grad.zero_()": "`w.grad` is None",
     "i.requires_grad_()": "gradients are taken of floating-point numbers",
 }  # fmt: skip
 # Beside each, a word that would be false: the operand cannot be told, or the error is about something else.
@@ -81,13 +138,26 @@ SILENT = {
     "int('1.5')": "dtype",
     "far = x.to('meta'); far.item()": "two devices",
     "torch.zeros(2, device='nowhere')": "two devices",
+    "t, u = (x,), (w, w); t > u[0]": "`t`",  # either may be the tuple that is meant
+    "[][0] + [x][0]": "has 1 item",
+    "(1,)[3]": "item",
+    "x - x.sum(1, keepdim=True).repeat(1, 2)": "keepdim",
+    "x - torch.ones(2) * x.mean()": "keepdim",
+    "1 / 0 + 2 / 1": "is 0 here",
+    "None * x": "grad",
+    "a, b = None, None; a + b": "is None",
+    "w.nothing.grad": "grad",
+    "'a'.mean()": "plain number",
+    "both[0].nothing": "which has no",
+    "''.join(['a']).mean()": "which has no",
+    "{}.mean()": "a list has none",
 }
 
 
 def said(lines: str) -> str:
     """What the error of some statements is said to mean, in the scope in which they were run."""
     scope = {
-        "torch": torch, "F": F, "nn": nn, "x": torch.ones(2, 3), "i": torch.tensor([[0, 1, 2]]).repeat(2, 1),
+        "np": np, "torch": torch, "F": F, "nn": nn, "x": torch.ones(2, 3), "i": torch.tensor([[0, 1, 2]]).repeat(2, 1),
         "w": torch.ones(3, requires_grad=True), "v": torch.ones(3, requires_grad=True), "fc": nn.Linear(4, 3),
         "two": nn.Linear(2, 3), "both": [nn.Linear(4, 3)], "emb": nn.Embedding(5, 2), "conv": nn.Conv2d(3, 4, 3),
     }  # fmt: skip

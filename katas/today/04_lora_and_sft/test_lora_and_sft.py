@@ -467,6 +467,7 @@ class TestLossMask:
                 "the whole conversation counts": all_but,
                 "im_end is left out: the model never learns to stop": no_end,
                 "the newline behind im_end counts, too": after,
+                "all from the first answer on: im_end does not end it": expected.cumsum(0) > 0,
                 "the header counts, too": with_heads,
                 "shifted: the mask belongs to the inputs, and not to the tokens said": shifted,
             }
@@ -478,7 +479,7 @@ class TestLossMask:
     def test_the_answer_and_its_end(self, kata):
         """The model learns to say what the assistant said, and to stop: im_end counts. The newline behind it is put
         there by the template and not by the model."""
-        self.mask_is(kata, *ids_and_mask(("user", "Hi there"), ("assistant", "Yes?")))
+        self.mask_is(kata, *ids_and_mask(("user", "Hi there"), ("assistant", "Yes?"), ("user", "Nothing")))
 
     def test_every_answer_counts(self, kata):
         """Each of the assistant's turns is said by the model, so each is learned."""

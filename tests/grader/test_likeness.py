@@ -1,0 +1,152 @@
+"""What a wrong answer is of the right one: what is said, and where nothing may be."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from grader.specs import likeness
+
+torch.manual_seed(0)
+R = torch.randn(3, 4)
+P = R.softmax(1)
+CUBE = torch.randn(2, 3, 4)
+SQUARE = torch.randn(4, 4)
+N = torch.tensor([3, 1, 4, 1, 5])
+
+SPEAKS = [
+    (R.tolist(), R, "the right values in a list, not in a tensor"),
+    ((1, "a"), [1, "a"], "the right values in a tuple, not in a list"),
+    (R.double(), R, "held as float64 and not as float32"),
+    (np.ones(3), np.ones(3, dtype=bool), "held as float64 and not as bool"),
+    (torch.tensor(2.5), 2.5, ".item() takes it out"),
+    (torch.tensor(3), 3, ".item() takes it out"),
+    (("b", "a"), ("a", "b"), "the two results are exchanged"),
+    ([R, P], [P, R], "the two results are exchanged"),
+    ([3, 1, 2], [1, 2, 3], "the right items in another order"),
+    ([5, 4, 3, 2, 1], [1, 2, 3, 4, 5], "the right items in another order"),
+    ([1, 2], [1, 2, 3], "the last one of the right items missing"),
+    ([P], [R, R, P], "the first 2 of the right items missing"),
+    ([1, 2, 3, 4], [1, 2, 3], "the last one too many"),
+    (["", "a"], ["a"], "the first one too many"),
+    ([1, 1, 2, 3, 3], [1, 2, 3], "some more than once"),
+    (["b", "a", "c", "a", "b"], ["a", "b", "c"], "some more than once"),
+    (CUBE.permute(2, 0, 1), CUBE, "yours are 2, 0, 1 of the right result"),
+    (CUBE.permute(1, 2, 0), CUBE, "yours are 1, 2, 0 of the right result"),
+    (R[:, :, None], R, "a dimension of size 1 too many, at place 2"),
+    (R[None], R, "a dimension of size 1 too many, at place 0"),
+    (R, R[:, None], "a dimension of size 1 is missing, at place 1"),
+    (N, N[None], "a dimension of size 1 is missing, at place 0"),
+    (CUBE.flatten(1), CUBE, "dimensions 1 and 2 of the right result are joined"),
+    (CUBE.flatten(), CUBE, "dimensions 0 to 2 of the right result are joined"),
+    (CUBE, CUBE.flatten(0, 1), "dimensions 0 and 1 of yours are to be joined"),
+    (R, R.flatten(), "dimensions 0 and 1 of yours are to be joined"),
+    (CUBE.reshape(3, 2, 4), CUBE, "the right sizes in another order"),
+    (CUBE.reshape(4, 2, 3), CUBE, "the right sizes in another order"),
+    (R[:, 1:], R, "the first one along dimension 1 missing"),
+    (R[:1], R, "the last 2 along dimension 0 missing"),
+    (R, R[:, :-1], "the last one along dimension 1 too many"),
+    (R, R[2:], "the first 2 along dimension 0 too many"),
+    (R[:, -1], R, "index 3 along dimension 1 of the right result alone"),
+    (CUBE, CUBE[:, 0], "index 0 along dimension 1 of yours is the right result"),
+    (R.sum(), R, "the sum of all that is expected"),
+    (R, R.mean(), "the mean of all of yours is the right result"),
+    (CUBE.sum(1), CUBE, "the sum of the right result over dimension 1"),
+    (CUBE, CUBE.mean(2), "the mean of yours over dimension 2 is the right one"),
+    (SQUARE.T, SQUARE, "the last two dimensions are swapped"),
+    (torch.tensor([[True, True], [False, True]]), torch.tensor([[True, False], [True, True]]), "are swapped"),
+    (R + 1, R, "every value is 1 too large"),
+    ({"a": 1, "b": 2, "c": 3}, {"a": 2, "b": 3, "c": 4}, "every value is 1 too small"),
+    (R.flip(1), R, "reversed along dimension 1"),
+    (N.flip(0), N, "reversed along dimension 0"),
+    (R.roll(1, 1), R, "what belongs at i is at i + 1"),
+    (N.roll(-1), N, "what belongs at i + 1 is at i"),
+    (R.softmax(0), P, "adds up to 1 along dimension 0, not along 1"),
+    (R - R.mean(0), R - R.mean(1, keepdim=True), "adds up to 0 along dimension 0, not along 1"),
+    (P, P.log(), "the exponential of what is expected"),
+    (P.log(), P, "the exponential of yours is the right result"),
+    (R, R.abs(), "the absolute value of yours is the right result"),
+    (R.relu(), R, "ReLU of what is expected"),
+    (P, R, "the softmax along dimension 1 of what is expected"),
+    (R.cumsum(0), R, "the running sum along dimension 0 of what is expected"),
+    ([2 * R, R, -2 * P], [R, R, -P], "every value is 2 times the expected one"),
+    (torch.tensor(0.25), torch.tensor(0.5), "the expected number / 2"),
+    (None, torch.zeros(2, 3), "None, where zeros are expected"),
+    ((R, None), (R, torch.zeros(3)), "None, where zeros are expected"),
+    ((R, [3, 1]), (R, torch.tensor([3, 1])), "in a list, not in a tensor"),
+    ((R, P.double()), (R, P), "held as float64 and not as float32"),
+    ([7, 3, 5], [7, 3, 7, 4, 5], "the right items but 2 of them, first 7 at place 2"),
+    (torch.tensor([9, 1, 2, 3]), torch.tensor([9, 1, 2, 9, 3]), "the right values but 1, the first at 3"),
+    (R[[0, 2]], R, "the right rows but 1, the first at 1"),
+    (R * torch.tensor([[1.0], [0.0], [1.0]]), R[[0, 2]], "the right rows with 1 of zeros in between"),
+    (torch.tensor([2, 0, 3, 0]), torch.tensor([2, 3]), "the right values with 2 of zeros in between"),
+    (torch.where(R > 0, R, 10 * R), R, "where it is wrong, every value is 10 times the expected one"),
+    (torch.where(R.abs() > 0.5, -R, R), R, "where it is wrong, the sign is flipped"),
+    (torch.where(R > 0, R, R - 1), R, "where it is wrong, every value is 1 too small"),
+    (torch.where(R > 0, R, torch.tensor(-7.0)), R, "all values that are wrong are -7"),
+    (0.25, 0.75, "the expected number / 3, or 1 minus it"),
+    (0.3, 0.7, "the difference to 1 of the expected number"),
+    (1 - P, P, "the difference to 1 of what is expected"),
+    (5.0, 5, "the right number as a float"),
+    ((R, 2.0), (R, 2), "the right number as a float"),
+    (8 / 3, 8.0, "the expected number / 3"),
+    (0.3**2, 0.3, "the square of the expected number"),
+    (math.log(0.3), 0.3, "the exponential of yours is the right number"),
+]  # fmt: skip
+SILENT = [
+    ([1, 2, 4], [1, 2, 3]),
+    (["a", "c"], ["a", "b"]),
+    ((R, P), (R, P + R)),
+    ([R + 1, 2 * P], [R, P]),  # two that are wrong, each in its own way
+    ([1, 1], [1, 2]),
+    ([R.double().tolist(), 1], R),
+    (torch.tensor(2.5), 2.6),
+    (R.tolist(), P * P + 1),
+    (CUBE.reshape(4, 6) * CUBE.flatten()[0], CUBE),
+    (R[:, 1:] + 1e-2, R),
+    (torch.tensor(8), torch.tensor([3, 5])),  # whole numbers: by chance
+    (torch.zeros(2), torch.zeros(3)),
+    (torch.ones(3), torch.ones(4)),
+    (torch.tensor([1.0, 2.0]), torch.tensor([2.0, 3.0])),  # two numbers only
+    (torch.tensor([True, False]), torch.tensor([False, False])),
+    (R * R.abs() + 0.3, R),
+    (R.roll(2, 1), R),
+    (R.float() + 1e-7, R.double()),
+    (R.relu() + 0.1, R),
+    (3.0, 9.0),
+    (torch.tensor(2), torch.tensor(4)),
+    (R / 0, R),
+    ({"a": 1}, {"b": 1}),
+    (None, R),
+    ("ba", "ab"),
+    (None, torch.ones(2)),
+    (torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 3.0, 6.0])),
+    ([7, 4], [7, 3, 5]),
+    ([7, 3, 7, 3], [7, 3, 5]),
+    (1.3, 0.7),
+    (R[[2, 0]], R),
+    (R * torch.tensor([[1.0], [0.0], [2.0]]), R[[0, 2]]),
+    (torch.where(R > 0, R, R * R.abs() - 1), R),
+    (0.5, 2.0),
+    (5.5, 5),
+    (5, 5.5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("got", "expected", "words"), SPEAKS, ids=range(len(SPEAKS)))
+def test_what_a_wrong_answer_is(got, expected, words):
+    [(_, said)] = likeness.rows(got, expected)
+    assert words in said
+
+
+@pytest.mark.parametrize(("got", "expected"), SILENT, ids=range(len(SILENT)))
+def test_nothing_is_said_that_does_not_explain_everything(got, expected):
+    says = likeness.rows(got, expected)
+    assert not says
+
+
+def test_how_a_shape_comes_from_the_right_one():
+    assert likeness.regrouped((2, 3, 1), (2, 3)) == "a dimension of size 1 too many, at place 2"
+    assert likeness.regrouped((3, 2), (2, 3)) == "the right sizes in another order, which deals the numbers out anew"
+    assert likeness.regrouped((2, 4), (2, 3)) == likeness.regrouped((6,), (7,)) == ""
