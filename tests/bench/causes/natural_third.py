@@ -28,13 +28,6 @@ def draw(probabilities):
         ("probabilities not added up", "total += p", "total = p"),
         ("comparison the wrong way round", "if r < total", "if r > total"),
     ]),
-    ("00", "gradient_step", '''
-def gradient_step(weight, gradient, learning_rate):
-    change = learning_rate * gradient
-    return weight - change
-''', [
-        ("up the gradient", "weight - change", "weight + change"),
-    ]),
     ("01", "describe", '''
 def describe(x):
     n = x.numel()
@@ -101,27 +94,6 @@ def last_valid(x, lengths):
 ''', [
         ("a slice for the rows: every row with every length", "x[rows, lengths - 1]", "x[:, lengths - 1]"),
         ("the length taken as the index", "lengths - 1", "lengths"),
-    ]),
-    ("03", "zero_border", '''
-def zero_border(image, width=1):
-    out = image.clone()
-    out[..., :width, :] = 0
-    out[..., -width:, :] = 0
-    out[..., :, :width] = 0
-    out[..., :, -width:] = 0
-    return out
-''', [
-        ("the caller's image is changed", "image.clone()", "image"),
-        ("one row at the bottom, whatever the width", "-width:, :] = 0", "-1, :] = 0"),
-    ]),
-    ("03", "crop", '''
-def crop(image, top, left, height, width):
-    bottom = top + height
-    right = left + width
-    return image[..., top:bottom, left:right]
-''', [
-        ("ends are the sizes", "top:bottom, left:right", "top:height, left:width"),
-        ("rows and columns exchanged", "top:bottom, left:right", "left:right, top:bottom"),
     ]),
     ("04", "summary_stats", '''
 def summary_stats(x, dim=None):
@@ -217,19 +189,6 @@ def train(model, X, y, optimizer, epochs, loss_fn=None):
 ''', [
         ("zero_grad between backward and step", "        optimizer.zero_grad()\n        loss = loss_fn(model(X), y)\n        loss.backward()\n", "        loss = loss_fn(model(X), y)\n        loss.backward()\n        optimizer.zero_grad()\n"),
         ("prediction and target exchanged", "loss_fn(model(X), y)", "loss_fn(y, model(X))"),
-    ]),
-    ("07", "file_sha256", '''
-def file_sha256(path, chunk_size=1 << 20):
-    import hashlib
-
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(chunk_size):
-            digest.update(chunk)
-    return digest.hexdigest()
-''', [
-        ("only the first chunk", "while chunk :=", "if chunk :="),
-        ("the bytes of the digest, not its hex", "digest.hexdigest()", "digest.digest()"),
     ]),
     ("07", "ClassSubset.__init__", '''
 def init(self, dataset, classes, relabel=True):
@@ -459,14 +418,6 @@ def causal_mask(query_len, key_len=None, device=None):
         ("queries are the first positions", "tril(diagonal=key_len - query_len)", "tril()"),
         ("a query does not see itself", "diagonal=key_len - query_len", "diagonal=key_len - query_len - 1"),
     ]),
-    ("15", "padding_mask", '''
-def padding_mask(lengths, max_len):
-    places = torch.arange(max_len, device=lengths.device)
-    return (places < lengths.unsqueeze(1)).unsqueeze(1)
-''', [
-        ("no dimension for the queries", ".unsqueeze(1)).unsqueeze(1)", ".unsqueeze(1))"),
-        ("lengths not turned into a column", "lengths.unsqueeze(1)", "lengths"),
-    ]),
     ("16", "split_heads", '''
 def split_heads(x, num_heads):
     B, T, C = x.shape
@@ -474,14 +425,6 @@ def split_heads(x, num_heads):
 ''', [
         ("reshaped straight to heads first", "x.reshape(B, T, num_heads, C // num_heads).transpose(1, 2)", "x.reshape(B, num_heads, T, C // num_heads)"),
         ("heads interleaved: features of a head H apart", "reshape(B, T, num_heads, C // num_heads).transpose(1, 2)", "reshape(B, T, C // num_heads, num_heads).permute(0, 3, 1, 2)"),
-    ]),
-    ("16", "merge_heads", '''
-def merge_heads(x):
-    B, H, T, D = x.shape
-    return x.transpose(1, 2).contiguous().view(B, T, H * D)
-''', [
-        ("view of a transposed tensor", ".contiguous()", ""),
-        ("heads not moved back", "x.transpose(1, 2)", "x"),
     ]),
     ("17", "TransformerEncoderBlock.forward", '''
 def forward(self, x, mask=None, key_padding_mask=None):
@@ -564,5 +507,381 @@ class SimpleModuleList(nn.Module):
 ''', [
         ("a slice is a plain list", "            return SimpleModuleList(list(self)[index])", "            return list(self)[index]"),
         ("iterates over names", "iter(self._modules.values())", "iter(self._modules)"),
+    ]),
+    ("20", "bce_with_logits", '''
+def bce_with_logits(logits, targets, *, pos_weight=None, reduction="mean"):
+    yes = targets * F.logsigmoid(logits)
+    no = (1 - targets) * F.logsigmoid(-logits)
+    if pos_weight is not None:
+        yes = pos_weight * yes
+    loss = -(yes + no)
+    if reduction == "none":
+        return loss
+    return loss.sum() if reduction == "sum" else loss.mean()
+''', [
+        ("the log of a rounded probability", "F.logsigmoid(-logits)", "torch.log(1 - torch.sigmoid(logits))"),
+        ("the weight on both parts", "        yes = pos_weight * yes\n", "        yes = pos_weight * yes\n        no = pos_weight * no\n"),
+    ]),
+    ("20", "approximate_kl", '''
+def approximate_kl(log_probs_policy, log_probs_ref, estimator="k1", mask=None):
+    r = log_probs_ref - log_probs_policy
+    if estimator == "k1":
+        values = -r
+    elif estimator == "k2":
+        values = r**2 / 2
+    else:
+        values = torch.exp(r) - 1 - r
+    return values.mean() if mask is None else values[mask].mean()
+''', [
+        ("masked places count as zeros", "values[mask].mean()", "(values * mask).mean()"),
+    ]),
+    ("21", "Adam.step", '''
+@torch.no_grad()
+def step(self):
+    for group in self.param_groups:
+        beta1, beta2 = group["betas"]
+        for p in group["params"]:
+            if p.grad is None:
+                continue
+            g = p.grad + group["weight_decay"] * p
+            if p not in self.state:
+                self.state[p] = {"t": 0, "m": torch.zeros_like(p), "v": torch.zeros_like(p)}
+            s = self.state[p]
+            s["t"] += 1
+            s["m"] = beta1 * s["m"] + (1 - beta1) * g
+            s["v"] = beta2 * s["v"] + (1 - beta2) * g**2
+            m = s["m"] / (1 - beta1 ** s["t"])
+            v = s["v"] / (1 - beta2 ** s["t"])
+            p -= group["lr"] * m / (v.sqrt() + group["eps"])
+
+
+Adam.step = step
+''', [
+        ("eps under the root", "(v.sqrt() + group[\"eps\"])", "(v + group[\"eps\"]).sqrt()"),
+        ("the corrected mean is kept", "            m = s[\"m\"] / (1 - beta1", "            m = s[\"m\"] = s[\"m\"] / (1 - beta1"),
+    ]),
+    ("21", "clip_grad_norm", '''
+def clip_grad_norm(params, max_norm, *, norm_type=2.0, error_if_nonfinite=False):
+    grads = [p.grad for p in params if p.grad is not None]
+    norms = torch.stack([g.norm(norm_type) for g in grads])
+    total = norms.norm(norm_type)
+    if total > max_norm:
+        for g in grads:
+            g.mul_(max_norm / total)
+    return total
+''', [
+        ("the product is thrown away", "g.mul_(max_norm / total)", "g * (max_norm / total)"),
+        ("norms simply added", "total = norms.norm(norm_type)", "total = norms.sum()"),
+    ]),
+    ("22", "accumulated_step", '''
+def accumulated_step(model, micro_batches, loss_fn, optimizer, *, max_grad_norm=None):
+    optimizer.zero_grad()
+    total = 0.0
+    count = 0
+    for inputs, targets in micro_batches:
+        loss = loss_fn(model(inputs), targets) * len(inputs)
+        loss.backward()
+        total += loss.item()
+        count += len(inputs)
+    for p in model.parameters():
+        if p.grad is not None:
+            p.grad /= count
+    if max_grad_norm is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+    optimizer.step()
+    return total / count
+''', [
+        ("zero_grad per micro-batch", "        loss.backward()\n", "        optimizer.zero_grad()\n        loss.backward()\n"),
+        ("every micro-batch weighs the same", "* len(inputs)\n        loss.backward()\n        total += loss.item()\n        count += len(inputs)", "\n        loss.backward()\n        total += loss.item()\n        count += 1"),
+    ]),
+    ("22", "gradient_report", '''
+def gradient_report(model):
+    report = {}
+    for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
+        g = p.grad
+        if g is None:
+            report[name] = {"status": "missing", "norm": None, "mean": None, "std": None}
+            continue
+        status = "nan" if g.isnan().any() else "inf" if g.isinf().any() else "ok"
+        report[name] = {
+            "status": status,
+            "norm": g.norm().item(),
+            "mean": g.mean().item(),
+            "std": g.std(unbiased=False).item(),
+        }
+    return report
+''', [
+        ("statistics of the weights", "g = p.grad\n        if g is None", "g = p.detach()\n        if p.grad is None"),
+    ]),
+    ("23", "merge_pair", '''
+def merge_pair(tokens, pair, merged):
+    out = []
+    i = 0
+    while i < len(tokens):
+        if i + 1 < len(tokens) and (tokens[i], tokens[i + 1]) == tuple(pair):
+            out.append(merged)
+            i += 2
+        else:
+            out.append(tokens[i])
+            i += 1
+    return out
+''', [
+        ("the second token of the pair is read again", "i += 2", "i += 1"),
+    ]),
+    ("23", "BPETokenizer.encode_bytes", '''
+def encode_bytes(self, data):
+    rank = {pair: i for i, pair in enumerate(self.merges)}
+    tokens = [bytes([b]) for b in data]
+    while len(tokens) > 1:
+        pairs = list(zip(tokens, tokens[1:]))
+        best = min(pairs, key=lambda pair: rank.get(pair, math.inf))
+        if best not in rank:
+            break
+        i = pairs.index(best)
+        tokens[i : i + 2] = [best[0] + best[1]]
+    return [self.vocab[token] for token in tokens]
+
+
+BPETokenizer.encode_bytes = encode_bytes
+''', [
+        ("the first pair that is known, whatever its rank", "best = min(pairs, key=lambda pair: rank.get(pair, math.inf))", "best = next((pair for pair in pairs if pair in rank), None)"),
+        ("bytes iterated as ints", "[bytes([b]) for b in data]", "list(data)"),
+    ]),
+    ("24", "sequential_batch", '''
+def sequential_batch(tokens, batch_size, block_size, start=0):
+    n = batch_size * block_size
+    piece = tokens[start : start + n + 1].long()
+    x = piece[:-1].reshape(batch_size, block_size)
+    y = piece[1:].reshape(batch_size, block_size)
+    return x, y
+''', [
+        ("rows go down the columns", "piece[:-1].reshape(batch_size, block_size)", "piece[:-1].reshape(block_size, batch_size).T"),
+        ("targets rolled within each row", "piece[1:].reshape(batch_size, block_size)", "x.roll(-1, dims=1)"),
+    ]),
+    ("24", "mixture_epochs", '''
+def mixture_epochs(dataset_tokens, weights, total_tokens):
+    whole = sum(weights.values())
+    epochs = {}
+    for name, size in dataset_tokens.items():
+        taken = total_tokens * weights[name] / whole
+        epochs[name] = taken / size
+    return epochs
+''', [
+        ("weights taken as shares", " / whole", ""),
+    ]),
+    ("25", "LayerCache", '''
+class LayerCache:
+    def __init__(self):
+        self.k = None
+        self.v = None
+
+    def __len__(self):
+        return 0 if self.k is None else self.k.shape[2]
+
+    def append(self, k, v):
+        if self.k is not None:
+            k = torch.cat([self.k, k], dim=2)
+            v = torch.cat([self.v, v], dim=2)
+        self.k, self.v = k, v
+        return k, v
+''', [
+        ("joined along the heads", "torch.cat([self.k, k], dim=2)", "torch.cat([self.k, k], dim=1)"),
+        ("new before old", "torch.cat([self.v, v], dim=2)", "torch.cat([v, self.v], dim=2)"),
+    ]),
+    ("25", "manual_attention", '''
+def manual_attention(q, k, v, dropout_p=0.0, return_weights=False):
+    T, S = q.shape[-2], k.shape[-2]
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    future = torch.ones(T, S, dtype=torch.bool, device=q.device).triu(diagonal=S - T + 1)
+    scores = scores.masked_fill(future, float("-inf"))
+    weights = torch.softmax(scores, dim=-1)
+    out = F.dropout(weights, dropout_p) @ v
+    return (out, weights) if return_weights else out
+''', [
+        ("divided by D, not by its root", "math.sqrt(q.shape[-1])", "q.shape[-1]"),
+        ("k.T of four dimensions", "k.transpose(-2, -1)", "k.T"),
+    ]),
+    ("26", "gelu_tanh", '''
+def gelu_tanh(x):
+    inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    return 0.5 * x * (1 + torch.tanh(inner))
+''', [
+        ("math's tanh of a tensor", "torch.tanh(inner)", "math.tanh(inner)"),
+        ("the factor reaches x alone", "* (x + 0.044715 * x**3)", "* x + 0.044715 * x**3"),
+    ]),
+    ("26", "GPT.forward", '''
+def forward(self, idx, targets=None, cache=None):
+    B, T = idx.shape
+    past = 0 if cache is None else len(cache[0])
+    places = torch.arange(past, past + T, device=idx.device)
+    x = self.transformer.drop(self.transformer.wte(idx) + self.transformer.wpe(places))
+    for i, block in enumerate(self.transformer.h):
+        x = block(x, None if cache is None else cache[i])
+    logits = self.lm_head(self.transformer.ln_f(x))
+    loss = None
+    if targets is not None:
+        loss = F.cross_entropy(logits.reshape(B * T, -1), targets.reshape(B * T), ignore_index=-100)
+    return logits, loss
+
+
+GPT.forward = forward
+''', [
+        ("positions start at 0 in spite of the cache", "torch.arange(past, past + T, device", "torch.arange(T, device"),
+        ("cross_entropy of (B, T, V)", "logits.reshape(B * T, -1), targets.reshape(B * T)", "logits, targets"),
+    ]),
+    ("27", "top_k_filter", '''
+def top_k_filter(logits, k):
+    k = min(k, logits.shape[-1])
+    limit = logits.topk(k, dim=-1).values[..., -1:]
+    return logits.masked_fill(logits < limit, float("-inf"))
+''', [
+        ("the limit of the last row for all", ".values[..., -1:]", ".values[-1, -1:]"),
+        ("others get 0", "float(\"-inf\")", "0.0"),
+    ]),
+    ("27", "top_p_filter", '''
+def top_p_filter(logits, p):
+    ordered, places = logits.sort(dim=-1, descending=True)
+    probs = ordered.softmax(dim=-1)
+    before = probs.cumsum(dim=-1) - probs
+    kept = before < p
+    ordered = ordered.masked_fill(~kept, float("-inf"))
+    return torch.empty_like(logits).scatter(-1, places, ordered)
+''', [
+        ("the token that crosses p is dropped", "before = probs.cumsum(dim=-1) - probs", "before = probs.cumsum(dim=-1)"),
+        ("returned in sorted order", "torch.empty_like(logits).scatter(-1, places, ordered)", "ordered"),
+    ]),
+    ("28", "convert_hf_state_dict", '''
+def convert_hf_state_dict(hf):
+    conv1d = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
+    state = {}
+    for name, value in hf.items():
+        if name.endswith((".attn.bias", ".attn.masked_bias")):
+            continue
+        if name != "lm_head.weight" and not name.startswith("transformer."):
+            name = "transformer." + name
+        if name.endswith(conv1d):
+            value = value.T
+        state[name] = value.clone().contiguous()
+    if "lm_head.weight" not in state:
+        state["lm_head.weight"] = state["transformer.wte.weight"].clone()
+    return state
+''', [
+        ("square weights are not transposed", "if name.endswith(conv1d):", "if name.endswith(conv1d) and value.shape[0] != value.shape[1]:"),
+        ("biases of c_attn taken for masks", "(\".attn.bias\", \".attn.masked_bias\")", "(\"attn.bias\", \"attn.masked_bias\", \"c_attn.bias\")"),
+    ]),
+    ("29", "evaluate", '''
+@torch.no_grad()
+def evaluate(model, batches):
+    mode = model.training
+    model.eval()
+    total = 0.0
+    count = 0
+    for x, y in batches:
+        _, loss = model(x, y)
+        n = (y != -100).sum().item()
+        total += loss.item() * n
+        count += n
+    model.train(mode)
+    return total / count
+''', [
+        ("ignored targets counted", "(y != -100).sum().item()", "y.numel()"),
+    ]),
+    ("29", "train_step", '''
+def train_step(model, optimizer, batches, max_norm=1.0, lr=None):
+    model.train()
+    if lr is not None:
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+    optimizer.zero_grad()
+    total = 0.0
+    for x, y in batches:
+        _, loss = model(x, y)
+        loss = loss / len(batches)
+        loss.backward()
+        total += loss.item()
+    limit = float("inf") if max_norm is None else max_norm
+    norm = nn.utils.clip_grad_norm_(model.parameters(), limit)
+    optimizer.step()
+    return {"loss": total, "grad_norm": norm.item()}
+''', [
+        ("the rate of the first group only", "        for group in optimizer.param_groups:\n            group[\"lr\"] = lr\n", "        optimizer.param_groups[0][\"lr\"] = lr\n"),
+        ("clipped after the step", "    norm = nn.utils.clip_grad_norm_(model.parameters(), limit)\n    optimizer.step()\n", "    optimizer.step()\n    norm = nn.utils.clip_grad_norm_(model.parameters(), limit)\n"),
+    ]),
+    ("30", "time_steps", '''
+def time_steps(step, n_steps, n_warmup=1, synchronize=None, clock=time.perf_counter):
+    if synchronize is None:
+        synchronize = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    for _ in range(n_warmup):
+        step()
+    seconds = []
+    for _ in range(n_steps):
+        synchronize()
+        begin = clock()
+        step()
+        synchronize()
+        seconds.append(clock() - begin)
+    return seconds
+''', [
+        ("the clock does not wait for the work", "        step()\n        synchronize()\n", "        step()\n"),
+    ]),
+    ("31", "rank_slice", '''
+def rank_slice(x, rank, world_size):
+    rows = len(x) // world_size
+    return x[rank * rows : (rank + 1) * rows]
+''', [
+        ("every world_size-th row", "x[rank * rows : (rank + 1) * rows]", "x[rank::world_size]"),
+    ]),
+    ("32", "completion_losses", '''
+def completion_losses(logits, tokens, mask):
+    logp = logits[:, :-1].log_softmax(dim=-1)
+    picked = logp.gather(-1, tokens[:, 1:].unsqueeze(-1)).squeeze(-1)
+    counts = mask[:, 1:]
+    sums = -(picked * counts).sum(dim=1)
+    return sums, sums / counts.sum(dim=1)
+''', [
+        ("the mask is not shifted", "counts = mask[:, 1:]", "counts = mask[:, :-1]"),
+        ("logits of the token itself", "logits[:, :-1].log_softmax(dim=-1)", "logits[:, 1:].log_softmax(dim=-1)"),
+    ]),
+    ("32", "render_example", '''
+def render_example(example, encode, block_size=None):
+    context = encode(example["ctx"])
+    rows = []
+    for ending in example["endings"]:
+        extra = encode(" " + ending)
+        row = context + extra
+        flags = [False] * len(context) + [True] * len(extra)
+        if block_size is not None:
+            row, flags = row[-block_size:], flags[-block_size:]
+        rows.append((row, flags))
+    N = max(len(row) for row, _ in rows)
+    tokens = torch.zeros(len(rows), N, dtype=torch.long)
+    mask = torch.zeros(len(rows), N, dtype=torch.bool)
+    for i, (row, flags) in enumerate(rows):
+        tokens[i, : len(row)] = torch.tensor(row)
+        mask[i, : len(row)] = torch.tensor(flags)
+    return tokens, mask
+''', [
+        ("cut at the right end", "row[-block_size:], flags[-block_size:]", "row[:block_size], flags[:block_size]"),
+        ("padding before the row", "tokens[i, : len(row)] = torch.tensor(row)", "tokens[i, N - len(row) :] = torch.tensor(row)"),
+    ]),
+    ("33", "context_counts", '''
+def context_counts(train, k):
+    ids = train.tolist()
+    contexts, grams = Counter(), Counter()
+    for i in range(len(ids) - k):
+        contexts[tuple(ids[i : i + k])] += 1
+        grams[tuple(ids[i : i + k + 1])] += 1
+    return contexts, grams
+''', [
+        ("keys are tensors, no two of which are equal", "ids = train.tolist()", "ids = list(train)"),
+    ]),
+    ("33", "bits_per_byte", '''
+def bits_per_byte(loss, n_tokens, n_bytes):
+    bits = loss / math.log(2)
+    return bits * n_tokens / n_bytes
+''', [
+        ("tokens and bytes exchanged", "bits * n_tokens / n_bytes", "bits * n_bytes / n_tokens"),
     ]),
 ]  # fmt: skip
