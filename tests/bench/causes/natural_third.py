@@ -26,7 +26,6 @@ def draw(probabilities):
     return i
 ''', [
         ("probabilities not added up", "total += p", "total = p"),
-        ("comparison the wrong way round", "if r < total", "if r > total"),
     ]),
     ("01", "describe", '''
 def describe(x):
@@ -125,7 +124,6 @@ def pairwise_distances(a, b):
     return (diff ** 2).sum(dim=-1).sqrt()
 ''', [
         ("summed over the wrong dim", "sum(dim=-1)", "sum(dim=1)"),
-        ("root and sum exchanged", "(diff ** 2).sum(dim=-1).sqrt()", "(diff ** 2).sqrt().sum(dim=-1)"),
     ]),
     ("05", "jacobian", '''
 def jacobian(f, x):
@@ -151,7 +149,6 @@ def finite_difference_gradient(f, x, eps=1e-6):
         grad.view(-1)[i] = ((f(x + step) - f(x - step)) / (2 * eps)).item()
     return grad
 ''', [
-        ("two is multiplied, not divided", "/ (2 * eps)", "/ 2 * eps"),
         ("float32 loses the step", "x.detach().double()", "x.detach().float()"),
     ]),
     ("06", "fit_manual", '''
@@ -203,7 +200,6 @@ def init(self, dataset, classes, relabel=True):
 ClassSubset.__init__ = init
 ''', [
         ("new labels by sorted class, not by place in classes", "self.classes.index(label)", "sorted(self.classes).index(label)"),
-        ("samples in the order of the classes", "[i for i, label in enumerate(dataset.targets) if label in wanted]", "[i for c in self.classes for i, label in enumerate(dataset.targets) if label == c]"),
     ]),
     ("08", "Normalize", '''
 class Normalize:
@@ -218,7 +214,6 @@ class Normalize:
         return x * self.std + self.mean
 ''', [
         ("mean lies along the width", "torch.tensor(mean).reshape(-1, 1, 1)", "torch.tensor(mean)"),
-        ("brackets forgotten", "(x - self.mean) / self.std", "x - self.mean / self.std"),
     ]),
     ("08", "CenterCrop", '''
 class CenterCrop:
@@ -233,7 +228,6 @@ class CenterCrop:
         return image.crop((left, top, left + w, top + h))
 ''', [
         ("PIL's size taken as (height, width)", "width, height = image.size", "height, width = image.size"),
-        ("width and height in place of right and bottom", "(left, top, left + w, top + h)", "(left, top, w, h)"),
     ]),
     ("09", "MiniLoader.__iter__", '''
 def one_pass(self):
@@ -307,7 +301,6 @@ def step(self, loss, model):
 EarlyStopping.step = step
 ''', [
         ("the state is kept without a copy", "{name: value.clone() for name, value in model.state_dict().items()}", "model.state_dict()"),
-        ("bad epochs are never forgiven", "        self.bad_epochs = 0\n", ""),
     ]),
     ("12", "GRUCell", '''
 class GRUCell(nn.Module):
@@ -336,7 +329,6 @@ class GRUCell(nn.Module):
         n = torch.tanh(xn + r * hn)
         return (1 - z) * n + z * h
 ''', [
-        ("the reset gate forgotten", "xn + r * hn", "xn + hn"),
         ("chunks of the batch", "from_h.chunk(3, dim=1)", "from_h.chunk(3, dim=0)"),
     ]),
     ("12", "run_recurrent", '''
@@ -440,7 +432,6 @@ def forward(self, x, mask=None, key_padding_mask=None):
 TransformerEncoderBlock.forward = forward
 ''', [
         ("the residual starts from the normalised x", "        x = x + self.dropout(self.attention(y,", "        x = y + self.dropout(self.attention(y,"),
-        ("no residual around the feed-forward net", "return self.norm2(x + self.dropout(self.ff(x)))", "return self.norm2(self.dropout(self.ff(x)))"),
     ]),
     ("18", "apply_rope", '''
 def apply_rope(x, positions=None, base=10000.0):
@@ -467,7 +458,6 @@ def sinusoidal_encoding(max_len, d_model, base=10000.0, dtype=torch.float32):
     return table.to(dtype)
 ''', [
         ("positions times the wave lengths", "torch.sin(place / slow)", "torch.sin(place * slow)"),
-        ("an exponent twice too small", "torch.arange(0, d_model, 2) / d_model", "torch.arange((d_model + 1) // 2) / d_model"),
     ]),
     ("19", "set_trainable", '''
 def set_trainable(model, trainable, prefixes=None):
@@ -506,7 +496,6 @@ class SimpleModuleList(nn.Module):
         return list(self)[index]
 ''', [
         ("a slice is a plain list", "            return SimpleModuleList(list(self)[index])", "            return list(self)[index]"),
-        ("iterates over names", "iter(self._modules.values())", "iter(self._modules)"),
     ]),
     ("20", "bce_with_logits", '''
 def bce_with_logits(logits, targets, *, pos_weight=None, reduction="mean"):
@@ -571,7 +560,6 @@ def clip_grad_norm(params, max_norm, *, norm_type=2.0, error_if_nonfinite=False)
     return total
 ''', [
         ("the product is thrown away", "g.mul_(max_norm / total)", "g * (max_norm / total)"),
-        ("norms simply added", "total = norms.norm(norm_type)", "total = norms.sum()"),
     ]),
     ("22", "accumulated_step", '''
 def accumulated_step(model, micro_batches, loss_fn, optimizer, *, max_grad_norm=None):
@@ -592,7 +580,6 @@ def accumulated_step(model, micro_batches, loss_fn, optimizer, *, max_grad_norm=
     return total / count
 ''', [
         ("zero_grad per micro-batch", "        loss.backward()\n", "        optimizer.zero_grad()\n        loss.backward()\n"),
-        ("every micro-batch weighs the same", "* len(inputs)\n        loss.backward()\n        total += loss.item()\n        count += len(inputs)", "\n        loss.backward()\n        total += loss.item()\n        count += 1"),
     ]),
     ("22", "gradient_report", '''
 def gradient_report(model):
@@ -688,7 +675,6 @@ class LayerCache:
         return k, v
 ''', [
         ("joined along the heads", "torch.cat([self.k, k], dim=2)", "torch.cat([self.k, k], dim=1)"),
-        ("new before old", "torch.cat([self.v, v], dim=2)", "torch.cat([v, self.v], dim=2)"),
     ]),
     ("25", "manual_attention", '''
 def manual_attention(q, k, v, dropout_p=0.0, return_weights=False):
@@ -750,7 +736,6 @@ def top_p_filter(logits, p):
     return torch.empty_like(logits).scatter(-1, places, ordered)
 ''', [
         ("the token that crosses p is dropped", "before = probs.cumsum(dim=-1) - probs", "before = probs.cumsum(dim=-1)"),
-        ("returned in sorted order", "torch.empty_like(logits).scatter(-1, places, ordered)", "ordered"),
     ]),
     ("28", "convert_hf_state_dict", '''
 def convert_hf_state_dict(hf):
@@ -841,7 +826,6 @@ def completion_losses(logits, tokens, mask):
     sums = -(picked * counts).sum(dim=1)
     return sums, sums / counts.sum(dim=1)
 ''', [
-        ("the mask is not shifted", "counts = mask[:, 1:]", "counts = mask[:, :-1]"),
         ("logits of the token itself", "logits[:, :-1].log_softmax(dim=-1)", "logits[:, 1:].log_softmax(dim=-1)"),
     ]),
     ("32", "render_example", '''
@@ -883,5 +867,537 @@ def bits_per_byte(loss, n_tokens, n_bytes):
     return bits * n_tokens / n_bytes
 ''', [
         ("tokens and bytes exchanged", "bits * n_tokens / n_bytes", "bits * n_bytes / n_tokens"),
+    ]),
+    ("tinytorch/02", "strides_for", '''
+def strides_for(shape, order="C"):
+    sizes = list(shape) if order == "F" else list(reversed(shape))
+    strides = []
+    step = 1
+    for n in sizes:
+        strides.append(step)
+        step *= n
+    return tuple(strides) if order == "F" else tuple(reversed(strides))
+''', [
+        ("sizes added up", "step *= n", "step += n"),
+    ]),
+    ("tinytorch/02", "Tensor.sum", '''
+def tensor_sum(self, dim=None, keepdim=False):
+    if dim is None:
+        dims = tuple(range(self.ndim))
+    elif isinstance(dim, int):
+        dims = (dim % self.ndim,)
+    else:
+        dims = tuple(d % self.ndim for d in dim)
+    out = Tensor(self.data.sum(axis=dims, keepdims=keepdim))
+    return record(out, "sum", (self,), dim=dims, keepdim=keepdim)
+
+
+Tensor.sum = tensor_sum
+''', [
+        ("not announced", "return record(out, \"sum\", (self,), dim=dims, keepdim=keepdim)", "return out"),
+    ]),
+    ("tinytorch/03", "broadcast_shape", '''
+def broadcast_shape(*shapes):
+    n = max((len(shape) for shape in shapes), default=0)
+    result = [1] * n
+    for shape in shapes:
+        sizes = [1] * (n - len(shape)) + list(shape)
+        for i, size in enumerate(sizes):
+            if size == 1:
+                continue
+            if result[i] not in (1, size):
+                raise ValueError(f"shapes {shapes} do not broadcast")
+            result[i] = size
+    return tuple(result)
+''', [
+        ("the larger size wins, nothing is refused", "            if result[i] not in (1, size):\n                raise ValueError(f\"shapes {shapes} do not broadcast\")\n            result[i] = size\n", "            result[i] = max(result[i], size)\n"),
+    ]),
+    ("tinytorch/03", "collapse_linear", '''
+def collapse_linear(W1, b1, W2, b2):
+    W = W2 @ W1
+    b = W2 @ b1 + b2
+    return W, b
+''', [
+        ("biases added as they are", "W2 @ b1 + b2", "b1 + b2"),
+    ]),
+    ("tinytorch/04", "Module.named_parameters", '''
+def named_parameters(self):
+    found = []
+    seen = set()
+
+    def look(name, value):
+        if isinstance(value, Parameter):
+            if id(value) not in seen:
+                seen.add(id(value))
+                found.append((name, value))
+        elif isinstance(value, Module):
+            for key, inner in vars(value).items():
+                look(f"{name}.{key}", inner)
+        elif isinstance(value, (list, tuple)):
+            for i, inner in enumerate(value):
+                look(f"{name}.{i}", inner)
+
+    for key, value in vars(self).items():
+        look(key, value)
+    return found
+
+
+Module.named_parameters = named_parameters
+''', [
+        ("lists are not looked into", "        elif isinstance(value, (list, tuple)):\n            for i, inner in enumerate(value):\n                look(f\"{name}.{i}\", inner)\n", ""),
+        ("the path is lost", "look(f\"{name}.{key}\", inner)", "look(key, inner)"),
+    ]),
+    ("tinytorch/04", "Dropout", '''
+class Dropout(Module):
+    def __init__(self, p=0.5, *, rng=None):
+        self.p = p
+        self.rng = rng
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        keep = get_rng(self.rng).random(x.shape) >= self.p
+        return x * (keep / (1 - self.p)).astype(x.dtype)
+''', [
+        ("the rest is not scaled up", "(keep / (1 - self.p)).astype(x.dtype)", "keep.astype(x.dtype)"),
+        ("one draw per row", ".random(x.shape)", ".random(x.shape[:-1] + (1,))"),
+    ]),
+    ("tinytorch/05", "unbroadcast", '''
+def unbroadcast(grad, shape):
+    while grad.ndim > len(shape):
+        grad = grad.sum(axis=0)
+    for i, n in enumerate(shape):
+        if n == 1 and grad.shape[i] != 1:
+            grad = grad.sum(axis=i, keepdims=True)
+    return grad
+''', [
+        ("the mean of what was repeated", "grad.sum(axis=i, keepdims=True)", "grad.mean(axis=i, keepdims=True)"),
+    ]),
+    ("tinytorch/05", "matmul_rule", '''
+def matmul_rule(node, grad):
+    a, b = (t.data for t in node.inputs)
+    to_a = grad @ b.swapaxes(-1, -2)
+    to_b = a.swapaxes(-1, -2) @ grad
+    return to_a, to_b
+
+
+RULES["matmul"] = matmul_rule
+''', [
+        (".T of a batch of matrices", "b.swapaxes(-1, -2)", "b.T"),
+    ]),
+    ("tinytorch/05", "elementwise_rule", '''
+def elementwise_rule(node, grad):
+    x = node.inputs[0].data
+    y = node.out
+    if node.op == "exp":
+        slope = y
+    elif node.op == "log":
+        slope = 1 / x
+    elif node.op == "pow":
+        n = node.saved["exponent"]
+        slope = n * x ** (n - 1)
+    elif node.op == "relu":
+        slope = x > 0
+    elif node.op == "sigmoid":
+        slope = y * (1 - y)
+    else:
+        slope = 1 - y**2
+    return (grad * slope,)
+
+
+RULES.update(dict.fromkeys(("exp", "log", "pow", "relu", "sigmoid", "tanh"), elementwise_rule))
+''', [
+        ("sigmoid's slope from its input", "y * (1 - y)", "x * (1 - x)"),
+        ("a power's exponent not lowered", "x ** (n - 1)", "x**n"),
+    ]),
+    ("tinytorch/05", "shape_rule", '''
+def shape_rule(node, grad):
+    x = node.inputs[0].data
+    if node.op == "reshape":
+        return (grad.reshape(x.shape),)
+    if node.op == "transpose":
+        return (grad.swapaxes(node.saved["dim0"], node.saved["dim1"]),)
+    full = np.zeros_like(x)
+    np.add.at(full, node.saved["key"], grad)
+    return (full,)
+
+
+RULES.update(dict.fromkeys(("reshape", "transpose", "index"), shape_rule))
+''', [
+        ("an element taken twice gets the last gradient alone", "np.add.at(full, node.saved[\"key\"], grad)", "full[node.saved[\"key\"]] = grad"),
+        ("transpose's gradient stays as it is", "grad.swapaxes(node.saved[\"dim0\"], node.saved[\"dim1\"])", "grad.reshape(x.shape)"),
+    ]),
+    ("tinytorch/06", "log_softmax", '''
+def log_softmax(x, dim=-1):
+    top = Tensor(x.data.max(axis=dim, keepdims=True))
+    shifted = x - top
+    return shifted - shifted.exp().sum(dim, keepdim=True).log()
+''', [
+        ("the largest logit of all rows", "x.data.max(axis=dim, keepdims=True)", "x.data.max()"),
+        ("the sum loses its dimension", "sum(dim, keepdim=True)", "sum(dim)"),
+    ]),
+    ("tinytorch/07", "accumulation_report", '''
+def accumulation_report(param, loss_fn, steps):
+    zeroed = []
+    for _ in range(steps):
+        param.grad = None
+        loss_fn().backward()
+        zeroed.append(param.grad.copy())
+    param.grad = None
+    accumulated = []
+    for _ in range(steps):
+        loss_fn().backward()
+        accumulated.append(param.grad.copy())
+    param.grad = None
+    return {"zeroed": zeroed, "accumulated": accumulated}
+''', [
+        ("goes on from the last zeroed gradient", "    param.grad = None\n    accumulated = []\n", "    accumulated = []\n"),
+        ("loss_fn called once, its graph used again", "    accumulated = []\n    for _ in range(steps):\n        loss_fn().backward()\n", "    accumulated = []\n    loss = loss_fn()\n    for _ in range(steps):\n        loss.backward()\n"),
+    ]),
+    ("tinytorch/09", "im2col", '''
+def im2col(x, kernel_size, stride=1, padding=0):
+    B, C, H, W = x.shape
+    K = kernel_size
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    rows = (H + 2 * padding - K) // stride + 1
+    columns = (W + 2 * padding - K) // stride + 1
+    out = np.empty((B, C * K * K, rows * columns), dtype=x.dtype)
+    for i in range(rows):
+        for j in range(columns):
+            window = x[:, :, i * stride : i * stride + K, j * stride : j * stride + K]
+            out[:, :, i * columns + j] = window.reshape(B, -1)
+    return out
+''', [
+        ("batch and channels padded as well", "np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))", "np.pad(x, padding)"),
+        ("positions counted in rows, not columns", "i * columns + j", "i * rows + j"),
+    ]),
+    ("tinytorch/15", "sample_batch", '''
+def sample_batch(ids, batch_size, block_size, *, rng=None):
+    starts = get_rng(rng).integers(0, len(ids) - block_size, size=batch_size)
+    x = np.stack([ids[s : s + block_size] for s in starts])
+    y = np.stack([ids[s + 1 : s + block_size + 1] for s in starts])
+    return x, y
+''', [
+        ("a start too many: the last target is missing", "len(ids) - block_size,", "len(ids) - block_size + 1,"),
+        ("inputs and targets drawn apart", "    y = np.stack([", "    starts = get_rng(rng).integers(0, len(ids) - block_size, size=batch_size)\n    y = np.stack(["),
+    ]),
+    ("tinytorch/15", "next_token_probs", '''
+def next_token_probs(logits, *, temperature=1.0, top_k=None):
+    z = as_array(logits).astype(np.float64)
+    if temperature == 0:
+        return np.eye(z.shape[-1])[z.argmax(axis=-1)]
+    if top_k is not None and top_k < z.shape[-1]:
+        limit = np.sort(z, axis=-1)[..., -top_k, None]
+        z = np.where(z < limit, -np.inf, z)
+    z = z / temperature
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+''', [
+        ("one sum for all rows", "e.sum(axis=-1, keepdims=True)", "e.sum()"),
+    ]),
+    ("papers/07", "local_response_norm", '''
+def local_response_norm(x, size=5, alpha=1e-4, beta=0.75, k=2.0):
+    half = size // 2
+    C = x.shape[1]
+    activity = torch.zeros_like(x)
+    for c in range(C):
+        low, high = max(0, c - half), min(C, c + half + 1)
+        activity[:, c] = (x[:, low:high] ** 2).sum(dim=1)
+    return x / (k + alpha * activity) ** beta
+''', [
+        ("divided by the size of the window", ".sum(dim=1)", ".mean(dim=1)"),
+        ("a negative start counts from the other end", "max(0, c - half)", "c - half"),
+    ]),
+    ("papers/13", "noam_lr", '''
+def noam_lr(step, d_model, warmup):
+    rise = step * warmup**-1.5
+    fall = step**-0.5
+    return d_model**-0.5 * min(rise, fall)
+''', [
+        ("the larger of the two", "min(rise, fall)", "max(rise, fall)"),
+    ]),
+    ("papers/13", "label_smoothed_loss", '''
+def label_smoothed_loss(logits, target, eps=0.1, pad_id=None):
+    logp = logits.log_softmax(dim=-1)
+    right = logp.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+    loss = -(1 - eps) * right - eps * logp.mean(dim=-1)
+    if pad_id is None:
+        return loss.mean()
+    return loss[target != pad_id].mean()
+''', [
+        ("the sum over the symbols", "eps * logp.mean(dim=-1)", "eps * logp.sum(dim=-1)"),
+        ("padding in the number divided by", "loss[target != pad_id].mean()", "(loss * (target != pad_id)).mean()"),
+    ]),
+    ("papers/14", "BahdanauAttention", '''
+class BahdanauAttention(nn.Module):
+    def __init__(self, query_size, key_size, attn_size):
+        super().__init__()
+        self.W_a = nn.Linear(query_size, attn_size, bias=False)
+        self.U_a = nn.Linear(key_size, attn_size, bias=False)
+        self.v_a = nn.Linear(attn_size, 1, bias=False)
+
+    def forward(self, query, keys, mask=None):
+        mixed = torch.tanh(self.W_a(query).unsqueeze(1) + self.U_a(keys))
+        scores = self.v_a(mixed).squeeze(-1)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        weights = scores.softmax(dim=-1)
+        context = (weights.unsqueeze(-1) * keys).sum(dim=1)
+        return context, weights
+''', [
+        ("a query (B, A) added to keys (B, T, A)", "self.W_a(query).unsqueeze(1)", "self.W_a(query)"),
+        ("the projected keys are averaged", "weights.unsqueeze(-1) * keys)", "weights.unsqueeze(-1) * self.U_a(keys))"),
+    ]),
+    ("papers/19", "expected_step", '''
+def expected_step(state, swap_probability=0.5):
+    flow = torch.zeros_like(state)
+    down = state[:, :, 1:] - state[:, :, :-1]
+    flow[:, :, :-1] += down
+    flow[:, :, 1:] -= down
+    right = state[..., 1:] - state[..., :-1]
+    flow[..., :-1] += right
+    flow[..., 1:] -= right
+    return state + swap_probability / 4 * flow
+''', [
+        ("the grid closes to a ring", "    right = state[..., 1:] - state[..., :-1]\n    flow[..., :-1] += right\n    flow[..., 1:] -= right\n", "    flow += state.roll(1, dims=-1) + state.roll(-1, dims=-1) - 2 * state\n"),
+        ("what one cell gains the other keeps", "    flow[:, :, 1:] -= down\n", ""),
+    ]),
+    ("papers/20", "location_weights", '''
+def location_weights(content, previous, gate, shift, sharpen):
+    w = gate * content + (1 - gate) * previous
+    back = w.roll(-1, dims=1)
+    forth = w.roll(1, dims=1)
+    w = shift[:, 0:1] * back + shift[:, 1:2] * w + shift[:, 2:3] * forth
+    w = w**sharpen
+    return w / w.sum(dim=1, keepdim=True)
+''', [
+        ("moved the other way", "back = w.roll(-1, dims=1)\n    forth = w.roll(1, dims=1)", "back = w.roll(1, dims=1)\n    forth = w.roll(-1, dims=1)"),
+        ("rolled over the batch as well", "forth = w.roll(1, dims=1)", "forth = w.roll(1)"),
+    ]),
+    ("papers/20", "write_memory", '''
+def write_memory(memory, weights, erase, add):
+    w = weights.unsqueeze(-1)
+    kept = memory * (1 - w * erase.unsqueeze(1))
+    return kept + w * add.unsqueeze(1)
+''', [
+        ("every slot gets all of what is added", "kept + w * add.unsqueeze(1)", "kept + add.unsqueeze(1)"),
+        ("added first, erased then", "kept = memory * (1 - w * erase.unsqueeze(1))\n    return kept + w * add.unsqueeze(1)", "more = memory + w * add.unsqueeze(1)\n    return more * (1 - w * erase.unsqueeze(1))"),
+    ]),
+    ("papers/21", "greedy_decode", '''
+def greedy_decode(log_probs, lengths, blank=0):
+    best = log_probs.argmax(dim=-1)
+    texts = []
+    for b in range(best.shape[1]):
+        path = best[: lengths[b], b].tolist()
+        text = []
+        last = None
+        for c in path:
+            if c != last and c != blank:
+                text.append(c)
+            last = c
+        texts.append(text)
+    return texts
+''', [
+        ("batch taken to come first", "for b in range(best.shape[1]):\n        path = best[: lengths[b], b].tolist()", "for b in range(best.shape[0]):\n        path = best[b, : lengths[b]].tolist()"),
+        ("a blank between equal labels forgotten", "                text.append(c)\n            last = c\n", "                text.append(c)\n                last = c\n"),
+    ]),
+    ("papers/25", "entropy_bits", '''
+def entropy_bits(symbols, alphabet_size):
+    counts = torch.bincount(symbols, minlength=alphabet_size).double()
+    counts = counts[counts > 0]
+    shares = counts / counts.sum()
+    return -(counts * shares.log2()).sum().item()
+''', [
+        ("per symbol, not in all", "-(counts * shares.log2())", "-(shares * shares.log2())"),
+        ("0 times the log of 0", "    counts = counts[counts > 0]\n", ""),
+    ]),
+    ("papers/26", "softmax_loss", '''
+def softmax_loss(scores, y):
+    N = len(y)
+    shifted = scores - scores.max(dim=1, keepdim=True).values
+    probs = shifted.exp()
+    probs = probs / probs.sum(dim=1, keepdim=True)
+    rows = torch.arange(N)
+    loss = -probs[rows, y].log().mean()
+    grad = probs.clone()
+    grad[rows, y] -= 1
+    return loss, grad / N
+''', [
+        ("max gives a pair", "scores.max(dim=1, keepdim=True).values", "scores.max(dim=1, keepdim=True)"),
+        ("the loss of every class", "-probs[rows, y].log().mean()", "-probs[:, y].log().mean()"),
+    ]),
+    ("papers/30", "edge_order", '''
+def edge_order(relevance):
+    B, N = relevance.shape
+    ranked = relevance.argsort(dim=1, descending=True)
+    order = torch.empty_like(ranked)
+    front, back = 0, N - 1
+    for i in range(N):
+        if i % 2 == 0:
+            order[:, front] = ranked[:, i]
+            front += 1
+        else:
+            order[:, back] = ranked[:, i]
+            back -= 1
+    return order
+''', [
+        ("the least relevant at the ends", ", descending=True", ""),
+        ("relevances returned, not numbers", "relevance.argsort(dim=1, descending=True)", "relevance.sort(dim=1, descending=True).values"),
+    ]),
+    ("today/01", "rope_half", '''
+def rope_half(x, positions, inv_freq, scale=1.0):
+    angles = positions[..., None].float() * inv_freq
+    if positions.dim() == 2:
+        angles = angles[:, None]
+    cos = angles.cos() * scale
+    sin = angles.sin() * scale
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+''', [
+        ("no dimension for the heads", "    if positions.dim() == 2:\n        angles = angles[:, None]\n", ""),
+    ]),
+    ("today/01", "gqa_attention", '''
+def gqa_attention(q, k, v, mask=None):
+    group = q.shape[1] // k.shape[1]
+    k = k.repeat_interleave(group, dim=1)
+    v = v.repeat_interleave(group, dim=1)
+    T, S = q.shape[2], k.shape[2]
+    if mask is None:
+        mask = torch.ones(T, S, dtype=torch.bool, device=q.device).tril(S - T)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+''', [
+        ("key heads in turn, not in groups", "k = k.repeat_interleave(group, dim=1)\n    v = v.repeat_interleave(group, dim=1)", "k = k.repeat(1, group, 1, 1)\n    v = v.repeat(1, group, 1, 1)"),
+        ("the values are not repeated", "    v = v.repeat_interleave(group, dim=1)\n", ""),
+    ]),
+    ("today/03", "static_cache_write", '''
+def static_cache_write(k_cache, v_cache, k, v, positions):
+    rows = torch.arange(k.shape[0])[:, None]
+    k_cache[rows, :, positions] = k.transpose(1, 2)
+    v_cache[rows, :, positions] = v.transpose(1, 2)
+''', [
+        ("every row at the first row's positions", "k_cache[rows, :, positions] = k.transpose(1, 2)", "k_cache[:, :, positions[0]] = k"),
+        ("a copy is written to", "    k_cache[rows, :, positions] = k.transpose(1, 2)", "    k_cache = k_cache.clone()\n    k_cache[rows, :, positions] = k.transpose(1, 2)"),
+    ]),
+    ("today/04", "LoRALinear.merge", '''
+def merge(self):
+    layer = nn.Linear(self.base.in_features, self.base.out_features, bias=self.base.bias is not None)
+    scale = self.alpha / self.lora_A.shape[0]
+    with torch.no_grad():
+        layer.weight.copy_(self.base.weight + scale * self.lora_B @ self.lora_A)
+        if self.base.bias is not None:
+            layer.bias.copy_(self.base.bias)
+    return layer
+
+
+def lora_init(self, base, rank, alpha, dropout=0.0):
+    super(LoRALinear, self).__init__()
+    self.base = base.requires_grad_(False)
+    self.alpha = alpha
+    self.dropout = nn.Dropout(dropout)
+    self.lora_A = nn.Parameter(torch.empty(rank, base.in_features))
+    self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank))
+    nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
+
+
+def lora_forward(self, x):
+    scale = self.alpha / self.lora_A.shape[0]
+    return self.base(x) + scale * (self.dropout(x) @ self.lora_A.T) @ self.lora_B.T
+
+
+LoRALinear.__init__ = lora_init
+LoRALinear.forward = lora_forward
+LoRALinear.merge = merge
+''', [
+        ("merged into the base itself", "    with torch.no_grad():\n        layer.weight.copy_(self.base.weight + scale * self.lora_B @ self.lora_A)\n", "    with torch.no_grad():\n        self.base.weight += scale * self.lora_B @ self.lora_A\n        layer.weight.copy_(self.base.weight)\n"),
+        ("the bias stays behind", "            layer.bias.copy_(self.base.bias)\n", "            pass\n"),
+    ]),
+    ("today/04", "chat_template", '''
+def chat_template(messages, encode, im_start, im_end, add_generation_prompt=False):
+    ids = []
+    for message in messages:
+        ids.append(im_start)
+        ids += encode(message["role"] + "\\n")
+        ids += encode(message["content"])
+        ids.append(im_end)
+        ids += encode("\\n")
+    if add_generation_prompt:
+        ids.append(im_start)
+        ids += encode("assistant\\n")
+    return ids
+''', [
+        ("a list in the list", "        ids += encode(message[\"content\"])\n", "        ids.append(encode(message[\"content\"]))\n"),
+    ]),
+    ("today/06", "balance_loss", '''
+def balance_loss(probs, experts):
+    import torch
+
+    N, E = probs.shape
+    share = torch.bincount(experts.flatten(), minlength=E) / experts.numel()
+    return E * (share * probs.mean(dim=0)).sum()
+''', [
+        ("shares of tokens, not of choices", "/ experts.numel()", "/ N"),
+    ]),
+    ("today/06", "combine", '''
+def combine(rows, order, weights):
+    import torch
+
+    N, k = weights.shape
+    weighted = rows * weights.reshape(-1)[order].unsqueeze(1).to(rows.dtype)
+    out = torch.zeros(N, rows.shape[1], dtype=rows.dtype, device=rows.device)
+    return out.index_add(0, order // k, weighted)
+''', [
+        ("weights not put in the order of the rows", "weights.reshape(-1)[order]", "weights.reshape(-1)"),
+        ("the last result of a token wins", "return out.index_add(0, order // k, weighted)", "out[order // k] = weighted\n    return out"),
+    ]),
+    ("today/07", "absmax_int8", '''
+def absmax_int8(w):
+    import torch
+
+    scale = w.abs().amax(dim=1, keepdim=True) / 127
+    scale = torch.where(scale == 0, torch.ones_like(scale), scale)
+    q = (w / scale).round().clamp(-127, 127).to(torch.int8)
+    return q, scale
+''', [
+        ("cast without rounding", "(w / scale).round()", "(w / scale)"),
+    ]),
+    ("kernels/01", "gather_rows", '''
+@triton.jit
+def my_gather_kernel(x_ptr, index_ptr, out_ptr, N, BLOCK: tl.constexpr):
+    r = tl.program_id(0)
+    row = tl.load(index_ptr + r)
+    at = tl.arange(0, BLOCK)
+    mask = at < N
+    values = tl.load(x_ptr + row * N + at, mask=mask)
+    tl.store(out_ptr + r * N + at, values, mask=mask)
+
+
+def gather_rows(x, index):
+    R, N = len(index), x.shape[1]
+    out = torch.empty(R, N)
+    my_gather_kernel[(R,)](x, index, out, N, BLOCK=triton.next_power_of_2(N))
+    return out
+''', [
+        ("the mask forgotten where it stores", "tl.store(out_ptr + r * N + at, values, mask=mask)", "tl.store(out_ptr + r * N + at, values)"),
+        ("a program per row of the table", "my_gather_kernel[(R,)]", "my_gather_kernel[(len(x),)]"),
+    ]),
+    ("kernels/02", "softmax", '''
+@triton.jit
+def my_softmax_kernel(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    at = tl.arange(0, BLOCK)
+    mask = at < N
+    x = tl.load(x_ptr + row * stride + at, mask=mask, other=-float("inf"))
+    e = tl.exp(x - tl.max(x))
+    tl.store(out_ptr + row * N + at, e / tl.sum(e), mask=mask)
+
+
+def softmax(x):
+    M, N = x.shape
+    out = torch.empty(M, N)
+    my_softmax_kernel[(M,)](x, out, x.stride(0), N, BLOCK=triton.next_power_of_2(N))
+    return out
+''', [
+        ("masked lanes load 0", "other=-float(\"inf\")", "other=0.0"),
+        ("rows taken to lie N apart", "x_ptr + row * stride + at", "x_ptr + row * N + at"),
     ]),
 ]  # fmt: skip
