@@ -1,8 +1,8 @@
 # ruff: noqa: E501
 """A third set of wrong codes in a learner's own words, as in natural.py: other exercises, other slips.
 
-Written from stubs and lessons alone, by somebody who had seen neither a spec nor a suspect nor a recorded mistake, and
-no cause that is shown for them.
+Written from stubs alone, by somebody who had seen no spec, suspect or recorded mistake of these katas, and no cause that
+is shown for them.
 """
 
 THIRD = [  # as FIRST in natural.py: kata, exercise, code, slips
