@@ -158,7 +158,7 @@ def test_what_a_kata_imports_is_there(checkout):
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
-    beside = {path.stem for path in (checkout / "katas").rglob("*.py")}
+    beside = {path.parent.name if path.stem == "__init__" else path.stem for path in (checkout / "katas").rglob("*.py")}
     wanted = {name.partition(".")[0] for name in names} - OPTIONAL - beside
     code = f"from importlib.util import find_spec; print(*[name for name in {sorted(wanted)} if not find_spec(name)])"
     done = run(checkout, f"python -c {shlex.quote(code)}")
