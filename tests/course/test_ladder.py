@@ -167,7 +167,7 @@ def test_a_document_of_a_speedrun_reads_no_other_one(program, make):
 
 def test_ddp_around_compiled_code_has_the_losses_and_gradients_of_usual_code(program):
     """On two processes, where the graph is cut at the ends of DDP's buckets. FlexAttention goes the same way forward;
-    on a CPU it has no backward pass, and says so."""
+    its backward pass PyTorch 2.13 refuses on a CPU, and 2.10 does not."""
     own = SimpleNamespace(fast_training=reference("30_fast_training"))
     gpt, today = reference("26_gpt_model"), reference("today/01_todays_block")
     config = gpt.GPTConfig(block_size=32, vocab_size=64, n_layer=2, n_head=2, n_embd=128)  # more than a bucket's 1 MB
@@ -193,10 +193,6 @@ def test_ddp_around_compiled_code_has_the_losses_and_gradients_of_usual_code(pro
 
     for usual, compiled, flex in reference("31_distributed_training").launch(on_a_process, 2):
         assert compiled == pytest.approx(usual, rel=1e-5) and flex[0] == pytest.approx(usual[0], rel=1e-5)
-    x = torch.randn(1, 1, 128, 16, requires_grad=True)
-    with pytest.raises(NotImplementedError, match="does not support backward on CPU"):
-        attended = torch.compile(program.document_windows.attend, backend="aot_eager")
-        attended(x, x, x, program.document_windows.mask_of(torch.zeros(1, 128), 64, flex=True))
 
 
 def test_a_bigram_has_one_row_wherever_it_is(program, make):
