@@ -34,7 +34,7 @@ EDITS = {  # file → the promises about 01_sums that are tried anew, and those 
     "solutions/01_sums/sums.py": (ALL.replace("diagrams ", ""), ON_CODE),
     "solutions/01_sums/author/mistakes.py": ("mistakes sealed complete signed", ""),
     "solutions/01_sums/author/textbook.py": ("textbook snippets sealed complete", "textbook"),
-    "solutions/01_sums/author/accepted/by_addition.py": ("accepted complete", ""),
+    "solutions/01_sums/author/accepted/by_addition.py": ("accepted sealed complete", ""),
     "solutions/01_sums/author/sealed.toml": ("sealed", ""),
 }
 

@@ -87,6 +87,7 @@ class Tree:
         self.restore()
         # Nothing is fetched from elsewhere.
         environment = os.environ | {"PYTHONPATH": str(self.folder), "GIT_ALLOW_PROTOCOL": "file", "HOME": str(folder)}
+        environment["MPLCONFIGDIR"] = str(self.folder / ".kata" / "matplotlib")  # or it is in HOME
         command = [sys.executable, "-c", SERVER]
         self.process = subprocess.Popen(
             command, cwd=self.folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

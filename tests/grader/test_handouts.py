@@ -43,9 +43,8 @@ def secrets() -> dict[str, set[str]]:
         for path in kata.author.rglob("*.*"):
             name = path.name if path.parent == kata.author else "accepted"
             found[name] = found.get(name, set()) | lines_of([path]) - public
-    assert found.keys() == {"textbook.py", "mistakes.py", "accepted", "probes.py", "sealed.toml"} and all(
-        found.values()
-    )
+    names = {"textbook.py", "mistakes.py", "accepted", "probes.py", "sealed.toml", "kills.toml"}
+    assert found.keys() == names and all(found.values())
     return found
 
 
