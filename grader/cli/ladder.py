@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.markdown import Markdown
 
 from grader.cli.app import app
 from grader.course.catalogue import ROOT
@@ -20,8 +22,12 @@ def ladder(
     """Show what each idea between GPT-2 and today's record brings a tiny model, and what it is known to bring 124M."""
     levels = measured.measured(measured.results())
     path = picture or ROOT / ".kata" / "figures" / "ladder.png"
-    print(measured.tables(levels))
+    console, tables = Console(), measured.tables(levels)
+    if console.is_terminal:
+        console.print(Markdown(tables))
+    else:
+        print(tables)
     measured.draw(levels, path)
     print(f"\nThe curves are in {path}. Any rung can be left out: train_gpt2.py --recipe speedrun --without bigram")
-    if sys.stdout.isatty():
+    if console.is_terminal:
         sys.stdout.write(reading.inline(path, os.environ))
