@@ -83,7 +83,7 @@ def facts(
 
 
 def _handed_back(got: Any, given: Mapping[str, Any]) -> Iterator[str]:
-    if isinstance(got, (Tensor, np.ndarray)) and got.size != 1:
+    if isinstance(got, (Tensor, np.ndarray)) and math.prod(got.shape) != 1:
         for name, value in given.items():
             if value is got:
                 yield f"the result is `{name}` itself"

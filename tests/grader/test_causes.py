@@ -244,6 +244,7 @@ def test_what_is_true_of_a_wrong_answer_or_its_code(said, code, spec, words):
     ("code", "spec"),
     [
         ("def f(x): return x + 1", "check.equal(kata.f(x), 3 * x)"),
+        ("def f(x): return x / x", "global one\none = torch.ones(1)\ncheck.equal(kata.f(one), 3 * one)"),  # by chance
         ("def f(x): return x.sum() / 7", "check.close(kata.f(x), x.sum() / 14)"),
         ("def f(x): return x.detach()", "check.equal(kata.f(x * 2), 3 * x)"),
         ("def f(x, n): return x * 2", "with check.raises(ValueError):\n    kata.f(x, 1)"),
