@@ -3,7 +3,8 @@
 What kernels move is not counted, and views with gaps arrive without them: that is judged on Triton's interpreter.
 """
 
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 import pytest
 import torch
@@ -39,6 +40,11 @@ class OnDevice:
         with torch.device(self.device):  # where torch.empty takes memory
             found = self.what(*_at(self.device, arguments), **_at(self.device, options))
         return _at("cpu", found)
+
+
+def module_of(kata: Kata, module: ModuleType) -> ModuleType:
+    """The module as specs call it: on a device, if one is asked for."""
+    return cast(ModuleType, OnDevice(module)) if is_asked_for(kata) else module
 
 
 def _at(device: str, value: Any) -> Any:

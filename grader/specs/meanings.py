@@ -427,7 +427,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         r"^'(?:Tensor|Parameter)' object is not callable",
         "brackets call a function, and this is a tensor: [ ] picks from it, * multiplies",
     ),
-    (r"^(?:float |integer )?(?:division|modulo) by zero|^(?:division|modulo) by zero", _zero),
+    (r"^(?:float |integer )?(?:division|modulo) by zero", _zero),
     (r"'NoneType'", _none),
     (r"^maximum recursion depth exceeded", "a function calls itself without end: no way through it stops"),
     (r"result type (\w+) can't be cast to the desired output type (\w+)", _kept_dtype),

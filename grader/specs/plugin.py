@@ -102,8 +102,7 @@ def kata(request: pytest.FixtureRequest) -> ModuleType:
     katas = request.config.pluginmanager.get_plugin("katas")
     assert isinstance(katas, Katas)
     judged = katas.specs[request.node.nodeid][0]
-    module = katas.module(judged)
-    return cast(ModuleType, device.OnDevice(module)) if device.is_asked_for(judged) else module
+    return device.module_of(judged, katas.module(judged))
 
 
 class Katas:

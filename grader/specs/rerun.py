@@ -51,7 +51,7 @@ def again(katas: Session, spec: pytest.Function, error: Exception) -> str:
     state.reset(spec.config.option.seed)
     packages.enter(module)
     own = spec.funcargs["kata"]
-    spec.funcargs["kata"] = device.OnDevice(module) if device.is_asked_for(kata) else module
+    spec.funcargs["kata"] = device.module_of(kata, module)
     try:
         spec.runtest()
     except Exception as own_error:
