@@ -20,6 +20,7 @@ from grader.lock.asking import Round
 from grader.lock.lists import Sealed
 from grader.lock.second_lock import Effort, SecondLock, once
 from grader.protocol import SpecInfo
+from grader.results import SpecResult
 from grader.workers import forkserver, orphans
 from grader.workers.servers import Process
 
@@ -93,11 +94,10 @@ class Taped(SecondLock):
                 judge.sendall(next(answers, _frame(NO_ANSWER)))
 
 
-def recorded(kata: Kata, text: str, specs: Specs, sealed: Sealed) -> tuple[Tape, list[str]]:
+def recorded(kata: Kata, text: str, specs: Specs, sealed: Sealed) -> tuple[Tape, dict[str, SpecResult]]:
     """What right code answers, and the specs and probes that fail on it."""
     tape: Tape = {}
-    lock = _run(kata, text, specs, sealed, tape, replays=False)
-    return tape, sorted(lock.failed)
+    return tape, _run(kata, text, specs, sealed, tape, replays=False).failed
 
 
 def by_heart(kata: Kata, text: str, specs: Specs, sealed: Sealed, tape: Tape) -> list[str]:

@@ -18,7 +18,7 @@ from grader.execution import scheduler
 from grader.execution.supervisor import Supervisor
 from grader.lock import lists
 from grader.lock.lists import Sealed
-from grader.lock.second_lock import SecondLock, once
+from grader.lock.second_lock import APART, SecondLock, once
 from grader.protocol import SpecInfo
 from grader.results import SpecResult
 from grader.workers import forkserver, orphans
@@ -220,16 +220,24 @@ def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
     texts = right_texts(kata)
     first = next(texts)
     taped = next(texts, first)
-    tape, failed = replays.recorded(kata, taped, specs, sealed)
-    unfair = set(failed)
+    tape, unfair = replays.recorded(kata, taped, specs, sealed)
     if thoroughly:
-        unfair.update(*(one.failed for one in ask(kata, specs, [(text, sealed) for text in (first, taped, *texts)])))
+        others = [(text, sealed) for text in (first, taped, *texts)]
     elif "triton" in kata.description.needs:  # probes count what kernels move, and other right code may move more
         others = [(text, Sealed(frozenset(), frozenset())) for text in islice(texts, len(kata.accepted))]
-        unfair.update(*(one.failed for one in ask(kata, specs, others)))
-    problems = [f"{name} fails on right code" for name in sorted(unfair)] + unrefused(kata, specs, sealed)
+    else:
+        others = []
+    for one in ask(kata, specs, others):
+        unfair |= one.failed
+    problems = [f"{name} fails on right code: {_why(unfair[name])}" for name in sorted(unfair)]
+    problems += unrefused(kata, specs, sealed)
     problems += replays.by_heart(kata, taped, specs, sealed, tape)
     return problems + refused_too_few(kata, specs, sealed) if thoroughly else problems
+
+
+def _why(failed: SpecResult) -> str:
+    """The failure in one line."""
+    return " ".join(failed.message.removeprefix(APART).split())
 
 
 def write(kata: Kata) -> None:

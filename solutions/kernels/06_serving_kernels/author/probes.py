@@ -58,6 +58,7 @@ def _(kata, rng):
 @probe("matmul_int8")
 def _(kata, rng):
     x, w = weights(rng, 127)
+    x = x / 100  # results near 1: the order of sums counts for less than is forgiven near zero
     return rounded(there(kata, counted, "matmul_int8", (x, w, torch.rand(19, generator=rng)), {}, [1]))[:2]
 
 
