@@ -18,9 +18,12 @@ LONGEST_REQUEST = 100_000  # bytes
 MOST_DESCRIPTORS = 2
 
 Become = Callable[[Any, list[int]], None]  # becomes a worker, given the request's detail and descriptors
+Ready = Callable[[Any], None]  # has this process import what the worker will, given the request's detail
 
 
-def serve(requests: socket.socket, become: Become, kept: tuple[int, ...] = ()) -> None:
+def serve(
+    requests: socket.socket, become: Become, kept: tuple[int, ...] = (), ready: Ready = lambda detail: None
+) -> None:
     """Answer requests until the runner ends. This process ends then, at once: it has nothing to tidy up.
 
     Args:
@@ -35,6 +38,8 @@ def serve(requests: socket.socket, become: Become, kept: tuple[int, ...] = ()) -
             os._exit(0)
         what, detail = json.loads(data)
         try:
+            if what == "fork":
+                ready(detail)
             answer: object = _exit_code(detail) if what == "reap" else _fork(become, detail, descriptors, kept)
         except OSError as error:
             answer = f"{error.strerror or error}"

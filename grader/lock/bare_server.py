@@ -16,7 +16,7 @@ _server: Server | None = None
 
 
 def prepare(katas: Iterable[Kata] = ()) -> Server:
-    """Start the server if it is not running, warm for the code of these katas."""
+    """Start the server if it is not running, and have it import first what the code of these katas will."""
     global _server
     if _server is None or not _server.runs:
         folders = [str(kata.folder) for kata in katas]
@@ -38,6 +38,7 @@ def start_worker(kata: Kata, scratch: Path, shared: Path, pipe: int) -> Process:
     """
     request = {
         "kata": kata.name,
+        "folder": str(kata.folder),
         "exercises": {one.name: one.owners for one in with_prerequisites([kata])},
         "scratch": str(scratch),
         "shared": str(shared),

@@ -1,14 +1,14 @@
 """The server that workers of the second lock are forked from. It has PyTorch and the sandbox, and no specs.
 
-It gets warm for the code of the katas in the folders that it is given.
+It imports what the code of a kata will before the first worker for that kata is forked.
 """
 
+import functools
 import gc
 import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +39,17 @@ def become_worker(request: dict[str, Any], descriptors: list[int]) -> None:
     worker.main(pipe, request["kata"], scratch, request["exercises"], with_kernels="triton" in needs)
 
 
-def warm(folders: Iterable[str]) -> None:
-    """Import what the code of these katas will, and what gradients need that the judge gives."""
-    for folder in folders:
-        warm_up.uses_of(Path(folder))
-    x = torch.ones(2, requires_grad=True)
-    torch.autograd.grad(x * 2, x, torch.ones(2))
+@functools.cache
+def warm(folder: str) -> None:
+    """Import what the code of the kata in this folder will."""
+    warm_up.uses_of(Path(folder))
+    gc.collect()
+    gc.freeze()
 
 
 def main(requests: socket.socket, folders: list[str]) -> None:
-    warm(folders)
-    gc.collect()
-    gc.freeze()
-    forking.serve(requests, become_worker)
+    x = torch.ones(2, requires_grad=True)
+    torch.autograd.grad(x * 2, x, torch.ones(2))  # what gradients need that the judge gives
+    for folder in folders:
+        warm(folder)
+    forking.serve(requests, become_worker, ready=lambda request: warm(request["folder"]))

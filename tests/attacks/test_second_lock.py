@@ -206,6 +206,17 @@ def test_a_server_that_has_ended_is_started_again(sound, tmp_path):
     assert result.points == 3
 
 
+def test_a_worker_inherits_what_its_kata_imports_from_a_server_that_was_started_for_another(sound, tmp_path):
+    bare_server.prepare().end()
+    bare_server.prepare(sound[1:])
+    shutil.copytree(SOUND, tmp_path / "tree")
+    with (tmp_path / "tree/katas/01_sums/sums.py").open("a") as stub:
+        stub.write("\n# torch.compile\n")
+    exits_if_cold = f"{RIGHT}\n{ONLY_BARE}    import os; 'torch._dynamo' in sys.modules or os._exit(0)\n"
+    [result] = sealed(all_katas(tmp_path / "tree")[:1], tmp_path / "code", exits_if_cold)
+    assert result.points == 3, failures(result)
+
+
 def test_a_server_that_cannot_be_asked_is_not_the_codes_fault(sound, tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError("no more processes")
