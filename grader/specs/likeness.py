@@ -333,12 +333,13 @@ def _of_values(mine: Tensor, right: Tensor, *, is_bool: bool) -> Rows:
 
 
 def _ratio(mine: Tensor, right: Tensor) -> float | None:
-    """The one factor between all values; None if there is none."""
+    """The one factor between all values; None if there is none, or one that is 1 to four digits."""
     ratios = (mine / right)[right.abs() > 1e-6]
     if ratios.numel() < 2 or not torch.isfinite(ratios).all() or ratios.std() >= 1e-3 * ratios.mean().abs():
         return None
     rest = mine[right.abs() <= 1e-6]
-    return None if rest.numel() and rest.abs().max() >= 1e-5 else ratios.mean().item()
+    factor = ratios.mean().item()
+    return None if abs(factor - 1) < 5e-4 or rest.numel() and rest.abs().max() >= 1e-5 else factor
 
 
 def _swapped(mine: Tensor, right: Tensor) -> str:

@@ -117,6 +117,7 @@ SILENT = [
     (3.0, 9.0),
     (torch.tensor(2), torch.tensor(4)),
     (R / 0, R),
+    (1.0003 * R, R),  # "1 times the expected one"
     ({"a": 1}, {"b": 1}),
     (None, R),
     ("ba", "ab"),
