@@ -298,7 +298,7 @@ READS: dict[Promise, Reads] = {
     diagrams: Reads((PAGE, "katas/{kata}/*.diagram", "katas/{kata}/*.svg")),
     complete: Reads(("katas/{kata}/*", REFERENCE, MISTAKES, TEXTBOOK, ACCEPTED), (TOML,), lambda kata: _around(kata)),
     sealed: Reads((*RUN, TEXTBOOK, MISTAKES, ACCEPTED, f"{AUTHOR}{SEALED}", f"{AUTHOR}{PROBES}"), EARLIER),
-    signed: Reads((SPECS, MISTAKES, REFERENCE, "katas/{kata}/" + SIGNATURES)),
+    signed: Reads((SPECS, MISTAKES, REFERENCE, TEXTBOOK, "katas/{kata}/" + SIGNATURES)),
     paper: Reads(
         (TOML, PAGE, LESSON, STUB, REFERENCE, TEXTBOOK, "katas/{kata}/*.ipynb", "tests/results/{kata}.py"), EARLIER
     ),

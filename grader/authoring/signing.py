@@ -1,22 +1,27 @@
-"""Writes what a kata's recorded mistakes look like over all specs of their exercises: `kata signatures`."""
+"""Writes what a kata's recorded mistakes look like over all specs of their exercises: `kata signatures`.
+
+And, for slips that are on no record, what small changes of its textbook solution look like.
+"""
 
 import ast
 import hashlib
 import json
 from pathlib import Path
 
-from grader.authoring import variants
+from grader.authoring import likely, variants
 from grader.course.catalogue import Kata
 from grader.course.handouts import SIGNATURES
 from grader.protocol import RunOptions
 from grader.results import DONE
 from grader.specs import signatures
 
+MOST_WORDS = 2  # for changes that look the same
+
 
 def digest(kata: Kata) -> str:
-    """What the signatures depend on: specs, mistakes and reference."""
-    files = (kata.specs, variants.mistakes_file(kata), kata.reference)
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    """What the signatures depend on: specs, mistakes, reference and textbook solution."""
+    files = (kata.specs, variants.mistakes_file(kata), kata.reference, kata.textbook)
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files if path.is_file())).hexdigest()[:16]
 
 
 def is_stale(kata: Kata) -> bool:
@@ -43,7 +48,34 @@ def text(kata: Kata) -> str:
     for mistake, job in jobs.items():
         failing = {spec.name: spec.message for spec in variants.specs(results[job]) if spec.status not in DONE}
         found.setdefault(job.options.only[0], {})[mistake.name] = signatures.written(failing)
-    return json.dumps({"digest": digest(kata), **found}, ensure_ascii=False, indent=0) + "\n"
+    texts = {"digest": digest(kata), **found, signatures.CHANGES: _of_changes(kata, found)}
+    return json.dumps(texts, ensure_ascii=False, indent=0) + "\n"
+
+
+def _of_changes(kata: Kata, known: dict[str, dict[str, str]]) -> dict[str, dict[str, list[str]]]:
+    """Of each class of specs the changes that a failure does not explain by itself, each with what it may look like.
+
+    What a recorded mistake looks like is that mistake, and what many changes look like is none of them.
+    """
+    jobs = [
+        (words, variants.job(kata, text, RunOptions(only=(exercise.spec_class,), ideas=True), textbooks=True))
+        for words, exercise, text in likely.changes(kata)
+    ]
+    results = variants.results(job for _, job in jobs)
+    found: dict[str, dict[str, set[str]]] = {}
+    for words, job in jobs:
+        failing = {spec.name: spec.message for spec in variants.specs(results[job]) if spec.status not in DONE}
+        if failing and not signatures.is_named(next(iter(failing.values()))):
+            found.setdefault(job.options.only[0], {}).setdefault(signatures.written(failing), set()).add(words)
+    return {spec_class: _by_words(looks, {*known.get(spec_class, {}).values()}) for spec_class, looks in found.items()}
+
+
+def _by_words(looks: dict[str, set[str]], known: set[str]) -> dict[str, list[str]]:
+    told: dict[str, list[str]] = {}
+    for signature, words in looks.items():
+        if signature not in known and len(words) <= MOST_WORDS:
+            told.setdefault(", or ".join(sorted(words)), []).append(signature)
+    return told
 
 
 def _spec_class(kata: Kata, spec: str) -> str:

@@ -1,12 +1,13 @@
 """Name a failure by what recorded mistakes look like over all specs of an exercise, where no spec names it.
 
-A kata's signatures are hashes of its failing specs' rows, without what the learner's own names and lines have in them.
+Where none of them does, small changes of right code may. A kata's signatures are hashes of its failing specs' rows,
+without what the learner's own names and lines have in them.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from grader.course.handouts import SIGNATURES
@@ -14,6 +15,7 @@ from grader.course.handouts import SIGNATURES
 LIKE = "looks like"
 NOT_COMPARED = {"given", "at", "shapes", "dtypes", "takes", "means", LIKE}
 SCORE, WEIGHT, LEAD = 0.5, 0.5, 0.1  # at least: of the best match, of the specs that agree, before the next best
+CHANGES, SURE = "changes", 0.8  # where the changes are kept, and how much one must agree
 LIGHT = 0.25  # a spec that shows no value: nothing was raised, a sentence without a number, a shape; others weigh 1
 
 Signature = dict[str, tuple[str, float]]  # of a spec's hash: that of what it says, and its weight
@@ -50,17 +52,25 @@ def told(folder: Path, spec_class: str, failing: Mapping[str, str]) -> str:
     if is_named(message):
         return message
     try:
-        recorded = json.loads((folder / SIGNATURES).read_text(encoding="utf-8"))[spec_class]
-    except (OSError, ValueError, KeyError):
+        known = json.loads((folder / SIGNATURES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return message
     mine = of(failing)
-    (best, weight, name), *others = sorted(
-        ((*_score(mine, text), name) for name, text in recorded.items()), reverse=True
-    )
-    if best < SCORE or weight < WEIGHT or best - (others[0][0] if others else 0) < LEAD:
+    mistakes = {name: [text] for name, text in known.get(spec_class, {}).items()}
+    name = _best(mine, mistakes, SCORE) or _best(mine, known.get(CHANGES, {}).get(spec_class, {}), SURE)
+    if not name:
         return message
     *story, rows, place = message.split("\n\n")
     return "\n\n".join([*story, f"{rows}\n{LIKE} {name}", place])
+
+
+def _best(mine: Signature, recorded: Mapping[str, Iterable[str]], least: float) -> str:
+    """The name with the signature that agrees most; empty where that is too little, or another one's nearly as much."""
+    scores = sorted(
+        ((*max(_score(mine, text) for text in texts), name) for name, texts in recorded.items()), reverse=True
+    )
+    (best, weight, name), (next_best, *_) = (*scores, (0.0, 0.0, ""), (0.0, 0.0, ""))[:2]
+    return name if best >= least and weight >= WEIGHT and best - next_best >= LEAD else ""
 
 
 def _score(mine: Signature, recorded: str) -> tuple[float, float]:

@@ -1,12 +1,15 @@
 """A recorded mistake is named where no spec names the cause: by all failures of an exercise, and with care."""
 
 import json
+import shutil
 
 import pytest
 
-from grader.authoring import variants
+from grader.authoring import likely, variants
+from grader.course.catalogue import all_katas
 from grader.course.handouts import SIGNATURES
 from grader.specs import signatures
+from tests.conftest import SOUND
 
 
 def failure(*rows: str) -> str:
@@ -17,13 +20,15 @@ HALVED = {"T::test_a": failure("differs    got 1.23456, expected 2.5"), "T::test
 WORDED = {"T::test_w": failure("wrong      this is one part alone")}
 DOUBLED = {"T::test_a": failure("differs    got 4.9, expected 2.5"), "T::test_c": failure("got        8")}
 
+OFF = {f"T::test_{name}": failure(f"got        {number}") for number, name in enumerate("pqrst")}
 MISTAKES = {"halved": HALVED, "doubled": DOUBLED, "the last part alone": WORDED}
 
 
 @pytest.fixture
 def folder(tmp_path):
     record = {name: signatures.written(failing) for name, failing in MISTAKES.items()}
-    (tmp_path / SIGNATURES).write_text(json.dumps({"digest": "", "T": record}))
+    changes = {"one off": [signatures.written(OFF)], "without the mask": [signatures.written(HALVED)]}
+    (tmp_path / SIGNATURES).write_text(json.dumps({"digest": "", "T": record, "changes": {"T": changes}}))
     return tmp_path
 
 
@@ -46,6 +51,51 @@ def test_the_mistake_that_looks_like_it_is_named(folder):
 )
 def test_another_failure_is_not(folder, mine):
     assert signatures.told(folder, "T", mine) == next(iter(mine.values()))
+
+
+def test_a_change_is_named_where_no_mistake_looks_like_it_and_nearly_all_agrees(folder):
+    assert "\nlooks like one off\n" in signatures.told(folder, "T", OFF)
+    less = OFF | {"T::test_t": failure("got        9"), "T::test_s": failure("got        8")}  # as a mistake's may be
+    assert signatures.told(folder, "T", less) == next(iter(less.values()))
+    assert "looks like halved" in signatures.told(folder, "T", HALVED)
+
+
+RIGHT = """
+import torch
+
+
+def scaled(x, mask, n):
+    total = x.sum(dim=-1)
+    for i in range(n):
+        if i < 3 and not mask:
+            total = total / x.abs().norm(dim=0, keepdim=True) - torch.sub(total, x[1:])
+    return total
+"""
+
+
+def test_changes_are_what_learners_do_in_words_without_a_line_of_the_solution(tmp_path, monkeypatch):
+    shutil.copytree(SOUND, tmp_path, dirs_exist_ok=True)
+    [kata, _] = all_katas(tmp_path)
+    kata.textbook.write_text(RIGHT.replace("scaled", "double"))
+    assert 0 < len(likely.changes(kata)) <= likely.MOST
+    monkeypatch.setattr(likely, "MOST", 1000)
+    found = [(words, exercise.name, text) for words, exercise, text in likely.changes(kata)]
+    assert {name for _, name, _ in found} == {"double"}
+    for words, part in {
+        "another dimension than the right one": "x.sum(dim=-2)",
+        "a dimension kept that is to go": "x.sum(dim=-1, keepdim=True)",
+        "a dimension lost that is to stay": "norm(dim=0, keepdim=False)",
+        "a bound that is one off": "range(n + 1)",
+        "a condition or mask the wrong way round": "and mask",
+        "multiplied where it is to be divided": "total * x.abs()",
+        "without `abs`": "total / x.norm",
+        "two arguments exchanged": "torch.sub(x[1:], total)",
+        "a slice without one of its ends": "torch.sub(total, x[:])",
+        "a term, factor or condition left out": "if i < 3:",
+    }.items():
+        assert any(said == words and part in text for said, _, text in found), (words, part)
+    kata.textbook.unlink()
+    assert not likely.changes(kata)
 
 
 def test_a_failure_that_names_its_cause_stays(folder):
