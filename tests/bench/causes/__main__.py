@@ -2,7 +2,7 @@
 
 A line per code: the verdict, the slip, and the cause that its exercise's first failure shows. Whether a cause is the
 right one was judged by a reader, who put the verdict into judged.tsv; what nobody has judged yet has a question mark.
-Sets: open, aside, later (slips in the textbook solution), first, second and third (in a learner's own words).
+Sets: open, aside, later (slips in the textbook solution), first to fourth (in a learner's own words).
 """
 
 import re
@@ -15,6 +15,7 @@ from grader.course.catalogue import find
 from grader.protocol import RunOptions
 from grader.workers.jobs import Job
 from tests.bench.causes.natural import FIRST, SECOND
+from tests.bench.causes.natural_fourth import FOURTH
 from tests.bench.causes.natural_third import THIRD
 from tests.bench.causes.wrong_codes import LATER, WRONG
 
@@ -50,6 +51,7 @@ SETS = {
     "first": natural(FIRST),
     "second": natural(SECOND),
     "third": natural(THIRD),
+    "fourth": natural(FOURTH),
 }
 
 
