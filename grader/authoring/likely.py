@@ -15,14 +15,15 @@ from grader.practice import mutation, operators
 from grader.practice.mutation import Mutant
 from grader.practice.operators import SYMBOLS, Edit, Source
 
-# What an edit of `operators` is called there, and in a learner's words. What stands for none is not tried.
+# What an edit of `operators` is called there, and in a learner's words: others, where stub and lesson lack a name in
+# them, since learners can read the record. What stands for none is not tried.
 WORDS = [
-    (r"dropped \.?(\w+)\(\)", r"without `\1`"),
+    (r"dropped \.?(\w+)\(\)", r"without `\1`", "a call left out"),
     (r"dropped (?:dim|axis)=|dim -?\d → -?\d", "another dimension than the right one"),
     (r"dropped dim -?\d", "one of several dimensions left out"),
-    (r"dropped (\w+)=", r"without `\1=`"),
-    (r"dropped \.(\w+)", r"without `.\1`"),
-    (r"(\w+) → (\w+)", r"`\2` in place of `\1`"),
+    (r"dropped (\w+)=", r"without `\1=`", "an argument left out"),
+    (r"dropped \.(\w+)", r"without `.\1`", "an attribute left out"),
+    (r"(\w+) → (\w+)", r"`\2` in place of `\1`", "another function or type than the right one"),
     (r"dropped bound .*", "a slice without one of its ends"),
     (r"dropped (?!statement|return|raise).*", "a term, factor or condition left out"),
     (r"in → not in|not in → in", "a condition or mask the wrong way round"),
@@ -49,13 +50,16 @@ REDUCES = {"sum", "mean", "amax", "amin", "std", "var", "norm", "argmax"}
 
 def changes(kata: Kata) -> list[tuple[str, Exercise, str]]:
     """What each change is in words, the exercise that it is in, and the file's text with it."""
-    if not kata.textbook.is_file():  # which the promise `complete` says
+    page = kata.folder / "README.md"
+    if not (kata.textbook.is_file() and page.is_file()):  # which other promises say
         return []
     source = Source(kata.textbook.read_text(encoding="utf-8"))
-    named = [(_words(edit.operator), edit) for edit in operators.edits(source)]
+    stub = stubs.stub_of(kata) or ""
+    public = {*re.findall(r"\w+", stub + page.read_text(encoding="utf-8"))}
+    named = [(_words(edit.operator, public), edit) for edit in operators.edits(source)]
     named += [pair for node in ast.walk(source.tree) for pair in _more(source, node)]
     edits = [replace(edit, operator=words) for words, edit in named if words]
-    mutants = mutation.generate(source, edits, stubs.stub_of(kata) or "")
+    mutants = mutation.generate(source, edits, stub)
     found = []
     for exercise in kata.exercises:
         own = [mutant for mutant in mutants if exercise.name in (mutant.definition, _method(source, mutant))]
@@ -75,10 +79,10 @@ def _method(source: Source, mutant: Mutant) -> str:
     return names[0] if names else ""
 
 
-def _words(operator: str) -> str:
-    for pattern, words in WORDS:
+def _words(operator: str, public: set[str]) -> str:
+    for pattern, words, *others in WORDS:
         if match := re.fullmatch(pattern, operator):
-            return match.expand(words)
+            return match.expand(words if public.issuperset(match.groups()) else others[0])
     return ""
 
 

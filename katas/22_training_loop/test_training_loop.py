@@ -224,7 +224,7 @@ class TestTrainOneEpoch:
         model, batches = network(), data()
         expected, _ = descent(model, batches, clip=0.1)
         unlike = {
-            "not clipped, or too late": descent(model, batches)[0],
+            "not clipped between `backward()` and `step()`": descent(model, batches)[0],
             "each element clipped, not the norm": clipped_by_element(model, batches, 0.1),
         }
         untouched = copy.deepcopy(model)

@@ -77,6 +77,8 @@ def test_changes_are_what_learners_do_in_words_without_a_line_of_the_solution(tm
     shutil.copytree(SOUND, tmp_path, dirs_exist_ok=True)
     [kata, _] = all_katas(tmp_path)
     kata.textbook.write_text(RIGHT.replace("scaled", "double"))
+    with (kata.folder / "README.md").open("a") as page:
+        page.write("`abs` is the distance from zero.\n")
     assert 0 < len(likely.changes(kata)) <= likely.MOST
     monkeypatch.setattr(likely, "MOST", 1000)
     found = [(words, exercise.name, text) for words, exercise, text in likely.changes(kata)]
@@ -89,6 +91,7 @@ def test_changes_are_what_learners_do_in_words_without_a_line_of_the_solution(tm
         "a condition or mask the wrong way round": "and mask",
         "multiplied where it is to be divided": "total * x.abs()",
         "without `abs`": "total / x.norm",
+        "a call left out": "x.abs() -",  # no word of `norm` in stub and lesson
         "two arguments exchanged": "torch.sub(x[1:], total)",
         "a slice without one of its ends": "torch.sub(total, x[:])",
         "a term, factor or condition left out": "if i < 3:",

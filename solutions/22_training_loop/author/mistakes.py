@@ -87,7 +87,7 @@ MISTAKES = [
         now="        optimizer.step()\n        if max_grad_norm is not None:\n"
         + STEP.replace("        optimizer.step()\n", ""),
         caught_by="test_the_norm_is_clipped_before_the_step",
-        says="looks like not clipped, or too late",
+        says="looks like not clipped between `backward()` and `step()`",
     ),
     Mistake(
         "scheduler before the optimizer",
