@@ -19,7 +19,7 @@ from grader.errors import LoadFailure
 from grader.lock import lists, probes
 from grader.lock.remote import Remote
 from grader.protocol import Loaded, SpecFinished, SpecStarted, WorkOrder
-from grader.specs import check
+from grader.specs import check, ranks
 from grader.specs.properties import draw_examples
 from grader.workers.spec_worker import LONGEST_TEXT, Reporter, name_of
 
@@ -47,6 +47,7 @@ class Judge:
         for module in {item.module for item in items}:
             sys.modules[module.__name__] = module  # collecting another tree has removed it
             cloudpickle.register_pickle_by_value(module)
+        cloudpickle.register_pickle_by_value(ranks)
         if self.siblings:
             self.remote.name(kata.folder.parent.name, self.siblings)
         self.remote.serve()

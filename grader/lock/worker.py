@@ -31,6 +31,7 @@ class Worker:
 
     def __init__(self, pipe: int, load: Callable[[], ModuleType]):
         self.pipe, self.reader, self.load = pipe, wire.Reader(pipe), load
+        self.process = os.getpid()
         self.module: ModuleType | None = None
         self.originals: dict[tuple[str, str], Any] = {}  # what names of modules meant before the judge set them
         self.own: set[str] = set()  # names of the kata's classes
@@ -76,7 +77,10 @@ class Worker:
                     self.answer(operation, arguments, options, involved)
 
     def ask(self, number: int, what: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """Have the judge do something with an object of its own."""
+        """Have the judge do something with an object of its own. A process that the code has started cannot: the
+        judge's answers would reach one that has not asked."""
+        if os.getpid() != self.process:
+            raise RuntimeError("an object of the specs is used in another process than the code's")
         encode = encoding.Encoder(self.table, JudgesObject)
         tree = {
             "callback": number,

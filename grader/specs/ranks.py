@@ -1,4 +1,7 @@
-"""Runs a spec's work in several processes, started by 31's `launch`; what one of them raises is a failure."""
+"""Runs a spec's work in several processes, started by 31's `launch`; what one of them raises is a failure.
+
+In the second lock these are processes of the code's: what runs there, crosses by value and uses nothing of the grader.
+"""
 
 import json
 import linecache
@@ -12,12 +15,10 @@ from grader.results import NOT_WRITTEN
 from grader.specs import check
 from grader.specs.failures import NotRun
 
+TOLD = "told: "  # before a failure in another process, as JSON
+
 # By module: what came of the work that its specs have launched.
 _outcomes: WeakKeyDictionary[ModuleType, dict[Any, tuple[Any, BaseException | None]]] = WeakKeyDictionary()
-
-
-class Told(Exception):
-    """A failure in another process, as JSON."""
 
 
 def on_ranks(world_size: int, kata: ModuleType, work: Callable[..., Any], *args: Any) -> Any:
@@ -37,7 +38,7 @@ def on_ranks(world_size: int, kata: ModuleType, work: Callable[..., Any], *args:
 def _explained(said: str) -> BaseException:
     """Turn the error of `launch` into the failure of a spec."""
     rank, _, trace = said.partition(" failed\n")
-    told = trace.rpartition("Told: ")[2]
+    told = trace.rpartition(TOLD)[2]
     if "CUDA is in use" in said:
         return check.Mismatch([("wrong", "another kata's spec has used CUDA: run this kata by itself")])
     if not trace:
@@ -69,4 +70,4 @@ def _telling(kata: ModuleType, work: Callable[..., Any], args: tuple[Any, ...]) 
             "said": said[:400],
             "at": [f"line {line}: {source}" for line, source in at if source],
         }
-        raise Told(json.dumps(told)) from None
+        raise RuntimeError(TOLD + json.dumps(told)) from None
