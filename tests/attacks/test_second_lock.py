@@ -1,9 +1,13 @@
 """The second lock: what right code keeps, what forged code loses, and what nobody gets to read."""
 
+import os
 import random
 import shutil
+import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from grader.course.catalogue import Kata, all_katas
 from grader.execution import grading, scheduler
 from grader.lock import asking, bare_server, remote, second_lock
 from grader.lock.second_lock import SecondLock
+from grader.lock.worker import Worker, judges_object
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from tests.attacks import FIRST
@@ -204,6 +209,23 @@ def test_a_server_that_has_ended_is_started_again(sound, tmp_path):
     bare_server._server.process.join(5)
     [result] = sealed(sound[:1], tmp_path, RIGHT)
     assert result.points == 3
+
+
+def test_a_process_that_the_code_has_started_cannot_ask_the_judge():
+    """Its answer would reach whichever process reads first: the second lock refused right code so, now and then."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        worker = Worker(theirs.fileno(), lambda: ModuleType("code"))
+        pid = os.fork()
+        if pid == 0:
+            with suppress(RuntimeError):
+                judges_object(worker, 1, ())()
+                os._exit(1)
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        ours.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            ours.recv(1)
 
 
 def test_a_worker_inherits_what_its_kata_imports_from_a_server_that_was_started_for_another(sound, tmp_path):

@@ -9,6 +9,7 @@ import struct
 import sys
 import threading
 from contextlib import suppress
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from grader.lock import encoding, wire
 from grader.lock.decoder import MOST_KEYS, Lost
 from grader.lock.remote import Remote
+from grader.specs import check
 
 NOTHING = [{"value": ["v", None], "changed": [], "objects": [], "modes": []}, []]
 TAGS = [*"vifcbSTNnLUEFDPJBtCMo", "y", "nd", "im", "dev", "sl", "...", "nt", "fn", "?"]
@@ -290,3 +292,13 @@ def test_fewer_results_than_calls_are_no_workers(said):
         liar.remote.repeated(2, draw)
     assert liar.remote.lost
     liar.close()
+
+
+def test_an_error_of_the_graders_reaches_the_worker_as_one_that_it_knows():
+    def fails():
+        raise check.Mismatch([("wrong", "one number too many")])
+
+    judge = SimpleNamespace(callbacks={1: fails}, pickled=lambda message: message)
+    asked = {"callback": 1, "what": "call", "arguments": [], "options": {}, "grad": True}
+    kind, error = Remote.called_back(judge, asked, None)
+    assert kind == "raise" and type(error) is RuntimeError and "one number too many" in str(error)
