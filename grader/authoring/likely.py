@@ -35,9 +35,10 @@ WORDS = [
     (r"no mask", "without the mask"),
     (r"flipped training", "training and evaluation exchanged"),
 ]
+SIGN = "a term left out or with the wrong sign"
 OPPOSITE = {
-    ast.Add: ("-", "subtracted where it is to be added"),
-    ast.Sub: ("+", "added where it is to be subtracted"),
+    ast.Add: ("-", SIGN),
+    ast.Sub: ("+", SIGN),
     ast.Mult: ("/", "divided where it is to be multiplied"),
     ast.Div: ("*", "multiplied where it is to be divided"),
 }
