@@ -61,6 +61,7 @@ class Noticed:
 
 def report(katas: list[Kata]) -> int:
     """Find the changes of these katas anew. 1 if a spec has none of its own and no reason, or a reason is stale."""
+    mutants.need_engine()
     forkserver.prepare(katas)
     code = 0
     for kata in katas:

@@ -3,6 +3,7 @@
 Mutants of the reference meet all specs. With `--textbook`, mutants of the textbook solution meet the points' specs.
 """
 
+import importlib.util
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -163,13 +164,18 @@ GENERAL = {
 }  # of cosmic-ray's operators those that say something here
 
 
+def need_engine() -> None:
+    """Raises NoEngine where cosmic-ray is not installed."""
+    if not importlib.util.find_spec("cosmic_ray"):
+        raise NoEngine("mutants need cosmic-ray, of the extra `mutants`: pip install -e '.[mutants]'")
+
+
 def general_edits(source: Source) -> Iterator[Edit]:
     """The edits of cosmic-ray's operators to a source. Operators write into their tree, so each gets a new one."""
-    try:
-        from cosmic_ray.ast import ast_nodes, get_ast
-        from cosmic_ray.plugins import get_operator
-    except ImportError:
-        raise NoEngine("kata mutants needs cosmic-ray, of the extra `mutants`: pip install -e '.[mutants]'") from None
+    need_engine()
+    from cosmic_ray.ast import ast_nodes, get_ast
+    from cosmic_ray.plugins import get_operator
+
     operators = {name: get_operator(f"core/{name}")() for name in GENERAL}
     for first, last, _ in mutation.definitions(source.tree):
         text = source.text(source.lines[first - 1], source.lines[last])

@@ -13,6 +13,7 @@ from tests.conftest import SOUND
 def kata(tmp_path, monkeypatch, warm_workers):
     """A copy of the sound kata, without the mutants of another package."""
     monkeypatch.setattr(mutants, "general_edits", lambda source: [])
+    monkeypatch.setattr(mutants, "need_engine", lambda: None)
     shutil.copytree(SOUND, tmp_path / "tree", ignore=shutil.ignore_patterns("__pycache__", ".kata"))
     return all_katas(tmp_path / "tree")[0]
 

@@ -176,9 +176,7 @@ class TestCommand:
         monkeypatch.setitem(sys.modules, "cosmic_ray.ast", None)
         done = kata_here("mutants", "01")
         assert done.returncode == 2
-        assert (
-            done.stderr == "kata: kata mutants needs cosmic-ray, of the extra `mutants`: pip install -e '.[mutants]'\n"
-        )
+        assert done.stderr == "kata: mutants need cosmic-ray, of the extra `mutants`: pip install -e '.[mutants]'\n"
 
 
 class TestRecords:
