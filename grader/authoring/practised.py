@@ -148,8 +148,9 @@ def decided_anew(question: Question, exercise: Exercise, job: Job) -> bool:
         given, once = shown.once(about.calls[0])
         lines = ["import numpy as np", "import torch", "torch.manual_seed(2)", "np.random.seed(2)"]
         lines += [f"{name} = {held}" for name, held in given.items()]
-        first, second = ("\n".join([text, *lines, *before]) for before in ([], [once]))
-        return questions.outcome([_asked(job, first, once)], [_asked(job, second, once)]) == right
+        made = "\n".join([text, *lines])
+        twice = f"(lambda _: {once})({once})"  # within one call, before which the generators are seeded
+        return questions.outcome([_asked(job, made, once)], [_asked(job, made, twice)]) == right
     if question.kind == "outcome":
         before, after = (_asked(job, version, about.calls[0]) for version in (text, about.versions[0]))
         return questions.outcome([before], [after]) == right
