@@ -60,10 +60,10 @@ def changes(kata: Kata) -> list[tuple[str, Exercise, str]]:
     named = [(_words(edit.operator, public), edit) for edit in operators.edits(source)]
     named += [pair for node in ast.walk(source.tree) for pair in _more(source, node)]
     edits = [replace(edit, operator=words) for words, edit in named if words]
-    mutants = mutation.generate(source, edits, stub)
+    mutants = [(one, {one.definition, _method(source, one)}) for one in mutation.generate(source, edits, stub)]
     found = []
     for exercise in kata.exercises:
-        own = [mutant for mutant in mutants if exercise.name in (mutant.definition, _method(source, mutant))]
+        own = [mutant for mutant, names in mutants if exercise.name in names]
         found += [(mutant.operator, exercise, mutant.source) for mutant in own[:: 1 + len(own) // MOST]]
     return found
 

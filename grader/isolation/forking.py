@@ -38,9 +38,12 @@ def serve(
             os._exit(0)
         what, detail = json.loads(data)
         try:
-            if what == "fork":
+            answer: object
+            if what == "reap":
+                answer = _exit_code(detail)
+            else:
                 ready(detail)
-            answer: object = _exit_code(detail) if what == "reap" else _fork(become, detail, descriptors, kept)
+                answer = _fork(become, detail, descriptors, kept)
         except OSError as error:
             answer = f"{error.strerror or error}"
         for descriptor in descriptors:

@@ -64,7 +64,7 @@ RIGHT = """
 import torch
 
 
-def scaled(x, mask, n):
+def double(x, mask, n):
     total = x.sum(dim=-1)
     for i in range(n):
         if i < 3 and not mask:
@@ -76,7 +76,7 @@ def scaled(x, mask, n):
 def test_changes_are_what_learners_do_in_words_without_a_line_of_the_solution(tmp_path, monkeypatch):
     shutil.copytree(SOUND, tmp_path, dirs_exist_ok=True)
     [kata, _] = all_katas(tmp_path)
-    kata.textbook.write_text(RIGHT.replace("scaled", "double"))
+    kata.textbook.write_text(RIGHT)
     with (kata.folder / "README.md").open("a") as page:
         page.write("`abs` is the distance from zero.\n")
     assert 0 < len(likely.changes(kata)) <= likely.MOST
