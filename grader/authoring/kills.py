@@ -4,7 +4,7 @@
 fact or two hold that hold in no other spec (a size of 1, a keyword given), then mutants of the reference and of the
 textbook solution. They are kept in `.kata/kills`, or what the fewest others notice; committed is only the list of specs
 without a change of their own, `author/kills.toml`, by the reason that they stay for. A spec that later no longer
-notices its change was hollowed out, and `kata promises` says so.
+notices its change was hollowed out, and `kata promises` says so. What was found for the same files is not sought again.
 """
 
 import ast
@@ -12,13 +12,15 @@ import itertools
 import json
 import re
 import tomllib
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from grader import files
 from grader.authoring import mutants, surround, variants
+from grader.authoring.reads import Reads
 from grader.course import cells
 from grader.course.catalogue import Kata
 from grader.execution import scheduler
@@ -31,6 +33,12 @@ RAISED = "\nraised  "  # in the message of a spec in which the code raised an er
 SPECIAL = ("__call__", "__iter__", "__len__", "__getitem__")  # of a class that is one exercise, beside public methods
 TRIED = 3  # facts, or pairs of facts, of a spec alone
 IDEAS = RunOptions(ideas=True)
+AUTHOR = "solutions/{kata}/author/"
+READ = Reads(
+    ("katas/{kata}/kata.toml", "katas/{kata}/**/test_*.py", "katas/{track}/*.py", "solutions/{file}")
+    + (f"{AUTHOR}mistakes.py", f"{AUTHOR}textbook.py"),
+    ("katas/{kata}/kata.toml", "solutions/{file}"),
+)
 
 
 @dataclass(frozen=True)
@@ -60,15 +68,12 @@ class Noticed:
 
 
 def report(katas: list[Kata]) -> int:
-    """Find the changes of these katas anew. 1 if a spec has none of its own and no reason, or a reason is stale."""
+    """Find the changes of these katas. 1 if a spec has none of its own and no reason, or a reason is stale."""
     mutants.need_engine()
     forkserver.prepare(katas)
     code = 0
     for kata in katas:
-        found, specs = find(kata)
-        for name in _passing(kata, {name: one.change for name, one in found.items()}):
-            del found[name]  # it notices by chance, such as an address in memory
-        _keep(kata, found)
+        found, specs = _known(kata) or _found_and_kept(kata)
         for line in (lines := list(_unneeded(kata, found, specs))):
             print(line, flush=True)
         code = max(code, int(bool(lines)))
@@ -81,37 +86,67 @@ def report(katas: list[Kata]) -> int:
     return code
 
 
+def _found_and_kept(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]]:
+    key = READ.key(kata)
+    found, specs = find(kata)
+    for name in _passing(kata, {name: one.change for name, one in found.items()}):
+        del found[name]  # it notices by chance, such as an address in memory
+    _keep(kata, found, specs, key)
+    return found, specs
+
+
 def find(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]]:
-    """What each spec of a point notices, and the lines of all of them that run on this machine."""
+    """What each spec of a point notices, and the lines of all of them that run on this machine.
+
+    A change is first shown to the specs that have none of their own yet, and to the others only if one of these notices
+    it.
+    """
     right = _of(kata, kata.reference.read_text(encoding="utf-8"), IDEAS)
     lines = {_bare(spec.name): spec.line for spec in variants.specs(right) if spec.status == "passed"}
     limit = max(mutants.SPEC_SECONDS, *(5 * spec.seconds for spec in variants.specs(right)))
     found = dict[str, Noticed]()
-    asked: dict[Job, Change] = {}
+    changes = _changes(kata, set(lines))
+    asked: dict[Job, tuple[Change, set[str], dict[str, bool]]] = {}  # whom to ask then, and who has noticed it
+    noticed: deque[tuple[Change, set[str], dict[str, bool]]] = deque()
 
-    def jobs() -> Iterator[Job]:
-        for change, concerned in _changes(kata, set(lines)):
+    def job(change: Change, specs: set[str], *then: Any) -> Job:
+        options = RunOptions(ideas=True, only=tuple(sorted(specs)), spec_seconds=limit)
+        one = variants.job(kata, change.source, options)
+        asked[one] = (change, *then)
+        return one
+
+    def next_job() -> Iterator[Job]:
+        if noticed:
+            change, others, failed = noticed.popleft()
+            yield job(change, others, set(), failed)
+            return
+        for change, concerned in changes:
             wanting = {name for name in concerned if name not in found or found[name].crashed or not found[name].alone}
             if wanting:
-                only = tuple(sorted({name.partition("::")[0] for name in wanting}))
-                job = variants.job(kata, change.source, RunOptions(ideas=True, only=only, spec_seconds=limit))
-                asked[job] = change
-                yield job
+                yield job(change, wanting, concerned - wanting, {})
+                return
 
-    for job, result in scheduler.run(jobs()):
-        for exercise in result.exercises:
-            raises = not asked[job].said.endswith(surround.READY_MADE)  # that is forbidden by a check
-            failed = {
-                _bare(s.name): raises and RAISED in s.message for s in exercise.specs if s.status in ("failed", "error")
-            }
-            for name, crashed in failed.items():
-                others = failed.keys() - {name}
-                known = found.setdefault(name, Noticed(asked[job], others, crashed, False, others))
-                known.always = known.always & others
-                known.alone = known.alone or not others
-                if (crashed, len(others)) < (known.crashed, len(known.beside)):
-                    known.change, known.beside, known.crashed = asked[job], others, crashed
+    for done, result in scheduler.run(next_job):
+        change, others, failed = asked.pop(done)
+        raises = not change.said.endswith(surround.READY_MADE)  # that is forbidden by a check
+        specs = [spec for spec in variants.specs(result) if spec.status in ("failed", "error")]
+        failed |= {_bare(spec.name): raises and RAISED in spec.message for spec in specs}
+        if failed and others:
+            noticed.append((change, others, failed))
+        else:
+            _note(found, change, failed)
     return {name: found[name] for name in lines if name in found}, lines
+
+
+def _note(found: dict[str, Noticed], change: Change, failed: dict[str, bool]) -> None:
+    """Note down who notices this change, and whether only by an error."""
+    for name, crashed in failed.items():
+        others = failed.keys() - {name}
+        known = found.setdefault(name, Noticed(change, others, crashed, False, others))
+        known.always = known.always & others
+        known.alone = known.alone or not others
+        if (crashed, len(others)) < (known.crashed, len(known.beside)):
+            known.change, known.beside, known.crashed = change, others, crashed
 
 
 def hollowed(kata: Kata) -> list[str]:
@@ -121,7 +156,7 @@ def hollowed(kata: Kata) -> list[str]:
         return []
     right = _of(kata, kata.reference.read_text(encoding="utf-8"), IDEAS)
     there = {_bare(spec.name): spec.line for spec in variants.specs(right)}
-    kept_changes = {name: Change(**change) for name, change in kept["changes"].items() if name in there}
+    kept_changes = {name: Change(**one["change"]) for name, one in kept["found"].items() if name in there}
     file = kata.specs.relative_to(kata.root).as_posix()
     return [
         f"{file}:{there[name]}: {name} no longer notices this change, as it did: {kept_changes[name].said}"
@@ -252,10 +287,23 @@ def store(kata: Kata) -> Path:
     return kata.root / ".kata" / "kills" / f"{kata.name.replace('/', '-')}.json"
 
 
-def _keep(kata: Kata, found: dict[str, Noticed]) -> None:
+def _keep(kata: Kata, found: dict[str, Noticed], lines: dict[str, int], key: str) -> None:
     reference, specs = (path.read_text(encoding="utf-8") for path in (kata.reference, kata.specs))
-    changes = {name: {"said": one.change.said, "source": one.change.source} for name, one in found.items()}
-    files.write(store(kata), json.dumps({"reference": reference, "specs": specs, "changes": changes}))
+    kept = {"reference": reference, "specs": specs, "key": key, "lines": lines}
+    kept["found"] = {name: asdict(one) for name, one in found.items()}
+    files.write(store(kata), json.dumps(kept, default=sorted))
+
+
+def _known(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]] | None:
+    """What was found for these very files, if it was."""
+    kept, key = _kept(kata), READ.key(kata)
+    if not key or kept.get("key") != key:
+        return None
+    found = {}
+    for name, one in kept["found"].items():
+        change, beside, always = Change(**one["change"]), set(one["beside"]), set(one["always"])
+        found[name] = Noticed(change, beside, one["crashed"], one["alone"], always)
+    return found, kept["lines"]
 
 
 def _kept(kata: Kata) -> dict:
@@ -264,4 +312,4 @@ def _kept(kata: Kata) -> dict:
         kept = json.loads(store(kata).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return kept if kept["reference"] == kata.reference.read_text(encoding="utf-8") else {}
+    return kept if kept.get("found") and kept["reference"] == kata.reference.read_text(encoding="utf-8") else {}
