@@ -32,6 +32,7 @@ from grader.workers.jobs import Job
 RAISED = "\nraised  "  # in the message of a spec in which the code raised an error
 SPECIAL = ("__call__", "__iter__", "__len__", "__getitem__")  # of a class that is one exercise, beside public methods
 TRIED = 3  # facts, or pairs of facts, of a spec alone
+HANGS = 1.0  # seconds of CPU that a spec may take beyond five times its own on right code
 IDEAS = RunOptions(ideas=True)
 AUTHOR = "solutions/{kata}/author/"
 READ = Reads(
@@ -102,14 +103,15 @@ def find(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]]:
     it.
     """
     right = _of(kata, kata.reference.read_text(encoding="utf-8"), IDEAS)
-    lines = {_bare(spec.name): spec.line for spec in variants.specs(right) if spec.status == "passed"}
-    limit = max(mutants.SPEC_SECONDS, *(5 * spec.seconds for spec in variants.specs(right)))
+    passed = [spec for spec in variants.specs(right) if spec.status == "passed"]
+    lines = {_bare(spec.name): spec.line for spec in passed}
     found = dict[str, Noticed]()
     changes = _changes(kata, set(lines))
     asked: dict[Job, tuple[Change, set[str], dict[str, bool]]] = {}  # whom to ask then, and who has noticed it
     noticed: deque[tuple[Change, set[str], dict[str, bool]]] = deque()
 
     def job(change: Change, specs: set[str], *then: Any) -> Job:
+        limit = HANGS + 5 * max(spec.seconds for spec in passed if _bare(spec.name) in specs)
         options = RunOptions(ideas=True, only=tuple(sorted(specs)), spec_seconds=limit)
         one = variants.job(kata, change.source, options)
         asked[one] = (change, *then)
@@ -193,10 +195,13 @@ def _changes(kata: Kata, specs: set[str]) -> Iterator[tuple[Change, set[str]]]:
                 continue
             forbidden = ready_made if said == surround.READY_MADE else ()
             yield Change(f"{place}: {said}", reference + _around([place], said, (), forbidden)), concerned
+    known = set[tuple[str, str]]()
     for textbook in (False, True):
         text = kata.textbook.read_text(encoding="utf-8") if textbook else reference
         reached = {name: _concerned(kata, specs, text, {name}) for name in ["", *variants.statements(text)]}
-        for mutant in mutants.generate(kata, textbook):
+        new = [one for one in mutants.generate(kata, textbook) if (one.was, one.now) not in known]
+        known |= {(one.was, one.now) for one in new}  # lines that the textbook solution shares say nothing new
+        for mutant in new:
             said = f"{'textbook, ' if textbook else ''}- {mutant.was}   + {mutant.now}"
             yield Change(said, mutant.source), reached[mutant.definition]
 

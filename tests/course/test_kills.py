@@ -24,7 +24,7 @@ def change(path, was: str, now: str) -> None:
     path.write_text(text.replace(was, now, 1))
 
 
-def test_what_specs_notice_is_found_kept_and_missed(kata, capsys):
+def test_what_specs_notice_is_found_kept_and_missed(kata, capsys, monkeypatch):
     reasons, again = kata.author / "kills.toml", "test_the_input_stays"
     twice = '"""Said twice."""\n        with check.unchanged(x=(x := torch.arange(6.0))):\n            kata.double(x)'
     change(kata.specs, "\n\nclass TestTotal", f"\n    def {again}(self, kata):\n        {twice}\n\n\nclass TestTotal")
@@ -36,6 +36,10 @@ def test_what_specs_notice_is_found_kept_and_missed(kata, capsys):
     assert stale.startswith("author/kills.toml: TestDouble::test_gone needs no reason")
     assert end == "01_sums: of 5 specs of points 3 alone notice some change, 5 any, 0 only by an error, 1 have a reason"
     assert kills.hollowed(kata) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(kills, "find", None)  # for the same files it is not called again
+        assert kills.report([kata]) == 1
+        assert capsys.readouterr().out.splitlines() == [*unneeded, stale, end]
 
     change(kata.specs, "check.equal(kata.double(x), x + x, unlike=", "(kata.double(x), x + x, dict(unlike=")
     change(kata.specs, '{"squared": x * x})', '{"squared": x * x}))')
