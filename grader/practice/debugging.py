@@ -21,6 +21,8 @@ from grader.workers.jobs import Job
 
 MOST_TRIED = 24  # changes, until one is noticed
 SEED = 0
+RAISED = "\nraised  "  # in the failure of code that raised an error
+GIVEN_AWAY = re.compile(r"\bif (?:not )?(?:True|False)\b")  # nobody has to look for that
 LOOKS_LIKE = re.compile(r"^looks like +(.*(?:\n {11}.*)*)", re.MULTILINE)
 TELLING = re.compile(  # rows that name the cause or the line
     r"^(?:looks like|at|means|shapes|dtypes|takes) .*\n(?: +.*\n)*", re.MULTILINE
@@ -52,19 +54,26 @@ class Bug:
 def plant(kata: Kata, exercise: Exercise, job: Job, mistakes: Sequence[Version], drawn: random.Random) -> Bug | None:
     """Plant a bug that a spec of the exercise's point notices; None if none of those tried is noticed.
 
+    One that its line gives away, and a generated one that raises an error, are planted if there is no other.
+
     Args:
         job: the kata's code, which works, on that of the earlier katas.
         mistakes: recorded ones of this kata.
     """
     text = job.files[kata.file]
+    last_resort = None
     found = islice(planting.candidates(kata, exercise, text, mistakes, drawn), MOST_TRIED)
     while batch := list(islice(found, scheduler.available_cores())):
         tried = runs.of(job_of(job, one.source, exercise) for one in batch)
         for mutant, run in zip(batch, tried, strict=True):
             failed = next((spec for spec in run.specs.values() if spec.status == "failed"), None)
-            if failed and not _quotes(anonymous(failed.message), mutant):
+            if not failed or _quotes(anonymous(failed.message), mutant):
+                continue
+            raises = RAISED in failed.message and not planting.is_by_people(mutant)
+            if not raises and not GIVEN_AWAY.search(mutant.now):
                 return _bug(kata, exercise, job, mutant, failed)
-    return None
+            last_resort = last_resort or (mutant, failed)
+    return _bug(kata, exercise, job, *last_resort) if last_resort else None
 
 
 def _quotes(story: str, mutant: Mutant) -> bool:

@@ -4,6 +4,7 @@ An operator is a generator function from a source and one node of its tree to th
 """
 
 import ast
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
@@ -229,6 +230,8 @@ OTHER_DTYPE = {
 def another_function(source: Source, node: ast.AST) -> Iterator[Edit]:
     """min ↔ max, zeros ↔ ones, no_grad ↔ enable_grad, train() ↔ eval() …"""
     match node:
+        case ast.Call(func=ast.Attribute(ast.Name("math"), name)) if not hasattr(math, OTHER_NAME.get(name, "")):
+            return  # there is no math.square
         case ast.Call(func=ast.Attribute(attr=name) as function) if name in OTHER_NAME:
             yield _renamed(source, function, OTHER_NAME[name])
         case ast.Call(func=ast.Attribute(attr="train" | "eval" as name) as function, args=[], keywords=[]):

@@ -13,8 +13,7 @@ from grader.course import stubs
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.followed import Call, Value
-from grader.practice import harmless, mutation, planting, recorded, runs, shown
-from grader.practice.debugging import LOOKS_LIKE
+from grader.practice import debugging, harmless, mutation, planting, recorded, runs, shown
 from grader.practice.mutation import Mutant
 from grader.practice.operators import Source
 from grader.practice.runs import Run
@@ -168,6 +167,10 @@ def failures(run: Run) -> set[str]:
 
 def _notices(run: Run) -> bool:
     return any(spec.status == "failed" for spec in run.specs.values())
+
+
+def _only_raises(run: Run) -> bool:
+    return all(debugging.RAISED in spec.message for spec in run.specs.values() if spec.status == "failed")
 
 
 def _is_by_people(change: Mutant) -> bool:
@@ -363,11 +366,12 @@ def _differing(before: list[list[Call]], after: list[list[Call]]) -> set[bool]:
 
 
 def _harmless(found: Material, drawn: random.Random) -> Iterator[Question]:
-    """Which change leaves everything as it is."""
+    """Which change leaves everything as it is; beside it, changes that give something else rather than an error."""
     noticed = {_change(one): one.source for one, *_ in found.changed}
+    raising = {_change(one): all(map(_only_raises, both)) for one, *both in found.changed}
     for one in found.same:
         text, right = "Which of these changes makes no difference?", _change(one)
-        wrong = sorted({*noticed} - {right}, key=lambda other: (abs(len(other) - len(right)), other))[:MOST]
+        wrong = sorted({*noticed} - {right}, key=lambda it: (raising[it], abs(len(it) - len(right)), it))[:MOST]
         for question in _question("harmless", text, right, wrong, drawn):
             sources = noticed | {right: one.source}
             yield replace(question, about=Subject((), tuple(sources[option] for option in question.options)))
@@ -375,20 +379,18 @@ def _harmless(found: Material, drawn: random.Random) -> Iterator[Question]:
 
 def _causes(found: Material, drawn: random.Random) -> Iterator[Question]:
     """As what a failing spec recognises a change."""
-    named = {change.source: cause(*both) for change, *both in found.changed}
-    for change, *_ in found.changed:
-        if (right := named[change.source]) in found.suspects:
+    for change, *both in found.changed:
+        if (right := cause(*both)) in found.suspects:
             if cause(*runs.of([job_of(found.job, change.source, (found.exercise.spec_class,))])) != right:
                 continue  # a slower spec names another one
-            wrong = {*found.suspects, *named.values()} - {right, ""}
             text = f"{_capital(_change(change))}. Which of these does it come to?"
-            yield from _question("cause", text, right, sorted(wrong), drawn, Subject((), (change.source,)))
+            yield from _question("cause", text, right, found.suspects, drawn, Subject((), (change.source,)))
 
 
 def cause(*both: Run) -> str:
     """The one cause that the failing specs name, with either seed."""
     failed = [spec.message for run in both for spec in run.specs.values() if spec.status == "failed"]
-    causes = {" ".join(one[1].split()) for text in failed for one in LOOKS_LIKE.finditer(text)}
+    causes = {" ".join(one[1].split()) for text in failed for one in debugging.LOOKS_LIKE.finditer(text)}
     return causes.pop() if len(causes) == 1 else ""
 
 

@@ -353,7 +353,8 @@ class TestConvertHfStateDict:
                 check.that(isinstance(got, dict), f"wanted a dict, got {check.describe(got)}")
                 extra, missing = sorted(set(got) - expected), sorted(expected - set(got))
                 kind = f"prefix {prefix}, head and buffers {more}"
-                check.that(not extra and not missing, f"{kind}: too many names {extra}, missing names {missing}")
+                wrong = f"{len(extra)} names too many, {extra[:2]} …, and {len(missing)} missing, {missing[:2]} …"
+                check.that(not extra and not missing, f"{kind}: {wrong}")
 
     def test_conv1d_weights_are_transposed(self, kata):
         """Conv1D computes x @ weight + bias, so its weight is (in, out); nn.Linear holds (out, in). attn.c_proj.weight

@@ -16,6 +16,7 @@ from grader.errors import NotPossible
 from grader.followed import Call, Value
 from grader.learner import bug_hunt, defence, progress, stepping
 from grader.practice import carried, debugging, departing, planting, questions, recorded, runs, shown
+from grader.practice.mutation import Mutant
 from grader.practice.operators import Source
 from grader.protocol import RunOptions
 from grader.reports import colour_blocks
@@ -308,3 +309,26 @@ def test_what_a_second_call_comes_to_and_what_a_layer_holds(warm_workers):
         assert practised.decided_anew(question, found.exercise, job)
         wrong = replace(question, answer=(question.answer + 1) % len(question.options))
         assert not practised.decided_anew(wrong, found.exercise, job)
+
+
+def test_a_bug_is_rather_one_that_must_be_looked_for(warm_workers, monkeypatch):
+    kata = find("16")
+    exercise, job = kata.exercise("split_heads"), variants.job(kata, kata.textbook.read_text(), textbooks=True)
+    last = "    return x.reshape(B, T, num_heads, C // num_heads)"
+    changes = (
+        (planting.CARRIED, "if True:\n        x = x + 1\n" + last),
+        ("another function", "return x.split_heads()"),
+        ("another axis", last.strip() + ".transpose(1, 3)"),
+    )
+    given_away, raising, quiet = (
+        Mutant(16, "split_heads", operator, job.files[kata.file].replace(SPLIT, now), SPLIT, now)
+        for operator, now in changes
+    )
+
+    def planted(*found: Mutant) -> str:
+        monkeypatch.setattr(planting, "candidates", lambda *_: iter(found))
+        bug = debugging.plant(kata, exercise, job, (), random.Random(0))
+        return bug.text if bug else ""
+
+    assert planted(given_away, raising, quiet) == quiet.source
+    assert planted(given_away, raising) == given_away.source, "better than none"
