@@ -13,10 +13,9 @@ import json
 import re
 import tomllib
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from grader import files
 from grader.authoring import mutants, surround, variants
@@ -68,6 +67,9 @@ class Noticed:
     always: set[str]
 
 
+Inquiry = Generator[set[str], dict[str, bool], dict[str, bool]]
+
+
 def report(katas: list[Kata]) -> int:
     """Find the changes of these katas. 1 if a spec has none of its own and no reason, or a reason is stale."""
     mutants.need_engine()
@@ -97,47 +99,63 @@ def _found_and_kept(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]]:
 
 
 def find(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]]:
-    """What each spec of a point notices, and the lines of all of them that run on this machine.
-
-    A change is first shown to the specs that have none of their own yet, and to the others only if one of these notices
-    it.
-    """
+    """What each spec of a point notices, and the lines of all of them that run on this machine."""
     right = _of(kata, kata.reference.read_text(encoding="utf-8"), IDEAS)
     passed = [spec for spec in variants.specs(right) if spec.status == "passed"]
     lines = {_bare(spec.name): spec.line for spec in passed}
     found = dict[str, Noticed]()
     changes = _changes(kata, set(lines))
-    asked: dict[Job, tuple[Change, set[str], dict[str, bool]]] = {}  # whom to ask then, and who has noticed it
-    noticed: deque[tuple[Change, set[str], dict[str, bool]]] = deque()
+    asked: dict[Job, tuple[Change, Inquiry]] = {}
+    waiting: deque[Job] = deque()
 
-    def job(change: Change, specs: set[str], *then: Any) -> Job:
+    def job(change: Change, inquiry: Inquiry, specs: set[str]) -> Job:
         limit = HANGS + 5 * max(spec.seconds for spec in passed if _bare(spec.name) in specs)
         options = RunOptions(ideas=True, only=tuple(sorted(specs)), spec_seconds=limit)
         one = variants.job(kata, change.source, options)
-        asked[one] = (change, *then)
+        asked[one] = change, inquiry
         return one
 
     def next_job() -> Iterator[Job]:
-        if noticed:
-            change, others, failed = noticed.popleft()
-            yield job(change, others, set(), failed)
+        if waiting:
+            yield waiting.popleft()
             return
-        for change, concerned in changes:
-            wanting = {name for name in concerned if name not in found or found[name].crashed or not found[name].alone}
-            if wanting:
-                yield job(change, wanting, concerned - wanting, {})
+        for change, groups in changes:
+            inquiry = _inquiry(groups, found)
+            if specs := next(inquiry, None):
+                yield job(change, inquiry, specs)
                 return
 
     for done, result in scheduler.run(next_job):
-        change, others, failed = asked.pop(done)
+        change, inquiry = asked.pop(done)
         raises = not change.said.endswith(surround.READY_MADE)  # that is forbidden by a check
         specs = [spec for spec in variants.specs(result) if spec.status in ("failed", "error")]
-        failed |= {_bare(spec.name): raises and RAISED in spec.message for spec in specs}
-        if failed and others:
-            noticed.append((change, others, failed))
-        else:
-            _note(found, change, failed)
+        try:
+            more = inquiry.send({_bare(spec.name): raises and RAISED in spec.message for spec in specs})
+            waiting.append(job(change, inquiry, more))
+        except StopIteration as end:
+            _note(found, change, end.value)
     return {name: found[name] for name in lines if name in found}, lines
+
+
+def _inquiry(groups: Sequence[set[str]], found: Mapping[str, Noticed]) -> Inquiry:
+    """The specs to show a change to, some after the others: first those without a change of their own.
+
+    It is sent which of them notice it, and whether only by an error, and returns all of these. The specs of one group
+    count as soon as one of them notices it: exercises of later groups are then graded with right code in its place.
+    """
+    noticed = dict[str, bool]()
+    wanting = [
+        {name for name in group if name not in found or found[name].crashed or not found[name].alone}
+        for group in groups
+    ]
+    for place, (group, first) in enumerate(zip(groups, wanting, strict=True)):
+        if first:
+            noticed |= yield first
+        if group - first and (noticed or any(wanting[place + 1 :])):
+            noticed |= yield group - first
+        if noticed:
+            break
+    return noticed
 
 
 def _note(found: dict[str, Noticed], change: Change, failed: dict[str, bool]) -> None:
@@ -173,8 +191,8 @@ def _passing(kata: Kata, changes: dict[str, Change]) -> list[str]:
     return [jobs[job] for job, result in variants.results(jobs).items() if not variants.failing(result)]
 
 
-def _changes(kata: Kata, specs: set[str]) -> Iterator[tuple[Change, set[str]]]:
-    """Changes of right code, and the specs that each may concern."""
+def _changes(kata: Kata, specs: set[str]) -> Iterator[tuple[Change, Sequence[set[str]]]]:
+    """Changes of right code, and the specs that each may concern, in groups."""
     reference = kata.reference.read_text(encoding="utf-8")
     for mistake in variants.mistakes(kata):
         if reference.count(mistake.was) == 1:
@@ -186,7 +204,7 @@ def _changes(kata: Kata, specs: set[str]) -> Iterator[tuple[Change, set[str]]]:
     for spec, facts in _facts_of_one(kata, places):
         own = places[spec.partition("::")[0]]
         for said in (surround.OFF, surround.WRITTEN):
-            yield Change(f"{said} where {' and '.join(facts)}", reference + _around(own, said, facts)), {spec}
+            yield Change(f"{said} where {' and '.join(facts)}", reference + _around(own, said, facts)), [{spec}]
     ready_made = sorted(set(re.findall(r'"((?:torch|numpy)[.][\w.]+)"', kata.specs.read_text(encoding="utf-8"))))
     for spec_class, own in places.items():
         concerned = {name for name in specs if name.partition("::")[0] == spec_class}
@@ -194,7 +212,7 @@ def _changes(kata: Kata, specs: set[str]) -> Iterator[tuple[Change, set[str]]]:
             if said == surround.TOLD:
                 continue
             forbidden = ready_made if said == surround.READY_MADE else ()
-            yield Change(f"{place}: {said}", reference + _around([place], said, (), forbidden)), concerned
+            yield Change(f"{place}: {said}", reference + _around([place], said, (), forbidden)), [concerned]
     known = set[tuple[str, str]]()
     for textbook in (False, True):
         text = kata.textbook.read_text(encoding="utf-8") if textbook else reference
@@ -206,10 +224,18 @@ def _changes(kata: Kata, specs: set[str]) -> Iterator[tuple[Change, set[str]]]:
             yield Change(said, mutant.source), reached[mutant.definition]
 
 
-def _concerned(kata: Kata, specs: set[str], text: str, changed: set[str]) -> set[str]:
-    """The specs of the exercises that one of these definitions may concern; all, for what stands outside of any."""
-    classes = variants.exercises_with(kata, text, changed)
-    return {name for name in specs if name.partition("::")[0] in classes or not changed - {""}}
+def _concerned(kata: Kata, specs: set[str], text: str, changed: set[str]) -> list[set[str]]:
+    """The specs of the exercises that are one of these definitions, and of those that use one.
+
+    All are of one group where another definition is changed, or what stands outside of any.
+    """
+    reached = variants.exercises_with(kata, text, changed)
+    owned = {exercise.spec_class for exercise in kata.exercises if exercise.owner in changed}
+    concerned = {name for name in specs if name.partition("::")[0] in reached or not changed - {""}}
+    if changed - {exercise.owner for exercise in kata.exercises}:
+        return [concerned]
+    own = {name for name in concerned if name.partition("::")[0] in owned}
+    return [own, concerned - own]
 
 
 def _places(kata: Kata) -> Iterator[tuple[str, list[str]]]:

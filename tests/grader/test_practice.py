@@ -45,7 +45,9 @@ class Counting(nn.Module):
     def __init__(self, size, bias=True):
         super().__init__()
         self.layer = nn.Linear(size, size, bias)
+        self.norm = nn.BatchNorm1d(size, affine=False)
         self.register_buffer("calls", torch.tensor(0.0))
+        self.register_buffer("last", torch.zeros(size), persistent=False)
 
     def forward(self, x):
         self.calls += 1
@@ -304,7 +306,7 @@ def test_what_a_second_call_comes_to_and_what_a_layer_holds(warm_workers):
         job, Source(text), kata.exercise("split_heads"), {call: questions.outcomes(job, text, call)}, [], [], []
     )
     asked = [*questions._seconds(found, random.Random(0)), *questions._holds(found, random.Random(0))]
-    assert [one.options[one.answer] for one in asked] == ["another result of the same shape", "2"]
+    assert [one.options[one.answer] for one in asked] == ["another result of the same shape", "5"]
     for question in asked:
         assert practised.decided_anew(question, found.exercise, job)
         wrong = replace(question, answer=(question.answer + 1) % len(question.options))
