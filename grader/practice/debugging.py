@@ -1,9 +1,10 @@
 """A bug planted in one's own code: which one, the failure that shows it, and the calls on which it goes wrong."""
 
+import ast
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from grader import followed
@@ -77,13 +78,16 @@ def plant(kata: Kata, exercise: Exercise, job: Job, mistakes: Sequence[Version],
 
 
 def _quotes(story: str, mutant: Mutant) -> bool:
-    """Tell if the failure quotes the line, or code that is new in it."""
-    new = [code for code in re.findall(r"`([^`]+)`", story) if code in mutant.now and code not in mutant.was]
+    """Tell if the failure quotes the line, or code or a text that is new in it."""
+    quoted = [code or f'"{text}"' for code, text in re.findall(r"`([^`]+)`|'([^'\n]+)'", story)]
+    was, now = (text.replace("'", '"') for text in (mutant.was, mutant.now))
+    new = [code for code in quoted if code in now and code not in was]
     return bool(new) or any(line in story for line in (mutant.was, mutant.now) if line)
 
 
 def _bug(kata: Kata, exercise: Exercise, job: Job, mutant: Mutant, failed: SpecResult) -> Bug:
     text = job.files[kata.file]
+    mutant = replace(mutant, source=_without_pass(text, mutant.source))
     before, after = runs.of(
         job_of(job, version, exercise, traced=planting.span(Source(version), exercise))
         for version in (text, mutant.source)
@@ -93,6 +97,18 @@ def _bug(kata: Kata, exercise: Exercise, job: Job, mutant: Mutant, failed: SpecR
     right, wrong = (tuple(call for call in calls if call not in told) for calls in (right, wrong))
     lines, by_people = changed(text, mutant.source), planting.is_by_people(mutant)
     return Bug(exercise.name, mutant.source, lines, anonymous(failed.message), right, wrong, by_people)
+
+
+def _without_pass(text: str, source: str) -> str:
+    """The source without the `pass` that stands for a statement, where that may go."""
+    first, *more = changed(text, source)
+    lines = source.splitlines(keepends=True)
+    shorter = "".join([*lines[: first - 1], *lines[first:]])
+    try:
+        ast.parse(shorter)
+    except SyntaxError:
+        return source
+    return shorter if not more and lines[first - 1].strip() == "pass" else source
 
 
 def compared(before: dict[str, list[Call]], after: dict[str, list[Call]]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -334,3 +334,16 @@ def test_a_bug_is_rather_one_that_must_be_looked_for(warm_workers, monkeypatch):
 
     assert planted(given_away, raising, quiet) == quiet.source
     assert planted(given_away, raising) == given_away.source, "better than none"
+
+
+def test_a_statement_that_is_left_out_leaves_no_pass():
+    text = "def f(x):\n    if x:\n        x.zero_()\n    x.add_(1)\n    return x\n"
+    for statement, left in (("    x.add_(1)\n", ""), ("        x.zero_()\n", "        pass\n")):
+        dropped = text.replace(statement, statement.replace(statement.strip(), "pass"))
+        assert debugging._without_pass(text, dropped) == text.replace(statement, left)
+
+
+def test_a_failure_that_quotes_a_new_text_gives_it_away():
+    mutant = Mutant(1, "f", "another key", "", 'name = "batch"', 'name = "batch_"')
+    assert debugging._quotes("got        'batch_'\nexpected   'batch'", mutant)
+    assert not debugging._quotes("expected   'batch'", mutant)
