@@ -633,8 +633,11 @@ class TestDataLoaderLiteNextBatch:
     def test_ranks_tile_the_stream(self, kata, tmp_path):
         """Together the ranks read every token once as an input: no gaps, no overlaps."""
         loaders = [kata.DataLoaderLite(shards(tmp_path, 300), 2, 5, rank, 4) for rank in range(4)]
-        read = torch.cat([loader.next_batch()[0].flatten() for _ in range(4) for loader in loaders])
-        check.equal(read, 10 * torch.arange(160), what="inputs of 4 ranks in 4 steps, one after the other")
+        read = torch.cat([loader.next_batch()[0].flatten() for _ in range(4) for loader in loaders]).tolist()
+        never = sorted({*range(0, 1600, 10)} - {*read})
+        again = sorted({token for token in read if read.count(token) > 1})
+        told = f"of the first 160 tokens {len(never)} are never read {never[:4]}, {len(again)} again {again[:4]}"
+        check.that(not never and not again, f"4 ranks in 4 steps: {told}")
 
     @pytest.mark.parametrize(("length", "fit"), [(24, 1), (25, 2), (26, 2)])
     def test_a_shard_is_used_as_long_as_a_step_fits(self, kata, tmp_path, length, fit):

@@ -353,7 +353,7 @@ class TestConvertHfStateDict:
                 check.that(isinstance(got, dict), f"wanted a dict, got {check.describe(got)}")
                 extra, missing = sorted(set(got) - expected), sorted(expected - set(got))
                 kind = f"prefix {prefix}, head and buffers {more}"
-                wrong = f"{len(extra)} names too many, {extra[:2]} …, and {len(missing)} missing, {missing[:2]} …"
+                wrong = f"too many names: {len(extra)}, such as {extra[:2]}; missing: {len(missing)}, {missing[:2]}"
                 check.that(not extra and not missing, f"{kind}: {wrong}")
 
     def test_conv1d_weights_are_transposed(self, kata):

@@ -168,7 +168,7 @@ MISTAKES = [
         was="for p in model.parameters() if p.requires_grad]",
         now="for _, p in model.named_parameters(remove_duplicate=False) if p.requires_grad]",
         caught_by="test_tied_weights_come_once",
-        says="1 of 10 parameters are listed again",
+        says="listed again: ['words.weight']",
     ),
     # StepLR
     Mistake(

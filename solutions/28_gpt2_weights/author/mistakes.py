@@ -97,7 +97,7 @@ MISTAKES = [
         was=NAME,
         now='name = key if key.startswith("transformer.") else f"transformer.{key}"',
         caught_by="TestConvertHfStateDict::test_names_are_those_of_our_model",
-        says="too many names ['transformer.lm_head.weight']",
+        says="too many names: 1, such as ['transformer.lm_head.weight']",
     ),
     Mistake(
         "the head always overwritten",
