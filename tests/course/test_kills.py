@@ -48,3 +48,13 @@ def test_what_specs_notice_is_found_kept_and_missed(kata, capsys, monkeypatch):
     assert said.startswith(f"{spec} no longer notices this change, as it did: mistake '")
     change(kata.reference, "2 * x", "x * 2")
     assert kills.hollowed(kata) == [], "what was found for another reference says nothing"
+
+
+def test_a_spec_that_alone_notices_a_change_is_asked_once_more():
+    for again, noticed in (({}, {}), ({"a": False}, {"a": False})):
+        inquiry = kills._inquiry([{"a", "b"}, {"c"}], {})
+        assert next(inquiry) == {"a", "b"}
+        assert inquiry.send({"a": False}) == {"a"}
+        with pytest.raises(StopIteration) as end:
+            inquiry.send(again)
+        assert end.value.value == noticed
