@@ -659,12 +659,16 @@ class TestAmpStep:
             check.dtype(p, torch.float32, what=name)
 
     def test_autocast_is_off_during_backward(self, kata):
-        """The backward pass follows the dtypes of the forward pass. Autocast around it may choose others."""
+        """The forward pass computes in bfloat16. The backward pass follows its dtypes; autocast around it may choose
+        others."""
         model, (x, y) = stirred(kata, torch.float32), batch()
-        seen = []
+        dtypes, seen = [], []
+        model.transformer.h[1].mlp.c_fc.register_forward_hook(lambda module, args, out: dtypes.append(out.dtype))
         for p in model.parameters():
             p.register_hook(lambda g: seen.append(torch.is_autocast_enabled("cpu")))
         kata.amp_step(model, sgd(model), x, y, dtype=torch.bfloat16)
+        unlike = {"a step without autocast": [torch.float32]}
+        check.equal(dtypes, [torch.bfloat16], unlike=unlike, what="dtype of hidden activations")
         check.that(len(seen) > 0, "no gradient was computed")
         check.that(not any(seen), "autocast was on while gradients were computed: backward ran inside the block")
 

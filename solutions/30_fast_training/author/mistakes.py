@@ -29,7 +29,6 @@ CHUNKS = """    losses = [
     ]
 """
 MEAN = "return torch.stack(losses).sum() / (targets != -100).sum().clamp(min=1)"
-ROUNDED = "rounded = (raw + (unit // 2 - 1 + is_odd)) & -unit if unit > 1 else raw"
 RESTORED = """    try:
         yield
     finally:
@@ -115,6 +114,13 @@ MISTAKES = [
     ),
     # amp_step
     Mistake(
+        "the dtype is not handed on",
+        was=LOSS,
+        now="    loss = amp_loss(model, x, y, None, vocab_size)\n",
+        caught_by="test_autocast_is_off_during_backward",
+        says="looks like a step without autocast",
+    ),
+    Mistake(
         "clipped before unscale_",
         was=CLIP,
         now="""        nn.utils.clip_grad_norm_(model.parameters(), max_norm)
@@ -198,13 +204,6 @@ def _mean_of_losses(rows, weight, targets, vocab_size):
         edge=True,
     ),
     # round_mantissa, matmul_precision
-    Mistake(
-        "ties away from zero",
-        was=ROUNDED,
-        now="rounded = (raw + unit // 2) & -unit",
-        caught_by="test_ties_go_to_even",
-        says="looks like ties away from zero",
-    ),
     Mistake(
         "not restored after an exception",
         was=RESTORED,
