@@ -107,6 +107,7 @@ def find(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]]:
     changes = _changes(kata, set(lines))
     asked: dict[Job, tuple[Change, Inquiry]] = {}
     waiting: deque[Job] = deque()
+    hanging = set[Change]()  # whose specs fail by the time that they take alone: these say nothing
 
     def job(change: Change, inquiry: Inquiry, specs: set[str]) -> Job:
         limit = HANGS + 5 * max(spec.seconds for spec in passed if _bare(spec.name) in specs)
@@ -129,11 +130,14 @@ def find(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]]:
         change, inquiry = asked.pop(done)
         raises = not change.said.endswith(surround.READY_MADE)  # that is forbidden by a check
         specs = [spec for spec in variants.specs(result) if spec.status in ("failed", "error")]
+        if any(spec.seconds >= done.options.spec_seconds for spec in specs):
+            hanging.add(change)
         try:
             more = inquiry.send({_bare(spec.name): raises and RAISED in spec.message for spec in specs})
             waiting.append(job(change, inquiry, more))
         except StopIteration as end:
-            _note(found, change, end.value)
+            if change not in hanging:
+                _note(found, change, end.value)
     return {name: found[name] for name in lines if name in found}, lines
 
 
