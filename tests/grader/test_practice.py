@@ -15,7 +15,7 @@ from grader.course.description import Exercise
 from grader.errors import NotPossible
 from grader.followed import Call, Value
 from grader.learner import bug_hunt, defence, progress, stepping
-from grader.practice import carried, debugging, departing, planting, questions, recorded, runs, shown
+from grader.practice import carried, debugging, departing, harmless, planting, questions, recorded, runs, shown
 from grader.practice.mutation import Mutant
 from grader.practice.operators import Source
 from grader.protocol import RunOptions
@@ -347,3 +347,9 @@ def test_a_failure_that_quotes_a_new_text_gives_it_away():
     mutant = Mutant(1, "f", "another key", "", 'name = "batch"', 'name = "batch_"')
     assert debugging._quotes("got        'batch_'\nexpected   'batch'", mutant)
     assert not debugging._quotes("expected   'batch'", mutant)
+
+
+def test_two_modules_that_are_built_do_not_change_places():
+    text = "def f(self):\n    self.a = nn.Linear(2, 3)\n    self.b = nn.Linear(3, 2)\n    self.c = 1\n"
+    swapped = [edit.now for edit in harmless.edits(Source(text)) if edit.operator == harmless.LINES]
+    assert swapped == ["self.c = 1\n    self.b = nn.Linear(3, 2)"]
