@@ -301,7 +301,8 @@ MEANINGS: list[tuple[str, str | Speak]] = [
     (r"expected target dtype to be Long or Byte, but got (\w+)", _classes),
     (r"following scalar types: Long, Int; but got torch\.(?:cuda\.)?(\w+)Tensor", _ids),
     (
-        r"tensors used as indices must be long|one_hot is only applicable to index tensor",
+        r"tensors used as indices must be long|one_hot is only applicable to index tensor"
+        r"|dtype int32\W+(?:or )?int64 for index",
         "indices are whole numbers, of dtype int64: .long() makes them so",
     ),
     (r"index -?\d+ is out of bounds for (?:dimension|axis) \d+ with size (\d+)", _index),
@@ -327,7 +328,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
     (r"only one element tensors can be converted", "one number is asked of a tensor of several: index or reduce first"),
     (r"Error\(s\) in loading state_dict", _keys),
     (
-        r"'torch\.return_types\.(max|min|sort|topk|median|mode|kthvalue|cummax|cummin)' object has no attribute",
+        r"torch\.return_types\.(max|min|sort|topk|median|mode|kthvalue|cummax|cummin)\b",
         "{0} along a dimension returns two tensors: .values and .indices",
     ),
     (
