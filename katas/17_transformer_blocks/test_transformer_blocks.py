@@ -425,11 +425,12 @@ class TestTransformerEncoderBlockForward:
 
     def test_nothing_is_dropped_in_eval_mode(self, kata):
         """After .eval() a block gives what the same block without dropout gives."""
-        block = kata.TransformerEncoderBlock(C, H, D_FF, dropout=0.5).eval()
-        without_dropout = kata.TransformerEncoderBlock(C, H, D_FF, dropout=0.0).eval()
-        without_dropout.load_state_dict(block.state_dict())
         x = torch.randn(B, T, C)
-        check.close(block(x), without_dropout(x))
+        for placement, norm_first in PLACEMENTS.items():
+            block = kata.TransformerEncoderBlock(C, H, D_FF, dropout=0.5, norm_first=norm_first).eval()
+            without_dropout = kata.TransformerEncoderBlock(C, H, D_FF, dropout=0.0, norm_first=norm_first).eval()
+            without_dropout.load_state_dict(block.state_dict())
+            check.close(block(x), without_dropout(x), what=f"{placement}, the result in eval mode")
 
     @pytest.mark.edge
     @pytest.mark.parametrize("norm_first", [False, True], ids=["post-norm", "pre-norm"])
