@@ -61,13 +61,25 @@ def _of_changes(kata: Kata, known: dict[str, dict[str, str]]) -> dict[str, dict[
         (words, variants.job(kata, text, RunOptions(only=(exercise.spec_class,), ideas=True), textbooks=True))
         for words, exercise, text in likely.changes(kata)
     ]
+    recorded = _recorded(kata)  # which the failures name already
     results = variants.results(job for _, job in jobs)
     found: dict[str, dict[str, set[str]]] = {}
     for words, job in jobs:
         failing = {spec.name: spec.message for spec in variants.specs(results[job]) if spec.status not in DONE}
-        if failing and not signatures.is_named(next(iter(failing.values()))):
+        first = next(iter(failing.values()), "")
+        is_recorded = signatures.cause(first).removeprefix(f"{signatures.LIKE} ") in recorded
+        if failing and (is_recorded or not signatures.is_named(first)):
             found.setdefault(job.options.only[0], {}).setdefault(signatures.written(failing), set()).add(words)
     return {spec_class: _by_words(looks, {*known.get(spec_class, {}).values()}) for spec_class, looks in found.items()}
+
+
+def _recorded(kata: Kata) -> set[str]:
+    """The words of changes in the record that is there: what it names must not be left out of the next one."""
+    try:
+        changes = json.loads(path(kata).read_text(encoding="utf-8")).get(signatures.CHANGES, {})
+    except (OSError, ValueError):
+        return set()
+    return {words for looks in changes.values() for words in looks}
 
 
 def _by_words(looks: dict[str, set[str]], known: set[str]) -> dict[str, list[str]]:
