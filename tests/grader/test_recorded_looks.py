@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from grader.authoring import likely, variants
+from grader.authoring import likely, signing, variants
 from grader.course.catalogue import all_katas
 from grader.course.handouts import SIGNATURES
 from grader.specs import signatures
@@ -119,3 +119,11 @@ def test_each_mistake_on_record_is_told_by_its_own_name(sound, warm_workers):
     }
     told = {name: text for name, text in failures.items() if "looks like" in text}
     assert told and all(f"looks like {name}" in text for name, text in told.items()), told
+
+
+def test_a_record_that_is_there_changes_nothing_in_the_next_one(tmp_path, warm_workers):
+    shutil.copytree(SOUND, tmp_path, dirs_exist_ok=True)
+    [kata, _] = all_katas(tmp_path)
+    first = signing.text(kata)
+    signing.path(kata).write_text(first)
+    assert signing.text(kata) == first
