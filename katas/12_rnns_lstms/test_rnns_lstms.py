@@ -888,12 +888,14 @@ class TestDrawWindows:
         check.that(fair, f"of 600 windows {counts} start at 0, 1, 2; about 200 each are expected")
 
     def test_windows_of_a_batch_are_drawn_one_by_one(self, kata):
-        """With 17 starts and 40 windows most starts come up, in no order. A batch whose windows all start at one place,
-        or follow each other, is not drawn with replacement from all starts."""
+        """With 17 starts and 40 windows most starts come up, in no order, and some again before all came once. A batch
+        whose windows all start at one place, or follow each other, is not drawn with replacement from all starts."""
         inputs, _ = pair(kata.draw_windows(torch.arange(COUNT), 40, SEQ, torch.Generator().manual_seed(0)))
         starts = inputs[:, 0].tolist()
         check.that(len(set(starts)) > 8, f"the 40 windows of a batch start at {sorted(set(starts))}")
         check.that(starts != sorted(starts), "the windows of a batch are in the order of their starts")
+        again = len(set(starts[:17])) < 17
+        check.that(again, "the first 17 windows have all 17 starts: draw each start anew, with replacement")
 
     def test_draws_come_from_the_generator(self, kata):
         """Generators of the same seed draw the same windows, whatever the state of the global one; used further, they
