@@ -1,5 +1,6 @@
 """The capstone's program as learners start it: interrupted and resumed, on several processes, with unfit data."""
 
+import faulthandler
 import importlib
 import importlib.util
 import json
@@ -118,11 +119,10 @@ def launch(
     for rank in range(processes):
         pid = os.fork()
         if pid == 0:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(600)  # seconds after which a process that waits for another one in vain ends
             for descriptor, name in ((1, "out"), (2, "err")):
                 os.dup2(os.open(folder / f"{name}{rank}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), descriptor)
             sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+            faulthandler.dump_traceback_later(600, exit=True, file=2)  # seconds: it waits for another one in vain
             if processes > 1:
                 os.environ |= {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}", "WORLD_SIZE": f"{processes}"}
                 os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}"}
