@@ -13,7 +13,7 @@ import json
 import re
 import tomllib
 from collections import defaultdict, deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from grader.workers.jobs import Job
 
 SPECIAL = ("__call__", "__iter__", "__len__", "__getitem__")  # of a class that is one exercise, beside public methods
 TRIED = 3  # facts, or pairs of facts, of a spec alone
+SLOW = 0.3  # seconds that a spec takes on right code
 HANGS = 1.0  # seconds of CPU that a spec may take beyond five times its own on right code
 IDEAS = RunOptions(ideas=True)
 AUTHOR = "solutions/{kata}/author/"
@@ -103,6 +104,7 @@ def find(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]]:
     right = _of(kata, kata.reference.read_text(encoding="utf-8"), IDEAS)
     passed = [spec for spec in variants.specs(right) if spec.status == "passed"]
     lines = {_bare(spec.name): spec.line for spec in passed}
+    slow = {_bare(spec.name) for spec in passed if spec.seconds > SLOW}
     found = dict[str, Noticed]()
     changes = _changes(kata, set(lines))
     asked: dict[Job, tuple[Change, Inquiry]] = {}
@@ -121,7 +123,7 @@ def find(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]]:
             yield waiting.popleft()
             return
         for change, groups in changes:
-            inquiry = _inquiry(groups, found)
+            inquiry = _inquiry(groups, found, slow)
             if specs := next(inquiry, None):
                 yield job(change, inquiry, specs)
                 return
@@ -141,12 +143,13 @@ def find(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]]:
     return {name: found[name] for name in lines if name in found}, lines
 
 
-def _inquiry(groups: Sequence[set[str]], found: Mapping[str, Noticed]) -> Inquiry:
+def _inquiry(groups: Sequence[set[str]], found: Mapping[str, Noticed], slow: Set[str]) -> Inquiry:
     """The specs to show a change to, some after the others: first those without a change of their own.
 
     It is sent which of them notice it, and whether only by an error, and returns all of these. The specs of one group
-    count as soon as one of them notices it: exercises of later groups are then graded with right code in its place. Who
-    alone notices it is asked once more.
+    count as soon as one of them notices it: exercises of later groups are then graded with right code in its place.
+    What two notice is nobody's own: slow ones that notice another change are not asked. Who alone notices it is asked
+    once more.
     """
     noticed = dict[str, bool]()
     wanting = [
@@ -154,10 +157,14 @@ def _inquiry(groups: Sequence[set[str]], found: Mapping[str, Noticed]) -> Inquir
         for group in groups
     ]
     for place, (group, first) in enumerate(zip(groups, wanting, strict=True)):
-        if first:
-            noticed |= yield first
-        if group - first and (noticed or any(wanting[place + 1 :])):
-            noticed |= yield group - first
+        late = slow & found.keys()
+        for asked in (first, group - first):
+            if asked is not first and not noticed and not any(wanting[place + 1 :]):
+                break
+            if asked - late:
+                noticed |= yield asked - late
+            if asked & late and len(noticed) < 2:
+                noticed |= yield asked & late
         if noticed:
             break
     if len(noticed) == 1 and any(noticed.keys() <= names for names in wanting):

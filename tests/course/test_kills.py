@@ -52,9 +52,22 @@ def test_what_specs_notice_is_found_kept_and_missed(kata, capsys, monkeypatch):
 
 def test_a_spec_that_alone_notices_a_change_is_asked_once_more():
     for again, noticed in (({}, {}), ({"a": False}, {"a": False})):
-        inquiry = kills._inquiry([{"a", "b"}, {"c"}], {})
+        inquiry = kills._inquiry([{"a", "b"}, {"c"}], {}, set())
         assert next(inquiry) == {"a", "b"}
         assert inquiry.send({"a": False}) == {"a"}
         with pytest.raises(StopIteration) as end:
             inquiry.send(again)
         assert end.value.value == noticed
+
+
+def test_what_two_notice_is_not_shown_to_slow_specs_that_notice_another_change():
+    change = kills.Noticed(kills.Change("another", ""), {"a"}, False, False, {"a"})
+    for first, then in (({"a": False, "b": False}, None), ({"a": False}, {"slow"})):
+        inquiry = kills._inquiry([{"a", "b", "slow"}], {"slow": change}, {"slow"})
+        assert next(inquiry) == {"a", "b"}
+        if then:
+            assert inquiry.send(first) == then
+        else:
+            with pytest.raises(StopIteration):
+                inquiry.send(first)
+    assert next(kills._inquiry([{"a", "slow"}], {}, {"slow"})) == {"a", "slow"}, "it has no change yet"
