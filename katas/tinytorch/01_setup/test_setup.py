@@ -282,13 +282,26 @@ class TestProfileMemory:
     def test_the_peak_sees_what_is_freed_again(self, kata):
         """4 MB exist during the call, then only their sum is left. Memory after the call says nothing about that."""
         profile = kata.profile_memory(lambda: megabytes(4).sum())
-        between(profile.peak_bytes, 4_000_000, 4_100_000, "peak_bytes with 4 MB on the way")
+        between(
+            profile.peak_bytes,
+            4_000_000,
+            4_100_000,
+            "peak_bytes with 4 MB on the way",
+            below="is it the memory after the call?",
+        )
         between(profile.retained_bytes, 0, 100_000, "retained_bytes with only a number left")
 
     def test_the_peak_is_the_most_at_once(self, kata):
         """Arrays that follow each other do not add up: each is freed before the next one comes."""
         profile = kata.profile_memory(lambda: [megabytes(count).sum() for count in (1, 3, 2)])
-        between(profile.peak_bytes, 3_000_000, 3_100_000, "peak_bytes with 1, 3 and 2 MB one after the other")
+        between(
+            profile.peak_bytes,
+            3_000_000,
+            3_100_000,
+            "peak_bytes with 1, 3 and 2 MB one after the other",
+            below="is it the memory after the call?",
+            above="are arrays added up that follow each other?",
+        )
 
     def test_retained_counts_the_result(self, kata):
         """Memory that the result keeps alive is retained, so the result has to be alive when memory is read."""

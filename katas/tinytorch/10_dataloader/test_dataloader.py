@@ -274,11 +274,14 @@ class TestCompose:
 
 
 class TestTrainTestSplit:
-    @pytest.mark.parametrize(("n", "fraction", "test"), [(10, 0.2, 2), (10, 0.28, 3), (7, 0.5, 4), (50, 0.06, 3)])
+    @pytest.mark.parametrize(
+        ("n", "fraction", "test"), [(10, 0.2, 2), (10, 0.23, 2), (10, 0.28, 3), (7, 0.5, 4), (50, 0.06, 3)]
+    )
     def test_each_index_is_in_one_of_the_two(self, kata, n, fraction, test):
         """A sample in both sets would be tested after it was learned. The test set has round(n · fraction)."""
         first, second = kata.train_test_split(n, fraction, rng=np.random.default_rng(1))
         unlike = {"train and test exchanged": (test, n - test), "rounded down": (n - test + 1, test - 1)}
+        unlike["rounded up"] = (n - test - 1, test + 1)
         check.equal((len(first), len(second)), (n - test, test), what="numbers of (train, test)", unlike=unlike)
         check.equal(sorted(int(i) for i in [*first, *second]), list(range(n)), what="all indices, sorted")
 
