@@ -165,6 +165,13 @@ MISTAKES = [
         caught_by="test_is_the_test_error_of_the_least_squares_weights",
         says="looks like the loss on the samples that it has learned",
     ),
+    Mistake(
+        "the generator not passed on",
+        was="x, y = make_power_law_data(num_samples, num_features, exponent, generator)",
+        now="x, y = make_power_law_data(num_samples, num_features, exponent)",
+        caught_by="TestDataLimitedLoss::test_options_and_generator_reach_the_data",
+        says="the loss with a second generator of the same seed",
+    ),
     # edges
     Mistake(
         "a zero loss gives NaN",
