@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 import tomllib
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Generator, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from grader.workers.jobs import Job
 SPECIAL = ("__call__", "__iter__", "__len__", "__getitem__")  # of a class that is one exercise, beside public methods
 TRIED = 3  # facts, or pairs of facts, of a spec alone
 SLOW = 0.3  # seconds that a spec takes on right code
+SOUGHT = 20.0  # seconds that a spec takes in all, after which no change of its own is sought, if it notices any
 HANGS = 1.0  # seconds of CPU that a spec may take beyond five times its own on right code
 IDEAS = RunOptions(ideas=True)
 AUTHOR = "solutions/{kata}/author/"
@@ -105,6 +106,7 @@ def find(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]]:
     passed = [spec for spec in variants.specs(right) if spec.status == "passed"]
     lines = {_bare(spec.name): spec.line for spec in passed}
     slow = {_bare(spec.name) for spec in passed if spec.seconds > SLOW}
+    taken = Counter[str]()  # seconds
     found = dict[str, Noticed]()
     changes = _changes(kata, set(lines))
     asked: dict[Job, tuple[Change, Inquiry]] = {}
@@ -123,7 +125,8 @@ def find(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]]:
             yield waiting.popleft()
             return
         for change, groups in changes:
-            inquiry = _inquiry(groups, found, slow)
+            sought = {name for name in lines if name not in found or taken[name] < SOUGHT}
+            inquiry = _inquiry(groups, found, slow, sought)
             if specs := next(inquiry, None):
                 yield job(change, inquiry, specs)
                 return
@@ -131,6 +134,8 @@ def find(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]]:
     for done, result in scheduler.run(next_job):
         change, inquiry = asked.pop(done)
         raises = not change.said.endswith(surround.READY_MADE)  # that is forbidden by a check
+        for spec in variants.specs(result):
+            taken[_bare(spec.name)] += spec.seconds
         specs = [spec for spec in variants.specs(result) if spec.status in ("failed", "error")]
         if any(spec.seconds >= done.options.spec_seconds for spec in specs):
             hanging.add(change)
@@ -143,8 +148,8 @@ def find(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]]:
     return {name: found[name] for name in lines if name in found}, lines
 
 
-def _inquiry(groups: Sequence[set[str]], found: Mapping[str, Noticed], slow: Set[str]) -> Inquiry:
-    """The specs to show a change to, some after the others: first those without a change of their own.
+def _inquiry(groups: Sequence[set[str]], found: Mapping[str, Noticed], slow: Set[str], sought: Set[str]) -> Inquiry:
+    """The specs to show a change to, some after the others: first those for which a change of their own is sought.
 
     It is sent which of them notice it, and whether only by an error, and returns all of these. The specs of one group
     count as soon as one of them notices it: exercises of later groups are then graded with right code in its place.
@@ -153,7 +158,7 @@ def _inquiry(groups: Sequence[set[str]], found: Mapping[str, Noticed], slow: Set
     """
     noticed = dict[str, bool]()
     wanting = [
-        {name for name in group if name not in found or found[name].crashed or not found[name].alone}
+        {name for name in group & sought if name not in found or found[name].crashed or not found[name].alone}
         for group in groups
     ]
     for place, (group, first) in enumerate(zip(groups, wanting, strict=True)):

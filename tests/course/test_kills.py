@@ -52,7 +52,7 @@ def test_what_specs_notice_is_found_kept_and_missed(kata, capsys, monkeypatch):
 
 def test_a_spec_that_alone_notices_a_change_is_asked_once_more():
     for again, noticed in (({}, {}), ({"a": False}, {"a": False})):
-        inquiry = kills._inquiry([{"a", "b"}, {"c"}], {}, set())
+        inquiry = kills._inquiry([{"a", "b"}, {"c"}], {}, set(), {"a", "b", "c"})
         assert next(inquiry) == {"a", "b"}
         assert inquiry.send({"a": False}) == {"a"}
         with pytest.raises(StopIteration) as end:
@@ -63,11 +63,13 @@ def test_a_spec_that_alone_notices_a_change_is_asked_once_more():
 def test_what_two_notice_is_not_shown_to_slow_specs_that_notice_another_change():
     change = kills.Noticed(kills.Change("another", ""), {"a"}, False, False, {"a"})
     for first, then in (({"a": False, "b": False}, None), ({"a": False}, {"slow"})):
-        inquiry = kills._inquiry([{"a", "b", "slow"}], {"slow": change}, {"slow"})
+        inquiry = kills._inquiry([{"a", "b", "slow"}], {"slow": change}, {"slow"}, {"a", "b", "slow"})
         assert next(inquiry) == {"a", "b"}
         if then:
             assert inquiry.send(first) == then
         else:
             with pytest.raises(StopIteration):
                 inquiry.send(first)
-    assert next(kills._inquiry([{"a", "slow"}], {}, {"slow"})) == {"a", "slow"}, "it has no change yet"
+    everyone = {"a", "slow"}
+    assert next(kills._inquiry([everyone], {}, {"slow"}, everyone)) == everyone, "it has no change yet"
+    assert next(kills._inquiry([everyone], {"slow": change}, set(), {"a"})) == {"a"}, "it has taken its time"
