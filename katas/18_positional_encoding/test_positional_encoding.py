@@ -792,7 +792,7 @@ class TestComparePositionEncodings:
         about 0.5. Either table of positions brings it to at least 0.85."""
         result = kata.compare_position_encodings(length=3, steps=80)
         accuracy = {kind: found["accuracy"] for kind, found in result.items()}
-        check.that(accuracy["none"] <= 0.6, f"without positions the accuracy is {accuracy['none']:.2f}, about 0.5 is due")
+        check.that(accuracy["none"] <= 0.6, f"without positions accuracy is {accuracy['none']:.2f}, about 0.5 is due")
         for kind in ("sinusoidal", "learned"):
             check.that(accuracy[kind] >= 0.85, f"the accuracy of {kind} is {accuracy[kind]:.2f}, at least 0.85 is due")
 

@@ -499,9 +499,9 @@ class TestTrainAlexnet(training.Contract):
 
     def wrong_losses(self, model, batch):
         images, rows = batch
-        logits = model(images)
+        logits, first = model(images), LABELS[torch.arange(len(rows)) % len(LABELS)]
         return {
-            "labels that were not drawn with the images": F.cross_entropy(logits, LABELS[:8]),
+            "labels that were not drawn with the images": F.cross_entropy(logits, first),
             "a softmax before the cross-entropy": F.cross_entropy(logits.softmax(dim=1), LABELS[rows]),
             "the sum over the batch": F.cross_entropy(logits, LABELS[rows], reduction="sum"),
         }

@@ -529,6 +529,11 @@ class TestGrpoStep:
         model, inputs = a_step()
         expected = torch.autograd.grad(by_hand(model, *inputs, clip=0.05)[0], model.table.weight)[0]
         check.close(stepped(kata, model, inputs, clip=0.05), expected, rtol=1e-3, atol=1e-5, what="the step")
+        model, inputs = a_step()
+        share = by_hand(model, *inputs, clip=0.05)[1]["clip_fraction"]
+        wrong = {"the share outside of 1 ± 0.2": by_hand(model, *inputs)[1]["clip_fraction"]}
+        got = kata.grpo_step(model, torch.optim.SGD(model.parameters(), lr=0.1), *inputs, clip=0.05)["clip_fraction"]
+        check.close(torch.tensor(got), share, unlike=wrong, rtol=1e-3, atol=1e-5, what="clip_fraction")
 
     def test_dapo_weighs_every_token_alike(self, kata):
         """One mean over the counted tokens of all answers. A mean per answer makes each token of a long wrong answer
