@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 import tomllib
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Generator, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -106,7 +106,7 @@ def find(kata: Kata) -> tuple[dict[str, Noticed], dict[str, int]]:
     passed = [spec for spec in variants.specs(right) if spec.status == "passed"]
     lines = {_bare(spec.name): spec.line for spec in passed}
     slow = {_bare(spec.name) for spec in passed if spec.seconds > SLOW}
-    taken = Counter[str]()  # seconds
+    taken: dict[str, float] = defaultdict(float)  # seconds
     found = dict[str, Noticed]()
     changes = _changes(kata, set(lines))
     asked: dict[Job, tuple[Change, Inquiry]] = {}
@@ -163,18 +163,22 @@ def _inquiry(groups: Sequence[set[str]], found: Mapping[str, Noticed], slow: Set
     ]
     for place, (group, first) in enumerate(zip(groups, wanting, strict=True)):
         late = slow & found.keys()
-        for asked in (first, group - first):
-            if asked is not first and not noticed and not any(wanting[place + 1 :]):
-                break
-            if asked - late:
-                noticed |= yield asked - late
-            if asked & late and len(noticed) < 2:
-                noticed |= yield asked & late
+        yield from _shown(first, late, noticed)
+        if noticed or any(wanting[place + 1 :]):
+            yield from _shown(group - first, late, noticed)
         if noticed:
             break
     if len(noticed) == 1 and any(noticed.keys() <= names for names in wanting):
         noticed = yield {*noticed}  # it may have noticed by chance, such as an address in memory
     return noticed
+
+
+def _shown(specs: set[str], late: set[str], noticed: dict[str, bool]) -> Generator[set[str], dict[str, bool], None]:
+    """Ask these, the late ones last and only while fewer than two notice it; `noticed` is told who does."""
+    if specs - late:
+        noticed |= yield specs - late
+    if specs & late and len(noticed) < 2:
+        noticed |= yield specs & late
 
 
 def _note(found: dict[str, Noticed], change: Change, failed: dict[str, bool]) -> None:
