@@ -12,7 +12,7 @@ import subprocess
 import sys
 import traceback
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -81,6 +81,14 @@ def warm() -> None:
     importlib.import_module("torch.distributed")
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parts() -> Iterator[None]:
+    """`script` imports the program's parts anew. Other tests have their own, and pickle finds functions by name."""
+    own = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in PARTS}
+    yield
+    sys.modules.update(own)
 
 
 def script(path: Path = SCRIPT, changed: dict | None = None) -> ModuleType:
