@@ -10,6 +10,7 @@ import functools
 import gc
 import importlib
 import importlib.util
+import inspect
 import os
 import re
 import sys
@@ -364,6 +365,21 @@ def _hooked(hook: Callable[..., Any], original: Callable[..., Any]) -> Callable[
     return run
 
 
+def _patch_builtin(original: Any, place: Any, builder: Any, scope: Any) -> None:
+    """Make the functions of Triton's language run here, as Triton does before each launch and each call in a kernel.
+
+    It looks at all members of a module or class each time. Here their names are known from the first time.
+    """
+    for name in _builtins(place):
+        if _interpreter.tl.core.is_builtin(member := getattr(place, name)):
+            _interpreter._patch_attr(place, name, member, builder, scope)
+
+
+@functools.cache
+def _builtins(place: Any) -> list[str]:
+    return [name for name, _ in inspect.getmembers(place, _interpreter.tl.core.is_builtin)]
+
+
 def _run_grid(original: Any, kernel: Any, *arguments: Any, **options: Any) -> None:
     """Run a kernel on its grid, and let its errors through as they were raised."""
     global _launch
@@ -460,6 +476,7 @@ def _poison(loaded: Any) -> Any:
 
 HOOKS: list[tuple[str, str, Callable[..., Any]]] = [  # class or module, name, what stands in its place
     ("", "_implicit_cvt", _give),
+    ("", "_patch_builtin", _patch_builtin),
     ("InterpretedFunction", "run", _run_grid),
     ("InterpretedFunction", "__call__", _call),
     ("InterpreterBuilder", "set_grid_dim", _set_grid),
