@@ -38,6 +38,8 @@ LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was
 NO_TRITON = (
     "not run, Triton is missing. Install it with: pip install 'torch-katas[kernels]' (Linux; 290 MB, unpacked 1 GB)"
 )
+LOWEST_TRITON = (3, 7)  # the interpreter of 3.6 cannot loop with NumPy 2.4
+OLD_TRITON = "not run, Triton {} is too old: 3.7 is the lowest whose interpreter works"
 DONE = ("passed", "skipped")  # a spec is skipped only where its device is missing
 
 

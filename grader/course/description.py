@@ -2,6 +2,7 @@
 
 import difflib
 import importlib.util
+import os
 import re
 import tomllib
 from collections.abc import Iterable
@@ -94,11 +95,20 @@ class Description:
     @property
     def lack(self) -> str:
         """Why its specs cannot run on this machine; empty if they can."""
-        if "triton" not in self.needs or importlib.util.find_spec("triton"):
-            return ""
-        from grader.results import NO_TRITON  # here, because every command reads descriptions when it starts
+        return _triton_lack() if "triton" in self.needs else ""
 
+
+def _triton_lack() -> str:
+    """Why kernels cannot run here. On a device they need no interpreter."""
+    from importlib.metadata import version  # here, and what follows: every command reads descriptions when it starts
+
+    from grader.results import LOWEST_TRITON, NO_TRITON, OLD_TRITON
+
+    if not importlib.util.find_spec("triton"):
         return NO_TRITON
+    installed = version("triton")
+    is_old = tuple(map(int, installed.split(".")[:2])) < LOWEST_TRITON
+    return OLD_TRITON.format(installed) if is_old and os.environ.get("TRITON_INTERPRET") != "0" else ""
 
 
 @cache

@@ -13,7 +13,7 @@ from grader.course import grafts
 from grader.course.description import Exercise
 from grader.execution import follow_up
 from grader.execution.follow_up import FollowUp
-from grader.isolation import namespaces, processes, sandbox, usage
+from grader.isolation import namespaces, processes, usage
 from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of_spec
 from grader.lock import lists, withheld
 from grader.lock.asking import LONGEST_MESSAGE
@@ -163,7 +163,7 @@ class Supervisor:
             forkserver.environment(),
             self.job.problem,
             frozenset(self.specs.keys() - plan.specs if plan else self.results),
-            apart=sandbox.is_apart(self.job.kata.description.needs),
+            apart=namespaces.are_allowed(),
         )
         self.oom_kills = processes.oom_kills()
         self.before = dict(self.results)  # what counts if this worker does not come to its last message

@@ -1,6 +1,5 @@
 """Resource limits for code under test: memory, file size, open files, CPU time. Windows has none of them."""
 
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -17,17 +16,14 @@ AVAILABLE, OF_A_GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
 
 
 def apply(rights: Rights) -> None:
-    """Apply the limits to this process for the rest of its life, and disable core dumps.
-
-    With a CUDA device the address space stays unlimited, because CUDA would not start.
-    """
+    """Apply the limits to this process for the rest of its life, and disable core dumps."""
     if resource is None:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (rights.computing, rights.computing))
     resource.setrlimit(resource.RLIMIT_FSIZE, (rights.file_size, rights.file_size))
     resource.setrlimit(resource.RLIMIT_NOFILE, (rights.open_files, rights.open_files))
-    if sys.platform == "linux" and not os.path.exists("/dev/nvidiactl"):
+    if sys.platform == "linux":
         with open("/proc/self/statm") as file:
             used = int(file.read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + rights.memory, used + rights.memory))

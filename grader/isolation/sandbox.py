@@ -32,7 +32,7 @@ def enter(
         apart: go on in namespaces of its own, in a child process if the kata needs processes.
     """
     allowed = rights.of(needs)
-    readable, devices = _readable(specs, allowed), _devices(allowed)
+    readable, devices = _readable(specs, allowed), [Path(path) for path in allowed.devices]
     writable = [*filter(None, (scratch, shared)), *devices]
     if apart:
         user = shared.stat().st_uid if shared else users.drawn()
@@ -50,17 +50,12 @@ def enter(
         limits.forbid_processes()
 
 
-def shared_folder(folder: Path, needs: frozenset[str]) -> Path:
+def shared_folder(folder: Path) -> Path:
     """Make a folder for two processes of a job, and for the user that the job gets."""
     folder.mkdir()
-    if is_apart(needs):
+    if namespaces.are_allowed():
         os.chown(folder, users.drawn(), -1)
     return folder
-
-
-def is_apart(needs: frozenset[str]) -> bool:
-    """Tell if a kata with these needs runs in namespaces of its own. With a GPU, those that need processes do."""
-    return ("processes" in needs or not seccomp.NVIDIA.exists()) and namespaces.are_allowed()
 
 
 def gaps() -> list[str]:
@@ -77,7 +72,7 @@ def barriers_missing() -> list[str]:
     """What stands between code under test and the machine's files elsewhere, and not here, as a phrase."""
     if landlock.version() == 0:
         return []
-    if not is_apart(frozenset()):
+    if not namespaces.are_allowed():
         as_root = ", and it runs as root" if os.getuid() == 0 else ""
         return [f"Landlock and seccomp alone keep it from the machine's files{as_root} (no namespaces: {PAGE})"]
     return [f"it runs as root, as no other user id exists here ({PAGE})"] if users.drawn() == 0 else []
@@ -85,7 +80,7 @@ def barriers_missing() -> list[str]:
 
 def gaps_of(needs: frozenset[str]) -> list[str]:
     """Permissions that this machine cannot take from a kata that needs processes, beside `gaps`."""
-    if "processes" not in needs or is_apart(needs):
+    if "processes" not in needs or namespaces.are_allowed():
         return []
     return ["may reach sockets and processes of the machine, which allows no namespaces"]
 
@@ -98,12 +93,6 @@ def _readable(specs: Path | None, allowed: Rights) -> list[Path]:
     packages = [Path(path) for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     python = [Path(sys.prefix, "lib"), Path(sys.base_prefix, "lib"), Path(sys.base_prefix, "lib64")]
     system = [Path(path) for path in allowed.reads]
-    system += [Path("/proc"), Path("/sys")] if seccomp.NVIDIA.exists() else []
     if specs:
         system += [GRADER, specs.parent, *specs.parent.parent.glob("*.py")]  # what a track that is a package gives
     return [*python, *packages, *system, GRADER / "data"]
-
-
-def _devices(allowed: Rights) -> list[Path]:
-    """Device files, and /dev/shm for processes that share memory. A GPU has some of its own."""
-    return [Path(path) for path in (*allowed.devices, *(["/dev"] if seccomp.NVIDIA.exists() else []))]

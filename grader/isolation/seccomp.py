@@ -6,7 +6,6 @@ import platform
 import struct
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 from grader.isolation.rights import Rights
 
@@ -16,7 +15,6 @@ CLONE_DENIED = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 
 X32 = 0x40000000  # the bit that marks a system call of x86-64's x32 ABI
 ALLOW, AS_IF_DONE = 0x7FFF0000, 0x00050000
 EPERM, ENOSYS = AS_IF_DONE | 1, AS_IF_DONE | 38
-NVIDIA = Path("/dev/nvidiactl")
 
 # Numbers of system calls; the newer ones are the same on every architecture.
 ANYWHERE = {
@@ -206,7 +204,8 @@ CALLS = {
 # Denied to every kata.
 PROGRAMS_AND_TRACING = ("execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd")
 OTHERS_MEMORY = ("migrate_pages", "move_pages", "process_madvise", "process_mrelease", "userfaultfd")
-NO_LIMIT_COVERS = ("shmget", "semget", "msgget", "mq_open", "memfd_secret", "add_key", "request_key", "keyctl")
+NO_LIMIT_COVERS = ("shmget", "semget", "msgget", "mq_open", "memfd_create", "memfd_secret")
+KEYS = ("add_key", "request_key", "keyctl")
 OF_THE_MACHINE = ("io_setup",)  # asynchronous input and output, of which all processes share a number
 PASSES_BY = ("io_uring_setup", "io_uring_enter", "io_uring_register", "name_to_handle_at", "open_by_handle_at")
 NAMESPACES = ("unshare", "setns")
@@ -222,7 +221,7 @@ NO_ATTRIBUTES = ("removexattr", "lremovexattr", "fremovexattr", "removexattrat")
 WATCHES = ("inotify_init", "inotify_init1", "inotify_add_watch", "fanotify_init", "fanotify_mark")
 SPECIAL_FILES = ("mknod", "mknodat")
 CACHED = ("mincore", "cachestat")  # which pages of a file are in memory, as earlier code may have left them
-DENIED: tuple[str, ...] = PROGRAMS_AND_TRACING + OTHERS_MEMORY + NO_LIMIT_COVERS + PASSES_BY + NAMESPACES
+DENIED: tuple[str, ...] = PROGRAMS_AND_TRACING + OTHERS_MEMORY + NO_LIMIT_COVERS + KEYS + PASSES_BY + NAMESPACES
 DENIED += OLD_MOUNTS + MOUNTS + KERNEL + MODULES + OF_THE_MACHINE + ("ioprio_set",)
 DENIED += MODES + TIMES + ATTRIBUTES + NO_ATTRIBUTES + WATCHES + SPECIAL_FILES + CACHED
 # fcntl's commands on descriptors, pipes and seals, and those that set a lock. Without F_GETLK, nobody sees a lock that
@@ -271,7 +270,6 @@ def _program(machine: str, rights: Rights, signals: bool) -> list[Instruction]:
     """The BPF program. clone3 passes its flags by pointer, so it is answered with ENOSYS: libc falls back to clone."""
     calls = CALLS[machine]
     denied = DENIED + (() if rights.processes else ("fork", "vfork", "flock")) + (MORE_SIGNALS if signals else ())
-    denied += () if NVIDIA.exists() else ("memfd_create",)  # which CUDA needs
     program: list[Instruction] = [
         (LOAD, 0, 0, 4),  # the architecture: in another ABI, which a program may call too, numbers mean other calls
         (JUMP_EQUAL, 1, 0, AUDIT_ARCH[machine]),

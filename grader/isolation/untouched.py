@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader import printable
-from grader.isolation import sandbox
+from grader.isolation import namespaces, sandbox
 
 MOST_NAMED = 3
 PLACES_OF_PYTHON = ("stdlib", "platstdlib", "purelib", "platlib")
@@ -42,7 +42,7 @@ class Changes:
 def known(submissions: Iterable[Path]) -> Known:
     """The submissions and the grader as they are now, and Python's packages where no namespaces keep them so."""
     places = {*map(str, submissions), str(sandbox.GRADER)}
-    if not sandbox.is_apart(frozenset()):
+    if not namespaces.are_allowed():
         places.update(sysconfig.get_path(name) for name in PLACES_OF_PYTHON)
     return {path: facts for place in sorted(places) for path, facts in _below(place)}
 

@@ -119,7 +119,8 @@ def _device() -> Finding:
     except ImportError as error:
         return Finding("device", "bad", f"torch cannot be imported ({error}): {AFRESH}")
     if torch.cuda.is_available():
-        return Finding("device", "fine", f"CUDA: {torch.cuda.get_device_name()}; the gpu and amp specs run")
+        on = f"CUDA: {torch.cuda.get_device_name()}"
+        return Finding("device", "fine", f"{on}; the gpu and amp specs run under pytest, and kata grade takes the CPU")
     if torch.backends.mps.is_available():
         return Finding("device", "fine", "Apple's MPS for the lessons; the gpu and amp specs need CUDA and are skipped")
     return Finding("device", "fine", "CPU; the gpu and amp specs are skipped and do not count")

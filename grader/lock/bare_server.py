@@ -4,14 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from grader.course.catalogue import Kata, with_prerequisites
-from grader.isolation import sandbox
+from grader.isolation import namespaces
 from grader.workers import forkserver, servers
 from grader.workers.servers import Process, Server
 
 SERVER = "grader.lock.server"
-# One thread, and no GPU: tensors cross to another process by their numbers.
-SURROUNDINGS = forkserver.ONE_THREAD | {"CUDA_VISIBLE_DEVICES": ""}
-
 _server: Server | None = None
 
 
@@ -21,7 +18,7 @@ def prepare(katas: Iterable[Kata] = ()) -> Server:
     if _server is None or not _server.runs:
         folders = [str(kata.folder) for kata in katas]
         _server = servers.forked(
-            SERVER, folders, forkserver.environment() | SURROUNDINGS, forkserver.temporary_folder()
+            SERVER, folders, forkserver.environment() | forkserver.ONE_THREAD, forkserver.temporary_folder()
         )
     return _server
 
@@ -43,7 +40,7 @@ def start_worker(kata: Kata, scratch: Path, shared: Path, pipe: int) -> Process:
         "scratch": str(scratch),
         "shared": str(shared),
         "needs": sorted(kata.description.needs),
-        "environment": forkserver.environment() | SURROUNDINGS,
-        "apart": sandbox.is_apart(kata.description.needs),
+        "environment": forkserver.environment() | forkserver.ONE_THREAD,
+        "apart": namespaces.are_allowed(),
     }
     return prepare().fork(request, [pipe])

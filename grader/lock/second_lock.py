@@ -16,7 +16,7 @@ from grader import printable
 from grader.course import grafts
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
-from grader.isolation import sandbox
+from grader.isolation import namespaces, sandbox
 from grader.isolation.usage import OF_KATA, Stopwatch, Used
 from grader.lock import asking, bare_server, lists, withheld
 from grader.lock.asking import JUDGE_ENDED, NO_TIME, Asking, Round
@@ -175,7 +175,7 @@ class SecondLock:
     def _start(self, round: Round) -> Asking:
         folder = Path(tempfile.mkdtemp(dir=self.scratch))
         code = folder / asking.CODE
-        shared = sandbox.shared_folder(folder / asking.SHARED, self.job.kata.description.needs)
+        shared = sandbox.shared_folder(folder / asking.SHARED)
         self._write_code(code, round.names)
         job, options = self.job, self.job.options
         ours, theirs = forkserver.pipe()
@@ -185,12 +185,12 @@ class SecondLock:
             replace(
                 options, only=round.specs, seed=self._drawn_seed(), spec_seconds=asking.PATIENCE * options.spec_seconds
             ),
-            forkserver.environment() | bare_server.SURROUNDINGS,
+            forkserver.environment() | forkserver.ONE_THREAD,
             pipe=ours,
             judge=JUDGE,
             probes=tuple(self.probes[name] for name in round.specs if name in self.probes),
             writing=frozenset(filter(self.sealed.writes, round.specs)),
-            apart=sandbox.is_apart(job.kata.description.needs),
+            apart=namespaces.are_allowed(),
         )
         with ours, theirs:
             worker = self._start_code(round, code, shared, theirs.fileno())

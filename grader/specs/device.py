@@ -39,7 +39,7 @@ class OnDevice:
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         with torch.device(self.device):  # where torch.empty takes memory
             found = self.what(*_at(self.device, arguments), **_at(self.device, options))
-        return _at("cpu", found)
+        return OnDevice(found, self.device) if callable(found) else _at("cpu", found)
 
 
 def module_of(kata: Kata, module: ModuleType) -> ModuleType:
@@ -49,7 +49,7 @@ def module_of(kata: Kata, module: ModuleType) -> ModuleType:
 
 def _at(device: str, value: Any) -> Any:
     if isinstance(value, torch.Tensor):
-        return value.to(device)
+        return value if value.is_meta else value.to(device)
     if isinstance(value, (tuple, list)):
         return type(value)(_at(device, part) for part in value)
     return {name: _at(device, part) for name, part in value.items()} if isinstance(value, dict) else value

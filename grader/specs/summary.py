@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from grader.reports import colour_blocks, words
-from grader.results import NO_TRITON, NOT_WRITTEN, title
+from grader.results import NOT_WRITTEN, title
 from grader.specs import layout, pytest_private, signatures
 from grader.specs.failures import Failure
 
@@ -144,7 +144,7 @@ def _exercises(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter) -
             kata_before = kata
         state, colour = _state(exercise, specs)
         one_line = not any(spec.told.details for spec in specs) and any(spec.failed for spec in specs)
-        one_line = one_line or state == NO_TRITON
+        one_line = one_line or state.startswith("not run, Triton")
         if one_line and state in said and not state.endswith(NOT_WRITTEN):
             state = "the same"
         said.add(state)

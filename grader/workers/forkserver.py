@@ -18,16 +18,14 @@ from grader.workers import entry, servers
 from grader.workers.servers import Process, Server, interrupts_wait
 
 SERVER = "grader.workers.spec_server"
-# The only environment variables that a worker sees.
+# The only variables of this process's environment that a worker sees.
 ENVIRONMENT = (
     "PATH",
     "LANG",
     "LC_ALL",
-    "CUDA_VISIBLE_DEVICES",
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
     "VIRTUAL_ENV",
-    "PYTORCH_NVML_BASED_CUDA_CHECK",
     "PYTHONHASHSEED",
     "LD_LIBRARY_PATH",
     "SYSTEMROOT",
@@ -35,6 +33,9 @@ ENVIRONMENT = (
 # Bytes in the path of the temporary folder. Processes of a kata make sockets below it, whose path may have 103.
 LONGEST_FOLDER_NAME = 45
 
+# No GPU: a mark is the same on every machine, and a device's driver needs more than the sandbox allows. The second
+# variable has PyTorch look for devices without starting CUDA. The user's name is asked for by PyTorch's compiler.
+GIVEN = {"CUDA_VISIBLE_DEVICES": "", "PYTORCH_NVML_BASED_CUDA_CHECK": "1", "USER": "learner"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # of every server, since they share a PyTorch
 
 MODULES: list[str] = []  # of rooms above, which name them here, for workers to inherit
@@ -104,8 +105,8 @@ def helpers() -> set[int]:
 
 
 def environment() -> dict[str, str]:
-    """The variables of this process's environment that a worker may see."""
-    return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    """The variables that a worker sees."""
+    return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ} | GIVEN
 
 
 def temporary_folder() -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from grader.isolation import processes, sandbox, shared_memory, usage
+from grader.isolation import namespaces, processes, shared_memory, usage
 from grader.workers import servers
 from grader.workers.servers import Process
 
@@ -39,7 +39,7 @@ def ended() -> Iterator[Callable[[], None]]:
 
 def shared_names(needs: frozenset[str]) -> set[Path] | None:
     """The names in the machine's /dev/shm, before a job begins that may write there. None for one that may not."""
-    return shared_memory.present() if "processes" in needs and not sandbox.is_apart(needs) else None
+    return shared_memory.present() if "processes" in needs and not namespaces.are_allowed() else None
 
 
 def end_tree(process: Process | BaseProcess, names: set[Path] | None = None) -> None:

@@ -16,8 +16,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
-
 import _hypothesis_pytestplugin  # type: ignore[import-untyped]
 import hypothesis.strategies
 import numpy
