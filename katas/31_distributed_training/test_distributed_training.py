@@ -412,7 +412,7 @@ def sent_by_nccl(kata):
         except Sent as sent:
             return sent.args[0]
         except (AssertionError, RuntimeError) as error:
-            if "CUDA" in str(error) or "NVIDIA" in str(error):
+            if "cuda" in str(error).lower() or "NVIDIA" in str(error):
                 return "cuda"  # that there is none here is what it says
             raise
 
