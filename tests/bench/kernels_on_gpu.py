@@ -1,6 +1,6 @@
 """What kernels of kernels/ take on a GPU, beside PyTorch: `TRITON_INTERPRET=0 python -m tests.bench.kernels_on_gpu`.
 
-It decides nothing, and was never run on a device.
+It decides nothing.
 """
 
 import sys

@@ -253,6 +253,12 @@ class TestTheModule:
         body = "assert 'COURSE_TOKEN' not in os.environ, 'seen'; return 2 * x"
         assert graded(sound[0], submission(sound[0], replaced("double(x)", body))).status == "passed"
 
+    def test_no_device_is_in_sight(self, sound, submission, monkeypatch):
+        """CUDA cannot start in the sandbox, and PyTorch asks for it in calls such as `fork_rng`."""
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+        body = "assert os.environ['CUDA_VISIBLE_DEVICES'] == '' and torch.cuda.device_count() == 0; return 2 * x"
+        assert graded(sound[0], submission(sound[0], replaced("double(x)", body))).status == "passed"
+
     @pytest.mark.parametrize(
         "way",
         [

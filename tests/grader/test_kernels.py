@@ -1,5 +1,6 @@
 """The bench for kernels: a fence, counts, races, poison, limits, and the names in Triton that it depends on."""
 
+import importlib.metadata
 import importlib.util
 import inspect
 import os
@@ -147,6 +148,13 @@ def test_commands_that_run_a_kata_say_that_triton_is_missing(monkeypatch):
         that_runs(find("kernels/01"))
 
 
+def test_an_old_triton_is_named_where_its_interpreter_is_needed(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "3.6.0+git")
+    assert find("kernels/01").description.lack.startswith("not run, Triton 3.6.0+git is too old: 3.7")
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    assert find("kernels/01").description.lack == ""
+
+
 def test_where_a_device_is_asked_for_every_spec_is_one_for_a_gpu():
     """Without a device they are skipped; what they do on one is what the others do, on tensors that are moved there."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "katas/kernels/01", "--code", "solutions"]
@@ -173,6 +181,14 @@ def test_tensors_are_moved_to_the_device_for_each_call():
         def places(x, *rest, options):
             return [str(x.device), str(rest[0][0].device), str(options["y"].device), str(torch.empty(2).device)]
 
+        @staticmethod
+        def same(x):
+            return x
+
+        @staticmethod
+        def made():
+            return lambda x: str(x.device)
+
         class Function:
             """A class that is not called itself."""
 
@@ -183,6 +199,9 @@ def test_tensors_are_moved_to_the_device_for_each_call():
     found = device.OnDevice(Module, "meta").places(torch.ones(1), (torch.ones(1),), options={"y": torch.ones(1)})
     assert found == ["meta"] * 4
     assert device.OnDevice(Module, "meta").places.device == "meta"
+    nothing = torch.empty(2, device="meta")  # which has no numbers to move
+    assert device.OnDevice(Module, "cpu").same(nothing) is nothing
+    assert device.OnDevice(Module, "meta").made()(torch.ones(1)) == "meta"
     place, zeros = device.OnDevice(Module, "cpu").Function.apply(torch.ones(1))
     assert (place, zeros.tolist()) == ("cpu", [0, 0])
 
