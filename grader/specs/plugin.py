@@ -1,5 +1,6 @@
 """The pytest plugin for specs: `--code`, the `kata` fixture, equal initial state, readable failures."""
 
+import atexit
 import contextlib
 import gc
 import itertools
@@ -260,6 +261,7 @@ class Katas:
         with contextlib.suppress(AttributeError, ValueError):  # a torch with other private names is only slower
             torch_private.import_compiler_late()
         gc.freeze()
+        atexit.register(_collect_for_triton)
 
     def module(self, kata: Kata) -> ModuleType:
         """The module under test, loaded once. A failure to load it is raised again for every spec."""
@@ -295,6 +297,12 @@ def limit(specs: Iterable[pytest.Item], seconds: float) -> None:
     for spec in specs:
         if not spec.get_closest_marker("timeout"):
             spec.add_marker(pytest.mark.timeout(seconds))
+
+
+def _collect_for_triton() -> None:
+    """Have garbage collected at the end if PyTorch has imported Triton, whose library would say what was not."""
+    if "triton" in sys.modules:
+        gc.unfreeze()
 
 
 def _is_a_bad_moment(frame: FrameType | None) -> bool:
