@@ -11,7 +11,7 @@ import sys
 import tempfile
 import traceback
 import types
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -29,7 +29,7 @@ from grader.course.handouts import PROBES, SEALED, SIGNATURES
 from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
-from grader.results import DONE, SpecResult
+from grader.results import DONE, KataResult, SpecResult
 from grader.specs import failures, training
 from grader.workers.jobs import Job
 
@@ -114,10 +114,15 @@ def reference_passes(kata: Kata) -> list[str]:
             said = f"{first.name}{others}: {_briefly(first.message)}"
             problems = problems or [f"{_spec(kata, first)}: the reference fails{how} {said}"]
     problems += _misnamed(kata, variants.specs(results[runs[""]]))
-    cpu = min(result.cpu_seconds for result in results.values())
-    budget = _budget(kata)
+    cpu, budget = _least_cpu(results), _budget(kata)
+    if cpu > HEADROOM * budget:  # beside other work, perhaps, and kept since: measured anew
+        cpu = min(cpu, _least_cpu(variants.results(runs.values())))
     slow = f"{_at(kata, kata.specs)}: the specs take {cpu:.1f} s of CPU time, the budget is {budget:g} s"
     return [*problems, slow] if cpu > HEADROOM * budget else problems
+
+
+def _least_cpu(results: Mapping[Job, KataResult]) -> float:
+    return min(result.cpu_seconds for result in results.values())
 
 
 def textbook(kata: Kata) -> list[str]:
