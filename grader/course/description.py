@@ -100,14 +100,19 @@ class Description:
 
 def _triton_lack() -> str:
     """Why kernels cannot run here. On a device they need no interpreter."""
-    from importlib.metadata import version  # here, and what follows: every command reads descriptions when it starts
+    # here, because every command reads descriptions when it starts
+    from importlib.metadata import PackageNotFoundError, version
 
     from grader.results import LOWEST_TRITON, NO_TRITON, OLD_TRITON
 
     if not importlib.util.find_spec("triton"):
         return NO_TRITON
-    installed = version("triton")
-    is_old = tuple(map(int, installed.split(".")[:2])) < LOWEST_TRITON
+    try:
+        installed = version("triton")
+    except PackageNotFoundError:  # a build by another name
+        return ""
+    numbers = re.match(r"(\d+)\.(\d+)", installed)
+    is_old = numbers is not None and tuple(map(int, numbers.groups())) < LOWEST_TRITON
     return OLD_TRITON.format(installed) if is_old and os.environ.get("TRITON_INTERPRET") != "0" else ""
 
 
