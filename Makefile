@@ -1,7 +1,8 @@
 # make grade           set up, then grade katas/ (CODE=solutions the reference, KATA=16 one kata)
-# make test            set up, then run every test of the project (KATA=16: check the promises of that kata;
-#                      KNOWN=yes: without what held before for the same files)
-# make test-report     what the last run of all tests cost, by file and kind, beside what is on record
+# make test            set up, then run the quick tests: every kata's heart, all of what has changed in katas
+# make test-all        every test of the project: the quick ones, then the rest
+# make test-rest       what the quick tests leave out
+# make test-report     what the last runs of both cost, by file and kind, beside what is on record
 # make check           what a commit needs, in under a minute: style, types, imports, generated files
 # make stubs           write stubs, lesson heads and tables from solutions/ and each kata.toml
 # make mutants KATA=16 how well a kata's specs catch generated mutants of its reference and textbook solution
@@ -19,11 +20,19 @@
 
 include grader/setup.mk
 
-.PHONY: test test-report check stubs mutants kills truth seals signatures bench bench-gpt wheel diagrams pictures site
+.PHONY: test test-all test-rest test-report check stubs mutants kills truth seals signatures bench bench-gpt wheel diagrams pictures site
 
-test: $(if $(KATA),setup,.venv/installed-tests)
-	@$(if $(KATA)$(filter yes,$(KNOWN)),,rm -f .kata/known.sqlite)
-	@$(BIN)/$(if $(KATA),kata promises $(KATA),python -m pytest -p tests.known -n auto --dist loadgroup)
+RUN_TESTS = $(BIN)/python -m pytest -p tests.tiers -n auto --dist loadgroup
+
+test: .venv/installed-quick
+	@rm -f .kata/known.sqlite
+	@$(RUN_TESTS) --tier quick
+
+test-all: test
+	@$(MAKE) --no-print-directory test-rest
+
+test-rest: .venv/installed-tests
+	@$(RUN_TESTS) --tier rest
 
 test-report: setup
 	@$(BIN)/python -m tests.cost

@@ -1,21 +1,16 @@
 """Fixtures of the project's own tests: a small sound tree of katas, and a time limit for each test."""
 
-import json
 import signal
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from grader import files
 from grader.cli.main import main
 from grader.course.catalogue import ROOT, Kata, all_katas
-from grader.execution.scheduler import available_cores
-from grader.isolation import usage
 from grader.workers import forkserver
 from tests import cost
 
@@ -59,11 +54,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say what is missing in one line, where only the course is installed. Else measure what the tests cost."""
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise pytest.UsageError(f"the project's own tests need {', '.join(missing)}: make test installs it")
-    if sys.platform == "linux":
-        config.pluginmanager.register(Meter(config))
+    """Say what is missing in one line, where only the course is installed. The quick tier needs no other extra."""
+    is_quick = config.getoption("tier", None) == "quick"
+    if missing := [name for name in NEEDED if find_spec(name) is None and not is_quick]:
+        raise pytest.UsageError(f"the project's own tests need {', '.join(missing)}: make test-all installs it")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -71,7 +65,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(900))
-    seconds = cost.on_record()["seconds"]
+    seconds = cost.on_record()
     items.sort(key=lambda item: cost.order(item.nodeid, seconds))
 
 
@@ -89,55 +83,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from tests.scheduling import ByFile  # here, because it imports xdist
 
     return ByFile(config, log)
-
-
-class Meter:
-    """Books CPU time in a process that runs tests, and gathers it in the one that hands them out."""
-
-    def __init__(self, config: pytest.Config):
-        self.output = getattr(config, "workeroutput", None)
-        self.run: dict[str, Any] = {"seconds": {}, "tests": {}}
-        self.before, self.started = 0.0, time.monotonic()
-
-    def book(self, name: str, seconds: float) -> None:
-        self.run["seconds"][name] = self.run["seconds"].get(name, 0.0) + seconds
-
-    def book_since(self, name: str) -> None:
-        """Book what this process and all that it started have used since the last time."""
-        if used := usage.of_this_process():
-            self.book(name, used.computing - self.before)
-            self.before = used.computing
-
-    def pytest_collection_finish(self) -> None:
-        if self.output is not None:
-            self.book_since(cost.STARTING)
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> Any:
-        done = yield
-        booked = cost.kind(item.nodeid)
-        if self.output is not None and (nextitem is None or booked != cost.kind(nextitem.nodeid)):
-            self.book_since(booked)
-        return done
-
-    def pytest_sessionfinish(self) -> None:
-        if self.output is not None:
-            self.output["seconds"] = self.run["seconds"]
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
-        for name, seconds in getattr(node, "workeroutput", {}).get("seconds", {}).items():
-            self.book(name, seconds)
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" or report.outcome != "passed":
-            self.run["tests"][report.nodeid] = report.outcome
-
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if self.run["seconds"]:
-            self.run |= {"cores": available_cores(), "minutes": round((time.monotonic() - self.started) / 60)}
-            files.write(cost.LAST_RUN, json.dumps(self.run, indent=1) + "\n")
-            terminalreporter.write_line(cost.summary(self.run))
 
 
 @pytest.fixture(scope="session")

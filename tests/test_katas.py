@@ -1,9 +1,11 @@
 """Holds every kata to its promises, one test a promise and kata."""
 
+from datetime import date
+
 import pytest
 
 from grader import lesson  # noqa: F401  (every lesson imports it)
-from grader.authoring import kept, promises
+from grader.authoring import kept, promises, variants
 from grader.course import catalogue
 from grader.course.catalogue import Kata
 from tests.conftest import SOUND
@@ -31,6 +33,14 @@ def test_promise(kata: Kata, promise) -> None:
         pytest.skip("the reference fails its specs, which reference_passes says")
     if problems:
         pytest.fail("\n".join(problems), pytrace=False)
+
+
+@pytest.mark.parametrize("kata", [pytest.param(kata, id=kata.name) for kata in KATAS if not kata.description.lack])
+def test_mistake_of_the_day(kata: Kata) -> None:
+    """One of its mistakes is caught, each day another one. `make test` tries no more of them."""
+    known = variants.mistakes(kata)
+    problems = promises.uncaught(kata, [known[date.today().toordinal() % len(known)]])
+    assert not problems, "\n".join(problems)
 
 
 def test_every_kata_of_the_course_is_finished() -> None:

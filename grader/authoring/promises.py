@@ -11,7 +11,7 @@ import sys
 import tempfile
 import traceback
 import types
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 
 import torch
@@ -99,30 +99,33 @@ def stub_fails(kata: Kata) -> list[str]:
 
 
 def reference_passes(kata: Kata) -> list[str]:
-    """The reference passes every spec: in order, backwards from another seed, and within the time budget. An
-    answer that is wrong like one of a spec's suspects is named after it."""
-    text = kata.reference.read_text(encoding="utf-8")
-    runs = {
-        "": variants.job(kata, text, RunOptions(spec_seconds=60, tries_suspects=True)),
-        " backwards from seed 20": variants.job(kata, text, RunOptions(backwards=True, seed=20, spec_seconds=60)),
-    }
-    results = variants.results(runs.values(), CACHE)
-    problems: list[str] = []
-    for how, job in runs.items():
-        if failing := variants.failing(results[job]):
-            first, others = failing[0], f" ({len(failing) - 1} more fail)" if failing[1:] else ""
-            said = f"{first.name}{others}: {_briefly(first.message)}"
-            problems = problems or [f"{_spec(kata, first)}: the reference fails{how} {said}"]
-    problems += _misnamed(kata, variants.specs(results[runs[""]]))
-    cpu, budget = _least_cpu(results), _budget(kata)
+    """The reference passes every spec, within the time budget. An answer that is wrong like one of a spec's suspects
+    is named after it."""
+    job = variants.job(
+        kata, kata.reference.read_text(encoding="utf-8"), RunOptions(spec_seconds=60, tries_suspects=True)
+    )
+    result = variants.results([job], CACHE)[job]
+    problems = _reference_fails(kata, result, "") + _misnamed(kata, variants.specs(result))
+    cpu, budget = result.cpu_seconds, _budget(kata)
     if cpu > HEADROOM * budget:  # beside other work, perhaps, and kept since: measured anew
-        cpu = min(cpu, _least_cpu(variants.results(runs.values())))
+        cpu = min(cpu, variants.results([job])[job].cpu_seconds)
     slow = f"{_at(kata, kata.specs)}: the specs take {cpu:.1f} s of CPU time, the budget is {budget:g} s"
     return [*problems, slow] if cpu > HEADROOM * budget else problems
 
 
-def _least_cpu(results: Mapping[Job, KataResult]) -> float:
-    return min(result.cpu_seconds for result in results.values())
+def any_order(kata: Kata) -> list[str]:
+    """The reference passes every spec backwards from another seed, too."""
+    options = RunOptions(backwards=True, seed=20, spec_seconds=60)
+    job = variants.job(kata, kata.reference.read_text(encoding="utf-8"), options)
+    return _reference_fails(kata, variants.results([job], CACHE)[job], " backwards from seed 20")
+
+
+def _reference_fails(kata: Kata, result: KataResult, how: str) -> list[str]:
+    failing = variants.failing(result)
+    if not failing:
+        return []
+    first, others = failing[0], f" ({len(failing) - 1} more fail)" if failing[1:] else ""
+    return [f"{_spec(kata, first)}: the reference fails{how} {first.name}{others}: {_briefly(first.message)}"]
 
 
 def textbook(kata: Kata) -> list[str]:
@@ -147,9 +150,14 @@ def unguarded(kata: Kata) -> list[str]:
 
 def mistakes(kata: Kata) -> list[str]:
     """Every mistake is caught by the spec it names, run alone, which tells the learner what `says` promises."""
+    return uncaught(kata, variants.mistakes(kata))
+
+
+def uncaught(kata: Kata, known: Iterable[Mistake]) -> list[str]:
+    """What is wrong with how these mistakes are caught."""
     text = kata.reference.read_text(encoding="utf-8")
     problems, jobs = [], {}
-    for mistake in variants.mistakes(kata):
+    for mistake in known:
         found = text.count(mistake.was)
         if found != 1:
             problems.append(f"{_mistake(kata, mistake)}: its `was` is {found} times in the reference, and must be once")
@@ -293,6 +301,7 @@ READS: dict[Promise, Reads] = {
     specs: Reads((TOML, SPECS, REFERENCE)),
     stub_fails: Reads((*RUN, STUB), EARLIER),
     reference_passes: Reads(RUN, EARLIER),
+    any_order: Reads(RUN, EARLIER),
     textbook: Reads((*RUN, TEXTBOOK), (*EARLIER, TEXTBOOK)),
     unguarded: Reads(RUN, EARLIER),
     mistakes: Reads((*RUN, MISTAKES), EARLIER),
@@ -311,6 +320,7 @@ READS: dict[Promise, Reads] = {
 FINISHED = [complete, sealed, signed]  # of those with `finished = true`; papers keep `paper`, too
 PROMISES = [promise for promise in READS if promise not in (*FINISHED, paper)]  # of every kata
 ON_THE_REFERENCE = [
+    any_order,
     textbook,
     unguarded,
     mistakes,

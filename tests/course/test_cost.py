@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from grader.isolation import usage
-from tests import cost, figures, scheduling
+from tests import cost, figures, scheduling, tiers
 
 RUN = {"seconds": {"a.py": 100.0, "promise sealed": 50.0}, "tests": {"a.py::t": "passed"}}
 
@@ -29,12 +29,18 @@ def test_what_takes_long_comes_first_and_what_is_new_before_it():
     assert sorted(tests, key=lambda test: cost.order(test, {"a.py": 2.0, "b.py": 1.0})) == tests[::-1]
 
 
-def test_growth_is_said(monkeypatch):
-    monkeypatch.setattr(cost, "on_record", lambda: {"seconds": {"a.py": 10.0}, "tests": 1})
-    assert cost.summary(RUN) == "2.5 core minutes: make test-report says where it is more than the 0.2 on record"
-    monkeypatch.setattr(cost, "on_record", lambda: {"seconds": {"a.py": 95.0}, "tests": 1})
-    assert cost.summary(RUN) == "2.5 core minutes: make test-report"
-    assert cost.table(RUN, cost.on_record())[1].split() == ["a.py", "1", "100.0", "95.0"]
+def test_growth_is_said():
+    known = {"seconds": {"a.py": 10.0}, "tests": 1}
+    assert cost.summary(RUN, known) == "2.5 core minutes: make test-report says where it is more than the 0.2 on record"
+    assert cost.summary(RUN, {"seconds": {"a.py": 95.0}, "tests": 1}) == "2.5 core minutes: make test-report"
+    assert cost.table({"quick": RUN}, {"a.py": 95.0})[1].split() == ["a.py", "1", "100.0", "95.0"]
+
+
+def test_the_quick_tier_keeps_its_budget():
+    quick = cost.runs()["quick"]
+    assert 0 < cost.total(quick) <= tiers.BUDGET
+    named = {*tiers.DEAR, *tiers.WITH_EXTRAS}
+    assert {name for name in named if not (cost.ROOT / name).is_file()} == set()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
@@ -64,7 +70,7 @@ def test_as_many_processes_as_cores_and_memory_allow(limits, number, tmp_path, m
 
 def test_pages_show_the_figures_on_record():
     known = figures.on_record()
-    assert {name: known[name]["value"] for name in cost.told(cost.on_record())} == cost.told(cost.on_record())
+    assert {name: known[name]["value"] for name in cost.told(cost.runs())} == cost.told(cost.runs())
     for page in figures.PAGES:
         assert figures.shown(page, known) == page.read_text(encoding="utf-8"), page
     marks = {name for page in figures.PAGES for _, name in figures.MARK.findall(page.read_text(encoding="utf-8"))}

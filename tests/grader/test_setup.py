@@ -94,11 +94,9 @@ def test_a_python_that_fits_is_taken(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{python}\n", "")
 
 
-def test_only_who_asks_for_it_is_answered_from_what_is_known():
-    """The workflow asks for pull requests: main and every night try all promises."""
-    forgets = "rm -f .kata/known.sqlite"
-    said = {known: make(ROOT, "-n", "test", f"KNOWN={known}").stdout for known in ("", "no", "yes")}
-    assert [known for known in said if forgets not in said[known]] == ["yes"]
-    workflows = {path.name: path.read_text() for path in (ROOT / ".github/workflows").glob("*.yml")}
-    asking = [line.strip() for text in workflows.values() for line in text.splitlines() if "KNOWN" in line]
-    assert asking == ["- run: make test KNOWN=${{ github.event_name == 'pull_request' && 'yes' || 'no' }}"]
+def test_both_tiers_are_run_and_nothing_is_known_before():
+    quick, rest = (make(ROOT, "-n", target).stdout for target in ("test", "test-rest"))
+    assert "rm -f .kata/known.sqlite" in quick and "--tier quick" in quick and "--tier rest" in rest
+    for path in (ROOT / ".ci/run", ROOT / ".github/workflows/test.yml"):
+        commands = [line.rpartition("make ")[2] for line in path.read_text().splitlines() if "make " in line]
+        assert commands == ["test", "test-rest"], path

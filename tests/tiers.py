@@ -1,0 +1,115 @@
+"""A pytest plugin: `--tier quick` takes the tests of `make test`, `--tier rest` those that it leaves out.
+
+Quick are the hearts of every kata, every promise of a changed kata, each file of tests that costs little on record,
+and of the dear files what is named here. A new file of tests is quick until its cost is on record.
+"""
+
+import subprocess
+from typing import Any
+
+import pytest
+
+from grader.authoring import promises
+from grader.course.catalogue import ROOT, all_katas
+from tests import cost
+
+BUDGET = 540.0  # CPU seconds of the quick tier, by tests/cost.json
+CHEAP = 6.5  # seconds of a whole file, on record
+HEART = {
+    promises.folder,
+    promises.stub,
+    promises.specs,
+    promises.stub_fails,
+    promises.reference_passes,
+    promises.textbook,
+    promises.snippets,
+    promises.diagrams,
+    promises.complete,
+    promises.signed,
+    promises.paper,
+}
+SEALED = ("01_tensors", "16_multi_head_attention", "tinytorch/02_tensor")  # katas whose second lock is tried
+EVERY = ""  # a part of every name
+DEAR = {  # files that cost more, and parts of the names of their tests that are quick all the same
+    "tests/test_katas.py": [EVERY],
+    "tests/grader/test_plugin.py": [EVERY],
+    "tests/grader/test_boundaries.py": [EVERY],
+    "tests/attacks/test_forgeries.py": [EVERY],
+    "tests/attacks/test_second_lock.py": [EVERY],
+}
+WITH_EXTRAS = {  # files that import what only an extra brings
+    "tests/course/test_answer.py",
+    "tests/course/test_gpt2_weights.py",
+    "tests/course/test_papers.py",
+    "tests/course/test_rooms.py",
+    "tests/course/test_site.py",
+    "tests/course/test_todays_block.py",
+    "tests/grader/test_rules.py",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tier", choices=("quick", "rest"), required=True, help="which of the project's tests to run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Tier(config.getoption("tier")))
+    config.pluginmanager.register(cost.Meter(config, config.getoption("tier")))
+
+
+class Tier:
+    """Leaves the tests of the other tier out.
+
+    Attributes:
+        changed: the katas that differ from the main branch. All of their promises are quick.
+    """
+
+    def __init__(self, tier: str):
+        self.tier = tier
+        self.seconds = cost.on_record()
+        self.changed = changed_katas()
+
+    def pytest_ignore_collect(self, collection_path: Any) -> bool | None:
+        """A file without a quick test is not even imported."""
+        name = collection_path.relative_to(ROOT).as_posix() if collection_path.suffix == ".py" else ""
+        return True if name and self.tier == "quick" and not self._has_quick_tests(name) else None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        taken = [item for item in items if self.is_quick(item) == (self.tier == "quick")]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(taken)])
+        items[:] = taken
+
+    def is_quick(self, item: pytest.Item) -> bool:
+        file, _, name = item.nodeid.partition("::")
+        if "kata" in (given := getattr(getattr(item, "callspec", None), "params", {})) and "promise" in given:
+            return self._is_quick_promise(given["kata"], given["promise"])
+        return self._has_quick_tests(file) and any(part in name for part in DEAR.get(file, [EVERY]))
+
+    def _is_quick_promise(self, kata: Any, promise: Any) -> bool:
+        if kata.description.lack:  # kernels cannot run without an extra
+            return False
+        return promise in HEART or kata.name in self.changed or (promise is promises.sealed and kata.name in SEALED)
+
+    def _has_quick_tests(self, file: str) -> bool:
+        return file in DEAR or (self.seconds.get(file, 0.0) <= CHEAP and file not in WITH_EXTRAS)
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self.tier == "quick":
+            told = ", ".join(sorted(self.changed)) or "none"
+            terminalreporter.write_line(f"katas that differ from the main branch, with every promise: {told}")
+
+
+def changed_katas() -> set[str]:
+    """The katas with a file that is not as on the main branch. Without git, none are known to differ."""
+    main = _git("merge-base", "HEAD", "origin/main") or ["HEAD"]
+    files = _git("diff", "--name-only", *main) + _git("ls-files", "--others", "--exclude-standard")
+    places = {kata.name: (f"katas/{kata.name}/", f"solutions/{kata.name}/") for kata in all_katas()}
+    return {name for name, folders in places.items() if any(file.startswith(folders) for file in files)}
+
+
+def _git(*arguments: str) -> list[str]:
+    try:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
+    except FileNotFoundError:
+        return []
