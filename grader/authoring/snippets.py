@@ -16,7 +16,9 @@ from grader.course.catalogue import Kata
 from grader.course.lesson_code import BLOCK, OUTPUT, statements, without_output
 from grader.errors import NotPossible
 
-NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+NUMBER = re.compile(r"-?\d+(?:\.(\d*))?(?:e([+-]?\d+))?")  # its decimals, and its power of ten
+FAIRLY, BESIDE = 1e-4, 1e-6  # by how much a number may differ, in relation to itself and to the largest one beside it
+ROUNDED = 3  # decimals from which on the last one may have been rounded the other way
 FEWEST, MOST, LONGEST = 3, 6, 15  # snippets in a lesson, and lines of code in one
 TELLING = 2  # operations in an expression that says how an exercise is done
 CUSTOMARY = ("super().__init__()",)  # in every module
@@ -85,13 +87,41 @@ def with_outputs(page: str, found: list[tuple[int, str, str]]) -> str:
 
 
 def alike(expected: str, printed: str) -> bool:
-    numbers = [list(map(float, NUMBER.findall(text))) for text in (expected, printed)]
-    words = ["".join(NUMBER.sub("0", text).split()) for text in (expected, printed)]
-    return (
-        words[0] == words[1]
-        and len(numbers[0]) == len(numbers[1])
-        and all(math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-4) for a, b in zip(*numbers))
-    )
+    """True if the words are the same and the numbers nearly, in whatever form, as another processor may print them.
+
+    Integers are the same. Any other number differs by one in the last of three or more decimals, or by little.
+    """
+    lines = expected.splitlines(), printed.splitlines()
+    if len(lines[0]) != len(lines[1]):  # a tensor in another form has fewer columns, or more
+        return _alike_together(expected, printed)
+    return all(map(_alike_together, *lines))
+
+
+def _alike_together(*texts: str) -> bool:
+    words = ["".join(NUMBER.sub("0", text).split()) for text in texts]
+    numbers = [list(NUMBER.finditer(text)) for text in texts]
+    if words[0] != words[1]:
+        return False
+    pairs = list(zip(*numbers, strict=True))
+    largest = max((abs(float(one[0])) for one in numbers[0] if not _is_integer(one)), default=0.0)
+    return all(_near(one, other, BESIDE * largest) for one, other in pairs)
+
+
+def _near(one: re.Match[str], other: re.Match[str], noise: float) -> bool:
+    if _is_integer(one) and _is_integer(other):
+        return one[0] == other[0]
+    allowed = max(noise, _last_place(one), _last_place(other))
+    return math.isclose(float(one[0]), float(other[0]), rel_tol=FAIRLY, abs_tol=allowed)
+
+
+def _is_integer(number: re.Match[str]) -> bool:
+    return number[1] is None and number[2] is None
+
+
+def _last_place(number: re.Match[str]) -> float:
+    """The value of one in the last decimal, and a trifle for the rounding of the difference."""
+    decimals = len(number[1] or "")
+    return 1.001 * 10.0 ** (int(number[2] or 0) - decimals) if decimals >= ROUNDED else 0.0
 
 
 def _answers(tree: ast.AST) -> list[ast.expr]:

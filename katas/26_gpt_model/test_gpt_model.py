@@ -183,14 +183,15 @@ class TestGeluTanh:
         check.close(kata.gelu_tanh(x), torch.tensor([0.0, 0.0, 30.0, 1000.0]))
 
     @pytest.mark.edge
-    @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
     def test_the_dtype_is_kept(self, kata, dtype):
         """A tensor made for √(2/π) must not promote half precision to float32. A float32 factor is too coarse for
         float64."""
         x = torch.linspace(-3, 3, 7).to(dtype)
         got = kata.gelu_tanh(x)
         check.dtype(got, dtype)
-        check.close(got, gelu(x.double()))
+        # Some processors round the float32 root to its better neighbour: an atol would let it pass on those alone.
+        check.close(got, gelu(x.double()), atol=0.0 if dtype == torch.float64 else None)
 
     @pytest.mark.edge
     def test_a_transposed_input_is_read_and_left_alone(self, kata):
