@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from grader.authoring import bites, demands, guards, kills, points, seals, signing, variants
+from grader.authoring import bites, demands, guards, points, seals, signing, variants
 from grader.authoring import diagrams as lesson_diagrams
 from grader.authoring import snippets as lesson_snippets
 from grader.authoring.key_results import path as recipe
@@ -64,7 +64,8 @@ def stub(kata: Kata) -> list[str]:
 
 
 def specs(kata: Kata) -> list[str]:
-    """Each exercise has its class in order, each spec a docstring, and code is reached only through the fixture."""
+    """Each exercise has its class in order, each spec a docstring and a comparison, and code is reached only through
+    the fixture."""
     tree = ast.parse(kata.specs.read_text(encoding="utf-8"))
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.startswith("Test")}
     named = [exercise.spec_class for exercise in kata.exercises]
@@ -78,6 +79,7 @@ def specs(kata: Kata) -> list[str]:
             place = f"{file}:{spec_class.lineno}: {exercise.spec_class}"
             problems.append(f"{place}: stretch in kata.toml or by its mark, and not in the other")
     problems += [f"{file}:{line}: {said}" for line, said in demands.problems(kata, tree)]
+    problems += [f"{file}:{line}: {name} compares nothing" for line, name in demands.hollow(tree)]
     for node in ast.walk(tree):
         if isinstance(node, ast.Assert):
             problems.append(f"{file}:{node.lineno}: a bare assert; check.that says what was expected")
@@ -273,11 +275,6 @@ def paper(kata: Kata) -> list[str]:
     return problems + _missing(kata, [recipe(kata)])
 
 
-def needed(kata: Kata) -> list[str]:
-    """Every spec still notices the change that it noticed when `kata kills` looked, if it has."""
-    return kills.hollowed(kata)
-
-
 TOML, SPECS, REFERENCE = "katas/{kata}/kata.toml", "katas/{kata}/**/test_*.py", "solutions/{file}"
 STUB, PAGE, LESSON = "katas/{file}", "katas/{kata}/README.md", "katas/{kata}/lesson.py"
 AUTHOR = "solutions/{kata}/author/"
@@ -297,7 +294,6 @@ READS: dict[Promise, Reads] = {
     unguarded: Reads(RUN, EARLIER),
     mistakes: Reads((*RUN, MISTAKES), EARLIER),
     accepted: Reads((*RUN, ACCEPTED), EARLIER),
-    needed: Reads(RUN, EARLIER, lambda kata: [kills.store(kata)]),
     lesson: Reads((TOML, LESSON, STUB, REFERENCE, TRACK), (*EARLIER, STUB)),
     snippets: Reads((TOML, PAGE, TEXTBOOK, REFERENCE, TRACK), (*EARLIER, STUB)),  # TRACK: a package's modules
     diagrams: Reads((PAGE, "katas/{kata}/*.diagram", "katas/{kata}/*.svg")),
@@ -310,16 +306,8 @@ READS: dict[Promise, Reads] = {
 }
 FINISHED = [complete, sealed, signed]  # of those with `finished = true`; papers keep `paper`, too
 PROMISES = [promise for promise in READS if promise not in (*FINISHED, paper)]  # of every kata
-ON_THE_REFERENCE = [
-    textbook,
-    unguarded,
-    mistakes,
-    accepted,
-    needed,
-    lesson,
-    sealed,
-    signed,
-]  # say nothing where it fails its specs
+# Say nothing where it fails its specs.
+ON_THE_REFERENCE = [textbook, unguarded, mistakes, accepted, lesson, sealed, signed]
 
 
 def in_fork(work: Callable[[], None]) -> tuple[str, str]:
