@@ -38,6 +38,7 @@ SECTIONS = ["Objectives", "Concept", "Walkthrough", "Key takeaways", "Exercises"
 BUDGET, BUDGET_WITH_TRAINING, BUDGET_OF_PAPERS = 1.0, 6.0, 8.0  # CPU seconds of a kata's specs
 HEADROOM = 3.0  # how far above its budget a kata may be measured, on a machine that does other things too
 FEWEST_MISTAKES, MOST_MISTAKES, FEWEST_ACCEPTED = 10, 25, 2
+LOWEST = (3, 11)  # Python's version that code of the course must do with
 MINUTES_OFF = 0.15  # the part by which kata.toml's minutes may differ from those estimated
 MOST_WORDS, MOST_WORDS_OF_IDEA = 250, 150  # in an exercise's docstrings, and in their part before the edges
 CACHE = ResultCache(ROOT)  # what has not changed since the last run is not run again
@@ -66,7 +67,7 @@ def stub(kata: Kata) -> list[str]:
 def specs(kata: Kata) -> list[str]:
     """Each exercise has its class in order, each spec a docstring and a comparison, and code is reached only through
     the fixture."""
-    tree = ast.parse(kata.specs.read_text(encoding="utf-8"))
+    tree = ast.parse(kata.specs.read_text(encoding="utf-8"), feature_version=LOWEST)
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.startswith("Test")}
     named = [exercise.spec_class for exercise in kata.exercises]
     problems, file = [], _at(kata, kata.specs)
@@ -546,7 +547,7 @@ def _lost(reference: str, joined: str, kata: Kata) -> list[str]:
 
 def _description(kata: Kata) -> list[str]:
     """kata.toml names what the reference holds: its exercises, in order, and the katas that it builds on."""
-    tree = ast.parse(kata.reference.read_text(encoding="utf-8"))
+    tree = ast.parse(kata.reference.read_text(encoding="utf-8"), feature_version=LOWEST)
     taken = _taken_from(kata, tree)
     problems, file, reference = [], _at(kata, kata.folder / "kata.toml"), _at(kata, kata.reference)
     if taken != set(kata.description.builds_on):
