@@ -6,7 +6,6 @@
 # make check           what a commit needs, in under a minute: style, types, imports, generated files
 # make stubs           write stubs, lesson heads and tables from solutions/ and each kata.toml
 # make mutants KATA=16 how well a kata's specs catch generated mutants of its reference and textbook solution
-# make kills KATA=16   find anew for each spec of a kata's points a change that it alone notices
 # make truth           the references beside PyTorch's own tests, transformers, peft and trl: docs/truth.md
 # make seals KATA=16   find anew which specs of a kata judge from another process, too
 # make signatures      record anew what mistakes look like, where a kata has changed (KATA=16: of that kata)
@@ -20,7 +19,7 @@
 
 include grader/setup.mk
 
-.PHONY: test test-all test-rest test-report check stubs mutants kills truth seals signatures bench bench-gpt wheel diagrams pictures site
+.PHONY: test test-all test-rest test-report check stubs mutants truth seals signatures bench bench-gpt wheel diagrams pictures site
 
 RUN_TESTS = $(BIN)/python -m pytest -p tests.tiers -n auto --dist loadgroup
 
@@ -52,9 +51,6 @@ stubs: setup
 mutants: .venv/installed-mutants
 	@$(BIN)/kata mutants $(KATA)
 	@$(BIN)/kata mutants --textbook $(KATA)
-
-kills: .venv/installed-mutants
-	@$(BIN)/kata kills $(KATA)
 
 truth: .venv/installed-truth
 	@$(BIN)/python -m tests.truth

@@ -1,15 +1,19 @@
-"""Finds demands of specs that no docstring says, and the other way round.
+"""Finds demands of specs that no docstring says, and the other way round, and specs that demand nothing.
 
 What a spec of the point asks for stands above the docstring's edges, and what an edge spec asks for stands below.
 """
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from grader.authoring import points
 from grader.course import cells
 from grader.course.catalogue import Kata
+from grader.specs import training
 
 ERROR = re.compile(r"[Ee]rror|[Ee]xception|message|refuse|raise|fail|must ")  # in a sentence about what is raised,
 NAMING = re.compile(r"\b(nam|mention|say|said|show|hold|come|propagate)")  # and about the words in it
@@ -22,6 +26,11 @@ STAYS = re.compile(
 DTYPE = re.compile(r"dtype|float|precision|int\d", re.IGNORECASE)
 WORDS = {"check.raises": ("an error", ERROR), "check.unchanged": ("that something stays as it was", STAYS)}
 WORDS_OF_EDGES = WORDS | {"check.dtype": ("a dtype", DTYPE)}
+COMPARISONS = {
+    *("check.close", "check.compiles", "check.dtype", "check.entries", "check.equal", "check.finite"),
+    *("check.forbidden", "check.gradients", "check.independent", "check.moved", "check.raises", "check.shape"),
+    *("check.that", "check.unchanged", "check.view_of", "AssertionError"),
+}
 
 
 def problems(kata: Kata, tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -52,6 +61,52 @@ def problems(kata: Kata, tree: ast.Module) -> Iterator[tuple[int, str]]:
         if (found := ANNOUNCED.search(own)) and not held:
             said = f'"{found.group()}" stands above the edges, and no spec of the point wants an error'
             yield classes[exercise.spec_class].lineno, f"{exercise.name}: {said}"
+
+
+def hollow(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """The line and name of each spec that compares nothing, neither itself nor in functions that it calls.
+
+    Only calls that are statements count, or that a `with` enters: `check.equal(a, b)` may have become `(a, b)`, and a
+    function that is called for its result may compare on the way to it.
+    """
+    own, comparing = _functions(tree.body), COMPARISONS
+    while new := {one.name for one, done in [*_inherited(), *own] if done & comparing} - comparing:
+        comparing = comparing | new
+    for spec, done in own:
+        if spec.name.startswith("test_") and not done & comparing:
+            yield spec.lineno, spec.name
+
+
+@functools.cache
+def _inherited() -> list[tuple[ast.FunctionDef, set[str]]]:
+    return _functions(ast.parse(Path(training.__file__).read_text(encoding="utf-8")).body)
+
+
+def _functions(body: list[ast.stmt]) -> list[tuple[ast.FunctionDef, set[str]]]:
+    """Each function, and what it does."""
+    return [(node, _done(node.body)) for node in _statements(body) if isinstance(node, ast.FunctionDef)]
+
+
+def _statements(body: list[Any]) -> Iterator[Any]:
+    """The statements, and those in them."""
+    for node in body:
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from _statements(getattr(node, part, []))
+
+
+def _done(body: list[ast.stmt]) -> set[str]:
+    """What is called in a statement of its own, entered or raised."""
+    found: list[ast.expr | None] = []
+    for node in _statements(body):
+        if isinstance(node, ast.Expr):
+            found.append(node.value)
+        elif isinstance(node, ast.With):
+            found += [item.context_expr for item in node.items]
+        elif isinstance(node, ast.Raise):
+            found.append(node.exc)
+    called = [ast.unparse(one.func) for one in found if isinstance(one, ast.Call)]
+    return {name.removeprefix("self.").removeprefix("super().") for name in called}
 
 
 def _own(told: dict[str, str], name: str) -> list[str]:

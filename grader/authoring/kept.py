@@ -133,7 +133,7 @@ def unreadable(kata: Kata) -> list[str]:
     found = []
     for path in [*own, kata.textbook]:
         try:
-            ast.parse(path.read_text(encoding="utf-8") if path.is_file() else "")
+            ast.parse(path.read_text(encoding="utf-8") if path.is_file() else "", feature_version=promises.LOWEST)
         except SyntaxError as error:
             found.append(f"{path}:{error.lineno}: {error.msg}")
     return found

@@ -164,15 +164,10 @@ GENERAL = {
 }  # of cosmic-ray's operators those that say something here
 
 
-def need_engine() -> None:
-    """Raises NoEngine where cosmic-ray is not installed."""
-    if not importlib.util.find_spec("cosmic_ray"):
-        raise NoEngine("mutants need cosmic-ray, of the extra `mutants`: pip install -e '.[mutants]'")
-
-
 def general_edits(source: Source) -> Iterator[Edit]:
     """The edits of cosmic-ray's operators to a source. Operators write into their tree, so each gets a new one."""
-    need_engine()
+    if not importlib.util.find_spec("cosmic_ray"):
+        raise NoEngine("mutants need cosmic-ray, of the extra `mutants`: pip install -e '.[mutants]'")
     from cosmic_ray.ast import ast_nodes, get_ast
     from cosmic_ray.plugins import get_operator
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from grader.authoring import bites, demands, guards, kills, points, seals, signing, variants
+from grader.authoring import bites, demands, guards, points, seals, signing, variants
 from grader.authoring import diagrams as lesson_diagrams
 from grader.authoring import snippets as lesson_snippets
 from grader.authoring.key_results import path as recipe
@@ -38,6 +38,7 @@ SECTIONS = ["Objectives", "Concept", "Walkthrough", "Key takeaways", "Exercises"
 BUDGET, BUDGET_WITH_TRAINING, BUDGET_OF_PAPERS = 1.0, 6.0, 8.0  # CPU seconds of a kata's specs
 HEADROOM = 3.0  # how far above its budget a kata may be measured, on a machine that does other things too
 FEWEST_MISTAKES, MOST_MISTAKES, FEWEST_ACCEPTED = 10, 25, 2
+LOWEST = (3, 11)  # Python's version that code of the course must do with
 MINUTES_OFF = 0.15  # the part by which kata.toml's minutes may differ from those estimated
 MOST_WORDS, MOST_WORDS_OF_IDEA = 250, 150  # in an exercise's docstrings, and in their part before the edges
 CACHE = ResultCache(ROOT)  # what has not changed since the last run is not run again
@@ -64,8 +65,9 @@ def stub(kata: Kata) -> list[str]:
 
 
 def specs(kata: Kata) -> list[str]:
-    """Each exercise has its class in order, each spec a docstring, and code is reached only through the fixture."""
-    tree = ast.parse(kata.specs.read_text(encoding="utf-8"))
+    """Each exercise has its class in order, each spec a docstring and a comparison, and code is reached only through
+    the fixture."""
+    tree = ast.parse(kata.specs.read_text(encoding="utf-8"), feature_version=LOWEST)
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.startswith("Test")}
     named = [exercise.spec_class for exercise in kata.exercises]
     problems, file = [], _at(kata, kata.specs)
@@ -78,6 +80,7 @@ def specs(kata: Kata) -> list[str]:
             place = f"{file}:{spec_class.lineno}: {exercise.spec_class}"
             problems.append(f"{place}: stretch in kata.toml or by its mark, and not in the other")
     problems += [f"{file}:{line}: {said}" for line, said in demands.problems(kata, tree)]
+    problems += [f"{file}:{line}: {name} compares nothing" for line, name in demands.hollow(tree)]
     for node in ast.walk(tree):
         if isinstance(node, ast.Assert):
             problems.append(f"{file}:{node.lineno}: a bare assert; check.that says what was expected")
@@ -281,11 +284,6 @@ def paper(kata: Kata) -> list[str]:
     return problems + _missing(kata, [recipe(kata)])
 
 
-def needed(kata: Kata) -> list[str]:
-    """Every spec still notices the change that it noticed when `kata kills` looked, if it has."""
-    return kills.hollowed(kata)
-
-
 TOML, SPECS, REFERENCE = "katas/{kata}/kata.toml", "katas/{kata}/**/test_*.py", "solutions/{file}"
 STUB, PAGE, LESSON = "katas/{file}", "katas/{kata}/README.md", "katas/{kata}/lesson.py"
 AUTHOR = "solutions/{kata}/author/"
@@ -306,7 +304,6 @@ READS: dict[Promise, Reads] = {
     unguarded: Reads(RUN, EARLIER),
     mistakes: Reads((*RUN, MISTAKES), EARLIER),
     accepted: Reads((*RUN, ACCEPTED), EARLIER),
-    needed: Reads(RUN, EARLIER, lambda kata: [kills.store(kata)]),
     lesson: Reads((TOML, LESSON, STUB, REFERENCE, TRACK), (*EARLIER, STUB)),
     snippets: Reads((TOML, PAGE, TEXTBOOK, REFERENCE, TRACK), (*EARLIER, STUB)),  # TRACK: a package's modules
     diagrams: Reads((PAGE, "katas/{kata}/*.diagram", "katas/{kata}/*.svg")),
@@ -319,17 +316,8 @@ READS: dict[Promise, Reads] = {
 }
 FINISHED = [complete, sealed, signed]  # of those with `finished = true`; papers keep `paper`, too
 PROMISES = [promise for promise in READS if promise not in (*FINISHED, paper)]  # of every kata
-ON_THE_REFERENCE = [
-    any_order,
-    textbook,
-    unguarded,
-    mistakes,
-    accepted,
-    needed,
-    lesson,
-    sealed,
-    signed,
-]  # say nothing where it fails its specs
+# Say nothing where it fails its specs.
+ON_THE_REFERENCE = [any_order, textbook, unguarded, mistakes, accepted, lesson, sealed, signed]
 
 
 def in_fork(work: Callable[[], None]) -> tuple[str, str]:
@@ -568,7 +556,7 @@ def _lost(reference: str, joined: str, kata: Kata) -> list[str]:
 
 def _description(kata: Kata) -> list[str]:
     """kata.toml names what the reference holds: its exercises, in order, and the katas that it builds on."""
-    tree = ast.parse(kata.reference.read_text(encoding="utf-8"))
+    tree = ast.parse(kata.reference.read_text(encoding="utf-8"), feature_version=LOWEST)
     taken = _taken_from(kata, tree)
     problems, file, reference = [], _at(kata, kata.folder / "kata.toml"), _at(kata, kata.reference)
     if taken != set(kata.description.builds_on):

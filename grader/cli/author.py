@@ -90,20 +90,6 @@ def mutants(
 
 
 @app.command(rich_help_panel=AUTHORS)
-def kills(kata: Katas = None) -> None:
-    """Find for each spec of a point a small change that it alone notices.
-
-    Without KATA, of each kata with a kills.toml. Exit code 1: a spec has none, and no reason to stay.
-    """
-    from grader.authoring import kills
-
-    _need_solutions("kata kills")
-    chosen = katas(kata)
-    if kills.report(chosen if kata else [one for one in chosen if kills.reasons(one).is_file()]):
-        raise typer.Exit(1)
-
-
-@app.command(rich_help_panel=AUTHORS)
 def seals(kata: Katas = None, check: OnlyCheck = False) -> None:
     """Find anew which specs also judge from another process, and write sealed.toml.
 

@@ -43,7 +43,6 @@ FOR_AUTHORS = {
     "promises": "Check every promise of a kata. Without KATA: of those that have changed since they last kept their"
     " promises.",
     "mutants": "Measure how many generated mutants of the reference the specs catch. Without KATA: a line per kata.",
-    "kills": "Find for each spec of a point a small change that it alone notices.",
     "seals": "Find anew which specs also judge from another process, and write sealed.toml.",
     "practised": "Plant bugs in every right solution and ask about it, as kata debug and kata defend do with a"
     " learner's.",

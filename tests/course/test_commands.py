@@ -31,7 +31,6 @@ NOT_RUN = {
     "make test-rest": "installs more packages",
     "make check": "installs more packages",
     "make mutants": "installs more packages",
-    "make kills": "installs more packages",
     "make truth": "installs more packages",
     "make seals": "takes minutes, and is tried nightly",
     "kata seals": "does, too",

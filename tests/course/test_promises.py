@@ -157,6 +157,13 @@ CROOKED = {
         f"{README}:31: a bullet of 'Where it bites' stands on no mistake",
     ),
     "a spec without a docstring": (promises.specs, SPECS, '"""The other dimension stays."""', "", "has no docstring"),
+    "a comparison that was taken out": (
+        promises.specs,
+        SPECS,
+        "check.equal(kata.Doubler()(x), x + x)",
+        "(kata.Doubler()(x), x + x)",
+        "test_the_layer_doubles compares nothing",
+    ),
     "a bare assert": (
         promises.specs,
         SPECS,

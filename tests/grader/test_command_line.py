@@ -45,7 +45,7 @@ for line in asked:
     print(json.dumps([code, *texts]), file=answers, flush=True)
 """
 # `watch` runs until a key; `doctor` takes no arguments and loads PyTorch, as the authors' tools do, which take minutes.
-TOOLS = ("promises", "mutants", "kills", "seals", "snippets", "results", "stacks", "points", "diagrams")
+TOOLS = ("promises", "mutants", "seals", "snippets", "results", "stacks", "points", "diagrams")
 LEFT_OUT = ("watch", "doctor", *TOOLS)
 KATAS = ("01", "02", "0", "99", "A", "01::double", "02::x", "::", "blank.ipynb", "torn.ipynb", "half.ipynb", "1.ipynb")
 PLACES = (

@@ -1,0 +1,130 @@
+"""Breaks the project in eleven ways, one at a time and in a copy of it, each of which `make test` must notice.
+
+python -m tests.breakages         exit code 1: something was not noticed
+python -m tests.breakages NAME    only what has this word in its name
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.course.catalogue import ROOT
+
+# What `make test` runs, up to the third test that fails.
+COMMAND = ".venv/bin/python -m pytest -p tests.tiers --tier quick -n auto --dist loadgroup -q --maxfail 3".split()
+COMMIT = "git -c user.name=x -c user.email=x@localhost commit -q -m copied".split()
+NOTICED = re.compile(r"^(?:FAILED|ERROR) (.*?)(?: - .*)?$", re.MULTILINE)
+SIXTEEN = "16_multi_head_attention"
+
+
+@dataclass(frozen=True)
+class Breakage:
+    name: str
+    file: str
+    was: str  # is once in the file
+    now: str
+
+
+BREAKAGES = (
+    Breakage(
+        "a broken reference",
+        f"solutions/{SIXTEEN}/multi_head_attention.py",
+        "features // num_heads)).transpose(1, 2)",
+        "features // num_heads))",
+    ),
+    Breakage(
+        "another docstring of a stub",
+        f"katas/{SIXTEEN}/multi_head_attention.py",
+        "Give every head its own slice of the features.",
+        "Give each head its own slice of the features.",
+    ),
+    Breakage(
+        "a spec without its comparison",
+        f"katas/{SIXTEEN}/test_multi_head_attention.py",
+        "check.equal(kata.merge_heads(split), x)",
+        "(kata.merge_heads(split), x)",
+    ),
+    Breakage(
+        "an import of a room above",
+        "grader/course/pages.py",
+        "    if not katas:\n",
+        "    from grader.teaching import roster  # noqa: F401\n\n    if not katas:\n",
+    ),
+    Breakage(
+        "another name of an exercise", f"katas/{SIXTEEN}/kata.toml", 'name = "merge_heads"', 'name = "join_heads"'
+    ),
+    Breakage("a misspelt attribute of JUnit", "grader/reports/junit.py", "classname=place", "class_name=place"),
+    Breakage(
+        "an allowed system call", "grader/isolation/seccomp.py", '("bpf", "perf_event_open"', '("perf_event_open"'
+    ),
+    Breakage("a point too many", "grader/results.py", "return int(self.works)", "return int(self.works) + 1"),
+    Breakage(
+        "another default of the command", "grader/cli/grade.py", "    fresh: Fresh = False", "    fresh: Fresh = True"
+    ),
+    Breakage("another output of a snippet", f"katas/{SIXTEEN}/README.md", "#> tensor([[ 4,  5,", "#> tensor([[ 4,  6,"),
+    Breakage(
+        "syntax of Python 3.12",
+        "grader/reports/words.py",
+        "\n\ndef counted(",
+        "\n\ntype Words = str\n\n\ndef counted(",
+    ),
+)
+
+
+def main() -> int:
+    chosen = [one for one in BREAKAGES if " ".join(sys.argv[1:]) in one.name]
+    with tempfile.TemporaryDirectory(prefix="breakages-") as folder:
+        copy = copied(Path(folder))
+        if failed := failing(copy):
+            print(f"without any breakage: {told(failed)}")
+            return 1
+        unnoticed = [one.name for one in chosen if not noticed(copy, one)]
+    print(f"{len(chosen) - len(unnoticed)} of {len(chosen)} were noticed")
+    return 1 if unnoticed else 0
+
+
+def copied(folder: Path) -> Path:
+    """The files that git knows, as they are now, in one commit of another repository."""
+    known = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+    for name in filter(None, os.fsdecode(known).split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    for command in (["git", "init", "-q"], ["git", "add", "-A", "-f"], COMMIT):
+        subprocess.run(command, cwd=folder, check=True)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    return folder
+
+
+def noticed(copy: Path, one: Breakage) -> bool:
+    """Whether a test fails on this breakage, and a line that names it."""
+    path = copy / one.file
+    text = path.read_text(encoding="utf-8")
+    if text.count(one.was) != 1:
+        raise SystemExit(f"{one.name}: its `was` is {text.count(one.was)} times in {one.file}, and must be once")
+    path.write_text(text.replace(one.was, one.now), encoding="utf-8")
+    failed = failing(copy)
+    path.write_text(text, encoding="utf-8")
+    print(f"{one.name}: {told(failed) if failed else 'NOT NOTICED'}", flush=True)
+    return bool(failed)
+
+
+def failing(copy: Path) -> list[str]:
+    """The first tests that fail there; what pytest said last where it could not even begin."""
+    paths = os.pathsep.join(map(str, (copy, copy / "katas")))  # before the packages that .venv has from here
+    ended = subprocess.run(COMMAND, cwd=copy, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True)
+    if ended.returncode == 0:
+        return []
+    return NOTICED.findall(ended.stdout) or (ended.stdout + ended.stderr).strip().splitlines()[-1:]
+
+
+def told(failed: list[str]) -> str:
+    return ", ".join(failed[:3])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
