@@ -23,12 +23,12 @@ from grader.authoring.reads import Reads
 from grader.course import cells
 from grader.course.catalogue import Kata
 from grader.execution import scheduler
-from grader.practice.debugging import RAISED
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from grader.workers import forkserver
 from grader.workers.jobs import Job
 
+RAISED = "\nraised  "  # in the failure of code that raised an error
 SPECIAL = ("__call__", "__iter__", "__len__", "__getitem__")  # of a class that is one exercise, beside public methods
 TRIED = 3  # facts, or pairs of facts, of a spec alone
 SLOW = 0.3  # seconds that a spec takes on right code
