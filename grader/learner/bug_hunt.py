@@ -54,9 +54,9 @@ def start(kata: Kata, name: str | None, drawn: random.Random) -> Hunt:
     if not planting.mistakes(kata):
         raise NotPossible("a bug is a mistake that the course has recorded, and a starter without solutions has none")
     job, unfinished = progress.job(kata), [one.name for one in kata.exercises if one not in works]
-    for exercise in sorted(drawn.sample(wanted, len(wanted)), key=lambda one: _is_short(job, one)):
-        if bug := planting.plant(kata, exercise, job, unfinished, drawn):
-            return begun(kata, bug, drawn)
+    in_turn = sorted(drawn.sample(wanted, len(wanted)), key=lambda one: _is_short(job, one))
+    if bug := planting.plant(kata, in_turn, job, unfinished, drawn):
+        return begun(kata, bug, drawn)
     raise NotPossible(f"{name or kata.number}: no recorded mistake fits: try another {'exercise' if name else 'kata'}")
 
 

@@ -1,5 +1,6 @@
 """A mistake that people make, planted in right code: the failure that shows it, and calls that go wrong."""
 
+import ast
 import random
 import re
 import runpy
@@ -60,19 +61,38 @@ def mistakes(kata: Kata) -> list[Any]:
     return [one for one in runpy.run_path(str(file))["MISTAKES"] if not one.edge]
 
 
-def plant(kata: Kata, exercise: Exercise, job: Job, unfinished: Collection[str], drawn: random.Random) -> Bug | None:
-    """Plant a recorded mistake that a spec of the exercise's point notices; None if none fits.
+def plant(
+    kata: Kata, exercises: Sequence[Exercise], job: Job, unfinished: Collection[str], drawn: random.Random
+) -> Bug | None:
+    """Plant a recorded mistake that a spec of an exercise's point notices, in the first of these; None if none fits.
 
     Args:
-        job: the learner's code, which works for this exercise.
+        exercises: that work in the learner's code.
+        job: the learner's code.
         unfinished: exercises whose solution the learner should not see.
     """
     recorded = drawn.sample(found := mistakes(kata), len(found))
     for whose, text in _right_code(kata, job, unfinished):
-        fitting = [one for one in recorded if text.count(one.was) == 1]
-        if fitting and (bug := _planted(exercise, job, whose, text, fitting)):
-            return bug
+        for exercise in exercises:
+            named = specs_of(kata, exercise)
+            fitting = [one for one in recorded if one.caught_by.partition("[")[0] in named and text.count(one.was) == 1]
+            if fitting and (bug := _planted(exercise, job, whose, text, fitting)):
+                return bug
     return None
+
+
+def specs_of(kata: Kata, exercise: Exercise) -> set[str]:
+    """What a mistake's `caught_by` may call a spec of the exercise: "test_x", "TestClass::test_x"."""
+    classes = [
+        node for node in ast.parse(kata.specs.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)
+    ]
+    return {
+        name
+        for one in classes
+        for spec in one.body
+        if one.name == exercise.spec_class and isinstance(spec, ast.FunctionDef)
+        for name in (spec.name, f"{one.name}::{spec.name}")
+    }
 
 
 def _right_code(kata: Kata, job: Job, unfinished: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -90,7 +110,7 @@ def _planted(exercise: Exercise, job: Job, whose: str, text: str, fitting: Seque
         return None
     for one in fitting:
         wrong = text.replace(one.was, one.now)
-        if not any(_is_called(spec, one.caught_by) for spec in before.specs) or not must_be_looked_for(text, wrong):
+        if not must_be_looked_for(text, wrong):
             continue
         [after] = runs.of([runs.job_of(job, wrong, exercise)])
         failed = next((spec for spec in after.specs.values() if spec.status == "failed"), None)
@@ -102,12 +122,6 @@ def _planted(exercise: Exercise, job: Job, whose: str, text: str, fitting: Seque
             same, differing = ([c for c in calls if c not in shown] for calls in compared(before.calls, after.calls))
             return Bug(exercise.name, whose, text, wrong, failure, tuple(same), tuple(differing))
     return None
-
-
-def _is_called(spec: str, name: str) -> bool:
-    """Tell if a mistake's `caught_by` names this spec: "test_x", "TestClass::test_x", "TestClass::test_x[a]"."""
-    bare = spec.partition("[")[0]
-    return name in (spec, bare, bare.partition("::")[2])
 
 
 def must_be_looked_for(right: str, wrong: str) -> bool:
