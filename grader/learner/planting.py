@@ -83,16 +83,10 @@ def plant(
 
 def specs_of(kata: Kata, exercise: Exercise) -> set[str]:
     """What a mistake's `caught_by` may call a spec of the exercise: "test_x", "TestClass::test_x"."""
-    classes = [
-        node for node in ast.parse(kata.specs.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)
-    ]
-    return {
-        name
-        for one in classes
-        for spec in one.body
-        if one.name == exercise.spec_class and isinstance(spec, ast.FunctionDef)
-        for name in (spec.name, f"{one.name}::{spec.name}")
-    }
+    tree = ast.parse(kata.specs.read_text(encoding="utf-8"))
+    [found] = [one for one in tree.body if isinstance(one, ast.ClassDef) and one.name == exercise.spec_class]
+    names = [spec.name for spec in found.body if isinstance(spec, ast.FunctionDef)]
+    return {*names, *(f"{found.name}::{name}" for name in names)}
 
 
 def _right_code(kata: Kata, job: Job, unfinished: Collection[str]) -> Iterator[tuple[str, str]]:
