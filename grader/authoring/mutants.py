@@ -13,15 +13,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from grader.authoring import variants
+from grader.authoring import mutation, operators, variants
+from grader.authoring.mutation import Mutant
+from grader.authoring.operators import Edit, Source
 from grader.authoring.variants import Equivalent
 from grader.course import stubs
 from grader.course.catalogue import Kata
 from grader.errors import KataError
 from grader.execution import scheduler
-from grader.practice import mutation, operators
-from grader.practice.mutation import Mutant
-from grader.practice.operators import Edit, Source
 from grader.protocol import RunOptions
 from grader.results import KataResult, SpecResult
 from grader.workers import forkserver

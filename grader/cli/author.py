@@ -102,23 +102,6 @@ def seals(kata: Katas = None, check: OnlyCheck = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command(rich_help_panel=AUTHORS)
-def practised(
-    kata: Katas = None,
-    textbook: Annotated[bool, typer.Option("--textbook", help="no other right solutions")] = False,
-) -> None:
-    """Plant bugs in every right solution and ask about it, as kata debug and kata defend do with a learner's.
-
-    Each question is decided in a second way. Exit code 1: a wrong key, too few bugs or questions, or guessing answers
-    too many.
-    """
-    from grader.authoring import practised
-
-    _need_solutions("kata practised")
-    if not practised.report(katas(kata), textbook=textbook):
-        raise typer.Exit(1)
-
-
 @app.command("signatures", rich_help_panel=AUTHORS)
 def write_signatures(kata: Katas = None) -> None:
     """Record what each mistake looks like over all specs of its exercise, where a kata has changed."""

@@ -18,8 +18,7 @@ LINES = {
     "hint": "Show the next hint for an exercise. Without EXERCISE or KATA: for the one where you are.",
     "solution": "Show the shortest right code of an exercise beside yours, once it works or you have taken its hints.",
     "mine": "Show the GPT that your own code is part of: what is yours, how it learns, and what it writes.",
-    "debug": "Find a bug that is planted in a copy of your own code, once an exercise works.",
-    "defend": "Answer five questions about your own code. What is right, running it decides.",
+    "debug": "Find a mistake that people make, planted in a copy of right code, once an exercise works.",
     "trace": "Follow your code line by line: what each line made, with shapes, and which axis came from which.",
     "tutor": "Serve the katas to an assistant, which can ask for what helps you and for no solution.",
     "reset": "Put a kata's stub back. Your version is kept; `kata undo` restores it.",
@@ -44,8 +43,6 @@ FOR_AUTHORS = {
     " promises.",
     "mutants": "Measure how many generated mutants of the reference the specs catch. Without KATA: a line per kata.",
     "seals": "Find anew which specs also judge from another process, and write sealed.toml.",
-    "practised": "Plant bugs in every right solution and ask about it, as kata debug and kata defend do with a"
-    " learner's.",
     "signatures": "Record what each mistake looks like over all specs of its exercise, where a kata has changed.",
     "snippets": "Run a lesson's snippets and write what they print below them.",
     "results": "Repeat the key results of a kata, or of a whole track, over five seeds.",
@@ -60,7 +57,6 @@ GRADING = (
     "next",
     "mine",
     "debug",
-    "defend",
     "trace",
     "tutor",
     "grade",
@@ -78,7 +74,7 @@ def load(name: str) -> None:
             import grader.cli.installation
         case "mine":
             import grader.cli.mine
-        case "debug" | "defend" | "trace":
+        case "debug" | "trace":
             import grader.cli.practice
         case "tutor":
             import grader.cli.tutor

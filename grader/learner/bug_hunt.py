@@ -1,13 +1,11 @@
-"""`kata debug`: a bug in a copy of the learner's own code, to be named by its line and a call, and then mended."""
+"""`kata debug`: a bug in a copy of right code, to be named by its line and a call, and then mended."""
 
-import csv
 import difflib
 import json
 import random
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +14,14 @@ from grader.course import kata_modules
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.errors import NotPossible
-from grader.learner import progress
-from grader.practice import debugging, runs
-from grader.practice.planting import Version
+from grader.learner import planting, progress, runs
+from grader.learner.planting import MOST_LINES, Bug
 from grader.protocol import RunOptions
-from grader.reports.words import counted
+from grader.results import DONE
 from grader.workers.jobs import Job
 
-MOST_LINES = 3  # that mending may change
+SHORT = 3  # lines of a definition in which there is little to look for
 LETTERS = "abcd"
-COLUMNS = ("kata", "exercise", "line", "call", "wrong_answers", "when")
 
 
 @dataclass(frozen=True)
@@ -33,39 +29,51 @@ class Hunt:
     """A bug that is being looked for.
 
     Attributes:
-        bug: what is planted.
-        own: the learner's file, which works.
         offered: calls, of which one goes wrong with the bug; none if the specs make no such choice possible.
         line, call: whether they have been found.
-        answers: wrong ones so far.
     """
 
-    kata: str
-    bug: debugging.Bug
-    own: str
+    bug: Bug
     offered: tuple[str, ...]
     line: bool = False
     call: bool = False
-    answers: int = 0
 
 
-def start(kata: Kata, exercise: Exercise, mistakes: Sequence[Version], drawn: random.Random) -> Hunt:
-    """Plant a bug in a copy of the learner's code of an exercise that works.
+def start(kata: Kata, name: str | None, drawn: random.Random) -> Hunt:
+    """Plant a bug in a copy of right code of an exercise that works: of this name, or a drawn one, long ones first.
 
     Raises:
-        NotPossible: no change of the code makes a spec of the exercise fail.
+        NotPossible: nothing works yet, or no recorded mistake fits.
     """
-    bug = debugging.plant(kata, exercise, progress.job(kata), mistakes, drawn)
-    if bug is None:
-        raise NotPossible(f"{exercise.name}: no bug could be planted in your code: try another exercise")
+    result = progress.so_far([kata], kata.root / "katas")[kata]
+    works = [one for one in kata.exercises if progress.is_working(result, one.name)]
+    wanted = [one for one in works if name in (None, one.name)]
+    if not wanted:
+        named = kata.exercise(name).name if name else kata.number
+        raise NotPossible(f"{named}: does not work yet: a bug is planted in code that works")
+    if not planting.mistakes(kata):
+        raise NotPossible("a bug is a mistake that the course has recorded, and a starter without solutions has none")
+    job, unfinished = progress.job(kata), [one.name for one in kata.exercises if one not in works]
+    in_turn = sorted(drawn.sample(wanted, len(wanted)), key=lambda one: _is_short(job, one))
+    if bug := planting.plant(kata, in_turn, job, unfinished, drawn):
+        return begun(kata, bug, drawn)
+    raise NotPossible(f"{name or kata.number}: no recorded mistake fits: try another {'exercise' if name else 'kata'}")
+
+
+def _is_short(job: Job, exercise: Exercise) -> bool:
+    first, last = runs.span(job.files[job.kata.file], exercise)
+    return last - first < SHORT
+
+
+def begun(kata: Kata, bug: Bug, drawn: random.Random) -> Hunt:
+    """Write the copy with the bug, and what is to be found in it."""
     offered: list[str] = []
-    if bug.wrong and bug.right:
-        offered = [drawn.choice(bug.wrong), *drawn.sample(bug.right, min(len(LETTERS) - 1, len(bug.right)))]
+    if bug.differing and bug.same:
+        offered = [drawn.choice(bug.differing), *drawn.sample(bug.same, min(len(LETTERS) - 1, len(bug.same)))]
         drawn.shuffle(offered)
-    hunt = Hunt(kata.name, bug, kata_modules.read_source(kata.code), tuple(offered), call=not offered)
-    files.write(place(kata), bug.text.encode())
-    save(kata, hunt)
-    return hunt
+    hunt = Hunt(bug, tuple(offered), call=not offered)
+    files.write(place(kata), bug.wrong.encode())
+    return _noted(kata, hunt)
 
 
 def place(kata: Kata) -> Path:
@@ -77,7 +85,7 @@ def current(kata: Kata) -> Hunt | None:
     """The bug that is being looked for; None if there is none, or its notes cannot be read."""
     try:
         found = json.loads(_notes(kata).read_text(encoding="utf-8"), object_hook=_with_tuples)
-        return Hunt(**found | {"bug": debugging.Bug(**found["bug"])})
+        return Hunt(**found | {"bug": Bug(**found["bug"])})
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
@@ -86,15 +94,10 @@ def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(found) if isinstance(found, list) else found for name, found in fields.items()}
 
 
-def save(kata: Kata, hunt: Hunt) -> None:
-    files.write(_notes(kata), json.dumps(asdict(hunt)).encode())
-
-
 def task(kata: Kata, hunt: Hunt) -> list[str]:
     """The lines that say what is to be found, and how."""
-    where = f"{place(kata).relative_to(kata.root)}"
     lines = [
-        f"{hunt.bug.exercise}: one bug is planted in a copy of your code, {where}",
+        f"{hunt.bug.exercise}: one bug is planted in a copy of {hunt.bug.whose}, {place(kata).relative_to(kata.root)}",
         "It makes a spec fail:",
         "",
         *textwrap.indent(hunt.bug.failure, "    ").splitlines(),
@@ -104,43 +107,43 @@ def task(kata: Kata, hunt: Hunt) -> list[str]:
         lines += ["Which line is wrong?", f"    kata debug {kata.number} --line NUMBER"]
     if not hunt.call:
         lines += ["Which of these calls comes to something else with the bug?"]
-        lines += [f"    {letter}  {call}" for letter, call in zip(LETTERS, hunt.offered, strict=False)]
-        lines += [f"    kata debug {kata.number} --call LETTER, or --call '{_example(kata, hunt)}'"]
+        lines += _lettered(hunt.offered)
+        example = f"{hunt.bug.exercise.partition('.')[0]}(…)"
+        lines += [f"    kata debug {kata.number} --call LETTER, or --call '{example}'"]
     return [*lines, f"Then mend the copy ({MOST_LINES} lines at most):", f"    kata debug {kata.number} --mended"]
 
 
-def _example(kata: Kata, hunt: Hunt) -> str:
-    return f"{kata.exercise(hunt.bug.exercise).owner}(…)"
+def _lettered(calls: Sequence[str]) -> list[str]:
+    return [f"    {letter}  {call}" for letter, call in zip(LETTERS, calls, strict=False)]
 
 
 def name_line(kata: Kata, hunt: Hunt, line: int) -> tuple[Hunt, str]:
     """Judge the line that the learner names."""
     if line in hunt.bug.lines:
         return _noted(kata, replace(hunt, line=True)), f"Yes, line {line}."
-    return _noted(kata, replace(hunt, answers=hunt.answers + 1)), f"No, line {line} is as you wrote it."
+    return hunt, f"No, line {line} is right."
 
 
 def name_call(kata: Kata, hunt: Hunt, text: str) -> tuple[Hunt, str]:
     """Judge a call that the learner picks by its letter, or writes: it must come to something else with the bug."""
     if text in LETTERS[: len(hunt.offered)]:
-        right = hunt.offered[LETTERS.index(text)] in hunt.bug.wrong
+        right = hunt.offered[LETTERS.index(text)] in hunt.bug.differing
         said = f"Yes, {text}." if right else f"No, {text} comes to the same with and without the bug."
     else:
         right, said = _differs(kata, hunt, text)
-    found = replace(hunt, call=True) if right else replace(hunt, answers=hunt.answers + 1)
-    return _noted(kata, found), said
+    return (_noted(kata, replace(hunt, call=True)) if right else hunt), said
 
 
 def mend(kata: Kata, hunt: Hunt) -> tuple[bool, str]:
     """Judge the mended copy: it passes the exercise's specs, and few lines differ from those that were planted.
 
-    A bug that is found is put on record, and its copy is removed.
+    The copy of a bug that is found is removed.
     """
     try:
         text = kata_modules.read_source(place(kata))
     except Exception as error:
         return False, str(error)
-    number = changed_lines(hunt.bug.text, text)
+    number = changed_lines(hunt.bug.wrong, text)
     if not number:
         return False, "The copy is as it was planted: mend it first."
     if number > MOST_LINES:
@@ -148,9 +151,8 @@ def mend(kata: Kata, hunt: Hunt) -> tuple[bool, str]:
     exercise = kata.exercise(hunt.bug.exercise)
     options = RunOptions(ideas=True, only=(exercise.spec_class,))
     [run] = runs.of([Job(kata, {**progress.job(kata).files, kata.file: text}, options=options)])
-    if failed := next((spec for spec in run.specs.values() if spec.status not in ("passed", "skipped")), None):
-        return False, f"A spec fails still:\n\n{debugging.anonymous(failed.message)}"
-    _record(kata, hunt)
+    if failed := next((spec for spec in run.specs.values() if spec.status not in DONE), None):
+        return False, f"A spec fails still:\n\n{planting.anonymous(failed.message)}"
     place(kata).unlink(missing_ok=True)
     _notes(kata).unlink(missing_ok=True)
     return True, f"Mended, with {number} changed lines." if number > 1 else "Mended, with 1 changed line."
@@ -162,29 +164,10 @@ def changed_lines(before: str, after: str) -> int:
     return sum(max(b - a, d - c) for tag, a, b, c, d in matcher.get_opcodes() if tag != "equal")
 
 
-def found(root: Path) -> list[dict[str, str | int]]:
-    """The bugs found so far, oldest first."""
-    try:
-        lines = (root / ".kata" / "debug" / "found.jsonl").read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
-    except (OSError, ValueError):
-        return []
-
-
-def export(root: Path, path: Path) -> str:
-    """Write the bugs found so far as a CSV. Returns a sentence that says what was written."""
-    rows = found(root)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
-    return f"wrote {counted(len(rows), 'bug')} to {path}"
-
-
 def _differs(kata: Kata, hunt: Hunt, expression: str) -> tuple[bool, str]:
     base = progress.job(kata)
     options = RunOptions(asked=expression)
-    texts = (hunt.own, hunt.bug.text)
+    texts = (hunt.bug.right, hunt.bug.wrong)
     one, other = (
         next(iter(run.calls.get("", [])), None)
         for run in runs.of(Job(kata, {**base.files, kata.file: text}, options=options) for text in texts)
@@ -203,22 +186,8 @@ def _shown(call: followed.Call) -> str:
 
 
 def _noted(kata: Kata, hunt: Hunt) -> Hunt:
-    save(kata, hunt)
+    files.write(_notes(kata), json.dumps(asdict(hunt)).encode())
     return hunt
-
-
-def _record(kata: Kata, hunt: Hunt) -> None:
-    path = kata.root / ".kata" / "debug" / "found.jsonl"
-    line = {
-        "kata": kata.name,
-        "exercise": hunt.bug.exercise,
-        "line": hunt.line,
-        "call": hunt.call and bool(hunt.offered),
-        "wrong_answers": hunt.answers,
-        "when": datetime.now().isoformat(timespec="seconds"),
-    }
-    before = path.read_text(encoding="utf-8") if path.is_file() else ""
-    files.write(path, f"{before}{json.dumps(line)}\n".encode())
 
 
 def _notes(kata: Kata) -> Path:

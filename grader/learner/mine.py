@@ -13,10 +13,9 @@ from grader.course.catalogue import Kata
 from grader.course.parts import EXERCISES, PARTS, Part
 from grader.errors import NotPossible
 from grader.execution import result_cache
-from grader.learner import progress
+from grader.learner import progress, runs
 from grader.memory import Memory
 from grader.mine import budget
-from grader.practice import runs
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from grader.workers.jobs import Job

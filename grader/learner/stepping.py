@@ -1,4 +1,4 @@
-"""`kata trace`: a call of the learner's code line by line, and the first line that departs from code that passes."""
+"""`kata trace`: a call of the learner's code line by line."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -7,9 +7,7 @@ from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.errors import NotPossible
 from grader.followed import Call
-from grader.practice import debugging, departing, picture, planting, runs, trace
-from grader.practice.departing import Departure
-from grader.practice.operators import Source
+from grader.learner import picture, runs, trace
 from grader.results import DONE, title
 from grader.workers.jobs import Job
 
@@ -27,30 +25,23 @@ class Followed:
     call: Call
     spec: str = ""
     fails: bool = False
-    departure: Departure | None = None
 
 
-def of_a_spec(kata: Kata, exercise: Exercise, job: Job, *, departs: bool = True) -> Followed:
+def of_a_spec(kata: Kata, exercise: Exercise, job: Job) -> Followed:
     """A call in the exercise's first failing spec, else in its first.
 
-    Args:
-        departs: look for the line that departs from code that passes, which reads solutions.
     Raises:
         NotPossible: the code was not called: it cannot be imported, or is not written.
     """
     text = job.files[kata.file]
-    span = _span(text, exercise)
-    [run] = runs.of([debugging.job_of(job, text, exercise, traced=span)])
+    [run] = runs.of([runs.job_of(job, text, exercise)])
     found = trace.chosen(run, exercise.name.rpartition(".")[2])
     if found is None:
         failing = [one for one in run.specs.values() if one.status not in DONE]
         reason = failing[0].message.splitlines()[0] if failing and failing[0].message else "no spec called it"
         raise NotPossible(f"{exercise.name}: nothing to follow: {reason}")
     spec, call = found
-    followed = Followed(text, call, spec, fails=run.specs[spec].status not in DONE)
-    if not (followed.fails and departs):
-        return followed
-    return replace(followed, departure=departing.look(kata, exercise, job, spec, call))
+    return Followed(text, call, spec, fails=run.specs[spec].status not in DONE)
 
 
 def of_a_call(kata: Kata, exercise: Exercise, job: Job, expression: str) -> Followed:
@@ -60,8 +51,7 @@ def of_a_call(kata: Kata, exercise: Exercise, job: Job, expression: str) -> Foll
         NotPossible: the expression raises an error before it calls the exercise.
     """
     text = job.files[kata.file]
-    span = _span(text, exercise)
-    options = replace(job.options, asked=expression, traced=(span.start, span.stop - 1))
+    options = replace(job.options, asked=expression, traced=runs.span(text, exercise))
     [run] = runs.of([replace(job, options=options)])
     asked, calls = run.calls.get("", [])[:1], run.calls.get("", [])[1:]
     if not calls:
@@ -74,16 +64,9 @@ def lines(followed: Followed) -> Iterator[str]:
     """What `kata trace` prints."""
     if followed.spec:
         yield f"{'FAILED' if followed.fails else 'passes'}  {title(followed.spec)}"
-    yield from trace.lines(followed.call, followed.text.splitlines(), followed.departure)
+    yield from trace.lines(followed.call, followed.text.splitlines())
 
 
 def html(followed: Followed) -> str:
     """The same as a picture."""
-    return picture.html(followed.call, followed.text.splitlines(), followed.departure)
-
-
-def _span(text: str, exercise: Exercise) -> range:
-    try:
-        return planting.span(Source(text), exercise)
-    except SyntaxError as error:
-        raise NotPossible(f"line {error.lineno}: {error.msg}") from None
+    return picture.html(followed.call, followed.text.splitlines())

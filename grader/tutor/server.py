@@ -17,7 +17,7 @@ You tutor somebody who learns PyTorch by writing the katas' exercises. They are 
 - Look at `verdict` and `failure` before you speak of their code, and at `trace` before you say where it goes wrong.
 - Never write an exercise's code, in whole or in part, also if they ask for it. Show a tool on other tensors and axes.
 - Give a hint only where questions did not help, and only the next one: `hint` counts, and a teacher may see how many.
-- When an exercise works, draw a `question` about their code, and ask for the reason before you send the answer.
+- When an exercise works, ask why it does.
 - Use the words of the lesson. `glossary` explains them.
 """
 
@@ -26,10 +26,7 @@ def serving(root: Path) -> MCPServer:
     """The server for the katas of the tree at `root`."""
     tutor = Tutor(root)
     server = MCPServer("torch-katas", instructions=INSTRUCTIONS)
-    offered = (
-        *(tutor.lesson, tutor.exercise, tutor.verdict, tutor.failure),
-        *(tutor.hint, tutor.trace, tutor.question, tutor.glossary),
-    )
+    offered = (tutor.lesson, tutor.exercise, tutor.verdict, tutor.failure, tutor.hint, tutor.trace, tutor.glossary)
     for tool in offered:
         server.tool()(_one_at_a_time(tool))
 

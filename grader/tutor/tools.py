@@ -1,6 +1,5 @@
 """What an assistant may ask about a learner's katas. No answer is made from solutions, and hints are counted."""
 
-import random
 import re
 from pathlib import Path
 
@@ -8,10 +7,7 @@ from grader.course import catalogue, hint_file
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.errors import NotPossible
-from grader.learner import defence, helping, progress, reading, stepping, tasks
-from grader.practice import questions
-from grader.practice.questions import Question
-from grader.practice.sheet import LETTERS
+from grader.learner import helping, progress, reading, stepping, tasks
 from grader.reports import words
 from grader.results import ExerciseResult, KataResult
 
@@ -24,7 +20,6 @@ class Tutor:
 
     def __init__(self, root: Path):
         self.root = root
-        self.asked: dict[Kata, tuple[Exercise, Question]] = {}  # and not answered
 
     def lesson(self, kata: str) -> str:
         """The lesson of a kata: objectives, concept, where it bites, and the table of its exercises.
@@ -86,28 +81,7 @@ class Tutor:
             exercise: its name; without one, that where the learner is.
         """
         found, one = self._exercise(kata, exercise)
-        return "\n".join(stepping.lines(stepping.of_a_spec(found, one, progress.job(found), departs=False)))
-
-    def question(self, kata: str, exercise: str = "", answer: str = "") -> str:
-        """Ask the learner about their own code, once an exercise works, or judge their answer to the last question.
-
-        Args:
-            exercise: its name; without one, any that works.
-            answer: the letter that the learner chose. Without one, a new question is drawn.
-        """
-        found = self._kata(kata)
-        if answer:
-            return self._answered(found, answer)
-        result = self._result(found)
-        wanted = [found.exercise(exercise)] if exercise else found.exercises
-        works = [one for one in wanted if progress.is_working(result, one.name)]
-        if not works:
-            raise NotPossible(f"{exercise or found.number}: does not work yet: questions are about code that works")
-        drawn = questions.about(found, works, progress.job(found), random.Random(), 1, mistakes=())
-        if not drawn:
-            raise NotPossible(f"{exercise or found.number}: nothing could be asked about this code")
-        self.asked[found] = drawn[0]
-        return "\n".join(defence.in_lines(1, *drawn[0]))
+        return "\n".join(stepping.lines(stepping.of_a_spec(found, one, progress.job(found))))
 
     def glossary(self, term: str) -> str:
         """What a term means, and which katas explain it.
@@ -121,13 +95,6 @@ class Tutor:
             raise NotPossible(f"the glossary has no term '{term}'")
         nearest = sorted(named, key=lambda one: len(one[0]))[:MOST_TERMS]
         return "\n\n".join(reading.for_terminal(entry) for _, entry in nearest)
-
-    def _answered(self, kata: Kata, answer: str) -> str:
-        if kata not in self.asked:
-            raise NotPossible(f"{kata.number}: no question is open: draw one first")
-        _, question = self.asked.pop(kata)
-        right = LETTERS[question.answer]
-        return "Yes." if answer.strip().lower() == right else f"No: {right}, as running the code shows."
 
     def _kata(self, query: str) -> Kata:
         return catalogue.find(query, self.root)

@@ -1,6 +1,6 @@
 """`python -m tests.bench.tutored`: a learner's hour with an assistant, as docs/tutor.md shows it.
 
-Twenty calls with MCP's own client, in a folder that `kata start` lays out. What the learner writes meanwhile is given.
+Sixteen calls with MCP's own client, in a folder that `kata start` lays out. What the learner writes meanwhile is given.
 """
 
 import asyncio
@@ -34,10 +34,6 @@ SESSION: list[tuple[str, dict[str, str]] | str] = [
     ("hint", SPLIT),
     RIGHT,
     ("failure", SPLIT),
-    ("question", SPLIT),
-    ("question", {"kata": "16", "answer": "a"}),
-    ("question", {"kata": "16", "answer": "b"}),
-    ("question", MERGE),
     ("exercise", {"kata": "16"}),
     ("failure", {"kata": "16"}),
     ("hint", MERGE),

@@ -34,7 +34,6 @@ NOT_RUN = {
     "make truth": "installs more packages",
     "make seals": "takes minutes, and is tried nightly",
     "kata seals": "does, too",
-    "kata practised": "does, too",
     "make site": "installs more packages",
     "make bench": "takes minutes",
     "pre-commit": "comes with `make check`",
@@ -63,7 +62,6 @@ ON_WORK = (
     "kata undo",
     "kata dispute",
     "kata debug",
-    "kata defend",
 )  # run where 16 is written
 SHORTER = {  # of the same form
     "make grade CODE=solutions": "make grade CODE=solutions KATA=01",

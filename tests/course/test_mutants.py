@@ -6,12 +6,11 @@ import sys
 
 import pytest
 
-from grader.authoring import mutants, variants
+from grader.authoring import mutants, mutation, operators, variants
 from grader.authoring.mutants import Mutant
+from grader.authoring.operators import Edit, Source
 from grader.authoring.variants import Equivalent
 from grader.course.catalogue import all_katas
-from grader.practice import mutation, operators
-from grader.practice.operators import Edit, Source
 from grader.protocol import RunOptions
 from tests.conftest import SOUND
 

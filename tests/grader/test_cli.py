@@ -437,7 +437,7 @@ class TestHelp:
     @pytest.mark.parametrize("words", ["--help", "list", "next", "lesson 16 --text"])
     def test_a_learners_command_imports_what_it_needs(self, words):
         """Each of these costs more than the command itself."""
-        others = ("authoring", "practice", "site", "teaching", "cli.author", "cli.grade", "learner.doctor")
+        others = ("authoring", "site", "teaching", "cli.author", "cli.grade", "learner.doctor")
         costly = {"torch", "numpy", "pytest", "nbformat", "pandas", "PIL", "matplotlib", "http.client", "watchfiles"}
         code = (
             "import sys; from grader.cli.main import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"

@@ -7,11 +7,10 @@ from rich.console import Console
 
 from grader.course.catalogue import ROOT, Kata
 from grader.course.parts import BY_KATA, EXERCISES, PARTS, PLACES
-from grader.learner import mine, mine_shown
+from grader.learner import mine, mine_shown, runs
 from grader.mine import budget
 from grader.mine.course_parts import COURSE
 from grader.mine.samples import SAMPLES
-from grader.practice import runs
 from grader.results import ExerciseResult, KataResult, SpecResult
 
 FIRST, ATTENTION, LOSS, WINDOWS = (

@@ -71,7 +71,7 @@ def mistaken(kata: Kata) -> str:
 
 
 def answers(kata: Kata, version: str) -> Iterator[tuple[str, str]]:
-    """Every tool's answer about every exercise. Questions are about one exercise: running decides them, which costs."""
+    """Every tool's answer about every exercise."""
     tutor = Tutor(kata.root)
     calls = [(tutor.lesson, ()), (tutor.verdict, ())]
     for one in kata.exercises:
@@ -80,7 +80,6 @@ def answers(kata: Kata, version: str) -> Iterator[tuple[str, str]]:
             calls += [(tutor.hint, (one.name,))] * (len(hint_file.of(kata, one.name)) + 1)
         else:
             calls.append((tutor.trace, (one.name,)))
-    calls += [(tutor.question, ())] * (version == "textbook")
     for tool, given in calls:
         try:
             yield f"{tool.__name__} {' '.join(given)}", tool(kata.number, *given)
@@ -138,7 +137,6 @@ def test_an_assistant_gets_hints_in_order_and_no_word_of_a_solution(room):
                 *[("hint", {"kata": "15", "exercise": "causal_mask"})] * (len(hints) + 1),
                 ("verdict", {"kata": "15"}),
                 ("glossary", {"term": "causal mask"}),
-                ("question", {"kata": "15"}),
                 ("lesson", {"kata": "99"}),
             ]:
                 answer = await client.call_tool(tool, given)
@@ -146,13 +144,12 @@ def test_an_assistant_gets_hints_in_order_and_no_word_of_a_solution(room):
         return found
 
     tools, instructions, *answers = asyncio.run(session())
-    assert tools == "lesson, exercise, verdict, failure, hint, trace, question, glossary"
+    assert tools == "lesson, exercise, verdict, failure, hint, trace, glossary"
     assert instructions == INSTRUCTIONS
     for number, (answer, text) in enumerate(zip(answers, hints), 1):
         assert answer == f"causal_mask, hint {number} of {len(hints)}: {text}"
-    spent, verdict, term, question, lost = answers[len(hints) :]
+    spent, verdict, term, lost = answers[len(hints) :]
     assert spent.startswith(f"causal_mask: all {len(hints)} hints were given") and "solution" not in spent
     assert json.loads((room / ".kata/hints.json").read_text()) == {f"{kata.name} causal_mask": len(hints)}
     assert verdict.endswith("not started") and term.startswith("**causal mask**")
-    assert question.startswith("error: ") and "does not work yet" in question
     assert lost.startswith("error: ") and "99" in lost

@@ -3,9 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from grader.followed import Call, Move, Step, Value
-from grader.practice.debugging import in_words
-from grader.practice.departing import Departure
-from grader.practice.runs import Run
+from grader.learner.runs import Run
 
 CODE, MADE = 58, 60  # columns
 LETTERS = "abcdefghij"  # name axes
@@ -24,12 +22,11 @@ def chosen(run: Run, name: str) -> tuple[str, Call] | None:
     return (there[0][0], there[0][1][0]) if there else None
 
 
-def lines(call: Call, source: Sequence[str], departure: Departure | None = None) -> Iterator[str]:
+def lines(call: Call, source: Sequence[str]) -> Iterator[str]:
     """The call, a line per line that ran, in the order in which they first ran.
 
     Args:
         source: the lines of the file.
-        departure: where the values depart from those that pass.
     """
     yield _cut(in_words(call), CODE + MADE)
     for step in call.steps:
@@ -40,14 +37,18 @@ def lines(call: Call, source: Sequence[str], departure: Departure | None = None)
             code = ""
         yield f"{step.line if code else '':>5}  {code:<{CODE}}  {found}".rstrip()
         yield from (f"{'':>7}{moved(move)}" for move in step.moves if len(move.before) > 1)
-        if departure and departure.line == step.line:
-            yield f"{'':>7}^ departs here{departure.instead}"
     if call.cut:
         yield "       … longer than is followed"
     if call.raised:
         yield f"       raised {call.raised}"
     elif call.returned is not None:
         yield f"       returned {shown(call.returned)}"
+
+
+def in_words(call: Call) -> str:
+    """ "split_heads(x = float32 tensor (2, 5, 8), num_heads = 2)"."""
+    given = ", ".join(f"{name} = {value.text}" for name, value in call.arguments.items() if name != "self")
+    return f"{call.name}({given})"
 
 
 def made(step: Step) -> list[str]:

@@ -8,42 +8,36 @@ from collections.abc import Sequence
 from html import escape
 
 from grader.followed import Call, Move, Step, Value
-from grader.practice import trace
-from grader.practice.debugging import in_words
-from grader.practice.departing import Departure
+from grader.learner import trace
 
 COLOURS = ("#8ecae6", "#ffb703", "#95d5b2", "#f4978e", "#cdb4db", "#e9d8a6")  # of axes
 PLAIN = "#d9d9d9"  # an axis of size 1, and axes outside moves
 CELL = "style='text-align:left;vertical-align:top;padding:2px 10px'"
 
 
-def html(call: Call, source: Sequence[str], departure: Departure | None = None) -> str:
+def html(call: Call, source: Sequence[str]) -> str:
     """The picture of a call.
 
     Args:
         source: the lines of the file.
     """
-    rows = [_row(step, source, departure) for step in call.steps]
+    rows = [_row(step, source) for step in call.steps]
     end = f"raised {call.raised}" if call.raised else ""
     if call.returned and not call.raised:
         end = f"returned {_value(call.returned)}"
     return (
-        f"<div><code>{escape(in_words(call))}</code>"
+        f"<div><code>{escape(trace.in_words(call))}</code>"
         f"<table style='border-collapse:collapse'>{''.join(rows)}</table>{end}</div>"
     )
 
 
-def _row(step: Step, source: Sequence[str], departure: Departure | None) -> str:
+def _row(step: Step, source: Sequence[str]) -> str:
     code = source[step.line - 1].strip() if step.line <= len(source) else ""
     made = [f"{escape(name)} {_value(value)}" for name, value in step.first.items()]
     made += [f"×{step.times}"] if step.times > 1 else []
     made += [_move(move) for move in step.moves if len(move.before) > 1]
-    departs = departure is not None and departure.line == step.line
-    if departs:
-        made.append(f"<strong>departs here{escape(departure.instead if departure else '')}</strong>")
-    line = "border-left:3px solid #d00000" if departs else "border-left:3px solid transparent"
     return (
-        f"<tr style='{line}'><td {CELL}>{step.line}</td><td {CELL}><code>{escape(code)}</code></td>"
+        f"<tr><td {CELL}>{step.line}</td><td {CELL}><code>{escape(code)}</code></td>"
         f"<td {CELL}>{'<br>'.join(made)}</td></tr>"
     )
 

@@ -1,15 +1,19 @@
 """Runs versions of a kata's code, and tells what each of its specs came to and what the code did in it."""
 
+import ast
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from grader import followed
+from grader.course.cells import decorated_line, definitions
+from grader.course.description import Exercise
 from grader.errors import NotPossible
 from grader.execution import scheduler
 from grader.execution.supervisor import Supervisor
 from grader.followed import Call
+from grader.protocol import RunOptions
 from grader.results import KataResult, SpecResult
 from grader.workers import forkserver, orphans
 from grader.workers.jobs import Job
@@ -17,21 +21,34 @@ from grader.workers.jobs import Job
 
 @dataclass(frozen=True)
 class Run:
-    """What came of one version.
+    """What came of one version: its specs by name, and the calls that were followed, by spec."""
 
-    Attributes:
-        specs: by name.
-        calls: of the functions that are followed, by spec.
-        says: what each spec asks for.
-    """
-
-    result: KataResult
+    specs: dict[str, SpecResult]
     calls: dict[str, list[Call]]
-    says: dict[str, str]
 
-    @property
-    def specs(self) -> dict[str, SpecResult]:
-        return {spec.name: spec for exercise in self.result.exercises for spec in exercise.specs}
+
+def job_of(job: Job, text: str, exercise: Exercise) -> Job:
+    """A run of the specs of an exercise's point on this text, in which the exercise is followed.
+
+    Raises:
+        NotPossible: the text does not parse.
+    """
+    options = RunOptions(ideas=True, only=(exercise.spec_class,), traced=span(text, exercise))
+    return Job(job.kata, {**job.files, job.kata.file: text}, options=options)
+
+
+def span(text: str, exercise: Exercise) -> tuple[int, int]:
+    """The first and last line of an exercise's function or method, else of its class; zeros if there is none.
+
+    Raises:
+        NotPossible: the text does not parse.
+    """
+    try:
+        found = definitions(ast.parse(text))
+    except SyntaxError as error:
+        raise NotPossible(f"line {error.lineno}: {error.msg}") from None
+    node = found.get(exercise.name) or found.get(exercise.owner)
+    return (decorated_line(node), node.end_lineno or node.lineno) if node else (0, 0)
 
 
 def of(jobs: Iterable[Job]) -> list[Run]:
@@ -66,5 +83,5 @@ def finished(jobs: Iterable[Job]) -> list[tuple[Supervisor, KataResult]]:
 def _run(one: Supervisor, result: KataResult) -> Run:
     if not one.specs:
         raise NotPossible(f"{one.job.kata.number}: {result.message}")
-    calls = {name: followed.read(text) for name, text in one.traces.items()}
-    return Run(result, calls, {name: spec.says for name, spec in one.specs.items()})
+    specs = {spec.name: spec for exercise in result.exercises for spec in exercise.specs}
+    return Run(specs, {name: followed.read(text) for name, text in one.traces.items()})
