@@ -35,9 +35,7 @@ TELLING = 40  # parts of the syntax tree of a definition: fewer may be the same 
 OF_FILE = ("not recognised", "not handed in", "does not parse", "import fails")  # states of a file that cannot be run
 # The ends of what is said of a spec that was stopped.
 LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was too busy to judge"
-NO_TRITON = (
-    "not run, Triton is missing. Install it with: pip install 'torch-katas[kernels]' (Linux; 290 MB, unpacked 1 GB)"
-)
+NO_TRITON = "not run, Triton is missing. Install it with: pip install 'triton>=3.7,<4' (Linux; 290 MB, unpacked 1 GB)"
 LOWEST_TRITON = (3, 7)  # the interpreter of 3.6 cannot loop with NumPy 2.4
 OLD_TRITON = "not run, Triton {} is too old: 3.7 is the lowest whose interpreter works"
 DONE = ("passed", "skipped")  # a spec is skipped only where its device is missing

@@ -51,6 +51,12 @@ FOR_AUTHORS = {
     "diagrams": "Draw the lessons' diagrams whose source has changed.",
     "site": "Build the course's web site in build/site, with the extra `site` that make site installs.",
 }
+PANELS = {  # of the help, but for the ten commands that a learner starts with
+    **dict.fromkeys(
+        ("next", "debug", "trace", "tutor", "undo", "ladder", "notebook", "doctor", "data"), "More for learners"
+    ),
+    **dict.fromkeys(("regrade", "export"), "For teachers"),
+}
 GRADING = (
     "list",
     "watch",
@@ -102,7 +108,7 @@ class Commands(TyperGroup):
     def __init__(self, **rest: Any):
         super().__init__(**rest)
         self.commands = {
-            **{name: TyperCommand(name, help=line) for name, line in LINES.items()},
+            **{name: TyperCommand(name, help=line, rich_help_panel=PANELS.get(name)) for name, line in LINES.items()},
             **{name: TyperCommand(name, help=line, rich_help_panel=AUTHORS) for name, line in FOR_AUTHORS.items()},
             "generate": TyperCommand("generate", hidden=True),
         }
@@ -121,4 +127,4 @@ program = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enab
 
 @program.callback()
 def kata() -> None:
-    """Learn PyTorch by passing specs. For learners: list, watch, hint. For teachers: grade, export."""
+    """Learn PyTorch by passing specs. Begin with kata watch."""

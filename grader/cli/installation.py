@@ -70,7 +70,10 @@ def update(
         with places.course() as installed:
             told = updating.update(ROOT, str(installed))
     else:
-        told = updating.update(ROOT, source or notebooks.origin(ROOT))
+        source = source or notebooks.origin(ROOT)
+        if not source:
+            raise KataError("kata update SOURCE: this folder was cloned from no address, so name a newer course")
+        told = updating.update(ROOT, source)
     for line in told:
         say(line)
 

@@ -20,42 +20,51 @@ from grader.errors import NotANotebook
 LARGEST = 50_000_000  # bytes; plots make notebooks large
 MOST_CODE = 1_000_000  # characters in all code cells: a kata's file may have no more, and parsing takes its time
 MOST_NOTES = 5  # on one notebook that was handed in
-FIND_OR_CLONE = """\
+FIND = """\
 import pathlib, subprocess, sys
 around = [pathlib.Path.cwd(), *pathlib.Path.cwd().parents]
 here = next((p for p in around if (p / "grader/lesson.py").exists() or (p / ".kata-room").exists()), None)
 if here is None:
-    here = pathlib.Path("torch-katas").resolve()
-    if not here.exists():
-        subprocess.run(["git", "clone", "--depth", "1", "{repository}", here], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", here], check=True)
+    {elsewhere}
 sys.path.insert(0, str(here))
 """
-START = f"""\
-# lesson: find the repository, or clone it
-{FIND_OR_CLONE}from grader.learner.notebook_check import check, hint, mine, trace, use
-use("{{kata}}")"""
+NOT_FOUND = (
+    'raise FileNotFoundError("no course around this notebook: upload or clone it, and put the notebook into it")'
+)
+CLONE = """\
+here = pathlib.Path("torch-katas").resolve()
+    if not here.exists():
+        subprocess.run(["git", "clone", "--depth", "1", "{repository}", here], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", here], check=True)"""
+START = """\
+# lesson: find the course
+{find}from grader.learner.notebook_check import check, hint, mine, trace, use
+use("{kata}")"""
 FIGURE = """\
 # lesson: the figure
 from IPython.display import Image
 from pathlib import Path
 Image(str(Path(__file__).parents[{depth}] / ".kata" / "figures" / "{kata}.png"))"""
-REPOSITORY = "https://github.com/torch-katas/torch-katas"
 SSH = re.compile(r"(?:ssh://)?git@([^:/]+)[:/]")
 
 
-def build(kata: Kata, module: str, repository: str = REPOSITORY) -> nbformat.NotebookNode:
+def build(kata: Kata, module: str, repository: str = "") -> nbformat.NotebookNode:
     """Build the kata's notebook.
 
     Args:
         module: the text of the kata's file, either the stub or the learner's code so far.
-        repository: what the notebook clones if it is opened outside of a checkout.
+        repository: what the notebook clones if it is opened outside of a checkout; without one, it says what to do.
     Raises:
         NotANotebook: the file does not parse and cannot be cut into cells.
     """
     page = (kata.folder / "README.md").read_text(encoding="utf-8")
-    start = new_code_cell(START.format(kata=kata.name, repository=repository))
+    start = new_code_cell(START.format(kata=kata.name, find=find(repository)))
     return assembled([start, *_lesson(page), *after_the_page(kata, module)], kata=kata.name)
+
+
+def find(repository: str) -> str:
+    """The lines of a first cell that find the course around the notebook, or clone it from this address if given."""
+    return FIND.format(elsewhere=CLONE.format(repository=repository) if repository else NOT_FOUND)
 
 
 def after_the_page(kata: Kata, module: str) -> list[nbformat.NotebookNode]:
@@ -104,16 +113,16 @@ def figure(kata: Kata) -> str:
 
 
 def origin(root: Path) -> str:
-    """The HTTPS address to clone the checkout at `root` from, without credentials; without one, our own repository."""
+    """The HTTPS address to clone the checkout at `root` from, without credentials; without one, the course's own."""
     if places.is_workspace(root):  # whose repository is the learner's
-        return REPOSITORY
+        return places.address()
     command = ["git", "-C", str(root), "config", "--get", "remote.origin.url"]
     try:
         remote = subprocess.run(command, capture_output=True, text=True).stdout.strip()
     except FileNotFoundError:  # git is not installed
-        return REPOSITORY
+        return places.address()
     url = re.sub(r"//[^/]*@", "//", SSH.sub(r"https://\1/", remote))
-    return url if url.startswith("https://") else REPOSITORY
+    return url if url.startswith("https://") else places.address()
 
 
 def read(path: Path) -> nbformat.NotebookNode:

@@ -9,12 +9,12 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from grader.course import definitions, notebooks
+from grader.course import definitions, notebooks, places
 from grader.course.catalogue import Kata
 from grader.course.handouts import notebook_path
 
 ORIGINALS = "https://github.com/pageman/sutskever-30-implementations"
-COLAB = "https://colab.research.google.com/github/torch-katas/torch-katas/blob/main"
+GITHUB, COLAB = "https://github.com/", "https://colab.research.google.com/github/"
 SECTIONS = {
     2: "Recap of the NumPy view",
     3: "Data",
@@ -32,13 +32,13 @@ OWN = re.compile(r": your own where the core of the kata works(?=\.)")
 RESULTS = "RESULTS.md"  # of a track
 OF_LESSONS = "grader.lesson"
 OWN_CODE = "your own"
-FIND = f"""\
-# Quickstart: find the repository, or clone it; then versions, device and seed, and three basics of tensors.
-{notebooks.FIND_OR_CLONE}__file__ = str(here / "katas/{{kata}}/lesson.py")  # the code below is this file's
+FIND = """\
+# Quickstart: find the course; then versions, device and seed, and three basics of tensors.
+{find}__file__ = str(here / "katas/{kata}/lesson.py")  # the code below is this file's
 sys.argv[:] = [__file__]
 """
 INSTALL = """\
-# Quickstart: the package, from a checkout around this notebook, an installation, a wheel beside it, or the repository.
+# Quickstart: the package, from a checkout around this notebook, an installation, or a release file beside it.
 import importlib, pathlib, subprocess, sys
 here = pathlib.Path.cwd()
 checkout = [p for p in [here, *here.parents] if (p / "grader/lesson.py").exists()][:1]
@@ -47,8 +47,10 @@ try:
     import grader.lesson
 except ModuleNotFoundError:
     wheels = sorted(here.glob("torch_katas-*.whl"), reverse=True)
-    [source, *_] = [*checkout, *wheels, "git+{repository}"]
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", str(source)], check=True)
+    sources = [*checkout, *wheels{published}]
+    if not sources:
+        raise FileNotFoundError("upload the course's release file, torch_katas-….whl, beside this notebook") from None
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", str(sources[0])], check=True)
     importlib.invalidate_caches()
 """
 BASICS = """
@@ -123,10 +125,15 @@ def build(kata: Kata, answers: Answers | None = None) -> nbformat.NotebookNode:
         body += _cells(step)
         if SECTIONS[6] in step.partition("\n")[0] and not answers:
             body.append(new_code_cell(notebooks.figure(kata).partition("\n")[2]))
-    quickstart = (INSTALL if answers else FIND) + BASICS
+    repository = places.address()
+    published = f', "git+{repository}"' if repository else ""
+    if answers:
+        quickstart = INSTALL.format(published=published)
+    else:
+        quickstart = FIND.format(find=notebooks.find(repository), kata=kata.name)
     body = [
         new_markdown_cell(_goals(kata, page, answers)),
-        new_code_cell(quickstart.format(repository=notebooks.REPOSITORY, kata=kata.name)),
+        new_code_cell(quickstart + BASICS),
         *(_with_answers(body, answers) if answers else body),
         new_markdown_cell(_tasks(page)),
     ]
@@ -218,10 +225,13 @@ def _goals(kata: Kata, page: str, answers: Answers | None) -> str:
     assert about is not None
     paragraphs = [part for part in page.partition("\n## ")[0].split("\n\n")[2:] if not part.strip().startswith("!")]
     goals = page.partition("\n## Objectives\n")[2].partition("\n## ")[0].strip()
-    opened = f"{COLAB}/katas/{kata.name}/{notebook_path(kata).name}"
+    repository, opened = places.address(), ""
+    if repository.startswith(GITHUB):
+        page_there = f"{repository.replace(GITHUB, COLAB)}/blob/main/katas/{kata.name}/{notebook_path(kata).name}"
+        opened = f"[Open in Colab]({page_there}). "
     parts = [
         f"# {kata.folder.name[:2]} · {kata.title}",
-        f"{about.authors}: [{about.title}]({about.url}), {about.year}. [Open in Colab]({opened}). "
+        f"{about.authors}: [{about.title}]({about.url}), {about.year}. {opened}"
         f"The same paper [in NumPy]({_original(kata)}), by another author.",
         *(notebooks.without_links(part.strip()) for part in paragraphs),
         "## 1 Goals",

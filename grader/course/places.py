@@ -9,6 +9,7 @@ import importlib.metadata
 import os
 import sys
 import tempfile
+import tomllib
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +29,15 @@ REFERENCES = Path(".kata", "solutions")  # of a workspace, unpacked at their fir
 def is_checkout() -> bool:
     """Tell if the package is in a tree with the course around it."""
     return (CHECKOUT / "katas").is_dir() and (CHECKOUT / "pyproject.toml").is_file()
+
+
+def address() -> str:
+    """Where the course is on the web, by [project.urls] of pyproject.toml: empty while it says nothing."""
+    if is_checkout():
+        project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        return str(project.get("urls", {}).get("Repository", ""))
+    entries = importlib.metadata.metadata("torch-katas").get_all("Project-URL") or []
+    return dict(entry.split(", ", 1) for entry in entries).get("Repository", "")
 
 
 def is_course(folder: Path) -> bool:

@@ -1,6 +1,8 @@
 """Update: takes a newer course over a checkout or a workspace, keeps what the learner wrote, and can go back."""
 
+import itertools
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -19,6 +21,7 @@ from grader.reports import words
 # Folders that belong to a checkout and not to the course.
 LOCAL = {".git", ".venv", ".kata", "data", "__pycache__", ".pytest_cache", ".hypothesis"}
 OF_A_WORKSPACE = ": that of the installed release; install a newer one, then kata update"
+RELEASE = re.compile(r"## [\d.]+")  # its heading in the changelog
 CHANGES, REQUIREMENTS = "CHANGELOG.md", ("pyproject.toml", "grader/constraints.txt")
 
 
@@ -154,6 +157,13 @@ def _keep(root: Path, paths: list[Path]) -> None:
     files.write(folder / "replaced.json", json.dumps(existed, indent=1))
 
 
+def _changes(before: list[str], after: list[str]) -> list[str]:
+    """The new lines of a changelog, down to the newest release that the earlier one has: older ones are shortened."""
+    known = {line for line in before if RELEASE.fullmatch(line)}
+    newest = itertools.takewhile(lambda line: line not in known, after)
+    return [line for line in newest if line.strip() and line not in before]
+
+
 def _told(root: Path, new: Path, changed: dict[Path, bytes], beside: dict[Path, Path], katas: list[str]) -> list[str]:
     """The news, in lines: changes of the course, new katas, changed specs, and files to look at."""
     if not changed:
@@ -161,7 +171,7 @@ def _told(root: Path, new: Path, changed: dict[Path, bytes], beside: dict[Path, 
     known = root / (workspace.CHANGES if places.is_workspace(root) else CHANGES)
     before = (_content(known) or b"").decode().splitlines()
     after = (_content(new / CHANGES) or b"").decode().splitlines() if before or not places.is_workspace(root) else []
-    lines = [line for line in after if line.strip() and line not in before]
+    lines = _changes(before, after)
     specs = [path.parent.name for path in changed if path.name.startswith("test_") and path.parts[0] == "katas"]
     lines += [f"new katas: {', '.join(katas)}"] if katas else []
     lines += [f"specs have changed: {', '.join(dict.fromkeys(specs))}"] if specs else []

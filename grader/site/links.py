@@ -8,7 +8,9 @@ from pathlib import Path
 CODE = r"^(?P<fence>`{3,}).*?^(?P=fence)[ \t]*$|(?P<ticks>`+)(?:(?!\n\n).)+?(?P=ticks)"
 TEXT = r"(?:[^\[\]]|\[[^\[\]]*\])*"  # of a link; a picture may be in it
 LINK = re.compile(rf"{CODE}|(?P<image>!?)\[(?P<text>{TEXT})\]\((?P<target>[^()\s]+)\)", re.MULTILINE | re.DOTALL)
-ELSEWHERE = re.compile(r"[a-z]+:|#")  # another site, or another place on the same page
+HEADING = re.compile(rf"{CODE}|^(?P<level>#+) +(?P<title>[^\n]+)$", re.MULTILINE | re.DOTALL)
+LINKED = re.compile(rf"\[({TEXT})\]\([^()\s]+\)")
+ELSEWHERE = re.compile(r"[a-z]+:")  # another site
 
 
 @dataclass
@@ -19,7 +21,7 @@ class Places:
         pages: from the path of a page in the repository to its path in the site's source.
         repository: the address of the repository's files on the web; empty if it is not known.
         pictures: the pictures that the pages show, filled by `rewritten`.
-        problems: a line for each link or picture that is wrong, filled by `rewritten`.
+        problems: a line for each link, picture or heading that is wrong, filled by `rewritten` and `check_headings`.
     """
 
     root: Path
@@ -46,6 +48,17 @@ class Places:
 
         return LINK.sub(replaced, text)
 
+    def check_headings(self, text: str, source: str) -> None:
+        """Note each heading more than one level below the heading before it: MyST refuses such a page."""
+        above = 0
+        for match in _headings(text):
+            level = len(match["level"])
+            if level > above + 1:
+                line = text.count("\n", 0, match.start()) + 1
+                said = f"a heading of level {level} must follow one of level {level - 1}, not {above or 'the start'}"
+                self.problems[f"{source}:{line}: {match[0]}: {said}"] = None
+            above = level
+
     def _picture(self, match: re.Match[str], where: str, source: str, page: str) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), match["target"]))
         if not (self.root / target).is_file():
@@ -60,12 +73,24 @@ class Places:
         if ELSEWHERE.match(target):
             return f"[{text}]({target})"
         path, hash_sign, anchor = target.partition("#")
-        found = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
+        found = posixpath.normpath(posixpath.join(posixpath.dirname(source), path)) if path else source
         for one in (found, posixpath.join(found, "README.md")):
             if one in self.pages:
-                return f"[{text}]({self.link(page, one)}{hash_sign}{anchor})"
+                if anchor and anchor not in anchors((self.root / one).read_text("utf-8")):
+                    self.problems[f"{where}: no heading of {one} has this anchor"] = None
+                return f"[{text}]({self.link(page, one) if path else ''}{hash_sign}{anchor})"
         if found.startswith("..") or not (self.root / found).exists():
             self.problems[f"{where}: the link leads nowhere"] = None
         if self.repository:
             return f"[{text}]({self.repository}/{found})"
         return text if "`" in text or " " in text else f"`{text}`"
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that GitHub and MyST give a page's headings."""
+    titles = [LINKED.sub(r"\1", match["title"]) for match in _headings(text)]
+    return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
+
+
+def _headings(text: str) -> list[re.Match[str]]:
+    return [match for match in HEADING.finditer(text) if match["level"]]

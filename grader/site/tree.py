@@ -48,9 +48,7 @@ def lay_out(root: Path, folder: Path, repository: str, notebooks: Mapping[Kata, 
         notebooks: the executed notebook of each paper that gets a page with it.
     """
     katas = [kata for kata in all_katas(root) if (kata.folder / README).is_file()]
-    places = Places(root, _pages(root, notebooks), repository)
-    texts = {source: (root / source).read_text("utf-8") for source in places.pages if source.endswith(".md")}
-    written = {place: places.rewritten(texts[s], s, place) for s, place in places.pages.items() if s in texts}
+    places, texts, written = read(root, repository, notebooks)
     for kata in katas:
         place = places.pages[_lesson(kata)]
         leads_to = [one for one in katas if kata.name in course_map.before(one)]
@@ -73,6 +71,22 @@ def lay_out(root: Path, folder: Path, repository: str, notebooks: Mapping[Kata, 
         _write(folder / place, one)
     _remove_others(folder, set(content))
     return places
+
+
+def read(
+    root: Path, repository: str = "", notebooks: Iterable[Kata] = ()
+) -> tuple[Places, dict[str, str], dict[str, str]]:
+    """Where the pages of the checkout are in the site, with what is wrong with them; their texts by their paths in the
+    repository; and these texts with the site's links, by their paths in the site's source."""
+    places = Places(root, _pages(root, notebooks), repository)
+    texts = {source: (root / source).read_text("utf-8") for source in places.pages if source.endswith(".md")}
+    for source, text in texts.items():
+        places.check_headings(text, source)
+    return (
+        places,
+        texts,
+        {places.pages[one]: places.rewritten(text, one, places.pages[one]) for one, text in texts.items()},
+    )
 
 
 def _add_front_pages(written: dict[str, str], members: dict[str, list[Kata]], readme: str, repository: str) -> None:

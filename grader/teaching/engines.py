@@ -163,11 +163,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def _imported(module: str, extra: str) -> ModuleType:
+def _imported(module: str, engine: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise ClusterUnavailable(f"--engine {extra} needs {module}: pip install 'torch-katas[{extra}]'") from None
+        raise ClusterUnavailable(f"--engine {engine} needs {module}: pip install {module}") from None
 
 
 def _line(error: BaseException) -> str:

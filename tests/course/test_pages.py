@@ -1,18 +1,18 @@
 """The pages that speak of all katas at once — README, coverage, glossary — hold to what the katas are."""
 
 import re
-
-import pytest
+import tomllib
 
 from grader.course import catalogue, pages
 from grader.course.catalogue import ROOT, all_katas
 from grader.execution import grading
-from grader.results import title
+from grader.results import NO_TRITON, title
+from grader.site import tree
 
 PATH = [kata for kata in all_katas() if "/" not in kata.name and kata.description.finished]
-COVERAGE = ROOT / "katas" / "COVERAGE.md"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+WITH_TEXT = (".ipynb", ".json", ".md", ".mk", ".py", ".sh", ".template", ".toml", ".txt", ".yml")
 GLOSSARY = ROOT / "katas" / "GLOSSARY.md"
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", COVERAGE, GLOSSARY]
 
 
 def test_the_readme_shows_a_failure_as_it_is(tmp_path):
@@ -35,11 +35,33 @@ def test_the_readme_is_read_in_a_few_minutes():
     assert head and len(before.split()) + len(after.partition("\n\n")[2].split()) < 650
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_resolve(page):
-    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
-    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
-    assert links and not missing
+def test_every_page_has_its_links_anchors_pictures_and_heading_levels():
+    """What would stop the site, said without Sphinx."""
+    places, *_ = tree.read(ROOT)
+    assert list(places.problems) == []
+
+
+def test_nothing_names_an_address_of_the_course():
+    """Anybody may take an address or a package's name. pyproject.toml alone may say where the course is."""
+    own = re.compile(r"(?:://|git@)[^\s\"')]*torch-katas|pip install [^\n]*torch-katas")
+    found = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "Makefile")]
+    for folder in ("katas", "solutions", "grader", "docs", ".github", ".devcontainer"):
+        found += [path for path in (ROOT / folder).rglob("*") if path.suffix in WITH_TEXT]
+    assert not [path for path in found if own.search(path.read_text("utf-8"))]
+
+
+def test_the_changelog_is_short_and_has_a_section_for_the_version():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert f"\n## {PROJECT['version']}\n" in text
+    assert len(text.encode()) < 12_000, "shorten what is older than the newest two sections"
+
+
+def test_triton_is_the_same_in_all_that_installs_it():
+    needed, _, _ = PROJECT["optional-dependencies"]["kernels"][0].partition(";")
+    command = f"pip install '{needed}'"
+    assert command in NO_TRITON
+    pages_of_kernels = [*(ROOT / "katas" / "kernels").glob("*/README.md"), ROOT / "katas" / "kernels" / "README.md"]
+    assert all(command in page.read_text("utf-8") for page in pages_of_kernels)
 
 
 def test_the_pages_say_what_kata_toml_says():

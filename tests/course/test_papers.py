@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from grader.authoring import key_results, snippets
-from grader.course import cells, definitions, handouts, notebooks, papers
+from grader.course import cells, definitions, handouts, notebooks, papers, places
 from grader.course.catalogue import ROOT, Kata, all_katas
 from grader.course.papers import Answers
 from grader.errors import NotANotebook, NotPossible
@@ -20,6 +20,7 @@ from grader.teaching import export
 from grader.teaching.rules import Rules
 
 PAPERS = [kata for kata in all_katas() if kata.description.paper]
+ADDRESS = "https://github.com/who/course"
 SAMPLE = [(PAPERS[1], "textbook")]
 if os.environ.get("ALL_NOTEBOOKS"):  # nightly
     SAMPLE = [(k, "textbook") for k in PAPERS]
@@ -241,9 +242,11 @@ def test_the_cells_of_a_notebook_have_every_name_that_they_use(kata):
     assert names and not names & own
 
 
+@pytest.mark.parametrize("address", [ADDRESS, ""])
 @pytest.mark.parametrize("has", ["torch_katas-0.2.0-py3-none-any.whl", ""])
-def test_the_first_cell_installs_the_wheel_beside_it_or_the_repository(kata, tmp_path, has):
+def test_the_first_cell_installs_the_wheel_beside_it_or_from_the_address(kata, tmp_path, monkeypatch, has, address):
     """In a Python without packages. A stand-in for pip says what it is told."""
+    monkeypatch.setattr(places, "address", lambda: address)
     (tmp_path / "alone").mkdir()
     if has:
         (tmp_path / "alone" / has).touch()
@@ -252,8 +255,18 @@ def test_the_first_cell_installs_the_wheel_beside_it_or_the_repository(kata, tmp
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code], cwd=tmp_path / "alone", capture_output=True, text=True
     )
-    wanted = str(tmp_path / "alone" / has) if has else f"git+{notebooks.REPOSITORY}"
-    assert done.stdout == f"-m pip install -q {wanted}\n", done.stderr
+    if has or address:
+        wanted = str(tmp_path / "alone" / has) if has else f"git+{address}"
+        assert done.stdout == f"-m pip install -q {wanted}\n", done.stderr
+    else:
+        assert "upload the course's release file, torch_katas-….whl" in done.stderr.splitlines()[-1]
+
+
+def test_with_an_address_it_opens_in_colab(kata, monkeypatch):
+    assert "Colab" not in papers.build(kata).cells[0].source
+    monkeypatch.setattr(places, "address", lambda: ADDRESS)
+    there = "https://colab.research.google.com/github/who/course/blob/main/katas/papers/01_halves/pt_01_halves.ipynb"
+    assert f"[Open in Colab]({there})" in papers.build(kata).cells[0].source
 
 
 def test_it_opens_with_the_paper_and_its_goals_and_ends_with_the_tasks(kata):

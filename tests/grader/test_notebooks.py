@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from email.message import Message
 from pathlib import Path
 
 import nbclient
@@ -16,12 +17,13 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 
-from grader.course import cells, notebooks
+from grader.course import cells, notebooks, places
 from grader.course.catalogue import ROOT, Kata, all_katas, find
 from grader.learner import notebook_check
 from grader.results import ExerciseResult, SpecResult
 
 SIXTEEN = find("16")
+ADDRESS = "https://github.com/who/course"
 RIGHT = SIXTEEN.reference.read_text()
 STUB = (SIXTEEN.folder / SIXTEEN.file.name).read_text()
 
@@ -72,17 +74,39 @@ class TestRoundTrip:
         ("https://ada:secret@github.com/acme/course", "https://github.com/acme/course"),
         ("git@github.com:acme/course.git", "https://github.com/acme/course.git"),
         ("ssh://git@github.com/acme/course", "https://github.com/acme/course"),
-        ("/home/ada/course", notebooks.REPOSITORY),
-        ("", notebooks.REPOSITORY),
+        ("/home/ada/course", ADDRESS),
+        ("", ADDRESS),
     ],
 )
-def test_it_clones_the_repository_that_it_was_made_in(tmp_path, remote, cloned_from):
+def test_it_clones_the_repository_that_it_was_made_in(tmp_path, monkeypatch, remote, cloned_from):
+    monkeypatch.setattr(places, "address", lambda: ADDRESS)
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     if remote:
         subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", remote], check=True)
     assert notebooks.origin(tmp_path) == cloned_from
     start = notebooks.build(SIXTEEN, STUB, cloned_from).cells[0].source
     assert f'"clone", "--depth", "1", "{cloned_from}"' in start
+
+
+def test_the_address_is_in_pyproject_or_with_the_installed_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "CHECKOUT", tmp_path)
+    installed = Message()
+    monkeypatch.setattr("importlib.metadata.metadata", lambda name: installed)
+    assert places.address() == ""
+    installed["Project-URL"] = f"Repository, {ADDRESS}"
+    assert places.address() == ADDRESS
+    (tmp_path / "katas").mkdir()
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    assert places.address() == ""
+    (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://example.org/course"\n')
+    assert places.address() == "https://example.org/course"
+
+
+def test_without_an_address_it_says_where_to_put_it(tmp_path):
+    start = notebooks.build(SIXTEEN, STUB).cells[0].source
+    done = subprocess.run([sys.executable, "-I", "-c", start], cwd=tmp_path, capture_output=True, text=True)
+    said = "no course around this notebook: upload or clone it, and put the notebook into it"
+    assert done.stderr.endswith(f"FileNotFoundError: {said}\n")
 
 
 class TestJoin:
