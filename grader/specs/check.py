@@ -468,8 +468,8 @@ def _difference(got: Tensor, expected: Tensor, wrong: Tensor) -> str:
         if torch.isnan(gap).any():
             text += f"; {int(torch.isnan(got).sum())} values are NaN" if torch.isnan(got).any() else ""
         else:
-            largest = torch.unravel_index(gap.argmax(), gap.shape)
-            text += f"; largest difference {_number(gap.max().item())} at {[int(i) for i in largest]}"
+            largest = gap.max()
+            text += f"; largest difference {_number(largest.item())} at {_first(gap == largest)}"
     return text
 
 

@@ -10,7 +10,7 @@ from grader.course.catalogue import ROOT
 TORCH = """
 import sys
 import torch
-from grader.specs import torch_private
+from grader.specs import check, torch_private
 
 def trained(optimizer):
     w = torch.ones(3, requires_grad=True)
@@ -25,6 +25,12 @@ def trained(optimizer):
 class Mode(torch.utils._python_dispatch.TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         return func(*args, **(kwargs or {}))
+
+try:
+    check.close(torch.ones(2, 3), torch.zeros(2, 3))
+except check.Mismatch as error:
+    assert "largest difference 1 at [0, 0]" in str(error)
+assert "sympy" not in sys.modules, "a comparison imports it"
 
 torch_private.import_compiler_late()
 optimizers = [torch.optim.SGD, torch.optim.AdamW, torch.optim.RMSprop]
