@@ -1,6 +1,6 @@
 """Tries each kata's promises with the instructions of other processors, which round sums and functions differently.
 
-    python -m tests.processors [--quick]      (--quick: the snippets alone)
+    python -m tests.processors [--quick]      (--quick: the snippets alone, on one thread)
     python -m tests.processors --here         with the instructions that the environment chooses, and no others
 
 A promise that holds with some instructions alone has a tolerance that is too tight, or shows digits that are noise.
@@ -40,7 +40,7 @@ def differing(katas: list[Kata], quick: bool) -> Iterator[str]:
     kept.warm_up([] if quick else katas)
     if not quick:
         yield from of_workers(katas[0])
-    for threads in THREADS:
+    for threads in THREADS[:1] if quick else THREADS:
         torch.set_num_threads(threads)  # the forks that run snippets start them
         for kata in katas:
             yield from (f"{said} (threads: {threads})" for said in promises.snippets(kata))

@@ -14,7 +14,7 @@ SHOWN = [
 ]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_snippets_print_the_same_with_the_oldest_instructions(capfd):
     passed = processors.try_with("default", processors.QUICK)
     assert passed, capfd.readouterr().out
