@@ -60,7 +60,6 @@ ON_WORK = (
     "kata solution",
     "kata reset",
     "kata undo",
-    "kata dispute",
     "kata debug",
     "kata defend",
 )  # run where 16 is written
