@@ -433,28 +433,6 @@ class ClassReport:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A spec with two verdicts on the same code. A verdict is empty where the spec was not there."""
-
-    student: str
-    kata: str
-    exercise: str
-    spec: str
-    first: str
-    second: str
-
-
-@dataclass(frozen=True)
-class Audit:
-    """The outcome of grading some students of a class twice."""
-
-    students: tuple[str, ...]
-    results: int  # graded twice: one per student and kata
-    differences: tuple[Difference, ...]
-    complete: bool
-
-
-@dataclass(frozen=True)
 class Change:
     """An exercise whose score is not what it was; None where it was or is not graded, or unconfirmed."""
 

@@ -31,7 +31,7 @@ from grader.teaching import attribution, engines, listing, report_files, rules, 
 from grader.teaching import intake as taking_in
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_run import Class, Outputs
-from grader.teaching.report_files import AUDIT_FORMATS, CLASS_FORMATS, FORMATS
+from grader.teaching.report_files import CLASS_FORMATS, FORMATS
 from grader.teaching.submissions import Submission
 from grader.workers import jobs
 from grader.workers.jobs import SourceText
@@ -76,10 +76,6 @@ Pseudonyms = Annotated[
 ]
 Key = Annotated[
     Path | None, typer.Option("--pseudonym-key", metavar="FILE", help="with --pseudonyms: CSV of who is who")
-]
-AuditOf = Annotated[
-    int | None,
-    typer.Option("--audit", metavar="N", min=1, help="class only: grade N students twice and say what differs"),
 ]
 Core = Annotated[bool, typer.Option("--core", help="leave out the stretch exercises")]
 Jobs = Annotated[int, typer.Option(min=0, help="katas graded in parallel; 0 means one per core")]
@@ -154,7 +150,6 @@ class Request:
     feedback: Feedback = None
     pseudonyms: Pseudonyms = False
     pseudonym_key: Key = None
-    audit: AuditOf = None
     core: Core = False
     sealed: Sealed = None
     require_isolation: RequireIsolation = False
@@ -209,16 +204,13 @@ def _runnable(chosen: list[Kata]) -> list[Kata]:
 
 def _refuse_contradictions(request: Request) -> None:
     """Raise a KataError if these options do not go together."""
-    of_a_class = request.roster or request.student
     outputs = request.results or request.feedback or request.pseudonyms or request.intake
-    not_audited = outputs or request.engine or request.overrides or request.accommodations
+    decisions = request.roster or request.overrides or request.accommodations
     if request.class_folder and request.fail_under is not None:
         raise KataError("--fail-under is for one submission, not for a class")
-    if not request.class_folder and (of_a_class or not_audited):
+    if not request.class_folder and (outputs or decisions or request.engine or request.student):
         options = "--results, --feedback, --pseudonyms, --roster, --overrides, --accommodations, --intake and --engine"
         raise KataError(f"{options} belong to a class: give --submissions DIR")
-    if request.audit and (not request.class_folder or not_audited):
-        raise KataError("--audit takes --submissions DIR and --report json=FILE: it reports differences, not scores")
     if request.unowned_are_nobody and not request.roster:
         raise KataError("--unowned-are-nobody is about submissions of nobody in a roster: add --roster FILE")
     if request.canvas_column and not any(one.startswith("canvas=") for one in request.report or []):
@@ -282,7 +274,7 @@ def _check(code: Path) -> None:
 
 
 def _grade_class(request: Request, folder: Path, assignment: Assignment) -> None:
-    """Grade a class, or audit how it is graded."""
+    """Grade a class, and write what is asked for."""
     class_ = Class(
         folder,
         assignment,
@@ -295,9 +287,6 @@ def _grade_class(request: Request, folder: Path, assignment: Assignment) -> None
         rules_file=request.rules_file,
         engine=engines.ENGINES[request.engine] if request.engine else None,
     )
-    if request.audit:
-        audits = report_files.parse_all(request.report, AUDIT_FORMATS)
-        return grade_submissions.audit_class_folder(class_, audits, request.audit)
     outputs = Outputs(
         report_files.parse_all(request.report, CLASS_FORMATS),
         request.results,

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import time
 import zipfile
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -423,29 +422,6 @@ class TestTheCommand:
         assert "student01" in (tmp_path / "moodle").read_text()
         assert "Ann Berg" not in (tmp_path / "moodle").read_text()  # who is not graded has no row
 
-    def test_an_audit_finds_verdicts_that_differ(self, course, tmp_path, kata_here, monkeypatch):
-        """The same code is graded twice, also where its result is cached; then the second run has an error."""
-        command = ["grade", "00", "--submissions", course, "--audit", "2", "--report", f"json={tmp_path}/a.json"]
-        done = kata_here(*command)
-        assert (done.returncode, done.stdout) == (0, "2 students, 2 results graded twice: no verdict differs\n")
-        grade_class, begun = class_grading.grade_class, []
-
-        def grade_by_chance(*args, **options):
-            begun.append(1)
-            for one in grade_class(*args, **options):
-                result = one.result
-                specs = tuple(replace(spec, status="error") for spec in result.exercises[0].specs[:1])
-                worse = replace(result.exercises[0], specs=specs + result.exercises[0].specs[1:])
-                by_chance = replace(result, exercises=(worse, *result.exercises[1:]))
-                yield replace(one, result=by_chance) if len(begun) == 2 else one
-
-        monkeypatch.setattr(class_grading, "grade_class", grade_by_chance)
-        done = kata_here(*command)
-        assert done.stdout.endswith("2 students, 2 results graded twice: 2 verdicts differ\n")
-        assert ", then error\n" in done.stdout
-        [one, other] = json.loads((tmp_path / "a.json").read_text())["differences"]
-        assert (one["second"], one["exercise"]) == ("error", find("00").exercises[0].name) and one != other
-
     def test_regrading_shows_whose_score_changes_and_why(self, course, tmp_path, kata_here):
         """The earlier results differ from today's: one student had a point less, another one a point more."""
         results, names = tmp_path / "r.jsonl", [exercise.name for exercise in find("00").exercises]
@@ -518,8 +494,6 @@ class TestTheCommand:
             (["--submissions", "katas", "--fail-under", "50"], "not for a class"),
             (["--submissions", "katas", "--results", "no/such/r.jsonl"], "no/such/r.jsonl"),
             (["--results", os.devnull], "give --submissions DIR"),
-            (["--audit", "3"], "--audit takes --submissions DIR"),
-            (["--submissions", "katas", "--audit", "3", "--feedback", "p"], "--audit takes --submissions DIR"),
             (["--submissions", "katas", "--pseudonym-key", "key.csv"], "add --pseudonyms"),
         ],
     )
