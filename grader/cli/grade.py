@@ -71,12 +71,6 @@ Results = Annotated[
     typer.Option(metavar="FILE", help="class only: one line of JSON per student and kata, written as each is graded"),
 ]
 Feedback = Annotated[Path | None, typer.Option(metavar="DIR", help="class only: one HTML page per student")]
-Pseudonyms = Annotated[
-    bool, typer.Option("--pseudonyms", help='class only: "student 01" for names in reports and pages, in random order')
-]
-Key = Annotated[
-    Path | None, typer.Option("--pseudonym-key", metavar="FILE", help="with --pseudonyms: CSV of who is who")
-]
 Core = Annotated[bool, typer.Option("--core", help="leave out the stretch exercises")]
 Jobs = Annotated[int, typer.Option(min=0, help="katas graded in parallel; 0 means one per core")]
 FailUnder = Annotated[
@@ -148,8 +142,6 @@ class Request:
     report: Reports = None
     results: Results = None
     feedback: Feedback = None
-    pseudonyms: Pseudonyms = False
-    pseudonym_key: Key = None
     core: Core = False
     sealed: Sealed = None
     require_isolation: RequireIsolation = False
@@ -204,19 +196,17 @@ def _runnable(chosen: list[Kata]) -> list[Kata]:
 
 def _refuse_contradictions(request: Request) -> None:
     """Raise a KataError if these options do not go together."""
-    outputs = request.results or request.feedback or request.pseudonyms or request.intake
+    outputs = request.results or request.feedback or request.intake
     decisions = request.roster or request.overrides or request.accommodations
     if request.class_folder and request.fail_under is not None:
         raise KataError("--fail-under is for one submission, not for a class")
     if not request.class_folder and (outputs or decisions or request.engine or request.student):
-        options = "--results, --feedback, --pseudonyms, --roster, --overrides, --accommodations, --intake and --engine"
+        options = "--results, --feedback, --roster, --overrides, --accommodations, --intake and --engine"
         raise KataError(f"{options} belong to a class: give --submissions DIR")
     if request.unowned_are_nobody and not request.roster:
         raise KataError("--unowned-are-nobody is about submissions of nobody in a roster: add --roster FILE")
     if request.canvas_column and not any(one.startswith("canvas=") for one in request.report or []):
         raise KataError("--canvas-column names the column of --report canvas=FILE: add that")
-    if request.pseudonym_key and not request.pseudonyms:
-        raise KataError("--pseudonym-key says who is who: add --pseudonyms")
 
 
 def is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
@@ -293,8 +283,6 @@ def _grade_class(request: Request, folder: Path, assignment: Assignment) -> None
         request.feedback,
         request.intake,
         request.explain,
-        request.pseudonyms,
-        request.pseudonym_key,
         request.canvas_column,
     )
     if not class_.engine:

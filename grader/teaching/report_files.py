@@ -42,8 +42,6 @@ CLASS_FORMATS: dict[str, Callable[[ClassReport], str]] = {
     "canvas": gradebooks.render_canvas,
     "moodle": gradebooks.render_moodle,
 }
-# They are matched with the platform's students, by name.
-WITH_NAMES = (gradebooks.render_canvas, gradebooks.render_moodle)
 
 AnyReport = TypeVar("AnyReport", Report, ClassReport)
 

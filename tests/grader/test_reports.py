@@ -51,7 +51,6 @@ from grader.results import (
     kata_result,
     rounded,
 )
-from grader.teaching import pseudonyms
 from grader.teaching.rules import Rules
 
 PASSED, FAILED = (
@@ -979,11 +978,6 @@ class TestOverridden:
         assert exercise["override"] == {"points": points, "reason": "I <b>know</b> it"}
         assert (exercise["points"], exercise["sealed"]) == (points, "failed")
         assert said in shown(one) and ("1 edge open" in shown(one)) == bool(points)
-
-    def test_pseudonyms_hide_names_in_it(self):
-        report = ClassReport("", 1.0, True, {"eve": settled(1, "eve showed me")})
-        shown_around = pseudonyms.applied(report, {"eve": "student 01"})
-        assert words.overrides(shown_around.students["student 01"].katas)[0].endswith("student 01 showed me")
 
 
 class TestSealing:
