@@ -31,7 +31,6 @@ NOT_RECOGNISED = "not recognised"  # begins why a kata is not graded whose file 
 UNPARSED = re.compile(r"[^:]+\.\w+(:\d+)?: (SyntaxError|IndentationError|TabError|is |holds |cannot )")
 IMPORTED = "(while the file was imported)"  # the end of that message where running the file raised an exception
 IMPORT_FAILS = re.compile(rf"[^:]+\.\w+:\d+: .*{re.escape(IMPORTED)}$")
-TELLING = 40  # parts of the syntax tree of a definition: fewer may be the same by chance
 OF_FILE = ("not recognised", "not handed in", "does not parse", "import fails")  # states of a file that cannot be run
 # The ends of what is said of a spec that was stopped.
 LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was too busy to judge"
@@ -403,16 +402,6 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Alike:
-    """Students whose definitions of a kata are the same, apart from names and layout; `names` are its exercises."""
-
-    kata: str
-    students: tuple[str, ...]
-    names: tuple[str, ...]
-    size: int  # parts of the syntax tree that neither stub nor reference has
-
-
-@dataclass(frozen=True)
 class ClassReport:
     """One grading run over a class: the report per student, in order, and who is who for students of a roster."""
 
@@ -422,7 +411,6 @@ class ClassReport:
     students: dict[str, Report] = field(default_factory=dict)
     roster: dict[str, Identity] = field(default_factory=dict)
     assignment: str = ""  # the titles of its katas
-    alike: tuple[Alike, ...] = ()
     pages: dict[str, str] = field(default_factory=dict)  # student → the link from this report to their own page
     canvas_column: str = ""  # the column of Canvas's gradebook that the total is for; empty for one per kata
 

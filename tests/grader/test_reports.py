@@ -36,8 +36,6 @@ from grader.reports import (
 from grader.reports.page import SCRIPT, STYLE
 from grader.results import (
     OF_FILE,
-    TELLING,
-    Alike,
     ClassReport,
     ExerciseResult,
     Identity,
@@ -1094,12 +1092,6 @@ class TestThePage:
         assert f"script-src 'sha256-{digest}'\"" in page and f"<script>{SCRIPT}</script>" in page
         assert "script-src" not in html_report.render(REPORT)
 
-    def test_code_that_is_the_same_is_listed_with_the_rule(self):
-        same = (Alike("16_mha", ("ann", "<b>"), ("a", "helpers"), 61),)
-        page = class_page.render(replace(a_class(ann=became(""), b=became("")), alike=same))
-        assert ">a, helpers</td><td class='n'>61</td><td class='n'>2</td><td class='long'>ann, &lt;b&gt;</td>" in page
-        assert f"at least {TELLING} parts" in page and "<p>none</p>" in class_page.render(a_class(a=became("")))
-
 
 class TestClass:
     TWO = ClassReport("2026-01-02T03:04:05+00:00", 3.0, True, {"<b>ann": REPORT, "=bob": NASTY})
@@ -1108,10 +1100,10 @@ class TestClass:
         page = class_page.render(self.TWO)
         assert "&lt;b&gt;ann" in page and "<b>ann" not in page and "http:" not in page and "https:" not in page
         assert page.count("<script") == 1, "the one that sorts, which alone may run"
-        for heading in ("Points", "Exercises, the hardest first", "Identical submissions", "Time"):
+        for heading in ("Points", "Exercises, the hardest first", "Time"):
             assert f"<h2>{heading}</h2>" in page
         assert ">2</td>" in page and ">score</th>" not in page and "!</td>" in page and "! crashed" in page
-        assert class_page.render(ClassReport("", 0.0, False)).count("<h2>") == 4
+        assert class_page.render(ClassReport("", 0.0, False)).count("<h2>") == 3
         weighted = class_page.render(replace(self.TWO, students={"ann": WEIGHTED}))
         assert ">score</th>" in weighted and "median score 4.5 of 10 ·" in weighted
 

@@ -403,6 +403,19 @@ class TestTheCommand:
         links = re.findall(r"<a href='([^']+)'>", page)
         assert len(set(links)) == 12 and all((tmp_path / unquote(link)).is_file() for link in links)
 
+    def test_files_for_programs_that_find_similar_code(self, course, tmp_path, kata_here):
+        """A file of each student who has begun: a stub with a comment is the same as everybody's."""
+        done = kata_here("export", "plain", tmp_path / "plain", "00", "--submissions", course)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == (
+            f"{tmp_path}/plain has the files of 8 students\n"
+            "nothing begun was found, so not in it: student00, student03, student06, student09\n"
+        )
+        files = {path.relative_to(tmp_path / "plain") for path in (tmp_path / "plain").rglob("*") if path.is_file()}
+        assert files == {Path(f"student{n:02}") / find("00").file for n in range(12) if n % 3}
+        for file in files:
+            assert (tmp_path / "plain" / file).read_text() == (course / file).read_text()
+
     def test_every_submission_is_read_once(self, course, kata_here, monkeypatch):
         """So what is graded is what the intake has told of, even if a file changes meanwhile."""
         look, read = attribution.look, []
