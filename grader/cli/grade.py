@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +26,7 @@ from grader.protocol import RunOptions
 from grader.reports import explanation, table
 from grader.reports.table import Place
 from grader.results import NOT_HANDED_IN, KataResult, Report
-from grader.teaching import attribution, engines, listing, report_files, rules, submissions
+from grader.teaching import attribution, dask_tasks, listing, report_files, rules, submissions
 from grader.teaching import intake as taking_in
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_run import Class, Outputs
@@ -35,14 +34,6 @@ from grader.teaching.report_files import CLASS_FORMATS, FORMATS
 from grader.teaching.submissions import Submission
 from grader.workers import jobs
 from grader.workers.jobs import SourceText
-
-
-class EngineName(StrEnum):
-    """The keys of `engines.ENGINES`, as choices of an option."""
-
-    slurm = "slurm"
-    dask = "dask"
-
 
 Katas = Annotated[
     list[str] | None,
@@ -76,7 +67,7 @@ Jobs = Annotated[int, typer.Option(min=0, help="katas graded in parallel; 0 mean
 FailUnder = Annotated[
     float | None, typer.Option(metavar="PERCENT", min=0, max=100, help="exit with code 1 if the score is lower")
 ]
-Engine = Annotated[EngineName | None, typer.Option(help="class only: grade on a cluster")]
+Dask = Annotated[bool, typer.Option("--dask", help="class only: grade on the cluster at DASK_SCHEDULER_ADDRESS")]
 Sealed = Annotated[
     bool | None,
     typer.Option(
@@ -157,7 +148,7 @@ class Request:
     accommodations: AccommodationsFile = None
     canvas_column: CanvasColumn = ""
     intake: Intake = None
-    engine: Engine = None
+    dask: Dask = False
     student: Students = None
 
     @property
@@ -200,8 +191,8 @@ def _refuse_contradictions(request: Request) -> None:
     decisions = request.roster or request.overrides or request.accommodations
     if request.class_folder and request.fail_under is not None:
         raise KataError("--fail-under is for one submission, not for a class")
-    if not request.class_folder and (outputs or decisions or request.engine or request.student):
-        options = "--results, --feedback, --roster, --overrides, --accommodations, --intake and --engine"
+    if not request.class_folder and (outputs or decisions or request.dask or request.student):
+        options = "--results, --feedback, --roster, --overrides, --accommodations, --intake and --dask"
         raise KataError(f"{options} belong to a class: give --submissions DIR")
     if request.unowned_are_nobody and not request.roster:
         raise KataError("--unowned-are-nobody is about submissions of nobody in a roster: add --roster FILE")
@@ -275,7 +266,7 @@ def _grade_class(request: Request, folder: Path, assignment: Assignment) -> None
         only=request.student,
         unowned_are_nobody=request.unowned_are_nobody,
         rules_file=request.rules_file,
-        engine=engines.ENGINES[request.engine] if request.engine else None,
+        engine=dask_tasks.on_dask if request.dask else None,
     )
     outputs = Outputs(
         report_files.parse_all(request.report, CLASS_FORMATS),

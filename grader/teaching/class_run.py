@@ -35,7 +35,7 @@ from grader.teaching.accommodations import Accommodations
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import Graded
 from grader.teaching.contents import Absent
-from grader.teaching.engines import Engine
+from grader.teaching.dask_tasks import Engine
 from grader.teaching.gradebook import Gradebook
 from grader.teaching.intake import Finding
 from grader.teaching.overrides import Overrides
