@@ -13,7 +13,6 @@ from grader.errors import KataError
 from grader.reports import (
     class_page,
     class_report,
-    classroom,
     classroom50,
     csv_report,
     gradebooks,
@@ -31,7 +30,6 @@ FORMATS: dict[str, Callable[[Report], str]] = {
     "csv": csv_report.render,
     "markdown": markdown.render,
     "html": html_report.render,
-    "classroom": classroom.render,
     "classroom50": classroom50.render,
     "gradescope": gradescope.render,
 }

@@ -18,7 +18,6 @@ from rich.console import Console
 from grader.reports import (
     class_page,
     class_report,
-    classroom,
     classroom50,
     csv_report,
     gradebooks,
@@ -285,7 +284,7 @@ GRADED = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY, UNCONFIRMED
 
 
 SECRET = SpecResult("TestA::test_secret", "failed", "secret story\n\nmore", 0.1, False, 77, "secret print", True)
-FORMATS = {"classroom": classroom, "classroom50": classroom50, "gradescope": gradescope, "html": html_report}
+FORMATS = {"classroom50": classroom50, "gradescope": gradescope, "html": html_report}
 
 
 def with_hidden(*statuses: str, own: SpecResult = PASSED, **changes) -> Report:
@@ -395,29 +394,13 @@ class TestGradescopeDetails:
 class TestPlatforms:
     """The file for each course platform, whatever the report holds, even nothing."""
 
-    @REPORTS
-    def test_classroom(self, report):
-        data = json.loads(classroom.render(report))
-        holds_to("classroom", data)
-        assert (sum(test["score"] for test in data["tests"]), data["max_score"]) == (report.score, report.max_score)
-
     def test_open_edges_are_named_and_pass(self):
         for report, score in ((REPORT, 1), (WEIGHTED, 2)):
-            test = json.loads(classroom.render(report))["tests"][3]
-            assert (test["status"], test["score"]) == ("pass", score)
-            assert test["message"] == "open edges: no dimension is an error"
             test = json.loads(gradescope.render(report))["tests"][3]
             assert (test["status"], test["score"]) == ("passed", score)
             assert test["output"] == "open edges: no dimension is an error"
             test = json.loads(classroom50.render(report))["tests"][3]
             assert (test["passed"], test["message"]) == (True, "open edges: no dimension is an error")
-
-    def test_classroom_tells_pass_fail_and_error_apart(self):
-        def status(report: Report) -> str:
-            return json.loads(classroom.render(report))["status"]
-
-        right = Report("katas", "", 1.0, True, (KataResult("k", (ExerciseResult("a", (PASSED,)),)),))
-        assert (status(right), status(REPORT), status(NOTHING)) == ("pass", "fail", "error")
 
     @GRADED
     def test_classroom_50(self, report):
@@ -657,8 +640,7 @@ class TestNoCode:
         told = ET.fromstring(junit.render(report).encode()).find("testsuite/properties/property[@name='state']")
         assert told.get("value") == state
         assert words.of_file(report.katas[0]) in json.loads(gradescope.render(report))["output"]
-        for render in (classroom.render, classroom50.render):
-            assert message in json.dumps(json.loads(render(report)))
+        assert message in json.dumps(json.loads(classroom50.render(report)))
 
     @pytest.mark.parametrize(("message", "state"), NO_CODE)
     def test_in_the_reports_of_a_class(self, message, state):
@@ -806,8 +788,6 @@ class TestNotGraded:
         assert "score" not in data and "tests" not in data and "not graded" in data["output"]
         data = json.loads(classroom50.render(report, {}))
         assert ("score" in data, data["tests"]) == (False, [])
-        data = json.loads(classroom.render(report))
-        assert (data["status"], data["tests"][-1]["status"]) == ("error", "error")
 
     def test_junit_has_an_error(self):
         [suite] = ET.fromstring(junit.render(GAP).encode("utf-8"))
@@ -917,11 +897,6 @@ class TestUnconfirmed:
         for when in ("after_due_date", "hidden"):
             [first, *_] = json.loads(gradescope.render(replace(UNCONFIRMED, details=when)))["tests"]
             assert first["output"] == f"{words.UNCONFIRMED}\n\n{words.ASK}"
-        ended = replace(OPEN, specs=(replace(REFUSED, status="error"), PASSED))
-        for one in (OPEN, ended):
-            report = replace(UNCONFIRMED, katas=(replace(KATA, exercises=(one, SEALED)),))
-            data = json.loads(classroom.render(report))
-            assert (data["status"], [test["status"] for test in data["tests"]]) == ("fail", ["fail", "pass"])
         assert json.loads(classroom50.render(UNCONFIRMED, {}))["score"] == 1
 
     def test_people_read_it(self):
