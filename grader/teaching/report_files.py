@@ -14,7 +14,6 @@ from grader.reports import (
     class_page,
     class_report,
     classroom50,
-    csv_report,
     gradebooks,
     gradescope,
     html_report,
@@ -27,7 +26,6 @@ from grader.results import ClassReport, Report
 FORMATS: dict[str, Callable[[Report], str]] = {
     "json": json_report.render,
     "junit": junit.render,
-    "csv": csv_report.render,
     "markdown": markdown.render,
     "html": html_report.render,
     "classroom50": classroom50.render,

@@ -9,7 +9,7 @@ import pytest
 
 from grader.course.catalogue import find
 from grader.errors import BrokenRules
-from grader.reports import classroom50, csv_report, explanation, gradescope, words
+from grader.reports import classroom50, explanation, gradescope, words
 from grader.results import ExerciseResult, KataResult, Report, SpecResult
 from grader.teaching import export, rules
 from grader.teaching.lateness import Late
@@ -85,7 +85,6 @@ class TestWorth:
         whole = json.loads(classroom50.render(report))
         assert [(test["score"], test["max-score"]) for test in whole["tests"]] == [(7, 7), (0, 6), (5, 7)]
         assert (whole["score"], whole["max-score"]) == (12, 20)
-        assert "16_x,e2,core,1,1,0,5.333333,6.666667,1,1,1,1," in csv_report.render(report)
 
 
 class TestTheFile:
