@@ -25,7 +25,6 @@ Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]  
 SCHEMA = "kata-report/3"
 NOT_WRITTEN = "not written yet"
 NOT_HANDED_IN = "not handed in"
-EXCUSED = "excused"
 NOT_RECOGNISED = "not recognised"  # begins why a kata is not graded whose file may be among others that came
 # The message of every spec where the file of a kata cannot be read as Python: "sums.py:3: SyntaxError: …".
 UNPARSED = re.compile(r"[^:]+\.\w+(:\d+)?: (SyntaxError|IndentationError|TabError|is |holds |cannot )")
