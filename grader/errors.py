@@ -14,7 +14,6 @@ KataError
 ├── BrokenRules           a course's rules for points are invalid
 ├── BrokenRoster          a course's list of students is invalid
 ├── BrokenOverrides       a teacher's list of overrides is invalid
-├── BrokenDispute         a file with a student's objection is invalid
 ├── ExportFailure         a repository cannot be exported
 └── ClusterUnavailable    a cluster engine cannot be used
 """
@@ -81,10 +80,6 @@ class BrokenAccommodations(KataError):
 
 class BrokenOverrides(KataError):
     """A teacher's list of overrides is invalid."""
-
-
-class BrokenDispute(KataError):
-    """A file with a student's objection is invalid."""
 
 
 class ExportFailure(KataError):

@@ -25,13 +25,11 @@ Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]  
 SCHEMA = "kata-report/3"
 NOT_WRITTEN = "not written yet"
 NOT_HANDED_IN = "not handed in"
-EXCUSED = "excused"
 NOT_RECOGNISED = "not recognised"  # begins why a kata is not graded whose file may be among others that came
 # The message of every spec where the file of a kata cannot be read as Python: "sums.py:3: SyntaxError: …".
 UNPARSED = re.compile(r"[^:]+\.\w+(:\d+)?: (SyntaxError|IndentationError|TabError|is |holds |cannot )")
 IMPORTED = "(while the file was imported)"  # the end of that message where running the file raised an exception
 IMPORT_FAILS = re.compile(rf"[^:]+\.\w+:\d+: .*{re.escape(IMPORTED)}$")
-TELLING = 40  # parts of the syntax tree of a definition: fewer may be the same by chance
 OF_FILE = ("not recognised", "not handed in", "does not parse", "import fails")  # states of a file that cannot be run
 # The ends of what is said of a spec that was stopped.
 LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was too busy to judge"
@@ -401,16 +399,6 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Alike:
-    """Students whose definitions of a kata are the same, apart from names and layout; `names` are its exercises."""
-
-    kata: str
-    students: tuple[str, ...]
-    names: tuple[str, ...]
-    size: int  # parts of the syntax tree that neither stub nor reference has
-
-
-@dataclass(frozen=True)
 class ClassReport:
     """One grading run over a class: the report per student, in order, and who is who for students of a roster."""
 
@@ -420,7 +408,6 @@ class ClassReport:
     students: dict[str, Report] = field(default_factory=dict)
     roster: dict[str, Identity] = field(default_factory=dict)
     assignment: str = ""  # the titles of its katas
-    alike: tuple[Alike, ...] = ()
     pages: dict[str, str] = field(default_factory=dict)  # student → the link from this report to their own page
     canvas_column: str = ""  # the column of Canvas's gradebook that the total is for; empty for one per kata
 
@@ -428,28 +415,6 @@ class ClassReport:
     def unconfirmed(self) -> dict[str, list[tuple[KataResult, ExerciseResult]]]:
         """The points that a teacher has to decide, for each student who has some."""
         return {student: report.unconfirmed for student, report in self.students.items() if report.unconfirmed}
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A spec with two verdicts on the same code. A verdict is empty where the spec was not there."""
-
-    student: str
-    kata: str
-    exercise: str
-    spec: str
-    first: str
-    second: str
-
-
-@dataclass(frozen=True)
-class Audit:
-    """The outcome of grading some students of a class twice."""
-
-    students: tuple[str, ...]
-    results: int  # graded twice: one per student and kata
-    differences: tuple[Difference, ...]
-    complete: bool
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,6 @@ LINES = {
     "doctor": "Check this machine: Python, packages, devices, isolation, data and disk.",
     "data": "List the larger, optional data sets, or download one into data/.",
     "grade": "Run the specs in isolated processes and count points and stars.",
-    "dispute": "Write your code of a kata and its verdict on an exercise into a file, for your teacher to look at.",
-    "appeal": "Grade the code of a dispute here, say whether its failure is reproduced, and how to decide.",
     "regrade": "Grade a class again, and show every student whose score changes and why. Earlier overrides still"
     " count.",
     "export": "Write what a course hands out and grades with. An earlier export is updated; students' work is kept.",
@@ -67,8 +65,6 @@ GRADING = (
     "tutor",
     "grade",
     "regrade",
-    "dispute",
-    "appeal",
 )
 ALL = [*LINES, *FOR_AUTHORS, "generate"]  # the last is hidden: make stubs calls it
 
@@ -90,8 +86,6 @@ def load(name: str) -> None:
             import grader.cli.ladder
         case "grade":
             import grader.cli.grade
-        case "dispute" | "appeal":
-            import grader.cli.appeal
         case "regrade":
             import grader.cli.regrade
         case "export":

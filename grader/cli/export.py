@@ -1,4 +1,4 @@
-"""The `export` commands: repositories for students and for grading, and Classroom 50's bundle."""
+"""The `export` commands: repositories for students and for grading, and what a class handed in or gets back."""
 
 import re
 from collections.abc import Callable
@@ -9,13 +9,15 @@ from typing import Annotated
 import typer
 
 from grader import files
-from grader.cli.app import RulesFile, app, katas
+from grader.cli.app import RulesFile, app, bar, katas
 from grader.cli.grade import Roster
 from grader.course import places
 from grader.course.catalogue import ROOT
 from grader.errors import KataError
+from grader.protocol import RunOptions
 from grader.reports import words
-from grader.teaching import class_run, export, returned, rules
+from grader.teaching import class_run, export, plain, returned, rules
+from grader.teaching.assignment import Assignment
 from grader.teaching.class_run import Class
 from grader.teaching.export import Asked
 from grader.teaching.platforms import Place
@@ -112,6 +114,9 @@ def inspect_(
             raise typer.Exit(1)
 
 
+ClassFolder = Annotated[Path, typer.Option("--submissions", metavar="DIR", help="the class, as for kata grade")]
+
+
 class Platform(StrEnum):
     """The forms of an archive with feedback, as choices of an option."""
 
@@ -124,7 +129,7 @@ def feedback(
     pages: Annotated[Path, typer.Argument(metavar="PAGES", help="the folder that kata grade --feedback wrote")],
     out: Annotated[Path, typer.Argument(metavar="FILE", help="the zip archive to write")],
     to: Annotated[Platform, typer.Option(help="moodle: its folders of a download; zip: a page called by its id each")],
-    class_folder: Annotated[Path, typer.Option("--submissions", metavar="DIR", help="the class, as for kata grade")],
+    class_folder: ClassFolder,
     roster: Roster = None,
 ) -> None:
     """Pack one page per student into an archive, in the form that a platform takes back.
@@ -146,6 +151,28 @@ def feedback(
         print(f"no folder of Moodle's download, so not in it: {returned.listed(packed.no_place)}")
     if packed.no_page:
         raise KataError(f"no page in {pages}, so not in {out}: {returned.listed(packed.no_page)}")
+
+
+@exports.command("plain")
+def plain_(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new folder, or an earlier export")],
+    class_folder: ClassFolder,
+    chosen: Annotated[list[str] | None, typer.Argument(metavar="[KATA]…", help="16, papers/13; default: all")] = None,
+    roster: Roster = None,
+) -> None:
+    """Write a folder per student with the files that count, for programs that find similar code."""
+    assignment = Assignment(katas(chosen), RunOptions())
+    collected = class_run.collect(Class(class_folder, assignment, roster))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with bar("writing", "submissions") as counting:
+            some = counting.track(collected.everybody)
+            without = [one.student for one in some if not plain.write(folder, one, assignment.katas)]
+    except OSError as error:
+        raise KataError(f"{error.filename}: {error.strerror}") from None
+    print(f"{folder} has the files of {words.counted(len(collected.everybody) - len(without), 'student')}")
+    if without:
+        print(f"nothing begun was found, so not in it: {returned.listed(without)}")
 
 
 def _asked(chosen: list[str] | None, root: Path) -> list[Asked]:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -27,22 +26,14 @@ from grader.protocol import RunOptions
 from grader.reports import explanation, table
 from grader.reports.table import Place
 from grader.results import NOT_HANDED_IN, KataResult, Report
-from grader.teaching import attribution, engines, listing, report_files, rules, submissions
+from grader.teaching import attribution, dask_tasks, listing, report_files, rules, submissions
 from grader.teaching import intake as taking_in
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_run import Class, Outputs
-from grader.teaching.report_files import AUDIT_FORMATS, CLASS_FORMATS, FORMATS
+from grader.teaching.report_files import CLASS_FORMATS, FORMATS
 from grader.teaching.submissions import Submission
 from grader.workers import jobs
 from grader.workers.jobs import SourceText
-
-
-class EngineName(StrEnum):
-    """The keys of `engines.ENGINES`, as choices of an option."""
-
-    slurm = "slurm"
-    dask = "dask"
-
 
 Katas = Annotated[
     list[str] | None,
@@ -71,22 +62,12 @@ Results = Annotated[
     typer.Option(metavar="FILE", help="class only: one line of JSON per student and kata, written as each is graded"),
 ]
 Feedback = Annotated[Path | None, typer.Option(metavar="DIR", help="class only: one HTML page per student")]
-Pseudonyms = Annotated[
-    bool, typer.Option("--pseudonyms", help='class only: "student 01" for names in reports and pages, in random order')
-]
-Key = Annotated[
-    Path | None, typer.Option("--pseudonym-key", metavar="FILE", help="with --pseudonyms: CSV of who is who")
-]
-AuditOf = Annotated[
-    int | None,
-    typer.Option("--audit", metavar="N", min=1, help="class only: grade N students twice and say what differs"),
-]
 Core = Annotated[bool, typer.Option("--core", help="leave out the stretch exercises")]
 Jobs = Annotated[int, typer.Option(min=0, help="katas graded in parallel; 0 means one per core")]
 FailUnder = Annotated[
     float | None, typer.Option(metavar="PERCENT", min=0, max=100, help="exit with code 1 if the score is lower")
 ]
-Engine = Annotated[EngineName | None, typer.Option(help="class only: grade on a cluster")]
+Dask = Annotated[bool, typer.Option("--dask", help="class only: grade on the cluster at DASK_SCHEDULER_ADDRESS")]
 Sealed = Annotated[
     bool | None,
     typer.Option(
@@ -152,9 +133,6 @@ class Request:
     report: Reports = None
     results: Results = None
     feedback: Feedback = None
-    pseudonyms: Pseudonyms = False
-    pseudonym_key: Key = None
-    audit: AuditOf = None
     core: Core = False
     sealed: Sealed = None
     require_isolation: RequireIsolation = False
@@ -170,7 +148,7 @@ class Request:
     accommodations: AccommodationsFile = None
     canvas_column: CanvasColumn = ""
     intake: Intake = None
-    engine: Engine = None
+    dask: Dask = False
     student: Students = None
 
     @property
@@ -209,22 +187,17 @@ def _runnable(chosen: list[Kata]) -> list[Kata]:
 
 def _refuse_contradictions(request: Request) -> None:
     """Raise a KataError if these options do not go together."""
-    of_a_class = request.roster or request.student
-    outputs = request.results or request.feedback or request.pseudonyms or request.intake
-    not_audited = outputs or request.engine or request.overrides or request.accommodations
+    outputs = request.results or request.feedback or request.intake
+    decisions = request.roster or request.overrides or request.accommodations
     if request.class_folder and request.fail_under is not None:
         raise KataError("--fail-under is for one submission, not for a class")
-    if not request.class_folder and (of_a_class or not_audited):
-        options = "--results, --feedback, --pseudonyms, --roster, --overrides, --accommodations, --intake and --engine"
+    if not request.class_folder and (outputs or decisions or request.dask or request.student):
+        options = "--results, --feedback, --roster, --overrides, --accommodations, --intake and --dask"
         raise KataError(f"{options} belong to a class: give --submissions DIR")
-    if request.audit and (not request.class_folder or not_audited):
-        raise KataError("--audit takes --submissions DIR and --report json=FILE: it reports differences, not scores")
     if request.unowned_are_nobody and not request.roster:
         raise KataError("--unowned-are-nobody is about submissions of nobody in a roster: add --roster FILE")
     if request.canvas_column and not any(one.startswith("canvas=") for one in request.report or []):
         raise KataError("--canvas-column names the column of --report canvas=FILE: add that")
-    if request.pseudonym_key and not request.pseudonyms:
-        raise KataError("--pseudonym-key says who is who: add --pseudonyms")
 
 
 def is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
@@ -282,7 +255,7 @@ def _check(code: Path) -> None:
 
 
 def _grade_class(request: Request, folder: Path, assignment: Assignment) -> None:
-    """Grade a class, or audit how it is graded."""
+    """Grade a class, and write what is asked for."""
     class_ = Class(
         folder,
         assignment,
@@ -293,19 +266,14 @@ def _grade_class(request: Request, folder: Path, assignment: Assignment) -> None
         only=request.student,
         unowned_are_nobody=request.unowned_are_nobody,
         rules_file=request.rules_file,
-        engine=engines.ENGINES[request.engine] if request.engine else None,
+        engine=dask_tasks.on_dask if request.dask else None,
     )
-    if request.audit:
-        audits = report_files.parse_all(request.report, AUDIT_FORMATS)
-        return grade_submissions.audit_class_folder(class_, audits, request.audit)
     outputs = Outputs(
         report_files.parse_all(request.report, CLASS_FORMATS),
         request.results,
         request.feedback,
         request.intake,
         request.explain,
-        request.pseudonyms,
-        request.pseudonym_key,
         request.canvas_column,
     )
     if not class_.engine:

@@ -7,11 +7,9 @@ import typer
 from grader.cli.app import INTERRUPTED, bar
 from grader.errors import KataError
 from grader.isolation import untouched
-from grader.reports import audit_report, words
-from grader.results import Audit, KataResult
-from grader.teaching import audit, class_run, report_files, result_lines
+from grader.reports import words
+from grader.teaching import class_run, report_files, result_lines
 from grader.teaching.class_run import Booked, Class, Outputs, Reported, TakenIn
-from grader.teaching.report_files import ReportFile
 
 AGAIN = "  (interrupted: run the same command again to continue)"
 
@@ -62,40 +60,6 @@ def end(reported: Reported, unwritten: list[str]) -> None:
         print("", *booked.taken.urgent, sep="\n")
     if problems := class_run.problems(reported, unwritten):
         raise KataError("; ".join(problems))
-
-
-def audit_class_folder(class_: Class, files: list[ReportFile[Audit]], count: int) -> None:
-    """Grade so many students of the class twice, without cached results, and say which verdicts differ.
-
-    Raises:
-        KataError: the folder cannot be graded, or a report cannot be written.
-    """
-    chosen = audit.sample(class_run.collect(class_).asked_for, count)
-    runs: list[dict[tuple[str, str], KataResult]] = [{}, {}]
-    interrupted = False
-    try:
-        with bar("grading twice", "results", left=True) as counting:
-            task = counting.add_task("", total=2 * len(chosen) * len(class_.assignment.katas))
-            for run in runs:
-                for one in audit.grade_afresh(chosen, class_.assignment):
-                    run[one.student, one.result.kata] = one.result
-                    counting.advance(task)
-    except KeyboardInterrupt:
-        interrupted = True
-    first, second = runs
-    found = [
-        difference
-        for student, kata in second
-        for difference in audit.differences(student, first[student, kata], second[student, kata])
-    ]
-    names = tuple(submission.student for submission in chosen)
-    report = Audit(names, len(second), tuple(found), complete=not interrupted)
-    for line in audit_report.lines(report):
-        print(line)
-    for file in files:
-        file.write(report)
-    if interrupted:
-        raise typer.Exit(INTERRUPTED)
 
 
 def _taken_in(collected: class_run.Collected, outputs: Outputs) -> TakenIn:

@@ -6,7 +6,7 @@ from statistics import median
 from grader.reports import chart, statistics, unconfirmed, words
 from grader.reports.page import SCRIPT, head, heads, page, table, two_bars
 from grader.reports.statistics import Exercise
-from grader.results import TELLING, ClassReport, ExerciseResult, KataResult, Report, number
+from grader.results import ClassReport, ExerciseResult, KataResult, Report, number
 
 SHADES = 5  # from no points to all points, distinguishable with every kind of colour vision
 # What the cell of a kata shows beside its points, or instead of them, by state; and the legend's order.
@@ -31,7 +31,7 @@ def render(report: ClassReport) -> str:
     everybody = words.counted(len(report.students), "student")
     heading = report.assignment or everybody
     parts = [_head(heading, everybody, report), _look(report), _unconfirmed(report), _overrides(report)]
-    parts += [_distribution(report), _points(report), _exercises(report), _alike(report), _time(report)]
+    parts += [_distribution(report), _points(report), _exercises(report), _time(report)]
     return page(heading, "".join(parts), SCRIPT)
 
 
@@ -231,26 +231,6 @@ def _mistakes(one: Exercise) -> str:
 def _seal(one: Exercise) -> str:
     """ "sealed, but for 2 of 9 specs": of the kinds of point that students have, the most frequent one."""
     return next((seal for seal, _ in one.seals.most_common(1)), "")
-
-
-def _alike(report: ClassReport) -> str:
-    """The groups of students whose code is the same."""
-    about = (
-        "Compared are syntax trees, without names, comments, docstrings, type hints and the order of definitions. "
-        "Statements that the stub or a solution of the course has do not count, "
-        f"and a definition only if at least {TELLING} parts of its tree are left, which is about five lines. "
-        "The same code may still be chance: read it."
-    )
-    rows = "".join(
-        f"<tr><th scope='row'>{escape(one.kata)}</th><td class='long'>{escape(', '.join(one.names))}</td>"
-        f"<td class='n'>{one.size}</td><td class='n'>{len(one.students)}</td>"
-        f"<td class='long'>{escape(', '.join(one.students))}</td></tr>"
-        for one in report.alike
-    )
-    if not rows:
-        return f"<h2>Identical submissions</h2><p>none</p><p class='dim'>{about}</p>"
-    names = heads("kata", "the same", "parts", "students", "who")
-    return f"<h2>Identical submissions</h2>{table('alike', about, names, rows)}"
 
 
 def _time(report: ClassReport) -> str:

@@ -5,7 +5,7 @@ import io
 import json
 
 from grader.reports import words
-from grader.reports.csv_report import as_text
+from grader.reports.csv_cells import as_text
 from grader.results import ClassReport, Identity, Report, as_dict, number, plain
 
 WHO_AND_WHEN = ("id", "email", "handed_in", "penalty", "lateness")

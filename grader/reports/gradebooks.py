@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterable
 
 from grader.reports import words
-from grader.reports.csv_report import as_text
+from grader.reports.csv_cells import as_text
 from grader.results import ClassReport, Identity, Report, plain
 
 CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")

@@ -6,7 +6,6 @@ import textwrap
 
 TITLE = re.compile(r"^((?:Args|Attributes|Returns|Raises)\b(?: of `\w+`)?):$|^(Edge cases ★)$", re.MULTILINE)
 ENTRY = re.compile(r"^(?=\S)([^:`]+): ", re.MULTILINE)
-CONTINUED = re.compile(r"(?<=\S)\n +(?=[^-\s])")
 SPECIAL = re.compile(r"(`+[^`]+`+)|[*_<\[\]\\~^{|]|^[#>+=](?= )", re.MULTILINE)
 BLOCK = " " * 4  # a formula or a table: Markdown shows what is indented like this as code
 

@@ -25,7 +25,6 @@ from grader.teaching import (
     intake,
     listing,
     overrides,
-    pseudonyms,
     regrading,
     report_files,
     roster,
@@ -36,7 +35,7 @@ from grader.teaching.accommodations import Accommodations
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import Graded
 from grader.teaching.contents import Absent
-from grader.teaching.engines import Engine
+from grader.teaching.dask_tasks import Engine
 from grader.teaching.gradebook import Gradebook
 from grader.teaching.intake import Finding
 from grader.teaching.overrides import Overrides
@@ -84,8 +83,6 @@ class Outputs:
     pages: Path | None = None  # folder for one HTML page per student
     intake: Path | None = None  # CSV of what was found in the submissions
     explain: bool = False  # print how each score comes about
-    pseudonyms: bool = False  # in reports and pages, apart from those for gradebooks
-    key: Path | None = None  # who is who
     canvas_column: str = ""  # of Canvas's gradebook, for the total
 
 
@@ -407,7 +404,7 @@ def _try(student: str, book: Gradebook, outputs: Outputs) -> None:
     alone = ClassReport(book.started, 0.0, True, {student: book.report(student)}, book.roster)
     class_lines.of(student, alone.students[student], explain=outputs.explain)
     list(unconfirmed.lines(alone))
-    _pages(pseudonyms.applied(alone, {student: student}), outputs)
+    _pages(alone, outputs)
     for file in outputs.reports:
         file.render(alone)
 
@@ -425,19 +422,14 @@ def lines(reported: Reported, outputs: Outputs) -> list[str]:
 
 
 def write(whole: ClassReport, outputs: Outputs) -> list[str]:
-    """Write pages and reports, with pseudonyms if asked for. Returns why a student's page could not be written."""
-    key = pseudonyms.draw(whole.students) if outputs.pseudonyms else {}
-    shown = pseudonyms.applied(whole, key) if outputs.pseudonyms else whole
+    """Write pages and reports. Returns why a student's page could not be written."""
     unwritten: list[str] = []
-    if outputs.key:
-        report_files.write(outputs.key, pseudonyms.render_key(key))
-    for path, page in _pages(shown, outputs):
+    for path, page in _pages(whole, outputs):
         with boundary.costs_only(unwritten.append):
             report_files.write(path, page)
     for file in outputs.reports:
-        report = whole if file.render in report_files.WITH_NAMES else shown
-        links, column = file.links(outputs.pages, report.students), outputs.canvas_column
-        file.write(replace(report, pages=links, canvas_column=column))
+        links = file.links(outputs.pages, whole.students)
+        file.write(replace(whole, pages=links, canvas_column=outputs.canvas_column))
     return unwritten
 
 

@@ -24,7 +24,7 @@ from grader.results import KataResult, kata_result
 from grader.teaching import submissions
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import Graded, Key
-from grader.teaching.engines import Ending, Engine, Slice
+from grader.teaching.dask_tasks import Ending, Engine, Slice
 from grader.teaching.submissions import Attempt, Version
 
 STUDENTS = 20  # per task
@@ -95,7 +95,7 @@ def grade_on_cluster(
             Slice((*command, *(f"--student={name}" for name in names)), f"{shared}/{number}")
             for number, names in enumerate(slices)
         ]
-        with engine(tasks, shared / "engine", assignment.at_a_time) as endings:
+        with engine(tasks) as endings:
             yield from _gathered(shared, owed, dict(enumerate(endings)), assignment.options)
 
 
@@ -196,8 +196,8 @@ def _shared_folder() -> Iterator[Path]:
     """A folder in the tree, visible on every machine. Deleting it ends the tasks."""
     try:
         (ROOT / ".kata").mkdir(exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix="engine-", dir=ROOT / ".kata", ignore_cleanup_errors=True)
+        folder = tempfile.TemporaryDirectory(prefix="tasks-", dir=ROOT / ".kata", ignore_cleanup_errors=True)
     except OSError as error:
-        raise ClusterUnavailable(f"--engine: {error.filename} cannot be written: {error.strerror}") from None
+        raise ClusterUnavailable(f"--dask: {error.filename} cannot be written: {error.strerror}") from None
     with folder as name:
         yield Path(name)

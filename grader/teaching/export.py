@@ -67,7 +67,7 @@ def starter(folder: Path, katas: Iterable[Kata], place: Place | None, course: Ru
         first_file=katas[0].file.name,
     )
     _write_rules(folder, katas, course)
-    platforms.write_for_students(folder, katas, place, course)
+    platforms.write_for_students(folder, katas, place)
     return [
         f"{words.counted(len(katas), 'kata')} in {folder}",
         *(f"kept the student's katas/{kata.file}" for kata in kept),

@@ -8,7 +8,7 @@ from datetime import datetime
 from grader.course.catalogue import Kata
 from grader.execution.boundary import not_graded
 from grader.results import ClassReport, Identity, KataResult, Report
-from grader.teaching import alike, overrides, regrading, versions
+from grader.teaching import overrides, regrading, versions
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import Graded
 from grader.teaching.overrides import Overrides
@@ -106,8 +106,7 @@ class Gradebook:
         reports = {student: self.report(student) for student in self.results}
         complete = not (interrupted or self.lost)
         seconds, title = time.monotonic() - self.clock, self.assignment.title
-        same = alike.found(self.texts, self.assignment.katas)
-        return ClassReport(self.started, seconds, complete, reports, self.roster, title, same)
+        return ClassReport(self.started, seconds, complete, reports, self.roster, title)
 
     def _counted(self, student: str, found: KataResult, version: Version | None = None) -> KataResult:
         """The result as the assignment counts it, with what the teacher has decided."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from grader.course.catalogue import Kata
-from grader.reports.csv_report import as_text
+from grader.reports.csv_cells import as_text
 from grader.results import NOT_HANDED_IN, NOT_RECOGNISED
 from grader.teaching import times, uploads
 from grader.teaching.contents import Absent, Contents, Found

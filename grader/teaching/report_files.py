@@ -11,12 +11,9 @@ from urllib.parse import quote
 from grader import files
 from grader.errors import KataError
 from grader.reports import (
-    audit_report,
     class_page,
     class_report,
-    classroom,
     classroom50,
-    csv_report,
     gradebooks,
     gradescope,
     html_report,
@@ -24,15 +21,13 @@ from grader.reports import (
     junit,
     markdown,
 )
-from grader.results import Audit, ClassReport, Report
+from grader.results import ClassReport, Report
 
 FORMATS: dict[str, Callable[[Report], str]] = {
     "json": json_report.render,
     "junit": junit.render,
-    "csv": csv_report.render,
     "markdown": markdown.render,
     "html": html_report.render,
-    "classroom": classroom.render,
     "classroom50": classroom50.render,
     "gradescope": gradescope.render,
 }
@@ -43,11 +38,8 @@ CLASS_FORMATS: dict[str, Callable[[ClassReport], str]] = {
     "canvas": gradebooks.render_canvas,
     "moodle": gradebooks.render_moodle,
 }
-AUDIT_FORMATS: dict[str, Callable[[Audit], str]] = {"json": audit_report.render_json}
-# They are matched with the platform's students, by name.
-WITH_NAMES = (gradebooks.render_canvas, gradebooks.render_moodle)
 
-AnyReport = TypeVar("AnyReport", Report, ClassReport, Audit)
+AnyReport = TypeVar("AnyReport", Report, ClassReport)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def pack(pages: Path, everybody: Iterable[Submission], name: Callable[[Submissio
         else:
             found[target] = path.read_bytes()
     if not found and not no_place:
-        advice = "give --submissions and --roster as for kata grade --feedback, without --pseudonyms"
+        advice = "give --submissions and --roster as for kata grade --feedback"
         raise ExportFailure(f"{pages} has no page of a student in the class: {advice}")
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:

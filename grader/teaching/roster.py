@@ -45,7 +45,6 @@ class Layout:
 ALSO = ("username", "github username", "login")  # columns of a teacher's own roster with further ids
 LAYOUTS = (
     Layout("", ("id", "name", "email"), ("id", *ALSO), ("name",)),
-    Layout("GitHub Classroom", ("identifier", "github username"), ("identifier", "github username"), ("name",)),
     Layout("Canvas", ("student", "id", "section"), ("sis user id", "sis login id", "id"), ("student",), number="id"),
     Layout(
         "Moodle",
@@ -91,7 +90,7 @@ class Person(Identity):
 def read(path: Path) -> list[Person]:
     """The people in a roster: a header with id, name and email, perhaps due and extension, and a line per person.
 
-    The lists of Classroom 50, GitHub Classroom, Canvas, Moodle and Gradescope are taken as these export them.
+    The lists of Classroom 50, Canvas, Moodle and Gradescope are taken as these export them.
 
     Raises:
         BrokenRoster: the file cannot be read or breaks the format. The message has the number of the line.

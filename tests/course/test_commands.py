@@ -60,7 +60,6 @@ ON_WORK = (
     "kata solution",
     "kata reset",
     "kata undo",
-    "kata dispute",
     "kata debug",
 )  # run where 16 is written
 SHORTER = {  # of the same form

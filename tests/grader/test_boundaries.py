@@ -25,7 +25,7 @@ from grader.teaching import (
     class_grading,
     class_run,
     cluster,
-    engines,
+    dask_tasks,
     intake,
     listing,
     report_files,
@@ -134,7 +134,7 @@ def cached(request, caches, monkeypatch) -> None:
     monkeypatch.setattr(class_run, "ROOT", caches[has_run])
 
 
-def grade(course: Path, to: Path, katas, engine: engines.Engine | None = None) -> None:
+def grade(course: Path, to: Path, katas, engine: dask_tasks.Engine | None = None) -> None:
     """Grade the class with every kind of report."""
     options = RunOptions(sealed=True)
     files = report_files.parse_all([f"{name}={to / name}" for name in CLASS_FORMATS], CLASS_FORMATS)
@@ -201,7 +201,7 @@ def test_on_a_cluster_too(boundary, error, course, tmp_path, sound, monkeypatch,
         return step
 
     @contextmanager
-    def engine(tasks, *_):
+    def engine(tasks):
         asked = [word.partition("=")[2] for word in tasks[0].command if word.startswith("--student=")]
         assert ("mallory" in asked) == (boundary == "a result arrives")
         lines = [json.dumps({"student": name, **kata_as_dict(graded[name])}) + "\n" for name in asked]

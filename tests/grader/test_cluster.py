@@ -9,7 +9,6 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,16 +17,15 @@ from grader.course.catalogue import ROOT, find
 from grader.errors import ClusterUnavailable
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
-from grader.teaching import cluster, engines, submissions
+from grader.teaching import cluster, dask_tasks, submissions
 from grader.teaching.assignment import Assignment
 from tests.conftest import KATA, kata_command
 from tests.grader.test_versions import commit
 
 ALL = len(find("00").exercises)  # points of kata 00
 STUDENTS = ("alice", "bob", "carol", "dave")
-# In place of a task's command: bob's kills itself. With `LOST` it first kills the process that the engine started.
-DYING = "import os, sys\nif '--student=bob' in sys.argv:\n    {}os.kill(os.getpid(), 9)\n" + cluster.KATA[2]
-LOST = "os.kill(os.getppid(), 9); "
+# In place of a task's command: bob's kills itself.
+DYING = "import os, sys\nif '--student=bob' in sys.argv:\n    os.kill(os.getpid(), 9)\n" + cluster.KATA[2]
 
 
 @pytest.fixture
@@ -40,14 +38,6 @@ def course(tmp_path) -> Path:
         path.parent.mkdir(parents=True)
         path.write_text(f"{text}\n# {tmp_path} {time.time_ns()} {student}\n")
     return tmp_path / "class"
-
-
-@pytest.fixture
-def local(monkeypatch):
-    """Submitit's own stand-in for Slurm: each job a process here. It waits a second for a lost job's result."""
-    submitit = pytest.importorskip("submitit")
-    monkeypatch.setattr(submitit.Job, "_results_timeout_s", 1)
-    return partial(engines.slurm, cluster="local")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +54,7 @@ def dask(scheduler):
     import dask
 
     with dask.config.set({"scheduler-address": scheduler}):
-        yield engines.dask
+        yield dask_tasks.on_dask
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +65,7 @@ def nothing_is_left():
     while (left := commands()) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not left
-    assert not list((ROOT / ".kata").glob("engine-*"))
+    assert not list((ROOT / ".kata").glob("tasks-*"))
 
 
 def commands() -> list[str]:
@@ -91,7 +81,7 @@ def commands() -> list[str]:
     return found
 
 
-def graded(course: Path, engine: engines.Engine, **how) -> dict:
+def graded(course: Path, engine: dask_tasks.Engine, **how) -> dict:
     assignment, cache = Assignment([find("00")], RunOptions(sealed=True)), ResultCache(ROOT)
     attempts = submissions.attempts(submissions.collect(course), assignment.katas)
     found = cluster.grade_on_cluster(attempts, assignment, cluster.Sources(course), engine, cache=cache, **how)
@@ -107,7 +97,7 @@ def asked_for(course: Path) -> list[str]:
     names = []
 
     @contextmanager
-    def no_cluster(tasks, *_):
+    def no_cluster(tasks):
         names.extend(
             word.removeprefix("--student=") for task in tasks for word in task.command if word.startswith("--student=")
         )
@@ -117,38 +107,23 @@ def asked_for(course: Path) -> list[str]:
     return names
 
 
-class TestSlurm:
-    def test_the_verdicts_are_those_of_one_machine_and_go_on_file(self, course, local):
-        assert points(graded(course, local)) == {"alice": 0, "bob": ALL, "carol": ALL, "dave": ALL}
+class TestDask:
+    def test_the_verdicts_are_those_of_one_machine_and_go_on_file(self, course, dask):
+        assert points(graded(course, dask, students=2)) == {"alice": 0, "bob": ALL, "carol": ALL, "dave": ALL}
         assert asked_for(course) == []
 
-    def test_a_lost_task_costs_its_own_students_only_and_is_sent_again(self, course, local, monkeypatch):
-        monkeypatch.setattr(cluster, "KATA", [sys.executable, "-c", DYING.format(LOST)])
-        results = graded(course, local, students=2)
-        assert points(results) == {"alice": 0, "bob": 0, "carol": ALL, "dave": ALL}
-        for student in ("alice", "bob"):
-            assert results[student].status == "not graded" and "Slurm lost the task" in results[student].why_not_graded
-        assert asked_for(course) == ["alice", "bob"]
-
-    def test_no_slurm_here(self, course, monkeypatch):
-        pytest.importorskip("submitit")
-        monkeypatch.setenv("PATH", os.path.dirname(sys.executable))
-        with pytest.raises(ClusterUnavailable, match="^--engine slurm: .*srun"):
-            graded(course, engines.slurm)
-
-
-class TestDask:
-    def test_a_lost_task_costs_its_own_students_only(self, course, dask, monkeypatch):
-        monkeypatch.setattr(cluster, "KATA", [sys.executable, "-c", DYING.format("")])
+    def test_a_lost_task_costs_its_own_students_only_and_is_sent_again(self, course, dask, monkeypatch):
+        monkeypatch.setattr(cluster, "KATA", [sys.executable, "-c", DYING])
         results = graded(course, dask, students=2)
         assert points(results) == {"alice": 0, "bob": 0, "carol": ALL, "dave": ALL}
         assert results["bob"].why_not_graded == "kata ended with exit code -9"
+        assert asked_for(course) == ["alice", "bob"]
 
     def test_the_command_interrupted_and_gone_on_with(self, course, scheduler, tmp_path):
         lines, last = tmp_path / "r.jsonl", course / "dave" / find("00").file
         right = last.read_text()
         last.write_text("import time\ntime.sleep(600)\n")  # the interrupt comes before the end
-        command = [KATA, "grade", "00", "--submissions", course, "--engine", "dask", "--jobs", "1", "--results", lines]
+        command = [KATA, "grade", "00", "--submissions", course, "--dask", "--jobs", "1", "--results", lines]
         where = os.environ | {"DASK_SCHEDULER_ADDRESS": scheduler}
         process = subprocess.Popen(command, cwd=ROOT, env=where, stdout=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 300
@@ -178,11 +153,11 @@ class TestDask:
             start = [sys.executable, "-m", "dask", "worker", address, "--no-nanny", "--nthreads=1", "--no-dashboard"]
             workers = [subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in "12"]
             here.wait_for_workers(2)
-            command = [KATA, "grade", "00", "--submissions", course, "--engine", "dask", "--results", lines]
+            command = [KATA, "grade", "00", "--submissions", course, "--dask", "--results", lines]
             where = os.environ | {"DASK_SCHEDULER_ADDRESS": address}
             process = subprocess.Popen(command, cwd=ROOT, env=where, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             deadline = time.monotonic() + 300
-            while time.monotonic() < deadline and not list((ROOT / ".kata").glob("engine-*/*.jsonl")):
+            while time.monotonic() < deadline and not list((ROOT / ".kata").glob("tasks-*/*.jsonl")):
                 time.sleep(0.05)
             for worker in workers:
                 worker.send_signal(how)
@@ -202,27 +177,27 @@ class TestDask:
         pytest.importorskip("distributed")
         monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
         with pytest.raises(ClusterUnavailable, match="set DASK_SCHEDULER_ADDRESS"):
-            graded(course, engines.dask)
+            graded(course, dask_tasks.on_dask)
 
 
 def test_late_work_counts_as_on_one_machine(course, monkeypatch, tmp_path, kata_here):
     """Bob has committed right code on time, and something else a day late. Both versions are graded in his task."""
 
     @contextmanager
-    def threads(tasks, *_):
+    def threads(tasks):
         with ThreadPoolExecutor() as pool:
-            futures = [pool.submit(engines.run_slice, task) for task in tasks]
+            futures = [pool.submit(dask_tasks.run_slice, task) for task in tasks]
             yield [lambda future=future: future.result() if future.done() else None for future in futures]
 
-    monkeypatch.setitem(engines.ENGINES, "slurm", threads)
+    monkeypatch.setattr(dask_tasks, "on_dask", threads)
     right = (course / "bob" / find("00").file).read_text()
     commit(course / "bob", -1, {str(find("00").file): right})
     commit(course / "bob", 1, {str(find("00").file): f"x = 1  # {tmp_path}\n"})
     rules, table = tmp_path / "g.toml", tmp_path / "c.csv"
     rules.write_text("[late]\nzone = 'UTC'\nper_day = 10\n[late.katas]\n00 = 2026-12-01T12:00:00\n")
     given = ["--submissions", course, "--rules", rules, "--report", f"csv={table}", "--results", tmp_path / "r.jsonl"]
-    for engine in (["--engine", "slurm"], []):
-        done = kata_here("grade", "00", *given, *engine)
+    for where in (["--dask"], []):
+        done = kata_here("grade", "00", *given, *where)
         assert done.returncode == 0, done.stderr
         scores = {row["student"]: float(row["score"]) for row in csv.DictReader(open(table))}
         assert (scores["alice"], scores["bob"]) == (0, ALL)
@@ -252,32 +227,31 @@ class TestWorkers:
         [("moving", False), ("standing", True), ("nobody", True), ("failing", True), ("silent", True)],
     )
     def test_whether_they_are_lost(self, monkeypatch, answer, are_lost):
-        monkeypatch.setattr(engines, "ASK", 0.01)
-        monkeypatch.setattr(engines, "SILENT", 0.5)
+        monkeypatch.setattr(dask_tasks, "ASK", 0.01)
+        monkeypatch.setattr(dask_tasks, "SILENT", 0.5)
         client = type("Client", (), {"scheduler_info": lambda _: getattr(self, answer)()})()
-        with closing(engines._Workers(client)) as workers:
+        with closing(dask_tasks._Workers(client)) as workers:
             assert workers.lost() is None
             time.sleep(1)
             assert bool(workers.lost()) == are_lost
 
 
-@pytest.mark.parametrize(("engine", "module"), [("slurm", "submitit"), ("dask", "distributed")])
-def test_an_extra_is_missing(course, engine, module, kata_here, monkeypatch):
-    monkeypatch.setitem(sys.modules, module, None)
-    done = kata_here("grade", "00", "--submissions", course, "--engine", engine)
+def test_the_extra_is_missing(course, kata_here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    done = kata_here("grade", "00", "--submissions", course, "--dask")
     assert done.returncode == 2
-    assert done.stderr == f"kata: --engine {engine} needs {module}: pip install {module}\n"
+    assert done.stderr == "kata: --dask needs distributed: pip install distributed\n"
 
 
 def test_what_a_lost_task_costs_is_said(course, monkeypatch, tmp_path, kata_here):
     @contextmanager
-    def lossy(tasks, *_):
+    def lossy(tasks):
         yield [lambda: "the machine burnt down" for _ in tasks]
 
-    monkeypatch.setitem(engines.ENGINES, "slurm", lossy)
+    monkeypatch.setattr(dask_tasks, "on_dask", lossy)
     table, lines = tmp_path / "c.csv", tmp_path / "r.jsonl"
     files = ["--report", f"csv={table}", "--results", lines]
-    done = kata_here("grade", "00", "--submissions", course, "--engine", "slurm", *files)
+    done = kata_here("grade", "00", "--submissions", course, "--dask", *files)
     assert done.returncode == 2
     assert (
         done.stderr

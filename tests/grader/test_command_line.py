@@ -54,7 +54,7 @@ PLACES = (
 )
 REPORTS = ("json=new", "csv=new", "html=class", "junit=/dev/full", "json=loop", "json=nowhere/new", "pdf=new", "json=")
 NUMBERS = ("1", "0", "-1", "60", "nan", "1e999", str(10**30), "0x1")
-NAMES = ("double", "quadruple", "starter", "teacher", "o/r@main", "ann", "34_new", "slurm")
+NAMES = ("double", "quadruple", "starter", "teacher", "o/r@main", "ann", "34_new")
 WANTED = {"KATA": KATAS, "=": REPORTS, "DIR": PLACES, "FILE": PLACES, "PATH": PLACES}  # by what the help calls it
 ODD = ("", " ", "-", "--", "--x", "two\nlines", "\x1b[2J", "é ☆", "\udcff", "[bold]", "../..", "~", "a\\b")
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)

@@ -210,5 +210,3 @@ class TestAClass:
     def test_it_belongs_to_a_class(self, tmp_path, kata_here):
         decided = self.decide(tmp_path)
         assert "give --submissions DIR" in kata_here("grade", "00", *decided).stderr
-        audit = kata_here("grade", "00", "--submissions", tmp_path, "--audit", "3", *decided)
-        assert audit.returncode == 2 and "--audit takes" in audit.stderr

@@ -16,7 +16,6 @@ from grader.teaching.submissions import Submission
 
 KATA = find("00")
 CLASSROOM50 = "username,first_name,last_name,email,section,github_id\nada,Ada,Lovelace,ada@uni.edu,A,1\n"
-GITHUB = '"identifier","github_username","github_id","name"\n'
 CANVAS = "Student,ID,SIS User ID,SIS Login ID,Section,Sums (101)\n    Points Possible,,,,,3.0\n"
 GRADES = "First name,Last name,ID number,Institution,Department,Email address,Assignment: Sums (Real)\n"
 WORKSHEET = 'Identifier,"Full name","Email address",Status,Grade,"Maximum grade","Last modified (submission)"\n'
@@ -53,10 +52,6 @@ ROSTERS: list[tuple[str, str | bytes, object]] = [
     ),
     ("Classroom 50, names alone", "username\nada\n", [("ada", "", "", (), "")]),
     ("Classroom 50, one name", "username,name,email\nada,Ada L,a@x\n", [("ada", "Ada L", "a@x", (), "")]),
-    ("GitHub Classroom", f'{GITHUB}"Ada L","ada-l","7","Ada"\n', [("Ada L", "Ada", "", ("ada-l",), "")]),
-    ("GitHub Classroom, emails", f'{GITHUB}"a@x","ada-l","7",""\n', [("a@x", "", "a@x", ("ada-l",), "")]),
-    ("GitHub Classroom, not linked", f'{GITHUB}"12345","","",""\n', [("12345", "", "", (), "")]),
-    ("GitHub Classroom, a space", f'{GITHUB.strip()} \n"1","ada","7",""\n', [("1", "", "", ("ada",), "")]),
     (
         "Canvas",
         f'{CANVAS}"Lovelace, Ada",501,U1,ada@x,Sec 1,2\n',
@@ -186,7 +181,7 @@ NUMBERED = Person("7", "José Ruiz", "")
 # The people, the submissions, and the id of each owner.
 OWNERS: list[tuple[str, list[Person], dict[str, str | None]]] = [
     ("Classroom 50", [ADA, BOB], {"dl26-attention-ada": "ada", "dl26-attention-bob": "bob"}),
-    ("GitHub Classroom", [ADA, BOB], {"attention-ada": "ada", "attention-bob": "bob"}),
+    ("a repository per student", [ADA, BOB], {"attention-ada": "ada", "attention-bob": "bob"}),
     ("capital letters", [ADA], {"dl26-attention-Ada": "ada"}),
     ("a repository's zip archive", [ADA, BOB], {"attention-ada-main": "ada", "attention-bob-master": "bob"}),
     ("a hyphen in a name", [OTHER, BOB], {"hw-lovelace-ada": "lovelace-ada", "hw-bob": "bob"}),
@@ -278,8 +273,8 @@ PLATFORMS = {
         ],
         {"ada": 1, "lovelace-ada": 1, "cy": 0},
     ),
-    "GitHub Classroom": (
-        f'{GITHUB}"100","ada","1","Ada"\n"200","Bob-B","2","Bob"\n"300","","",""\n',
+    "plain Actions": (
+        "id,name,email,github_username\n100,Ada,,ada\n200,Bob,,Bob-B\n300,,,\n",
         ["sums-ada/katas/{}", "sums-bob-b/katas/{}"],
         {"100": 1, "200": 1, "300": 0},
     ),

@@ -1,4 +1,4 @@
-"""The engines of a cluster: what starts a class's tasks on it, and says how each of them ended."""
+"""Runs a class's tasks on a dask cluster, and says how each of them ended."""
 
 import importlib
 import subprocess
@@ -11,14 +11,12 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from grader.course.catalogue import ROOT
 from grader.errors import ClusterUnavailable
 from grader.execution.boundary import costs_only
 
-MINUTES = 240  # Slurm's time limit per task, unless SBATCH_TIMELIMIT sets another
 POLL = 0.2  # seconds between two looks at a task
 ASK = 1.0  # seconds between two questions to dask's scheduler about its workers
 SILENT = 15.0  # seconds without a sign of any dask worker, after which all of them are lost
@@ -34,49 +32,26 @@ class Slice:
 
 # Says how a task ended: None while it runs, "" after success, otherwise why it was lost.
 Ending = Callable[[], str | None]
-# Starts tasks, given a folder for the engine's own files and the cores per task (0: the engine's default).
-# Leaving the context cancels the tasks.
-Engine = Callable[[list[Slice], Path, int], AbstractContextManager[list[Ending]]]
+# Starts tasks. Leaving the context cancels them.
+Engine = Callable[[list[Slice]], AbstractContextManager[list[Ending]]]
 
 
 @contextmanager
-def slurm(tasks: list[Slice], folder: Path, cores: int, cluster: str = "slurm") -> Iterator[list[Ending]]:
-    """Run each task as a Slurm job. sbatch reads further settings from the environment, such as SBATCH_PARTITION."""
-    submitit = _imported("submitit", "slurm")
-    try:
-        executor = submitit.AutoExecutor(folder, cluster=cluster)
-        executor.update_parameters(name="kata", timeout_min=MINUTES, cpus_per_task=cores or None)
-        jobs = executor.map_array(run_slice, tasks)
-    except RuntimeError as error:
-        raise ClusterUnavailable(f"--engine slurm: {_line(error)}") from None
-
-    def ending(job: Any) -> str | None:  # a submitit.Job, which type checkers do not know without submitit
-        if not job.done():
-            return None
-        lost = job.exception()
-        return f"Slurm lost the task ({job.state})" if lost else job.result()
-
-    try:
-        yield [partial(ending, job) for job in jobs]
-    finally:
-        for job in jobs:
-            if not job.done():
-                job.cancel(check=False)
-
-
-@contextmanager
-def dask(tasks: list[Slice], folder: Path, cores: int) -> Iterator[list[Ending]]:
+def on_dask(tasks: list[Slice]) -> Iterator[list[Ending]]:
     """Run each task as a future on the dask cluster at DASK_SCHEDULER_ADDRESS. Workers should have one thread each."""
-    distributed = _imported("distributed", "dask")
-    address = importlib.import_module("dask").config.get("scheduler-address", None)
+    try:
+        distributed, config = importlib.import_module("distributed"), importlib.import_module("dask").config
+    except ImportError:
+        raise ClusterUnavailable("--dask needs distributed: pip install distributed") from None
+    address = config.get("scheduler-address", None)
     if not address:
         raise ClusterUnavailable(
-            "--engine dask: set DASK_SCHEDULER_ADDRESS to the scheduler's address, such as tcp://node1:8786"
+            "--dask: set DASK_SCHEDULER_ADDRESS to the scheduler's address, such as tcp://node1:8786"
         )
     try:
         client = distributed.Client(address)
     except (OSError, ValueError) as error:
-        raise ClusterUnavailable(f"--engine dask: no scheduler answers at {address} ({_line(error)})") from None
+        raise ClusterUnavailable(f"--dask: no scheduler answers at {address} ({_line(error)})") from None
 
     def ending(future: Any) -> str | None:  # a distributed.Future, which type checkers do not know without distributed
         match future.status:
@@ -126,11 +101,8 @@ class _Workers:
                 before = now
 
 
-ENGINES: dict[str, Engine] = {"slurm": slurm, "dask": dask}
-
-
 def run_slice(task: Slice) -> str:
-    """Run a task on the machine chosen by the engine. Returns "", or why it failed.
+    """Run a task on the machine that dask has chosen. Returns "", or why it failed.
 
     The task gives up when the folder of its results is deleted.
     """
@@ -161,13 +133,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _imported(module: str, engine: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise ClusterUnavailable(f"--engine {engine} needs {module}: pip install {module}") from None
 
 
 def _line(error: BaseException) -> str:
