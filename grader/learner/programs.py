@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from grader.course.catalogue import ROOT
 from grader.errors import NotPossible
@@ -17,7 +18,7 @@ def run(program: Path, *arguments: str) -> int:
     sys.stdout.flush()
     if sys.stdout.isatty():
         return subprocess.run(command, cwd=ROOT).returncode
-    piped = {"stdout": subprocess.PIPE, "encoding": "utf-8", "errors": "replace"}
+    piped: Any = {"stdout": subprocess.PIPE, "encoding": "utf-8", "errors": "replace"}
     with subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONIOENCODING": "utf-8"}, **piped) as process:
         try:
             for line in process.stdout or ():
