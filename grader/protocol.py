@@ -27,7 +27,6 @@ class RunOptions:
     traced: tuple[int, int] = (0, 0)  # lines of the kata's file whose functions are followed, first and last
     tries_suspects: bool = False  # what a spec "printed" is what a failure would name for each suspect
     asked: str = ""  # an expression whose value in the kata's module is told, as that of a call
-    mine: str = ""  # what to do with the parts of the learner's own GPT, as `grader.mine.at_work` reads it
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The commands that show what there is to read: `lesson`, `notebook` and `solution`."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +12,7 @@ from grader.cli.app import KATAS, OneKata, app, complete_exercise, say, that_run
 from grader.course import catalogue, handouts, kata_modules
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
-from grader.learner import helping, history, progress, reading
+from grader.learner import helping, history, programs, progress, reading
 from grader.learner.screen import Screen
 
 
@@ -48,25 +47,10 @@ def lesson(
         return
     that_runs(found)
     figure = ROOT / ".kata" / "figures" / f"{found.name.replace('/', '__')}.png"
-    sys.stdout.flush()
-    if code := _run_lesson([sys.executable, str(found.folder / "lesson.py"), str(figure)], console.is_terminal):
+    if code := programs.run(found.folder / "lesson.py", str(figure)):
         raise KataError(f"katas/{found.name}/lesson.py ended with exit code {code}")
     if console.is_terminal and figure.exists():
         sys.stdout.write(reading.inline(figure, os.environ))
-
-
-def _run_lesson(command: list[str], is_terminal: bool) -> int:
-    """Run lesson.py, and return its exit code. In a pipe, what it prints is passed on as long as somebody reads it."""
-    if is_terminal:
-        return subprocess.run(command, cwd=ROOT).returncode
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8", errors="replace") as process:
-        try:
-            for line in process.stdout or ():
-                print(line, end="", flush=True)
-        except BrokenPipeError:
-            process.kill()
-            raise
-    return process.returncode
 
 
 @app.command()

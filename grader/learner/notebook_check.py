@@ -8,14 +8,14 @@ import re
 import sys
 from functools import partial
 
-from grader.course import catalogue, cells, notebooks, places
+from grader import files
+from grader.course import catalogue, cells, kata_modules, notebooks, places
 from grader.course.catalogue import Kata, with_prerequisites
+from grader.course.parts import BY_KATA
 from grader.execution import scheduler
 from grader.execution.grading import Grading, specs_for
 from grader.execution.result_cache import ResultCache
-from grader.learner import helping, mine_shown, progress, stepping
-from grader.learner import mine as own_gpt
-from grader.learner.mine import Mine
+from grader.learner import helping, programs, progress, stepping
 from grader.learner.stepping import Followed
 from grader.protocol import RunOptions
 from grader.reports import words
@@ -89,23 +89,13 @@ def trace(exercise: str, call: str | None = None) -> "Picture":
     return Picture(stepping.of_a_call(kata, one, job, call))
 
 
-def mine(*, wrong_too: bool = False) -> "OwnGPT":
-    """The learner's own GPT, as `kata mine` shows it, with the code of the cells."""
+def mine(*options: str) -> None:
+    """The learner's own GPT, as `kata mine` shows it with these options, with the code of the cells."""
     kata = _kata[0]
-    return OwnGPT(own_gpt.look(kata.root, wrong_too=wrong_too, cells=(kata, _text(), _result())))
-
-
-class OwnGPT:
-    """The learner's own GPT, for the notebook to show: as a page, or as lines where it shows text alone."""
-
-    def __init__(self, found: Mine):
-        self.found = found
-
-    def _repr_html_(self) -> str:
-        return mine_shown.body(self.found)
-
-    def __repr__(self) -> str:
-        return "\n".join(line.plain for line in mine_shown.lines(self.found))
+    folder = kata.root / ".kata" / "cells"
+    for one in with_prerequisites(Kata(kata.root, name) for name in BY_KATA):
+        files.write(folder / one.file, _text() if one == kata else kata_modules.read_source(one.code))
+    programs.own_gpt("--code", str(folder), *options)
 
 
 class Picture:

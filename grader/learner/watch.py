@@ -9,11 +9,12 @@ from rich.console import Console
 
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.course.description import Exercise
+from grader.course.parts import BY_KATA
 from grader.errors import NotPossible
 from grader.execution import scheduler
 from grader.execution.grading import Grading
 from grader.execution.result_cache import ResultCache
-from grader.learner import helping, mine, mine_shown, tasks
+from grader.learner import helping, programs, tasks
 from grader.learner.inputs import Event, Inputs, opened_inputs
 from grader.learner.screen import Screen
 from grader.protocol import RunOptions
@@ -100,8 +101,11 @@ class Session:
         elif key == "g" and self.state.result:
             self.screen.guards(self.state.result.exercises)
         elif key == "m":
-            self.screen.say("Your own GPT trains: that takes up to 20 seconds the first time.")
-            mine_shown.show(mine.look(kata.root), self.screen.console)
+            try:
+                programs.own_gpt()
+            except NotPossible as problem:
+                self.screen.say(str(problem))
+            self.inputs.drop_interrupts()  # that came while it trained
         elif key == "l":
             self.screen.lesson(kata)
             self.inputs.drop_interrupts()  # that came while the pager was open
@@ -264,8 +268,8 @@ class Session:
         elif result.core_works:
             left = ", ".join(e.name for e in result.exercises if not e.works)
             self.screen.say(f"The core of this kata works. Stretch exercises left: {left}. {self._onward()}")
-        if result.core_works and (line := mine.added(self.state.kata, result)):
-            self.screen.say(line)
+        if result.core_works and (part := BY_KATA.get(self.state.kata.name)):
+            self.screen.say(f"Your own GPT now gets {part.gives} from your code. Press m to see it, or run kata mine.")
         self.screen.keys()
 
     def _onward(self) -> str:

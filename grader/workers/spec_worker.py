@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from itertools import zip_longest
 from multiprocessing.connection import Connection
 from types import FrameType, ModuleType
@@ -21,7 +20,6 @@ from grader.course import kata_modules
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure
 from grader.isolation import processes, sandbox, usage
-from grader.mine.at_work import AtWork
 from grader.protocol import (
     Collected,
     Done,
@@ -66,8 +64,7 @@ def carry_out(order: WorkOrder, channel: Connection, prepared: Callable[[WorkOrd
     specs = collected.specs(order.kata)
     specs.session.config.option.seed = order.options.seed
     with_prerequisites([order.kata])  # reads and keeps their descriptions, which the sandbox hides
-    made = prepared or (partial(AtWork, limited=_at_most) if order.options.mine else Beside)
-    run = made(order)
+    run = (prepared or Beside)(order)
     spent = time.process_time() - born
     scratch, shared = (None, order.scratch) if order.pipe else (order.scratch, None)
     needs, pipe = order.kata.description.needs, order.pipe.fileno() if order.pipe else -1

@@ -1,130 +1,171 @@
-"""`kata mine`: which parts of the learner's own GPT are theirs, what is said of the others, and what it shows."""
+"""`kata mine`: whose part runs, what is said of the others, and what is shown."""
 
-import shutil
+import importlib.util
+import sys
+from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from grader.course.catalogue import ROOT, Kata
+from grader.course.catalogue import ROOT, Kata, all_katas
 from grader.course.parts import BY_KATA, EXERCISES, PARTS, PLACES
-from grader.learner import mine, mine_shown, runs
-from grader.mine import budget
-from grader.mine.course_parts import COURSE
-from grader.mine.samples import SAMPLES
+from grader.learner import programs
+from grader.memory import Memory
 from grader.results import ExerciseResult, KataResult, SpecResult
+from grader.teaching import export
+from grader.teaching.rules import Rules
 
-FIRST, ATTENTION, LOSS, WINDOWS = (
+PROGRAM = ROOT / "katas" / "33_gpt_capstone" / "mine.py"
+PATH = [f"{number:02}" for number in range(34)]
+FIRST, ATTENTION, LOSS, WINDOWS, CAUSAL, WRITING = (
     "00_first_look",
     "15_scaled_dot_product_attention",
     "20_losses",
     "24_token_batches",
+    "25_causal_self_attention",
+    "27_generation",
 )
 
 
 @pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    """Four katas whose every exercise works, as far as the record says."""
-    for name in (FIRST, ATTENTION, LOSS, WINDOWS):
-        shutil.copytree(ROOT / "katas" / name, tmp_path / "katas" / name)
-        shutil.copy(ROOT / "solutions" / Kata(ROOT, name).file, tmp_path / "katas" / Kata(ROOT, name).file)
-    for name in ("conftest.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    monkeypatch.setattr(mine.progress, "so_far", lambda katas, code: {kata: _working(kata) for kata in katas})
-    monkeypatch.setattr(budget, "TRIAL_SECONDS", 0.5)
-    return tmp_path
+def program(tmp_path, monkeypatch):
+    """The program as a module, with a memory of its own."""
+    spec = importlib.util.spec_from_file_location("own_gpt", PROGRAM)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "own_gpt", module)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "Memory", lambda root: Memory(tmp_path))
+    monkeypatch.setattr(module, "EPOCHS", 1)
+    monkeypatch.setattr(module, "CHARACTERS", 20)
+    return module
 
 
-def _working(kata: Kata, *open_: str) -> KataResult:
-    found = [
-        ExerciseResult(e.name, (SpecResult("x", "failed" if e.name in open_ else "passed"),)) for e in kata.exercises
-    ]
-    return KataResult(kata.name, tuple(found))
+@pytest.fixture
+def mine(program, tmp_path):
+    """Makes models of which these katas are the learner's: their textbook solutions, with what is appended to them."""
+
+    def made(*own, **appended):
+        for name in own:
+            kata = Kata(ROOT, name)
+            (tmp_path / kata.file).parent.mkdir(exist_ok=True)
+            (tmp_path / kata.file).write_text(kata.textbook.read_text() + appended.get(f"on_{name[:2]}", ""))
+        return program.Mine(tmp_path, lambda doing: None, list(own))
+
+    return made
 
 
-def _append(checkout, name: str, code: str) -> None:
-    with (checkout / "katas" / Kata(ROOT, name).file).open("a") as file:
-        file.write(f"\n\n{code}\n")
+def test_every_part_may_be_the_learners(program, mine):
+    """The textbook solutions fit together without a step of training, and then write what is noise."""
+    told = mine(*BY_KATA).made(list(BY_KATA), each=0)
+    assert told["reader"]["accuracy"] > 0.7 and len(told["reader"]["worst"]) == 4
+    assert told["gpt"]["losses"] == [] and len(told["gpt"]["text"]) == 21 and told["gpt"]["whole"] > 3.5
 
 
-def _notes(found: mine.Mine) -> dict[str, str]:
-    return {one.part.kata: one.note for one in found.standings if one.is_begun}
+def test_the_models_learn_and_say_whose_they_are(program, mine, monkeypatch):
+    found = mine(FIRST, WINDOWS)
+    found.notes[LOSS] = "a spec of <cross_entropy> fails"
+    found.train()
+    found.compare()
+    losses = found.told["gpt"]["losses"]
+    assert len(losses) == 40 and losses[-1] < losses[0] - 1
+    lines = [text for _, lines in program.sections(found) for text in lines]
+    heading = next(program.sections(found))[0]
+    assert heading == f"8 % of this GPT is your code: 4 of the {EXERCISES} exercises that it is made of"
+    text = "\n".join(line.plain for line in lines)
+    assert "output    │ ░ 13 norms   ▒ 20 loss\n" in text and "text      ░ 01 counts   ░ 23 tokenizer   █ 24" in text
+    assert "20: a spec of <cross_entropy> fails" in text and not found.before
+    page = program.html(found)
+    assert "<span class='unconfirmed'>▒ 20 loss</span>" in page and "&lt;cross_entropy&gt;" in page
+    assert found.told["gpt"]["text"].splitlines()[-1].strip() in page.replace("&#x27;", "'").replace("&quot;", '"')
+    monkeypatch.setattr(program, "read", None)  # nothing is trained twice
+    again = mine(FIRST, WINDOWS)
+    again.train()
+    assert again.told == found.told
 
 
-def test_right_parts_are_the_learners_and_nothing_runs_twice(checkout, monkeypatch):
-    found = mine.look(checkout)
-    assert {one.part.kata for one in found.standings if one.is_own} == {FIRST, ATTENTION, LOSS, WINDOWS}
-    assert found.share.startswith("14 % of this GPT is your code: 7 of the 51 exercises") and found.steps == 70
-    assert len(found.told["gpt"]["losses"]) == 70 and found.told["gpt"]["last"] < found.told["gpt"]["losses"][0] - 1
-    assert found.last == BY_KATA[WINDOWS] and len(found.before["gpt"]["losses"]) == 60
-    console = Console(record=True, width=100, file=open("/dev/null", "w"))
-    mine_shown.show(found, console)
-    shown = console.export_text()
-    assert "block 1   │ █ 15 attention" in shown and "block 2   │ ░ 16 heads   ░ 17 block" in shown
-    assert "Before 24:" in shown and found.told["gpt"]["text"].splitlines()[0][:20] in shown
-    assert found.told["gpt"]["text"].splitlines()[0] in mine_shown.html(found)
-    monkeypatch.setattr(runs, "Supervisor", None)
-    assert mine.look(checkout) == found
+def test_a_part_that_ends_the_training_is_the_courses_and_its_line_is_named(program, mine):
+    code = "\n\nright, calls = random_batch, []\n\n\ndef random_batch(*a):\n    calls.append(1)\n"
+    code += "    if len(calls) > 5:\n        raise KeyError('lost')\n    print('forgotten')\n    return right(*a)\n"
+    found = mine(FIRST, WINDOWS, on_24=code)
+    found.train()
+    line = Kata(ROOT, WINDOWS).textbook.read_text().count("\n") + 9
+    note = f"the course's runs, because with yours the training ended with KeyError: 'lost', at token_batches.py:{line}"
+    assert found.notes == {WINDOWS: note} and found.own == [FIRST] and len(found.told["gpt"]["losses"]) == 30
 
 
-def test_what_is_wrong_or_does_not_end_is_the_courses_and_is_said(checkout):
-    _append(checkout, LOSS, "right = cross_entropy\ndef cross_entropy(*a, **b):\n    return 1.5 * right(*a, **b)")
-    _append(checkout, ATTENTION, "def causal_mask(n):\n    while True:\n        pass")
-    _append(checkout, WINDOWS, "def random_batch(*a, **b):\n    raise KeyError('lost')")
-    found = mine.look(checkout)
-    assert {one.part.kata for one in found.standings if one.is_own} == {FIRST}
-    notes = _notes(found)
-    assert notes[LOSS] == "the course's runs: it differs from the course's by up to 50 % of the largest number"
-    assert "used 0.5 s" in notes[ATTENTION] and "KeyError: 'lost'" in notes[WINDOWS]
-    assert mine.look(checkout, wrong_too=True).exercises == 4
+def test_a_part_is_found_that_makes_another_one_raise(program, mine):
+    """The error passes through no line of the learner's: kata 25 returned what the next block cannot add."""
+    code = "\n\nCausalSelfAttention.forward = lambda self, x, cache=None: x[:, :, :5]\n"
+    found = mine(CAUSAL, WRITING, on_25=code)
+    found.train()
+    assert found.own == [WRITING] and "the training ended with RuntimeError: " in found.notes[CAUSAL]
 
 
-def test_a_part_that_ends_the_training_is_left_out(checkout):
-    _append(
-        checkout,
-        WINDOWS,
-        "right, calls = random_batch, []\ndef random_batch(tokens, *a):\n"
-        "    calls.append(1)\n    assert len(tokens) == 1000 or len(calls) < 9\n    return right(tokens, *a)",
-    )
-    found = mine.look(checkout)
-    assert _notes(found)[WINDOWS].startswith("it ended the training: AssertionError") and found.exercises == 6
-    assert found.steps == len(found.told["gpt"]["losses"]) == 60
+def test_what_was_written_before_is_shown(program, mine):
+    found = mine(FIRST)
+    texts = []
+    for text in ("one", "two", "two"):
+        found.told = {"gpt": {"text": text}}
+        found.compare()
+        texts.append(found.before)
+    assert texts == [[], [3, "one"], [3, "one"]]
 
 
-def test_slow_and_weak_parts_are_said(monkeypatch):
-    part = BY_KATA[LOSS]
-    kata = Kata(ROOT, LOSS)
-    slow = {"difference": 1e-6, "seconds": 0.004, "course": 0.001, "extreme": float("inf")}
-    [one] = mine._fast_enough([mine._standing(part, _working(kata), slow, False)])
-    assert one.is_own and one.note == (
-        "takes 4 times as long as the course's; loses its digits where numbers are extreme: see its star"
-    )
-    [one] = mine._fast_enough([mine._standing(part, _working(kata), slow | {"seconds": 0.02}, False)])
-    assert not one.is_own and one.note.startswith("right, but too slow to train with")
-    one = mine._standing(part, _working(kata, "cross_entropy"), slow, False)
-    assert not one.is_own and "cross_entropy does not work yet" in one.note
+def test_katas_whose_core_works_are_the_learners(program, mine, monkeypatch):
+    def graded(katas, *rest, **options):
+        for kata in katas:
+            verdict = SpecResult("x", "failed" if kata.name in (ATTENTION, LOSS) else "passed")
+            yield KataResult(kata.name, tuple(ExerciseResult(e.name, (verdict,)) for e in kata.exercises))
+
+    monkeypatch.setattr(program, "grade_sources", graded)
+    monkeypatch.setattr(program.progress, "is_begun", lambda kata, code: kata.name != ATTENTION)
+    found, wrong_too = mine(), mine()
+    found.choose(False)
+    assert BY_KATA.keys() - found.own == {ATTENTION, LOSS}
+    assert found.notes == {LOSS: "a spec of regression_loss fails"}
+    wrong_too.choose(True)
+    assert BY_KATA.keys() - wrong_too.own == {ATTENTION} and wrong_too.notes == found.notes
 
 
-def test_a_curve_has_losses_of_every_kind():
-    assert mine_shown.curve([]) == [] and mine_shown.curve([float("nan"), -3.0, 1.0])[0] == " 1.0   █"
-    assert mine_shown.curve([2.0, 1.0])[-1] == " 0.0 ██"
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (PATH, "finish 00_first_look first: accuracy: not written yet"),
+        (["33"], "00_first_look is not in this course, and gives a part"),
+    ],
+)
+def test_a_starter_without_solutions_says_what_to_finish_first(program, tmp_path, monkeypatch, capsys, asked, said):
+    export.starter(tmp_path, [kata for kata in all_katas() if kata.number in asked], None, Rules())
+    monkeypatch.setattr(program, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["mine.py"])
+    with pytest.raises(SystemExit, match="2"):
+        program.main()
+    assert capsys.readouterr() == ("", f"kata mine: {said}\n")
+
+
+def test_the_command_hands_on_its_options(kata_here, monkeypatch):
+    monkeypatch.setattr(programs, "run", lambda *command: print(*command) or 3)
+    done = kata_here("mine", "--wrong-too", "--html")
+    assert (done.returncode, done.stdout) == (3, f"{PROGRAM} --wrong-too --html\n")
+    monkeypatch.setattr(programs, "OWN_GPT", Path("katas", "33_gpt_capstone", "lost.py"))
+    assert "33_gpt_capstone/lost.py is not here" in kata_here("mine").stderr
+
+
+def test_ctrl_c_is_told_where_it_came(program, monkeypatch, capsys, tmp_path):
+    code = compile("raise KeyboardInterrupt", str(tmp_path / "losses.py"), "exec")
+    monkeypatch.setattr(program.Mine, "choose", lambda self, wrong_too: exec(code))
+    monkeypatch.setattr(sys, "argv", ["mine.py", "--code", str(tmp_path)])
+    with pytest.raises(SystemExit, match="130"):
+        program.main()
+    assert capsys.readouterr().err == "kata mine: interrupted at losses.py:1\n"
+
+
+def test_a_curve_has_losses_of_every_kind(program):
+    assert program.curve([]) == [] and program.curve([float("nan"), -3.0, 1.0])[0] == " 1.0   █"
+    assert program.curve([2.0, 1.0])[-1] == " 0.0 ██"
 
 
 def test_the_table_names_exercises_that_are_there():
-    assert EXERCISES == sum(len(part.exercises) for part in PARTS)
-    assert set(COURSE) == set(SAMPLES) == set(BY_KATA)
     for part in PARTS:
         kata = Kata(ROOT, part.kata)
         core = {exercise.name for exercise in kata.exercises if not exercise.stretch}
         assert set(part.exercises) <= core and part.place in PLACES, part.kata
-        assert mine.added(kata, _working(kata)).startswith(f"Your own GPT now gets {part.gives}")
-        assert not mine.added(kata, _working(kata, part.exercises[0]))
-
-
-def test_the_references_agree_with_the_courses_parts(tmp_path):
-    from grader.course import kata_modules
-    from grader.mine.trial import tried
-
-    for part in PARTS:
-        kata = Kata(ROOT, part.kata)
-        found = tried(part.kata, kata_modules.load(kata, kata.solutions))
-        assert found["difference"] < 1e-4, (part.kata, found)
