@@ -313,6 +313,7 @@ def test_a_sound_tree_has_no_problems(promise, sound):
 @pytest.mark.parametrize("fault", CROOKED)
 def test_each_fault_is_reported(fault, tmp_path, monkeypatch):
     monkeypatch.setattr(promises, "BUDGET", 0.2)
+    monkeypatch.setattr(promises, "CROWDED", float("inf"))
     promise, file, was, now, words = CROOKED[fault]
     shutil.copytree(SOUND, tmp_path / "tree", ignore=shutil.ignore_patterns("__pycache__", ".kata"))
     path = tmp_path / "tree" / file
@@ -323,14 +324,20 @@ def test_each_fault_is_reported(fault, tmp_path, monkeypatch):
     assert words in problems, problems
 
 
-def test_a_time_that_was_kept_from_a_busy_machine_is_measured_anew(sound, monkeypatch):
-    measured, run = iter((9.0, 0.01)), variants.results
+@pytest.mark.parametrize(
+    ("measured", "crowded", "problems"), [((9.0, 0.01), 9e9, 0), ((9.0, 9.0), 9e9, 1), ((9.0, 9.0), 0, 0)]
+)
+def test_a_time_above_the_budget_is_measured_anew_and_says_nothing_where_many_want_a_core(
+    measured, crowded, problems, sound, monkeypatch
+):
+    times, run = iter(measured), variants.results
 
     def results(*asked) -> dict:
-        return {job: replace(result, cpu_seconds=next(measured)) for job, result in run(*asked).items()}
+        return {job: replace(result, cpu_seconds=next(times)) for job, result in run(*asked).items()}
 
     monkeypatch.setattr(variants, "results", results)
-    assert promises.reference_passes(sound[0]) == [] and not list(measured)
+    monkeypatch.setattr(promises, "CROWDED", crowded)
+    assert len(promises.reference_passes(sound[0])) == problems and not list(times)
 
 
 def test_sealed_specs_that_refuse_no_mistake_are_reported(tmp_path):

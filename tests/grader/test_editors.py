@@ -28,6 +28,14 @@ def test_the_test_explorer_finds_every_exercise():
             assert f"test_{kata.module}.py::{exercise.spec_class}::" in done.stdout, f"{kata.name}: {exercise.name}"
 
 
+def test_plain_pytest_finds_the_projects_tests_and_says_so():
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-k", "test_what_runs or TestSplitHeads"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert "a kata's specs: pytest katas/16" in done.stdout
+    assert "<Function test_what_runs[" in done.stdout, done.stdout + done.stderr
+    assert "<Class TestSplitHeads>" not in done.stdout, "a kata's specs are not among the project's tests"
+
+
 def test_a_codespace_sets_itself_up():
     container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
     makefile = (ROOT / "grader/setup.mk").read_text()

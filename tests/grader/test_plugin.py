@@ -102,12 +102,6 @@ class TestTheRepository:
         assert done.returncode == 1, done.stdout + done.stderr
         assert f"scaled_dot_product_attention.py: not found in {tmp_path}" in done.stdout
 
-    def test_plain_pytest_runs_the_projects_tests_and_says_so(self):
-        done = self.pytest("--collect-only", "-k", "test_what_runs or TestSplitHeads")
-        assert "a kata's specs: pytest katas/16" in done.stdout
-        assert "<Function test_what_runs[" in done.stdout, done.stdout + done.stderr
-        assert "<Class TestSplitHeads>" not in done.stdout, "a kata's specs are not among the project's tests"
-
 
 class TestFailures:
     def said(self, run, submission, sound, code: str, *args: str) -> str:
