@@ -34,7 +34,7 @@ def is_checkout() -> bool:
 def address() -> str:
     """Where the course is on the web, by [project.urls] of pyproject.toml: empty while it says nothing."""
     if is_checkout():
-        project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
         return str(project.get("urls", {}).get("Repository", ""))
     entries = importlib.metadata.metadata("torch-katas").get_all("Project-URL") or []
     return dict(entry.split(", ", 1) for entry in entries).get("Repository", "")
