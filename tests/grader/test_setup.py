@@ -127,7 +127,5 @@ def test_only_who_asks_for_it_is_answered_from_what_is_known():
     said = {known: make(ROOT, "-n", "test", f"KNOWN={known}").stdout for known in ("", "no", "yes")}
     assert [known for known in said if forgets not in said[known]] == ["yes"]
     workflows = {path.name: path.read_text() for path in (ROOT / ".github/workflows").glob("*.yml")}
-    asking = [line.strip() for text in workflows.values() for line in text.splitlines() if "KNOWN" in line]
-    assert asking == [
-        "- run: make test PYTHON=python${{ matrix.python }} KNOWN=${{ github.event_name == 'pull_request' && 'yes' || 'no' }}"
-    ]
+    [asking] = [line.strip() for text in workflows.values() for line in text.splitlines() if "KNOWN" in line]
+    assert asking.endswith(" KNOWN=${{ github.event_name == 'pull_request' && 'yes' || 'no' }}")
