@@ -1,15 +1,24 @@
 #!/usr/bin/env bash
-# Prints the path of a Python that the course supports. Where none is installed, uv downloads one.
-# make setup PYTHON="$(bash grader/python.sh)"
+# Prints the path of the newest Python here that the pinned packages have wheels for. Without one, uv downloads it:
+#   make setup PYTHON="$(bash grader/python.sh)"
+# --here [PYTHON…] looks among these or those installed, and downloads nothing: make asks this.
 set -euo pipefail
-supported='import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
-for python in python3 python3.13 python3.12 python3.11; do
-  if "$python" -c "$supported" 2>/dev/null; then
+fits='import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))'
+here=
+if [ "${1:-}" = --here ]; then here=yes; shift; fi
+if [ $# = 0 ]; then set -- python3.14 python3.13 python3.12 python3.11 python3 python; fi
+for python in "$@"; do
+  if "$python" -c "$fits" 2>/dev/null; then
     command -v "$python"
     exit
   fi
 done
-echo "No Python 3.11, 3.12 or 3.13 here (this is $(python3 -V 2>&1 || echo 'no Python 3')): uv downloads 3.12" >&2
+none="no Python 3.11 to 3.14 with venv here (tried $*; python3 is $(python3 -V 2>/dev/null || echo missing))"
+if [ "$here" ]; then
+  echo "make: $none. Install one (Debian, Ubuntu: python3-venv), or let uv download one: make PYTHON=\"\$(bash grader/python.sh)\"" >&2
+  exit 2
+fi
+echo "$none: uv downloads 3.14" >&2
 uv=$(command -v uv || true)
 if [ -z "$uv" ]; then
   tools=$(mktemp -d)
@@ -17,5 +26,5 @@ if [ -z "$uv" ]; then
   python3 -m pip install -q --target "$tools" uv >&2
   uv=$tools/bin/uv
 fi
-"$uv" python install --no-progress 3.12 >&2
-"$uv" python find 3.12
+"$uv" python install --no-progress 3.14 >&2
+"$uv" python find 3.14

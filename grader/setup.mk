@@ -4,11 +4,11 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := grade
 
-# Candidates for the Python to use: the first one from 3.11 to 3.13. Choose another: make PYTHON=/path/to/python3.12
-PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python)
+# A new .venv gets the newest Python here that fits. Choose another: make PYTHON=/path/to/python3.12
 BIN := .venv/bin
 READY := .venv/installed
 PINS := grader/constraints.txt
+UNREACHED := connection broken by# what pip says where no index answers
 # The build of PyTorch: cpu or cuda. Left out, a new .venv gets cpu, and one that is there keeps what it has.
 TORCH :=
 $(if $(TORCH),$(shell [ "$$(cat .venv/torch 2>/dev/null)" = "$(TORCH)" ] || rm -f $(READY)))
@@ -21,12 +21,8 @@ grade: setup
 setup: $(READY)
 
 $(READY): pyproject.toml $(PINS)
-	@python=; for candidate in $(PYTHONS); do \
-	  if "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; \
-	  then python=$$candidate; break; fi; done; \
-	if [ -z "$$python" ]; then \
-	  echo "make: Python 3.11, 3.12 or 3.13 is needed; tried $(PYTHONS) (this is $$(python3 -V 2>&1 || echo 'no Python 3')). Try make PYTHON=/path/to/python, or have uv download one: make PYTHON=\"\$$(bash grader/python.sh)\"" >&2; exit 2; fi; \
-	if ! $(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
+	@if ! bash grader/python.sh --here $(BIN)/python >/dev/null 2>&1; then \
+	  python=$$(bash grader/python.sh --here $(PYTHON)) || exit 2; \
 	  echo "Creating .venv with $$("$$python" -V)"; \
 	  "$$python" -m venv --clear .venv >.venv-error 2>&1 || { \
 	    echo "make: could not create .venv: $$(tail -n 1 .venv-error) (Debian and Ubuntu: install python3-venv)" >&2; rm -f .venv-error; exit 2; }; \
@@ -44,7 +40,10 @@ define install
 { $(BIN)/python -m pip install --disable-pip-version-check --no-input -c $(PINS) $(1) 2>&1 || echo "ERROR: pip failed"; } \
   | tee .venv/install.log | { grep --line-buffered -E '^ *(Downloading|Installing collected)' || true; } | cut -c1-100; \
 if grep -q '^ERROR: pip failed' .venv/install.log; then \
-  echo "make: installing failed: $$(grep -o 'ERROR: .*' .venv/install.log | head -n 1 | cut -c1-300) (full log: .venv/install.log)" >&2; exit 2; fi
+  why=$$(grep -o 'ERROR: .*' .venv/install.log | head -n 1 | cut -c1-300); \
+  if grep -q 'find a version' <<< "$$why" && grep -q '$(UNREACHED)' .venv/install.log; then \
+    why="the package index cannot be reached: check the network, the proxy and pip config list"; fi; \
+  echo "make: installing failed: $$why (full log: .venv/install.log)" >&2; exit 2; fi
 endef
 
 # Install PyTorch's CPU build, where it has one of its own and its index answers within seconds. Otherwise the next
@@ -55,9 +54,10 @@ case $$build in cpu|cuda) ;; *) echo "make: TORCH=$$build: it is cpu or cuda" >&
 if [ -n "$$had" ] && [ "$$had" != "$$build" ]; then $(BIN)/python -m pip uninstall -q -y torch; fi; \
 uv="env UV_HTTP_TIMEOUT=$${UV_HTTP_TIMEOUT:-5} $(BIN)/uv pip install --python $(BIN)/python --no-deps -c $(PINS) --torch-backend cpu torch"; \
 if [ "$$build" = cpu ] && [ "$$(uname -s)" = Linux ] && ! $(BIN)/python -m pip show -q torch 2>/dev/null; then \
-  if $(BIN)/python -m pip install -q --no-input -c $(PINS) uv 2>/dev/null && UV_HTTP_RETRIES=0 timeout 20 $$uv -q --dry-run 2>/dev/null; then \
+  if $(BIN)/python -m pip install -q --no-input -c $(PINS) uv 2>.venv/install.log && UV_HTTP_RETRIES=0 timeout 20 $$uv -q --dry-run 2>/dev/null; then \
     echo "Downloading PyTorch's CPU build: about 200 MB"; \
     $$uv || { echo "make: PyTorch could not be downloaded: try again, or TORCH=cuda for the default build" >&2; exit 2; }; \
-  else echo "PyTorch's index of CPU builds does not answer: the default build follows, on Linux 2.7 GB with CUDA"; fi; fi; \
+  elif ! grep -q '$(UNREACHED)' .venv/install.log; then \
+    echo "PyTorch's index of CPU builds does not answer: the default build follows, on Linux 2.7 GB with CUDA"; fi; fi; \
 echo "$$build" > .venv/torch
 endef

@@ -12,7 +12,7 @@ from grader.course.catalogue import TEACHER, Kata, all_katas
 LESSON = ("kata.toml", "README.md", "lesson.py", "hints.md", "figure.png")
 SEALED, PROBES = "sealed.toml", "probes.py"  # in the author's folder: what the second lock asks
 SIGNATURES = ".signatures.json"  # what recorded mistakes look like, as hashes
-SHARED = ("conftest.py", "pyproject.toml", "LICENSE", ".gitignore")  # of every copy that grades
+SHARED = ("conftest.py", "pyproject.toml", "LICENSE", ".gitignore", ".gitattributes")  # of every copy that grades
 EDITORS = (".vscode", ".devcontainer")
 PAGES = ("katas/GLOSSARY.md", "katas/COVERAGE.md")
 LINK = re.compile(r"(?<!!)\[([^\]\n]*)\]\(([^)\s]+)\)")

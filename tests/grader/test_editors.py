@@ -42,4 +42,4 @@ def test_a_codespace_sets_itself_up():
     command, target = container["postCreateCommand"].split()
     assert command == "make" and f"\n{target}: " in makefile
     assert container["remoteEnv"]["PATH"].startswith("${containerWorkspaceFolder}/.venv/bin:")
-    assert container["image"].partition(":")[2] in ("3.11", "3.12", "3.13")
+    assert container["image"].partition(":")[2] in ("3.11", "3.12", "3.13", "3.14")

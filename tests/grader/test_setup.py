@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,17 +31,43 @@ def script(path: Path, text: str) -> str:
     return str(path)
 
 
-def test_python_is_too_old(checkout):
-    old = script(checkout / "old-python", "exit 1")
-    done = make(checkout, "grade", f"PYTHON={old}")
+def python(path: Path, version: str) -> str:
+    """A stand-in for a Python of this version: it runs code as if it were one, and makes no environment."""
+    as_if = f"import sys; sys.version_info = ({version.replace('.', ', ')}, 0)"
+    return script(
+        path, f'case "$1" in -c) exec {sys.executable} -c "{as_if}; $2";; *) echo "Python {version}.0";; esac'
+    )
+
+
+def found(*args: str, **environment: str) -> subprocess.CompletedProcess:
+    command = [shutil.which("bash"), ROOT / "grader" / "python.sh", *args]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.15"])
+def test_no_python_fits(checkout, version):
+    """3.15 has no wheels of the pinned PyTorch. One line says what to do."""
+    other = python(checkout / "other-python", version)
+    done = make(checkout, "grade", f"PYTHON={other}")
     assert done.returncode == 2
-    assert "Python 3.11, 3.12 or 3.13 is needed" in done.stderr
+    said = [line for line in done.stderr.splitlines() if "Error" not in line]
+    assert len(said) == 1 and "no Python 3.11 to 3.14 with venv here" in said[0] and "bash grader/python.sh" in said[0]
     assert not (checkout / ".venv").exists()
+
+
+@pytest.mark.parametrize("here", [["3.15", "3.14", "3.12"], ["3.15", "3.11"], ["3.13"]])
+def test_the_newest_python_that_fits_is_taken(tmp_path, here):
+    """`python3` is the newest of all, as on a system that has replaced it."""
+    paths = {version: python(tmp_path / f"python{version}", version) for version in here}
+    (tmp_path / "python3").symlink_to(paths[here[0]])
+    newest = next(version for version in here if version != "3.15")
+    done = found("--here", PATH=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{paths[newest]}\n", "")
 
 
 def test_venv_is_missing(checkout):
     broken = script(
-        checkout / "broken-python", 'case "$*" in *venv*) echo "No module named venv"; exit 1;; esac; exit 0'
+        checkout / "broken-python", 'case "$*" in "-m venv"*) echo "No module named venv"; exit 1;; esac; exit 0'
     )
     done = make(checkout, "grade", f"PYTHON={broken}")
     assert done.returncode == 2
@@ -58,6 +85,14 @@ def test_the_install_fails_and_is_tried_again_next_time(checkout):
         assert not (checkout / ".venv" / "installed").exists()
 
 
+def test_an_index_that_cannot_be_reached_is_named(checkout):
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1", "PIP_CONFIG_FILE": os.devnull}
+    done = make(checkout, "setup", PIP_FIND_LINKS="", PIP_EXTRA_INDEX_URL="", **nowhere)
+    assert done.returncode == 2
+    assert "make: installing failed: the package index cannot be reached" in done.stderr
+    assert "index of CPU builds" not in done.stdout
+
+
 def test_nothing_is_done_twice(checkout):
     (checkout / ".venv").mkdir()
     (checkout / ".venv" / "installed").touch()
@@ -67,7 +102,7 @@ def test_nothing_is_done_twice(checkout):
 
 
 UV = (
-    'case "$*" in "python install --no-progress 3.12") ;; "python find 3.12") echo /there/python3.12;; *) exit 2;; esac'
+    'case "$*" in "python install --no-progress 3.14") ;; "python find 3.14") echo /there/python3.14;; *) exit 2;; esac'
 )
 
 
@@ -81,22 +116,18 @@ def test_a_python_that_fits_comes_from_uv_where_there_is_none(tmp_path, has_uv):
     uv = script(tools / "uv" if has_uv else tmp_path / "packed-uv", UV)
     pip = f'"-m pip install -q --target "*) mkdir "$6/bin"; cp {uv} "$6/bin/uv";;'
     script(tools / "python3", f'case "$*" in -V) echo Python 3.10.12;; {pip} *) exit 1;; esac')
-    command = [shutil.which("bash"), ROOT / "grader" / "python.sh"]
-    done = subprocess.run(command, env={"PATH": str(tools)}, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "/there/python3.12\n"), done.stderr
-    assert "this is Python 3.10.12" in done.stderr
-
-
-def test_a_python_that_fits_is_taken(tmp_path):
-    python = script(tmp_path / "python3.13", "exit 0")
-    command = [shutil.which("bash"), ROOT / "grader" / "python.sh"]
-    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{python}\n", "")
+    done = found(PATH=str(tools))
+    assert (done.returncode, done.stdout) == (0, "/there/python3.14\n"), done.stderr
+    assert "python3 is Python 3.10.12" in done.stderr
 
 
 def test_both_tiers_are_run_and_nothing_is_known_before():
     quick, rest = (make(ROOT, "-n", target).stdout for target in ("test", "test-rest"))
     assert "rm -f .kata/known.sqlite" in quick and "--tier quick" in quick and "--tier rest" in rest
     for path in (ROOT / ".ci/run", ROOT / ".github/workflows/test.yml"):
-        commands = [line.rpartition("make ")[2] for line in path.read_text().splitlines() if "make " in line]
+        commands = [
+            line.partition("make ")[2].partition(" PYTHON=")[0]
+            for line in path.read_text().splitlines()
+            if "make " in line
+        ]
         assert commands == ["test", "test-rest"], path
