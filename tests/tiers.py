@@ -96,6 +96,11 @@ class Tier:
         config.hook.pytest_deselected(items=[item for item in items if item not in set(taken)])
         items[:] = taken
 
+    @pytest.hookimpl(trylast=True, specname="pytest_collection_modifyitems")
+    def what_has_changed_comes_first(self, items: list[pytest.Item]) -> None:
+        """It is what most likely fails."""
+        items.sort(key=lambda item: not any(f"[{name}-" in item.nodeid for name in self.changed))
+
     def is_quick(self, item: pytest.Item) -> bool:
         file, _, name = item.nodeid.partition("::")
         if "kata" in (given := getattr(getattr(item, "callspec", None), "params", {})) and "promise" in given:
