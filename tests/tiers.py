@@ -47,7 +47,7 @@ DEAR = {  # files that cost more, and parts of the names of their tests that are
     ],
     "tests/attacks/test_escapes.py": ["[runs a command outside", "socket_of_the_machine", "inherits_one_pipe"],
     "tests/course/test_commands.py": ["name_what_is_there", "[kata list]", "[pytest katas/N]"],
-    "tests/grader/test_cli.py": ["own_unchanged_file", "cannot_be_done", "fail_under", "reference_earns_every_point"],
+    "tests/grader/test_cli.py": ["own_unchanged_file", "fail_under", "reference_earns_every_point"],
     "tests/grader/test_learner.py": ["one_level_at_a_time", "nothing_written_is_ever_lost"],
     "tests/grader/test_watch.py": ["test_a_day"],
 }

@@ -10,8 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
 
 from grader import files
 from grader.course.catalogue import Kata
@@ -65,6 +63,10 @@ def page(notebook: Path, lesson: str, folder: str) -> tuple[str, dict[str, bytes
 
 
 def _execute(kata: Kata, target: Path) -> Kata:
+    # here, because the checks of pages do without this package
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
     notebook = nbformat.read(notebook_path(kata), as_version=4)
     client = NotebookClient(
         notebook,
