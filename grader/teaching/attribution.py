@@ -1,27 +1,26 @@
 """Attributes the files of a submission: which of them counts for each kata, and why each other one does not."""
 
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from grader import printable
-from grader.course import cells, hint_file, kata_modules, notebooks, stubs
+from grader.course import hint_file, kata_modules, notebooks, stubs
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure, NotANotebook, Unreadable
 from grader.execution import boundary
 from grader.results import NOT_HANDED_IN, NOT_RECOGNISED
-from grader.teaching import archives, signs
+from grader.teaching import signs, uploads
 from grader.teaching.contents import Absent, Contents, Found, Unused
-from grader.teaching.listing import File, about, listed, note, opened
+from grader.teaching.listing import File, about, listed, note
 from grader.workers.jobs import SourceText, unreadable
 
-DATA = "data"  # the folder of downloaded data sets
 DEEP = 8  # folders inside each other: a file below is pointed out
 MOST_NOTEBOOKS = 100  # read in one submission
-MOST_NEAR = 100  # files of a submission that are read for what they define
+MOST_READ = 100  # files of a submission that are read for what they define
 UNTOUCHED = "is an untouched stub"
 
 
@@ -31,50 +30,33 @@ class Desk:
 
     Attributes:
         katas: those to look for.
-        asked: those of them that are graded, and are looked for under other names, too.
-        files: those that are neither a kata's so far nor the course's.
-        unclear: those whose name katas share, beside `files`, and these katas.
+        asked: those of them that are graded.
+        files: those that are no kata's so far.
         closed: those that nobody can look into here, and why.
-        python: those that hold Python and are called notebooks.
-        is_open: the katas that one of the files may still be.
-        also: what to say of a kata whose exercises another kata's notebook defines, too.
+        open: the katas of which no file counts that is more than a stub.
+        also: what to say of an open kata that more than one file may be, or whose exercises another's notebook defines.
     """
 
     katas: list[Kata]
     asked: set[Kata]
     problems: list[str]
+    closed: dict[File, str]
     files: list[File] = field(default_factory=list)
-    unclear: dict[File, list[Kata]] = field(default_factory=dict)
-    closed: dict[File, str] = field(default_factory=dict)
-    python: set[File] = field(default_factory=set)
-    is_open: set[Kata] = field(default_factory=set)
+    open: list[Kata] = field(default_factory=list)
     also: dict[Kata, str] = field(default_factory=dict)
     found: dict[Kata, Found] = field(default_factory=dict)
-    absent: dict[Kata, Absent] = field(default_factory=dict)
     unused: list[Unused] = field(default_factory=list)
 
-    @property
-    def root(self) -> Path:
-        return self.katas[0].root
-
-    @property
-    def missing(self) -> list[Kata]:
-        return [kata for kata in self.katas if kata not in self.found]
-
-    def has_work(self, kata: Kata) -> bool:
-        """Tell if the file that counts for a kata is more than a stub."""
-        return kata in self.found and not is_untouched(kata, self.found[kata])
-
-    def let_count(self, kata: Kata, new: Found) -> bool:
-        """Let a file count for a kata, instead of an untouched stub if it is none itself. Returns whether it does."""
+    def let_count(self, kata: Kata, new: Found) -> None:
+        """Let a file count for an open kata, instead of an untouched stub if it is none itself."""
         before = self.found.get(kata)
         if before and not new.source.lost and (new.source.problem or is_untouched(kata, new)):
             self.unused.append(Unused(new.file.shown, f"{before.file.shown} counts"))
-            return False
+            return
         if before:
             self.unused.append(Unused(before.file.shown, f"{UNTOUCHED}: {new.file.shown} counts"))
         self.found[kata] = new
-        return True
+        self.open.remove(kata)
 
 
 def look(places: Iterable[Path], katas: Iterable[Kata], asked: Iterable[Kata] | None = None) -> Contents:
@@ -83,8 +65,7 @@ def look(places: Iterable[Path], katas: Iterable[Kata], asked: Iterable[Kata] | 
     Where something cannot be read, the katas that may be in it are lost.
 
     Args:
-        asked: those that are graded, and looked for under other names, too; None for all. The others stand in for
-            nothing but what these build on.
+        asked: those that are graded; None for all. The others stand in for nothing but what these build on.
     """
     katas, why = list(katas), list[str]()
     with boundary.costs_only(why.append):
@@ -93,46 +74,46 @@ def look(places: Iterable[Path], katas: Iterable[Kata], asked: Iterable[Kata] | 
 
 
 def _looked(places: Iterable[Path], katas: list[Kata], asked: set[Kata]) -> Contents:
-    there = listed(places)
-    desk = Desk(katas, asked, there.problems)
-    rest, desk.unclear = _take_named(desk, there.files, katas)
-    given: list[File] = []
-    for file in rest:
-        (given if not file.is_link and signs.is_given(file.path, desk.root) else desk.files).append(file)
-    if any(_may_count(file) for file in [*desk.files, *desk.unclear]):
-        desk.is_open = {kata for kata in katas if not desk.has_work(kata)}
-        _open_archives(desk)
-        _read_notebooks(desk)
-        desk.is_open &= asked
-        _take_near(desk)
-    rows = desk.found | desk.absent | _absent(desk, given)
-    desk.unused += [Unused("", problem) for problem in dict.fromkeys(desk.problems)]
+    there, root = listed(places), katas[0].root
+    desk = Desk(katas, asked, there.problems, there.closed)
+    rest = _take_named(desk, there.files)
+    given = {file for file in rest if not file.is_link and signs.is_given(file.path, root)}
+    desk.files = [file for file in rest if file not in given]
+    _read_notebooks(desk)
+    own = [file for file in desk.files if signs.is_own(file)] if asked.intersection(desk.open) else []
+    defined = _defined(desk, own)
+    _take_lone(desk, own, defined)
+    if desk.found:
+        others = [file for file in own if not signs.namesakes(file.name, katas)]
+    else:
+        others = own + [file for file in rest if file in given and signs.is_written(file, root)]
+    rows = desk.found | _absent(desk, others, defined)
     said = " ".join(Contents(rows).absent(NOT_RECOGNISED).values())
-    for file in [*desk.unclear, *desk.files]:
+    desk.unused += [Unused("", problem) for problem in dict.fromkeys(desk.problems)]
+    for file in desk.files:
         why, is_odd = _why_unused(desk, file)
-        desk.unused.append(Unused(file.shown, why, odd=is_odd and file.shown not in said))
+        desk.unused.append(Unused(file.shown, why, odd=is_odd and file.shown not in said and why not in said))
     return Contents(rows, tuple(desk.unused), there.newest)
 
 
 # What is called as a kata's file.
 
 
-def _take_named(
-    desk: Desk, files: Iterable[File], katas: Collection[Kata]
-) -> tuple[list[File], dict[File, list[Kata]]]:
-    """Let the files count that are called as a kata's. Returns the rest, and those of a name that katas share."""
+def _take_named(desk: Desk, files: Iterable[File]) -> list[File]:
+    """Let the files count that are called as a kata's. Returns the rest, with those of a name that katas share."""
     named: dict[str, list[Kata]] = {}
-    for kata in katas:
+    for kata in desk.katas:
         named.setdefault(kata.file.name, []).append(kata)
     candidates: dict[Kata, list[tuple[File, int]]] = {}
-    unclear: dict[File, list[Kata]] = {}
     rest: list[File] = []
     for file in files:
         surest = _surest(file.path, named.get(file.name, []))
-        if file.is_link or not surest or signs.is_reference(file.path, desk.root):
+        if file.is_link or not surest or signs.is_reference(file.path, desk.katas[0].root):
             rest.append(file)
         elif len(surest) > 1:
-            unclear[file] = list(surest)
+            could = " or ".join(kata.name for kata in surest)
+            desk.also |= dict.fromkeys(surest, f"{file.shown}: could be {could}: put it into its kata's folder")
+            rest.append(file)
         else:
             [(kata, distance)] = surest.items()
             candidates.setdefault(kata, []).append((file, distance))
@@ -142,9 +123,23 @@ def _take_named(
         if len(ordered) > 1 and is_untouched(kata, best):
             others = (read(file, kata) for file in ordered[1:])
             best = next((other for other in others if not is_untouched(kata, other)), best)
-        if desk.let_count(kata, best):
-            desk.unused += [_superseded(file, best.file, ordered[0]) for file in ordered if file != best.file]
-    return rest, unclear
+        twins = _twins(ordered, best, kata)
+        if len(twins) > 1:
+            each = f"each could be {kata.file.name} of {kata.number}: keep one, and call it so"
+            desk.also[kata] = f"{' and '.join(twins[:3])}: {each}"
+            rest += ordered
+            continue
+        desk.found[kata] = best
+        desk.unused += [_superseded(file, best.file, ordered[0]) for file in ordered if file != best.file]
+    desk.open = [kata for kata in desk.katas if kata not in desk.found or is_untouched(kata, desk.found[kata])]
+    return rest
+
+
+def _twins(ordered: list[File], best: Found, kata: Kata) -> list[str]:
+    """Where the best file is a browser's copy: the written copies beside it, of which nobody knows the newest."""
+    place = best.file.attempt, best.file.batch
+    same = [file for file in ordered if file.is_copy and best.file.is_copy and (file.attempt, file.batch) == place]
+    return sorted(file.shown for file in same if len(same) > 1 and not is_untouched(kata, read(file, kata)))
 
 
 def _surest(path: PurePosixPath, katas: list[Kata]) -> dict[Kata, int]:
@@ -155,9 +150,10 @@ def _surest(path: PurePosixPath, katas: list[Kata]) -> dict[Kata, int]:
 
 
 def _order(candidate: tuple[File, int]) -> tuple[object, ...]:
-    """Of several files of one kata the first counts: newest submission, surest place, then newest file."""
+    """Of several files of one kata the first counts: outside of archives, newest submission, own name, surest place."""
     file, distance = candidate
-    return -file.attempt, -file.batch, distance, len(file.path.parts), -file.modified.timestamp(), file.shown
+    place = file.is_copy, distance, len(file.path.parts)
+    return file.is_packed, -file.attempt, -file.batch, *place, -file.modified.timestamp(), file.shown
 
 
 def _superseded(file: File, best: File, first: File) -> Unused:
@@ -181,7 +177,8 @@ def is_untouched(kata: Kata, found: Found) -> bool:
 
 def read(file: File, kata: Kata) -> Found:
     """Read the file of a kata, and say so if Python would not read it."""
-    note = "" if file.name == file.path.name or not file.attempt else f"resubmission {file.attempt}"
+    is_resubmitted = file.attempt and uploads.parsed(file.path.name)
+    note = f"resubmission {file.attempt}" if is_resubmitted else ""
     if (depth := len(file.path.parts) - 1) > DEEP:
         note = ", ".join(filter(None, [note, f"{depth} folders deep"]))
     data = b""
@@ -218,47 +215,14 @@ def _notebook_in(text: str, kata: Kata) -> notebooks.HandedIn | None:
     return None
 
 
-# What may hold a kata that nothing else is.
-
-
-def _may_count(file: File) -> bool:
-    """Tell if a kata may be in this file, whatever it is called."""
-    name = file.name
-    is_readable = archives.is_archive(name) or signs.is_notebook(name) or signs.may_hold_python(name)
-    return is_readable and not file.is_link
-
-
-def _is_packed(file: File) -> bool:
-    """Tell if a file is an archive, and no data set."""
-    return archives.is_archive(file.name) and DATA not in file.path.parts
-
-
-def _open_archives(desk: Desk) -> None:
-    """Look for the open katas in the archives of a submission. One that cannot be opened is closed."""
-    if not desk.is_open:
-        return
-    packed = [file for file in desk.files if _is_packed(file)]
-    inside = opened(packed)
-    desk.closed |= inside.closed
-    unpacked = set(packed).difference(inside.closed)
-    desk.files = [file for file in desk.files if file not in unpacked]
-    wanted = [kata for kata in desk.katas if kata in desk.is_open]
-    rest, unclear = _take_named(desk, inside.files, wanted)
-    desk.is_open = {kata for kata in wanted if not desk.has_work(kata)}
-    for file in [*rest, *unclear]:
-        if desk.is_open and (file.is_link or not signs.is_given(file.path, desk.root)):
-            desk.files.append(file)
-            if _is_packed(file):
-                desk.closed[file] = "is an archive inside an archive: unpack it"
+# What has no kata's name: notebooks, and a file where it is the only one.
 
 
 def _read_notebooks(desk: Desk) -> None:
-    """Take the open katas from notebooks. One that is broken is closed, or a problem if it is all of the submission."""
+    """Take open katas from notebooks. One that is broken is closed, or a problem if it is all of the submission."""
     are = [file for file in desk.files if signs.is_notebook(file.name) and not file.is_link]
-    ordered = sorted(are, key=lambda file: (-file.attempt, -file.batch, file.shown))
-    for file in ordered[:MOST_NOTEBOOKS]:
-        if not desk.is_open:
-            return
+    ordered = sorted(are, key=lambda file: (file.is_packed, -file.attempt, -file.batch, file.shown))
+    for file in ordered[: MOST_NOTEBOOKS if desk.open else 0]:
         with boundary.costs_only(partial(note, desk.problems, file.shown)):
             _read_notebook(desk, file)
 
@@ -272,134 +236,120 @@ def _read_notebook(desk: Desk, file: File) -> None:
     """
     is_alone = "/" not in file.shown
     try:
-        data = file.read(notebooks.LARGEST)
-        if signs.is_unchanged(file.path, data, desk.root):
-            return desk.files.remove(file)
-        notebook = notebooks.parsed(data, file.name)
+        notebook = notebooks.parsed(file.read(notebooks.LARGEST), file.name)
     except (LoadFailure, NotANotebook) as failure:
         if is_alone or isinstance(failure, Unreadable):
             raise
-        if isinstance(failure, NotANotebook) and cells.is_python(data.decode("utf-8", "replace")):
-            desk.python.add(file)
-        else:
-            desk.closed[file] = printable.line(str(failure))
-        return None
+        desk.closed[file] = printable.line(str(failure))
+        return
     try:
         kata = notebooks.kata_of(notebook, desk.katas, file.name)
     except NotANotebook:
         if is_alone:
             raise
-        return None
+        return
     desk.files.remove(file)
-    code = "\n".join(notebooks.code(notebook))
+    others = signs.names("\n".join(notebooks.code(notebook))).difference(kata.owners)
     for other in desk.katas:
-        if other != kata and signs.defines_half(code, other, but=kata.owners):
+        if other != kata and signs.is_half(others, other):
             both = f"{kata.number} and of {other.number}"
             desk.also[other] = f"{file.shown}: defines exercises of {both}: hand in one for each"
-    written = notebooks.handed_in(notebook, kata)
-    source = SourceText(sys.intern(written.text), notes=written.notes)
-    if kata not in desk.is_open:
+    if kata in desk.open:
+        written = notebooks.handed_in(notebook, kata)
+        source = SourceText(sys.intern(written.text), notes=written.notes)
+        desk.let_count(kata, Found(file, source, "; ".join(written.notes)))
+    else:
         desk.unused.append(Unused(file.shown, f"{desk.found[kata].file.shown} counts"))
-    elif desk.let_count(kata, Found(file, source, "; ".join(written.notes))):
-        desk.is_open.discard(kata)
-    return None
 
 
-# What has another name.
+def _defined(desk: Desk, own: list[File]) -> dict[File, list[Kata]]:
+    """The files of the student's own that may be code of these katas, each with those of which it has exercises."""
+    found: dict[File, list[Kata]] = {}
+    texts = [file for file in own if file not in desk.closed and signs.may_be_code(file.name)]
+    for file in sorted(texts, key=lambda file: len(file.path.parts))[:MOST_READ]:
+        others = signs.namesakes(file.name, desk.katas)
+        katas = signs.defined(signs.names(_text(file)), [*desk.katas, *others])
+        if not others or (katas and set(others).isdisjoint(katas)):
+            found[file] = katas
+    return found
 
 
-def _take_near(desk: Desk) -> None:
-    """Take the open katas from files of other names, each where one file fits and that file fits no other kata.
-
-    Otherwise the kata is not recognised: also if something is closed that may hold it.
-    """
-    fitting: dict[Kata, list[File]] = {}
-    fits: dict[File, tuple[list[Kata], bool]] = {}
-    some = [file for file in [*desk.unclear, *desk.files] if file not in desk.closed and _is_code(desk, file)]
-    for file in sorted(some, key=lambda file: len(file.path.parts))[: MOST_NEAR if desk.is_open else 0]:
-        fits[file] = _could_be(desk, file)
-        for kata in fits[file][0]:
-            fitting.setdefault(kata, []).append(file)
-    for kata in [kata for kata in desk.katas if kata in desk.is_open]:
-        files = fitting.get(kata, [])
-        if len(files) == 1 and fits[files[0]] == ([kata], True) and not desk.closed:
-            [file] = files
-            found = read(file, kata)
-            taken = f"is taken for {kata.file.name} of {kata.number}: no other file fits"
-            desk.let_count(kata, replace(found, note="; ".join(filter(None, [taken, found.note]))))
-            desk.unclear.pop(file, None)
-            desk.files = [other for other in desk.files if other != file]
-        elif files or desk.closed:
-            desk.found.pop(kata, None)
-            desk.absent[kata] = Absent("not recognised", _why_unrecognised(desk, kata, files, fits))
+def _take_lone(desk: Desk, own: list[File], defined: Mapping[File, list[Kata]]) -> None:
+    """Where one kata is asked for, take the only file of the student's own if it has an exercise of that kata."""
+    if len(own) != 1 or len(desk.asked) != 1:
+        return
+    [file], [kata] = own, desk.asked
+    if kata in defined.get(file, ()):
+        found = read(file, kata)
+        taken = f"is taken for {kata.file.name} of {kata.number}: there is no other file"
+        desk.let_count(kata, replace(found, note="; ".join(filter(None, [taken, found.note]))))
+        desk.files.remove(file)
 
 
-def _is_code(desk: Desk, file: File) -> bool:
-    """Tell if a file may be a kata's under another name: it is a text, and not another kata's or the course's."""
-    if file.is_link or not file.size or signs.is_nobodys(file) or signs.is_in_its_folder(file.path, desk.katas):
-        return False
-    return file in desk.python or (signs.may_hold_python(file.name) and not signs.is_notebook(file.name))
-
-
-def _could_be(desk: Desk, file: File) -> tuple[list[Kata], bool]:
-    """The open katas that a file could be, and True if it is called so or defines exercises of theirs."""
-    try:
-        text, _ = kata_modules.converted(file.name, file.read(kata_modules.MAX_BYTES))
-    except (LoadFailure, OSError):
-        text = ""
-    others = signs.namesakes(file.path, desk.katas)
-    by_name, by_text = signs.named(file.name, desk.katas), signs.defined(text, [*desk.katas, *others])
-    if not by_name and others and (not by_text or any(kata in others for kata in by_text)):
-        return [], False
-    if by_name or by_text:
-        closer = signs.alike(file.path, desk.katas) if len(by_text) > 1 else by_text
-        both = [kata for kata in by_name or by_text if kata in (by_text if by_name else closer)]
-        return [kata for kata in both or by_name or by_text if kata in desk.is_open], True
-    path = file.path if signs.is_called_code(file.name) else PurePosixPath(file.path.name)
-    elsewhere = signs.folders_of_katas(desk.root).intersection(path.parts)
-    return [k for k in signs.alike(path, desk.missing) if not elsewhere or Path(k.name).name in elsewhere], False
-
-
-def _why_unrecognised(desk: Desk, kata: Kata, files: list[File], fits: dict[File, tuple[list[Kata], bool]]) -> str:
-    """What came that may be a kata's file, and what to do about it."""
-    if not files:
-        file, why = next(iter(desk.closed.items()))
-        return about(file.shown, why) if file.name in why else f"{file.shown}: {why}"
-    first = files[0]
-    if len(files) > 1:
-        names = " and ".join(file.shown for file in files[:3]) + (" and more" if len(files) > 3 else "")
-        return f"{names}: each could be {kata.file.name} of {kata.number}: keep one, and call it so"
-    if len(fits[first][0]) > 1:
-        return f"{first.shown}: {_ambiguous(fits[first][0])}"
-    beside = f", or is that in {next(iter(desk.closed)).shown}" if desk.closed else ""
-    return f"{first.shown}: did you mean {kata.file}{beside}?"
+def _text(file: File) -> str:
+    """A file's text; empty if it has none."""
+    with suppress(LoadFailure, OSError):
+        return kata_modules.converted(file.name, file.read(kata_modules.MAX_BYTES))[0]
+    return ""
 
 
 # What is left.
 
 
-def _absent(desk: Desk, given: list[File]) -> dict[Kata, Absent]:
-    """Why each other kata has no file: it was not handed in, is not recognised, or nobody knows."""
+def _absent(desk: Desk, others: list[File], defined: Mapping[File, list[Kata]]) -> dict[Kata, Absent]:
+    """Why each open kata has no file, or has only its stub beside something that may be its file.
+
+    Args:
+        others: files that the student has written, and that are no kata's.
+        defined: those that may be code, with the katas of which each has exercises.
+    """
     decided: dict[Kata, Absent] = {}
-    came = "" if desk.asked.intersection(desk.found) else _came(desk, given)
-    for kata in [kata for kata in desk.missing if kata not in desk.absent]:
-        shared = (f"{file.shown}: {_ambiguous(could)}" for file, could in desk.unclear.items() if kata in could)
-        certain = _link_instead(kata, desk.files) or next(shared, "") or desk.also.get(kata)
-        if desk.problems and not certain:
-            decided[kata] = Absent("not graded", desk.problems[0])
-        elif why := certain or came or (_beside(desk, kata) if kata in desk.asked else ""):
+    came = _came(others) if desk.asked.isdisjoint(desk.found) else ""
+    closed = [about(file.shown, why) for file, why in desk.closed.items()]
+    for kata in desk.open:
+        why = _link_instead(kata, desk.files) or desk.also.get(kata)
+        if not why and kata in desk.asked:
+            why = _similar(desk, kata, defined) or _within(desk, kata) or next(iter(closed), "")
+        if why:
             decided[kata] = Absent("not recognised", why)
+        elif kata in desk.found:
+            continue
+        elif desk.problems:
+            decided[kata] = Absent("not graded", desk.problems[0])
+        elif came:
+            decided[kata] = Absent("not recognised", came)
         else:
             decided[kata] = Absent("not handed in", f"{kata.file.name}: {NOT_HANDED_IN}")
     return decided
 
 
-def _beside(desk: Desk, kata: Kata) -> str:
+def _similar(desk: Desk, kata: Kata, defined: Mapping[File, list[Kata]]) -> str:
+    """What to say of files that look like a kata's, by name or by what they define; empty if none does."""
+    is_missing = kata not in desk.found
+    some = [
+        file.shown
+        for file, katas in defined.items()
+        if kata in katas or signs.resembles(file, kata) or (is_missing and signs.is_beside(file, kata))
+    ]
+    return f"{_named(some)}: looks like {kata.name}: call it {kata.file.name}" if some else ""
+
+
+def _named(files: list[str]) -> str:
+    """The first of these files, and how many more there are."""
+    return files[0] + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+
+
+def _within(desk: Desk, kata: Kata) -> str:
     """What to say of another kata's file that defines this kata's exercises, too; empty if none does."""
     for other, one in desk.found.items():
-        if signs.defines_half(one.source.text, kata, but=other.owners):
+        if other not in desk.open and signs.is_half(signs.names(one.source.text).difference(other.owners), kata):
             return f"{one.file.shown}: defines exercises of {kata.number}, too: put them into {kata.file.name}"
     return ""
+
+
+def _came(own: list[File]) -> str:
+    """What to say where no kata that is graded has a file; empty if nothing of the student's own came."""
+    return f"{_named([file.shown for file in own])}: no file of a kata that is graded" if own else ""
 
 
 def _link_instead(kata: Kata, files: list[File]) -> str:
@@ -412,48 +362,19 @@ def _link_instead(kata: Kata, files: list[File]) -> str:
     return ""
 
 
-def _came(desk: Desk, given: list[File]) -> str:
-    """What came where no kata that is graded has a file: a student's own file; empty if there is none.
-
-    If no earlier kata was recognised either, a file of another kata counts as one, unless it is as the course has it.
-    """
-    own = [file for file in desk.files if file.size and not file.is_link and not signs.is_nobodys(file)]
-    if desk.found:
-        own = [file for file in own if not signs.is_anothers(file.path, desk.katas)]
-    else:
-        written = [f for f in given if f.path.suffix == ".py" and not signs.is_reference(f.path, desk.root)]
-        own += [file for file in written if not signs.is_courses_own(file, desk.root)]
-    if not own:
-        return ""
-    more = f" and {len(own) - 1} more" if len(own) > 1 else ""
-    return f"{own[0].shown}{more}: no file of a kata that is graded"
-
-
-def _ambiguous(katas: Iterable[Kata]) -> str:
-    return f"could be {' or '.join(kata.name for kata in katas)}: put it into its kata's folder"
-
-
 def _why_unused(desk: Desk, file: File) -> tuple[str, bool]:
     """The reason to ignore a file, and True if a person should look at it."""
     if file.is_link:
         return "is a symbolic link: hand in the file itself", True
     if not file.size:
-        return "is empty", bool(signs.alike(file.path, desk.missing))
-    if file in desk.unclear:
-        return _ambiguous(desk.unclear[file]), True
+        missing = [kata for kata in desk.katas if kata not in desk.found]
+        return "is empty", any(signs.resembles(file, kata) for kata in missing)
     if file in desk.closed:
         return desk.closed[file], True
     if file.name == hint_file.TAKEN.name:
         return _hints_taken(file, desk.katas), False
-    if archives.is_archive(file.name):
-        return "is an archive that was not opened: every kata has a file", DATA not in file.path.parts
     if signs.is_notebook(file.name):
         return "is a notebook that no kata's exercises were taken from", True
-    copied = [kata for kata in signs.named(file.name, desk.katas) if kata in desk.found]
-    if copied and not signs.is_anothers(file.path, desk.katas):
-        return f"{desk.found[copied[0]].file.shown} counts", True
-    if file.name in {kata.file.name for kata in desk.katas}:
-        return "is in the folder of another kata", True
     return "is not the file of a kata that is graded", False
 
 

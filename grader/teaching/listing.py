@@ -1,10 +1,10 @@
-"""Lists the files that a student handed in: in folders, archives and single files, then in archives inside."""
+"""Lists the files that a student handed in: in folders, archives and single files, and in archives inside these."""
 
 import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -19,9 +19,12 @@ from grader.teaching.archives import Member
 MOST_FILES = 100_000  # files and folders in one folder
 DEEPEST = 64
 SKIPPED = re.compile(r"\.|__MACOSX$|__pycache__$")
+DATA = "data"  # the folder of downloaded data sets
+COPY = re.compile(r" ?\(\d{1,3}\)(?=\.\w+$)")  # what a browser adds to a second download: "sums (1).py"
 MOST_OPENED = 10  # archives in one submission
 NOT_OPENED = "is an archive that was not opened, since there are many or large ones: ask for one .zip"
 CANNOT_OPEN = "is an archive that cannot be opened here: ask for a .zip"
+INSIDE = "is an archive inside an archive: unpack it"
 NOT_PUSHED = "is an empty folder in a checkout: a repository inside it was not handed in"
 
 
@@ -36,6 +39,7 @@ class File:
         read: returns its content, up to this many bytes; raises LoadFailure.
         batch: when the newest file of the same folder or archive was modified, as a timestamp.
         attempt: the number of the resubmission, in Canvas's names.
+        is_packed: it is in an archive inside a folder or archive.
     """
 
     path: PurePosixPath
@@ -45,13 +49,17 @@ class File:
     batch: float = 0.0
     attempt: int = 0
     is_link: bool = False
+    is_packed: bool = False
     size: int = 0
-    archives: int = 0  # how many archives it is in
 
     @property
     def name(self) -> str:
-        """The file's own name, without what a platform puts around it."""
-        return uploads.own_name(self.path.name)
+        """The file's own name, without what a platform or a browser puts around it."""
+        return COPY.sub("", uploads.own_name(self.path.name))
+
+    @property
+    def is_copy(self) -> bool:
+        return self.name != uploads.own_name(self.path.name)
 
 
 def readable(name: str) -> str:
@@ -63,51 +71,43 @@ def readable(name: str) -> str:
     return printable.line(name)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Listing:
-    """Every file in some places, and why a place could not be read."""
+    """Every file in some places, why a place could not be read, and why some archives stay closed.
 
-    files: list[File]
-    problems: list[str]
+    `newest` is the place that was modified last.
+    """
 
-    @property
-    def newest(self) -> str:
-        """The place that was modified last."""
-        return max(self.files, key=lambda file: file.batch).shown.partition("/")[0] if self.files else ""
-
-
-@dataclass(frozen=True)
-class Opened:
-    """The files in the archives of a submission, and why some archives stay closed."""
-
-    files: list[File]
-    closed: dict[File, str]
+    files: list[File] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    closed: dict[File, str] = field(default_factory=dict)
+    newest: str = ""
 
 
 def listed(places: Iterable[Path]) -> Listing:
-    """Every file in these places. A place may be an archive; one that is inside a place stays closed."""
-    found = Listing([], [])
+    """Every file in these places, and in the archives inside them up to a number and a size."""
+    found = Listing()
     for place in places:
         batch: list[File] = []
         with boundary.costs_only(partial(note, found.problems, readable(place.name))):
             batch = list(_files(place, found.problems))
-        found.files.extend(_together(batch, _attempt(place.name)))
-    return found
-
-
-def opened(packed: Iterable[File]) -> Opened:
-    """Open the archives that are inside the places of a submission, up to a number and a size."""
-    inside, closed, size = list[File](), dict[File, str](), 0
+        found.files += _together(batch, _attempt(place.name))
+    if found.files:
+        found.newest = max(found.files, key=lambda file: file.batch).shown.partition("/")[0]
+    packed, size = [file for file in found.files if _is_archive(file)], 0
     for number, file in enumerate(packed):
         size += file.size
         if not archives.is_opened(file.name):
-            closed[file] = CANNOT_OPEN
+            found.closed[file] = CANNOT_OPEN
         elif number >= MOST_OPENED or size > archives.LARGEST:
-            closed[file] = NOT_OPENED
+            found.closed[file] = NOT_OPENED
         else:
-            with boundary.costs_only(partial(closed.__setitem__, file)):
-                inside += _inside(file)
-    return Opened(inside, closed)
+            with boundary.costs_only(partial(found.closed.__setitem__, file)):
+                inside = _inside(file)
+                found.files.remove(file)
+                found.files += inside
+                found.closed |= {one: INSIDE for one in inside if _is_archive(one)}
+    return found
 
 
 def about(name: str, why: str) -> str:
@@ -126,14 +126,18 @@ def _together(batch: list[File], attempt: int) -> list[File]:
     return [replace(f, batch=newest, attempt=max(attempt, _attempt(f.path.name))) for f in batch]
 
 
+def _is_archive(file: File) -> bool:
+    """Tell if a file is an archive, and no data set."""
+    return archives.is_archive(file.name) and DATA not in file.path.parts and not file.is_link
+
+
 def _inside(file: File) -> list[File]:
     """The files in an archive that is in a submission."""
     data = file.read(archives.LARGEST)
     if len(data) > archives.LARGEST:
         raise LoadFailure(f"{file.name}: is too large, the limit is {archives.LARGEST / 1e6:.0f} MB")
-    found = list(_members(archives.members(io.BytesIO(data), file.name), file.shown, file.archives + 1))
-    newest = max((one.modified.timestamp() for one in found), default=0.0)
-    return [replace(one, batch=newest, attempt=file.attempt) for one in found]
+    found = list(_members(archives.members(io.BytesIO(data), file.name), file.shown))
+    return [replace(one, is_packed=True) for one in _together(found, file.attempt)]
 
 
 def _files(place: Path, problems: list[str]) -> Iterator[File]:
@@ -142,7 +146,7 @@ def _files(place: Path, problems: list[str]) -> Iterator[File]:
     if place.is_dir():
         return _below(place, problems)
     if archives.is_opened(place.name):
-        return _members(archives.members(place, place.name), place.name, 1)
+        return _members(archives.members(place, place.name), place.name)
     return iter([_file(place, place.parent, place.name)])
 
 
@@ -185,17 +189,12 @@ def _file(path: Path, within: Path, shown: str) -> File:
     return File(inside, readable(shown), modified, read, is_link=path.is_symlink(), size=info.st_size)
 
 
-def _members(members: Iterable[Member], shown: str, number: int) -> Iterator[File]:
-    """The files in an archive, without hidden ones.
-
-    Args:
-        shown: the archive's name for people.
-        number: how many archives they are in.
-    """
+def _members(members: Iterable[Member], shown: str) -> Iterator[File]:
+    """The files in the archive that people know by this name, without hidden ones."""
     for one in members:
         if not any(SKIPPED.match(part) for part in one.path.parts):
             name = readable(f"{shown}/{one.path}")
-            yield File(one.path, name, one.modified, one.read, is_link=one.is_link, size=one.size, archives=number)
+            yield File(one.path, name, one.modified, one.read, is_link=one.is_link, size=one.size)
 
 
 def _attempt(name: str) -> int:

@@ -1,12 +1,11 @@
-"""Tells whose a file is by its path, name and text: of which kata, of the course, or of nobody."""
+"""Tells by path, name and text which kata a file looks like, or that it is the course's or nobody's."""
 
 import difflib
 import os
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 
 from grader.course import kata_modules, places, stubs
@@ -14,22 +13,15 @@ from grader.course.catalogue import Kata, all_katas
 from grader.errors import LoadFailure
 from grader.teaching.listing import File
 
-STUBS = PurePosixPath("grader/data/stubs.zip")  # of a starter; the course itself has no such file
 # Files that a course, a platform or a system puts beside a student's work.
 NOBODYS = re.compile(
     r"test_\w+\.py|conftest\.py|lesson\.py|results?\.json|thumbs\.db|desktop\.ini|icon\r", re.IGNORECASE
 )
 MACHINERY = frozenset(["grader", "tests"])  # folders of a starter in which no student writes
-# What browsers, editors and mail put behind a name: "sums.py.txt", "sums.py.bak".
-ADDED = re.compile(r"(?:\.(?:txt|text|bak|orig|old|save|download|json)|~)+$")
-CODE = re.compile(r"(.+?)\s*\.\s*(?:pyw?|ipynb)")
-COPY_OF = re.compile(r"(?:copy of|kopie von|copie de|copia de)\s+")
-COPY = re.compile(r"(?:[\s_.-]*+(?:\(\d++\)|v?\d++|copy|kopie|copie|copia|final|fixed|new))++$")
-NUMBER = re.compile(r"(?:kata|papers|paper|appendix)?[\s_-]*\d+[\s_.-]+")
-TEXTS = (".py", ".pyw", ".txt", "")  # of files that may hold Python
+NOTEBOOK = re.compile(r"\.ipynb(?:\.(?:txt|text|bak|orig|old|save|download|json)|~)*$", re.IGNORECASE)
+CODE = re.compile(r"\.pyw?\b", re.IGNORECASE)
 DEFINITION = re.compile(r"^(?:async[ \t]+def|def|class)[ \t]+(\w+)", re.MULTILINE)
 ALIKE = 0.8
-LONGEST = 255  # characters of a name: only an archive can hold longer ones, and patterns take their time
 
 
 def distance_to(path: PurePosixPath, kata: Kata) -> int | None:
@@ -43,7 +35,7 @@ def distance_to(path: PurePosixPath, kata: Kata) -> int | None:
         return 0 if folders[-len(own) - 1 : -len(own)] == ("katas",) else 1
     if folders[-1:] == own[-1:] or folders[-len(short) :] == short:
         return 1
-    if folders_of_katas(kata.root).intersection(folders):
+    if not folders_of_katas(kata.root).isdisjoint(folders):
         return None
     return 2 if len(own) > 1 and own[0] in folders else 3
 
@@ -63,51 +55,31 @@ def _by_file(root: Path) -> dict[str, list[Kata]]:
     return found
 
 
-def is_nobodys(file: File) -> bool:
-    """Tell if a course (of an older version, too), a platform or a system puts such a file beside a student's work."""
-    return bool(NOBODYS.fullmatch(file.name)) or not MACHINERY.isdisjoint(file.path.parts[:-1])
-
-
-def is_anothers(path: PurePosixPath, katas: list[Kata]) -> bool:
-    """Tell if this is called as the file of a kata that is not graded, and of none that is, or is in its folder."""
-    others = namesakes(path, katas)
-    return bool(others) if path.name not in {kata.file.name for kata in katas} else is_in_its_folder(path, katas)
-
-
-def is_in_its_folder(path: PurePosixPath, katas: list[Kata]) -> bool:
-    """Tell if this is the file of a kata that is not graded, in that kata's folder."""
-    return any(distance_to(path, kata) in (0, 1) for kata in namesakes(path, katas))
-
-
-def namesakes(path: PurePosixPath, katas: list[Kata]) -> list[Kata]:
+def namesakes(name: str, katas: list[Kata]) -> list[Kata]:
     """The other katas whose file has this name."""
-    return [kata for kata in _by_file(katas[0].root).get(path.name, ()) if kata not in katas]
+    return [kata for kata in _by_file(katas[0].root).get(name, ()) if kata not in katas]
 
 
-def is_courses_own(file: File, root: Path) -> bool:
-    """Tell if a file of the course is as the course has it, or a stub, or none that a student writes in."""
-    for kata in _by_file(root).get(file.path.name, ()):
-        if file.path.parts[-2:] == kata.file.parts[-2:]:
-            with suppress(LoadFailure, OSError):
-                text, _ = kata_modules.converted(file.name, file.read(kata_modules.MAX_BYTES))
-                return stubs.is_untouched(kata, text)
-    return True
+def is_own(file: File) -> bool:
+    """Tell if a student may have written this: it is no link, nor empty, nor what courses and systems put there."""
+    is_machinery = NOBODYS.fullmatch(file.name) or not MACHINERY.isdisjoint(file.path.parts[:-1])
+    return bool(file.size) and not file.is_link and not is_machinery
 
 
 def is_given(path: PurePosixPath, root: Path) -> bool:
-    """Tell if the course or a starter has a file of this path, as in a student's checkout."""
-    trees = (
-        root,
-        root / "katas",
-        places.references(root),
-    )  # the last: of a reference swapped in with its author's folder
-    return any(tail == STUBS or any(os.path.isfile(tree / tail) for tree in trees) for tail in _tails(path))
+    """Tell if the course has a file of this path, as in a student's checkout."""
+    trees = (root, root / "katas", places.references(root))  # the last: of a reference that its author swapped in
+    return any(os.path.isfile(tree / tail) for tree in trees for tail in _tails(path))
 
 
-def is_unchanged(path: PurePosixPath, data: bytes, root: Path) -> bool:
-    """Tell if the course itself has this file, with this content."""
-    given = [place for tail in _tails(path) for place in (root / tail, root / "katas" / tail) if os.path.isfile(place)]
-    return any(place.read_bytes() == data for place in given)
+def is_written(file: File, root: Path) -> bool:
+    """Tell if a file of the course is a kata's, and no stub any more."""
+    for kata in _by_file(root).get(file.path.name, ()):
+        if file.path.parts[-2:] == kata.file.parts[-2:] and not is_reference(file.path, root):
+            with suppress(LoadFailure, OSError):
+                text, _ = kata_modules.converted(file.name, file.read(kata_modules.MAX_BYTES))
+                return not stubs.is_untouched(kata, text)
+    return False
 
 
 def is_reference(path: PurePosixPath, root: Path) -> bool:
@@ -122,71 +94,53 @@ def _tails(path: PurePosixPath) -> Iterator[PurePosixPath]:
     return (PurePosixPath(*parts[start:]) for start in range(len(parts)))
 
 
-def named(name: str, katas: Iterable[Kata]) -> list[Kata]:
-    """The katas whose file has this name but for what copies and downloads add: "sums (1).py", "01_sums.py.txt"."""
-    found = _stems(name)
-    return [kata for kata in katas if kata.module.casefold() in found]
-
-
-def alike(path: PurePosixPath, katas: Iterable[Kata]) -> list[Kata]:
-    """The katas that a file's name or folder resembles: "multihead_attention.py", "16/mine.py", "ada_sums.py"."""
-    folders = path.parts[:-1]
-    stem = re.sub(r"[\W_]+", "_", bare(path.name).casefold().partition(".")[0])
-    return [kata for kata in katas if _is_alike(stem, folders, kata)]
-
-
-def bare(name: str) -> str:
-    """A name without what downloads and editors add to it; empty if it is too long to look at."""
-    return ADDED.sub("", name) if len(name) <= LONGEST else ""
-
-
 def is_notebook(name: str) -> bool:
     """Tell by its name if a file is a notebook, whatever a download has added to it."""
-    return bare(name.lower()).endswith(".ipynb")
-
-
-def may_hold_python(name: str) -> bool:
-    """Tell by its name if a file may be a text with Python, whatever it is called before its ending."""
-    return 0 < len(name) <= LONGEST and PurePosixPath(bare(name.casefold()) or name).suffix in TEXTS
+    return NOTEBOOK.search(name) is not None
 
 
 def is_called_code(name: str) -> bool:
-    """Tell if a file's name ends as a Python file's does, but for what downloads add."""
-    return CODE.fullmatch(bare(name.casefold())) is not None
+    """Tell if a file is called as a Python file, whatever a download has added to its name."""
+    return CODE.search(name) is not None
 
 
-def defined(text: str, katas: Iterable[Kata]) -> list[Kata]:
-    """The katas of which a text defines the most exercises, and those of which it defines half; perhaps none."""
-    names = set(DEFINITION.findall(text))
+def may_be_code(name: str) -> bool:
+    """Tell by its name if a file may be a text with Python."""
+    return is_called_code(name) or PurePosixPath(name).suffix in ("", ".txt")
+
+
+@lru_cache(maxsize=1000)
+def names(text: str) -> frozenset[str]:
+    """The functions and classes that a text defines at its top level."""
+    return frozenset(DEFINITION.findall(text))
+
+
+def defined(names: frozenset[str], katas: Iterable[Kata]) -> list[Kata]:
+    """The katas of which most exercises have one of these names, and those of which half have; perhaps none."""
     counts = {kata: len(names.intersection(kata.owners)) for kata in katas}
     most = max(counts.values(), default=0)
-    return [kata for kata, count in counts.items() if count and (count == most or defines_half(text, kata))]
+    return [kata for kata, count in counts.items() if count and (count == most or is_half(names, kata))]
 
 
-def defines_half(text: str, kata: Kata, but: Iterable[str] = ()) -> bool:
-    """Tell if a text defines half of a kata's exercises, not counting those of these names."""
-    wanted = kata.owners
-    return 2 * len(set(DEFINITION.findall(text)).difference(but).intersection(wanted)) >= len(wanted)
+def is_half(names: frozenset[str], kata: Kata) -> bool:
+    """Tell if half of a kata's exercises have one of these names."""
+    return 2 * len(names.intersection(kata.owners)) >= len(kata.owners)
 
 
-def _stems(name: str) -> set[str]:
-    """What a name may be without what is around it: as it is, without a copy's mark, without a number in front."""
-    name = COPY_OF.sub("", unicodedata.normalize("NFKC", name).casefold().strip())
-    match = CODE.fullmatch(bare(name))
-    if match is None:
-        return set()
-    whole = match[1]
-    without = [whole, COPY.sub("", whole)]
-    return {re.sub(r"[\W_]+", "_", one).strip("_") for one in [*without, *(NUMBER.sub("", w, 1) for w in without)]}
+def resembles(file: File, kata: Kata) -> bool:
+    """Tell if a file is called nearly as the kata's: "multihead_attention.py", "ada_sums.py", "kata16.py"."""
+    if file.name == kata.file.name or distance_to(file.path, kata) is None:
+        return file.name == kata.file.name
+    stem, module = (re.sub(r"[\W_]", "", name.casefold()) for name in (file.name.partition(".")[0], kata.module))
+    return module in stem or _is_near(stem, module) or stem in (kata.number, f"kata{kata.number}")
 
 
-def _is_alike(stem: str, folders: tuple[str, ...], kata: Kata) -> bool:
-    own = Path(kata.name).name
-    parts = Path(kata.number).parts, Path(kata.name).parts
-    if any(folders[-len(some) :] == some for some in parts):
-        return True
-    if f"_{kata.module}_" in f"_{stem}_" or stem == kata.number or stem.replace("_", "") == f"kata{kata.number}":
-        return True
-    if difflib.get_close_matches(stem, [kata.module], cutoff=ALIKE):
-        return True
-    return bool(folders and difflib.get_close_matches(folders[-1].casefold(), [own], cutoff=ALIKE))
+def is_beside(file: File, kata: Kata) -> bool:
+    """Tell if a file is called as code, and is in the kata's folder or in one that is called nearly so."""
+    distance = distance_to(file.path, kata)
+    is_near = distance is not None and _is_near(file.path.parent.name.casefold(), Path(kata.name).name)
+    return is_called_code(file.name) and (is_near or distance in (0, 1))
+
+
+def _is_near(name: str, other: str) -> bool:
+    return bool(difflib.get_close_matches(name, [other], cutoff=ALIKE))

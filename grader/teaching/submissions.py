@@ -8,7 +8,7 @@ from typing import Literal
 
 from grader.course.catalogue import Kata
 from grader.errors import NoSubmissions
-from grader.teaching import archives, attribution, signs, uploads
+from grader.teaching import archives, attribution, uploads
 from grader.teaching.listing import SKIPPED, readable
 from grader.workers.jobs import SourceText
 
@@ -106,7 +106,7 @@ def _is_handed_in(entry: Path) -> bool:
 
 def _bare(entry: Path) -> str:
     """A file's name without ".py", or ".py.txt"."""
-    return readable(Path(signs.bare(entry.name) or entry.name).stem)
+    return readable(Path(entry.name.removesuffix(".txt")).stem)
 
 
 def _student(entry: Path) -> str:

@@ -205,7 +205,7 @@ class TestGrade:
         (tmp_path / "repository" / "tensor_reshape.py").write_text("x = 1\n")
         done = kata_here("grade", "01", "02", "--code", tmp_path, "--explain")
         assert f"{find('01').name}: passed" in done.stdout and "\ntotal " in done.stdout
-        near = "repository/tensor_reshape.py: did you mean 02_tensor_reshaping/tensor_reshaping.py?"
+        near = "repository/tensor_reshape.py: looks like 02_tensor_reshaping: call it tensor_reshaping.py"
         assert f"not recognised: {tmp_path.name}/{near}\n" in done.stdout
         assert done.returncode == 2 and near in done.stderr
 

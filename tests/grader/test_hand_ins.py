@@ -18,6 +18,7 @@ from tests.conftest import SOUND
 from tests.grader.test_progress import RIGHT, STUB
 
 REUSE = (SOUND / "solutions/02_reuse/reuse.py").read_text()
+OPEN = (SOUND / "katas/02_reuse/reuse.py").read_text()
 NOTES = "what I have learnt\n\nx = 1\n"
 COUNTS, TAKEN, UNTOUCHED = "counts", "is taken for", "untouched"
 NOTHING, UNKNOWN, LOST = "not handed in", NOT_RECOGNISED, "not graded"
@@ -70,9 +71,9 @@ ALONE: list[tuple[str, dict[str, object], str, str]] = [
     ("as it should be", {"a/katas/01_sums/sums.py": RIGHT}, COUNTS, ""),
     ("in a folder with a slip", {"a/01_sum/sums.py": RIGHT}, COUNTS, ""),
     # names
-    ("a second ending", {"a/sums.py.txt": RIGHT}, TAKEN, "is taken for sums.py of 01: no other file fits"),
+    ("a second ending", {"a/sums.py.txt": RIGHT}, TAKEN, "is taken for sums.py of 01: there is no other file"),
     ("two more endings", {"a/sums.py.txt.txt": RIGHT}, TAKEN, ""),
-    ("a browser's second download", {"a/sums (1).py": RIGHT}, TAKEN, ""),
+    ("a browser's second download", {"a/sums (1).py": RIGHT}, COUNTS, ""),
     ("a hyphen and a number", {"a/sums-2.py": RIGHT}, TAKEN, ""),
     ("an underscore and a number", {"a/sums_2.py": RIGHT}, TAKEN, ""),
     ("a number", {"a/sums2.py": RIGHT}, TAKEN, ""),
@@ -87,22 +88,25 @@ ALONE: list[tuple[str, dict[str, object], str, str]] = [
     ("Windows without a console", {"a/sums.pyw": RIGHT}, TAKEN, ""),
     ("a space before the ending", {"a/sums .py": RIGHT}, TAKEN, ""),
     ("an editor's backup", {"a/sums.py~": RIGHT}, TAKEN, ""),
-    ("a copy without an exercise", {"a/sums (1).py": NOTES}, TAKEN, ""),
+    ("a copy without an exercise", {"a/sums (1).py": NOTES}, COUNTS, ""),
     ("the student's name in front", {"a/ada_sums.py": RIGHT}, TAKEN, ""),
     ("a name of their own", {"a/homework.py": RIGHT}, TAKEN, ""),
     ("a text with the code", {"a/sums.txt": RIGHT}, TAKEN, ""),
     ("no ending", {"a/sums": RIGHT}, TAKEN, ""),
     ("a name of their own in the kata's folder", {"a/katas/01/mine.py": RIGHT}, TAKEN, ""),
     ("in another kata's folder", {"a/02_reuse/sums.py": RIGHT}, TAKEN, ""),
-    ("nearly the name, without an exercise", {"a/sum.py": NOTES}, UNKNOWN, "a/sum.py: did you mean 01_sums/sums.py?"),
-    ("the kata's folder, without an exercise", {"a/01/mine.py": NOTES}, UNKNOWN, "did you mean 01_sums/sums.py?"),
-    ("the number, without an exercise", {"a/kata01.py": NOTES}, UNKNOWN, "did you mean 01_sums/sums.py?"),
+    ("nearly the name, no exercise", {"a/sum.py": NOTES}, UNKNOWN, "sum.py: looks like 01_sums: call it sums.py"),
+    ("the kata's folder, without an exercise", {"a/01/mine.py": NOTES}, UNKNOWN, "looks like 01_sums: call it sums.py"),
+    ("the number, without an exercise", {"a/kata01.py": NOTES}, UNKNOWN, "looks like 01_sums: call it sums.py"),
     ("code without an exercise", {"a/homework.py": NOTES}, UNKNOWN, "no file of a kata that is graded"),
+    ("a name of their own and a report", {"a/x.py": RIGHT, "a/x.pdf": b"%PDF"}, UNKNOWN, "a/x.py: looks like 01_sums"),
     ("two copies", {"a/sums (1).py": RIGHT, "a/sums (2).py": RIGHT}, UNKNOWN, "each could be sums.py of 01: keep one"),
-    ("two files with the code", {"a/one.py": RIGHT, "a/two.py": RIGHT}, UNKNOWN, "a/one.py and a/two.py: each could"),
+    ("two files with the code", {"a/one.py": RIGHT, "a/two.py": RIGHT}, UNKNOWN, "a/one.py and 1 more: looks like 01"),
     ("a file and a copy", {"a/sums.py": RIGHT, "a/sums (1).py": STUB}, COUNTS, "a/sums (1).py: ignored: a/sums.py"),
-    ("the stub and a copy", {"a/sums.py": STUB, "a/sums (1).py": RIGHT}, TAKEN, "is an untouched stub: a/sums (1)"),
-    ("the stub and two copies", {"a/sums.py": STUB, "a/sums-1.py": RIGHT, "a/sums-2.py": RIGHT}, UNKNOWN, "each could"),
+    ("the stub and a copy", {"a/sums.py": STUB, "a/sums (1).py": RIGHT}, COUNTS, "is an untouched stub: a/sums (1)"),
+    ("the stub and two copies", {"a/sums.py": STUB, "a/sums-1.py": RIGHT, "a/sums-2.py": RIGHT}, UNKNOWN, "looks"),
+    ("the stub and two downloads", {"a/sums.py": STUB, "a/sums (1).py": RIGHT, "a/sums (2).py": "x"}, UNKNOWN, "each"),
+    ("the stub and nearly the name", {"a/sums.py": STUB, "a/sum.py": NOTES}, UNKNOWN, "looks like 01_sums"),
     ("the stub and a copy of it", {"a/sums.py": STUB, "a/sums (1).py": STUB}, UNTOUCHED, "a/sums.py counts"),
     ("the stub and notes", {"a/sums.py": STUB, "a/notes.py": NOTES, "a/report.pdf": b"%PDF"}, UNTOUCHED, ""),
     # places
@@ -121,10 +125,10 @@ ALONE: list[tuple[str, dict[str, object], str, str]] = [
     ("tar.bz2 in a folder", {"a/work.tar.bz2": tarred("w:bz2", sums_py=RIGHT)}, COUNTS, ""),
     ("tar.xz in a folder", {"a/work.tar.xz": tarred("w:xz", sums_py=RIGHT)}, COUNTS, ""),
     ("tar.gz in a zip archive", {"a.zip": zipped(**{"w.tar_gz": tarred("w:gz", sums_py=RIGHT)})}, COUNTS, ""),
-    ("an archive with a copy", {"a/work.zip": zipped(**{"sums (1)_py": RIGHT})}, TAKEN, "a/work.zip/sums (1).py: is"),
+    ("an archive with a copy", {"a/work.zip": zipped(**{"sums (1)_py": RIGHT})}, COUNTS, ""),
     ("an archive with a notebook", {"a/work.zip": zipped(one_ipynb=notebook(RIGHT))}, COUNTS, ""),
     ("an archive beside the stub", {"a/sums.py": STUB, "a/work.zip": zipped(sums_py=RIGHT)}, COUNTS, "untouched stub"),
-    ("the starter's archive", {"a/sums.py": RIGHT, "a/starter.zip": zipped(sums_py=STUB)}, COUNTS, "every kata has a"),
+    ("the starter's archive", {"a/sums.py": RIGHT, "a/starter.zip": zipped(sums_py=STUB)}, COUNTS, ""),
     ("two levels", {"a.zip": zipped(a_zip=zipped(b_zip=zipped(sums_py=RIGHT)))}, UNKNOWN, "archive inside an archive"),
     ("rar in a folder", {"a/work.rar": b"Rar!"}, UNKNOWN, "a/work.rar: is an archive that cannot be opened here"),
     ("7z in a folder", {"a/work.7z": b"7z"}, UNKNOWN, "ask for a .zip"),
@@ -132,8 +136,9 @@ ALONE: list[tuple[str, dict[str, object], str, str]] = [
     ("7z", {"a.7z": b"7z"}, UNKNOWN, "ask for a .zip"),
     ("a packed file", {"a/sums.py.gz": b"\x1f\x8b"}, UNKNOWN, "ask for a .zip"),
     ("rar beside the stub", {"a/sums.py": STUB, "a/work.rar": b"Rar!"}, UNKNOWN, "ask for a .zip"),
-    ("rar beside the file", {"a/sums.py": RIGHT, "a/work.rar": b"Rar!"}, COUNTS, "an archive that was not opened"),
-    ("rar beside a copy", {"a/sums (1).py": RIGHT, "a/work.rar": b"Rar!"}, UNKNOWN, "or is that in a/work.rar?"),
+    ("rar beside the file", {"a/sums.py": RIGHT, "a/work.rar": b"Rar!"}, COUNTS, "cannot be opened here"),
+    ("rar beside a copy", {"a/sums (1).py": RIGHT, "a/work.rar": b"Rar!"}, COUNTS, "cannot be opened here"),
+    ("rar beside code", {"a/x.py": RIGHT, "a/work.rar": b"Rar!"}, UNKNOWN, "a/x.py: looks like 01_sums"),
     ("rar that is called zip", {"a/work.zip": b"Rar!"}, UNKNOWN, "work.zip: is not a zip archive that can be read"),
     ("a broken zip archive", {"a.zip": b"PK"}, LOST, "a.zip: is not a zip archive that can be read"),
     ("a broken tar archive", {"a/work.tgz": b"\x1f\x8b123"}, UNKNOWN, "is not a tar archive that can be read"),
@@ -148,7 +153,7 @@ ALONE: list[tuple[str, dict[str, object], str, str]] = [
     ("a notebook called as the file", {"a/sums.py": notebook(RIGHT)}, COUNTS, "is a notebook"),
     ("a notebook with a second ending", {"a/one.ipynb.txt": notebook(RIGHT)}, COUNTS, ""),
     ("a notebook as JSON", {"a/one.ipynb.json": notebook(RIGHT)}, COUNTS, ""),
-    ("code called a notebook", {"a/sums.ipynb": RIGHT}, TAKEN, ""),
+    ("code called a notebook", {"a/sums.ipynb": RIGHT}, UNKNOWN, "its name should end in .py"),
     ("a broken notebook", {"a/one.ipynb": "{"}, UNKNOWN, "one.ipynb: line 1"),
     ("a broken notebook alone", {"a.ipynb": "{"}, LOST, "a.ipynb: line 1"),
     ("a notebook of something else", {"a/one.ipynb": notebook("x = 1")}, UNKNOWN, "no file of a kata that is graded"),
@@ -173,7 +178,7 @@ ALONE: list[tuple[str, dict[str, object], str, str]] = [
     ("too much", {"a/sums.py": "#" * 1_000_001}, UNKNOWN, "sums.py: is too large, the limit is 1 MB"),
     ("the stub in its folder, the work beside", {"a/01_sums/sums.py": STUB, "a/sums.py": RIGHT}, COUNTS, "untouched"),
     ("an older work, a newer stub", {"l_1_2_sums.py": RIGHT, "l_1_3_sums-1.py": STUB}, COUNTS, "is an untouched stub"),
-    ("an empty file and a copy", {"a/sums.py": "", "a/sums (1).py": RIGHT}, TAKEN, "is taken for sums.py"),
+    ("an empty file and a copy", {"a/sums.py": "", "a/sums (1).py": RIGHT}, COUNTS, "sums (1).py counts"),
     ("the stub and a password", {"a/sums.py": STUB, "a/w.zip": with_password(zipped(sums_py=RIGHT))}, LOST, "cannot"),
 ]  # fmt: skip
 # What was handed in for 01_sums and 02_reuse, and what each comes to.
@@ -186,10 +191,15 @@ TOGETHER: list[tuple[str, dict[str, object], str, str]] = [
     ("one and an archive", {"a/sums.py": RIGHT, "a/rest.rar": b"Rar!"}, COUNTS, UNKNOWN),
     ("one and a broken notebook", {"a/sums.py": RIGHT, "a/two.ipynb": "{"}, COUNTS, UNKNOWN),
     ("one and a file in an archive", {"a/sums.py": RIGHT, "a/rest.zip": zipped(reuse_py=REUSE)}, COUNTS, COUNTS),
-    ("one and code of the other", {"a/sums.py": RIGHT, "a/solution.py": REUSE}, COUNTS, TAKEN),
-    ("one and a copy of the other", {"a/sums.py": RIGHT, "a/reuse (1).py": REUSE}, COUNTS, TAKEN),
+    ("one and code of the other", {"a/sums.py": RIGHT, "a/solution.py": REUSE}, COUNTS, UNKNOWN),
+    ("one and a copy of the other", {"a/sums.py": RIGHT, "a/reuse (1).py": REUSE}, COUNTS, COUNTS),
     ("one and two of the other", {"a/sums.py": RIGHT, "a/x.py": REUSE, "a/y.py": REUSE}, COUNTS, UNKNOWN),
     ("one and nearly the other", {"a/sums.py": RIGHT, "a/reuses.py": NOTES}, COUNTS, UNKNOWN),
+    ("one and the other's number", {"a/sums.py": RIGHT, "a/kata02.py": NOTES}, COUNTS, UNKNOWN),
+    ("one and nearly the other's folder", {"a/sums.py": RIGHT, "a/02_reus/x.py": NOTES}, COUNTS, UNKNOWN),
+    ("code of the other alone", {"a/solution.py": REUSE}, UNKNOWN, UNKNOWN),
+    ("each in the other's folder", {"a/02_reuse/sums.py": RIGHT, "a/01_sums/reuse.py": REUSE}, UNKNOWN, UNKNOWN),
+    ("both in one's file, and a stub", {"a/sums.py": f"{RIGHT}\n{REUSE}", "a/reuse.py": OPEN}, COUNTS, UNKNOWN),
     ("both in one file of another name", {"a/all.py": f"{REUSE}\n{RIGHT}"}, UNKNOWN, UNKNOWN),
     ("both in one file of one's name", {"a/sums.py": f"{RIGHT}\n{REUSE}"}, COUNTS, UNKNOWN),
     ("both in one notebook", {"a/all.ipynb": notebook(RIGHT, REUSE)}, COUNTS, UNKNOWN),
@@ -275,14 +285,15 @@ def test_there_are_as_many_as_a_teacher_has_seen():
     assert len(ALONE) + len(TOGETHER) >= 71
 
 
-def test_a_name_that_fits_two_katas_is_settled_by_what_it_defines(tmp_path):
+def test_a_name_that_fits_two_katas_is_not_recognised(tmp_path):
     from grader.course.catalogue import find
 
     losses, other = find("20"), find("tinytorch/06")
     (tmp_path / "a").mkdir()
     (tmp_path / "a/losses.py.txt").write_text(other.reference.read_text())
     contents = attribution.look([tmp_path / "a"], [losses, other])
-    assert list(contents.found) == [other] and losses in contents.absent(NOTHING)
+    why = "a/losses.py.txt: looks like {}: call it losses.py"
+    assert contents.absent(UNKNOWN) == {kata: why.format(kata.name) for kata in (losses, other)}
 
 
 def test_an_archive_that_unpacks_to_too_much_is_not_recognised(look, monkeypatch):

@@ -210,8 +210,8 @@ class TestWhichFileCounts:
     @pytest.mark.parametrize(
         ("path", "why"),
         [
-            ("sum.py", "did you mean 01_sums/sums.py?"),
-            ("katas/01/mine.py", "did you mean 01_sums/sums.py?"),
+            ("sum.py", "looks like 01_sums: call it sums.py"),
+            ("katas/01/mine.py", "looks like 01_sums: call it sums.py"),
             ("all.rar", "is an archive that cannot be opened here: ask for a .zip"),
             ("essay.docx", "no file of a kata that is graded"),
         ],
