@@ -1,7 +1,7 @@
 """A pytest plugin: `--tier quick` takes the tests of `make test`, `--tier rest` those that it leaves out.
 
-Quick are the hearts of every kata, every promise of a changed kata, each file of tests that costs little on record,
-and of the dear files what is named here. A new file of tests is quick until its cost is on record.
+Quick are the heart of every kata, every promise of a changed kata, each file of tests that costs little on record, and
+of the dear files what is named here. A new file of tests is quick until its cost is on record.
 """
 
 import subprocess
@@ -19,7 +19,6 @@ HEART = {
     promises.folder,
     promises.stub,
     promises.specs,
-    promises.stub_fails,
     promises.reference_passes,
     promises.snippets,
     promises.diagrams,
@@ -27,7 +26,8 @@ HEART = {
     promises.signed,
     promises.paper,
 }
-EACH = 3  # one of so many katas has its textbook solution tried
+SAMPLED = {promises.stub_fails, promises.textbook}
+EACH = 6  # one of so many katas has those tried, and one of so many papers its reference, since papers train
 SEALED = ("01_tensors", "16_multi_head_attention", "tinytorch/02_tensor")  # katas whose second lock is tried
 EVERY = ""  # a part of every name
 DEAR = {  # files that cost more, and parts of the names of their tests that are quick all the same
@@ -45,6 +45,7 @@ DEAR = {  # files that cost more, and parts of the names of their tests that are
         "[takes all memory by a tensor]",
         "[prints without end]",
     ],
+    "tests/attacks/test_left_behind.py": ["test_the_filter_denies"],
     "tests/attacks/test_escapes.py": ["[runs a command outside", "socket_of_the_machine", "inherits_one_pipe"],
     "tests/course/test_commands.py": ["name_what_is_there", "[kata list]", "[pytest katas/N]"],
     "tests/grader/test_cli.py": ["own_unchanged_file", "fail_under", "reference_earns_every_point"],
@@ -110,11 +111,13 @@ class Tier:
     def _is_quick_promise(self, kata: Any, promise: Any) -> bool:
         if kata.description.lack:  # kernels cannot run without an extra
             return False
-        if promise is promises.textbook:
-            return kata in self.katas[::EACH] or kata.name in self.changed
+        if kata.name in self.changed:
+            return True
         if promise is promises.sealed:
-            return kata.name in SEALED or kata.name in self.changed
-        return promise in HEART or kata.name in self.changed
+            return kata.name in SEALED
+        if promise in SAMPLED or (promise is promises.reference_passes and kata.name.startswith("papers/")):
+            return kata in self.katas[::EACH]
+        return promise in HEART
 
     def _has_quick_tests(self, file: str) -> bool:
         return file in DEAR or (self.seconds.get(file, 0.0) <= CHEAP and file not in WITH_EXTRAS)

@@ -63,14 +63,14 @@ CROOKED = {
         "the budget is 0.2 s",
     ),
     "a suspect that is right": (
-        promises.reference_passes,
+        promises.any_order,
         SPECS,
         'unlike={"squared": x * x}',
         'unlike={"squared": x * x, "added": x + x}',
         "test_every_value_is_doubled: 'added' is always the right answer",
     ),
     "a suspect like another": (
-        promises.reference_passes,
+        promises.any_order,
         SPECS,
         'unlike={"squared": x * x}',
         'unlike={"multiplied": x * x, "squared": x * x}',
