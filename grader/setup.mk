@@ -28,7 +28,7 @@ $(READY): pyproject.toml $(PINS)
 	    echo "make: could not create .venv: $$(tail -n 1 .venv-error) (Debian and Ubuntu: install python3-venv)" >&2; rm -f .venv-error; exit 2; }; \
 	  rm -f .venv-error; fi
 	@$(install_torch)
-	@echo "Installing the pinned packages into .venv: about 75 MB the first time$(if $(EXTRAS), and $(EXTRAS))"
+	@echo "Installing the pinned packages into .venv: about 75 MB beside PyTorch, the first time$(if $(EXTRAS), and $(EXTRAS))"
 	@$(call install,-e '.$(EXTRAS)')
 	@touch $@
 
@@ -38,7 +38,7 @@ clean:
 # Install with pip. The whole output goes to .venv/install.log; downloads and the first error are shown.
 define install
 { $(BIN)/python -m pip install --disable-pip-version-check --no-input -c $(PINS) $(1) 2>&1 || echo "ERROR: pip failed"; } \
-  | tee .venv/install.log | { grep --line-buffered -E '^ *(Downloading|Installing collected)' || true; } | cut -c1-100; \
+  | tee .venv/install.log | awk '/^ *(Downloading|Installing collected)/ {print substr($$0, 1, 100); fflush()}'; \
 if grep -q '^ERROR: pip failed' .venv/install.log; then \
   why=$$(grep -o 'ERROR: .*' .venv/install.log | head -n 1 | cut -c1-300); \
   if grep -q 'find a version' <<< "$$why" && grep -q '$(UNREACHED)' .venv/install.log; then \
@@ -58,6 +58,6 @@ if [ "$$build" = cpu ] && [ "$$(uname -s)" = Linux ] && ! $(BIN)/python -m pip s
     echo "Downloading PyTorch's CPU build: about 200 MB"; \
     $$uv || { echo "make: PyTorch could not be downloaded: try again, or TORCH=cuda for the default build" >&2; exit 2; }; \
   elif ! grep -q '$(UNREACHED)' .venv/install.log; then \
-    echo "PyTorch's index of CPU builds does not answer: the default build follows, on Linux 2.7 GB with CUDA"; fi; fi; \
+    echo "PyTorch's index of CPU builds does not answer: pip brings its own build next, on Linux up to 2.7 GB with CUDA"; fi; fi; \
 echo "$$build" > .venv/torch
 endef

@@ -14,7 +14,7 @@ LINES = {
     "start": "Lay out a folder to work in, with the katas and nothing else. Without --venv, this environment runs it.",
     "list": "List the path: a line per chapter, and the katas of the chapter where you are.",
     "watch": "Run the specs on every save and show what to do next. Without KATA, or in a track, start where you are.",
-    "next": "Show the first core exercise that does not work, its first failure, and the commands for it.",
+    "next": "Show the next core exercise from where you are, its first failure, and the commands for it.",
     "hint": "Show the next hint for an exercise. Without EXERCISE or KATA: for the one where you are.",
     "solution": "Show the shortest right code of an exercise beside yours, once it works or you have taken its hints.",
     "mine": "Show the GPT that your own code is part of: what is yours, how it learns, and what it writes.",

@@ -178,10 +178,13 @@ def grade(request: Request) -> None:
 
 
 def _runnable(chosen: list[Kata]) -> list[Kata]:
-    """These katas but for those that this machine cannot run: of each of them, a line says why."""
+    """These katas but for those that this machine cannot run: a line says which and why."""
+    lacking: dict[str, list[str]] = {}
     for kata in chosen:
         if kata.description.lack:
-            say(f"{kata.number}: {kata.description.lack}")
+            lacking.setdefault(kata.description.lack, []).append(kata.number)
+    for lack, numbers in lacking.items():
+        say(f"{', '.join(numbers)}: {lack}")
     return [kata for kata in chosen if not kata.description.lack]
 
 

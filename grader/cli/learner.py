@@ -48,7 +48,7 @@ def watch(kata: MaybeKata = None) -> None:
 
 @app.command("next")
 def next_() -> None:
-    """Show the first core exercise that does not work, its first failure, and the commands for it."""
+    """Show the next core exercise from where you are, its first failure, and the commands for it."""
     before: list[KataResult] = []
     for kata in _led(katas(None)):
         result = progress.so_far([kata], KATAS)[kata]

@@ -322,6 +322,13 @@ def test_what_a_save_breaks_elsewhere_is_said(terminal, checkout):
     assert "No longer working" not in screen.verdict("describe: not written yet")
 
 
+def test_an_exercise_that_was_written_out_of_turn_is_named(terminal, checkout):
+    screen = terminal("01")
+    screen.verdict("count_to: not written yet")
+    save(checkout, STUB + "\n\ndef filled(rows, cols, value):\n    return None\n")
+    screen.waits_for("Not working either: filled. Press a to see why.")
+
+
 def test_a_hanging_spec_is_stopped_by_the_next_save(terminal, checkout):
     screen = terminal("01")
     screen.verdict("count_to: not written yet")
