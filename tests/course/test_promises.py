@@ -42,14 +42,14 @@ CROOKED = {
         f"{ACCEPTED}: rejected by TestDouble::test_every_value_is_doubled",
     ),
     "a spec that wants a seed": (
-        promises.any_order,
+        promises.reference_passes,
         SPECS,
         '"""Doubling is per element."""',
         "check.close(torch.rand(1), torch.tensor([0.4962566]), atol=1e-3)",
         "from seed 20",
     ),
     "a spec that wants an order": (
-        promises.any_order,
+        promises.reference_passes,
         SPECS,
         '"""The other dimension stays."""',
         'check.that(hasattr(check, "seen_before") or dim == 0, "order"); check.seen_before = True',
@@ -63,14 +63,14 @@ CROOKED = {
         "the budget is 0.2 s",
     ),
     "a suspect that is right": (
-        promises.any_order,
+        promises.suspects,
         SPECS,
         'unlike={"squared": x * x}',
         'unlike={"squared": x * x, "added": x + x}',
         "test_every_value_is_doubled: 'added' is always the right answer",
     ),
     "a suspect like another": (
-        promises.any_order,
+        promises.suspects,
         SPECS,
         'unlike={"squared": x * x}',
         'unlike={"multiplied": x * x, "squared": x * x}',
