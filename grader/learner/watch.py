@@ -203,8 +203,8 @@ class Session:
         self.state.result = result
         if broken := [e.name for e in result.exercises if e.name in worked and not e.works]:
             self.screen.say(f"No longer working: {', '.join(broken)}. Press a to see why.")
-        elsewhere = [e for e in result.exercises if e.name not in (current, *broken) and e.first_failure]
-        if begun := [e.name for e in elsewhere if NOT_WRITTEN not in e.first_failure.message]:
+        elsewhere = {e.name: e.first_failure for e in result.exercises if e.name not in (current, *broken)}
+        if begun := [name for name, first in elsewhere.items() if first and NOT_WRITTEN not in first.message]:
             self.screen.say(f"Not working either: {', '.join(begun)}. Press a to see why.")
 
     def _result(self, *, everything: bool) -> KataResult | None:
