@@ -93,9 +93,11 @@ class Tier:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        taken = [item for item in items if self.is_quick(item) == (self.tier == "quick")]
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(taken)])
-        items[:] = taken
+        taken: dict[bool, list[pytest.Item]] = {True: [], False: []}
+        for item in items:
+            taken[self.is_quick(item) == (self.tier == "quick")].append(item)
+        config.hook.pytest_deselected(items=taken[False])
+        items[:] = taken[True]
 
     @pytest.hookimpl(trylast=True, specname="pytest_collection_modifyitems")
     def what_has_changed_comes_first(self, items: list[pytest.Item]) -> None:
