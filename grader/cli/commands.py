@@ -1,6 +1,9 @@
 """The `kata` program: all commands with their lines in its help. Only the command that is called is imported."""
 
+import ast
+import itertools
 import sys
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -9,64 +12,27 @@ from typer.core import TyperCommand, TyperGroup
 from grader.cli.app import AUTHORS, app
 from grader.course import places
 
-# The first paragraph of each command's docstring.
-LINES = {
-    "start": "Lay out a folder to work in, with the katas and nothing else. Without --venv, this environment runs it.",
-    "list": "List the path: a line per chapter, and the katas of the chapter where you are.",
-    "watch": "Run the specs on every save and show what to do next. Without KATA, or in a track, start where you are.",
-    "next": "Show the next core exercise from where you are, its first failure, and the commands for it.",
-    "hint": "Show the next hint for an exercise. Without EXERCISE or KATA: for the one where you are.",
-    "solution": "Show the shortest right code of an exercise beside yours, once it works or you have taken its hints.",
-    "mine": "Show the GPT that your own code is part of: what is yours, how it learns, and what it writes.",
-    "debug": "Find a mistake that people make, planted in a copy of right code, once an exercise works.",
-    "trace": "Follow your code line by line: what each line made, with shapes, and which axis came from which.",
-    "tutor": "Serve the katas to an assistant, which can ask for what helps you and for no solution.",
-    "reset": "Put a kata's stub back. Your version is kept; `kata undo` restores it.",
-    "undo": "Restore the version of your code that the last reset kept.",
-    "lesson": "Show a kata's lesson in a pager, run its lesson.py, and show the figure if the terminal can.",
-    "ladder": "Show what each idea between GPT-2 and today's record brings a tiny model, and what it is known to bring"
-    " 124M.",
-    "notebook": "Write a kata as a notebook: its lesson, and your code in cells, each followed by a check.",
-    "update": "Install a newer version of the course: its lessons, specs and grader. What you wrote is kept.",
-    "doctor": "Check this machine: Python, packages, devices, isolation, data and disk.",
-    "data": "List the larger, optional data sets, or download one into data/.",
-    "grade": "Run the specs in isolated processes and count points and stars.",
-    "regrade": "Grade a class again, and show every student whose score changes and why. Earlier overrides still"
-    " count.",
-    "export": "Write what a course hands out and grades with. An earlier export is updated; students' work is kept.",
-}
-FOR_AUTHORS = {
-    "new": "Create a kata that keeps its promises, with one exercise to be replaced: see docs/authoring.md.",
-    "promises": "Check every promise of a kata. Without KATA: of those that have changed since they last kept their"
-    " promises.",
-    "mutants": "Measure how many generated mutants of the reference the specs catch. Without KATA: a line per kata.",
-    "seals": "Find anew which specs also judge from another process, and write sealed.toml.",
-    "signatures": "Record what each mistake looks like over all specs of its exercise, where a kata has changed.",
-    "snippets": "Run a lesson's snippets and write what they print below them.",
-    "results": "Repeat the key results of a kata, or of a whole track, over five seeds.",
-    "stacks": "Run a kata's reference on other right solutions of the katas that it builds on.",
-    "points": "Show what the textbook solution and the unguarded reference earn, and how long the docstrings are.",
-    "diagrams": "Draw the lessons' diagrams whose source has changed.",
-    "site": "Build the course's web site in build/site, with the extra `site` that make site installs.",
-}
-PANELS = {  # of the help, but for the ten commands that a learner starts with
-    **dict.fromkeys(
-        ("next", "debug", "trace", "tutor", "undo", "ladder", "notebook", "doctor", "data"), "More for learners"
+# The panels of the help, with their commands in its order. A learner starts with the ten of the first one.
+PANELS: dict[str | None, tuple[str, ...]] = {
+    None: ("watch", "hint", "lesson", "solution", "list", "reset", "grade", "mine", "start", "update"),
+    "More for learners": ("next", "debug", "trace", "tutor", "undo", "notebook", "ladder", "data", "doctor"),
+    "For teachers": ("regrade", "export"),
+    AUTHORS: (
+        "new",
+        "promises",
+        "mutants",
+        "seals",
+        "signatures",
+        "snippets",
+        "results",
+        "stacks",
+        "points",
+        "diagrams",
+        "site",
     ),
-    **dict.fromkeys(("regrade", "export"), "For teachers"),
 }
-GRADING = (
-    "list",
-    "watch",
-    "next",
-    "mine",
-    "debug",
-    "trace",
-    "tutor",
-    "grade",
-    "regrade",
-)
-ALL = [*LINES, *FOR_AUTHORS, "generate"]  # the last is hidden: make stubs calls it
+GRADING = ("list", "watch", "next", "mine", "debug", "trace", "tutor", "grade", "regrade")
+ALL = [*itertools.chain(*PANELS.values()), "generate"]  # the last is hidden: make stubs calls it
 
 
 def load(name: str) -> None:
@@ -96,16 +62,33 @@ def load(name: str) -> None:
             import grader.cli.author  # noqa: F401
 
 
+def lines() -> dict[str, str]:
+    """The first paragraph of each command's docstring, which is read without importing the command."""
+    found = {}
+    for path in Path(__file__).parent.glob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            match node:
+                case ast.FunctionDef(name, decorator_list=[ast.Call(registers, given), *_]):
+                    if ast.unparse(registers) in ("app.command", "exports.callback"):
+                        paragraph = (ast.get_docstring(node) or "").partition("\n\n")[0]
+                        found[ast.literal_eval(given[0]) if given else name.rstrip("_")] = " ".join(paragraph.split())
+    return found
+
+
 class Commands(TyperGroup):
     """The commands as the help lists them, each replaced by the command itself when it is called."""
 
     def __init__(self, **rest: Any):
         super().__init__(**rest)
-        self.commands = {
-            **{name: TyperCommand(name, help=line, rich_help_panel=PANELS.get(name)) for name, line in LINES.items()},
-            **{name: TyperCommand(name, help=line, rich_help_panel=AUTHORS) for name, line in FOR_AUTHORS.items()},
-            "generate": TyperCommand("generate", hidden=True),
-        }
+        panels = {name: panel for panel, names in PANELS.items() for name in names}
+        self.commands = {name: TyperCommand(name, rich_help_panel=panel) for name, panel in panels.items()}
+        self.commands["generate"] = TyperCommand("generate", hidden=True)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, for the help and for completion, which show a line of each."""
+        for name, line in lines().items():
+            self.commands[name].help = line
+        return list(self.commands)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] in self.commands:

@@ -24,10 +24,7 @@ from grader.teaching.platforms import Place
 
 PLACE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<ref>[\w./-]+)")
 
-exports = typer.Typer(
-    help="Write what a course hands out and grades with. An earlier export is updated; students' work is kept.",
-    no_args_is_help=True,
-)
+exports = typer.Typer(no_args_is_help=True)
 app.add_typer(exports, name="export")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder, or an earlier export")]
@@ -35,6 +32,11 @@ Katas = Annotated[
     list[str] | None,
     typer.Option("--katas", metavar="KATA", help="only this kata and what it builds on; repeatable"),
 ]
+
+
+@exports.callback()
+def export_() -> None:
+    """Write what a course hands out and grades with. An earlier export is updated; students' work is kept."""
 
 
 @exports.command()
