@@ -52,8 +52,9 @@ DEAR = {  # files that cost more, and parts of the names of their tests that are
     "tests/grader/test_learner.py": ["one_level_at_a_time", "nothing_written_is_ever_lost"],
     "tests/grader/test_watch.py": ["test_a_day"],
 }
-WITH_EXTRAS = {  # files that import what only an extra brings
+NOT_QUICK = {  # files that import what only an extra brings, or PyTorch's compiler
     "tests/course/test_answer.py",
+    "tests/course/test_fsdp_by_hand.py",
     "tests/course/test_gpt2_weights.py",
     "tests/course/test_papers.py",
     "tests/course/test_rooms.py",
@@ -122,7 +123,7 @@ class Tier:
         return promise in HEART
 
     def _has_quick_tests(self, file: str) -> bool:
-        return file in DEAR or (self.seconds.get(file, 0.0) <= CHEAP and file not in WITH_EXTRAS)
+        return file in DEAR or (self.seconds.get(file, 0.0) <= CHEAP and file not in NOT_QUICK)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.tier == "quick":

@@ -61,7 +61,8 @@ def lesson(kata: Kata) -> str:
         rows.append(f"| {number} | `{exercise.name}` | {'stretch' if exercise.stretch else 'core'} | {exercise.asks} |")
     if kata.name in parts.BY_KATA:
         part = parts.BY_KATA[kata.name]
-        rows += ["", f"Your own GPT (`kata mine`) gets {part.gives} from {_and(map('`{}`'.format, part.exercises))}."]
+        own = _and(map("`{}`".format, part.exercises))
+        rows += ["", f"From {own}, your own GPT (`kata mine`) gets {part.gives}."]
     return EXERCISES.sub(lambda _: "\n" + "\n".join(rows) + "\n", text, count=1)
 
 

@@ -19,10 +19,12 @@ def show(
 ) -> None:
     """Print the chapters, the katas of the current one or with `everything` of all, and the sum.
 
-    The current chapter holds the first kata whose core does not work. A pipe gets every kata.
+    The current chapter holds the first kata whose core does not work. A pipe gets every kata. What each builds on has
+    its column with `everything` alone, since a narrow terminal has no room for it.
     """
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("kata", "title", "", "min", "builds on", "core +\nstretch", "you", "stars"):
+    columns = ("kata", "title", "", "min", "core +\nstretch", "you", "stars", *["builds on"] * everything)
+    for column in columns:
         table.add_column(
             column,
             justify="right" if column == "min" else "left",
@@ -37,10 +39,10 @@ def show(
         table.add_row(*_chapter(chapter, members, results, unfolded))
         for kata in members:
             row = _row(kata, results[kata])
-            *head, you, earned = row
+            *head, builds_on, amount, you, earned = row
             colour = COLOURS.get(you.partition(",")[0], "yellow")
             if unfolded:
-                table.add_row(*head, f"[{colour}]{you}[/]", earned)
+                table.add_row(*head, amount, f"[{colour}]{you}[/]", earned, *[builds_on] * everything)
             if not console.is_terminal:
                 print(chapter, *row, sep="\t")
     if console.is_terminal:
@@ -67,7 +69,7 @@ def _chapter(
     minutes = sum(kata.description.minutes_all for kata in katas)
     last = last.rpartition("/")[2]
     numbers = first if len(katas) == 1 else f"{first}–{last}" if last.isdecimal() else ""
-    return numbers, f"[bold]{chapter}[/]", "", str(minutes), "", "", f"{done} of {len(katas)} done"
+    return numbers, f"[bold]{chapter}[/]", "", str(minutes), "", f"{done} of {len(katas)} done"
 
 
 def _core_works(result: KataResult | None) -> bool:

@@ -272,7 +272,7 @@ class Session:
             left = ", ".join(e.name for e in result.exercises if not e.works)
             self.screen.say(f"The core of this kata works. Stretch exercises left: {left}. {self._onward()}")
         if result.core_works and (part := BY_KATA.get(self.state.kata.name)):
-            self.screen.say(f"Your own GPT now gets {part.gives} from your code. Press m to see it, or run kata mine.")
+            self.screen.say(f"From your code, your own GPT now gets {part.gives}. Press m to see it, or run kata mine.")
         self.screen.keys()
 
     def _onward(self) -> str:
