@@ -1,10 +1,11 @@
 """A pytest plugin: `--tier quick` takes the tests of `make test`, `--tier rest` those that it leaves out.
 
-Quick are the heart of every kata, every promise of a changed kata, each file of tests that costs little on record, and
-of the dear files what is named here. A new file of tests is quick until its cost is on record.
+Quick are the heart of every kata, every promise about what has changed in it, each file of tests that costs little on
+record, and of the dear files what is named here. A new file of tests is quick until its cost is on record.
 """
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,7 +79,7 @@ class Tier:
     """Leaves the tests of the other tier out.
 
     Attributes:
-        changed: the katas that differ from the main branch. All of their promises are quick.
+        changed: the katas that differ from the main branch, with the files that do. Each promise about one is quick.
     """
 
     def __init__(self, tier: str):
@@ -114,7 +115,7 @@ class Tier:
     def _is_quick_promise(self, kata: Any, promise: Any) -> bool:
         if kata.description.lack:  # kernels cannot run without an extra
             return False
-        if kata.name in self.changed:
+        if promises.READS[promise].files(kata) & self.changed.get(kata.name, set()):
             return True
         if promise is promises.sealed:
             return kata.name in SEALED
@@ -128,15 +129,19 @@ class Tier:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.tier == "quick":
             told = ", ".join(sorted(self.changed)) or "none"
-            terminalreporter.write_line(f"katas that differ from the main branch, with every promise: {told}")
+            terminalreporter.write_line(f"katas that differ from the main branch, with every promise about it: {told}")
 
 
-def changed_katas() -> set[str]:
-    """The katas with a file that is not as on the main branch. Without git, none are known to differ."""
+def changed_katas() -> dict[str, set[Path]]:
+    """The katas with files that are not as on the main branch, and these. Without git, none are known to differ."""
     main = _git("merge-base", "HEAD", "origin/main") or ["HEAD"]
     files = _git("diff", "--name-only", *main) + _git("ls-files", "--others", "--exclude-standard")
-    places = {kata.name: (f"katas/{kata.name}/", f"solutions/{kata.name}/") for kata in all_katas()}
-    return {name for name, folders in places.items() if any(file.startswith(folders) for file in files)}
+    changed = {}
+    for kata in all_katas():
+        folders = f"katas/{kata.name}/", f"solutions/{kata.name}/"
+        if found := {ROOT / file for file in files if file.startswith(folders)}:
+            changed[kata.name] = found
+    return changed
 
 
 def _git(*arguments: str) -> list[str]:
