@@ -18,6 +18,8 @@ KataError
 └── ClusterUnavailable    a cluster engine cannot be used
 """
 
+from typing import Literal
+
 
 class KataError(Exception):
     """An error that a person can fix. The message is one line: what is wrong, and what to do about it."""
@@ -44,6 +46,8 @@ class MisplacedSpecs(KataError):
 
 class LoadFailure(KataError):
     """A code file cannot be imported. The message names file, line and reason; `__cause__` is what the file raised."""
+
+    kind: Literal["", "unparsed", "import failed"] = ""  # as of a `Failure`
 
 
 class Unreadable(LoadFailure):

@@ -5,9 +5,12 @@ import json
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import UnionType
 from typing import Any, TypeVar, get_origin
 
+from grader import failure
 from grader.course.catalogue import Kata
+from grader.failure import Failure
 
 
 @dataclass(frozen=True)
@@ -101,12 +104,10 @@ class SpecFinished:
 
     name: str
     status: str
-    message: str
     seconds: float
+    failure: Failure | None = None
     printed: str = ""
-    error: str = ""  # the class of the exception that ended it
     bans: bool = False  # it forbids functions, which it cannot do in another process
-    picture: str = ""  # of a small tensor that differs
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,8 @@ def decode(data: bytes) -> Message:
         kind, fields = json.loads(data)
         if kind == "Collected":
             fields |= {"specs": tuple(_made(SpecInfo, spec) for spec in fields["specs"])}
+        if kind == "SpecFinished":
+            fields |= {"failure": failure.made(fields["failure"])}
         return _made(KINDS[kind], fields)
     except (TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"not a message: {error}") from None
@@ -157,6 +160,7 @@ def _made(kind: type[Part], fields: dict[str, Any]) -> Part:
     for one in dataclasses.fields(made):
         value = getattr(made, one.name)
         expected: Any = (int, float) if one.type is float else get_origin(one.type) or one.type
+        expected = one.type if expected is UnionType else expected
         if not isinstance(value, expected) or (one.type is float and not 0 <= value < 1e6):
             raise ValueError(f"{kind.__name__}.{one.name} is {value!r}")
     return made

@@ -219,7 +219,12 @@ def _executed(kata: Kata, source: str, path: Path, prefix: str) -> ModuleType:
     except LoadFailure:
         raise
     except BaseException as error:
-        raise LoadFailure(f"{path.name}{_where(error, path)}") from error
+        failure = LoadFailure(f"{path.name}{_where(error, path)}")
+        is_read = not (isinstance(error, SyntaxError) and error.filename == str(path))
+        failure.kind = (
+            "import failed" if is_read and failure.args[0].endswith(IMPORTED) else "" if is_read else "unparsed"
+        )
+        raise failure from error
     finally:
         _running.pop()
     if told:

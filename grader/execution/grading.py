@@ -12,6 +12,7 @@ from grader.errors import LoadFailure
 from grader.execution import scheduler
 from grader.execution.boundary import costs_only, not_graded
 from grader.execution.result_cache import ResultCache
+from grader.failure import unwritten
 from grader.protocol import RunOptions
 from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, SpecResult
 from grader.workers import jobs
@@ -172,7 +173,7 @@ def grade_sources(
 def not_started(kata: Kata, options: RunOptions) -> KataResult:
     """The result of an untouched stub. It holds one failure per exercise, and names no spec."""
     asked = [exercise for exercise in kata.exercises if not (options.core and exercise.stretch)]
-    failed = {e.name: SpecResult("", "failed", f"{e.name}: {NOT_WRITTEN}") for e in asked}
+    failed = {e.name: SpecResult("", "failed", failure=unwritten(e.name)) for e in asked}
     return KataResult(kata.name, tuple(ExerciseResult(e.name, (failed[e.name],), e.stretch) for e in asked))
 
 
@@ -183,8 +184,8 @@ def why_core_fails(result: KataResult) -> str:
             if exercise.not_graded:
                 return "not graded"
             failure = exercise.ideas[0] if exercise.not_written else exercise.first_failure
-            line = failure.message.strip().splitlines()[0] if failure and failure.message else "not run"
-            return line if line.endswith(NOT_WRITTEN) else f"a spec of {exercise.name} fails"
+            found = failure.failure if failure else None
+            return found.line if found and found.kind == "unwritten" else f"a spec of {exercise.name} fails"
     return ""
 
 

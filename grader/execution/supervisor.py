@@ -13,6 +13,7 @@ from grader.course import grafts
 from grader.course.description import Exercise
 from grader.execution import follow_up
 from grader.execution.follow_up import FollowUp
+from grader.failure import Failure, unwritten, waiting
 from grader.isolation import namespaces, processes, usage
 from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of_spec
 from grader.lock import lists, withheld
@@ -30,7 +31,7 @@ from grader.protocol import (
     Traced,
     WorkOrder,
 )
-from grader.results import DONE, NOT_WRITTEN, TOO_BUSY, WAITED, ExerciseResult, KataResult, SpecResult, Status
+from grader.results import DONE, TOO_BUSY, WAITED, ExerciseResult, KataResult, SpecResult, Status
 from grader.specs import signatures
 from grader.workers import folders, forkserver, jobs, orphans
 from grader.workers.jobs import Job
@@ -219,30 +220,32 @@ class Supervisor:
         """Keep a spec's first verdict. A skip that the grader did not ask for is a failure."""
         name, status = message.name, OUTCOMES.get(message.status)
         if self.follow_up and name in self.follow_up.specs and status == "passed":
-            self.results[name] = replace(self.results[name], status="passed", message=grafts.note(self.follow_up.names))
+            note = grafts.note(self.follow_up.names)
+            self.results[name] = replace(self.results[name], status="passed", said=note, failure=None)
         if name not in self.specs or name in self.results or status is None:
             return
-        text, printed = printable.text(message.message), printable.text(message.printed)
+        found, printed = message.failure and message.failure.each(printable.text), printable.text(message.printed)
         if status != "passed" and self.job.options.sealed and (self.follow_up or self.job.stand_ins):
-            text, printed = withheld.told(self.job, self.specs[name], message), ""
-        if text == self.job.problem == NOT_WRITTEN:
-            text = f"{self.specs[name].exercise}: {text}"
+            found, printed = withheld.told(self.job, self.specs[name], message), ""
+        if found and found.kind == "unwritten" and not found.of:
+            found = unwritten(self.specs[name].exercise)
+        if found and self.job.options.sealed:
+            found = replace(found, picture="")
         reason, since = self.specs[name].skip_reason, time.monotonic() - self.watch.began
-        if message.error == "TooBusy" and since >= of_spec(self.specs[name].seconds).clock:
-            self._judge(name, "not graded", text, message.seconds, printed)
+        if found and found.kind == "too busy" and since >= of_spec(self.specs[name].seconds).clock:
+            self._judge(name, "not graded", found, message.seconds, printed)
         elif status == "skipped":
-            self._judge(name, "skipped" if reason else "failed", reason or text)
+            self._judge(name, "skipped" if reason else "failed", reason or found)
         else:
-            picture = "" if self.job.options.sealed else message.picture
-            self._judge(name, status, text, message.seconds, printed, picture)
+            self._judge(name, status, found, message.seconds, printed)
 
     def _judge(
-        self, name: str, status: Status, message: str, seconds: float = 0.0, printed: str = "", picture: str = ""
+        self, name: str, status: Status, why: Failure | str | None, seconds: float = 0.0, printed: str = ""
     ) -> None:
-        spec = self.specs[name]
-        self.results[name] = SpecResult(
-            name, status, message, seconds, spec.edge, spec.line, printed, spec.hidden, picture, spec.guard
-        )
+        spec, said = self.specs[name], why if isinstance(why, str) else ""
+        found = why if isinstance(why, Failure) else None
+        about = (seconds, spec.edge, spec.line, printed, spec.hidden, spec.guard, found)
+        self.results[name] = SpecResult(name, status, said, *about)
 
     def _end(self, *, killed: str = "") -> None:
         """Take in the worker's end, or end it.
@@ -298,8 +301,8 @@ class Supervisor:
                 self._write(self.job.files | {self.job.kata.file: source})
                 return self._start()
             for name in plan.specs:
-                told = f"waits for {', '.join(plan.names)}\n\n{self.results[name].message}"
-                self.results[name] = replace(self.results[name], message=told)
+                if found := self.results[name].failure:
+                    self.results[name] = replace(self.results[name], failure=waiting(plan.names, found))
         self.finished = True
 
     def _how_it_ended(self, killed: str) -> str:
@@ -320,7 +323,7 @@ class Supervisor:
     def _blame(self, name: str, how: str, status: Status) -> None:
         """Give this spec the status of one that lost its worker. Those after it in its exercise are not run."""
         exercise = self.specs[name].exercise
-        self._judge(name, status, f"{exercise}: {how} during this spec")
+        self._judge(name, status, Failure("killed", f"{exercise}: {how} during this spec", exercise))
         specs = list(self.specs.values())
         for other in specs[specs.index(self.specs[name]) :]:
             if other.exercise == exercise and other.name not in self.results:
@@ -349,11 +352,12 @@ class Supervisor:
 
     def _name_cause(self, exercise: Exercise, names: list[str]) -> None:
         """Name the cause of an exercise's first failure by all of its failures, if it does not say one itself."""
-        failing = {name: self.results[name].message for name in names if self.results[name].status == "failed"}
+        failed = {name: self.results[name].failure for name in names if self.results[name].status == "failed"}
+        failing = {name: found for name, found in failed.items() if found}
         if failing and not self.job.options.stop_at_failure:
             first = next(iter(failing))
             told = signatures.told(self.job.kata.folder, exercise.spec_class, failing)
-            self.results[first] = replace(self.results[first], message=told)
+            self.results[first] = replace(self.results[first], failure=told)
 
     def _allow(self, limit: Limit, last: Used | None = None) -> None:
         """Expect the next message within these limits."""

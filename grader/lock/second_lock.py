@@ -16,6 +16,7 @@ from grader import printable
 from grader.course import grafts
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
+from grader.failure import Failure
 from grader.isolation import namespaces, sandbox
 from grader.isolation.usage import OF_KATA, Stopwatch, Used
 from grader.lock import asking, bare_server, lists, withheld
@@ -242,18 +243,26 @@ class SecondLock:
             self.bans.add(spec.exercise)
         if message.status == "passed":
             self.passed.add(name)
-        elif one.round.attempts > 1 and (self.patient or message.error not in ("Lost", "TimedOut")):
+        elif one.round.attempts > 1 and (
+            self.patient or (not message.failure or message.failure.error not in ("Lost", "TimedOut"))
+        ):
             one.again.append(name)
         elif one.round.names or self.job.stand_ins:
             self._fail(name, withheld.told(self.job, spec, message))
         else:
-            told = printable.text(message.message)
-            self._fail(name, f"{spec.says}\n\n{told}" if name in self.probes else told)
+            found = (message.failure or Failure("not run", "")).each(printable.text)
+            if name in self.probes and found.place:
+                found = replace(found, reason=spec.says)
+            elif name in self.probes:
+                found = replace(found, head=spec.says)
+            self._fail(name, found)
 
-    def _fail(self, name: str, why: str, status: Status = "failed") -> None:
+    def _fail(self, name: str, why: Failure | str, status: Status = "failed") -> None:
         """Note a spec that has failed; with "error" a busy machine may be the reason, and the result is not kept."""
         spec = self.specs[name]
-        self.failed[name] = SpecResult(name, status, f"{APART}\n\n{why}", 0.0, spec.edge, spec.line)
+        why = why if isinstance(why, Failure) else Failure("killed", why)
+        found = replace(why, head="\n\n".join(filter(None, [APART, why.head])))
+        self.failed[name] = SpecResult(name, status, "", 0.0, spec.edge, spec.line, failure=found)
 
     def _lost(self, name: str, reason: str) -> SpecResult:
         """A spec without a verdict: the machine or the grader is to blame."""
@@ -318,7 +327,8 @@ class SecondLock:
                 again.append(name)
             elif new and name in self.passed:
                 self.passed.remove(name)
-                self._fail(name, f"waits for {', '.join(sorted(new))}")
+                names = ", ".join(sorted(new))
+                self._fail(name, Failure("waits for", f"waits for {names}", names))
         return again
 
     def _sealed(self, exercise: ExerciseResult) -> ExerciseResult:

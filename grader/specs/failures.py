@@ -9,18 +9,20 @@ import re
 import textwrap
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType, ModuleType
 
 import pytest
 import torch
 
+from grader import failure
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.errors import LoadFailure
+from grader.failure import Failure, Kind
 from grader.isolation import usage
-from grader.results import LOOPS, NOT_WRITTEN, WAITED
+from grader.results import LOOPS, WAITED
 from grader.specs import causes, check, inherited
 
 EXAMPLE = re.compile(r"\n(?:Falsifying example|Failing test case)")  # Hypothesis's note; `given` tells it better
@@ -44,21 +46,11 @@ class TooBusy(TimedOut):
 
 
 class NotRun(Exception):
-    """The spec was not run. The message is one line with the reason."""
+    """The spec was not run, for a reason that is a failure of one line."""
 
-
-@dataclass(frozen=True)
-class Failure:
-    """A failure in one line, and in detail. `details` is empty if there is nothing to add to the line."""
-
-    line: str
-    details: str = ""
-    error: str = ""  # the class of the exception
-    picture: str = ""  # of a small tensor that differs, as `grader.specs.tensor_picture` draws it
-
-    @property
-    def text(self) -> str:
-        return self.details or self.line
+    def __init__(self, why: Failure):
+        super().__init__(why.text)
+        self.why = why
 
 
 def explain(
@@ -67,9 +59,9 @@ def explain(
     """Explain the exception that ended a spec to the author of `module`."""
     frames = list(traceback.walk_tb(error.__traceback__))
     theirs = [(frame, line) for frame, line in frames if _is_theirs(frame, module)]
-    failure = _explained(error, frames, theirs, kata, exercise, spec, module)
+    found = _explained(error, frames, theirs, kata, exercise, spec, module)
     raised = error.__cause__ or error if isinstance(error, LoadFailure) else error
-    return replace(failure, error=type(raised).__name__)
+    return replace(found, error=type(raised).__name__)
 
 
 def reason(docstring: str) -> str:
@@ -94,14 +86,16 @@ def _explained(
     spec: pytest.Function,
     module: ModuleType | None,
 ) -> Failure:
-    if isinstance(error, (LoadFailure, NotRun)):
-        return Failure(str(error))
+    if isinstance(error, NotRun):
+        return error.why
+    if isinstance(error, LoadFailure):
+        return failure.of_file(str(error), error.kind)
     if isinstance(error, NotImplementedError) and theirs and _is_stub_line(*theirs[-1]):
-        return Failure(f"{_written_name(theirs[-1][0])}: {NOT_WRITTEN}")
+        return failure.unwritten(_written_name(theirs[-1][0]))
     if isinstance(error, AttributeError) and module is not None and error.obj is module:
-        return Failure(_missing(str(error.name), module, kata))
+        return Failure("missing", _missing(str(error.name), module, kata), str(error.name))
     if isinstance(error, TypeError) and check.BAD_CALL.match(str(error)) and frames and not theirs:
-        return Failure(_bad_call(str(error), module))
+        return Failure("missing", _bad_call(str(error), module), str(error).partition("(")[0])
     if own := [(frame, line) for frame, line in theirs if _is_of(frame, module)]:  # ignore frames of earlier katas
         theirs = own
     call, values = _judged(frames, spec)
@@ -117,9 +111,15 @@ def _explained(
     where = f"{place} · kata hint {kata.number} {exercise.name}\n{file}:{(line or 0) + 1} · {spec.name}"
     if inherited.source(spec) != spec.path:
         where += f" · inherited from {inherited.shown(spec)}"
-    story = [reason(spec.function.__doc__ or ""), _table(rows), where]
+    why = reason(spec.function.__doc__ or "")
     picture = error.picture if isinstance(error, check.Mismatch) else ""
-    return Failure(_headline(error), "\n\n".join(part for part in story if part), picture=picture)
+    return Failure(_kind(error), _headline(error), "", why, tuple(rows), where, picture=picture)
+
+
+def _kind(error: BaseException) -> Kind:
+    if isinstance(error, check.Mismatch):
+        return "mismatch"
+    return "too busy" if isinstance(error, TooBusy) else "timed out" if isinstance(error, TimedOut) else "raised"
 
 
 def _rows(error: BaseException, theirs: Frames, module: ModuleType | None) -> list[tuple[str, str]]:
@@ -210,12 +210,6 @@ def _definitions(module: ModuleType | None) -> list[Definition]:
         return []
     tree = ast.parse("".join(linecache.getlines(module.__file__)))
     return [node for node in tree.body if isinstance(node, Definition)]
-
-
-def _table(rows: list[tuple[str, str]]) -> str:
-    width = max([len(label) for label, _ in rows] + [10])
-    indent = "\n" + " " * (width + 1)
-    return "\n".join(f"{label:<{width}} {indent.join(text.splitlines())}" for label, text in rows)
 
 
 def _given(call: ast.Call | None, values: Mapping[str, object]) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.course.kata_modules import Choice
 from grader.errors import LoadFailure
+from grader.failure import Failure
 from grader.isolation import state, usage
 from grader.results import TOO_BUSY
 from grader.specs import (
@@ -118,7 +119,7 @@ class Katas:
         self.specs: dict[str, tuple[Kata, Exercise]] = {}  # by node id
         self.runs_again = True  # what may be another exercise's fault; in a worker, the runner sees to that
         self.waits_for_another = False  # process that has the code: the runner measures both
-        self.failed: dict[str, failures.Failure] = {}
+        self.failed: dict[str, Failure] = {}
         self.notes: dict[str, str] = {}  # by node id: with whose code a spec passed
         self.printed: dict[str, str] = {}  # by node id: what the spec's call printed first
         self.broken: set[tuple[Kata, str]] = set()  # exercises of which a spec of the idea failed
@@ -172,7 +173,7 @@ class Katas:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if item.nodeid in self.specs:
             if self.specs[item.nodeid] in self.hung:
-                raise failures.NotRun("not run: an earlier spec of this exercise timed out")
+                raise failures.NotRun(Failure("not run", "not run: an earlier spec of this exercise timed out"))
             kata, exercise = self.specs[item.nodeid]
             self.asked.add((kata, exercise.owner))
             state.reset(self.config.option.seed)

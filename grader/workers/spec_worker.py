@@ -19,6 +19,7 @@ from grader import followed, protocol
 from grader.course import kata_modules
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure
+from grader.failure import Failure
 from grader.isolation import processes, sandbox, usage
 from grader.protocol import (
     Collected,
@@ -207,13 +208,15 @@ class Reporter:
         if self.code_is_lost():  # whatever the spec made of that
             outcome = "failed"
         failure = self.katas.failed.get(nodeid)
-        text = (failure.text if failure else "skipped by the code itself")[:LONGEST_TEXT] if outcome != "passed" else ""
+        if outcome == "passed":
+            failure = None
+        elif failure is None:
+            failure = Failure("not run", "skipped by the code itself")
         printed = self.katas.printed.get(nodeid, "") if outcome == "failed" else ""
         if check.tried is not None:
             printed = json.dumps(check.tried)
-        error = failure.error if failure else ""
-        picture = failure.picture if failure and outcome == "failed" else ""
-        self.send(SpecFinished(name, outcome, text, seconds, printed, error, self.bans, picture))
+        failure = failure and failure.each(lambda text: text[:LONGEST_TEXT])
+        self.send(SpecFinished(name, outcome, seconds, failure, printed, self.bans))
 
 
 def _spec(nodeid: str) -> str:
