@@ -18,7 +18,7 @@ KataError
 └── ClusterUnavailable    a cluster engine cannot be used
 """
 
-from typing import Literal
+from grader.failure import Kind
 
 
 class KataError(Exception):
@@ -47,7 +47,9 @@ class MisplacedSpecs(KataError):
 class LoadFailure(KataError):
     """A code file cannot be imported. The message names file, line and reason; `__cause__` is what the file raised."""
 
-    kind: Literal["", "unparsed", "import failed"] = ""  # as of a `Failure`
+    def __init__(self, line: str, kind: Kind = "unparsed"):
+        super().__init__(line)
+        self.kind = kind
 
 
 class Unreadable(LoadFailure):

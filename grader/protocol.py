@@ -36,14 +36,14 @@ class RunOptions:
 class WorkOrder:
     """The order that a worker carries out.
 
-    A non-empty `problem` says why the code could not be read. It becomes the verdict on every spec.
+    A `problem` says why the code could not be read. It becomes the verdict on every spec.
     """
 
     kata: Kata
     scratch: Path  # laid out like katas/: the code of this kata and of the earlier katas that it builds on
     options: RunOptions
     environment: dict[str, str]
-    problem: str = ""
+    problem: Failure | None = None
     skip: frozenset[str] = frozenset()  # specs that already have a verdict
     pipe: Connection | None = None  # to a worker that holds the code: the specs judge from outside
     judge: str = ""  # the module with the Judge that asks at our end of this pipe

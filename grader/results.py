@@ -30,8 +30,8 @@ STATE_OF: dict[str, State] = {
     "not handed in": "not handed in",
     "unparsed": "does not parse",
     "import failed": "import fails",
+    "timed out": "import fails",
 }  # of a failure of the whole file
-IMPORTED = "(while the file was imported)"  # the end of that message where running the file raised an exception
 OF_FILE = ("not recognised", "not handed in", "does not parse", "import fails")  # states of a file that cannot be run
 # The ends of what is said of a spec that was stopped.
 LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was too busy to judge"
@@ -206,7 +206,8 @@ class ExerciseResult:
     def not_written(self) -> bool:
         if self.works or not self.ideas:
             return False
-        return all(spec.kind == "unwritten" for spec in self.ideas if spec.status != "skipped")
+        found = [spec.failure for spec in self.ideas if spec.status != "skipped"]
+        return all(one and one.kind == "unwritten" and not one.by for one in found)
 
     @property
     def file_state(self) -> State | None:
@@ -447,7 +448,7 @@ def _file_state(specs: Iterable[SpecResult]) -> tuple[State | None, str]:
     """The state of a file that cannot be run, and the line that all of its specs then say. Hidden ones do not count."""
     found = {spec.failure for spec in specs if spec.status not in DONE and not spec.hidden}
     only = found.pop() if len(found) == 1 else None
-    return (STATE_OF[only.kind], only.line) if only and only.kind in STATE_OF else (None, "")
+    return (STATE_OF[only.kind], only.line) if only and only.kind in STATE_OF and not only.rows else (None, "")
 
 
 def title(name: str) -> str:

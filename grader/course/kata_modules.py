@@ -16,7 +16,7 @@ from types import ModuleType
 from grader.course import packages, statements
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure, Unreadable
-from grader.results import IMPORTED
+from grader.failure import Kind
 
 MAX_BYTES = 1_000_000  # of one code file
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -68,9 +68,9 @@ def read_bytes(path: Path, within: Path | None, most: int) -> bytes:
             errno.ELOOP: "is a symbolic link: hand in the file itself",
             errno.ENXIO: "is not a regular file",
         }
-        reason = reasons.get(error.errno or 0)
-        kind = LoadFailure if reason else Unreadable
-        raise kind(f"{path.name}: {reason or error.strerror}") from None
+        reason, lost = reasons.get(error.errno or 0), error.errno == errno.ENOENT
+        refused = LoadFailure if reason else Unreadable
+        raise refused(f"{path.name}: {reason or error.strerror}", "not run" if lost else "unparsed") from None
     if refusal := _refusal(os.fstat(descriptor), most):
         os.close(descriptor)
         raise LoadFailure(f"{path.name}: {refusal}")
@@ -219,17 +219,23 @@ def _executed(kata: Kata, source: str, path: Path, prefix: str) -> ModuleType:
     except LoadFailure:
         raise
     except BaseException as error:
-        failure = LoadFailure(f"{path.name}{_where(error, path)}")
-        is_read = not (isinstance(error, SyntaxError) and error.filename == str(path))
-        failure.kind = (
-            "import failed" if is_read and failure.args[0].endswith(IMPORTED) else "" if is_read else "unparsed"
-        )
-        raise failure from error
+        raise LoadFailure(f"{path.name}{_where(error, path)}", _kind(error, source)) from error
     finally:
         _running.pop()
     if told:
         _left_out[module] = [f"{path.name}: {line}" for line in told]
     return module
+
+
+def _kind(error: BaseException, source: str) -> Kind:
+    """Whether the file cannot be parsed, running it failed, or its time was up, which the grader's own errors say."""
+    if isinstance(error, statements.UNREADABLE):
+        try:
+            compile(source, "", "exec", dont_inherit=True)
+        except statements.UNREADABLE:
+            return "unparsed"
+    said = vars(type(error)).get("kind")
+    return said if said in ("timed out", "too busy") else "import failed"
 
 
 def _module_name(prefix: str, kata: Kata) -> str:
@@ -244,4 +250,4 @@ def _where(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f":{error.lineno}: {type(error).__name__}: {error.msg}"
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-    return f":{lines[-1]}: {reason} {IMPORTED}" if lines else f": {reason}"
+    return f":{lines[-1]}: {reason} (while the file was imported)" if lines else f": {reason}"

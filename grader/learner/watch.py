@@ -161,7 +161,7 @@ class Session:
     def _read(self) -> str:
         """The file's text, or the problem with the file."""
         source = jobs.read(self.state.kata, self.state.kata.root / "katas")
-        return source.text or source.problem
+        return source.problem.line if source.problem else source.text
 
     def _judge_and_show(self, *, everything: bool = False) -> bool:
         """Run the specs and show the verdict. False if a save or a key came first.

@@ -55,7 +55,7 @@ class Judge:
         try:
             self.remote("load", own)
         except Exception as error:  # every spec fails with this
-            reporter.katas.modules[kata] = LoadFailure(f"{kata.file.name}: {error}")
+            reporter.katas.modules[kata] = LoadFailure(f"{kata.file.name}: {error}", "import failed")
         is_loaded = not self.remote.lost
         reporter.send(Loaded())
         with mock.patch.multiple(check, forbidden=functools.partial(_noted, reporter), repeated=self.remote.repeated):

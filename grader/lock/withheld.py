@@ -4,6 +4,7 @@ import ast
 import builtins
 import functools
 from collections.abc import Iterator
+from dataclasses import replace
 
 from grader import failure
 from grader.course import cells, statements
@@ -35,15 +36,18 @@ def told(job: Job, spec: SpecInfo, message: SpecFinished) -> Failure:
     """
     kata = job.kata
     found = message.failure or Failure("not run", "")
-    if found in [failure.of_file(job.problem), *map(failure.unwritten, _names(kata))]:
+    if found == job.problem:
         return found
+    if replace(found, by="") in map(failure.unwritten, _names(kata)):
+        return replace(found, by=spec.exercise if found.by else "")
     lines = _definitions(job.files.get(kata.file, ""))
     if isinstance(lines, str):
         return Failure("unparsed", f"{kata.file.name}:{lines}")
     where = f", {spec.exercise} at line {lines[spec.exercise]}" if spec.exercise in lines else ""
     rows = (("raised", ERRORS.get(found.error, "an error")), ("in", f"{kata.file.name}{where}"))
     place = f"{spec.file}:{spec.line}\n\n{WHY}"
-    return Failure("raised", f"raised {rows[0][1]}", "", spec.says, rows, place)
+    kind = found.kind if found.kind in ("timed out", "too busy") else "raised"
+    return Failure(kind, f"raised {rows[0][1]}", reason=spec.says, rows=rows, place=place)
 
 
 def _names(kata: Kata) -> Iterator[str]:

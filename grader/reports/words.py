@@ -179,8 +179,8 @@ def verdict(exercise: ExerciseResult) -> str:
         return " · ".join([override(exercise.override), *_rest(exercise)])
     line = exercise.first_failure.message.partition("\n")[0] if exercise.first_failure else ""
     first = exercise.first_failure.failure if exercise.first_failure else None
-    unwritten = first and exercise.not_written and not first.of.startswith(exercise.name)
-    if exercise.pending or not first or not (unwritten or first.kind == "waits for"):
+    anothers = first and first.kind in ("unwritten", "waits for") and not first.of.startswith(exercise.name)
+    if exercise.pending or not anothers:
         return _counted(exercise, exercise.note)
     return " · ".join([line, *_rest(exercise)])
 

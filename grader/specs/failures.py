@@ -34,6 +34,8 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 class TimedOut(BaseException):
     """The spec's time is up; the message says which. Hypothesis would take pytest's exception for a counterexample."""
 
+    kind: Kind = "timed out"
+
 
 def timed_out(reached: str, watch: usage.Stopwatch) -> TimedOut:
     """What to raise where code has reached this limit of computing or of waiting."""
@@ -43,6 +45,8 @@ def timed_out(reached: str, watch: usage.Stopwatch) -> TimedOut:
 
 class TooBusy(TimedOut):
     """The machine gave the spec almost no time."""
+
+    kind = "too busy"
 
 
 class NotRun(Exception):
@@ -89,9 +93,10 @@ def _explained(
     if isinstance(error, NotRun):
         return error.why
     if isinstance(error, LoadFailure):
-        return failure.of_file(str(error), error.kind)
+        return Failure(error.kind, str(error))
     if isinstance(error, NotImplementedError) and theirs and _is_stub_line(*theirs[-1]):
-        return failure.unwritten(_written_name(theirs[-1][0]))
+        callers = [_written_name(frame) for frame, _ in theirs[:-1]]
+        return failure.unwritten(_written_name(theirs[-1][0]), "".join(callers[-1:]))
     if isinstance(error, AttributeError) and module is not None and error.obj is module:
         return Failure("missing", _missing(str(error.name), module, kata), str(error.name))
     if isinstance(error, TypeError) and check.BAD_CALL.match(str(error)) and frames and not theirs:
@@ -113,13 +118,13 @@ def _explained(
         where += f" · inherited from {inherited.shown(spec)}"
     why = reason(spec.function.__doc__ or "")
     picture = error.picture if isinstance(error, check.Mismatch) else ""
-    return Failure(_kind(error), _headline(error), "", why, tuple(rows), where, picture=picture)
+    return Failure(_kind(error), _headline(error), reason=why, rows=tuple(rows), place=where, picture=picture)
 
 
 def _kind(error: BaseException) -> Kind:
     if isinstance(error, check.Mismatch):
         return "mismatch"
-    return "too busy" if isinstance(error, TooBusy) else "timed out" if isinstance(error, TimedOut) else "raised"
+    return error.kind if isinstance(error, TimedOut) else "raised"
 
 
 def _rows(error: BaseException, theirs: Frames, module: ModuleType | None) -> list[tuple[str, str]]:

@@ -139,7 +139,7 @@ class Katas:
         spec_files = {path: kata for path, kata in katas.items() if kata and path in kata.spec_files}
         for judged in set(spec_files.values()):
             if wrong := teachers_specs.mistake(judged, [item for item in items if spec_files.get(item.path) == judged]):
-                self.modules[judged] = LoadFailure(wrong)  # every spec says so
+                self.modules[judged] = LoadFailure(wrong, "not run")  # every spec says so
         for item in items:
             if isinstance(item, pytest.Function) and (kata := spec_files.get(item.path)):
                 self.specs[item.nodeid] = (kata, _exercise(kata, (item.cls or item.function).__name__))

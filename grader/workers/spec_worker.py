@@ -147,7 +147,7 @@ def _module(order: WorkOrder) -> ModuleType | LoadFailure:
     """The module of the code under test, or the reason why there is none."""
     try:
         if order.problem:
-            raise LoadFailure(order.problem)
+            raise LoadFailure(order.problem.line, order.problem.kind)
         with _at_most(order.options.spec_seconds):
             return kata_modules.load(order.kata, order.scratch)
     except LoadFailure as failure:
