@@ -65,6 +65,11 @@ class SpecResult:
         return self.failure.text if self.failure else self.said
 
     @property
+    def headline(self) -> str:
+        """The failure, or what else is said, in one line."""
+        return self.failure.line if self.failure else self.said.partition("\n")[0]
+
+    @property
     def picture(self) -> str:
         return self.failure.picture if self.failure else ""
 
@@ -307,7 +312,7 @@ class KataResult:
     def why_not_graded(self) -> str:
         """One line on what kept the kata from being graded; empty if it is graded."""
         lost = [s for e in self.exercises if e.not_graded for s in e.specs if s.status == "not graded"]
-        return lost[0].message.partition("\n")[0] if lost else self.message if self.not_graded else ""
+        return lost[0].headline if lost else self.message if self.not_graded else ""
 
     @property
     def points(self) -> int:

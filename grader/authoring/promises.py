@@ -98,7 +98,7 @@ def stub_fails(kata: Kata) -> list[str]:
     passed = [spec for spec in variants.specs(result) if spec.status == "passed"]
     problems = [f"{_spec(kata, spec)}: the stub passes {spec.name}" for spec in passed]
     wrong = [spec for spec in variants.failing(result) if spec.kind != "unwritten"]
-    first = {spec.message.splitlines()[0]: spec for spec in reversed(wrong)}  # a cause is said once
+    first = {spec.headline: spec for spec in reversed(wrong)}  # a cause is said once
     return problems + [f"{_spec(kata, spec)}: on the stub {spec.name} says: {said}" for said, spec in first.items()]
 
 

@@ -46,9 +46,9 @@ def why_each_fails(kata: Kata, code: Path) -> dict[str, str]:
     [result] = grade_folder([kata], code, options=RunOptions(ideas=True), cache=ResultCache(kata.root))
     reasons = dict.fromkeys(names, result.message or "not run")
     for exercise in result.exercises:
-        said = exercise.first_failure.message.strip() if exercise.first_failure else ""
-        line = said.removeprefix(f"{exercise.name}: ")
-        reasons[exercise.name] = "" if exercise.works else line if "\n" not in line else "a spec fails"
+        first = exercise.first_failure
+        line = "a spec fails" if first and first.failure and first.failure.rows else first.headline if first else ""
+        reasons[exercise.name] = "" if exercise.works else line.removeprefix(f"{exercise.name}: ")
     return reasons
 
 

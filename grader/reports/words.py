@@ -177,12 +177,11 @@ def verdict(exercise: ExerciseResult) -> str:
     """
     if exercise.override:
         return " · ".join([override(exercise.override), *_rest(exercise)])
-    line = exercise.first_failure.message.partition("\n")[0] if exercise.first_failure else ""
     first = exercise.first_failure.failure if exercise.first_failure else None
     anothers = first and first.kind in ("unwritten", "waits for") and not first.of.startswith(exercise.name)
-    if exercise.pending or not anothers:
+    if exercise.pending or not first or not anothers:
         return _counted(exercise, exercise.note)
-    return " · ".join([line, *_rest(exercise)])
+    return " · ".join([first.head or first.line, *_rest(exercise)])
 
 
 def tally(exercise: ExerciseResult) -> str:

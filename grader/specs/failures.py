@@ -150,6 +150,8 @@ def _headline(error: BaseException) -> str:
     if isinstance(error, check.Mismatch):
         label, text = error.rows[-1]
         return f"{label}: {text.splitlines()[0]}"
+    if isinstance(error, TimedOut):
+        return str(error)
     return traceback.format_exception_only(error)[0].strip().splitlines()[0]
 
 
