@@ -4,7 +4,6 @@ import io
 import re
 from html import escape
 
-from grader.failure import Failure
 from grader.reports import page, students_view, words
 from grader.results import NOT_HANDED_IN, ExerciseResult, KataResult, Report, number
 
@@ -62,15 +61,16 @@ def _exercise(kata: str, exercise: ExerciseResult, report: Report) -> str:
         text = words.details(exercise)
     else:
         text = "\n\n".join(map(words.failed, failures))
-    place = _place(kata, failures[0].failure, report.files)
+    found = failures[0].failure
+    place = _place(kata, (found.place or found.line) if found else "", report.files)
     read_on = "" if exercise.not_graded else _read_on(kata, exercise)
     unfolded = " open" if exercise.not_graded or exercise.first_failure else ""
     return f"<details{unfolded}><summary>{line}</summary><pre>{escape(text)}</pre>{place}{read_on}</details>"
 
 
-def _place(kata: str, found: Failure | None, files: dict[str, str]) -> str:
-    """The line of the submitted file that a failure names, between the lines around it; empty if it names none."""
-    for name, number_ in PLACE.findall((found.place or found.line) if found else ""):
+def _place(kata: str, place: str, files: dict[str, str]) -> str:
+    """The line of the submitted file that a failure is at, between the lines around it; empty if it names none."""
+    for name, number_ in PLACE.findall(place):
         lines = io.StringIO(files.get(f"{kata}/{name}", ""), newline=None).readlines()
         at = int(number_)
         if at <= len(lines):
