@@ -88,7 +88,8 @@ class Loading:
 class Loaded:
     """The code was imported."""
 
-    left_out: str = ""  # a line on each failing statement that no exercise needs
+    left_out: str = ""  # a line on each statement that failed
+    slow: tuple[tuple[int, int], ...] = ()  # the first and last lines of those whose time was up
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,8 @@ def decode(data: bytes) -> Message:
         kind, fields = json.loads(data)
         if kind == "Collected":
             fields |= {"specs": tuple(_made(SpecInfo, spec) for spec in fields["specs"])}
+        if kind == "Loaded":
+            fields |= {"slow": tuple((int(first), int(last)) for first, last in fields["slow"])}
         if kind == "SpecFinished":
             fields |= {"failure": failure.made(fields["failure"])}
         return _made(KINDS[kind], fields)

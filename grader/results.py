@@ -30,6 +30,7 @@ STATE_OF: dict[str, State] = {
     "not handed in": "not handed in",
     "unparsed": "does not parse",
     "import failed": "import fails",
+    "statement failed": "import fails",
     "timed out": "import fails",
 }  # of a failure of the whole file
 OF_FILE = ("not recognised", "not handed in", "does not parse", "import fails")  # states of a file that cannot be run

@@ -15,6 +15,7 @@ from types import ModuleType
 
 from grader.course import packages, statements
 from grader.course.catalogue import Kata, with_prerequisites
+from grader.course.statements import Failed
 from grader.errors import LoadFailure, Unreadable
 from grader.failure import Kind
 
@@ -35,7 +36,7 @@ class Choice:
 # A stack with one entry per kata that is being loaded: root of the tree, sources, and the folder for all other katas.
 _context: list[tuple[Path, Sources, Path]] = []
 _running: list[Kata] = []  # the katas whose files are being run, each for the one before it
-_left_out: dict[ModuleType, list[str]] = {}
+_left_out: dict[ModuleType, list[Failed]] = {}
 
 
 def read_source(path: Path, within: Path | None = None) -> str:
@@ -148,8 +149,8 @@ def load(kata: Kata, code: Path, sources: Sources | None = None, text: str | Non
     return module
 
 
-def left_out(module: ModuleType) -> list[str]:
-    """A line on each statement of this module that failed and that no exercise needs."""
+def left_out(module: ModuleType) -> list[Failed]:
+    """The statements of this module that failed."""
     return _left_out.get(module, [])
 
 
@@ -215,15 +216,15 @@ def _executed(kata: Kata, source: str, path: Path, prefix: str) -> ModuleType:
     _running.append(kata)
     try:
         with packages.nothing_else_changes(kata, path):
-            told = statements.run(source, str(path), vars(module), kata.owners)
+            failed = statements.run(source, str(path), vars(module))
     except LoadFailure:
         raise
     except BaseException as error:
         raise LoadFailure(f"{path.name}{_where(error, path)}", _kind(error, source)) from error
     finally:
         _running.pop()
-    if told:
-        _left_out[module] = [f"{path.name}: {line}" for line in told]
+    if failed:
+        _left_out[module] = failed
     return module
 
 
@@ -234,8 +235,7 @@ def _kind(error: BaseException, source: str) -> Kind:
             compile(source, "", "exec", dont_inherit=True)
         except statements.UNREADABLE:
             return "unparsed"
-    said = vars(type(error)).get("kind")
-    return said if said in ("timed out", "too busy") else "import failed"
+    return statements.time_limit(error) or "import failed"
 
 
 def _module_name(prefix: str, kata: Kata) -> str:

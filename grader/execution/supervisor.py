@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from grader import printable, protocol
-from grader.course import grafts
+from grader.course import grafts, statements
 from grader.course.description import Exercise
 from grader.execution import follow_up
 from grader.execution.follow_up import FollowUp
@@ -63,7 +63,8 @@ class Supervisor:
         self.results: dict[str, SpecResult] = {}
         self.follow_up: FollowUp | None = None
         self.followed: dict[str, FollowUp] = {}  # exercises that had their follow-up
-        self.left_out: list[str] = []  # a line on each failing statement that no exercise needs
+        self.left_out: list[str] = []  # a line on each statement that failed
+        self.files = job.files  # without the statements whose time was up: no other run tries them
         self.traces: dict[str, str] = {}  # what the functions that are followed did in each spec
         self.crashed = ""
         self.started_again = False
@@ -143,7 +144,8 @@ class Supervisor:
             return None
         helped = {name: plan.names for name, plan in self.followed.items()}
         sealed = lists.read(self.job.kata)
-        return SecondLock(self.job, scratch, self.result(), self.specs, helped, sealed, Effort(at_a_time=at_a_time))
+        effort = Effort(at_a_time=at_a_time)
+        return SecondLock(self.job, scratch, self.result(), self.specs, helped, sealed, effort, self.files)
 
     def _write(self, files: Mapping[Path, str]) -> None:
         """Write the code into a new folder: what a worker has left in the one before may lead elsewhere."""
@@ -187,9 +189,11 @@ class Supervisor:
             case Loading(), "collected":
                 self.phase = "loading"
                 self._allow(of_spec(self.job.options.spec_seconds + GRACE))
-            case Loaded(left_out), "loading":
+            case Loaded(left_out, slow), "loading":
                 self.phase = "between"
                 if not self.follow_up:
+                    file = self.job.kata.file
+                    self.files = self.job.files | {file: statements.without(self.job.files.get(file, ""), slow)}
                     is_withheld = self.job.options.sealed and self.job.stand_ins
                     lines = [withheld.left_out(self.job)] if left_out and is_withheld else left_out.splitlines()
                     self.left_out = [printable.line(line) for line in lines]
@@ -295,10 +299,10 @@ class Supervisor:
         while plan := follow_up.following(self.job.kata, self.specs, self.results, self.followed):
             self.follow_up = plan
             self.followed[plan.exercise] = plan
-            source = grafts.grafted(self.job.kata, self.job.files[self.job.kata.file], plan.names)
+            source = grafts.grafted(self.job.kata, self.files[self.job.kata.file], plan.names)
             if source is not None:
                 self._remove_folder()
-                self._write(self.job.files | {self.job.kata.file: source})
+                self._write(self.files | {self.job.kata.file: source})
                 return self._start()
             for name in plan.specs:
                 if found := self.results[name].failure:

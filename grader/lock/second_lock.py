@@ -69,6 +69,7 @@ class SecondLock:
         helped: of exercises that work with a reference's code beside them, the names that it defines.
         sealed: which of the specs judge from another process.
         effort: attempts per spec, and rounds in parallel.
+        files: the job's texts, but for statements whose time was up.
     """
 
     def __init__(
@@ -80,8 +81,10 @@ class SecondLock:
         helped: Mapping[str, tuple[str, ...]],
         sealed: Sealed,
         effort: Effort,
+        files: Mapping[Path, str] | None = None,
     ):
         self.job, self.scratch, self.first, self.sealed = job, scratch, result, sealed
+        self.files = files or job.files
         self.probes = {lists.probe_name(name): name for name in lists.probed(job.kata)}
         asks = {name: _probe(name, job.kata.exercise(exercise)) for name, exercise in self.probes.items()}
         self.specs = {**specs, **asks}
@@ -227,7 +230,7 @@ class SecondLock:
 
     def _write_code(self, folder: Path, names: tuple[str, ...]) -> None:
         """Write the files as they were handed in, whatever the code has written meanwhile."""
-        files = dict(self.job.files)
+        files = dict(self.files)
         track = self.job.kata.folder.parent
         if (track / "__init__.py").is_file():
             files |= {Path(track.name, given.name): given.read_text(encoding="utf-8") for given in track.glob("*.py")}

@@ -19,6 +19,7 @@ import torch
 from grader import failure
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
+from grader.course.statements import StatementFailed
 from grader.errors import LoadFailure
 from grader.failure import Failure, Kind
 from grader.isolation import usage
@@ -94,6 +95,8 @@ def _explained(
         return error.why
     if isinstance(error, LoadFailure):
         return Failure(error.kind, str(error))
+    if isinstance(error, StatementFailed):
+        return Failure("statement failed", str(error))
     if isinstance(error, NotImplementedError) and theirs and _is_stub_line(*theirs[-1]):
         callers = [_written_name(frame) for frame, _ in theirs[:-1]]
         return failure.unwritten(_written_name(theirs[-1][0]), "".join(callers[-1:]))

@@ -274,7 +274,7 @@ class Katas:
         if kata not in self.modules:
             try:
                 loaded = kata_modules.load(kata, self._code(kata), self.choices[kata].sources)
-                self.choices[kata].notes += kata_modules.left_out(loaded)
+                self.choices[kata].notes += dict.fromkeys(one.why for one in kata_modules.left_out(loaded))
                 self.modules[kata] = loaded
             except LoadFailure as failure:
                 self.modules[kata] = failure

@@ -16,7 +16,7 @@ from types import FrameType, ModuleType
 import pytest
 
 from grader import followed, protocol
-from grader.course import kata_modules
+from grader.course import kata_modules, statements
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure
 from grader.failure import Failure
@@ -100,7 +100,9 @@ class Beside:
             reporter.send(Loaded())
             reporter.send(Traced("", followed.written([call, *tracer.calls], LONGEST_TRACE)))
             return
-        reporter.send(Loaded("" if isinstance(module, LoadFailure) else "\n".join(kata_modules.left_out(module))))
+        failed = [] if isinstance(module, LoadFailure) else kata_modules.left_out(module)
+        slow = tuple((one.first, one.last) for one in failed if one.is_slow)
+        reporter.send(Loaded("\n".join(dict.fromkeys(one.why for one in failed)), slow))
         items = [item for item in items if name_of(item) not in order.skip]
         check.tried = {} if order.options.tries_suspects else None
         for item, following in zip_longest(items, items[1:]):
@@ -160,9 +162,9 @@ def _at_most(seconds: float) -> Iterator[None]:
     watch = usage.Stopwatch(usage.of_spec(seconds), usage.of_this_process)
 
     def at_alarm(number: int, frame: FrameType | None) -> None:
-        if (reached := watch.look()) in ("computing", "waiting"):
-            raise failures.timed_out(reached, watch)
         signal.setitimer(signal.ITIMER_REAL, watch.next_look)  # the runner ends what the machine gives no time
+        if (reached := watch.look()) in ("computing", "waiting") and statements.may_be_interrupted(frame):
+            raise failures.timed_out(reached, watch)
 
     signal.signal(signal.SIGALRM, at_alarm)
     signal.setitimer(signal.ITIMER_REAL, watch.next_look)
