@@ -18,7 +18,7 @@ from typing import Any, TextIO, cast
 import pytest
 import torch
 
-from grader.course import catalogue, grafts, kata_modules, packages
+from grader.course import catalogue, grafts, kata_modules, packages, statements
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.course.kata_modules import Choice
@@ -114,6 +114,8 @@ class Katas:
     def __init__(self, config: pytest.Config):
         self.config = config
         self.code: Path | None = _code_folder(config)
+        self.watch: usage.Stopwatch | None = None  # of the spec that runs
+        self.is_loading = False  # the code under test
         self.modules: dict[Kata, ModuleType | LoadFailure] = {}
         self.choices: dict[Kata, Choice] = {}
         self.specs: dict[str, tuple[Kata, Exercise]] = {}  # by node id
@@ -187,17 +189,19 @@ class Katas:
         allowed = usage.of_spec(settings.timeout)
         if self.waits_for_another:
             allowed = replace(allowed, waiting=allowed.clock)
-        watch = usage.Stopwatch(allowed, usage.of_this_process)
+        self.watch = usage.Stopwatch(allowed, usage.of_this_process)
 
         def at_alarm(number: int, frame: FrameType | None) -> None:
             __tracebackhide__ = True
-            reached = watch.look()
-            if not reached or _is_a_bad_moment(frame):
+            assert self.watch
+            reached, watch = self.watch.look(), self.watch
+            if not reached or self.is_loading or _is_a_bad_moment(frame):
                 signal.setitimer(signal.ITIMER_REAL, watch.next_look)
-            elif reached == "clock":
+            if not reached or _is_a_bad_moment(frame) or not statements.may_be_interrupted(frame):
+                return
+            if reached == "clock":
                 raise failures.TooBusy(f"{TOO_BUSY}: try again")
-            else:
-                raise failures.timed_out(reached, watch)
+            raise failures.timed_out(reached, watch)
 
         signal.signal(signal.SIGALRM, at_alarm)
         return answer
@@ -272,12 +276,16 @@ class Katas:
     def module(self, kata: Kata) -> ModuleType:
         """The module under test, loaded once. A failure to load it is raised again for every spec."""
         if kata not in self.modules:
+            self.is_loading = True  # what takes too long there is left out, and costs the spec no time
             try:
                 loaded = kata_modules.load(kata, self._code(kata), self.choices[kata].sources)
                 self.choices[kata].notes += dict.fromkeys(one.why for one in kata_modules.left_out(loaded))
                 self.modules[kata] = loaded
             except LoadFailure as failure:
                 self.modules[kata] = failure
+            self.is_loading = False
+            if self.watch:
+                self.watch = usage.Stopwatch(self.watch.limit, usage.of_this_process)
         module = self.modules[kata]
         if isinstance(module, LoadFailure):
             raise module.with_traceback(None)
