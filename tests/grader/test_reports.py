@@ -56,6 +56,7 @@ PASSED, FAILED = (
     SpecResult("TestA::test_y", "failed", "no ]]> <b> & ü [red]"),
 )
 GPU = SpecResult("TestB::test_z", "skipped", "gpu: no CUDA device here")
+UNPARSED = Failure("unparsed", "x.py: is a link")
 UNWRITTEN = SpecResult("TestC::test_w", "failed", failure=unwritten("c"))
 EDGE = SpecResult("TestD::test_no_dimension_is_an_error", "failed", "raised nothing\nmore", edge=True, line=7)
 HELD = SpecResult("TestD::test_works_on_a_view", "passed", edge=True)
@@ -609,10 +610,10 @@ class TestNoCode:
     """Every report tells a file that cannot be run from wrong code, and says why, with the line."""
 
     @pytest.mark.parametrize(("found", "state"), NO_CODE)
-    def test_in_every_report_of_a_student(self, message, state):
+    def test_in_every_report_of_a_student(self, found, state):
         report = of_file(found)
         for one in (report, students_view.of(report)):
-            assert (one.katas[0].state, one.katas[0].why_no_code) == (state, message)
+            assert (one.katas[0].state, one.katas[0].why_no_code) == (state, found.line)
         verdict = words.verdict(report.katas[0].exercises[0])
         assert verdict.startswith("not handed in" if state == "not handed in" else "not run: the ")
         terminal, colours = shown(report), shown(report, force_terminal=True)
@@ -632,7 +633,7 @@ class TestNoCode:
         assert message in json.dumps(json.loads(classroom50.render(report)))
 
     @pytest.mark.parametrize(("found", "state"), NO_CODE)
-    def test_in_the_reports_of_a_class(self, message, state):
+    def test_in_the_reports_of_a_class(self, found, state):
         report = a_class(ann=of_file(found).katas[0], bob=became("wrong"))
         ann, bob = csv.DictReader(io.StringIO(class_report.render_csv(report)))
         assert (ann["16_mha state"], bob["16_mha state"], bob["reason"]) == (state, "wrong", "")
