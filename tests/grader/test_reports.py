@@ -56,6 +56,7 @@ PASSED, FAILED = (
     SpecResult("TestA::test_y", "failed", "no ]]> <b> & ü [red]"),
 )
 GPU = SpecResult("TestB::test_z", "skipped", "gpu: no CUDA device here")
+SECRETS = Failure("mismatch", "secret line", reason="secret story", rows=(("got", "secret"),), place="secret.py:3")
 UNPARSED = Failure("unparsed", "x.py: is a link")
 UNWRITTEN = SpecResult("TestC::test_w", "failed", failure=unwritten("c"))
 EDGE = SpecResult("TestD::test_no_dimension_is_an_error", "failed", "raised nothing\nmore", edge=True, line=7)
@@ -172,6 +173,7 @@ def test_json_has_the_pinned_schema():
                 "line": line,
                 "printed": "",
                 "hidden": False,
+                "failure": None,
             }
             for name, status, message, edge, line in [
                 ("TestD::test_x", "passed", "", False, 0),
@@ -275,8 +277,15 @@ LOST = ExerciseResult("b", (SpecResult("TestB::test_x", "not graded", "the machi
 # One exercise works, one is not graded.
 GAP = replace(REPORT, katas=(replace(KATA, exercises=(ExerciseResult("a", (PASSED,)), LOST), message=""),))
 # Two specs passed beside the code, one of them not when it asked from another process; an edge is open.
-APART = "passes beside the specs, and fails when they ask from another process\n\nIt counts.\n\nraised     Lost"
-REFUSED = SpecResult("TestO::test_from_outside", "failed", APART, line=3)
+APART = Failure(
+    "raised",
+    "Lost",
+    reason="It counts.",
+    rows=(("raised", "Lost"),),
+    place="x.py:1",
+    head="passes beside the specs, and fails when they ask from another process",
+)
+REFUSED = SpecResult("TestO::test_from_outside", "failed", line=3, failure=APART)
 OPEN = ExerciseResult("o", (REFUSED, replace(PASSED, line=9), EDGE), sealed="failed")
 SEALED = ExerciseResult("s", (PASSED,), sealed="passed")
 UNCONFIRMED = replace(REPORT, katas=(replace(KATA, exercises=(OPEN, SEALED), message=""),), sealed=True)
@@ -285,7 +294,7 @@ REPORTS = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY, UNCONFIRME
 GRADED = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY, UNCONFIRMED], ids=IDS[:4])
 
 
-SECRET = SpecResult("TestA::test_secret", "failed", "secret story\n\nmore", 0.1, False, 77, "secret print", True)
+SECRET = SpecResult("TestA::test_secret", "failed", "", 0.1, False, 77, "secret print", True, failure=SECRETS)
 FORMATS = {"classroom50": classroom50, "gradescope": gradescope, "html": html_report}
 
 
@@ -321,7 +330,7 @@ class TestHiddenSpecs:
         "render", [*(one.render for one in FORMATS.values()), markdown.render], ids=[*FORMATS, "md"]
     )
     def test_nor_why_nothing_is_graded(self, render):
-        lost = replace(SECRET, name="TestA", status="not graded", said="teacher/test_secret.py: no class")
+        lost = replace(SECRET, name="TestA", status="not graded", said="teacher/test_secret.py: no class", failure=None)
         report = replace(REPORT, katas=(replace(KATA, exercises=(ExerciseResult("a", (lost,)),)),))
         assert "secret" not in render(report)
         assert "teacher/test_secret.py" in shown(report)
@@ -679,23 +688,24 @@ class TestTheStudentsLine:
 
     TEXT = "import a\r\n\r\ndef f():\r\n\treturn '<b>\x1b\u202e'\r\n" + "#" * 1000
 
-    def page(self, message: str, text: str = TEXT) -> str:
-        kata = KataResult("01_x", (ExerciseResult("f", (SpecResult("T::test_x", "failed", message),)),))
+    def page(self, place: str, text: str = TEXT) -> str:
+        found = replace(failed_with("Too much."), place=place)
+        kata = KataResult("01_x", (ExerciseResult("f", (SpecResult("T::test_x", "failed", failure=found),)),))
         return html_report.render(Report("c", "", 1.0, True, (kata,), files={"01_x/x.py": text}))
 
     def test_with_its_neighbours(self):
-        message = "Too much.\n\nx.py:4 · kata hint 01 f\ntest_x.py:1 · test_x"
+        place = "x.py:4 · kata hint 01 f\ntest_x.py:1 · test_x"
         rows = [
             "     2",
             "     3  def f():",
             "→    4          return &#x27;&lt;b&gt;\ufffd\ufffd&#x27;",
             "     5  " + "#" * 300,
         ]
-        assert f"<p>line 4 of <code>x.py</code></p><pre>{chr(10).join(rows)}</pre>" in self.page(message)
+        assert f"<p>line 4 of <code>x.py</code></p><pre>{chr(10).join(rows)}</pre>" in self.page(place)
 
-    @pytest.mark.parametrize("message", ["x.py · kata hint 01 f\ntest_x.py:1 · test_x", "x.py:99 · kata", "y.py:1: no"])
-    def test_none_where_the_code_has_no_such_line(self, message):
-        assert "<p>line " not in self.page(message)
+    @pytest.mark.parametrize("place", ["x.py · kata hint 01 f\ntest_x.py:1 · test_x", "x.py:99 · kata", "y.py:1: no"])
+    def test_none_where_the_code_has_no_such_line(self, place):
+        assert "<p>line " not in self.page(place)
 
 
 class TestGradebooks:
@@ -815,7 +825,7 @@ class TestUnconfirmed:
         assert words.totals(report).startswith("not graded, so far ") and "1 unconfirmed" in words.totals(report)
 
     def test_a_probe_is_none_of_the_first_locks_specs(self):
-        probe = SpecResult("probe of o", "failed", APART)
+        probe = SpecResult("probe of o", "failed", failure=APART)
         asked = replace(OPEN, specs=(replace(PASSED, line=9), probe))
         assert asked.unconfirmed and asked.first_lock == 1
         assert unconfirmed.second_lock(asked) == "probe of o: failed"
@@ -1136,4 +1146,4 @@ class TestClass:
     def test_json_holds_each_students_report(self):
         data = json.loads(class_report.render_json(self.TWO))
         assert [one["student"] for one in data["students"]] == ["<b>ann", "=bob"]
-        assert data["students"][0]["report"] == as_dict(REPORT)
+        assert data["students"][0]["report"] == json.loads(json.dumps(as_dict(REPORT)))
