@@ -15,7 +15,7 @@ from grader.course.handouts import SIGNATURES
 from grader.failure import LIKE, Failure
 
 NOT_COMPARED = {"given", "at", "shapes", "dtypes", "takes", "means", LIKE}
-SCORE, WEIGHT, LEAD = 0.5, 0.5, 0.1  # at least: of the best match, of the specs that agree, before the next best
+SCORE, WEIGHT, LEAD = 0.75, 0.5, 0.1  # at least: of the best match, of the specs that agree, before the next best
 CHANGES, SURE = "changes", 0.8  # where the changes are kept, and how much one must agree
 LIGHT = 0.25  # a spec that shows no value: nothing was raised, a sentence without a number, a shape; others weigh 1
 
