@@ -51,16 +51,22 @@ def running(what: str) -> list[str]:
 
 
 @pytest.mark.parametrize("refused", [NOTHING, NO_NAMESPACES], ids=["as it is", "without namespaces"])
-@pytest.mark.parametrize("attack", escapes.ATTACKS, ids=lambda attack: attack.name)
-def test_no_socket_of_the_grader_can_be_reached(attack, refused, tmp_path_factory):
+def test_no_socket_of_the_grader_can_be_reached(refused, tmp_path_factory):
+    """By a class of which each student hands in another attack."""
     kata, within = find("09"), tmp_path_factory.mktemp("t")
-    code = attack.code.format(within=within, reference=kata.reference)
-    (within / "code" / kata.file).parent.mkdir(parents=True)
-    (within / "code" / kata.file).write_text(f"{kata.code.read_text()}\n{code}\n")
-    command = [KATA, "grade", "09::split_sizes", "--sealed", "--code", within / "code"]
+    for attack in escapes.ATTACKS:
+        file = within / "class" / attack.name / kata.file
+        file.parent.mkdir(parents=True)
+        code = attack.code.format(within=within, reference=kata.reference)
+        file.write_text(f"{kata.code.read_text()}\n{code}\n")
+    command = [KATA, "grade", "09::split_sizes", "--submissions", within / "class"]
     ended = refusing(refused, *command, "--report", f"json={within}/r.json", env=os.environ | {"TMPDIR": str(within)})
     assert ended.returncode == 0 and ended.stderr == "", ended.stderr
-    assert json.loads((within / "r.json").read_text())["points"] == 0
+    students = json.loads((within / "r.json").read_text())["students"]
+    assert {one["student"] for one in students} == {attack.name for attack in escapes.ATTACKS}
+    for one in students:
+        [graded] = one["report"]["katas"]
+        assert graded["points"] == 0 and graded["status"] not in ("not handed in", "not graded"), one
     assert not (within / "escaped").exists() and not running("sleep 601.09")
     assert ("09_data_splitting_loaders may reach sockets and processes" in ended.stdout) == (
         refused == NO_NAMESPACES or not namespaces.are_allowed()
@@ -250,8 +256,17 @@ def test_a_worker_of_the_second_lock_inherits_one_pipe(sound, tmp_path):
 
 class TestReducedIsolation:
     def test_it_is_said_and_points_are_kept(self, tmp_path):
-        """Both katas on the reference, where namespaces are refused."""
-        command = [KATA, "grade", "09", "31", "--code", "solutions", "--report", f"json={tmp_path}/r.json"]
+        """Both katas, of which one exercise will do, on the reference, where namespaces are refused."""
+        command = [
+            KATA,
+            "grade",
+            "09::split_sizes",
+            "31::rank_slice",
+            "--code",
+            "solutions",
+            "--report",
+            f"json={tmp_path}/r.json",
+        ]
         ended = refusing(NO_NAMESPACES, *command)
         assert ended.returncode == 0, ended.stderr
         report = json.loads((tmp_path / "r.json").read_text())
@@ -260,7 +275,7 @@ class TestReducedIsolation:
         assert ended.stdout.count("no namespaces: see docs/security.md") == (landlock.version() > 0)
 
     def test_it_can_be_refused(self, tmp_path):
-        command = [KATA, "grade", "01", "09", "--code", "solutions", "--require-isolation"]
+        command = [KATA, "grade", "01::count_to", "09::split_sizes", "--code", "solutions", "--require-isolation"]
         ended = refusing(NO_NAMESPACES, *command, "--report", f"json={tmp_path}/r.json")
         assert ended.returncode == 2 and "09_data_splitting_loaders (isolation is reduced" in ended.stderr
         states = {kata["kata"]: kata["status"] for kata in json.loads((tmp_path / "r.json").read_text())["katas"]}
