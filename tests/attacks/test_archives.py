@@ -127,3 +127,18 @@ class TestDeepFolders:
         assert not folders.is_full(tmp_path)
         (tmp_path / "one more").touch()
         assert folders.is_full(tmp_path)
+
+
+def test_folders_of_runs_that_were_killed_go_and_those_of_others_stay(tmp_path):
+    """A run holds its folder, and the folder of a moment ago may be one that is not held yet."""
+    killed, young, other = (tmp_path / name for name in (f"{folders.RUN}a", f"{folders.RUN}b", "kata-x"))
+    for folder in (killed, young, other):
+        (folder / "job").mkdir(parents=True)
+    os.utime(killed, (0, 0))
+    os.utime(other, (0, 0))
+    (tmp_path / f"{folders.RUN}link").symlink_to(other)
+    with folders.of_a_run(str(tmp_path)) as running:
+        os.utime(running, (0, 0))
+        with folders.of_a_run(str(tmp_path)):
+            assert running.is_dir() and young.is_dir() and other.is_dir() and not killed.exists()
+    assert not running.exists() and (other / "job").is_dir()
