@@ -116,7 +116,7 @@ class _Bounded:
 def _of_zip(file: Path | IO[bytes], name: str) -> Iterator[Member]:
     try:
         opened = _Bounded(file.open("rb") if isinstance(file, Path) else file, name)
-        archive = zipfile.ZipFile(opened)  # type: ignore[call-overload]
+        archive = zipfile.ZipFile(opened)
     except LoadFailure:
         raise
     except Exception as error:  # zipfile raises exceptions of many types, even struct.error
