@@ -2,7 +2,6 @@
 
 import os
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
@@ -52,9 +51,7 @@ def run(
     limit = min(at_a_time or available_cores(), limits.most_at_a_time())
     running: list[Running] = []
     ended: list[tuple[Job, KataResult]] = []
-    folder = tempfile.TemporaryDirectory(prefix="kata-", dir=forkserver.temporary_folder(), ignore_cleanup_errors=True)
-    with folder as name, orphans.ended() as end_orphans:
-        scratch = Path(name)
+    with folders.of_a_run(forkserver.temporary_folder()) as scratch, orphans.ended() as end_orphans:
         try:
             while True:
                 while _in_use(running) < limit and not ended:
