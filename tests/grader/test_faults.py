@@ -474,7 +474,7 @@ class TestKilledFromOutside:
     def graded_sealed(self, who, sound, submission, tmp_path, monkeypatch):
         """A function that grades right code and kills this process so many times, each when a spec begins. Returns the
         result, and whether the store knew it."""
-        code = submission(sound[0], replaced("double(x)", "time.sleep(0.5); return 2 * x"))
+        code = submission(sound[0], replaced("double(x)", "time.sleep(0.3); return 2 * x"))
         options, cache = RunOptions(sealed=True), ResultCache(tmp_path / "root")
         take, read, left = Supervisor._take, Asking.read, []
 
@@ -495,7 +495,7 @@ class TestKilledFromOutside:
         def grade(kills: int) -> tuple[KataResult, bool]:
             left.extend([signal.SIGKILL] * kills)
             cache.found.clear()
-            [result] = grading.grade_folder(sound[:1], code, options=options, cache=cache)
+            [result] = grading.grade_folder(sound[:1], code, at_a_time=1, options=options, cache=cache)
             assert not left
             return result, bool(cache.found)
 
