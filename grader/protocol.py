@@ -83,9 +83,10 @@ class Loading:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The code was imported."""
+    """The code was imported, or failed."""
 
     left_out: str = ""  # a line on each failing statement that no exercise needs
+    hangs: bool = False  # it had no end within its time
 
 
 @dataclass(frozen=True)

@@ -50,12 +50,15 @@ class Supervisor:
     Args:
         job: what to run.
         scratch: a folder for the job's files.
+        may_fail: a process of it that is killed from outside ends it: whoever runs it tries once more.
     """
 
     watch: Stopwatch  # of what runs now
 
-    def __init__(self, job: Job, scratch: Path):
+    def __init__(self, job: Job, scratch: Path, *, may_fail: bool = False):
         self.job = job
+        self.may_fail = may_fail
+        self.disturbed = False  # it has failed so
         self.scratch = scratch
         self._write(job.files)
         self.specs: dict[str, SpecInfo] = {}
@@ -65,8 +68,8 @@ class Supervisor:
         self.left_out: list[str] = []  # a line on each failing statement that no exercise needs
         self.traces: dict[str, str] = {}  # what the functions that are followed did in each spec
         self.crashed = ""
-        self.started_again = False
         self.lost = ""  # why the grader cannot go on with it
+        self.hangs = False  # the file, while it is imported
         self.hidden_problem = ""  # what is wrong with the teacher's own specs, which students must not read
         self.unjudged: Status = "missing"  # of specs without a verdict: "not graded" if the code is not to blame
         self.cpu_seconds = 0.0
@@ -142,7 +145,8 @@ class Supervisor:
             return None
         helped = {name: plan.names for name, plan in self.followed.items()}
         sealed = lists.read(self.job.kata)
-        return SecondLock(self.job, scratch, self.result(), self.specs, helped, sealed, Effort(at_a_time=at_a_time))
+        effort = Effort(at_a_time=at_a_time, may_fail=self.may_fail)
+        return SecondLock(self.job, scratch, self.result(), self.specs, helped, sealed, effort)
 
     def _write(self, files: Mapping[Path, str]) -> None:
         """Write the code into a new folder: what a worker has left in the one before may lead elsewhere."""
@@ -170,7 +174,8 @@ class Supervisor:
         try:
             self.worker = forkserver.start_worker(self.order)
         except OSError as problem:
-            self.crashed, self.unjudged, self.finished = f"{problem}; grade again", "not graded", True
+            self.crashed, self.unjudged = f"{problem}; grade again", "not graded"
+            self.disturbed, self.finished = self.may_fail, True
             return
         self.phase, self.current, self.done = "starting", "", False
         self._allow(OF_START)
@@ -186,8 +191,8 @@ class Supervisor:
             case Loading(), "collected":
                 self.phase = "loading"
                 self._allow(of_spec(self.job.options.spec_seconds + GRACE))
-            case Loaded(left_out), "loading":
-                self.phase = "between"
+            case Loaded(left_out, hangs), "loading":
+                self.phase, self.hangs = "between", hangs
                 if not self.follow_up:
                     is_withheld = self.job.options.sealed and self.job.stand_ins
                     lines = [withheld.left_out(self.job)] if left_out and is_withheld else left_out.splitlines()
@@ -212,6 +217,7 @@ class Supervisor:
     def _stop(self, reason: str) -> None:
         """End the job for this reason. What the worker has said so far does not count."""
         self.crashed, self.results = reason, self.before
+        self.unjudged = "error" if self.unjudged == "missing" else self.unjudged
         self.kill()
         self.finished = True
 
@@ -228,7 +234,7 @@ class Supervisor:
         if text == self.job.problem == NOT_WRITTEN:
             text = f"{self.specs[name].exercise}: {text}"
         reason, since = self.specs[name].skip_reason, time.monotonic() - self.watch.began
-        if message.error == "TooBusy" and since >= of_spec(self.specs[name].seconds).clock:
+        if message.error == "TooBusy" and of_spec(self.specs[name].seconds).is_late(since, 0.0):
             self._judge(name, "not graded", text, message.seconds, printed)
         elif status == "skipped":
             self._judge(name, "skipped" if reason else "failed", reason or text)
@@ -253,6 +259,9 @@ class Supervisor:
         if not killed:
             self.worker.process.join(1)
         self.kill()
+        if self.may_fail and not killed and self._is_disturbed():
+            self.disturbed = self.finished = True
+            return self._remove_folder()
         if not self.done:  # without its last message, what a worker said does not count: the next one says it again
             self.results = self.before
         if self.follow_up:  # whatever it came to, the next one is due
@@ -275,21 +284,21 @@ class Supervisor:
                 return self._start()
         elif self.phase in ("starting", "collected"):
             is_the_files = self.worker.process.exitcode == 1
-            if not is_the_files and not self.started_again:  # no code of the kata has run yet
-                self.started_again = True
-                return self._start()
             why = "" if is_the_files else f" (the worker {how})"
             where = f"see pytest katas/{self.job.kata.name}"
             self.crashed = f"{self.job.kata.specs.name} could not be collected{why}: {where}"
             self.unjudged = "not graded"
         else:
             self.crashed = f"the worker {how}"
-            self.unjudged = "not graded" if by_system else "missing"
+            self.unjudged = "not graded" if by_system else "error"
         self.finished = True
 
     def _follow_up(self) -> None:
-        """Start the next run with the reference's code. Without a reference, say what the failing specs wait for."""
-        while plan := follow_up.following(self.job.kata, self.specs, self.results, self.followed):
+        """Start the next run with the reference's code. Without a reference, say what the failing specs wait for.
+
+        A file that hangs while it is imported would do so in each of these runs.
+        """
+        while not self.hangs and (plan := follow_up.following(self.job.kata, self.specs, self.results, self.followed)):
             self.follow_up = plan
             self.followed[plan.exercise] = plan
             source = grafts.grafted(self.job.kata, self.job.files[self.job.kata.file], plan.names)
@@ -301,6 +310,13 @@ class Supervisor:
                 told = f"waits for {', '.join(plan.names)}\n\n{self.results[name].message}"
                 self.results[name] = replace(self.results[name], message=told)
         self.finished = True
+
+    def _is_disturbed(self) -> bool:
+        """Tell if the worker may have been killed from outside, as the system does where memory runs out."""
+        if self.done:
+            return False
+        code, no_code_ran = self.worker.process.exitcode, self.phase in ("starting", "collected")
+        return code == -signal.SIGKILL or (no_code_ran and code != 1)
 
     def _how_it_ended(self, killed: str) -> str:
         """The worker's end, as a phrase that follows "the worker" or the name of an exercise."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from grader.isolation import namespaces, processes, shared_memory, usage
+from grader.isolation import namespaces, proc, processes, shared_memory, usage
 from grader.workers import servers
 from grader.workers.servers import Process
 
@@ -24,7 +24,7 @@ def ended() -> Iterator[Callable[[], None]]:
     Yields a function that does so at once.
     """
     processes.adopt_orphans()
-    before = processes.children(os.getpid())
+    before = proc.children(os.getpid())
 
     def end_orphans() -> None:
         until = time.monotonic() + PATIENCE
@@ -61,12 +61,16 @@ def end_tree(process: Process | BaseProcess, names: set[Path] | None = None) -> 
 
 def end(roots: Iterable[int]) -> None:
     """Kill these processes, all that descend from them, and remove the names of the memory that they share."""
-    tree = {pid for root in roots for pid in processes.stopped_tree(root)}
-    names = shared_memory.names_of(tree)
-    for pid in tree:
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-    for pid in tree & processes.children(os.getpid()):
+    tree, names = set[int](), set[Path]()
+    try:
+        for root in roots:
+            processes.stop_tree(root, tree)
+        names = shared_memory.names_of(tree)
+    finally:  # nothing may come between: what is stopped would stay
+        for pid in tree:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+    for pid in tree & proc.children(os.getpid()):
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)
     shared_memory.remove(names)
@@ -74,17 +78,17 @@ def end(roots: Iterable[int]) -> None:
 
 def tree(pid: int) -> set[int]:
     """A worker and all that descend from it, those included that this process has adopted and that kept its session."""
-    adopted = {child for child in processes.children(os.getpid()) if _session(child) == pid}
+    adopted = {child for child in proc.children(os.getpid()) if _session(child) == pid}
     return set().union(*map(usage.tree, {pid, *adopted}))
 
 
 def _orphans(before: set[int]) -> set[int]:
     """The adopted processes: those children of this process that are new, and in another session."""
-    found = processes.children(os.getpid()) - before - servers.helpers()
+    found = proc.children(os.getpid()) - before - servers.helpers()
     return {pid for pid in found if _session(pid) not in (None, os.getsid(0))}
 
 
 def _session(pid: int) -> int | None:
-    with suppress(ProcessLookupError):
+    with suppress(OSError):
         return os.getsid(pid)
     return None

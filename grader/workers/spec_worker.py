@@ -99,7 +99,10 @@ class Beside:
             reporter.send(Loaded())
             reporter.send(Traced("", followed.written([call, *tracer.calls], LONGEST_TRACE)))
             return
-        reporter.send(Loaded("" if isinstance(module, LoadFailure) else "\n".join(kata_modules.left_out(module))))
+        if isinstance(module, LoadFailure):
+            reporter.send(Loaded(hangs=isinstance(module.__cause__, failures.TimedOut)))
+        else:
+            reporter.send(Loaded("\n".join(kata_modules.left_out(module))))
         items = [item for item in items if name_of(item) not in order.skip]
         check.tried = {} if order.options.tries_suspects else None
         for item, following in zip_longest(items, items[1:]):
