@@ -8,7 +8,7 @@ import pytest
 
 from grader.course.catalogue import ROOT, find
 from grader.execution import grading
-from grader.isolation import sandbox, untouched
+from grader.isolation import namespaces, sandbox, untouched
 from grader.protocol import RunOptions
 from grader.teaching import class_grading
 from tests.attacks.test_second_lock import failures
@@ -17,7 +17,7 @@ from tests.conftest import SOUND
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
 
-# Nineteen ways to leave a text for later code. Each is tried to give and to take; `told` holds those that worked.
+# Twenty ways to leave a text for later code. Each is tried to give and to take; `told` holds those that worked.
 WAYS = """
 import fcntl, os, socket, struct, torch
 def gives(place, text):
@@ -45,9 +45,11 @@ ways = {
     "a folder in shared memory": (lambda: os.makedirs("/dev/shm/kata_handed_on_too/deep"), lambda: os.stat("/dev/shm/kata_handed_on_too")),
     "a socket in shared memory": (lambda: socket.socket(socket.AF_UNIX).bind("/dev/shm/kata_handed_on_socket"), lambda: os.stat("/dev/shm/kata_handed_on_socket")),
     "the flags of an open file": (lambda: [fcntl.fcntl(one, 4, os.O_APPEND | os.O_NONBLOCK) for one in inherited()], lambda: 1 / any(fcntl.fcntl(one, 3) & os.O_APPEND for one in inherited())),
+    "memory that jobs share": (lambda: 1 / shared(), lambda: 1 / shared()),
     "the terminal's or user's keys": (lambda: key(248), lambda: key(249)),
 }
 keep = []
+def shared(): return sum(line.split()[1].startswith("rw-s") for line in open("/proc/self/maps"))
 def inherited(): return [int(one) for one in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{one}")]
 def listens():
     one = socket.socket(socket.AF_UNIX)
@@ -142,6 +144,19 @@ def test_nothing_tells_which_pages_are_in_memory(number, place, tmp_path, monkey
     code = f"{kata.reference.read_text()}\n{TELLS}{SAYS.format(name=exercise.name)}"
     found = graded(kata, tmp_path, code, exercise.spec_class)
     assert f"LookupError: {['/proc/self/maps']}" in found, found
+
+
+@pytest.mark.skipif(not namespaces.are_allowed(), reason="this machine allows no namespaces")
+def test_in_namespaces_reading_a_file_leaves_no_time_of_access(tmp_path):
+    kata, file = find("01"), next(path for path in (sandbox.GRADER / "data").iterdir() if path.is_file())
+    before = file.stat()
+    os.utime(file, ns=(1, before.st_mtime_ns))
+    try:
+        code = f"{kata.reference.read_text()}\nopen({str(file)!r}).read()\n"
+        assert graded(kata, tmp_path, code, kata.exercises[0].spec_class).strip() == ""
+        assert file.stat().st_atime_ns == 1
+    finally:
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 class TestWhatHasChanged:
