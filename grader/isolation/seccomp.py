@@ -6,6 +6,7 @@ import platform
 import struct
 import sys
 from collections.abc import Iterable
+from itertools import groupby
 
 from grader.isolation import calls
 from grader.isolation.rights import Rights
@@ -18,6 +19,7 @@ ALLOW, AS_IF_DONE = 0x7FFF0000, 0x00050000
 EPERM, ENOSYS = AS_IF_DONE | 1, AS_IF_DONE | 38
 
 CALLS = {machine: calls.numbers(calls.ALLOWED | calls.DENIED, machine) for machine in calls.COLUMNS}
+DENIED = {name for machine in calls.COLUMNS for name in calls.numbers(calls.DENIED, machine)}
 # fcntl's commands on descriptors, pipes and seals, and those that set a lock. Without F_GETLK, nobody sees a lock that
 # one may set on a file opened for reading. F_SET_RW_HINT, F_SETLEASE and F_NOTIFY act on such a file.
 FCNTL = (0, 1, 2, 3, 4, 6, 7, 37, 38, 1030, 1031, 1032, 1033, 1034)
@@ -98,8 +100,8 @@ def _program(machine: str, rights: Rights, signals: bool) -> list[Instruction]:
         program += _call(numbers["socketpair"], [kind[0], (AND, 0, 0, KIND), *kind[1:]])
     program += _call(numbers["clone"], [*flags, (ANSWER, 0, 0, ALLOW)])
     program += _call(numbers["socket"], _is_one_of(0, rights.sockets))
-    denied = calls.numbers(calls.DENIED, machine).keys() | (set() if rights.processes else OF_PROCESSES)
-    return program + _by_number(numbers, denied | (MORE_SIGNALS if signals else set()))
+    denied = DENIED | (set() if rights.processes else OF_PROCESSES) | (MORE_SIGNALS if signals else set())
+    return program + _by_number(numbers, denied)
 
 
 def _by_number(numbers: dict[str, int], denied: set[str]) -> list[Instruction]:
@@ -109,11 +111,9 @@ def _by_number(numbers: dict[str, int], denied: set[str]) -> list[Instruction]:
     """
     answers = {number: EPERM if name in denied else ALLOW for name, number in numbers.items()}
     steps: list[Instruction] = []
-    for number in range(max(answers) + 1):
-        answer = answers.get(number, ENOSYS)
-        if steps and steps[-1] == (ANSWER, 0, 0, answer):
-            del steps[-2:]
-        steps += [(JUMP_NOT_BELOW, 1, 0, number + 1), (ANSWER, 0, 0, answer)]
+    for answer, group in groupby(range(max(answers) + 1), lambda number: answers.get(number, ENOSYS)):
+        *_, last = group
+        steps += [(JUMP_NOT_BELOW, 1, 0, last + 1), (ANSWER, 0, 0, answer)]
     return [*steps, (ANSWER, 0, 0, ENOSYS)]
 
 
