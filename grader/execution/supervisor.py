@@ -75,7 +75,7 @@ class Supervisor:
         self.cpu_seconds = 0.0
         self.finished = False
         self.looked = 0.0  # when the folder and the whole kata's time were looked at last
-        self.names = orphans.shared_names(job.kata.description.needs)
+        orphans.expect(job.kata.description.needs)
         self.started = time.monotonic()
         self._start()
         if not self.finished:
@@ -118,7 +118,7 @@ class Supervisor:
 
     def kill(self) -> None:
         """Kill the worker and every process that it started, and close its channel."""
-        orphans.end_tree(self.worker.process, self.names)
+        orphans.end_tree(self.worker.process)
         self.worker.channel.close()
 
     def result(self) -> KataResult:

@@ -1,4 +1,4 @@
-"""Shared memory that has a name in /dev/shm: what a worker leaves there is found and removed, open or not."""
+"""Shared memory that has a name in /dev/shm: what a worker leaves there is found, open or not."""
 
 import os
 from collections.abc import Iterable
@@ -23,20 +23,15 @@ def names_of(pids: Iterable[int]) -> set[Path]:
 
 
 def present() -> set[Path]:
-    """The files in /dev/shm of the user of this process."""
+    """Whatever is in /dev/shm and belongs to the user of this process: files, folders, links, sockets."""
     with suppress(OSError), os.scandir(os.fsdecode(FOLDER)) as entries:
         return {Path(entry.path) for entry in entries if entry.stat(follow_symlinks=False).st_uid == os.getuid()}
     return set()
 
 
 def left_since(before: set[Path]) -> set[Path]:
-    """The files that are new there, and that no process has open or mapped: code that has ended left them."""
-    new = present() - before
-    return new - names_of(int(entry) for entry in os.listdir("/proc") if entry.isdigit()) if new else set()
-
-
-def remove(names: Iterable[Path]) -> None:
-    """Remove these files. One that is gone already is named "… (deleted)" by the system, and is no file."""
-    for name in names:
-        with suppress(OSError):
-            name.unlink()
+    """What is new there, and not open or mapped by any process, neither itself nor what is in it."""
+    if not (new := present() - before):
+        return new
+    names = names_of(int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+    return new - names - {folder for name in names for folder in name.parents}

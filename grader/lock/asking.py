@@ -67,7 +67,7 @@ class Asking:
         self.is_loaded = False
         self.cpu_seconds = 0.0  # of a round that came to its end
         self.looked = 0.0  # when the folder was looked at last
-        self.names = orphans.shared_names(needs)
+        orphans.expect(needs)
         self._allow(OF_START)
 
     def read(self) -> SpecFinished | None:
@@ -117,7 +117,7 @@ class Asking:
         """Kill the judge, the code under test, and every process that it started."""
         orphans.end_tree(self.judge.process)
         self.judge.channel.close()
-        orphans.end_tree(self.code, self.names)
+        orphans.end_tree(self.code)
         folders.remove(self.folder)
 
     def used(self) -> Used | None:

@@ -132,6 +132,8 @@ def remove(folder: Path) -> None:
     """
     if not BY_DESCRIPTOR:  # Windows
         return shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError, NotImplementedError):
+        os.chmod(folder, 0o700, follow_symlinks=False)
     with suppress(OSError):
         top = os.open(folder, IS_A_FOLDER)
         try:

@@ -311,20 +311,57 @@ memory = mmap.mmap(file, 1 << 20)
         self.ran(kata, tmp_path, code)
         assert set(os.listdir("/dev/shm")) <= before
 
-    def test_shared_memory_that_was_closed_is_removed_without_namespaces(self, kata, tmp_path, monkeypatch):
-        """A name of the machine's that another process has open, or that was there before, stays."""
+    def test_whatever_is_new_in_shared_memory_is_removed_without_namespaces(self, kata, tmp_path, monkeypatch):
+        """Files, links, sockets and folders, in each other, or closed to everybody. What was there before stays."""
         monkeypatch.setattr(sandbox.namespaces, "are_allowed", lambda: False)
-        names = [Path("/dev/shm", f"kata_test_{os.getpid()}_{number}") for number in range(2)]
-        names[0].write_text("there before")
+        before, left = Path("/dev/shm", f"kata_test_{os.getpid()}"), f"/dev/shm/kata_left_{os.getpid()}"
+        before.write_text("there before")
+        code = f"""
+import os, socket
+left = {left!r}
+os.makedirs(left + "/deep/closed")
+for name in ("/file", "/deep/file", "/deep/closed/file", "_file"): open(left + name, "w").write("handed on")
+os.symlink({str(before)!r}, left + "_link")
+os.symlink({str(before.parent)!r}, left + "/link")
+socket.socket(socket.AF_UNIX).bind(left + "_socket")
+os.mkdir(left + "_closed", 0)
+os.rename(left + "/deep/closed", left + "/deep/moved")
+"""
         try:
-            self.ran(kata, tmp_path, f"open({str(names[1])!r}, 'w').write('handed on')\n")
-            assert [name.exists() for name in names] == [True, False]
-            before = shared_memory.present()
-            with open(names[1], "w"):
-                assert shared_memory.left_since(before) == set()
-            assert shared_memory.left_since(before) == {names[1]}
+            self.ran(kata, tmp_path, code)
+            assert before.read_text() == "there before"
+            assert not [name for name in os.listdir("/dev/shm") if name.startswith("kata_left")]
         finally:
-            shared_memory.remove(names)
+            before.unlink()
+
+    def test_a_process_that_outlives_its_job_leaves_nothing_either(self, kata, tmp_path, monkeypatch):
+        """Without namespaces, it writes when the others have ended."""
+        monkeypatch.setattr(sandbox.namespaces, "are_allowed", lambda: False)
+        left = f"/dev/shm/kata_left_{os.getpid()}"
+        code = f"""
+import os, time
+parent = os.getpid()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork(): os._exit(0)
+    while True:
+        try: os.kill(parent, 0); open({left!r}, "w").close()
+        except OSError: os.makedirs({left!r} + "_later", exist_ok=True)
+"""
+        self.ran(kata, tmp_path, code)
+        assert not [name for name in os.listdir("/dev/shm") if name.startswith("kata_left")]
+
+    def test_what_another_process_has_open_stays_until_that_one_has_ended(self):
+        """Or a second submission could keep for a third one what the first has left."""
+        before = shared_memory.present()
+        folder = Path("/dev/shm", f"kata_test_{os.getpid()}")
+        folder.mkdir()
+        try:
+            with open(folder / "file", "w"):
+                assert shared_memory.left_since(before) == set()
+            assert shared_memory.left_since(before) == {folder}
+        finally:
+            folders.remove(folder)
 
     @pytest.mark.parametrize("refused", ["unshare", "mount", "pivot_root"])
     def test_namespaces_that_cannot_be_set_up_are_not_entered(self, refused):
@@ -339,6 +376,10 @@ memory = mmap.mmap(file, 1 << 20)
         [
             "os.memfd_create('x')",
             "refused('shmget', 0, 1 << 20, 0o1600)",
+            "refused('shmat', 0, 0, 0)",
+            "refused('wait4', -1, 0, 1, bytes(144))",
+            "refused('waitid', 0, 0, 0, 5, bytes(144))",
+            "refused('madvise', 0, 0, 21)",
             "refused('io_setup', 1, bytes(8))",
             "resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1, 1))",
             "os.sched_setaffinity(os.getppid(), {0})",
