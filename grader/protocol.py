@@ -110,6 +110,11 @@ class SpecFinished:
     printed: str = ""
     bans: bool = False  # it forbids functions, which it cannot do in another process
 
+    @property
+    def error(self) -> str:
+        """The class of the exception that ended it."""
+        return self.failure.error if self.failure else ""
+
 
 @dataclass(frozen=True)
 class Traced:

@@ -13,7 +13,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis.strategies  # noqa: F401  (forks inherit what takes long to import)
 import pytest
+import torch  # noqa: F401
 
 from grader.authoring import variants
 from grader.course import stubs

@@ -136,7 +136,7 @@ def feedback(
 ) -> None:
     """Pack one page per student into an archive, in the form that a platform takes back.
 
-    Exit code 2: somebody has no page.
+    Exit code 2: somebody has no page, or none of their own name.
     """
     if not pages.is_dir():
         raise KataError(f"{pages}: no such folder; kata grade --feedback {pages} writes it")
@@ -151,6 +151,10 @@ def feedback(
     print(f"{out} has {words.counted(packed.pages, 'page')}{how}")
     if packed.no_place:
         print(f"no folder of Moodle's download, so not in it: {returned.listed(packed.no_place)}")
+    if packed.alike:
+        print(f"pages that would have one name, so not in it: {returned.listed(packed.alike)}")
+    if packed.alike and not packed.no_page:
+        raise KataError("some pages would have one name: are all students in the roster?")
     if packed.no_page:
         raise KataError(f"no page in {pages}, so not in {out}: {returned.listed(packed.no_page)}")
 

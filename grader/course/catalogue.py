@@ -154,13 +154,18 @@ def with_prerequisites(katas: Iterable[Kata]) -> list[Kata]:
     """
     order: dict[Kata, None] = {}
     for kata in katas:
-        try:
-            for earlier in with_prerequisites(kata.builds_on):
-                order.setdefault(earlier)
-        except RecursionError:
-            raise BrokenDescription(f"{kata.folder / 'kata.toml'}: builds_on leads back to {kata.name}") from None
-        order.setdefault(kata)
+        _append(kata, order, ())
     return list(order)
+
+
+def _append(kata: Kata, order: dict[Kata, None], later: tuple[Kata, ...]) -> None:
+    """Append the kata, after what it builds on. The later ones build on it."""
+    if kata in later:
+        raise BrokenDescription(f"{kata.folder / 'kata.toml'}: builds_on leads back to {kata.name}")
+    if kata not in order:
+        for earlier in kata.builds_on:
+            _append(earlier, order, (*later, kata))
+        order[kata] = None
 
 
 def refuse_misplaced_specs(root: Path = ROOT) -> None:

@@ -33,6 +33,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from grader import printable
 from grader.course.catalogue import ROOT
 from grader.errors import DownloadFailure
 
@@ -318,6 +319,8 @@ def fetch(chosen: DataSet, data: Path, report: Callable[[Source, int], None]) ->
         for source in chosen.sources:
             _download(source, parts / source.file, report)
         _assemble(chosen, parts, folder)
+    except DownloadFailure as failure:  # it may quote what a host or an archive says
+        raise DownloadFailure(printable.line(str(failure)[:500])) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DownloadFailure(
@@ -392,10 +395,22 @@ def _damage(source: Source, path: Path) -> str:
     return "" if digest == source.sha256 else f"its SHA-256 is {digest}, not {source.sha256}"
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a host to HTTP and HTTPS, and from HTTPS to HTTPS alone."""
+
+    def redirect_request(self, request, answer, code, said, headers, url):  # type: ignore[no-untyped-def]
+        if urlsplit(url).scheme not in ("https", request.type):
+            raise DownloadFailure(f"{request.host} leads to {url}: that is not followed")
+        return super().redirect_request(request, answer, code, said, headers, url)
+
+
+OPENER = urllib.request.build_opener(_Redirects)
+
+
 def _opened(source: Source, have: int) -> http.client.HTTPResponse:
     headers = {"User-Agent": "torch-katas"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
-        return urllib.request.urlopen(urllib.request.Request(source.url, headers=headers), timeout=SECONDS_OF_SILENCE)
+        return OPENER.open(urllib.request.Request(source.url, headers=headers), timeout=SECONDS_OF_SILENCE)
     except urllib.error.HTTPError as error:
         error.close()
         raise DownloadFailure(f"{source.host} refused {source.file}: {error.code} {error.reason}") from None

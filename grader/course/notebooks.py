@@ -19,6 +19,7 @@ from grader.errors import NotANotebook
 
 LARGEST = 50_000_000  # bytes; plots make notebooks large
 MOST_CODE = 1_000_000  # characters in all code cells: a kata's file may have no more, and parsing takes its time
+MOST_VALUES, MOST_OBJECTS = 400_000, 20_000  # in the whole file, and but for outputs: validating them takes its time
 MOST_NOTES = 5  # on one notebook that was handed in
 FIND = """\
 import pathlib, subprocess, sys
@@ -149,10 +150,14 @@ def parsed(data: bytes, name: str) -> nbformat.NotebookNode:
         raise NotANotebook(f"{name}: is too large, the limit is 50 MB")
     try:
         text = data.decode("utf-8")
-        json.loads(text)
+        read = json.dumps(json.loads(text, object_hook=_without_outputs)) if text.count(",") < MOST_VALUES else ""
+        if not read or read.count("{") > MOST_OBJECTS:
+            raise NotANotebook(f"{name}: holds too many cells or values")
         with warnings.catch_warnings(action="ignore"):  # of cells without ids, or with one id
-            notebook = nbformat.reads(text, as_version=4)
+            notebook = nbformat.reads(read, as_version=4)
             nbformat.validate(notebook)
+    except NotANotebook:
+        raise
     except UnicodeDecodeError:
         raise NotANotebook(f"{name}: is not UTF-8 text") from None
     except json.JSONDecodeError as error:
@@ -169,6 +174,11 @@ def parsed(data: bytes, name: str) -> nbformat.NotebookNode:
     if sum(map(len, code(notebook))) > MOST_CODE:
         raise NotANotebook(f"{name}: holds more than 1 MB of code")
     return notebook
+
+
+def _without_outputs(found: dict[str, Any]) -> dict[str, Any]:
+    """The object without what a cell has printed, which nobody reads and which takes long to validate."""
+    return found | {"outputs": []} if "outputs" in found else found
 
 
 def kata_of(notebook: nbformat.NotebookNode, katas: Iterable[Kata], name: str) -> Kata:

@@ -76,10 +76,13 @@ def elsewhere(root: Path) -> str:
 
 
 def import_own_tracks() -> None:
-    """Let this program import the workspace's tracks that are packages, as an installed checkout does: tinytorch."""
+    """Let this program import the workspace's tracks that are packages, as an installed checkout does: tinytorch.
+
+    They come last: a file in a workspace never stands for an installed package.
+    """
     here = root()
     if is_workspace(here):
-        sys.path.insert(0, str(here / "katas"))
+        sys.path.append(str(here / "katas"))
 
 
 def configuration(root: Path) -> Path:

@@ -56,7 +56,14 @@ def _may_be_chance(spec: SpecResult) -> bool:
 def key(job: Job) -> str:
     """A hash of everything that the job's result depends on."""
     files = [[path.as_posix(), text] for path, text in sorted(job.files.items())]
-    rest = [job.kata.name, job.problem and asdict(job.problem), job.note, asdict(job.options), _specs(job), surroundings()]
+    rest = [
+        job.kata.name,
+        job.problem and asdict(job.problem),
+        job.note,
+        asdict(job.options),
+        _specs(job),
+        surroundings(),
+    ]
     return hashlib.sha256(json.dumps([files, *rest]).encode()).hexdigest()
 
 

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
@@ -39,7 +38,8 @@ def run(
     """Run jobs in parallel and yield each with its result as it finishes.
 
     Closing the iterator ends every process that it started. Where the grader itself fails on a job, that job is not
-    graded, and the others go on.
+    graded, and the others go on. A job of which a process is killed from outside, as the system does where memory runs
+    out, runs once more, alone: what then ends without a verdict is the code's doing.
 
     Args:
         jobs_ready: the jobs, or a function that returns those that can start now. It is called again when they run out.
@@ -52,20 +52,20 @@ def run(
     limit = min(at_a_time or available_cores(), limits.most_at_a_time())
     running: list[Running] = []
     ended: list[tuple[Job, KataResult]] = []
-    folder = tempfile.TemporaryDirectory(prefix="kata-", dir=forkserver.temporary_folder(), ignore_cleanup_errors=True)
-    with folder as name, orphans.ended() as end_orphans:
-        scratch = Path(name)
+    again: list[Job] = []  # of which a process was killed from outside: each runs once more, beside no other
+    with folders.of_a_run(forkserver.temporary_folder()) as scratch, orphans.ended() as end_orphans:
         try:
             while True:
-                while _in_use(running) < limit and not ended:
-                    job = next(queue, None) or next(queue := iter(more()), None)
+                while not ended and (not running if again else _have_room(running, limit)):
+                    is_second = bool(again)
+                    job = again.pop() if again else next(queue, None) or next(queue := iter(more()), None)
                     if job is None:
                         break
                     if refused := reduced.refused(job):
                         ended.append((job, refused))
                         continue
                     with costs_only(partial(_lose, job, ended)):
-                        running.append(_started(job, scratch, specs_of))
+                        running.append(_started(job, scratch, specs_of, may_fail=not is_second))
                 if not running and not ended:
                     return
                 if not ended and wait(running, until):
@@ -77,8 +77,10 @@ def run(
                             one.kill()
                     end_orphans()
                     with costs_only(partial(_lose, one.job, ended)):
-                        following = _following(one, scratch, limit - _in_use(running))
-                        if isinstance(following, KataResult):
+                        following = _following(one, scratch, limit - _in_use(running) if one.may_fail else 1)
+                        if following is None:
+                            again.append(one.job)
+                        elif isinstance(following, KataResult):
                             ended.append((one.job, following))
                         else:
                             running.append(following)
@@ -93,11 +95,16 @@ def run(
             folders.remove(scratch)
 
 
-def _started(job: Job, scratch: Path, specs_of: Sequence[Kata]) -> Supervisor:
+def _started(job: Job, scratch: Path, specs_of: Sequence[Kata], *, may_fail: bool) -> Supervisor:
     forkserver.prepare(specs_of or [job.kata])
     if job.options.sealed:
         bare_server.prepare(specs_of or [job.kata])
-    return Supervisor(job, scratch)
+    return Supervisor(job, scratch, may_fail=may_fail)
+
+
+def _have_room(running: Sequence[Running], limit: int) -> bool:
+    """Tell if another job may start beside these: none does beside one that runs once more."""
+    return _in_use(running) < limit and all(one.may_fail for one in running)
 
 
 def _in_use(running: Sequence[Running]) -> int:
@@ -105,11 +112,18 @@ def _in_use(running: Sequence[Running]) -> int:
     return sum(len(one.channels) for one in running)
 
 
-def _following(one: Running, scratch: Path, cores: int) -> SecondLock | KataResult:
-    """The next step after a finished part of a job: the second lock on so many cores, or the result."""
+def _following(one: Running, scratch: Path, cores: int) -> SecondLock | KataResult | None:
+    """The next step after a finished part of a job: the second lock on so many cores, or the result.
+
+    None: the job was disturbed, and runs again.
+    """
     if one.lost:
         return not_graded(one.job.kata, one.lost, one.job.options)
+    if one.disturbed:
+        return None
     second = one.second_lock(scratch, max(1, cores)) if isinstance(one, Supervisor) else None
+    if second and second.disturbed:
+        return None
     return second if second and not second.finished else (second or one).result()
 
 

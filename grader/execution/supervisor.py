@@ -51,12 +51,15 @@ class Supervisor:
     Args:
         job: what to run.
         scratch: a folder for the job's files.
+        may_fail: a process of it that is killed from outside ends it: whoever runs it tries once more.
     """
 
     watch: Stopwatch  # of what runs now
 
-    def __init__(self, job: Job, scratch: Path):
+    def __init__(self, job: Job, scratch: Path, *, may_fail: bool = False):
         self.job = job
+        self.may_fail = may_fail
+        self.disturbed = False  # it has failed so
         self.scratch = scratch
         self._write(job.files)
         self.specs: dict[str, SpecInfo] = {}
@@ -67,14 +70,13 @@ class Supervisor:
         self.files = job.files  # without the statements whose time was up: no other run tries them
         self.traces: dict[str, str] = {}  # what the functions that are followed did in each spec
         self.crashed = ""
-        self.started_again = False
         self.lost = ""  # why the grader cannot go on with it
         self.hidden_problem = ""  # what is wrong with the teacher's own specs, which students must not read
         self.unjudged: Status = "missing"  # of specs without a verdict: "not graded" if the code is not to blame
         self.cpu_seconds = 0.0
         self.finished = False
         self.looked = 0.0  # when the folder and the whole kata's time were looked at last
-        self.names = orphans.shared_names(job.kata.description.needs)
+        orphans.expect(job.kata.description.needs)
         self.started = time.monotonic()
         self._start()
         if not self.finished:
@@ -117,7 +119,7 @@ class Supervisor:
 
     def kill(self) -> None:
         """Kill the worker and every process that it started, and close its channel."""
-        orphans.end_tree(self.worker.process, self.names)
+        orphans.end_tree(self.worker.process)
         self.worker.channel.close()
 
     def result(self) -> KataResult:
@@ -144,7 +146,7 @@ class Supervisor:
             return None
         helped = {name: plan.names for name, plan in self.followed.items()}
         sealed = lists.read(self.job.kata)
-        effort = Effort(at_a_time=at_a_time)
+        effort = Effort(at_a_time=at_a_time, may_fail=self.may_fail)
         return SecondLock(self.job, scratch, self.result(), self.specs, helped, sealed, effort, self.files)
 
     def _write(self, files: Mapping[Path, str]) -> None:
@@ -173,7 +175,8 @@ class Supervisor:
         try:
             self.worker = forkserver.start_worker(self.order)
         except OSError as problem:
-            self.crashed, self.unjudged, self.finished = f"{problem}; grade again", "not graded", True
+            self.crashed, self.unjudged = f"{problem}; grade again", "not graded"
+            self.disturbed, self.finished = self.may_fail, True
             return
         self.phase, self.current, self.done = "starting", "", False
         self._allow(OF_START)
@@ -217,6 +220,7 @@ class Supervisor:
     def _stop(self, reason: str) -> None:
         """End the job for this reason. What the worker has said so far does not count."""
         self.crashed, self.results = reason, self.before
+        self.unjudged = "error" if self.unjudged == "missing" else self.unjudged
         self.kill()
         self.finished = True
 
@@ -236,7 +240,7 @@ class Supervisor:
         if found and self.job.options.sealed:
             found = replace(found, picture="")
         reason, since = self.specs[name].skip_reason, time.monotonic() - self.watch.began
-        if found and found.kind == "too busy" and since >= of_spec(self.specs[name].seconds).clock:
+        if found and found.kind == "too busy" and of_spec(self.specs[name].seconds).is_late(since, 0.0):
             self._judge(name, "not graded", found, message.seconds, printed)
         elif status == "skipped":
             self._judge(name, "skipped" if reason else "failed", reason or found)
@@ -260,6 +264,9 @@ class Supervisor:
         if not killed:
             self.worker.process.join(1)
         self.kill()
+        if self.may_fail and not killed and self._is_disturbed():
+            self.disturbed = self.finished = True
+            return self._remove_folder()
         if not self.done:  # without its last message, what a worker said does not count: the next one says it again
             self.results = self.before
         if self.follow_up:  # whatever it came to, the next one is due
@@ -282,16 +289,13 @@ class Supervisor:
                 return self._start()
         elif self.phase in ("starting", "collected"):
             is_the_files = self.worker.process.exitcode == 1
-            if not is_the_files and not self.started_again:  # no code of the kata has run yet
-                self.started_again = True
-                return self._start()
             why = "" if is_the_files else f" (the worker {how})"
             where = f"see pytest katas/{self.job.kata.name}"
             self.crashed = f"{self.job.kata.specs.name} could not be collected{why}: {where}"
             self.unjudged = "not graded"
         else:
             self.crashed = f"the worker {how}"
-            self.unjudged = "not graded" if by_system else "missing"
+            self.unjudged = "not graded" if by_system else "error"
         self.finished = True
 
     def _follow_up(self) -> None:
@@ -308,6 +312,13 @@ class Supervisor:
                 if found := self.results[name].failure:
                     self.results[name] = replace(self.results[name], failure=waiting(plan.names, found))
         self.finished = True
+
+    def _is_disturbed(self) -> bool:
+        """Tell if the worker may have been killed from outside, as the system does where memory runs out."""
+        if self.done:
+            return False
+        code, no_code_ran = self.worker.process.exitcode, self.phase in ("starting", "collected")
+        return code == -signal.SIGKILL or (no_code_ran and code != 1)
 
     def _how_it_ended(self, killed: str) -> str:
         """The worker's end, as a phrase that follows "the worker" or the name of an exercise."""

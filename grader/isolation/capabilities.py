@@ -22,7 +22,7 @@ def drop(needed: Iterable[Path]) -> None:
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    permitted = _permitted()
+    permitted = _permitted(libc)
     for number in NUMBERS:
         libc.prctl(PR_CAPBSET_DROP, number, 0, 0, 0)
     libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
@@ -31,10 +31,13 @@ def drop(needed: Iterable[Path]) -> None:
     _set(libc, kept, kept)
 
 
-def _permitted() -> int:
+def _permitted(libc: ctypes.CDLL) -> int:
     """The capabilities that this process may use."""
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1], 16) for line in file if line.startswith("CapPrm:"))
+    told = ctypes.create_string_buffer(24)  # for each half of 32 bits: effective, permitted, inheritable
+    if libc.capget(struct.pack("=Ii", VERSION, 0), told) != 0:
+        raise OSError(ctypes.get_errno(), "capabilities are not told")
+    _, low, _, _, high, _ = struct.unpack("=6I", told)
+    return high << 32 | low
 
 
 def _set(libc: ctypes.CDLL, effective: int, permitted: int) -> None:

@@ -4,6 +4,7 @@ A request is JSON. ["fork", detail], with descriptors attached, is answered with
 with its exit code, or null while it runs. The runner kills workers and has them reaped: until then, an id is in use.
 """
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -72,10 +73,16 @@ def _exit_code(pid: int) -> int | None:
 
 
 def close_all_but(kept: Iterable[int]) -> None:
-    """Close every pipe and socket that this process inherited, apart from these. Linux only."""
+    """Close every pipe and socket that this process inherited, apart from these, and open every file anew. Linux only.
+
+    Processes that inherit an open file share its flags, its offset and its locks: one of them could tell the next.
+    """
     if sys.platform == "linux":
-        for descriptor in map(int, os.listdir("/proc/self/fd")):
+        for descriptor in {*map(int, os.listdir("/proc/self/fd"))} - {*kept}:
             with suppress(OSError):  # the descriptor of the listing itself
-                mode = os.fstat(descriptor).st_mode
-                if descriptor not in kept and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
-                    os.close(descriptor)
+                mode, flags = os.fstat(descriptor).st_mode, fcntl.fcntl(descriptor, fcntl.F_GETFL)
+                if stat.S_ISREG(mode) or stat.S_ISCHR(mode):
+                    anew = os.open(f"/proc/self/fd/{descriptor}", flags & os.O_ACCMODE | os.O_CLOEXEC)
+                    os.dup2(anew, descriptor, inheritable=False)
+                    descriptor = anew
+                os.close(descriptor)

@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from pathlib import Path
+
+from grader.isolation import proc
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 
@@ -30,27 +31,19 @@ def show() -> None:
     _set(PR_SET_DUMPABLE, 1)
 
 
-def children(pid: int) -> set[int]:
-    """The process ids of a process's children, those of every thread; none on a system without /proc."""
-    found: set[int] = set()
-    with suppress(OSError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            with suppress(OSError):
-                found.update(map(int, (thread / "children").read_text().split()))
-    return found
+def stop_tree(pid: int, stopped: set[int]) -> None:
+    """Stop this process and all that descend from it, so that none of them starts another.
 
-
-def stopped_tree(pid: int) -> set[int]:
-    """Stop this process and all that descend from it, so that none of them starts another. Returns their ids."""
-    tree: set[int] = set()
+    Args:
+        stopped: gets their ids, each before that process is stopped.
+    """
     found = {pid}
     while found:
+        stopped |= found
         for one in found:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(one, signal.SIGSTOP)
-        tree |= found
-        found = {child for one in tree for child in children(one)} - tree
-    return tree
+        found = {child for one in stopped for child in proc.children(one)} - stopped
 
 
 def _set(option: int, value: int) -> None:
@@ -60,8 +53,5 @@ def _set(option: int, value: int) -> None:
 
 def oom_kills() -> int | None:
     """The number of processes killed so far because memory ran out; None where the system does not say."""
-    try:
-        with open("/proc/vmstat") as file:
-            return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), None)
-    except OSError:
-        return None
+    lines = proc.told("vmstat").split(b"\n")
+    return next((int(line.split()[1]) for line in lines if line.startswith(b"oom_kill ")), None)

@@ -1,8 +1,10 @@
 """What a job may do: the one place of it. The backends in this room see to it, and docs/security.md names it."""
 
 from dataclasses import dataclass, replace
+from glob import glob
 
 UNIX, IPV4, IPV6, NETLINK = 1, 2, 10, 16  # families of sockets; the last lists the machine's network interfaces
+PCI = "/sys/bus/pci/devices"
 
 
 @dataclass(frozen=True)
@@ -17,12 +19,13 @@ class Rights:
         "/usr/share/zoneinfo",
         "/etc/ld.so.cache",
         "/etc/localtime",
-        "/proc/self",
-        "/proc/cpuinfo",
-        "/proc/meminfo",
-        "/sys/devices/system",
+        "/proc/self/fd",  # nothing else of it: most files there count pages in memory, or reads from the disk
+        "/proc/self/maps",
+        "/sys/devices/system/cpu/online",
+        "/sys/devices/system/cpu/possible",
         "/dev/urandom",
     )
+    lists: tuple[str, ...] = ()  # what it reads, too, where no namespaces hide that there is such a path
     devices: tuple[str, ...] = ("/dev/null", "/dev/zero")  # which it may write to, too
     processes: bool = False  # of its own, which pass each other memory
     sockets: tuple[int, ...] = ()  # families of sockets
@@ -46,7 +49,6 @@ def of(needs: frozenset[str]) -> Rights:
     """The rights of a kata with these needs (see `course.description.NEEDS`)."""
     found = WITH_PROCESSES if "processes" in needs else PLAIN
     if "loopback" in needs:
-        listed = ("/sys/bus/pci/devices", "/sys/devices")  # by gloo
-        sockets = (*found.sockets, IPV4, IPV6, NETLINK)
-        found = replace(found, loopback=True, sockets=sockets, reads=found.reads + listed)
+        lists = (PCI, *glob(f"{PCI}/*/class"))  # by gloo
+        found = replace(found, loopback=True, sockets=(*found.sockets, IPV4, IPV6, NETLINK), lists=lists)
     return found

@@ -34,12 +34,14 @@ def enter(
     allowed = rights.of(needs)
     readable, devices = _readable(specs, allowed), [Path(path) for path in allowed.devices]
     writable = [*filter(None, (scratch, shared)), *devices]
+    limits.apply(allowed)
     if apart:
         user = shared.stat().st_uid if shared else users.drawn()
         view = namespaces.View(readable, devices, user, scratch, shared, pipe)
         namespaces.enter(view, processes=allowed.processes, loopback=allowed.loopback)
+    else:
+        readable += map(Path, allowed.lists)
     landlock.restrict(readable, writable, tcp=allowed.loopback)
-    limits.apply(allowed)
     if apart:
         limits.bound_tasks(allowed.tasks)  # elsewhere, all processes of the user would count
         users.become(user)

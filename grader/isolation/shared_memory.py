@@ -1,11 +1,13 @@
-"""Shared memory that has a name in /dev/shm: what a worker leaves there is found and removed, open or not."""
+"""Shared memory that has a name in /dev/shm: what a worker leaves there is found, open or not."""
 
 import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-FOLDER = "/dev/shm/"
+from grader.isolation import proc
+
+FOLDER = b"/dev/shm/"
 
 
 def names_of(pids: Iterable[int]) -> set[Path]:
@@ -13,38 +15,23 @@ def names_of(pids: Iterable[int]) -> set[Path]:
 
     What a process in a mount namespace of its own names so is not the machine's: it goes with the process.
     """
-    found: set[str] = set()
-    for pid in filter(_has_our_mounts, pids):
-        with suppress(OSError):
-            found.update(line.split(maxsplit=5)[5] for line in open(f"/proc/{pid}/maps") if FOLDER in line)
-        with suppress(OSError):
-            for descriptor in os.scandir(f"/proc/{pid}/fd"):
-                with suppress(OSError):
-                    found.add(os.readlink(descriptor.path))
-    return {Path(name.strip()) for name in found if name.startswith(FOLDER)}
-
-
-def _has_our_mounts(pid: int) -> bool:
-    with suppress(OSError):
-        return os.readlink(f"/proc/{pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt")
-    return False
+    found, ours = set[bytes](), proc.mounts("self")
+    for pid in (pid for pid in pids if proc.mounts(pid) == ours):
+        found.update(path for _, path in proc.mapped(pid, FOLDER))
+        found.update(path for path, _ in proc.opened(pid))
+    return {Path(os.fsdecode(path)) for path in found if path.startswith(FOLDER)}
 
 
 def present() -> set[Path]:
-    """The files in /dev/shm of the user of this process."""
-    with suppress(OSError), os.scandir(FOLDER) as entries:
+    """Whatever is in /dev/shm and belongs to the user of this process: files, folders, links, sockets."""
+    with suppress(OSError), os.scandir(os.fsdecode(FOLDER)) as entries:
         return {Path(entry.path) for entry in entries if entry.stat(follow_symlinks=False).st_uid == os.getuid()}
     return set()
 
 
 def left_since(before: set[Path]) -> set[Path]:
-    """The files that are new there, and that no process has open or mapped: code that has ended left them."""
-    new = present() - before
-    return new - names_of(int(entry) for entry in os.listdir("/proc") if entry.isdigit()) if new else set()
-
-
-def remove(names: Iterable[Path]) -> None:
-    """Remove these files. One that is gone already is named "… (deleted)" by the system, and is no file."""
-    for name in names:
-        with suppress(OSError):
-            name.unlink()
+    """What is new there, and not open or mapped by any process, neither itself nor what is in it."""
+    if not (new := present() - before):
+        return new
+    names = names_of(int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+    return new - names - {folder for name in names for folder in name.parents}

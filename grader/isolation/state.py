@@ -1,9 +1,40 @@
 """The global state that every spec starts from."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
+
+Modes = tuple[bool, torch.dtype, bool, torch.dtype]  # gradients, default dtype, autocast and its dtype
+
+
+def modes() -> Modes:
+    """The modes of this thread that change what an operation gives."""
+    autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+    return torch.is_grad_enabled(), torch.get_default_dtype(), *autocast
+
+
+def enter(wanted: Modes) -> None:
+    """Take over these modes."""
+    if wanted != modes():
+        gradients, dtype, autocast, autocast_dtype = wanted
+        torch.set_grad_enabled(gradients)
+        torch.set_default_dtype(dtype)
+        torch.set_autocast_enabled("cpu", autocast)
+        torch.set_autocast_dtype("cpu", autocast_dtype)
+
+
+@contextmanager
+def others(wanted: Modes) -> Iterator[None]:
+    """Have these modes inside the block, and those from before it afterwards."""
+    before = modes()
+    try:
+        enter(wanted)
+        yield
+    finally:
+        enter(before)
 
 
 def reset(seed: int) -> None:

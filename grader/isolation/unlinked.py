@@ -3,9 +3,9 @@
 import os
 import stat
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
+from grader.isolation import proc
 from grader.isolation.rights import PLAIN
 
 BLOCK = 512  # bytes of what `st_blocks` counts, on every system
@@ -23,26 +23,12 @@ def bytes_held(folder: Path, pids: Iterable[int]) -> int:
     The size of a file that is only mapped is not told: it counts as the longest that a process may write.
     """
     held: dict[int, int] = {}  # by inode
-    below = f"{os.path.realpath(folder)}/"
+    below = os.fsencode(os.path.realpath(folder)) + b"/"
     for pid in pids:
-        with suppress(OSError):
-            held |= _mapped(Path(f"/proc/{pid}/maps").read_bytes(), os.fsencode(below))
-        with suppress(OSError):
-            for descriptor in os.scandir(f"/proc/{pid}/fd"):
-                with suppress(OSError):
-                    found = os.stat(descriptor.path)
-                    if (
-                        stat.S_ISREG(found.st_mode)
-                        and not found.st_nlink
-                        and os.readlink(descriptor.path).startswith(below)
-                    ):
-                        held[found.st_ino] = on_disk(found)
+        for inode, path in proc.mapped(pid, REMOVED):
+            if path.startswith(below) and path.endswith(REMOVED):
+                held[inode] = PLAIN.file_size
+        for path, found in proc.opened(pid):
+            if path.startswith(below) and stat.S_ISREG(found.st_mode) and not found.st_nlink:
+                held[found.st_ino] = on_disk(found)
     return sum(held.values())
-
-
-def _mapped(maps: bytes, below: bytes) -> dict[int, int]:
-    """The inodes of removed files in a table of mapped memory. A line ends with its inode and its path."""
-    if REMOVED not in maps:
-        return {}
-    lines = [line.split(maxsplit=5) for line in maps.splitlines() if line.endswith(REMOVED)]
-    return {int(line[4]): PLAIN.file_size for line in lines if line[5].startswith(below)}

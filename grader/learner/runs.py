@@ -1,10 +1,8 @@
 """Runs versions of a kata's code, and tells what each of its specs came to and what the code did in it."""
 
 import ast
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from grader import followed
 from grader.course.cells import decorated_line, definitions
@@ -15,7 +13,7 @@ from grader.execution.supervisor import Supervisor
 from grader.followed import Call
 from grader.protocol import RunOptions
 from grader.results import KataResult, SpecResult
-from grader.workers import forkserver, orphans
+from grader.workers import folders, forkserver, orphans
 from grader.workers.jobs import Job
 
 
@@ -64,13 +62,12 @@ def finished(jobs: Iterable[Job]) -> list[tuple[Supervisor, KataResult]]:
     """The same, for a caller who reads the traces in another way."""
     waiting, running = list(enumerate(jobs)), dict[int, Supervisor]()
     found: dict[int, tuple[Supervisor, KataResult]] = {}
-    folder = tempfile.TemporaryDirectory(prefix="kata-", dir=forkserver.temporary_folder(), ignore_cleanup_errors=True)
-    with folder as scratch, orphans.ended() as end_orphans:
+    with folders.of_a_run(forkserver.temporary_folder()) as scratch, orphans.ended() as end_orphans:
         while waiting or running:
             while waiting and len(running) < scheduler.available_cores():
                 place, job = waiting.pop(0)
                 forkserver.prepare([job.kata])
-                running[place] = Supervisor(job, Path(scratch))
+                running[place] = Supervisor(job, scratch)
             if not any(one.finished for one in running.values()):
                 scheduler.wait(list(running.values()), ())
             for place, one in [(place, one) for place, one in running.items() if one.finished]:

@@ -82,7 +82,7 @@ def go_back(root: Path) -> str:
     work = {f"katas/{kata.file}" for kata in catalogue.all_katas(root) if stubs.is_begun(kata, kata.code)}
     for name, existed in json.loads(kept[-1].read_text(encoding="utf-8")).items():
         path = root / name
-        if name in work:
+        if name in work or not path.resolve().is_relative_to(root.resolve()):  # in a folder that somebody else has made
             continue
         if existed:
             files.write(path, (folder / name).read_bytes())

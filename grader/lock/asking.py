@@ -1,5 +1,6 @@
 """A round of the second lock while it runs: a judge that asks specs, and the code in a process of its own."""
 
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from grader import protocol
 from grader.isolation import usage
 from grader.isolation.usage import OF_START, Limit, Stopwatch, Used, of_spec
-from grader.protocol import Done, Loading, SpecFinished, SpecInfo, SpecStarted
+from grader.protocol import Done, Loaded, Loading, SpecFinished, SpecInfo, SpecStarted
 from grader.workers import folders, orphans
 from grader.workers.forkserver import Worker
 from grader.workers.servers import Process
@@ -62,9 +63,11 @@ class Asking:
         self.unasked, self.current = set(round.specs), ""
         self.again: list[str] = []  # specs that failed and may ask once more
         self.ended = ""  # why
+        self.is_lost = False  # the code has ended, the judge says
+        self.is_loaded = False
         self.cpu_seconds = 0.0  # of a round that came to its end
         self.looked = 0.0  # when the folder was looked at last
-        self.names = orphans.shared_names(needs)
+        orphans.expect(needs)
         self._allow(OF_START)
 
     def read(self) -> SpecFinished | None:
@@ -75,13 +78,16 @@ class Asking:
             self.ended = JUDGE_ENDED
             return None
         match message:
+            case Loaded():
+                self.is_loaded = True
+                self._allow(OF_START)
             case Loading():
                 self._allow(of_spec(PATIENCE * self.load_seconds + GRACE))
             case SpecStarted(name):
                 self.current = name
                 self._allow(of_spec(PATIENCE * self.specs[name].seconds + GRACE), self.watch.last)
             case SpecFinished(name) if name in self.unasked:
-                self.current = ""
+                self.current, self.is_lost = "", message.error == "Lost"
                 self.unasked.discard(name)
                 self._allow(OF_START)
                 return message
@@ -100,11 +106,18 @@ class Asking:
             self.looked = now
             self.ended = self.ended or folders.exceeded(self.folder, self.pids(), self.needs, (CODE, SHARED))
 
+    def is_disturbed(self) -> bool:
+        """Tell if the judge has ended before its last message, or the code was killed: the system does so where memory
+        runs out."""
+        if self.is_lost:
+            self.code.join(1)
+        return self.ended == JUDGE_ENDED or (not self.code.is_alive() and self.code.exitcode == -signal.SIGKILL)
+
     def kill(self) -> None:
         """Kill the judge, the code under test, and every process that it started."""
         orphans.end_tree(self.judge.process)
         self.judge.channel.close()
-        orphans.end_tree(self.code, self.names)
+        orphans.end_tree(self.code)
         folders.remove(self.folder)
 
     def used(self) -> Used | None:

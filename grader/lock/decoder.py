@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from grader.isolation.state import Modes
 from grader.lock import wire
 from grader.lock.known import Known, Lost
 from grader.lock.mirrors import CONTAINERS, OPERATORS, RemoteClass, RemoteNnModule, RemoteObject, forwarded
@@ -93,9 +94,19 @@ class Decoder:
             if number in remote.by_value and remote.takes_writes:
                 for name, part in attributes:
                     _set_attribute(remote.by_value[number], str(name), self.value(part))
+        self.take_training(tree)
+
+    def modes(self, tree: dict[str, Any]) -> Modes:
+        """The modes that the code is in. Its modules' are taken over."""
+        with _strict():
+            self.take_training(tree)
+            return wire.modes(tree["torch"])
+
+    def take_training(self, tree: dict[str, Any]) -> None:
+        """Let the mirrors of the code's modules be in training mode where those are."""
         for handle, training in tree["modes"]:
-            if handle in remote.nets:
-                remote.nets[handle].training = bool(training)
+            if handle in self.remote.nets:
+                self.remote.nets[handle].training = bool(training)
 
     def take_gradient(self, tensor: torch.Tensor, blob: int | None, dtype: str, shape: list[int]) -> None:
         """Let the tensor have this gradient, in the memory of the one that it has, if there is one."""

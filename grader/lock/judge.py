@@ -18,6 +18,7 @@ from grader.course.catalogue import with_prerequisites
 from grader.errors import LoadFailure
 from grader.failure import Failure
 from grader.lock import lists, probes
+from grader.lock.known import Lost
 from grader.lock.remote import Remote
 from grader.protocol import Loaded, SpecFinished, SpecStarted, WorkOrder
 from grader.specs import check, ranks
@@ -43,6 +44,8 @@ class Judge:
         own = {exercise.owner for exercise in kata.exercises}
         operators = {name for one in with_prerequisites([kata]) for name in one.description.operators}
         self.remote = Remote(order.pipe.fileno(), own, operators)
+        if self.remote.lost:
+            raise Lost("before it had any code")  # this is not the code's doing, and no verdict
         reporter.code_is_lost = lambda: self.remote.lost
         reporter.katas.modules[kata] = self.remote.modules[""]
         for module in {item.module for item in items}:
@@ -55,7 +58,8 @@ class Judge:
         try:
             self.remote("load", own)
         except Exception as error:  # every spec fails with this
-            reporter.katas.modules[kata] = LoadFailure(f"{kata.file.name}: {error}", "import failed")
+            reporter.katas.modules[kata] = failure = LoadFailure(f"{kata.file.name}: {error}", "import failed")
+            failure.__cause__ = error
         is_loaded = not self.remote.lost
         reporter.send(Loaded())
         with mock.patch.multiple(check, forbidden=functools.partial(_noted, reporter), repeated=self.remote.repeated):

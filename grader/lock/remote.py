@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from grader.isolation import state
 from grader.lock import crossing, wire
 from grader.lock.decoder import Decoder
 from grader.lock.known import Known, Lost
@@ -122,8 +123,9 @@ class Remote(Known):
             tree, blobs = self.reader.receive()
             decode = Decoder(self, blobs, used)
             if "callback" in tree:
-                message, sent = self.called_back(tree, decode)
-                self.post(message, sent)
+                with state.others(decode.modes(tree)):  # until the answer is sent, which brings them back
+                    message, sent = self.called_back(tree, decode)
+                    self.post(message, sent)
                 used += [handle for handle in sent if handle not in used]
             elif "error" in tree:
                 return "error", decode.error(tree)
@@ -137,8 +139,7 @@ class Remote(Known):
         arguments = [decode(part) for part in tree["arguments"]]
         options = {str(name): decode(part) for name, part in tree["options"].items()}
         try:
-            with torch.set_grad_enabled(bool(tree["grad"])):
-                return self.pickled(("return", crossing.done(owner, tree["what"], arguments, options)))
+            return self.pickled(("return", crossing.done(owner, tree["what"], arguments, options)))
         except Malformed:
             raise
         except Exception as error:
@@ -160,9 +161,7 @@ class Remote(Known):
             None if in_torch == before[0] else in_torch,
             None if python == before[1] else random.getstate(),
             None if numpy == before[2] else np.random.get_state(),
-            torch.is_grad_enabled(),
-            torch.get_default_dtype(),
-            (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")),
+            state.modes(),
             [(handle, module.training) for handle, module in self.nets.items()],
         )
 

@@ -20,7 +20,7 @@ from grader.failure import Failure
 from grader.isolation import namespaces, sandbox
 from grader.isolation.usage import OF_KATA, Stopwatch, Used
 from grader.lock import asking, bare_server, lists, withheld
-from grader.lock.asking import JUDGE_ENDED, NO_TIME, Asking, Round
+from grader.lock.asking import JUDGE_ENDED, NO_ANSWER, NO_TIME, Asking, Round
 from grader.lock.lists import Sealed
 from grader.protocol import SpecFinished, SpecInfo, WorkOrder
 from grader.results import TOO_BUSY, ExerciseResult, KataResult, Seal, SpecResult, Status
@@ -34,6 +34,7 @@ PROBE_TOOK, CROSSING = 0.03, 0.004  # seconds: of a probe, and for what every sp
 ROUND_SECONDS = 0.4  # of specs, as the first lock measured them, for which processes of their own are worth it
 TOO_LONG = f"the kata used its {OF_KATA.computing:.0f} s of CPU, or waited as long"
 NOT_JUDGED = f"{TOO_BUSY}: grade again"
+NOT_ASKED = "the second lock could not be asked, grade again"
 JUDGE = "grader.lock.judge"
 APART = "passes beside the specs, and fails when they ask from another process"
 
@@ -47,10 +48,12 @@ class Effort(NamedTuple):
         attempts: how often a spec that fails may ask, each time with another seed: what it asks about a training may
             by chance not hold.
         at_a_time: rounds that run in parallel.
+        may_fail: a process that is killed from outside ends the lock: whoever runs it tries once more.
     """
 
     attempts: int = 2
     at_a_time: int = 1
+    may_fail: bool = False
 
 
 def once(kata: Kata) -> Effort:
@@ -98,7 +101,8 @@ class SecondLock:
                 if job.kata.reference.is_file():  # what is not known to work could say whatever the exercise wants
                     used.update(grafts.needed(job.kata, job.kata.exercise(spec.exercise), broken))
                 self.grafts[name] = tuple(sorted(used))
-        self.attempts, self.at_a_time = effort
+        self.attempts, self.at_a_time, self.may_fail = effort
+        self.disturbed = False  # it has failed so
         self.patient = "processes" in job.kata.description.needs  # by chance, two processes may not meet in time
         self.passed: set[str] = set()
         self.failed: dict[str, SpecResult] = {}
@@ -106,7 +110,7 @@ class SecondLock:
         self.cpu_seconds, self.started = 0.0, time.monotonic()
         self.lost = ""  # why the grader cannot go on with it
         self.finished = False
-        self.reached = ""  # the limit of the whole lock that is reached
+        self.over = ""  # why no more rounds are asked
         self.running: list[Asking] = []
         self.rounds = self._rounds(self.grafts)
         self.whole, self.looked = Stopwatch(OF_KATA, self._used), self.started
@@ -134,12 +138,13 @@ class SecondLock:
         """End a round when a message is late or its folder is full, and all when the whole lock takes too long."""
         now = time.monotonic()
         if self.looked + LOOK_SECONDS <= now:
-            self.looked, self.reached = now, self.whole.look()
+            self.looked = now
+            if reached := self.whole.look():
+                self.over = NO_TIME if reached == "clock" else TOO_LONG
         for one in [*self.running]:
             one.check()
-            if self.reached:
-                one.ended = NO_TIME if self.reached == "clock" else TOO_LONG
-            if one.ended:
+            one.ended = one.ended or self.over
+            if one.ended and not self.disturbed:
                 self._end(one)
 
     def kill(self) -> None:
@@ -161,9 +166,9 @@ class SecondLock:
         failed = {self.specs[name].exercise for name in self.failed}
         left = [[name for name in one.specs if self.specs[name].exercise not in failed] for one in self.rounds]
         self.rounds = [replace(one, specs=tuple(names)) for one, names in zip(self.rounds, left, strict=True) if names]
-        if not self.rounds and not self.running and not self.reached:
+        if not self.rounds and not self.running and not self.over:
             self.rounds = self._rounds(self._users_of_failed())
-        while self.rounds and not self.reached and len(self.running) < self.at_a_time:
+        while self.rounds and not self.over and len(self.running) < self.at_a_time:
             one = self.rounds.pop(0)
             try:
                 self.running.append(self._start(one))
@@ -171,9 +176,10 @@ class SecondLock:
                 self.rounds.insert(0, one)
                 self.at_a_time = len(self.running)  # none: what is left stays without a verdict
                 if not self.running:
-                    self._give_up(f"the second lock could not be asked, grade again: {problem}")
-        if self.reached and not self.running:
-            self._give_up(NOT_JUDGED if self.reached == "clock" else "")
+                    self.disturbed = self.may_fail
+                    self.over = f"{NOT_ASKED}: {problem}"
+        if self.over and not self.running:
+            self._give_up()
         self.finished = not self.running
 
     def _start(self, round: Round) -> Asking:
@@ -219,13 +225,10 @@ class SecondLock:
     def _start_code(self, round: Round, code: Path, shared: Path, pipe: int) -> Process:
         return bare_server.start_worker(self.job.kata, code, shared, pipe)
 
-    def _give_up(self, reason: str) -> None:
-        """Leave the specs of the rounds that are left without a verdict for this reason; without one, they fail."""
+    def _give_up(self) -> None:
+        """End the specs of the rounds that are left."""
         for name in [name for one in self.rounds for name in one.specs]:
-            if reason:
-                self.failed[name] = self._lost(name, reason)
-            else:
-                self._fail(name, TOO_LONG, "error")
+            self._end_without_verdict(name, self.over)
         self.rounds = []
 
     def _write_code(self, folder: Path, names: tuple[str, ...]) -> None:
@@ -240,25 +243,27 @@ class SecondLock:
         jobs.write(files, folder)
 
     def _take(self, one: Asking, message: SpecFinished) -> None:
-        """Take in the verdict of a spec. One that ended the code, or took too long, asks only once."""
+        """Take in the verdict of a spec. One that ended the code, or took too long, asks only once.
+
+        Where the code has ended, a busy machine may be the reason, too.
+        """
         name, spec = message.name, self.specs[message.name]
         if message.bans:
             self.bans.add(spec.exercise)
         if message.status == "passed":
             self.passed.add(name)
-        elif one.round.attempts > 1 and (
-            self.patient or (not message.failure or message.failure.error not in ("Lost", "TimedOut"))
-        ):
+        elif one.round.attempts > 1 and (self.patient or message.error not in ("Lost", "TimedOut")):
             one.again.append(name)
-        elif one.round.names or self.job.stand_ins:
-            self._fail(name, withheld.told(self.job, spec, message))
         else:
+            status: Status = "error" if message.error == "Lost" else "failed"
+            if one.round.names or self.job.stand_ins:
+                return self._fail(name, withheld.told(self.job, spec, message), status)
             found = (message.failure or Failure("not run", "")).each(printable.text)
             if name in self.probes and found.place:
                 found = replace(found, reason=spec.says)
             elif name in self.probes:
                 found = replace(found, head=spec.says)
-            self._fail(name, found)
+            self._fail(name, found, status)
 
     def _fail(self, name: str, why: Failure | str, status: Status = "failed") -> None:
         """Note a spec that has failed; with "error" a busy machine may be the reason, and the result is not kept."""
@@ -267,13 +272,22 @@ class SecondLock:
         found = replace(why, head="\n\n".join(filter(None, [APART, why.head])))
         self.failed[name] = SpecResult(name, status, "", 0.0, spec.edge, spec.line, failure=found)
 
-    def _lost(self, name: str, reason: str) -> SpecResult:
-        """A spec without a verdict: the machine or the grader is to blame."""
+    def _end_without_verdict(self, name: str, why: str) -> None:
+        """Note a spec that has not ended by itself: it fails, but where the machine or the grader is to blame."""
         spec = self.specs[name]
-        return SpecResult(name, "not graded", reason, 0.0, spec.edge, spec.line)
+        if why == NO_TIME or why.startswith((JUDGE_ENDED, NOT_ASKED)):
+            why = NOT_JUDGED if why == NO_TIME else why
+            self.failed[name] = SpecResult(name, "not graded", why, 0.0, spec.edge, spec.line)
+        else:
+            self._fail(name, why, "error")
 
     def _end(self, one: Asking) -> None:
         """End a round. In others, specs ask that it did not come to, and those that failed ask once more."""
+        if self.may_fail and one.is_disturbed():
+            self.kill()
+            self.running = []
+            self.disturbed = self.finished = True
+            return
         one.kill()
         self.running.remove(one)
         self.cpu_seconds += one.cpu_seconds
@@ -282,10 +296,9 @@ class SecondLock:
         if self.patient and one.round.attempts > 1:
             one.again += lost
         for name in lost.difference(one.again):
-            if one.ended in (JUDGE_ENDED, NO_TIME):
-                self.failed[name] = self._lost(name, NOT_JUDGED if one.ended == NO_TIME else JUDGE_ENDED)
-            else:
-                self._fail(name, one.ended, "error")
+            self._end_without_verdict(name, one.ended)
+        if one.ended == NO_ANSWER and not one.is_loaded:  # and no other round would get one
+            self.over = self.over or NO_ANSWER
         rest = tuple(name for name in one.round.specs if name in one.unasked - lost)
         self.rounds.append(replace(one.round, specs=rest))
         self.rounds.append(replace(one.round, specs=tuple(one.again), attempts=1))

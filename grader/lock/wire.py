@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from grader.isolation.state import Modes
+
 MOST_BYTES = 256 << 20  # of the blobs of one frame, and of a frame to the worker
 MOST_JSON = 16 << 20  # bytes: as Python's objects they take twenty times as much
 MOST_BLOBS = 100_000
@@ -135,6 +137,20 @@ def tensor(data: bytes, dtype: object, shape: object, stride: object = None) -> 
     if span * kind.itemsize > MOST_BYTES:
         raise Malformed(f"strides {steps} for shape {sizes}")
     return torch.empty_strided(sizes, steps, dtype=kind).copy_(whole)
+
+
+def modes(told: object) -> Modes:
+    """The modes that a worker says it is in.
+
+    Raises:
+        Malformed: PyTorch has no such modes.
+    """
+    match told:
+        case bool(gradients), dtype, bool(autocast), autocast_dtype:
+            found, lower = DTYPES.get(str(dtype)), DTYPES.get(str(autocast_dtype))
+            if found and lower and found.is_floating_point and lower.is_floating_point:
+                return gradients, found, autocast, lower
+    raise Malformed(f"{told!r:.60} are no modes")
 
 
 def counts(numbers: object) -> list[int]:

@@ -87,7 +87,8 @@ class Worker:
             "what": what,
             "arguments": [encode(value) for value in arguments],
             "options": {name: encode(value) for name, value in options.items()},
-            "grad": torch.is_grad_enabled(),
+            "torch": [one if type(one) is bool else str(one) for one in state.modes()],
+            "modes": self.modes(),
         }
         wire.send(self.pipe, tree, encode.blobs)
         return self.serve()
@@ -104,7 +105,7 @@ class Worker:
                 "value": encode(value),
                 "changed": [self.change(encode, handle, before) for handle, before in given.items()],
                 "objects": [[number, self.attributes(encode, number)] for number in sorted(self.used)],
-                "modes": [[handle, module.training] for handle, module in self.table.modules.items()],
+                "modes": self.modes(),
             }
             self.used.clear()
             wire.send(self.pipe, tree, encode.blobs)
@@ -112,6 +113,10 @@ class Worker:
             self.fail(error)
         finally:
             self.given = outer
+
+    def modes(self) -> list[Any]:
+        """Whether each module that the judge knows is in training mode."""
+        return [[handle, module.training] for handle, module in self.table.modules.items()]
 
     def watch(self, involved: list[int]) -> None:
         """Remember how these tensors are, to tell the judge what the call that is under way does to them."""
@@ -212,21 +217,15 @@ class Worker:
 
     def enter(self, surroundings: Any) -> None:
         """Take over the judge's random state, where it has changed, and its modes."""
-        seeded, python, numpy, grad, dtype, autocast, modes = surroundings
+        seeded, python, numpy, of_torch, of_modules = surroundings
         if seeded is not None:
             torch.default_generator.set_state(torch.frombuffer(bytearray(seeded), dtype=torch.uint8))
         if python is not None:
             random.setstate(python)
         if numpy is not None:
             np.random.set_state(numpy)
-        if torch.is_grad_enabled() != grad:
-            torch.set_grad_enabled(grad)
-        if torch.get_default_dtype() != dtype:
-            torch.set_default_dtype(dtype)
-        if (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")) != autocast:
-            torch.set_autocast_enabled("cpu", autocast[0])
-            torch.set_autocast_dtype("cpu", autocast[1])
-        for handle, training in modes:
+        state.enter(of_torch)
+        for handle, training in of_modules:
             self.table.modules[handle].training = training
 
     def change(self, encode: encoding.Encoder, handle: int, before: tuple[Any, ...] | None) -> list[Any] | None:

@@ -83,7 +83,8 @@ def build(root: Path, folder: Path, repository: str = "", with_notebooks: bool =
 def _in_the_repository(line: str, sources: dict[str, str]) -> str:
     """The line of Sphinx with the page's path in the repository. Its line numbers are those of the site's source."""
     for place, source in sources.items():
-        line = re.sub(rf"^{re.escape(place)}(:\d+)?", source, line)
+        if line.startswith(place):
+            line = source + re.sub(r"^:\d+", "", line.removeprefix(place))
     return line
 
 

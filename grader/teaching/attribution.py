@@ -1,6 +1,7 @@
 """Attributes the files of a submission: which of them counts for each kata, and why each other one does not."""
 
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from grader.errors import LoadFailure, NotANotebook, Unreadable
 from grader.execution import boundary
 from grader.failure import Failure
 from grader.results import NOT_HANDED_IN, NOT_RECOGNISED
-from grader.teaching import signs, uploads
+from grader.teaching import archives, signs, uploads
 from grader.teaching.contents import Absent, Contents, Found, Unused
 from grader.teaching.listing import File, about, listed, note
 from grader.workers.jobs import SourceText, unreadable
@@ -223,7 +224,11 @@ def _read_notebooks(desk: Desk) -> None:
     """Take open katas from notebooks. One that is broken is closed, or a problem if it is all of the submission."""
     are = [file for file in desk.files if signs.is_notebook(file.name) and not file.is_link]
     ordered = sorted(are, key=lambda file: (file.is_packed, -file.attempt, -file.batch, file.shown))
+    begun = time.thread_time()
     for file in ordered[: MOST_NOTEBOOKS if desk.open else 0]:
+        if time.thread_time() - begun > archives.SECONDS:
+            desk.closed[file] = "was not read, since others took long"
+            continue
         with boundary.costs_only(partial(note, desk.problems, file.shown)):
             _read_notebook(desk, file)
 

@@ -65,8 +65,8 @@ def of_students(earlier: EarlierResults, ids: Mapping[str, str]) -> dict[tuple[s
     Args:
         ids: today's name in reports → the id.
     """
-    names = {id_.casefold(): name for name, id_ in ids.items()}
-    return {(names.get(one.id.casefold(), student), kata): one for (student, kata), one in earlier.items()}
+    names = {id_: name for name, id_ in ids.items()}
+    return {(names.get(one.id, student), kata): one for (student, kata), one in earlier.items()}
 
 
 def kept_lines(earlier: EarlierResults, now: Mapping[str, Mapping[str, KataResult]]) -> list[str]:

@@ -25,6 +25,7 @@ class Packed:
     pages: int
     no_place: list[str]  # the platform has no submission of theirs that a page could be returned to
     no_page: list[str]
+    alike: list[str]  # their pages would have one name
 
 
 def pack(pages: Path, everybody: Iterable[Submission], name: Callable[[Submission], str]) -> Packed:
@@ -35,9 +36,9 @@ def pack(pages: Path, everybody: Iterable[Submission], name: Callable[[Submissio
         everybody: the submissions, under the students' names as the pages have them.
         name: of a page in the archive; empty if the platform would not know whose it is.
     Raises:
-        ExportFailure: no page is of one of these students, or two would have the same name.
+        ExportFailure: no page is of one of these students.
     """
-    found: dict[str, bytes] = {}
+    found: dict[str, list[tuple[str, Path]]] = {}
     no_place, no_page = [], []
     for submission in everybody:
         path, target = pages / f"{submission.student}.html", name(submission)
@@ -45,18 +46,19 @@ def pack(pages: Path, everybody: Iterable[Submission], name: Callable[[Submissio
             no_page.append(submission.student)
         elif not target:
             no_place.append(submission.student)
-        elif target in found:
-            raise ExportFailure(f"two students would get the page {target}: are both in the roster?")
         else:
-            found[target] = path.read_bytes()
+            found.setdefault(target, []).append((submission.student, path))
     if not found and not no_place:
         advice = "give --submissions and --roster as for kata grade --feedback"
         raise ExportFailure(f"{pages} has no page of a student in the class: {advice}")
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for target, data in sorted(found.items()):
-            archive.writestr(zipfile.ZipInfo(target), data, zipfile.ZIP_DEFLATED)
-    return Packed(file.getvalue(), len(found), no_place, no_page)
+        for target, [(_, path), *others] in sorted(found.items()):
+            if not others:
+                archive.writestr(zipfile.ZipInfo(target), path.read_bytes(), zipfile.ZIP_DEFLATED)
+        packed = len(archive.namelist())
+    alike = [student for some in found.values() if len(some) > 1 for student, _ in some]
+    return Packed(file.getvalue(), packed, no_place, no_page, alike)
 
 
 def for_moodle(submission: Submission) -> str:

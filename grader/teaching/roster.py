@@ -113,17 +113,16 @@ def read(path: Path) -> list[Person]:
         ids = [cells[name] for name in layout.ids if cells.get(name)]
         if not ids:
             raise BrokenRoster(f"{path}:{line}: the id is empty")
-        key = ids[0].casefold()
-        if key in lines:
-            raise BrokenRoster(f"{path}:{line}: the id {ids[0]} is there already, in line {lines[key]}")
-        lines[key] = line
+        if ids[0] in lines:
+            raise BrokenRoster(f"{path}:{line}: the id {ids[0]} is there already, in line {lines[ids[0]]}")
+        lines[ids[0]] = line
         due, extension = cells.get("due"), cells.get("extension")
         try:
             when = dates.moment(due) if due else None, dates.length(extension) if extension else timedelta()
             handed_in = _handed_in(cells, path.name)
         except ValueError as error:
             raise BrokenRoster(f"{path}:{line}: {error}") from None
-        people[key] = replace(_person(cells, layout, ids, *when), handed_in=handed_in)
+        people[ids[0]] = replace(_person(cells, layout, ids, *when), handed_in=handed_in)
     if not people:
         raise BrokenRoster(f"{path}: holds nobody")
     return list(people.values())
@@ -135,7 +134,7 @@ def _of_gradescope(path: Path) -> list[Person]:
     for one in sorted(gradescope_export.read(path), key=lambda one: int(one.number)):
         handed_in = HandIn(one.handed_in, f"{path.name}") if one.handed_in else None
         person = Person(one.id, one.name, one.email, handed_in=handed_in, number=f"Gradescope {one.number}")
-        found[one.id.casefold()] = person
+        found[one.id] = person
     return list(found.values())
 
 
@@ -228,10 +227,10 @@ def named_by_id(students: Iterable[str], people: Iterable[Person]) -> Callable[[
     people = list(people)
     labels = {person.label for person in people}
     names = {student: student for student in students if student not in labels}
-    ids = {person.id.casefold(): person.label for person in people}
+    ids = {person.id: person.label for person in people}
 
     def student(written: str) -> str:
-        found = ids.get(written.casefold()) or names.get(written)
+        found = ids.get(written) or names.get(written)
         if found is None:
             whose = "an id of the roster" if ids else "the name of a submission as the results show it"
             raise ValueError(f"nobody has the id '{written}': write {whose}")
@@ -251,7 +250,7 @@ def owners(handed_in: Iterable[Submission], people: Iterable[Person]) -> list[tu
 
     A platform's own number decides. Otherwise an id does, then an email, then a name; then an id at the end of a
     repository's name, such as "dl26-attention-ada". There the beginning that most repositories share decides, and then
-    the longest id.
+    the longest id. "Ada" is the submission of "ada", as platforms write it, unless somebody's id is "Ada".
     """
     people = list(people)
     found = [(submission, _signed(submission, people)) for submission in handed_in]
@@ -262,18 +261,16 @@ def owners(handed_in: Iterable[Submission], people: Iterable[Person]) -> list[tu
 
 def _signed(submission: Submission, people: list[Person]) -> Person | str:
     """The person whom the whole name of a submission names."""
-    name, number = submission.student.casefold(), submission.number
+    name, number = submission.student, submission.number
     platform = number.partition(" ")[0]
     if number and any(person.number.startswith(platform) for person in people):
         return _one(person for person in people if person.number == number)
     if not number:
-        for sign in (_has_id, _has_email):
-            if found := [person for person in people if sign(person, name)]:
-                return _one(found)
+        if found := _with_id({name}, people) or [person for person in people if _has_email(person, name.casefold())]:
+            return _one(found)
     parts = set(name.split("_")) if platform != "Moodle" else set()
-    by_part = [
-        person for person in people if not parts.isdisjoint(_ids(person) | {person.number.partition(" ")[2]} - {""})
-    ]
+    with_id = _with_id(parts, people)
+    by_part = [one for one in people if one in with_id or one.number.partition(" ")[2] in parts - {""}]
     by_name = _called(submission.student, platform, people)
     if by_part and by_name:
         both_ways = [person for person in by_part if person in by_name]
@@ -292,11 +289,14 @@ def _one(found: Iterable[Person]) -> Person | str:
 
 
 def _ids(person: Person) -> set[str]:
-    return {one.casefold() for one in (person.id, *person.others)}
+    return {person.id, *person.others}
 
 
-def _has_id(person: Person, name: str) -> bool:
-    return name in _ids(person)
+def _with_id(written: set[str], people: list[Person]) -> list[Person]:
+    """The people with one of these ids; of an id that nobody has so, those who have it in other letters' case."""
+    has_it = {one.casefold() for person in people for one in _ids(person) & written}
+    folded = {one.casefold() for one in written} - has_it
+    return [person for person in people if any(one in written or one.casefold() in folded for one in _ids(person))]
 
 
 def _has_email(person: Person, name: str) -> bool:
@@ -322,9 +322,16 @@ def _names(name: str) -> list[set[str]]:
 
 def _ends(name: str, people: list[Person]) -> list[tuple[str, str, Person]]:
     """What a name has before an id, that id, and the person, for everybody with whose id the name ends."""
-    for some in (name.casefold(), BRANCH.sub("", name.casefold())):
-        ids = [(one, person) for person in people for one in _ids(person) if not one.isdigit() or len(one) > 3]
-        if found := [(some.removesuffix(one), one, person) for one, person in ids if some.endswith(f"-{one}")]:
+    for some in (name, BRANCH.sub("", name)):
+        folded = some.casefold()
+        fits = [(one, person) for person in people for one in _ids(person) if folded.endswith(f"-{one.casefold()}")]
+        exact = {one.casefold() for one, _ in fits if some.endswith(one)}
+        found = [
+            (folded.removesuffix(one.casefold()), one, person)
+            for one, person in fits
+            if (some.endswith(one) or one.casefold() not in exact) and (not one.isdigit() or len(one) > 3)
+        ]
+        if found:
             return found
     return []
 

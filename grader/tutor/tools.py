@@ -1,18 +1,37 @@
-"""What an assistant may ask about a learner's katas. No answer is made from solutions, and hints are counted."""
+"""What an assistant may ask about a learner's katas. No answer holds a line of a solution, and hints are counted."""
 
 import re
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 
 from grader.course import catalogue, hint_file
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
-from grader.errors import NotPossible
+from grader.errors import KataError, NotPossible
 from grader.learner import helping, progress, reading, stepping, tasks
 from grader.reports import words
 from grader.results import ExerciseResult, KataResult
+from grader.tutor.withheld import without_solutions
 
 TERM = re.compile(r"^\*\*(.+?)\*\* — .+$", re.MULTILINE)  # of the glossary
 MOST_TERMS = 5
+
+
+def _guarded(tool: Callable[..., str]) -> Callable[..., str]:
+    """The tool, with what leaves it, an answer or an error, without lines of solutions."""
+
+    @wraps(tool)
+    def answered(tutor: "Tutor", kata: str, exercise: str = "") -> str:
+        found = catalogue.find(kata, tutor.root)
+        try:
+            answer = tool(tutor, kata, exercise) if exercise else tool(tutor, kata)
+        except KataError as error:
+            error.args = (without_solutions(str(error), found),)
+            raise
+        return without_solutions(answer, found)
+
+    return answered
 
 
 class Tutor:
@@ -21,6 +40,7 @@ class Tutor:
     def __init__(self, root: Path):
         self.root = root
 
+    @_guarded
     def lesson(self, kata: str) -> str:
         """The lesson of a kata: objectives, concept, where it bites, and the table of its exercises.
 
@@ -29,6 +49,7 @@ class Tutor:
         """
         return reading.for_terminal(reading.page_of(self._kata(kata)))
 
+    @_guarded
     def exercise(self, kata: str, exercise: str = "") -> str:
         """What an exercise asks for, with shapes and an example, and the line to write it at.
 
@@ -40,6 +61,7 @@ class Tutor:
         uses = f"\n\nuses {', '.join(one.uses)}" if one.uses else ""
         return f"{one.name} ({'stretch' if one.stretch else 'core'})\n\n{asked}{uses}"
 
+    @_guarded
     def verdict(self, kata: str) -> str:
         """Run a kata's specs on the learner's file: what works, which stars are earned, what is not written."""
         found = self._kata(kata)
@@ -48,6 +70,7 @@ class Tutor:
         head = f"{found.number} {found.title}: {progress.in_words(result)}"
         return "\n".join(filter(None, [head, *rows, result.message if result else ""]))
 
+    @_guarded
     def failure(self, kata: str, exercise: str = "") -> str:
         """The first failure of an exercise, as the learner reads it: why it is asked, given, expected and got.
 
@@ -60,6 +83,7 @@ class Tutor:
             return f"{one.name}: not written yet"
         return words.feedback(judged) or f"{one.name}: {words.verdict(judged)}"
 
+    @_guarded
     def hint(self, kata: str, exercise: str = "") -> str:
         """The next hint for an exercise. Hints come in order, and the learner's folder counts them. Ask before you
         take one.
@@ -74,6 +98,7 @@ class Tutor:
         helping.note_taken(found, one.name, number)
         return f"{one.name}, hint {number} of {len(items)}: {items[number - 1]}"
 
+    @_guarded
     def trace(self, kata: str, exercise: str = "") -> str:
         """Follow the learner's code line by line through a call of its first failing spec: values and shapes.
 

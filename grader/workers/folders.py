@@ -1,16 +1,25 @@
-"""Limits for the folders that code under test writes to, and their removal, however deep they are."""
+"""The folders that code under test writes to: a run's own, their limits, and their removal, however deep they are."""
 
 import errno
 import os
 import shutil
+import tempfile
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
 from grader.isolation import rights, unlinked, usage
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+RUN = "kata-run-"  # begins the name of a run's folder
+YOUNG = 60.0  # seconds after which a run holds its folder for certain
 LOOK_SECONDS = 1.0  # between two looks at a running job's folder
 FOLDER_BYTES, FOLDER_FILES = rights.PLAIN.scratch_bytes, rights.PLAIN.scratch_files  # limits for a kata's folder
 OF_THE_GRADER = 8  # at most, of a job's processes: the judge, and those that wait for the code
@@ -22,6 +31,42 @@ FILLS = (
 HIDDEN = (errno.EACCES, errno.ENAMETOOLONG)  # only code that hides its files makes a folder that cannot be opened
 IS_A_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 BY_DESCRIPTOR = {os.open, os.rename, os.rmdir, os.unlink} <= os.supports_dir_fd and os.scandir in os.supports_fd
+
+
+@contextmanager
+def of_a_run(parent: str) -> Iterator[Path]:
+    """A new folder, which goes at the end of the block. Those of runs that were killed go first: nobody holds them."""
+    for other in Path(parent).glob(f"{RUN}*"):
+        with suppress(OSError):
+            _remove_unless_held(other)
+    folder = Path(tempfile.mkdtemp(prefix=RUN, dir=parent))
+    held = _hold(folder)
+    try:
+        yield folder
+    finally:
+        remove(folder)
+        if held is not None:
+            os.close(held)
+
+
+def _hold(folder: Path) -> int | None:
+    """Hold a folder until this process ends or closes the descriptor. Raises OSError if somebody else does."""
+    if fcntl is None:
+        return None
+    descriptor = os.open(folder, IS_A_FOLDER)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _remove_unless_held(folder: Path) -> None:
+    found = folder.lstat()
+    if found.st_uid == os.geteuid() and time.time() - found.st_mtime > YOUNG and (held := _hold(folder)) is not None:
+        remove(folder)
+        os.close(held)
 
 
 def exceeded(folder: Path, pids: Iterable[int], needs: frozenset[str], in_memory: Sequence[str] = (".",)) -> str:
@@ -87,6 +132,8 @@ def remove(folder: Path) -> None:
     """
     if not BY_DESCRIPTOR:  # Windows
         return shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError, NotImplementedError):
+        os.chmod(folder, 0o700, follow_symlinks=False)
     with suppress(OSError):
         top = os.open(folder, IS_A_FOLDER)
         try:

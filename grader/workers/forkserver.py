@@ -31,7 +31,7 @@ ENVIRONMENT = (
     "SYSTEMROOT",
 )
 # Bytes in the path of the temporary folder. Processes of a kata make sockets below it, whose path may have 103.
-LONGEST_FOLDER_NAME = 45
+LONGEST_FOLDER_NAME = 41
 
 # No GPU: a mark is the same on every machine, and a device's driver needs more than the sandbox allows. The second
 # variable has PyTorch look for devices without starting CUDA. The user's name is asked for by PyTorch's compiler.

@@ -1,10 +1,14 @@
 """Submissions that break whoever reads them: archives, notebooks and texts that no honest tool makes."""
 
+import gzip
 import io
 import json
+import lzma
 import stat
 import struct
+import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -93,6 +97,46 @@ def notebook(*sources: str, **metadata: object) -> Callable[[], bytes]:
     return make
 
 
+def headed(kind: bytes, data: bytes = b"", name: str = "x") -> bytes:
+    """A member of a tar archive of this kind, and its data."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, len(data)
+    return info.tobuf(tarfile.GNU_FORMAT) + data + bytes(-len(data) % 512)
+
+
+def words(number: int, start: int = 0) -> bytes:
+    """A header's records of so many keywords."""
+    return b"".join(b"%d %d=1\n" % (len(f"{n}") + 6, n) for n in range(start, start + number))
+
+
+def tar_gz(*parts: bytes) -> bytes:
+    return gzip.compress(b"".join(parts) + bytes(1024), 1)
+
+
+def many_headers() -> bytes:
+    """Two hundred headers in front of one member, each with keywords of its own."""
+    headers = (headed(tarfile.XHDTYPE, words(7_000, 10_000_000 + 7_000 * n)) for n in range(200))
+    return gzip.compress(b"".join(headers) + headed(tarfile.REGTYPE, RIGHT, "sums.py"), 1)
+
+
+def folders(number: int) -> bytes:
+    """A zip archive that consists of folders."""
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 3, 20, 0, 0, 0, 0, 33, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0) + b"d/"
+    return entry * number + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 65535, 65535, len(entry) * number, 0, 0)
+
+
+def large_dictionary() -> bytes:
+    """An .xz file that asks for 1.5 GB of memory."""
+    data = lzma.compress(headed(tarfile.REGTYPE, RIGHT, "sums.py"))
+    head = data[12:16] + bytes([37]) + data[17 : 8 + 4 * (data[12] + 1)]
+    return data[:12] + head + struct.pack("<I", zlib.crc32(head)) + data[16 + len(head) :]
+
+
+def many_notebooks() -> bytes:
+    data = notebook(*["x"] * 9_000)()
+    return packed(*((f"{number}.ipynb", data) for number in range(100)))()
+
+
 CHAIN = "def double(x):\n    return x2999\n" + "".join(f"x{n} = x{n - 1}\n" for n in range(2999, 0, -1)) + "x0 = 0\n"
 DEEP = "def double(x):\n    return " + "-" * 50_000 + "x\n"
 ZIPS = [
@@ -119,6 +163,35 @@ ZIPS = [
         "m.zip",
         packed((NAME, RIGHT), spoil=in_both_heads(10, b"\xff" * 4)),
         "its points",
+    ),
+]
+COSTLY = [
+    Broken(
+        "a hundred thousand words about each of eight hundred members",
+        "m.tgz",
+        lambda: tar_gz(headed(tarfile.XGLTYPE, words(100_000)), headed(tarfile.REGTYPE) * 800),
+    ),
+    Broken("millions of words about one member", "m.tgz", many_headers, "its points"),
+    Broken("three hundred thousand pipes", "m.tgz", lambda: tar_gz(headed(tarfile.FIFOTYPE) * 300_000)),
+    Broken("a name that names follow", "m.tgz", lambda: tar_gz(headed(tarfile.GNUTYPE_LONGNAME, b"x" * 512) * 3_000)),
+    Broken("a million folders", "m.zip", lambda: folders(1_000_000)),
+    Broken("a million folders in an archive inside", "m.zip", lambda: packed(("a.zip", folders(1_000_000)))()),
+    Broken("folders two thousand deep in a zip archive", "m.zip", packed(("d/" * 2_000 + "sums.py", RIGHT))),
+    Broken(
+        "folders two thousand deep in a tar archive",
+        "m.tgz",
+        lambda: tar_gz(headed(tarfile.GNUTYPE_LONGNAME, b"d/" * 2_000 + b"sums.py"), headed(tarfile.REGTYPE, RIGHT)),
+    ),
+    Broken("a memory of 1.5 GB", "m.txz", large_dictionary),
+    Broken(
+        "sixteen million lists in a notebook",
+        "m.zip",
+        lambda: packed(("m.ipynb", b'{"metadata": {"x": [' + b"[]," * 16_000_000 + b"[]]}}"))(),
+    ),
+    Broken(
+        "nine thousand cells in each of a hundred notebooks",
+        "m.zip",
+        many_notebooks,
     ),
 ]
 TEXTS = [

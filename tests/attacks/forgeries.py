@@ -313,6 +313,16 @@ FORGERIES = [
         sys.setprofile(profile)
         def batch_size_schedule(tokens_seen, end, **k): return end
     """),
+    forge(FRAMES, "03", "first_rows", "changes reports from a hook of imports", """
+        import sys
+        class Hook:
+            def find_spec(self, *asked):
+                if reports := sys.modules.get("_pytest.reports"):
+                    reports.TestReport.outcome = property(lambda self: "passed", lambda self, value: None)
+        sys.meta_path.insert(0, Hook())
+        def first_rows(*rows):
+            import json.no_such_module
+    """),
     forge(FRAMES, "03", "last_column", "reads the constants of the calling spec's code", """
         import sys
         def last_column(x):

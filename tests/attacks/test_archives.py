@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 import zipfile
 
@@ -12,7 +14,8 @@ from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.teaching import class_grading, submissions
 from grader.workers import folders
-from tests.attacks.archives import BROKEN, RIGHT, lzma_stream, packed
+from tests.attacks.archives import BROKEN, COSTLY, RIGHT, lzma_stream, packed
+from tests.conftest import SOUND
 
 
 @pytest.mark.usefixtures("warm_workers")
@@ -35,6 +38,33 @@ def test_broken_submission(broken, sound, tmp_path):
     points = 3 if broken.gets == "its points" else 0
     assert (mallory.not_graded, mallory.points) == (broken.gets == "not graded", points), mallory
     assert not mallory.not_graded or "mallory" in mallory.why_not_graded or "sums.py" in mallory.why_not_graded
+
+
+LOOK = """
+import sys, time
+from pathlib import Path
+from grader.course.catalogue import all_katas
+from grader.teaching import attribution
+
+def peak():
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1000
+
+katas = all_katas(Path(sys.argv[2]))[:1]
+before, begun = peak(), time.process_time()
+[row] = attribution.look([Path(sys.argv[1])], katas, katas).katas.values()
+print(getattr(row, "verdict", "counts"), time.process_time() - begun, peak() - before, sep=",")
+"""
+
+
+@pytest.mark.parametrize("costly", COSTLY, ids=lambda costly: costly.name)
+def test_no_archive_costs_much(costly, tmp_path):
+    """Neither 200 MB, nor more than five seconds of computing but for what is in hand by then."""
+    (tmp_path / costly.file).write_bytes(costly.data())
+    command = [sys.executable, "-c", LOOK, tmp_path / costly.file, SOUND]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    verdict, seconds, megabytes = done.stdout.strip().split(",")
+    assert verdict in (("counts",) if costly.gets == "its points" else ("not graded", "not recognised"))
+    assert float(seconds) < 7 and float(megabytes) < 200
 
 
 def test_a_class_with_a_broken_archive_is_graded_and_says_so(tmp_path, kata_here):
@@ -97,3 +127,18 @@ class TestDeepFolders:
         assert not folders.is_full(tmp_path)
         (tmp_path / "one more").touch()
         assert folders.is_full(tmp_path)
+
+
+def test_folders_of_runs_that_were_killed_go_and_those_of_others_stay(tmp_path):
+    """A run holds its folder, and the folder of a moment ago may be one that is not held yet."""
+    killed, young, other = (tmp_path / name for name in (f"{folders.RUN}a", f"{folders.RUN}b", "kata-x"))
+    for folder in (killed, young, other):
+        (folder / "job").mkdir(parents=True)
+    os.utime(killed, (0, 0))
+    os.utime(other, (0, 0))
+    (tmp_path / f"{folders.RUN}link").symlink_to(other)
+    with folders.of_a_run(str(tmp_path)) as running:
+        os.utime(running, (0, 0))
+        with folders.of_a_run(str(tmp_path)):
+            assert running.is_dir() and young.is_dir() and other.is_dir() and not killed.exists()
+    assert not running.exists() and (other / "job").is_dir()

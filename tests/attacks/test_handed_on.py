@@ -17,7 +17,7 @@ from tests.conftest import SOUND
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
 
-# Sixteen ways to leave a text for later code. Each is tried to give and to take; `told` holds those that worked.
+# Twenty ways to leave a text for later code. Each is tried to give and to take; `told` holds those that worked.
 WAYS = """
 import fcntl, os, socket, struct, torch
 def gives(place, text):
@@ -42,9 +42,15 @@ ways = {
     "a compiled file": (lambda: gives(F[:-3] + ".pth", "x"), lambda: takes(F[:-3] + ".pth")),
     "an abstract name": (lambda: keep.append(listens()), lambda: reached()),
     "a segment of System V": (lambda: segment(0o1600), lambda: segment(0)),
+    "a folder in shared memory": (lambda: os.makedirs("/dev/shm/kata_handed_on_too/deep"), lambda: os.stat("/dev/shm/kata_handed_on_too")),
+    "a socket in shared memory": (lambda: socket.socket(socket.AF_UNIX).bind("/dev/shm/kata_handed_on_socket"), lambda: os.stat("/dev/shm/kata_handed_on_socket")),
+    "the flags of an open file": (lambda: [fcntl.fcntl(one, 4, os.O_APPEND | os.O_NONBLOCK) for one in inherited()], lambda: 1 / any(fcntl.fcntl(one, 3) & os.O_APPEND for one in inherited())),
+    "memory that jobs share": (lambda: 1 / shared(), lambda: 1 / shared()),
     "the terminal's or user's keys": (lambda: key(248), lambda: key(249)),
 }
 keep = []
+def shared(): return sum(line.split()[1].startswith("rw-s") for line in open("/proc/self/maps"))
+def inherited(): return [int(one) for one in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{one}")]
 def listens():
     one = socket.socket(socket.AF_UNIX)
     one.bind(chr(0) + "kata_handed_on")
@@ -68,6 +74,10 @@ GIVES, TAKES = WAYS.replace("{place}", "0"), WAYS.replace("{place}", "1")
 SAYS = "\ndef {name}(*_): raise LookupError(sorted(told))\n"
 
 
+def _files(folder: str) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
+
+
 def graded(kata, folder: Path, code: str, only: str) -> str:
     (folder / kata.file).parent.mkdir(parents=True)
     (folder / kata.file).write_text(code)
@@ -88,10 +98,65 @@ def test_the_next_submission_gets_nothing(number, place, tmp_path, monkeypatch):
     text = kata.reference.read_text()
     first = graded(kata, tmp_path / "a", f"{text}\n{GIVES}{says}", exercise.spec_class)
     second = graded(kata, tmp_path / "b", f"{text}\n{TAKES}{says}", exercise.spec_class)
-    allowed = ["an abstract name", "shared memory"] if namespaces.are_allowed() else []
-    assert f"LookupError: {allowed if number == '09' else []}" in first or number == "09", first
+    assert ("the flags of an open file" in first) and (number == "09") == ("a folder in shared memory" in first), first
     assert "LookupError: []" in second, second
-    assert not Path("/dev/shm/kata_handed_on").exists()
+    assert not [name for name in os.listdir("/dev/shm") if name.startswith("kata_handed_on")]
+
+
+# What tells which pages of a file are in memory, or that something was read from the disk: no timing is needed.
+TELLS = """
+import ctypes, mmap, os, resource, torch
+libc, told = ctypes.CDLL(None, use_errno=True), []
+def called(name, *given):
+    if getattr(libc, name)(*given) < 0: raise OSError(ctypes.get_errno(), name)
+opened, place = os.open(torch.__file__, os.O_RDONLY), f"/proc/self/task/{os.getpid()}"
+mapped = mmap.mmap(opened, 4096, prot=mmap.PROT_READ)
+ways = {
+    "the use of this process": lambda: resource.getrusage(resource.RUSAGE_SELF),
+    "the use of a thread": lambda: resource.getrusage(resource.RUSAGE_THREAD),
+    "the memory of the machine": lambda: called("sysinfo", bytes(112)),
+    "reading what is there": lambda: os.preadv(opened, [bytearray(1)], 0, os.RWF_NOWAIT),
+    "the pages themselves": lambda: called("mincore", ctypes.c_void_p(0), ctypes.c_size_t(4096), bytes(1)),
+    "the cache": lambda: called("syscall", 451, opened, bytes(16), bytes(40), 0),
+    "pages that are moved out": lambda: mapped.madvise(21),
+}
+"""
+FOLDERS = ("/proc", "/proc/self", "/proc/self/task/{pid}", "/sys/devices/system/node/node0")
+FILES = [f"{folder}/{name}" for folder in FOLDERS for name in _files(folder.format(pid=os.getpid()))]
+TELLS += f"""
+for name in {FILES!r}:
+    ways[name] = lambda name=name: os.open(name.replace("{{pid}}", str(os.getpid())), os.O_RDONLY)
+for name, way in ways.items():
+    try: way(); told.append(name)
+    except OSError: pass
+"""
+
+
+@linux
+@pytest.mark.parametrize("number", ["01", "31"])
+@pytest.mark.parametrize("place", ["as it is", "without namespaces"])
+def test_nothing_tells_which_pages_are_in_memory(number, place, tmp_path, monkeypatch):
+    """Every file is tried that there is of a process and of the machine: a new Linux may have new ones."""
+    if place == "without namespaces":
+        monkeypatch.setattr(sandbox.namespaces, "are_allowed", lambda: False)
+    kata = find(number)
+    exercise = kata.exercises[0]
+    code = f"{kata.reference.read_text()}\n{TELLS}{SAYS.format(name=exercise.name)}"
+    found = graded(kata, tmp_path, code, exercise.spec_class)
+    assert f"LookupError: {['/proc/self/maps']}" in found, found
+
+
+@pytest.mark.skipif(not namespaces.are_allowed(), reason="this machine allows no namespaces")
+def test_in_namespaces_reading_a_file_leaves_no_time_of_access(tmp_path):
+    kata, file = find("01"), next(path for path in (sandbox.GRADER / "data").iterdir() if path.is_file())
+    before = file.stat()
+    os.utime(file, ns=(1, before.st_mtime_ns))
+    try:
+        code = f"{kata.reference.read_text()}\nopen({str(file)!r}).read()\n"
+        assert graded(kata, tmp_path, code, kata.exercises[0].spec_class).strip() == ""
+        assert file.stat().st_atime_ns == 1
+    finally:
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 class TestWhatHasChanged:

@@ -2,23 +2,25 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from grader import printable
-from grader.course.catalogue import Kata, find
+from grader.course.catalogue import ROOT, Kata, find
 from grader.execution import grading, supervisor
-from grader.isolation import namespaces, processes, sandbox, seccomp, shared_memory, unlinked
+from grader.isolation import namespaces, proc, sandbox, seccomp, shared_memory, unlinked, usage
 from grader.isolation.rights import PLAIN
 from grader.isolation.usage import Limit
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from grader.teaching import submissions
-from grader.workers import folders, servers
+from grader.workers import folders, orphans, servers
 from tests.attacks.refusing import refusing
 from tests.conftest import SOUND
 
@@ -141,6 +143,74 @@ class TestWorkers:
             held = unlinked.bytes_held(tmp_path, [os.getpid()]) - unlinked.on_disk(os.fstat(opened.fileno()))
             assert held == PLAIN.file_size and len(mapped)
 
+    STRANGE = """
+import ctypes, os, platform, threading, time
+libc, exits, unshares = ctypes.CDLL(None), *((60, 272) if platform.machine() == "x86_64" else (93, 97))
+libc.prctl(15, b"\\xff) R 1 (\\n", 0, 0, 0)
+def held(name):
+    file = os.open(name, os.O_RDWR | os.O_CREAT)
+    os.posix_fallocate(file, 0, 1 << 20)
+    os.unlink(name)
+    return file
+def holds():
+    libc.syscall(ctypes.c_long(unshares), ctypes.c_long(0x400))  # its descriptors are its own from now on
+    held(b"open \\xff) \\r\\n (deleted)")
+    mapped = held(b"mapped \\xff) \\r\\n ")
+    libc.mmap(None, ctypes.c_size_t(4096), 3, 1, mapped, ctypes.c_long(0))
+    os.close(mapped)
+    print(flush=True)
+    end = time.process_time() + 0.2
+    while time.process_time() < end: pass
+    input()
+    os._exit(0)
+threading.Thread(target=holds).start()
+libc.syscall(ctypes.c_long(exits), ctypes.c_long(0))  # the first thread ends, and the process goes on
+"""
+
+    @linux
+    def test_names_and_threads_hide_nothing(self, tmp_path):
+        """A name that is no UTF-8 and looks like more fields, files named so, a first thread that has ended."""
+        command = [sys.executable, "-c", self.STRANGE]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command, cwd=tmp_path, **pipes) as strange:
+            strange.stdout.readline()
+            assert unlinked.bytes_held(tmp_path, [strange.pid]) >= PLAIN.file_size + (1 << 20)
+            until = time.monotonic() + 60
+            while usage.of_processes([strange.pid]).computing < 0.2 and time.monotonic() < until:
+                time.sleep(0.05)
+            assert usage.of_processes([strange.pid]).computing >= 0.2 and usage.tasks([strange.pid]) == 2
+            assert shared_memory.names_of([strange.pid]) == set()
+            strange.communicate(b"\n")
+        assert proc.stat(strange.pid) == [] and not list(proc.mapped(strange.pid, b"/")) and not proc.tasks(strange.pid)
+
+    HIDES = """
+import ctypes, os
+from grader.isolation import processes, rights, seccomp
+if child := os.fork():
+    os._exit(os.waitpid(child, 0)[1])
+libc, found = ctypes.CDLL(None), ctypes.c_int()
+processes.die_with_parent()
+seccomp.restrict(rights.{rights}, signals=False)
+answers = [libc.prctl(1, 0, 0, 0, 0), libc.prctl(4, 0, 0, 0, 0), libc.prctl(15, b"name", 0, 0, 0)]
+libc.prctl(2, ctypes.byref(found), 0, 0, 0)
+print(answers, found.value, libc.prctl(3, 0, 0, 0, 0), os.setsid() or os.getsid(0) == os.getppid())
+"""
+
+    @linux
+    @pytest.mark.parametrize("rights", ["PLAIN", "WITH_PROCESSES"])
+    def test_a_process_can_neither_hide_its_files_nor_leave_its_parent_or_its_session(self, rights):
+        """Where a user grades, /proc shows no files of a process that is not dumpable."""
+        command = [sys.executable, "-c", self.HIDES.format(rights=rights)]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, start_new_session=True)
+        assert ended.stdout == "[0, 0, 0] 9 1 True\n", ended.stderr
+
+    @linux
+    def test_whatever_is_raised_meanwhile_a_tree_is_killed(self, monkeypatch):
+        monkeypatch.setattr(shared_memory, "names_of", lambda pids: 1 / 0)
+        with subprocess.Popen(["sleep", "601.76"]) as started, pytest.raises(ZeroDivisionError):
+            orphans.end([started.pid])
+        assert started.returncode == -signal.SIGKILL
+
     def test_loading_is_said_once(self):
         from grader.protocol import Collected, Loaded, Loading, SpecInfo
 
@@ -191,9 +261,9 @@ namespaces.enter(view, processes={processes}, loopback=False)
     def test_a_trial_that_hangs_is_ended(self, monkeypatch):
         monkeypatch.setattr(namespaces, "TRY", "import time; time.sleep(600)")
         monkeypatch.setattr(namespaces, "TRY_SECONDS", 0.2)
-        before = processes.children(os.getpid())
+        before = proc.children(os.getpid())
         assert not namespaces.are_allowed.__wrapped__()
-        assert processes.children(os.getpid()) == before
+        assert proc.children(os.getpid()) == before
 
     @pytest.mark.usefixtures("warm_workers")
     def test_a_job_leaves_none(self, sound, tmp_path):
@@ -226,9 +296,9 @@ for _ in range(3):
             os.setsid()
         time.sleep(600)
 """
-        before = processes.children(os.getpid())
+        before = proc.children(os.getpid())
         self.ran(kata, tmp_path, code)
-        assert processes.children(os.getpid()) <= before | servers.helpers()
+        assert proc.children(os.getpid()) <= before | servers.helpers()
 
     def test_shared_memory_that_has_a_name_is_removed(self, kata, tmp_path):
         before = set(os.listdir("/dev/shm"))
@@ -241,20 +311,57 @@ memory = mmap.mmap(file, 1 << 20)
         self.ran(kata, tmp_path, code)
         assert set(os.listdir("/dev/shm")) <= before
 
-    def test_shared_memory_that_was_closed_is_removed_without_namespaces(self, kata, tmp_path, monkeypatch):
-        """A name of the machine's that another process has open, or that was there before, stays."""
+    def test_whatever_is_new_in_shared_memory_is_removed_without_namespaces(self, kata, tmp_path, monkeypatch):
+        """Files, links, sockets and folders, in each other, or closed to everybody. What was there before stays."""
         monkeypatch.setattr(sandbox.namespaces, "are_allowed", lambda: False)
-        names = [Path("/dev/shm", f"kata_test_{os.getpid()}_{number}") for number in range(2)]
-        names[0].write_text("there before")
+        before, left = Path("/dev/shm", f"kata_test_{os.getpid()}"), f"/dev/shm/kata_left_{os.getpid()}"
+        before.write_text("there before")
+        code = f"""
+import os, socket
+left = {left!r}
+os.makedirs(left + "/deep/closed")
+for name in ("/file", "/deep/file", "/deep/closed/file", "_file"): open(left + name, "w").write("handed on")
+os.symlink({str(before)!r}, left + "_link")
+os.symlink({str(before.parent)!r}, left + "/link")
+socket.socket(socket.AF_UNIX).bind(left + "_socket")
+os.mkdir(left + "_closed", 0)
+os.rename(left + "/deep/closed", left + "/deep/moved")
+"""
         try:
-            self.ran(kata, tmp_path, f"open({str(names[1])!r}, 'w').write('handed on')\n")
-            assert [name.exists() for name in names] == [True, False]
-            before = shared_memory.present()
-            with open(names[1], "w"):
-                assert shared_memory.left_since(before) == set()
-            assert shared_memory.left_since(before) == {names[1]}
+            self.ran(kata, tmp_path, code)
+            assert before.read_text() == "there before"
+            assert not [name for name in os.listdir("/dev/shm") if name.startswith("kata_left")]
         finally:
-            shared_memory.remove(names)
+            before.unlink()
+
+    def test_a_process_that_outlives_its_job_leaves_nothing_either(self, kata, tmp_path, monkeypatch):
+        """Without namespaces, it writes when the others have ended."""
+        monkeypatch.setattr(sandbox.namespaces, "are_allowed", lambda: False)
+        left = f"/dev/shm/kata_left_{os.getpid()}"
+        code = f"""
+import os, time
+parent = os.getpid()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork(): os._exit(0)
+    while True:
+        try: os.kill(parent, 0); open({left!r}, "w").close()
+        except OSError: os.makedirs({left!r} + "_later", exist_ok=True)
+"""
+        self.ran(kata, tmp_path, code)
+        assert not [name for name in os.listdir("/dev/shm") if name.startswith("kata_left")]
+
+    def test_what_another_process_has_open_stays_until_that_one_has_ended(self):
+        """Or a second submission could keep for a third one what the first has left."""
+        before = shared_memory.present()
+        folder = Path("/dev/shm", f"kata_test_{os.getpid()}")
+        folder.mkdir()
+        try:
+            with open(folder / "file", "w"):
+                assert shared_memory.left_since(before) == set()
+            assert shared_memory.left_since(before) == {folder}
+        finally:
+            folders.remove(folder)
 
     @pytest.mark.parametrize("refused", ["unshare", "mount", "pivot_root"])
     def test_namespaces_that_cannot_be_set_up_are_not_entered(self, refused):
@@ -269,6 +376,10 @@ memory = mmap.mmap(file, 1 << 20)
         [
             "os.memfd_create('x')",
             "refused('shmget', 0, 1 << 20, 0o1600)",
+            "refused('shmat', 0, 0, 0)",
+            "refused('wait4', -1, 0, 1, bytes(144))",
+            "refused('waitid', 0, 0, 0, 5, bytes(144))",
+            "refused('madvise', 0, 0, 21)",
             "refused('io_setup', 1, bytes(8))",
             "resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1, 1))",
             "os.sched_setaffinity(os.getppid(), {0})",

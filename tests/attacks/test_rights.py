@@ -19,7 +19,17 @@ pytestmark = pytest.mark.skipif(landlock.version() == 0, reason="the column is t
 
 # What the job may do, and may not, by the first words of the row.
 TRIES = {
-    "reads": (["open(os.__file__)"], ["open(victim)", "open('/etc/passwd')", "os.listdir(os.path.dirname(victim))"]),
+    "reads": (
+        ["open(os.__file__)", "os.listdir('/proc/self/fd')", "open('/proc/self/maps')"],
+        [
+            "open(victim)",
+            "open('/etc/passwd')",
+            "os.listdir(os.path.dirname(victim))",
+            "open('/proc/meminfo')",
+            *(f"open('/proc/self/{name}', 'rb')" for name in ("pagemap", "smaps", "stat", "statm", "status")),
+            "open(f'/proc/self/task/{os.getpid()}/schedstat')",
+        ],
+    ),
     "writes": (["open('own', 'w')"], ["open(victim, 'a')", "open(os.__file__, 'r+')", "open(f'{victim}.new', 'w')"]),
     "new processes": (
         [],
@@ -49,8 +59,24 @@ TRIES = {
             "fcntl.fcntl(os.open(os.__file__, os.O_RDONLY), 1036, bytes(8))",
         ],
     ),
+    "pages of files": (
+        [],
+        [
+            "resource.getrusage(resource.RUSAGE_SELF)",
+            "called('sysinfo', bytes(112))",
+        ],
+    ),
+    "shared memory, queues": (
+        [],
+        [
+            "called('shmctl', 0, 14, bytes(4096))",
+            "called('semctl', 0, 0, 19, bytes(4096))",
+            "called('msgctl', 0, 12, bytes(4096))",
+            "os.close(os.memfd_create('x'))",
+        ],
+    ),
     "root's user id": (["os.getuid() != 0 or not apart or 1 / 0", "os.stat('own').st_uid == os.getuid() or 1 / 0"], []),
-    "root's capabilities": (["held('CapEff') == 0 or 1 / 0", "held('CapPrm') == 0 or 1 / 0"], []),
+    "root's capabilities": (["held('effective') == 0 or 1 / 0", "held('permitted') == 0 or 1 / 0"], []),
     "network": ([], ["socket.socket()", "socket.socket(socket.AF_UNIX)"]),
     "memory": (
         [
@@ -71,7 +97,7 @@ TRIES = {
 }
 OWNS_PYTHON = os.stat(os.__file__).st_uid == os.getuid()
 OF_ITS_OWNER = ("open(os.__file__, 'r+')", "1036")  # what the system allows to the owner of a file alone
-FREE = ("reads", "writes", "modes", "locks of files", "network", "memory")
+FREE = ("reads", "writes", "modes", "locks of files", "pages of files", "shared memory, queues", "network", "memory")
 FULL = PLAIN.scratch_bytes // PLAIN.file_size
 FILLS = f"[os.posix_fallocate(os.open(f'f{{n}}', 66), 0, {PLAIN.file_size}) for n in range({FULL})]"
 MANY = f"[os.close(os.open(f'n{{n}}', 66)) for n in range({PLAIN.scratch_files})]"
@@ -96,8 +122,9 @@ def called(name, *arguments):
         raise OSError(ctypes.get_errno(), name)
 
 def held(name):
-    [line] = [line for line in open("/proc/self/status") if line.startswith(name)]
-    return int(line.split()[1], 16)
+    sets = (ctypes.c_uint32 * 6)()  # for each half of 32 bits: effective, permitted, inheritable
+    called("capget", (ctypes.c_uint32 * 2)(0x20080522, 0), sets)
+    return any(sets["effective permitted".split().index(name) :: 3])
 
 os.chdir(scratch)
 if sys.argv[4] != "free":

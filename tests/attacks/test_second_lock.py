@@ -5,13 +5,15 @@ import random
 import shutil
 import socket
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from grader.course.catalogue import Kata, all_katas
 from grader.execution import grading, scheduler
@@ -109,6 +111,16 @@ def test_code_that_knows_where_it_is(sound, tmp_path, monkeypatch, body, told):
     [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{ONLY_BARE}{body}\n", spec_seconds=2.0)
     assert (result.points, seals(result)) == (0, ["failed"] * 3)
     assert told in failures(result)
+
+
+def test_a_file_that_hangs_in_the_second_lock_is_waited_for_once(sound, tmp_path, monkeypatch):
+    """Neither are the specs of the layer asked again, with the reference's double."""
+    monkeypatch.setattr(asking, "PATIENCE", 0.2)
+    monkeypatch.setattr(asking, "GRACE", 0.2)
+    rounds, start = [], SecondLock._start
+    monkeypatch.setattr(SecondLock, "_start", lambda lock, round: rounds.append(round) or start(lock, round))
+    [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{ONLY_BARE}    import time; time.sleep(600)\n", spec_seconds=2.0)
+    assert (len(rounds), seals(result)) == (1, ["failed"] * 3)
 
 
 def test_code_that_refuses_to_begin_a_spec(sound, tmp_path):
@@ -226,6 +238,81 @@ def test_a_process_that_the_code_has_started_cannot_ask_the_judge():
         ours.setblocking(False)
         with pytest.raises(BlockingIOError):
             ours.recv(1)
+
+
+def modes() -> list[object]:
+    autocast = torch.is_autocast_enabled("cpu") and str(torch.get_autocast_dtype("cpu"))
+    return [torch.is_grad_enabled(), autocast, str(torch.get_default_dtype())]
+
+
+@contextmanager
+def in_float64() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+MODES = {
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.float16),
+    "float64": in_float64,
+}
+
+
+def asking_code() -> ModuleType:
+    """A module under test that asks the judge inside of a mode."""
+
+    def asks(name: str, ask: Callable[[], object]) -> object:
+        with MODES[name]():
+            before = modes(), torch.is_inference_mode_enabled()
+            return ask(), before == (modes(), torch.is_inference_mode_enabled())
+
+    def evaluates(model: nn.Module, ask: Callable[[], object]) -> object:
+        model.eval()
+        return ask(), model.training
+
+    code = ModuleType("code")
+    vars(code).update(modes=modes, asks=asks, evaluates=evaluates, model=lambda: nn.Linear(1, 1))
+    return code
+
+
+@pytest.fixture
+def code() -> Iterator[ModuleType]:
+    """The judge's view of that module, which is in another process."""
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        Worker(theirs.fileno(), asking_code).serve()
+    theirs.close()
+    with ours:
+        kata = remote.Remote(ours.fileno(), {"modes", "asks", "evaluates", "model"})
+        kata("load", set())
+        yield kata.modules[""]
+    os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_modes_cross_both_ways(code, name):
+    """What a spec is in holds for the code, what the code is in holds for what it calls, and both come back to it."""
+    plain = modes()
+    with MODES[name]():
+        expected = modes()
+        assert code.modes() == expected != plain
+    assert code.modes() == plain
+    seen: list[object] = []
+    _, is_as_before = code.asks(name, lambda: seen.append(modes()))
+    assert (seen, is_as_before, modes()) == ([expected], True, plain)
+
+
+def test_the_mode_of_a_module_crosses_before_the_call_ends(code):
+    model = code.model()
+    assert model.training
+    assert code.evaluates(model, lambda: model.training) == (False, False)
+    assert not model.training
 
 
 def test_a_worker_inherits_what_its_kata_imports_from_a_server_that_was_started_for_another(sound, tmp_path):

@@ -74,7 +74,7 @@ frames = st.fixed_dictionaries(
         "callback": st.integers(0, 3),
         "what": st.sampled_from(["call", "getattr", "setattr", "len", "iter", "exit", "eval"]),
         "options": st.dictionaries(st.text(max_size=2), trees, max_size=1),
-        "grad": scalars,
+        "torch": st.lists(scalars, min_size=4, max_size=4),
     },
 )  # fmt: skip
 
@@ -299,6 +299,6 @@ def test_an_error_of_the_graders_reaches_the_worker_as_one_that_it_knows():
         raise check.Mismatch([("wrong", "one number too many")])
 
     judge = SimpleNamespace(callbacks={1: fails}, pickled=lambda message: message)
-    asked = {"callback": 1, "what": "call", "arguments": [], "options": {}, "grad": True}
+    asked = {"callback": 1, "what": "call", "arguments": [], "options": {}}
     kind, error = Remote.called_back(judge, asked, None)
     assert kind == "raise" and type(error) is RuntimeError and "one number too many" in str(error)

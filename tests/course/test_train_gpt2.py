@@ -224,6 +224,15 @@ def on_two(data, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def on_one(data, tmp_path_factory) -> Path:
+    """A run on one process, without dropout, that nothing has interrupted."""
+    folder = tmp_path_factory.mktemp("on_one")
+    done = launch(folder, data)
+    assert done.codes == [0], done.err
+    return folder
+
+
 def test_a_signal_to_one_of_two_processes_and_a_resumption_leave_no_trace(on_two, data, tmp_path):
     """Losses, weights, moments and random states are those of the uninterrupted run, bit for bit."""
     run = {"processes": 2, "settings": {"dropout": 0.1}}
@@ -257,32 +266,27 @@ def test_what_a_run_leaves(on_two):
     assert "tokens/s" in said and "MFU" not in said, "no share of a peak that nobody knows"
 
 
-def test_one_process_makes_the_same_steps_as_two(data, tmp_path):
+def test_one_process_makes_the_same_steps_as_two(on_one, data, tmp_path):
     """Both take the same tokens per step, across the end of a shard. HellaSwag is judged on all examples."""
-    for name, processes in (("one", 1), ("two", 2)):
-        (tmp_path / name).mkdir()
-        done = launch(tmp_path / name, data, processes=processes)
-        assert set(done.codes) == {0}, done.err
-    for one, two in zip(logged(tmp_path / "one"), logged(tmp_path / "two"), strict=True):
+    done = launch(tmp_path, data, processes=2)
+    assert set(done.codes) == {0}, done.err
+    for one, two in zip(logged(on_one), logged(tmp_path), strict=True):
         assert one.keys() == two.keys() and one.get("hellaswag") == two.get("hellaswag")
         for key in ("loss", "norm", "val"):
             assert one.get(key) == pytest.approx(two.get(key), abs=2e-4)
 
 
-def test_a_kill_while_the_checkpoint_is_written_leaves_the_one_before(data, tmp_path):
-    for name in ("whole", "killed"):
-        (tmp_path / name).mkdir()
-    assert launch(tmp_path / "whole", data).codes == [0]
-    assert launch(tmp_path / "killed", data, change=kill_in_save(2)).codes == [-signal.SIGKILL]
-    assert checkpoint(tmp_path / "killed")["step"] == 4 and logged(tmp_path / "killed")[-1]["step"] == 5
-    done = launch(tmp_path / "killed", data)
+def test_a_kill_while_the_checkpoint_is_written_leaves_the_one_before(on_one, data, tmp_path):
+    assert launch(tmp_path, data, change=kill_in_save(2)).codes == [-signal.SIGKILL]
+    assert checkpoint(tmp_path)["step"] == 4 and logged(tmp_path)[-1]["step"] == 5
+    done = launch(tmp_path, data)
     assert done.codes == [0] and "resumed after step 4" in done.out, done.err
-    assert logged(tmp_path / "killed") == logged(tmp_path / "whole")
-    assert_same(checkpoint(tmp_path / "killed"), checkpoint(tmp_path / "whole"))
-    done = launch(tmp_path / "killed", data)
-    assert done.codes == [0] and logged(tmp_path / "killed") == logged(tmp_path / "whole"), "a run at its end stays"
-    done = launch(tmp_path / "killed", data, "--restart", "--steps", 1)
-    assert done.codes == [0] and "a new run" in done.out and checkpoint(tmp_path / "killed")["step"] == 1
+    assert logged(tmp_path) == logged(on_one)
+    assert_same(checkpoint(tmp_path), checkpoint(on_one))
+    done = launch(tmp_path, data)
+    assert done.codes == [0] and logged(tmp_path) == logged(on_one), "a run at its end stays"
+    done = launch(tmp_path, data, "--restart", "--steps", 1)
+    assert done.codes == [0] and "a new run" in done.out and checkpoint(tmp_path)["step"] == 1
 
 
 def test_a_full_disk_ends_the_run_with_a_clear_line_and_the_checkpoint_before(data, tmp_path):
@@ -388,13 +392,14 @@ def test_a_signal_while_hellaswag_is_judged_ends_the_run_before_the_rest(data, t
         in_batches = module.hellaswag.in_batches
         module.hellaswag.judged, module.hellaswag.in_batches = judged, one_by_one
 
-    done = launch(tmp_path, data, processes=2, change=change, settings={"judge_every": 5})
+    run = {"processes": 2, "settings": {"judge_every": 2, "steps": 5}}
+    done = launch(tmp_path, data, **run, change=change)
     assert done.codes == [130, 130], done.err
-    assert f"stopped after step 5 of {STEPS}" in done.out and checkpoint(tmp_path)["step"] == 5
+    assert "stopped after step 2 of 5" in done.out and checkpoint(tmp_path)["step"] == 2
     assert [line["step"] for line in logged(tmp_path) if "sample" in line] == [0]
-    done = launch(tmp_path, data, processes=2, settings={"judge_every": 5})
-    assert done.codes == [0, 0] and "resumed after step 5" in done.out, done.err
-    assert [line["step"] for line in logged(tmp_path) if "sample" in line] == [0, 5, 10, 12]
+    done = launch(tmp_path, data, **run)
+    assert done.codes == [0, 0] and "resumed after step 2" in done.out, done.err
+    assert [line["step"] for line in logged(tmp_path) if "sample" in line] == [0, 2, 4, 5]
 
 
 def test_examples_are_judged_in_batches_as_one_by_one():
@@ -426,15 +431,13 @@ def test_tokens_that_pad_the_vocabulary_have_no_share_in_the_loss(on_two):
     assert padded and all(m[SMALL["vocab_size"] :].eq(0).all() and m.ne(0).any() for m in padded)
 
 
-def test_a_run_is_resumed_with_other_rows_and_processes(data, tmp_path):
+def test_a_run_is_resumed_with_other_rows_and_processes(on_one, data, tmp_path):
     """The tokens of a step are the same. The log says what was carried over; what changes the model is refused."""
     assert launch(tmp_path, data, change=signal_at(5, signal.SIGTERM, rank=0)).codes == [130]
     done = launch(tmp_path, data, "--batch-size", 2, processes=2)
     assert done.codes == [0, 0], done.err
     assert "resumed with 2 rows in a micro-batch, not 4" in done.out and "resumed with 2 processes, not 1" in done.out
-    (tmp_path / "whole").mkdir()
-    assert launch(tmp_path / "whole", data).codes == [0]
-    for one, two in zip(logged(tmp_path), logged(tmp_path / "whole"), strict=True):
+    for one, two in zip(logged(tmp_path), logged(on_one), strict=True):
         assert one.get("loss") == pytest.approx(two.get("loss"), abs=2e-4)
     done = launch(tmp_path, data, settings={"n_layer": 2})
     assert done.codes == [2] and "its n_layer is 1, not 2" in done.err

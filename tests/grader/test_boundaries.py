@@ -40,8 +40,18 @@ from tests.conftest import SOUND
 
 pytestmark = pytest.mark.usefixtures("warm_workers")
 RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
-MALLORY = hashlib.sha256(f"{RIGHT}\n# mallory\n".encode()).hexdigest()[:16]
 ERRORS = (Exception("it broke"), MemoryError(), RecursionError("too deep"), SystemExit(0))
+HIT = {f"mallory-{type(error).__name__}": error for error in ERRORS}  # by student: what is raised around the submission
+ALL = ["alice", "bob", *sorted(HIT)]
+LOST = f"^{len(HIT)} of {len(ALL)} students could not be graded: "
+
+
+def code_of(student: str) -> str:
+    """The right code, in a text of the student's own."""
+    return f"{RIGHT}\n# {student}\n"
+
+
+BY_CODE = {hashlib.sha256(code_of(student).encode()).hexdigest()[:16]: student for student in ALL}
 
 
 def of_job(job, *_, **__) -> str:
@@ -84,7 +94,7 @@ JUDGED = {
     "a result is settled": (Grading, "settle", lambda grading, *_: str(grading.sources)),
 }
 REPORTED = {
-    "a result counts": (Assignment, "graded", lambda _, result, *__: "mallory" if result.code == MALLORY else ""),
+    "a result counts": (Assignment, "graded", lambda _, result, *__: BY_CODE.get(result.code, "")),
     "a line is written": (ResultLines, "text", lambda _, student, result: student if result.points else ""),
     "its totals are printed": (words, "totals", of_reports),
     "its score is explained": (explanation, "lines", of_reports),
@@ -96,24 +106,28 @@ BOUNDARIES = TAKEN_IN | RUN | JUDGED | REPORTED
 
 @pytest.fixture
 def course(tmp_path) -> Path:
-    """Three students with the right code, each in a text of its own."""
-    for student in ("alice", "bob", "mallory"):
+    for student in ALL:
         (tmp_path / "class" / student).mkdir(parents=True)
-        (tmp_path / "class" / student / "sums.py").write_text(f"{RIGHT}\n# {student}\n")
+        (tmp_path / "class" / student / "sums.py").write_text(code_of(student))
     return tmp_path / "class"
+
+
+def raise_for(students: str, hit: dict[str, BaseException] = HIT) -> None:
+    for student, error in hit.items():
+        if student in students:
+            raise type(error)(*error.args)
 
 
 @pytest.fixture
 def inject(monkeypatch):
-    """A function that makes a boundary raise where it works on mallory's submission."""
+    """A function that makes a boundary raise where it works on the submission of a student who is hit."""
 
-    def into(name: str, error: BaseException) -> None:
+    def into(name: str, hit: dict[str, BaseException]) -> None:
         owner, attribute, whose = BOUNDARIES[name]
         original = owner[attribute] if isinstance(owner, dict) else getattr(owner, attribute)
 
         def raising(*arguments, **options):
-            if "mallory" in whose(*arguments, **options):
-                raise type(error)(*error.args)
+            raise_for(whose(*arguments, **options), hit)
             return original(*arguments, **options)
 
         (monkeypatch.setitem if isinstance(owner, dict) else monkeypatch.setattr)(owner, attribute, raising)
@@ -123,7 +137,7 @@ def inject(monkeypatch):
 
 @pytest.fixture(scope="module")
 def caches(tmp_path_factory) -> dict[bool, Path]:
-    """The folders of results: of all three students, and of the two to whom nothing happens."""
+    """The folders of results: of all students, and of the two to whom nothing happens."""
     return {graded: tmp_path_factory.mktemp("cache") for graded in (True, False)}
 
 
@@ -143,49 +157,49 @@ def grade(course: Path, to: Path, katas, engine: dask_tasks.Engine | None = None
     grade_submissions.grade_class_folder(class_, outputs)
 
 
-def check(to: Path, printed: str, why: str) -> None:
-    """The other two have their points, and mallory is not graded, with the reason, in every format."""
+def check(to: Path, printed: str) -> None:
+    """The other two have their points. Who is hit is not graded, with the reason, in every format."""
     lines = {line["student"]: line for line in map(json.loads, (to / "lines").read_text().splitlines())}
-    assert sorted(lines) == ["alice", "bob", "mallory"] and lines["alice"]["points"] == lines["bob"]["points"] == 3
-    [told] = [line for line in printed.splitlines() if line.startswith("mallory: not graded")]
-    assert re.fullmatch(rf"mallory: not graded, so far 0 of 3 points · 0 of 3 stars  \((mallory: )?{why}.*", told)
+    assert sorted(lines) == ALL and lines["alice"]["points"] == lines["bob"]["points"] == 3
     assert printed.count(": 3 of 3 points") == 2
     reports = {one["student"]: one["report"] for one in json.loads((to / "json").read_text())["students"]}
-    assert [reports[name]["points"] for name in ("alice", "bob", "mallory")] == [3, 3, None]
-    [kata] = reports["mallory"]["katas"]
-    assert kata["status"] == "not graded" and why in kata["exercises"][0]["specs"][0]["message"]
+    assert [reports[name]["points"] for name in ALL] == [3, 3, *[None] * len(HIT)]
     rows = {row["student"]: row for row in csv.DictReader(open(to / "csv"))}
     assert rows["alice"]["points"] == rows["bob"]["points"] == "3" and not rows["alice"]["reason"]
-    mallory = rows["mallory"]
-    assert (mallory["points"], mallory["state"], why in mallory["reason"]) == ("", "not graded", True)
-    for page in (to / "html", to / "pages/mallory.html"):
-        assert why in page.read_text(), page
+    for student, error in HIT.items():
+        why = type(error).__name__
+        [told] = [line for line in printed.splitlines() if line.startswith(f"{student}: not graded")]
+        assert re.fullmatch(rf".*: not graded, so far 0 of 3 points · 0 of 3 stars  \(({student}: )?{why}.*", told)
+        [kata] = reports[student]["katas"]
+        assert kata["status"] == "not graded" and why in kata["exercises"][0]["specs"][0]["message"]
+        row = rows[student]
+        assert (row["points"], row["state"], why in row["reason"]) == ("", "not graded", True)
+        for page in (to / "html", to / f"pages/{student}.html"):
+            assert why in page.read_text(), page
     assert "3 of 3 points" in (to / "pages/alice.html").read_text()
     for name in ("canvas", "moodle"):
         text = (to / name).read_text()
         assert "alice" in text and "bob" in text and "mallory" not in text
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_what_is_raised_costs_one_submission_alone(boundary, error, course, tmp_path, sound, inject, cached, capsys):
-    inject(boundary, error)
-    with pytest.raises(KataError, match="^1 of 3 students could not be graded: "):
+def test_what_is_raised_costs_one_submission_alone(boundary, course, tmp_path, sound, inject, cached, capsys):
+    inject(boundary, HIT)
+    with pytest.raises(KataError, match=LOST):
         grade(course, tmp_path, sound[:1])
-    check(tmp_path, capsys.readouterr().out, type(error).__name__)
+    check(tmp_path, capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("boundary", ["a submission is read", "a message is read", "its page is made"])
 def test_control_c_still_ends_everything(boundary, course, tmp_path, sound, inject, cached):
-    inject(boundary, KeyboardInterrupt())
+    inject(boundary, {"mallory": KeyboardInterrupt()})
     with pytest.raises((typer.Exit, KeyboardInterrupt)) as ended:
         grade(course, tmp_path, sound[:1])
     assert getattr(ended.value, "exit_code", 130) == 130
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("boundary", ["a submission is looked up", "a result arrives"])
-def test_on_a_cluster_too(boundary, error, course, tmp_path, sound, monkeypatch, capsys):
+def test_on_a_cluster_too(boundary, course, tmp_path, sound, monkeypatch, capsys):
     """The engine writes what this machine has graded. Only the students that are asked for are in a task."""
     options, cache = RunOptions(sealed=True), ResultCache(tmp_path / "elsewhere")
     attempts = submissions.attempts(submissions.collect(course), sound[:1])
@@ -194,8 +208,7 @@ def test_on_a_cluster_too(boundary, error, course, tmp_path, sound, monkeypatch,
 
     def raising(original, whose):
         def step(*arguments):
-            if "mallory" in whose(*arguments):
-                raise type(error)(*error.args)
+            raise_for(whose(*arguments))
             return original(*arguments)
 
         return step
@@ -203,7 +216,7 @@ def test_on_a_cluster_too(boundary, error, course, tmp_path, sound, monkeypatch,
     @contextmanager
     def engine(tasks):
         asked = [word.partition("=")[2] for word in tasks[0].command if word.startswith("--student=")]
-        assert ("mallory" in asked) == (boundary == "a result arrives")
+        assert set(HIT) & set(asked) == (set(HIT) if boundary == "a result arrives" else set())
         lines = [json.dumps({"student": name, **kata_as_dict(graded[name])}) + "\n" for name in asked]
         Path(f"{tasks[0].results}-1.jsonl").write_text("".join(lines))
         yield [lambda: ""]
@@ -215,9 +228,9 @@ def test_on_a_cluster_too(boundary, error, course, tmp_path, sound, monkeypatch,
         step = raising(cluster._cached, lambda attempt, *_: attempt.student)
         monkeypatch.setattr(cluster, "_cached", step)
     monkeypatch.setattr(class_run, "ROOT", tmp_path)
-    with pytest.raises(KataError, match="^1 of 3 students could not be graded: "):
+    with pytest.raises(KataError, match=LOST):
         grade(course, tmp_path, sound[:1], engine)
-    check(tmp_path, capsys.readouterr().out, type(error).__name__)
+    check(tmp_path, capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)

@@ -16,6 +16,7 @@ import sys
 import tarfile
 import threading
 import time
+import urllib.request
 import zipfile
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -70,7 +71,11 @@ class Handler(BaseHTTPRequestHandler):
         name, wanted = self.path[1:], self.headers["Range"]
         self.server.asked.append((name, wanted))
         if name not in self.server.files:
-            return self.send_error(404)
+            return self.send_error(404, "gone \x1b[2J\x1b]0;title\x07")
+        if b"://" in self.server.files[name][:8]:
+            self.send_response(302)
+            self.send_header("Location", self.server.files[name].decode())
+            return self.end_headers()
         body = self.server.files[name]
         start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and self.server.ranges else 0
         self.send_response(206 if start else 200)
@@ -386,13 +391,28 @@ class TestResume:
         server.cut, server.ranges = None, False
         assert (quietly(play) / "play.txt").read_bytes() == BODY
 
+    def test_a_host_leads_to_no_other_protocol(self, play, server):
+        server.files["input.txt"] = b"ftp://127.0.0.1/play.txt"
+        with pytest.raises(DownloadFailure, match=r"leads to ftp://127.0.0.1/play.txt: that is not followed"):
+            quietly(play)
+        server.files |= {"input.txt": f"{server.base}moved".encode(), "moved": BODY}
+        assert (quietly(play) / "play.txt").read_bytes() == BODY
+
+    def test_https_leads_to_https_alone(self):
+        asked, answer = urllib.request.Request("https://a.example/x"), ("", 302, "", {})
+        follow = downloads._Redirects().redirect_request
+        assert follow(asked, *answer, "https://b.example/x").full_url == "https://b.example/x"
+        with pytest.raises(DownloadFailure, match="a.example leads to http://b.example/x"):
+            follow(asked, *answer, "http://b.example/x")
+
     def test_files_that_came_whole_are_not_fetched_again(self, known, server):
         chosen = known(
             "two", ("a", b"A" * 9, downloads.keep, "a"), ("b", b"B" * 9, downloads.keep, "b"), holds=("a", "b")
         )
         body = server.files.pop("b")
-        with pytest.raises(DownloadFailure, match="refused b: 404 Not Found"):
+        with pytest.raises(DownloadFailure, match="refused b: 404 gone .\\[2J.]0;title.$") as failure:
             quietly(chosen)
+        assert str(failure.value).isprintable()
         assert left() == {"two.part/a": 9}
         server.files["b"] = body
         quietly(chosen)

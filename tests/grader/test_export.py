@@ -55,8 +55,9 @@ def set_up(folder: Path) -> Path:
     tools = folder / ".venv" / "bin"
     tools.mkdir(parents=True)
     run = "from grader.cli.main import main; main()"
-    (tools / "kata").write_text(f"#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} -c '{run}' \"$@\"\n")
-    (tools / "kata").chmod(0o755)
+    for name, what in (("kata", f"-P -c '{run}'"), ("python", "")):
+        (tools / name).write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} {what} "$@"\n')
+        (tools / name).chmod(0o755)
     (folder / ".venv" / "installed").touch()
     return folder
 
@@ -68,6 +69,37 @@ def checkout(starter, tmp_path) -> Path:
     shutil.copytree(starter, folder)
     shutil.copy(find(KATAS[0]).reference, folder / "katas" / find(KATAS[0]).file)
     return folder
+
+
+@pytest.fixture
+def hostile(checkout) -> Path:
+    """That checkout, as somebody changes it who wants points or the grader's rights: each trap leaves a file here."""
+    kata = find(KATAS[1])
+    trap = f"open({str(checkout / 'trapped')!r}, 'a').write(__file__)\n"
+    (checkout / "katas" / kata.specs.relative_to(ROOT / "katas")).write_text(trap)
+    (checkout / "katas" / kata.name / "kata.toml").write_text("")
+    for name in ("conftest.py", "sitecustomize.py", "usercustomize.py", "katas/conftest.py", "katas/torch.py"):
+        (checkout / name).write_text(trap)
+    (checkout / "evil.pth").write_text(f"import sys; {trap}")
+    (checkout / "pytest.ini").write_text("[pytest]\naddopts = -p sitecustomize\n")
+    (checkout / "setup.cfg").write_text("[tool:pytest]\naddopts = -p sitecustomize\n")
+    (checkout / "grading.toml").write_text("edges = 99\n")
+    program = checkout / "program"
+    program.write_text(f"#!/bin/sh\ntouch {checkout}/trapped\n")
+    program.chmod(0o755)
+    commit = "git init -q && git add -A && git -c user.name=a -c user.email=a@b.c commit -qm x"
+    subprocess.run(commit, shell=True, cwd=checkout, check=True, capture_output=True)
+    told = "core.fsmonitor core.sshCommand core.pager gpg.program diff.external credential.helper filter.f.smudge"
+    for key in [*told.split(), "filter.f.clean", "alias.log"]:
+        subprocess.run(["git", "config", key, str(program)], cwd=checkout, check=True)
+    for key, value in (("log.showSignature", "true"), ("core.hooksPath", ".")):
+        subprocess.run(["git", "config", key, value], cwd=checkout, check=True)
+    (checkout / ".gitattributes").write_text("* filter=f diff=f\n")
+    (checkout / ".gitmodules").write_text(f'[submodule "x"]\npath = x\nurl = {checkout}\nupdate = !{program}\n')
+    (checkout / ".kata").mkdir()
+    (checkout / ".kata/known.sqlite").write_bytes(b"no database")
+    (checkout / ".kata-room").touch()
+    return checkout
 
 
 def output_of(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
@@ -339,6 +371,35 @@ class TestPlatforms:
         assert result["score"] == sum(earned().values())
         assert sum(test["max_score"] for test in result["tests"]) == EXERCISES
 
+    def test_a_checkout_changes_no_mark_and_runs_nothing(self, course, hostile, tmp_path):
+        """Also where the current folder is the checkout, as many services have it."""
+        there = {"RUNNER_TEMP": str(tmp_path), "KATA_AUTOGRADER": str(tmp_path / "root")}
+        (tmp_path / "root").mkdir()
+        (tmp_path / "root/source").symlink_to(course)
+        (tmp_path / "root/submission").symlink_to(hostile)
+        page = (ROOT / "docs/handing_out.md").read_text(encoding="utf-8")
+        [line] = re.findall(r"^cd course && (.+)$", page, re.MULTILINE)
+        line = (
+            line.replace("grade 16", "grade 02").replace("../submission", str(hostile)).replace("../", f"{tmp_path}/")
+        )
+        shutil.copytree(hostile, tmp_path / "class/mallory")
+        grade = f".venv/bin/kata grade 01 02 --submissions {tmp_path}/class --report json={tmp_path}/class.json"
+        for command in (
+            ["bash", "-c", f"cd {course} && {grade}"],
+            ["bash", course / "platforms/step.sh", "02", "."],
+            ["bash", course / "platforms/run_autograder"],
+            ["bash", "-c", f"cd {course} && {line.replace('--fail-under 60', '')}"],
+        ):
+            assert output_of(command, hostile, there)[0] == 0
+        [kata] = json.loads((tmp_path / "kata-reports/02.json").read_text())["katas"]
+        assert kata["status"] == "not started" and len(kata["exercises"]) == len(find("02").exercises)
+        tests = json.loads((tmp_path / "root/results/results.json").read_text())["tests"]
+        assert {test["name"]: test["score"] for test in tests} == earned()
+        assert "not written yet" in (tmp_path / "report.xml").read_text()
+        [mallory] = json.loads((tmp_path / "class.json").read_text())["students"]
+        assert mallory["report"]["points"] == sum(earned().values())
+        assert not (hostile / "trapped").exists()
+
     def test_gradescope_gives_no_score_without_a_grader(self, checkout, tmp_path):
         export.teacher(tmp_path / "source", [find("01")], Rules())
         command = ["bash", tmp_path / "source/platforms/run_autograder"]
@@ -385,18 +446,21 @@ class TestClassroom50:
         name = find(KATAS[0]).exercises[0].name
         assert "not written yet" in page and f"| `{name}` | ★ | works" in page
 
-    def test_nothing_and_all(self, bundle, starter, checkout, tmp_path):
+    def test_a_checkout_changes_no_mark_and_runs_nothing(self, bundle, hostile):
+        result = self.result(bundle, hostile)
+        assert {test["test-name"]: test["score"] for test in result["tests"]} == earned()
+        assert result["datetime"] != result["graded_at"] and not (hostile / "trapped").exists()
+
+    def test_nothing(self, bundle, starter, tmp_path):
         untouched = shutil.copytree(starter, tmp_path / "untouched")
         assert self.result(bundle, untouched)["score"] == 0
-        shutil.copy(find(KATAS[1]).reference, checkout / "katas" / find(KATAS[1]).file)
-        result = self.result(bundle, checkout)
-        assert result["score"] == result["max-score"] == EXERCISES
 
-    def test_what_only_a_probe_seals_is_not_sealed_without_a_reference(self, tmp_path, submission):
+    def test_all_and_what_only_a_probe_seals_is_not_sealed_without_a_reference(self, tmp_path, submission):
         gradients = find("05")
         export.bundle(tmp_path / "b", [gradients], [], Rules())
         checkout = submission(gradients, gradients.reference.read_text(), tmp_path / "s" / "katas").parent
-        assert self.result(set_up(tmp_path / "b"), checkout)["score"] == len(gradients.exercises)
+        result = self.result(set_up(tmp_path / "b"), checkout)
+        assert result["score"] == result["max-score"] == len(gradients.exercises)
         page = (checkout / "release-body.md").read_text()
         assert re.search(r"`describe_graph` \| . \| works", page) and "unconfirmed" not in page
 

@@ -16,9 +16,12 @@ from grader.course import kata_modules
 from grader.course.catalogue import ROOT, Kata, all_katas, find
 from grader.errors import LoadFailure
 from grader.execution import grading, supervisor
+from grader.execution.result_cache import ResultCache
 from grader.execution.supervisor import Supervisor
 from grader.isolation import namespaces
-from grader.protocol import Loading, RunOptions
+from grader.lock import bare_server
+from grader.lock.asking import Asking
+from grader.protocol import Loading, RunOptions, SpecStarted
 from grader.results import KataResult
 from grader.workers import forkserver, servers
 from tests.conftest import SOUND
@@ -334,15 +337,17 @@ class TestTime:
         assert statuses(result)["total"] == {"passed"}
         assert "was killed" in messages(result)
 
-    def test_a_loop_while_imported(self, sound, submission):
-        """The failure has the line, unless the code ignores the alarm."""
+    def test_a_loop_while_imported(self, sound, submission, monkeypatch):
+        """The failure has the line, unless the code ignores the alarm. Nothing waits for that file a second time."""
+        started, start = [], forkserver.start_worker
+        monkeypatch.setattr(forkserver, "start_worker", lambda order: started.append(order) or start(order))
         result = graded(sound[0], submission(sound[0], "x = 1\nwhile True:\n    pass\n"), spec_seconds=0.5)
         assert (result.state, result.points) == ("import fails", 0)
         assert re.search(r"^sums.py:[23]: TimedOut: used 0.5 s of CPU: an endless loop\?", result.why_no_code)
         deaf = "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass\n"
         result = graded(sound[0], submission(sound[0], deaf), spec_seconds=0.5)
         assert (result.status, result.points) == ("error", 0)
-        assert "was killed while it was imported" in result.message
+        assert "was killed while it was imported" in result.message and len(started) == 2
 
 
 class TestResults:
@@ -401,15 +406,15 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
 
     def test_a_forkserver_that_is_killed_is_not_the_codes_fault(self, sound, submission, monkeypatch):
         assert graded(sound[0], SOUND / "solutions").status == "passed"
-        [server] = forkserver.helpers()
         take = Supervisor._take
 
-        def kill_once_it_loads(job, message):
+        def kill_when_it_loads(job, message):
             take(job, message)
             if isinstance(message, Loading):
+                [server] = forkserver.helpers()
                 os.kill(server, signal.SIGKILL)
 
-        monkeypatch.setattr(Supervisor, "_take", kill_once_it_loads)
+        monkeypatch.setattr(Supervisor, "_take", kill_when_it_loads)
         result = graded(sound[0], submission(sound[0], "import time\ntime.sleep(600)\n"), spec_seconds=60)
         assert result.status == "not graded" and "was lost with the server" in result.message
         monkeypatch.undo()
@@ -446,6 +451,67 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
         started = time.monotonic()
         run.close()
         assert time.monotonic() - started < 300 and not workers()
+
+
+IN_THE_FIRST_LOCK = {
+    "the worker": lambda job: job.worker.process.pid,
+    "the server with the specs": lambda job: forkserver._server.process.pid,
+    "the server of both": lambda job: servers._base.process.pid,
+}
+IN_THE_SECOND = {
+    "the judge": lambda round: round.judge.process.pid,
+    "the code": lambda round: round.code.pid,
+    "the server without specs": lambda round: bare_server._server.process.pid,
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no second lock")
+@pytest.mark.parametrize("who", [*IN_THE_FIRST_LOCK, *IN_THE_SECOND])
+class TestKilledFromOutside:
+    """As the system does where memory runs out."""
+
+    @pytest.fixture
+    def graded_sealed(self, who, sound, submission, tmp_path, monkeypatch):
+        """A function that grades right code and kills this process so many times, each when a spec begins. Returns the
+        result, and whether the store knew it."""
+        code = submission(sound[0], replaced("double(x)", "time.sleep(0.3); return 2 * x"))
+        options, cache = RunOptions(sealed=True), ResultCache(tmp_path / "root")
+        take, read, left = Supervisor._take, Asking.read, []
+
+        def take_and_kill(job, message):
+            take(job, message)
+            if isinstance(message, SpecStarted) and who in IN_THE_FIRST_LOCK and left:
+                os.kill(IN_THE_FIRST_LOCK[who](job), left.pop())
+
+        def read_and_kill(round):
+            before, found = round.current, read(round)
+            if round.current != before and round.current and who in IN_THE_SECOND and left:
+                os.kill(IN_THE_SECOND[who](round), left.pop())
+            return found
+
+        monkeypatch.setattr(Supervisor, "_take", take_and_kill)
+        monkeypatch.setattr(Asking, "read", read_and_kill)
+
+        def grade(kills: int) -> tuple[KataResult, bool]:
+            left.extend([signal.SIGKILL] * kills)
+            cache.found.clear()
+            [result] = grading.grade_folder(sound[:1], code, at_a_time=1, options=options, cache=cache)
+            assert not left
+            return result, bool(cache.found)
+
+        return grade
+
+    def test_once_it_costs_nothing(self, graded_sealed):
+        result, _ = graded_sealed(1)
+        assert (result.status, result.points, [e.sealed for e in result.exercises]) == ("passed", 3, ["passed"] * 3)
+
+    def test_twice_there_is_no_verdict_that_is_kept(self, who, graded_sealed):
+        """The code may have killed its own process, and with its server that process ends, too."""
+        result, _ = graded_sealed(2)
+        told = {"the worker": "error", "the code": "unconfirmed", "the server without specs": "unconfirmed"}
+        assert result.status == told.get(who, "not graded")
+        result, was_known = graded_sealed(0)
+        assert (result.status, was_known) == ("passed", False)
 
 
 def test_a_forkserver_that_lacks_specs_is_replaced(sound, monkeypatch):
@@ -492,7 +558,9 @@ from grader.course.catalogue import all_katas
 from grader.execution import grading
 from grader.lock import bare_server
 from grader.workers import forkserver
-from grader.protocol import Loading, RunOptions
+from grader.lock import bare_server
+from grader.lock.asking import Asking
+from grader.protocol import Loading, RunOptions, SpecStarted
 root = pathlib.Path({str(tmp_path / "tree")!r})
 [kata, _] = all_katas(root)
 signal.signal(signal.SIGINT, lambda *_: None)

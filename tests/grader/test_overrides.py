@@ -35,8 +35,8 @@ def written(folder: Path, text: str) -> Path:
 
 class TestTheFile:
     def test_a_line_per_exercise(self, tmp_path):
-        """A kata by number or by name, ids as the roster compares them, a submission that is nobody's by name."""
-        lines = f'A1,00::{NAMES[0]},1,right\nA1,{KATA.name}::{NAMES[1]},0,"copied, see mail"\nwho,00::{NAMES[0]},1,x\n'
+        """A kata by number or by name, ids as the roster has them, a submission that is nobody's by name."""
+        lines = f'a1,00::{NAMES[0]},1,right\na1,{KATA.name}::{NAMES[1]},0,"copied, see mail"\nwho,00::{NAMES[0]},1,x\n'
         assert overrides.read(written(tmp_path, HEAD + lines), STUDENTS, PEOPLE) == {
             ("Ann Ames (a1)", KATA.name): {NAMES[0]: Override(1, "right"), NAMES[1]: Override(0, "copied, see mail")},
             ("who", KATA.name): {NAMES[0]: Override(1, "x")},
@@ -65,7 +65,8 @@ class TestTheFile:
             (HEAD + "a1,00,1,x\n", ":2: '00' names no exercise: write kata::exercise, such as 16::split_heads"),
             (HEAD + "a1,77::F,1,x\n", ":2: '77' matches nothing in katas/: the nearest are "),
             (HEAD + "a1,00::no,1,x\n", f":2: {KATA.name} has no exercise 'no': it has {NAMES[0]}"),
-            (HEAD + "a1,00::F,1,x\nA1,00::F,0,y\n", f":3: {KATA.name}::{NAMES[0]} of A1 is in line 2 already"),
+            (HEAD + "a1,00::F,1,x\na1,00::F,0,y\n", f":3: {KATA.name}::{NAMES[0]} of a1 is in line 2 already"),
+            (HEAD + "A1,00::F,1,x\n", ":2: nobody has the id 'A1': write an id of the roster"),
             (HEAD + "a1,00::F,1,x\0\n", ": is not text"),
         ],
     )

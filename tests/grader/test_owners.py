@@ -9,8 +9,10 @@ from grader.course.catalogue import find
 from grader.errors import BrokenRoster
 from grader.execution import grading
 from grader.protocol import RunOptions
-from grader.teaching import class_grading, roster, submissions
+from grader.results import KataResult
+from grader.teaching import class_grading, regrading, roster, submissions
 from grader.teaching.class_grading import Graded
+from grader.teaching.regrading import Earlier
 from grader.teaching.roster import Person
 from grader.teaching.submissions import Submission
 
@@ -103,7 +105,8 @@ ROSTERS: list[tuple[str, str | bytes, object]] = [
         [("Participant 501", "", "", (), "Moodle 501")],
     ),
     ("no id", "name,email\nAda,a@x\n", ":1: the header has no column id: it needs id, name, email"),
-    ("twice", "username,first_name,last_name\nada,A,B\nADA,C,D\n", ":3: the id ADA is there already, in line 2"),
+    ("twice", "username,first_name,last_name\nada,A,B\nada,C,D\n", ":3: the id ada is there already, in line 2"),
+    ("ids in two cases", "id,name,email\nada,A,\nAda,B,\n", [("ada", "A", "", (), ""), ("Ada", "B", "", (), "")]),
     ("nobody but the test student", f'{CANVAS}"Student, Test",7,,x,S,\n', ": holds nobody"),
     ("an empty id", "username,first_name,last_name,email\n,Ada,L,\n", ":2: the id is empty"),
     ("a line that is too short, after Excel's", "sep=,\nid,name,email\n1,Ada\n", ":3: no cell for email"),
@@ -177,12 +180,15 @@ def test_a_name_in_the_way_that_platforms_write_it(tmp_path, name, called, form)
 
 NOBODY = None
 ADA, OTHER, BOB = Person("ada", "Ada L", ""), Person("lovelace-ada", "Ada Lovelace", ""), Person("bob", "Bob B", "")
-NUMBERED = Person("7", "José Ruiz", "")
+UPPER, NUMBERED = Person("Ada", "Other", ""), Person("7", "José Ruiz", "")
 # The people, the submissions, and the id of each owner.
 OWNERS: list[tuple[str, list[Person], dict[str, str | None]]] = [
     ("Classroom 50", [ADA, BOB], {"dl26-attention-ada": "ada", "dl26-attention-bob": "bob"}),
     ("a repository per student", [ADA, BOB], {"attention-ada": "ada", "attention-bob": "bob"}),
     ("capital letters", [ADA], {"dl26-attention-Ada": "ada"}),
+    ("ids in two cases", [ADA, UPPER], {"ada": "ada", "Ada": "Ada", "hw-ada": "ada", "hw-Ada": "Ada", "ADA": NOBODY}),
+    ("one of two cases on Canvas", [ADA, UPPER], {"Ada_8_1_sums.py": "Ada", "ada_9_1_sums.py": "ada"}),
+    ("a longer id in capital letters", [ADA, replace(OTHER, id="Lovelace-Ada")], {"hw-lovelace-ada": "Lovelace-Ada"}),
     ("a repository's zip archive", [ADA, BOB], {"attention-ada-main": "ada", "attention-bob-master": "bob"}),
     ("a hyphen in a name", [OTHER, BOB], {"hw-lovelace-ada": "lovelace-ada", "hw-bob": "bob"}),
     ("one is the end of another", [ADA, OTHER], {"hw-ada": "ada", "hw-lovelace-ada": "lovelace-ada"}),
@@ -409,3 +415,14 @@ def test_times_of_a_download_are_not_known(tmp_path, points, kata_here):
     assert scores == {"Bob Berg_3": len(KATA.exercises), "lovelaceada_12": len(KATA.exercises), "cy": 0}
     assert "so lateness costs nothing: Bob Berg_3, lovelaceada_12\n" in done.stdout
     assert "late, as Canvas says: lovelaceada_12\n" in done.stdout
+
+
+def test_earlier_results_are_found_by_the_exact_id():
+    ids, kata = {"Ada": "Ada", "Lovelace (ada)": "ada"}, KATA.name
+    earlier = {(student, kata): Earlier(KataResult(kata, ()), {}, {}, student) for student in ("Ada", "ada", "ADA")}
+    found = regrading.of_students(earlier, ids)
+    assert {student: one.id for (student, _), one in found.items()} == {
+        "Ada": "Ada",
+        "Lovelace (ada)": "ada",
+        "ADA": "ADA",
+    }

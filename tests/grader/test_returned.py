@@ -61,6 +61,15 @@ def test_who_has_no_page_is_named(course, kata_here):
     assert done.stderr == f"kata: no page in {course}/pages, so not in {course}/f.zip: Bob O'Neil (bob)\n"
 
 
+def test_pages_of_one_name_cost_only_those_who_have_it(course, kata_here):
+    for name in ("a:b", "a?b", " ", "  "):
+        (course / "class" / name).mkdir()
+        (course / "pages" / f"{name}.html").write_text("x")
+    done = kata_here(*arguments(course, "zip"))
+    assert done.stdout.endswith("pages that would have one name, so not in it: a:b, a?b\n")
+    assert done.returncode == 2 and packed(course).keys() == {"7.html", "bob.html", "9.html", " .html", "  .html"}
+
+
 def test_pages_of_other_names_are_of_nobody(course, kata_here):
     for number, page in enumerate((course / "pages").iterdir()):
         page.rename(course / "pages" / f"student {number:02}.html")

@@ -38,7 +38,13 @@ def test_time_in_the_run_queue_is_neither_computing_nor_waiting(watched):
     assert watched((100, 5, 95), (99, 4, 95)) == ["", ""]
     assert watched((100, 5, 95), (100, 5, 95)) == ["", "computing"]
     assert watched((29, 0, 0), (2, 0, 0)) == ["", "waiting"]
-    assert watched((299, 1, 298), (2, 0, 2)) == ["", "clock"]
+    assert watched((299, 9.99, 289), (2, 0, 2)) == ["", "clock"]
+
+
+def test_by_the_clock_code_that_computes_next_to_nothing_has_a_third(watched):
+    """It may wait in a way that looks like the run queue. A machine that is twenty times too busy still lets it end."""
+    assert watched((119, 1, 118), (2, 0, 2)) == ["", "clock"]
+    assert watched(*[(20, 1, 19)] * 10) == [""] * 9 + ["computing"]
 
 
 def test_processes_that_compute_at_once_add_up(watched):

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import io
+import itertools
 import json
 import os
 import re
@@ -70,6 +71,16 @@ def mistaken(kata: Kata) -> str:
     return text
 
 
+def quoting(stub: str, kata: Kata) -> str:
+    """The stub with functions that print the lines of solutions, and one after the other raise and return them."""
+    lines = [line for one in with_prerequisites([kata]) for line in one.reference.read_text("utf-8").splitlines()]
+    long = "\n".join(line for line in lines if len(re.findall(r"\w+", line)) >= 5 and line not in stub)
+    hidden = f"\n\nLINES = bytes.fromhex('{long.encode().hex()}').decode().replace('(', '(\\n  ')\n"
+    start, *rest = stub.split("raise NotImplementedError")
+    ways = itertools.cycle(("print(LINES); raise ValueError(LINES)", "print(LINES); return LINES"))
+    return start + "".join(next(ways) + part for part in rest) + hidden
+
+
 def answers(kata: Kata, version: str) -> Iterator[tuple[str, str]]:
     """Every tool's answer about every exercise."""
     tutor = Tutor(kata.root)
@@ -100,6 +111,7 @@ def test_no_answer_holds_a_line_of_a_solution(kata, room):
         "blank": stub.replace("raise NotImplementedError", "return None"),
         "mistaken": mistaken(kata),
         "textbook": kata.textbook.read_text(encoding="utf-8"),
+        "quoting": quoting(stub, kata),
     }
     leaks = []
     for version, text in texts.items():

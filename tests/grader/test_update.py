@@ -1,5 +1,6 @@
 """`kata update`: a newer course over a checkout with work in it, and the way back."""
 
+import json
 import shutil
 import subprocess
 from datetime import datetime
@@ -116,6 +117,16 @@ def test_what_is_no_course_is_said(here, tmp_path):
     (tmp_path / "empty" / "grader").mkdir(parents=True)
     with pytest.raises(NotPossible, match="holds no katas"):
         update(here, str(tmp_path / "empty"))
+
+
+def test_what_says_that_it_was_replaced_leads_out_of_no_folder(here, tmp_path):
+    """Somebody who hands in a folder may have written what its update has kept."""
+    kept = here / ".kata/updates/0001_x"
+    kept.mkdir(parents=True)
+    (tmp_path / "outside").write_text("mine")
+    (kept / "replaced.json").write_text(json.dumps({"../outside": False, str(tmp_path / "outside"): False}))
+    go_back(here)
+    assert (tmp_path / "outside").read_text() == "mine"
 
 
 def test_an_interrupted_update_can_be_undone(here, newer, monkeypatch):
