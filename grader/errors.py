@@ -18,6 +18,8 @@ KataError
 └── ClusterUnavailable    a cluster engine cannot be used
 """
 
+from grader.failure import Kind
+
 
 class KataError(Exception):
     """An error that a person can fix. The message is one line: what is wrong, and what to do about it."""
@@ -44,6 +46,10 @@ class MisplacedSpecs(KataError):
 
 class LoadFailure(KataError):
     """A code file cannot be imported. The message names file, line and reason; `__cause__` is what the file raised."""
+
+    def __init__(self, line: str, kind: Kind = "unparsed"):
+        super().__init__(line)
+        self.kind = kind
 
 
 class Unreadable(LoadFailure):

@@ -5,9 +5,12 @@ import json
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import UnionType
 from typing import Any, TypeVar, get_origin
 
+from grader import failure
 from grader.course.catalogue import Kata
+from grader.failure import Failure
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,14 @@ class RunOptions:
 class WorkOrder:
     """The order that a worker carries out.
 
-    A non-empty `problem` says why the code could not be read. It becomes the verdict on every spec.
+    A `problem` says why the code could not be read. It becomes the verdict on every spec.
     """
 
     kata: Kata
     scratch: Path  # laid out like katas/: the code of this kata and of the earlier katas that it builds on
     options: RunOptions
     environment: dict[str, str]
-    problem: str = ""
+    problem: Failure | None = None
     skip: frozenset[str] = frozenset()  # specs that already have a verdict
     pipe: Connection | None = None  # to a worker that holds the code: the specs judge from outside
     judge: str = ""  # the module with the Judge that asks at our end of this pipe
@@ -83,10 +86,10 @@ class Loading:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The code was imported, or failed."""
+    """The code was imported."""
 
-    left_out: str = ""  # a line on each failing statement that no exercise needs
-    hangs: bool = False  # it had no end within its time
+    left_out: str = ""  # a line on each statement that failed
+    slow: tuple[tuple[int, int], ...] = ()  # the first and last lines of those whose time was up
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,15 @@ class SpecFinished:
 
     name: str
     status: str
-    message: str
     seconds: float
+    failure: Failure | None = None
     printed: str = ""
-    error: str = ""  # the class of the exception that ended it
     bans: bool = False  # it forbids functions, which it cannot do in another process
-    picture: str = ""  # of a small tensor that differs
+
+    @property
+    def error(self) -> str:
+        """The class of the exception that ended it."""
+        return self.failure.error if self.failure else ""
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,10 @@ def decode(data: bytes) -> Message:
         kind, fields = json.loads(data)
         if kind == "Collected":
             fields |= {"specs": tuple(_made(SpecInfo, spec) for spec in fields["specs"])}
+        if kind == "Loaded":
+            fields |= {"slow": tuple((int(first), int(last)) for first, last in fields["slow"])}
+        if kind == "SpecFinished":
+            fields |= {"failure": failure.made(fields["failure"])}
         return _made(KINDS[kind], fields)
     except (TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"not a message: {error}") from None
@@ -158,6 +168,7 @@ def _made(kind: type[Part], fields: dict[str, Any]) -> Part:
     for one in dataclasses.fields(made):
         value = getattr(made, one.name)
         expected: Any = (int, float) if one.type is float else get_origin(one.type) or one.type
+        expected = one.type if expected is UnionType else expected
         if not isinstance(value, expected) or (one.type is float and not 0 <= value < 1e6):
             raise ValueError(f"{kind.__name__}.{one.name} is {value!r}")
     return made

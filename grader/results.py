@@ -1,10 +1,12 @@
 """Results of grading: plain data, no behaviour beyond sums. The runner produces them, the reports render them."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate, pairwise
 from typing import Any, Literal, cast
+
+from grader import failure
+from grader.failure import NOT_HANDED_IN, NOT_WRITTEN, Failure  # noqa: F401
 
 Status = Literal["passed", "failed", "error", "skipped", "missing", "not graded"]
 Seal = Literal["passed", "failed", "unsealed"]
@@ -23,13 +25,14 @@ State = Literal[
 ]
 Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]  # to students, as Gradescope names it
 SCHEMA = "kata-report/3"
-NOT_WRITTEN = "not written yet"
-NOT_HANDED_IN = "not handed in"
 NOT_RECOGNISED = "not recognised"  # begins why a kata is not graded whose file may be among others that came
-# The message of every spec where the file of a kata cannot be read as Python: "sums.py:3: SyntaxError: …".
-UNPARSED = re.compile(r"[^:]+\.\w+(:\d+)?: (SyntaxError|IndentationError|TabError|is |holds |cannot )")
-IMPORTED = "(while the file was imported)"  # the end of that message where running the file raised an exception
-IMPORT_FAILS = re.compile(rf"[^:]+\.\w+:\d+: .*{re.escape(IMPORTED)}$")
+STATE_OF: dict[str, State] = {
+    "not handed in": "not handed in",
+    "unparsed": "does not parse",
+    "import failed": "import fails",
+    "statement failed": "import fails",
+    "timed out": "import fails",
+}  # of a failure of the whole file
 OF_FILE = ("not recognised", "not handed in", "does not parse", "import fails")  # states of a file that cannot be run
 # The ends of what is said of a spec that was stopped.
 LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was too busy to judge"
@@ -41,7 +44,7 @@ DONE = ("passed", "skipped")  # a spec is skipped only where its device is missi
 
 @dataclass(frozen=True)
 class SpecResult:
-    """The verdict on one spec. Message and printed text are printable.
+    """The verdict on one spec. All texts are printable.
 
     `error`: the code ended its worker during this spec. `missing`: the spec could not be run after that. Both count as
     failed. `not graded`: the machine or the grader is to blame, so the result says nothing about the code.
@@ -49,14 +52,31 @@ class SpecResult:
 
     name: str
     status: Status
-    message: str = ""
+    said: str = ""  # where nothing failed: why it was skipped or has no verdict, with whose code it passed
     seconds: float = 0.0
     edge: bool = False  # decides the star, not the point
     line: int = 0  # of the spec file
     printed: str = ""
     hidden: bool = False  # a teacher's own; a report for students holds its verdict, and no name
-    picture: str = ""  # of a small tensor that differs, as `grader.specs.tensor_picture` draws it
     guard: bool = False  # an edge that asks for an error, not for numbers
+    failure: Failure | None = None
+
+    @property
+    def message(self) -> str:
+        return self.failure.text if self.failure else self.said
+
+    @property
+    def headline(self) -> str:
+        """The failure, or what else is said, in one line."""
+        return self.failure.line if self.failure else self.said.partition("\n")[0]
+
+    @property
+    def picture(self) -> str:
+        return self.failure.picture if self.failure else ""
+
+    @property
+    def kind(self) -> str:
+        return self.failure.kind if self.failure else ""
 
     @property
     def marked(self) -> str:
@@ -192,7 +212,8 @@ class ExerciseResult:
     def not_written(self) -> bool:
         if self.works or not self.ideas:
             return False
-        return all(spec.message.endswith(NOT_WRITTEN) for spec in self.ideas if spec.status != "skipped")
+        found = [spec.failure for spec in self.ideas if spec.status != "skipped"]
+        return all(one and one.kind == "unwritten" and not one.by for one in found)
 
     @property
     def file_state(self) -> State | None:
@@ -213,7 +234,7 @@ class ExerciseResult:
     @property
     def note(self) -> str:
         """With whose code the exercise works, if the reference replaced an exercise that it uses."""
-        return next((spec.message for spec in self.ideas if spec.status == "passed" and spec.message), "")
+        return next((spec.said for spec in self.ideas if spec.status == "passed" and spec.said), "")
 
 
 @dataclass(frozen=True)
@@ -292,7 +313,7 @@ class KataResult:
     def why_not_graded(self) -> str:
         """One line on what kept the kata from being graded; empty if it is graded."""
         lost = [s for e in self.exercises if e.not_graded for s in e.specs if s.status == "not graded"]
-        return lost[0].message.partition("\n")[0] if lost else self.message if self.not_graded else ""
+        return lost[0].headline if lost else self.message if self.not_graded else ""
 
     @property
     def points(self) -> int:
@@ -431,13 +452,9 @@ class Change:
 
 def _file_state(specs: Iterable[SpecResult]) -> tuple[State | None, str]:
     """The state of a file that cannot be run, and the line that all of its specs then say. Hidden ones do not count."""
-    said = {spec.message.partition("\n")[0] for spec in specs if spec.status not in DONE and not spec.hidden}
-    line = said.pop() if len(said) == 1 else ""
-    if line.endswith(NOT_HANDED_IN):
-        return "not handed in", line
-    if UNPARSED.match(line):
-        return "does not parse", line
-    return ("import fails", line) if IMPORT_FAILS.match(line) else (None, "")
+    found = {spec.failure for spec in specs if spec.status not in DONE and not spec.hidden}
+    only = found.pop() if len(found) == 1 else None
+    return (STATE_OF[only.kind], only.line) if only and only.kind in STATE_OF and not only.rows else (None, "")
 
 
 def title(name: str) -> str:
@@ -472,7 +489,7 @@ def kata_result(data: dict[str, Any]) -> KataResult:
     exercises = [
         ExerciseResult(
             e["name"],
-            tuple(SpecResult(**spec) for spec in e["specs"]),
+            tuple(map(_spec, e["specs"])),
             e["stretch"],
             sealed=e.get("sealed"),
             but_for=e.get("but_for", ""),
@@ -541,8 +558,18 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
 def _spec_as_dict(spec: SpecResult) -> dict[str, Any]:
     """A spec's entry, without what is for a terminal."""
     found = asdict(spec) | {"seconds": round(spec.seconds, 4)}
-    del found["picture"], found["guard"]
-    return found
+    del found["said"], found["guard"]
+    if spec.failure:
+        del found["failure"]["picture"]
+    return found | {"message": spec.message}
+
+
+def _spec(data: dict[str, Any]) -> SpecResult:
+    """A spec's result of its `dataclasses.asdict` form, or of its entry in a report."""
+    found = failure.made(data.get("failure"))
+    said = data.get("said", "" if found else data.get("message", ""))
+    rest = {name: value for name, value in data.items() if name not in ("message", "said", "failure")}
+    return SpecResult(said=said, failure=found, **rest)
 
 
 def _sums(result: KataResult | Report) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import ast
 import contextlib
-import functools
 import itertools
 import json
 import os
@@ -29,9 +28,9 @@ from grader.course.handouts import PROBES, SEALED, SIGNATURES
 from grader.errors import KataError
 from grader.execution import scheduler
 from grader.execution.result_cache import ResultCache
+from grader.failure import table
 from grader.protocol import RunOptions
 from grader.results import DONE, KataResult, SpecResult
-from grader.specs import failures, training
 from grader.workers.jobs import Job
 
 FIGURE, NEXT = "figure.png", "\n## Next\n"
@@ -98,8 +97,8 @@ def stub_fails(kata: Kata) -> list[str]:
     [result] = variants.results([variants.job(kata, kata.code.read_text(encoding="utf-8"))], CACHE).values()
     passed = [spec for spec in variants.specs(result) if spec.status == "passed"]
     problems = [f"{_spec(kata, spec)}: the stub passes {spec.name}" for spec in passed]
-    wrong = [spec for spec in variants.failing(result) if not spec.message.endswith("not written yet")]
-    first = {spec.message.splitlines()[0]: spec for spec in reversed(wrong)}  # a cause is said once
+    wrong = [spec for spec in variants.failing(result) if spec.kind != "unwritten"]
+    first = {spec.headline: spec for spec in reversed(wrong)}  # a cause is said once
     return problems + [f"{_spec(kata, spec)}: on the stub {spec.name} says: {said}" for said, spec in first.items()]
 
 
@@ -135,7 +134,7 @@ def _reference_fails(kata: Kata, result: KataResult, how: str) -> list[str]:
     if not failing:
         return []
     first, others = failing[0], f" ({len(failing) - 1} more fail)" if failing[1:] else ""
-    return [f"{_spec(kata, first)}: the reference fails{how} {first.name}{others}: {_briefly(first.message)}"]
+    return [f"{_spec(kata, first)}: the reference fails{how} {first.name}{others}: {_briefly(first)}"]
 
 
 def textbook(kata: Kata) -> list[str]:
@@ -525,31 +524,16 @@ def _caught(kata: Kata, mistake: Mistake, specs: list[SpecResult]) -> list[str]:
     problems = [] if mistake.says else [f"{name}: `says` is empty"]
     if failing[0].edge != mistake.edge:
         problems.append(f"{name}: {mistake.caught_by} is {'an edge' if failing[0].edge else 'no edge'}")
-    rows = " ".join(_own_rows(kata, failing[0]).split())
+    rows = " ".join(_own_rows(failing[0]).split())
     if " ".join(mistake.says.split()) not in rows:
         problems.append(f"{name}: '{mistake.says}' is not in what this failure alone says: {rows[:300]}")
     return problems
 
 
-def _own_rows(kata: Kata, spec: SpecResult) -> str:
+def _own_rows(spec: SpecResult) -> str:
     """What a failure alone says: no docstring, call or place, which every failure of the spec shows."""
-    *story, last = spec.message.split("\n\n")
-    story = [*story, last] if " · " not in last else story
-    files = [*kata.spec_files, Path(training.__file__)]
-    for reason in _reasons(*(path.read_text(encoding="utf-8") for path in files)):
-        if story[: len(reason)] == reason:
-            story = story[len(reason) :]
-            break
-    return re.sub(r"^given .*(\n .*)*", "", "\n\n".join(story), flags=re.MULTILINE)
-
-
-@functools.cache
-def _reasons(*texts: str) -> list[list[str]]:
-    """The paragraphs of each spec's docstring, as a failure shows them."""
-    trees = map(ast.parse, texts)
-    specs = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    told = [failures.reason(ast.get_docstring(spec) or "") for spec in specs]
-    return [text.split("\n\n") for text in sorted(set(told) - {""}, key=len, reverse=True)]
+    found = spec.failure
+    return table(found.without("given").rows) if found and found.rows else spec.message
 
 
 def _lost(reference: str, joined: str, kata: Kata) -> list[str]:
@@ -619,10 +603,9 @@ def _definition(kata: Kata, path: Path, name: str) -> str:
     return _at(kata, path) + (f":{node.lineno}" if node else "")
 
 
-def _briefly(message: str, longest: int = 200) -> str:
+def _briefly(spec: SpecResult, longest: int = 200) -> str:
     """What a failure found, in one line: without the spec's docstring and the places that follow."""
-    parts = message.strip().split("\n\n")
-    line = " ".join((parts[1] if parts[1:] else parts[0]).split())
+    line = " ".join((table(spec.failure.rows) if spec.failure and spec.failure.rows else spec.message).split())
     return line if len(line) <= longest else f"{line[:longest]} …"
 
 

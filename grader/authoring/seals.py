@@ -3,7 +3,7 @@
 import ast
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from grader.execution import scheduler
 from grader.execution.supervisor import Supervisor
 from grader.lock import lists
 from grader.lock.lists import Sealed
-from grader.lock.second_lock import APART, SecondLock, once
+from grader.lock.second_lock import SecondLock, once
 from grader.protocol import SpecInfo
 from grader.results import SpecResult
 from grader.workers import forkserver, orphans
@@ -237,7 +237,7 @@ def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
 
 def _why(failed: SpecResult) -> str:
     """The failure in one line."""
-    return " ".join(failed.message.removeprefix(APART).split())
+    return " ".join(replace(failed.failure, head="").text.split() if failed.failure else failed.said)
 
 
 def write(kata: Kata) -> None:

@@ -46,7 +46,9 @@ def text(kata: Kata) -> str:
     found: dict[str, dict[str, str]] = {}
     results = variants.results(jobs.values())
     for mistake, job in jobs.items():
-        failing = {spec.name: spec.message for spec in variants.specs(results[job]) if spec.status not in DONE}
+        failing = {
+            spec.name: spec.failure for spec in variants.specs(results[job]) if spec.failure and spec.status not in DONE
+        }
         found.setdefault(job.options.only[0], {})[mistake.name] = signatures.written(failing)
     texts = {"digest": digest(kata), **found, signatures.CHANGES: _of_changes(kata, found)}
     return json.dumps(texts, ensure_ascii=False, indent=0) + "\n"
@@ -65,10 +67,11 @@ def _of_changes(kata: Kata, known: dict[str, dict[str, str]]) -> dict[str, dict[
     results = variants.results(job for _, job in jobs)
     found: dict[str, dict[str, set[str]]] = {}
     for words, job in jobs:
-        failing = {spec.name: spec.message for spec in variants.specs(results[job]) if spec.status not in DONE}
-        first = next(iter(failing.values()), "")
-        is_recorded = signatures.cause(first).removeprefix(f"{signatures.LIKE} ") in recorded
-        if failing and (is_recorded or not signatures.is_named(first)):
+        failing = {
+            spec.name: spec.failure for spec in variants.specs(results[job]) if spec.failure and spec.status not in DONE
+        }
+        first = next(iter(failing.values()), None)
+        if first and (first.cause in recorded or not first.is_named):
             found.setdefault(job.options.only[0], {}).setdefault(signatures.written(failing), set()).add(words)
     return {spec_class: _by_words(looks, {*known.get(spec_class, {}).values()}) for spec_class, looks in found.items()}
 

@@ -21,11 +21,12 @@ from grader.errors import KataError
 from grader.execution import boundary, reduced
 from grader.execution.grading import grade_sources, specs_for
 from grader.execution.result_cache import ResultCache
+from grader.failure import not_handed_in
 from grader.learner import progress
 from grader.protocol import RunOptions
 from grader.reports import explanation, table
 from grader.reports.table import Place
-from grader.results import NOT_HANDED_IN, KataResult, Report
+from grader.results import KataResult, Report
 from grader.teaching import attribution, dask_tasks, listing, report_files, rules, submissions
 from grader.teaching import intake as taking_in
 from grader.teaching.assignment import Assignment
@@ -328,7 +329,7 @@ def _sources(code: Path, of_notebooks: dict[Kata, SourceText], chosen: list[Kata
     """
     needed = catalogue.with_prerequisites(chosen)
     if of_notebooks:
-        return {k: of_notebooks.get(k, SourceText("", f"{k.file.name}: {NOT_HANDED_IN}")) for k in needed}
+        return {k: of_notebooks.get(k, SourceText("", not_handed_in(k.file.name))) for k in needed}
     if code == KATAS:
         return {kata: jobs.read(kata, code) for kata in needed}
     place = code.absolute()  # which has a name, even where it was "."

@@ -15,8 +15,9 @@ from types import ModuleType
 
 from grader.course import packages, statements
 from grader.course.catalogue import Kata, with_prerequisites
+from grader.course.statements import Failed
 from grader.errors import LoadFailure, Unreadable
-from grader.results import IMPORTED
+from grader.failure import Kind
 
 MAX_BYTES = 1_000_000  # of one code file
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -35,7 +36,7 @@ class Choice:
 # A stack with one entry per kata that is being loaded: root of the tree, sources, and the folder for all other katas.
 _context: list[tuple[Path, Sources, Path]] = []
 _running: list[Kata] = []  # the katas whose files are being run, each for the one before it
-_left_out: dict[ModuleType, list[str]] = {}
+_left_out: dict[ModuleType, list[Failed]] = {}
 
 
 def read_source(path: Path, within: Path | None = None) -> str:
@@ -68,9 +69,9 @@ def read_bytes(path: Path, within: Path | None, most: int) -> bytes:
             errno.ELOOP: "is a symbolic link: hand in the file itself",
             errno.ENXIO: "is not a regular file",
         }
-        reason = reasons.get(error.errno or 0)
-        kind = LoadFailure if reason else Unreadable
-        raise kind(f"{path.name}: {reason or error.strerror}") from None
+        reason, lost = reasons.get(error.errno or 0), error.errno == errno.ENOENT
+        refused = LoadFailure if reason else Unreadable
+        raise refused(f"{path.name}: {reason or error.strerror}", "not run" if lost else "unparsed") from None
     if refusal := _refusal(os.fstat(descriptor), most):
         os.close(descriptor)
         raise LoadFailure(f"{path.name}: {refusal}")
@@ -148,8 +149,8 @@ def load(kata: Kata, code: Path, sources: Sources | None = None, text: str | Non
     return module
 
 
-def left_out(module: ModuleType) -> list[str]:
-    """A line on each statement of this module that failed and that no exercise needs."""
+def left_out(module: ModuleType) -> list[Failed]:
+    """The statements of this module that failed."""
     return _left_out.get(module, [])
 
 
@@ -215,16 +216,26 @@ def _executed(kata: Kata, source: str, path: Path, prefix: str) -> ModuleType:
     _running.append(kata)
     try:
         with packages.nothing_else_changes(kata, path):
-            told = statements.run(source, str(path), vars(module), kata.owners)
+            failed = statements.run(source, str(path), vars(module))
     except LoadFailure:
         raise
     except BaseException as error:
-        raise LoadFailure(f"{path.name}{_where(error, path)}") from error
+        raise LoadFailure(f"{path.name}{_where(error, path)}", _kind(error, source)) from error
     finally:
         _running.pop()
-    if told:
-        _left_out[module] = [f"{path.name}: {line}" for line in told]
+    if failed:
+        _left_out[module] = failed
     return module
+
+
+def _kind(error: BaseException, source: str) -> Kind:
+    """Whether the file cannot be parsed, running it failed, or its time was up, which the grader's own errors say."""
+    if isinstance(error, statements.UNREADABLE):
+        try:
+            compile(source, "", "exec", dont_inherit=True)
+        except statements.UNREADABLE:
+            return "unparsed"
+    return statements.time_limit(error) or "import failed"
 
 
 def _module_name(prefix: str, kata: Kata) -> str:
@@ -239,4 +250,4 @@ def _where(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f":{error.lineno}: {type(error).__name__}: {error.msg}"
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-    return f":{lines[-1]}: {reason} {IMPORTED}" if lines else f": {reason}"
+    return f":{lines[-1]}: {reason} (while the file was imported)" if lines else f": {reason}"

@@ -87,7 +87,8 @@ def nothing_else_changes(kata: Kata, path: Path) -> Iterator[None]:
     for owner, variables in before:
         for name, value in variables.items():
             if vars(owner).get(name) is not value and callable(value):
-                raise LoadFailure(f"{path.name}: changes {owner.__name__}.{name}, which belongs to an earlier module")
+                changed = f"{path.name}: changes {owner.__name__}.{name}, which belongs to an earlier module"
+                raise LoadFailure(changed, "import failed")
 
 
 def _modules(package: str) -> dict[str, ModuleType]:

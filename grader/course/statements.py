@@ -1,60 +1,138 @@
-"""Runs a module's statements, of which those that no exercise needs may fail: what was only tried costs no point."""
+"""Runs a module's statements. One that fails costs what uses the names that it would have made, and nothing else."""
 
 import __future__
 
 import ast
+import io
 import symtable
 import traceback
 from collections.abc import Iterable, Mapping
-from types import CodeType
-from typing import Any
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any, Literal, NamedTuple, NoReturn
 
 MOST_LEFT_OUT = 100  # failures of one file; after them the next one counts
+LONGEST = 60  # characters of a statement that are quoted
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)  # what parsing raises
 
 
-def run(source: str, path: str, space: dict[str, Any], exercises: Iterable[str]) -> list[str]:
-    """Run a module, but for the statements that fail and that no exercise needs.
+class StatementFailed(Exception):
+    """What is used was to be made by a statement that failed. The message names file, line, statement and reason."""
+
+
+class Unmade:
+    """Stands for what a failed statement was to make. Any use of it raises why."""
+
+    def __init__(self, why: str):
+        self.why = why
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, given: Any = (), named: Any = None) -> NoReturn:
+        found = [one for one in (*given, *(named or {}).values()) if isinstance(one, cls)]
+        raise StatementFailed(found[0].why if found else "a value is missing")
+
+
+def _raises(self: Unmade, *_: Any, **__: Any) -> NoReturn:
+    raise StatementFailed(self.why)
+
+
+for _use in (
+    "call getattr getitem setitem delitem contains iter next reversed len bool int float index complex enter exit "
+    "mro_entries instancecheck subclasscheck array eq ne lt le gt ge neg pos abs invert round add sub mul matmul "
+    "truediv floordiv mod divmod pow lshift rshift and or xor radd rsub rmul rmatmul rtruediv rfloordiv rmod rpow "
+    "rand ror rxor"
+).split():
+    setattr(Unmade, f"__{_use}__", _raises)
+
+
+class Failed(NamedTuple):
+    """A statement that failed: its lines, and why: "f.py:3: `from einops import rearrange` fails: …"."""
+
+    first: int
+    last: int
+    why: str
+    is_slow: bool  # its time was up
+
+
+def run(source: str, path: str, space: dict[str, Any]) -> list[Failed]:
+    """Run a module. A statement that raises is left out: the names that it binds stand for the failure.
 
     Args:
         source: the module's text; `path` is where it comes from.
         space: the module's namespace.
-        exercises: the names of the functions and classes that are exercises, or whose methods are.
     Returns:
-        a line on each statement left out: "line 12 was left out, since no exercise needs it: NameError: …".
+        each statement that failed.
     """
     code = compile(source, path, "exec", dont_inherit=True)
     features = code.co_flags & __future__.annotations.compiler_flag
-    told: list[str] = []
+    failed: list[Failed] = []
     rest: list[ast.stmt] = []
-    needed: set[ast.stmt] = set()
     while True:
         try:
             exec(code, space)
-            return told
-        except (Exception, SystemExit) as error:
-            if not told:
-                tree = ast.parse(source)
-                rest, needed = tree.body, _needed(tree, exercises)
-            place = _place(rest, error, code)
-            if place is None or rest[place] in needed or len(told) == MOST_LEFT_OUT:
+            return failed
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            rest = rest or ast.parse(source).body
+            line, place = _place(rest, error, code)
+            if place is None or len(failed) == MOST_LEFT_OUT or time_limit(error) == "too busy":
                 raise
-            reason = traceback.format_exception_only(error)[-1].strip()
-            told.append(f"line {rest[place].lineno} was left out, since no exercise needs it: {reason}")
+            statement, why = rest[place], _why(source, path, line, error)
+            failed.append(Failed(statement.lineno, statement.end_lineno or line, why, bool(time_limit(error))))
+            space |= dict.fromkeys(_bound(statement), Unmade(why))
             rest = rest[place + 1 :]
             code = compile(ast.Module(rest, []), path, "exec", features, dont_inherit=True)
 
 
-def _place(body: list[ast.stmt], error: BaseException, code: CodeType) -> int | None:
-    """The index of the statement during which the module's code raised this."""
+def _place(body: list[ast.stmt], error: BaseException, code: CodeType) -> tuple[int, int | None]:
+    """The line at which the module's code raised this, and the index of the statement; None if it did not."""
     step = error.__traceback__
     while step and step.tb_frame.f_code is not code:
         step = step.tb_next
     if step is None:
-        return None
+        return 0, None
     line, _, column, _ = list(code.co_positions())[step.tb_lasti // 2]
     ends = [(statement.end_lineno or 0, statement.end_col_offset or 0) for statement in body]
-    return next((place for place, end in enumerate(ends) if end > (line or 0, column or 0)), None)
+    return line or 0, next((place for place, end in enumerate(ends) if end > (line or 0, column or 0)), None)
+
+
+def _why(source: str, path: str, line: int, error: BaseException) -> str:
+    """The reason of a failure, with the line's text. What fails for an earlier failure has the reason of that one."""
+    if isinstance(error, StatementFailed):
+        return str(error)
+    reason = str(error) if time_limit(error) else traceback.format_exception_only(error)[-1].strip()
+    text = source.splitlines()[line - 1].strip()
+    quoted = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return f"{Path(path).name}:{line}: `{quoted}` fails: {reason}"
+
+
+def time_limit(error: BaseException) -> Literal["", "timed out", "too busy"]:
+    """The time limit of the grader that this error says was reached; empty for any other."""
+    kind = vars(type(error)).get("kind")
+    return kind if kind in ("timed out", "too busy") else ""
+
+
+def may_be_interrupted(frame: FrameType | None) -> bool:
+    """Tell if a file's own code runs in this frame, so that a time limit may end its statement."""
+    called = None
+    while frame and frame.f_code is not run.__code__:
+        called, frame = frame, frame.f_back
+    return frame is None or (called is not None and called.f_code.co_name == "<module>")
+
+
+def without(source: str, failed: Iterable[tuple[int, int]]) -> str:
+    """The module without the statements at these lines, the others at theirs."""
+    lines = io.StringIO(source, newline="").readlines()
+    for first, last in failed:
+        lines[first - 1 : last] = ["\n"] * len(lines[first - 1 : last])
+    return "".join(lines)
+
+
+def _bound(statement: ast.stmt) -> set[str]:
+    """The names that a statement binds."""
+    top = symtable.symtable(ast.unparse(statement), "", "exec")
+    return {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
 
 
 def used(node: ast.AST) -> set[str]:
@@ -96,31 +174,9 @@ def is_future(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
 
 
-def _needed(tree: ast.Module, exercises: Iterable[str]) -> set[ast.stmt]:
-    """The statements that make or change what these names stand for, and what they use in turn.
-
-    Those that may do so for any name are among them. If the module defines none of these, or cannot be taken apart, all
-    are needed.
-    """
-    makers: dict[str, list[ast.stmt]] = {}
-    wanted: list[ast.stmt] = []
-    try:
-        for statement in tree.body:
-            if is_for_all(statement):
-                wanted.append(statement)
-            for name in made(statement):
-                makers.setdefault(name, []).append(statement)
-        defining = [statement for name in exercises for statement in makers.get(name, [])]
-        wanted += defining or tree.body
-        return reached(wanted, makers)
-    except UNREADABLE:
-        return set(tree.body)
-
-
 def made(statement: ast.stmt) -> set[str]:
     """The names that a statement binds or whose objects it changes: `x = 1`, `x[0] = 1`, `x.y = 1`."""
-    top = symtable.symtable(ast.unparse(statement), "", "exec")
-    found = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    found = _bound(statement)
     for node in ast.walk(statement):
         if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
             root: ast.AST = node

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from grader.course import grafts
 from grader.course.catalogue import Kata
 from grader.protocol import SpecInfo
-from grader.results import DONE, NOT_WRITTEN, SpecResult
+from grader.results import DONE, SpecResult
 
 
 @dataclass(frozen=True)
@@ -45,5 +45,4 @@ def _may_be_anothers(spec: SpecResult, owner: str) -> bool:
     """Tell if the failure may come from another exercise: the spec ran, and this exercise is written."""
     if spec.status != "failed":
         return False
-    line = spec.message.strip().partition("\n")[0]
-    return not line.endswith(NOT_WRITTEN) or not line.startswith((f"{owner}:", f"{owner}."))
+    return spec.kind != "unwritten" or not spec.failure or spec.failure.of.partition(".")[0] != owner

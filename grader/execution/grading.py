@@ -12,6 +12,7 @@ from grader.errors import LoadFailure
 from grader.execution import scheduler
 from grader.execution.boundary import costs_only, not_graded
 from grader.execution.result_cache import ResultCache
+from grader.failure import Failure, unwritten
 from grader.protocol import RunOptions
 from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, SpecResult
 from grader.workers import jobs
@@ -64,8 +65,8 @@ class Grading:
                 if self.needs_no_run(kata):
                     self.settle(kata, not_started(kata, self.options))
                     continue
-                if self.sources[kata].lost:
-                    self._lose(kata, self.sources[kata].problem)
+                if (problem := self.sources[kata].problem) and self.sources[kata].lost:
+                    self._lose(kata, problem.line)
                     continue
                 job = None
                 with costs_only(partial(self._lose, kata)):
@@ -94,7 +95,7 @@ class Grading:
     def _job(self, kata: Kata) -> Job:
         source = self.sources[kata]
         if kata in self.untouched:
-            return Job(kata, {kata.file: source.text}, NOT_WRITTEN, options=self.options)
+            return Job(kata, {kata.file: source.text}, Failure("unwritten", NOT_WRITTEN), options=self.options)
         files: dict[Path, str] = {}
         own, notes, problem = [], [], source.problem
         for earlier in with_prerequisites([kata])[:-1]:
@@ -107,7 +108,7 @@ class Grading:
                     files[earlier.file] = earlier.reference.read_text(encoding="utf-8")
                     notes.append(f"builds on the reference of {earlier.number} ({reason})")
             except LoadFailure as failure:
-                problem = problem or str(failure)
+                problem = problem or Failure(failure.kind, str(failure))
         stand_ins = bool(notes)
         if own:
             notes.insert(0, f"builds on the submission's own {', '.join(own)}")
@@ -172,7 +173,7 @@ def grade_sources(
 def not_started(kata: Kata, options: RunOptions) -> KataResult:
     """The result of an untouched stub. It holds one failure per exercise, and names no spec."""
     asked = [exercise for exercise in kata.exercises if not (options.core and exercise.stretch)]
-    failed = {e.name: SpecResult("", "failed", f"{e.name}: {NOT_WRITTEN}") for e in asked}
+    failed = {e.name: SpecResult("", "failed", failure=unwritten(e.name)) for e in asked}
     return KataResult(kata.name, tuple(ExerciseResult(e.name, (failed[e.name],), e.stretch) for e in asked))
 
 
@@ -183,8 +184,8 @@ def why_core_fails(result: KataResult) -> str:
             if exercise.not_graded:
                 return "not graded"
             failure = exercise.ideas[0] if exercise.not_written else exercise.first_failure
-            line = failure.message.strip().splitlines()[0] if failure and failure.message else "not run"
-            return line if line.endswith(NOT_WRITTEN) else f"a spec of {exercise.name} fails"
+            found = failure.failure if failure else None
+            return found.line if found and found.kind == "unwritten" else f"a spec of {exercise.name} fails"
     return ""
 
 
@@ -197,5 +198,5 @@ def own_code_works(earlier: Kata, reason: str) -> bool:
         LoadFailure: the core does not work and there is no reference.
     """
     if reason and not earlier.reference.is_file():
-        raise LoadFailure(f"finish {earlier.name} first: {reason}")
+        raise LoadFailure(f"finish {earlier.name} first: {reason}", "not run")
     return not reason

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from grader.course.handouts import PROBES, SEALED
 from grader.memory import Memory
-from grader.results import LOOPS, WAITED, KataResult, SpecResult, kata_result
+from grader.results import KataResult, SpecResult, kata_result
 from grader.workers.jobs import Job
 
 PACKAGES = ("torch", "numpy", "pytest", "pytest-timeout", "hypothesis", "pandas", "pillow")
@@ -50,13 +50,20 @@ class ResultCache:
 
 def _may_be_chance(spec: SpecResult) -> bool:
     """Tell if the spec ran out of time, or lost its worker."""
-    return spec.status in ("error", "not graded") or LOOPS in spec.message or WAITED in spec.message
+    return spec.status in ("error", "not graded") or spec.kind in ("timed out", "too busy")
 
 
 def key(job: Job) -> str:
     """A hash of everything that the job's result depends on."""
     files = [[path.as_posix(), text] for path, text in sorted(job.files.items())]
-    rest = [job.kata.name, job.problem, job.note, asdict(job.options), _specs(job), surroundings()]
+    rest = [
+        job.kata.name,
+        job.problem and asdict(job.problem),
+        job.note,
+        asdict(job.options),
+        _specs(job),
+        surroundings(),
+    ]
     return hashlib.sha256(json.dumps([files, *rest]).encode()).hexdigest()
 
 

@@ -42,13 +42,13 @@ def why_each_fails(kata: Kata, code: Path) -> dict[str, str]:
     names = [exercise.name for exercise in kata.exercises]
     source = jobs.read(kata, code)
     if source.problem or stubs.is_untouched(kata, source.text):
-        return dict.fromkeys(names, source.problem or NOT_WRITTEN)
+        return dict.fromkeys(names, source.problem.line if source.problem else NOT_WRITTEN)
     [result] = grade_folder([kata], code, options=RunOptions(ideas=True), cache=ResultCache(kata.root))
     reasons = dict.fromkeys(names, result.message or "not run")
     for exercise in result.exercises:
-        said = exercise.first_failure.message.strip() if exercise.first_failure else ""
-        line = said.removeprefix(f"{exercise.name}: ")
-        reasons[exercise.name] = "" if exercise.works else line if "\n" not in line else "a spec fails"
+        first = exercise.first_failure
+        line = "a spec fails" if first and first.failure and first.failure.rows else first.headline if first else ""
+        reasons[exercise.name] = "" if exercise.works else line.removeprefix(f"{exercise.name}: ")
     return reasons
 
 
@@ -56,7 +56,7 @@ def why_not(kata: Kata, code: Path) -> str:
     """One line on why the kata's core does not work in this code folder; empty if it works. Uses the result cache."""
     source = jobs.read(kata, code)
     if source.problem:
-        return source.problem
+        return source.problem.line
     if stubs.is_untouched(kata, source.text):
         return why_core_fails(not_started(kata, CORE_WORKS))
     [result] = grade_folder([kata], code, options=CORE_WORKS, cache=ResultCache(kata.root))

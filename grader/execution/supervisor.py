@@ -9,10 +9,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from grader import printable, protocol
-from grader.course import grafts
+from grader.course import grafts, statements
 from grader.course.description import Exercise
 from grader.execution import follow_up
 from grader.execution.follow_up import FollowUp
+from grader.failure import Failure, unwritten, waiting
 from grader.isolation import namespaces, processes, usage
 from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of_spec
 from grader.lock import lists, withheld
@@ -30,7 +31,7 @@ from grader.protocol import (
     Traced,
     WorkOrder,
 )
-from grader.results import DONE, NOT_WRITTEN, TOO_BUSY, WAITED, ExerciseResult, KataResult, SpecResult, Status
+from grader.results import DONE, TOO_BUSY, WAITED, ExerciseResult, KataResult, SpecResult, Status
 from grader.specs import signatures
 from grader.workers import folders, forkserver, jobs, orphans
 from grader.workers.jobs import Job
@@ -65,11 +66,11 @@ class Supervisor:
         self.results: dict[str, SpecResult] = {}
         self.follow_up: FollowUp | None = None
         self.followed: dict[str, FollowUp] = {}  # exercises that had their follow-up
-        self.left_out: list[str] = []  # a line on each failing statement that no exercise needs
+        self.left_out: list[str] = []  # a line on each statement that failed
+        self.files = job.files  # without the statements whose time was up: no other run tries them
         self.traces: dict[str, str] = {}  # what the functions that are followed did in each spec
         self.crashed = ""
         self.lost = ""  # why the grader cannot go on with it
-        self.hangs = False  # the file, while it is imported
         self.hidden_problem = ""  # what is wrong with the teacher's own specs, which students must not read
         self.unjudged: Status = "missing"  # of specs without a verdict: "not graded" if the code is not to blame
         self.cpu_seconds = 0.0
@@ -146,7 +147,7 @@ class Supervisor:
         helped = {name: plan.names for name, plan in self.followed.items()}
         sealed = lists.read(self.job.kata)
         effort = Effort(at_a_time=at_a_time, may_fail=self.may_fail)
-        return SecondLock(self.job, scratch, self.result(), self.specs, helped, sealed, effort)
+        return SecondLock(self.job, scratch, self.result(), self.specs, helped, sealed, effort, self.files)
 
     def _write(self, files: Mapping[Path, str]) -> None:
         """Write the code into a new folder: what a worker has left in the one before may lead elsewhere."""
@@ -191,9 +192,11 @@ class Supervisor:
             case Loading(), "collected":
                 self.phase = "loading"
                 self._allow(of_spec(self.job.options.spec_seconds + GRACE))
-            case Loaded(left_out, hangs), "loading":
-                self.phase, self.hangs = "between", hangs
+            case Loaded(left_out, slow), "loading":
+                self.phase = "between"
                 if not self.follow_up:
+                    file = self.job.kata.file
+                    self.files = self.job.files | {file: statements.without(self.job.files.get(file, ""), slow)}
                     is_withheld = self.job.options.sealed and self.job.stand_ins
                     lines = [withheld.left_out(self.job)] if left_out and is_withheld else left_out.splitlines()
                     self.left_out = [printable.line(line) for line in lines]
@@ -225,30 +228,32 @@ class Supervisor:
         """Keep a spec's first verdict. A skip that the grader did not ask for is a failure."""
         name, status = message.name, OUTCOMES.get(message.status)
         if self.follow_up and name in self.follow_up.specs and status == "passed":
-            self.results[name] = replace(self.results[name], status="passed", message=grafts.note(self.follow_up.names))
+            note = grafts.note(self.follow_up.names)
+            self.results[name] = replace(self.results[name], status="passed", said=note, failure=None)
         if name not in self.specs or name in self.results or status is None:
             return
-        text, printed = printable.text(message.message), printable.text(message.printed)
+        found, printed = message.failure and message.failure.each(printable.text), printable.text(message.printed)
         if status != "passed" and self.job.options.sealed and (self.follow_up or self.job.stand_ins):
-            text, printed = withheld.told(self.job, self.specs[name], message), ""
-        if text == self.job.problem == NOT_WRITTEN:
-            text = f"{self.specs[name].exercise}: {text}"
+            found, printed = withheld.told(self.job, self.specs[name], message), ""
+        if found and found.kind == "unwritten" and not found.of:
+            found = unwritten(self.specs[name].exercise)
+        if found and self.job.options.sealed:
+            found = replace(found, picture="")
         reason, since = self.specs[name].skip_reason, time.monotonic() - self.watch.began
-        if message.error == "TooBusy" and of_spec(self.specs[name].seconds).is_late(since, 0.0):
-            self._judge(name, "not graded", text, message.seconds, printed)
+        if found and found.kind == "too busy" and of_spec(self.specs[name].seconds).is_late(since, 0.0):
+            self._judge(name, "not graded", found, message.seconds, printed)
         elif status == "skipped":
-            self._judge(name, "skipped" if reason else "failed", reason or text)
+            self._judge(name, "skipped" if reason else "failed", reason or found)
         else:
-            picture = "" if self.job.options.sealed else message.picture
-            self._judge(name, status, text, message.seconds, printed, picture)
+            self._judge(name, status, found, message.seconds, printed)
 
     def _judge(
-        self, name: str, status: Status, message: str, seconds: float = 0.0, printed: str = "", picture: str = ""
+        self, name: str, status: Status, why: Failure | str | None, seconds: float = 0.0, printed: str = ""
     ) -> None:
-        spec = self.specs[name]
-        self.results[name] = SpecResult(
-            name, status, message, seconds, spec.edge, spec.line, printed, spec.hidden, picture, spec.guard
-        )
+        spec, said = self.specs[name], why if isinstance(why, str) else ""
+        found = why if isinstance(why, Failure) else None
+        about = (seconds, spec.edge, spec.line, printed, spec.hidden, spec.guard, found)
+        self.results[name] = SpecResult(name, status, said, *about)
 
     def _end(self, *, killed: str = "") -> None:
         """Take in the worker's end, or end it.
@@ -294,21 +299,18 @@ class Supervisor:
         self.finished = True
 
     def _follow_up(self) -> None:
-        """Start the next run with the reference's code. Without a reference, say what the failing specs wait for.
-
-        A file that hangs while it is imported would do so in each of these runs.
-        """
-        while not self.hangs and (plan := follow_up.following(self.job.kata, self.specs, self.results, self.followed)):
+        """Start the next run with the reference's code. Without a reference, say what the failing specs wait for."""
+        while plan := follow_up.following(self.job.kata, self.specs, self.results, self.followed):
             self.follow_up = plan
             self.followed[plan.exercise] = plan
-            source = grafts.grafted(self.job.kata, self.job.files[self.job.kata.file], plan.names)
+            source = grafts.grafted(self.job.kata, self.files[self.job.kata.file], plan.names)
             if source is not None:
                 self._remove_folder()
-                self._write(self.job.files | {self.job.kata.file: source})
+                self._write(self.files | {self.job.kata.file: source})
                 return self._start()
             for name in plan.specs:
-                told = f"waits for {', '.join(plan.names)}\n\n{self.results[name].message}"
-                self.results[name] = replace(self.results[name], message=told)
+                if found := self.results[name].failure:
+                    self.results[name] = replace(self.results[name], failure=waiting(plan.names, found))
         self.finished = True
 
     def _is_disturbed(self) -> bool:
@@ -336,7 +338,7 @@ class Supervisor:
     def _blame(self, name: str, how: str, status: Status) -> None:
         """Give this spec the status of one that lost its worker. Those after it in its exercise are not run."""
         exercise = self.specs[name].exercise
-        self._judge(name, status, f"{exercise}: {how} during this spec")
+        self._judge(name, status, Failure("killed", f"{exercise}: {how} during this spec", exercise))
         specs = list(self.specs.values())
         for other in specs[specs.index(self.specs[name]) :]:
             if other.exercise == exercise and other.name not in self.results:
@@ -365,11 +367,12 @@ class Supervisor:
 
     def _name_cause(self, exercise: Exercise, names: list[str]) -> None:
         """Name the cause of an exercise's first failure by all of its failures, if it does not say one itself."""
-        failing = {name: self.results[name].message for name in names if self.results[name].status == "failed"}
+        failed = {name: self.results[name].failure for name in names if self.results[name].status == "failed"}
+        failing = {name: found for name, found in failed.items() if found}
         if failing and not self.job.options.stop_at_failure:
             first = next(iter(failing))
             told = signatures.told(self.job.kata.folder, exercise.spec_class, failing)
-            self.results[first] = replace(self.results[first], message=told)
+            self.results[first] = replace(self.results[first], failure=told)
 
     def _allow(self, limit: Limit, last: Used | None = None) -> None:
         """Expect the next message within these limits."""

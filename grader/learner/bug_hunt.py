@@ -152,7 +152,7 @@ def mend(kata: Kata, hunt: Hunt) -> tuple[bool, str]:
     options = RunOptions(ideas=True, only=(exercise.spec_class,))
     [run] = runs.of([Job(kata, {**progress.job(kata).files, kata.file: text}, options=options)])
     if failed := next((spec for spec in run.specs.values() if spec.status not in DONE), None):
-        return False, f"A spec fails still:\n\n{planting.anonymous(failed.message)}"
+        return False, f"A spec fails still:\n\n{planting.anonymous(failed)}"
     place(kata).unlink(missing_ok=True)
     _notes(kata).unlink(missing_ok=True)
     return True, f"Mended, with {number} changed lines." if number > 1 else "Mended, with 1 changed line."

@@ -6,6 +6,7 @@ learner's own GPT.
 
 import re
 import sys
+from dataclasses import replace
 from functools import partial
 
 from grader import files
@@ -19,13 +20,10 @@ from grader.learner import helping, programs, progress, stepping
 from grader.learner.stepping import Followed
 from grader.protocol import RunOptions
 from grader.reports import words
-from grader.results import ExerciseResult, KataResult, title
+from grader.results import ExerciseResult, KataResult, SpecResult, title
 from grader.workers import forkserver, jobs
 from grader.workers.jobs import Job, SourceText
 
-# Parts of a failure's text that name a place in the kata's file, which a notebook does not have.
-LINE = re.compile(r"^(at +)line \d+: ", re.MULTILINE)
-FOOTER = re.compile(r"^\S+\.py(?::\d+)? · kata hint \S+ ([\w.]+)$", re.MULTILINE)
 MORE = re.compile(r"kata hint \S+ ([\w.]+)")
 _kata: list[Kata] = []  # the notebook's kata, once `use` was called
 
@@ -121,9 +119,17 @@ def _said(result: ExerciseResult | None, note: str) -> str:
         return f"{result.name}: {words.verdict(result)}"
     if result.not_written:
         return failure.message
-    message = FOOTER.sub(r'hint("\1")', LINE.sub(r"\1", failure.message))
-    told = words.with_printed(message, failure.printed)
+    told = words.with_printed(_without_places(failure, result.name), failure.printed)
     return f"FAILED  {result.name} · {title(failure.name)}\n\n{told}\n\n{words.verdict(result)}"
+
+
+def _without_places(failed: SpecResult, exercise: str) -> str:
+    """A failure's text without places in the kata's file, which a notebook does not have."""
+    found = failed.failure
+    if not found or not found.place:
+        return failed.message
+    rows = tuple((label, (text.partition(": ")[2] or text) if label == "at" else text) for label, text in found.rows)
+    return replace(found, rows=rows, place=f'hint("{exercise}")\n{found.place.partition(chr(10))[2]}').text
 
 
 def _working(result: ExerciseResult) -> str:

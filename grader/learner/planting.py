@@ -13,18 +13,16 @@ from grader.course import kata_modules, stubs
 from grader.course.catalogue import Kata
 from grader.course.cells import is_python
 from grader.course.description import Exercise
+from grader.failure import table
 from grader.followed import Call
 from grader.learner import runs
 from grader.learner.trace import in_words
-from grader.results import DONE
+from grader.results import DONE, SpecResult
 from grader.workers.jobs import Job
 
 MOST_LINES = 3  # that mending may change
 GIVEN_AWAY = re.compile(r"\bpass\b|\bif (?:not )?(?:True|False)\b|^\s*$")  # nobody has to look for such a line
-UNKNOWN_NAME = re.compile(r"^raised +NameError", re.MULTILINE)  # of a mistake that needs what this file lacks
-TELLING = re.compile(  # rows that name the cause or the line
-    r"^(?:looks like|at|means|shapes|dtypes|takes) .*\n(?: +.*\n)*", re.MULTILINE
-)
+TELLING = ("looks like", "at", "means", "shapes", "dtypes", "takes")  # rows that name the cause or the line
 
 
 @dataclass(frozen=True)
@@ -108,9 +106,9 @@ def _planted(exercise: Exercise, job: Job, whose: str, text: str, fitting: Seque
             continue
         [after] = runs.of([runs.job_of(job, wrong, exercise)])
         failed = next((spec for spec in after.specs.values() if spec.status == "failed"), None)
-        if failed is None or UNKNOWN_NAME.search(failed.message):
+        if failed is None or (failed.failure and failed.failure.error == "NameError"):  # it needs what this file lacks
             continue
-        failure = anonymous(failed.message)
+        failure = anonymous(failed)
         if not quotes(failure, _changed_code(wrong, text), _changed_code(text, wrong)):
             shown = {in_words(call) for call in before.calls.get(failed.name, ())}
             same, differing = ([c for c in calls if c not in shown] for calls in compared(before.calls, after.calls))
@@ -160,7 +158,9 @@ def changed(before: str, after: str) -> tuple[int, ...]:
     return tuple(range(head + 1, max(head + 1, len(now) - tail) + 1))
 
 
-def anonymous(failure: str) -> str:
-    """A failure's text without the spec's place and name, and without rows that name the line or the cause."""
-    story = failure.rstrip().rpartition("\n\n")[0] or failure
-    return TELLING.sub("", story + "\n").rstrip()
+def anonymous(failed: SpecResult) -> str:
+    """What a failure says, without the spec's place and name, and without rows that name the line or the cause."""
+    found = failed.failure
+    if not found or not found.rows:
+        return failed.message
+    return "\n\n".join(filter(None, [found.reason, table(found.without(*TELLING).rows)]))

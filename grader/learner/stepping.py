@@ -38,7 +38,7 @@ def of_a_spec(kata: Kata, exercise: Exercise, job: Job) -> Followed:
     found = trace.chosen(run, exercise.name.rpartition(".")[2])
     if found is None:
         failing = [one for one in run.specs.values() if one.status not in DONE]
-        reason = failing[0].message.splitlines()[0] if failing and failing[0].message else "no spec called it"
+        reason = (failing and failing[0].headline) or "no spec called it"
         raise NotPossible(f"{exercise.name}: nothing to follow: {reason}")
     spec, call = found
     return Followed(text, call, spec, fails=run.specs[spec].status not in DONE)

@@ -14,12 +14,12 @@ from grader.errors import NotPossible
 from grader.execution import scheduler
 from grader.execution.grading import Grading
 from grader.execution.result_cache import ResultCache
+from grader.failure import LIKE
 from grader.learner import helping, programs, tasks
 from grader.learner.inputs import Event, Inputs, opened_inputs
 from grader.learner.screen import Screen
 from grader.protocol import RunOptions
-from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, SpecResult
-from grader.specs import signatures
+from grader.results import ExerciseResult, KataResult, SpecResult
 from grader.workers import jobs
 from grader.workers.jobs import Job
 
@@ -161,7 +161,7 @@ class Session:
     def _read(self) -> str:
         """The file's text, or the problem with the file."""
         source = jobs.read(self.state.kata, self.state.kata.root / "katas")
-        return source.text or source.problem
+        return source.problem.line if source.problem else source.text
 
     def _judge_and_show(self, *, everything: bool = False) -> bool:
         """Run the specs and show the verdict. False if a save or a key came first.
@@ -194,17 +194,17 @@ class Session:
         self.state.partial = False
         current = self._current_exercise().name
         shown, known = (_first_failure(one, current) for one in (self.state.result, result))
-        if shown and known and shown[0] == known[0] and not signatures.cause(shown[1].message):
-            if cause := signatures.cause(known[1].message):
-                self.screen.say(cause)
-        if len({exercise.first_failure and exercise.first_failure.message for exercise in result.exercises}) == 1:
+        if shown and known and shown[0] == known[0] and not (shown[1].failure and shown[1].failure.cause):
+            if known[1].failure and (cause := known[1].failure.cause):
+                self.screen.say(f"{LIKE} {cause.splitlines()[0]}")
+        if len({exercise.first_failure and exercise.first_failure.failure for exercise in result.exercises}) == 1:
             return  # the same failure everywhere: the file cannot be imported, which is on the screen already
         worked = _working(self.state.result)
         self.state.result = result
         if broken := [e.name for e in result.exercises if e.name in worked and not e.works]:
             self.screen.say(f"No longer working: {', '.join(broken)}. Press a to see why.")
         elsewhere = {e.name: e.first_failure for e in result.exercises if e.name not in (current, *broken)}
-        if begun := [name for name, first in elsewhere.items() if first and NOT_WRITTEN not in first.message]:
+        if begun := [name for name, first in elsewhere.items() if first and first.kind != "unwritten"]:
             self.screen.say(f"Not working either: {', '.join(begun)}. Press a to see why.")
 
     def _result(self, *, everything: bool) -> KataResult | None:
@@ -259,8 +259,8 @@ class Session:
         failure = _first_failure(result, current)
         if failure and current not in _working(result):
             self.screen.failure(*failure)
-            message = failure[1].message
-            if message.endswith(NOT_WRITTEN) and (text := tasks.asked(self.state.kata, message.partition(":")[0])):
+            found = failure[1].failure
+            if found and found.kind == "unwritten" and (text := tasks.asked(self.state.kata, found.of)):
                 self.screen.task(text)
         elif result.message and not result.points:  # something went wrong: specs that cannot be collected, say
             self.screen.say(result.message)

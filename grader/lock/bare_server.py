@@ -36,7 +36,7 @@ def start_worker(kata: Kata, scratch: Path, shared: Path, pipe: int) -> Process:
     request = {
         "kata": kata.name,
         "folder": str(kata.folder),
-        "exercises": {one.name: one.owners for one in with_prerequisites([kata])},
+        "katas": [one.name for one in with_prerequisites([kata])],
         "scratch": str(scratch),
         "shared": str(shared),
         "needs": sorted(kata.description.needs),

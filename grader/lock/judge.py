@@ -16,6 +16,7 @@ import pytest
 from grader.course import kata_modules, packages
 from grader.course.catalogue import with_prerequisites
 from grader.errors import LoadFailure
+from grader.failure import Failure
 from grader.lock import lists, probes
 from grader.lock.known import Lost
 from grader.lock.remote import Remote
@@ -57,7 +58,7 @@ class Judge:
         try:
             self.remote("load", own)
         except Exception as error:  # every spec fails with this
-            reporter.katas.modules[kata] = failure = LoadFailure(f"{kata.file.name}: {error}")
+            reporter.katas.modules[kata] = failure = LoadFailure(f"{kata.file.name}: {error}", "import failed")
             failure.__cause__ = error
         is_loaded = not self.remote.lost
         reporter.send(Loaded())
@@ -78,7 +79,7 @@ class Judge:
         assert self.reference
         name, seed = lists.probe_name(exercise), self.order.options.seed
         reporter.send(SpecStarted(name))
-        status, told, began = "passed", "", time.monotonic()
+        failed, began = None, time.monotonic()
         packages.enter(self.reference)
         expected = probes.run(self.probes, exercise, self.reference, seed)
         self.remote.begin()
@@ -87,10 +88,12 @@ class Judge:
             got = probes.run(self.probes, exercise, self.remote.modules[""], seed)
             check.close(got, expected)
         except check.Mismatch as error:
-            status, told = "failed", str(error)
+            failed = Failure("mismatch", str(error), error=type(error).__name__)
         except Exception as error:
-            status, told = "failed", "".join(traceback.format_exception_only(error)).strip()
-        reporter.send(SpecFinished(name, status, told[:LONGEST_TEXT], time.monotonic() - began))
+            said = "".join(traceback.format_exception_only(error)).strip()
+            failed = Failure("raised", said, error=type(error).__name__)
+        failed = failed and failed.each(lambda text: text[:LONGEST_TEXT])
+        reporter.send(SpecFinished(name, "failed" if failed else "passed", time.monotonic() - began, failed))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ the grader.
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -17,14 +17,10 @@ from grader.course.served import Served, import_package
 
 
 class Files:
-    """The katas' files below the scratch folder, each run once.
+    """The katas' files below the scratch folder, each run once."""
 
-    Args:
-        exercises: of each kata, the functions and classes that are exercises, or whose methods are.
-    """
-
-    def __init__(self, scratch: Path, exercises: Mapping[str, Sequence[str]]):
-        self.scratch, self.exercises = scratch, exercises
+    def __init__(self, scratch: Path):
+        self.scratch = scratch
         self.served = Served(self.prerequisite)
 
     def prerequisite(self, name: str) -> ModuleType:
@@ -37,17 +33,18 @@ class Files:
         module.__file__ = str(path)
         sys.modules[module.__name__] = module
         sys.modules.update({served: module for served, kata in self.served.katas.items() if kata == name})
-        statements.run(path.read_text(encoding="utf-8"), str(path), vars(module), self.exercises[name])
+        statements.run(path.read_text(encoding="utf-8"), str(path), vars(module))
         return module
 
 
-def load(name: str, scratch: Path, exercises: Mapping[str, Sequence[str]], *, with_kernels: bool) -> ModuleType:
+def load(name: str, scratch: Path, katas: Sequence[str], *, with_kernels: bool) -> ModuleType:
     """Run the kata's file with this loader in place of the grader's, and return the module.
 
     Args:
+        katas: this one and those that it builds on.
         with_kernels: it may import `grader.kernels`.
     """
-    files = Files(scratch, exercises)
+    files = Files(scratch)
     sys.meta_path.insert(0, files.served)
     grader, loading = ModuleType("grader"), ModuleType("grader.loading")
     vars(loading).update(prerequisite=files.prerequisite, serve=files.served.serve)
@@ -58,6 +55,6 @@ def load(name: str, scratch: Path, exercises: Mapping[str, Sequence[str]], *, wi
     if "/" in name and package.is_file():
         import_package(package)
         for module, kata in files.served.katas.items():  # one may be asked by what it changes in another
-            if kata in exercises and kata != name:
+            if kata in katas and kata != name:
                 importlib.import_module(module)
     return files.run(name)

@@ -16,6 +16,7 @@ from grader import printable
 from grader.course import grafts
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
+from grader.failure import Failure
 from grader.isolation import namespaces, sandbox
 from grader.isolation.usage import OF_KATA, Stopwatch, Used
 from grader.lock import asking, bare_server, lists, withheld
@@ -71,6 +72,7 @@ class SecondLock:
         helped: of exercises that work with a reference's code beside them, the names that it defines.
         sealed: which of the specs judge from another process.
         effort: attempts per spec, and rounds in parallel.
+        files: the job's texts, but for statements whose time was up.
     """
 
     def __init__(
@@ -82,8 +84,10 @@ class SecondLock:
         helped: Mapping[str, tuple[str, ...]],
         sealed: Sealed,
         effort: Effort,
+        files: Mapping[Path, str] | None = None,
     ):
         self.job, self.scratch, self.first, self.sealed = job, scratch, result, sealed
+        self.files = files or job.files
         self.probes = {lists.probe_name(name): name for name in lists.probed(job.kata)}
         asks = {name: _probe(name, job.kata.exercise(exercise)) for name, exercise in self.probes.items()}
         self.specs = {**specs, **asks}
@@ -229,7 +233,7 @@ class SecondLock:
 
     def _write_code(self, folder: Path, names: tuple[str, ...]) -> None:
         """Write the files as they were handed in, whatever the code has written meanwhile."""
-        files = dict(self.job.files)
+        files = dict(self.files)
         track = self.job.kata.folder.parent
         if (track / "__init__.py").is_file():
             files |= {Path(track.name, given.name): given.read_text(encoding="utf-8") for given in track.glob("*.py")}
@@ -254,13 +258,19 @@ class SecondLock:
             status: Status = "error" if message.error == "Lost" else "failed"
             if one.round.names or self.job.stand_ins:
                 return self._fail(name, withheld.told(self.job, spec, message), status)
-            told = printable.text(message.message)
-            self._fail(name, f"{spec.says}\n\n{told}" if name in self.probes else told, status)
+            found = (message.failure or Failure("not run", "")).each(printable.text)
+            if name in self.probes and found.place:
+                found = replace(found, reason=spec.says)
+            elif name in self.probes:
+                found = replace(found, head=spec.says)
+            self._fail(name, found, status)
 
-    def _fail(self, name: str, why: str, status: Status = "failed") -> None:
+    def _fail(self, name: str, why: Failure | str, status: Status = "failed") -> None:
         """Note a spec that has failed; with "error" a busy machine may be the reason, and the result is not kept."""
         spec = self.specs[name]
-        self.failed[name] = SpecResult(name, status, f"{APART}\n\n{why}", 0.0, spec.edge, spec.line)
+        why = why if isinstance(why, Failure) else Failure("killed", why)
+        found = replace(why, head="\n\n".join(filter(None, [APART, why.head])))
+        self.failed[name] = SpecResult(name, status, "", 0.0, spec.edge, spec.line, failure=found)
 
     def _end_without_verdict(self, name: str, why: str) -> None:
         """Note a spec that has not ended by itself: it fails, but where the machine or the grader is to blame."""
@@ -333,7 +343,8 @@ class SecondLock:
                 again.append(name)
             elif new and name in self.passed:
                 self.passed.remove(name)
-                self._fail(name, f"waits for {', '.join(sorted(new))}")
+                names = ", ".join(sorted(new))
+                self._fail(name, Failure("waits for", f"waits for {names}", names))
         return again
 
     def _sealed(self, exercise: ExerciseResult) -> ExerciseResult:

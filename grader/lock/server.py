@@ -36,7 +36,7 @@ def become_worker(request: dict[str, Any], descriptors: list[int]) -> None:
     sandbox.enter(scratch, None, needs, shared=shared, pipe=pipe, apart=apart)
     for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
         del sys.modules[name]
-    worker.main(pipe, request["kata"], scratch, request["exercises"], with_kernels="triton" in needs)
+    worker.main(pipe, request["kata"], scratch, request["katas"], with_kernels="triton" in needs)
 
 
 @functools.cache

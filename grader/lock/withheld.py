@@ -3,10 +3,15 @@
 import ast
 import builtins
 import functools
+from collections.abc import Iterator
+from dataclasses import replace
 
+from grader import failure
 from grader.course import cells, statements
+from grader.course.catalogue import Kata
+from grader.failure import Failure
 from grader.protocol import SpecFinished, SpecInfo
-from grader.results import NOT_WRITTEN, TOO_BUSY
+from grader.results import TOO_BUSY
 from grader.workers.jobs import Job
 
 ERRORS = {
@@ -24,26 +29,29 @@ ERRORS = {
 WHY = "What this code raises or prints in full is not shown, because a reference runs beside it."
 
 
-def told(job: Job, spec: SpecInfo, message: SpecFinished) -> str:
+def told(job: Job, spec: SpecInfo, message: SpecFinished) -> Failure:
     """State the spec's demand, the kind of error that ended it, and where the exercise is defined.
 
     The line of the error is the code's choice, so it could say what the reference holds.
     """
     kata = job.kata
-    unwritten = [f"{name}: {NOT_WRITTEN}" for e in kata.exercises for name in (e.name, e.owner)]
-    if message.message in [job.problem, *unwritten]:
-        return message.message
+    found = message.failure or Failure("not run", "")
+    if found == job.problem:
+        return found
+    if replace(found, by="") in map(failure.unwritten, _names(kata)):
+        return replace(found, by=spec.exercise if found.by else "")
     lines = _definitions(job.files.get(kata.file, ""))
     if isinstance(lines, str):
-        return f"{kata.file.name}:{lines}"
+        return Failure("unparsed", f"{kata.file.name}:{lines}")
     where = f", {spec.exercise} at line {lines[spec.exercise]}" if spec.exercise in lines else ""
-    rows = [
-        spec.says,
-        f"  raised     {ERRORS.get(message.error, 'an error')}\n  in         {kata.file.name}{where}",
-        f"{spec.file}:{spec.line}",
-        WHY,
-    ]
-    return "\n\n".join(row for row in rows if row)
+    rows = (("raised", ERRORS.get(found.error, "an error")), ("in", f"{kata.file.name}{where}"))
+    place = f"{spec.file}:{spec.line}\n\n{WHY}"
+    kind = found.kind if found.kind in ("timed out", "too busy") else "raised"
+    return Failure(kind, f"raised {rows[0][1]}", reason=spec.says, rows=rows, place=place)
+
+
+def _names(kata: Kata) -> Iterator[str]:
+    yield from (name for e in kata.exercises for name in (e.name, e.owner))
 
 
 def left_out(job: Job) -> str:

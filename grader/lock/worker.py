@@ -10,7 +10,7 @@ import os
 import pickle
 import random
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -381,14 +381,14 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def main(pipe: int, name: str, scratch: Path, exercises: Mapping[str, Sequence[str]], *, with_kernels: bool) -> None:
+def main(pipe: int, name: str, scratch: Path, katas: Sequence[str], *, with_kernels: bool) -> None:
     """Serve the judge at the other end of the pipe until it ends.
 
     Args:
         name: the kata.
         scratch: where its file is, with those of the katas that it builds on.
-        exercises: of each of them, the functions and classes that are exercises, or whose methods are.
+        katas: this one and those that it builds on.
         with_kernels: its file may import `grader.kernels`.
     """
     sys.dont_write_bytecode = True
-    Worker(pipe, lambda: loader.load(name, scratch, exercises, with_kernels=with_kernels)).serve()
+    Worker(pipe, lambda: loader.load(name, scratch, katas, with_kernels=with_kernels)).serve()

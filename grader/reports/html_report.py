@@ -7,7 +7,7 @@ from html import escape
 from grader.reports import page, students_view, words
 from grader.results import NOT_HANDED_IN, ExerciseResult, KataResult, Report, number
 
-PLACE = re.compile(r"^(\w+\.py):([1-9]\d{0,6})\b", re.MULTILINE)  # what starts a line of a failure's message
+PLACE = re.compile(r"^(\w+\.py):([1-9]\d{0,6})\b", re.MULTILINE)  # what starts where a failure is
 AROUND, LONGEST_LINE = 2, 300  # lines shown before and after that one, and characters of each
 
 
@@ -61,15 +61,16 @@ def _exercise(kata: str, exercise: ExerciseResult, report: Report) -> str:
         text = words.details(exercise)
     else:
         text = "\n\n".join(map(words.failed, failures))
-    place = _place(kata, failures[0].message, report.files)
+    found = failures[0].failure
+    place = _place(kata, (found.place or found.line) if found else "", report.files)
     read_on = "" if exercise.not_graded else _read_on(kata, exercise)
     unfolded = " open" if exercise.not_graded or exercise.first_failure else ""
     return f"<details{unfolded}><summary>{line}</summary><pre>{escape(text)}</pre>{place}{read_on}</details>"
 
 
-def _place(kata: str, message: str, files: dict[str, str]) -> str:
-    """The line of the submitted file that a message names, between the lines around it; empty if it names none."""
-    for name, number_ in PLACE.findall(message):
+def _place(kata: str, place: str, files: dict[str, str]) -> str:
+    """The line of the submitted file that a failure is at, between the lines around it; empty if it names none."""
+    for name, number_ in PLACE.findall(place):
         lines = io.StringIO(files.get(f"{kata}/{name}", ""), newline=None).readlines()
         at = int(number_)
         if at <= len(lines):

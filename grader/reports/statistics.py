@@ -1,13 +1,11 @@
 """Statistics of a class: the distribution of scores, which exercises work, which specs fail most, the time spent."""
 
-import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from grader.reports import words
 from grader.results import NOT_HANDED_IN, ClassReport, KataResult, Report, SpecResult
 
-LOOKS_LIKE = re.compile(r"^looks like (.+)$", re.MULTILINE)
 ABSENT = ("not recognised", "not graded", "not handed in", "untouched")  # states in which nothing was handed in
 MOST_BARS = 10  # up to so many points, a bar per point; otherwise one per ten percent
 
@@ -87,7 +85,7 @@ def exercises(report: ClassReport) -> list[Exercise]:
                 name = failure.title
                 one.failed[name] += 1
                 one.sentences.setdefault(name, _asks_for(failure))
-                one.mistakes.update(LOOKS_LIKE.findall(failure.message)[:1])
+                one.mistakes.update([failure.failure.cause] if failure.failure and failure.failure.cause else [])
     return sorted(found.values(), key=lambda one: (not one.tried, one.share, -one.tried))
 
 
@@ -106,5 +104,4 @@ def _katas(report: ClassReport) -> list[KataResult]:
 
 def _asks_for(failure: SpecResult) -> str:
     """The spec's sentence, with which its failure begins; empty where the failure is one line about something else."""
-    paragraph, _, rest = failure.message.strip().partition("\n\n")
-    return " ".join(paragraph.split()) if rest else ""
+    return " ".join(failure.failure.reason.split()) if failure.failure else ""

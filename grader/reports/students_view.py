@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, Report, SpecResult
+from grader.results import ExerciseResult, KataResult, Report, SpecResult
 
 LOST = "a hidden spec could not be run"
 
@@ -24,6 +24,6 @@ def _exercise(exercise: ExerciseResult) -> ExerciseResult:
 
 def _without_words(spec: SpecResult) -> SpecResult:
     """The verdict alone. That an exercise is not written is told by every spec of it."""
-    unwritten = spec.message if spec.message.endswith(NOT_WRITTEN) and "\n" not in spec.message else ""
-    message = LOST if spec.status == "not graded" else unwritten
-    return replace(spec, name="", message=message, printed="", line=0)
+    said = LOST if spec.status == "not graded" else ""
+    failure = spec.failure if spec.kind == "unwritten" and not said else None
+    return replace(spec, name="", said=said, failure=failure, printed="", line=0)

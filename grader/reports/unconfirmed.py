@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from textwrap import indent
 
 from grader.reports import words
@@ -51,7 +52,7 @@ def second_lock(exercise: ExerciseResult) -> str:
 def message(exercise: ExerciseResult) -> str:
     """What the first spec said that failed in the second lock, without the line that they all begin with."""
     failure = exercise.first_failure
-    return failure.message.partition("\n\n")[2].strip() if failure else ""
+    return replace(failure.failure, head="").text if failure and failure.failure else ""
 
 
 def _cut(text: str) -> str:

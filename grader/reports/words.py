@@ -177,11 +177,11 @@ def verdict(exercise: ExerciseResult) -> str:
     """
     if exercise.override:
         return " · ".join([override(exercise.override), *_rest(exercise)])
-    line = exercise.first_failure.message.partition("\n")[0] if exercise.first_failure else ""
-    unwritten = line and exercise.not_written and not line.startswith(exercise.name)
-    if exercise.pending or not (unwritten or line.startswith("waits for ")):
+    first = exercise.first_failure.failure if exercise.first_failure else None
+    anothers = first and first.kind in ("unwritten", "waits for") and not first.of.startswith(exercise.name)
+    if exercise.pending or not first or not anothers:
         return _counted(exercise, exercise.note)
-    return " · ".join([line, *_rest(exercise)])
+    return " · ".join([first.head or first.line, *_rest(exercise)])
 
 
 def tally(exercise: ExerciseResult) -> str:
@@ -317,7 +317,8 @@ def open_star(numerics: Sequence[str], guards: int, how: str) -> str:
 
 def why(spec: SpecResult) -> str:
     """What a failed spec asks, in the first sentence of its story."""
-    return SENTENCE_END.split(" ".join(spec.message.strip().partition("\n\n")[0].split()))[0]
+    told = (spec.failure.reason or spec.failure.line) if spec.failure else spec.said
+    return SENTENCE_END.split(" ".join(told.partition("\n\n")[0].split()))[0]
 
 
 def totals(report: Report) -> str:

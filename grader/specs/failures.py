@@ -9,18 +9,21 @@ import re
 import textwrap
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType, ModuleType
 
 import pytest
 import torch
 
+from grader import failure
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
+from grader.course.statements import StatementFailed
 from grader.errors import LoadFailure
+from grader.failure import Failure, Kind
 from grader.isolation import usage
-from grader.results import LOOPS, NOT_WRITTEN, WAITED
+from grader.results import LOOPS, WAITED
 from grader.specs import causes, check, inherited
 
 EXAMPLE = re.compile(r"\n(?:Falsifying example|Failing test case)")  # Hypothesis's note; `given` tells it better
@@ -32,6 +35,8 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 class TimedOut(BaseException):
     """The spec's time is up; the message says which. Hypothesis would take pytest's exception for a counterexample."""
 
+    kind: Kind = "timed out"
+
 
 def timed_out(reached: str, watch: usage.Stopwatch) -> TimedOut:
     """What to raise where code has reached this limit of computing or of waiting."""
@@ -42,23 +47,15 @@ def timed_out(reached: str, watch: usage.Stopwatch) -> TimedOut:
 class TooBusy(TimedOut):
     """The machine gave the spec almost no time."""
 
+    kind = "too busy"
+
 
 class NotRun(Exception):
-    """The spec was not run. The message is one line with the reason."""
+    """The spec was not run, for a reason that is a failure of one line."""
 
-
-@dataclass(frozen=True)
-class Failure:
-    """A failure in one line, and in detail. `details` is empty if there is nothing to add to the line."""
-
-    line: str
-    details: str = ""
-    error: str = ""  # the class of the exception
-    picture: str = ""  # of a small tensor that differs, as `grader.specs.tensor_picture` draws it
-
-    @property
-    def text(self) -> str:
-        return self.details or self.line
+    def __init__(self, why: Failure):
+        super().__init__(why.text)
+        self.why = why
 
 
 def explain(
@@ -67,9 +64,9 @@ def explain(
     """Explain the exception that ended a spec to the author of `module`."""
     frames = list(traceback.walk_tb(error.__traceback__))
     theirs = [(frame, line) for frame, line in frames if _is_theirs(frame, module)]
-    failure = _explained(error, frames, theirs, kata, exercise, spec, module)
+    found = _explained(error, frames, theirs, kata, exercise, spec, module)
     raised = error.__cause__ or error if isinstance(error, LoadFailure) else error
-    return replace(failure, error=type(raised).__name__)
+    return replace(found, error=type(raised).__name__)
 
 
 def reason(docstring: str) -> str:
@@ -94,14 +91,19 @@ def _explained(
     spec: pytest.Function,
     module: ModuleType | None,
 ) -> Failure:
-    if isinstance(error, (LoadFailure, NotRun)):
-        return Failure(str(error))
+    if isinstance(error, NotRun):
+        return error.why
+    if isinstance(error, LoadFailure):
+        return Failure(error.kind, str(error))
+    if isinstance(error, StatementFailed):
+        return Failure("statement failed", str(error))
     if isinstance(error, NotImplementedError) and theirs and _is_stub_line(*theirs[-1]):
-        return Failure(f"{_written_name(theirs[-1][0])}: {NOT_WRITTEN}")
+        callers = [_written_name(frame) for frame, _ in theirs[:-1]]
+        return failure.unwritten(_written_name(theirs[-1][0]), "".join(callers[-1:]))
     if isinstance(error, AttributeError) and module is not None and error.obj is module:
-        return Failure(_missing(str(error.name), module, kata))
+        return Failure("missing", _missing(str(error.name), module, kata), str(error.name))
     if isinstance(error, TypeError) and check.BAD_CALL.match(str(error)) and frames and not theirs:
-        return Failure(_bad_call(str(error), module))
+        return Failure("missing", _bad_call(str(error), module), str(error).partition("(")[0])
     if own := [(frame, line) for frame, line in theirs if _is_of(frame, module)]:  # ignore frames of earlier katas
         theirs = own
     call, values = _judged(frames, spec)
@@ -117,9 +119,15 @@ def _explained(
     where = f"{place} · kata hint {kata.number} {exercise.name}\n{file}:{(line or 0) + 1} · {spec.name}"
     if inherited.source(spec) != spec.path:
         where += f" · inherited from {inherited.shown(spec)}"
-    story = [reason(spec.function.__doc__ or ""), _table(rows), where]
+    why = reason(spec.function.__doc__ or "")
     picture = error.picture if isinstance(error, check.Mismatch) else ""
-    return Failure(_headline(error), "\n\n".join(part for part in story if part), picture=picture)
+    return Failure(_kind(error), _headline(error), reason=why, rows=tuple(rows), place=where, picture=picture)
+
+
+def _kind(error: BaseException) -> Kind:
+    if isinstance(error, check.Mismatch):
+        return "mismatch"
+    return error.kind if isinstance(error, TimedOut) else "raised"
 
 
 def _rows(error: BaseException, theirs: Frames, module: ModuleType | None) -> list[tuple[str, str]]:
@@ -145,6 +153,8 @@ def _headline(error: BaseException) -> str:
     if isinstance(error, check.Mismatch):
         label, text = error.rows[-1]
         return f"{label}: {text.splitlines()[0]}"
+    if isinstance(error, TimedOut):
+        return str(error)
     return traceback.format_exception_only(error)[0].strip().splitlines()[0]
 
 
@@ -210,12 +220,6 @@ def _definitions(module: ModuleType | None) -> list[Definition]:
         return []
     tree = ast.parse("".join(linecache.getlines(module.__file__)))
     return [node for node in tree.body if isinstance(node, Definition)]
-
-
-def _table(rows: list[tuple[str, str]]) -> str:
-    width = max([len(label) for label, _ in rows] + [10])
-    indent = "\n" + " " * (width + 1)
-    return "\n".join(f"{label:<{width}} {indent.join(text.splitlines())}" for label, text in rows)
 
 
 def _given(call: ast.Call | None, values: Mapping[str, object]) -> list[tuple[str, str]]:

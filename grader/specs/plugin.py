@@ -19,11 +19,12 @@ from typing import Any, TextIO, cast
 import pytest
 import torch
 
-from grader.course import catalogue, grafts, kata_modules, packages
+from grader.course import catalogue, grafts, kata_modules, packages, statements
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.course.kata_modules import Choice
 from grader.errors import LoadFailure
+from grader.failure import Failure
 from grader.isolation import state, usage
 from grader.results import TOO_BUSY
 from grader.specs import (
@@ -114,12 +115,14 @@ class Katas:
     def __init__(self, config: pytest.Config):
         self.config = config
         self.code: Path | None = _code_folder(config)
+        self.watch: usage.Stopwatch | None = None  # of the spec that runs
+        self.is_loading = False  # the code under test
         self.modules: dict[Kata, ModuleType | LoadFailure] = {}
         self.choices: dict[Kata, Choice] = {}
         self.specs: dict[str, tuple[Kata, Exercise]] = {}  # by node id
         self.runs_again = True  # what may be another exercise's fault; in a worker, the runner sees to that
         self.waits_for_another = False  # process that has the code: the runner measures both
-        self.failed: dict[str, failures.Failure] = {}
+        self.failed: dict[str, Failure] = {}
         self.notes: dict[str, str] = {}  # by node id: with whose code a spec passed
         self.printed: dict[str, str] = {}  # by node id: what the spec's call printed first
         self.broken: set[tuple[Kata, str]] = set()  # exercises of which a spec of the idea failed
@@ -139,7 +142,7 @@ class Katas:
         spec_files = {path: kata for path, kata in katas.items() if kata and path in kata.spec_files}
         for judged in set(spec_files.values()):
             if wrong := teachers_specs.mistake(judged, [item for item in items if spec_files.get(item.path) == judged]):
-                self.modules[judged] = LoadFailure(wrong)  # every spec says so
+                self.modules[judged] = LoadFailure(wrong, "not run")  # every spec says so
         for item in items:
             if isinstance(item, pytest.Function) and (kata := spec_files.get(item.path)):
                 self.specs[item.nodeid] = (kata, _exercise(kata, (item.cls or item.function).__name__))
@@ -173,7 +176,7 @@ class Katas:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if item.nodeid in self.specs:
             if self.specs[item.nodeid] in self.hung:
-                raise failures.NotRun("not run: an earlier spec of this exercise timed out")
+                raise failures.NotRun(Failure("not run", "not run: an earlier spec of this exercise timed out"))
             kata, exercise = self.specs[item.nodeid]
             self.asked.add((kata, exercise.owner))
             state.reset(self.config.option.seed)
@@ -187,17 +190,19 @@ class Katas:
         allowed = usage.of_spec(settings.timeout)
         if self.waits_for_another:
             allowed = replace(allowed, waiting=math.inf, clock=math.inf)
-        watch = usage.Stopwatch(allowed, usage.of_this_process)
+        self.watch = usage.Stopwatch(allowed, usage.of_this_process)
 
         def at_alarm(number: int, frame: FrameType | None) -> None:
             __tracebackhide__ = True
-            reached = watch.look()
-            if not reached or _is_a_bad_moment(frame):
+            assert self.watch
+            reached, watch = self.watch.look(), self.watch
+            if not reached or self.is_loading or _is_a_bad_moment(frame):
                 signal.setitimer(signal.ITIMER_REAL, watch.next_look)
-            elif reached == "clock":
+            if not reached or _is_a_bad_moment(frame) or not statements.may_be_interrupted(frame):
+                return
+            if reached == "clock":
                 raise failures.TooBusy(f"{TOO_BUSY}: try again")
-            else:
-                raise failures.timed_out(reached, watch)
+            raise failures.timed_out(reached, watch)
 
         signal.signal(signal.SIGALRM, at_alarm)
         return answer
@@ -272,12 +277,16 @@ class Katas:
     def module(self, kata: Kata) -> ModuleType:
         """The module under test, loaded once. A failure to load it is raised again for every spec."""
         if kata not in self.modules:
+            self.is_loading = True  # what takes too long there is left out, and costs the spec no time
             try:
                 loaded = kata_modules.load(kata, self._code(kata), self.choices[kata].sources)
-                self.choices[kata].notes += kata_modules.left_out(loaded)
+                self.choices[kata].notes += dict.fromkeys(one.why for one in kata_modules.left_out(loaded))
                 self.modules[kata] = loaded
             except LoadFailure as failure:
                 self.modules[kata] = failure
+            self.is_loading = False
+            if self.watch:
+                self.watch = usage.Stopwatch(self.watch.limit, usage.of_this_process)
         module = self.modules[kata]
         if isinstance(module, LoadFailure):
             raise module.with_traceback(None)

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from grader.results import NOT_WRITTEN
+from grader.failure import unwritten
 from grader.specs import check
 from grader.specs.failures import NotRun
 
@@ -47,7 +47,7 @@ def _explained(said: str) -> BaseException:
         return check.Mismatch([("wrong", f"the processes did not start: {trace.strip().splitlines()[-1]}")])
     found = json.loads(told)
     if found["unwritten"]:
-        return NotRun(f"{found['unwritten']}: {NOT_WRITTEN}")
+        return NotRun(unwritten(found["unwritten"]))
     return check.Mismatch([(rank, found["said"]), *(("at", place) for place in found["at"])])
 
 

@@ -12,6 +12,7 @@ from grader.course import grafts, packages
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.errors import LoadFailure
+from grader.failure import Failure
 from grader.isolation import state
 from grader.specs import device, failures
 
@@ -62,6 +63,7 @@ def again(katas: Session, spec: pytest.Function, error: Exception) -> str:
 
 
 def _waits(broken: list[str], error: Exception) -> failures.NotRun:
-    waiting = failures.NotRun(f"waits for {', '.join(broken)}")
+    names = ", ".join(broken)
+    waiting = failures.NotRun(Failure("waits for", f"waits for {names}", names))
     waiting.__cause__ = error
     return waiting

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from grader.failure import NOT_WRITTEN, Failure
 from grader.reports import colour_blocks, words
-from grader.results import NOT_WRITTEN, title
-from grader.specs import layout, pytest_private, signatures
-from grader.specs.failures import Failure
+from grader.results import title
+from grader.specs import failures, layout, pytest_private, signatures
 
 STAR = "\N{BLACK STAR}"
 
@@ -28,10 +28,8 @@ class Told:
     note: str = ""
     choices: list[str] = field(default_factory=list)  # whose code was used for earlier katas
     printed: str = ""
-    line: str = ""
-    details: str = ""
-    picture: str = ""
     guard: bool = False
+    failure: Failure | None = None
 
 
 @dataclass
@@ -45,13 +43,18 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        return bool(self.told.line)
+        return self.told.failure is not None
+
+    @property
+    def details(self) -> Failure | None:
+        """The failure, if there is more to say of it than one line."""
+        return self.told.failure if self.told.failure and self.told.failure.place else None
 
 
 def attach(report: pytest.TestReport, told: Told, failure: Failure | None, *, own_traceback: bool) -> None:
     """Put what is told about a spec on its report, in place of pytest's own traceback, for `Summary` to collect."""
     if failure:
-        told.line, told.details, told.picture = failure.line, failure.details, failure.picture
+        told.failure = failure
         if not own_traceback:
             report.longrepr = failure.text
     report.kata = asdict(told)  # type: ignore[attr-defined]
@@ -70,10 +73,10 @@ class Summary:
         if data is None:
             self.others = True
         elif report.when == "call" or report.outcome != "passed":
-            told = Told(**data)
+            told = Told(**data | {"failure": failures.failure.made(data["failure"])})
             known = self.outcomes.get(report.nodeid)
             if known is None or not known.failed:
-                status = "failed" if told.line else report.outcome
+                status = "failed" if told.failure else report.outcome
                 reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
                 self.outcomes[report.nodeid] = Outcome(report.nodeid, told, status, reason.removeprefix("Skipped: "))
 
@@ -104,10 +107,13 @@ class Summary:
     def _name_causes(self) -> None:
         """Name the cause of each exercise's first failure by all of its failures, if it does not say one itself."""
         for specs in _by_exercise(self.outcomes.values()).values():
-            if failed := [spec for spec in specs if spec.told.details and not spec.told.edge]:
-                file, spec_class, *_ = failed[0].name.split("::")
-                failing = {spec.name.partition("::")[2]: spec.told.details for spec in failed}
-                failed[0].told.details = signatures.told((self.config.rootpath / file).parent, spec_class, failing)
+            if failing := {spec.name: spec.details for spec in specs if spec.details and not spec.told.edge}:
+                first, file, spec_class, *_ = (
+                    next(spec for spec in specs if spec.name in failing),
+                    *next(iter(failing)).split("::"),
+                )
+                failing = {name.partition("::")[2]: found for name, found in failing.items()}
+                first.told.failure = signatures.told((self.config.rootpath / file).parent, spec_class, failing)
 
     def _is_ours(self) -> bool:
         return bool(self.outcomes) and not self.others and self.config.option.tbstyle == "auto"
@@ -123,12 +129,12 @@ def _by_exercise(outcomes: Iterable[Outcome]) -> dict[tuple[str, str], list[Outc
 def _failures(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter, edges: bool) -> None:
     """Print the first failure of each exercise in full, or all with -v; failing edges only where they count."""
     for (_, exercise), specs in _by_exercise(outcomes).items():
-        failed = [spec for spec in specs if spec.told.details and (edges or not spec.told.edge)]
-        for spec in failed if terminal.verbosity > 0 else failed[:1]:
+        failed = [(spec, found) for spec in specs if (found := spec.details) and (edges or not spec.told.edge)]
+        for spec, found in failed if terminal.verbosity > 0 else failed[:1]:
             terminal.write_line(f"\nFAILED  {exercise} · {title(spec.name)}\n", red=True, bold=True)
-            text = words.with_printed(spec.told.details, spec.told.printed)
+            text = words.with_printed(found.text, spec.told.printed)
             terminal.write_line(layout.wrapped(text, pytest_private.width(terminal)))
-            if terminal.hasmarkup and (picture := colour_blocks.coloured(spec.told.picture)):
+            if terminal.hasmarkup and (picture := colour_blocks.coloured(found.picture)):
                 terminal.write_line(f"\n{picture}")
     terminal.write_line("")
 
@@ -143,7 +149,7 @@ def _exercises(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter) -
             terminal.write_line(f"katas/{kata}", bold=True)
             kata_before = kata
         state, colour = _state(exercise, specs)
-        one_line = not any(spec.told.details for spec in specs) and any(spec.failed for spec in specs)
+        one_line = not any(spec.details for spec in specs) and any(spec.failed for spec in specs)
         one_line = one_line or state.startswith("not run, Triton")
         if one_line and state in said and not state.endswith(NOT_WRITTEN):
             state = "the same"
@@ -158,8 +164,8 @@ def _state(exercise: str, specs: list[Outcome]) -> tuple[str, str]:
     failed = [spec for spec in ideas if spec.failed]
     open_edges = [spec for spec in edges if spec.failed]
     passed = len(ideas) - len(failed)
-    if failed and not any(spec.told.details for spec in failed):
-        state = failed[0].told.line.removeprefix(f"{exercise}: ")
+    if failed and not any(spec.details for spec in failed) and (found := failed[0].told.failure):
+        state = found.line.removeprefix(f"{exercise}: ")
         return state, "" if state.endswith(NOT_WRITTEN) else "red"
     if failed:
         return f"{passed} of {len(ideas)} specs pass", "red"

@@ -13,6 +13,7 @@ from grader.course import hint_file, kata_modules, notebooks, stubs
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure, NotANotebook, Unreadable
 from grader.execution import boundary
+from grader.failure import Failure
 from grader.results import NOT_HANDED_IN, NOT_RECOGNISED
 from grader.teaching import archives, signs, uploads
 from grader.teaching.contents import Absent, Contents, Found, Unused
@@ -190,10 +191,10 @@ def read(file: File, kata: Kata) -> Found:
         if isinstance(failure, LoadFailure) and not isinstance(failure, Unreadable) and _is_no_text(data):
             what = "is no text, but a file of another kind" if b"\0" in data[: kata_modules.MAX_BYTES] else str(failure)
             why = f"{NOT_RECOGNISED}: {about(file.shown, printable.line(what))}"
-            return Found(file, SourceText("", why, lost=True), why)
+            return Found(file, SourceText("", Failure("not run", why), lost=True), why)
         is_lost = not isinstance(failure, LoadFailure) or isinstance(failure, Unreadable)
         source = replace(unreadable(failure), lost=is_lost)
-        return Found(file, source, f"cannot be read: {source.problem}")
+        return Found(file, source, f"cannot be read: {printable.line(str(failure))}")
     if written := _notebook_in(text, kata):
         note = ", ".join(filter(None, [note, "is a notebook", *written.notes]))
         return Found(file, SourceText(sys.intern(written.text), notes=written.notes), note)

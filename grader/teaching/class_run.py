@@ -11,6 +11,7 @@ from grader.course.catalogue import ROOT, Kata, with_prerequisites
 from grader.errors import KataError
 from grader.execution import boundary
 from grader.execution.result_cache import ResultCache
+from grader.failure import Failure
 from grader.isolation import untouched
 from grader.isolation.untouched import Changes
 from grader.protocol import RunOptions
@@ -289,7 +290,7 @@ def _opened(submission: Submission, collected: Collected, person: Person | None)
 
     def lost(why: str) -> None:
         needed = with_prerequisites(collected.class_.assignment.katas)
-        nothing = dict.fromkeys(needed, SourceText("", why, lost=True))
+        nothing = dict.fromkeys(needed, SourceText("", Failure("not run", why), lost=True))
         finding = Finding(submission.student, "", "", "not graded", why, odd=True)
         opened.append(Read(replace(submission, texts=nothing), [finding]))
 

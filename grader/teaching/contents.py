@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from grader.course.catalogue import Kata
+from grader.failure import Failure
 from grader.results import NOT_HANDED_IN, NOT_RECOGNISED
 from grader.teaching.listing import File
 from grader.workers.jobs import SourceText
@@ -28,8 +29,10 @@ class Absent:
 
     @property
     def source(self) -> SourceText:
+        if self.verdict == NOT_HANDED_IN:
+            return SourceText("", Failure("not handed in", self.why))
         why = f"{NOT_RECOGNISED}: {self.why}" if self.verdict == NOT_RECOGNISED else self.why
-        return SourceText("", why, lost=self.verdict != NOT_HANDED_IN)
+        return SourceText("", Failure("not run", why), lost=True)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
 def _verdict(found: Found) -> str:
     if not found.source.lost:
         return "counts"
-    return NOT_RECOGNISED if found.source.problem.startswith(NOT_RECOGNISED) else "not graded"
+    return NOT_RECOGNISED if found.note.startswith(NOT_RECOGNISED) else "not graded"
 
 
 def lines(found: Iterable[Finding], strangers: Iterable[str] = ()) -> list[str]:

@@ -9,6 +9,7 @@ from grader import printable
 from grader.course import kata_modules
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure
+from grader.failure import Failure
 from grader.protocol import RunOptions
 
 
@@ -21,7 +22,7 @@ class SourceText:
     """
 
     text: str
-    problem: str = ""
+    problem: Failure | None = None
     notes: tuple[str, ...] = ()
     lost: bool = False
 
@@ -32,7 +33,7 @@ class Job:
 
     kata: Kata
     files: dict[Path, str]  # path below a code folder → text
-    problem: str = ""  # why there is no code to run; every spec then fails with this message
+    problem: Failure | None = None  # why there is no code to run; every spec then fails with this message
     note: str = ""  # shown in the report beside the kata
     stand_ins: bool = False  # a file of an earlier kata is the reference's
     options: RunOptions = field(default_factory=RunOptions)
@@ -64,6 +65,7 @@ def write(files: Mapping[Path, str], folder: Path) -> None:
         (folder / path).write_text(text, encoding="utf-8", newline="")
 
 
-def unreadable(failure: Exception) -> SourceText:
+def unreadable(failure: LoadFailure | OSError) -> SourceText:
     """No text, and why."""
-    return SourceText("", printable.line(str(failure)))
+    kind = failure.kind if isinstance(failure, LoadFailure) else "unparsed"
+    return SourceText("", Failure(kind, printable.line(str(failure))))

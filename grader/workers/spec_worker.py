@@ -16,9 +16,10 @@ from types import FrameType, ModuleType
 import pytest
 
 from grader import followed, protocol
-from grader.course import kata_modules
+from grader.course import kata_modules, statements
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure
+from grader.failure import Failure
 from grader.isolation import processes, sandbox, usage
 from grader.protocol import (
     Collected,
@@ -99,10 +100,9 @@ class Beside:
             reporter.send(Loaded())
             reporter.send(Traced("", followed.written([call, *tracer.calls], LONGEST_TRACE)))
             return
-        if isinstance(module, LoadFailure):
-            reporter.send(Loaded(hangs=isinstance(module.__cause__, failures.TimedOut)))
-        else:
-            reporter.send(Loaded("\n".join(kata_modules.left_out(module))))
+        failed = [] if isinstance(module, LoadFailure) else kata_modules.left_out(module)
+        slow = tuple((one.first, one.last) for one in failed if one.is_slow)
+        reporter.send(Loaded("\n".join(dict.fromkeys(one.why for one in failed)), slow))
         items = [item for item in items if name_of(item) not in order.skip]
         check.tried = {} if order.options.tries_suspects else None
         for item, following in zip_longest(items, items[1:]):
@@ -149,7 +149,7 @@ def _module(order: WorkOrder) -> ModuleType | LoadFailure:
     """The module of the code under test, or the reason why there is none."""
     try:
         if order.problem:
-            raise LoadFailure(order.problem)
+            raise LoadFailure(order.problem.line, order.problem.kind)
         with _at_most(order.options.spec_seconds):
             return kata_modules.load(order.kata, order.scratch)
     except LoadFailure as failure:
@@ -162,9 +162,9 @@ def _at_most(seconds: float) -> Iterator[None]:
     watch = usage.Stopwatch(usage.of_spec(seconds), usage.of_this_process)
 
     def at_alarm(number: int, frame: FrameType | None) -> None:
-        if (reached := watch.look()) in ("computing", "waiting"):
-            raise failures.timed_out(reached, watch)
         signal.setitimer(signal.ITIMER_REAL, watch.next_look)  # the runner ends what the machine gives no time
+        if (reached := watch.look()) in ("computing", "waiting") and statements.may_be_interrupted(frame):
+            raise failures.timed_out(reached, watch)
 
     signal.signal(signal.SIGALRM, at_alarm)
     signal.setitimer(signal.ITIMER_REAL, watch.next_look)
@@ -210,13 +210,15 @@ class Reporter:
         if self.code_is_lost():  # whatever the spec made of that
             outcome = "failed"
         failure = self.katas.failed.get(nodeid)
-        text = (failure.text if failure else "skipped by the code itself")[:LONGEST_TEXT] if outcome != "passed" else ""
+        if outcome == "passed":
+            failure = None
+        elif failure is None:
+            failure = Failure("not run", "skipped by the code itself")
         printed = self.katas.printed.get(nodeid, "") if outcome == "failed" else ""
         if check.tried is not None:
             printed = json.dumps(check.tried)
-        error = failure.error if failure else ""
-        picture = failure.picture if failure and outcome == "failed" else ""
-        self.send(SpecFinished(name, outcome, text, seconds, printed, error, self.bans, picture))
+        failure = failure and failure.each(lambda text: text[:LONGEST_TEXT])
+        self.send(SpecFinished(name, outcome, seconds, failure, printed, self.bans))
 
 
 def _spec(nodeid: str) -> str:

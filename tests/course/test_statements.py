@@ -1,5 +1,7 @@
 """Statements of a kata's file that fail: those that no exercise needs are left out, with a line on each."""
 
+import sys
+
 import pytest
 
 from grader.course import cells, statements
@@ -9,7 +11,7 @@ from tests.conftest import SOUND
 
 RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
 MODULE = "def f(x):\n    return g(x) + N\n\n\ndef g(x):\n    return x\n\n\nN = 1\n"
-TRIED = {
+FAILING = {
     'x = open("/content/data.csv")': "FileNotFoundError: [Errno 2] No such file or directory: '/content/data.csv'",
     "x = lost": "NameError: name 'lost' is not defined",
     "import no_such_library as x": "ModuleNotFoundError: No module named 'no_such_library'",
@@ -19,44 +21,64 @@ TRIED = {
     "a = 1; b = 1 / 0; c = 3": "ZeroDivisionError: division by zero",
     "exit()": "SystemExit: None",
     "assert f(1) == 3": "AssertionError",
+    "from no_such_library import *": "ModuleNotFoundError: No module named 'no_such_library'",
 }
-NEEDED = (
-    "N = lost",
-    "N += lost",
-    "f.table = lost",
-    "if f(1):\n    N = lost",
-    "from no_such_library import *",
-    "g = lost",
-)
+# Statements that make a name, and what uses it.
+MAKING = {
+    "N = lost": "f(1)",
+    "N += lost": "f(1)",
+    "g = lost": "f(1)",
+    "if f(1):\n    N = lost": "f(1)",
+    "from no_such_library import N": "f(1)",
+    "def h(x=lost):\n    return x": "h(1)",
+    "@lost\nclass H:\n    pass": "H()",
+    "class H(lost):\n    pass": "H.size",
+    "class G(lost):\n    pass\nclass H(G):\n    pass": "H()",
+    "x = lost": "1 + x",
+    "from torch import no_such_name as x": "import torch; torch.add(torch.ones(1), x)",
+}
+
+if sys.version_info < (3, 14):  # which looks at annotations when somebody asks
+    MAKING["def h(x: lost):\n    return x"] = "h(1)"
 
 
 @pytest.mark.parametrize("future", ["", "from __future__ import annotations\n"])
-@pytest.mark.parametrize("tried", TRIED)
-def test_what_no_exercise_needs_may_fail(tried, future):
+@pytest.mark.parametrize("tried", FAILING)
+def test_a_statement_that_fails_is_left_out(tried, future):
     space = {}
     text = f"{future}{MODULE}{tried}\nlast: int = 7\nlost\n"
-    first, second = statements.run(text, "f.py", space, ["f"])
-    said = "was left out, since no exercise needs it"
-    assert first == f"line {text[: text.index(tried)].count(chr(10)) + 1 + ('@' in tried)} {said}: {TRIED[tried]}"
-    assert second == f"line {text.count(chr(10))} {said}: NameError: name 'lost' is not defined"
+    first, second = statements.run(text, "/a/f.py", space)
+    line = text[: text.index(tried)].count("\n") + 1 + tried.startswith("if")
+    quoted = text.splitlines()[line - 1].strip()
+    assert first.why == f"f.py:{line}: `{quoted}` fails: {FAILING[tried]}" and not first.is_slow
+    assert second.why == f"f.py:{text.count(chr(10))}: `lost` fails: NameError: name 'lost' is not defined"
     assert space["f"](1) == 2 and space["last"] == 7
     assert space["__annotations__"] == {"last": "int" if future else int}
 
 
-@pytest.mark.parametrize("needed", NEEDED)
-def test_what_an_exercise_needs_may_not(needed):
-    with pytest.raises((NameError, ImportError)):
-        statements.run(f"{MODULE}{needed}\n", "f.py", {}, ["f"])
+@pytest.mark.parametrize("making", MAKING)
+def test_what_uses_a_name_that_was_not_made_fails_with_the_reason(making):
+    space = {}
+    failed = statements.run(f"{MODULE}{making}\n", "/a/f.py", space)
+    with pytest.raises(statements.StatementFailed) as caught:
+        exec(MAKING[making], space)
+    assert str(caught.value) == failed[0].why and "lost" in failed[0].why or "no_such" in failed[0].why
+    assert len({one.why for one in failed}) == 1
 
 
-def test_a_module_without_an_exercise_is_as_a_whole():
-    with pytest.raises(ZeroDivisionError):
-        statements.run("x = 1 / 0\n", "f.py", {}, ["f"])
+def test_what_does_not_use_it_works():
+    space = {}
+    statements.run(f"{MODULE}def h(x: lost):\n    return N\n\n\nf.table = lost\n", "/a/f.py", space)
+    assert space["f"](1) == 2
 
 
 def test_all_of_a_module_that_ends_in_failures_is_not_run_forever():
     with pytest.raises(NameError):
-        statements.run(MODULE + "lost\n" * 200, "f.py", {}, ["f"])
+        statements.run(MODULE + "lost\n" * 200, "f.py", {})
+
+
+def test_the_rest_keeps_its_lines():
+    assert statements.without("a\nb(\n)\nc\n", [(2, 3)]) == "a\n\n\nc\n"
 
 
 def test_parameters_and_variables_of_functions_are_no_names_of_the_module():
@@ -66,16 +88,20 @@ def test_parameters_and_variables_of_functions_are_no_names_of_the_module():
     assert cells.join(["k = 2", *tried, exercise], ["double"]).text == f"k = 2\n\n\n{exercise}\n"
 
 
-def test_it_costs_a_line_and_no_point_in_both_locks(sound, submission):
-    """The line says what was left out. Where the next statement is needed, the state says so."""
-    tried = 'x = input("a number?")\nprint(double(x))\n'
-    [result] = grading.grade_folder(sound[:1], submission(sound[0], RIGHT + tried), options=RunOptions(sealed=True))
-    assert [exercise.sealed for exercise in result.exercises] == ["passed"] * len(result.exercises)
+@pytest.mark.parametrize("sealed", [False, True])
+def test_it_costs_a_line_and_no_point_in_both_locks(sealed, sound, submission):
+    """What its statement was to make costs what uses it, though, and one that takes too long is tried once."""
+    tried = 'x = input("a number?")\nprint(double(x))\nwhile True:\n    pass\n'
+    options = RunOptions(sealed=sealed, spec_seconds=0.5)
+    [result] = grading.grade_folder(sound[:1], submission(sound[0], RIGHT + tried), options=options)
+    assert all(exercise.works for exercise in result.exercises)
+    line = RIGHT.count("\n") + 1
     assert result.message.splitlines() == [
-        f"sums.py: line {RIGHT.count(chr(10)) + 1} was left out, since no exercise needs it: "
-        "EOFError: EOF when reading a line",
-        f"sums.py: line {RIGHT.count(chr(10)) + 2} was left out, since no exercise needs it: "
-        "NameError: name 'x' is not defined",
+        f'sums.py:{line}: `x = input("a number?")` fails: EOFError: EOF when reading a line',
+        f"sums.py:{line + 2}: `while True:` fails: used 0.5 s of CPU: an endless loop?",
     ]
-    [result] = grading.grade_folder(sound[:1], submission(sound[0], RIGHT + "double = decorated(double)\n"))
-    assert result.state == "import fails" and not result.exercises[0].works
+    text = RIGHT + "double = decorated(double)\n"
+    [result] = grading.grade_folder(sound[:1], submission(sound[0], text), options=options)
+    lost = {exercise.name: exercise.first_failure for exercise in result.exercises if not exercise.works}
+    assert result.points == len(result.exercises) - len(lost) > 0
+    assert lost["double"].failure.kind == "statement failed"

@@ -233,7 +233,7 @@ def came_to(contents: Contents, kata) -> str:
     if isinstance(found, Absent):
         return found.verdict
     if found.source.lost:
-        return UNKNOWN if found.source.problem.startswith(UNKNOWN) else LOST
+        return UNKNOWN if found.source.problem.line.startswith(UNKNOWN) else LOST
     if TAKEN in found.note:
         return TAKEN
     return UNTOUCHED if found.source.text == kata.code.read_text() else COUNTS

@@ -87,7 +87,7 @@ class TestTheFile:
 def graded(*seals: str) -> KataResult:
     """A result of kata 00, with an exercise per seal. One that the second lock refuses works in the first one."""
     failed = SpecResult("TestX::test_it", "failed", "passes beside the specs, and fails …\n\nIt holds.", line=3)
-    specs = {"passed": replace(failed, status="passed", message=""), "failed": failed}
+    specs = {"passed": replace(failed, status="passed", said=""), "failed": failed}
     found = [ExerciseResult(name, (specs[seal],), sealed=seal) for name, seal in zip(NAMES, seals, strict=True)]
     return KataResult(KATA.name, tuple(found), code="".join(seals))
 

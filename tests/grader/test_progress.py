@@ -12,6 +12,7 @@ from rich.console import Console
 from grader.course.catalogue import Kata, all_katas
 from grader.execution import grading, scheduler
 from grader.execution.result_cache import ResultCache
+from grader.failure import unwritten
 from grader.learner import overview, progress
 from grader.memory import Memory
 from grader.results import ExerciseResult, KataResult, SpecResult
@@ -156,12 +157,12 @@ class TestThePath:
         """With the longest that each column may hold."""
         katas = all_katas()
         idea, edge = SpecResult("TestX::test_x", "passed"), SpecResult("TestX::test_y", "failed", edge=True)
-        unwritten = SpecResult("TestX::test_x", "failed", "x: not written yet")
+        stub = SpecResult("TestX::test_x", "failed", failure=unwritten("x"))
         results = {
             kata: KataResult(
                 kata.name,
                 tuple(
-                    ExerciseResult(e.name, (unwritten,) if e.stretch else (idea, edge)[: 1 + number % 2], e.stretch)
+                    ExerciseResult(e.name, (stub,) if e.stretch else (idea, edge)[: 1 + number % 2], e.stretch)
                     for number, e in enumerate(kata.exercises)
                 ),
             )

@@ -21,6 +21,7 @@ from grader.course import hint_file, notebooks
 from grader.course.catalogue import ROOT, Kata, find
 from grader.errors import NoSubmissions
 from grader.execution.result_cache import ResultCache
+from grader.failure import not_handed_in
 from grader.protocol import RunOptions
 from grader.results import KataResult, kata_as_dict
 from grader.teaching import attribution, class_grading, dates, intake, submissions, times
@@ -112,7 +113,7 @@ class TestCollect:
 
     def test_what_was_not_handed_in_is_said(self, hand_in, sound):
         [alice] = submissions.collect(hand_in("alice/readme.txt", ""))
-        assert submissions.sources(alice, sound[:1])[sound[0]] == SourceText("", "sums.py: not handed in")
+        assert submissions.sources(alice, sound[:1])[sound[0]] == SourceText("", not_handed_in("sums.py"))
 
     @pytest.mark.parametrize(
         ("content", "said"),
@@ -123,7 +124,7 @@ class TestCollect:
     )
     def test_a_broken_archive(self, hand_in, sound, content, said):
         [alice] = submissions.collect(hand_in("alice.zip", content))
-        assert said in submissions.sources(alice, sound[:1])[sound[0]].problem
+        assert said in submissions.sources(alice, sound[:1])[sound[0]].problem.line
 
     def test_a_notebook_is_the_submission_of_its_kata(self, tmp_path):
         one, two = find("01"), find("02")
@@ -133,15 +134,15 @@ class TestCollect:
         alice, bob = submissions.collect(tmp_path / "class")
         assert submissions.sources(alice, [one, two]) == {
             one: SourceText(one.reference.read_text()),
-            two: SourceText("", f"{two.file.name}: not handed in"),
+            two: SourceText("", not_handed_in(two.file.name)),
         }
-        assert "bob.ipynb: line 1" in submissions.sources(bob, [one])[one].problem
+        assert "bob.ipynb: line 1" in submissions.sources(bob, [one])[one].problem.line
 
     def test_an_archive_that_unpacks_to_too_much(self, tmp_path, sound):
         pack(tmp_path / "class/alice.zip", {"01_sums/sums.py": b"#" * 300_000_000})
         [alice] = submissions.collect(tmp_path / "class")
         source = submissions.sources(alice, sound[:1])[sound[0]]
-        assert source.text == "" and "the limit is 1 MB" in source.problem
+        assert source.text == "" and "the limit is 1 MB" in source.problem.line
 
     @pytest.mark.parametrize("link", ["katas", "01_sums", "01_sums/sums.py"])
     def test_no_link_leads_to_somebody_elses_work(self, hand_in, tmp_path, sound, link):
@@ -153,7 +154,7 @@ class TestCollect:
         place.parent.mkdir(exist_ok=True)
         place.symlink_to(tmp_path / "class" / target)
         alice, _ = submissions.collect(tmp_path / "class")
-        assert "symbolic link" in submissions.sources(alice, sound[:1])[sound[0]].problem
+        assert "symbolic link" in submissions.sources(alice, sound[:1])[sound[0]].problem.line
 
 
 class TestWhichFileCounts:

@@ -26,7 +26,7 @@ def by_text(attempts: Iterable[Attempt], katas: list[Kata], **_: object) -> Iter
             source = (attempt.submission.texts or {})[kata]
             works, odd = _number(source.text, "works"), _number(source.text, "odd", -1)
             failed = SpecResult("TestX::test_y", "failed", f"it is wrong\n\n{kata.file.name}:1", line=1)
-            passed = replace(failed, status="passed", message="")
+            passed = replace(failed, status="passed", said="")
             right = {*range(works), *({odd} & LOOSENED)}
             exercises = [
                 ExerciseResult(e.name, (passed if n in right else failed,), e.stretch, sealed="passed")
