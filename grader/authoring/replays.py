@@ -18,7 +18,7 @@ from grader.isolation import namespaces
 from grader.lock import bare_server, lists, wire
 from grader.lock.asking import Round
 from grader.lock.lists import Sealed
-from grader.lock.second_lock import Effort, SecondLock, once
+from grader.lock.second_lock import Effort, First, SecondLock, once
 from grader.protocol import SpecInfo
 from grader.results import SpecResult
 from grader.workers import forkserver, orphans
@@ -51,7 +51,7 @@ class Taped(SecondLock):
         self.tape, self.replays = tape, replays
         effort = Effort(attempts=1) if replays else once(kata)
         job = variants.job(kata, text, POINTS)
-        super().__init__(job, scratch, variants.all_work(kata, specs), specs, {}, sealed, effort)
+        super().__init__(job, scratch, First(variants.all_work(kata, specs), specs, job.files), sealed, effort)
 
     def _drawn_seed(self) -> int:
         return OTHER if self.replays else SEED

@@ -18,7 +18,7 @@ from grader.execution import scheduler
 from grader.execution.supervisor import Supervisor
 from grader.lock import lists
 from grader.lock.lists import Sealed
-from grader.lock.second_lock import SecondLock, once
+from grader.lock.second_lock import First, SecondLock, once
 from grader.protocol import SpecInfo
 from grader.results import SpecResult
 from grader.workers import forkserver, orphans
@@ -60,7 +60,8 @@ def ask(kata: Kata, specs: dict[str, SpecInfo], questions: Iterable[tuple[str, S
                 place, text, sealed = open_.pop(0)
                 job = variants.job(kata, text, POINTS)
                 forkserver.prepare([kata])
-                running.append((place, SecondLock(job, Path(scratch), works, specs, {}, sealed, once(kata))))
+                first = First(works, specs, job.files)
+                running.append((place, SecondLock(job, Path(scratch), first, sealed, once(kata))))
             if not any(one.finished for _, one in running):
                 scheduler.wait([one for _, one in running], ())
             for place, one in [(place, one) for place, one in running if one.finished]:

@@ -18,7 +18,7 @@ from grader.isolation import namespaces, processes, usage
 from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of_spec
 from grader.lock import lists, withheld
 from grader.lock.asking import LONGEST_MESSAGE
-from grader.lock.second_lock import Effort, SecondLock
+from grader.lock.second_lock import Effort, First, SecondLock
 from grader.protocol import (
     Collected,
     Done,
@@ -145,9 +145,9 @@ class Supervisor:
         if not self.job.options.sealed:
             return None
         helped = {name: plan.names for name, plan in self.followed.items()}
-        sealed = lists.read(self.job.kata)
+        first = First(self.result(), self.specs, self.files, helped)
         effort = Effort(at_a_time=at_a_time, may_fail=self.may_fail)
-        return SecondLock(self.job, scratch, self.result(), self.specs, helped, sealed, effort, self.files)
+        return SecondLock(self.job, scratch, first, lists.read(self.job.kata), effort)
 
     def _write(self, files: Mapping[Path, str]) -> None:
         """Write the code into a new folder: what a worker has left in the one before may lead elsewhere."""

@@ -56,6 +56,22 @@ class Effort(NamedTuple):
     may_fail: bool = False
 
 
+class First(NamedTuple):
+    """What came of a job in the first lock.
+
+    Attributes:
+        result: what it came to.
+        specs: its specs, by name.
+        files: its texts, but for statements whose time was up.
+        helped: of exercises that work with a reference's code beside them, the names that it defines.
+    """
+
+    result: KataResult
+    specs: Mapping[str, SpecInfo]
+    files: Mapping[Path, str]
+    helped: Mapping[str, tuple[str, ...]] = {}
+
+
 def once(kata: Kata) -> Effort:
     """One attempt per spec, but for katas with processes: on a busy machine two may by chance not meet in time."""
     return Effort() if "processes" in kata.description.needs else Effort(attempts=1)
@@ -67,27 +83,15 @@ class SecondLock:
     Args:
         job: what has run.
         scratch: a folder for the job's files.
-        result: what it came to.
-        specs: its specs, by name.
-        helped: of exercises that work with a reference's code beside them, the names that it defines.
+        first: what came of it in the first lock.
         sealed: which of the specs judge from another process.
         effort: attempts per spec, and rounds in parallel.
-        files: the job's texts, but for statements whose time was up.
     """
 
-    def __init__(
-        self,
-        job: Job,
-        scratch: Path,
-        result: KataResult,
-        specs: Mapping[str, SpecInfo],
-        helped: Mapping[str, tuple[str, ...]],
-        sealed: Sealed,
-        effort: Effort,
-        files: Mapping[Path, str] | None = None,
-    ):
-        self.job, self.scratch, self.first, self.sealed = job, scratch, result, sealed
-        self.files = files or job.files
+    def __init__(self, job: Job, scratch: Path, first: First, sealed: Sealed, effort: Effort):
+        self.job, self.scratch, self.sealed = job, scratch, sealed
+        result, specs, self.files, helped = first
+        self.first = result
         self.probes = {lists.probe_name(name): name for name in lists.probed(job.kata)}
         asks = {name: _probe(name, job.kata.exercise(exercise)) for name, exercise in self.probes.items()}
         self.specs = {**specs, **asks}

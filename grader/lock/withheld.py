@@ -36,10 +36,11 @@ def told(job: Job, spec: SpecInfo, message: SpecFinished) -> Failure:
     """
     kata = job.kata
     found = message.failure or Failure("not run", "")
-    if found == job.problem:
-        return found
-    if replace(found, by="") in map(failure.unwritten, _names(kata)):
-        return replace(found, by=spec.exercise if found.by else "")
+    plain = replace(found, by="", error="")
+    if plain == job.problem:
+        return plain
+    if plain in map(failure.unwritten, _names(kata)):
+        return replace(plain, by=spec.exercise if found.by else "")
     lines = _definitions(job.files.get(kata.file, ""))
     if isinstance(lines, str):
         return Failure("unparsed", f"{kata.file.name}:{lines}")

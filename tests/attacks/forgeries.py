@@ -349,7 +349,7 @@ FORGERIES = [
         reporter.send(Loaded())
         for name in named("TestGeluTanh"):
             reporter.send(SpecStarted(name))
-            reporter.send(SpecFinished(name, "passed", "", 0.0))
+            reporter.send(SpecFinished(name, "passed", 0.0))
         reporter.send(Done(0.1))
         os._exit(0)
     """),
@@ -380,7 +380,7 @@ FORGERIES = [
             reporter.send(Loaded())
             for name in named("TestDistInfo"):
                 reporter.send(SpecStarted(name))
-                reporter.send(SpecFinished(name, "passed", "", 0.0))
+                reporter.send(SpecFinished(name, "passed", 0.0))
             reporter.send(Done(0.1))
             os._exit(0)
         os.wait()

@@ -19,6 +19,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_
 
 from grader.course import cells, notebooks, places
 from grader.course.catalogue import ROOT, Kata, all_katas, find
+from grader.failure import unwritten
 from grader.learner import notebook_check
 from grader.results import ExerciseResult, SpecResult
 
@@ -413,12 +414,12 @@ IDEA, EDGE = SpecResult("TestF::test_x", "passed"), SpecResult("TestF::test_work
         ((IDEA, replace(EDGE, status="passed")), "works  f: all 2 specs ★ (a note)"),
         ((IDEA, IDEA, EDGE), "works  f: all 2 specs · ★ numerics: works on a view (a note)"),
         (
-            (replace(IDEA, message="with the reference's g"),),
+            (replace(IDEA, said="with the reference's g"),),
             "works  f: its spec, with the reference's g ★ (a note)",
         ),
-        ((replace(IDEA, status="failed", message="f: not written yet"), EDGE), "f: not written yet"),
-        ((IDEA, replace(IDEA, status="failed", message="no")), "FAILED  f · x\n\nno\n\n1 of 2 specs pass"),
-        ((replace(IDEA, status="skipped", message="gpu: no CUDA device here"),), "f: not run"),
+        ((replace(IDEA, status="failed", failure=unwritten("f")), EDGE), "f: not written yet"),
+        ((IDEA, replace(IDEA, status="failed", said="no")), "FAILED  f · x\n\nno\n\n1 of 2 specs pass"),
+        ((replace(IDEA, status="skipped", said="gpu: no CUDA device here"),), "f: not run"),
     ],
 )
 def test_a_check_says_what_works_and_which_edges_are_open(specs, said):

@@ -331,7 +331,10 @@ def points(monkeypatch):
                 list(run.ready())
             [result] = run.results or [grading.not_started(KATA, RunOptions())]
             if source.text == right:
-                passed = [replace(e.specs[0], name="TestX::x", status="passed", message="") for e in result.exercises]
+                passed = [
+                    replace(e.specs[0], name="TestX::x", status="passed", said="", failure=None)
+                    for e in result.exercises
+                ]
                 own = zip(result.exercises, passed, strict=True)
                 result = replace(result, exercises=tuple(replace(e, specs=(one,)) for e, one in own))
             yield Graded(attempt.student, attempt.version, result)

@@ -210,7 +210,7 @@ class TestFailures:
     def test_a_failing_import_is_said_once(self, run, submission, sound):
         said = self.said(run, submission, sound, "import torch\nimport torchvision_of_old\n")
         assert said.count("ModuleNotFoundError") == 1
-        assert "sums.py:2: ModuleNotFoundError" in said
+        assert "sums.py:2: `import torchvision_of_old` fails: ModuleNotFoundError" in said
 
     def test_a_loop_is_stopped_and_its_line_shown(self, run, submission, sound):
         said = self.said(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from grader.course.catalogue import Kata
+from grader.failure import Failure
 from grader.results import ExerciseResult, KataResult, SpecResult
 from grader.teaching.class_grading import Graded
 from grader.teaching.submissions import Attempt
@@ -25,8 +26,11 @@ def by_text(attempts: Iterable[Attempt], katas: list[Kata], **_: object) -> Iter
         for kata in attempt.katas:
             source = (attempt.submission.texts or {})[kata]
             works, odd = _number(source.text, "works"), _number(source.text, "odd", -1)
-            failed = SpecResult("TestX::test_y", "failed", f"it is wrong\n\n{kata.file.name}:1", line=1)
-            passed = replace(failed, status="passed", said="")
+            wrong = Failure(
+                "mismatch", "wrong", reason="it is wrong", rows=(("got", "x"),), place=f"{kata.file.name}:1"
+            )
+            failed = SpecResult("TestX::test_y", "failed", line=1, failure=wrong)
+            passed = replace(failed, status="passed", failure=None)
             right = {*range(works), *({odd} & LOOSENED)}
             exercises = [
                 ExerciseResult(e.name, (passed if n in right else failed,), e.stretch, sealed="passed")
