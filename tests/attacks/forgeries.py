@@ -356,7 +356,7 @@ FORGERIES = [
     forge(SPEAKS, "22", "gradient_report", "lets only passes be written down", """
         from grader.protocol import SpecFinished
         made = SpecFinished.__init__
-        SpecFinished.__init__ = lambda self, name, *a, **k: made(self, name, "passed", "", 0.0)
+        SpecFinished.__init__ = lambda self, name, *a, **k: made(self, name, "passed", 0.0)
     """),
     forge(SPEAKS, "papers/25", "entropy_bits", "replaces the JSON of the messages", """
         import json
@@ -388,10 +388,10 @@ FORGERIES = [
     """),
     forge(SPEAKS, "16", "split_heads", "writes messages to every file descriptor", ITEMS, NAMED, """
         import json, os, struct
-        said = [["Loaded", {}]]
+        said = [["Loaded", {"left_out": "", "slow": []}]]
         for name in named("TestSplitHeads"):
             said += [["SpecStarted", {"name": name}]]
-            said += [["SpecFinished", {"name": name, "status": "passed", "message": "", "seconds": 0.0}]]
+            said += [["SpecFinished", {"name": name, "status": "passed", "seconds": 0.0, "failure": None}]]
         for text in [json.dumps(one).encode() for one in [*said, ["Done", {"cpu_seconds": 0.1}]]]:
             for descriptor in range(3, 64):
                 try: os.write(descriptor, struct.pack("!i", len(text)) + text)
@@ -1117,7 +1117,7 @@ FORGERIES = [
     forge(WIRE, "papers/09", "schedule_numpy", "sends the messages that a worker with specs sends", WORKER, """
         @in_the_worker
         def confuse():
-            spec = b'{"name": "TestBubbleFraction::test_one_stage_has_no_bubble", "status": "passed", "message": "", '
+            spec = b'{"name": "TestBubbleFraction::test_one_stage_has_no_bubble", "status": "passed", "failure": null, '
             finished = b'["SpecFinished", ' + spec + b'"seconds": 0.0}]'
             for text in (b'["Loaded", {}]', finished, b'["Done", {"cpu_seconds": 0.1}]'): wire.write(worker.pipe, text)
     """),
