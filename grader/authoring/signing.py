@@ -13,7 +13,7 @@ from grader.course.catalogue import Kata
 from grader.course.handouts import SIGNATURES
 from grader.protocol import RunOptions
 from grader.results import DONE
-from grader.specs import signatures
+from grader.specs import habits, signatures
 
 MOST_WORDS = 2  # for changes that look the same
 
@@ -26,7 +26,8 @@ def digest(kata: Kata) -> str:
 
 def is_stale(kata: Kata) -> bool:
     try:
-        return json.loads(path(kata).read_text(encoding="utf-8"))["digest"] != digest(kata)
+        known = json.loads(path(kata).read_text(encoding="utf-8"))
+        return known["digest"] != digest(kata) or known.get(signatures.HABITS, {}) != habits_of_right_code(kata)
     except (OSError, ValueError, KeyError):
         return True
 
@@ -51,6 +52,7 @@ def text(kata: Kata) -> str:
         }
         found.setdefault(job.options.only[0], {})[mistake.name] = signatures.written(failing)
     texts = {"digest": digest(kata), **found, signatures.CHANGES: _of_changes(kata, found)}
+    texts |= {signatures.HABITS: right} if (right := habits_of_right_code(kata)) else {}
     return json.dumps(texts, ensure_ascii=False, indent=0) + "\n"
 
 
@@ -74,6 +76,19 @@ def _of_changes(kata: Kata, known: dict[str, dict[str, str]]) -> dict[str, dict[
         if first and (first.cause in recorded or not first.is_named):
             found.setdefault(job.options.only[0], {}).setdefault(signatures.written(failing), set()).add(words)
     return {spec_class: _by_words(looks, {*known.get(spec_class, {}).values()}) for spec_class, looks in found.items()}
+
+
+def habits_of_right_code(kata: Kata) -> dict[str, list[str]]:
+    """Of each class of specs what would be said at sight of the reference, the textbook or an accepted solution."""
+    found: dict[str, list[str]] = {}
+    for path in (kata.reference, kata.textbook, *kata.accepted):
+        tree = ast.parse(path.read_text(encoding="utf-8") if path.is_file() else "")
+        for exercise in kata.exercises:
+            apart = {one.name for one in kata.exercises} - {exercise.name}
+            if code := habits.in_tree(tree, exercise.name, apart):
+                told = found.setdefault(exercise.spec_class, [])
+                told += [fact for fact in habits.facts(code) if fact not in told]
+    return {spec_class: told for spec_class, told in found.items() if told}
 
 
 def _recorded(kata: Kata) -> set[str]:

@@ -76,13 +76,10 @@ def elsewhere(root: Path) -> str:
 
 
 def import_own_tracks() -> None:
-    """Let this program import the workspace's tracks that are packages, as an installed checkout does: tinytorch.
-
-    They come last: a file in a workspace never stands for an installed package.
-    """
+    """Let this program import the workspace's tracks that are packages, as an installed checkout does: tinytorch."""
     here = root()
     if is_workspace(here):
-        sys.path.append(str(here / "katas"))
+        sys.path.insert(0, str(here / "katas"))
 
 
 def configuration(root: Path) -> Path:

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from grader.specs import check, habits, inherited, likeness, meanings, reading
+from grader.course.catalogue import Kata
+from grader.course.description import Exercise
+from grader.specs import check, habits, inherited, likeness, meanings, reading, signatures
 from grader.specs.reading import Place, Scope
 
 Rows = list[tuple[str, str]]
@@ -57,16 +59,15 @@ def facts(
     error: BaseException,
     module: ModuleType | None,
     labels: Set[str],
-    exercise: str,
-    apart: Set[str],
+    kata: Kata,
+    exercise: Exercise,
     given: Mapping[str, Any],
 ) -> Rows:
     """What is true of a wrong answer or of the code behind it. Where a cause is named, only what is wrong in any case.
 
     Args:
         labels: of the rows that the failure has.
-        exercise: its name, such as "SGD.step".
-        apart: the names of the kata's other exercises, whose code is not looked at.
+        kata, exercise: whose other exercises' code is not looked at. What right code does, too, is not said.
         given: the values of the names in the call that was judged.
     """
     if not isinstance(error, check.Mismatch) or module is None:
@@ -75,10 +76,13 @@ def facts(
     if "looks like" not in labels and error.sides:
         got, expected = error.sides
         found = [*_handed_back(got, given), *_counted(got, expected, given)][:1]
-    if code := habits.definition(module, exercise, apart):
+    apart = {one.name for one in kata.exercises} - {exercise.name}
+    if code := habits.definition(module, exercise.name, apart):
         cuts = habits.cuts(code) if GRAPHLESS.search(str(error)) else ()
         is_open = not labels & {"looks like", "raised"}
-        found += [*cuts, *habits.facts(code)][:1] if is_open else [*habits.slips(code)][:1]
+        told = [*cuts, *habits.facts(code)] if is_open else habits.slips(code)
+        right = signatures.habits(kata.folder, exercise.spec_class)
+        found += [fact for fact in told if fact not in right][:1]
     return [("means", text) for text in found]
 
 

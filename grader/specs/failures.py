@@ -111,8 +111,7 @@ def _explained(
     with contextlib.suppress(Exception):  # objects of the code under test may break whoever looks at them
         rows += causes.rows(error, module, str(spec.path), str(inherited.source(spec)))
     with contextlib.suppress(Exception):
-        apart = {one.name for one in kata.exercises} - {exercise.name}
-        rows += causes.facts(error, module, {label for label, _ in rows}, exercise.name, apart, values)
+        rows += causes.facts(error, module, {label for label, _ in rows}, kata, exercise, values)
     place = _place(theirs if not isinstance(error, check.Mismatch) else [], module, exercise, kata)
     _, line, _ = spec.reportinfo()
     file = spec.path.relative_to(kata.folder).as_posix()

@@ -53,15 +53,23 @@ def _functions(definition: ast.AST) -> list[Function]:
 def definition(module: ModuleType, exercise: str, apart: Set[str]) -> ast.AST | None:
     """The code of an exercise, without that of others; None if it is written elsewhere or not at all."""
     owner, _, method = exercise.partition(".")
-    tree = reading.tree(module.__file__ or "")
     if method:
         function = reading.called(inspect.getattr_static(getattr(module, owner), method))
         if function is None or function.__code__.co_filename != module.__file__:
             return None
         return reading.definition(module.__file__, function.__code__.co_firstlineno)
+    return in_tree(reading.tree(module.__file__ or ""), exercise, apart)
+
+
+def in_tree(tree: ast.Module, exercise: str, apart: Set[str]) -> ast.AST | None:
+    """The code of an exercise where it is defined, without that of others; None if it is not."""
+    owner, _, method = exercise.partition(".")
     named = [node for node in tree.body if isinstance(node, (*FUNCTION, ast.ClassDef)) and node.name == owner]
     if not named or not isinstance(named[-1], ast.ClassDef):
         return named[-1] if named else None
+    if method:
+        found = [node for node in named[-1].body if isinstance(node, FUNCTION) and node.name == method]
+        return found[-1] if found else None
     own = [node for node in named[-1].body if f"{owner}.{getattr(node, 'name', '')}" not in apart]
     return ast.ClassDef(owner, named[-1].bases, named[-1].keywords, own, named[-1].decorator_list)
 

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from grader import failure
 from grader.course.handouts import SIGNATURES
@@ -16,6 +17,7 @@ from grader.failure import LIKE, Failure
 
 NOT_COMPARED = {"given", "at", "shapes", "dtypes", "takes", "means", LIKE}
 SCORE, WEIGHT, LEAD = 0.75, 0.5, 0.1  # at least: of the best match, of the specs that agree, before the next best
+HABITS = "habits"  # where that is kept which would be said at sight of right code
 CHANGES, SURE = "changes", 0.8  # where the changes are kept, and how much one must agree
 LIGHT = 0.25  # a spec that shows no value: nothing was raised, a sentence without a number, a shape; others weigh 1
 
@@ -52,14 +54,23 @@ def told(folder: Path, spec_class: str, failing: Mapping[str, Failure]) -> Failu
     first = next(iter(failing.values()))
     if first.is_named:
         return first
-    try:
-        known = json.loads((folder / SIGNATURES).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return first
-    mine = of(failing)
+    known, mine = _known(folder), of(failing)
     mistakes = {name: [text] for name, text in known.get(spec_class, {}).items()}
     name = _best(mine, mistakes, SCORE) or _best(mine, known.get(CHANGES, {}).get(spec_class, {}), SURE)
     return first.with_row(LIKE, name) if name else first
+
+
+def habits(folder: Path, spec_class: str) -> list[str]:
+    """What would be said at sight of right code for this class of specs."""
+    return _known(folder).get(HABITS, {}).get(spec_class, [])
+
+
+def _known(folder: Path) -> dict[str, Any]:
+    """A kata's record; empty where there is none that can be read."""
+    try:
+        return json.loads((folder / SIGNATURES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def _best(mine: Signature, recorded: Mapping[str, Iterable[str]], least: float) -> str:

@@ -4,8 +4,8 @@ import ast
 
 import pytest
 
-from grader.course import catalogue
-from grader.specs import habits
+from grader.course import catalogue, kata_modules
+from grader.specs import causes, check, habits, signatures
 
 SPEAKS = {
     "def f(x, p): return x": "f never uses `p`",
@@ -70,15 +70,11 @@ def test_right_code_is_left_alone(code):
     assert list(habits.facts(ast.parse(code).body[0])) == []
 
 
-MEANT = {"__init__ never uses `max_len`"}  # of papers/13: the table of positions grows with its input
-
-
-def test_no_textbook_solution_has_one():
-    found = {
-        fact
-        for kata in catalogue.all_katas()
-        for node in ast.parse(kata.textbook.read_text(encoding="utf-8")).body
-        if getattr(node, "name", "") in {exercise.owner for exercise in kata.exercises}
-        for fact in habits.facts(node)
-    }
-    assert found == MEANT
+def test_what_right_code_does_too_is_not_said():
+    """A rotation's `sample` needs no height, though the one of its neighbours does."""
+    kata = catalogue.find("08")
+    exercise = kata.exercise("RandomRotation")
+    module = kata_modules.load(kata, kata.solutions)
+    told = list(habits.facts(habits.definition(module, exercise.name, set())))
+    assert told == signatures.habits(kata.folder, exercise.spec_class) != []
+    assert causes.facts(check.Mismatch([("got", "1")]), module, set(), kata, exercise, {}) == []
