@@ -205,13 +205,13 @@ def test_a_term(term):
     assert [term.sum_of(f"id{n}") for n in range(1, 6)] == [30, 22, 31.6, 27, 30]
     # Eve's name has changed meanwhile. Her id has not.
     roster = term.folder / "roster.csv"
-    roster.write_text(roster.read_text().replace("id5,Eve,", "ID5,Eve Young,"))
+    roster.write_text(roster.read_text().replace("id5,Eve,", "id5,Eve Young,"))
     said = term.regrade("02", "--never-lower", "--report", f"csv={term.folder}/c.csv")
     assert said.endswith("the scores of 0 of 120 students change\n")
     rows = {row["student"]: row["score"] for row in csv.DictReader(open(term.folder / "c.csv"))}
-    assert rows["Eve Young (ID5)"] == "10" and len(rows) == SIZE
+    assert rows["Eve Young (id5)"] == "10" and len(rows) == SIZE
     # Without that promise, the spec of today decides, and the teacher sees it.
-    assert f"{KATAS['02'].name} · {last}: 5 students lose (Eve Young (ID5), id7, " in term.regrade("02")
+    assert f"{KATAS['02'].name} · {last}: 5 students lose (Eve Young (id5), id7, " in term.regrade("02")
 
     # What the teacher allows, at the end of the term.
     allowed = term.folder / "a.csv"
@@ -223,7 +223,7 @@ def test_a_term(term):
         "id2": [14, 10, None],  # two days more cover the day and ten hours; excused from what he never handed in
         "id3": [14, 9, 10],  # the later and better version of 01 is on time now
         "id4": [11, 10, 7 + 1],  # 1.5 days late, and waived; a point by override
-        "ID5": [10, 9, 10],
+        "id5": [10, 9, 10],
         "id6": [None, None, None],
         "id7": [7, 7, 7],
         "id8": [8, 8, 8],
@@ -261,7 +261,7 @@ def earlier(id_: str, kata: str = "01_x") -> Earlier:
         ("ada", "ada", {"ada": "ada"}, "ada"),
         ("ada", "ada", {"Ada Lovelace (ada)": "ada"}, "Ada Lovelace (ada)"),
         ("Ada (7)", "7", {"Ada King (7)": "7"}, "Ada King (7)"),
-        ("Ada (x7)", "x7", {"Ada (X7)": "X7"}, "Ada (X7)"),
+        ("Ada (x7)", "x7", {"Ada (X7)": "X7"}, "Ada (x7)"),
         ("Ada (7)", "7", {"Ada (8)": "8"}, "Ada (7)"),
         ("Ada (7)", "Ada (7)", {"Ada (7)": "7"}, "Ada (7)"),  # a line of before there were ids
         ("ada", "ada", {}, "ada"),
