@@ -237,7 +237,7 @@ class TestTheModule:
         code = "import torch\nhoard = []\nwhile True:\n    hoard.append(torch.ones(50_000_000))\n"
         result = graded(sound[0], submission(sound[0], code))
         assert result.points == 0
-        assert "sums.py:4: RuntimeError" in messages(result) and "memory" in messages(result)
+        assert "sums.py:4: `hoard.append(" in result.message and "RuntimeError" in result.message
 
     def test_computing_is_bounded(self, sound, submission):
         body = "import resource; assert 0 < resource.getrlimit(resource.RLIMIT_CPU)[1] <= 900; return 2 * x"
