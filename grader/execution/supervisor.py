@@ -194,9 +194,10 @@ class Supervisor:
                 self._allow(of_spec(self.job.options.spec_seconds + GRACE))
             case Loaded(left_out, slow), "loading":
                 self.phase = "between"
-                if not self.follow_up:
+                if slow:
                     file = self.job.kata.file
-                    self.files = self.job.files | {file: statements.without(self.job.files.get(file, ""), slow)}
+                    self.files = self.files | {file: statements.without(self.files[file], slow)}
+                if not self.follow_up:
                     is_withheld = self.job.options.sealed and self.job.stand_ins
                     lines = [withheld.left_out(self.job)] if left_out and is_withheld else left_out.splitlines()
                     self.left_out = [printable.line(line) for line in lines]

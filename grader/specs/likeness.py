@@ -335,7 +335,7 @@ def _of_values(mine: Tensor, right: Tensor, *, is_bool: bool) -> Rows:
 def _ratio(mine: Tensor, right: Tensor) -> float | None:
     """The one factor between all values; None if there is none, or one that is 1 to four digits."""
     ratios = (mine / right)[right.abs() > 1e-6]
-    if ratios.numel() < (2 if ratios.numel() == right.numel() else 3) or not torch.isfinite(ratios).all() or ratios.std() >= 1e-3 * ratios.mean().abs():
+    if ratios.numel() < 2 or not torch.isfinite(ratios).all() or ratios.std() >= 1e-3 * ratios.mean().abs():
         return None
     rest = mine[right.abs() <= 1e-6]
     factor = ratios.mean().item()

@@ -217,7 +217,7 @@ print(answers, found.value, libc.prctl(3, 0, 0, 0, 0), os.setsid() or os.getsid(
         class OfNoWorker(supervisor.Supervisor):
             def __init__(self):
                 self.phase, self.specs, self.follow_up = "starting", {}, None
-                self.job = type("Job", (), {"options": RunOptions()})()
+                self.job = type("Job", (), {"options": RunOptions(), "files": {}})()
 
             def _used(self):
                 return None
