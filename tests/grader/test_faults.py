@@ -340,8 +340,8 @@ class TestTime:
         started, start = [], forkserver.start_worker
         monkeypatch.setattr(forkserver, "start_worker", lambda order: started.append(order) or start(order))
         result = graded(sound[0], submission(sound[0], "x = 1\nwhile True:\n    pass\n"), spec_seconds=0.5)
-        assert (result.state, result.points) == ("import fails", 0)
-        assert re.search(r"^sums.py:[23]: TimedOut: used 0.5 s of CPU: an endless loop\?", result.why_no_code)
+        assert result.points == 0
+        assert re.search(r"^sums.py:[23]: `.*` fails: used 0.5 s of CPU: an endless loop\?", result.message)
         deaf = "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass\n"
         result = graded(sound[0], submission(sound[0], deaf), spec_seconds=0.5)
         assert (result.status, result.points) == ("error", 0)
@@ -400,7 +400,8 @@ import os, stat
 modes = [os.fstat(fd).st_mode for fd in range(256) if os.path.exists(f"/proc/self/fd/{fd}")]
 raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in modes))
 """
-        assert "RuntimeError: 1 " in messages(graded(sound[0], submission(sound[0], looks)))  # that to the runner
+        result = graded(sound[0], submission(sound[0], looks))
+        assert result.message.endswith("RuntimeError: 1"), result.message  # that to the runner
 
     def test_a_forkserver_that_is_killed_is_not_the_codes_fault(self, sound, submission, monkeypatch):
         assert graded(sound[0], SOUND / "solutions").status == "passed"

@@ -14,10 +14,7 @@ from tests.conftest import SOUND
 
 
 def failure(*rows: str) -> Failure:
-    told = [
-        ("given", "f(my_name)"),
-        *((label, text.strip()) for label, _, text in (row.partition(" ") for row in rows)),
-    ]
+    told = [("given", "f(my_name)"), *((row[:10].strip(), row[11:]) for row in rows)]
     place = "code.py:3 · kata hint 01 f"
     return Failure("mismatch", "wrong", reason="Why it is asked.", rows=tuple(told), place=place)
 
