@@ -300,7 +300,8 @@ STUB, PAGE, LESSON = "katas/{file}", "katas/{kata}/README.md", "katas/{kata}/les
 AUTHOR = "solutions/{kata}/author/"
 MISTAKES, TEXTBOOK, ACCEPTED = f"{AUTHOR}mistakes.py", f"{AUTHOR}textbook.py", f"{AUTHOR}accepted/*.py"
 TRACK = "katas/{track}/*.py"  # of a track that is a package
-RUN = (TOML, SPECS, REFERENCE, TRACK, "pyproject.toml")  # where specs run on code
+LOOKS = "katas/{kata}/" + SIGNATURES
+RUN = (TOML, SPECS, REFERENCE, TRACK, LOOKS, "pyproject.toml")  # where specs run on code
 EARLIER = (TOML, REFERENCE)
 
 # What each promise reads. One that has held is not tried again until something of this changes.
@@ -320,7 +321,7 @@ READS: dict[Promise, Reads] = {
     diagrams: Reads((PAGE, "katas/{kata}/*.diagram", "katas/{kata}/*.svg")),
     complete: Reads(("katas/{kata}/*", REFERENCE, MISTAKES, TEXTBOOK, ACCEPTED), (TOML,), lambda kata: _around(kata)),
     sealed: Reads((*RUN, TEXTBOOK, MISTAKES, ACCEPTED, f"{AUTHOR}{SEALED}", f"{AUTHOR}{PROBES}"), EARLIER),
-    signed: Reads((SPECS, MISTAKES, REFERENCE, TEXTBOOK, "katas/{kata}/" + SIGNATURES)),
+    signed: Reads((TOML, SPECS, MISTAKES, REFERENCE, TEXTBOOK, ACCEPTED, LOOKS)),
     paper: Reads(
         (TOML, PAGE, LESSON, STUB, REFERENCE, TEXTBOOK, "katas/{kata}/*.ipynb", "tests/results/{kata}.py"), EARLIER
     ),

@@ -52,7 +52,7 @@ def text(kata: Kata) -> str:
         }
         found.setdefault(job.options.only[0], {})[mistake.name] = signatures.written(failing)
     texts = {"digest": digest(kata), **found, signatures.CHANGES: _of_changes(kata, found)}
-    texts |= {signatures.HABITS: right} if (right := habits_of_right_code(kata)) else {}
+    texts |= {signatures.HABITS: told} if (told := habits_of_right_code(kata)) else {}
     return json.dumps(texts, ensure_ascii=False, indent=0) + "\n"
 
 

@@ -31,13 +31,14 @@ EDITS = {  # file → the promises about 01_sums that are tried anew, and those 
     "katas/01_sums/figure.png": ("folder complete", ""),
     "katas/01_sums/test_sums.py": (RUN + "folder specs complete signed", ""),
     "katas/01_sums/sums.py": ("folder stub stub_fails lesson complete", "lesson snippets"),
-    "katas/01_sums/kata.toml": (ALL.replace("diagrams ", "").replace("signed ", ""), ON_CODE + "folder complete"),
+    "katas/01_sums/kata.toml": (ALL.replace("diagrams ", ""), ON_CODE + "folder complete"),
     "katas/GLOSSARY.md": ("complete", "complete"),
     "solutions/01_sums/sums.py": (ALL.replace("diagrams ", ""), ON_CODE),
     "solutions/01_sums/author/mistakes.py": ("mistakes sealed complete signed", ""),
     "solutions/01_sums/author/textbook.py": ("textbook snippets sealed complete signed", "textbook"),
-    "solutions/01_sums/author/accepted/by_addition.py": ("accepted sealed complete", ""),
+    "solutions/01_sums/author/accepted/by_addition.py": ("accepted sealed complete signed", ""),
     "solutions/01_sums/author/sealed.toml": ("sealed", ""),
+    "katas/01_sums/.signatures.json": (RUN + "complete signed", ""),
 }
 
 
