@@ -25,6 +25,7 @@ FOR_LEARNERS = ("docs/installing.md", "docs/tutor.md", "katas/glossary.md", "kat
 OTHERS = "others.md"  # the one entry of who does not learn
 FOR_OTHERS = (
     "docs/teaching.md",
+    "docs/grading.md",
     "docs/class.md",
     "docs/handing_out.md",
     "docs/marks.md",
