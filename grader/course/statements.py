@@ -1,4 +1,4 @@
-"""Runs a module's statements. One that fails costs what uses the names that it would have made, and nothing else."""
+"""Runs a module's statements. One that fails costs what uses the names that only it would have made."""
 
 import __future__
 
@@ -55,7 +55,7 @@ class Failed(NamedTuple):
 
 
 def run(source: str, path: str, space: dict[str, Any]) -> list[Failed]:
-    """Run a module. A statement that raises is left out: the names that it binds stand for the failure.
+    """Run a module. A statement that raises is left out, and a name that nothing else has bound stands for the failure.
 
     Args:
         source: the module's text; `path` is where it comes from.
@@ -80,7 +80,7 @@ def run(source: str, path: str, space: dict[str, Any]) -> list[Failed]:
                 raise
             statement, why = rest[place], _why(source, path, line, error)
             failed.append(Failed(statement.lineno, statement.end_lineno or line, why, bool(time_limit(error))))
-            space |= dict.fromkeys(_bound(statement), Unmade(why))
+            space |= dict.fromkeys(_bound(statement) - space.keys(), Unmade(why))
             rest = rest[place + 1 :]
             code = compile(ast.Module(rest, []), path, "exec", features, dont_inherit=True)
 
