@@ -122,8 +122,9 @@ def of_timing(kata: KataResult) -> str:
 def timing(timing: Timing) -> str:
     """ "due Tue 1 Dec 2026 23:59 (Europe/Berlin) · handed in Thu 3 Dec 2026 10:00 · 2 days late: −20 %"."""
     longer = f", with an extension of {timing.extension}" if timing.extension else ""
-    parts = [f"due {day(timing.due)} ({timing.zone}){longer}"] if timing.due else []
-    parts.append(f"handed in {day(timing.handed_in)}" if timing.handed_in else UNTIMED)
+    is_close = bool(timing.due and timing.handed_in) and day(timing.due) == day(timing.handed_in)
+    parts = [f"due {day(timing.due, seconds=is_close)} ({timing.zone}){longer}"] if timing.due else []
+    parts.append(f"handed in {day(timing.handed_in, seconds=is_close)}" if timing.handed_in else UNTIMED)
     parts += [timing.allowed] if timing.allowed else []
     parts += [f"late within the grace of {timing.grace}"] if timing.grace else []
     if timing.days_late:
@@ -132,10 +133,11 @@ def timing(timing: Timing) -> str:
     return " · ".join(parts)
 
 
-def day(time: str) -> str:
+def day(time: str, *, seconds: bool = False) -> str:
     """ "Thu 3 Dec 2026 10:00", of a time in ISO 8601."""
     at = datetime.fromisoformat(time)
-    return f"{at:%a} {at.day} {at:%b} {at.year} {at:%H:%M}"
+    clock = "%H:%M:%S" if seconds else "%H:%M"
+    return f"{at:%a} {at.day} {at:%b} {at.year} {at:{clock}}"
 
 
 def newest(report: Report) -> str:
