@@ -36,7 +36,7 @@ def graded(class_: Class, outputs: Outputs) -> Booked:
     if collected.unused:
         print(f"{words.counted(collected.unused, 'override')} not used: this grading leaves the exercise out")
     _make_folder(outputs.pages)
-    with result_lines.opened(outputs.lines, collected.ids, at_once=bool(class_.only)) as lines:
+    with result_lines.opened(outputs.lines, collected.ids, collected.allowed, at_once=bool(class_.only)) as lines:
         taken = _taken_in(collected, outputs)
         with bar("grading", "results", left=True) as counting:
             booked = class_run.book(taken, lines, counting.track)
