@@ -64,15 +64,15 @@ def _who(student: str, report: ClassReport) -> str:
 def _look(report: ClassReport) -> str:
     """The katas that are not graded or could not be run, and why; empty if there are none."""
     found = [
-        (LOOK.index(kata.state), student, kata)
+        (LOOK.index(state), student, state, why, katas)
         for student, one in report.students.items()
-        for kata in one.katas
-        if kata.state in LOOK
+        for state in LOOK
+        for why, katas in words.alike((kata for kata in one.katas if kata.state == state), _why).items()
     ]
     rows = "".join(
-        f"<tr>{_who(student, report)}<td>{kata.state}</td>"
-        f"<td class='long'>{escape(kata.kata)}<br>{escape(_why(kata))}</td></tr>"
-        for _, student, kata in sorted(found, key=lambda one: one[0])
+        f"<tr>{_who(student, report)}<td>{state}</td>"
+        f"<td class='long'>{escape(', '.join(katas))}<br>{escape(why)}</td></tr>"
+        for _, student, state, why, katas in sorted(found, key=lambda one: one[0])
     )
     if not rows:
         return ""

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from grader.results import (
@@ -68,20 +68,36 @@ def state(kata: KataResult) -> str:
 
 
 def of_files(report: Report) -> str:
-    """The files that cannot be run, and why: "16_mha: does not parse: mha.py:3: SyntaxError: …"; empty without any.
+    """The files that cannot be run, and why: "16_mha: import fails: mha.py:3: NameError: …"; empty without any.
 
     Then the numbers of the katas that were not handed in.
     """
     absent = [kata_number(kata.kata) for kata in report.katas if kata.state == NOT_HANDED_IN]
-    told = [of_file(kata) for kata in report.katas if kata.why_no_code and kata.state != NOT_HANDED_IN]
+    lost = [kata for kata in report.katas if kata.why_no_code and kata.state != NOT_HANDED_IN]
+    told = [f"{', '.join(katas)}: {said}" for said, katas in alike(lost, _of_file).items()]
     more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
     return "; ".join([*told, *([f"{NOT_HANDED_IN}: {', '.join(absent[:NAMED])}{more}"] if absent else [])])
 
 
 def of_file(kata: KataResult) -> str:
     """ "16_mha: import fails: mha.py:3: NameError: …", "16_mha: not handed in"."""
+    return f"{kata.kata}: {_of_file(kata)}"
+
+
+def _of_file(kata: KataResult) -> str:
+    """ "import fails: mha.py:3: NameError: …", "not handed in"."""
     why = kata.why_no_code.removeprefix(f"{kata.state}: ")
-    return f"{kata.kata}: {kata.state}{'' if why.endswith(kata.state) else f': {why}'}"
+    if kata.state in why:  # "mha.py:3: does not parse with Python 3.11: …", "mha.py: not handed in"
+        return kata.state if why.endswith(kata.state) else why
+    return f"{kata.state}: {why}"
+
+
+def alike(katas: Iterable[KataResult], said: Callable[[KataResult], str]) -> dict[str, list[str]]:
+    """What is said of katas, and the names of those of which it is: one broken archive is said once."""
+    found: dict[str, list[str]] = {}
+    for kata in katas:
+        found.setdefault(said(kata), []).append(kata.kata)
+    return found
 
 
 def kata_number(kata: str) -> str:

@@ -228,6 +228,16 @@ def look(tmp_path, sound):
     return looked
 
 
+@pytest.mark.parametrize("path", ["a.zip", "a/work.zip"])
+def test_an_archive_that_nobody_can_open_is_one_row(sound, tmp_path, path):
+    (tmp_path / path).parent.mkdir(exist_ok=True)
+    (tmp_path / path).write_bytes(b"PK")
+    [submission] = submissions.collect(tmp_path)
+    contents = attribution.look(submission.places, sound[:2])
+    [row] = intake.findings(submission, contents, sound[:2])
+    assert (row.kata, row.odd) == ("", True) and "is not a zip archive that can be read" in row.note
+
+
 def came_to(contents: Contents, kata) -> str:
     found = contents.katas[kata]
     if isinstance(found, Absent):
