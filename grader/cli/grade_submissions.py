@@ -6,6 +6,7 @@ import typer
 
 from grader.cli.app import INTERRUPTED, bar
 from grader.errors import KataError
+from grader.failure import PYTHON
 from grader.isolation import untouched
 from grader.reports import words
 from grader.teaching import class_run, report_files, result_lines
@@ -26,7 +27,7 @@ def grade_class_folder(class_: Class, outputs: Outputs) -> None:
         print(line)
     unwritten = class_run.write(reported.whole, outputs)
     everybody = words.counted(len(reported.whole.students), "student")
-    print(f"{everybody} · {reported.whole.seconds:.1f} s{AGAIN if booked.interrupted else ''}")
+    print(f"{everybody} · {reported.whole.seconds:.1f} s · {PYTHON}{AGAIN if booked.interrupted else ''}")
     end(reported, unwritten)
 
 

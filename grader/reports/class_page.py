@@ -3,6 +3,7 @@
 from html import escape
 from statistics import median
 
+from grader.failure import PYTHON
 from grader.reports import chart, statistics, unconfirmed, words
 from grader.reports.page import SCRIPT, head, heads, page, table, two_bars
 from grader.reports.statistics import Exercise
@@ -48,7 +49,8 @@ def _head(heading: str, everybody: str, report: ClassReport) -> str:
     absent = sum(not statistics.handed_in(one) for one in students)
     count = f"{everybody} · " if heading != everybody else ""
     return (
-        f"<h1>{escape(heading)}</h1><p class='dim'>{count}{report.started} · graded in {report.seconds:.0f} s{state}"
+        f"<h1>{escape(heading)}</h1><p class='dim'>{count}{report.started} · "
+        f"graded in {report.seconds:.0f} s with {PYTHON}{state}"
         f"<br>median {f'score {typical}' if weighted else f'{typical} points'} · "
         f"{words.counted(len(scores), 'student')} with a score, {absent} handed in nothing</p>"
     )

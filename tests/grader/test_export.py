@@ -369,6 +369,10 @@ class TestPlatforms:
         done = subprocess.run(["bash", "-e", "-c", says["run"]], env=environment, capture_output=True, text=True)
         assert done.returncode == 1 and done.stdout.startswith("::error::Nothing was graded: acme/course at 0123abc")
         assert "GRADER_TOKEN" in (tmp_path / "summary").read_text()
+        newest = next(step["with"]["python-version"] for step in steps.values() if step.get("id") == "python")
+        script = (ROOT / "grader/python.sh").read_text()
+        assert f"python install --no-progress {newest} " in script, "the newest that the pins have wheels for"
+        assert "Graded with" in steps["Set up"]["run"]
         for name in (*(find(number).name for number in KATAS), "Report the points"):
             assert "steps.setup.outcome == 'success'" in steps[name]["if"]
 
