@@ -64,7 +64,7 @@ LAYOUTS = (
 )
 OWN = LAYOUTS[0]
 EXPECTED = "it needs {}; set the platform to English before you export the list".format(
-    " or ".join(", ".join(layout.needed) for layout in LAYOUTS[:4])
+    "; ".join(f"from {one.platform} " * bool(one.platform) + ", ".join(one.needed) for one in LAYOUTS[:4])
 )
 MOODLE_TIME = "last modified (submission)"  # "Thursday, 3 December 2026, 10:00 AM"
 NOT_STUDENTS = ("points possible", "student, test")  # rows of Canvas
