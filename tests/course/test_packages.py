@@ -78,9 +78,9 @@ def test_what_a_module_may_not_do_is_one_line(code, line, said):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("from tinytorch.training import train as backward", "imports tinytorch.training, a later module"),
-        ("from tinytorch.autograd import no_such_thing as backward", "ImportError: cannot import name"),
-        ("from tinytorch.nothing import x as backward", "ModuleNotFoundError: No module named"),
+        ("from tinytorch.training import train as walk", "imports tinytorch.training, a later module"),
+        ("from tinytorch.autograd import no_such_thing as walk", "ImportError: cannot import name"),
+        ("from tinytorch.nothing import x as walk", "ModuleNotFoundError: No module named"),
     ],
 )
 def test_an_import_that_fails_costs_what_uses_it(code, line, said):
@@ -90,7 +90,7 @@ def test_an_import_that_fails_costs_what_uses_it(code, line, said):
     [failed] = loading.left_out(module)
     assert f"`{line}` fails: " in failed.why and said in failed.why
     with pytest.raises(StatementFailed, match=re.escape(failed.why)):
-        module.backward(None)
+        module.walk(None)
 
 
 @pytest.mark.usefixtures("warm_workers")
