@@ -35,8 +35,8 @@ class Wheel(bdist_wheel):
         shutil.rmtree(BUILD, ignore_errors=True)  # a module that has been removed would get into the wheel
         course = BUILD / places.ARCHIVE.name
         places.pack(course, HERE, handouts.packed(HERE))
-        for package in ("tinytorch", "workshop", "workshop.site"):
-            self.distribution.packages.remove(package)
+        packages = self.distribution.packages
+        self.distribution.packages = [name for name in packages if not name.startswith(("tinytorch", "workshop"))]
         del self.distribution.package_data["workshop"]
         self.distribution.data_files = [(places.ARCHIVE.parent.as_posix(), [str(course)])]
         super().run()

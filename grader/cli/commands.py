@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from grader.cli.app import AUTHORS, app
 from grader.course import places
+from grader.errors import KataError
 
 # The panels of the help, with their commands in its order. A learner starts with the ten of the first one.
 PANELS: dict[str | None, tuple[str, ...]] = {
@@ -35,36 +36,28 @@ PANELS: dict[str | None, tuple[str, ...]] = {
 WORKSHOP = Path(__file__).parents[2] / "workshop"  # the authors' tools: in a checkout alone
 GRADING = ("list", "watch", "next", "mine", "debug", "trace", "tutor", "grade", "regrade")
 ALL = [*itertools.chain(*PANELS.values()), "generate"]  # the last is hidden: make stubs calls it
-if not WORKSHOP.is_dir():
-    ALL = [name for name in ALL if name not in (*PANELS.pop(AUTHORS), "generate")]
 
 
 def load(name: str) -> None:
     """Import the module of this command, which registers it."""
     match name:
         case "start" | "update" | "doctor" | "data":
-            pass
-        case "mine":
-            pass
+            module = "grader.cli.installation"
         case "debug" | "trace":
-            pass
-        case "tutor":
-            pass
+            module = "grader.cli.practice"
         case "lesson" | "notebook" | "solution":
-            pass
-        case "ladder":
-            pass
-        case "grade":
-            pass
-        case "regrade":
-            pass
-        case "export":
-            if WORKSHOP.is_dir():
-                importlib.import_module("workshop.inspect_tasks")
+            module = "grader.cli.lessons"
+        case "mine" | "tutor" | "ladder" | "grade" | "regrade" | "export":
+            module = f"grader.cli.{name}"
         case "list" | "watch" | "next" | "hint" | "reset" | "undo":
-            pass
+            module = "grader.cli.learner"
+        case _ if not WORKSHOP.is_dir():
+            raise KataError(f"kata {name} is for who works on the course: it is in a checkout alone")
         case _:
-            importlib.import_module("workshop.commands")
+            module = "workshop.commands"
+    importlib.import_module(module)
+    if name == "export" and WORKSHOP.is_dir():
+        importlib.import_module("workshop.inspect_tasks")
 
 
 def lines() -> dict[str, str]:
@@ -85,7 +78,8 @@ class Commands(TyperGroup):
 
     def __init__(self, **rest: Any):
         super().__init__(**rest)
-        panels = {name: panel for panel, names in PANELS.items() for name in names}
+        shown = {panel: names for panel, names in PANELS.items() if panel != AUTHORS or WORKSHOP.is_dir()}
+        panels = {name: panel for panel, names in shown.items() for name in names}
         self.commands = {
             name: TyperCommand(name, rich_help_panel=panels.get(name), hidden=name not in panels) for name in ALL
         }
