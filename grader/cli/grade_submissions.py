@@ -6,6 +6,7 @@ import typer
 
 from grader.cli.app import INTERRUPTED, bar
 from grader.errors import KataError
+from grader.failure import PYTHON
 from grader.isolation import untouched
 from grader.reports import words
 from grader.teaching import class_run, report_files, result_lines
@@ -26,7 +27,7 @@ def grade_class_folder(class_: Class, outputs: Outputs) -> None:
         print(line)
     unwritten = class_run.write(reported.whole, outputs)
     everybody = words.counted(len(reported.whole.students), "student")
-    print(f"{everybody} · {reported.whole.seconds:.1f} s{AGAIN if booked.interrupted else ''}")
+    print(f"{everybody} · {reported.whole.seconds:.1f} s · {PYTHON}{AGAIN if booked.interrupted else ''}")
     end(reported, unwritten)
 
 
@@ -36,7 +37,7 @@ def graded(class_: Class, outputs: Outputs) -> Booked:
     if collected.unused:
         print(f"{words.counted(collected.unused, 'override')} not used: this grading leaves the exercise out")
     _make_folder(outputs.pages)
-    with result_lines.opened(outputs.lines, collected.ids, at_once=bool(class_.only)) as lines:
+    with result_lines.opened(outputs.lines, collected.ids, collected.allowed, at_once=bool(class_.only)) as lines:
         taken = _taken_in(collected, outputs)
         with bar("grading", "results", left=True) as counting:
             booked = class_run.book(taken, lines, counting.track)

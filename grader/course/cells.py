@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from grader.course.statements import UNREADABLE, is_for_all, is_future, reached, used
+from grader.failure import UNPARSED
 
 NOT_CODE = re.compile(r"# (lesson|check)\b")  # starts a cell that is not part of the module
 TIMING = ("%%time", "%%timeit", "%%capture", "%%prun")
@@ -206,7 +207,7 @@ def _definitions(cells: Iterable[str], exercises: Collection[str]) -> tuple[list
                 compile(tree, "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
                 found += [Definition(statement, number) for statement in tree.body if not _awaits(statement)]
         except UNREADABLE as error:
-            why = f"cell {number} does not parse: line {getattr(error, 'lineno', None) or '?'}: {_said(error)}"
+            why = f"cell {number} {UNPARSED}: line {getattr(error, 'lineno', None) or '?'}: {_said(error)}"
             begun = [name for name in exercises if defines(cell, name)]
             broken = "".join(f"def {n}(*arguments, **options):\n    raise SyntaxError({why!r})\n" for n in begun)
             found += [Definition(statement, number, is_broken=True) for statement in ast.parse(broken).body]

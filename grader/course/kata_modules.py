@@ -17,7 +17,7 @@ from grader.course import packages, statements
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.course.statements import Failed
 from grader.errors import LoadFailure, Unreadable
-from grader.failure import Kind
+from grader.failure import UNPARSED, Kind
 
 MAX_BYTES = 1_000_000  # of one code file
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -243,11 +243,11 @@ def _module_name(prefix: str, kata: Kata) -> str:
 
 
 def _where(error: BaseException, path: Path) -> str:
-    """The line of this file at which importing it failed, and why: ":12: SyntaxError: '(' was never closed"."""
+    """The line of this file at which importing it failed, and why: ":12: NameError: name 'x' is not defined"."""
     reason = traceback.format_exception_only(error)[-1].strip()
     if not isinstance(error, Exception):  # a time limit of the grader, SystemExit, KeyboardInterrupt
         reason = f"{type(error).__name__}: {error}".removesuffix(": ")
     if isinstance(error, SyntaxError) and error.filename == str(path):
-        return f":{error.lineno}: {type(error).__name__}: {error.msg}"
+        return f":{error.lineno}: {UNPARSED}: {type(error).__name__}: {error.msg}"
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
     return f":{lines[-1]}: {reason} (while the file was imported)" if lines else f": {reason}"

@@ -59,6 +59,14 @@ def is_begun(kata: Kata, path: Path) -> bool:
     return bool(_written(functions) - _written(stub)) or bool(stub and not functions)
 
 
+def is_changed(kata: Kata, path: Path) -> bool:
+    """Tell if there is a file that differs from the kata's stub, if only in a comment."""
+    try:
+        return kata_modules.read_source(path).replace("\r\n", "\n") != stub_of(kata)
+    except LoadFailure:
+        return path.exists()
+
+
 def is_untouched(kata: Kata, source: str) -> bool:
     """Tell if the source is still the kata's stub: equal as Python, so apart from comments and layout."""
     if "NotImplementedError" not in source:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from grader import files
-from grader.course import catalogue, handouts, papers, places, stubs
+from grader.course import catalogue, description, handouts, papers, places, stubs
 from grader.course.catalogue import Kata
 from grader.errors import NotPossible
 from grader.learner import workspace
@@ -28,8 +28,8 @@ CHANGES, REQUIREMENTS = "CHANGELOG.md", ("pyproject.toml", "grader/constraints.t
 def update(root: Path, source: str) -> list[str]:
     """Take over the course at `source`, and say what is new. Everything that is replaced is kept for `go_back`.
 
-    Stubs without work, specs, lessons and the grader are replaced. A file with work stays as it is. If its stub has
-    changed, the new one is written beside it as NAME.new.py.
+    Stubs, specs, lessons and the grader are replaced. A file that differs from its stub stays as it is, if only a
+    comment does. If its stub has changed, the new one is written beside it as NAME.new.py.
 
     Args:
         root: a checkout, or a workspace, which takes over the installed course.
@@ -47,7 +47,7 @@ def update(root: Path, source: str) -> list[str]:
         beside = {}
         for kata in katas:
             mine, place = Kata(root, kata.name), Path("katas") / kata.file
-            if stubs.is_begun(mine, mine.code):
+            if stubs.is_changed(mine, mine.code):
                 stub = wanted.pop(place, b"")
                 if stub.decode() != stubs.stub_of(mine):
                     beside[place] = place.with_suffix(".new.py")
@@ -64,6 +64,7 @@ def update(root: Path, source: str) -> list[str]:
             files.write(root / path, content)
         for path in removed:
             (root / path).unlink()
+    description.read.cache_clear()  # stubs follow from it
     return told
 
 
@@ -79,7 +80,7 @@ def go_back(root: Path) -> str:
     if not kept:
         raise NotPossible("nothing to go back to: no update is kept in .kata/updates")
     folder = kept[-1].parent
-    work = {f"katas/{kata.file}" for kata in catalogue.all_katas(root) if stubs.is_begun(kata, kata.code)}
+    work = {f"katas/{kata.file}" for kata in catalogue.all_katas(root) if stubs.is_changed(kata, kata.code)}
     for name, existed in json.loads(kept[-1].read_text(encoding="utf-8")).items():
         path = root / name
         if name in work or not path.resolve().is_relative_to(root.resolve()):  # in a folder that somebody else has made

@@ -9,7 +9,7 @@ from dataclasses import replace
 from grader import failure
 from grader.course import cells, statements
 from grader.course.catalogue import Kata
-from grader.failure import Failure
+from grader.failure import UNPARSED, Failure
 from grader.protocol import SpecFinished, SpecInfo
 from grader.results import TOO_BUSY
 from grader.workers.jobs import Job
@@ -66,4 +66,4 @@ def _definitions(source: str) -> dict[str, int] | str:
     try:
         return {name: node.lineno for name, node in cells.definitions(ast.parse(source)).items()}
     except statements.UNREADABLE as error:
-        return f"{getattr(error, 'lineno', None) or 1}: {type(error).__name__}"
+        return f"{getattr(error, 'lineno', None) or 1}: {UNPARSED}: {type(error).__name__}"

@@ -3,6 +3,7 @@
 from html import escape
 from statistics import median
 
+from grader.failure import PYTHON
 from grader.reports import chart, statistics, unconfirmed, words
 from grader.reports.page import SCRIPT, head, heads, page, table, two_bars
 from grader.reports.statistics import Exercise
@@ -48,7 +49,8 @@ def _head(heading: str, everybody: str, report: ClassReport) -> str:
     absent = sum(not statistics.handed_in(one) for one in students)
     count = f"{everybody} · " if heading != everybody else ""
     return (
-        f"<h1>{escape(heading)}</h1><p class='dim'>{count}{report.started} · graded in {report.seconds:.0f} s{state}"
+        f"<h1>{escape(heading)}</h1><p class='dim'>{count}{report.started} · "
+        f"graded in {report.seconds:.0f} s with {PYTHON}{state}"
         f"<br>median {f'score {typical}' if weighted else f'{typical} points'} · "
         f"{words.counted(len(scores), 'student')} with a score, {absent} handed in nothing</p>"
     )
@@ -64,15 +66,15 @@ def _who(student: str, report: ClassReport) -> str:
 def _look(report: ClassReport) -> str:
     """The katas that are not graded or could not be run, and why; empty if there are none."""
     found = [
-        (LOOK.index(kata.state), student, kata)
+        (LOOK.index(state), student, state, why, katas)
         for student, one in report.students.items()
-        for kata in one.katas
-        if kata.state in LOOK
+        for state in LOOK
+        for why, katas in words.alike((kata for kata in one.katas if kata.state == state), _why).items()
     ]
     rows = "".join(
-        f"<tr>{_who(student, report)}<td>{kata.state}</td>"
-        f"<td class='long'>{escape(kata.kata)}<br>{escape(_why(kata))}</td></tr>"
-        for _, student, kata in sorted(found, key=lambda one: one[0])
+        f"<tr>{_who(student, report)}<td>{state}</td>"
+        f"<td class='long'>{escape(', '.join(katas))}<br>{escape(why)}</td></tr>"
+        for _, student, state, why, katas in sorted(found, key=lambda one: one[0])
     )
     if not rows:
         return ""

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from grader.results import (
@@ -68,20 +68,36 @@ def state(kata: KataResult) -> str:
 
 
 def of_files(report: Report) -> str:
-    """The files that cannot be run, and why: "16_mha: does not parse: mha.py:3: SyntaxError: …"; empty without any.
+    """The files that cannot be run, and why: "16_mha: import fails: mha.py:3: NameError: …"; empty without any.
 
     Then the numbers of the katas that were not handed in.
     """
     absent = [kata_number(kata.kata) for kata in report.katas if kata.state == NOT_HANDED_IN]
-    told = [of_file(kata) for kata in report.katas if kata.why_no_code and kata.state != NOT_HANDED_IN]
+    lost = [kata for kata in report.katas if kata.why_no_code and kata.state != NOT_HANDED_IN]
+    told = [f"{', '.join(katas)}: {said}" for said, katas in alike(lost, _of_file).items()]
     more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
     return "; ".join([*told, *([f"{NOT_HANDED_IN}: {', '.join(absent[:NAMED])}{more}"] if absent else [])])
 
 
 def of_file(kata: KataResult) -> str:
     """ "16_mha: import fails: mha.py:3: NameError: …", "16_mha: not handed in"."""
+    return f"{kata.kata}: {_of_file(kata)}"
+
+
+def _of_file(kata: KataResult) -> str:
+    """ "import fails: mha.py:3: NameError: …", "not handed in"."""
     why = kata.why_no_code.removeprefix(f"{kata.state}: ")
-    return f"{kata.kata}: {kata.state}{'' if why.endswith(kata.state) else f': {why}'}"
+    if kata.state in why:  # "mha.py:3: does not parse with Python 3.11: …", "mha.py: not handed in"
+        return kata.state if why.endswith(kata.state) else why
+    return f"{kata.state}: {why}"
+
+
+def alike(katas: Iterable[KataResult], said: Callable[[KataResult], str]) -> dict[str, list[str]]:
+    """What is said of katas, and the names of those of which it is: one broken archive is said once."""
+    found: dict[str, list[str]] = {}
+    for kata in katas:
+        found.setdefault(said(kata), []).append(kata.kata)
+    return found
 
 
 def kata_number(kata: str) -> str:
@@ -122,8 +138,9 @@ def of_timing(kata: KataResult) -> str:
 def timing(timing: Timing) -> str:
     """ "due Tue 1 Dec 2026 23:59 (Europe/Berlin) · handed in Thu 3 Dec 2026 10:00 · 2 days late: −20 %"."""
     longer = f", with an extension of {timing.extension}" if timing.extension else ""
-    parts = [f"due {day(timing.due)} ({timing.zone}){longer}"] if timing.due else []
-    parts.append(f"handed in {day(timing.handed_in)}" if timing.handed_in else UNTIMED)
+    is_close = bool(timing.due and timing.handed_in) and day(timing.due) == day(timing.handed_in)
+    parts = [f"due {day(timing.due, seconds=is_close)} ({timing.zone}){longer}"] if timing.due else []
+    parts.append(f"handed in {day(timing.handed_in, seconds=is_close)}" if timing.handed_in else UNTIMED)
     parts += [timing.allowed] if timing.allowed else []
     parts += [f"late within the grace of {timing.grace}"] if timing.grace else []
     if timing.days_late:
@@ -132,10 +149,11 @@ def timing(timing: Timing) -> str:
     return " · ".join(parts)
 
 
-def day(time: str) -> str:
+def day(time: str, *, seconds: bool = False) -> str:
     """ "Thu 3 Dec 2026 10:00", of a time in ISO 8601."""
     at = datetime.fromisoformat(time)
-    return f"{at:%a} {at.day} {at:%b} {at.year} {at:%H:%M}"
+    clock = "%H:%M:%S" if seconds else "%H:%M"
+    return f"{at:%a} {at.day} {at:%b} {at.year} {at:{clock}}"
 
 
 def newest(report: Report) -> str:

@@ -32,6 +32,17 @@ class Accommodation:
         kind = "lateness waived" if self.waive_late else "a date of their own" if self.due else "extended"
         return self.reason if self.excused else f"{kind}: {self.reason}"
 
+    @property
+    def cells(self) -> dict[str, str]:
+        """As `of_cells` takes it, and as a line of the file says it."""
+        return {
+            "due": self.due.isoformat() if self.due else "",
+            "extension": "" if self.extension is None else dates.written(self.extension),
+            "excused": "yes" if self.excused else "",
+            "waive_late": "yes" if self.waive_late else "",
+            "reason": self.reason,
+        }
+
 
 Accommodations = Mapping[tuple[str, str], Accommodation]  # by student and full name of a kata
 
@@ -57,7 +68,7 @@ def read(path: Path, students: Iterable[str], people: list[Person]) -> dict[tupl
             kata = EVERY if cells["kata"].casefold() == EVERY else catalogue.find(cells["kata"]).name
             if (first := lines.setdefault((student, kata), line)) != line:
                 raise ValueError(f"{kata} of {cells['id']} is in line {first} already: keep one of them")
-            own[student, kata] = _accommodation(cells)
+            own[student, kata] = of_cells(cells)
         except (KataError, ValueError) as error:
             problems.append(f"{path}:{line}: {error}")
     if problems:
@@ -72,8 +83,12 @@ def excused(allowed: Accommodations, student: str, kata: str) -> str:
     return one.reason if one and one.excused else ""
 
 
-def _accommodation(cells: Mapping[str, str]) -> Accommodation:
-    """One line's; exactly one of the four cells says something."""
+def of_cells(cells: Mapping[str, str]) -> Accommodation:
+    """One line's. Exactly one of the four kinds says something.
+
+    Raises:
+        ValueError: it breaks the format.
+    """
     if not cells["reason"]:
         raise ValueError("the reason is empty: say why, since the student's page shows it")
     for column in ("excused", "waive_late"):

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from grader import printable
-from grader.course import hint_file, kata_modules, notebooks, stubs
+from grader.course import hint_file, kata_modules, notebooks, stubs, syntax
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure, NotANotebook, Unreadable
 from grader.execution import boundary
@@ -200,6 +200,9 @@ def read(file: File, kata: Kata) -> Found:
         return Found(file, SourceText(sys.intern(written.text), notes=written.notes), note)
     if encoding:
         note = ", ".join(filter(None, [note, f"is {encoding}, which was converted to UTF-8"]))
+    if newer := syntax.for_a_newer_python(text):
+        why = f"{file.shown}:{newer}"
+        return Found(file, SourceText("", Failure("not run", why), lost=True), why)
     return Found(file, SourceText(sys.intern(text)), note)  # saves memory: many students leave some files unchanged
 
 

@@ -251,18 +251,22 @@ def collect(class_: Class) -> Collected:
 
 
 def _with_decisions(collected: Collected) -> Collected:
-    """The same with the earlier results by today's names, and with what is decided by override."""
+    """The same with the earlier results by today's names, and with what is decided and allowed, there or now."""
     class_, names = collected.class_, [one.student for one in collected.everybody]
+    if not collected.people and regrading.had_a_roster(class_.earlier):
+        raise KataError(f"the earlier results of {class_.folder} were graded with a roster: give --roster as there")
     earlier = regrading.of_students(class_.earlier, collected.ids)
     decided: Overrides = {place: one.decided for place, one in earlier.items()}
     if class_.overrides_file:
         decided = overrides.merged(decided, overrides.read(class_.overrides_file, names, collected.people))
-    allowed, people = class_.accommodations_file, collected.people
+    granted: Accommodations = {place: one.allowed for place, one in earlier.items() if one.allowed}
+    if class_.accommodations_file:
+        granted = {**granted, **accommodations.read(class_.accommodations_file, names, collected.people)}
     return replace(
         collected,
         earlier=earlier,
         decided=decided,
-        allowed=accommodations.read(allowed, names, people) if allowed else {},
+        allowed=granted,
         seen=_seen(collected) or earlier,
     )
 

@@ -71,8 +71,15 @@ def of_timestamp(seconds: float) -> datetime:
 
 
 def latest(moment: datetime, zone: str) -> datetime:
-    """The moment in UTC. Of an hour that clocks repeat, or leave out, it is the later one."""
-    return max(_both(moment, zone))
+    """The moment in UTC. Of an hour that clocks repeat, or leave out, it is the later one.
+
+    The end of a day stays on that day where clocks leave out its last hour.
+    """
+    first, last = sorted(_both(moment, zone))
+    if first == last or moment.time() != END:
+        return last
+    # A whole day that is left out has its end one day later.
+    return first if last.astimezone(ZoneInfo(zone)).time() < END else last
 
 
 def earliest(moment: datetime, zone: str) -> datetime:
@@ -80,10 +87,15 @@ def earliest(moment: datetime, zone: str) -> datetime:
     return min(_both(moment, zone))
 
 
-def later(moment: datetime, by: timedelta) -> datetime:
-    """The moment so much later, at most the last one that Python knows."""
+def later(written: datetime, by: timedelta, zone: str) -> datetime:
+    """The moment in UTC so much after a date, at most the last one that Python knows.
+
+    Whole days are days of the zone's calendar: the clock shows the same time after them. The rest is exact.
+    """
+    days = timedelta(days=by.days)
     try:
-        return moment + by
+        local = written.astimezone(ZoneInfo(zone)).replace(tzinfo=None) if written.tzinfo and days else written
+        return latest(local + days, zone) + (by - days)
     except OverflowError:
         return LAST
 
@@ -91,7 +103,7 @@ def later(moment: datetime, by: timedelta) -> datetime:
 def _both(moment: datetime, zone: str) -> list[datetime]:
     """The two readings of a local time; they are the same but for the hours in which clocks change."""
     if moment.tzinfo:
-        return [_in_utc(moment)]
+        return [_in_utc(moment)] * 2
     local = moment.replace(tzinfo=ZoneInfo(zone))
     return [_in_utc(local.replace(fold=fold)) for fold in (0, 1)]
 

@@ -28,7 +28,7 @@ include grader/setup.mk
 def starter(folder: Path, katas: Iterable[Kata], place: Place | None, course: Rules) -> list[str]:
     """Write or update a starter repository. Returns one sentence per thing done.
 
-    Students' work is kept: the file of a kata is replaced only while it is an untouched stub. The katas that the
+    Students' work is kept: the file of a kata is replaced only while it equals its stub. The katas that the
     chosen ones build on are included: a starter has no reference to stand in for them.
 
     Args:
@@ -39,7 +39,7 @@ def starter(folder: Path, katas: Iterable[Kata], place: Place | None, course: Ru
     """
     katas = with_prerequisites(katas)
     for kata in katas:
-        if stubs.is_begun(kata, kata.code):
+        if stubs.is_changed(kata, kata.code):
             raise ExportFailure(
                 f"katas/{kata.file} is not a stub any more: kata reset {kata.number} puts the stub back"
             )
@@ -161,10 +161,10 @@ def prepare(folder: Path, mark: str = MARK) -> None:
 
 
 def _copy_kata(kata: Kata, folder: Path) -> bool:
-    """Copy the kata's files. False if the student's file was kept because they have written in it."""
+    """Copy the kata's files. False if the student's file was kept: it is neither this stub nor that of the folder."""
     target = folder / "katas" / kata.name
     target.mkdir(parents=True, exist_ok=True)
-    begun = stubs.is_begun(kata, target / kata.file.name)
+    begun = all(stubs.is_changed(one, target / kata.file.name) for one in (kata, Kata(folder, kata.name)))
     for path in handouts.of_the_learner(kata):
         if not (begun and path == kata.code):
             place = target / path.relative_to(kata.folder)

@@ -11,7 +11,7 @@ from grader.reports.csv_cells import as_text
 from grader.results import NOT_HANDED_IN, NOT_RECOGNISED
 from grader.teaching import times, uploads
 from grader.teaching.contents import Absent, Contents, Found
-from grader.teaching.listing import readable
+from grader.teaching.listing import about, readable
 from grader.teaching.submissions import Submission
 
 SHOWN = 20  # findings on a terminal, beside those that keep a submission from being graded
@@ -47,9 +47,12 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
         for kata, one in contents.found.items()
     ]
     asked = list(katas)
-    absent = [(kata, row) for kata in asked if isinstance(row := contents.katas.get(kata), Absent)]
-    for kata, row in sorted(absent, key=lambda pair: pair[1].verdict != NOT_HANDED_IN):
-        found.append(Finding(student, kata.name, "", row.verdict, row.why, odd=row.verdict != NOT_HANDED_IN))
+    absent = [(kata.name, row) for kata in asked if isinstance(row := contents.katas.get(kata), Absent)]
+    # An archive that nobody can open is one line, not one per kata.
+    if len(asked) > 1 and len(absent) == len(asked) and len({row for _, row in absent}) == 1:
+        absent = [("", absent[0][1])]
+    for name, row in sorted(absent, key=lambda pair: pair[1].verdict != NOT_HANDED_IN):
+        found.append(Finding(student, name, "", row.verdict, row.why, odd=row.verdict != NOT_HANDED_IN))
     if submission.is_late:
         found.append(Finding(student, "", "", "handed in", LATE))
     if len(submission.places) > 1 and not all(uploads.of(place) for place in submission.places):
@@ -59,8 +62,8 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
     missing = contents.absent(NOT_HANDED_IN)
     if submission.places and asked and all(kata in missing for kata in asked):
         found.append(Finding(student, "", "", "not handed in", "no file of a kata was found", odd=True))
-    said = contents.absent("not graded").values()
-    unsaid = [one for one in contents.unused if one.file or one.why not in said]
+    said = {row.why for _, row in absent}
+    unsaid = [one for one in contents.unused if about(one.file, one.why) not in said]
     return found + [Finding(student, "", one.file, "ignored", one.why, odd=one.odd) for one in unsaid]
 
 

@@ -1,9 +1,9 @@
 """The cost of a late submission: the table [late] of a course's rules."""
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any, Literal, cast, get_args
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,7 @@ class Late:
 
     Attributes:
         zone: the time zone of dates that name none.
-        per_day: percent of the score that each day begun costs.
+        per_day: percent of the score that each day begun of the zone's calendar costs.
         at_most: percent that lateness costs at most.
         due: for whom the roster has no date; None means never.
         grace: lateness that costs nothing.
@@ -53,32 +53,36 @@ class Late:
             waived: lateness costs nothing.
         """
         last, zone = self.deadline(kata, due, extension), ZoneInfo(self.zone)
-        at = dates.earliest(handed_in, self.zone) if handed_in else None
+        # Reports show whole seconds, and the last second of a day belongs to it.
+        at = dates.earliest(handed_in, self.zone).replace(microsecond=0) if handed_in else None
         found = Timing(dates.iso(at, zone), dates.iso(last, zone), self.zone)
         if extension and last:
             found = replace(found, extension=dates.written(extension))
         if at is None or last is None or at <= last:
             return found
-        if at - last <= self.grace:
+
+        def is_within(more: timedelta) -> bool:
+            return at <= (self.deadline(kata, due, extension + more) or dates.LAST)
+
+        if is_within(self.grace):
             return replace(found, grace=dates.written(self.grace))
-        days = math.ceil((at - last) / timedelta(days=1))
+        days = next(days for days in count(max((at - last).days - 1, 1)) if is_within(timedelta(days=days)))
         return replace(found, days_late=days, penalty=0.0 if waived else min(self.per_day * days, self.at_most))
 
     def free_until(self, kata: str, due: datetime | None = None, extension: timedelta = timedelta()) -> datetime | None:
         """The last moment at which handing in a kata costs nothing; None if there is no date."""
-        last = self.deadline(kata, due, extension)
-        return last and dates.later(last, self.grace)
+        return self.deadline(kata, due, extension + self.grace)
 
     def deadline(self, kata: str, due: datetime | None = None, extension: timedelta = timedelta()) -> datetime | None:
         """The moment, in UTC, from which a kata is late but for the grace; None if there is no date.
 
         Args:
             due: the student's own date. It counts instead of everybody's, and instead of the kata's own if it is later.
-            extension: added to the date.
+            extension: added to the date. Its days are those of the zone's calendar.
         """
         own = self.katas.get(kata)
-        found = [dates.latest(date, self.zone) for date in ((due, own) if due or own else (self.due,)) if date]
-        return dates.later(max(found), extension) if found else None
+        dated = [date for date in ((due, own) if due or own else (self.due,)) if date]
+        return max((dates.later(date, extension, self.zone) for date in dated), default=None)
 
 
 def from_table(table: object) -> Late:

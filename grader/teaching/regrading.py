@@ -8,14 +8,16 @@ from pathlib import Path
 from grader.errors import KataError
 from grader.reports import words
 from grader.results import Change, ExerciseResult, KataResult, Override, kata_result, number, timing_of, title
+from grader.teaching import accommodations
+from grader.teaching.accommodations import Accommodation
 
 
 @dataclass(frozen=True)
 class Earlier:
     """A kata's earlier result, and what its exercises scored by the rules of that time; None if not decided.
 
-    `id` is the student's, `decided` are the overrides of that time, `penalty` is what lateness cost, and `line` is all
-    that the file said.
+    `id` is the student's, `decided` are the overrides of that time, `allowed` is what was allowed for the kata,
+    `penalty` is what lateness cost, and `line` is all that the file said.
     """
 
     result: KataResult
@@ -24,6 +26,7 @@ class Earlier:
     id: str = ""
     penalty: float = 0.0
     line: str = ""
+    allowed: Accommodation | None = None
 
 
 EarlierResults = Mapping[tuple[str, str], Earlier]  # by student and kata
@@ -53,7 +56,9 @@ def read(path: Path) -> dict[tuple[str, str], Earlier]:
             decided = {name: Override(one["points"], one["reason"]) for name, one in own.items()}
             who, timing = str(data.get("id") or data["student"]), timing_of(data)
             penalty = timing.penalty / 100 if timing else 0.0
-            found[data["student"], data["kata"]] = Earlier(kata_result(data), scores, decided, who, penalty, line)
+            allowed = accommodations.of_cells(data["allowed"]) if data.get("allowed") else None
+            result = kata_result(data)
+            found[data["student"], data["kata"]] = Earlier(result, scores, decided, who, penalty, line, allowed)
         except (ValueError, TypeError, KeyError, AttributeError):
             raise KataError(f"{path}:{row}: holds no result; {give}") from None
     return found
@@ -67,6 +72,13 @@ def of_students(earlier: EarlierResults, ids: Mapping[str, str]) -> dict[tuple[s
     """
     names = {id_: name for name, id_ in ids.items()}
     return {(names.get(one.id, student), kata): one for (student, kata), one in earlier.items()}
+
+
+def had_a_roster(earlier: EarlierResults) -> bool:
+    """Tell if a roster gave somebody a name, or more time."""
+    timings = ((one.result.timing, one.allowed) for one in earlier.values())
+    is_longer = any(timing and timing.extension and not allowed for timing, allowed in timings)
+    return is_longer or any(one.id != student for (student, _), one in earlier.items())
 
 
 def kept_lines(earlier: EarlierResults, now: Mapping[str, Mapping[str, KataResult]]) -> list[str]:

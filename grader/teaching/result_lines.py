@@ -10,20 +10,23 @@ from pathlib import Path
 from grader.errors import KataError
 from grader.results import KataResult, kata_as_dict
 from grader.teaching import report_files
+from grader.teaching.accommodations import Accommodations
 from grader.teaching.class_grading import Graded
 
 
 class ResultLines:
     """An open file for lines. Until `finish`, an earlier file at the path is as it was."""
 
-    def __init__(self, path: Path | None, stream: FileIO, ids: Mapping[str, str]):
-        self.path, self.stream = path, stream
+    def __init__(self, path: Path | None, stream: FileIO, ids: Mapping[str, str], allowed: Accommodations):
+        self.path, self.stream, self.allowed = path, stream, allowed
         self.ids = ids  # student → the roster's id
 
     def text(self, student: str, result: KataResult) -> str:
-        """A result's line."""
+        """A result's line. It keeps what is allowed, which a regrade needs."""
         who = {"student": student, "id": self.ids.get(student, student)}
-        return json.dumps({**who, **kata_as_dict(result)}, ensure_ascii=False)
+        allowed = self.allowed.get((student, result.kata))
+        kept = {"allowed": allowed.cells if allowed else None}
+        return json.dumps({**who, **kata_as_dict(result), **kept}, ensure_ascii=False)
 
     def of_version(self, one: Graded) -> str:
         """The line of a result that does not count yet. One of a version on time says so."""
@@ -58,11 +61,14 @@ class ResultLines:
 
 
 @contextmanager
-def opened(path: Path | None, ids: Mapping[str, str], *, at_once: bool = False) -> Iterator[ResultLines]:
+def opened(
+    path: Path | None, ids: Mapping[str, str], allowed: Accommodations, *, at_once: bool = False
+) -> Iterator[ResultLines]:
     """The file of result lines.
 
     Args:
         ids: student → the roster's id.
+        allowed: what is allowed students for a kata.
         at_once: somebody reads the lines as they come. Then they go to the path itself, unless a file is there.
     Raises:
         KataError: the file cannot be written.
@@ -77,4 +83,4 @@ def opened(path: Path | None, ids: Mapping[str, str], *, at_once: bool = False) 
     except OSError as error:
         raise KataError(f"{place}: {error.strerror}") from None
     with stream:
-        yield ResultLines(path, stream, ids)
+        yield ResultLines(path, stream, ids, allowed)

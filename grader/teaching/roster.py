@@ -63,6 +63,9 @@ LAYOUTS = (
     Layout("Classroom 50", ("username",), ("username", "email"), ("name",)),
 )
 OWN = LAYOUTS[0]
+EXPECTED = "it needs {}; set the platform to English before you export the list".format(
+    "; ".join(f"from {one.platform} " * bool(one.platform) + ", ".join(one.needed) for one in LAYOUTS[:4])
+)
 MOODLE_TIME = "last modified (submission)"  # "Thursday, 3 December 2026, 10:00 AM"
 NOT_STUDENTS = ("points possible", "student, test")  # rows of Canvas
 
@@ -104,6 +107,8 @@ def read(path: Path) -> list[Person]:
     def needed(columns: list[str]) -> tuple[str, ...]:
         written = {_column(name): name for name in columns}
         chosen[0] = next((layout for layout in LAYOUTS if all(name in written for name in layout.needed)), OWN)
+        if chosen[0] == OWN and len(written.keys() & set(OWN.needed)) < 2:
+            raise BrokenRoster(f"{path}: the header is not in English: {EXPECTED}")
         return tuple(written.get(name, name) for name in chosen[0].needed)
 
     for line, written, _ in tables.rows(path, needed, BrokenRoster):
@@ -208,6 +213,8 @@ def assigned(
     for submission, found in whose:
         if isinstance(found, Person):
             places[found.id] += submission.places
+            continue
+        if found == STRANGER and submission.is_test:
             continue
         if found == STRANGER and submission not in handed_in and not signs.is_called_code(submission.places[0].name):
             continue

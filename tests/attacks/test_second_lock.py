@@ -17,6 +17,7 @@ from torch import nn
 
 from grader.course.catalogue import Kata, all_katas
 from grader.execution import grading, scheduler
+from grader.failure import UNPARSED
 from grader.lock import asking, bare_server, remote, second_lock
 from grader.lock.second_lock import SecondLock
 from grader.lock.worker import Worker, judges_object
@@ -178,7 +179,9 @@ class TestWhatIsWithheld:
     def test_a_file_that_does_not_parse_is_told_by_its_line(self, sound, tmp_path):
         [result] = sealed(sound[1:], tmp_path, REUSE + "\ndef broken(:\n")
         line = REUSE.count("\n") + 2
-        assert {spec.message for e in result.exercises for spec in e.specs} == {f"reuse.py:{line}: SyntaxError"}
+        assert {spec.message for e in result.exercises for spec in e.specs} == {
+            f"reuse.py:{line}: {UNPARSED}: SyntaxError"
+        }
         assert result.state == "does not parse"
 
     def test_a_file_that_cannot_be_read_is_told_as_such(self, sound, tmp_path):

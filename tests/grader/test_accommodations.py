@@ -199,6 +199,12 @@ eve,all,,,yes,,ill all term
 """
 
 
+def granted(lines: Path) -> dict:
+    """What a file of results says of each student and kata: the score, and what was granted."""
+    found = map(json.loads, lines.read_text().splitlines())
+    return {(one["student"], one["kata"]): (one["score"], one["timing"], one["excused"]) for one in found}
+
+
 class TestAccommodations:
     def test_what_is_allowed_is_counted_and_shown(self, tmp_path, grade):
         (tmp_path / "a.csv").write_text(ALLOWED)
@@ -234,6 +240,32 @@ class TestAccommodations:
         options += ["--rules", tmp_path / "rules.toml", "--accommodations", tmp_path / "a.csv"]
         said = kata_here("regrade", *options).stdout
         assert said.startswith("ada: +0.8\n") and "lateness costs 0 %, not 20 %" in said
+
+    def test_a_regrade_keeps_what_was_granted(self, tmp_path, grade, kata_here):
+        """What docs/class.md says to repeat is the folder, the roster and the rules: no accommodations."""
+        (tmp_path / "a.csv").write_text(ALLOWED)
+        everybody = ("ada", "bob", "cy", "dan", "eve", "fay")
+        for who in everybody:
+            hand_in(tmp_path / f"class/{who}", timedelta(days=2), 4, 5)
+        lines = tmp_path / "r.jsonl"
+        grade("--accommodations", tmp_path / "a.csv", "--results", lines)
+        before = granted(lines)
+        options = ["--submissions", tmp_path / "class", "--against", lines, "--results", lines]
+        options += ["--rules", tmp_path / "rules.toml"]
+        for lower in ([], ["--never-lower"]):
+            assert "the scores of 0 of 6 students change" in kata_here("regrade", *options, *lower).stdout
+            assert granted(lines) == before
+        (tmp_path / "a.csv").write_text("id,kata,extension,reason\ncy,01,1d,only that\n")
+        said = kata_here("regrade", *options, "--accommodations", tmp_path / "a.csv").stdout
+        assert "lateness costs 10 %, not 0 %" in said and "1 of 6 students" in said
+
+    def test_a_regrade_without_the_roster_is_refused(self, tmp_path, grade, kata_here):
+        hand_in(tmp_path / "class/ada", timedelta(days=1), 4)
+        (tmp_path / "list.csv").write_text("id,name,email,extension\nada,Ada Lovelace,,2d\n")
+        grade("--roster", tmp_path / "list.csv", "--results", tmp_path / "r.jsonl")
+        options = ["--submissions", tmp_path / "class", "--against", tmp_path / "r.jsonl"]
+        done = kata_here("regrade", *options, "--rules", tmp_path / "rules.toml")
+        assert done.returncode == 2 and "were graded with a roster: give --roster" in done.stderr
 
     def test_a_line_for_each_thing_that_fits_nobody(self, tmp_path):
         path = tmp_path / "a.csv"

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from grader.course.catalogue import find
 from grader.errors import BrokenRoster
+from grader.reports import words
 from grader.teaching import dates, roster, rules
 from grader.teaching.lateness import Late
 
-ZONES = sorted(available_timezones() - {"localtime"})
 DAY = timedelta(days=1)
+ZONES = sorted(available_timezones() - {"localtime"})
 SPELLINGS = ("%Y-%m-%d", "%Y%m%d", "%G-W%V-%u", "%GW%V%u")
 PLUS_ONE = timezone(timedelta(hours=1))
 
@@ -24,6 +25,15 @@ any_zone = st.sampled_from(ZONES)
 any_day = st.dates()
 any_time = st.datetimes()
 soon = st.dates(date(1990, 1, 1), date(2090, 1, 1))
+near_now = st.datetimes(datetime(2017, 1, 1), datetime(2026, 12, 31))
+
+
+def near_a_change(zone: str) -> st.SearchStrategy[tuple[str, date]]:
+    """The zone and a day of a week of the last ten years in which its clocks change; any week if they never do."""
+    weeks = [datetime(2017, 1, 1, tzinfo=ZoneInfo(zone)) + 7 * DAY * week for week in range(521)]
+    changed = [week for week in weeks if week.utcoffset() != (week + 7 * DAY).utcoffset()]
+    days = st.builds(lambda week, day: (week + DAY * day).date(), st.sampled_from(changed or weeks), st.integers(0, 6))
+    return st.tuples(st.just(zone), days)
 
 
 @pytest.mark.parametrize(
@@ -131,14 +141,22 @@ class TestEveryZone:
         assert late.timing(due).penalty / 100 == 0
 
     @many
-    @given(
-        zone=any_zone,
-        due=st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1)),
-        late=st.timedeltas(DAY / 1e6, DAY * 30),
-    )
-    def test_each_day_begun_is_counted_in_hours_not_in_dates(self, zone, due, late):
-        handed_in = dates.latest(due, zone) + late
-        assert Late(zone, 1, due=due).timing(handed_in).penalty / 100 == pytest.approx(-(-late // DAY) / 100)
+    @given(place=any_zone.flatmap(near_a_change), later=st.integers(0, 9), hour=st.times())
+    def test_the_end_of_a_day_stays_one_and_each_midnight_is_a_day(self, place, later, hour):
+        """A day in which clocks change has 23 or 25 hours, and is one day of an extension and one of lateness."""
+        (zone, day), days = place, DAY * later
+        late = Late(zone, 1, due=dates.moment(day))
+        assert late.deadline("", extension=days) == dates.latest(dates.moment(day + days), zone)
+        handed_in = dates.latest(datetime.combine(day + days, min(hour, dates.END)), zone)
+        assert late.timing(handed_in).days_late == (handed_in.astimezone(ZoneInfo(zone)).date() - day).days
+
+    @many
+    @given(zone=any_zone, due=near_now, times=st.tuples(near_now, near_now), days=st.integers(0, 9))
+    def test_later_is_never_cheaper_and_more_time_never_dearer(self, zone, due, times, days):
+        late = Late(zone, 1, due=due)
+        first, last = (late.timing(time.replace(tzinfo=UTC)).days_late for time in sorted(times))
+        longer = late.timing(max(times).replace(tzinfo=UTC), extension=timedelta(days=days)).days_late
+        assert first <= last and longer <= last
 
 
 @pytest.mark.parametrize("year", [1, 1582, 1900, 1970, 2026, 2038, 9999])
@@ -160,6 +178,30 @@ def test_midnight_twice():
     late = Late("America/Santiago", 10, due=dates.moment("2026-04-04"))
     assert late.timing(datetime(2026, 4, 5, 3, 59, tzinfo=UTC)).penalty / 100 == 0, "an hour after the first 22:59"
     assert late.timing(datetime(2026, 4, 5, 4, 0, tzinfo=UTC)).penalty / 100 == 0.1
+
+
+@pytest.mark.parametrize(
+    ("saturday", "handed_in", "days"),
+    [
+        ("2026-10-24", "2026-10-25T23:30", 1),
+        ("2026-10-24", "2026-10-26T00:00", 2),
+        ("2026-03-28", "2026-03-29T23:30", 1),
+        ("2026-03-28", "2026-03-30T00:30", 2),
+    ],
+)
+def test_a_sunday_in_which_clocks_change_is_one_day(saturday, handed_in, days):
+    late = Late("Europe/Berlin", 10, due=dates.moment(saturday))
+    found, longer = (late.timing(datetime.fromisoformat(handed_in), extension=DAY * one) for one in (0, 1))
+    assert (found.days_late, longer.days_late) == (days, days - 1)
+    assert longer.due[:19] == f"{dates.moment(saturday) + DAY:%Y-%m-%dT%H:%M:%S}"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.5, ""), (1, " · 1 day late: −10 %"), (59, " · 1 day late: −10 %")])
+def test_seconds_late_are_shown_and_a_part_of_one_is_not_late(seconds, said):
+    due = datetime(2026, 12, 1, 20)
+    found = Late("UTC", 10, due=due).timing(due + timedelta(seconds=seconds))
+    shown = f"due Tue 1 Dec 2026 20:00:00 (UTC) · handed in Tue 1 Dec 2026 20:00:{int(seconds):02}"
+    assert words.timing(found) == shown + said
 
 
 ONE, SIXTEEN = find("01").name, find("16").name

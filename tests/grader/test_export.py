@@ -193,6 +193,20 @@ class TestStarter:
         assert "ref: new" in (folder / ".github/workflows/classroom.yml").read_text()
         assert said[1:] == [f"kept the student's katas/{find(n).file}" for n in KATAS]
 
+    def test_an_update_replaces_what_equals_its_stub_and_keeps_a_comment(self, tmp_path):
+        folder, kata = tmp_path / "s", find("00")
+        export.starter(folder, [kata], PLACE, Rules())
+        written = folder / "katas" / kata.file
+        with zipfile.ZipFile(folder / "grader/data/stubs.zip", "w") as packed:
+            packed.writestr(kata.file.as_posix(), "def of_the_last_release(): ...\n")
+        written.write_bytes(b"def of_the_last_release(): ...\r\n")
+        export.starter(folder, [kata], PLACE, Rules())
+        assert written.read_text() == stubs.stub_of(kata)
+        written.write_text(f"{stubs.stub_of(kata)}# ask about the second one\n")
+        said = export.starter(folder, [kata], PLACE, Rules())
+        assert written.read_text().endswith("# ask about the second one\n")
+        assert said[1:] == [f"kept the student's katas/{kata.file}"]
+
     @pytest.mark.parametrize("what", ["a folder with something in it", "a file"])
     def test_nothing_else_is_written_over(self, tmp_path, what, kata_here):
         (tmp_path / "notes.txt").write_text("mine")
@@ -358,6 +372,10 @@ class TestPlatforms:
         done = subprocess.run(["bash", "-e", "-c", says["run"]], env=environment, capture_output=True, text=True)
         assert done.returncode == 1 and done.stdout.startswith("::error::Nothing was graded: acme/course at 0123abc")
         assert "GRADER_TOKEN" in (tmp_path / "summary").read_text()
+        newest = next(step["with"]["python-version"] for step in steps.values() if step.get("id") == "python")
+        script = (ROOT / "grader/python.sh").read_text()
+        assert f"python install --no-progress {newest} " in script, "the newest that the pins have wheels for"
+        assert "Graded with" in steps["Set up"]["run"]
         for name in (*(find(number).name for number in KATAS), "Report the points"):
             assert "steps.setup.outcome == 'success'" in steps[name]["if"]
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import tarfile
 import time
 import zipfile
@@ -11,6 +12,7 @@ import nbformat
 import pytest
 
 from grader.course import notebooks
+from grader.failure import UNPARSED
 from grader.results import NOT_RECOGNISED
 from grader.teaching import archives, attribution, intake, submissions
 from grader.teaching.contents import Absent, Contents
@@ -226,6 +228,42 @@ def look(tmp_path, sound):
         return [came_to(contents, kata) for kata in sound[:number]], said, contents
 
     return looked
+
+
+@pytest.mark.parametrize("path", ["a.zip", "a/work.zip"])
+def test_an_archive_that_nobody_can_open_is_one_row(sound, tmp_path, path):
+    (tmp_path / path).parent.mkdir(exist_ok=True)
+    (tmp_path / path).write_bytes(b"PK")
+    [submission] = submissions.collect(tmp_path)
+    contents = attribution.look(submission.places, sound[:2])
+    [row] = intake.findings(submission, contents, sound[:2])
+    assert (row.kata, row.odd) == ("", True) and "is not a zip archive that can be read" in row.note
+
+
+@pytest.mark.parametrize(
+    ("written", "since"),
+    [
+        ("type Shape = tuple[int, ...]", (3, 12)),
+        ("def first[T](items: list[T]) -> T: ...", (3, 12)),
+        ("""x = f"{d["a"]}\"""", (3, 12)),
+        ("""x = f"{'\\n'.join(d)}\"""", (3, 12)),
+        ("""x = f"{\nd}\"""", (3, 12)),
+        ("try: ...\nexcept ValueError, TypeError: ...", (3, 14)),
+        ("""x = t"{d}\"""", (3, 14)),
+    ],
+)
+def test_syntax_of_a_newer_python_is_looked_at(look, written, since):
+    """The student's file is right with the Python that they have: it is no 0."""
+    [became], said, _ = look({"a/sums.py": f"{RIGHT}\n\n{written}\n"})
+    is_newer = sys.version_info < since
+    assert became == (LOST if is_newer else COUNTS)
+    assert any(f"{UNPARSED}, and may be for a newer one: " in line for line in said) == is_newer
+
+
+@pytest.mark.parametrize("written", ["def broken(:", "type = (", "x = f(", "x = 'abc", "class A(:"])
+def test_a_file_that_no_python_parses_counts(look, written):
+    [became], _, _ = look({"a/sums.py": f"{RIGHT}\n\n{written}\n"})
+    assert became == COUNTS
 
 
 def came_to(contents: Contents, kata) -> str:

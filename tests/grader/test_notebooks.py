@@ -19,7 +19,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_
 
 from grader.course import cells, notebooks, places
 from grader.course.catalogue import ROOT, Kata, all_katas, find
-from grader.failure import unwritten
+from grader.failure import UNPARSED, unwritten
 from grader.learner import notebook_check
 from grader.results import ExerciseResult, SpecResult
 
@@ -154,7 +154,7 @@ class TestJoin:
     def test_a_cell_that_is_no_python_breaks_only_its_own_exercise(self):
         space = self.run("def f(:\n    pass", "def g():\n    return 2", "this is no python")
         assert space["g"]() == 2
-        with pytest.raises(SyntaxError, match="cell 1 does not parse: line 1"):
+        with pytest.raises(SyntaxError, match=f"cell 1 {UNPARSED}: line 1"):
             space["f"]()
 
     @pytest.mark.parametrize("deep", ["1" + " + 1" * 950, "-" * 100_000 + "1"], ids=["unparse", "parse"])
@@ -182,7 +182,7 @@ class TestJoin:
         assert self.run("def f():\n    return 1", "def f(:\n    return 2")["f"]() == 1
 
     def test_the_line_of_an_error_counts_from_the_first_line_of_its_cell(self):
-        with pytest.raises(SyntaxError, match="cell 1 does not parse: line 3"):
+        with pytest.raises(SyntaxError, match=f"cell 1 {UNPARSED}: line 3"):
             self.run("%%time\n\ndef f(:\n    pass")["f"]()
 
     def test_what_has_side_effects_is_left_out(self):
@@ -314,24 +314,24 @@ LAST = len(changed(0).cells) + 1
             changed(0, new_code_cell(f"{FIRST})")),
             [
                 f"split_heads is defined in cells {PLACE} and {LAST}; cell {PLACE} counts",
-                f"cell {LAST} does not parse: line 2: unmatched ')'",
+                f"cell {LAST} {UNPARSED}: line 2: unmatched ')'",
             ],
         ),
         (
             changed(PLACE, *map(new_code_cell, FIRST.splitlines())),
             [
-                f"cell {PLACE} does not parse: line 1: expected an indented block after function definition on line 1",
-                f"cell {PLACE + 1} does not parse: line 1: 'return' outside function",
+                f"cell {PLACE} {UNPARSED}: line 1: expected an indented block after function definition on line 1",
+                f"cell {PLACE + 1} {UNPARSED}: line 1: 'return' outside function",
             ],
         ),
         (
             changed(PLACE, new_code_cell(FIRST.replace("return x", "return np.asarray(x)"))),
             ["used, but not defined in a cell: np"],
         ),
-        (changed(0, new_code_cell("no python")), [f"cell {LAST} does not parse: line 1: invalid syntax"]),
+        (changed(0, new_code_cell("no python")), [f"cell {LAST} {UNPARSED}: line 1: invalid syntax"]),
         (
             changed(0, *[new_code_cell("no python")] * 7),
-            [*(f"cell {LAST + n} does not parse: line 1: invalid syntax" for n in range(5)), "and 2 more"],
+            [*(f"cell {LAST + n} {UNPARSED}: line 1: invalid syntax" for n in range(5)), "and 2 more"],
         ),
         (changed(0, new_code_cell("%%time\n!pip install einops"), new_code_cell("x = await g()\nf?")), []),
         (changed(0, new_code_cell("async def g():\n    await h()"), new_code_cell("    indented = 1")), []),

@@ -104,6 +104,11 @@ ROSTERS: list[tuple[str, str | bytes, object]] = [
         'Identifier,"Full name",Status,Grade\n"Participant 501",,Submitted,\n',
         [("Participant 501", "", "", (), "Moodle 501")],
     ),
+    (
+        "Moodle's worksheet in German",
+        'ID,"Vollständiger Name",E-Mail-Adresse,Status\n"Teilnehmer/in 501","Ada Lovelace",ada@x,\n',
+        ": the header is not in English: it needs id, name, email; from Canvas student, id, section; from Moodle ",
+    ),
     ("no id", "name,email\nAda,a@x\n", ":1: the header has no column id: it needs id, name, email"),
     ("twice", "username,first_name,last_name\nada,A,B\nada,C,D\n", ":3: the id ada is there already, in line 2"),
     ("ids in two cases", "id,name,email\nada,A,\nAda,B,\n", [("ada", "A", "", (), ""), ("Ada", "B", "", (), "")]),
@@ -307,7 +312,10 @@ PLATFORMS = {
     "Canvas": (
         f'{CANVAS}"Lovelace, Ada",12,U1,al1,S,\n"Lovelace, Ada",13,U2,al2,S,\n"Cole, Cy",14,U3,cc1,S,\n'
         '"Student, Test",9,,x,S,\n',
-        ["lovelaceada_12_901_{.name}", "lovelaceada_LATE_13_902_first_look-2.py", "lovelaceada_13_903_notes.txt"],
+        [
+            *("lovelaceada_12_901_{.name}", "lovelaceada_LATE_13_902_first_look-2.py", "lovelaceada_13_903_notes.txt"),
+            "studenttest_9_904_{.name}",
+        ],
         {"U1": 1, "U2": 1, "U3": 0},
     ),
     "Canvas without SIS": (

@@ -669,6 +669,14 @@ class TestNoCode:
         assert page.index("<td>not recognised</td>") < page.index("<td>does not parse</td>")
         holds_to("report", json.loads(json_report.render(report.students["bob"])))
 
+    def test_what_is_lost_with_one_archive_is_said_once(self):
+        lost = SpecResult("TestA", "not graded", "not recognised: a.zip: is not a zip archive")
+        one, other = (KataResult(name, (ExerciseResult("a", (lost,)),)) for name in ("16_mha", "17_vit"))
+        report = Report("", "2026-01-01T00:00:00+00:00", 0.0, True, (one, other))
+        assert words.of_files(report) == "16_mha, 17_vit: not recognised: a.zip: is not a zip archive"
+        page = class_page.render(ClassReport(report.started, 0.0, True, {"ann": report}))
+        assert page.count("a.zip: is not a zip archive") == 1 and "16_mha, 17_vit<br>" in page
+
     def test_every_state_has_a_place(self):
         """In the page's cells and legend, in the terminal's colours and in the schema."""
         states = set(get_args(State))

@@ -209,10 +209,10 @@ class TestLate:
         assert late.timing(datetime(2026, 12, 1, 22, 58, tzinfo=UTC)).penalty / 100 == 0
         assert late.timing(datetime(2026, 12, 1, 23, 58, tzinfo=UTC)).penalty / 100 == 0.1
 
-    def test_a_day_in_which_clocks_change_has_25_hours(self):
+    def test_a_day_in_which_clocks_change_ends_at_the_same_hour(self):
         late = Late("Europe/Berlin", 10, due=datetime(2026, 10, 24, 12))
-        assert late.timing(datetime(2026, 10, 25, 11)).penalty / 100 == 0.1
-        assert late.timing(datetime(2026, 10, 25, 11, 1)).penalty / 100 == 0.2
+        assert late.timing(datetime(2026, 10, 25, 12)).penalty / 100 == 0.1
+        assert late.timing(datetime(2026, 10, 25, 12, 1)).penalty / 100 == 0.2
 
     def test_the_score_is_less_and_points_are_not(self):
         found = Rules(edges=20, katas={"16_x": 20.0}).applied(result("passed", "open"), ["e0", "e1"], penalty=0.25)

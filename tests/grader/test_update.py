@@ -72,6 +72,17 @@ def test_work_is_kept_and_all_else_is_new(here, newer):
     assert any("sums.new.py is the new stub" in line for line in told) and "kata update --back" in told[-1]
 
 
+def test_a_comment_is_kept(here, newer):
+    mine = here / "katas" / REUSE
+    mine.write_text(f"{mine.read_text()}# ask about this\n")
+    told = update(here, str(newer))
+    assert mine.read_text().endswith("# ask about this\n") and any(
+        "reuse.new.py is the new stub" in one for one in told
+    )
+    go_back(here)
+    assert mine.read_text().endswith("# ask about this\n") and not mine.with_suffix(".new.py").exists()
+
+
 def test_the_way_back_keeps_what_was_written_since(here, newer):
     before = everything(here)
     update(here, str(newer))
