@@ -32,6 +32,8 @@ FOR_OTHERS = (
     "docs/security.md",
     "docs/second_lock.md",
     "docs/authoring.md",
+    "docs/grader.md",
+    "docs/maintaining.md",
     "docs/truth.md",
     "docs/models.md",
     "contributing.md",
