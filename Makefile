@@ -19,7 +19,7 @@
 
 include grader/setup.mk
 
-unexport PYTHONDONTWRITEBYTECODE# hundreds of the tests' processes would compile the grader anew
+unexport PYTHONDONTWRITEBYTECODE  # hundreds of the tests' processes would compile the grader anew
 
 .PHONY: test test-all test-rest test-report check stubs mutants truth seals signatures bench bench-gpt wheel diagrams pictures site
 
@@ -43,7 +43,7 @@ check: .venv/installed-dev
 	@$(BIN)/ruff format -q --check --output-format concise . || { echo "run .venv/bin/ruff format"; false; }
 	@$(BIN)/mypy
 	@said=$$($(BIN)/lint-imports 2>&1) || { grep -F -e ' -> ' <<< "$$said" || echo "$$said"; \
-	  echo "imports go one way: see \"Find the way\" in CONTRIBUTING.md"; false; }
+	  echo "imports go one way: see docs/grader.md"; false; }
 	@$(BIN)/kata generate --check
 	@$(BIN)/kata diagrams --check
 

@@ -1,7 +1,7 @@
 """Builds the wheel: the grader, and the course in an archive beside it. Everything else about it is in pyproject.toml.
 
 No module `tinytorch` gets into the wheel: that code is the learner's, in the folder that `kata start` lays out.
-Nor does `grader.site`, which builds the web site from a checkout.
+Nor does the workshop, whose tools are for who works on the course itself.
 """
 
 import shutil
@@ -29,15 +29,15 @@ class Build(build):
 
 
 class Wheel(bdist_wheel):
-    """A wheel with the course, without the learner's code and the site. An editable installation does not come here."""
+    """A wheel with the course, without the learner's code and the workshop. An editable one does not come here."""
 
     def run(self) -> None:
         shutil.rmtree(BUILD, ignore_errors=True)  # a module that has been removed would get into the wheel
         course = BUILD / places.ARCHIVE.name
         places.pack(course, HERE, handouts.packed(HERE))
-        for package in ("tinytorch", "grader.site"):
-            self.distribution.packages.remove(package)
-        self.distribution.package_data["grader"].remove("site/static/*")
+        packages = self.distribution.packages
+        self.distribution.packages = [name for name in packages if not name.startswith(("tinytorch", "workshop"))]
+        del self.distribution.package_data["workshop"]
         self.distribution.data_files = [(places.ARCHIVE.parent.as_posix(), [str(course)])]
         super().run()
 

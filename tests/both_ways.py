@@ -17,10 +17,10 @@ import hypothesis.strategies  # noqa: F401  (forks inherit what takes long to im
 import pytest
 import torch  # noqa: F401
 
-from grader.authoring import variants
 from grader.course import stubs
 from grader.course.catalogue import ROOT, Kata, all_katas, matching
 from grader.results import KataResult
+from workshop import variants
 
 FAILED, OPEN = "failed", "open edge"
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 import torch
 
-from grader.authoring import kept, promises, variants
 from grader.course.catalogue import Kata, all_katas
 from grader.workers import forkserver
+from workshop import kept, promises, variants
 
 QUICK, HERE = "--quick", "--here"
 CODE = [promises.reference_passes, promises.textbook, promises.mistakes, promises.accepted]

@@ -5,10 +5,10 @@ from datetime import date
 import pytest
 
 from grader import lesson  # noqa: F401  (every lesson imports it)
-from grader.authoring import kept, promises, variants
 from grader.course import catalogue
 from grader.course.catalogue import Kata
 from tests.conftest import SOUND
+from workshop import kept, promises, variants
 
 KATAS = catalogue.all_katas()
 

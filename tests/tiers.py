@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from grader.authoring import promises
 from grader.course.catalogue import ROOT, all_katas
 from tests import cost
+from workshop import promises
 
 BUDGET = 660.0  # CPU seconds of the quick tier, by tests/cost.json, on two threads of one core
 CHEAP = 6.5  # seconds of a whole file, on record

@@ -1,6 +1,7 @@
 """The `kata` program: all commands with their lines in its help. Only the command that is called is imported."""
 
 import ast
+import importlib
 import itertools
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from grader.cli.app import AUTHORS, app
 from grader.course import places
+from grader.errors import KataError
 
 # The panels of the help, with their commands in its order. A learner starts with the ten of the first one.
 PANELS: dict[str | None, tuple[str, ...]] = {
@@ -31,6 +33,7 @@ PANELS: dict[str | None, tuple[str, ...]] = {
         "site",
     ),
 }
+WORKSHOP = Path(__file__).parents[2] / "workshop"  # the authors' tools: in a checkout alone
 GRADING = ("list", "watch", "next", "mine", "debug", "trace", "tutor", "grade", "regrade")
 ALL = [*itertools.chain(*PANELS.values()), "generate"]  # the last is hidden: make stubs calls it
 
@@ -39,33 +42,28 @@ def load(name: str) -> None:
     """Import the module of this command, which registers it."""
     match name:
         case "start" | "update" | "doctor" | "data":
-            import grader.cli.installation
-        case "mine":
-            import grader.cli.mine
+            module = "grader.cli.installation"
         case "debug" | "trace":
-            import grader.cli.practice
-        case "tutor":
-            import grader.cli.tutor
+            module = "grader.cli.practice"
         case "lesson" | "notebook" | "solution":
-            import grader.cli.lessons
-        case "ladder":
-            import grader.cli.ladder
-        case "grade":
-            import grader.cli.grade
-        case "regrade":
-            import grader.cli.regrade
-        case "export":
-            import grader.cli.export
+            module = "grader.cli.lessons"
+        case "mine" | "tutor" | "ladder" | "grade" | "regrade" | "export":
+            module = f"grader.cli.{name}"
         case "list" | "watch" | "next" | "hint" | "reset" | "undo":
-            import grader.cli.learner
+            module = "grader.cli.learner"
+        case _ if not WORKSHOP.is_dir():
+            raise KataError(f"kata {name} is for who works on the course: it is in a checkout alone")
         case _:
-            import grader.cli.author  # noqa: F401
+            module = "workshop.commands"
+    importlib.import_module(module)
+    if name == "export" and WORKSHOP.is_dir():
+        importlib.import_module("workshop.inspect_tasks")
 
 
 def lines() -> dict[str, str]:
     """The first paragraph of each command's docstring, which is read without importing the command."""
     found = {}
-    for path in Path(__file__).parent.glob("*.py"):
+    for path in (*Path(__file__).parent.glob("*.py"), *WORKSHOP.glob("commands.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             match node:
                 case ast.FunctionDef(name, decorator_list=[ast.Call(registers, given), *_]):
@@ -80,9 +78,11 @@ class Commands(TyperGroup):
 
     def __init__(self, **rest: Any):
         super().__init__(**rest)
-        panels = {name: panel for panel, names in PANELS.items() for name in names}
-        self.commands = {name: TyperCommand(name, rich_help_panel=panel) for name, panel in panels.items()}
-        self.commands["generate"] = TyperCommand("generate", hidden=True)
+        shown = {panel: names for panel, names in PANELS.items() if panel != AUTHORS or WORKSHOP.is_dir()}
+        panels = {name: panel for panel, names in shown.items() for name in names}
+        self.commands = {
+            name: TyperCommand(name, rich_help_panel=panels.get(name), hidden=name not in panels) for name in ALL
+        }
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Their names, for the help and for completion, which show a line of each."""

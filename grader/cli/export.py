@@ -19,7 +19,6 @@ from grader.reports import words
 from grader.teaching import class_run, export, plain, returned, rules
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_run import Class
-from grader.teaching.export import Asked
 from grader.teaching.platforms import Place
 
 PLACE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<ref>[\w./-]+)")
@@ -60,14 +59,14 @@ def starter(
         )
     place = _place(grader) if grader else None
     course = rules.of_course(rules_file, ROOT)
-    _write(folder, lambda root: export.starter(folder, katas(chosen, root), place, course))
+    write(folder, lambda root: export.starter(folder, katas(chosen, root), place, course))
 
 
 @exports.command()
 def teacher(folder: Folder, chosen: Katas = None, rules_file: RulesFile = None) -> None:
     """Write the teacher's copy, which grades: specs, references, grader, platforms' scripts."""
     course = rules.of_course(rules_file, ROOT)
-    _write(folder, lambda root: export.teacher(folder, katas(chosen, root), course))
+    write(folder, lambda root: export.teacher(folder, katas(chosen, root), course))
 
 
 @exports.command()
@@ -83,37 +82,10 @@ def classroom50(
     """Write the bundle that Classroom 50 grades an assignment with."""
     course = rules.of_course(rules_file, ROOT)
 
-    def write(root: Path) -> list[str]:
+    def _write(root: Path) -> list[str]:
         return export.bundle(folder, katas(chosen, root), katas(released, root) if released else [], course)
 
-    _write(folder, write)
-
-
-@exports.command("inspect")
-def inspect_(
-    folder: Folder,
-    chosen: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KATA]…", help="16, or 16::split_heads for one exercise; default: all"),
-    ] = None,
-    specs: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="private specs, laid out like katas/: they join the public ones or replace them"
-        ),
-    ] = None,
-) -> None:
-    """Write tasks for inspect-ai, which measure how well models solve katas, judged by both locks.
-
-    For private specs in place of public ones, the list of those that also judge from another process is found anew.
-    Exit code 1: the list refuses too little.
-    """
-    _write(folder, lambda root: export.for_inspect(folder, _asked(chosen, root), specs))
-    if specs and (own := export.with_own_specs(folder, specs)):
-        from grader.authoring import seals
-
-        if seals.report(own, check=False):
-            raise typer.Exit(1)
+    write(folder, _write)
 
 
 ClassFolder = Annotated[Path, typer.Option("--submissions", metavar="DIR", help="the class, as for kata grade")]
@@ -181,16 +153,6 @@ def plain_(
         print(f"nothing begun was found, so not in it: {returned.listed(without)}")
 
 
-def _asked(chosen: list[str] | None, root: Path) -> list[Asked]:
-    """The katas and exercises of these queries."""
-    found = []
-    for query in chosen or []:
-        number, exercise, name = query.partition("::")
-        for kata in katas([number], root):
-            found.append(Asked(kata, kata.exercise(name) if exercise else None))
-    return found or [Asked(kata) for kata in katas(None, root)]
-
-
 def _place(grader: str) -> Place:
     place = PLACE.fullmatch(grader)
     if place is None:
@@ -198,7 +160,7 @@ def _place(grader: str) -> Place:
     return Place(place["repository"], place["ref"])
 
 
-def _write(folder: Path, export_: Callable[[Path], list[str]]) -> None:
+def write(folder: Path, export_: Callable[[Path], list[str]]) -> None:
     """Export the course, and print what the export says that it did."""
     try:
         with places.course() as course:

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import connection
 from pathlib import Path
@@ -47,52 +48,82 @@ def run(
         specs_of: katas whose specs a new forkserver collects. Later calls reuse the forkserver as it is.
         until: file descriptors or sockets. As soon as one of them can be read, all running jobs are given up.
     """
-    more = _as_function(jobs_ready)
-    queue: Iterator[Job] = iter(())
     limit = min(at_a_time or available_cores(), limits.most_at_a_time())
-    running: list[Running] = []
-    ended: list[tuple[Job, KataResult]] = []
-    again: list[Job] = []  # of which a process was killed from outside: each runs once more, beside no other
     with folders.of_a_run(forkserver.temporary_folder()) as scratch, orphans.ended() as end_orphans:
+        jobs = _Jobs(_as_function(jobs_ready), limit, scratch, specs_of, end_orphans)
         try:
             while True:
-                while not ended and (not running if again else _have_room(running, limit)):
-                    is_second = bool(again)
-                    job = again.pop() if again else next(queue, None) or next(queue := iter(more()), None)
-                    if job is None:
-                        break
-                    if refused := reduced.refused(job):
-                        ended.append((job, refused))
-                        continue
-                    with costs_only(partial(_lose, job, ended)):
-                        running.append(_started(job, scratch, specs_of, may_fail=not is_second))
-                if not running and not ended:
+                jobs.start()
+                if not jobs.running and not jobs.ended:
                     return
-                if not ended and wait(running, until):
+                if not jobs.ended and wait(jobs.running, until):
                     return
-                for one in [one for one in running if one.finished]:
-                    running.remove(one)
-                    if one.lost:
-                        with costs_only():
-                            one.kill()
-                    end_orphans()
-                    with costs_only(partial(_lose, one.job, ended)):
-                        following = _following(one, scratch, limit - _in_use(running) if one.may_fail else 1)
-                        if following is None:
-                            again.append(one.job)
-                        elif isinstance(following, KataResult):
-                            ended.append((one.job, following))
-                        else:
-                            running.append(following)
-                while ended:
-                    yield ended.pop(0)
+                jobs.follow()
+                while jobs.ended:
+                    yield jobs.ended.pop(0)
         finally:
-            for one in running:
-                with costs_only():
-                    if not one.finished:
-                        one.kill()
-            end_orphans()
+            jobs.give_up()
             folders.remove(scratch)
+
+
+@dataclass
+class _Jobs:
+    """The jobs of one run: which wait, which run, and which have ended with what."""
+
+    more: Callable[[], Iterable[Job]]
+    limit: int
+    scratch: Path
+    specs_of: Sequence[Kata]
+    end_orphans: Callable[[], None]
+    queue: Iterator[Job] = field(default_factory=lambda: iter(()))
+    running: list[Running] = field(default_factory=list)
+    ended: list[tuple[Job, KataResult]] = field(default_factory=list)
+    again: list[Job] = field(default_factory=list)  # of which a process was killed from outside: each runs alone
+
+    def start(self) -> None:
+        """Start as many as there is room for."""
+        while not self.ended and (not self.running if self.again else _have_room(self.running, self.limit)):
+            is_second = bool(self.again)
+            job = self.again.pop() if self.again else self._next()
+            if job is None:
+                return
+            if refused := reduced.refused(job):
+                self.ended.append((job, refused))
+                continue
+            with costs_only(partial(_lose, job, self.ended)):
+                self.running.append(_started(job, self.scratch, self.specs_of, may_fail=not is_second))
+
+    def _next(self) -> Job | None:
+        for job in self.queue:
+            return job
+        self.queue = iter(self.more())
+        return next(self.queue, None)
+
+    def follow(self) -> None:
+        """Take the next step of each whose part is finished."""
+        for one in [one for one in self.running if one.finished]:
+            self.running.remove(one)
+            if one.lost:
+                with costs_only():
+                    one.kill()
+            self.end_orphans()
+            with costs_only(partial(_lose, one.job, self.ended)):
+                cores = self.limit - _in_use(self.running) if one.may_fail else 1
+                match _following(one, self.scratch, cores):
+                    case None:
+                        self.again.append(one.job)
+                    case KataResult() as result:
+                        self.ended.append((one.job, result))
+                    case following:
+                        self.running.append(following)
+
+    def give_up(self) -> None:
+        """End every process."""
+        for one in self.running:
+            with costs_only():
+                if not one.finished:
+                    one.kill()
+        self.end_orphans()
 
 
 def _started(job: Job, scratch: Path, specs_of: Sequence[Kata], *, may_fail: bool) -> Supervisor:

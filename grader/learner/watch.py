@@ -101,11 +101,7 @@ class Session:
         elif key == "g" and self.state.result:
             self.screen.guards(self.state.result.exercises)
         elif key == "m":
-            try:
-                programs.own_gpt()
-            except NotPossible as problem:
-                self.screen.say(str(problem))
-            self.inputs.drop_interrupts()  # that came while it trained
+            self._train_own_gpt()
         elif key == "l":
             self.screen.lesson(kata)
             self.inputs.drop_interrupts()  # that came while the pager was open
@@ -121,6 +117,13 @@ class Session:
             self._go_to_exercise(self._number_typed(key) - 1)
         elif key == "r":
             self.state.text = None
+
+    def _train_own_gpt(self) -> None:
+        try:
+            programs.own_gpt()
+        except NotPossible as problem:
+            self.screen.say(str(problem))
+        self.inputs.drop_interrupts()  # that came while it trained
 
     def _go_to_exercise(self, place: int) -> None:
         """Make the exercise at this place of the kata the current one."""

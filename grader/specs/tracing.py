@@ -209,14 +209,9 @@ def _versions(variables: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
 
 
 def _numbers(found: Any, depth: int) -> Iterator[float | str]:
-    if isinstance(found, torch.Tensor):
-        flat = found.detach().reshape(-1)
+    if isinstance(found, (torch.Tensor, np.ndarray)):
         yield str(found.dtype)
-        yield from _sample((torch.view_as_real(flat).reshape(-1) if flat.is_complex() else flat).double())
-    elif isinstance(found, np.ndarray):
-        yield str(found.dtype)
-        if found.dtype.kind in "fiub":
-            yield from _sample(torch.as_tensor(found.astype(np.float64)).reshape(-1))
+        yield from _of_array(found)
     elif isinstance(found, (bool, int, float)):
         yield float(found)
     elif found is None or isinstance(found, (str, bytes, torch.dtype, torch.Size, torch.device)):
@@ -236,6 +231,14 @@ def _numbers(found: Any, depth: int) -> Iterator[float | str]:
             yield from _numbers(part, 0)
     elif depth and hasattr(found, "__dict__"):
         yield from _numbers(vars(found), depth - 1)
+
+
+def _of_array(found: torch.Tensor | np.ndarray) -> Iterator[float]:
+    if isinstance(found, torch.Tensor):
+        flat = found.detach().reshape(-1)
+        yield from _sample((torch.view_as_real(flat).reshape(-1) if flat.is_complex() else flat).double())
+    elif found.dtype.kind in "fiub":
+        yield from _sample(torch.as_tensor(found.astype(np.float64)).reshape(-1))
 
 
 def _sample(flat: torch.Tensor) -> Iterator[float]:

@@ -1,16 +1,12 @@
 """Writes what a course hands out: a starter without answers, the teacher's copy that grades, Classroom 50's bundle."""
 
-import json
-import re
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from grader.course import catalogue, handouts, papers, places, stubs
 from grader.course.catalogue import ROOT, TEACHER, Kata, with_prerequisites
-from grader.course.description import Exercise
 from grader.errors import ExportFailure
 from grader.reports import words
 from grader.teaching import platforms, rules, template_files
@@ -19,7 +15,6 @@ from grader.teaching.rules import Rules
 
 MARK = ".kata-starter"  # a file that marks a folder as an export, which another export may update
 BUNDLE_MARK = ".kata-classroom50"  # the same for a bundle, in which an update keeps nothing
-TASKS_MARK = ".kata-inspect"  # the same for tasks for inspect-ai
 KEPT_OUT = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info")
 MOST_BYTES = 10 * 1024 * 1024  # of a packed bundle, which Classroom 50 takes
 STARTER_MAKEFILE = """\
@@ -49,7 +44,7 @@ def starter(folder: Path, katas: Iterable[Kata], place: Place | None, course: Ru
                 f"katas/{kata.file} is not a stub any more: kata reset {kata.number} puts the stub back"
             )
     root = katas[0].root
-    _prepare(folder)
+    prepare(folder)
     kept = [kata for kata in katas if not _copy_kata(kata, folder)]
     _copy(root, folder, [*handouts.SHARED, *handouts.PAGES, *_given(root)])
     _replace_grader(root, folder)
@@ -84,8 +79,8 @@ def teacher(folder: Path, katas: Iterable[Kata], course: Rules) -> list[str]:
     """
     katas = with_prerequisites(katas)
     catalogue.refuse_misplaced_specs(katas[0].root)
-    _prepare(folder)
-    _write_course(folder, katas, course)
+    prepare(folder)
+    write_course(folder, katas, course)
     archive = platforms.write_for_teacher(folder, katas)
     hidden = [path.relative_to(folder).as_posix() for path in sorted(folder.glob(f"katas/**/{TEACHER}/test_*.py"))]
     return [
@@ -115,7 +110,7 @@ def bundle(folder: Path, katas: Iterable[Kata], released: Iterable[Kata], course
     if lost := [kata.name for kata in released if not kata.reference.is_file()]:
         raise ExportFailure(f"--released {', '.join(lost)}: there is no reference of it here")
     root = katas[0].root
-    _prepare(folder, BUNDLE_MARK)
+    prepare(folder, BUNDLE_MARK)
     for name in ("katas", "solutions"):
         shutil.rmtree(folder / name, ignore_errors=True)
     files = [path for kata in katas for path in handouts.of_the_grader(kata)]
@@ -140,106 +135,7 @@ def bundle(folder: Path, katas: Iterable[Kata], released: Iterable[Kata], course
     ]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a task for a model is about: a kata's exercises, all or one of them."""
-
-    kata: Kata
-    only: Exercise | None = None
-
-    @property
-    def query(self) -> str:
-        """As `kata grade` takes it: "16", "16::split_heads"."""
-        return f"{self.kata.number}::{self.only.name}" if self.only else self.kata.number
-
-    @property
-    def task(self) -> str:
-        """The name of the task's function."""
-        return f"kata_{re.sub(r'[^0-9a-zA-Z]+', '_', self.query)}"
-
-    @property
-    def unscored(self) -> set[str]:
-        """The exercises that a second lock cannot judge, or not wholly."""
-        return self.kata.description.unsealed.keys() | self.kata.description.measured.keys()
-
-    @property
-    def scored(self) -> list[Exercise]:
-        wanted = [self.only] if self.only else self.kata.exercises
-        return [one for one in wanted if one.name not in self.unscored]
-
-
-def for_inspect(folder: Path, asked: Iterable[Asked], specs: Path | None) -> list[str]:
-    """Write or replace a package for inspect-ai: `tasks.py`, and beside it the course that grades.
-
-    Args:
-        specs: a folder laid out like katas/ with private specs. A file with the name of a public one replaces it, and
-            others join them.
-    Raises:
-        ExportFailure: the folder is not such a package, or nothing in it could be scored.
-        MisplacedSpecs: private specs would not count.
-    """
-    wanted = list(asked)
-    tasks = [one for one in wanted if one.scored]
-    if not tasks:
-        raise ExportFailure(f"{', '.join(one.query for one in wanted)}: no second lock judges any of its exercises")
-    katas = with_prerequisites(one.kata for one in tasks)
-    _prepare(folder, TASKS_MARK)
-    for name in ("katas", "solutions"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    _write_course(folder, katas, Rules())
-    for kata in katas:
-        (folder / "katas" / kata.file).write_text(stubs.stub_of(kata) or "", encoding="utf-8")
-    private = _add_specs(specs, katas, folder) if specs else []
-    about = {one.query: _about(one) for one in tasks}
-    (folder / "tasks.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
-    functions = [f'\n@task\ndef {one.task}() -> Task:\n    return asking("{one.query}")\n' for one in tasks]
-    template_files.write(folder / "tasks.py", "inspect_tasks.py.template", tasks="\n".join(functions))
-    unscored = [f"{one.kata.number}::{name}" for one in tasks if not one.only for name in sorted(one.unscored)]
-    return [
-        f"{words.counted(len(tasks), 'task')} in {folder}: cd {folder} && inspect eval tasks.py --model MODEL",
-        *([f"with private specs: {', '.join(private)}"] if private else []),
-        *([f"no part of a score: {', '.join(unscored)}"] if unscored else []),
-    ]
-
-
-def _about(one: Asked) -> dict[str, object]:
-    """A sample's metadata."""
-    kata = one.kata
-    return {
-        "asked": one.query,
-        "file": kata.file.as_posix(),
-        "what": f"`{one.only.name}`" if one.only else "every function and method that is not written",
-        "exercises": [exercise.name for exercise in one.scored],
-        "core": [exercise.name for exercise in one.scored if not exercise.stretch],
-        "unscored": sorted(one.unscored),
-        "kata": kata.name,
-        "chapter": kata.description.chapter,
-        "difficulty": kata.description.difficulty,
-        "minutes": kata.description.minutes_all,
-    }
-
-
-def _add_specs(specs: Path, katas: Iterable[Kata], folder: Path) -> list[str]:
-    """Add private specs to the course in a folder. Returns the files that were found."""
-    found = []
-    for kata in katas:
-        there = folder / "katas" / kata.name
-        for path in sorted((specs / kata.name).glob("test_*.py")):
-            place = there / path.name if path.name == kata.specs.name else there / TEACHER / path.name
-            place.parent.mkdir(exist_ok=True)
-            shutil.copyfile(path, place)
-            found.append(f"{kata.name}/{path.name}")
-    if not found:
-        raise ExportFailure(f"{specs} has no private specs for these katas: they are called KATA/test_….py")
-    return found
-
-
-def with_own_specs(folder: Path, specs: Path) -> list[Kata]:
-    """The katas of an export whose public specs were replaced."""
-    return [kata for kata in catalogue.all_katas(folder) if (specs / kata.name / kata.specs.name).is_file()]
-
-
-def _write_course(folder: Path, katas: list[Kata], course: Rules) -> None:
+def write_course(folder: Path, katas: list[Kata], course: Rules) -> None:
     """Write the katas, with reference and sealed lists, and the grader."""
     root = katas[0].root
     for kata in katas:
@@ -252,7 +148,7 @@ def _write_course(folder: Path, katas: list[Kata], course: Rules) -> None:
     _unlink_missing(folder)
 
 
-def _prepare(folder: Path, mark: str = MARK) -> None:
+def prepare(folder: Path, mark: str = MARK) -> None:
     """Make the folder, or check that it is an earlier export with this mark."""
     if folder.resolve() == ROOT:
         raise ExportFailure(f"{folder} is this course itself: give another folder")

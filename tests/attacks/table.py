@@ -4,7 +4,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from grader.authoring import variants
 from grader.course import catalogue
 from grader.execution import scheduler
 from grader.protocol import RunOptions
@@ -12,6 +11,7 @@ from grader.results import KataResult
 from grader.workers import forkserver
 from grader.workers.jobs import Job
 from tests.attacks.forgeries import FORGERIES, Forgery
+from workshop import variants
 
 SECONDS = 2.0  # of a spec: what hangs costs three times that in the second lock
 

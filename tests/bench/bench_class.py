@@ -31,12 +31,12 @@ from nbformat.v4 import new_code_cell, new_notebook
 from rich.console import Console
 from rich.table import Table
 
-from grader.authoring import variants
 from grader.course import catalogue
 from grader.course.catalogue import ROOT, Kata
 from grader.execution.scheduler import available_cores
 from grader.isolation import processes
 from tests import figures
+from workshop import variants
 
 KATAS = ("01", "16")
 # What a class hands in, in percent. The code of the first and the third kind is the same for all of them.

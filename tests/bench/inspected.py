@@ -16,9 +16,9 @@ from inspect_ai import eval as run
 from inspect_ai.model import ModelOutput, ModelUsage, get_model
 
 from grader.course.catalogue import Kata, find
-from grader.teaching import export
-from grader.teaching.export import Asked
 from tests.attacks.forgeries import FORGERIES
+from workshop import inspect_tasks
+from workshop.inspect_tasks import Asked
 
 KATAS = ("01", "13", "16", "tinytorch/08", "today/01")
 MOST_ACCEPTED = 10
@@ -71,7 +71,7 @@ def main(queries: list[str]) -> int:
     print("| task | answers | how many | score | seconds each |\n| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        export.for_inspect(folder, asked, None)
+        inspect_tasks.for_inspect(folder, asked, None)
         for one in asked:
             kinds: dict[str, list[tuple[float, float]]] = {}
             for answer in answers(one.kata):

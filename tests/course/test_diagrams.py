@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from grader.authoring import diagrams, drawing, promises
 from grader.course.catalogue import Kata, all_katas
 from tests.conftest import SOUND
+from workshop import diagrams, drawing, promises
 
 SOURCE = """\
 title "A line"

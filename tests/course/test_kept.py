@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from grader.authoring import kept
 from grader.cli import author
 from grader.course import description
 from grader.course.catalogue import Kata, all_katas
 from grader.learner import inputs
 from grader.learner.inputs import Event
 from tests.conftest import SOUND
+from workshop import kept
 
 
 @pytest.fixture

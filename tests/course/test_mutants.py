@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from grader.authoring import mutants, mutation, operators, variants
-from grader.authoring.mutants import Mutant
-from grader.authoring.operators import Edit, Source
-from grader.authoring.variants import Equivalent
 from grader.course.catalogue import all_katas
+from grader.course.mistakes import Equivalent
 from grader.protocol import RunOptions
 from tests.conftest import SOUND
+from workshop import mutants, mutation, operators, variants
+from workshop.mutants import Mutant
+from workshop.operators import Edit, Source
 
 EXAMPLES = [  # operator, code, what it becomes, among other things
     ("another_dim", "x.softmax(dim=-1)", "x.softmax(dim=-2)"),

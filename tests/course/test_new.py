@@ -4,11 +4,11 @@ import shutil
 
 import pytest
 
-from grader.authoring import kept, new
 from grader.course import description, pages, stubs
 from grader.course.catalogue import Kata, all_katas
 from grader.errors import NotPossible
 from tests.conftest import SOUND
+from workshop import kept, new
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from grader.course import catalogue, pages
 from grader.course.catalogue import ROOT, all_katas
 from grader.execution import grading
 from grader.results import NO_TRITON, title
-from grader.site import tree
+from workshop.site import tree
 
 PATH = [kata for kata in all_katas() if "/" not in kata.name and kata.description.finished]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

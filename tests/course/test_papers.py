@@ -10,7 +10,6 @@ import nbclient
 import nbformat
 import pytest
 
-from grader.authoring import key_results, snippets
 from grader.course import cells, definitions, handouts, notebooks, papers, places
 from grader.course.catalogue import ROOT, Kata, all_katas
 from grader.course.papers import Answers
@@ -18,6 +17,7 @@ from grader.errors import NotANotebook, NotPossible
 from grader.learner import paper_notebook
 from grader.teaching import export
 from grader.teaching.rules import Rules
+from workshop import key_results, snippets
 
 PAPERS = [kata for kata in all_katas() if kata.description.paper]
 ADDRESS = "https://github.com/who/course"

@@ -2,10 +2,10 @@
 
 import pytest
 
-from grader.authoring import snippets
 from grader.course.catalogue import all_katas
 from grader.course.lesson_code import statements
 from tests import processors
+from workshop import snippets
 
 SHOWN = [
     (kata.name, statement.output)

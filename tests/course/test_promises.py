@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from grader.authoring import promises, snippets, variants
-from grader.authoring.promises import FINISHED, PROMISES
 from grader.course import description
 from grader.course.catalogue import Kata, all_katas
 from tests.conftest import SOUND
+from workshop import promises, snippets, variants
+from workshop.promises import FINISHED, PROMISES
 
 SPECS, STUB, REFERENCE = "katas/01_sums/test_sums.py", "katas/01_sums/sums.py", "solutions/01_sums/sums.py"
 HINTS, README, LESSON = "katas/01_sums/hints.md", "katas/01_sums/README.md", "katas/01_sums/lesson.py"

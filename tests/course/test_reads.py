@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from grader.authoring import kept, promises
 from grader.course.catalogue import ROOT, Kata, all_katas
 from grader.execution import grading
 from grader.execution.result_cache import ResultCache
@@ -18,6 +17,7 @@ from grader.memory import Memory
 from grader.protocol import RunOptions
 from grader.workers import forkserver
 from tests.conftest import SOUND
+from workshop import kept, promises
 
 OPENED, OF_A_FOLDER = 0x20, 0x40000000  # of inotify(7)
 PAPER = "papers/20_neural_turing_machine"

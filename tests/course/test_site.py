@@ -8,10 +8,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from grader.course.catalogue import ROOT, Kata, all_katas, find
-from grader.site import build, course_map, executed, glossary, tree
-from grader.site.docstrings import markdown
-from grader.site.links import Places
 from tests.conftest import SOUND
+from workshop.site import build, course_map, executed, glossary, tree
+from workshop.site.docstrings import markdown
+from workshop.site.links import Places
 
 README = """# A course
 

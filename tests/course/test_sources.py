@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.authoring.promises import LOWEST
 from grader.course.catalogue import ROOT
+from workshop.promises import LOWEST
 
 GRADER = ROOT / "grader"
 TOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]

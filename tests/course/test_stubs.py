@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
-from grader.authoring import promises
 from grader.course import stubs
 from grader.course.catalogue import Kata, all_katas
 from tests.conftest import SOUND
+from workshop import promises
 
 REFERENCE = '''"""About."""
 

@@ -17,11 +17,12 @@ from grader.course import stubs
 from grader.course.catalogue import ROOT, Kata, all_katas, find
 from grader.errors import ExportFailure, MisplacedSpecs
 from grader.teaching import export
-from grader.teaching.export import Asked
 from grader.teaching.platforms import Place
 from grader.teaching.rules import Rules
 from tests.conftest import SOUND
 from tests.grader.test_reports import holds_to
+from workshop import inspect_tasks
+from workshop.inspect_tasks import Asked
 
 KATAS = ("01", "02")
 PLACE = Place("acme/course", "0123abc")
@@ -122,9 +123,9 @@ def test_what_grades_kernels_installs_triton(tmp_path, course):
 class TestStarter:
     def test_no_answers_are_in_it(self, starter):
         names = {path.relative_to(starter).as_posix() for path in starter.rglob("*")}
-        of_the_course = [name for name in names if not name.startswith("grader/authoring/templates/")]
+        of_the_course = [name for name in names if not name.startswith("grader/")]
         assert not any(
-            name.startswith(("solutions", "tests/")) or "mistakes" in name or "accepted" in name
+            name.startswith(("solutions", "tests/", "workshop")) or "mistakes" in name or "accepted" in name
             for name in of_the_course
         )
         for number in KATAS:
@@ -297,7 +298,7 @@ class TestInspect:
         for name in ("test_mine.py", first.specs.name):
             (mine / name).write_text("SECRET = 1\n")
         asked = [Asked(first), Asked(second, second.exercises[1])]
-        said = export.for_inspect(tmp_path / "tasks", asked, tmp_path / "mine")
+        said = inspect_tasks.for_inspect(tmp_path / "tasks", asked, tmp_path / "mine")
         assert said[1] == f"with private specs: {first.name}/test_mine.py, {first.name}/{first.specs.name}"
         about = json.loads((tmp_path / "tasks/tasks.json").read_text())
         queries = ["01", f"02::{second.exercises[1].name}"]
@@ -311,14 +312,16 @@ class TestInspect:
         assert [(there / name).read_text() for name in ("teacher/test_mine.py", first.specs.name)] == [
             "SECRET = 1\n"
         ] * 2
-        assert export.with_own_specs(tmp_path / "tasks", tmp_path / "mine") == [Kata(tmp_path / "tasks", first.name)]
+        assert inspect_tasks.with_own_specs(tmp_path / "tasks", tmp_path / "mine") == [
+            Kata(tmp_path / "tasks", first.name)
+        ]
 
     def test_what_could_not_be_scored_is_refused(self, tmp_path):
         kata = find("tinytorch/08")
         with pytest.raises(ExportFailure, match="08::batch_scaling: no second lock judges any"):
-            export.for_inspect(tmp_path / "tasks", [Asked(kata, kata.exercise("batch_scaling"))], None)
+            inspect_tasks.for_inspect(tmp_path / "tasks", [Asked(kata, kata.exercise("batch_scaling"))], None)
         with pytest.raises(ExportFailure, match="has no private specs for these katas"):
-            export.for_inspect(tmp_path / "tasks", [Asked(kata)], tmp_path)
+            inspect_tasks.for_inspect(tmp_path / "tasks", [Asked(kata)], tmp_path)
 
 
 class TestPlatforms:

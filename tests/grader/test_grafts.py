@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from grader.authoring import variants
 from grader.course import grafts
 from grader.course.catalogue import Kata, find
 from tests import both_ways
 from tests.conftest import SOUND
+from workshop import variants
 
 GIVEN = """\
 RULES = {}

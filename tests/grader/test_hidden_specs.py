@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from grader.authoring import seals
 from grader.course import catalogue
 from grader.course.catalogue import Kata, all_katas
 from grader.errors import MisplacedSpecs
@@ -16,6 +15,7 @@ from grader.protocol import RunOptions
 from grader.results import ExerciseResult, KataResult
 from grader.workers.jobs import Job
 from tests.conftest import SOUND
+from workshop import seals
 
 RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
 MINE = '''

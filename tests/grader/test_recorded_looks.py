@@ -5,12 +5,12 @@ import shutil
 
 import pytest
 
-from grader.authoring import likely, signing, variants
 from grader.course.catalogue import all_katas
 from grader.course.handouts import SIGNATURES
 from grader.failure import Failure
 from grader.specs import signatures
 from tests.conftest import SOUND
+from workshop import likely, signing, variants
 
 
 def failure(*rows: str) -> Failure:

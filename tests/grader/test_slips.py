@@ -2,12 +2,12 @@
 
 import pytest
 
-from grader.authoring import variants
 from grader.course.catalogue import Kata, find
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from grader.workers.jobs import Job
 from tests.grader.slips import SLIPS, Slip
+from workshop import variants
 
 
 def planted(slip: Slip) -> tuple[Kata, str]:

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from mcp import Client, StdioServerParameters, stdio_client
 
-from grader.authoring import variants
 from grader.course import hint_file
 from grader.course.catalogue import ROOT, Kata, all_katas, find, with_prerequisites
 from grader.errors import KataError
@@ -23,6 +22,7 @@ from grader.learner import workspace
 from grader.tutor.server import INSTRUCTIONS
 from grader.tutor.tools import Tutor
 from tests.conftest import KATA
+from workshop import variants
 
 LEAST = 6  # tokens of a line that could only come from a solution
 TOKEN = re.compile(r"\d+\.\d+|\w+|[^\w\s]")

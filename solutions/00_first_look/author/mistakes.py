@@ -1,6 +1,6 @@
 """Wrong solutions of 00 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 RETURNED = "return (scores.argmax(dim=1) == labels).float().mean().item()"
 STEP = "return weight - learning_rate * gradient"

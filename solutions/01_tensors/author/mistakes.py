@@ -1,6 +1,6 @@
 """Wrong solutions of 01 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 MISTAKES = [
     # count_to, filled and to_float

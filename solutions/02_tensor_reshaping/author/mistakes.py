@@ -1,6 +1,6 @@
 """Wrong solutions of 02 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 VIEWED = """    try:
         return x.view(shape), True

@@ -1,6 +1,6 @@
 """Wrong solutions of 03 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 ROWS = "return x[start::2]"
 DIAGONAL = """    i = torch.arange(x.shape[-1], device=x.device)

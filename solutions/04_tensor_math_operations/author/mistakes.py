@@ -1,6 +1,6 @@
 """Wrong solutions of 04 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 BETWEEN = "return (x >= low) & (x <= high)"
 DIVIDED = "return centred / variance.sqrt()"

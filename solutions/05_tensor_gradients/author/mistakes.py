@@ -1,6 +1,6 @@
 """Wrong solutions of 05 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 WALK = """    waiting = [output.grad_fn]
     while waiting:

@@ -1,6 +1,6 @@
 """Wrong solutions of 09 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 FLOOR = "sizes = [math.floor(n * fraction / total + 1e-6) for fraction in fractions]"

@@ -1,6 +1,6 @@
 """Wrong solutions of 10 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 HIDDEN = "layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout)]"
 LAST = "layers.append(nn.Linear(width, num_classes))"

@@ -1,6 +1,6 @@
 """Wrong solutions of 11 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 WORDS = "words = [word for word, count in counts.items() if count >= min_freq and word not in special]"
 SORT = "words.sort(key=lambda word: (-counts[word], word))"

@@ -1,6 +1,6 @@
 """Wrong solutions of 12 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 RNN_STEP = "return torch.tanh(F.linear(x, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh))"
 RNN_START = f"""        h = _zeros(self, x) if state is None else state

@@ -1,6 +1,6 @@
 """Wrong solutions of 13 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 CHANNEL_MEAN = "mean = x.mean(dims)"
 CHANNEL_VAR = "var = x.var(dims, correction=0)\n        if"

@@ -1,6 +1,6 @@
 """Wrong solutions of 14 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 FILL = "scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)"
 SOFTMAX = "return scores.softmax(dim).masked_fill(~mask, 0.0)"

@@ -1,6 +1,6 @@
 """Wrong solutions of 15 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 REAL_LINES = """    real = torch.arange(max_len, device=lengths.device) < lengths[:, None]
     return real[:, None, :]"""

@@ -1,6 +1,6 @@
 """Wrong solutions of 16 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 SPLIT = "return x.unflatten(-1, (num_heads, features // num_heads)).transpose(1, 2)"
 MERGE = "return x.transpose(1, 2).flatten(2)"

@@ -1,6 +1,6 @@
 """Wrong solutions of 17 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 FORWARD_FF = "return self.fc2(self.dropout(self.activation(self.fc1(x))))"

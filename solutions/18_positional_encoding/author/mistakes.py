@@ -1,6 +1,6 @@
 """Wrong solutions of 18 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 GAP = "(fn(x)[:, permutation] - fn(x[:, permutation])).abs().max().item()"

@@ -2,7 +2,7 @@
 
 import textwrap
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 MEAN = 'self.register_buffer("mean", torch.zeros(in_features))'

@@ -1,6 +1,6 @@
 """Wrong solutions of 20 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 HUBER = "values = torch.where(size <= delta, error.square() / 2, delta * (size - delta / 2))"
 NLL = "return _reduced(-counts * chosen.masked_fill(~kept, 0.0), reduction, torch.where(total == 0, 1.0, total))"

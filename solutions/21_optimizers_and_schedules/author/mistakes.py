@@ -1,6 +1,6 @@
 """Wrong solutions of 21 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 SGD_LOOP = """                g = p.grad + group["weight_decay"] * p
                 momentum = group["momentum"]"""

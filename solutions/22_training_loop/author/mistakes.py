@@ -1,6 +1,6 @@
 """Wrong solutions of 22 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 CHECK = """        if not math.isfinite(value):
             raise FloatingPointError(f"the loss of batch {index} is {value}")

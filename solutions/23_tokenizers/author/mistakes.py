@@ -1,6 +1,6 @@
 """Wrong solutions of 23 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 CHARACTERS = "self.itos = dict(enumerate(sorted(set(text))))"
 CHAR_ENCODE = """        for position, character in enumerate(text):

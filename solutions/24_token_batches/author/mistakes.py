@@ -1,6 +1,6 @@
 """Wrong solutions of 24 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 PIECE = "piece = tokens[start : start + count + 1].long()"
 PAIR = "return piece[:-1].reshape(batch_size, block_size), piece[1:].reshape(batch_size, block_size)"

@@ -1,6 +1,6 @@
 """Wrong solutions of 25 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 MASK = "return torch.ones(t_q, t_k, dtype=torch.bool, device=device).tril(t_k - t_q)"
 SCORES = "scores = (q / math.sqrt(q.size(-1))) @ k.mT"

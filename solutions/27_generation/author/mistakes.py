@@ -1,6 +1,6 @@
 """Wrong solutions of 27 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 DROPPED = (
     "dropped = (reached_before >= p).gather(-1, order.argsort(dim=-1))  # back from sorted order to that of the ids"

@@ -1,6 +1,6 @@
 """Wrong solutions of 28 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 ENDS = 'return key.endswith((".attn.bias", ".attn.masked_bias"))'
 N_LAYER = 'len({key.split(".")[1] for key in plain if key.startswith("h.")})'

@@ -1,6 +1,6 @@
 """Wrong solutions of 29 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 GROUPS = """    return [
         {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},

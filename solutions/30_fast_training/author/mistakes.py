@@ -1,6 +1,6 @@
 """Wrong solutions of 30 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 MEASURED = """        synchronize()
         start = clock()

@@ -1,6 +1,6 @@
 """Wrong solutions of 31 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 READ = 'DistInfo(int(env["RANK"]), int(env["LOCAL_RANK"]), int(env["WORLD_SIZE"]))'
 ALL_TENSORS = "for tensor in [*model.parameters(), *model.buffers()]:"

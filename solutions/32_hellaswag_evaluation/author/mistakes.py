@@ -1,6 +1,6 @@
 """Wrong solutions of 32 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 LOOK_UP = "return logits.log_softmax(dim=-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)"

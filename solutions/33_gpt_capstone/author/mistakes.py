@@ -1,6 +1,6 @@
 """Wrong solutions of 33 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 SPLIT = """    train = [doc for i, doc in enumerate(docs) if i % every != every // 2]
     known = {paragraph.strip() for doc in train for paragraph in _paragraphs(doc)}

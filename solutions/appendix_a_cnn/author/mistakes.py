@@ -1,6 +1,6 @@
 """Wrong solutions of appendix A that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 CONV_WINDOWS = "windows = _windows(x, weight.shape[2:], _pair(stride), _pair(padding), border=0.0)"
 CONV_SUM = 'y = torch.einsum("bcijuv,ocuv->boij", windows, weight)'

@@ -1,6 +1,6 @@
 """Wrong solutions of appendix B that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 BEST = "return torch.device(next(kind for kind, is_there in available.items() if is_there()))"
 WISH = """    if not available[device.type]():

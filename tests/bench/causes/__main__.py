@@ -10,7 +10,6 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from grader.authoring import variants
 from grader.course.catalogue import find
 from grader.protocol import RunOptions
 from grader.workers.jobs import Job
@@ -18,6 +17,7 @@ from tests.bench.causes.natural import FIRST, SECOND
 from tests.bench.causes.natural_fourth import FOURTH
 from tests.bench.causes.natural_third import THIRD
 from tests.bench.causes.wrong_codes import LATER, WRONG
+from workshop import variants
 
 JUDGED = Path(__file__).with_name("judged.tsv")
 CAUSE = re.compile(r"^(?:looks like|means) +(.*(?:\n {11}.*)*)", re.MULTILINE)

@@ -1,6 +1,6 @@
 """Wrong solutions of kernels/01 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 ADD_X = "x = tl.load(x_ptr + at, mask=mask)\n    y = tl.load(y_ptr + at, mask=mask)"
 ADD_AT = "def _add_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):\n    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)"

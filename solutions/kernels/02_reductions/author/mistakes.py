@@ -1,6 +1,6 @@
 """Wrong solutions of kernels/02 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 SOFTMAX_LOAD = 'x = tl.load(x_ptr + row * stride + at, mask=at < N, other=-float("inf")).to(tl.float32)\n    powers'
 POWERS = "powers = tl.exp(x - tl.max(x))"

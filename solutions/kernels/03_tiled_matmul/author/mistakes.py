@@ -1,6 +1,6 @@
 """Wrong solutions of kernels/03 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 IN_B = "in_b = (ks[:, None] < end) & (columns[None, :] < N)"
 LOAD_A = "tl.load(a_ptr + rows[:, None] * a_down + ks[None, :] * a_right, mask=in_a, other=0.0)"

@@ -1,6 +1,6 @@
 """Wrong solutions of kernels/04 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 TOP = 'top = tl.full((), -float("inf"), dtype)'
 TOTAL = "total = total * tl.exp(top - base) + tl.sum(tl.exp(logits - base))"

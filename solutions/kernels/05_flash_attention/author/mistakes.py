@@ -1,6 +1,6 @@
 """Wrong solutions of kernels/05 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 BOUND = "triton.cdiv(min((i + 1) * block_q, T), block_k)"
 SEEN = "    seen = keys[None, :] < T\n"

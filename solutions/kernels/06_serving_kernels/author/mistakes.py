@@ -1,6 +1,6 @@
 """Wrong solutions of kernels/06 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 USED = "        used = block * S + slots < length\n"
 PLACES = "places = ((page * S + slots[:, None]) * H_KV + kv) * D + features"

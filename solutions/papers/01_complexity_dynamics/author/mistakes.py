@@ -1,6 +1,6 @@
 """Wrong solutions of papers/01 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 TABLE = "return torch.tensor([rule >> entry & 1 for entry in range(8)])"
 ROLLS = "left, right = centre.roll(1, dims=-1), centre.roll(-1, dims=-1)"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/02 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 STEP = "h = torch.tanh(column + h @ self.W_hh.T + self.b_h)"
 STARTS = "starts = range(0, len(ids) - seq_len, seq_len)"

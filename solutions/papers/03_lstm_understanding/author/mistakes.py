@@ -1,6 +1,6 @@
 """Wrong solutions of papers/03 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 NUMPY_C = "c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)"
 ROWS = "i, f, g, o = sums.chunk(4, dim=1)"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/04 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 NUMPY_SUMS = "weight_ih @ dropout_numpy(x, mask, p) + weight_hh @ h + bias"
 CELL = """                state[layer] = cell(F.dropout(x, between), (F.dropout(h, through), c))

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/05 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 NUMPY_ORDER = "mask[np.argsort(np.abs(weight)"
 ROUND = "[: round(sparsity * len(mask))]] = False"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/06 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 SCORES = "np.tanh(enc @ W1.T + W2 @ dec) @ v"
 CORNERS = "torch.tensor(chain(order) + chain(order[::-1]))"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/07 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 PATCH = 'np.einsum("bcuv,ocuv->bo", window, w)'
 TOTAL = "total = sum(padded[:, start : start + x.shape[1]] for start in range(size))"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/08 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 QUERY = "scores = (memory @ h[:, :, None]).squeeze(-1)"
 WEIGHTS = "weights = scores.softmax(dim=1)"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/09 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 MICRO = "micro = np.arange(num_micro + num_stages - 1)[:, None] - np.arange(num_stages)"
 TABLE = "return np.where((micro >= 0) & (micro < num_micro), micro, -1)"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/10 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 DENSE = "return np.maximum(x + hidden @ W2.T + b2, 0)"
 BRANCH = "branch = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))"

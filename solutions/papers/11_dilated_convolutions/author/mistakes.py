@@ -1,6 +1,6 @@
 """Wrong solutions of papers/11 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 FORMULA = "return 1 + (kernel_size - 1) * sum(dilations)"
 TAP = "y += weight * padded[tap * dilation : tap * dilation + len(x)]"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/12 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 ADD_AT = 'np.add.at(messages, target, np.einsum("eij,ej->ei", A[edge_type], h[source]))'
 SUMMED = "return torch.zeros_like(h).index_add(0, target, per_node[edge_type, source])"

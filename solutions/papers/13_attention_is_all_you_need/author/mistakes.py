@@ -1,6 +1,6 @@
 """Wrong solutions of papers/13 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 RATE = "return d_model**-0.5 * min(step**-0.5, step * warmup**-1.5)"
 LOSSES = "losses = -(1 - eps) * right - eps * logp.mean(dim=-1)"

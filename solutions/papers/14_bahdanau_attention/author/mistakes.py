@@ -1,6 +1,6 @@
 """Wrong solutions of papers/14 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 NUMPY_MASK = """        scores = np.where(mask, scores, -np.inf)
     weights = np.exp(scores - scores.max())

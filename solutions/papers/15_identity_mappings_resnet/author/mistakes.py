@@ -1,6 +1,6 @@
 """Wrong solutions of papers/15 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 GAIN = "return np.array([np.prod(scales[unit:]) for unit in range(len(scales))])"
 STATES = "        states.append(states[-1] + branch)\n"

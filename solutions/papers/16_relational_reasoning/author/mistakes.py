@@ -1,6 +1,6 @@
 """Wrong solutions of papers/16 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 FLAG = "flag = objects.new_full((num_scenes, 1), 1.0 if relational else -1.0)"
 FOUND = "(objects[..., num_objects][asked_row] > 0).long()"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/17 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 KL = "return 0.5 * (mu.square() + logvar.exp() - logvar - 1).sum(dim=-1)"
 NOISE = "noise = torch.randn(mu.shape, generator=generator, dtype=mu.dtype, device=mu.device)"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/18 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 SCORES = "scores = query @ key.mT / math.sqrt(query.shape[-1])"
 SOFTMAX = "return scores.softmax(dim=-1) @ value"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/19 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 DRAWN = "vertical, offset = torch.randint(2, (2,), generator=generator).tolist()"
 SWAP = "swap = torch.rand(first.shape, generator=generator) < swap_probability"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/20 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 COSINE = "similarity = F.cosine_similarity(memory, key.unsqueeze(1), dim=2)"
 NORMS = "norms = np.linalg.norm(memory, axis=2) * np.linalg.norm(key, axis=1, keepdims=True)"

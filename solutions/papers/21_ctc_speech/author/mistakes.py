@@ -1,6 +1,6 @@
 """Wrong solutions of papers/21 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 COLLAPSE = "return [label for label, _ in itertools.groupby(path) if label != blank]"
 START = "alpha = scores[0].where(starts, IMPOSSIBLE)"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/22 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 DESIGN = "design = torch.stack([torch.ones_like(log_n), log_n], dim=1)"
 POLYFIT = "np.polyfit(np.log(sizes), np.log(losses), 1)"

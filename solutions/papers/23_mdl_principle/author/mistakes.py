@@ -1,6 +1,6 @@
 """Wrong solutions of papers/23 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 POWERS = "x.unsqueeze(-1) ** powers @ self.coefficients"
 LBFGS = 'torch.optim.LBFGS(model.parameters(), lr=1, max_iter=20, line_search_fn="strong_wolfe")'

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/24 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 SUM = "return (values * torch.exp2(-lengths.to(values.dtype))).sum()"
 SUM_NUMPY = "return float(np.sum(values * np.exp2(-lengths)))"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/25 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 KEPT = "shortest.setdefault(run_program(program), program)"
 DESCRIPTIONS = "descriptions = (data, zlib.compress(data, 9), bz2.compress(data, 9), lzma.compress(data, preset=9))"

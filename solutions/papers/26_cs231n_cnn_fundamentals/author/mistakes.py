@@ -1,6 +1,6 @@
 """Wrong solutions of papers/26 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 SOFTMAX = "return -log_p[rows, y].mean(), gradient / len(y)"
 SHIFTED = "shifted = scores - scores.amax(dim=1, keepdim=True)"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/27 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 STACK = "return torch.stack([head(hidden) for head in self.heads], dim=2)"
 LOSS = "losses.append(F.cross_entropy(logits[:, :scored, k].flatten(0, 1), tokens[:, k + 1 :].flatten()))"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/28 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 PASSAGE_TABLE = 'self.passage_encoder = nn.EmbeddingBag(num_tokens, dim, mode="mean", padding_idx=0)'
 ENCODED = "return self.question_encoder(ids)"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/29 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 SEQUENCE = "return torch.logsumexp(doc_logits.log_softmax(dim=1) + of_answer, dim=1)"
 NUMPY = "return np.logaddexp.reduce(doc_log_probs + token_log_probs.sum(axis=2), axis=1)"

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/30 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 NUMPY = "/ np.sqrt(query.shape[1]) + position_bias"
 SCORES = 'scores = torch.einsum("bd,bnd->bn", q, k) / q.shape[-1] ** 0.5 + self.position_bias'

@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/01 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 LOOKUP = "        return importlib.metadata.version(name)\n    except importlib.metadata.PackageNotFoundError:"
 MISSING = "            missing.append(name)\n        elif minimum is not None and"

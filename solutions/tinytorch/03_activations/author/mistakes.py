@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/03 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 RELU = 'record(Tensor(np.maximum(x.data, 0)), "relu", (x,))'
 SIGMOID = """    e = np.exp(-np.abs(x.data))  # at most 1, so nothing overflows

@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/04 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 NAMED_LOOP = """        for name, value in _leaves("", self):
             if isinstance(value, Parameter):"""

@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/05 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 RECORD = "    if is_grad_enabled() and any(x.requires_grad for x in inputs):"
 MATMUL = "    return grad @ b.swapaxes(-1, -2), a.swapaxes(-1, -2) @ grad"

@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/06 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 SHIFTED = "    shifted = x.data - x.data.max(axis=dim, keepdims=True)\n"
 RESULT = "    result = shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True))\n"

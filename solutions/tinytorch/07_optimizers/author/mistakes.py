@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/07 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 STEP = "                p.data -= self.lr * p.grad\n"
 PASSES = """            loss_fn().backward()

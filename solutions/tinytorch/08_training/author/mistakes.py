@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/08 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 STEP = """    optimizer.zero_grad()
     loss = loss_fn(model(x), y)

@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/09 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 WINDOW = "(window * weight.data[o]).sum()"
 ADDED = "padded[:, :, i : i + stride * rows : stride, j : j + stride * columns : stride] += windows[:, :, i, j]"

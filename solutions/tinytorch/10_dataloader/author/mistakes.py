@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/10 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 ORDER = "        order = get_rng(self.rng).permutation(n) if self.shuffle else np.arange(n)\n"
 BATCHES = "            yield self.collate_fn([self.dataset[int(i)] for i in order[start : start + self.batch_size]])"

@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/11 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 VELOCITY = "                v += p.grad + self.weight_decay * p.data\n                p.data -= self.lr * v\n"
 SQUARE = "            square = self.v[i] / (1 - b2 ** self.steps[i])\n"

@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/12 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 COPIED = "        parameters[name].data[...] = state[name]\n"
 SHAPES = "        if state[name].shape != parameters[name].shape:\n"

@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/13 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 LARGEST = "    largest = np.max(x, axis=dim, keepdims=True, where=allowed, initial=-np.inf)\n"
 POWERS = "    powers = np.exp(np.where(allowed, x - largest, -np.inf))\n"

@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/14 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 MEAN = "mean, variance = x.data.mean(axis=-1, keepdims=True), x.data.var(axis=-1, keepdims=True)\n        scale"
 SCALE = "        scale = 1 / np.sqrt(variance + self.eps)\n"

@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/15 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 POSITIONS = "self.tok_emb(numbers) + self.pos_emb(np.arange(numbers.shape[1]))"
 TEMPERATURE_AND_SUM = """    powers = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)

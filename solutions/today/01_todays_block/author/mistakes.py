@@ -1,6 +1,6 @@
 """Wrong solutions of today/01 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 # Lines of the reference that several mistakes change.
 NORM = "normed = (wide * torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + eps)).to(x.dtype)"

@@ -1,6 +1,6 @@
 """Wrong solutions of today/02 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 # Lines of the reference that several mistakes change.
 START = "x = g / g.norm().clamp(min=eps)"

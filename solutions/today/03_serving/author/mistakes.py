@@ -1,6 +1,6 @@
 """Wrong solutions of today/03 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 # Lines of the reference that several mistakes change.
 WRITE_K = "k_cache[rows, :, positions] = k.transpose(1, 2)"

@@ -1,6 +1,6 @@
 """Wrong solutions of today/04 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 CORRECTION = "return self.base(x) + self.scale * (self.dropout(x) @ self.lora_A.mT @ self.lora_B.mT)"
 MERGED = "            merged.weight.copy_(base.weight + self.scale * self.lora_B @ self.lora_A)\n"

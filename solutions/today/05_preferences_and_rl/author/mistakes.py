@@ -1,6 +1,6 @@
 """Wrong solutions of today/05 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 READ = "return logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)"
 SUMMED = "return token_logp(logits, tokens).masked_fill(~mask[:, 1:], 0.0).sum(-1)"

@@ -1,6 +1,6 @@
 """Wrong solutions of today/06 that its specs must catch."""
 
-from grader.authoring.variants import Mistake
+from grader.course.mistakes import Mistake
 
 TOPK = "weights, experts = logits.softmax(dim=1).topk(k, dim=1)"
 DIVIDED = "weights = weights / weights.sum(dim=1, keepdim=True)"

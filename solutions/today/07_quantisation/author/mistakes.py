@@ -1,6 +1,6 @@
 """Wrong solutions of today/07 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 LARGEST = "largest = w.abs().amax(dim=1, keepdim=True)"
 SCALE8 = "scale = torch.where(largest == 0, 1.0, largest / 127)"

@@ -1,6 +1,6 @@
 """Wrong solutions of today/08 that its specs must catch."""
 
-from grader.authoring.variants import Equivalent, Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 OWN = "return flat[dist.get_rank() * size :][:size].clone()"

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from os.path import commonprefix
 
-from grader.authoring.operators import Edit, Source
 from grader.course import stubs
 from grader.course.cells import decorated_line
+from workshop.operators import Edit, Source
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from grader.authoring import variants
 from grader.course import catalogue
 from grader.course.catalogue import Kata
 from grader.course.lesson_code import BLOCK
 from grader.errors import KataError
+from workshop import variants
 
 BULLETS = re.compile(r"### Where it bites\n(.*?)(?=\n##|\Z)", re.DOTALL)
 MARK = re.compile(r"<!-- (spec|mistake|snippet|lesson|true|raises)(?: of ([\w/]+))?: (.+?) -->")

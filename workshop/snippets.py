@@ -10,11 +10,11 @@ import traceback
 
 import torch
 
-from grader.authoring import bites
 from grader.course import stubs
 from grader.course.catalogue import Kata
 from grader.course.lesson_code import BLOCK, OUTPUT, statements, without_output
 from grader.errors import NotPossible
+from workshop import bites
 
 NUMBER = re.compile(r"-?\d+(?:\.(\d*))?(?:e([+-]?\d+))?")  # its decimals, and its power of ten
 FAIRLY, BESIDE = 1e-4, 1e-6  # by how much a number may differ, in relation to itself and to the largest one beside it

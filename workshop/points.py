@@ -3,11 +3,11 @@
 import ast
 import statistics
 
-from grader.authoring import guards, variants
 from grader.course import cells
 from grader.course.catalogue import Kata
 from grader.results import KataResult
 from grader.workers import forkserver
+from workshop import guards, variants
 
 EDGES = "Edge cases ★"  # the heading of a docstring's second part
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from grader.course import pages
 from grader.course.catalogue import Kata
-from grader.site.links import CODE, Places
+from workshop.site.links import CODE, Places
 
 ENTRY = re.compile(r"^\*\*(?P<term>.+?)\*\* — (?P<text>.+)\n+", re.MULTILINE)
 UNREAD = re.compile(CODE, re.MULTILINE | re.DOTALL)

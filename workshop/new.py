@@ -7,11 +7,11 @@ from pathlib import Path
 from string import Template
 
 from grader import files
-from grader.authoring import variants
 from grader.course import catalogue, pages, stubs
 from grader.course.catalogue import KATA_FOLDER, Kata
 from grader.course.handouts import SEALED
 from grader.errors import NotPossible
+from workshop import variants
 
 TEMPLATES = Path(__file__).parent / "templates"
 TRACK = re.compile(r"[a-z]\w*")

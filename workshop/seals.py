@@ -8,12 +8,11 @@ from itertools import islice
 from pathlib import Path
 
 from grader import files
-from grader.authoring import replays, variants
-from grader.authoring.variants import POINTS, Mistake
 from grader.course import cells
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.course.handouts import SEALED
+from grader.course.mistakes import Mistake
 from grader.execution import scheduler
 from grader.execution.supervisor import Supervisor
 from grader.lock import lists
@@ -22,6 +21,8 @@ from grader.lock.second_lock import First, SecondLock, once
 from grader.protocol import SpecInfo
 from grader.results import SpecResult
 from grader.workers import forkserver, orphans
+from workshop import replays, variants
+from workshop.variants import POINTS
 
 AT_A_TIME = 2
 TIMES = 3  # so often a spec must pass on the reference, each time with another seed

@@ -12,8 +12,8 @@ from grader import files
 from grader.course import pages
 from grader.course.catalogue import Kata, all_katas
 from grader.course.handouts import notebook_path
-from grader.site import course_map, executed, glossary, home, lessons
-from grader.site.links import Places
+from workshop.site import course_map, executed, glossary, home, lessons
+from workshop.site.links import Places
 
 README, GLOSSARY = "README.md", "katas/GLOSSARY.md"
 INDEX, NOTEBOOK = "index.md", "notebook.md"
@@ -32,6 +32,8 @@ FOR_OTHERS = (
     "docs/security.md",
     "docs/second_lock.md",
     "docs/authoring.md",
+    "docs/grader.md",
+    "docs/maintaining.md",
     "docs/truth.md",
     "docs/models.md",
     "contributing.md",

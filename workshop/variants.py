@@ -3,11 +3,11 @@
 import ast
 import runpy
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from grader.course import cells
 from grader.course.catalogue import Kata, with_prerequisites
+from grader.course.mistakes import Equivalent, Mistake
 from grader.execution import scheduler
 from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions, SpecInfo
@@ -16,35 +16,6 @@ from grader.workers.jobs import Job
 
 DEFAULT = RunOptions()
 POINTS = RunOptions(ideas=True)
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A wrong solution: the reference with `was`, which occurs in it exactly once, replaced by `now`.
-
-    `caught_by` names a spec that must fail on it: "test_name", or "TestClass::test_name" where classes share the name.
-    `says` are words that this failure alone tells the learner: not of the spec's docstring, which each one shows. With
-    `edge`, the spec decides the star only.
-    """
-
-    name: str
-    was: str
-    now: str
-    caught_by: str
-    says: str = ""
-    edge: bool = False
-
-
-@dataclass(frozen=True)
-class Equivalent:
-    """A generated mutant that no spec can catch, by its difference as `make mutants` shows it, and the reason.
-
-    They are listed as EQUIVALENT beside the MISTAKES.
-    """
-
-    was: str
-    now: str
-    reason: str
 
 
 def mistakes(kata: Kata) -> list[Mistake]:

@@ -27,8 +27,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import escape
 
-from grader.authoring import svg
-from grader.authoring.svg import Area, Letters, Point
+from workshop import svg
+from workshop.svg import Area, Letters, Point
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,18 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from grader.authoring import mutation, operators, variants
-from grader.authoring.mutation import Mutant
-from grader.authoring.operators import Edit, Source
-from grader.authoring.variants import Equivalent
 from grader.course import stubs
 from grader.course.catalogue import Kata
+from grader.course.mistakes import Equivalent
 from grader.errors import KataError
 from grader.execution import scheduler
 from grader.protocol import RunOptions
 from grader.results import KataResult, SpecResult
 from grader.workers import forkserver
 from grader.workers.jobs import Job
+from workshop import mutation, operators, variants
+from workshop.mutation import Mutant
+from workshop.operators import Edit, Source
 
 ENOUGH, ENOUGH_OF_TEXTBOOK = 95.0, 90.0  # per cent, of the mutants that are not equivalent; of all
 SPEC_SECONDS = 5.0  # longer over one spec is a hang; or five times the slowest on the right code, if that is more

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from grader.authoring import points
 from grader.course import cells
 from grader.course.catalogue import Kata
 from grader.specs import training
+from workshop import points
 
 ERROR = re.compile(r"[Ee]rror|[Ee]xception|message|refuse|raise|fail|must ")  # in a sentence about what is raised,
 NAMING = re.compile(r"\b(nam|mention|say|said|show|hold|come|propagate)")  # and about the words in it

@@ -2,10 +2,10 @@
 
 from itertools import cycle, islice
 
-from grader.authoring import seals, variants
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.protocol import RunOptions
 from grader.workers.jobs import Job
+from workshop import seals, variants
 
 
 def jobs(kata: Kata) -> list[Job]:

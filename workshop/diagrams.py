@@ -4,9 +4,9 @@ import hashlib
 import re
 from pathlib import Path
 
-from grader.authoring import drawing, svg
 from grader.course.catalogue import Kata
 from grader.errors import KataError
+from workshop import drawing, svg
 
 FEWEST_WORDS, FEWEST_SENTENCES = 30, 2  # of an alt text, which tells the structure to those who do not see it
 

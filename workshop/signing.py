@@ -8,12 +8,12 @@ import hashlib
 import json
 from pathlib import Path
 
-from grader.authoring import likely, variants
 from grader.course.catalogue import Kata
 from grader.course.handouts import SIGNATURES
 from grader.protocol import RunOptions
 from grader.results import DONE
 from grader.specs import habits, signatures
+from workshop import likely, variants
 
 MOST_WORDS = 2  # for changes that look the same
 

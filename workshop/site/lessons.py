@@ -9,8 +9,8 @@ from grader.course import hint_file, pages, stubs
 from grader.course.catalogue import Kata
 from grader.course.cells import Function, first_line
 from grader.course.description import Exercise
-from grader.site.docstrings import markdown
-from grader.site.links import Places
+from workshop.site.docstrings import markdown
+from workshop.site.links import Places
 
 AFTER_EXERCISES = re.compile(r"^## Exercises\n.*?(?=^##)", re.MULTILINE | re.DOTALL)  # up to the next heading
 GLOSSARY = re.compile(r"(?<=^New terms are in the \[glossary\]\()(.*?)\)\.", re.MULTILINE)

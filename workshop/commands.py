@@ -14,7 +14,7 @@ from grader.course.catalogue import ROOT, Kata
 from grader.errors import NotPossible
 from grader.reports import words
 
-# The tools in grader/authoring are imported inside the commands: their imports would slow down every other command.
+# The tools are imported inside the commands: their imports would slow down every other command.
 
 Katas = Annotated[list[str] | None, typer.Argument(metavar="[KATA]...", autocompletion=complete_kata)]
 OnlyCheck = Annotated[bool, typer.Option("--check", help="write nothing; exit code 1 if something is wrong")]
@@ -23,7 +23,7 @@ OnlyCheck = Annotated[bool, typer.Option("--check", help="write nothing; exit co
 @app.command("new", rich_help_panel=AUTHORS)
 def new_(name: Annotated[str, typer.Argument(metavar="NAME", help="34_quantization, or mycourse/01_sums")]) -> None:
     """Create a kata that keeps its promises, with one exercise to be replaced: see docs/authoring.md."""
-    from grader.authoring import new
+    from workshop import new
 
     _need_solutions("a new kata")
     kata = new.create(ROOT, name)
@@ -46,7 +46,7 @@ def promises(
     A promise that has held is tried anew only once a file that it reads has changed. What is "to do" becomes a broken
     promise once kata.toml says `finished = true`. Exit code 1: a promise is broken.
     """
-    from grader.authoring import kept
+    from workshop import kept
 
     _need_solutions("kata promises")
     chosen = katas(kata)
@@ -79,7 +79,7 @@ def mutants(
 
     Exit code 1: too many survive. 2: a kata could not be measured.
     """
-    from grader.authoring import mutants
+    from workshop import mutants
 
     _need_solutions("kata mutants")
     chosen = katas(kata)
@@ -95,7 +95,7 @@ def seals(kata: Katas = None, check: OnlyCheck = False) -> None:
 
     Exit code 1: the list refuses too little, or right code.
     """
-    from grader.authoring import seals
+    from workshop import seals
 
     _need_solutions("kata seals")
     if seals.report(katas(kata), check=check):
@@ -105,7 +105,7 @@ def seals(kata: Katas = None, check: OnlyCheck = False) -> None:
 @app.command("signatures", rich_help_panel=AUTHORS)
 def write_signatures(kata: Katas = None) -> None:
     """Record what each mistake looks like over all specs of its exercise, where a kata has changed."""
-    from grader.authoring import signing
+    from workshop import signing
 
     _need_solutions("kata signatures")
     for one in katas(kata):
@@ -120,7 +120,7 @@ def snippets(kata: OneKata) -> None:
 
     Exit code 1: something is wrong with them.
     """
-    from grader.authoring import snippets
+    from workshop import snippets
 
     _need_solutions("kata snippets")
     wrong = [problem for one in katas([kata]) for problem in snippets.write(one)]
@@ -140,7 +140,7 @@ def results(
 
     Exit code 1: a seed misses a limit.
     """
-    from grader.authoring import key_results
+    from workshop import key_results
 
     _need_solutions("kata results")
     if key_results.repeat(katas([kata]), kata, others=others):
@@ -153,7 +153,7 @@ def stacks(kata: Katas = None) -> None:
 
     Exit code 1: a point is lost.
     """
-    from grader.authoring import stacks
+    from workshop import stacks
 
     _need_solutions("kata stacks")
     if stacks.report(katas(kata)):
@@ -163,7 +163,7 @@ def stacks(kata: Katas = None) -> None:
 @app.command(rich_help_panel=AUTHORS)
 def points(kata: Katas = None) -> None:
     """Show what the textbook solution and the unguarded reference earn, and how long the docstrings are."""
-    from grader.authoring import points
+    from workshop import points
 
     _need_solutions("kata points")
     points.report(katas(kata), briefly=not kata)
@@ -175,7 +175,7 @@ def diagrams(kata: MaybeKata = None, check: OnlyCheck = False) -> None:
 
     Exit code 1, with --check: there are some.
     """
-    from grader.authoring import diagrams
+    from workshop import diagrams
 
     if diagrams.update(katas([kata] if kata else None), check=check) and check:
         raise typer.Exit(1)
@@ -191,9 +191,9 @@ def site_(
     Exit code 1: a page has a broken link, no picture or no alt text, or loads something from another host.
     """
     try:
-        from grader.site import build
+        from workshop.site import build
     except ModuleNotFoundError as missing:
-        if missing.name == "grader.site":
+        if missing.name == "workshop.site":
             raise NotPossible("kata site needs a checkout: a release has no site") from None
         raise NotPossible(f"{missing.name} is not installed: make site installs what the site needs") from None
 
@@ -228,9 +228,9 @@ def generate(
 
 def _watch(katas: list[Kata]) -> None:
     """After every save, check the katas that it touches."""
-    from grader.authoring import kept
     from grader.learner import inputs as of_a_watch
     from grader.workers import forkserver
+    from workshop import kept
 
     checked = {kata: kept.state(kata) for kata in katas}
     with of_a_watch.opened_inputs() as inputs, suppress(KeyboardInterrupt):
@@ -246,7 +246,7 @@ def _watch(katas: list[Kata]) -> None:
 
 def _promises_of(kata: Kata) -> list[str]:
     """Check one kata, and print a line per finding, one for the whole, and a line per thing to do."""
-    from grader.authoring import kept, promises
+    from workshop import kept, promises
 
     started = time.monotonic()
     count = len(promises.PROMISES) + len(kept.of_a_finished(kata))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from grader.course.catalogue import Kata
-from grader.site import course_map
+from workshop.site import course_map
 
 OF_THE_PATH = re.compile(r"^## The path\n(?P<text>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 TABLE = re.compile(r"^\|.*\n(?:\|.*\n)*", re.MULTILINE)

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from grader.authoring import variants
-from grader.authoring.variants import POINTS
 from grader.course.catalogue import Kata
 from grader.execution import scheduler
 from grader.isolation import namespaces
@@ -23,6 +21,8 @@ from grader.protocol import SpecInfo
 from grader.results import SpecResult
 from grader.workers import forkserver, orphans
 from grader.workers.servers import Process
+from workshop import variants
+from workshop.variants import POINTS
 
 SEED, OTHER = 11, 12
 FORGET = b"\x8c\x06forget"  # in a message to the worker: a spec begins

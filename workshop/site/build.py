@@ -14,7 +14,7 @@ from sphinx.util.console import strip_colors
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 from grader.course.catalogue import all_katas
-from grader.site import executed, tree
+from workshop.site import executed, tree
 
 STATIC = Path(__file__).parent / "static"
 SETTINGS = {

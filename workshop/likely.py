@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from grader.authoring import mutation, operators
-from grader.authoring.mutation import Mutant
-from grader.authoring.operators import SYMBOLS, Edit, Source
 from grader.course import stubs
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
+from workshop import mutation, operators
+from workshop.mutation import Mutant
+from workshop.operators import SYMBOLS, Edit, Source
 
 # What an edit of `operators` is called there, and in a learner's words: others, where stub and lesson lack a name in
 # them, since learners can read the record. What stands for none is not tried.

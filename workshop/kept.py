@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from grader.authoring import promises, variants
-from grader.authoring.reads import Promise
 from grader.course.catalogue import Kata
 from grader.errors import KataError
 from grader.memory import Memory
 from grader.workers import forkserver
+from workshop import promises, variants
+from workshop.reads import Promise
 
 BROKEN: dict[tuple[str, str, str], list[str]] = {}  # what this process has found
 

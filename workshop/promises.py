@@ -17,21 +17,21 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from grader.authoring import bites, demands, guards, points, seals, signing, variants
-from grader.authoring import diagrams as lesson_diagrams
-from grader.authoring import snippets as lesson_snippets
-from grader.authoring.key_results import path as recipe
-from grader.authoring.reads import Promise, Reads
-from grader.authoring.variants import Mistake
 from grader.course import catalogue, cells, handouts, hint_file, notebooks, packages, pages, papers, stubs
 from grader.course.catalogue import ROOT, Kata
 from grader.course.handouts import PROBES, SEALED, SIGNATURES
+from grader.course.mistakes import Mistake
 from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
 from grader.failure import table
 from grader.protocol import RunOptions
 from grader.results import DONE, KataResult, SpecResult
 from grader.workers.jobs import Job
+from workshop import bites, demands, guards, points, seals, signing, variants
+from workshop import diagrams as lesson_diagrams
+from workshop import snippets as lesson_snippets
+from workshop.key_results import path as recipe
+from workshop.reads import Promise, Reads
 
 FIGURE, NEXT = "figure.png", "\n## Next\n"
 SECTIONS = ["Objectives", "Concept", "Walkthrough", "Key takeaways", "Exercises", "Next"]

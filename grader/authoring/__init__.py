@@ -1,1 +1,0 @@
-"""For authors: what every kata promises, and the tools that measure, seal and draw."""
