@@ -539,7 +539,7 @@ def _caught(kata: Kata, mistake: Mistake, specs: list[SpecResult]) -> list[str]:
 def _own_rows(spec: SpecResult) -> str:
     """What a failure alone says: no docstring, call or place, which every failure of the spec shows."""
     found = spec.failure
-    return table(found.without("given").rows) if found and found.rows else spec.message
+    return table(found.without("given").told) if found and found.rows else spec.message
 
 
 def _lost(reference: str, joined: str, kata: Kata) -> list[str]:
@@ -611,7 +611,7 @@ def _definition(kata: Kata, path: Path, name: str) -> str:
 
 def _briefly(spec: SpecResult, longest: int = 200) -> str:
     """What a failure found, in one line: without the spec's docstring and the places that follow."""
-    line = " ".join((table(spec.failure.rows) if spec.failure and spec.failure.rows else spec.message).split())
+    line = " ".join((table(spec.failure.told) if spec.failure and spec.failure.rows else spec.message).split())
     return line if len(line) <= longest else f"{line[:longest]} …"
 
 
