@@ -29,7 +29,7 @@ from grader.course.handouts import PROBES, SEALED, SIGNATURES
 from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
 from grader.failure import table
-from grader.protocol import RunOptions
+from grader.protocol import RunOptions, TrySuspects
 from grader.results import DONE, KataResult, SpecResult
 from grader.workers.jobs import Job
 
@@ -128,7 +128,7 @@ def _slowness() -> float:
 
 def suspects(kata: Kata) -> list[str]:
     """An answer that is wrong like one of a spec's suspects is named after it. The reference passes in order, too."""
-    options = RunOptions(spec_seconds=60, tries_suspects=True)
+    options = RunOptions(spec_seconds=60, also=TrySuspects())
     job = variants.job(kata, kata.reference.read_text(encoding="utf-8"), options)
     result = variants.results([job], CACHE)[job]
     return _reference_fails(kata, result, "") + _misnamed(kata, variants.specs(result))
@@ -492,7 +492,7 @@ def _misnamed(kata: Kata, specs: list[SpecResult]) -> list[str]:
     for spec in specs:
         name = spec.name.partition("[")[0]
         lines[name] = _spec(kata, spec)
-        for suspect, named in json.loads(spec.printed or "{}").items():
+        for suspect, named in spec.tried.items():
             found.setdefault(name, {}).setdefault(suspect, []).extend(named)
     problems = []
     for name, tried in found.items():

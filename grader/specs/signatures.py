@@ -13,7 +13,7 @@ from typing import Any
 
 from grader import failure
 from grader.course.handouts import SIGNATURES
-from grader.failure import LIKE, Cause, Failure
+from grader.failure import Failure
 
 NOT_COMPARED = {"given", "at", "shapes", "dtypes", "takes"}
 SCORE, WEIGHT, LEAD = 0.75, 0.5, 0.1  # at least: of the best match, of the specs that agree, before the next best
@@ -57,9 +57,9 @@ def told(folder: Path, spec_class: str, failing: Mapping[str, Failure]) -> Failu
     known, mine = _known(folder), of(failing)
     mistakes = {name: [text] for name, text in known.get(spec_class, {}).items()}
     if name := _best(mine, mistakes, SCORE):
-        return first.with_cause(Cause(LIKE, name, "mistake"))
+        return first.named(name, "mistake")
     name = _best(mine, known.get(CHANGES, {}).get(spec_class, {}), SURE)
-    return first.with_cause(Cause(LIKE, name, "change")) if name else first
+    return first.named(name, "change") if name else first
 
 
 def habits(folder: Path, spec_class: str) -> list[str]:
