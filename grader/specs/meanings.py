@@ -265,7 +265,10 @@ def _items(found: re.Match, node: ast.AST, scope: Scope) -> str:
 def _zero(found: re.Match, node: ast.AST, scope: Scope) -> str:
     divisors = [one.right for one in ast.walk(node) if isinstance(one, ast.BinOp) and isinstance(one.op, DIVISIONS)]
     divisors = [one for one in divisors if not isinstance(one, ast.Constant)]  # of `%` it may be what a text holds
-    is_zero = len(divisors) == 1 and reading.value(divisors[0], scope) in (0, reading.MISSING)
+    if len(divisors) != 1:
+        return ""
+    held = reading.value(divisors[0], scope)
+    is_zero = held is reading.MISSING or (isinstance(held, (int, float)) and held == 0)
     return f"{_written(divisors[0])} is 0 here" if is_zero else ""
 
 

@@ -266,6 +266,8 @@ def test_what_is_not_to_the_point_is_not_said(said, code, spec):
         ("kata.f(y).flatten().tolist()", True),
         ("[kata.f(one).item() for one in y]", True),
         ("got", True),
+        ("{'a': kata.f(y)}.get('a')", True),
+        ("torch.autograd.grad((kata.f(z) * y).sum(), z)[0]", True),
         ("kata.f(y) + 0", False),
         ("kata.f(y).abs()", False),
         ("torch.relu(kata.f(y))", False),
@@ -273,7 +275,7 @@ def test_what_is_not_to_the_point_is_not_said(said, code, spec):
     ],
 )
 def test_what_a_wrong_answer_is_is_said_only_of_the_answer_itself(said, compared, is_said):
-    spec = "y = 0.1 + torch.arange(6.0)\ngot = kata.f(y)\nchanged = got * 1\n"
+    spec = "y = 0.1 + torch.arange(6.0)\nz = y.clone().requires_grad_()\ngot = kata.f(y)\nchanged = got * 1\n"
     spec += f"check.close({compared}, y.tolist() if isinstance({compared}, list) else y)"
     assert ("every value is 3 times" in said("def f(x):\n    return 3 * x\n", spec)) == is_said
 
