@@ -33,8 +33,9 @@ SHAPES = re.compile(r"\b(sizes?|shapes?|dimensions?|dims?|broadcast|core dimensi
 UNCALLED = re.compile(r"'(builtin_function_or_method|method|function)'")
 UNPACKED = re.compile(r"(too many|not enough) values to unpack|cannot unpack non-iterable (?!NoneType)")
 UNCHANGED = set(  # methods and functions that hand on the numbers that they get
-    "detach clone cpu numpy tolist item to float double long int bool astype contiguous copy flatten reshape view "
-    "squeeze unsqueeze permute transpose tensor as_tensor from_numpy array asarray stack cat concatenate get data".split()
+    "detach clone cpu numpy tolist item to float double long int bool astype contiguous copy flatten reshape "
+    "view squeeze unsqueeze permute transpose tensor as_tensor from_numpy array asarray stack cat concatenate get "
+    "data".split()
 )
 LAYOUTS = {  # of functions whose own errors say sizes only
     "cross_entropy": "classes in dimension 1: (N, C) and targets (N,), or (N, C, T) and targets (N, T)",
