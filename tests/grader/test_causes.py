@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from grader.course.description import Exercise
+from grader.failure import LIKE, MEANS
 from grader.specs import sources
 from grader.specs.causes import Case
 
@@ -42,6 +43,13 @@ def said(tmp_path):
         raise AssertionError("the spec passes")
 
     return call
+
+
+def test_each_source_is_silenced_by_earlier_ones_alone():
+    names = [source.name for source in sources.SOURCES]
+    assert len(names) == len({*names, "mistake", "change"}) - 2
+    for place, source in enumerate(sources.SOURCES):
+        assert {*source.silenced_by} <= {LIKE, MEANS, *names[:place]}
 
 
 NO_RETURN = "def f(x):\n    x + 1\n"
