@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import UnionType
@@ -11,6 +11,27 @@ from typing import Any, TypeVar, get_origin
 from grader import failure
 from grader.course.catalogue import Kata
 from grader.failure import Failure
+
+
+@dataclass(frozen=True)
+class Follow:
+    """Tell what the functions in these lines of the kata's file do, from the first to the last, in `Traced`."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Run no spec: tell the value of an expression in the kata's module as that of a call, and what it calls there."""
+
+    expression: str
+    lines: Follow | None = None
+
+
+@dataclass(frozen=True)
+class TrySuspects:
+    """Tell what a failure would name if the code gave the answer of each suspect, in `SpecFinished.tried`."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +48,7 @@ class RunOptions:
     stop_at_failure: bool = False
     sealed: bool = False  # exercises that work are judged again, from another process
     require_isolation: bool = False  # a kata whose isolation is reduced on this machine is not graded
-    traced: tuple[int, int] = (0, 0)  # lines of the kata's file whose functions are followed, first and last
-    tries_suspects: bool = False  # what a spec "printed" is what a failure would name for each suspect
-    asked: str = ""  # an expression whose value in the kata's module is told, as that of a call
+    also: Follow | Evaluate | TrySuspects | None = None  # what is to be told beside verdicts
 
 
 @dataclass(frozen=True)
@@ -109,6 +128,7 @@ class SpecFinished:
     failure: Failure | None = None
     printed: str = ""
     bans: bool = False  # it forbids functions, which it cannot do in another process
+    tried: dict[str, list[str]] = field(default_factory=dict)  # what would be named for each suspect
 
     @property
     def error(self) -> str:

@@ -60,6 +60,7 @@ class SpecResult:
     hidden: bool = False  # a teacher's own; a report for students holds its verdict, and no name
     guard: bool = False  # an edge that asks for an error, not for numbers
     failure: Failure | None = None
+    tried: dict[str, list[str]] = field(default_factory=dict)  # what it would name for the answer of each suspect
 
     @property
     def message(self) -> str:
@@ -558,7 +559,7 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
 def _spec_as_dict(spec: SpecResult) -> dict[str, Any]:
     """A spec's entry, without what is for a terminal."""
     found = asdict(spec) | {"seconds": round(spec.seconds, 4)}
-    del found["said"], found["guard"]
+    del found["said"], found["guard"], found["tried"]
     if spec.failure:
         del found["failure"]["picture"]
     return found | {"message": spec.message}

@@ -24,7 +24,7 @@ from grader.course.mistakes import Mistake
 from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
 from grader.failure import table
-from grader.protocol import RunOptions
+from grader.protocol import RunOptions, TrySuspects
 from grader.results import DONE, KataResult, SpecResult
 from grader.workers.jobs import Job
 from workshop import bites, demands, guards, points, seals, signing, variants
@@ -128,7 +128,7 @@ def _slowness() -> float:
 
 def suspects(kata: Kata) -> list[str]:
     """An answer that is wrong like one of a spec's suspects is named after it. The reference passes in order, too."""
-    options = RunOptions(spec_seconds=60, tries_suspects=True)
+    options = RunOptions(spec_seconds=60, also=TrySuspects())
     job = variants.job(kata, kata.reference.read_text(encoding="utf-8"), options)
     result = variants.results([job], CACHE)[job]
     return _reference_fails(kata, result, "") + _misnamed(kata, variants.specs(result))
@@ -492,7 +492,7 @@ def _misnamed(kata: Kata, specs: list[SpecResult]) -> list[str]:
     for spec in specs:
         name = spec.name.partition("[")[0]
         lines[name] = _spec(kata, spec)
-        for suspect, named in json.loads(spec.printed or "{}").items():
+        for suspect, named in spec.tried.items():
             found.setdefault(name, {}).setdefault(suspect, []).extend(named)
     problems = []
     for name, tried in found.items():
@@ -539,7 +539,7 @@ def _caught(kata: Kata, mistake: Mistake, specs: list[SpecResult]) -> list[str]:
 def _own_rows(spec: SpecResult) -> str:
     """What a failure alone says: no docstring, call or place, which every failure of the spec shows."""
     found = spec.failure
-    return table(found.without("given").rows) if found and found.rows else spec.message
+    return table(found.without("given").told) if found and found.rows else spec.message
 
 
 def _lost(reference: str, joined: str, kata: Kata) -> list[str]:
@@ -611,7 +611,7 @@ def _definition(kata: Kata, path: Path, name: str) -> str:
 
 def _briefly(spec: SpecResult, longest: int = 200) -> str:
     """What a failure found, in one line: without the spec's docstring and the places that follow."""
-    line = " ".join((table(spec.failure.rows) if spec.failure and spec.failure.rows else spec.message).split())
+    line = " ".join((table(spec.failure.told) if spec.failure and spec.failure.rows else spec.message).split())
     return line if len(line) <= longest else f"{line[:longest]} …"
 
 

@@ -29,6 +29,7 @@ from grader.protocol import (
     SpecInfo,
     SpecStarted,
     Traced,
+    TrySuspects,
     WorkOrder,
 )
 from grader.results import DONE, TOO_BUSY, WAITED, ExerciseResult, KataResult, SpecResult, Status
@@ -247,6 +248,8 @@ class Supervisor:
             self._judge(name, "skipped" if reason else "failed", reason or found)
         else:
             self._judge(name, status, found, message.seconds, printed)
+        if isinstance(self.job.options.also, TrySuspects):
+            self.results[name] = replace(self.results[name], tried=message.tried)
 
     def _judge(
         self, name: str, status: Status, why: Failure | str | None, seconds: float = 0.0, printed: str = ""

@@ -16,7 +16,7 @@ from grader.course.description import Exercise
 from grader.errors import NotPossible
 from grader.learner import planting, progress, runs
 from grader.learner.planting import MOST_LINES, Bug
-from grader.protocol import RunOptions
+from grader.protocol import Evaluate, RunOptions
 from grader.results import DONE
 from grader.workers.jobs import Job
 
@@ -61,8 +61,8 @@ def start(kata: Kata, name: str | None, drawn: random.Random) -> Hunt:
 
 
 def _is_short(job: Job, exercise: Exercise) -> bool:
-    first, last = runs.span(job.files[job.kata.file], exercise)
-    return last - first < SHORT
+    lines = runs.lines_of(job.files[job.kata.file], exercise)
+    return lines is None or lines.last - lines.first < SHORT
 
 
 def begun(kata: Kata, bug: Bug, drawn: random.Random) -> Hunt:
@@ -166,7 +166,7 @@ def changed_lines(before: str, after: str) -> int:
 
 def _differs(kata: Kata, hunt: Hunt, expression: str) -> tuple[bool, str]:
     base = progress.job(kata)
-    options = RunOptions(asked=expression)
+    options = RunOptions(also=Evaluate(expression))
     texts = (hunt.bug.right, hunt.bug.wrong)
     one, other = (
         next(iter(run.calls.get("", [])), None)

@@ -22,7 +22,7 @@ from grader.workers.jobs import Job
 
 MOST_LINES = 3  # that mending may change
 GIVEN_AWAY = re.compile(r"\bpass\b|\bif (?:not )?(?:True|False)\b|^\s*$")  # nobody has to look for such a line
-TELLING = ("looks like", "at", "means", "shapes", "dtypes", "takes")  # rows that name the cause or the line
+TELLING = ("at", "shapes", "dtypes", "takes")  # rows that name the line or what is wrong there
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from grader.errors import NotPossible
 from grader.execution import scheduler
 from grader.execution.supervisor import Supervisor
 from grader.followed import Call
-from grader.protocol import RunOptions
+from grader.protocol import Follow, RunOptions
 from grader.results import KataResult, SpecResult
 from grader.workers import folders, forkserver, orphans
 from grader.workers.jobs import Job
@@ -31,12 +31,12 @@ def job_of(job: Job, text: str, exercise: Exercise) -> Job:
     Raises:
         NotPossible: the text does not parse.
     """
-    options = RunOptions(ideas=True, only=(exercise.spec_class,), traced=span(text, exercise))
+    options = RunOptions(ideas=True, only=(exercise.spec_class,), also=lines_of(text, exercise))
     return Job(job.kata, {**job.files, job.kata.file: text}, options=options)
 
 
-def span(text: str, exercise: Exercise) -> tuple[int, int]:
-    """The first and last line of an exercise's function or method, else of its class; zeros if there is none.
+def lines_of(text: str, exercise: Exercise) -> Follow | None:
+    """The first and last line of an exercise's function or method, else of its class; None if there is none.
 
     Raises:
         NotPossible: the text does not parse.
@@ -46,7 +46,7 @@ def span(text: str, exercise: Exercise) -> tuple[int, int]:
     except SyntaxError as error:
         raise NotPossible(f"line {error.lineno}: {error.msg}") from None
     node = found.get(exercise.name) or found.get(exercise.owner)
-    return (decorated_line(node), node.end_lineno or node.lineno) if node else (0, 0)
+    return Follow(decorated_line(node), node.end_lineno or node.lineno) if node else None
 
 
 def of(jobs: Iterable[Job]) -> list[Run]:

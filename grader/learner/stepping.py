@@ -8,6 +8,7 @@ from grader.course.description import Exercise
 from grader.errors import NotPossible
 from grader.followed import Call
 from grader.learner import picture, runs, trace
+from grader.protocol import Evaluate
 from grader.results import DONE, title
 from grader.workers.jobs import Job
 
@@ -51,7 +52,7 @@ def of_a_call(kata: Kata, exercise: Exercise, job: Job, expression: str) -> Foll
         NotPossible: the expression raises an error before it calls the exercise.
     """
     text = job.files[kata.file]
-    options = replace(job.options, asked=expression, traced=runs.span(text, exercise))
+    options = replace(job.options, also=Evaluate(expression, runs.lines_of(text, exercise)))
     [run] = runs.of([replace(job, options=options)])
     asked, calls = run.calls.get("", [])[:1], run.calls.get("", [])[1:]
     if not calls:

@@ -11,6 +11,7 @@ from grader import protocol
 from grader.isolation import usage
 from grader.isolation.usage import OF_START, Limit, Stopwatch, Used, of_spec
 from grader.protocol import Done, Loaded, Loading, SpecFinished, SpecInfo, SpecStarted
+from grader.results import TOO_BUSY
 from grader.workers import folders, orphans
 from grader.workers.forkserver import Worker
 from grader.workers.servers import Process
@@ -18,12 +19,21 @@ from grader.workers.servers import Process
 PATIENCE = 3  # a spec's time limit here, in multiples of that in one process
 GRACE = 5.0  # seconds that a spec may outlast that limit before both processes are killed
 LONGEST_MESSAGE = 200_000  # bytes
-ENDED = "the code under test has ended"
-NO_ANSWER = "no answer came in time"
-NO_TIME = "the machine gave it almost no time"
-JUDGE_ENDED = "the second lock has ended, grade again"
-
 CODE, SHARED = "code", "shared"  # folders of a round
+
+
+@dataclass(frozen=True)
+class End:
+    """Why a round has ended before its specs did."""
+
+    why: str
+    is_ours: bool = False  # the machine or the grader is to blame, and the specs have no verdict
+
+
+ENDED = End("the code under test has ended")
+NO_ANSWER = End("no answer came in time")
+NO_TIME = End(f"{TOO_BUSY}: grade again", is_ours=True)
+JUDGE_ENDED = End("the second lock has ended, grade again", is_ours=True)
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,7 @@ class Asking:
         self.judge, self.code, self.folder, self.needs = judge, code, folder, needs
         self.unasked, self.current = set(round.specs), ""
         self.again: list[str] = []  # specs that failed and may ask once more
-        self.ended = ""  # why
+        self.ended: End | None = None
         self.is_lost = False  # the code has ended, the judge says
         self.is_loaded = False
         self.cpu_seconds = 0.0  # of a round that came to its end
@@ -104,7 +114,8 @@ class Asking:
             self.ended = NO_TIME if reached == "clock" else NO_ANSWER
         elif self.looked + folders.LOOK_SECONDS <= now:
             self.looked = now
-            self.ended = self.ended or folders.exceeded(self.folder, self.pids(), self.needs, (CODE, SHARED))
+            if exceeded := folders.exceeded(self.folder, self.pids(), self.needs, (CODE, SHARED)):
+                self.ended = self.ended or End(exceeded)
 
     def is_disturbed(self) -> bool:
         """Tell if the judge has ended before its last message, or the code was killed: the system does so where memory

@@ -20,10 +20,10 @@ from grader.failure import Failure
 from grader.isolation import namespaces, sandbox
 from grader.isolation.usage import OF_KATA, Stopwatch, Used
 from grader.lock import asking, bare_server, lists, withheld
-from grader.lock.asking import JUDGE_ENDED, NO_ANSWER, NO_TIME, Asking, Round
+from grader.lock.asking import NO_ANSWER, NO_TIME, Asking, End, Round
 from grader.lock.lists import Sealed
 from grader.protocol import SpecFinished, SpecInfo, WorkOrder
-from grader.results import TOO_BUSY, ExerciseResult, KataResult, Seal, SpecResult, Status
+from grader.results import ExerciseResult, KataResult, Seal, SpecResult, Status
 from grader.workers import forkserver, jobs, orphans
 from grader.workers.folders import LOOK_SECONDS
 from grader.workers.jobs import Job
@@ -32,8 +32,7 @@ from grader.workers.servers import Process
 PROBE_SECONDS = 10.0
 PROBE_TOOK, CROSSING = 0.03, 0.004  # seconds: of a probe, and for what every spec or probe sets up
 ROUND_SECONDS = 0.4  # of specs, as the first lock measured them, for which processes of their own are worth it
-TOO_LONG = f"the kata used its {OF_KATA.computing:.0f} s of CPU, or waited as long"
-NOT_JUDGED = f"{TOO_BUSY}: grade again"
+TOO_LONG = End(f"the kata used its {OF_KATA.computing:.0f} s of CPU, or waited as long")
 NOT_ASKED = "the second lock could not be asked, grade again"
 JUDGE = "grader.lock.judge"
 APART = "passes beside the specs, and fails when they ask from another process"
@@ -114,7 +113,7 @@ class SecondLock:
         self.cpu_seconds, self.started = 0.0, time.monotonic()
         self.lost = ""  # why the grader cannot go on with it
         self.finished = False
-        self.over = ""  # why no more rounds are asked
+        self.over: End | None = None  # why no more rounds are asked
         self.running: list[Asking] = []
         self.rounds = self._rounds(self.grafts)
         self.whole, self.looked = Stopwatch(OF_KATA, self._used), self.started
@@ -136,7 +135,7 @@ class SecondLock:
             if verdict := one.read():
                 self._take(one, verdict)
             if one.ended:
-                self._end(one)
+                self._end(one, one.ended)
 
     def check(self) -> None:
         """End a round when a message is late or its folder is full, and all when the whole lock takes too long."""
@@ -149,7 +148,7 @@ class SecondLock:
             one.check()
             one.ended = one.ended or self.over
             if one.ended and not self.disturbed:
-                self._end(one)
+                self._end(one, one.ended)
 
     def kill(self) -> None:
         """Kill the judges, the code under test, and every process that it started."""
@@ -181,9 +180,9 @@ class SecondLock:
                 self.at_a_time = len(self.running)  # none: what is left stays without a verdict
                 if not self.running:
                     self.disturbed = self.may_fail
-                    self.over = f"{NOT_ASKED}: {problem}"
+                    self.over = End(f"{NOT_ASKED}: {problem}", is_ours=True)
         if self.over and not self.running:
-            self._give_up()
+            self._give_up(self.over)
         self.finished = not self.running
 
     def _start(self, round: Round) -> Asking:
@@ -229,10 +228,10 @@ class SecondLock:
     def _start_code(self, round: Round, code: Path, shared: Path, pipe: int) -> Process:
         return bare_server.start_worker(self.job.kata, code, shared, pipe)
 
-    def _give_up(self) -> None:
+    def _give_up(self, end: End) -> None:
         """End the specs of the rounds that are left."""
         for name in [name for one in self.rounds for name in one.specs]:
-            self._end_without_verdict(name, self.over)
+            self._end_without_verdict(name, end)
         self.rounds = []
 
     def _write_code(self, folder: Path, names: tuple[str, ...]) -> None:
@@ -269,23 +268,21 @@ class SecondLock:
                 found = replace(found, head=spec.says)
             self._fail(name, found, status)
 
-    def _fail(self, name: str, why: Failure | str, status: Status = "failed") -> None:
+    def _fail(self, name: str, why: Failure, status: Status = "failed") -> None:
         """Note a spec that has failed; with "error" a busy machine may be the reason, and the result is not kept."""
         spec = self.specs[name]
-        why = why if isinstance(why, Failure) else Failure("killed", why)
         found = replace(why, head="\n\n".join(filter(None, [APART, why.head])))
         self.failed[name] = SpecResult(name, status, "", 0.0, spec.edge, spec.line, failure=found)
 
-    def _end_without_verdict(self, name: str, why: str) -> None:
+    def _end_without_verdict(self, name: str, end: End) -> None:
         """Note a spec that has not ended by itself: it fails, but where the machine or the grader is to blame."""
         spec = self.specs[name]
-        if why == NO_TIME or why.startswith((JUDGE_ENDED, NOT_ASKED)):
-            why = NOT_JUDGED if why == NO_TIME else why
-            self.failed[name] = SpecResult(name, "not graded", why, 0.0, spec.edge, spec.line)
+        if end.is_ours:
+            self.failed[name] = SpecResult(name, "not graded", end.why, 0.0, spec.edge, spec.line)
         else:
-            self._fail(name, why, "error")
+            self._fail(name, Failure("killed", end.why), "error")
 
-    def _end(self, one: Asking) -> None:
+    def _end(self, one: Asking, end: End) -> None:
         """End a round. In others, specs ask that it did not come to, and those that failed ask once more."""
         if self.may_fail and one.is_disturbed():
             self.kill()
@@ -300,8 +297,8 @@ class SecondLock:
         if self.patient and one.round.attempts > 1:
             one.again += lost
         for name in lost.difference(one.again):
-            self._end_without_verdict(name, one.ended)
-        if one.ended == NO_ANSWER and not one.is_loaded:  # and no other round would get one
+            self._end_without_verdict(name, end)
+        if end == NO_ANSWER and not one.is_loaded:  # and no other round would get one
             self.over = self.over or NO_ANSWER
         rest = tuple(name for name in one.round.specs if name in one.unasked - lost)
         self.rounds.append(replace(one.round, specs=rest))

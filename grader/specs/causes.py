@@ -1,10 +1,15 @@
-"""Name the likely cause of a failure: from its error, the line that raised it and the values of the names there."""
+"""Name the cause of a failure: from its error, the line that raised it and the values of the names there.
+
+Each public function is one of `grader.specs.sources`, which says when it is asked.
+"""
 
 import ast
+import functools
 import inspect
 import math
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -13,10 +18,11 @@ from torch import Tensor, nn
 
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
-from grader.specs import check, habits, inherited, likeness, meanings, reading, signatures
+from grader.failure import LIKE, MEANS, Row
+from grader.specs import check, inherited, likeness, reading
 from grader.specs.reading import Place, Scope
 
-Rows = list[tuple[str, str]]
+Rows = list[Row]
 
 UNREADY = re.compile(r"before Module.__init__\(\) call|no attribute '_\w*(hooks|modules|parameters|buffers)\w*'")
 DTYPES = re.compile(r"\bdtypes?\b|\bscalar type\b")
@@ -26,125 +32,126 @@ ARGUMENTS = re.compile(r"\barguments?\b|invalid combination")
 SHAPES = re.compile(r"\b(sizes?|shapes?|dimensions?|dims?|broadcast|core dimension)\b|\bmat[12]\b", re.IGNORECASE)
 UNCALLED = re.compile(r"'(builtin_function_or_method|method|function)'")
 UNPACKED = re.compile(r"(too many|not enough) values to unpack|cannot unpack non-iterable (?!NoneType)")
-GRAPHLESS = re.compile(r"autograd graph|detached|gradient of \w+ is None|no gradient|requires_grad")
+UNCHANGED = set(  # methods and functions that hand on the numbers that they get
+    "detach clone cpu numpy tolist item to float double long int bool astype contiguous copy flatten reshape "
+    "view squeeze unsqueeze permute transpose tensor as_tensor from_numpy array asarray stack cat concatenate get "
+    "data".split()
+)
 LAYOUTS = {  # of functions whose own errors say sizes only
     "cross_entropy": "classes in dimension 1: (N, C) and targets (N,), or (N, C, T) and targets (N, T)",
     "nll_loss": "classes in dimension 1: (N, C) and targets (N,), or (N, C, T) and targets (N, T)",
 }
 
 
-def rows(error: BaseException, module: ModuleType | None, *spec_files: str) -> Rows:
-    """Rows beyond a failure's own: shapes or keys at the line, and the likely cause or what the error means.
+@dataclass(frozen=True)
+class Case:
+    """A spec that failed, and what is known of it."""
 
-    Args:
-        module: the code under test.
-        spec_files: the paths of the files with the specs.
-    """
-    if module is None or not module.__file__:
-        return []
-    places = reading.places(error)
-    own = [place for place in places if place.file == module.__file__]
-    specs = [place for place in places if place.file in (*spec_files, check.__file__)]
-    found = _causes(error, module, places, own, specs)
-    if isinstance(error, check.Mismatch) or any(label in ("looks like", "means") for label, _ in found):
-        return found
-    for place in (own or specs)[-1:]:
-        node = place.expression() or ast.Module([], [])
-        if not isinstance(node, ast.Raise) and (words := meanings.meaning(error, node, place.scope)):
-            found.append(("means", words))
-    return found
+    error: BaseException
+    module: ModuleType  # the code under test
+    kata: Kata
+    exercise: Exercise
+    given: Mapping[str, Any]  # the values of the names in the call that was judged
+    spec_files: tuple[str, ...]
 
+    @functools.cached_property
+    def places(self) -> list[Place]:
+        return reading.places(self.error)
 
-def facts(
-    error: BaseException,
-    module: ModuleType | None,
-    labels: Set[str],
-    kata: Kata,
-    exercise: Exercise,
-    given: Mapping[str, Any],
-) -> Rows:
-    """What is true of a wrong answer or of the code behind it. Where a cause is named, only what is wrong in any case.
+    @property
+    def own(self) -> list[Place]:
+        """The lines of the code under test."""
+        return [place for place in self.places if place.file == self.module.__file__]
 
-    Args:
-        labels: of the rows that the failure has.
-        kata, exercise: whose other exercises' code is not looked at. What right code does, too, is not said.
-        given: the values of the names in the call that was judged.
-    """
-    if not isinstance(error, check.Mismatch) or module is None:
-        return []
-    found: list[str] = []
-    if "looks like" not in labels and error.sides:
-        got, expected = error.sides
-        found = [*_handed_back(got, given), *_counted(got, expected, given)][:1]
-    apart = {one.name for one in kata.exercises} - {exercise.name}
-    if code := habits.definition(module, exercise.name, apart):
-        cuts = habits.cuts(code) if GRAPHLESS.search(str(error)) else ()
-        is_open = not labels & {"looks like", "raised"}
-        told = [*cuts, *habits.facts(code)] if is_open else habits.slips(code)
-        right = signatures.habits(kata.folder, exercise.spec_class)
-        found += [fact for fact in told if fact not in right][:1]
-    return [("means", text) for text in found]
+    @property
+    def specs(self) -> list[Place]:
+        return [place for place in self.places if place.file in (*self.spec_files, check.__file__)]
+
+    @property
+    def line(self) -> tuple[ast.AST | None, Scope]:
+        """What the code under test was computing, unless it raised the error itself."""
+        node, scope = (self.own[-1].expression(), self.own[-1].scope) if self.own else (None, {})
+        return None if isinstance(node, ast.Raise) else node, scope
+
+    @property
+    def sides(self) -> tuple[Any, Any] | None:
+        """What was returned and what was expected, where the spec compares the one with the other as it is."""
+        if not isinstance(self.error, check.Mismatch) or not self.error.sides:
+            return None
+        place = next((one for one in reversed(self.places) if one.file != check.__file__), None)
+        node = place.expression() if place else None
+        is_changed = place and isinstance(node, ast.Call) and node.args and not _is_plain(node.args[0], place)
+        return None if is_changed else self.error.sides
 
 
-def _handed_back(got: Any, given: Mapping[str, Any]) -> Iterator[str]:
+def _is_plain(node: ast.AST, place: Place, depth: int = 5) -> bool:
+    """Tell if a spec's expression hands on what the code under test returned, and computes nothing from it."""
+    match node:
+        case ast.Name(id=name) if depth and (made := next(place.origins(name), None)):
+            return _is_plain(made, place, depth - 1)
+        case ast.Attribute(value=part) | ast.Subscript(value=part) | ast.ListComp(elt=part):
+            return _is_plain(part, place, depth)
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            return all(_is_plain(part, place, depth) for part in parts)
+        case ast.Call(func=ast.Attribute(attr="grad")):
+            return True  # a gradient is the code's, whatever was summed for it
+        case ast.Call(func=ast.Attribute(value=owner, attr=name), args=args):
+            function = reading.value(node.func, place.scope)
+            if name in UNCHANGED:
+                return all(_is_plain(part, place, depth) for part in (owner, *args))
+            return not (hasattr(Tensor, name) if function is reading.MISSING else _is_library(function))
+        case ast.BinOp(left=left, right=right):
+            return any(_is_theirs(reading.value(side, place.scope)) for side in (left, right))
+    return not isinstance(node, ast.UnaryOp)
+
+
+def _is_theirs(held: Any) -> bool:
+    """Tell if an operator of this object is code under test, as TinyTorch's are."""
+    kind = held.kind if isinstance(held, reading.Made) else type(held)
+    return kind.__module__.startswith("kata_")
+
+
+# Wrong answers.
+
+
+def handed_back(case: Case) -> Rows:
+    """What was given came back as the result."""
+    got = case.error.sides[0] if isinstance(case.error, check.Mismatch) and case.error.sides else None
     if isinstance(got, (Tensor, np.ndarray)) and math.prod(got.shape) != 1:
-        for name, value in given.items():
+        for name, value in case.given.items():
             if value is got:
-                yield f"the result is `{name}` itself"
-            elif isinstance(value, type(got)) and likeness.same(got, value):
-                yield f"the result is what was given as `{name}`"
+                return [(MEANS, f"the result is `{name}` itself")]
+            if isinstance(value, type(got)) and likeness.same(got, value):
+                return [(MEANS, f"the result is what was given as `{name}`")]
+    return []
 
 
-def _counted(got: Any, expected: Any, given: Mapping[str, Any]) -> Iterator[str]:
+def counted(case: Case) -> Rows:
     """A factor that is the size of an argument: a sum in place of a mean, or the other way round."""
-    factor = likeness.factor(got, expected)
+    factor = likeness.factor(*case.sides) if case.sides else None
     if factor is None or factor <= 0:
-        return
+        return []
     many, words = (factor, "a sum in place of a mean") if factor > 1 else (1 / factor, "a mean in place of a sum")
-    for name, value in given.items():
+    for name, value in case.given.items():
         sizes = check.shape_of(value) or ()
         counts = {math.prod(sizes): "numbers", **({sizes[0]: "rows"} if len(sizes) > 1 else {})}
         for count, what in counts.items():
             if count > 2 and math.isclose(many, count, rel_tol=1e-4):
-                yield f"`{name}` has {count} {what}: {words} would be so far off"
-
-
-def _causes(
-    error: BaseException, module: ModuleType, places: list[Place], own: list[Place], specs: list[Place]
-) -> Rows:
-    if isinstance(error, check.Mismatch):
-        said = any(label == "looks like" for label, _ in error.rows)
-        is_none = any(re.search(r"\bNone\b|\bNoneType\b", text) for _, text in error.rows)
-        cause = _nothing_returned(specs, module, by_comparison=True) if is_none and not said else ""
-        return [("looks like", cause)] if cause else []
-    if UNREADY.search(str(error)) and (unready := _before_init(places)):
-        return [("looks like", unready)]
-    if "NoneType" in str(error):
-        cause = _nothing_returned(own or specs, module, by_comparison=False)
-        return [("looks like", cause)] if cause else []
-    if isinstance(error, KeyError):
-        return _no_rule(error, module) or _no_key(error, (own or specs)[-1:])
-    if TWICE in str(error):
-        cause = "one graph gone back through twice: detach what a step hands to the next, or pass retain_graph=True"
-        return [("looks like", cause)]
-    if not own:
-        return _taken_apart(error, specs[-1:], module)
-    node, scope = own[-1].expression(), own[-1].scope
-    if node is None or isinstance(node, ast.Raise):
-        return []
-    if UNCALLED.search(str(error)):
-        return _not_called(node, scope)
-    if isinstance(error, TypeError):
-        return _form(node, scope, is_about_arguments=bool(ARGUMENTS.search(str(error))))
-    if not isinstance(error, (RuntimeError, ValueError, IndexError)) or STRIDED in str(error):
-        return []
-    if DTYPES.search(str(error)):
-        dtypes = {name: _dtype(held) for name, held in _operands(node, scope)}
-        return _operand_rows("dtypes", dtypes if len(set(dtypes.values())) > 1 else {})
-    return _shapes(node, scope) if SHAPES.search(str(error)) else []
+                return [(MEANS, f"`{name}` has {count} {what}: {words} would be so far off")]
+    return []
 
 
 # `return` is missing.
+
+
+def nothing_returned(case: Case) -> Iterator[Row]:
+    """A None was compared, or raised an error, that comes from a function without `return`."""
+    is_wrong = isinstance(case.error, check.Mismatch)
+    said = [text for _, text in case.error.rows] if isinstance(case.error, check.Mismatch) else [str(case.error)]
+    if any(re.search(r"\bNone\b|\bNoneType\b" if is_wrong else "NoneType", text) for text in said):
+        places = case.specs if is_wrong else case.own or case.specs
+        if cause := _nothing_returned(places, case.module, by_comparison=is_wrong):
+            yield LIKE, cause
 
 
 def _nothing_returned(places: list[Place], module: ModuleType, *, by_comparison: bool) -> str:
@@ -246,32 +253,34 @@ def _may_end(body: list[ast.stmt]) -> bool:
 # Modules, keys, rules and results.
 
 
-def _before_init(places: list[Place]) -> str:
-    for place in reversed(places):
+def before_init(case: Case) -> Iterator[Row]:
+    """A module that is used before `super().__init__()`."""
+    for place in reversed(case.places if UNREADY.search(str(case.error)) else []):
         made = place.frame.f_locals.get("self")
         if isinstance(made, nn.Module) and "_parameters" not in vars(made):
-            return f"`super().__init__()` has not run: make it the first line of {type(made).__name__}.__init__"
-    return ""
+            yield LIKE, f"`super().__init__()` has not run: make it the first line of {type(made).__name__}.__init__"
+            return
 
 
-def _no_rule(error: KeyError, module: ModuleType) -> Rows:
+def no_rule(case: Case) -> Iterator[Row]:
     """A gradient rule that is looked up by the name of an operation that the code under test announces."""
     announced = {
         part.value
-        for call in ast.walk(reading.tree(module.__file__ or ""))
+        for call in ast.walk(reading.tree(case.module.__file__ or ""))
         if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("record")
         for part in call.args
         if isinstance(part, ast.Constant)
     }
-    if error.args and isinstance(error.args[0], str) and error.args[0] in announced:
-        name = error.args[0]
-        return [("looks like", f'no gradient rule for "{name}": put @backward_rule("{name}") above its rule')]
-    return []
+    if isinstance(case.error, KeyError) and case.error.args:
+        name = case.error.args[0]
+        if isinstance(name, str) and name in announced:
+            yield LIKE, f'no gradient rule for "{name}": put @backward_rule("{name}") above its rule'
 
 
-def _no_key(error: KeyError, places: list[Place]) -> Rows:
+def no_key(case: Case) -> Rows:
     """The keys of the dict that lacks one, and the key that looks like it."""
-    for place in places:
+    error = case.error
+    for place in (case.own or case.specs)[-1:] if isinstance(error, KeyError) else []:
         for part in ast.walk(place.expression() or ast.Module([], [])):
             held = reading.value(part.value, place.scope) if isinstance(part, ast.Subscript) else None
             if isinstance(held, dict) and error.args and error.args[0] not in held:
@@ -279,37 +288,50 @@ def _no_key(error: KeyError, places: list[Place]) -> Rows:
     return []
 
 
-def _taken_apart(error: BaseException, places: list[Place], module: ModuleType) -> Rows:
+def second_backward(case: Case) -> Iterator[Row]:
+    if TWICE in str(case.error):
+        yield LIKE, "one graph gone back through twice: detach what a step hands to the next, or pass retain_graph=True"
+
+
+def taken_apart(case: Case) -> Rows:
     """Several results are expected of a call of the code under test, and another number was returned."""
-    if not isinstance(error, (TypeError, ValueError)) or not UNPACKED.search(str(error)):
+    if case.own or not isinstance(case.error, (TypeError, ValueError)) or not UNPACKED.search(str(case.error)):
         return []
-    for place in places:
+    for place in case.specs[-1:]:
         for node in ast.walk(reading.tree(place.file)):
             if isinstance(node, ast.Assign) and node.lineno <= place.line <= (node.end_lineno or 0):
                 made = [node.value, *(place.origins(node.value.id) if isinstance(node.value, ast.Name) else [])]
-                is_theirs = any(list(_functions(one, place.scope, module)) for one in made if isinstance(one, ast.Call))
+                is_theirs = any(
+                    list(_functions(one, place.scope, case.module)) for one in made if isinstance(one, ast.Call)
+                )
                 if isinstance(target := node.targets[0], ast.Tuple) and is_theirs:
                     names = ast.unparse(target).strip("()")
-                    return [("looks like", f"{len(target.elts)} results are expected, as in `return {names}`")]
+                    return [(LIKE, f"{len(target.elts)} results are expected, as in `return {names}`")]
     return []
 
 
 # Calls of PyTorch and NumPy.
 
 
-def _not_called(node: ast.AST, scope: Scope) -> Rows:
+def not_called(case: Case) -> Rows:
+    """A function or method without its brackets."""
+    node, scope = case.line
+    if node is None or not UNCALLED.search(str(case.error)):
+        return []
     called = {id(part.func) for part in ast.walk(node) if isinstance(part, ast.Call)}
     for part in ast.walk(node):
         if isinstance(part, ast.Attribute) and id(part) not in called:
             found = reading.value(part, scope)
             if found is not reading.MISSING and inspect.isroutine(found):
-                return [("looks like", f"`{ast.unparse(part)}` lacks its brackets: `{ast.unparse(part)}()` calls it")]
-    return [("looks like", "a function or method without its brackets: `()` calls it")]
+                return [(LIKE, f"`{ast.unparse(part)}` lacks its brackets: `{ast.unparse(part)}()` calls it")]
+    return [(LIKE, "a function or method without its brackets: `()` calls it")]
 
 
-def _form(node: ast.AST, scope: Scope, *, is_about_arguments: bool) -> Rows:
+def arguments(case: Case) -> Rows:
     """The arguments that a function of PyTorch or NumPy takes, and what to put into one tuple or list."""
-    if not isinstance(node, ast.Call):
+    node, scope = case.line
+    said = str(case.error)
+    if not isinstance(case.error, TypeError) or not isinstance(node, ast.Call) or "NoneType" in said:
         return []
     function = reading.value(node.func, scope)
     if not _is_library(function):
@@ -328,8 +350,8 @@ def _form(node: ast.AST, scope: Scope, *, is_about_arguments: bool) -> Rows:
     elif first in ("tensors", "arrays") and given and check.shape_of(given[0]) is not None:
         slip = f"the {first} are not in one list: {name}([{ast.unparse(node.args[0])}, …])"
     if slip:
-        return [*found, ("looks like", slip)]
-    return found if is_about_arguments else []
+        return [*found, (LIKE, slip)]
+    return found if ARGUMENTS.search(said) else []
 
 
 def _is_library(function: Any) -> bool:
@@ -350,11 +372,23 @@ def _parameters(function: Any) -> list[str]:
     return [name.strip() for name in names if name.strip()]
 
 
+def operands(case: Case) -> Rows:
+    """The dtypes or the shapes of the tensors at the line."""
+    node, scope = case.line
+    said = str(case.error)
+    if node is None or not isinstance(case.error, (RuntimeError, ValueError, IndexError)) or STRIDED in said:
+        return []
+    if DTYPES.search(said):
+        dtypes = {name: _dtype(held) for name, held in _operands(node, scope)}
+        return _operand_rows("dtypes", dtypes if len(set(dtypes.values())) > 1 else {})
+    return _shapes(node, scope) if SHAPES.search(said) else []
+
+
 def _shapes(node: ast.AST, scope: Scope) -> Rows:
     """The shapes of the tensors at the line, and which of their sizes do not fit."""
     fact = _misfit(node, scope)
     rows = _operand_rows("shapes", {name: _sizes(held) for name, held in _operands(node, scope)})
-    return [*rows, *([("means", fact)] if fact else [])]
+    return [*rows, *([(MEANS, fact)] if fact else [])]
 
 
 def _operand_rows(label: str, said: dict[str, str]) -> Rows:

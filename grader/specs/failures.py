@@ -1,7 +1,6 @@
 """Explain to a learner why a spec failed: in one line, or with rationale, given, expected, got and place."""
 
 import ast
-import contextlib
 import difflib
 import inspect
 import linecache
@@ -21,10 +20,11 @@ from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.course.statements import StatementFailed
 from grader.errors import LoadFailure
-from grader.failure import Failure, Kind
+from grader.failure import LIKE, MEANS, Cause, Failure, Kind
 from grader.isolation import usage
 from grader.results import LOOPS, WAITED
-from grader.specs import causes, check, inherited
+from grader.specs import check, inherited, sources
+from grader.specs.causes import Case
 
 EXAMPLE = re.compile(r"\n(?:Falsifying example|Failing test case)")  # Hypothesis's note; `given` tells it better
 
@@ -108,19 +108,21 @@ def _explained(
         theirs = own
     call, values = _judged(frames, spec)
     rows = _given(call, values) + _rows(error, theirs, module)
-    with contextlib.suppress(Exception):  # objects of the code under test may break whoever looks at them
-        rows += causes.rows(error, module, str(spec.path), str(inherited.source(spec)))
-    with contextlib.suppress(Exception):
-        rows += causes.facts(error, module, {label for label, _ in rows}, kata, exercise, values)
+    causes: tuple[Cause, ...] = ()
+    if module is not None and module.__file__:
+        files = str(spec.path), str(inherited.source(spec))
+        more, causes = sources.asked(Case(error, module, kata, exercise, values, files))
+        rows = [row for row in rows if row[0] not in (LIKE, MEANS)] + more
     place = _place(theirs if not isinstance(error, check.Mismatch) else [], module, exercise, kata)
-    _, line, _ = spec.reportinfo()
+    _, at, _ = spec.reportinfo()
     file = spec.path.relative_to(kata.folder).as_posix()
-    where = f"{place} · kata hint {kata.number} {exercise.name}\n{file}:{(line or 0) + 1} · {spec.name}"
+    where = f"{place} · kata hint {kata.number} {exercise.name}\n{file}:{(at or 0) + 1} · {spec.name}"
     if inherited.source(spec) != spec.path:
         where += f" · inherited from {inherited.shown(spec)}"
     why = reason(spec.function.__doc__ or "")
     picture = error.picture if isinstance(error, check.Mismatch) else ""
-    return Failure(_kind(error), _headline(error), reason=why, rows=tuple(rows), place=where, picture=picture)
+    line = _headline(error, causes)
+    return Failure(_kind(error), line, reason=why, rows=tuple(rows), causes=causes, place=where, picture=picture)
 
 
 def _kind(error: BaseException) -> Kind:
@@ -147,10 +149,10 @@ def _where(frame: FrameType, line: int, module: ModuleType | None) -> str:
     return f"line {line} of {Path(frame.f_code.co_filename).name}, of an earlier kata"
 
 
-def _headline(error: BaseException) -> str:
+def _headline(error: BaseException, causes: tuple[Cause, ...]) -> str:
     """The failure in one line, for lists."""
     if isinstance(error, check.Mismatch):
-        label, text = error.rows[-1]
+        label, text = (causes[0].label, causes[0].text) if causes else error.rows[-1]
         return f"{label}: {text.splitlines()[0]}"
     if isinstance(error, TimedOut):
         return str(error)

@@ -20,6 +20,7 @@ PURE = {  # methods that return something new: no class has one of this name tha
 }  # fmt: skip
 MOVES = {"to", "cpu", "cuda", "float", "double", "half"}  # of a module these change the module itself
 DRAWS = {"rand", "randn", "randint", "randperm", "multinomial", "bernoulli", "normal"}
+LAYERS = re.compile(r"^(?:torch\.)?nn\.(?:Linear|Bilinear|Embedding|Conv\w+|\w*Norm(?:\dd)?|RNN|LSTM|GRU|Parameter)$")
 LOSSES = {"cross_entropy", "CrossEntropyLoss"}
 
 
@@ -41,6 +42,7 @@ def slips(definition: ast.AST) -> Iterator[str]:
         yield from _first_round(function)
         yield from _rebound(function)
         yield from _listed(function)
+        yield from _made_anew(function)
     yield from _softmax_twice(definition)
 
 
@@ -200,6 +202,13 @@ def _listed(function: Function) -> Iterator[str]:
             ):
                 if any(_is_layer(part) for part in ast.walk(made)):
                     yield f"`self.{name}` is a plain list: a module knows the layers of an nn.ModuleList alone"
+
+
+def _made_anew(function: Function) -> Iterator[str]:
+    """A layer with weights that is made in forward: no optimizer has seen them."""
+    for node in ast.walk(function) if function.name == "forward" else ():
+        if isinstance(node, ast.Call) and LAYERS.match(ast.unparse(node.func)):
+            yield f"`{ast.unparse(node)}` is made anew in each forward, so nothing trains its weights"
 
 
 def _is_layer(node: ast.AST) -> bool:

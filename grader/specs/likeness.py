@@ -106,6 +106,8 @@ def _of_kind(got: Any, expected: Any) -> Rows:
     """The right numbers in something else: a list for a tensor, a tensor for a number, another dtype."""
     if isinstance(got, Tensor) and got.ndim == 0 and isinstance(expected, numbers.Real) and same(got, expected):
         return [("means", "the right number in a tensor: .item() takes it out")]
+    if isinstance(got, numbers.Real) and isinstance(expected, Tensor) and expected.ndim == 0 and same(got, expected):
+        return [("means", "the right number, but a plain one: .item() or float() takes it out of its tensor")]
     if type(got) is float and type(expected) is int and got == expected:
         return [("means", "the right number as a float: / makes one, and // a whole number")]
     if got is None and isinstance(expected, Tensor) and not expected.any():
@@ -333,9 +335,17 @@ def _of_values(mine: Tensor, right: Tensor, *, is_bool: bool) -> Rows:
 
 
 def _ratio(mine: Tensor, right: Tensor) -> float | None:
-    """The one factor between all values; None if there is none, or one that is 1 to four digits."""
-    ratios = (mine / right)[right.abs() > 1e-6]
-    if ratios.numel() < 2 or not torch.isfinite(ratios).all() or ratios.std() >= 1e-3 * ratios.mean().abs():
+    """The one factor between all values; None if there is none, or one that is 1 to four digits.
+
+    Zeros agree with every factor, and one number has one with every other: beside zeros it takes three that differ.
+    """
+    told = right.abs() > 1e-6
+    ratios = (mine / right)[told]
+    if (
+        right[told].unique().numel() < (2 if told.all() else 3)
+        or not torch.isfinite(ratios).all()
+        or ratios.std() >= 1e-3 * ratios.mean().abs()
+    ):
         return None
     rest = mine[right.abs() <= 1e-6]
     factor = ratios.mean().item()

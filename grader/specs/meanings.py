@@ -1,9 +1,11 @@
 """Say what an error of PyTorch means at the line that raised it: facts of its message and of the line, no guess."""
 
 import ast
+import difflib
 import math
 import re
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import TypeVar
 
@@ -22,14 +24,50 @@ DTYPES = {
     "bool": "bool", "byte": "uint8", "char": "int8", "short": "int16", "int": "int32", "long": "int64",
     "half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64",
 }  # fmt: skip
+MODULES = ("_parameters", "_buffers", "_modules")  # where a module keeps its attributes
+NUMPYS = {  # what torch and its tensors call it
+    "array": "torch.tensor", "astype": ".to(dtype)", "copy": ".clone()", "expand_dims": "unsqueeze", "fill": "fill_",
+    "pad": "torch.nn.functional.pad", "permutation": "torch.randperm", "power": "pow", "rand": "torch.rand",
+    "randint": "torch.randint", "randn": "torch.randn",
+}  # fmt: skip
 
 
 def meaning(error: BaseException, node: ast.AST, scope: Scope) -> str:
     """What the error says of this line; empty if it is none of those that are known."""
     for pattern, speak in MEANINGS:
         if found := re.search(pattern, str(error)):
-            return speak.format(*found.groups()) if isinstance(speak, str) else speak(found, node, scope)
+            words = speak.format(*found.groups()) if isinstance(speak, str) else speak(found, node, scope)
+            if words:
+                return words
+    is_told = "Did you mean" in "".join(traceback.format_exception_only(error))  # by Python, from 3.12 on
+    return "" if is_told else _typo(str(error), node, scope)
+
+
+def _typo(said: str, node: ast.AST, scope: Scope) -> str:
+    """The nearest name that there is: of a variable, or in the object or module that lacks an attribute."""
+    if found := re.search(r"^name '(\w+)' is not defined", said):
+        near = _nearest(found[1], scope)
+        return f"`{found[1]}` is no name here, and `{near}` is" if near else ""
+    found = re.search(r"has no attribute '(\w+)'$", said)
+    for part in [one for one in ast.walk(node) if isinstance(one, ast.Attribute) and found and one.attr == found[1]]:
+        held = reading.value(part.value, scope)
+        owner = torch.Tensor if held is reading.MISSING and said.startswith("'Tensor'") else held
+        if owner is not reading.MISSING and (near := _nearest(part.attr, _names(owner))):
+            return f"{_written(part)} is not there, and `{near}` is"
     return ""
+
+
+def _names(owner: object) -> Iterable[str]:
+    """The attributes that there are, without running a `__dir__` of the code under test."""
+    registries = [vars(owner).get(name) or {} for name in MODULES] if isinstance(owner, nn.Module) else []
+    return {
+        *(dir(owner) if isinstance(owner, type) else object.__dir__(owner)),
+        *(one for r in registries for one in r),
+    }
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    return next(iter(difflib.get_close_matches(name, [*names], n=1, cutoff=0.75)), "")
 
 
 def _mean(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -162,10 +200,57 @@ def _attribute(found: re.Match, node: ast.AST, scope: Scope) -> str:
             continue
         held = reading.value(part.value, scope)
         if isinstance(part.value, ast.Name) and part.value.id in ("self", "ctx"):
-            return f"{_written(part)} is read here, and nothing has set it before"
+            near = _nearest(found[2], _names(held))
+            return f"{_written(part)} is read here, and nothing has set it before" + (
+                f"; `{near}` is set" if near else ""
+            )
         if isinstance(held, (str, int, float, dict)):
             return f"{_written(part.value)} is {check.describe(held)}, which has no `{found[2]}`"
     return ""
+
+
+def _numpys(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    return f"`{found[1]}` is a name of NumPy: in PyTorch it is {NUMPYS[found[1]]}"
+
+
+def _float(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    divided = [one for one in ast.walk(node) if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Div)]
+    what = f"`{ast.unparse(divided[0])}`" if len(divided) == 1 else "one of these"
+    return f"whole numbers are asked for, and {what} is a float: / makes one, and // a whole number"
+
+
+def _iterated(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    kind = "None" if found[1] == "NoneType" else found[1]
+    return f"`__iter__` returned {kind}: it returns an iterator, or is a generator with `yield`"
+
+
+def _length(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    outermost = next((one for one in ast.walk(node) if isinstance(one, ast.Call)), None)
+    is_length = outermost is not None and ast.unparse(outermost.func) == "len"
+    return "`__len__` returned None, and a length is a whole number" if is_length else ""
+
+
+def _grid(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    for part in [one for one in ast.walk(node) if isinstance(one, ast.Call)]:
+        if isinstance(part.func, ast.Subscript) and _is_tritons(reading.value(part.func.value, scope)):
+            kernel, number = ast.unparse(part.func.value), ast.unparse(part.func.slice)
+            return f"a grid is a tuple, also of one number: `{kernel}[({number},)](…)`"
+    return ""
+
+
+def _address(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    """A pointer of a kernel that is indexed."""
+    for part in [one for one in ast.walk(node) if isinstance(one, ast.Subscript)]:
+        held = reading.value(part.value, scope)
+        if _is_tritons(held) and held.dtype.is_ptr():
+            name = ast.unparse(part.value)
+            way = "tl.store({} + …, …) writes" if isinstance(part.ctx, ast.Store) else "tl.load({} + …) reads"
+            return f"`{name}` is an address: {way.format(name)} there"
+    return ""
+
+
+def _is_tritons(held: object) -> bool:
+    return type(held).__module__.startswith(("triton.", "grader.kernels"))
 
 
 def _items(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -179,7 +264,12 @@ def _items(found: re.Match, node: ast.AST, scope: Scope) -> str:
 
 def _zero(found: re.Match, node: ast.AST, scope: Scope) -> str:
     divisors = [one.right for one in ast.walk(node) if isinstance(one, ast.BinOp) and isinstance(one.op, DIVISIONS)]
-    return f"{_written(divisors[0])} is 0 here" if len(divisors) == 1 else ""
+    divisors = [one for one in divisors if not isinstance(one, ast.Constant)]  # of `%` it may be what a text holds
+    if len(divisors) != 1:
+        return ""
+    held = reading.value(divisors[0], scope)
+    is_zero = held is reading.MISSING or (isinstance(held, (int, float)) and held == 0)
+    return f"{_written(divisors[0])} is 0 here" if is_zero else ""
 
 
 def _none(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -336,12 +426,52 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         "the tensor belongs to a graph, which NumPy does not know: .detach() comes first",
     ),
     (
+        r"but got float\"?$|\(got float\)$|must be tuple of ints, not float$|'float' object cannot be interpreted as",
+        _float,
+    ),
+    (
         r"failed to unpack the object at pos \d+ with error .*but got (?:tuple|torch\.Size|list)",
         "a whole tuple stands among the sizes: `*` in front of it hands on what is in it",
     ),
     (
         r"^'tuple' object has no attribute|between instances of .*'tuple'|type\(s\) for .*'tuple'|concatenate tuple",
         _tuple,
+    ),
+    (
+        r"^(?:'Tensor' object|'Parameter' object|module 'torch[\w.]*') has no attribute '(" + "|".join(NUMPYS) + ")'$",
+        _numpys,
+    ),
+    (r"^name 'np' is not defined", "NumPy is not imported in this file: torch has functions for tensors itself"),
+    (
+        r"^transpose\(\) (?:takes [23] positional arguments but [3-9]|received .* - got \(int, int, int)",
+        "transpose swaps two dimensions: permute takes a whole order of them",
+    ),
+    (r"^'torch\.Size' object is not callable", "a shape is a tuple, not a method: [ ] picks from it"),
+    (r"[Mm]eta tensor", "a tensor on the device meta has a shape and no numbers: make it on another device"),
+    (r"^iter\(\) returned non-iterator of type '(\w+)'", _iterated),
+    (r"^'NoneType' object cannot be interpreted as an integer", _length),
+    (
+        r"ReduceOp\) -> None\s+Invoked with: .*, '(\w+)'$",
+        "op is a dist.ReduceOp, such as dist.ReduceOp.SUM, and '{0}' is a text",
+    ),
+    # Kernels.
+    (r"^object of type 'int' has no len", _grid),
+    (r"only 0-dimensional arrays can be converted|^'int' object is not iterable", _address),
+    (
+        r"^arange's arguments must be of type tl\.constexpr",
+        "tl.arange takes sizes that are known before the kernel runs: a `BLOCK: tl.constexpr`, with a mask for its end",
+    ),
+    (
+        r"^arange's range must be a power of 2",
+        "tl.arange counts to a power of two: a block may be larger than what there is, with a mask for its end",
+    ),
+    (
+        r"^'torch\.dtype' object has no attribute 'is_ptr'",
+        "a tensor of torch is in a kernel, which computes with those of tl",
+    ),
+    (
+        r"must be Tensor, not tensor$",
+        "a function of torch is called in a kernel, which computes with those of tl",
     ),
     (
         r"^'(list)' object has no attribute",
@@ -409,7 +539,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
     ),
     (
         r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\) .* dimension (\d+)",
-        "expand repeats a dimension of size 1 alone: dimension {2} has size {1}, and {0} is asked for",
+        "{0} places are to be filled at dimension {2}, and there are {1}: only a size of 1 is repeated",
     ),
     (
         r"Expected 3D \(unbatched\) or 4D \(batched\) input to conv2d, but got input of size: \[([\d, ]*)\]",

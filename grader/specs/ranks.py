@@ -3,6 +3,7 @@
 In the second lock these are processes of the code's: what runs there, crosses by value and uses nothing of the grader.
 """
 
+import ast
 import json
 import linecache
 import traceback
@@ -12,7 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from grader.failure import unwritten
-from grader.specs import check
+from grader.specs import check, meanings
 from grader.specs.failures import NotRun
 
 TOLD = "told: "  # before a failure in another process, as JSON
@@ -48,7 +49,9 @@ def _explained(said: str) -> BaseException:
     found = json.loads(told)
     if found["unwritten"]:
         return NotRun(unwritten(found["unwritten"]))
-    return check.Mismatch([(rank, found["said"]), *(("at", place) for place in found["at"])])
+    rows = [(rank, found["said"]), *(("at", place) for place in found["at"])]
+    means = meanings.meaning(RuntimeError(found["said"].partition(": ")[2]), ast.Module([], []), {})
+    return check.Mismatch([*rows, ("means", means)] if means else rows)
 
 
 def _telling(kata: ModuleType, work: Callable[..., Any], args: tuple[Any, ...]) -> Any:

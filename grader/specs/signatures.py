@@ -13,9 +13,9 @@ from typing import Any
 
 from grader import failure
 from grader.course.handouts import SIGNATURES
-from grader.failure import LIKE, Failure
+from grader.failure import Failure
 
-NOT_COMPARED = {"given", "at", "shapes", "dtypes", "takes", "means", LIKE}
+NOT_COMPARED = {"given", "at", "shapes", "dtypes", "takes"}
 SCORE, WEIGHT, LEAD = 0.75, 0.5, 0.1  # at least: of the best match, of the specs that agree, before the next best
 HABITS = "habits"  # where that is kept which would be said at sight of right code
 CHANGES, SURE = "changes", 0.8  # where the changes are kept, and how much one must agree
@@ -56,8 +56,10 @@ def told(folder: Path, spec_class: str, failing: Mapping[str, Failure]) -> Failu
         return first
     known, mine = _known(folder), of(failing)
     mistakes = {name: [text] for name, text in known.get(spec_class, {}).items()}
-    name = _best(mine, mistakes, SCORE) or _best(mine, known.get(CHANGES, {}).get(spec_class, {}), SURE)
-    return first.with_row(LIKE, name) if name else first
+    if name := _best(mine, mistakes, SCORE):
+        return first.named(name, "mistake")
+    name = _best(mine, known.get(CHANGES, {}).get(spec_class, {}), SURE)
+    return first.named(name, "change") if name else first
 
 
 def habits(folder: Path, spec_class: str) -> list[str]:

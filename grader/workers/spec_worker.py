@@ -1,7 +1,6 @@
 """A spec worker: one process that runs one kata's specs under limits and reports each event to the runner."""
 
 import inspect
-import json
 import os
 import signal
 import sys
@@ -24,6 +23,8 @@ from grader.isolation import processes, sandbox, usage
 from grader.protocol import (
     Collected,
     Done,
+    Evaluate,
+    Follow,
     Loaded,
     Loading,
     Message,
@@ -32,6 +33,7 @@ from grader.protocol import (
     SpecInfo,
     SpecStarted,
     Traced,
+    TrySuspects,
     WorkOrder,
 )
 from grader.specs import check, failures, kinds, plugin, tracing
@@ -92,11 +94,13 @@ class Beside:
     def __call__(self, items: list[pytest.Function], reporter: "Reporter") -> None:
         order = self.order
         module = reporter.katas.modules[order.kata] = _module(order)
-        first, last = order.options.traced
-        tracer = Tracer(getattr(module, "__file__", None) or "", range(first, last + 1))
-        if order.options.asked:
+        also = order.options.also
+        lines = also.lines if isinstance(also, Evaluate) else also if isinstance(also, Follow) else None
+        followed_lines = range(lines.first, lines.last + 1) if lines else range(0)
+        tracer = Tracer(getattr(module, "__file__", None) or "", followed_lines)
+        if isinstance(also, Evaluate):
             with tracer.on():
-                call = tracing.evaluated(order.options.asked, module, order.options.seed)
+                call = tracing.evaluated(also.expression, module, order.options.seed)
             reporter.send(Loaded())
             reporter.send(Traced("", followed.written([call, *tracer.calls], LONGEST_TRACE)))
             return
@@ -104,11 +108,11 @@ class Beside:
         slow = tuple((one.first, one.last) for one in failed if one.is_slow)
         reporter.send(Loaded("\n".join(dict.fromkeys(one.why for one in failed)), slow))
         items = [item for item in items if name_of(item) not in order.skip]
-        check.tried = {} if order.options.tries_suspects else None
+        check.tried = {} if isinstance(also, TrySuspects) else None
         for item, following in zip_longest(items, items[1:]):
-            with tracer.on() if last else nullcontext():
+            with tracer.on() if lines else nullcontext():
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
-            if last:
+            if lines:
                 reporter.send(Traced(name_of(item), followed.written(tracer.calls, LONGEST_TRACE)))
             if order.options.stop_at_failure and reporter.katas.broken:
                 break
@@ -215,10 +219,8 @@ class Reporter:
         elif failure is None:
             failure = Failure("not run", "skipped by the code itself")
         printed = self.katas.printed.get(nodeid, "") if outcome == "failed" else ""
-        if check.tried is not None:
-            printed = json.dumps(check.tried)
         failure = failure and failure.each(lambda text: text[:LONGEST_TEXT])
-        self.send(SpecFinished(name, outcome, seconds, failure, printed, self.bans))
+        self.send(SpecFinished(name, outcome, seconds, failure, printed, self.bans, check.tried or {}))
 
 
 def _spec(nodeid: str) -> str:

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from grader.course.description import Exercise
-from grader.specs import causes
+from grader.failure import LIKE, MEANS
+from grader.specs import sources
+from grader.specs.causes import Case
 
 HEAD = "import numpy as np\nimport torch\nfrom torch import nn\n\n"
 SPECS = HEAD + "from grader.specs import check\n\nx = torch.ones(2, 3)\n\n\ndef spec(kata):\n"
@@ -34,15 +36,20 @@ def said(tmp_path):
         try:
             specs.spec(kata)
         except Exception as error:
-            found = causes.rows(error, kata, specs.__file__)
-            labels = {label for label, _ in [*found, *getattr(error, "rows", [])]}
             one = Exercise("f", "TestF", stretch=False)
             of_kata = SimpleNamespace(exercises=[one], folder=tmp_path)
-            found += causes.facts(error, kata, labels, of_kata, one, vars(specs))
-            return " ".join(f"{label}: {text}" for label, text in found)
+            rows, found = sources.asked(Case(error, kata, of_kata, one, vars(specs), (specs.__file__,)))
+            return " ".join(f"{label}: {text}" for label, text in [*rows, *((one.label, one.text) for one in found)])
         raise AssertionError("the spec passes")
 
     return call
+
+
+def test_each_source_is_silenced_by_earlier_ones_alone():
+    names = [source.name for source in sources.SOURCES]
+    assert len(names) == len({*names, "mistake", "change"}) - 2
+    for place, source in enumerate(sources.SOURCES):
+        assert {*source.silenced_by} <= {LIKE, MEANS, *names[:place]}
 
 
 NO_RETURN = "def f(x):\n    x + 1\n"
@@ -258,3 +265,58 @@ def test_what_is_true_of_a_wrong_answer_or_its_code(said, code, spec, words):
 )
 def test_what_is_not_to_the_point_is_not_said(said, code, spec):
     assert not any(words in said(code, spec) for words in ("the result is", "sum", "graph", "never uses"))
+
+
+@pytest.mark.parametrize(
+    ("compared", "is_said"),
+    [
+        ("kata.f(y)", True),
+        ("kata.f(y).flatten().tolist()", True),
+        ("[kata.f(one).item() for one in y]", True),
+        ("got", True),
+        ("{'a': kata.f(y)}.get('a')", True),
+        ("torch.autograd.grad((kata.f(z) * y).sum(), z)[0]", True),
+        ("kata.f(y) + 0", False),
+        ("kata.f(y).abs()", False),
+        ("torch.relu(kata.f(y))", False),
+        ("changed", False),
+    ],
+)
+def test_what_a_wrong_answer_is_is_said_only_of_the_answer_itself(said, compared, is_said):
+    spec = "y = 0.1 + torch.arange(6.0)\nz = y.clone().requires_grad_()\ngot = kata.f(y)\nchanged = got * 1\n"
+    spec += f"check.close({compared}, y.tolist() if isinstance({compared}, list) else y)"
+    assert ("every value is 3 times" in said("def f(x):\n    return 3 * x\n", spec)) == is_said
+
+
+KERNEL = """
+from grader.kernels import tl, triton
+
+
+@triton.jit
+def k(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    tl.store(out_ptr + at, tl.load(x_ptr + at))
+
+
+def f(x):
+    out = torch.empty_like(x)
+    k[(1,)](x, out, x.numel(), BLOCK=2)
+    return out
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "words"),
+    [
+        ("tl.arange(0, BLOCK)", "tl.arange(0, n)", "tl.arange takes sizes that are known before the kernel runs"),
+        ("tl.arange(0, BLOCK)", "tl.arange(0, 6)", "tl.arange counts to a power of two"),
+        ("tl.arange", "torch.arange", "a tensor of torch is in a kernel"),
+        ("tl.load(x_ptr + at)", "torch.exp(tl.load(x_ptr + at))", "a function of torch is called in a kernel"),
+        ("tl.load(x_ptr + at)", "tl.maximun(at, at)", "`tl.maximun` is not there, and `maximum` is"),
+        ("tl.load(x_ptr + at)", "x_ptr[at]", "`x_ptr` is an address: tl.load(x_ptr + …) reads there"),
+        ("tl.store(out_ptr + at, tl.load(x_ptr + at))", "out_ptr[at] = at", "tl.store(out_ptr + …, …) writes there"),
+        ("(1,)", "1", "a grid is a tuple, also of one number: `k[(1,)](…)`"),
+    ],
+)
+def test_first_habits_in_a_kernel_are_named(said, right, wrong, words):
+    assert words in said(KERNEL.replace(right, wrong, 1), "kata.f(x)")

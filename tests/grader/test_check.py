@@ -16,7 +16,6 @@ def said(call, *args, **kwargs) -> str:
 
 
 X = torch.arange(6.0).reshape(2, 3)
-CUBE = torch.arange(24.0).reshape(2, 3, 4)
 
 
 @pytest.mark.parametrize(
@@ -44,17 +43,9 @@ def test_equal_accepts_what_is_equal(got, expected):
     ("got", "expected", "words"),
     [
         (X.T, X, "shape      (3, 2)  expected (2, 3)"),
-        (X.T, X, "the last two dimensions are swapped"),
-        (X.reshape(6), X, "the right numbers in another shape"),
         (X.double(), X, "dtype      float64  expected float32"),
         (X + 1, X, "at 6 of 6 places, first at [0, 0]: got 1, expected 0"),
-        (3 * X, X, "every value is 3 times the expected one"),
-        (-X, X, "the right numbers with the sign flipped"),
-        (torch.tensor(-1.5), torch.tensor(1.5), "the right number with the sign flipped"),
-        (torch.tensor(3.75), torch.tensor(1.25), "means      3 times the expected number"),
-        (torch.tensor(1.25), torch.tensor(2.5), "means      the expected number / 2"),
         (X / 0, X, "values are NaN"),
-        (~(X > 2), X > 2, "inverted"),
         (None, X, "got        None"),
         (None, X, "a tensor of shape (2, 3)"),
         ([X], X, "list of 1: float32 tensor (2, 3)"),
@@ -66,9 +57,6 @@ def test_equal_accepts_what_is_equal(got, expected):
         ([1, 2], (1, 2), "tuple of 2"),
         (X, (X, 1), "a tuple of 2: `return` 2 results, with a comma between them"),
         (X.float, X, "looks like `float` without its brackets: `float()` calls it"),
-        (X.reshape(2, 1, 3), X.reshape(1, 2, 3), "the dimension of size 1 is at place 1, not 0"),
-        (CUBE.transpose(0, 2), CUBE, "dimensions 0 and 2 are swapped"),
-        (CUBE.reshape(3, 2, 4), CUBE, "the right numbers in another shape"),
         (torch.tensor([0.1]), torch.tensor([0.1 + 1e-8]), "got 0.1, expected 0.10000001"),
         (0.1 + 1e-12, 0.1, "got        0.100000000001\nexpected   0.1"),
         ((1, 2, 3), (1, 2), "2 of them"),

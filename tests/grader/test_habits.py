@@ -5,7 +5,8 @@ import ast
 import pytest
 
 from grader.course import catalogue, kata_modules
-from grader.specs import causes, check, habits, signatures
+from grader.specs import check, habits, signatures, sources
+from grader.specs.causes import Case
 
 SPEAKS = {
     "def f(x, p): return x": "f never uses `p`",
@@ -29,6 +30,7 @@ SPEAKS = {
     "def f(o, xs):\n    for x in xs:\n        x.backward()\n        o.step()": "no gradient is cleared in f",
     "class A:\n    def __init__(self): self.layers = [nn.Linear(2, 2)]": "`self.layers` is a plain list",
     "class A:\n    def __init__(self): self.a = [nn.ReLU() for _ in 'ab']": "`self.a` is a plain list",
+    "class A:\n    def forward(self, x): return nn.Linear(2, 2)(x)": "`nn.Linear(2, 2)` is made anew in each forward",
     "class A:\n    def __init__(self): self.v = nn.Linear(2, 2)": "`self.v` is made and never used",
     "class A(nn.Module):\n    def __init__(self): self.b = nn.Parameter(1)": "`self.b` is made and never used",
 }  # fmt: skip
@@ -55,6 +57,7 @@ SILENT = [
     "def f(o, xs):\n    for x in xs:\n        o.zero_grad()\n        x.backward()\n        o.step()",
     "def f(o, xs):\n    for x in xs:\n        x.backward()\n    o.step()",
     "class A:\n    def __init__(self): self.a = nn.ModuleList([nn.Linear(2, 2)]); self.a(0)",
+    "class A:\n    def forward(self, x): return nn.ReLU()(nn.LayerNorm.forward(self, x))",
     "class A:\n    def __init__(self): self.sizes = [1, 2]",
     "class A(Base):\n    def __init__(self): self.v = nn.Linear(2, 2)",
 ]
@@ -77,4 +80,5 @@ def test_what_right_code_does_too_is_not_said():
     module = kata_modules.load(kata, kata.solutions)
     told = list(habits.facts(habits.definition(module, exercise.name, set())))
     assert told == signatures.habits(kata.folder, exercise.spec_class) != []
-    assert causes.facts(check.Mismatch([("got", "1")]), module, set(), kata, exercise, {}) == []
+    case = Case(check.Mismatch([("got", "1")]), module, kata, exercise, {}, ())
+    assert sources.asked(case) == ([], ())

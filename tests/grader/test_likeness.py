@@ -14,14 +14,27 @@ P = R.softmax(1)
 CUBE = torch.randn(2, 3, 4)
 SQUARE = torch.randn(4, 4)
 N = torch.tensor([3, 1, 4, 1, 5])
+X = torch.arange(6.0).reshape(2, 3)
 
 SPEAKS = [
+    (X.T, X, "the last two dimensions are swapped"),
+    (X.reshape(6), X, "the right numbers in another shape"),
+    (3 * X, X, "every value is 3 times the expected one"),
+    (-X, X, "the right numbers with the sign flipped"),
+    (torch.tensor(-1.5), torch.tensor(1.5), "the right number with the sign flipped"),
+    (torch.tensor(3.75), torch.tensor(1.25), "3 times the expected number"),
+    (torch.tensor(1.25), torch.tensor(2.5), "the expected number / 2"),
+    (~(X > 2), X > 2, "inverted"),
+    (X.reshape(2, 1, 3), X.reshape(1, 2, 3), "the dimension of size 1 is at place 1, not 0"),
+    (CUBE.transpose(0, 2), CUBE, "dimensions 0 and 2 are swapped"),
+    (CUBE.reshape(3, 2, 4), CUBE, "the right numbers in another shape"),
     (R.tolist(), R, "the right values in a list, not in a tensor"),
     ((1, "a"), [1, "a"], "the right values in a tuple, not in a list"),
     (R.double(), R, "held as float64 and not as float32"),
     (np.ones(3), np.ones(3, dtype=bool), "held as float64 and not as bool"),
     (torch.tensor(2.5), 2.5, ".item() takes it out"),
     (torch.tensor(3), 3, ".item() takes it out"),
+    (2.5, torch.tensor(2.5), "the right number, but a plain one"),
     (("b", "a"), ("a", "b"), "the two results are exchanged"),
     ([R, P], [P, R], "the two results are exchanged"),
     ([3, 1, 2], [1, 2, 3], "the right items in another order"),
@@ -129,6 +142,8 @@ SILENT = [
     (R[[2, 0]], R),
     (R * torch.tensor([[1.0], [0.0], [2.0]]), R[[0, 2]]),
     (torch.where(R > 0, R, R * R.abs() - 1), R),
+    (torch.tensor([0.01, 0.01, 0.0, 0.0]), torch.tensor([5.4, 5.4, 0.0, 0.0])),
+    (torch.tensor([0.01, 0.02, 0.0, 0.0]), torch.tensor([5.4, 10.8, 0.0, 0.0])),
     (0.5, 2.0),
     (5.5, 5),
     (5, 5.5),

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from dataclasses import asdict, replace
 
 import pytest
 
 from grader.course.catalogue import all_katas
 from grader.course.handouts import SIGNATURES
-from grader.failure import Failure
+from grader.failure import Cause, Failure, made
 from grader.specs import signatures
 from tests.conftest import SOUND
 from workshop import likely, signing, variants
@@ -61,6 +62,13 @@ def test_a_change_is_named_where_no_mistake_looks_like_it_and_nearly_all_agrees(
     less = OFF | {"T::test_t": failure("got        9"), "T::test_s": failure("got        8")}  # as a mistake's may be
     assert signatures.told(folder, "T", less) == next(iter(less.values()))
     assert signatures.told(folder, "T", HALVED).cause == "halved"
+
+
+def test_the_name_stands_before_facts_and_its_source_is_kept(folder):
+    fact = Cause("means", "every value is half the expected one", "likeness")
+    told = signatures.told(folder, "T", HALVED | {"T::test_a": replace(HALVED["T::test_a"], causes=(fact,))})
+    assert told.causes == (Cause("looks like", "halved", "mistake"), fact)
+    assert made(json.loads(json.dumps(asdict(told)))) == told
 
 
 RIGHT = """

@@ -1,13 +1,13 @@
 """Count how often the shown failure of a wrong code names its cause: `python -m tests.bench.causes [SET…]`.
 
-A line per code: the verdict, the slip, and the cause that its exercise's first failure shows. Whether a cause is the
+A line per code: the verdict, the slip, the cause that its exercise's first failure shows, and its sources; then the
+verdicts by source, which are those of `grader.specs.sources`, "mistake" and "change". Whether a cause is the
 right one was judged by a reader, who put the verdict into judged.tsv; what nobody has judged yet has a question mark.
 Sets: open, aside, later (slips in the textbook solution), first to fourth (in a learner's own words).
 """
 
-import re
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from grader.course.catalogue import find
@@ -20,7 +20,6 @@ from tests.bench.causes.wrong_codes import LATER, WRONG
 from workshop import variants
 
 JUDGED = Path(__file__).with_name("judged.tsv")
-CAUSE = re.compile(r"^(?:looks like|means) +(.*(?:\n {11}.*)*)", re.MULTILINE)
 IMPORTS = "\nimport math\n\nimport numpy as np\n"
 TORCH = IMPORTS + "import torch\nimport torch.nn.functional as F\nfrom torch import Tensor, nn\n"
 
@@ -60,18 +59,24 @@ def main(chosen: list[str]) -> None:
     for line in JUDGED.read_text(encoding="utf-8").splitlines():
         verdict, slip, cause = line.split("\t")
         judged[slip, cause] = verdict
+    by_source: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for one in chosen or SETS:
         jobs = {(number, name, slip): job(number, name, *code) for number, name, slip, *code in SETS[one]}
         results = variants.results(jobs.values())
         found: Counter[str] = Counter()
         for (number, name, slip), asked in jobs.items():
-            failure = next(one for one in results[asked].exercises if one.name == name).first_failure
-            cause = " ".join(" ".join(CAUSE.findall(failure.message)).split()) if failure else "passed"
+            spec = next(one for one in results[asked].exercises if one.name == name).first_failure
+            causes = spec.failure.causes if spec and spec.failure else ()
+            cause = " ".join(" ".join(one.text for one in causes).split()) if spec else "passed"
             told = f"{number} {name}: {slip}"
             verdict = judged.get((told, cause), "?") if cause else "none"
             found[verdict] += 1
-            print(verdict, told, cause, sep="\t")
+            for source in dict.fromkeys(one.by for one in causes):
+                by_source[source][verdict] += 1
+            print(verdict, told, cause, " + ".join(one.by for one in causes), sep="\t")
         print(f"{one}: {', '.join(f'{n} {one}' for one, n in found.most_common())} of {found.total()}", flush=True)
+    for source, verdicts in by_source.items():
+        print(f"{source}: {', '.join(f'{n} {verdict}' for verdict, n in verdicts.most_common())}")
 
 
 main(sys.argv[1:])
