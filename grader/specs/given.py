@@ -7,8 +7,9 @@ objects of its classes in the words of their docstrings.
 import ast
 import copy
 import inspect
+import re
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType, FunctionType, ModuleType
@@ -54,7 +55,7 @@ class Judged:
             if len(text) <= LONGEST:
                 break
         made = {name: shown.visit(copy.deepcopy(one)) for name, one in self.made.items() if name in _names(call)}
-        if text == UNKNOWN:  # all that can be said is in words
+        if text.startswith(UNKNOWN):  # all that can be said is in words
             text, call = shown.made.pop(UNKNOWN, ""), self.call
         names = dict.fromkeys([*_names(call), *_names([*made.values()])])
         known = {name: self.scope[name] for name in names if name in self.scope}
@@ -74,9 +75,15 @@ def judged(frames: Frames, spec: pytest.Function, module: ModuleType | None) -> 
     places = [_Place(frame, line, module) for frame, line in own]
     outer = [place for place in places if place.frame.f_code.co_name == spec.originalname][-1:]
     inner = places[places.index(outer[0]) + 1 :] if outer else []
-    nearest_first = [*outer, *reversed(inner)]
-    ways = (_Place.in_statement, _Place.in_origins, _Place.in_earlier)
-    return next((found for way in ways for place in nearest_first if (found := way(place))), None)
+    inner.reverse()
+    ways = [
+        *((place.in_statement, _Place.direct) for place in [*outer, *inner]),
+        *((place.in_origins, _Place.direct) for place in [*inner, *outer]),
+        *((place.in_statement, _Place.inside) for place in [*outer, *inner]),
+        *((place.in_origins, _Place.inside) for place in [*outer, *inner]),
+        *((place.in_earlier, how) for how in (_Place.direct, _Place.inside) for place in [*outer, *inner]),
+    ]
+    return next((found for way, how in ways if (found := way(how))), None)
 
 
 class _Place:
@@ -88,10 +95,10 @@ class _Place:
         found = reading.definition(frame.f_code.co_filename, frame.f_code.co_firstlineno)
         self.function: ast.AST = found or ast.Module([], [])
 
-    def in_statement(self) -> Judged | None:
-        return next((found for node in self._failed() if (found := self._call(node))), None)
+    def in_statement(self, how: "How") -> Judged | None:
+        return next((found for node in self._failed() if (found := how(self, node))), None)
 
-    def in_origins(self) -> Judged | None:
+    def in_origins(self, how: "How") -> Judged | None:
         """In what made the names of the statement, nearest first, and then in what made the names of that."""
         open_, seen, is_near = self._failed(), set[str](), True
         while open_:
@@ -99,20 +106,21 @@ class _Place:
             seen |= names
             open_ = self._made(names)
             for node in open_:
-                if found := self._call(node):
+                if found := how(self, node):
                     return replace(found, is_near=is_near)
             is_near = False
         return None
 
-    def in_earlier(self) -> Judged | None:
+    def in_earlier(self, how: "How") -> Judged | None:
         """In the last statement before that has a call, such as a step before its weights are looked at."""
-        before = [
-            node
-            for node in ast.walk(self.function)
-            if isinstance(node, ast.stmt) and not hasattr(node, "body") and node.lineno < self.line
-        ]
-        for node in sorted(before, key=lambda node: -node.lineno):
-            if found := self._call(node):
+        before: list[ast.stmt | ast.expr] = []
+        for node in ast.walk(self.function):
+            if isinstance(node, ast.withitem):
+                before.append(node.context_expr)
+            elif isinstance(node, ast.stmt) and not hasattr(node, "body"):
+                before.append(node)
+        for part in sorted(before, key=lambda part: -part.lineno):
+            if part.lineno < self.line and (found := how(self, part)):
                 return replace(found, is_near=False)
         return None
 
@@ -141,10 +149,9 @@ class _Place:
         ]
         return [value for _, value in sorted(found, key=lambda one: -one[0])]
 
-    def _call(self, node: ast.AST) -> Judged | None:
-        """The first call of the code under test or of its objects; else that in a function of the spec file."""
-        calls = [one for one in ast.walk(node) if isinstance(one, ast.Call)]
-        for call in calls:
+    def direct(self, node: ast.AST) -> Judged | None:
+        """The first call of the code under test, or of its objects."""
+        for call in _calls(node):
             if asked := _asserted(call):
                 if self._is_theirs(asked.func):
                     return self._judged(asked)
@@ -152,8 +159,12 @@ class _Place:
                 return self._judged(inherited.resolved(call, self.frame.f_locals))
             elif self._is_theirs(call.func):
                 return self._judged(call)
-        inside = (_inside(call, self.scope) for call in calls)
-        handed_over = (call for call in calls if self._hands_over(call))
+        return None
+
+    def inside(self, node: ast.AST) -> Judged | None:
+        """The first call of the code under test in a function of the spec file, or a call that gets its functions."""
+        inside = (_inside(call, self.scope) for call in _calls(node))
+        handed_over = (call for call in _calls(node) if self._hands_over(call))
         found = next((call for call in (*inside, *handed_over) if call), None)
         return self._judged(found) if found else None
 
@@ -311,6 +322,13 @@ class _Substituted(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
+How = Callable[[_Place, ast.AST], Judged | None]
+
+
+def _calls(node: ast.AST) -> list[ast.Call]:
+    return [one for one in ast.walk(node) if isinstance(one, ast.Call)]
+
+
 def _asserted(call: ast.Call) -> ast.Call | None:
     """The call that a check makes by itself."""
     function, first = ASSERTS.get(ast.unparse(call.func), (0, 0))
@@ -325,21 +343,27 @@ def _got(call: ast.Call) -> ast.expr | None:
 
 
 def _inside(call: ast.Call, scope: Scope) -> ast.Call | None:
-    """The first call of the code under test in a function of the spec file that gets the module."""
-    function = scope.get(call.func.id) if isinstance(call.func, ast.Name) else None
-    if not isinstance(function, FunctionType) or not _is_of_spec(function, scope):
-        return None
-    if "kata" not in function.__code__.co_freevars and "kata" not in map(ast.unparse, call.args):
-        return None
+    """The first call of the code under test in a function of the spec file, which gets that code or is handed on."""
+    named = [scope.get(one.id) if isinstance(one, ast.Name) else None for one in [call.func, *call.args]]
+    gets_it = any(ast.unparse(one).partition(".")[0] == "kata" for one in call.args)
+    for place, function in enumerate(named):
+        if isinstance(function, FunctionType) and _is_of_spec(function, scope):
+            bound = {} if place else _bound(function, call)
+            if bound is not None and (gets_it or "kata" in function.__code__.co_freevars):
+                if made := _called_in(function, bound):
+                    return made
+    return None
+
+
+def _called_in(function: FunctionType, bound: Bound) -> ast.Call | None:
+    """The first call of the code under test in a function, with `…` for what only the function knows."""
     definition = reading.definition(function.__code__.co_filename, function.__code__.co_firstlineno)
-    calls = [one for one in ast.walk(definition or call) if isinstance(one, ast.Call)]
-    made = [asked for one in calls if inherited.is_of_kata(asked := _asserted(one) or one)]
-    bound = _bound(function, call)
-    if not made or bound is None:
-        return None
-    inside = _Substituted(bound).visit(copy.deepcopy(made[0]))
-    of_helper = set(function.__code__.co_varnames) - {name for one in bound.values() for name in _names(one)}
-    return _Substituted(dict.fromkeys(of_helper - {"kata"}, ast.Name(UNKNOWN))).visit(inside)
+    for one in _calls(definition) if definition else []:
+        call = _Substituted(bound).visit(copy.deepcopy(_asserted(one) or one))
+        if inherited.is_of_kata(call):
+            own = set(function.__code__.co_varnames) - {"kata", *_names([*bound.values()])}
+            return _Substituted(dict.fromkeys(own, ast.Name(UNKNOWN))).visit(call)
+    return None
 
 
 def _returned(function: FunctionType) -> tuple[ast.expr | None, ast.AST | None]:
@@ -429,7 +453,7 @@ def _value(value: Any, scope: Scope) -> str:
         return f"{kind.__name__} with lr {', '.join(str(group['lr']) for group in value.param_groups)}"
     if isinstance(value, torch.Tensor) and value.numel() <= 8 and value.device.type == "cpu":
         return f"{check.describe(value)} {value.tolist()}"
-    return check.describe(value)
+    return re.sub(r"<[\w.]*\b(\w+) object at 0x\w+>", r"\1", check.describe(value))
 
 
 def _described(thing: type | FunctionType) -> str:
