@@ -1,19 +1,17 @@
 """Explain to a learner why a spec failed: in one line, or with rationale, given, expected, got and place."""
 
 import ast
+import contextlib
 import difflib
 import inspect
 import linecache
 import re
-import textwrap
 import traceback
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType, ModuleType
 
 import pytest
-import torch
 
 from grader import failure
 from grader.course.catalogue import Kata
@@ -23,7 +21,7 @@ from grader.errors import LoadFailure
 from grader.failure import LIKE, MEANS, Cause, Failure, Kind
 from grader.isolation import usage
 from grader.results import LOOPS, WAITED
-from grader.specs import check, inherited, sources
+from grader.specs import check, given, inherited, sources
 from grader.specs.causes import Case
 
 EXAMPLE = re.compile(r"\n(?:Falsifying example|Failing test case)")  # Hypothesis's note; `given` tells it better
@@ -106,8 +104,11 @@ def _explained(
         return Failure("missing", _bad_call(str(error), module), str(error).partition("(")[0])
     if own := [(frame, line) for frame, line in theirs if _is_of(frame, module)]:  # ignore frames of earlier katas
         theirs = own
-    call, values = _judged(frames, spec)
-    rows = _given(call, values) + _rows(error, theirs, module)
+    rows, values = _rows(error, theirs, module), dict[str, object]()
+    with contextlib.suppress(Exception):  # objects of the code under test may break whoever looks at them
+        if judged := given.judged(frames, spec, module):
+            values = judged.values
+            rows = [("given", judged.text), *rows] if judged.text else rows
     causes: tuple[Cause, ...] = ()
     if module is not None and module.__file__:
         files = str(spec.path), str(inherited.source(spec))
@@ -221,98 +222,3 @@ def _definitions(module: ModuleType | None) -> list[Definition]:
         return []
     tree = ast.parse("".join(linecache.getlines(module.__file__)))
     return [node for node in tree.body if isinstance(node, Definition)]
-
-
-def _given(call: ast.Call | None, values: Mapping[str, object]) -> list[tuple[str, str]]:
-    """The call that the spec judged, as the spec writes it, and the values of its arguments."""
-    if call is None:
-        return []
-    text = ast.unparse(call).removeprefix("kata.").replace("(kata.", "(")
-    shown = [f"{name} = {_value(value)}" for name, value in values.items() if _worth_showing(value)]
-    return [("given", "\n".join([text if len(text) <= 110 else text[:109] + "…", *shown]))]
-
-
-def _judged(frames: list[tuple[FrameType, int]], spec: pytest.Function) -> tuple[ast.Call | None, Mapping[str, object]]:
-    """The call that the spec judged, and the values of the names in it."""
-    place = (str(inherited.source(spec)), spec.originalname)
-    own = [(frame, line) for frame, line in frames if (frame.f_code.co_filename, frame.f_code.co_name) == place]
-    if not own:
-        return None, {}
-    frame, line = own[-1]
-    first = frame.f_code.co_firstlineno
-    lines = linecache.getlines(frame.f_code.co_filename)[first - 1 :]  # inspect.getsource would search every module
-    function = ast.parse(textwrap.dedent("".join(inspect.getblock(lines))))
-    callable_names = {"kata", *frame.f_locals} - {"self", *_helpers(function)}
-    call = _judged_call(function, line - first + 1, callable_names)
-    if call is None:
-        return None, {}
-    if inherited.is_handed_on(call):
-        call = inherited.resolved(call, frame.f_locals)
-    names = dict.fromkeys(node.id for node in ast.walk(call) if isinstance(node, ast.Name))
-    known = [name for name in names if name in frame.f_locals and name not in ("kata", "self")]
-    return call, {name: frame.f_locals[name] for name in known}
-
-
-def _judged_call(function: ast.AST, line: int, callable_names: set[str]) -> ast.Call | None:
-    """The first call of the code under test, or of an object that it returned, in the statement at this line.
-
-    If the statement has none, the assignments that made its names are searched.
-    """
-    nodes = [node for node in ast.walk(function) if isinstance(node, ast.stmt)]
-    statements = [node for node in nodes if node.lineno <= line <= (node.end_lineno or node.lineno)]
-    if not statements or isinstance(statements[-1], (ast.FunctionDef, ast.For, ast.If)):
-        return None
-    innermost = statements[-1]  # may be a `with` whose exit failed: the call is in its block
-    for node in (innermost, *_origins(function, innermost)):
-        for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
-            if ast.unparse(call.func) == "check.repeated":
-                return ast.Call(call.args[1], call.args[2:], [])
-            is_called = isinstance(call.func, ast.Name) and call.func.id in callable_names
-            if _root(call.func) == "kata" or is_called or inherited.is_handed_on(call):
-                return call
-    return None
-
-
-def _origins(function: ast.AST, statement: ast.stmt) -> list[ast.AST]:
-    """The assignments before `statement` that made its names, nearest first."""
-    names = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)}
-    assigned = [
-        n
-        for n in ast.walk(function)
-        if isinstance(n, ast.Assign)
-        and n.lineno < statement.lineno
-        and names & {t.id for target in n.targets for t in ast.walk(target) if isinstance(t, ast.Name)}
-    ]
-    return [n.value for n in sorted(assigned, key=lambda n: -n.lineno)]
-
-
-def _helpers(function: ast.AST) -> set[str]:
-    """The names that the spec gives to what does not come from the code under test, such as a model built by hand."""
-    theirs = {"kata"} | {n.arg for n in ast.walk(function) if isinstance(n, ast.arg)}
-    helpers: set[str] = set()
-    for assigned in sorted((n for n in ast.walk(function) if isinstance(n, ast.Assign)), key=lambda n: n.lineno):
-        targets = {n.id for target in assigned.targets for n in ast.walk(target) if isinstance(n, ast.Name)}
-        uses = {n.id for n in ast.walk(assigned.value) if isinstance(n, ast.Name)}
-        (theirs if uses & theirs else helpers).update(targets)
-    return helpers - theirs
-
-
-def _root(node: ast.AST) -> str:
-    """The name at the start of an expression: "kata" for `kata.GPT(config).forward`."""
-    while isinstance(node, (ast.Attribute, ast.Call, ast.Subscript)):
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return node.id if isinstance(node, ast.Name) else ""
-
-
-def _worth_showing(value: object) -> bool:
-    return not (callable(value) or inspect.ismodule(value)) or isinstance(value, torch.nn.Module)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, torch.nn.Module):
-        return type(value).__name__
-    if isinstance(value, torch.optim.Optimizer):
-        return f"{type(value).__name__} with lr {', '.join(str(group['lr']) for group in value.param_groups)}"
-    if isinstance(value, torch.Tensor) and value.numel() <= 8 and value.device.type == "cpu":
-        return f"{check.describe(value)} {value.tolist()}"
-    return check.describe(value)

@@ -56,10 +56,11 @@ def resolved(call: ast.Call, names: Mapping[str, Any]) -> ast.Call:
 
 
 def is_of_kata(call: ast.Call) -> bool:
-    """Tell if this is `kata.name(…)`."""
-    return (
-        isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) and call.func.value.id == "kata"
-    )
+    """Tell if this is `kata.name(…)` or `getattr(kata, name)(…)`."""
+    function = call.func
+    if isinstance(function, ast.Call):
+        return ast.unparse(function).startswith("getattr(kata, ")
+    return isinstance(function, ast.Attribute) and ast.unparse(function.value) == "kata"
 
 
 def is_handed_on(call: ast.Call) -> bool:

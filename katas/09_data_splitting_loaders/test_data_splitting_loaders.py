@@ -87,7 +87,7 @@ def check_repeatable(draw):
     check.that(draw(generator) != draw(generator), "two calls with one generator gave the same: is it set back?")
     torch.manual_seed(5)
     first, second = draw(None), draw(None)
-    check.that(first != second, "two calls without a generator gave the same: is a seed set inside?")
+    check.that(first != second, "two calls without a generator gave the same: is a seed set inside, or nothing drawn?")
     torch.manual_seed(5)
     check.equal(draw(None), first, what="without a generator, after the same torch.manual_seed")
 

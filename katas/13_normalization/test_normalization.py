@@ -742,7 +742,7 @@ class TestTrainEvalGap:
         expected, late = ((learning - output).abs().max().item() for output in kept)
         unlike = {
             "the same mode twice": 0.0,
-            "the eval pass saw what the training pass did to the running statistics": late,
+            "the output in eval mode is that with the running statistics after a training pass": late,
             "the mean of the differences, not the largest": (learning - kept[0]).abs().mean().item(),
         }
         for mode in (True, False):

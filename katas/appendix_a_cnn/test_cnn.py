@@ -44,7 +44,7 @@ def loader(images, labels, batch_size, **options):
 
 
 def scored(logits, labels, batch_size=4, dtype=torch.float32):
-    """A loader whose pictures are a single pixel each: the logit that `Verbatim` is to give them."""
+    """A loader whose pictures are a single pixel each: the logit that the model is to give them."""
     return loader(torch.tensor(logits).view(-1, 1, 1, 1), torch.tensor(labels, dtype=dtype), batch_size)
 
 

@@ -232,7 +232,7 @@ class TestPipeline:
         """An optimizer finds the parameters only if the stages are in an `nn.ModuleList`. A plain list hides them."""
         names = list(kata.Pipeline(three_stages()).state_dict())
         expected = [f"stages.{name}" for name in ("0.0.weight", "0.0.bias", "1.0.weight", "1.0.bias")]
-        unlike = {"stages in a plain list": []}
+        unlike = {"no stage is registered, as in a plain list": []}
         check.equal(
             names, [*expected, "stages.2.weight", "stages.2.bias"], unlike=unlike, what="names of the parameters"
         )

@@ -26,7 +26,7 @@ MISTAKES = [
         says="dtype int64 expected float32",
     ),
     Mistake(
-        "Python's float, which is float64",
+        "float64 came back: from Python's `float`, or as it was in x",
         was="return x.float()",
         now="return x.to(float)",
         caught_by="TestToFloat::test_whole_numbers_become_float32",
@@ -106,7 +106,7 @@ MISTAKES = [
         says="drawn from the normal distribution?",
     ),
     Mistake(
-        "the global generator seeded",
+        "torch's global generator used or seeded",
         was="generator}\n    return",
         now="generator}\n    torch.manual_seed(0)\n    return",
         caught_by="TestRandomPatterns::test_a_generator_leaves_the_global_one_alone",
@@ -158,7 +158,7 @@ MISTAKES = [
     ),
     # dataframe_to_tensor
     Mistake(
-        "df.values of a mixed frame",
+        "all columns as one array, which holds objects in a mixed frame",
         was="    result = torch.empty(df.shape, dtype=dtype)",
         now=(
             "    return torch.from_numpy(df.values.copy()).to(dtype), list(df.columns)\n"

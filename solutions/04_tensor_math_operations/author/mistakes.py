@@ -142,7 +142,7 @@ MISTAKES = [
         says="raised nothing expected an error, such as ValueError",
     ),
     Mistake(
-        "asks torch.matmul",
+        "tensors of these shapes allocated",
         was=SHAPE,
         now="return tuple(torch.matmul(torch.empty(a), torch.empty(b)).shape)",
         caught_by="test_nothing_is_multiplied",

@@ -56,7 +56,7 @@ MISTAKES = [
         says="looks like all elements moved at once",
     ),
     Mistake(
-        "computed in x's own dtype",
+        "the result has x's own dtype",
         was="point = x.detach().double().flatten()",
         now="point = x.detach().flatten()",
         caught_by="test_precise_for_a_float32_x",
@@ -110,7 +110,7 @@ MISTAKES = [
         says="looks like the running sum",
     ),
     Mistake(
-        "clone without detach: .grad of a non-leaf",
+        "`.grad` is None: perhaps a clone without detach, which is no leaf",
         was="w = weight.detach().clone().requires_grad_()",
         now="w = weight.clone().requires_grad_()",
         caught_by="test_the_weight_may_require_grad_itself",
@@ -132,7 +132,7 @@ MISTAKES = [
         says="looks like the gradient through prediction and target",
     ),
     Mistake(
-        "the mode around both calls",
+        "value_fn(state) is not tracked",
         was="""        next_value = value_fn(next_state)
     target = (reward + gamma * next_value).detach()
     return (value_fn(state) - target)""",

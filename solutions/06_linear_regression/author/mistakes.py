@@ -48,14 +48,14 @@ MISTAKES = [
         says="x and the noise have correlation",
     ),
     Mistake(
-        "a seed set inside",
+        "the same points in every call",
         was="    low, high = x_range\n",
         now="    torch.manual_seed(0)\n    low, high = x_range\n",
         caught_by="test_two_calls_give_different_points",
-        says="is a seed set inside?",
+        says="two calls gave the same points, not random ones",
     ),
     Mistake(
-        "noise from the global generator",
+        "torch's global generator used or seeded",
         was=DRAW_Y,
         now=DRAW_Y.replace("(n, 1, generator=generator)", "(n, 1)"),
         caught_by="test_a_generator_repeats_its_points",
@@ -137,7 +137,7 @@ MISTAKES = [
     ),
     # LinearRegression
     Mistake(
-        "bare parameters under other names",
+        "parameters under other names",
         was="        self.linear = nn.Linear(in_features, out_features)\n",
         now="        self.w = nn.Parameter(torch.randn(out_features, in_features))\n"
         "        self.b = nn.Parameter(torch.zeros(out_features))\n"
@@ -154,7 +154,7 @@ MISTAKES = [
         says="nothing was learned: no step, or zero_grad between backward and step",
     ),
     Mistake(
-        "train mode forgotten",
+        "not in train mode",
         was="    model.train()\n",
         now="",
         caught_by="test_runs_in_train_mode_once_per_epoch",

@@ -133,7 +133,7 @@ MISTAKES = [
         says="values should lie in [0, 1], they reach from",
     ),
     Mistake(
-        "torch's global numbers, whatever the generator",
+        "torch's global generator used or seeded",
         was=NOISE,
         now="noise = torch.randn_like(x)",
         caught_by="TestAddGaussianNoise::test_a_generator_repeats_the_sequence",

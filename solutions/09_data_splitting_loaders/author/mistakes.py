@@ -63,7 +63,7 @@ MISTAKES = [
         says="are there more than once",
     ),
     Mistake(
-        "manual_seed inside",
+        "torch's global generator used or seeded",
         was=RANDOM,
         now="    torch.manual_seed(42)\n" + RANDOM.replace("n, generator=generator", "n"),
         caught_by="TestRandomSplitIndices::test_a_generator_repeats_the_splits",
@@ -148,7 +148,7 @@ MISTAKES = [
         says="looks like padded in front",
     ),
     Mistake(
-        "torch.zeros: float32 tokens, pad_value ignored",
+        "float32 in place of the sequences' own dtype",
         was=FILLED,
         now="out = torch.zeros(len(sequences), longest, *sequences[0].shape[1:])",
         caught_by="TestPadCollate::test_the_dtype_is_kept",

@@ -181,14 +181,14 @@ MISTAKES = [
         says="looks like the weights of the last epoch",
     ),
     Mistake(
-        "one seed before the loop",
+        "not seeded anew for each config",
         was=NETWORKS,
         now="".join(reversed(NETWORKS.splitlines(keepends=True))).replace("        torch", "    torch"),
         caught_by="test_a_result_does_not_depend_on_its_place",
         says="untrained (lr=0), with the configs in the other order",
     ),
     Mistake(
-        "shuffled by the global generator",
+        "the shuffling is not seeded anew for each network",
         was=LOADER,
         now=LOADER.replace(", generator=shuffled", ""),
         caught_by="test_all_networks_meet_the_same_batches",

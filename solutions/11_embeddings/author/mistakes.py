@@ -80,7 +80,7 @@ MISTAKES = [
         says="looks like padded on the left",
     ),
     Mistake(
-        "dtype lost in a float buffer",
+        "float32 in place of the pieces' own dtype",
         was=PAD,
         now="padded = pad_sequence([piece.float() for piece in pieces], batch_first=True, padding_value=padding_value)",
         caught_by="test_short_sequences_are_filled_up_on_the_right",

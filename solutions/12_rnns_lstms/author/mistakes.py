@@ -44,7 +44,7 @@ MISTAKES = [
         says="of gradient of x",
     ),
     Mistake(
-        "normal start values",
+        "start values beyond 1/√H",
         was="torch.empty(shape).uniform_(-bound, bound)",
         now="torch.empty(shape).normal_(0, bound / 2)",
         caught_by="TestRNNCell::test_parameters_start_within_the_bound",

@@ -53,7 +53,7 @@ MISTAKES = [
         edge=True,
     ),
     Mistake(
-        "running buffers as plain tensors",
+        "running statistics that are no buffers",
         was=MEAN_BUFFER,
         now="norm.running_mean = torch.zeros(num_features) if track_running_stats else None",
         caught_by="TestBatchNorm1dInit::test_starts_as_pytorch_does",
@@ -196,7 +196,7 @@ MISTAKES = [
         was=f"{AT_WORK}\n        {LEARNING}",
         now="twin = copy.deepcopy(norm)\n        learning = twin.train()(x)\n        at_work = twin.eval()(x)",
         caught_by="test_batch_norm_has_a_gap",
-        says="looks like the eval pass saw what the training pass did",
+        says="looks like the output in eval mode is that with the running statistics after a training pass",
     ),
     Mistake(
         "a state_dict that is no copy put back",

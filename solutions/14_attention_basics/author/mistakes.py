@@ -182,14 +182,14 @@ MISTAKES = [
         says="looks like the share of sequences that are right as a whole",
     ),
     Mistake(
-        "unfair comparison: one generator for both",
+        "the second model trains on other batches",
         was=TRAIN,
         now="losses = train_seq2seq(model, steps, length=length)",
         caught_by="test_both_models_see_the_same_batches",
         says="the training batches of the second model",
     ),
     Mistake(
-        "seeded once for both models",
+        "not seeded anew for each model",
         was=f"{EACH_MODEL}\n            torch.manual_seed(seed)",
         now=f"torch.manual_seed(seed)\n        {EACH_MODEL}",
         caught_by="test_each_model_starts_from_the_seed",

@@ -93,7 +93,7 @@ MISTAKES = [
     ),
     # MultiHeadAttention.__init__
     Mistake(
-        "layers in a plain list",
+        "a layer that is not registered under its name",
         was="self.W_v = nn.Linear(d_model, d_model, bias=bias)",
         now="self.layers = [nn.Linear(d_model, d_model, bias=bias)]",
         caught_by="test_four_linear_layers_and_nothing_else",

@@ -120,7 +120,7 @@ BLOCK = [
 
 ENCODER = [
     Mistake(
-        "one block N times",
+        "the parameters of one block, not of N",
         BLOCKS,
         BLOCKS.replace("ModuleList(", "ModuleList([").replace(
             "\n            for _ in range(num_layers)", "] * num_layers"
@@ -171,7 +171,7 @@ TRAIN = [
         "looks like gradients that add up over the steps",
     ),
     Mistake(
-        "not clipped",
+        "not clipped before the update",
         "nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
         "pass",
         "test_gradients_are_clipped_to_a_total_norm_of_one",

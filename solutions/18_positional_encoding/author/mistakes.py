@@ -200,7 +200,7 @@ MISTAKES = [
         "looks like queries at the first positions",
     ),
     Mistake(
-        "one generator for all kinds",
+        "the second kind trains on other batches",
         BATCHES,
         "        batches = torch.default_generator\n",
         "test_every_kind_sees_the_same_sequences",

@@ -31,7 +31,7 @@ ONE_DICT = "if len(args) == 1 and isinstance(args[0], OrderedDict):"
 MISTAKES = [
     # describe_state
     Mistake(
-        "parameters taken from state_dict()",
+        "tied parameters listed twice",
         was="parameters = list(module.named_parameters())",
         now="parameters = [(n, p) for n, p in module.state_dict(keep_vars=True).items() if "
         "isinstance(p, nn.Parameter)]",
@@ -39,7 +39,7 @@ MISTAKES = [
         says="head.weight is embed.weight, and listed again",
     ),
     Mistake(
-        "transient buffers taken for saved ones",
+        "transient buffers not found",
         was="[name for name in buffers if name not in saved]",
         now="[]",
         caught_by="test_non_persistent_buffers_are_transient",
@@ -126,7 +126,7 @@ MISTAKES = [
         says="to be written without torch.nn.Sequential",
     ),
     Mistake(
-        "modules kept in a Python list",
+        "modules that are not registered",
         was="self.add_module(str(len(self)), _checked(module))",
         now="self.__dict__.setdefault('layers', []).append(_checked(module))",
         caught_by="test_the_modules_are_registered_by_number",
@@ -156,7 +156,7 @@ MISTAKES = [
         edge=True,
     ),
     Mistake(
-        "linear weights from the global generator",
+        "torch's global generator used or seeded",
         was=LINEAR,
         now="nn.init.xavier_uniform_(module.weight)",
         caught_by="test_all_draws_come_from_the_generator",
@@ -203,7 +203,7 @@ MISTAKES = [
     ),
     # load_matching
     Mistake(
-        "p.data = state[name]",
+        "the memory of the given state, not a copy",
         was=COPY,
         now="                {**dict(model.named_parameters()), "
         "**dict(model.named_buffers())}[name].data = state[name].data\n",

@@ -178,7 +178,7 @@ MISTAKES = [
     ),
     # token_log_probs
     Mistake(
-        "gather on raw targets",
+        "the ignored target −100 used as an index",
         was="tokens = _class_ids(targets, mask, logits)",
         now="_class_ids(targets, mask, logits)\n    tokens = targets",
         caught_by="test_masked_targets_may_be_anything",

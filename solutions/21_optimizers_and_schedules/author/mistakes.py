@@ -51,7 +51,7 @@ MISTAKES = [
         says="to be written without torch.optim.SGD",
     ),
     Mistake(
-        "params walked through twice",
+        "params taken for a list: they may be a generator, read once and without an index",
         was="    given = list(params)\n    if not given:",
         now="    given = params\n    if not list(given):",
         caught_by="TestSGDInit::test_params_may_be_a_generator",

@@ -109,7 +109,7 @@ MISTAKES = [
     ),
     # evaluate
     Mistake(
-        "the two numbers of 10 as they are",
+        "a pair in place of the dict",
         was='return {"loss": loss, "accuracy": accuracy}',
         now="return loss, accuracy",
         caught_by="TestEvaluate::test_loss_and_accuracy_are_per_sample",
@@ -207,7 +207,7 @@ MISTAKES = [
     ),
     # save_checkpoint, load_checkpoint
     Mistake(
-        "NumPy's state as an array",
+        "NumPy's own objects in the file",
         was=NUMPY,
         now='"numpy": np.random.get_state(),',
         caught_by="test_the_file_opens_with_weights_only",

@@ -144,7 +144,7 @@ MISTAKES = [
         says="looks like each different chunk counted once",
     ),
     Mistake(
-        "all chunks counted anew",
+        "all chunks gone through for each merge",
         was="for i in holders.pop(best):",
         now="for i in range(len(words)):",
         caught_by="test_only_chunks_that_hold_the_pair_are_counted_again",

@@ -71,7 +71,7 @@ MISTAKES = [
     ),
     # split_documents
     Mistake(
-        "cut at a position",
+        "copies of a document on both sides",
         was=SIDES,
         now="cut = int(len(docs) * (1 - val_fraction)); return list(docs[:cut]), list(docs[cut:])",
         caught_by="test_copies_stay_on_one_side",
@@ -152,7 +152,7 @@ MISTAKES = [
         says="13 tokens from 12 on do not fit into a stream of 24",
     ),
     Mistake(
-        "there is no shard after the last",
+        "perhaps no way back from the last shard to the first",
         was=NEXT,
         now="self.shard, self.position = self.shard + 1, 0",
         caught_by="test_after_the_last_shard_comes_the_first",

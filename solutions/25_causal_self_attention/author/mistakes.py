@@ -166,7 +166,7 @@ MISTAKES = [
         says="looks like outputs of c_attn taken as q, k, v of head 0",
     ),
     Mistake(
-        "cache taken for empty because it is false",
+        "the cache stays empty: perhaps an empty one counts as False",
         was=USE_CACHE,
         now=USE_CACHE.replace("if cache is not None", "if cache"),
         caught_by="test_chunks_through_a_cache_equal_the_full_pass",

@@ -90,7 +90,7 @@ MISTAKES = [
         says="looks like the cache was not used",
     ),
     Mistake(
-        "tied through .data",
+        "two Parameters in place of one: perhaps tied through .data",
         TIE,
         "self.lm_head.weight.data = self.transformer.wte.weight.data",
         "test_wte_and_lm_head_are_one_parameter",
@@ -177,7 +177,7 @@ MISTAKES = [
         says="looks like lm_head counted as well",
     ),
     Mistake(
-        "one cache L times",
+        "one cache for all blocks",
         CACHES,
         "return [LayerCache()] * len(model.transformer.h)",
         "test_every_block_has_its_own",

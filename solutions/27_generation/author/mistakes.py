@@ -24,7 +24,7 @@ MISTAKES = [
         says="got device(type='cpu') expected device(type='mps')",
     ),
     Mistake(
-        "asked when the module is loaded",
+        "CUDA not asked for at the call",
         was="def pick_device(preference: str | None = None) -> torch.device:",
         now='BEST = torch.device("cuda" if torch.cuda.is_available() else "cpu")\n\n\n'
         "def pick_device(preference: str | None = None) -> torch.device:\n"
@@ -182,7 +182,7 @@ MISTAKES = [
         edge=True,
     ),
     Mistake(
-        "one cache for all calls",
+        "nothing new to attend from: perhaps the cache of another call",
         was="cache = new_cache(model) if use_cache else None",
         now='cache = vars(model).setdefault("_cache", new_cache(model)) if use_cache else None',
         caught_by="test_the_cache_is_used_if_asked_for",

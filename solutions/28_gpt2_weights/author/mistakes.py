@@ -64,7 +64,7 @@ MISTAKES = [
         says="looks like the head counted",
     ),
     Mistake(
-        "tied only if in the same memory",
+        "an equal head not taken for tied",
         was=TIED,
         now='head is None or head.data_ptr() == plain["wte.weight"].data_ptr()',
         caught_by="test_a_tied_head_is_not_counted_twice",
@@ -172,7 +172,7 @@ MISTAKES = [
         says="transformer.wpe.weight for block_size 3 shares memory with the input",
     ),
     Mistake(
-        "the given model cropped",
+        "the given model or its config changed",
         was=CROP,
         now=SURGERY.replace("copy.deepcopy(model)", "model"),
         caught_by="test_the_given_model_stays_as_it_was",

@@ -165,7 +165,7 @@ MISTAKES = [
     ),
     # checkpoints
     Mistake(
-        "a dataclass in the file",
+        "the file holds more than tensors and plain data",
         was='        "config": asdict(model.config),\n',
         now='        "config": model.config,\n',
         caught_by="test_a_dict_of_plain_data",

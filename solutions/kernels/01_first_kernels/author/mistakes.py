@@ -42,7 +42,7 @@ MISTAKES = [
         says="program (1, 0, 0) stores element 1 of out_ptr",
     ),
     Mistake(
-        "the grid rounded down",
+        "numbers that no program stores: perhaps the grid rounded down",
         ADD_GRID,
         "_add_kernel[(n // block,)]",
         "TestAdd::test_lengths_that_are_no_multiple_of_the_block",

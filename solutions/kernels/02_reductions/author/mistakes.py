@@ -29,14 +29,14 @@ MISTAKES = [
         says="looks like masked lanes in the sum",
     ),
     Mistake(
-        "masked lanes without other",
+        "NaN: perhaps masked lanes without `other`",
         SOFTMAX_LOAD,
         SOFTMAX_LOAD.replace(', other=-float("inf")', ""),
         "TestSoftmax::test_masked_lanes_get_no_share",
         says="nan",
     ),
     Mistake(
-        "the maximum not subtracted",
+        "NaN: perhaps the maximum not subtracted",
         POWERS,
         "powers = tl.exp(x)",
         "TestSoftmax::test_only_differences_count",
@@ -123,7 +123,7 @@ MISTAKES = [
         says="looks like each block from its own maximum",
     ),
     Mistake(
-        "rescaled the other way round",
+        "NaN: perhaps rescaled the other way round",
         LSE_TURN,
         LSE_TURN.replace("top - base", "base - top"),
         "TestLogsumexp::test_one_block",

@@ -49,7 +49,7 @@ MISTAKES = [
         says="load outside of b_ptr in program (2, 1, 0): element",
     ),
     Mistake(
-        "masked lanes without other",
+        "NaN: perhaps masked lanes without `other`",
         LOAD_A,
         LOAD_A.replace(", other=0.0", ""),
         "TestMatmul::test_sizes_that_are_no_multiple_of_the_block",

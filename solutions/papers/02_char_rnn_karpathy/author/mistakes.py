@@ -57,7 +57,7 @@ MISTAKES = [
         says="of gradient of W_xh",
     ),
     Mistake(
-        "start values by V in place of H",
+        "start values beyond 1/√H",
         was="bound = 1 / math.sqrt(hidden_size)",
         now="bound = 1 / math.sqrt(vocab_size)",
         caught_by="TestCharRNN::test_parameters_start_within_the_bound",

@@ -42,7 +42,7 @@ MISTAKES = [
         says="looks like the rows are taken in the order i, f, o, g",
     ),
     Mistake(
-        "the batch cut in four",
+        "perhaps the batch cut in four, not the features",
         was=ROWS,
         now="i, f, g, o = sums.chunk(4, dim=0)",
         caught_by="TestLSTMCellScratch::test_gates_are_taken_after_their_nonlinearities",

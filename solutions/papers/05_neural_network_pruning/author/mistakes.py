@@ -58,7 +58,7 @@ MISTAKES = [
         says="looks like exp(log_var), the variance",
     ),
     Mistake(
-        "a sampler without a gradient",
+        "a sample that carries no gradient to the weight",
         was=DRAW,
         now="weight = torch.distributions.Normal(weight, (self.log_var / 2).exp()).sample()",
         caught_by="TestNoisyLinear::test_gradients_go_through_the_draw",
@@ -128,7 +128,7 @@ MISTAKES = [
     ),
     # MaskedLinear
     Mistake(
-        "mask as a plain attribute",
+        "mask is no buffer",
         was=MASK,
         now="self.mask = torch.ones_like(self.weight, dtype=torch.bool)",
         caught_by="TestMaskedLinear::test_the_mask_is_saved_and_not_trained",

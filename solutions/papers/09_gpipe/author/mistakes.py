@@ -105,11 +105,11 @@ MISTAKES = [
         says="a stage's input was detached",
     ),
     Mistake(
-        "stages in a plain list",
+        "no stage is registered, as in a plain list",
         was="self.stages = nn.ModuleList(stages)",
         now="self.stages = list(stages)",
         caught_by="test_the_stages_are_parts_of_the_module",
-        says="looks like stages in a plain list",
+        says="looks like no stage is registered, as in a plain list",
     ),
     Mistake(
         "recompute is ignored",

@@ -94,7 +94,7 @@ MISTAKES = [
         says="looks like positions that are scaled by √D, too",
     ),
     Mistake(
-        "a causal mask without the diagonal",
+        "NaN: perhaps a causal mask without the diagonal",
         was="device=tgt.device).tril()",
         now="device=tgt.device).tril(diagonal=-1)",
         caught_by="test_logits_are_those_of_pytorchs_layers",

@@ -73,7 +73,7 @@ MISTAKES = [
         says="looks like masked after the softmax, so that the weights no longer sum to 1",
     ),
     Mistake(
-        "masked scores of plus infinity",
+        "NaN: perhaps masked scores of plus infinity",
         was=MASKED,
         now='weights = scores.masked_fill(~mask, float("inf")).softmax(dim=-1)',
         caught_by="TestBahdanauAttention::test_true_means_may_attend",

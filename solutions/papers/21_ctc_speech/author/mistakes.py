@@ -94,7 +94,7 @@ MISTAKES = [
         says="but its derivative is exp(−inf − (−inf)), which is NaN",
     ),
     Mistake(
-        "probabilities added without logsumexp",
+        "infinite: perhaps probabilities added without logsumexp",
         was=f"        {ALPHA}\n    {TOTAL}",
         now=f"        {ALPHA.replace('logsumexp(dim=0)', 'exp().sum(dim=0).log()')}\n    {TOTAL}",
         caught_by="TestCtcForward::test_200_frames_at_minus_50_stay_finite",

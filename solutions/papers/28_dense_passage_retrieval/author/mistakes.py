@@ -13,7 +13,7 @@ DRAWN = "        passages = make_corpus(batch_size, vocab_size, generator=genera
 
 MISTAKES = [
     Mistake(
-        "one table for both encoders",
+        "no weight of its own for passage_encoder",
         was=PASSAGE_TABLE,
         now="self.passage_encoder = self.question_encoder",
         caught_by="test_its_parameters_are_two_tables_of_word_vectors",

@@ -148,7 +148,7 @@ MISTAKES = [
         says="expected a Tensor",
     ),
     Mistake(
-        "np.resize for reshape",
+        "a copy in place of a view",
         was="Tensor(self.data.reshape(shape))",
         now="Tensor(np.resize(self.data, shape))",
         caught_by="test_is_a_view_where_it_can_be_one",

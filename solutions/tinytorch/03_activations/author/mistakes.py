@@ -95,7 +95,7 @@ MISTAKES = [
     ),
     # broadcast_shape
     Mistake(
-        "aligned left",
+        "shapes of different lengths not aligned right",
         was=PADDED,
         now="tuple(shape) + (1,) * (ndim - len(shape)) for shape in shapes",
         caught_by="test_two_shapes_aligned_right",
@@ -140,7 +140,7 @@ MISTAKES = [
         says="looks like no bias: a plane through the origin",
     ),
     Mistake(
-        "a column of targets against a row of predictions",
+        "perhaps a column of targets against a row of predictions",
         was="np.asarray(y, dtype=np.float64).reshape(-1)",
         now="np.asarray(y, dtype=np.float64)",
         caught_by="test_xor_gets_a_half_everywhere",

@@ -25,7 +25,7 @@ MISTAKES = [
     ),
     # Module
     Mistake(
-        "forward with the first input alone",
+        "forward gets one argument: `*inputs` hands on all of them",
         was="return self.forward(*inputs)",
         now="return self.forward(inputs[0])",
         caught_by="test_passes_on_every_input",

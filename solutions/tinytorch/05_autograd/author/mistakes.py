@@ -170,7 +170,7 @@ MISTAKES = [
         says="looks like b is not transposed, or a is not",
     ),
     Mistake(
-        ".T for batches",
+        "perhaps .T, which reverses all dimensions of a batch",
         was=MATMUL,
         now="    return grad @ b.T, a.T @ grad",
         caught_by="test_batches_of_matrices",

@@ -11,7 +11,7 @@ START = "        param.grad = None\n        report[name] = []\n"
 MISTAKES = [
     # Optimizer
     Mistake(
-        "the iterable kept, not a list of it",
+        "params is no list",
         was="        self.params = list(params)\n        for p in self.params:",
         now="        self.params = params\n        for p in ():",
         caught_by="test_keeps_parameters_and_learning_rate",
@@ -97,7 +97,7 @@ MISTAKES = [
         says="looks like no step at all",
     ),
     Mistake(
-        "the learning rate as an array of float64",
+        "float32 parameters become float64",
         was=STEP,
         now="                p.data = p.data - np.float64(self.lr) * p.grad\n",
         caught_by="test_float32_stays_float32",
@@ -113,7 +113,7 @@ MISTAKES = [
     ),
     # descend_quadratic
     Mistake(
-        "points without the start",
+        "a point too few: the start or the end",
         was="    points = [x.data.copy()]\n",
         now="    points = []\n",
         caught_by="test_a_small_example_by_hand",

@@ -53,7 +53,7 @@ MISTAKES = [
         says="looks like the old gradient was not cleared",
     ),
     Mistake(
-        "gradients cleared before and after",
+        "gradients cleared after the step",
         was=STEP,
         now=STEP.replace("    return", "    optimizer.zero_grad()\n    return"),
         caught_by="test_the_gradients_can_be_read_afterwards",
@@ -217,7 +217,7 @@ MISTAKES = [
         says="looks like compared with 0, not with 0.5",
     ),
     Mistake(
-        "no activation between the layers",
+        "every answer is 0.5: perhaps no activation between the layers",
         was="Tanh(), Linear(hidden, 1, rng=rng)",
         now="Linear(hidden, 1, rng=rng)",
         caught_by="test_learns_xor",

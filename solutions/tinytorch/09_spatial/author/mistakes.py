@@ -126,7 +126,7 @@ MISTAKES = [
         says="looks like half of it",
     ),
     Mistake(
-        "a bias of the wrong fan-in",
+        "start values of the wrong fan-in",
         was="(in_channels * kernel_size**2) ** -0.5",
         now="in_channels**-0.5",
         caught_by="test_the_range_of_the_draws",

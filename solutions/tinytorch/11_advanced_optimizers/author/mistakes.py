@@ -70,7 +70,7 @@ MISTAKES = [
         says="looks like eps under the root",
     ),
     Mistake(
-        "m and v are one shared list",
+        "NaN: perhaps m and v are one shared list",
         was=V_ZEROS,
         now="        self.v = self.m\n",
         caught_by="test_twenty_steps_equal_those_of_torch",

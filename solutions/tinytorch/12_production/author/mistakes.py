@@ -44,7 +44,7 @@ MISTAKES = [
         says="looks like missing and unexpected are exchanged",
     ),
     Mistake(
-        "only a local name is bound to the values",
+        "the parameters keep their values: perhaps only a local name is bound to the new ones",
         was=COPIED,
         now="        array = parameters[name].data\n        array = state[name]\n",
         caught_by="TestLoadModelState::test_the_values_come_back",

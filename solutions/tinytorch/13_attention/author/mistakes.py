@@ -145,7 +145,7 @@ MISTAKES = [
         says="looks like softmax over the queries",
     ),
     Mistake(
-        "k transposed by .T",
+        "perhaps k transposed by .T, which reverses all dimensions",
         was=SCORES,
         now="q @ k.T / math.sqrt(q.shape[-1])",
         caught_by="test_equals_pytorch_for_any_leading_dimensions",

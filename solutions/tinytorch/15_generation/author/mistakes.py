@@ -112,7 +112,7 @@ MISTAKES = [
         says="looks like the smallest kept",
     ),
     Mistake(
-        "exponentials of the logits as they are",
+        "NaN: perhaps exponentials of the logits as they are",
         was=TEMPERATURE_AND_SUM,
         now=TEMPERATURE_AND_SUM.replace("(scores - scores.max(axis=-1, keepdims=True))", "scores"),
         caught_by="TestNextTokenProbs::test_large_logits",

@@ -1,0 +1,145 @@
+"""The call that a failure shows: where it is found, and in what words."""
+
+import importlib.util
+import sys
+import traceback
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from grader.specs import given
+
+LEARNERS = """
+import torch
+
+def double(x, factor=2):
+    return x
+
+class Cell(torch.nn.Module):
+    def __init__(self, size=1):
+        super().__init__()
+        self.size = size
+
+    def forward(self, x):
+        return x
+
+    def wide(self):
+        return self.size
+"""
+
+SPECS = """
+import math
+import torch
+from grader.specs import check
+
+N = 3
+CASES = [1, 2]
+
+def counting(*shape):
+    \"\"\"0, 1, 2 and so on.\"\"\"
+    return torch.arange(math.prod(shape)).reshape(shape)
+
+def ragged():
+    \"\"\"Rows of different lengths. Not to be stacked.\"\"\"
+    rows = [[1], [2, 3]]
+    return rows
+
+def cell(kata, size=4, **options):
+    made = kata.Cell(size, **options)
+    return made
+
+def squared(x):
+    return x**2
+
+def judge(rule, x):
+    check.that(rule(x) is None, "no")
+
+class Watched(torch.nn.Module):
+    \"\"\"Notes its calls. And no more.\"\"\"
+
+class Spec:
+    factor = 5
+
+    def test(self, kata):
+        BODY
+"""
+
+
+@pytest.fixture
+def shown(tmp_path):
+    """The text for a spec with this body, which fails."""
+    modules = []
+
+    def made(name: str, text: str) -> ModuleType:
+        path = tmp_path / f"{name}.py"
+        path.write_text(text)
+        found = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(found)
+        sys.modules[name] = module
+        modules.append(name)
+        found.loader.exec_module(module)
+        return module
+
+    def text(*body: str) -> str:
+        number = len(modules)
+        kata = made(f"kata_of_learner_{number}", LEARNERS)
+        specs = made(f"test_of_kata_{number}", SPECS.replace("BODY", "\n        ".join(body)))
+        spec = SimpleNamespace(path=tmp_path / f"test_of_kata_{number}.py", cls=None, originalname="test")
+        with pytest.raises(AssertionError) as caught:
+            specs.Spec().test(kata)
+        found = given.judged(list(traceback.walk_tb(caught.value.__traceback__)), spec, kata)
+        return found.text if found else ""
+
+    yield text
+    for name in modules:
+        del sys.modules[name]
+
+
+NO = 'check.that(False, "no")'
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (
+            ["x = torch.tensor([7])", "check.equal(kata.double(x, N), -x)"],
+            "double(x, N)\nN = 3\nx = int64 tensor (1,) [7]",
+        ),
+        (["got = kata.double(4)", "half = got / 2", "wrong = half < 9", "check.that(not wrong, 'no')"], "double(4)"),
+        (["for part in kata.double([1.0, 2.0]):", "    check.equal(part, 0)"], "double([1.0, 2.0])"),
+        (["check.gradients(kata.double, squared, torch.zeros(1))"], "double(torch.zeros(1))"),
+        (["[found] = check.repeated(1, kata.double, 4)", NO], "double(4)"),
+        (["kata.double(5)", NO], "double(5)"),
+        (["judge(kata.double, N)"], "double(x)\nx = 3"),
+        (["check.equal(getattr(kata, 'double')(6), 7)"], "double(6)"),
+        ([NO], ""),
+    ],
+)
+def test_the_call_is_found(shown, body, text):
+    assert shown(*body) == text
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (
+            ["check.equal(kata.double(counting(2, N)), 0)"],
+            "double(torch.arange(math.prod((2, N))).reshape((2, N)))\nN = 3",
+        ),
+        (["check.equal(kata.double(ragged()), 0)"], "double(…)\n… = rows of different lengths"),
+        (["check.equal(kata.double(Watched()), 0)"], "double(model)\nmodel = notes its calls"),
+        (["seen = Watched()", "check.equal(kata.double(seen), 0)"], "double(seen)\nseen = notes its calls"),
+        (["check.equal(kata.double(squared), 0)"], "double(squared)\nsquared = lambda x: x ** 2"),
+        (["check.equal(kata.double(self.factor), 0)"], "double(5)"),
+        (["made = kata.Cell(8)", "check.equal(made(N), 0)"], "made(N)\nN = 3\nmade = Cell(8)"),
+        (["made = cell(kata)", "check.equal(made.wide(), 0)"], "made.wide()\nmade = Cell(4)"),
+        (["check.equal(kata.double(cell(kata, size=N)), 0)"], "double(Cell(N))\nN = 3"),
+    ],
+)
+def test_a_helper_of_the_specs_is_not_named(shown, body, text):
+    assert shown(*body) == text
+
+
+def test_a_call_that_is_long_spelled_out_is_told_in_words(shown):
+    call = f"kata.double([{', '.join(['counting(N)'] * 4)}])"
+    assert shown(f"check.equal({call}, 0)") == "double([…, …, …, …])\n… = 0, 1, 2 and so on"
