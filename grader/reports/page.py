@@ -1,100 +1,43 @@
-"""The pieces of an HTML page: its style, its frame without external files, tables, bars and the script that sorts."""
+"""HTML pages from the templates beside this file. All text from elsewhere is escaped."""
 
 import base64
 import hashlib
+from functools import cache
 from html import escape
+from pathlib import Path
+from typing import Any
 
-STYLE = """
-:root{color-scheme:light dark;
- --line:#d0d7de;--soft:#f6f8fa;--dim:#59636e;--good:#1a7f37;--bad:#b42318;--open:#8250df;--ink:#1f2328;--paper:#fff;
- --link:#0969da;--some:#9a6700}
-@media(prefers-color-scheme:dark){:root{
- --line:#3d444d;--soft:#151b23;--dim:#9198a1;--good:#3fb950;--bad:#ff7b72;--open:#bc8cff;--ink:#e6edf3;--paper:#0d1117;
- --link:#4493f8;--some:#d29922}}
-*{box-sizing:border-box}
-body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);
- margin:0 auto;max-width:1200px;padding:1.5rem 1rem}
-h1{font-size:1.5rem;margin:0}
-h2{font-size:1.15rem;margin:2rem 0 .5rem;overflow-wrap:anywhere}
-p{margin:.25rem 0 1rem;overflow-wrap:anywhere}
-.dim{color:var(--dim)}
-.notes{white-space:pre-line}
-figure{margin:0}
-figcaption{color:var(--dim);padding:.3rem 0;font-size:.9rem}
-.wide{overflow:auto;max-height:90vh;background-repeat:no-repeat;background-attachment:local,scroll;
- background-image:linear-gradient(to left,var(--paper) 30%,transparent),linear-gradient(to left,var(--dim),transparent);
- background-position:right;background-size:3rem 100%,1rem 100%}
-a{color:var(--link)}
-table{border-collapse:separate;border-spacing:0;font-size:.9rem}
-th,td{border-bottom:1px solid var(--line);padding:.3rem .6rem;text-align:left;vertical-align:top;font-weight:inherit}
-thead th{font-weight:bold;box-shadow:inset 0 -1px var(--line);position:sticky;top:0;z-index:1;background:var(--paper)}
-thead .corner{z-index:2}
-th button{all:unset;cursor:pointer;white-space:nowrap}
-th button::after{content:" \\2195";color:var(--dim)}
-th[aria-sort=ascending] button::after{content:" \\2191"}
-th[aria-sort=descending] button::after{content:" \\2193"}
-td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-.corner,.who{position:sticky;left:0;background:var(--paper)}
-.who{min-width:6rem;max-width:min(14rem,38vw);overflow-wrap:anywhere}
-.cell{text-align:center;font-variant-numeric:tabular-nums;min-width:3rem}
-.passed{color:var(--good)}
-.failed,.error{color:var(--bad)}
-.problem{border-left:4px solid var(--bad);padding:.1rem .8rem;margin:1rem 0}
-.problem h2{margin:.3rem 0}
-small{display:block;color:var(--dim)}
-.notstarted,.notgraded{color:var(--dim)}
-.unconfirmed{color:var(--open)}
-details,.row{border-bottom:1px solid var(--line);padding:.3rem 0}
-td details{border:0;padding:0}
-td.long{min-width:10rem;overflow-wrap:anywhere}
-td.share{min-width:13rem}
-td.when{min-width:20rem;overflow-wrap:anywhere}
-summary{cursor:pointer;overflow-wrap:anywhere}
-:focus-visible{outline:2px solid var(--link)}
-pre{color:var(--ink);background:var(--soft);border:1px solid var(--line);border-radius:6px;
- padding:.75rem;white-space:pre-wrap;overflow-wrap:anywhere;font-size:.85rem}
-code{overflow-wrap:anywhere}
-.bar{background:var(--soft);border:1px solid var(--line);border-radius:6px;
- height:.8rem;min-width:6rem;overflow:hidden}
-.bar i{float:left;border-top:.8rem solid var(--good)}
-.bar i+i{border-color:var(--some)}
-.chart{display:block;width:100%;max-width:30rem;height:auto;font-size:12px}
-.chart text{fill:var(--ink);text-anchor:middle}
-.chart rect{fill:var(--link)}
-.chart .aside{fill:var(--dim)}
-.chart line{stroke:var(--line)}
-.shade0{color:#1f2328;background:#f4a582}
-.shade1{color:#1f2328;background:#fddbc7}
-.shade2{color:#1f2328;background:#f7f7f7}
-.shade3{color:#1f2328;background:#d1e5f0}
-.shade4{color:#1f2328;background:#92c5de}
-@media(max-width:600px){th,td{padding:.3rem .35rem}}
-@media print{.wide{overflow:visible;max-height:none}th button::after{content:""}}
-"""
-# Sorts a table by a column: up, down, as it was; what is no number comes last. Without it there are no buttons.
-SCRIPT = """
-for (const table of document.querySelectorAll("table.sorts")) {
-  const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0], rows = [...body.rows];
-  const value = (row, at) => (row.cells[at].dataset.v ?? row.cells[at].textContent).trim();
-  const isNumber = text => text !== "" && !isNaN(text);
-  const compare = (a, b, sign) => isNumber(a) != isNumber(b) ? isNumber(b) - isNumber(a)
-    : sign * (isNumber(a) ? a - b : a.localeCompare(b));
-  heads.forEach((head, at) => {
-    const button = document.createElement("button");
-    button.append(...head.childNodes);
-    head.append(button);
-    button.onclick = () => {
-      const order = {ascending: "descending", descending: "none"}[head.getAttribute("aria-sort")] ?? "ascending";
-      const sign = order == "descending" ? -1 : 1;
-      heads.forEach(other => other.removeAttribute("aria-sort"));
-      if (order != "none") head.setAttribute("aria-sort", order);
-      const sorted = order == "none" ? rows
-        : [...rows].sort((a, b) => compare(value(a, at), value(b, at), sign));
-      body.append(...sorted);
-    };
-  });
-}
-"""
+from grader.reports import words
+from grader.results import number
+
+TEMPLATES = Path(__file__).parent / "templates"
+STYLE, SCRIPT = ((TEMPLATES / name).read_text() for name in ("style.css", "sort.js"))
+
+
+def render(template: str, **values: object) -> str:
+    """A page of a template with these values."""
+    return _environment().get_template(template).render(values) + "\n"
+
+
+@cache
+def _environment() -> Any:
+    import jinja2  # here, because commands that render no page need not wait for it
+
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals["words"] = words
+    made.filters.update(number=number, percent=_percent, sha256=_sha256)
+    return made
+
+
+def _sha256(text: str) -> str:
+    """The digest by which a page's policy names a script."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def page(heading: str, body: str, script: str = "") -> str:

@@ -706,7 +706,7 @@ class TestTheStudentsLine:
         rows = [
             "     2",
             "     3  def f():",
-            "→    4          return &#x27;&lt;b&gt;\ufffd\ufffd&#x27;",
+            "→    4          return &#39;&lt;b&gt;\ufffd\ufffd&#39;",
             "     5  " + "#" * 300,
         ]
         assert f"<p>line 4 of <code>x.py</code></p><pre>{chr(10).join(rows)}</pre>" in self.page(place)
