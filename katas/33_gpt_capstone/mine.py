@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -346,12 +345,12 @@ def curve(losses: list[float]) -> list[str]:
 
 def html(mine: Mine) -> str:
     """All of it, as a page that needs nothing else."""
-    body = f"<h1>Your own GPT</h1>{page.bar(exercises(mine.own), EXERCISES)}"
+    shown = []
     for heading, lines in sections(mine):
-        spans = [(part.text, str(part.style)) for line in lines for part in [*line.render(Console()), Segment("\n")]]
-        text = "".join(f"<span class='{CLASSES.get(style, '')}'>{escape(text)}</span>" for text, style in spans)
-        body += f"<h2>{escape(heading)}</h2><pre>{text}</pre>"
-    return page.page("your own GPT", body)
+        parts = [part for line in lines for part in [*line.render(Console()), Segment("\n")]]
+        shown.append((heading, [(part.text, CLASSES.get(str(part.style), "")) for part in parts]))
+    own = exercises(mine.own)
+    return page.render("mine.html", heading="your own GPT", exercises=own, most=EXERCISES, sections=shown)
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ from grader.reports import (
     unconfirmed,
     words,
 )
-from grader.reports.page import SCRIPT, STYLE
+from grader.reports.page import TEMPLATES
 from grader.results import (
     OF_FILE,
     ClassReport,
@@ -486,10 +486,11 @@ class TestPages:
 
     def test_every_text_has_contrast(self):
         """WCAG AA: at least 4.5 between text and what is behind it, for every rule of the style sheet."""
-        light, dark = (dict(re.findall(r"--(\w+):(#\w+)", block)) for block in STYLE.split("@media")[:2])
+        style = (TEMPLATES / "style.css").read_text()
+        light, dark = (dict(re.findall(r"--(\w+):(#\w+)", block)) for block in style.split("@media")[:2])
         for scheme in (light, dark):
             colours = {f"var(--{name})": value for name, value in scheme.items()}
-            for selector, rule in re.findall(r"^([^\n{@:]+)\{([^}]*)\}", STYLE, re.MULTILINE):
+            for selector, rule in re.findall(r"^([^\n{@:]+)\{([^}]*)\}", style, re.MULTILINE):
                 said = dict(re.findall(r"(?<![\w-])(color|background):([^;]+)", rule.replace("\n", "")))
                 text, behind = said.get("color", "var(--ink)"), said.get("background", "var(--paper)")
                 assert contrast(colours.get(text, text), colours.get(behind, behind)) >= 4.5, (selector, scheme)
@@ -706,7 +707,7 @@ class TestTheStudentsLine:
         rows = [
             "     2",
             "     3  def f():",
-            "→    4          return &#x27;&lt;b&gt;\ufffd\ufffd&#x27;",
+            "→    4          return &#39;&lt;b&gt;\ufffd\ufffd&#39;",
             "     5  " + "#" * 300,
         ]
         assert f"<p>line 4 of <code>x.py</code></p><pre>{chr(10).join(rows)}</pre>" in self.page(place)
@@ -1010,19 +1011,19 @@ class TestThePage:
 
     def test_it_is_called_after_the_assignment(self):
         page = class_page.render(replace(a_class(a=became("")), assignment="Sums & more (16)"))
-        assert "<h1>Sums &amp; more (16)</h1><p class='dim'>1 student · " in page
+        assert re.search(r"<h1>Sums &amp; more \(16\)</h1>\s*<p class='dim'>1 student ·", page)
         assert "<title>torch katas: Sums &amp; more (16)</title>" in page
 
     def test_students_link_to_their_pages_where_there_are_some(self):
         report = a_class(ann=became(""), bob=became(Failure("unparsed", "x.py:1: SyntaxError: no")))
         page = class_page.render(replace(report, pages={"bob": "pages/b'b%20.html"}))
-        link = "<th scope='row' class='who'><a href='pages/b&#x27;b%20.html'>bob</a></th>"
+        link = "<th scope='row' class='who'><a href='pages/b&#39;b%20.html'>bob</a></th>"
         assert page.count(link) == 2 and "<a " not in class_page.render(report)
 
     def test_the_picture_counts_each_score_and_says_so_in_words(self):
         none, half = became(not_handed_in("x.py")), became("", "wrong")
         page = class_page.render(a_class(a=none, b=half, c=half, d=became("", ""), e=GAP.katas[0]))
-        [picture] = re.findall(r"<svg .*?</svg>", page)
+        [picture] = re.findall(r"(?s)<svg .*?</svg>", page)
         told = "not handed in: 1 student; 1 point: 2 students; 2 points: 1 student"
         assert f"aria-label='{told}'" in picture and f"<summary>the picture in words</summary>{told}<" in page
         assert picture.count("<rect") == 3 and re.findall(r">(\w+)</text>", picture) == "1 none 0 2 1 1 2".split()
@@ -1062,8 +1063,9 @@ class TestThePage:
 
     def test_only_its_own_script_may_run(self):
         page = class_page.render(a_class(a=became(HOSTILE)))
-        digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-        assert f"script-src 'sha256-{digest}'\"" in page and f"<script>{SCRIPT}</script>" in page
+        script = (TEMPLATES / "sort.js").read_text().rstrip("\n")
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"script-src 'sha256-{digest}'\"" in page and f"<script>{script}</script>" in page
         assert "script-src" not in html_report.render(REPORT)
 
 

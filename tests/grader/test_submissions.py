@@ -400,7 +400,7 @@ class TestTheCommand:
         assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 12
         assert len(list((tmp_path / "pages").glob("*.html"))) == 12
         page = (tmp_path / "c.html").read_text()
-        assert f"<h1>{find('00').title} (00)</h1><p class='dim'>12 students" in page
+        assert f"<h1>{find('00').title} (00)</h1>" in page and "<p class='dim'>12 students" in page
         links = re.findall(r"<a href='([^']+)'>", page)
         assert len(set(links)) == 12 and all((tmp_path / unquote(link)).is_file() for link in links)
 
