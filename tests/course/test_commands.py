@@ -108,6 +108,7 @@ def checkout(tmp_path_factory) -> Path:
     for folder in ("student", "class/ada"):
         (here.parent / folder / sixteen.file).parent.mkdir(parents=True)
         shutil.copy(here / "solutions" / sixteen.file, here.parent / folder / sixteen.file)
+    (here / "roster.csv").write_text("id,name,email\nada,Ada,\n")
     shutil.make_archive(str(here.parent / "student"), "zip", here.parent / "student")
     for line in ("kata new 34_quantization", "kata notebook 16 16.ipynb"):
         assert run(here, line).returncode == 0

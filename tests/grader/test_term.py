@@ -304,7 +304,7 @@ class TestResults:
         file = tmp_path / "r.jsonl"
         assert kata_here("class", course, "01", "--results", file).returncode == 0
         (tmp_path / "class/bob").rename(tmp_path / "bob")
-        done = kata_here("regrade", *course, "--against", file, "--results", file)
+        done = kata_here("regrade", "--submissions", course, "--against", file, "--results", file)
         assert done.returncode == 0 and "1 graded earlier and not in " in done.stdout
         assert self.lines(file) == {("ann", "01"): 3, ("bob", "01"): 5}
 
@@ -319,7 +319,7 @@ class TestResults:
                 yield replace(one, result=lost) if one.student == "ann" else one
 
         monkeypatch.setattr(class_grading, "grade_class", failing)
-        done = kata_here("regrade", *course, "--against", file, "--results", file)
+        done = kata_here("regrade", "--submissions", course, "--against", file, "--results", file)
         assert done.returncode == 2 and "1 of 2 students could not be graded" in done.stderr
         assert sorted(file.read_bytes().splitlines()) == sorted(before.splitlines())
         new = tmp_path / "new.jsonl"
