@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from grader.cli import old_form
 from grader.cli.app import AUTHORS, app
 from grader.course import places
 from grader.errors import KataError
@@ -18,7 +19,7 @@ from grader.errors import KataError
 PANELS: dict[str | None, tuple[str, ...]] = {
     None: ("watch", "hint", "lesson", "solution", "list", "reset", "grade", "mine", "start", "update"),
     "More for learners": ("next", "debug", "trace", "tutor", "undo", "notebook", "ladder", "data", "doctor"),
-    "For teachers": ("regrade", "export"),
+    "For teachers": ("class", "regrade", "export"),
     AUTHORS: (
         "new",
         "promises",
@@ -34,7 +35,7 @@ PANELS: dict[str | None, tuple[str, ...]] = {
     ),
 }
 WORKSHOP = Path(__file__).parents[2] / "workshop"  # the authors' tools: in a checkout alone
-GRADING = ("list", "watch", "next", "mine", "debug", "trace", "tutor", "grade", "regrade")
+GRADING = ("list", "watch", "next", "mine", "debug", "trace", "tutor", "grade", "class", "regrade")
 ALL = [*itertools.chain(*PANELS.values()), "generate"]  # the last is hidden: make stubs calls it
 
 
@@ -47,6 +48,8 @@ def load(name: str) -> None:
             module = "grader.cli.practice"
         case "lesson" | "notebook" | "solution":
             module = "grader.cli.lessons"
+        case "class":
+            module = "grader.cli.class_"
         case "mine" | "tutor" | "ladder" | "grade" | "regrade" | "export":
             module = f"grader.cli.{name}"
         case "list" | "watch" | "next" | "hint" | "reset" | "undo":
@@ -91,6 +94,8 @@ class Commands(TyperGroup):
         return list(self.commands)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] == "grade":
+            args = old_form.as_written_now(args)
         if args[0] in self.commands:
             load(args[0])
             if args[0] in GRADING and (line := places.elsewhere(places.root())):

@@ -10,7 +10,7 @@ import typer
 
 from grader import files
 from grader.cli.app import RulesFile, app, bar, katas
-from grader.cli.grade import Roster
+from grader.cli.class_ import Roster
 from grader.course import places
 from grader.course.catalogue import ROOT
 from grader.errors import KataError
@@ -88,7 +88,7 @@ def classroom50(
     write(folder, _write)
 
 
-ClassFolder = Annotated[Path, typer.Option("--submissions", metavar="DIR", help="the class, as for kata grade")]
+ClassFolder = Annotated[Path, typer.Option("--submissions", metavar="DIR", help="the class, as for kata class")]
 
 
 class Platform(StrEnum):
@@ -100,7 +100,7 @@ class Platform(StrEnum):
 
 @exports.command()
 def feedback(
-    pages: Annotated[Path, typer.Argument(metavar="PAGES", help="the folder that kata grade --feedback wrote")],
+    pages: Annotated[Path, typer.Argument(metavar="PAGES", help="the folder that kata class --feedback wrote")],
     out: Annotated[Path, typer.Argument(metavar="FILE", help="the zip archive to write")],
     to: Annotated[Platform, typer.Option(help="moodle: its folders of a download; zip: a page called by its id each")],
     class_folder: ClassFolder,
@@ -111,7 +111,7 @@ def feedback(
     Exit code 2: somebody has no page, or none of their own name.
     """
     if not pages.is_dir():
-        raise KataError(f"{pages}: no such folder; kata grade --feedback {pages} writes it")
+        raise KataError(f"{pages}: no such folder; kata class --feedback {pages} writes it")
     collected = class_run.collect(Class(class_folder, roster_file=roster))
     name = returned.for_moodle if to is Platform.moodle else returned.by_id(collected.ids)
     packed = returned.pack(pages, collected.everybody, name)

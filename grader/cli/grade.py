@@ -1,4 +1,4 @@
-"""The `grade` command, for one submission: a code folder or notebooks. For a class, see `grade_submissions`."""
+"""The `grade` command, for one submission: a code folder or notebooks. `class_` has the command for a class."""
 
 import os
 import shutil
@@ -13,7 +13,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from grader.cli import grade_submissions
 from grader.cli.app import INTERRUPTED, KATAS, RulesFile, app, bar, complete_kata, katas, say, with_options
 from grader.course import catalogue, kata_modules, notebooks, pages
 from grader.course.catalogue import ROOT, Kata
@@ -27,11 +26,10 @@ from grader.protocol import RunOptions
 from grader.reports import explanation, table
 from grader.reports.table import Place
 from grader.results import KataResult, Report
-from grader.teaching import attribution, dask_tasks, listing, report_files, rules, submissions
+from grader.teaching import attribution, listing, report_files, rules, submissions
 from grader.teaching import intake as taking_in
 from grader.teaching.assignment import Assignment
-from grader.teaching.class_run import Class, Outputs
-from grader.teaching.report_files import CLASS_FORMATS, FORMATS
+from grader.teaching.report_files import FORMATS
 from grader.teaching.submissions import Submission
 from grader.workers import jobs
 from grader.workers.jobs import SourceText
@@ -48,27 +46,12 @@ Code = Annotated[
     Path,
     typer.Option(metavar="PATH", help="a folder, .zip or .ipynb file with code; default: katas/", show_default=False),
 ]
-ClassFolder = Annotated[
-    Path | None,
-    typer.Option("--submissions", metavar="DIR", help="grade a class: one folder, .zip or .ipynb file per student"),
-]
-Reports = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="FORMAT=FILE", help=f"also write {', '.join(FORMATS)}; for a class {', '.join(CLASS_FORMATS)}"
-    ),
-]
-Results = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="class only: one line of JSON per student and kata, written as each is graded"),
-]
-Feedback = Annotated[Path | None, typer.Option(metavar="DIR", help="class only: one HTML page per student")]
+Reports = Annotated[list[str] | None, typer.Option(metavar="FORMAT=FILE", help=f"also write {', '.join(FORMATS)}")]
 Core = Annotated[bool, typer.Option("--core", help="leave out the stretch exercises")]
-Jobs = Annotated[int, typer.Option(min=0, help="katas graded in parallel; 0 means one per core")]
+Jobs = Annotated[int, typer.Option(metavar="N", min=0, help="katas graded in parallel; 0 means one per core")]
 FailUnder = Annotated[
     float | None, typer.Option(metavar="PERCENT", min=0, max=100, help="exit with code 1 if the score is lower")
 ]
-Dask = Annotated[bool, typer.Option("--dask", help="class only: grade on the cluster at DASK_SCHEDULER_ADDRESS")]
 Sealed = Annotated[
     bool | None,
     typer.Option(
@@ -79,102 +62,46 @@ Sealed = Annotated[
 RequireIsolation = Annotated[
     bool, typer.Option("--require-isolation", help="do not grade katas whose isolation is reduced on this machine")
 ]
-Roster = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="class only: CSV with id, name and email, or a platform's own; due and extension for late penalties",
-    ),
-]
-UnownedAreNobody = Annotated[
-    bool,
-    typer.Option(
-        "--unowned-are-nobody",
-        help="with --roster: whose submission is missing gets 0, although some submissions are nobody's",
-    ),
-]
-OverridesFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="class only: CSV of points that you decide: id, kata::exercise, points (0 or 1), reason"
-    ),
-]
-AccommodationsFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--accommodations",
-        metavar="FILE",
-        help="class only: CSV of what you allow: id, kata, due or extension or excused or waive_late, reason",
-    ),
-]
-CanvasColumn = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        help='with --report canvas=FILE: the total, in this column, such as "HW1 (999)"; otherwise a column per kata',
-        show_default=False,
-    ),
-]
-Intake = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="class only: CSV of every file that counts or was ignored, and why")
-]
 Everything = Annotated[bool, typer.Option("--all", help="show every exercise of every kata")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="run also what has not changed since you last graded it")]
 Explain = Annotated[bool, typer.Option("--explain", help="show how the score comes about")]
-Students = Annotated[list[str] | None, typer.Option(hidden=True, help="class only: grade this student; repeatable")]
 
 
-@dataclass(frozen=True)
-class Request:
-    """The parameters of `kata grade`."""
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """How to grade: the options of `kata grade` that `kata class` has, too."""
 
-    kata: Katas = None
-    code: Code = KATAS
-    class_folder: ClassFolder = None
-    report: Reports = None
-    results: Results = None
-    feedback: Feedback = None
     core: Core = False
     sealed: Sealed = None
     require_isolation: RequireIsolation = False
     jobs: Jobs = 0
     rules_file: RulesFile = None
-    fail_under: FailUnder = None
     explain: Explain = False
+
+
+@dataclass(frozen=True)
+class Request(Asked):
+    """The parameters of `kata grade`."""
+
+    kata: Katas = None
+    code: Code = KATAS
+    report: Reports = None
+    fail_under: FailUnder = None
     everything: Everything = False
     fresh: Fresh = False
-    roster: Roster = None
-    unowned_are_nobody: UnownedAreNobody = False
-    overrides: OverridesFile = None
-    accommodations: AccommodationsFile = None
-    canvas_column: CanvasColumn = ""
-    intake: Intake = None
-    dask: Dask = False
-    student: Students = None
-
-    @property
-    def queries(self) -> list[str]:
-        """The katas, exercises or notebooks that are named; none for all katas."""
-        return self.kata or []
 
 
 @app.command()
 @with_options(Request)
 def grade(request: Request) -> None:
-    """Run the specs in isolated processes and count points and stars.
+    """Run the specs in isolated processes and count points and stars. For a class, see kata class.
 
-    Exit code 0: graded, whatever the score. 1: the score is below --fail-under. 2: not or not wholly graded, or a class
-    has points that are unconfirmed.
+    Exit code 0: graded, whatever the score. 1: the score is below --fail-under. 2: not or not wholly graded.
     """
-    _refuse_contradictions(request)
-    of_notebooks = _read_notebooks(request.queries) if any(q.endswith(".ipynb") for q in request.queries) else {}
-    chosen = _runnable(list(of_notebooks) or katas([query.partition("::")[0] for query in request.queries]))
-    if not chosen:
-        return
-    assignment = _assignment(request, chosen)
-    if request.class_folder:
-        _grade_class(request, request.class_folder, assignment)
-    else:
+    queries = request.kata or []
+    of_notebooks = _read_notebooks(queries) if any(query.endswith(".ipynb") for query in queries) else {}
+    assignment = assigned(request, queries, of_notebooks)
+    if assignment.katas:
         _grade_one(request, of_notebooks, assignment)
 
 
@@ -189,21 +116,6 @@ def _runnable(chosen: list[Kata]) -> list[Kata]:
     return [kata for kata in chosen if not kata.description.lack]
 
 
-def _refuse_contradictions(request: Request) -> None:
-    """Raise a KataError if these options do not go together."""
-    outputs = request.results or request.feedback or request.intake
-    decisions = request.roster or request.overrides or request.accommodations
-    if request.class_folder and request.fail_under is not None:
-        raise KataError("--fail-under is for one submission, not for a class")
-    if not request.class_folder and (outputs or decisions or request.dask or request.student):
-        options = "--results, --feedback, --roster, --overrides, --accommodations, --intake and --dask"
-        raise KataError(f"{options} belong to a class: give --submissions DIR")
-    if request.unowned_are_nobody and not request.roster:
-        raise KataError("--unowned-are-nobody is about submissions of nobody in a roster: add --roster FILE")
-    if request.canvas_column and not any(one.startswith("canvas=") for one in request.report or []):
-        raise KataError("--canvas-column names the column of --report canvas=FILE: add that")
-
-
 def is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
     """Tell if points are sealed.
 
@@ -215,17 +127,23 @@ def is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
     return of_a_class and sys.platform == "linux" if asked is None else asked
 
 
-def _assignment(request: Request, chosen: list[Kata]) -> Assignment:
-    """The assignment to grade these katas, or only the exercises that queries such as "16::split_heads" name."""
-    seal = is_sealed(request.sealed, of_a_class=bool(request.class_folder))
+def assigned(
+    request: Asked, queries: list[str], of_notebooks: Iterable[Kata] = (), *, of_a_class: bool = False
+) -> Assignment:
+    """The assignment to grade the katas of these queries, or those of notebooks, where this machine can run them.
+
+    Queries such as "16::split_heads" choose single exercises.
+    """
+    chosen = _runnable(list(of_notebooks) or katas([query.partition("::")[0] for query in queries]))
+    seal = is_sealed(request.sealed, of_a_class=of_a_class)
     options = RunOptions(core=request.core, sealed=seal, require_isolation=request.require_isolation)
     course = rules.of_course(request.rules_file, ROOT)
     catalogue.refuse_misplaced_specs()
-    if not any("::" in query for query in request.queries):
+    if not any("::" in query for query in queries):
         return Assignment(chosen, options, course, request.jobs)
     asked: set[tuple[str, str]] = set()
     classes: set[str] = set()
-    for query in request.queries:
+    for query in queries:
         number, colons, name = query.partition("::")
         for found in [catalogue.find(number)] if colons else catalogue.matching(number):
             for exercise in [found.exercise(name)] if colons else found.exercises:
@@ -258,38 +176,11 @@ def _check(code: Path) -> None:
         kata_modules.refuse_link(code)
 
 
-def _grade_class(request: Request, folder: Path, assignment: Assignment) -> None:
-    """Grade a class, and write what is asked for."""
-    class_ = Class(
-        folder,
-        assignment,
-        request.roster,
-        request.overrides,
-        request.accommodations,
-        seen_file=request.results,
-        only=request.student,
-        unowned_are_nobody=request.unowned_are_nobody,
-        rules_file=request.rules_file,
-        engine=dask_tasks.on_dask if request.dask else None,
-    )
-    outputs = Outputs(
-        report_files.parse_all(request.report, CLASS_FORMATS),
-        request.results,
-        request.feedback,
-        request.intake,
-        request.explain,
-        request.canvas_column,
-    )
-    if not class_.engine:
-        _say_gaps(assignment.katas)
-    grade_submissions.grade_class_folder(class_, outputs)
-
-
 def _grade_one(request: Request, of_notebooks: dict[Kata, SourceText], assignment: Assignment) -> None:
     """Grade one submission, print the result, and write the report files."""
     code = request.code
     if of_notebooks:
-        code = Path(os.path.commonpath([os.path.abspath(query) for query in request.queries]))
+        code = Path(os.path.commonpath([os.path.abspath(path) for path in request.kata or []]))
     _check(code)
     files = report_files.parse_all(request.report, FORMATS)
     folded = len(assignment.katas) > 1 and not request.everything
@@ -302,7 +193,7 @@ def _grade_one(request: Request, of_notebooks: dict[Kata, SourceText], assignmen
         if known := [one.kata for one in report.katas if one.kata in cache.found and one.status != "not started"]:
             print(f"unchanged since you graded {'it' if len(known) == 1 else 'them'}: {', '.join(known)} (see --fresh)")
         ran = {result.kata for result in report.katas if result.seconds}
-        _say_gaps([kata for kata in assignment.katas if kata.name in ran])
+        say_gaps([kata for kata in assignment.katas if kata.name in ran])
         for file in files:
             file.write(report)
     if not report.complete:
@@ -317,7 +208,8 @@ def _grade_one(request: Request, of_notebooks: dict[Kata, SourceText], assignmen
         raise typer.Exit(1)
 
 
-def _say_gaps(graded: list[Kata]) -> None:
+def say_gaps(graded: list[Kata]) -> None:
+    """Print what of the isolation is missing where these katas are graded."""
     if graded and (gaps := reduced.gaps(graded)):
         print(f"isolation of the graded code is reduced on this machine: {'; '.join(gaps)}")
 

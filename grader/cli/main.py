@@ -67,7 +67,7 @@ def _check_surroundings() -> None:
     if os.environ.get("COLUMNS") == "0":  # as terminals without a size set it; rich would print lines of no width
         del os.environ["COLUMNS"]
     if "" in sys.argv[1:]:  # a folder "" would be the current one
-        raise KataError('an argument is empty: is a variable unset, as in --submissions "$CLASS"?')
+        raise KataError('an argument is empty: is a variable unset, as in kata class "$CLASS"?')
     try:
         os.getcwd()
     except FileNotFoundError:

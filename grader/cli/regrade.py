@@ -7,20 +7,20 @@ from typing import Annotated
 
 import typer
 
-from grader.cli import grade_submissions
 from grader.cli.app import RulesFile, app, complete_kata, katas, with_options
-from grader.cli.grade import (
+from grader.cli.class_ import (
+    AGAIN,
     AccommodationsFile,
-    Core,
     Feedback,
-    Jobs,
     OverridesFile,
+    Reports,
     Results,
     Roster,
-    Sealed,
     UnownedAreNobody,
-    is_sealed,
+    end,
+    graded,
 )
+from grader.cli.grade import Core, Jobs, Sealed, is_sealed
 from grader.course import catalogue
 from grader.course.catalogue import ROOT
 from grader.errors import KataError
@@ -41,11 +41,8 @@ Katas = Annotated[
         autocompletion=complete_kata,
     ),
 ]
-Reports = Annotated[
-    list[str] | None, typer.Option(metavar="FORMAT=FILE", help=f"also write {', '.join(CLASS_FORMATS)}")
-]
-Against = Annotated[Path, typer.Option(metavar="FILE", help="the earlier results, as kata grade --results wrote them")]
-ClassFolder = Annotated[Path, typer.Option("--submissions", metavar="DIR", help="the class, as for kata grade")]
+Against = Annotated[Path, typer.Option(metavar="FILE", help="the earlier results, as kata class --results wrote them")]
+ClassFolder = Annotated[Path, typer.Option("--submissions", metavar="DIR", help="the class, as for kata class")]
 NeverLower = Annotated[bool, typer.Option("--never-lower", help="keep the better result of each exercise")]
 
 
@@ -100,7 +97,7 @@ def regrade_class_folder(class_: Class, outputs: Outputs) -> None:
     Raises:
         KataError: the folder cannot be graded, a report cannot be written, or something was not graded.
     """
-    booked = grade_submissions.graded(class_, outputs)
+    booked = graded(class_, outputs)
     reported = class_run.report(booked, outputs)
     whole, earlier = reported.whole, booked.taken.collected.earlier
     if not whole.students.keys() & {student for student, _ in earlier}:
@@ -115,10 +112,10 @@ def regrade_class_folder(class_: Class, outputs: Outputs) -> None:
     unwritten = class_run.write(whole, outputs)
     for line in _overrides(whole, earlier):
         print(line)
-    state = grade_submissions.AGAIN if booked.interrupted else ""
+    state = AGAIN if booked.interrupted else ""
     everybody = words.counted(len(whole.students), "student")
     print(f"the scores of {len({one.student for one in found})} of {everybody} change{state}")
-    grade_submissions.end(reported, unwritten)
+    end(reported, unwritten)
 
 
 def _changes(whole: ClassReport, earlier: EarlierResults) -> list[Change]:

@@ -11,7 +11,7 @@ from grader.teaching.rules import Rules
 
 @dataclass(frozen=True)
 class Assignment:
-    """The request to `kata grade`, for one submission or for each of a class."""
+    """What `kata grade` is to do with one submission, and `kata class` with each."""
 
     katas: list[Kata]
     options: RunOptions

@@ -237,8 +237,8 @@ def collect(class_: Class) -> Collected:
     roster_file = class_.roster_file or (listed if listed.is_file() else None)
     people = roster.read(roster_file) if roster_file else []
     if not class_.folder.is_dir():
-        takes = "--submissions takes a folder with one folder, .zip or .ipynb file per student"
-        raise KataError(f"{class_.folder}: no such folder; {takes}")
+        holds = "a class is a folder with one folder, .zip or .ipynb file per student"
+        raise KataError(f"{class_.folder}: no such folder; {holds}")
     try:
         others = submissions.strangers(class_.folder)
         collected = submissions.collect(class_.folder, or_none=bool(people and others))

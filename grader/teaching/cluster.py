@@ -116,9 +116,9 @@ def _command(assignment: Assignment, sources: Sources) -> list[str]:
     options, roster, rules, allowed = assignment.options, sources.roster, sources.rules, sources.accommodations
     return [
         *KATA,
-        "grade",
+        "class",
+        str(sources.folder.resolve()),
         *(name for kata in assignment.katas for name in _asked(kata, options)),
-        f"--submissions={sources.folder.resolve()}",
         f"--jobs={assignment.at_a_time}",
         *(["--core"] if options.core else []),
         *([f"--roster={roster.resolve()}"] if roster else []),

@@ -33,12 +33,12 @@ EarlierResults = Mapping[tuple[str, str], Earlier]  # by student and kata
 
 
 def read(path: Path) -> dict[tuple[str, str], Earlier]:
-    """The results in a file that `kata grade --results` wrote.
+    """The results in a file that `kata class --results` wrote.
 
     Raises:
         KataError: the file cannot be read, or a line holds no result.
     """
-    give = "give the file of kata grade --results"
+    give = "give the file of kata class --results"
     try:
         lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line]
     except OSError as error:

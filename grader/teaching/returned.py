@@ -32,7 +32,7 @@ def pack(pages: Path, everybody: Iterable[Submission], name: Callable[[Submissio
     """Pack the page of each student.
 
     Args:
-        pages: the folder of `kata grade --feedback`.
+        pages: the folder of `kata class --feedback`.
         everybody: the submissions, under the students' names as the pages have them.
         name: of a page in the archive; empty if the platform would not know whose it is.
     Raises:
@@ -49,7 +49,7 @@ def pack(pages: Path, everybody: Iterable[Submission], name: Callable[[Submissio
         else:
             found.setdefault(target, []).append((submission.student, path))
     if not found and not no_place:
-        advice = "give --submissions and --roster as for kata grade --feedback"
+        advice = "give --submissions and --roster as for kata class --feedback"
         raise ExportFailure(f"{pages} has no page of a student in the class: {advice}")
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -75,7 +75,7 @@ def test_a_class_with_a_broken_archive_is_graded_and_says_so(tmp_path, kata_here
     archive = packed((kata.file.as_posix(), b"import torch\n" * 50), method=zipfile.ZIP_LZMA, spoil=lzma_stream)
     (tmp_path / "class/mallory.zip").write_bytes(archive())
     report = tmp_path / "report.json"
-    done = kata_here("grade", "01", "--submissions", tmp_path / "class", "--report", f"json={report}")
+    done = kata_here("class", tmp_path / "class", "01", "--report", f"json={report}")
     assert done.returncode == 2
     assert (
         done.stderr

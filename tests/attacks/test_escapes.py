@@ -59,7 +59,7 @@ def test_no_socket_of_the_grader_can_be_reached(refused, tmp_path_factory):
         file.parent.mkdir(parents=True)
         code = attack.code.format(within=within, reference=kata.reference)
         file.write_text(f"{kata.code.read_text()}\n{code}\n")
-    command = [KATA, "grade", "09::split_sizes", "--submissions", within / "class"]
+    command = [KATA, "class", within / "class", "09::split_sizes"]
     ended = refusing(refused, *command, "--report", f"json={within}/r.json", env=os.environ | {"TMPDIR": str(within)})
     assert ended.returncode == 0 and ended.stderr == "", ended.stderr
     students = json.loads((within / "r.json").read_text())["students"]

@@ -207,12 +207,12 @@ class TestWhatHasChanged:
             return grade_class(*given, **options)
 
         monkeypatch.setattr(class_grading, "grade_class", meanwhile)
-        ended = kata_here("grade", "01", "--submissions", tmp_path / "class")
+        ended = kata_here("class", tmp_path / "class", "01")
         assert ended.returncode == 2 and "1 file changed in mode" in ended.stderr
         lines = ended.stdout.splitlines()
         [said] = [line for line in lines if line.startswith("CHANGED while graded")]
         assert str(place) in said and lines.index(said) < lines.index(next(x for x in lines if x.startswith("ann:")))
         os.utime(place, (1, 1))
         monkeypatch.setattr(class_grading, "grade_class", lambda *g, **o: os.utime(place) or grade_class(*g, **o))
-        ended = kata_here("grade", "01", "--submissions", tmp_path / "class")
+        ended = kata_here("class", tmp_path / "class", "01")
         assert ended.returncode == 0 and "changed while graded, in times or contents" in ended.stdout

@@ -1,4 +1,4 @@
-"""Time the grading of a class in one run: `kata grade --submissions` against cold pytest, otter-grader and nbgrader.
+"""Time the grading of a class in one run: `kata class` against cold pytest, otter-grader and nbgrader.
 
 The other two are not among this project's packages. Their environment, which sees this one's torch, is made beforehand:
 
@@ -158,7 +158,7 @@ def report(folder: Path, count: int, others: Path | None) -> tuple[list[Line], f
     points, cost, specs_cpu, run = with_kata(tree, folder / "class", "--sealed")
     results = len(students) * len(katas)
     told = f"{run} of {results}, the rest the same code"
-    lines = [Line("kata grade --submissions", told, cost.seconds, cost.cpu, "")]
+    lines = [Line("kata class", told, cost.seconds, cost.cpu, "")]
     open_points, cost, _, _ = with_kata(copy_of_the_tree(folder / "other"), folder / "class", "--unsealed")
     same = sum(open_points[student.name] == points[student.name] for student in students)
     lines.append(Line("the same --unsealed", told, cost.seconds, cost.cpu, f"{same} of {len(students)}"))
@@ -336,11 +336,10 @@ def with_kata(tree: Path, handed_in: Path, how: str) -> tuple[dict, Cost, float,
         sys.executable,
         "-c",
         "from grader.cli.main import main; main()",
-        "grade",
+        "class",
+        handed_in,
         *KATAS,
         how,
-        "--submissions",
-        handed_in,
         "--results",
         lines,
     ]

@@ -88,7 +88,7 @@ def of_students(number: int) -> float:
             place = Path(folder, f"student{student}", kata.file)
             place.parent.mkdir(parents=True)
             place.write_text(f"{kata.reference.read_text()}\n# {student} in {folder}\n")
-        return cpu([KATA, "grade", "16", "--submissions", folder])
+        return cpu([KATA, "class", folder, "16"])
 
 
 def sealed_over_unsealed(katas: list[Kata]) -> dict[str, float]:

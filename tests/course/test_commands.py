@@ -70,7 +70,7 @@ INSTEAD = {  # of the same form, but shorter, or with an end that tells right fr
     "../student --sealed": "../student --sealed --fail-under 100",
     "pytest katas/01::TestCountTo": "pytest katas/01::TestCountTo --code solutions",
     "pytest katas/16 --code": "pytest katas/tinytorch/05 --code",
-    "kata grade --submissions": "kata grade 16 --submissions",
+    "kata class DIR": "kata class DIR 16",
     "kata regrade --submissions": "kata regrade 16 --submissions",
     "kata lesson 00": "kata lesson 02",
     "kata promises 16": "kata promises 34",
@@ -108,6 +108,7 @@ def checkout(tmp_path_factory) -> Path:
     for folder in ("student", "class/ada"):
         (here.parent / folder / sixteen.file).parent.mkdir(parents=True)
         shutil.copy(here / "solutions" / sixteen.file, here.parent / folder / sixteen.file)
+    (here / "roster.csv").write_text("id,name,email\nada,Ada,\n")
     shutil.make_archive(str(here.parent / "student"), "zip", here.parent / "student")
     for line in ("kata new 34_quantization", "kata notebook 16 16.ipynb"):
         assert run(here, line).returncode == 0
@@ -150,7 +151,7 @@ def test_a_command_of_each_form_runs(checkout, command):
         line = line.replace(before, after)
     out = checkout.parent / "out" / str(len(list(checkout.parent.glob("out/*"))))
     out.mkdir(parents=True)
-    folder = checkout.parent / "class" if "--submissions" in line else out / "new"
+    folder = checkout.parent / "class" if "--submissions" in line or line.startswith("kata class") else out / "new"
     line = " ".join(
         shlex.quote({"DIR": str(folder), "FILE": "README.md"}.get(word, word)) for word in shlex.split(line)
     )

@@ -60,8 +60,8 @@ def grade(tmp_path, monkeypatch, kata_here) -> Callable[..., dict]:
         files = [f"json={tmp_path}/c.json", f"csv={tmp_path}/c.csv", f"canvas={tmp_path}/canvas.csv"]
         reports = [part for file in [*files, f"moodle={tmp_path}/moodle.csv"] for part in ("--report", file)]
         outputs = [*reports, "--feedback", tmp_path / "pages", "--intake", tmp_path / "intake.csv"]
-        inputs = ["--submissions", tmp_path / "class", "--rules", tmp_path / "rules.toml", *options]
-        done = kata_here("grade", "01", "02", *inputs, *outputs)
+        inputs = ["--rules", tmp_path / "rules.toml", *options]
+        done = kata_here("class", tmp_path / "class", "01", "02", *inputs, *outputs)
         assert (done.returncode != 0) == fails, done.stderr
         if fails:
             return {"stderr": done.stderr}
@@ -297,6 +297,6 @@ class TestAccommodations:
 
     def test_of_a_class_alone(self, tmp_path, kata_here):
         done = kata_here("grade", "01", "--accommodations", tmp_path / "a.csv")
-        assert done.returncode == 2 and "belong to a class" in done.stderr
-        done = kata_here("grade", "01", "--submissions", tmp_path, "--canvas-column", "HW1 (999)")
+        assert done.returncode == 2 and "--accommodations belongs to a class" in done.stderr
+        done = kata_here("class", tmp_path, "01", "--canvas-column", "HW1 (999)")
         assert done.returncode == 2 and "--report canvas=FILE" in done.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from grader.cli import grade_submissions
+from grader.cli.class_ import grade_class_folder
 from grader.errors import KataError
 from grader.execution import result_cache, scheduler
 from grader.execution.grading import Grading
@@ -154,7 +154,7 @@ def grade(course: Path, to: Path, katas, engine: dask_tasks.Engine | None = None
     files = report_files.parse_all([f"{name}={to / name}" for name in CLASS_FORMATS], CLASS_FORMATS)
     outputs = Outputs(files, to / "lines", to / "pages", to / "intake", explain=True)
     class_ = Class(course, Assignment(katas, options), engine=engine)
-    grade_submissions.grade_class_folder(class_, outputs)
+    grade_class_folder(class_, outputs)
 
 
 def check(to: Path, printed: str) -> None:

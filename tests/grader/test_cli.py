@@ -236,7 +236,7 @@ class TestGrade:
                 "json=./x: another report goes to x already",
             ),
             (["grade", "01", "--code", "x" * 300], "x: File name too long"),
-            (["grade", "01", "--submissions", ""], "an argument is empty"),
+            (["class", "", "01"], "an argument is empty"),
             (["list", "--code", "nowhere"], "nowhere: no such folder"),
             (["grade", "9\n9"], "'9 9' matches nothing"),
             (["notebook", "01", "/dev/null"], "/dev/null: is there already, and is not a file"),

@@ -123,7 +123,7 @@ class TestDask:
         lines, last = tmp_path / "r.jsonl", course / "dave" / find("00").file
         right = last.read_text()
         last.write_text("import time\ntime.sleep(600)\n")  # the interrupt comes before the end
-        command = [KATA, "grade", "00", "--submissions", course, "--dask", "--jobs", "1", "--results", lines]
+        command = [KATA, "class", course, "00", "--dask", "--jobs", "1", "--results", lines]
         where = os.environ | {"DASK_SCHEDULER_ADDRESS": scheduler}
         process = subprocess.Popen(command, cwd=ROOT, env=where, stdout=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 300
@@ -147,13 +147,13 @@ class TestDask:
         distributed, lines = pytest.importorskip("distributed"), tmp_path / "r.jsonl"
         for student in STUDENTS[1:]:
             (course / student / find("00").file).write_text(f"import time\ntime.sleep(600)  # {tmp_path}\n")
-        assert kata_command("grade", "00", "--submissions", course, "--student", "alice").returncode == 0
+        assert kata_command("class", course, "00", "--student", "alice").returncode == 0
         with distributed.LocalCluster(n_workers=0, dashboard_address=None) as here:
             address = here.scheduler_address
             start = [sys.executable, "-m", "dask", "worker", address, "--no-nanny", "--nthreads=1", "--no-dashboard"]
             workers = [subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in "12"]
             here.wait_for_workers(2)
-            command = [KATA, "grade", "00", "--submissions", course, "--dask", "--results", lines]
+            command = [KATA, "class", course, "00", "--dask", "--results", lines]
             where = os.environ | {"DASK_SCHEDULER_ADDRESS": address}
             process = subprocess.Popen(command, cwd=ROOT, env=where, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             deadline = time.monotonic() + 300
@@ -195,9 +195,9 @@ def test_late_work_counts_as_on_one_machine(course, monkeypatch, tmp_path, kata_
     commit(course / "bob", 1, {str(find("00").file): f"x = 1  # {tmp_path}\n"})
     rules, table = tmp_path / "g.toml", tmp_path / "c.csv"
     rules.write_text("[late]\nzone = 'UTC'\nper_day = 10\n[late.katas]\n00 = 2026-12-01T12:00:00\n")
-    given = ["--submissions", course, "--rules", rules, "--report", f"csv={table}", "--results", tmp_path / "r.jsonl"]
+    given = ["--rules", rules, "--report", f"csv={table}", "--results", tmp_path / "r.jsonl"]
     for where in (["--dask"], []):
-        done = kata_here("grade", "00", *given, *where)
+        done = kata_here("class", course, "00", *given, *where)
         assert done.returncode == 0, done.stderr
         scores = {row["student"]: float(row["score"]) for row in csv.DictReader(open(table))}
         assert (scores["alice"], scores["bob"]) == (0, ALL)
@@ -238,7 +238,7 @@ class TestWorkers:
 
 def test_the_extra_is_missing(course, kata_here, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    done = kata_here("grade", "00", "--submissions", course, "--dask")
+    done = kata_here("class", course, "00", "--dask")
     assert done.returncode == 2
     assert done.stderr == "kata: --dask needs distributed: pip install distributed\n"
 
@@ -251,7 +251,7 @@ def test_what_a_lost_task_costs_is_said(course, monkeypatch, tmp_path, kata_here
     monkeypatch.setattr(dask_tasks, "on_dask", lossy)
     table, lines = tmp_path / "c.csv", tmp_path / "r.jsonl"
     files = ["--report", f"csv={table}", "--results", lines]
-    done = kata_here("grade", "00", "--submissions", course, "--dask", *files)
+    done = kata_here("class", course, "00", "--dask", *files)
     assert done.returncode == 2
     assert (
         done.stderr

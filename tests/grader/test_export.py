@@ -404,7 +404,7 @@ class TestPlatforms:
             line.replace("grade 16", "grade 02").replace("../submission", str(hostile)).replace("../", f"{tmp_path}/")
         )
         shutil.copytree(hostile, tmp_path / "class/mallory")
-        grade = f".venv/bin/kata grade 01 02 --submissions {tmp_path}/class --report json={tmp_path}/class.json"
+        grade = f".venv/bin/kata class {tmp_path}/class 01 02 --report json={tmp_path}/class.json"
         for command in (
             ["bash", "-c", f"cd {course} && {grade}"],
             ["bash", course / "platforms/step.sh", "02", "."],

@@ -383,7 +383,7 @@ class TestAClass:
     @pytest.mark.usefixtures("warm_workers")
     def test_only_an_empty_hand_is_0(self, course, tmp_path, kata_here):
         reports = [f"--report={name}={tmp_path / name}" for name in ("moodle", "canvas", "csv", "json", "html")]
-        done = kata_here("grade", "00", "--submissions", course, *reports, "--intake", tmp_path / "intake.csv")
+        done = kata_here("class", course, "00", *reports, "--intake", tmp_path / "intake.csv")
         why = "bob: not recognised: bob/work.7z: is an archive that cannot be opened here: ask for a .zip"
         assert done.returncode == 2
         assert done.stdout.startswith(f"{why}\ncy: no file of a kata was found\n")

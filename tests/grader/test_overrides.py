@@ -126,17 +126,17 @@ class TestAClass:
         return found
 
     @pytest.fixture
-    def course(self, tmp_path, results) -> list:
+    def course(self, tmp_path, results) -> Path:
         for student in results:
             (tmp_path / "class" / student).mkdir(parents=True)
-        return ["--submissions", tmp_path / "class"]
+        return tmp_path / "class"
 
     def decide(self, folder: Path, *lines: str) -> list:
         return ["--overrides", written(folder, HEAD + "".join(f"{line}\n" for line in lines))]
 
     def test_unconfirmed_points_are_named_first_and_wait_for_the_teacher(self, course, tmp_path, kata_here):
         reports = [f"--report={name}={tmp_path / name}" for name in ("moodle", "canvas", "html")]
-        done = kata_here("grade", "00", *course, *reports)
+        done = kata_here("class", course, "00", *reports)
         n = len(NAMES)
         list_, totals = done.stdout.split("\nann: ")
         assert f"unconfirmed: {n + 1} points of 2 students, which only the first lock gives\neve\n" in list_
@@ -153,7 +153,7 @@ class TestAClass:
         forged = [f"eve,00::{name},0,forged" for name in NAMES]
         decided = self.decide(tmp_path, f"uma,00::{NAMES[0]},1,right", *forged, f"ann,00::{NAMES[1]},0,copied")
         pages = ["--feedback", tmp_path / "pages"]
-        done = kata_here("grade", "00", *course, *decided, *pages, "--report", f"moodle={tmp_path}/m")
+        done = kata_here("class", course, "00", *decided, *pages, "--report", f"moodle={tmp_path}/m")
         n = len(NAMES)
         assert (done.returncode, done.stderr) == (0, "")
         assert f"uma: {n} of {n} points · {n} of {n} stars · {n - 1} sealed, 1 by override\n" in done.stdout
@@ -166,9 +166,9 @@ class TestAClass:
     def test_a_regrade_never_loses_them(self, course, results, tmp_path, kata_here):
         lines = tmp_path / "r.jsonl"
         first = self.decide(tmp_path, f"uma,00::{NAMES[0]},1,right")
-        assert kata_here("grade", "00", *course, *first, "--results", lines).returncode == 2, "eve's are open"
+        assert kata_here("class", course, "00", *first, "--results", lines).returncode == 2, "eve's are open"
         results["uma"] = replace(results["uma"], code="changed")
-        again = ["regrade", *course, "--against", lines]
+        again = ["regrade", "--submissions", course, "--against", lines]
         for more in ([], ["--never-lower"]):
             done = kata_here(*again, *more)
             kept = f"uma: {KATA.name} · {NAMES[0]}: 1 point by override: right (the code has changed since the earlier"
@@ -187,27 +187,27 @@ class TestAClass:
         """The earlier grading had one lock."""
         lines, locks = tmp_path / "r.jsonl", dict(results)
         results["uma"] = graded(*["passed"] * len(NAMES))
-        assert kata_here("grade", "00", *course, "--results", lines).returncode == 2
+        assert kata_here("class", course, "00", "--results", lines).returncode == 2
         results["uma"] = locks["uma"]
-        done = kata_here("regrade", *course, "--against", lines, "--report", f"csv={tmp_path}/c.csv")
+        done = kata_here("regrade", "--submissions", course, "--against", lines, "--report", f"csv={tmp_path}/c.csv")
         assert f"uma: +0\n  {KATA.name} · {NAMES[0]}: 1 → ?  (unconfirmed: works beside the specs" in done.stdout
         assert [row["points"] for row in csv.DictReader(open(tmp_path / "c.csv"))] == [str(len(NAMES)), "", ""]
-        done = kata_here("regrade", *course, "--against", lines, "--never-lower")
+        done = kata_here("regrade", "--submissions", course, "--against", lines, "--never-lower")
         assert "\numa\n" not in done.stdout and "the scores of 0 of 3 students change" in done.stdout
 
     def test_a_mistake_in_the_file_is_found_before_anything_is_graded(self, course, tmp_path, kata_here):
         (tmp_path / "r.jsonl").write_text("earlier results")
         decided = self.decide(tmp_path, f"zoe,00::{NAMES[0]},1,x")
-        done = kata_here("grade", "00", *course, *decided, "--results", tmp_path / "r.jsonl")
+        done = kata_here("class", course, "00", *decided, "--results", tmp_path / "r.jsonl")
         assert (done.returncode, done.stdout) == (2, "")
         assert "o.csv:2: nobody has the id 'zoe'" in done.stderr and done.stderr.count("\n") == 1
         assert (tmp_path / "r.jsonl").read_text() == "earlier results"
 
     def test_one_for_another_kata_is_not_used(self, course, tmp_path, kata_here):
         other = find("01")
-        done = kata_here("grade", "00", *course, *self.decide(tmp_path, f"ann,01::{other.exercises[0].name},1,x"))
+        done = kata_here("class", course, "00", *self.decide(tmp_path, f"ann,01::{other.exercises[0].name},1,x"))
         assert "1 override not used: this grading leaves the exercise out\n" in done.stdout
 
     def test_it_belongs_to_a_class(self, tmp_path, kata_here):
         decided = self.decide(tmp_path)
-        assert "give --submissions DIR" in kata_here("grade", "00", *decided).stderr
+        assert "--overrides belongs to a class: write kata class DIR" in kata_here("grade", "00", *decided).stderr

@@ -360,7 +360,7 @@ def test_a_platforms_roster_and_download_give_everybody_their_own(platform, tmp_
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(KATA.reference.read_text() if place.suffix == ".py" else "x")
     reports = [f"--report={name}={tmp_path / name}" for name in ("moodle", "canvas", "csv")]
-    command = ["grade", "00", "--submissions", tmp_path / "class", "--roster", tmp_path / "roster.csv", *reports]
+    command = ["class", tmp_path / "class", "00", "--roster", tmp_path / "roster.csv", *reports]
     done = kata_here(*command, "--intake", tmp_path / "intake.csv")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     every = len(KATA.exercises)
@@ -384,7 +384,7 @@ def test_without_the_right_roster_nobody_gets_a_0(tmp_path, points, kata_here):
         place.parent.mkdir(parents=True)
         place.write_text(KATA.reference.read_text())
     reports = [f"--report={name}={tmp_path / name}" for name in ("moodle", "csv")]
-    command = ["grade", "00", "--submissions", tmp_path / "class", "--roster", tmp_path / "roster.csv", *reports]
+    command = ["class", tmp_path / "class", "00", "--roster", tmp_path / "roster.csv", *reports]
     done = kata_here(*command)
     assert done.returncode == 2 and "--unowned-are-nobody" in done.stderr
     assert "people without a submission: Ada Lovelace (100), Bob Berg (200)" in done.stdout
@@ -401,13 +401,13 @@ def test_a_loose_file_is_that_of_whom_it_is_called_after(name, tmp_path, points,
     (tmp_path / "class" / name).write_text(KATA.reference.read_text() if ".py" in name else "x")
     (tmp_path / "class/notes.txt").write_text("of the teacher")
     reports = [f"--report=moodle={tmp_path / 'moodle'}"]
-    done = kata_here("grade", "00", "--submissions", tmp_path / "class", "--roster", tmp_path / "roster.csv", *reports)
+    done = kata_here("class", tmp_path / "class", "00", "--roster", tmp_path / "roster.csv", *reports)
     grades = {row["identifier"]: row["grade"] for row in csv.DictReader(open(tmp_path / "moodle"))}
     assert grades == ({"ada": str(len(KATA.exercises)), "bob": "0"} if ".py" in name else {"bob": "0"}), done.stdout
     assert "notes.txt: ignored" in done.stdout
     assert done.returncode == (0 if ".py" in name else 2)
     (tmp_path / "class/who.py").write_text("x = 1")
-    done = kata_here("grade", "00", "--submissions", tmp_path / "class", "--roster", tmp_path / "roster.csv", *reports)
+    done = kata_here("class", tmp_path / "class", "00", "--roster", tmp_path / "roster.csv", *reports)
     assert done.returncode == 2 and "  who: nobody in the roster" in done.stdout
     assert not [row for row in csv.DictReader(open(tmp_path / "moodle")) if row["grade"] == "0"]
 
@@ -421,7 +421,7 @@ def test_times_of_a_download_are_not_known(tmp_path, points, kata_here):
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(KATA.reference.read_text())
     rules = ["--rules", tmp_path / "g.toml", f"--report=csv={tmp_path / 'csv'}"]
-    done = kata_here("grade", "00", "--submissions", tmp_path / "class", *rules)
+    done = kata_here("class", tmp_path / "class", "00", *rules)
     scores = {row["student"]: float(row["score"]) for row in csv.DictReader(open(tmp_path / "csv"))}
     assert scores == {"Bob Berg_3": len(KATA.exercises), "lovelaceada_12": len(KATA.exercises), "cy": 0}
     assert "so lateness costs nothing: Bob Berg_3, lovelaceada_12\n" in done.stdout

@@ -108,7 +108,7 @@ def test_names_by_id_are_files(id_, name):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (["pages"], "nothing: no such folder; kata grade --feedback"),
+        (["pages"], "nothing: no such folder; kata class --feedback"),
         (["--to", "canvas"], "moodle"),
         (["--submissions", "none"], "none: no such folder"),
     ],

@@ -113,7 +113,7 @@ def test_a_class_with_late_and_missing_submissions(tmp_path, kata_here):
     late = '[late]\nzone = "Europe/Berlin"\ndue = 2026-09-20T12:00:00\nper_day = 10\n'
     (tmp_path / "g.toml").write_text(late)
     command = [
-        *("grade", "01", "--submissions", tmp_path / "class", "--roster", written(tmp_path, people)),
+        *("class", tmp_path / "class", "01", "--roster", written(tmp_path, people)),
         *("--rules", tmp_path / "g.toml", "--intake", tmp_path / "intake.csv", "--explain"),
         *("--report", f"csv={tmp_path}/c.csv", "--report", f"moodle={tmp_path}/m.csv"),
     ]

@@ -262,8 +262,8 @@ class TestTheCommand:
         target.parent.mkdir(parents=True)
         target.write_text(FIFTEEN.reference.read_text())
         file = written(tmp_path, "[katas]\n15 = 80\n")
-        options = ["--submissions", tmp_path / "class", "--rules", file, "--report", f"csv={tmp_path}/c.csv"]
-        done = kata_here("grade", "15", *options)
+        options = ["--rules", file, "--report", f"csv={tmp_path}/c.csv"]
+        done = kata_here("class", tmp_path / "class", "15", *options)
         points = len(FIFTEEN.exercises)
         said = f"ada: {points} of {points} points · {points} of {points} stars · score 80 of 80"
         assert said in done.stdout, done.stdout + done.stderr

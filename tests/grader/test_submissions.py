@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -375,10 +376,9 @@ class TestTheCommand:
         """Also of one whose folder has a name that would be no pattern and no replacement text."""
         (course / "student00").rename(course / r"CAMPUS\smith")
         done = kata_here(
-            "grade",
-            "00",
-            "--submissions",
+            "class",
             course,
+            "00",
             "--report",
             f"html={tmp_path}/c.html",
             "--report",
@@ -404,6 +404,20 @@ class TestTheCommand:
         links = re.findall(r"<a href='([^']+)'>", page)
         assert len(set(links)) == 12 and all((tmp_path / unquote(link)).is_file() for link in links)
 
+    def test_the_old_form_says_the_new_line_and_does_the_same(self, course, tmp_path, kata_here):
+        (course / "student00").rename(course / "student 0")
+        outputs = [f"--report=csv={tmp_path}/c.csv", "--canvas-column", "HW 1", "--report", f"canvas={tmp_path}/g.csv"]
+        old = kata_here("grade", "00", "--all", "--submissions", course, *outputs)
+        line, given = old.stderr.removesuffix("\n").partition("write ")[::2]
+        assert line == "kata grade --submissions is now kata class: " and "--all" not in given
+        files = [(tmp_path / name).read_text() for name in ("c.csv", "g.csv")]
+        program, *now = shlex.split(given)
+        new = kata_here(*now)
+        assert (program, now) == ("kata", ["class", str(course), "00", *outputs])
+        assert (new.returncode, new.stderr) == (old.returncode, "") == (0, "")
+        assert new.stdout.splitlines()[:-1] == old.stdout.splitlines()[:-1], "the last one has the seconds"
+        assert [(tmp_path / name).read_text() for name in ("c.csv", "g.csv")] == files
+
     def test_files_for_programs_that_find_similar_code(self, course, tmp_path, kata_here):
         """A file of each student who has begun: a stub with a comment is the same as everybody's."""
         done = kata_here("export", "plain", tmp_path / "plain", "00", "--submissions", course)
@@ -421,13 +435,13 @@ class TestTheCommand:
         """So what is graded is what the intake has told of, even if a file changes meanwhile."""
         look, read = attribution.look, []
         monkeypatch.setattr(attribution, "look", lambda places, *katas: read.extend(places) or look(places, *katas))
-        assert kata_here("grade", "00", "--submissions", course).returncode == 0
+        assert kata_here("class", course, "00").returncode == 0
         assert len(read) == len(set(read)) == 12
 
     def test_regrading_shows_whose_score_changes_and_why(self, course, tmp_path, kata_here):
         """The earlier results differ from today's: one student had a point less, another one a point more."""
         results, names = tmp_path / "r.jsonl", [exercise.name for exercise in find("00").exercises]
-        assert kata_here("grade", "00", "--submissions", course, "--results", results).returncode == 0
+        assert kata_here("class", course, "00", "--results", results).returncode == 0
         again = ["regrade", "--submissions", course, "--against", results]
         done = kata_here(*again)
         assert (done.returncode, done.stdout) == (0, "the scores of 0 of 12 students change\n")
@@ -473,7 +487,7 @@ class TestTheCommand:
             file.write_text(f"{file.read_text()}# {tmp_path}\n")  # has no verdict on file, and takes its time
         right = last.read_text()
         last.write_text("import time\ntime.sleep(600)\n")  # the interrupt comes before the end
-        command = [KATA, "grade", "00", "--submissions", course, "--jobs", "1", "--results", results]
+        command = [KATA, "class", course, "00", "--jobs", "1", "--results", results]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 300
         so_far = tmp_path / "r.jsonl.part"
@@ -484,20 +498,21 @@ class TestTheCommand:
         assert process.returncode == 130 and "run the same command again to continue" in said
         assert "not graded yet" in said and "so far 0" not in said
         last.write_text(right)
-        done = kata_here("grade", "00", "--submissions", course, "--results", results)
+        done = kata_here("class", course, "00", "--results", results)
         assert done.returncode == 0 and results.read_text().count("\n") == 12
 
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["--submissions", "no/such/folder"], "no such folder"),
-            (["--submissions", "grader/reports"], "holds no submissions"),
-            (["--submissions", "katas", "--report", "junit=x"], "FORMAT is json, csv, html"),
-            (["--submissions", "katas", "--fail-under", "50"], "not for a class"),
-            (["--submissions", "katas", "--results", "no/such/r.jsonl"], "no/such/r.jsonl"),
-            (["--results", os.devnull], "give --submissions DIR"),
+            (["class", "no/such/folder"], "no such folder"),
+            (["class", "grader/reports"], "holds no submissions"),
+            (["class", "katas", "--report", "junit=x"], "FORMAT is json, csv, html"),
+            (["class", "katas", "--results", "no/such/r.jsonl"], "no/such/r.jsonl"),
+            (["grade", "--results", os.devnull], "--results belongs to a class: write kata class DIR"),
+            (["grade", "--submissions", "katas", "--fail-under", "50"], "not for a class"),
+            (["grade", "--submissions"], "--submissions takes a folder: write kata class DIR"),
         ],
     )
     def test_trouble_is_one_line(self, arguments, said, kata_here):
-        done = kata_here("grade", "00", *arguments)
+        done = kata_here(*arguments)
         assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1

@@ -88,14 +88,14 @@ class Term:
         git(checkout, "commit", "-qm", "x", at=DUE[number] + timedelta(days=days))
 
     def command(self, verb: str, number: str, *more: str | Path) -> list[str | Path]:
-        given = ["--submissions", self.folder / "class", "--roster", self.folder / "roster.csv"]
-        return [verb, number, *given, "--rules", self.folder / "g.toml", *more]
+        place = [self.folder / "class"] if verb == "class" else ["--submissions", self.folder / "class"]
+        return [verb, *place, number, *more, "--roster", self.folder / "roster.csv", "--rules", self.folder / "g.toml"]
 
     def results(self, number: str) -> Path:
         return self.folder / f"{number}.jsonl"
 
     def grade(self, number: str, *more: str | Path) -> str:
-        done = self.run(*self.command("grade", number, "--results", self.results(number), *more))
+        done = self.run(*self.command("class", number, "--results", self.results(number), *more))
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -275,12 +275,12 @@ class TestResults:
     """The file of --results, of a class of two on 01."""
 
     @pytest.fixture
-    def course(self, tmp_path, monkeypatch) -> list[str | Path]:
+    def course(self, tmp_path, monkeypatch) -> Path:
         monkeypatch.setattr(class_grading, "grade_class", verdicts.by_text)
         for student, works in (("ann", 3), ("bob", 5)):
             self.write(tmp_path, student, KATAS["01"], works)
             self.write(tmp_path, student, KATAS["02"], works)
-        return ["--submissions", tmp_path / "class"]
+        return tmp_path / "class"
 
     def write(self, folder: Path, student: str, kata: Kata, works: int) -> None:
         path = folder / "class" / student / kata.file
@@ -294,23 +294,23 @@ class TestResults:
 
     def test_a_regrade_of_one_kata_keeps_the_other(self, course, tmp_path, kata_here):
         file = tmp_path / "r.jsonl"
-        assert kata_here("grade", "01", "02", *course, "--results", file).returncode == 0
+        assert kata_here("class", course, "01", "02", "--results", file).returncode == 0
         self.write(tmp_path, "ann", KATAS["02"], 7)
-        done = kata_here("regrade", "02", *course, "--against", file, "--results", file)
+        done = kata_here("regrade", "02", "--submissions", course, "--against", file, "--results", file)
         assert done.returncode == 0, done.stderr
         assert self.lines(file) == {("ann", "01"): 3, ("bob", "01"): 5, ("ann", "02"): 7, ("bob", "02"): 5}
 
     def test_who_is_gone_is_kept(self, course, tmp_path, kata_here):
         file = tmp_path / "r.jsonl"
-        assert kata_here("grade", "01", *course, "--results", file).returncode == 0
+        assert kata_here("class", course, "01", "--results", file).returncode == 0
         (tmp_path / "class/bob").rename(tmp_path / "bob")
-        done = kata_here("regrade", *course, "--against", file, "--results", file)
+        done = kata_here("regrade", "--submissions", course, "--against", file, "--results", file)
         assert done.returncode == 0 and "1 graded earlier and not in " in done.stdout
         assert self.lines(file) == {("ann", "01"): 3, ("bob", "01"): 5}
 
     def test_what_is_not_graded_now_keeps_its_earlier_line(self, course, tmp_path, kata_here, monkeypatch):
         file = tmp_path / "r.jsonl"
-        assert kata_here("grade", "01", *course, "--results", file).returncode == 0
+        assert kata_here("class", course, "01", "--results", file).returncode == 0
         before = file.read_bytes()
 
         def failing(handed_in, katas, **_):
@@ -319,11 +319,11 @@ class TestResults:
                 yield replace(one, result=lost) if one.student == "ann" else one
 
         monkeypatch.setattr(class_grading, "grade_class", failing)
-        done = kata_here("regrade", *course, "--against", file, "--results", file)
+        done = kata_here("regrade", "--submissions", course, "--against", file, "--results", file)
         assert done.returncode == 2 and "1 of 2 students could not be graded" in done.stderr
         assert sorted(file.read_bytes().splitlines()) == sorted(before.splitlines())
         new = tmp_path / "new.jsonl"
-        assert kata_here("grade", "01", *course, "--results", new).returncode == 2
+        assert kata_here("class", course, "01", "--results", new).returncode == 2
         assert self.lines(new) == {("ann", "01"): None, ("bob", "01"): 5}
 
     @pytest.mark.parametrize("path", ["r.jsonl", "new.jsonl"])
@@ -336,7 +336,7 @@ class TestResults:
 
         monkeypatch.setattr(class_grading, "grade_class", interrupted)
         file = tmp_path / path
-        done = kata_here("grade", "01", *course, "--results", file)
+        done = kata_here("class", course, "01", "--results", file)
         there = "is as it was" if path == "r.jsonl" else "is not written"
         assert done.returncode == 130 and f"{file} {there}; the results so far are in {file}.part\n" in done.stdout
         assert self.lines(tmp_path / f"{path}.part") == {("ann", "01"): 3}
@@ -344,13 +344,13 @@ class TestResults:
 
     @pytest.mark.parametrize("name", ["", "none/r.jsonl"])
     def test_a_place_that_cannot_be_written_is_one_line(self, course, tmp_path, kata_here, name):
-        done = kata_here("grade", "01", *course, "--results", tmp_path / name)
+        done = kata_here("class", course, "01", "--results", tmp_path / name)
         assert done.returncode == 2 and done.stderr.startswith(f"kata: {tmp_path / name}: ")
         assert done.stderr.count("\n") == 1
 
     def test_a_pipe_gets_the_lines_themselves(self, course, tmp_path, kata_here):
         os.mkfifo(tmp_path / "pipe")
         with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE, text=True) as reader:
-            assert kata_here("grade", "01", *course, "--results", tmp_path / "pipe").returncode == 0
+            assert kata_here("class", course, "01", "--results", tmp_path / "pipe").returncode == 0
             said, _ = reader.communicate()
         assert [json.loads(line)["score"] for line in said.splitlines()] == [3, 5]

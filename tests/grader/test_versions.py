@@ -358,7 +358,7 @@ class TestTheCommand:
         (tmp_path / "g.toml").write_text(
             "[late]\nzone = 'UTC'\nper_day = 10\ndue = 2026-12-01T12:00:00\n[late.katas]\n02 = 2026-12-08T12:00:00\n"
         )
-        return ["--submissions", tmp_path / "class", "--rules", tmp_path / "g.toml"]
+        return ["class", tmp_path / "class", "--rules", tmp_path / "g.toml"]
 
     def hand_in(self, folder: Path, days: float, first: int | None = None, second: int | None = None) -> None:
         works = zip(self.KATAS, (first, second), strict=True)
@@ -375,7 +375,7 @@ class TestTheCommand:
         self.hand_in(tmp_path / "class/cy", -1, 2, 1)
         self.hand_in(tmp_path / "class/cy", 8, 6, 5)  # 6 with 80 % less; 5 of 02 with 10 % less
         files = ["--report", f"csv={tmp_path}/c.csv", "--intake", tmp_path / "i.csv", "--results", tmp_path / "r.jsonl"]
-        done = kata_here("grade", "01", "02", *course, *files, "--feedback", tmp_path / "pages")
+        done = kata_here(*course, "01", "02", *files, "--feedback", tmp_path / "pages")
         assert done.returncode == 0, done.stderr
         assert self.scores(tmp_path / "c.csv") == {"ann": 7, "bob": 4, "cy": pytest.approx(2 + 4.5)}
         notes = {
@@ -406,7 +406,7 @@ class TestTheCommand:
         commit(tmp_path / "class/ann", 1.6, {f"katas/{self.KATAS[0].file}": "works = 4  # again\n"})
         rules = (tmp_path / "g.toml").read_text().replace("per_day", f"late = '{late}'\nper_day")
         (tmp_path / "g.toml").write_text(rules)
-        assert kata_here("grade", "01", *course, "--report", f"csv={tmp_path}/c.csv").returncode == 0
+        assert kata_here(*course, "01", "--report", f"csv={tmp_path}/c.csv").returncode == 0
         assert self.scores(tmp_path / "c.csv") == {"ann": pytest.approx(score)}
 
     def test_an_override_decides_both_versions(self, course, tmp_path, kata_here):
@@ -416,7 +416,7 @@ class TestTheCommand:
         third = self.KATAS[0].exercises[2].name
         (tmp_path / "o.csv").write_text(f"id,kata::exercise,points,reason\nann,01::{third},1,seen\n")
         done = kata_here(
-            *("grade", "01", *course, "--overrides", tmp_path / "o.csv", "--report", f"csv={tmp_path}/c.csv"),
+            *(*course, "01", "--overrides", tmp_path / "o.csv", "--report", f"csv={tmp_path}/c.csv"),
             *("--results", tmp_path / "r.jsonl"),
         )
         assert done.returncode == 0 and self.scores(tmp_path / "c.csv") == {"ann": 3}
