@@ -108,7 +108,7 @@ def read(path: Path) -> list[Person]:
         written = {_column(name): name for name in columns}
         chosen[0] = next((layout for layout in LAYOUTS if all(name in written for name in layout.needed)), OWN)
         if chosen[0] == OWN and len(written.keys() & set(OWN.needed)) < 2:
-            raise BrokenRoster(f"{path}: the header is not in English: {EXPECTED}")
+            raise BrokenRoster(f"{path}:1: the header has no column id, name, email, or is not in English: {EXPECTED}")
         return tuple(written.get(name, name) for name in chosen[0].needed)
 
     for line, written, _ in tables.rows(path, needed, BrokenRoster):

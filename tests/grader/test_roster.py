@@ -41,7 +41,7 @@ class TestRead:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("", ":1: the header has no column id, name, email: it needs id, name, email"),
+            ("", ":1: the header has no column id, name, email, or is not in English: it needs id, name, email"),
             ("1,Ada,a@x\n", ":1: the header has no column id, name, email"),
             ("id,name\n1,Ada\n", ":1: the header has no column email"),
             ("id,name,email\n", ": holds nobody"),
