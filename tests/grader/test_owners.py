@@ -107,7 +107,7 @@ ROSTERS: list[tuple[str, str | bytes, object]] = [
     (
         "Moodle's worksheet in German",
         'ID,"Vollständiger Name",E-Mail-Adresse,Status\n"Teilnehmer/in 501","Ada Lovelace",ada@x,\n',
-        ":1: the header has no column id, name, email, or is not in English: it needs id, name, email; from Canvas student, id, section; from Moodle ",
+        ":1: the header has no column id, name, email, or is not in English: it needs id, name, email; from Canvas ",
     ),
     ("no id", "name,email\nAda,a@x\n", ":1: the header has no column id: it needs id, name, email"),
     ("twice", "username,first_name,last_name\nada,A,B\nada,C,D\n", ":3: the id ada is there already, in line 2"),
