@@ -298,8 +298,8 @@ class TestParamGroups:
         check.equal([len(decay["params"]), len(rest["params"])], [2, 0], what="sizes of the groups")
         misnamed = torch.nn.ParameterDict({"ln_bias": torch.zeros(3, 4), "weight": torch.zeros(5)})
         decay, rest = two_groups(kata.param_groups(misnamed, 0.2))
-        same_names(names_in(decay, misnamed), ["ln_bias"], "parameters that decay, of a (3, 4) ln_bias and a (5,) weight")
-        same_names(names_in(rest, misnamed), ["weight"], "parameters that do not, of a (3, 4) ln_bias and a (5,) weight")
+        same_names(names_in(decay, misnamed), ["ln_bias"], "parameters of (3, 4) ln_bias and (5,) weight that decay")
+        same_names(names_in(rest, misnamed), ["weight"], "parameters of (3, 4) ln_bias and (5,) weight that do not")
 
 
 class TestMakeOptimizer:
