@@ -170,8 +170,8 @@ class Launch:
             if early.any():
                 element = int(places[early][0]) - room.tensor.storage_offset()
                 raise KernelFault(
-                    f"program {self.program} loads element {element} of {room.name}, which another of its lanes stored: "
-                    "on a GPU lanes run apart, until tl.debug_barrier()"
+                    f"program {self.program} loads element {element} of {room.name}, which another of its lanes "
+                    "stored: on a GPU lanes run apart, until tl.debug_barrier()"
                 )
 
 
