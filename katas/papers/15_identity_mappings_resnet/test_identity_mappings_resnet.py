@@ -225,8 +225,8 @@ class TestResidualUnitBranch:
 
     def test_a_gate_leaves_the_branch_alone(self, kata):
         """Shortcut-only gating: the gate's factor is on the shortcut, and the branch is as without a gate."""
-        unit, w = lively(kata.ResidualUnit(D, shortcut="gate"))
-        x = torch.randn(B, D)
+        unit, w = lively(kata.ResidualUnit(4 * D, shortcut="gate"))
+        x = torch.randn(B, 4 * D)  # with D features, relu may leave nothing of the branch
         gate, branch = torch.sigmoid(x.double() @ w["gate.weight"].T + w["gate.bias"]), pre_branch(w, x.double())
         check.close(unit.branch(x), branch, unlike={"the branch is gated, too": gate * branch}, what="the branch")
 
@@ -326,8 +326,8 @@ class TestResidualUnitForward:
 
     def test_a_gated_unit_is_the_sum_and_nothing_more(self, kata):
         """The gate's complement is on the shortcut, as `skip` has it. Nothing is on the branch."""
-        unit, w = lively(kata.ResidualUnit(D, shortcut="gate"))
-        x = torch.randn(B, D)
+        unit, w = lively(kata.ResidualUnit(4 * D, shortcut="gate"))
+        x = torch.randn(B, 4 * D)  # with D features, relu may leave nothing of the branch
         gate, branch = torch.sigmoid(x.double() @ w["gate.weight"].T + w["gate.bias"]), pre_branch(w, x.double())
         unlike = {"the branch is gated, too": (1 - gate) * x + gate * branch, "the shortcut is not gated": x + branch}
         check.close(unit(x), (1 - gate) * x + branch, unlike=unlike)
