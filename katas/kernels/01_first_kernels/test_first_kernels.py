@@ -96,8 +96,8 @@ class TestOuterAdd:
         check.close(kata.outer_add(x, y), expected)
 
     def test_each_tile_loads_its_parts_once(self, kata):
-        """37 rows and 53 columns take 3 · 2 tiles, and so do 48 and 64. x is loaded once per column of tiles, y once per
-        row of tiles."""
+        """37 rows and 53 columns take 3 · 2 tiles, and so do 48 and 64. x is loaded once per column of tiles, y once
+        per row of tiles."""
         for M, N in ((37, 53), (48, 64)):
             x, y = torch.randn(M), torch.randn(N)
             with kernels.watched() as seen:
