@@ -35,6 +35,11 @@ _watching: list["Seen"] = []
 class KernelFault(Exception):
     """A kernel did what a GPU does not forgive: touched memory outside of its tensors, or raced another program."""
 
+    def __init__(self, said: str):
+        super().__init__(said)
+        for seen in _watching:
+            seen.faults.append(self)
+
 
 class Memory:
     """The elements of one storage: how often a kernel touched each, and which program of this launch did."""
@@ -71,6 +76,8 @@ class Launch:
         self.memories: dict[tuple[int, int], Memory] = {}
         self.readers: dict[Memory, np.ndarray] = {}
         self.writers: dict[Memory, np.ndarray] = {}
+        self.changers: dict[Memory, np.ndarray] = {}  # by atomic operations; where there are some
+        self.lanes: dict[Memory, np.ndarray] = {}  # which lane of its writer stored an element since the last barrier
         self.grid, self.program, self.number, self.programs = (1, 1, 1), (0, 0, 0), 0, 0
 
     def room(self, tensor: torch.Tensor) -> Room:
@@ -110,6 +117,8 @@ class Launch:
             if bad.any():
                 raise KernelFault(self._outside(kind, room, offsets[bad], mask.size))
             self._race(kind, room, places)
+            if kind != "atomic":
+                self._hurry(kind, room, places, np.flatnonzero(lanes))
             np.add.at(room.memory.counts[kind], places, 1)
             real[lanes] += room.tensor.data_ptr() - room.start
         return real.astype(np.uint64)
@@ -127,37 +136,52 @@ class Launch:
         )
 
     def _race(self, kind: str, room: Room, places: np.ndarray) -> None:
-        """Refuse an element that one program stores and another one of the launch touches: on a GPU any may be first.
+        """Refuse an element that one program changes and another one of the launch touches: on a GPU any may be first.
 
-        Atomic operations are apart.
+        Two atomic operations may meet at one.
         """
-        if kind == "atomic":
-            return
-        readers, writers = self.readers[room.memory], self.writers[room.memory]
-        theirs = (writers[places] != NOBODY) & (writers[places] != self.number)
-        did = "wrote"
-        if kind == "store" and not theirs.any():
-            theirs = (readers[places] != NOBODY) & (readers[places] != self.number)
-            did = "read"
-        if theirs.any():
-            element = int(places[theirs][0]) - room.tensor.storage_offset()
-            raise KernelFault(
-                f"program {self.program} {kind}s element {element} of {room.name}, which another program {did} in the "
-                "same launch: on a GPU programs run in any order, and at once"
-            )
+        for did, programs in (("wrote", self.writers), ("changed", self.changers), ("read", self.readers)):
+            if (kind, did) in (("load", "read"), ("atomic", "changed")) or room.memory not in programs:
+                continue
+            theirs = programs[room.memory][places]
+            wrong = (theirs != NOBODY) & (theirs != self.number)
+            if wrong.any():
+                element = int(places[wrong][0]) - room.tensor.storage_offset()
+                does = {"load": "loads", "store": "stores", "atomic": "changes"}[kind]
+                raise KernelFault(
+                    f"program {self.program} {does} element {element} of {room.name}, which another program {did} in "
+                    "the same launch: on a GPU programs run in any order, and at once"
+                )
         if kind == "store":
-            writers[places] = self.number
+            self.writers[room.memory][places] = self.number
         else:
-            others = (readers[places] != NOBODY) & (readers[places] != self.number)
-            readers[places] = np.where(others, SEVERAL, self.number)
+            programs = self.readers if kind == "load" else self.changers
+            mine = programs.setdefault(room.memory, np.full(room.memory.size, NOBODY))
+            others = (mine[places] != NOBODY) & (mine[places] != self.number)
+            mine[places] = np.where(others, SEVERAL, self.number)
+
+    def _hurry(self, kind: str, room: Room, places: np.ndarray, lanes: np.ndarray) -> None:
+        """Refuse to load what another lane of the same program stored, unless there was a barrier between."""
+        if kind == "store":
+            self.lanes.setdefault(room.memory, np.full(room.memory.size, NOBODY))[places] = lanes
+        elif room.memory in self.lanes:
+            stored = self.lanes[room.memory][places]
+            early = (self.writers[room.memory][places] == self.number) & (stored != NOBODY) & (stored != lanes)
+            if early.any():
+                element = int(places[early][0]) - room.tensor.storage_offset()
+                raise KernelFault(
+                    f"program {self.program} loads element {element} of {room.name}, which another of its lanes "
+                    "stored: on a GPU lanes run apart, until tl.debug_barrier()"
+                )
 
 
 class Seen:
     """What kernels did inside `watched`: numbers moved, launches and programs."""
 
-    def __init__(self, max_programs: int, max_lanes: int, backwards: bool):
-        self.max_programs, self.lanes_left, self.backwards = max_programs, max_lanes, backwards
+    def __init__(self, max_programs: int, max_lanes: int, backwards: bool, muted: bool):
+        self.max_programs, self.lanes_left, self.backwards, self.muted = max_programs, max_lanes, backwards, muted
         self.launched: list[Launch] = []
+        self.faults: list[KernelFault] = []
 
     def loads(self, tensor: torch.Tensor) -> torch.Tensor:
         """How often each element of a tensor was loaded, in the tensor's shape."""
@@ -221,20 +245,25 @@ def run_on_a_device() -> bool:
 
 
 @contextmanager
-def watched(max_programs: int = 4096, max_lanes: int = 20_000_000, backwards: bool = False) -> Iterator[Any]:
+def watched(
+    max_programs: int = 4096, max_lanes: int = 20_000_000, backwards: bool = False, muted: bool = False
+) -> Iterator[Any]:
     """Count what kernels do inside the block, and fill the memory of `torch.empty` with NaN.
 
     Args:
         max_programs: of one launch. More are a KernelFault, before they take minutes.
         max_lanes: that all loads and stores may have.
         backwards: run each grid from its last program to its first. A right kernel gives the same result.
+        muted: no kernel changes memory. What is right all the same was computed elsewhere.
     """
-    seen = Seen(max_programs, max_lanes, backwards)
+    seen = Seen(max_programs, max_lanes, backwards, muted)
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch._C._set_deterministic_algorithms(True, warn_only=True)  # the public setter imports the compiler for seconds
     _watching.append(seen)
     try:
         yield Uncounted() if run_on_a_device() else seen
+        if seen.faults:  # the code may have caught it
+            raise seen.faults[0]
     finally:
         _watching.remove(seen)
         torch._C._set_deterministic_algorithms(before[0], warn_only=before[1])
@@ -450,7 +479,18 @@ def _load(original: Any, builder: Any, pointers: Any, mask: Any, other: Any, *re
 
 def _store(original: Any, builder: Any, pointers: Any, value: Any, mask: Any, *rest: Any, **options: Any) -> Any:
     pointers, mask = _translated("store", pointers, mask)
+    _refuse_disputed(pointers.data[mask.data], np.broadcast_to(value.data, mask.data.shape)[mask.data])
     return original(builder, pointers, value, mask, *rest, **options)
+
+
+def _refuse_disputed(addresses: np.ndarray, values: np.ndarray) -> None:
+    """Refuse two lanes that store different numbers to one element."""
+    if (addresses[1:] > addresses[:-1]).all():
+        return
+    order = addresses.argsort(kind="stable")
+    addresses, values = addresses[order], values[order]
+    if ((addresses[1:] == addresses[:-1]) & (values[1:] != values[:-1])).any():
+        raise KernelFault("two lanes store different numbers to one element: on a GPU either may stay")
 
 
 def _change(original: Any, builder: Any, how: Any, pointers: Any, value: Any, mask: Any, *rest: Any) -> Any:
@@ -464,11 +504,20 @@ def _compare_and_swap(original: Any, builder: Any, pointers: Any, *rest: Any) ->
     return original(builder, pointers, *rest)
 
 
+def _wait(original: Any, builder: Any) -> Any:
+    if _launch:
+        _launch.lanes.clear()
+    return original(builder)
+
+
 def _translated(kind: str, pointers: Any, mask: Any) -> tuple[Any, Any]:
     """Real addresses for virtual ones, after a check; and the mask as what it is, which `&` may have made integers."""
     assert _launch
     through = np.broadcast_to(mask.data, pointers.data.shape).astype(bool)
-    return replace(pointers, data=_launch.touch(kind, pointers.data, through)), replace(mask, data=through)
+    real = _launch.touch(kind, pointers.data, through)
+    if kind != "load" and any(seen.muted for seen in _watching):
+        through = np.zeros_like(through)
+    return replace(pointers, data=real), replace(mask, data=through)
 
 
 def _poison(loaded: Any) -> Any:
@@ -491,6 +540,7 @@ HOOKS: list[tuple[str, str, Callable[..., Any]]] = [  # class or module, name, w
     ("InterpreterBuilder", "create_masked_store", _store),
     ("InterpreterBuilder", "create_atomic_rmw", _change),
     ("InterpreterBuilder", "create_atomic_cas", _compare_and_swap),
+    ("InterpreterBuilder", "create_barrier", _wait),
 ]
 
 

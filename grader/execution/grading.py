@@ -14,7 +14,7 @@ from grader.execution.boundary import costs_only, not_graded
 from grader.execution.result_cache import ResultCache
 from grader.failure import Failure, unwritten
 from grader.protocol import RunOptions
-from grader.results import NOT_WRITTEN, ExerciseResult, KataResult, SpecResult
+from grader.results import NOT_HANDED_IN, NOT_WRITTEN, ExerciseResult, KataResult, SpecResult
 from grader.workers import jobs
 from grader.workers.jobs import Job, SourceText
 
@@ -185,7 +185,9 @@ def why_core_fails(result: KataResult) -> str:
                 return "not graded"
             failure = exercise.ideas[0] if exercise.not_written else exercise.first_failure
             found = failure.failure if failure else None
-            return found.line if found and found.kind == "unwritten" else f"a spec of {exercise.name} fails"
+            if found and found.kind in ("unwritten", NOT_HANDED_IN):
+                return found.line
+            return f"a spec of {exercise.name} fails"
     return ""
 
 

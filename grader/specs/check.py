@@ -166,13 +166,28 @@ def that(condition: bool, message: str) -> None:
         raise Mismatch([("wrong", message)])
 
 
-def moved(seen: Any, *, loads: int, stores: int, programs: int) -> None:
-    """Check what kernels did inside `grader.kernels.watched`: programs that ran, and numbers that crossed memory."""
+def moved(seen: Any, *, loads: int, stores: int, programs: int, **tensors: Tensor) -> None:
+    """Check what kernels did inside `grader.kernels.watched`: programs that ran, and numbers that crossed memory.
+
+    Each of `tensors` is loaded itself, not a copy of it.
+    """
     that(seen.programs == programs, f"{seen.programs} programs ran, not {programs}")
+    for name, tensor in tensors.items():
+        that(bool(seen.loads(tensor).any()), f"no element of {name} itself is loaded: was it copied before?")
     for kind, done, needed in (("load", "loaded", loads), ("store", "stored", stores)):
         found = f"{seen.total(kind)} numbers were {done}"
         that(seen.total(kind) <= needed, f"{found}, {needed} are enough")
         that(seen.total(kind) == needed, f"{found}, not {needed}: is a part computed outside of the kernel?")
+
+
+def kernels_compute(call: Callable[[], Any], result: Any) -> None:
+    """Check that a result is stored by kernels: without their stores the call gives another one."""
+    try:
+        with kernels.watched(muted=True):
+            close(call(), result)
+    except Exception:  # whatever becomes of memory that nobody filled
+        return
+    raise Mismatch([("wrong", "the result is right where no kernel stores anything: it is computed outside of them")])
 
 
 def compiles(seen: Any) -> None:

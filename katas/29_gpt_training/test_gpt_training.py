@@ -296,6 +296,10 @@ class TestParamGroups:
         model = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 5, bias=False), torch.nn.Linear(3, 4, bias=False))
         decay, rest = two_groups(kata.param_groups(model, 0.2))
         check.equal([len(decay["params"]), len(rest["params"])], [2, 0], what="sizes of the groups")
+        misnamed = torch.nn.ParameterDict({"ln_bias": torch.zeros(3, 4), "weight": torch.zeros(5)})
+        decay, rest = two_groups(kata.param_groups(misnamed, 0.2))
+        same_names(names_in(decay, misnamed), ["ln_bias"], "parameters of (3, 4) ln_bias and (5,) weight that decay")
+        same_names(names_in(rest, misnamed), ["weight"], "parameters of (3, 4) ln_bias and (5,) weight that do not")
 
 
 class TestMakeOptimizer:

@@ -324,7 +324,7 @@ def load_checkpoint(
     if loader is not None:
         loader.load_state_dict(checkpoint["loader"])
     torch.set_rng_state(checkpoint["rng"])
-    for index, state in enumerate(checkpoint["cuda_rng"][: torch.cuda.device_count()]):
+    for index, state in enumerate(checkpoint.get("cuda_rng", [])[: torch.cuda.device_count()]):
         torch.cuda.set_rng_state(state, index)
     return checkpoint["step"]
 

@@ -1,5 +1,6 @@
 """The bench for kernels: a fence, counts, races, poison, limits, and the names in Triton that it depends on."""
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import inspect
@@ -92,6 +93,67 @@ def test_each_number_is_counted(backwards):
 def test_faults_name_tensor_program_and_element(kernel, x, says):
     with pytest.raises(kernels.KernelFault, match=says):
         launched(kernel, x, torch.zeros(x.numel()))
+
+
+@triton.jit
+def crowded_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    tl.store(out_ptr + at // 8, tl.load(x_ptr + at, mask=at < n, other=0.0), mask=at < n)
+
+
+@triton.jit
+def peeking_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    tl.atomic_add(out_ptr, 1.0)
+    tl.store(x_ptr + tl.program_id(0), tl.load(out_ptr) + tl.sum(at))
+
+
+@triton.jit
+def hasty_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr, WAITS: tl.constexpr = False):
+    at = tl.arange(0, BLOCK)
+    tl.store(out_ptr + at, tl.load(x_ptr + at, mask=at < n), mask=at < n)
+    if WAITS:
+        tl.debug_barrier()
+    tl.store(x_ptr + at, tl.load(out_ptr + n - 1 - at, mask=at < n), mask=at < n)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "x", "says"),
+    [
+        (crowded_kernel, torch.arange(60.0), "two lanes store different numbers to one element"),
+        (peeking_kernel, torch.zeros(100), "changes element 0 of out_ptr, which another program read"),
+        (hasty_kernel, torch.arange(60.0), "loads element 59 of out_ptr, which another of its lanes"),
+    ],
+)
+def test_what_lanes_and_atomics_do_to_each_other(kernel, x, says):
+    with pytest.raises(kernels.KernelFault, match=says):
+        launched(kernel, x, torch.zeros(x.numel()))
+
+
+def test_equal_numbers_at_one_element_and_a_barrier_are_no_fault():
+    launched(crowded_kernel, torch.ones(60), torch.zeros(60))
+    x = torch.arange(60.0)
+    with kernels.watched():
+        hasty_kernel[(1,)](x, torch.zeros(60), 60, BLOCK=64, WAITS=True)
+    assert torch.equal(x, torch.arange(60.0).flip(0))
+
+
+def test_a_fault_that_is_caught_is_one_all_the_same():
+    with pytest.raises(kernels.KernelFault, match="outside of x_ptr"), kernels.watched():
+        with contextlib.suppress(kernels.KernelFault):
+            unmasked_kernel[(2,)](torch.zeros(100), torch.zeros(100), 100, BLOCK=64)
+
+
+def test_a_result_that_no_kernel_stores():
+    def copied(x):
+        out = torch.empty_like(x)
+        copy_kernel[(2,)](x, out, 100, BLOCK=64)
+        return out
+
+    x = torch.arange(100.0)
+    check.kernels_compute(lambda: copied(x), x)
+    with pytest.raises(check.Mismatch, match="computed outside"):
+        check.kernels_compute(lambda: copied(x).copy_(x), x)
 
 
 def test_atomics_are_no_race():

@@ -14,7 +14,7 @@ RUNG = Rung(
     "bigram-hash embedding",
     record=62,
     date="2026-01-19",
-    published="5.1 s less (record 60 took 105.9 s), mostly from 1765 → 1600 steps",
+    published="5.1 s less (record 60 took 104.9 s), mostly from 1765 → 1600 steps",
     costs="5 · V · C = 193M parameters more, 3.1 GB with gradients and moments, and their gradients between GPUs",
 )
 

@@ -53,14 +53,15 @@ class TestAdd:
 
     def test_each_number_is_moved_once(self, kata):
         """Two loads and one store per element, by ceil(n / block) programs."""
-        x, y = torch.randn(1000), torch.randn(1000)
-        for block, programs in ((64, 16), (128, 8)):
+        for n, block, programs in ((1000, 64, 16), (1000, 128, 8), (256, 64, 4)):
+            x, y = torch.randn(n), torch.randn(n)
             with kernels.watched(max_programs=1000) as seen:
                 out = kata.add(x, y, block=block)
-            check.moved(seen, loads=2000, stores=1000, programs=programs)
+            check.moved(seen, loads=2 * n, stores=n, programs=programs)
             once(seen.loads(x), "x: it loads")
             once(seen.loads(y), "y: it loads")
             once(seen.stores(out), "the result: it stores")
+        check.kernels_compute(lambda: kata.add(x, y), out)
 
     def test_more_than_one_dimension(self, kata):
         """A contiguous tensor is one row of numbers in memory, whatever its shape."""
@@ -74,9 +75,12 @@ class TestAdd:
 
     @pytest.mark.edge
     def test_unlike_shapes_are_an_error(self, kata):
-        """A kernel knows no shapes: the function that launches it has to look. The message names both."""
+        """A kernel knows no shapes: the function that launches it has to look. As many numbers are not the same shape.
+        The message names both."""
         with check.raises(ValueError, 70, 80):
             kata.add(torch.zeros(70), torch.zeros(80))
+        with check.raises(ValueError, "2, 3", "3, 2"):
+            kata.add(torch.zeros(2, 3), torch.zeros(3, 2))
 
 
 @st.composite
@@ -92,12 +96,15 @@ class TestOuterAdd:
         check.close(kata.outer_add(x, y), expected)
 
     def test_each_tile_loads_its_parts_once(self, kata):
-        """37 rows and 53 columns take 3 · 2 tiles: 37 loads per column of tiles, 53 per row of tiles."""
-        x, y = torch.randn(37), torch.randn(53)
-        with kernels.watched() as seen:
-            out = kata.outer_add(x, y)
-        check.close(out, torch.stack([value + y for value in x]))
-        check.moved(seen, loads=37 * 2 + 53 * 3, stores=37 * 53, programs=6)
+        """37 rows and 53 columns take 3 · 2 tiles, and so do 48 and 64. x is loaded once per column of tiles, y once
+        per row of tiles."""
+        for M, N in ((37, 53), (48, 64)):
+            x, y = torch.randn(M), torch.randn(N)
+            with kernels.watched() as seen:
+                out = kata.outer_add(x, y)
+            check.close(out, torch.stack([value + y for value in x]))
+            check.moved(seen, loads=M * 2 + N * 3, stores=M * N, programs=6, x=x, y=y)
+        check.kernels_compute(lambda: kata.outer_add(x, y), out)
 
     def test_blocks_are_obeyed(self, kata):
         """block_m counts rows, block_n columns."""
@@ -128,13 +135,14 @@ class TestToContiguous:
     def test_gaps_are_never_read(self, kata):
         """Of every second row, each third number: an address is row · stride(0) + column · stride(1)."""
         x = torch.arange(70 * 60.0).reshape(70, 60)
-        for view in (x[::2, 1::3], x[:, 5:], x[3:50]):
+        for view in (x[::2, 1::3], x[:, 5:], x[3:50], x[6:, 12:]):
             with kernels.watched() as seen:
                 out = kata.to_contiguous(view)
             check.close(out, torch.tensor(view.tolist()))
             tiles = -(-view.size(0) // 16) * -(-view.size(1) // 16)
             check.moved(seen, loads=view.numel(), stores=view.numel(), programs=tiles)
             once(seen.loads(view), "it loads")
+        check.kernels_compute(lambda: kata.to_contiguous(view), out)
 
     def test_tiles(self, kata):
         """A program copies block · block numbers."""
@@ -146,10 +154,11 @@ class TestToContiguous:
 
     @pytest.mark.edge
     def test_the_dtype_stays(self, kata):
-        """A pointer knows the size of its elements."""
+        """A pointer knows the size of its elements. 2²⁴ + 1 is no float32."""
         x = torch.arange(35).reshape(5, 7)
-        for dtype in (torch.float16, torch.int64, torch.float64):
-            check.equal(kata.to_contiguous(x.to(dtype).T), torch.tensor(x.T.tolist(), dtype=dtype))
+        for dtype, first in ((torch.float16, 0), (torch.int64, 2**24 + 1), (torch.float64, 2**24 + 1)):
+            numbers = x + first
+            check.equal(kata.to_contiguous(numbers.to(dtype).T), torch.tensor(numbers.T.tolist(), dtype=dtype))
 
 
 class TestSwiglu:
@@ -167,7 +176,8 @@ class TestSwiglu:
             out = kata.swiglu(gate, up)
         check.close(out, F.silu(gate) * up, rtol=1e-5, atol=1e-6)
         check.that(seen.launches == 1, f"{seen.launches} launches, one is enough")
-        check.moved(seen, loads=600, stores=300, programs=3)
+        check.moved(seen, loads=600, stores=300, programs=3, gate=gate, up=up)
+        check.kernels_compute(lambda: kata.swiglu(gate, up), out)
 
     @pytest.mark.edge
     def test_half_precision_is_computed_in_float32(self, kata):
@@ -207,7 +217,8 @@ class TestDropout:
             with kernels.watched() as seen:
                 out = kata.dropout(x, 0.5, 7, block=block)
             check.close(out, (uniforms(7, 300) >= 0.5) * 2.0)
-            check.moved(seen, loads=300, stores=300, programs=-(-300 // block))
+            check.moved(seen, loads=300, stores=300, programs=-(-300 // block), x=x)
+        check.kernels_compute(lambda: kata.dropout(x, 0.5, 7), out)
 
     def test_p_is_the_share_that_is_dropped(self, kata):
         """With p = 0 nothing is. Of 4,000 elements and p = 0.3, 1,200 are, give or take 4 standard errors."""
@@ -236,7 +247,8 @@ class TestDropoutBackward:
         with kernels.watched() as seen:
             out = kata.dropout_backward(grad, 0.4, 4, block=64)
         check.close(out, torch.where(uniforms(4, 300) >= 0.4, grad / 0.6, 0.0))
-        check.moved(seen, loads=300, stores=300, programs=5)
+        check.moved(seen, loads=300, stores=300, programs=5, grad=grad)
+        check.kernels_compute(lambda: kata.dropout_backward(grad, 0.4, 4), out)
 
 
 @pytest.mark.stretch
@@ -247,9 +259,11 @@ class TestGatherRows:
         check.close(kata.gather_rows(x, index), torch.stack([x[4], x[0], x[4], x[5]]))
 
     def test_no_other_row_is_loaded(self, kata):
-        """R · N numbers and R row numbers: the table may be much larger."""
-        x, index = torch.randn(50, 33), torch.tensor([7, 49, 7])
-        with kernels.watched() as seen:
-            out = kata.gather_rows(x, index)
-        check.close(out, torch.stack([x[7], x[49], x[7]]))
-        check.moved(seen, loads=3 * 33 + 3, stores=3 * 33, programs=3)
+        """R · N numbers and R row numbers: the table may be much larger. Its rows may be wide."""
+        for N in (33, 1100):
+            x, index = torch.randn(50, N), torch.tensor([7, 49, 7])
+            with kernels.watched() as seen:
+                out = kata.gather_rows(x, index)
+            check.close(out, torch.stack([x[7], x[49], x[7]]))
+            check.moved(seen, loads=3 * N + 3, stores=3 * N, programs=3, x=x)
+        check.kernels_compute(lambda: kata.gather_rows(x, index), out)

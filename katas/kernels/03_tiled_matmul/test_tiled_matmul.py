@@ -91,7 +91,8 @@ class TestMatmul:
         with kernels.watched() as seen:
             out = kata.matmul(a, b)
         check.close(out, product(a, b))
-        check.moved(seen, loads=48 * 47 * 2 + 47 * 32 * 3, stores=48 * 32, programs=6)
+        check.moved(seen, loads=48 * 47 * 2 + 47 * 32 * 3, stores=48 * 32, programs=6, a=a, b=b)
+        check.kernels_compute(lambda: kata.matmul(a, b), out)
 
     def test_blocks_are_obeyed(self, kata):
         """BM rows, BN columns, and BK numbers of K at a time. A larger tile loads less, and must fit the registers: all
@@ -165,7 +166,8 @@ class TestMatmulHalf:
         with kernels.watched() as seen:
             out = kata.matmul_half(a, b)
         check.close(out, product(a, b))
-        check.moved(seen, loads=48 * 20 * 2 + 20 * 32 * 3, stores=48 * 32, programs=6)
+        check.moved(seen, loads=48 * 20 * 2 + 20 * 32 * 3, stores=48 * 32, programs=6, a=a, b=b)
+        check.kernels_compute(lambda: kata.matmul_half(a, b), out)
         for kind, done in (("load", "loaded"), ("store", "stored")):
             bytes_of_halves = 2 * seen.total(kind)
             check.that(
@@ -216,6 +218,7 @@ class TestLinear:
         check.that(seen.launches == 1, f"{seen.launches} launches, one is enough")
         loaded(seen, weight, 3, "the weight")
         check.moved(seen, loads=48 * 47 * 2 + 47 * 32 * 3 + 32 * 3, stores=48 * 32, programs=6)
+        check.kernels_compute(lambda: kata.linear(x, weight, bias, activation="silu"), out)
 
     def test_blocks_and_views(self, kata):
         """x and the weight may be views. A tile is BM rows by BN columns."""
@@ -323,6 +326,7 @@ class TestMatmulGrouped:
         check.close(out, product(a, b))
         check.moved(seen, loads=64 * 20 * 2 + 20 * 32 * 2, stores=64 * 32, programs=4)
         loaded(seen, b, 2, "b")
+        check.kernels_compute(lambda: kata.matmul_grouped(a, b), out)
 
 
 @pytest.mark.stretch
@@ -357,6 +361,7 @@ class TestSplitK:
         shares = touching(seen, a, "readers")[0].unique(return_counts=True)[1]
         said = f"the programs of a tile sum over {shares.tolist()} numbers of K"
         check.that(len(shares) == 4 and int(shares.max()) <= 48, f"{said}: 4 programs with at most 48 each share 160")
+        check.kernels_compute(lambda: kata.split_k(a, b, splits=4), out)
 
     def test_blocks_are_obeyed(self, kata):
         """Every tile of BM rows and BN columns has its own programs."""

@@ -130,8 +130,8 @@ class TestFlashForward:
 
     def test_no_query_looks_ahead(self, kata):
         """Key j counts for query i if j ≤ i: query 0 sees itself. Tiles on the diagonal need the mask, element by
-        element."""
-        q, k, v = inputs(1, 2, 50, 32)
+        element. Every head of every sample has programs of its own."""
+        q, k, v = inputs(2, 3, 18, 32)
         with kernels.watched(backwards=True):
             found = kata.flash_forward(q, k, v, causal=True)
         check.close(found, attended(q, k, v, True), unlike={"keys of the future counted": attended(q, k, v)})
@@ -149,12 +149,14 @@ class TestFlashForward:
 
     def test_no_score_reaches_memory(self, kata):
         """What is stored is the result: D + 1 numbers per query. The queries are loaded once, the keys and values once
-        per tile of queries."""
-        q, k, v = inputs(1, 1, 50, 16)
-        with kernels.watched() as seen:
-            found = kata.flash_forward(q, k, v)
-        check.close(found, attended(q, k, v))
-        check.moved(seen, loads=50 * 16 + 2 * 16 * 50 * 4, stores=50 * 17, programs=4)
+        per tile of queries. 50 queries are four tiles, and so are 64."""
+        for T in (50, 64):
+            q, k, v = inputs(1, 1, T, 16)
+            with kernels.watched() as seen:
+                found = kata.flash_forward(q, k, v)
+            check.close(found, attended(q, k, v))
+            check.moved(seen, loads=T * 16 + 2 * 16 * T * 4, stores=T * 17, programs=4, q=q, k=k, v=v)
+        check.kernels_compute(lambda: kata.flash_forward(q, k, v), found)
 
     def test_tiles_of_the_future_are_not_loaded(self, kata):
         """Four tiles of queries need 1, 2, 3 and 4 tiles of keys: 5,472 loads, where 7,200 load everything."""
@@ -189,6 +191,23 @@ class TestFlashForward:
         check.dtype(out, torch.float16)
         check.dtype(lse, torch.float32)
         check.close((out, lse), attended(q, k, v), rtol=4e-3, atol=2e-3)
+
+    @pytest.mark.edge
+    def test_the_mixture_is_kept_in_float32(self, kata):
+        """All keys count alike. One value is 2,048, and 79 are 0.05: beyond 2,048 float16 has only even numbers, and a
+        tile's 0.8 would be rounded away."""
+        q, k, v = torch.zeros(1, 1, 80, 16).half(), torch.ones(1, 1, 80, 16).half(), torch.full((1, 1, 80, 16), 0.05)
+        v[:, :, 0] = 2048
+        out, _ = kata.flash_forward(q, k, v.half(), block_q=64)
+        check.close(out, attended(q, k, v.half())[0], rtol=6e-4)
+
+    @pytest.mark.edge
+    def test_far_below_zero(self, kata):
+        """Scores near −20,000 are no masked ones: what is not seen has −∞, and not −10,000."""
+        q, k, v = inputs(1, 1, 18, 16)
+        q[..., 0], k[..., 0] = 200, -400
+        for causal in (False, True):
+            check.close(kata.flash_forward(q, k, v, causal=causal), attended(q, k, v, causal), rtol=1e-2, atol=1e-2)
 
     @pytest.mark.edge
     def test_a_gpu_can_have_it(self, kata):
@@ -244,7 +263,8 @@ class TestFlashDelta:
         with kernels.watched() as seen:
             delta = kata.flash_delta(out, dout)
         check.close(delta, (out.double() * dout.double()).sum(-1))
-        check.moved(seen, loads=2 * 38 * 32, stores=38, programs=seen.programs)
+        check.moved(seen, loads=2 * 38 * 32, stores=38, programs=seen.programs, out=out, dout=dout)
+        check.kernels_compute(lambda: kata.flash_delta(out, dout), delta)
 
 
 @pytest.mark.stretch
@@ -263,7 +283,7 @@ class TestFlashDkdv:
 
     def test_sums_over_all_tiles_of_queries(self, kata):
         """Every query adds to the gradient of every key, tile by tile, also where T is no multiple of the block."""
-        q, k, v, dout = inputs(1, 2, 35, 16, count=4)
+        q, k, v, dout = inputs(2, 3, 18, 16, count=4)
         with kernels.watched(backwards=True):
             found = kata.flash_dkdv(q, k, v, dout, *kept(q, k, v, dout, False), False)
         check.close(found, gradients(q, k, v, dout, False)[1:])
@@ -281,14 +301,15 @@ class TestFlashDkdv:
             loads = 2 * 50 * 16 + queries * (2 * 16 + 2)
             if block_q > block_k:  # a loop that starts at the tile's first key itself loads less
                 loads = min(loads, seen.total("load"))
-            check.moved(seen, loads=loads, stores=2 * 50 * 16, programs=-(-50 // block_k))
+            check.moved(seen, loads=loads, stores=2 * 50 * 16, programs=-(-50 // block_k), q=q, k=k, v=v, dout=dout)
+        check.kernels_compute(lambda: kata.flash_dkdv(q, k, v, dout, lse, delta, True), found)
 
 
 @pytest.mark.stretch
 class TestFlashDq:
     def test_equals_the_gradient(self, kata):
         """ds k, divided by √D once more: the scores were."""
-        q, k, v, dout = inputs(1, 2, 35, 16, count=4)
+        q, k, v, dout = inputs(2, 3, 7, 16, count=4)
         right = gradients(q, k, v, dout, False)[0]
         with kernels.watched(backwards=True):
             found = kata.flash_dq(q, k, v, dout, *kept(q, k, v, dout, False), False)
@@ -304,18 +325,19 @@ class TestFlashDq:
             check.close(found, gradients(q, k, v, dout, True)[0])
             keys = sum(len(columns) for _, columns in visited(50, block_q, block_k))
             loads = 50 * (2 * 16 + 2) + keys * 2 * 16
-            check.moved(seen, loads=loads, stores=50 * 16, programs=-(-50 // block_q))
+            check.moved(seen, loads=loads, stores=50 * 16, programs=-(-50 // block_q), q=q, k=k, v=v, dout=dout)
+        check.kernels_compute(lambda: kata.flash_dq(q, k, v, dout, lse, delta, True), found)
 
 
 @pytest.mark.stretch
 class TestFlashAttention:
     def test_value_and_gradients(self, kata):
         """Those of PyTorch's own attention, causal and not."""
-        for causal in (False, True):
+        for causal, shape in ((False, (2, 3, 7, 16)), (True, (1, 2, 20, 16))):
             check.gradients(
                 lambda q, k, v: kata.FlashAttention.apply(q, k, v, causal),
                 lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=causal),
-                *inputs(1, 2, 20, 16),
+                *inputs(*shape),
             )
 
     def test_nothing_of_size_t_times_t_is_kept(self, kata):

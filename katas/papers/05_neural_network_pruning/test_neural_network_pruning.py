@@ -549,9 +549,10 @@ class TestMagnitudeMask:
 
 
 def masked_layer(kata):
-    """A layer with a mask in which half of the weights are gone, and inputs for it."""
+    """A layer whose mask has taken half of the weights, and all of output 1, and inputs for it."""
     layer = kata.MaskedLinear(5, 3)
     mask = torch.arange(15).reshape(3, 5) % 2 == 0
+    mask[1] = False
     layer.mask.copy_(mask)
     return layer, mask, torch.randn(4, 5)
 
@@ -567,7 +568,8 @@ class TestMaskedLinear:
         check.close(layer(x), F.linear(x, layer.weight, layer.bias))
 
     def test_a_masked_weight_has_no_effect(self, kata):
-        """Where mask is False the product has a 0 in place of the weight. Biases are not masked."""
+        """Where mask is False the product has a 0 in place of the weight. Biases are not masked: an output without
+        weights is its bias."""
         layer, mask, x = masked_layer(kata)
         w, b = layer.weight.detach(), layer.bias.detach()
         expected = torch.stack(
@@ -577,6 +579,7 @@ class TestMaskedLinear:
             "the mask is not used": x @ w.T + b,
             "the mask is inverted": x @ (w * ~mask).T + b,
             "the bias is left out": expected.T,
+            "no bias where all weights are masked": expected.T + b * mask.any(dim=1),
         }
         check.close(layer(x), expected.T + b, unlike=unlike)
 

@@ -223,6 +223,13 @@ class TestResidualUnitBranch:
         }
         check.close(unit.branch(x), expected, unlike=unlike)
 
+    def test_a_gate_leaves_the_branch_alone(self, kata):
+        """Shortcut-only gating: the gate's factor is on the shortcut, and the branch is as without a gate."""
+        unit, w = lively(kata.ResidualUnit(4 * D, shortcut="gate"))
+        x = torch.randn(B, 4 * D)  # with D features, relu may leave nothing of the branch
+        gate, branch = torch.sigmoid(x.double() @ w["gate.weight"].T + w["gate.bias"]), pre_branch(w, x.double())
+        check.close(unit.branch(x), branch, unlike={"the branch is gated, too": gate * branch}, what="the branch")
+
     def test_post_has_norm_after_each_layer(self, kata):
         """The order of the first residual nets. The branch ends with norm2: the relu that follows belongs to the sum,
         in `forward`."""
@@ -316,6 +323,14 @@ class TestResidualUnitForward:
                 "the factor is on the whole sum": 0.3 * (x + branch),
             }
             check.close(unit(x), expected, unlike=unlike, what=f"the output with shortcut {shortcut!r}")
+
+    def test_a_gated_unit_is_the_sum_and_nothing_more(self, kata):
+        """The gate's complement is on the shortcut, as `skip` has it. Nothing is on the branch."""
+        unit, w = lively(kata.ResidualUnit(4 * D, shortcut="gate"))
+        x = torch.randn(B, 4 * D)  # with D features, relu may leave nothing of the branch
+        gate, branch = torch.sigmoid(x.double() @ w["gate.weight"].T + w["gate.bias"]), pre_branch(w, x.double())
+        unlike = {"the branch is gated, too": (1 - gate) * x + gate * branch, "the shortcut is not gated": x + branch}
+        check.close(unit(x), (1 - gate) * x + branch, unlike=unlike)
 
     def test_post_has_a_relu_after_the_sum(self, kata):
         """The first residual nets put a relu on the sum, and so on the way from unit to unit."""

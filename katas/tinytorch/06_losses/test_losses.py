@@ -422,8 +422,9 @@ class TestClassScaling:
 
     def test_memory_grows_with_the_batch(self, kata):
         """A table of log-probabilities is made, batch · classes · 4 bytes, and twice the batch doubles it."""
-        few, many = (kata.class_scaling([400, 800], batch=batch)["values"][0] for batch in (32, 128))
-        said = 32 * 400 * 4
+        # A reduction in NumPy may take a buffer of 33 kB whatever the batch: these tables are far larger.
+        few, many = (kata.class_scaling([400, 800], batch=batch)["values"][0] for batch in (128, 512))
+        said = 128 * 400 * 4
         check.that(few >= 0.8 * said, f"the peak is {few} bytes, but the log-probabilities alone are {said}")
         ratio = many / few
         check.that(3 <= ratio <= 5, f"four times the batch takes {ratio:.2f} times the memory, expected about 4")

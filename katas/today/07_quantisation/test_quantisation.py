@@ -39,11 +39,24 @@ class TestAbsmaxInt8:
         check.equal(q, torch.tensor([[127, -51, 0, 2], [-127, 64, 2, -64]], dtype=torch.int8), unlike=wrong, what="q")
 
     def test_a_row_of_zeros(self, kata):
-        """Every pruned model has one. Divided by a scale of 0 it would be NaN."""
-        w = torch.tensor([[0.5, -1.0], [0.0, 0.0], [2.0, 1.0]])
+        """Every pruned model has one. Divided by a scale of 0 it would be NaN. A row of tiny numbers is no such row."""
+        w = torch.tensor([[0.5, -1.0], [0.0, 0.0], [2.0, 1.0], [4e-6, -1e-6]])
         q, scale = kata.absmax_int8(w)
         check.close(scale[1], torch.ones(1), what="the scale of a row of zeros")
         check.equal(q[1], torch.zeros(2, dtype=torch.int8), what="the codes of a row of zeros")
+        check.equal(q[3], torch.tensor([127, -32], dtype=torch.int8), what="the codes of a row of tiny numbers")
+
+    def test_halves_go_to_the_even_neighbour(self, kata):
+        """`torch.round` rounds 0.5 to 0, 1.5 and 2.5 to 2, so that halves do not push the sum one way."""
+        w = torch.tensor([[127.0, 0.5, 1.5, 2.5, -0.5, -1.5]])
+        wrong = {"halves away from zero": torch.tensor([[127, 1, 2, 3, -1, -2]], dtype=torch.int8)}
+        expected = torch.tensor([[127, 0, 2, 2, 0, -2]], dtype=torch.int8)
+        check.equal(kata.absmax_int8(w)[0], expected, unlike=wrong, what="q")
+
+    def test_the_scale_has_w_s_dtype(self, kata):
+        """A layer in bfloat16 multiplies by a scale in bfloat16."""
+        for dtype in (torch.float64, torch.bfloat16):
+            check.dtype(kata.absmax_int8(torch.ones(2, 3, dtype=dtype))[1], dtype, what="scale")
 
     @given(w=weights())
     def test_error_is_at_most_half_a_step(self, kata, w):

@@ -54,9 +54,10 @@ TURNED = (numbers(3, 4).bfloat16().T, numbers(2).bfloat16())
 class TestShardFlat:
     def test_equal_pieces_of_the_flat_vector(self, kata):
         """All elements in order, zeros behind them up to a multiple of W, then S per rank. Collectives want equally
-        long pieces. The borders run through the middle of tensors."""
+        long pieces. The borders run through the middle of tensors. Six elements need no zeros."""
         for world_size in WORLDS:
-            got = [shards[0] for shards, _ in on_ranks(world_size, kata, sharded, TENSORS)]
+            found = [shards for shards, _ in on_ranks(world_size, kata, sharded, TENSORS, FEW)]
+            got = [shards[0] for shards in found]
             expected = pieces(TENSORS, world_size)
             padded = torch.cat(expected)
             wrong = {
@@ -67,6 +68,8 @@ class TestShardFlat:
                 "the tensors in reverse order": pieces(TENSORS[::-1], world_size),
             }
             check.close(got, expected, **EXACT, unlike=wrong, what=f"shards of 35 elements on {world_size} ranks, at ")
+            even, what = pieces(FEW, world_size), f"shards of 6 elements on {world_size} ranks, at "
+            check.close([shards[1] for shards in found], even, **EXACT, what=what)
 
     def test_memory_of_its_own(self, kata):
         """A slice is a view: it keeps the whole flat vector alive, and no rank would save a byte."""

@@ -143,7 +143,8 @@ def logsumexp(x: Tensor, block: int = 32) -> Tensor:
         (M,): top + log(total). M programs load each number once.
 
     Edge cases ★
-        Blocks or rows of −inf, as masked scores are: they add nothing. A row of them gives −inf.
+        Blocks or rows of −inf, as masked scores are: they add nothing. A row of them gives −inf, one near −30,000 does
+        not.
         A GPU's compiler takes the kernel: what a loop changes keeps its type, so that a sum begins with 0.0, not 0.
     """
     M, N = x.shape

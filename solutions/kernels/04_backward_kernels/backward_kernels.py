@@ -263,6 +263,7 @@ def register_swiglu() -> Callable[[Tensor, Tensor], Tensor]:
 
     Edge cases ★
         gate and up may be views, such as the halves of one product, and the gradient that arrives an expanded number.
+        The fake's result has the strides of the kernel's.
     """
 
     @torch.library.custom_op("katas::swiglu", mutates_args=())

@@ -125,6 +125,7 @@ def flash_forward(
 
     Edge cases ★
         float16: tiles are multiplied as they are, sums are kept in float32, and out has q's dtype.
+        Scores near −20,000 count as others do.
         A GPU's compiler takes the kernel, and its products keep float32: `tl.dot(…, input_precision="ieee")`.
     """
     B, H, T, D = q.shape

@@ -23,7 +23,7 @@ class LayerNorm(nn.Module):
         if x.dtype in (torch.float16, torch.bfloat16):
             rows = rows.float()
         rows = rows - rows.mean(-1, keepdim=True)
-        rows = rows * torch.rsqrt(rows.pow(2).mean(-1, keepdim=True) + self.eps)
+        rows = rows / (rows.square().mean(-1, keepdim=True) + self.eps).sqrt()
         y = rows.reshape(x.shape).to(x.dtype)
         if self.weight is not None:
             y = y * self.weight.to(x.dtype)
