@@ -120,7 +120,7 @@ def test_a_class_with_late_and_missing_submissions(tmp_path, kata_here):
     done = kata_here(*command)
     assert done.returncode == 2, "somebody's submission may be Cy's"
     nobodys = "submissions that nobody in the roster owns:\n  who: nobody in the roster has this id, email or name\n"
-    assert f"{nobodys}people without a submission: Cy (8)\n" in done.stdout
+    assert done.stdout.startswith(f"{nobodys}people without a submission: Cy (8)\n")
     assert done.stdout.count(nobodys) == 2, "again at the end"
     assert done.stderr.startswith("kata: 1 submission of nobody in the roster, and 1 of 4 students who waits for one: ")
     assert done.stderr.endswith("or add --unowned-are-nobody\n")
