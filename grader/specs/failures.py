@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType, ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -27,6 +28,8 @@ from grader.results import LOOPS, WAITED
 from grader.specs import causes, check, inherited
 
 EXAMPLE = re.compile(r"\n(?:Falsifying example|Failing test case)")  # Hypothesis's note; `given` tells it better
+
+MOST = 600  # characters of a row; the middle of a longer one is left out
 
 Frames = list[tuple[FrameType, int]]
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -131,13 +134,13 @@ def _kind(error: BaseException) -> Kind:
 
 def _rows(error: BaseException, theirs: Frames, module: ModuleType | None) -> list[tuple[str, str]]:
     if isinstance(error, check.Mismatch):
-        return error.rows
+        return [(label, check.shortened(text, MOST)) for label, text in error.rows]
     where = [("at", _where(*theirs[-1], module))] if theirs else []
     if isinstance(error, TimedOut):
         return [("stopped", str(error)), *where]
     said = "".join(traceback.format_exception_only(error)).strip()
     said = EXAMPLE.split(said)[0]
-    return [("raised", said if len(said) <= 600 else said[:600] + " …"), *where]
+    return [("raised", check.shortened(said, MOST)), *where]
 
 
 def _where(frame: FrameType, line: int, module: ModuleType | None) -> str:
@@ -227,7 +230,7 @@ def _given(call: ast.Call | None, values: Mapping[str, object]) -> list[tuple[st
         return []
     text = ast.unparse(call).removeprefix("kata.").replace("(kata.", "(")
     shown = [f"{name} = {_value(value)}" for name, value in values.items() if _worth_showing(value)]
-    return [("given", "\n".join([text if len(text) <= 110 else text[:109] + "…", *shown]))]
+    return [("given", "\n".join([check.shortened(text, 110), *shown]))]
 
 
 def _judged(frames: list[tuple[FrameType, int]], spec: pytest.Function) -> tuple[ast.Call | None, Mapping[str, object]]:
@@ -306,11 +309,13 @@ def _worth_showing(value: object) -> bool:
     return not (callable(value) or inspect.ismodule(value)) or isinstance(value, torch.nn.Module)
 
 
-def _value(value: object) -> str:
+def _value(value: Any) -> str:
     if isinstance(value, torch.nn.Module):
         return type(value).__name__
     if isinstance(value, torch.optim.Optimizer):
         return f"{type(value).__name__} with lr {', '.join(str(group['lr']) for group in value.param_groups)}"
     if isinstance(value, torch.Tensor) and value.numel() <= 8 and value.device.type == "cpu":
         return f"{check.describe(value)} {value.tolist()}"
+    if check.is_table(value):
+        return f"{check.describe(value)}\n{value.iloc[:6, :6]}"
     return check.describe(value)
