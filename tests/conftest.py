@@ -58,8 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
     is_quick = config.getoption("tier", None) == "quick"
     if missing := [name for name in NEEDED if find_spec(name) is None and not is_quick]:
         raise pytest.UsageError(
-            f"the project's own tests need {', '.join(missing)}: make test-all installs it. "
-            "Those of your code are in katas: pytest katas"
+            "pytest katas runs the specs of your code. "
+            f"The project's own tests need {', '.join(missing)}: make test-all installs it"
         )
 
 
