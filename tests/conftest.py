@@ -63,7 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Say what is missing in one line, where only the course is installed. The quick tier needs no other extra."""
     is_quick = config.getoption("tier", None) == "quick"
     if missing := [name for name in NEEDED if find_spec(name) is None and not is_quick]:
-        raise pytest.UsageError(f"the project's own tests need {', '.join(missing)}: make test-all installs it")
+        raise pytest.UsageError(
+            "pytest katas runs the specs of your code. "
+            f"The project's own tests need {', '.join(missing)}: make test-all installs it"
+        )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

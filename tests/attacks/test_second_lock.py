@@ -171,7 +171,9 @@ class TestWhatIsWithheld:
         [result] = sealed(sound[1:], tmp_path, telling)
         assert seals(result) == ["failed"] and "return 2 * x" not in repr(result)
 
-    @pytest.mark.parametrize(("raises", "points"), [("lost = {}[text]\nquadruple = lost", 0), ("raise ValueError(text)", 1)])
+    @pytest.mark.parametrize(
+        ("raises", "points"), [("lost = {}[text]\nquadruple = lost", 0), ("raise ValueError(text)", 1)]
+    )
     def test_nor_while_it_is_imported(self, sound, tmp_path, raises, points):
         [result] = sealed(sound[1:], tmp_path, f"{self.LEAK}{REUSE}\n{raises}\n")
         assert result.points == points and "return 2 * x" not in repr(result)

@@ -138,7 +138,7 @@ class TestAClass:
         reports = [f"--report={name}={tmp_path / name}" for name in ("moodle", "canvas", "html")]
         done = kata_here("class", course, "00", *reports)
         n = len(NAMES)
-        list_, totals = done.stdout.split("\n\nann: ")
+        list_, totals = done.stdout.split("\nann: ")
         assert f"unconfirmed: {n + 1} points of 2 students, which only the first lock gives\neve\n" in list_
         assert "--overrides FILE" in list_ and f"\n  uma,{KATA.name}::{NAMES[0]},,\n" in list_
         assert f"eve: unconfirmed, so far 0 of {n} points" in totals
