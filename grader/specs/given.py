@@ -64,11 +64,8 @@ class Judged:
         told = {name: ast.unparse(one) for name, one in made.items()}
         values |= {name: said for name, said in told.items() if len(said) <= LONGEST and UNKNOWN not in said}
         lines = [f"{name} = {said}" for name, said in {**values, **shown.made}.items() if said]
-        return (
-            "\n".join([check.shortened(text, LONGEST), *([", ".join(numbers)] if numbers else []), *lines])
-            if text
-            else ""
-        )
+        whole = [check.shortened(text, LONGEST), *([", ".join(numbers)] if numbers else []), *lines]
+        return "\n".join(whole) if text else ""
 
 
 def judged(frames: Frames, spec: pytest.Function, module: ModuleType | None) -> Judged | None:

@@ -7,7 +7,7 @@ import pandas
 import pytest
 import torch
 
-from grader.specs import check, failures
+from grader.specs import check, given
 
 
 def said(call, *args, **kwargs) -> str:
@@ -117,7 +117,7 @@ def test_what_is_long_loses_its_middle_on_both_sides():
 def test_a_table_is_one():
     table = pandas.DataFrame({"age": [31, 27], "weight": [61.5, 70.0]}, index=["Ada", "Bo"])
     assert check.describe(table) == "DataFrame (2, 2) with the columns age, weight"
-    assert failures._value(table).splitlines()[1:] == str(table).splitlines()
+    assert given._value(table, {}).splitlines()[1:] == str(table).splitlines()
 
 
 def test_imprecise_is_not_called_a_factor():
