@@ -93,7 +93,7 @@ def _is_plain(node: ast.AST, place: Place, depth: int = 5) -> bool:
             return _is_plain(part, place, depth)
         case ast.Tuple(elts=parts) | ast.List(elts=parts):
             return all(_is_plain(part, place, depth) for part in parts)
-        case ast.Call(func=ast.Attribute(attr="grad")):
+        case ast.Call(func=ast.Attribute(attr="grad") | ast.Attribute(value=ast.Name(id="kata"))):
             return True  # a gradient is the code's, whatever was summed for it
         case ast.Call(func=ast.Attribute(value=owner, attr=name), args=args):
             function = reading.value(node.func, place.scope)

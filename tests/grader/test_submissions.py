@@ -505,7 +505,7 @@ class TestTheCommand:
         ("arguments", "said"),
         [
             (["class", "no/such/folder"], "no such folder"),
-            (["class", "grader/reports"], "holds no submissions"),
+            (["class", "grader/isolation"], "holds no submissions"),
             (["class", "katas", "--report", "junit=x"], "FORMAT is json, csv, html"),
             (["class", "katas", "--results", "no/such/r.jsonl"], "no/such/r.jsonl"),
             (["grade", "--results", os.devnull], "--results belongs to a class: write kata class DIR"),
