@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from grader.cli import author
 from grader.course import description
 from grader.course.catalogue import Kata, all_katas
 from grader.learner import inputs
 from grader.learner.inputs import Event
 from tests.conftest import SOUND
-from workshop import kept
+from workshop import commands, kept
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def tree(tmp_path, monkeypatch, warm_workers) -> list[Kata]:
     """A copy of the sound tree, which `kata promises` takes for the course. Workers know its specs."""
     shutil.copytree(SOUND, tmp_path / "tree", ignore=shutil.ignore_patterns("__pycache__", ".kata"))
     found = all_katas(tmp_path / "tree")
-    monkeypatch.setattr(author, "katas", lambda names: [k for k in found if not names or k.number in names])
+    monkeypatch.setattr(commands, "katas", lambda names: [k for k in found if not names or k.number in names])
     monkeypatch.setattr(kept, "warm_up", lambda katas: None)
     return found
 
