@@ -24,6 +24,7 @@ from grader.course.mistakes import Mistake
 from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
 from grader.failure import table
+from grader.isolation import linux
 from grader.protocol import RunOptions, TrySuspects
 from grader.results import DONE, KataResult, SpecResult
 from grader.workers.jobs import Job
@@ -334,6 +335,7 @@ ON_THE_REFERENCE = [suspects, textbook, unguarded, mistakes, accepted, lesson, s
 
 def in_fork(work: Callable[[], None]) -> tuple[str, str]:
     """Run `work` in a forked process; what it printed, and the traceback it ended in, if it did."""
+    linux.only()
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as trouble:
         pid = os.fork()
         if pid == 0:
