@@ -336,7 +336,10 @@ ON_THE_REFERENCE = [suspects, textbook, unguarded, mistakes, accepted, lesson, s
 def in_fork(work: Callable[[], None]) -> tuple[str, str]:
     """Run `work` in a forked process; what it printed, and the traceback it ended in, if it did."""
     linux.only()
-    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as trouble:
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as said,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as trouble,
+    ):
         pid = os.fork()
         if pid == 0:
             try:

@@ -23,7 +23,7 @@ def apply(rights: Rights) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (rights.computing, rights.computing))
     resource.setrlimit(resource.RLIMIT_FSIZE, (rights.file_size, rights.file_size))
     resource.setrlimit(resource.RLIMIT_NOFILE, (rights.open_files, rights.open_files))
-    with open("/proc/self/statm") as file:
+    with open("/proc/self/statm", encoding="utf-8") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + rights.memory, used + rights.memory))
 
@@ -36,10 +36,10 @@ def most_at_a_time() -> int:
 def free_memory() -> int:
     """The bytes of memory that are free here; sys.maxsize where the system does not say."""
     with suppress(OSError, ValueError, StopIteration):
-        told = next(line for line in AVAILABLE.read_text().splitlines() if line.startswith("MemAvailable:"))
+        told = next(line for line in AVAILABLE.read_text("utf-8").splitlines() if line.startswith("MemAvailable:"))
         room = int(told.split()[1]) << 10
         with suppress(OSError, ValueError):  # "max" is no number
-            room = min(room, int(OF_A_GROUP.read_text()))
+            room = min(room, int(OF_A_GROUP.read_text("utf-8")))
         return room
     return sys.maxsize
 

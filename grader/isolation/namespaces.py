@@ -168,7 +168,7 @@ def _unshare(spaces: int) -> None:
     if unshare(CLONE_NEWUSER | spaces) != 0:
         raise OSError(ctypes.get_errno(), "no new namespaces")
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
-        Path("/proc/self", name).write_text(text)
+        Path("/proc/self", name).write_text(text, "utf-8")
 
 
 def _end_as_told(pipe: int, child: int) -> NoReturn:

@@ -46,5 +46,5 @@ def become(user: int) -> None:
 
 def _are_mapped(name: str, ids: range) -> bool:
     """Tell if these ids exist in this process's user namespace."""
-    lines = [map(int, line.split()) for line in Path("/proc/self", name).read_text().splitlines()]
+    lines = [map(int, line.split()) for line in Path("/proc/self", name).read_text("utf-8").splitlines()]
     return any(first <= ids[0] and ids[-1] < first + number for first, _, number in lines)

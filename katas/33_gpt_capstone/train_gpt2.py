@@ -521,7 +521,7 @@ def own_code(katas: tuple[str, ...]) -> SimpleNamespace:
     One process of a machine after the other: the first one runs the specs, and the others find their results.
     """
     say("looking at which of your katas work …")
-    with open(__file__) as this:
+    with open(__file__, "rb") as this:
         if sys.platform != "win32":
             fcntl.flock(this, fcntl.LOCK_EX)
         try:
