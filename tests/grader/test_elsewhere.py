@@ -86,6 +86,23 @@ def test_the_reference_earns_every_point_and_is_told_once_that_nothing_isolates_
     assert not unencoded(done.stderr)
 
 
+@pytest.mark.parametrize("words", ["list", "next", "trace 01 count_to", "doctor", "watch --help"])
+def test_a_learners_command_answers(words):
+    done = kata(*words.split())
+    assert done.returncode == 0 and not unencoded(done.stderr), done.stderr
+
+
+def test_linux_has_nothing_of_it():
+    """psutil is no dependency there."""
+    imports = (
+        "import sys, grader.learner.watch, grader.specs.plugin, grader.workers.entry, grader.workers.spec_worker\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{imports}print('psutil' in sys.modules)"], cwd=ROOT, capture_output=True
+    )
+    assert done.stdout == b"False\n", done.stderr
+
+
 def test_what_is_not_written_says_so(graded):
     message, failures = graded("raise NotImplementedError")
     assert message == "" and failures["double"] == failures["Doubler"] == "" and "not written yet" in failures["total"]
