@@ -22,6 +22,8 @@ def computing(pid: int) -> float | None:
 
 def end(pid: int) -> None:
     """Kill this process and all that descend from it."""
-    for one in tree(pid):
-        with suppress(psutil.Error):
-            psutil.Process(one).kill()
+    with suppress(psutil.Error):
+        root = psutil.Process(pid)
+        for one in (*root.children(recursive=True), root):
+            with suppress(psutil.Error):  # it has ended meanwhile
+                one.kill()

@@ -56,13 +56,14 @@ def expect(needs: frozenset[str]) -> None:
 
 def end_tree(process: Process | BaseProcess) -> None:
     """Kill a worker and every process below it, whatever session they are in."""
-    if sys.platform != "linux":
-        plain.end(process.pid or 0)
-        return process.join(DYING)
     if process.pid and process.is_alive():
-        end([process.pid])
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid or 0, signal.SIGKILL)
+        if sys.platform == "linux":
+            end([process.pid])
+        else:
+            plain.end(process.pid)
+    if sys.platform != "win32":
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid or 0, signal.SIGKILL)
     with suppress(ProcessLookupError, PermissionError):
         process.kill()
     process.join(DYING)
