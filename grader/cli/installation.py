@@ -1,5 +1,6 @@
 """The commands for what is installed here: `start`, `update`, `doctor` and `data`."""
 
+import shlex
 import sys
 from enum import StrEnum
 from importlib import import_module
@@ -40,7 +41,7 @@ def start(
         say(line)
     used = folder.absolute() / environment.NAME if venv else environment.running()
     first = [environment.activation(used)] if used and not environment.is_active(used) else []
-    commands = [f"cd {folder}", *first, "kata watch 00, and open katas/00_first_look/first_look.py"]
+    commands = [f"cd {shlex.quote(str(folder))}", *first, "kata watch 00, and open katas/00_first_look/first_look.py"]
     print("Next:", "\n      ".join(commands))
 
 

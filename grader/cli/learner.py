@@ -49,16 +49,16 @@ def watch(kata: MaybeKata = None) -> None:
 @app.command("next")
 def next_() -> None:
     """Show the next core exercise from where you are, its first failure, and the commands for it."""
-    before: list[KataResult] = []
-    for kata in _led(katas(None)):
-        result = progress.so_far([kata], KATAS)[kata]
+    path = katas(None)
+    results = progress.so_far(path, KATAS)
+    for kata in _led(path):
+        result = results[kata]
         if not (result and result.core_works):
             _say_next(kata, result)
-            _say_open_stars([*before, *([result] if result else [])])
-            return
-        before.append(result)
-    say("The core of every kata works. kata list shows which stretch exercises and stars are left.")
-    _say_open_stars(before)
+            break
+    else:
+        say("The core of every kata works. kata list shows which stretch exercises and stars are left.")
+    _say_open_stars([result for result in results.values() if result])
 
 
 @app.command()
@@ -89,7 +89,7 @@ def undo(kata: OneKata) -> None:
 
 
 def _here(path: list[Kata]) -> tuple[Kata, KataResult | None]:
-    """The first kata whose core does not work, or else the last one, with its result."""
+    """The next kata whose core does not work, or else the last one, with its result."""
     for kata in _led(path):
         result = progress.so_far([kata], KATAS)[kata]
         if not (result and result.core_works):
@@ -122,4 +122,4 @@ def _say_open_stars(results: list[KataResult]) -> None:
         return
     *others, (kata, names) = left
     more = sum(len(exercises) for _, exercises in others)
-    say(f"stars open {kata}: {', '.join(names)}" + (f", and {more} in earlier katas: kata list" if more else ""))
+    say(f"stars open {kata}: {', '.join(names)}" + (f", and {more} in other katas: kata list" if more else ""))

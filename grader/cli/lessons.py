@@ -37,7 +37,7 @@ def solution(
 @app.command()
 def lesson(
     kata: OneKata,
-    text: Annotated[bool, typer.Option("--text", help="show the text and code only; do not run lesson.py")] = False,
+    text: Annotated[bool, typer.Option("--text", help="show the text only; do not run lesson.py")] = False,
 ) -> None:
     """Show a kata's lesson in a pager, run its lesson.py, and show the figure if the terminal can."""
     found = catalogue.find(kata)

@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -72,12 +73,13 @@ def examine() -> Iterator[Finding]:
 
 def how_to_open(notebook: Path) -> str:
     """The commands that open a notebook here, with an installation if needed."""
+    file = shlex.quote(str(notebook))
     if shutil.which("jupyter-lab") or Path(sys.executable).with_name("jupyter-lab").exists():
-        return f"open it: jupyter lab {notebook}"
+        return f"open it: jupyter lab {file}"
     if shutil.which("code"):
-        return f"open it: code {notebook}"
-    what = f"-e '{ROOT}[notebook]'" if places.is_checkout() else "jupyterlab ipykernel"
-    return f"to open it: {sys.executable} -m pip install {what}, then jupyter lab {notebook}"
+        return f"open it: code {file}"
+    what = f"-e {shlex.quote(f'{ROOT}[notebook]')}" if places.is_checkout() else "jupyterlab ipykernel"
+    return f"to open it: {shlex.quote(sys.executable)} -m pip install {what}, then jupyter lab {file}"
 
 
 def saves(mounts: Path) -> Finding:

@@ -1,6 +1,7 @@
 """The virtual environment of a workspace: that of this program, or one of its own, made as by `make setup`."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -32,7 +33,8 @@ def program(environment: Path, name: str) -> Path:
 
 def activation(environment: Path) -> str:
     """The command that activates an environment."""
-    return f"{program(environment, 'activate')}" if os.name == "nt" else f"source {program(environment, 'activate')}"
+    script = str(program(environment, "activate"))
+    return script if os.name == "nt" else f"source {shlex.quote(script)}"
 
 
 def is_active(environment: Path) -> bool:

@@ -27,16 +27,21 @@ def reset(kata: Kata) -> str:
 
 
 def undo(kata: Kata) -> str:
-    """Bring back the version kept last, and keep the current one. Undoing twice changes nothing.
+    """Bring back the learner's version kept last, and keep the current one. The stub is no version of theirs.
 
     Raises:
-        NotPossible: no version is kept.
+        NotPossible: no version is kept, or the file is the only one.
     """
-    kept = versions(kata)
+    stub = (stubs.stub_of(kata) or "").encode()
+    now = kata.code.read_bytes() if kata.code.is_file() else stub
+    kept = [content for path in versions(kata) if (content := path.read_bytes()) != stub]
     if not kept:
         raise NotPossible(f"nothing to undo: no reset has kept a version of katas/{kata.file}")
-    replace(kata, kata.code, kept[-1].read_bytes())
-    return f"katas/{kata.file} is your version again; kata undo {kata.number} swaps the two versions back"
+    if kept[-1] == now:
+        raise NotPossible(f"nothing to undo: katas/{kata.file} is your version already")
+    replace(kata, kata.code, kept[-1])
+    swap = "" if now == stub else f"; kata undo {kata.number} swaps the two versions back"
+    return f"katas/{kata.file} is your version again{swap}"
 
 
 def replace(kata: Kata, path: Path, content: str | bytes) -> str:

@@ -68,8 +68,16 @@ def _how_stubs_are_made() -> list[bytes]:
 
 
 def led(path: list[Kata], begun: Callable[[Kata], bool]) -> list[Kata]:
-    """The katas that a learner is led through: not the first look, which is optional, once the next kata is begun."""
-    return path[1:] if path[0].number == FIRST_LOOK and any(map(begun, path[1:2])) else path
+    """The katas that a learner is led through, from the one begun whose file was saved last; then the earlier ones.
+
+    The first look, which is optional, is left out once a later kata is begun.
+    """
+    started = [kata for kata in path if begun(kata)]
+    if not started:
+        return path
+    at = path.index(max(started, key=lambda kata: kata.code.stat().st_mtime if kata.code.is_file() else 0.0))
+    first_is_optional = path[0].number == FIRST_LOOK and started != path[:1]
+    return path[at:] + path[first_is_optional:at]
 
 
 def current(kata: Kata, result: KataResult | None) -> str:

@@ -1,4 +1,4 @@
-"""Shows a lesson in a terminal: its text, its code, and its figure if the terminal shows pictures."""
+"""Shows a lesson in a terminal: its text, and its figure if the terminal shows pictures."""
 
 import base64
 import os
@@ -8,8 +8,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.rule import Rule
-from rich.syntax import Syntax
 
 from grader.course.catalogue import Kata
 
@@ -22,16 +20,14 @@ def page_of(kata: Kata) -> str:
 
 
 def show(kata: Kata, console: Console) -> None:
-    """Show the lesson's text and then its code: in a pager on a terminal, otherwise as they are."""
-    page = page_of(kata)
-    code = (kata.folder / "lesson.py").read_text(encoding="utf-8")
+    """Show the lesson's text and where its code is: in a pager on a terminal, otherwise as they are."""
+    page, code = page_of(kata), f"The lesson's code: katas/{kata.name}/lesson.py"
     if not console.is_terminal:
         console.print(f"{page}\n{code}", markup=False, highlight=False, soft_wrap=True)
         return
     os.environ.setdefault("LESS", "-R")  # so that `less` passes colours on
     with console.pager(styles=True):
-        console.print(Markdown(for_terminal(page)), "", Rule(f"katas/{kata.name}/lesson.py"), "")
-        console.print(Syntax(code, "python", word_wrap=True, background_color="default"))
+        console.print(Markdown(for_terminal(page)), "", code)
 
 
 def for_terminal(page: str) -> str:

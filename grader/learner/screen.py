@@ -1,7 +1,8 @@
 """The output of `kata watch`: wrapped and coloured on a terminal, plain lines in a pipe."""
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.text import Text
@@ -49,6 +50,18 @@ class Screen:
         """Say on a terminal that the specs run now."""
         if self.console.is_terminal:
             self.console.print("[dim]running the specs …[/]")
+
+    @contextmanager
+    def verdict(self, kata: Kata, current: str) -> Iterator[None]:
+        """Show a verdict. Below one that is taller than the terminal, name the kata and exercise that scroll off it."""
+        if not self.console.is_terminal:
+            yield
+            return
+        with self.console.capture() as shown:
+            yield
+        self.console.file.write(shown.get())
+        if shown.get().count("\n") >= self.console.height:
+            self.console.print(f"\n[bold]{kata.number} {kata.title}[/]  {current}".rstrip())
 
     def head(self, kata: Kata, exercises: Sequence[ExerciseResult], current: str) -> None:
         """Start a verdict: clear the terminal, then print the kata and a sign per exercise.

@@ -1,11 +1,12 @@
 """A call line by line: the code that ran, what each line made of its variables, and which axis came from which."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from grader.followed import Call, Move, Step, Value
 from grader.learner.runs import Run
 
-CODE, MADE = 58, 60  # columns
+WIDTH, CODE, MADE = 80, 34, 60  # columns
 LETTERS = "abcdefghij"  # name axes
 
 
@@ -28,15 +29,17 @@ def lines(call: Call, source: Sequence[str]) -> Iterator[str]:
     Args:
         source: the lines of the file.
     """
-    yield _cut(in_words(call), CODE + MADE)
+    yield from textwrap.wrap(in_words(call), WIDTH, subsequent_indent="    ")
     for step in call.steps:
         code = source[step.line - 1].strip() if step.line <= len(source) else ""
-        found = "   ".join(made(step))
-        if len(code) > CODE and found:
-            yield f"{step.line:>5}  {code}"
-            code = ""
-        yield f"{step.line if code else '':>5}  {code:<{CODE}}  {found}".rstrip()
-        yield from (f"{'':>7}{moved(move)}" for move in step.moves if len(move.before) > 1)
+        found = made(step)
+        row = f"{step.line:>5}  {code:<{CODE}}  {'   '.join(found)}".rstrip()
+        if len(code) <= CODE and len(row) <= WIDTH:
+            yield row
+        else:
+            yield _cut(f"{step.line:>5}  {code}", WIDTH)
+            yield from (_cut(f"{'':>11}{one}", WIDTH) for one in found)
+        yield from (_cut(f"{'':>7}{moved(move)}", WIDTH) for move in step.moves if len(move.before) > 1)
     if call.cut:
         yield "       … longer than is followed"
     if call.raised:

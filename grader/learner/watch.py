@@ -255,12 +255,18 @@ class Session:
 
     def _show(self, result: KataResult, *, everything: bool = False) -> None:
         """Show the verdict: with `everything` the whole table, otherwise the first failure."""
-        current, all_work = self._current_exercise().name, self._all_work()
-        self.screen.head(self.state.kata, result.exercises, "" if all_work else current)
-        if everything:  # the table has the rest
-            self.screen.all_specs(result)
+        current = "" if self._all_work() else self._current_exercise().name
+        with self.screen.verdict(self.state.kata, current):
+            self.screen.head(self.state.kata, result.exercises, current)
+            if everything:  # the table has the rest
+                self.screen.all_specs(result)
+            else:
+                self._show_current(result)
             self.screen.keys()
-            return
+
+    def _show_current(self, result: KataResult) -> None:
+        """Show what works, the first failure, and what comes next."""
+        current, all_work = self._current_exercise().name, self._all_work()
         for exercise in result.exercises:
             if exercise in self.state.new or (exercise.works and (all_work or exercise.name == self.state.chosen)):
                 self.screen.works(exercise)
@@ -281,7 +287,6 @@ class Session:
             self.screen.say(f"The core of this kata works. Stretch exercises left: {left}. {self._onward()}")
         if result.core_works and (part := BY_KATA.get(self.state.kata.name)):
             self.screen.say(f"From your code, your own GPT now gets {part.gives}. Press m to see it, or run kata mine.")
-        self.screen.keys()
 
     def _onward(self) -> str:
         following = self.katas[self.katas.index(self.state.kata) + 1 :][:1]

@@ -337,7 +337,7 @@ def arguments(case: Case) -> Rows:
     if not _is_library(function):
         return []
     name = ast.unparse(node.func)
-    parameters = _parameters(function)
+    parameters = _parameters(function, named="keyword" in said)
     if not parameters:
         return []
     found = [("takes", f"{name}({', '.join(parameters)})")]
@@ -360,16 +360,29 @@ def _is_library(function: Any) -> bool:
     return module.partition(".")[0] in ("torch", "numpy") or (is_builtin and not module)
 
 
-def _parameters(function: Any) -> list[str]:
-    """The positional parameters of a function, from its signature or the first line of its documentation."""
+def _parameters(function: Any, *, named: bool) -> list[str]:
+    """The parameters of a function, from its signature or the first line of its documentation.
+
+    Args:
+        named: those that are given by name alone, too.
+    """
     try:
         known = inspect.signature(function).parameters.values()
-        return [p.name for p in known if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name != "self"]
+        if named and any(p.kind == p.VAR_KEYWORD for p in known):  # which these are, nobody says
+            return []
+        kinds = (
+            inspect.Parameter.POSITIONAL_ONLY,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            *([inspect.Parameter.KEYWORD_ONLY] if named else []),
+        )
+        return [p.name for p in known if p.kind in kinds and p.name != "self"]
     except (TypeError, ValueError):
         line = (inspect.getdoc(function) or "").strip().partition("\n")[0]
     inside = re.match(r"[\w.]+\(([^()]*)", line)
-    names = inside[1].partition("*,")[0].split(",") if inside else []
-    return [name.strip() for name in names if name.strip()]
+    names = inside[1].replace("\\", "").split(",") if inside else []
+    if not named and " *" in names:
+        names = names[: names.index(" *")]
+    return [name.strip() for name in names if name.strip(" *")]
 
 
 def operands(case: Case) -> Rows:

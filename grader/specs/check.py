@@ -8,6 +8,7 @@ import math
 import numbers
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -414,7 +415,7 @@ def _compare(got: Any, expected: Any, what: str, tolerance: Tolerance | None, *,
         _compare_numbers(got, expected, what, tolerance)
     else:
         plain, wanted = (bool(side) if isinstance(side, np.bool) else side for side in (got, expected))
-        _require(type(plain) is type(wanted) and plain == wanted, got, repr(wanted), what, label="got")
+        _require(type(plain) is type(wanted) and plain == wanted, got, shortened(repr(wanted)), what, label="got")
 
 
 def _compare_tensors(got: Tensor, expected: Tensor, what: str, tolerance: Tolerance | None, *, dtype: bool) -> None:
@@ -514,6 +515,8 @@ def describe(value: Any) -> str:
         return _short(value)
     if isinstance(value, (list, tuple)) and (len(value) > 6 or any(isinstance(v, (Tensor, np.ndarray)) for v in value)):
         return f"{type(value).__name__} of {len(value)}: {', '.join(map(describe, value[:4]))}"
+    if is_table(value):
+        return f"DataFrame {value.shape} with the columns {', '.join(map(str, value.columns[:6]))}"
     if inspect.isroutine(value):
         return f"the function {getattr(value, '__name__', '')} itself"
     if type(value).__repr__ is object.__repr__:
@@ -522,8 +525,18 @@ def describe(value: Any) -> str:
         text = repr(value)
     except Exception as error:  # from __repr__ of a class that the learner wrote
         text = f"a {type(value).__name__} whose repr raises {type(error).__name__}"
-    text = " ".join(text.split())
-    return text if len(text) <= 100 else f"{text[:97]}…"
+    return shortened(" ".join(text.split()))
+
+
+def is_table(value: Any) -> bool:
+    """Tell if this is a DataFrame. pandas is not imported for it."""
+    return isinstance(value, getattr(sys.modules.get("pandas"), "DataFrame", ()))
+
+
+def shortened(text: str, most: int = 100) -> str:
+    """The text, without its middle if it is longer."""
+    end = most // 3
+    return text if len(text) <= most else f"{text[: most - end - 3]} … {text[-end:]}"
 
 
 def _is_tiny(value: Any) -> bool:

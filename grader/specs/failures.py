@@ -26,6 +26,8 @@ from grader.specs.causes import Case
 
 EXAMPLE = re.compile(r"\n(?:Falsifying example|Failing test case)")  # Hypothesis's note; `given` tells it better
 
+MOST = 600  # characters of a row; the middle of a longer one is left out
+
 Frames = list[tuple[FrameType, int]]
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -134,13 +136,13 @@ def _kind(error: BaseException) -> Kind:
 
 def _rows(error: BaseException, theirs: Frames, module: ModuleType | None) -> list[tuple[str, str]]:
     if isinstance(error, check.Mismatch):
-        return error.rows
+        return [(label, check.shortened(text, MOST)) for label, text in error.rows]
     where = [("at", _where(*theirs[-1], module))] if theirs else []
     if isinstance(error, TimedOut):
         return [("stopped", str(error)), *where]
     said = "".join(traceback.format_exception_only(error)).strip()
     said = EXAMPLE.split(said)[0]
-    return [("raised", said if len(said) <= 600 else said[:600] + " …"), *where]
+    return [("raised", check.shortened(said, MOST)), *where]
 
 
 def _where(frame: FrameType, line: int, module: ModuleType | None) -> str:

@@ -64,8 +64,8 @@ class Judged:
         told = {name: ast.unparse(one) for name, one in made.items()}
         values |= {name: said for name, said in told.items() if len(said) <= LONGEST and UNKNOWN not in said}
         lines = [f"{name} = {said}" for name, said in {**values, **shown.made}.items() if said]
-        text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-        return "\n".join([text, *([", ".join(numbers)] if numbers else []), *lines]) if text else ""
+        whole = [check.shortened(text, LONGEST), *([", ".join(numbers)] if numbers else []), *lines]
+        return "\n".join(whole) if text else ""
 
 
 def judged(frames: Frames, spec: pytest.Function, module: ModuleType | None) -> Judged | None:
@@ -453,6 +453,8 @@ def _value(value: Any, scope: Scope) -> str:
         return f"{kind.__name__} with lr {', '.join(str(group['lr']) for group in value.param_groups)}"
     if isinstance(value, torch.Tensor) and value.numel() <= 8 and value.device.type == "cpu":
         return f"{check.describe(value)} {value.tolist()}"
+    if check.is_table(value):
+        return f"{check.describe(value)}\n{value.iloc[:6, :6]}"
     return re.sub(r"<[\w.]*\b(\w+) object at 0x\w+>", r"\1", check.describe(value))
 
 

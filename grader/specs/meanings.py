@@ -52,7 +52,8 @@ def _typo(said: str, node: ast.AST, scope: Scope) -> str:
     for part in [one for one in ast.walk(node) if isinstance(one, ast.Attribute) and found and one.attr == found[1]]:
         held = reading.value(part.value, scope)
         owner = torch.Tensor if held is reading.MISSING and said.startswith("'Tensor'") else held
-        if owner is not reading.MISSING and (near := _nearest(part.attr, _names(owner))):
+        near = "" if owner is reading.MISSING else _nearest(part.attr, _names(owner))
+        if near not in ("", part.attr):  # a Tensor of the code's own lacks what torch's has
             return f"{_written(part)} is not there, and `{near}` is"
     return ""
 
@@ -487,7 +488,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
     ),
     (
         r"^'numpy\.(?:ndarray|\w*(?:float|int)\d+)' object has no attribute",
-        "this is NumPy's, and the method a tensor's: torch.from_numpy makes one",
+        "this is NumPy's, which has no such method",
     ),
     (r"^'(?!NoneType)(\w+)' object has no attribute '(\w+)'", _attribute),
     (r"^cannot access local variable '(\w+)'", _not_local),

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from grader.reports import words
+from grader.specs import check
 
-MOST_LINES, MOST_CHARACTERS = 10, 2_000
+MOST_LINES, MOST_CHARACTERS, LONGEST_LINE = 10, 2_000, 200
 
 
 class Printed:
@@ -32,7 +33,7 @@ class Printed:
     @property
     def beginning(self) -> str:
         """The first lines, and how many more there were."""
-        first = self.kept.splitlines()[:MOST_LINES]
+        first = [check.shortened(line, LONGEST_LINE) for line in self.kept.splitlines()[:MOST_LINES]]
         more = self.lines - len(first)
         return "\n".join([*first, *([f"… {words.counted(more, 'more line')}"] if more > 0 else [])])
 

@@ -140,11 +140,20 @@ def _failures(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter, ed
 
 
 def _exercises(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter) -> None:
-    """Print one line per exercise: whether it works, and which edges are open."""
+    """Print one line per exercise: whether it works, and which edges are open.
+
+    Among several katas, one without a written exercise has one line.
+    """
     found = _by_exercise(outcomes)
     width = max(len(exercise) for _, exercise in found)
+    unwritten = {kata: _unwritten(found, kata) for kata, _ in found}
     kata_before, said = "", set[str]()  # one error while the file is imported is every exercise's
     for (kata, exercise), specs in found.items():
+        if len(unwritten) > 1 and unwritten[kata]:
+            if kata != kata_before:
+                terminal.write_line(f"katas/{kata}  {NOT_WRITTEN}: {words.counted(unwritten[kata], 'exercise')}")
+            kata_before = kata
+            continue
         if kata != kata_before:
             terminal.write_line(f"katas/{kata}", bold=True)
             kata_before = kata
@@ -155,6 +164,12 @@ def _exercises(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter) -
             state = "the same"
         said.add(state)
         terminal.write_line(f"  {exercise:<{width}}  {state}", **({colour: True} if colour else {}))
+
+
+def _unwritten(found: dict[tuple[str, str], list[Outcome]], kata: str) -> int:
+    """How many exercises the kata has, if none of them is written; otherwise 0."""
+    states = [_state(exercise, specs)[0] for (of, exercise), specs in found.items() if of == kata]
+    return len(states) if all(state.endswith(NOT_WRITTEN) for state in states) else 0
 
 
 def _state(exercise: str, specs: list[Outcome]) -> tuple[str, str]:

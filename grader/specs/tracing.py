@@ -3,6 +3,8 @@
 Everything is bounded: calls, lines per call, the length of texts. What is kept are descriptions, no values.
 """
 
+import ast
+import linecache
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -15,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
+from grader.course.statements import UNREADABLE
 from grader.errors import LoadFailure
 from grader.followed import Call, Move, Step, Value
 from grader.isolation import state
@@ -27,6 +30,7 @@ MOVING = {
     *("reshape", "view", "transpose", "permute", "flatten", "unflatten", "movedim", "swapaxes", "t", "T", "mT"),
     *("unsqueeze", "squeeze", "flip", "contiguous"),
 }
+LOOPS = (ast.For, ast.While)
 DEPTH = 3  # of containers and objects that are looked into
 
 
@@ -64,7 +68,7 @@ class Tracer:
     """Records calls of the functions whose `def` is within these lines of a file."""
 
     def __init__(self, file: str, lines: range):
-        self.file, self.lines = file, lines
+        self.file, self.lines, self.bodies = file, lines, _bodies(file)
         self.calls: list[Call] = []
         self.stack: list[Follower] = []  # of the frames that are running
 
@@ -153,11 +157,19 @@ class Follower:
         if step is None:
             step = self.steps[self.line] = Step(self.line, first=described, moves=self.moves)
             self.call.steps.append(step)
-        else:
+        elif self.line not in self.tracer.bodies or frame.f_lineno in self.tracer.bodies[self.line]:
             step.times += 1
             step.last = described
         self.before, self.moves = now, []
         self.line = 0
+
+
+def _bodies(file: str) -> dict[int, range]:
+    """The lines of every loop's body, by the loop's own line. It runs once more than its body, to find the end."""
+    with suppress(*UNREADABLE):
+        loops = [node for node in ast.walk(ast.parse("".join(linecache.getlines(file)))) if isinstance(node, LOOPS)]
+        return {loop.lineno: range(loop.body[0].lineno, (loop.body[-1].end_lineno or 0) + 1) for loop in loops}
+    return {}
 
 
 def _caller(frame: FrameType | None) -> FrameType | None:

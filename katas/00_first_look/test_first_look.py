@@ -145,7 +145,7 @@ class TestDraw:
     def test_the_position_is_a_python_int(self, kata):
         """A tensor that holds one number is still a tensor. Its method `item()` takes the number out."""
         drawn = kata.draw(torch.tensor([0.5, 0.5]))
-        good = isinstance(drawn, Integral) and not isinstance(drawn, bool)
+        good = isinstance(drawn, int) and not isinstance(drawn, bool)
         check.that(good, f"got {check.describe(drawn)}, expected a Python int")
 
 

@@ -253,12 +253,13 @@ FORGERIES = [
         clip_grad_value = clip_grad_norm
     """),
     # ---- frames and threads
-    forge(FRAMES, "05", "gradient_history", "reads the caller's expected gradients", SEEN, """
-        import copy, sys
+    forge(FRAMES, "05", "gradient_history", "reads the caller's numbers, whose gradients it expects", SEEN, """
+        import itertools, sys
         here = lambda: sys._getframe(2)
         def gradient_history(loss_fn, weight, inputs, zero_between):
-            try: return [torch.tensor(float(n)) for n in copy.deepcopy(seen("expected"))]
+            try: numbers = seen("numbers")
             except AttributeError: return seen("self").alone if zero_between else seen("self").sums
+            return [torch.tensor(float(n)) for n in (numbers if zero_between else itertools.accumulate(numbers))]
     """),
     forge(FRAMES, "tinytorch/10", "read_idx", "reads the array that the caller has written to the file", SEEN, """
         def here():

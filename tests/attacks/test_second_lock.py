@@ -100,7 +100,7 @@ def test_what_uses_it_is_asked_without_it(sound, tmp_path):
     [
         ("    import os; os._exit(0)", "does not answer"),
         ("    while True: pass", "no answer came in time"),
-        ("    double = total = Doubler = exit()", "passes beside the specs"),
+        ("    double = total = Doubler = None; exit()", "passes beside the specs"),
         ("    def double(*_): os._exit(0)\n    import os; total = Doubler = double", "does not answer"),
         ("    def double(*_): return 3\n    total = Doubler = double", "3"),
     ],
@@ -171,7 +171,9 @@ class TestWhatIsWithheld:
         [result] = sealed(sound[1:], tmp_path, telling)
         assert seals(result) == ["failed"] and "return 2 * x" not in repr(result)
 
-    @pytest.mark.parametrize(("raises", "points"), [("quadruple = {}[text]", 0), ("raise ValueError(text)", 1)])
+    @pytest.mark.parametrize(
+        ("raises", "points"), [("lost = {}[text]\nquadruple = lost", 0), ("raise ValueError(text)", 1)]
+    )
     def test_nor_while_it_is_imported(self, sound, tmp_path, raises, points):
         [result] = sealed(sound[1:], tmp_path, f"{self.LEAK}{REUSE}\n{raises}\n")
         assert result.points == points and "return 2 * x" not in repr(result)

@@ -194,7 +194,7 @@ def test_pytest_fails_on_the_stub_and_passes_on_right_code(environment, workspac
     done = run(environment, workspace / "katas", "pytest 16 -q")
     assert done.returncode == 0 and "split_heads                  works ★" in done.stdout, done.stdout
     done = run(environment, workspace, "kata next")
-    assert done.returncode == 0 and done.stdout.startswith("00 "), done.stdout + done.stderr
+    assert done.returncode == 0 and done.stdout.startswith("17 "), done.stdout + done.stderr
     run(environment, workspace, "kata reset 16")
     assert (workspace / "katas" / SIXTEEN.file).read_bytes() == SIXTEEN.code.read_bytes()
 

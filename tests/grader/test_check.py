@@ -3,10 +3,11 @@
 import math
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
-from grader.specs import check
+from grader.specs import check, given
 
 
 def said(call, *args, **kwargs) -> str:
@@ -106,6 +107,17 @@ def test_an_object_without_a_repr_is_named_by_its_class():
         pass
 
     assert "Plain object" in said(check.equal, Plain(), X) and " at 0x" not in said(check.equal, Plain(), X)
+
+
+def test_what_is_long_loses_its_middle_on_both_sides():
+    text = said(check.equal, "first" + "-" * 500 + "last", "first" + "-" * 500)
+    assert max(map(len, text.splitlines())) < 120 and "-last'" in text and text.count(" … ") == 2
+
+
+def test_a_table_is_one():
+    table = pandas.DataFrame({"age": [31, 27], "weight": [61.5, 70.0]}, index=["Ada", "Bo"])
+    assert check.describe(table) == "DataFrame (2, 2) with the columns age, weight"
+    assert given._value(table, {}).splitlines()[1:] == str(table).splitlines()
 
 
 def test_imprecise_is_not_called_a_factor():

@@ -15,7 +15,7 @@ from grader.cli import learner, lessons
 from grader.course import hint_file, stubs
 from grader.course.catalogue import ROOT, Kata, find
 from grader.errors import NotPossible
-from grader.learner import doctor, helping, history, reading
+from grader.learner import doctor, environment, helping, history, reading
 from tests.conftest import SOUND, kata_command
 
 
@@ -173,17 +173,26 @@ class TestResetAndUndo:
         history.undo(tree)
         assert path.read_text() == "my first version"
         path.write_text("my second version")
-        history.reset(tree), history.undo(tree), history.undo(tree), history.reset(tree)
+        history.reset(tree), history.undo(tree), history.reset(tree)
         kept = {version.read_text() for version in history.versions(tree)}
         assert {"my first version", "my second version"} <= kept
 
-    def test_undoing_twice_changes_nothing(self, tree):
-        path = tree.folder / tree.file.name
-        path.write_text("mine")
+    def test_the_stub_never_comes_back_as_the_learners_version(self, tree):
+        tree.code.write_text("mine")
         history.reset(tree)
-        stub = path.read_bytes()
-        history.undo(tree), history.undo(tree)
-        assert path.read_bytes() == stub
+        assert history.undo(tree).endswith("is your version again")
+        with pytest.raises(NotPossible, match="is your version already"):
+            history.undo(tree)
+        assert tree.code.read_text() == "mine"
+
+    def test_undoing_twice_swaps_two_versions(self, tree):
+        tree.code.write_text("mine")
+        history.reset(tree)
+        tree.code.write_text("another")
+        assert history.undo(tree).endswith("kata undo 01 swaps the two versions back")
+        assert tree.code.read_text() == "mine"
+        history.undo(tree)
+        assert tree.code.read_text() == "another"
 
     def test_a_stub_or_a_missing_file(self, tree):
         assert "already the stub" in history.reset(tree)
@@ -296,8 +305,8 @@ class TestLesson:
         assert capsys.readouterr().out.startswith("\nThe figure cannot be saved: ")
 
     def test_text_only(self, kata_here):
-        text, code = ((find("01").folder / name).read_text() for name in ("README.md", "lesson.py"))
-        text = re.sub(" <!--.*?-->", "", text)
+        text = re.sub(" <!--.*?-->", "", (find("01").folder / "README.md").read_text())
+        code = "The lesson's code: katas/01_tensors/lesson.py"  # at 120 columns it is for an editor
         assert kata_here("lesson", "01", "--text").stdout == f"{text}\n{code}\n"
 
     def test_a_terminal_gets_no_link_that_leads_nowhere(self):
@@ -372,6 +381,12 @@ class TestDoctor:
         assert done.returncode == 0, done.stdout
         for what in ("Python", "torch", "isolation", "data sets", "free disk", "katas"):
             assert what in done.stdout
+
+    def test_a_path_with_spaces_is_quoted_in_commands(self, tmp_path):
+        said = [doctor.how_to_open(tmp_path / "my katas.ipynb"), environment.activation(tmp_path / "my env")]
+        assert (
+            said[0].endswith(f"'{tmp_path}/my katas.ipynb'") and said[1] == f"source '{tmp_path}/my env/bin/activate'"
+        )
 
     def test_what_is_wrong_is_said_with_what_to_do(self, monkeypatch, tmp_path):
         monkeypatch.setattr(doctor, "NEEDED", ("torch", "no-such-package"))

@@ -119,6 +119,10 @@ class TestFailures:
         assert said.count("not written yet") == 3
         assert "double   not written yet" in said and "Doubler  Doubler.forward: not written yet" in said
 
+    def test_among_several_katas_an_unwritten_one_is_one_line(self, run):
+        _, said = run("katas")
+        assert "katas/01_sums  not written yet: 3 exercises" in said and "  double" not in said
+
     def test_a_wrong_value_is_explained(self, run, submission, sound):
         said = self.said(run, submission, sound, RIGHT.replace("return 2 * x", "return x * x"))
         for words in (

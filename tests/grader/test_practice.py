@@ -200,6 +200,8 @@ class TestTrace:
         followed = stepping.of_a_call(heads, merge, job, "merge_heads(torch.ones(2, 3, 5, 4))")
         said = [*stepping.lines(followed)]
         assert [line for line in said if "×3" in line and "parts.append(head)" in line]
+        assert [line for line in said if "×3" in line and "for head in" in line], "no fourth time, that finds the end"
+        assert max(map(len, said)) <= 80
         assert said[-1].strip() == "returned float32 (2, 5, 12)"  # what was caught is not told
         with pytest.raises(NotPossible, match="does not call merge_heads: NameError"):
             stepping.of_a_call(heads, merge, job, "merge_head(1)")

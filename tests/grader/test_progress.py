@@ -1,7 +1,9 @@
 """The learner's progress: the result cache, its loss and damage, the path in chapters."""
 
 import itertools
+import os
 import re
+import shutil
 import sqlite3
 from functools import cache
 from pathlib import Path
@@ -130,6 +132,17 @@ class TestSoFar:
     def test_a_broken_file_is_begun(self, sound, submission, begun):
         code = submission(sound[0], begun)
         assert progress.in_words(progress.so_far(sound[:1], code)[sound[0]]) == "0 of 2 core"
+
+
+def test_a_learner_goes_on_from_the_kata_that_they_saved_last(tmp_path):
+    """Somebody who skips ahead is not sent back to what they left out."""
+    shutil.copytree(SOUND, tmp_path / "tree")
+    one, two = all_katas(tmp_path / "tree")
+    for last, other in ((one, two), (two, one)):
+        os.utime(last.code, (2, 2)), os.utime(other.code, (1, 1))
+        assert progress.led([one, two], lambda kata: True) == [last, other]
+    assert progress.led([one, two], lambda kata: kata == one) == [one, two]
+    assert progress.led([one, two], lambda kata: False) == [one, two]
 
 
 class TestThePath:

@@ -1,6 +1,7 @@
 """`kata watch` in a pseudo-terminal: saves of every kind, keys, broken and hanging code, narrow or no terminals."""
 
 import fcntl
+import io
 import os
 import pty
 import re
@@ -294,6 +295,18 @@ def test_keys_lead_from_exercise_to_exercise(tmp_path):
     assert "there is no hint about its edge cases" in said_after("h")
     assert "This is the first kata of the path." in said_after("P")
     assert "[1○ quadruple]" in said_after("N")
+
+
+def test_a_verdict_taller_than_the_terminal_ends_with_the_exercise():
+    """Its first lines scroll off."""
+    kata = next(kata for kata in all_katas() if len(kata.exercises) > 12)
+    for lines, last in ((30, f"{kata.number} {kata.title}  {kata.exercises[0].name}"), (3, "line 2")):
+        out = io.StringIO()
+        screen = Screen(Console(file=out, force_terminal=True, width=80, height=24, no_color=True), has_keys=False)
+        with screen.verdict(kata, kata.exercises[0].name):
+            for number in range(lines):
+                screen.console.print(f"line {number}")
+        assert re.sub(r"\x1b\[\d*m", "", out.getvalue()).splitlines()[-1] == last
 
 
 def test_a_number_may_have_two_digits(monkeypatch):

@@ -116,7 +116,7 @@ class TestLoRALinearForward:
 
     @pytest.mark.parametrize("bias", [True, False])
     def test_base_plus_scaled_correction(self, kata, bias):
-        """y = W x + b + (alpha / r) · B A x. Dividing by r keeps the size of the correction, whatever the rank."""
+        """y = W x + b + (alpha / r) · B A x. Without the factor, the correction has another size."""
         layer, x = adapted(kata, a_base(bias)), torch.randn(2, 4, IN)
         check.close(layer(x), corrected(layer, x, ALPHA / RANK), unlike=wrong_scales(layer, x), atol=1e-4)
 
