@@ -24,6 +24,7 @@ from grader.course.mistakes import Mistake
 from grader.errors import KataError
 from grader.execution.result_cache import ResultCache
 from grader.failure import table
+from grader.isolation import linux
 from grader.protocol import RunOptions, TrySuspects
 from grader.results import DONE, KataResult, SpecResult
 from grader.workers.jobs import Job
@@ -334,7 +335,11 @@ ON_THE_REFERENCE = [suspects, textbook, unguarded, mistakes, accepted, lesson, s
 
 def in_fork(work: Callable[[], None]) -> tuple[str, str]:
     """Run `work` in a forked process; what it printed, and the traceback it ended in, if it did."""
-    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as trouble:
+    linux.only()
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as said,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as trouble,
+    ):
         pid = os.fork()
         if pid == 0:
             try:

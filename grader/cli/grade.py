@@ -122,9 +122,12 @@ def is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
     Raises:
         KataError: they should be, and cannot be here.
     """
-    if asked and sys.platform != "linux":
-        raise KataError("--sealed needs Linux: elsewhere a process cannot be kept from the specs")
-    return of_a_class and sys.platform == "linux" if asked is None else asked
+    if sys.platform != "linux" and (asked or of_a_class):
+        what = "a class" if of_a_class else "--sealed"
+        raise KataError(
+            f"{what} needs Linux, which isolates code: WSL, a container, or the workflow (docs/teaching.md)"
+        )
+    return of_a_class if asked is None else asked
 
 
 def assigned(

@@ -119,7 +119,7 @@ def origin(root: Path) -> str:
         return places.address()
     command = ["git", "-C", str(root), "config", "--get", "remote.origin.url"]
     try:
-        remote = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+        remote = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace").stdout.strip()
     except FileNotFoundError:  # git is not installed
         return places.address()
     url = re.sub(r"//[^/]*@", "//", SSH.sub(r"https://\1/", remote))

@@ -322,7 +322,7 @@ class Supervisor:
         if self.done:
             return False
         code, no_code_ran = self.worker.process.exitcode, self.phase in ("starting", "collected")
-        return code == -signal.SIGKILL or (no_code_ran and code != 1)
+        return code == processes.KILLED or (no_code_ran and code != 1)
 
     def _how_it_ended(self, killed: str) -> str:
         """The worker's end, as a phrase that follows "the worker" or the name of an exercise."""
@@ -333,7 +333,7 @@ class Supervisor:
         if isinstance(self.worker.process, Process) and self.worker.process.is_lost:
             return SERVER_ENDED
         code = self.worker.process.exitcode
-        if code == -signal.SIGKILL and (self.oom_kills is None or processes.oom_kills() != self.oom_kills):
+        if code == processes.KILLED and (self.oom_kills is None or processes.oom_kills() != self.oom_kills):
             return KILLED_BY_SYSTEM
         if code is not None and code < 0:
             return f"crashed the process ({signal.Signals(-code).name})"

@@ -3,9 +3,10 @@
 import ctypes
 import os
 import struct
-import sys
 from collections.abc import Iterable
 from pathlib import Path
+
+from grader.isolation import linux
 
 PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 24, 47, 4
 VERSION = 0x20080522  # of capset's arguments
@@ -19,8 +20,6 @@ def drop(needed: Iterable[Path]) -> None:
     Where one of the needed paths is closed to root without rights, as a checkout in the closed home folder of another
     user is, CAP_DAC_READ_SEARCH is kept. It reads what the file permissions deny, and nothing that Landlock denies.
     """
-    if sys.platform != "linux":
-        return
     libc = ctypes.CDLL(None, use_errno=True)
     permitted = _permitted(libc)
     for number in NUMBERS:
@@ -48,6 +47,7 @@ def _set(libc: ctypes.CDLL, effective: int, permitted: int) -> None:
 
 def _is_open(path: Path) -> bool:
     """Tell if the path can be opened. A missing path counts as open."""
+    linux.only()
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
     except PermissionError:

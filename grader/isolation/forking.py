@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+from grader.isolation import linux
+
 LONGEST_REQUEST = 100_000  # bytes
 MOST_DESCRIPTORS = 2
 
@@ -30,6 +32,7 @@ def serve(
     Args:
         kept: descriptors that what is forked keeps, beside those of its request.
     """
+    linux.only()
     while True:
         try:
             data, descriptors, _, _ = socket.recv_fds(requests, LONGEST_REQUEST, MOST_DESCRIPTORS)
@@ -54,6 +57,7 @@ def serve(
 
 
 def _fork(become: Become, detail: Any, descriptors: list[int], kept: tuple[int, ...]) -> int:
+    linux.only()
     pid = os.fork()
     if pid == 0:
         try:
@@ -68,6 +72,7 @@ def _fork(become: Become, detail: Any, descriptors: list[int], kept: tuple[int, 
 
 
 def _exit_code(pid: int) -> int | None:
+    linux.only()
     ended, status = os.waitpid(pid, os.WNOHANG)
     return os.waitstatus_to_exitcode(status) if ended else None
 

@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
-from grader.isolation import landlock, users
+from grader.isolation import landlock, linux, users
 from grader.isolation import processes as process_trees
 from grader.isolation.rights import PLAIN
 
@@ -70,6 +70,7 @@ def try_out() -> None:
     Exits with 0 if all is as it should be: a file of the machine cannot be changed, others are not there, and what one
     process writes to a folder that both share, the other one reads.
     """
+    linux.only()
     scratch = Path(sys.argv[2])
     Path(scratch, "code").touch()
     shared = scratch.with_name("shared")
@@ -140,6 +141,7 @@ def enter(view: View, *, processes: bool, loopback: bool) -> None:
 
 def _go_on_in_a_child(change_root: Callable[[], None]) -> None:
     """Go on as the second process of a namespace of processes. This one waits for it."""
+    linux.only()
     ours, theirs = os.pipe()
     first = os.fork()
     if first:
@@ -158,6 +160,7 @@ def _go_on_in_a_child(change_root: Callable[[], None]) -> None:
 
 def _unshare(spaces: int) -> None:
     """Enter new namespaces, if need be as the only user of a new user namespace."""
+    linux.only()
     user, group = os.getuid(), os.getgid()
     unshare = ctypes.CDLL(None, use_errno=True).unshare
     if unshare(spaces) == 0:
@@ -165,11 +168,12 @@ def _unshare(spaces: int) -> None:
     if unshare(CLONE_NEWUSER | spaces) != 0:
         raise OSError(ctypes.get_errno(), "no new namespaces")
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
-        Path("/proc/self", name).write_text(text)
+        Path("/proc/self", name).write_text(text, "utf-8")
 
 
 def _end_as_told(pipe: int, child: int) -> NoReturn:
     """Wait until the namespaces' first process says how the worker ended, and end in the same way."""
+    linux.only()
     told = os.read(pipe, 4)
     os.waitpid(child, 0)
     code = struct.unpack("i", told)[0] if told else -signal.SIGKILL
@@ -183,6 +187,7 @@ def _end_as_told(pipe: int, child: int) -> NoReturn:
 
 def _be_first_process(worker: int, pipe: int) -> NoReturn:
     """Reap what ends, until that is the worker. With its first process, the system ends all others of a namespace."""
+    linux.only()
     process_trees.hide()
     while True:
         ended, status = os.wait()
@@ -192,6 +197,7 @@ def _be_first_process(worker: int, pipe: int) -> NoReturn:
 
 
 def _loopback_up() -> None:
+    linux.only()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
 
@@ -237,6 +243,7 @@ def _change_root(view: View, *, fresh: bool) -> None:
 
 def _copy(folder: Path, place: Path, user: int) -> None:
     """Copy a folder into memory, for this user."""
+    linux.only()
     _memory(place, user)
     shutil.copytree(folder, place, dirs_exist_ok=True)
     for path in (place, *place.rglob("*")):
@@ -245,6 +252,7 @@ def _copy(folder: Path, place: Path, user: int) -> None:
 
 def _share(place: Path, view: View) -> None:
     """Make a folder in memory and give it to the other process, or take it from there."""
+    linux.only()
     with socket.socket(fileno=os.dup(view.pipe)) as pipe:
         if view.scratch:
             _memory(place, view.user)

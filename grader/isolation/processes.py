@@ -6,14 +6,16 @@ import signal
 import sys
 from contextlib import suppress
 
-from grader.isolation import proc
+from grader.isolation import linux, proc
 
+KILLED = -9  # the exit code of a process that SIGKILL has ended
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 
 
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent ends."""
-    _set(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.platform == "linux":
+        _set(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def adopt_orphans() -> None:
@@ -37,6 +39,7 @@ def stop_tree(pid: int, stopped: set[int]) -> None:
     Args:
         stopped: gets their ids, each before that process is stopped.
     """
+    linux.only()
     found = {pid}
     while found:
         stopped |= found

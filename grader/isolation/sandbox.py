@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from grader.isolation import capabilities, landlock, limits, namespaces, own_files, rights, seccomp, users
+from grader.isolation import capabilities, landlock, limits, linux, namespaces, own_files, rights, seccomp, users
 from grader.isolation.rights import Rights
 
 GRADER = Path(__file__).parents[1]
@@ -21,7 +21,7 @@ def enter(
     pipe: int = -1,
     apart: bool = False,
 ) -> None:
-    """Confine this process for the rest of its life, with the mechanisms that the system has.
+    """Confine this process for the rest of its life, with the mechanisms that Linux has; elsewhere, nothing does.
 
     Args:
         scratch: a folder to which the process may write. In namespaces it is a copy, which goes with the process.
@@ -31,6 +31,8 @@ def enter(
         pipe: a socket to that process, over which it gets what is shared: in namespaces, a folder in memory.
         apart: go on in namespaces of its own, in a child process if the kata needs processes.
     """
+    if sys.platform != "linux":
+        return
     allowed = rights.of(needs)
     readable, devices = _readable(specs, allowed), [Path(path) for path in allowed.devices]
     writable = [*filter(None, (scratch, shared)), *devices]
@@ -54,6 +56,7 @@ def enter(
 
 def shared_folder(folder: Path) -> Path:
     """Make a folder for two processes of a job, and for the user that the job gets."""
+    linux.only()
     folder.mkdir()
     if namespaces.are_allowed():
         os.chown(folder, users.drawn(), -1)
@@ -62,6 +65,8 @@ def shared_folder(folder: Path) -> Path:
 
 def gaps() -> list[str]:
     """Permissions that this machine cannot take from code under test, one phrase each. Empty on a current Linux."""
+    if sys.platform != "linux":
+        return ["no system but Linux isolates it, so it may do whatever you may"]
     found = []
     if not seccomp.is_known():
         found.append("it may use the network")
@@ -75,14 +80,14 @@ def barriers_missing() -> list[str]:
     if landlock.version() == 0:
         return []
     if not namespaces.are_allowed():
-        as_root = ", and it runs as root" if os.getuid() == 0 else ""
+        as_root = ", and it runs as root" if sys.platform == "linux" and os.getuid() == 0 else ""
         return [f"Landlock and seccomp alone keep it from the machine's files{as_root} (no namespaces: {PAGE})"]
     return [f"it runs as root, as no other user id exists here ({PAGE})"] if users.drawn() == 0 else []
 
 
 def gaps_of(needs: frozenset[str]) -> list[str]:
     """Permissions that this machine cannot take from a kata that needs processes, beside `gaps`."""
-    if "processes" not in needs or namespaces.are_allowed():
+    if sys.platform != "linux" or "processes" not in needs or namespaces.are_allowed():
         return []
     return ["may reach sockets and processes of the machine, which allows no namespaces"]
 

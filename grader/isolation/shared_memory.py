@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from grader.isolation import proc
+from grader.isolation import linux, proc
 
 FOLDER = b"/dev/shm/"
 
@@ -24,6 +24,7 @@ def names_of(pids: Iterable[int]) -> set[Path]:
 
 def present() -> set[Path]:
     """Whatever is in /dev/shm and belongs to the user of this process: files, folders, links, sockets."""
+    linux.only()
     with suppress(OSError), os.scandir(os.fsdecode(FOLDER)) as entries:
         return {Path(entry.path) for entry in entries if entry.stat(follow_symlinks=False).st_uid == os.getuid()}
     return set()

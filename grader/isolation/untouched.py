@@ -5,6 +5,7 @@ New files do not count, neither do times of folders and times of access: the gra
 
 import os
 import stat
+import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -97,7 +98,7 @@ def _facts(path: str) -> Facts | None:
 
 
 def _attributes(path: str) -> tuple[tuple[str, bytes], ...]:
-    if not hasattr(os, "listxattr"):  # elsewhere than on Linux
+    if sys.platform != "linux":
         return ()
     with suppress(OSError):
         names = os.listxattr(path, follow_symlinks=False)

@@ -5,20 +5,26 @@ neither computing nor waiting, so limits on these two hold for code and not for 
 """
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.isolation import proc
+from grader.isolation import linux, proc
 from grader.isolation.rights import PLAIN
 
 LOOK_SECONDS = 1.0  # between two looks
 SHARE = 20  # seconds by the clock in which a busy machine lets code compute for one
 LEAST = 0.01  # of the time a busy machine gives to code that computes: what has less waits
-IS_TOLD = Path("/proc/self/schedstat").exists()
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK") if IS_TOLD else 0  # per second, in what /proc tells of computing
+if sys.platform == "linux":
+    IS_TOLD = Path("/proc/self/schedstat").exists()
+    CLOCK_TICKS = os.sysconf("SC_CLK_TCK") if IS_TOLD else 0  # per second, in what /proc tells of computing
+else:
+    from grader.isolation import plain
+
+    IS_TOLD, CLOCK_TICKS = True, 0
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class Used:
     is_told: bool = True  # how long it queued
 
     def __add__(self, other: "Used") -> "Used":
-        return Used(self.computing + other.computing, self.queued + other.queued)
+        is_told = self.is_told and other.is_told
+        return Used(self.computing + other.computing, self.queued + other.queued, is_told)
 
 
 def of_this_process() -> Used | None:
@@ -64,6 +71,7 @@ def of_this_process() -> Used | None:
 
 def _in_the_sandbox() -> Used | None:
     """The time of this process, where /proc is hidden; None while it has children, of which nothing is told."""
+    linux.only()
     with suppress(ChildProcessError):
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return None
@@ -84,6 +92,8 @@ def tasks(pids: Iterable[int]) -> int:
 
 def tree(pid: int) -> set[int]:
     """This process and all that descend from it."""
+    if sys.platform != "linux":
+        return plain.tree(pid)
     found, new = {pid}, {pid}
     while new:
         new = {child for one in new for child in proc.children(one)} - found
@@ -92,6 +102,9 @@ def tree(pid: int) -> set[int]:
 
 
 def _of_process(pid: int) -> Used | None:
+    if sys.platform != "linux":
+        seconds = plain.computing(pid)
+        return None if seconds is None else Used(seconds, 0.0, is_told=False)
     numbers = proc.stat(pid)
     if not numbers:
         return None

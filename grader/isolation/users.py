@@ -8,7 +8,7 @@ import os
 import secrets
 from pathlib import Path
 
-from grader.isolation import processes
+from grader.isolation import linux, processes
 
 # The ids that systemd's list of ranges (UIDS-GIDS) leaves unused: many, and those that a container has, too.
 UNUSED = range(0x7000_0000, 0x8000_0000), range(60_578, 61_184)
@@ -17,6 +17,7 @@ PR_SET_SECUREBITS, KEEP_CAPABILITIES = 28, 1 << 2  # SECBIT_NO_SETUID_FIXUP
 
 def drawn() -> int:
     """The id for a job: that of this process where another user than root grades, or where no id is to be had."""
+    linux.only()
     if os.getuid() == 0:
         for ids in UNUSED:
             if _are_mapped("uid_map", ids) and _are_mapped("gid_map", ids):
@@ -30,6 +31,7 @@ def become(user: int) -> None:
     Raises:
         OSError: the system does not allow it.
     """
+    linux.only()
     if user == os.getuid():
         return
     libc = ctypes.CDLL(None, use_errno=True)
@@ -44,5 +46,5 @@ def become(user: int) -> None:
 
 def _are_mapped(name: str, ids: range) -> bool:
     """Tell if these ids exist in this process's user namespace."""
-    lines = [map(int, line.split()) for line in Path("/proc/self", name).read_text().splitlines()]
+    lines = [map(int, line.split()) for line in Path("/proc/self", name).read_text("utf-8").splitlines()]
     return any(first <= ids[0] and ids[-1] < first + number for first, _, number in lines)

@@ -108,7 +108,7 @@ def _answers(command: Sequence[str | Path]) -> bool:
 
 
 def _run(command: Sequence[str | Path], failure: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", stdin=subprocess.DEVNULL)
     if done.returncode:
         said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         reason = next((line for line in said if "error" in line.lower()), said[-1] if said else "no reason was given")

@@ -17,7 +17,7 @@ try:
     import termios
     import tty
 except ImportError:  # Windows
-    termios = None  # type: ignore[assignment]
+    termios = tty = None  # type: ignore[assignment]
 
 SETTLED = 5  # milliseconds without a change after which a burst of writes counts as one save
 SAVE, RESIZE, INTERRUPT = b"s", b"w", bytes([signal.SIGINT])  # bytes that the socket carries
@@ -115,7 +115,7 @@ def _single_keys() -> Iterator[Readable | None]:
     if not sys.stdin.isatty() or not sys.stdout.isatty():
         yield None
         return
-    if termios is None:
+    if sys.platform == "win32":
         with _keys_of_windows() as keys:
             yield keys
         return
@@ -131,6 +131,8 @@ def _single_keys() -> Iterator[Readable | None]:
 @contextmanager
 def _keys_of_windows() -> Iterator[socket.socket]:
     """Send each key through a socket. The console of Windows can only be asked whether there is one."""
+    if sys.platform != "win32":
+        raise NotImplementedError
     import msvcrt  # here, because no other system has it
 
     ours, theirs = socket.socketpair()
@@ -138,8 +140,8 @@ def _keys_of_windows() -> Iterator[socket.socket]:
 
     def send_keys() -> None:
         while not ended.wait(BETWEEN_KEYS):
-            while msvcrt.kbhit():  # type: ignore[attr-defined]
-                theirs.send(msvcrt.getwch().encode())  # type: ignore[attr-defined]
+            while msvcrt.kbhit():
+                theirs.send(msvcrt.getwch().encode())
 
     threading.Thread(target=send_keys, daemon=True).start()
     try:

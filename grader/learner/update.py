@@ -102,7 +102,7 @@ def _fetched(source: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="kata-update-") as place:
         command = ["git", "clone", "--quiet", "--depth", "1", "--", source, place]
         try:
-            done = subprocess.run(command, capture_output=True, text=True)
+            done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
         except FileNotFoundError:
             raise NotPossible(f"{source} is no folder with a course, and git is not installed to fetch it") from None
         if done.returncode:

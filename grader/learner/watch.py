@@ -1,5 +1,6 @@
 """The session of `kata watch`: after every save, run the specs and show the first failure of the current exercise."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -15,6 +16,7 @@ from grader.execution import scheduler
 from grader.execution.grading import Grading
 from grader.execution.result_cache import ResultCache
 from grader.failure import LIKE
+from grader.isolation import sandbox
 from grader.learner import helping, programs, tasks
 from grader.learner.inputs import Event, Inputs, opened_inputs
 from grader.learner.screen import Screen
@@ -60,6 +62,7 @@ class Session:
     def __init__(self, katas: list[Kata], first: Kata, screen: Screen, inputs: Inputs):
         self.katas, self.screen, self.inputs = katas, screen, inputs
         self.cache = ResultCache(first.root)
+        self.unsaid = [] if sys.platform == "linux" else sandbox.gaps()
         self._go_to(first)
 
     def run(self) -> None:
@@ -187,6 +190,8 @@ class Session:
         if any(exercise.name == self.state.chosen for exercise in self.state.new):
             self.state.chosen = ""  # done: on to the first that does not work
         self._show(self.state.result, everything=everything)
+        while self.unsaid:
+            self.screen.say(f"Your code is not isolated: {self.unsaid.pop()}.")
         return True
 
     def _look_at_the_rest(self) -> None:

@@ -1,6 +1,5 @@
 """A round of the second lock while it runs: a judge that asks specs, and the code in a process of its own."""
 
-import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from grader import protocol
-from grader.isolation import usage
+from grader.isolation import processes, usage
 from grader.isolation.usage import OF_START, Limit, Stopwatch, Used, of_spec
 from grader.protocol import Done, Loaded, Loading, SpecFinished, SpecInfo, SpecStarted
 from grader.results import TOO_BUSY
@@ -122,7 +121,7 @@ class Asking:
         runs out."""
         if self.is_lost:
             self.code.join(1)
-        return self.ended == JUDGE_ENDED or (not self.code.is_alive() and self.code.exitcode == -signal.SIGKILL)
+        return self.ended == JUDGE_ENDED or (not self.code.is_alive() and self.code.exitcode == processes.KILLED)
 
     def kill(self) -> None:
         """Kill the judge, the code under test, and every process that it started."""

@@ -15,12 +15,13 @@ from typing import Any
 import cloudpickle  # type: ignore[import-untyped]  # noqa: F401  (workers inherit it: what a judge sends may need it)
 import torch
 
-from grader.isolation import forking, processes, sandbox, warm_up
+from grader.isolation import forking, linux, processes, sandbox, warm_up
 from grader.lock import worker
 
 
 def become_worker(request: dict[str, Any], descriptors: list[int]) -> None:
     """Confine this process, forget the grader's code, and serve the judge until it ends."""
+    linux.only()
     processes.die_with_parent()
     os.setsid()
     silence = os.open(os.devnull, os.O_RDWR)

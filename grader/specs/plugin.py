@@ -8,15 +8,16 @@ import math
 import os
 import random
 import re
-import signal
 import sys
 from collections.abc import Generator, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, TextIO, cast
 
 import pytest
+import pytest_timeout  # type: ignore[import-untyped]
 import torch
 
 from grader.course import catalogue, grafts, kata_modules, packages, statements
@@ -25,7 +26,7 @@ from grader.course.description import Exercise
 from grader.course.kata_modules import Choice
 from grader.errors import LoadFailure
 from grader.failure import Failure
-from grader.isolation import state, usage
+from grader.isolation import alarm, state, usage
 from grader.results import TOO_BUSY
 from grader.specs import (
     device,
@@ -42,6 +43,7 @@ from grader.specs import (
 from grader.specs.printed import Printed, each_example
 
 SPEC_SECONDS = 10.0
+PATIENCE = 10.0  # seconds after which a call that nothing interrupts ends the session; a runner ends it sooner
 RAISED = re.compile(r"^E +(\S.*)$", re.MULTILINE)  # of pytest's report on a file that it could not collect
 
 
@@ -185,26 +187,36 @@ class Katas:
     def pytest_timeout_set_timer(self, item: pytest.Item, settings: Any) -> Generator[None, Any, Any]:
         """Make pytest-timeout's alarm end a property, too, and look at what the spec has used instead of the clock."""
         answer = yield
-        if item.nodeid not in self.specs or settings.method != "signal":
+        if item.nodeid not in self.specs or (settings.method != "signal" and alarm.IS_THE_SYSTEMS):
             return answer
         allowed = usage.of_spec(settings.timeout)
         if self.waits_for_another:
             allowed = replace(allowed, waiting=math.inf, clock=math.inf)
         self.watch = usage.Stopwatch(allowed, usage.of_this_process)
 
+        ring = partial(
+            alarm.ring,
+            unheard=partial(pytest_timeout.timeout_timer, item, settings),
+            patience=allowed.waiting + PATIENCE,
+        )
+
         def at_alarm(number: int, frame: FrameType | None) -> None:
             __tracebackhide__ = True
             assert self.watch
             reached, watch = self.watch.look(), self.watch
             if not reached or self.is_loading or _is_a_bad_moment(frame):
-                signal.setitimer(signal.ITIMER_REAL, watch.next_look)
+                ring(watch.next_look)
             if not reached or _is_a_bad_moment(frame) or not statements.may_be_interrupted(frame):
                 return
             if reached == "clock":
                 raise failures.TooBusy(f"{TOO_BUSY}: try again")
             raise failures.timed_out(reached, watch)
 
-        signal.signal(signal.SIGALRM, at_alarm)
+        alarm.handled_by(at_alarm)
+        if not alarm.IS_THE_SYSTEMS:
+            item.cancel_timeout()  # type: ignore[attr-defined]  # pytest-timeout's thread, which ends the session
+            item.cancel_timeout = alarm.stop  # type: ignore[attr-defined]
+            ring(self.watch.next_look)
         return answer
 
     @pytest.hookimpl(wrapper=True)

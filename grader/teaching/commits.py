@@ -157,9 +157,9 @@ def _repository(folder: Path) -> Iterator[Callable[..., bytes | None]]:
     with tempfile.TemporaryDirectory(prefix="kata-") as empty:
         for name in ("objects", "refs"):
             (Path(empty) / name).mkdir()
-        (Path(empty) / "HEAD").write_text("ref: refs/heads/main\n")
+        (Path(empty) / "HEAD").write_text("ref: refs/heads/main\n", "utf-8")
         if grafts := _shallow(git):
-            (Path(empty) / "shallow").write_text(grafts)
+            (Path(empty) / "shallow").write_text(grafts, "utf-8")
         places = {"GIT_DIR": empty, "GIT_OBJECT_DIRECTORY": str((git / "objects").resolve())}
         limits = {"GIT_ALLOC_LIMIT": "100m", "GIT_CONFIG_NOSYSTEM": "1", "GIT_NO_LAZY_FETCH": "1"}
         where = {"PATH": os.environ.get("PATH", os.defpath), "HOME": empty, "LC_ALL": "C", **places, **limits}

@@ -52,7 +52,7 @@ def starter(folder: Path, katas: Iterable[Kata], place: Place | None, course: Ru
         _replace_folder(root / name, folder / name)
     stubs.pack(katas, folder)
     _unlink_missing(folder)
-    (folder / "Makefile").write_text(STARTER_MAKEFILE)
+    (folder / "Makefile").write_text(STARTER_MAKEFILE, "utf-8")
     template_files.write(
         folder / "README.md",
         "starter_README.md",
@@ -117,7 +117,7 @@ def bundle(folder: Path, katas: Iterable[Kata], released: Iterable[Kata], course
     files += [path for kata in released for path in handouts.of_the_teacher(kata)]
     _copy(root, folder, [*handouts.SHARED, *_given(root), *(path.relative_to(root).as_posix() for path in files)])
     _replace_grader(root, folder)
-    (folder / "Makefile").write_text(_makefile(katas))
+    (folder / "Makefile").write_text(_makefile(katas), "utf-8")
     _write_rules(folder, katas, course)
     platforms.write_for_classroom50(folder, graded)
     size = platforms.packed_size(folder)
@@ -143,7 +143,7 @@ def write_course(folder: Path, katas: list[Kata], course: Rules) -> None:
         _replace_named(handouts.of_the_teacher(kata), kata, kata.reference.parent, folder / "solutions" / kata.name)
     _replace_grader(root, folder)
     _copy(root, folder, [*handouts.SHARED, "README.md", *handouts.PAGES, *_given(root)])
-    (folder / "Makefile").write_text(_makefile(katas))
+    (folder / "Makefile").write_text(_makefile(katas), "utf-8")
     _write_rules(folder, katas, course)
     _unlink_missing(folder)
 
@@ -157,7 +157,7 @@ def prepare(folder: Path, mark: str = MARK) -> None:
     ):
         raise ExportFailure(f"{folder} holds something else: give an empty folder, or one that was exported before")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / mark).write_text("Made by kata export, which may update this folder.\n")
+    (folder / mark).write_text("Made by kata export, which may update this folder.\n", "utf-8")
 
 
 def _copy_kata(kata: Kata, folder: Path) -> bool:

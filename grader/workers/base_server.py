@@ -13,6 +13,7 @@ import sys
 import traceback
 from typing import Any
 
+assert sys.platform == "linux"
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the runner, which then ends the servers
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 

@@ -91,7 +91,7 @@ def collect(katas: Iterable[Kata]) -> None:
     versions = {kata: _version(kata) for kata in katas}
     for name in [name for name in sys.modules if name.startswith("katas.")]:
         del sys.modules[name]  # pytest would reuse the spec modules of another tree, or an older version of these
-    silence = open(os.devnull, "w")  # stays open: the session's terminal reporter keeps writing to it
+    silence = open(os.devnull, "w", encoding="utf-8")  # stays open: the session's terminal reporter keeps writing to it
     with contextlib.redirect_stdout(silence):
         options = ["-c", str(places.configuration(root)), "--rootdir", str(root), *OPTIONS]
         session = pytest_private.open_session([*options, *(str(path) for kata in katas for path in kata.spec_files)])

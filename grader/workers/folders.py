@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import sys
 import tempfile
 import time
 import uuid
@@ -51,7 +52,7 @@ def of_a_run(parent: str) -> Iterator[Path]:
 
 def _hold(folder: Path) -> int | None:
     """Hold a folder until this process ends or closes the descriptor. Raises OSError if somebody else does."""
-    if fcntl is None:
+    if sys.platform == "win32":
         return None
     descriptor = os.open(folder, IS_A_FOLDER)
     try:
@@ -63,6 +64,8 @@ def _hold(folder: Path) -> int | None:
 
 
 def _remove_unless_held(folder: Path) -> None:
+    if sys.platform == "win32":  # where nobody can hold one
+        return
     found = folder.lstat()
     if found.st_uid == os.geteuid() and time.time() - found.st_mtime > YOUNG and (held := _hold(folder)) is not None:
         remove(folder)
@@ -117,7 +120,7 @@ def is_full(folder: Path, writers: Iterable[int] = (), in_memory: Sequence[str] 
 def _memory_is_full(place: str) -> bool:
     """Tell if this folder of a process is a file system of its own that holds as much as a job may write."""
     with suppress(OSError):
-        if os.path.ismount(place):
+        if sys.platform == "linux" and os.path.ismount(place):
             found = os.statvfs(place)
             used, files = (found.f_blocks - found.f_bfree) * found.f_frsize, found.f_files - found.f_ffree
             return used >= FOLDER_BYTES or files >= FOLDER_FILES

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from grader.course.catalogue import ROOT, Kata
+from grader.isolation import linux
 from grader.protocol import WorkOrder
 from grader.workers import entry, servers
 from grader.workers.servers import Process, Server, interrupts_wait
@@ -29,6 +31,7 @@ ENVIRONMENT = (
     "PYTHONHASHSEED",
     "LD_LIBRARY_PATH",
     "SYSTEMROOT",
+    "USERPROFILE",
 )
 # Bytes in the path of the temporary folder. Processes of a kata make sockets below it, whose path may have 103.
 LONGEST_FOLDER_NAME = 41
@@ -96,6 +99,7 @@ def start_worker(order: WorkOrder) -> Worker:
 
 def pipe() -> tuple[Connection, Connection]:
     """Two ends of a pipe that goes both ways."""
+    linux.only()
     return multiprocessing.Pipe()
 
 
@@ -133,7 +137,8 @@ def _versions(katas: Iterable[Kata]) -> set[tuple[Kata, int]]:
 
 def _spawned(order: WorkOrder) -> Worker:
     context = multiprocessing.get_context("spawn")
-    channel, theirs = context.Pipe(duplex=False)
+    ends: tuple[Any, Any] = context.Pipe(duplex=False)  # on Windows of another class, which does the same
+    channel, theirs = ends
     may_have_children = "processes" in order.kata.description.needs  # Python allows a daemon no child processes
     process = context.Process(target=entry.become_worker, args=(order, theirs), daemon=not may_have_children)
     try:

@@ -9,9 +9,12 @@ from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from grader.isolation import namespaces, proc, processes, shared_memory, usage
+from grader.isolation import linux, namespaces, proc, processes, shared_memory, usage
 from grader.workers import folders, servers
 from grader.workers.servers import Process
+
+if sys.platform != "linux":
+    from grader.isolation import plain
 
 PATIENCE = 10.0  # seconds to go on killing processes that start others
 DYING = 120.0  # seconds that a busy machine may take to end a process that is killed
@@ -47,16 +50,20 @@ def ended() -> Iterator[Callable[[], None]]:
 def expect(needs: frozenset[str]) -> None:
     """Note what is in the machine's /dev/shm, before the first job begins that may write there."""
     global _before
-    if _before is None and "processes" in needs and not namespaces.are_allowed():
+    if sys.platform == "linux" and _before is None and "processes" in needs and not namespaces.are_allowed():
         _before = shared_memory.present()
 
 
 def end_tree(process: Process | BaseProcess) -> None:
     """Kill a worker and every process below it, whatever session they are in."""
-    if sys.platform == "linux" and process.pid and process.is_alive():
-        end([process.pid])
-    with suppress(ProcessLookupError, PermissionError, AttributeError):  # Windows has no process groups
-        os.killpg(process.pid or 0, signal.SIGKILL)
+    if process.pid and process.is_alive():
+        if sys.platform == "linux":
+            end([process.pid])
+        else:
+            plain.end(process.pid)
+    if sys.platform != "win32":
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid or 0, signal.SIGKILL)
     with suppress(ProcessLookupError, PermissionError):
         process.kill()
     process.join(DYING)
@@ -64,6 +71,7 @@ def end_tree(process: Process | BaseProcess) -> None:
 
 def end(roots: Iterable[int]) -> None:
     """Kill these processes, all that descend from them, and remove the names of the memory that they share."""
+    linux.only()
     tree, names = set[int](), set[Path]()
     try:
         for root in roots:
@@ -89,17 +97,22 @@ def _remove(paths: Iterable[Path]) -> None:
 
 def tree(pid: int) -> set[int]:
     """A worker and all that descend from it, those included that this process has adopted and that kept its session."""
+    if sys.platform != "linux":
+        return usage.tree(pid)
     adopted = {child for child in proc.children(os.getpid()) if _session(child) == pid}
     return set().union(*map(usage.tree, {pid, *adopted}))
 
 
 def _orphans(before: set[int]) -> set[int]:
     """The adopted processes: those children of this process that are new, and in another session."""
+    if sys.platform != "linux":
+        return set()
     found = proc.children(os.getpid()) - before - servers.helpers()
     return {pid for pid in found if _session(pid) not in (None, os.getsid(0))}
 
 
 def _session(pid: int) -> int | None:
+    linux.only()
     with suppress(OSError):
         return os.getsid(pid)
     return None

@@ -19,6 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from grader.isolation import linux, processes
+
 ROOT = Path(__file__).parents[2]  # where the package `grader` is
 LONGEST_ANSWER = 1000  # bytes
 ANSWER_SECONDS = 300.0  # for an answer, which a starting server gives only after its imports
@@ -34,10 +36,15 @@ class Server:
         start: starts its process, given the number of the socket that requests come on.
     """
 
+    requests: socket.socket
+    process: "Program | Process"
+    owner: int  # a process forked from this one starts its own server
+
     def __init__(self, start: Callable[[int], "Program | Process"]):
+        linux.only()
         self.requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.requests.settimeout(ANSWER_SECONDS)
-        self.owner = os.getpid()  # a process forked from that one starts its own server
+        self.owner = os.getpid()
         self.lock = threading.Lock()
         with theirs:
             self.process = start(theirs.fileno())
@@ -79,6 +86,7 @@ class Server:
 
     def _ask(self, request: Any, descriptors: Sequence[int] = ()) -> Any:
         """The answer to a request. A conversation that breaks off halfway ends the server: what follows is in order."""
+        linux.only()
         with self.lock, interrupts_wait():
             try:
                 socket.send_fds(self.requests, [json.dumps(request).encode()], descriptors)
@@ -119,7 +127,7 @@ class Process:
             try:
                 self.exitcode = self.server.reap(self.pid)
             except OSError:
-                self.is_lost, self.exitcode = True, -signal.SIGKILL  # workers die with their server
+                self.is_lost, self.exitcode = True, processes.KILLED  # workers die with their server
         return self.exitcode is None
 
     def join(self, seconds: float) -> None:
@@ -130,6 +138,7 @@ class Process:
 
     def kill(self) -> None:
         """Kill the worker. Until it is reaped, no other process has its id."""
+        linux.only()
         if self.exitcode is None and self.server.runs:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(self.pid, signal.SIGKILL)
@@ -173,6 +182,7 @@ def _started(environment: Mapping[str, str], folder: str, descriptor: int) -> Pr
 @contextmanager
 def interrupts_blocked() -> Iterator[None]:
     """Start a process with Ctrl-C blocked, or it may print a traceback before it ignores Ctrl-C. Linux only."""
+    linux.only()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -2,7 +2,6 @@
 
 import inspect
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from grader.course import kata_modules, statements
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure
 from grader.failure import Failure
-from grader.isolation import processes, sandbox, usage
+from grader.isolation import alarm, processes, sandbox, usage
 from grader.protocol import (
     Collected,
     Done,
@@ -166,16 +165,16 @@ def _at_most(seconds: float) -> Iterator[None]:
     watch = usage.Stopwatch(usage.of_spec(seconds), usage.of_this_process)
 
     def at_alarm(number: int, frame: FrameType | None) -> None:
-        signal.setitimer(signal.ITIMER_REAL, watch.next_look)  # the runner ends what the machine gives no time
+        alarm.ring(watch.next_look)  # the runner ends what the machine gives no time
         if (reached := watch.look()) in ("computing", "waiting") and statements.may_be_interrupted(frame):
             raise failures.timed_out(reached, watch)
 
-    signal.signal(signal.SIGALRM, at_alarm)
-    signal.setitimer(signal.ITIMER_REAL, watch.next_look)
+    alarm.handled_by(at_alarm)
+    alarm.ring(watch.next_look)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        alarm.stop()
 
 
 class Reporter:

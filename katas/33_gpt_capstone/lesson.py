@@ -320,7 +320,7 @@ if not complete:
     say(f"\nStopped after step {len(history['loss'])} of {config.steps}. The same command goes on from there.")
     raise SystemExit(128 + stop[0])
 if asked.losses:
-    asked.losses.write_text(json.dumps(history))
+    asked.losses.write_text(json.dumps(history), "utf-8")
 
 # While the rate rises it does not depend on how long it will rise, nor on how long the run will be.
 # So the first losses can be held against the exercise, in a run that ends there.

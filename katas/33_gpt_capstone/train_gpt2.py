@@ -10,7 +10,6 @@ of ladder/; --without leaves some out.
 """
 
 import argparse
-import fcntl
 import json
 import os
 import signal
@@ -43,6 +42,9 @@ from grader.course.catalogue import ROOT
 from grader.errors import KataError
 from grader.lesson import COLOURS, Figure, stretch
 from grader.loading import prerequisite
+
+if sys.platform != "win32":
+    import fcntl
 
 T = TypeVar("T")
 IS_MAIN = os.environ.get("RANK", "0") == "0"
@@ -519,8 +521,9 @@ def own_code(katas: tuple[str, ...]) -> SimpleNamespace:
     One process of a machine after the other: the first one runs the specs, and the others find their results.
     """
     say("looking at which of your katas work …")
-    with open(__file__) as this:
-        fcntl.flock(this, fcntl.LOCK_EX)
+    with open(__file__, "rb") as this:
+        if sys.platform != "win32":
+            fcntl.flock(this, fcntl.LOCK_EX)
         try:
             own = {name.partition("_")[2]: prerequisite(name) for name in katas}
         except KataError as error:
