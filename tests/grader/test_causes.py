@@ -286,37 +286,3 @@ def test_what_a_wrong_answer_is_is_said_only_of_the_answer_itself(said, compared
     spec = "y = 0.1 + torch.arange(6.0)\nz = y.clone().requires_grad_()\ngot = kata.f(y)\nchanged = got * 1\n"
     spec += f"check.close({compared}, y.tolist() if isinstance({compared}, list) else y)"
     assert ("every value is 3 times" in said("def f(x):\n    return 3 * x\n", spec)) == is_said
-
-
-KERNEL = """
-from grader.kernels import tl, triton
-
-
-@triton.jit
-def k(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
-    at = tl.arange(0, BLOCK)
-    tl.store(out_ptr + at, tl.load(x_ptr + at))
-
-
-def f(x):
-    out = torch.empty_like(x)
-    k[(1,)](x, out, x.numel(), BLOCK=2)
-    return out
-"""
-
-
-@pytest.mark.parametrize(
-    ("right", "wrong", "words"),
-    [
-        ("tl.arange(0, BLOCK)", "tl.arange(0, n)", "tl.arange takes sizes that are known before the kernel runs"),
-        ("tl.arange(0, BLOCK)", "tl.arange(0, 6)", "tl.arange counts to a power of two"),
-        ("tl.arange", "torch.arange", "a tensor of torch is in a kernel"),
-        ("tl.load(x_ptr + at)", "torch.exp(tl.load(x_ptr + at))", "a function of torch is called in a kernel"),
-        ("tl.load(x_ptr + at)", "tl.maximun(at, at)", "`tl.maximun` is not there, and `maximum` is"),
-        ("tl.load(x_ptr + at)", "x_ptr[at]", "`x_ptr` is an address: tl.load(x_ptr + …) reads there"),
-        ("tl.store(out_ptr + at, tl.load(x_ptr + at))", "out_ptr[at] = at", "tl.store(out_ptr + …, …) writes there"),
-        ("(1,)", "1", "a grid is a tuple, also of one number: `k[(1,)](…)`"),
-    ],
-)
-def test_first_habits_in_a_kernel_are_named(said, right, wrong, words):
-    assert words in said(KERNEL.replace(right, wrong, 1), "kata.f(x)")

@@ -19,6 +19,9 @@ from grader.kernels import tl, triton
 from grader.results import NO_TRITON
 from grader.specs import check, device
 from tests.bench import kernels_on_gpu
+from tests.grader import test_causes
+
+said = test_causes.said  # the fixture
 
 
 @triton.jit
@@ -386,3 +389,37 @@ def test_products_in_tf32_are_said():
 
 def run_python(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+KERNEL = """
+from grader.kernels import tl, triton
+
+
+@triton.jit
+def k(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    at = tl.arange(0, BLOCK)
+    tl.store(out_ptr + at, tl.load(x_ptr + at))
+
+
+def f(x):
+    out = torch.empty_like(x)
+    k[(1,)](x, out, x.numel(), BLOCK=2)
+    return out
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "words"),
+    [
+        ("tl.arange(0, BLOCK)", "tl.arange(0, n)", "tl.arange takes sizes that are known before the kernel runs"),
+        ("tl.arange(0, BLOCK)", "tl.arange(0, 6)", "tl.arange counts to a power of two"),
+        ("tl.arange", "torch.arange", "a tensor of torch is in a kernel"),
+        ("tl.load(x_ptr + at)", "torch.exp(tl.load(x_ptr + at))", "a function of torch is called in a kernel"),
+        ("tl.load(x_ptr + at)", "tl.maximun(at, at)", "`tl.maximun` is not there, and `maximum` is"),
+        ("tl.load(x_ptr + at)", "x_ptr[at]", "`x_ptr` is an address: tl.load(x_ptr + …) reads there"),
+        ("tl.store(out_ptr + at, tl.load(x_ptr + at))", "out_ptr[at] = at", "tl.store(out_ptr + …, …) writes there"),
+        ("(1,)", "1", "a grid is a tuple, also of one number: `k[(1,)](…)`"),
+    ],
+)
+def test_first_habits_in_a_kernel_are_named(said, right, wrong, words):
+    assert words in said(KERNEL.replace(right, wrong, 1), "kata.f(x)")
