@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from grader.course.catalogue import ROOT, find
 from grader.execution import grading
@@ -148,7 +149,7 @@ def test_nothing_tells_which_pages_are_in_memory(number, place, tmp_path, monkey
 
 @pytest.mark.skipif(not namespaces.are_allowed(), reason="this machine allows no namespaces")
 def test_in_namespaces_reading_a_file_leaves_no_time_of_access(tmp_path):
-    kata, file = find("01"), next(path for path in (sandbox.GRADER / "data").iterdir() if path.is_file())
+    kata, file = find("01"), Path(torch.__file__).parent / "_C/__init__.pyi"  # which no other test opens
     before = file.stat()
     os.utime(file, ns=(1, before.st_mtime_ns))
     try:
