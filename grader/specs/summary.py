@@ -146,7 +146,7 @@ def _exercises(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter) -
     """
     found = _by_exercise(outcomes)
     width = max(len(exercise) for _, exercise in found)
-    unwritten = {kata: _unwritten(found, kata) for kata, _ in found}
+    unwritten = {kata: _unwritten(found, kata) for kata in {kata for kata, _ in found}}
     kata_before, said = "", set[str]()  # one error while the file is imported is every exercise's
     for (kata, exercise), specs in found.items():
         if len(unwritten) > 1 and unwritten[kata]:
