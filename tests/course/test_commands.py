@@ -115,9 +115,8 @@ def checkout(tmp_path_factory) -> Path:
     return here
 
 
-@functools.cache
 def run(checkout: Path, line: str) -> subprocess.CompletedProcess:
-    """Run a command line in the checkout, with its environment activated. What has been run is known."""
+    """Run a command line in the checkout, with its environment activated."""
     keep = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
     path = f"{checkout / '.venv/bin'}:/usr/local/bin:/usr/bin:/bin"
     environment = keep | {"PATH": path, "VIRTUAL_ENV": str(checkout / ".venv")}
@@ -132,10 +131,13 @@ def run(checkout: Path, line: str) -> subprocess.CompletedProcess:
     )
 
 
+once = functools.cache(run)  # for what two tests look at and what costs seconds
+
+
 def test_what_comes_next_is_named(checkout):
     """By `make grade` on untouched stubs, and by `kata next`."""
     runnable = [kata for kata in all_katas(checkout) if "triton" not in kata.description.needs]
-    done = run(checkout, "make grade")
+    done = once(checkout, "make grade")
     assert f" of {sum(len(kata.exercises) for kata in runnable)} points" in done.stdout, done.stdout
     said = done.stdout.partition("\nNext: ")[2] + run(checkout, "kata next").stdout
     lines = [part.strip() for line in said.splitlines() for part in line.replace(", or ", "\n").splitlines()]
@@ -162,7 +164,7 @@ def test_a_command_of_each_form_runs(checkout, command):
         shutil.copy(checkout / "solutions" / find("16").file, code)
     if line.startswith("kata undo"):
         run(checkout, "kata reset 16")
-    done = run(checkout, line)
+    done = once(checkout, line)
     code.write_bytes(stub)
     said = done.stdout + done.stderr
     most = 0 if re.search(r"code solutions|CODE=solutions|fail-under 100", line) else 1
