@@ -59,9 +59,7 @@ BREAKAGES = (
         "another name of an exercise", f"katas/{SIXTEEN}/kata.toml", 'name = "merge_heads"', 'name = "join_heads"'
     ),
     Breakage("a misspelt attribute of JUnit", "grader/reports/junit.py", "classname=place", "class_name=place"),
-    Breakage(
-        "an allowed system call", "grader/isolation/seccomp.py", '("bpf", "perf_event_open"', '("perf_event_open"'
-    ),
+    Breakage("an allowed system call", "grader/isolation/calls.py", "getcpu 309 168,", "getcpu 309 168, bpf 321 280,"),
     Breakage("a point too many", "grader/results.py", "return int(self.works)", "return int(self.works) + 1"),
     Breakage(
         "another default of the command", "grader/cli/grade.py", "    fresh: Fresh = False", "    fresh: Fresh = True"
@@ -104,8 +102,6 @@ def noticed(copy: Path, one: Breakage) -> bool:
     """Whether a test fails on this breakage, and a line that names it."""
     path = copy / one.file
     text = path.read_text(encoding="utf-8")
-    if text.count(one.was) != 1:
-        raise SystemExit(f"{one.name}: its `was` is {text.count(one.was)} times in {one.file}, and must be once")
     path.write_text(text.replace(one.was, one.now), encoding="utf-8")
     failed = failing(copy)
     path.write_text(text, encoding="utf-8")

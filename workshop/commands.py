@@ -104,12 +104,12 @@ def seals(kata: Katas = None, check: OnlyCheck = False) -> None:
 
 @app.command("signatures", rich_help_panel=AUTHORS)
 def write_signatures(kata: Katas = None) -> None:
-    """Record what each mistake looks like over all specs of its exercise, where a kata has changed."""
+    """Record what each mistake looks like over all specs of its exercise: of KATA, or where a kata has changed."""
     from workshop import signing
 
     _need_solutions("kata signatures")
     for one in katas(kata):
-        if signing.is_stale(one):
+        if kata or signing.is_stale(one):
             files.write(signing.path(one), signing.text(one).encode())
             print(f"wrote {signing.path(one).relative_to(ROOT)}")
 

@@ -38,7 +38,7 @@ from grader.workers import folders, forkserver, jobs, orphans
 from grader.workers.jobs import Job
 from grader.workers.servers import Process
 
-GRACE = 2.0  # seconds that a spec may outlast its own limit before the worker is killed
+GRACE = 2.0  # seconds beyond a spec's limit before the worker is killed: its own alarm names the line, and comes first
 MOST_LEFT_OUT = 5  # lines on statements that were left out
 SERVER_ENDED = "was lost with the server that starts workers"
 # Code under test has a memory limit of its own. Where the system kills a worker, the machine has less than that.

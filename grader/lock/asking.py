@@ -15,8 +15,8 @@ from grader.workers import folders, orphans
 from grader.workers.forkserver import Worker
 from grader.workers.servers import Process
 
-PATIENCE = 3  # a spec's time limit here, in multiples of that in one process
-GRACE = 5.0  # seconds that a spec may outlast that limit before both processes are killed
+PATIENCE = 3  # a spec's time limit here, in multiples of that in one process: each call crosses a pipe
+GRACE = 5.0  # seconds beyond that limit before both processes are killed: the alarm inside says more, and comes first
 LONGEST_MESSAGE = 200_000  # bytes
 CODE, SHARED = "code", "shared"  # folders of a round
 

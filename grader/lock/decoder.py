@@ -20,7 +20,7 @@ from grader.isolation.state import Modes
 from grader.lock import wire
 from grader.lock.known import Known, Lost
 from grader.lock.mirrors import CONTAINERS, OPERATORS, RemoteClass, RemoteNnModule, RemoteObject, forwarded
-from grader.lock.wire import Malformed
+from grader.lock.wire import Malformed, Tag
 
 CLASSES = re.compile(r"builtins|collections|torch(\.(nn|optim|autograd|utils\.data)\..+)?")  # where told classes are
 MODULES_OWN = set(vars(nn.Module()))  # attributes of every module, which a worker tells otherwise or not at all
@@ -136,66 +136,66 @@ class Decoder:
     def value(self, tree: Any) -> Any:
         tag = tree[0]
         match tag:
-            case "v":
+            case Tag.VALUE:
                 if tree[1] is not None and type(tree[1]) not in (bool, str):
                     raise Malformed("v")
                 return tree[1]
-            case "i":
+            case Tag.INT:
                 return int(tree[1])
-            case "f":
+            case Tag.FLOAT:
                 return float.fromhex(tree[1])
-            case "c":
+            case Tag.COMPLEX:
                 return complex(float.fromhex(tree[1]), float.fromhex(tree[2]))
-            case "b":
+            case Tag.BYTES:
                 return self.blobs[tree[1]]
-            case "S":
+            case Tag.SIZE:
                 return torch.Size(wire.counts(tree[1]))
-            case "T":
+            case Tag.TENSOR:
                 return self.tensor(tree[1])
-            case "N":
+            case Tag.ARRAY:
                 return self.array(tree)
-            case "im":
+            case Tag.PICTURE:
                 width, height = wire.counts(tree[2])
                 from PIL import Image  # here, because few specs have pictures
 
                 return Image.frombytes(tree[1], (width, height), self.blobs[tree[3]])
-            case "nd":
+            case Tag.ARRAY_DTYPE:
                 return _numpy_dtype(tree[1])
-            case "n":
+            case Tag.SCALAR:
                 return _numpy_dtype(tree[1]).type(self.value(tree[2]))
-            case "L" | "U":
-                return {"L": list, "U": tuple}[tag](self.value(part) for part in tree[1])
-            case "E" | "F":
-                return {"E": set, "F": frozenset}[tag](self.keys(tree[1]))
-            case "D":
+            case Tag.LIST | Tag.TUPLE:
+                return {Tag.LIST: list, Tag.TUPLE: tuple}[tag](self.value(part) for part in tree[1])
+            case Tag.SET | Tag.FROZENSET:
+                return {Tag.SET: set, Tag.FROZENSET: frozenset}[tag](self.keys(tree[1]))
+            case Tag.DICT:
                 kind = OrderedDict if tree[2] == "OrderedDict" else dict
                 keys = self.keys([key for key, _ in tree[1]])
                 return kind(zip(keys, [self.value(part) for _, part in tree[1]], strict=True))
-            case "y":
+            case Tag.DTYPE:
                 return wire.DTYPES[tree[1]]
-            case "dev":
+            case Tag.DEVICE:
                 return torch.device(tree[1])
-            case "sl":
+            case Tag.SLICE:
                 return slice(*map(self.value, tree[1:]))
-            case "...":
+            case Tag.ELLIPSIS:
                 return ...
-            case "P":
+            case Tag.PATH:
                 return Path(tree[1])
-            case "J":
+            case Tag.OF_JUDGE:
                 return self.remote.callbacks[tree[1]]
-            case "B":
+            case Tag.SENT:
                 return self.remote.by_value[tree[1]]
-            case "t":
+            case Tag.LIBRARY_CLASS:
                 return _library_class(tree[1], tree[2])
-            case "C":
+            case Tag.CLASS:
                 return self.class_of(tree[1], tree[2], tree[3])
-            case "nt":
+            case Tag.NAMED_TUPLE:
                 return self.named_tuple(tree)
-            case "fn":
+            case Tag.FUNCTION:
                 return self.function(tree)
-            case "M":
+            case Tag.MODULE:
                 return self.module(tree)
-            case "o":
+            case Tag.OBJECT:
                 return self.other(tree)
         raise Malformed(f"no tag {tag!r:.20}")
 

@@ -1,10 +1,4 @@
-"""Encode a worker's values: a tree of JSON, with handles for objects that stay here and blobs for numbers.
-
-Tags: v None, bool or str; i int; f float; c complex; b bytes; S torch.Size; T tensor; N array; n NumPy scalar;
-nd NumPy dtype; im picture; L list; U tuple; E set; F frozenset; D dict; y dtype; dev device; sl slice; … Ellipsis;
-P path; J the judge's own object; B an object that the judge sent by value; t a class of a library; C a class of the
-code; nt named tuple; fn function; M module; o any other object.
-"""
+"""Encode a worker's values: a tree of JSON, with handles for objects that stay here and blobs for numbers."""
 
 import inspect
 import sys
@@ -18,6 +12,7 @@ import torch
 from torch import nn
 
 from grader.lock import wire
+from grader.lock.wire import Tag
 
 # A container of the code's own class goes by value, as what it is to Python, whatever its methods say.
 PARTS: dict[type, Callable[[Any], Any]] = {
@@ -78,49 +73,56 @@ class Encoder:
 
     def __call__(self, value: Any) -> list[Any]:
         if value is None or isinstance(value, bool):
-            return ["v", value]
+            return [Tag.VALUE, value]
         exact = EXACT.get(type(value))
         if exact:
             return exact(self, value)
         if isinstance(value, torch.Size):
-            return ["S", list(value)]
+            return [Tag.SIZE, list(value)]
         if isinstance(value, self.callbacks):
-            return ["J", vars(value)["_number"]]
+            return [Tag.OF_JUDGE, vars(value)["_number"]]
         if id(value) in self.table.numbers:
-            return ["B", self.table.numbers[id(value)]]
+            return [Tag.SENT, self.table.numbers[id(value)]]
         for kind in (torch.Tensor, int, float, str):  # of a class that derives from it
             if isinstance(value, kind) and not isinstance(value, np.number):
                 return EXACT[kind](self, kind(value) if kind is not torch.Tensor else value)
         if isinstance(value, tuple) and type(value).__module__ == "torch.return_types":
-            return ["U", [self(part) for part in value]]
+            return [Tag.TUPLE, [self(part) for part in value]]
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-            return ["N", self.blob(np.ascontiguousarray(value).tobytes()), value.dtype.str, list(value.shape)]
+            return [Tag.ARRAY, self.blob(np.ascontiguousarray(value).tobytes()), value.dtype.str, list(value.shape)]
         if "PIL.Image" in sys.modules and isinstance(value, sys.modules["PIL.Image"].Image):
-            return ["im", value.mode, list(value.size), self.blob(value.tobytes())]
+            return [Tag.PICTURE, value.mode, list(value.size), self.blob(value.tobytes())]
         if isinstance(value, np.dtype):
-            return ["nd", value.str]
+            return [Tag.ARRAY_DTYPE, value.str]
         if isinstance(value, np.generic):
-            return ["n", value.dtype.str, self(value.item())]
+            return [Tag.SCALAR, value.dtype.str, self(value.item())]
         if isinstance(value, dict) and type(value).__module__ == "collections":
-            return ["D", self.pairs(value), type(value).__name__]
+            return [Tag.DICT, self.pairs(value), type(value).__name__]
         if not hasattr(value, "_fields") and type(value).__name__ not in self.table.own:
             for container, parts in PARTS.items():
                 if isinstance(value, container):
                     return EXACT[container](self, parts(value))
         if isinstance(value, torch.dtype | torch.device):
-            return ["y" if isinstance(value, torch.dtype) else "dev", str(value)]
+            return [Tag.DTYPE if isinstance(value, torch.dtype) else Tag.DEVICE, str(value)]
         if isinstance(value, Path):
-            return ["P", str(value)]
+            return [Tag.PATH, str(value)]
         if isinstance(value, type):
             return self.class_of(value)
         if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return ["nt", self.ancestry(type(value)), list(value._fields), [self(part) for part in value]]
+            return [Tag.NAMED_TUPLE, self.ancestry(type(value)), list(value._fields), [self(part) for part in value]]
         if isinstance(value, nn.Module):
             return self.module(value)
         if isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType):
             handle, name = self.table.handle(value), getattr(value, "__name__", "")
-            return ["fn", handle, name, self.signature(value), value.__doc__, isinstance(value, types.MethodType)]
-        return ["o", self.table.handle(value), self.ancestry(type(value))]
+            return [
+                Tag.FUNCTION,
+                handle,
+                name,
+                self.signature(value),
+                value.__doc__,
+                isinstance(value, types.MethodType),
+            ]
+        return [Tag.OBJECT, self.table.handle(value), self.ancestry(type(value))]
 
     def blob(self, data: bytes) -> int:
         self.blobs.append(data)
@@ -150,12 +152,12 @@ class Encoder:
                 if other is not tensor and other.numel() and other.untyped_storage().data_ptr() == place:
                     told["view"] = [handle, tensor.storage_offset()]
                     break
-        return ["T", told]
+        return [Tag.TENSOR, told]
 
     def class_of(self, value: type) -> list[Any]:
         if value.__module__.partition(".")[0] in ("builtins", "collections", "torch"):
-            return ["t", value.__module__, value.__qualname__]
-        return ["C", self.ancestry(value), self.signature(value), value.__doc__]
+            return [Tag.LIBRARY_CLASS, value.__module__, value.__qualname__]
+        return [Tag.CLASS, self.ancestry(value), self.signature(value), value.__doc__]
 
     def ancestry(self, value: type) -> list[Any]:
         """A class's handle and name, the names of its ancestors, its special methods and the fields of a dataclass."""
@@ -190,7 +192,7 @@ class Encoder:
             k: v for k, v in vars(module).items() if k not in PLAIN and isinstance(v, simple) and k not in RNN
         }
         return [
-            "M",
+            Tag.MODULE,
             self.table.handle(module),
             self.ancestry(kind),
             of_torch,
@@ -203,18 +205,18 @@ class Encoder:
 
 
 EXACT: dict[type, Callable[[Encoder, Any], list[Any]]] = {
-    int: lambda e, value: ["i", str(value)],
-    float: lambda e, value: ["f", value.hex()],  # JSON has no NaN and no infinity
-    complex: lambda e, value: ["c", value.real.hex(), value.imag.hex()],
-    str: lambda e, value: ["v", value],
-    bytes: lambda e, value: ["b", e.blob(value)],
-    list: lambda e, value: ["L", [e(part) for part in value]],
-    tuple: lambda e, value: ["U", [e(part) for part in value]],
-    set: lambda e, value: ["E", [e(part) for part in value]],
-    frozenset: lambda e, value: ["F", [e(part) for part in value]],
-    dict: lambda e, value: ["D", e.pairs(value), "dict"],
-    slice: lambda e, value: ["sl", e(value.start), e(value.stop), e(value.step)],
-    type(...): lambda e, value: ["..."],
+    int: lambda e, value: [Tag.INT, str(value)],
+    float: lambda e, value: [Tag.FLOAT, value.hex()],
+    complex: lambda e, value: [Tag.COMPLEX, value.real.hex(), value.imag.hex()],
+    str: lambda e, value: [Tag.VALUE, value],
+    bytes: lambda e, value: [Tag.BYTES, e.blob(value)],
+    list: lambda e, value: [Tag.LIST, [e(part) for part in value]],
+    tuple: lambda e, value: [Tag.TUPLE, [e(part) for part in value]],
+    set: lambda e, value: [Tag.SET, [e(part) for part in value]],
+    frozenset: lambda e, value: [Tag.FROZENSET, [e(part) for part in value]],
+    dict: lambda e, value: [Tag.DICT, e.pairs(value), "dict"],
+    slice: lambda e, value: [Tag.SLICE, e(value.start), e(value.stop), e(value.step)],
+    type(...): lambda e, value: [Tag.ELLIPSIS],
     torch.Tensor: Encoder.tensor,
     nn.Parameter: Encoder.tensor,
 }

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import struct
+from enum import StrEnum
 from typing import Any
 
 import torch
@@ -39,6 +40,40 @@ DTYPES = {
 }
 
 PLAIN = (torch.Tensor, torch.nn.Parameter)  # what holds its elements itself
+
+
+class Tag(StrEnum):
+    """What a value in the tree is: the first of its list."""
+
+    VALUE = "v"  # None, a bool or a str
+    INT = "i"
+    FLOAT = "f"  # in hexadecimal: JSON has no NaN and no infinity
+    COMPLEX = "c"
+    BYTES = "b"
+    SIZE = "S"  # torch.Size
+    TENSOR = "T"
+    ARRAY = "N"
+    SCALAR = "n"  # of NumPy
+    ARRAY_DTYPE = "nd"
+    PICTURE = "im"
+    LIST = "L"
+    TUPLE = "U"
+    SET = "E"
+    FROZENSET = "F"
+    DICT = "D"
+    DTYPE = "y"
+    DEVICE = "dev"
+    SLICE = "sl"
+    ELLIPSIS = "..."
+    PATH = "P"
+    OF_JUDGE = "J"  # the judge's own object
+    SENT = "B"  # an object that the judge sent by value
+    LIBRARY_CLASS = "t"
+    CLASS = "C"  # of the code
+    NAMED_TUPLE = "nt"
+    FUNCTION = "fn"
+    MODULE = "M"
+    OBJECT = "o"  # any other, which stays in the worker
 
 
 class Malformed(Exception):

@@ -16,7 +16,9 @@ from grader.course.handouts import SIGNATURES
 from grader.failure import Failure
 
 NOT_COMPARED = {"given", "at", "shapes", "dtypes", "takes"}
-SCORE, WEIGHT, LEAD = 0.75, 0.5, 0.1  # at least: of the best match, of the specs that agree, before the next best
+SCORE = 0.75  # at least, of what a match agrees in: with less, names of the judged failures were false
+WEIGHT = 0.5  # at least, of the specs that agree: one spec of many fails alike for many reasons
+LEAD = 0.1  # at least, before the next best: of two that look alike, neither is named
 HABITS = "habits"  # where that is kept which would be said at sight of right code
 CHANGES, SURE = "changes", 0.8  # where the changes are kept, and how much one must agree
 LIGHT = 0.25  # a spec that shows no value: nothing was raised, a sentence without a number, a shape; others weigh 1

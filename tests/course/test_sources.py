@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from grader.course.catalogue import ROOT
+from tests.breakages import BREAKAGES
 from workshop.promises import LOWEST
 
 GRADER = ROOT / "grader"
@@ -78,3 +79,9 @@ def test_no_file_of_the_grader_names_a_module_above_it_in_a_string(trees):
     ]
     assert len(named) >= 3, "the servers' programs and the judge"
     assert [path for path, room in named if room not in DOORS and is_above(path, room)] == []
+
+
+@pytest.mark.parametrize("one", BREAKAGES, ids=lambda one: one.name)
+def test_each_breakage_can_be_planted(one):
+    """Or the job that plants them, and asks `make test` to notice, would try an unbroken copy."""
+    assert (ROOT / one.file).read_text(encoding="utf-8").count(one.was) == 1
