@@ -21,7 +21,7 @@ from grader.execution import boundary, reduced
 from grader.execution.grading import grade_sources, specs_for
 from grader.execution.result_cache import ResultCache
 from grader.failure import not_handed_in
-from grader.learner import progress
+from grader.learner import gpu, progress
 from grader.protocol import RunOptions
 from grader.reports import explanation, table
 from grader.reports.table import Place
@@ -64,6 +64,7 @@ RequireIsolation = Annotated[
 ]
 Everything = Annotated[bool, typer.Option("--all", help="show every exercise of every kata")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="run also what has not changed since you last graded it")]
+NoGpu = Annotated[bool, typer.Option("--no-gpu", help="leave out the specs that need a GPU, where there is one")]
 Explain = Annotated[bool, typer.Option("--explain", help="show how the score comes about")]
 
 
@@ -89,6 +90,7 @@ class Request(Asked):
     fail_under: FailUnder = None
     everything: Everything = False
     fresh: Fresh = False
+    no_gpu: NoGpu = False
 
 
 @app.command()
@@ -202,6 +204,8 @@ def _grade_one(request: Request, of_notebooks: dict[Kata, SourceText], assignmen
     if not report.complete:
         raise typer.Exit(INTERRUPTED)
     if code == KATAS:
+        if not (request.no_gpu or report.sealed):
+            _say_of_gpu(assignment.katas, report, cache)
         _say_next(assignment.katas, report)
     if lost := [f"{kata.kata} ({kata.why_not_graded})" for kata in report.katas if kata.not_graded]:
         advice = "run the same command again, unless the file itself is at fault"
@@ -209,6 +213,13 @@ def _grade_one(request: Request, of_notebooks: dict[Kata, SourceText], assignmen
     least = request.fail_under
     if least is not None and round(100 * report.score - least * report.max_score, 6) < 0:
         raise typer.Exit(1)
+
+
+def _say_of_gpu(chosen: list[Kata], report: Report, cache: ResultCache) -> None:
+    """Print how one's own code does on the GPU of this machine, if there is one and the code has changed."""
+    written = {result.kata for result in report.katas if result.points and result.kata not in cache.found}
+    for line in gpu.told(kata for kata in chosen if kata.name in written):
+        print(line)
 
 
 def say_gaps(graded: list[Kata]) -> None:

@@ -17,7 +17,7 @@ from grader.execution.grading import Grading
 from grader.execution.result_cache import ResultCache
 from grader.failure import LIKE
 from grader.isolation import sandbox
-from grader.learner import helping, programs, tasks
+from grader.learner import gpu, helping, programs, tasks
 from grader.learner.inputs import Event, Inputs, opened_inputs
 from grader.learner.screen import Screen
 from grader.protocol import RunOptions
@@ -192,6 +192,9 @@ class Session:
         self._show(self.state.result, everything=everything)
         while self.unsaid:
             self.screen.say(f"Your code is not isolated: {self.unsaid.pop()}.")
+        if self._all_work():
+            for line in gpu.told([self.state.kata]):
+                self.screen.say(line)
         return True
 
     def _look_at_the_rest(self) -> None:

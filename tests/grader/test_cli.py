@@ -19,6 +19,7 @@ from grader.course.catalogue import ROOT, all_katas, find
 from grader.execution import grading, standing_in, supervisor
 from grader.execution.supervisor import Supervisor
 from grader.isolation.usage import Limit, Stopwatch
+from grader.learner import gpu
 from grader.protocol import RunOptions
 from grader.teaching.assignment import Assignment
 from grader.workers import forkserver, jobs
@@ -131,9 +132,13 @@ class TestGrade:
         own = submission(find("00"), find("00").reference.read_text())
         monkeypatch.setattr(grade, "KATAS", own)
         monkeypatch.setattr(grade, "ROOT", tmp_path)
-        said = [kata_here("grade", "00", "--code", own, *more).stdout for more in ((), (), ("--fresh",))]
+        monkeypatch.setattr(gpu, "told", lambda katas: [f"{kata.number} on a GPU" for kata in katas])
+        tried = (), (), ("--fresh",), ("--fresh", "--no-gpu"), ("--fresh", "--sealed")
+        said = [kata_here("grade", "00", "--code", own, *more).stdout for more in tried]
+        assert ["00 on a GPU" in text for text in said] == [True, False, True, False, False]
         known = "unchanged since you graded it: 00_first_look (see --fresh)"
-        assert [known in text.splitlines() for text in said] == [False, True, False]
+        assert [known in text.splitlines() for text in said[:3]] == [False, True, False]
+        said[0] = said[0].replace("00 on a GPU\n", "")
         assert said[1].replace(f"{known}\n", "").partition(" · ")[0] == said[0].partition(" · ")[0]
         submission(find("00"), find("00").reference.read_text() + "\n# changed\n")
         assert known not in kata_here("grade", "00", "--code", own).stdout
