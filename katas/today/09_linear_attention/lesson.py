@@ -27,16 +27,16 @@ def stepped(rule, *tokens):
     return torch.stack(outs, dim=2)
 
 
-print(f"1. {T} tokens, {H} heads: the same numbers?")
-print(f"   {'form':<18} {'largest difference':>18}   numbers held per head")
+print(f"1. {T} tokens: which forms give the same numbers")
+print(f"   {'form':<18} {'as the product':>16}   numbers held per head")
 size = whole.abs().max()
-print(f"   {'one product':<18} {'':>18}   {T} × {T} = {T * T:,}")
+print(f"   {'one product':<18} {'':>16}   {T} × {T} = {T * T:,}")
 apart = (stepped(kata.recurrent_step, q, k, v, log_decay) - whole).abs().max() / size
-print(f"   {'token by token':<18} {'yes' if apart < 1e-5 else 'no':>18}   {K} × {V} = {K * V}")
+print(f"   {'token by token':<18} {'yes' if apart < 1e-5 else 'no':>16}   {K} × {V} = {K * V}")
 for chunk in (7, 16):
     apart = (kata.chunked_form(q, k, v, log_decay, chunk)[0] - whole).abs().max() / size
     held = f"{chunk} × {chunk} + {K} × {V} = {chunk * chunk + K * V}"
-    print(f"   {f'chunks of {chunk}':<18} {'yes' if apart < 1e-5 else 'no':>18}   {held}")
+    print(f"   {f'chunks of {chunk}':<18} {'yes' if apart < 1e-5 else 'no':>16}   {held}")
 
 # 2. A memory of one head. Three keys at right angles, three values; then the first key gets another value.
 KEYS = torch.eye(4)[:3]
@@ -81,49 +81,48 @@ if stretch(kata.combine, (ONE, ONE), (ONE, ONE)) is not None:
         for t in range(length):
             h = a[t] * h + b[t]
         same = torch.allclose(scan[1][-1], h, atol=1e-5)
-        print(f"   T = {length:>5}: {len(calls):>2} calls, {sum(calls):>5} places in all; the loop's last h: {same}")
+        print(f"   T = {length:>5}: {len(calls):>2} calls, {sum(calls):>5,} places in all; the loop's last h: {same}")
 
 
-# 4. Recall. A text writes keys and values, and then asks for the last value of each key. All layers have the same
-#    projections, convolution, norm and gate, and differ in the rule alone.
+# 4. Recall. A text writes pairs of a key and a value, and then asks for the last value of each key. The layers differ in
+#    their rule alone. Convolution and gate are left out, as here a token holds a whole pair.
 class Layer(nn.Module):
     def __init__(self, rule: str, width: int):
         super().__init__()
         self.rule = rule
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.conv = nn.Parameter(torch.randn(3 * width, 4) / 2)
-        self.beta, self.decay = nn.Linear(width, 1), nn.Linear(width, 1)
+        self.qkv, self.proj = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
+        self.beta, self.decay, self.norm = nn.Linear(width, 1), nn.Linear(width, 1), nn.RMSNorm(width)
         nn.init.constant_(self.decay.bias, 4.0)
-        self.norm = nn.RMSNorm(width)
-        self.gate, self.proj = (nn.Linear(width, width, bias=False) for _ in range(2))
 
     def forward(self, x):
-        q, k, v = F.silu(kata.short_convolution(self.qkv(x), self.conv))[:, None].chunk(3, dim=-1)
-        beta = self.beta(x).sigmoid().mT
-        learned, none = F.logsigmoid(self.decay(x)).mT, torch.zeros_like(beta)
-        decay = {"fixed decay": none + torch.tensor(31 / 32).log(), "decay": learned, "gated delta": learned}
+        q, k, v = self.qkv(x)[:, None].chunk(3, dim=-1)
         if self.rule == "softmax":
-            out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            return self.proj(self.norm(F.scaled_dot_product_attention(q, k, v, is_causal=True)[:, 0]))
+        q, k, beta = F.normalize(q, dim=-1), F.normalize(k, dim=-1), self.beta(x).sigmoid().mT
+        log_decay = torch.zeros_like(beta)
+        if self.rule == "fixed decay":
+            log_decay = log_decay + torch.tensor(31 / 32).log()
+        elif self.rule in ("learned decay", "gated delta"):
+            log_decay = F.logsigmoid(self.decay(x)).mT
+        if "delta" in self.rule:
+            out, _ = kata.delta_chunked(q, k, v, beta, log_decay, 64)
         else:
-            q, k, g = F.normalize(q, dim=-1), F.normalize(k, dim=-1), decay.get(self.rule, none)
-            if "delta" in self.rule:
-                out, _ = kata.delta_chunked(q, k, v, beta, g, 64)
-            else:
-                out, _ = kata.chunked_form(q, k, beta[..., None] * v, g, 64)
-        return self.proj(self.norm(out[:, 0]) * F.silu(self.gate(x)))
+            out, _ = kata.chunked_form(q, k, beta[..., None] * v, log_decay, 64)
+        return self.proj(self.norm(out[:, 0]))
 
 
 class Model(nn.Module):
-    def __init__(self, rules, width: int, tokens: int, length: int, n_values: int):
+    def __init__(self, rules, width: int, n_keys: int, n_values: int, length: int):
         super().__init__()
-        self.embedding, self.place = nn.Embedding(tokens, width), nn.Embedding(length, width)
+        self.key, self.value = nn.Embedding(n_keys, width), nn.Embedding(n_values + 1, width)
+        self.place = nn.Embedding(length, width)
         self.with_places = rules[0].endswith("places")
         self.layers = nn.ModuleList(Layer(rule.removesuffix(" with places"), width) for rule in rules)
         self.norms = nn.ModuleList(nn.RMSNorm(width) for _ in rules)
         self.head = nn.Linear(width, n_values)
 
     def forward(self, tokens):
-        x = self.embedding(tokens)
+        x = self.key(tokens[..., 0]) + self.value(tokens[..., 1])
         if self.with_places:
             x = x + self.place.weight[: tokens.size(1)]
         for layer, norm in zip(self.layers, self.norms, strict=True):
@@ -131,11 +130,11 @@ class Model(nn.Module):
         return self.head(x)
 
 
-def recall(rules, width, n_keys, distinct, times, steps=300, seed=0, n_values=16, lr=0.01):
-    """The share of 1,000 texts' keys that give their last value, after training."""
+def recall(rules, width, n_keys, distinct, times, steps=300, seed=0, n_values=16, lr=0.02):
+    """The share of keys of 1,000 texts that give their last value, after training."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    model = Model(rules, width, n_keys + n_values, (2 * times + 1) * distinct, n_values)
+    model = Model(rules, width, n_keys, n_values, (times + 1) * distinct)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = lr * min(1.0, 2 * (1 - step / steps))
@@ -147,3 +146,78 @@ def recall(rules, width, n_keys, distinct, times, steps=300, seed=0, n_values=16
     tokens, targets = kata.recall_batch(1000, n_keys, n_values, distinct, times, generator)
     with torch.no_grad():
         return (model(tokens)[:, -distinct:].argmax(-1) == targets).float().mean().item()
+
+
+unit = F.normalize(k, dim=-1)
+corrected = stretch(kata.delta_chunked, q, unit, v, torch.rand(B, H, T), log_decay)
+if corrected is None:
+    print("   (so the delta rules are left out below)")
+
+
+def recalls(title, stacks, *sizes):
+    """Print and return what each stack of layers recalls."""
+    print(title)
+    found = {}
+    for rules in stacks:
+        if corrected is not None or not any("delta" in rule for rule in rules):
+            name = " + ".join(rules)
+            found[name] = recall(rules, *sizes)
+            print(f"   {name:<26} {found[name]:.2f}")
+    return found
+
+
+RULES = ["softmax", "softmax with places", "linear", "fixed decay", "learned decay", "delta", "gated delta"]
+bars = recalls("\n4. 8 keys of 64, each written twice, a state of 32 × 32", [[rule] for rule in RULES], 32, 64, 8, 2)
+
+# 5. A state is finite, however it is written. One layer, and two of them.
+ONCE = [["softmax"], ["linear"], ["gated delta"]]
+recalls("\n5. 32 keys of 64, each written once, a state of 16 × 16", ONCE, 16, 64, 32, 1)
+PAIRS = [["softmax"] * 2, ["linear", "softmax"], ["gated delta", "softmax"], ["gated delta"] * 2]
+recalls("   16 keys, each written twice, two layers with states of 16 × 16", PAIRS, 16, 16, 16, 2)
+
+# 6. What 48 layers keep for one text.
+MODEL = {"n_head": 32, "n_kv_head": 8, "head_dim": 128, "window": 4096}
+STACKS = {name: name * (48 // len(name)) for name in ("A", "WWWA", "LLLA", "W", "L")}
+LENGTHS = [2**n for n in range(8, 18)]
+sizes = {}
+if stretch(kata.decoding_bytes, "L", 1, **MODEL) is not None:
+    sizes = {name: [kata.decoding_bytes(s, length, **MODEL) / 2**30 for length in LENGTHS] for name, s in STACKS.items()}
+    print(f"\n6. GiB of 48 layers after {LENGTHS[-1]:,} tokens, bfloat16")
+    for name, gib in sizes.items():
+        print(f"   {name:<5} {gib[-1]:>7.3f}")
+    one = kata.decoding_bytes("L", 1, **MODEL) // kata.decoding_bytes("A", 1, **MODEL)
+    print(f"   one layer L holds as much as a layer A for {one} tokens")
+
+
+# 7. The figure: both memories before and after the second write, recall by rule, bytes by length.
+def draw() -> Figure:
+    figure = Figure(figsize=(11, 4.2))
+    left, middle, right = figure.subfigures(1, 3, width_ratios=(1.05, 1.0, 1.0))
+    grid = left.subplots(2, 2)
+    for row, (rule, states) in zip(grid, pictures.items(), strict=True):
+        for part, state, when in zip(row, states[2:], ("three keys", "key 0 again"), strict=True):
+            part.imshow(state, vmin=0, vmax=3)
+            for i, j in ((i, j) for i in range(4) for j in range(4)):
+                colour = "black" if state[i, j] > 1.5 else "white"
+                part.text(j, i, f"{state[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=9)
+            part.set(xticks=[], yticks=range(4), title=f"{rule}: {when}")
+            part.title.set_fontsize(9.5)
+        row[0].set_ylabel("row of S")
+    part = middle.subplots()
+    places = range(len(bars))
+    colours = [COLOURS[3] if "softmax" in name else COLOURS[2] if "delta" in name else COLOURS[0] for name in bars]
+    part.barh(places, list(bars.values()), color=colours)
+    for place, share in zip(places, bars.values(), strict=True):
+        part.text(share - 0.02, place, f"{share:.2f}", ha="right", va="center", color="white", fontsize=9)
+    part.set(yticks=places, yticklabels=list(bars), xlim=(0, 1), title="recall of overwritten keys")
+    part.invert_yaxis()
+    if sizes:
+        part = right.subplots()
+        for name, gib in sizes.items():
+            part.plot(LENGTHS, gib, label=f"{name} …" if len(name) > 1 else f"{name} alone")
+        part.set(xscale="log", yscale="log", xlabel="tokens", ylabel="GiB", title="48 layers while writing")
+        part.legend(fontsize=9)
+    return figure
+
+
+save_figure(draw(), __file__)

@@ -626,8 +626,9 @@ class TestGatedDeltaNetInit:
         """sigmoid(4) = 0.98 is left per token. With a bias of 0 half would be left, and nothing older than a few tokens
         could be learned."""
         bias = kata.GatedDeltaNet(C, HEADS, WIDTH).state_dict()["decay.bias"]
-        wrong = {"as nn.Linear starts it: around 0": torch.zeros(HEADS)} if bias.abs().max() < 1 else {}
-        check.close(bias, torch.full((HEADS,), 4.0), unlike=wrong, what="the bias of decay")
+        left = ", ".join(f"{share:.2f}" for share in bias.sigmoid().tolist())
+        check.that(bool(bias.abs().max() >= 1), f"what is left per token starts at {left}: nn.Linear draws biases near 0")
+        check.close(bias, torch.full((HEADS,), 4.0), what="the bias of decay")
 
     def test_the_convolution_starts_drawn(self, kata):
         """Features with equal filters would stay alike, and filters of zeros pass nothing on. The usual size is around
@@ -680,8 +681,7 @@ def layer_by_hand(w, x, slip=""):
     elif slip == "unit over all heads":
         q, k = (y / y.square().sum((1, 3), keepdim=True).sqrt() for y in (q, k))
     else:
-        q = q if slip in ("keys alone are unit", "no unit keys") else unit(q)
-        k = k if slip == "no unit keys" else unit(k)
+        q, k = (q, k) if slip == "no unit keys" else (unit(q), unit(k))
     v = unit(v) if slip == "values are unit, too" else v
     beta = (x @ w["beta.weight"].T + w["beta.bias"]).mT
     beta = beta if slip == "beta without sigmoid" else beta.sigmoid()
@@ -715,8 +715,7 @@ LAYER_SLIPS = {
     "heads cut by view alone, without a transpose": "heads by view",
     "keys divided by a length over tokens": "keys over tokens",
     "one length over all heads together": "unit over all heads",
-    "queries are not divided by their length": "keys alone are unit",
-    "neither queries nor keys are divided by their length": "no unit keys",
+    "keys are not divided by their length": "no unit keys",
     "values are divided by their length, too": "values are unit, too",
     "β without its sigmoid": "beta without sigmoid",
     "log_decay = −sigmoid: it is the logarithm of the sigmoid": "the sigmoid for its logarithm",
@@ -729,8 +728,15 @@ LAYER_SLIPS = {
 }
 
 
+def texts(length):
+    """(B, T, C), whose feature 0 is 1 throughout."""
+    x = torch.randn(B, length, C)
+    x[..., 0] = 1
+    return x
+
+
 def a_layer(kata):
-    """A layer whose parameters are all drawn, with values so large that no eps of a norm shows."""
+    """A layer whose parameters are all drawn, with values so large for `texts` that no eps of a norm shows."""
     layer = kata.GatedDeltaNet(C, HEADS, WIDTH)
     with torch.no_grad():
         for name, parameter in sorted(layer.named_parameters()):
@@ -739,25 +745,35 @@ def a_layer(kata):
                 parameter.add_(2)
             if name == "norm.weight":
                 parameter.copy_(0.5 + torch.rand(D))
+            if name == "qkv.weight":
+                parameter[2 * C :, 0] += 1000
             if name == "conv":
-                parameter[2 * C :] *= 30
+                parameter[2 * C :].abs_()
     return layer, {name: value.detach().double().clone() for name, value in layer.state_dict().items()}
 
 
-def recalls(kata, seed, n_steps=150):
-    """The share of keys whose last value a layer between an embedding and an output layer finds, after training."""
+def recalls(kata, seed, n_steps=60):
+    """The share of keys whose last value a layer between embeddings and an output layer finds, after training.
+
+    All parameters but the decay's bias start at drawn numbers that do not depend on how the layer draws.
+    """
     generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)
     layer = kata.GatedDeltaNet(32, 1)
-    model = nn.ModuleList([nn.Embedding(32, 32), layer, nn.Linear(32, 16)])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    key, value, answer = nn.Embedding(8, 32), nn.Embedding(9, 32), nn.Linear(32, 8)
+    model = nn.ModuleDict({"key": key, "value": value, "layer": layer, "answer": answer})
+    with torch.no_grad():
+        for name, parameter in sorted(model.named_parameters()):
+            if name.endswith("weight") and parameter.ndim == 2:
+                size = 1 if name in ("key.weight", "value.weight") else 32**-0.5
+                parameter.copy_(size * torch.randn(parameter.shape, generator=generator))
+        layer.conv.copy_(torch.eye(4)[3].expand(96, 4))
+        answer.bias.zero_(), layer.beta.bias.zero_()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.03)
     right = []
     for step in range(n_steps + 5):
-        tokens, targets = kata.recall_batch(32, 16, 16, 4, 2, generator)
-        x = tokens
-        for part in model:
-            x = part(x)
-        answers = x[:, -4:]
+        optimizer.param_groups[0]["lr"] = 0.03 * min(1.0, 2 * (1 - step / (n_steps + 5)))
+        tokens, targets = kata.recall_batch(32, 8, 8, 3, 2, generator)
+        answers = answer(layer(key(tokens[..., 0]) + value(tokens[..., 1])))[:, -3:]
         if step >= n_steps:
             right.append((answers.argmax(-1) == targets).float().mean().item())
         loss = F.cross_entropy(answers.flatten(0, 1), targets.flatten())
@@ -774,7 +790,7 @@ class TestGatedDeltaNetForward:
         """Projection, convolution, silu, heads, unit queries and keys, the rule, norm, gate, projection: in this
         order."""
         layer, w = a_layer(kata)
-        x = torch.randn(B, length, C)
+        x = texts(length)
         expected = layer_by_hand(w, x)
         wrong = {name: layer_by_hand(w, x, slip) for name, slip in LAYER_SLIPS.items()} if length == 37 else {}
         check.close(layer(x), expected, rtol=2e-3, atol=2e-3, unlike=wrong)
@@ -782,8 +798,8 @@ class TestGatedDeltaNetForward:
     def test_the_future_does_not_leak(self, kata):
         """Tokens from place 20 on are others: what stands before does not change, what follows does."""
         layer, _ = a_layer(kata)
-        x = torch.randn(B, 37, C)
-        other = torch.cat([x[:, :20], torch.randn(B, 17, C)], dim=1)
+        x = texts(37)
+        other = torch.cat([x[:, :20], texts(17)], dim=1)
         with torch.no_grad():
             one, two = layer(x), layer(other)
         check.close(two[:, :20], one[:, :20], **NEAR, what="the outputs before place 20, where all tokens are the same")
@@ -793,17 +809,17 @@ class TestGatedDeltaNetForward:
         """Each of the nine parameters takes part: none is detached, and none is unused."""
         layer, _ = a_layer(kata)
         names, parameters = zip(*layer.named_parameters(), strict=True)
-        out = layer(torch.randn(B, 21, C))
+        out = layer(texts(21))
         found = torch.autograd.grad((out * torch.randn(out.shape)).sum(), parameters, allow_unused=True)
         for name, gradient in zip(names, found, strict=True):
             none = gradient is None or not bool(gradient.abs().max() > 0)
             check.that(not none, f"{name} gets no gradient")
 
     def test_learns_to_recall_what_was_overwritten(self, kata):
-        """Four keys, each written twice with other values among 16, then all are asked for. Linear attention finds the
-        last value in 55 % or so: it holds the sum of both. The delta rule replaces, and finds nearly all."""
+        """Three keys, each written twice with other values among 8, then all are asked for. Guessing finds 13 %, and one
+        of the two values at random 56 %. The layer finds nearly all last values."""
         found = recalls(kata, seed=1)
-        check.that(found >= 0.9, f"{found:.0%} of the keys give their last value after 150 steps, expected 90 % or more")
+        check.that(found >= 0.9, f"{found:.0%} of the keys give their last value after 60 steps, expected 90 % or more")
 
 
 @pytest.mark.stretch

@@ -22,21 +22,22 @@ def recall_batch(
 
     Args:
         rows: B texts.
-        n_keys: the tokens 0 … n_keys − 1 are keys; the next n_values tokens are values.
+        n_keys, n_values: how many keys and values there are; they are numbers from 0.
         distinct: different keys in one text, drawn for each text.
         times: how often each of them is written, in mixed order and with a value drawn each time.
     Returns:
-        (tokens, targets). tokens is (B, 2 · distinct · times + distinct): key, value, key, value, …, then each key once.
-        targets is (B, distinct): the last value of each of these keys, as a number from 0 to n_values − 1.
+        (tokens, targets). tokens is (B, distinct · times + distinct, 2): pairs (key, value), then each key once with
+        n_values in the place of a value. targets is (B, distinct): the last value of each of these keys.
     """
     keys = torch.rand(rows, n_keys, generator=generator).argsort(-1)[:, :distinct]
     which = torch.rand(rows, distinct * times, generator=generator).argsort(-1) % distinct
     values = torch.randint(n_values, which.shape, generator=generator)
-    written = torch.stack([keys.gather(1, which), n_keys + values], dim=-1).flatten(1)
     asked = torch.rand(rows, distinct, generator=generator).argsort(-1)
     is_key = which[:, :, None] == asked[:, None, :]
     last = distinct * times - 1 - is_key.flip(1).int().argmax(1)
-    return torch.cat([written, keys.gather(1, asked)], dim=1), values.gather(1, last)
+    written = torch.stack([keys.gather(1, which), values], dim=-1)
+    questions = torch.stack([keys.gather(1, asked), torch.full_like(asked, n_values)], dim=-1)
+    return torch.cat([written, questions], dim=1), values.gather(1, last)
 
 
 def short_convolution(x: Tensor, weight: Tensor) -> Tensor:

@@ -175,14 +175,14 @@ MISTAKES = [
         "        nn.init.constant_(self.decay.bias, 4.0)\n",
         "",
         "test_the_memory_starts_long",
-        says="looks like as nn.Linear starts it: around 0",
+        says="nn.Linear draws biases near 0",
     ),
     Mistake(
         "keys of any length",
         UNIT,
         "pass",
         "test_equals_its_parts",
-        says="looks like neither queries nor keys are divided by their length",
+        says="looks like keys are not divided by their length",
     ),
     Mistake(
         "a sigmoid for its logarithm",

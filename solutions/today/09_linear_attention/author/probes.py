@@ -86,8 +86,10 @@ def a_layer(kata, rng):
     with torch.no_grad():
         for name, parameter in sorted(layer.named_parameters()):
             parameter.copy_(0.5 * torch.randn(parameter.shape, generator=rng))
+            if name == "qkv.weight":
+                parameter[2 * heads * features :, 0] += 1000
             if name == "conv":
-                parameter[2 * heads * features :] *= 50
+                parameter[2 * heads * features :].abs_()
     return layer, heads * features
 
 
@@ -103,7 +105,9 @@ def _(kata, rng):
 @probe("GatedDeltaNet.forward")
 def _(kata, rng):
     layer, features = a_layer(kata, rng)
-    return layer(torch.randn(2, 20, features, generator=rng))
+    x = torch.randn(2, 20, features, generator=rng)
+    x[..., 0] = 1
+    return layer(x)
 
 
 @probe("decoding_bytes")

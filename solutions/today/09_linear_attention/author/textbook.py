@@ -14,14 +14,14 @@ def recall_batch(
 ) -> tuple[Tensor, Tensor]:
     """Texts that write pairs, and ask for the last value of each key."""
     keys = torch.rand(rows, n_keys, generator=generator).argsort(-1)[:, :distinct]
-    order = torch.rand(rows, distinct * times, generator=generator).argsort(-1)
-    which = order % distinct
-    values = torch.randint(n_values, order.shape, generator=generator)
-    written = torch.stack([keys.gather(1, which), n_keys + values], dim=-1).flatten(1)
+    which = torch.rand(rows, distinct * times, generator=generator).argsort(-1) % distinct
+    values = torch.randint(n_values, which.shape, generator=generator)
     asked = torch.rand(rows, distinct, generator=generator).argsort(-1)
     is_key = which[:, :, None] == asked[:, None, :]
     last = distinct * times - 1 - is_key.flip(1).int().argmax(1)
-    return torch.cat([written, keys.gather(1, asked)], dim=1), values.gather(1, last)
+    written = torch.stack([keys.gather(1, which), values], dim=-1)
+    questions = torch.stack([keys.gather(1, asked), torch.full_like(asked, n_values)], dim=-1)
+    return torch.cat([written, questions], dim=1), values.gather(1, last)
 
 
 def short_convolution(x: Tensor, weight: Tensor) -> Tensor:
