@@ -151,14 +151,15 @@ def _delta_layers() -> Iterator[tuple[Thunk, Thunk]]:
     import transformers
     from transformers.models.qwen3_next import modeling_qwen3_next as qwen
 
-    for heads, features in ((2, 8), (3, 4), (1, 16)):
+    for heads, features in ((2, 16), (3, 12), (1, 24)):
         width = heads * features
         sizes = {"linear_num_value_heads": heads, "linear_num_key_heads": heads, "hidden_size": width}
         sizes |= {"linear_key_head_dim": features, "linear_value_head_dim": features, "linear_conv_kernel_dim": 4}
-        config = transformers.Qwen3NextConfig(**sizes, num_hidden_layers=1, layer_types=["linear_attention"])
+        sizes |= {"num_hidden_layers": 1, "layer_types": ["linear_attention"], "rms_norm_eps": 1e-20}
+        config = transformers.Qwen3NextConfig(**sizes)
         theirs, ours = _stirred(qwen.Qwen3NextGatedDeltaNet(config, 0)), kata("today/09").GatedDeltaNet(width, heads)
         with torch.no_grad():
-            theirs.A_log.zero_(), theirs.dt_bias.sub_(4)
+            theirs.A_log.zero_(), theirs.dt_bias.sub_(4), theirs.conv1d.weight.mul_(10)
             q, k, v, gate = theirs.in_proj_qkvz.weight.view(heads, 4, features, width).unbind(1)
             beta, decay = theirs.in_proj_ba.weight.view(heads, 2, width).unbind(1)
             ours.qkv.weight.copy_(torch.cat([x.flatten(0, 1) for x in (q, k, v)]))
@@ -166,6 +167,7 @@ def _delta_layers() -> Iterator[tuple[Thunk, Thunk]]:
             ours.gate.weight.copy_(gate.flatten(0, 1))
             ours.beta.weight.copy_(beta), ours.beta.bias.zero_()
             ours.decay.weight.copy_(-decay), ours.decay.bias.copy_(-theirs.dt_bias)
+            ours.norm.eps = 1e-20
             ours.norm.weight.copy_(theirs.norm.weight), ours.proj.weight.copy_(theirs.out_proj.weight)
         for length in (1, 21, 64):
             x = 3 * torch.randn(2, length, width, generator=torch.Generator().manual_seed(length))

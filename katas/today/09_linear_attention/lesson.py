@@ -1,4 +1,4 @@
-"""Kata today/09 in code: three forms of one sum, a memory written twice, a scan, layers that recall or cannot, bytes."""
+"""Kata today/09 in code: one sum in three forms, a memory written twice, a scan, layers that recall, bytes."""
 
 import torch
 from matplotlib.figure import Figure
@@ -84,8 +84,8 @@ if stretch(kata.combine, (ONE, ONE), (ONE, ONE)) is not None:
         print(f"   T = {length:>5}: {len(calls):>2} calls, {sum(calls):>5,} places in all; the loop's last h: {same}")
 
 
-# 4. Recall. A text writes pairs of a key and a value, and then asks for the last value of each key. The layers differ in
-#    their rule alone. Convolution and gate are left out, as here a token holds a whole pair.
+# 4. Recall. A text writes pairs of a key and a value, and then asks for the last value of each key. The layers differ
+#    in their rule alone. Convolution and gate are left out, as here a token holds a whole pair.
 class Layer(nn.Module):
     def __init__(self, rule: str, width: int):
         super().__init__()
@@ -181,7 +181,9 @@ STACKS = {name: name * (48 // len(name)) for name in ("A", "WWWA", "LLLA", "W", 
 LENGTHS = [2**n for n in range(8, 18)]
 sizes = {}
 if stretch(kata.decoding_bytes, "L", 1, **MODEL) is not None:
-    sizes = {name: [kata.decoding_bytes(s, length, **MODEL) / 2**30 for length in LENGTHS] for name, s in STACKS.items()}
+    sizes = {
+        name: [kata.decoding_bytes(s, length, **MODEL) / 2**30 for length in LENGTHS] for name, s in STACKS.items()
+    }
     print(f"\n6. GiB of 48 layers after {LENGTHS[-1]:,} tokens, bfloat16")
     for name, gib in sizes.items():
         print(f"   {name:<5} {gib[-1]:>7.3f}")

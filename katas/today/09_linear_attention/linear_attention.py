@@ -65,8 +65,8 @@ def parallel_form(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor) -> Tensor:
     Returns:
         (B, H, T, V): o_t = Σ exp(g_{s+1} + … + g_t) · (q_t·k_s) · v_s over all s ≤ t.
 
-        Token t's own pair enters whole, and g_t fades what is older. With g = log ½ and all products q·k = 1, the values
-        8, 4, 1 give 8, 8, 5.
+        Token t's own pair enters whole, and g_t fades what is older. With g = log ½ and all products q·k = 1, the
+        values 8, 4, 1 give 8, 8, 5.
 
     Strong decay, such as −16 per token over 40 tokens, gives finite results and finite gradients.
     """
@@ -236,8 +236,8 @@ class GatedDeltaNet(nn.Module):
         Returns:
             (B, T, C). No token depends on a later one.
 
-        1. `short_convolution` of qkv(x), then silu. The first C features are queries, then keys, then values; head h has
-           the features h·D to (h + 1)·D − 1 of each.
+        1. `short_convolution` of qkv(x), then silu. The first C features are queries, then keys, then values; head h
+           has the features h·D to (h + 1)·D − 1 of each.
         2. Each query and each key of a head is divided by its length.
         3. β = sigmoid(beta(x)) and log_decay = log sigmoid(decay(x)), a number per token and head.
         4. `delta_chunked`, from an empty state.

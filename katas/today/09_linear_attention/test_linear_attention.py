@@ -67,7 +67,9 @@ def remembered(state, q, k, v, log_decay, slip=""):
 
 def corrected(state, q, k, v, beta, log_decay, slip=""):
     """One token of the gated delta rule."""
-    state, q, k, v, beta, fade = (x.double() for x in (state, q, k, v, beta[..., None], log_decay.exp()[..., None, None]))
+    state, q, k, v, beta, fade = (
+        x.double() for x in (state, q, k, v, beta[..., None], log_decay.exp()[..., None, None])
+    )
     if slip == "no decay":
         fade = torch.ones_like(fade)
     old, state = state, fade * state
@@ -163,8 +165,8 @@ class TestParallelForm:
         check.close(got, one_by_one(remembered, (q, k, v, g))[0], **NEAR)
 
     def test_gradients_of_strong_decay_are_finite(self, kata):
-        """Above the diagonal the exponent is positive, and exp of it infinite. Masking after exp hides that in the values
-        and not in the gradient: 0 · ∞ is NaN. Mask the exponent, before exp."""
+        """Above the diagonal the exponent is positive, and exp of it infinite. Masking after exp hides that in the
+        values and not in the gradient: 0 · ∞ is NaN. Mask the exponent, before exp."""
         q, k, v, _, _ = drawn(40)
         g = torch.full((B, H, 40), -16.0, requires_grad=True)
         out = kata.parallel_form(q, k, v, g)
@@ -264,8 +266,8 @@ def cuts(draw):
 class TestChunkedForm:
     @pytest.mark.parametrize("length, chunk", [(37, 16), (48, 16), (37, 5), (12, 1), (37, 64)])
     def test_any_chunk_gives_the_same(self, kata, length, chunk):
-        """The chunk decides how the work is done and not what comes out: one token per chunk is the recurrence, one chunk
-        of all tokens the product. The last chunk may be shorter."""
+        """The chunk decides how the work is done and not what comes out: one token per chunk is the recurrence, one
+        chunk of all tokens the product. The last chunk may be shorter."""
         q, k, v, _, g = drawn(length)
         tokens = (q, k, v, g)
         expected = one_by_one(remembered, tokens)
@@ -528,8 +530,8 @@ DELTA_CHUNK_SLIPS = {
 class TestDeltaChunked:
     @pytest.mark.parametrize("length, chunk", [(37, 16), (48, 16), (37, 5), (12, 1), (37, 64)])
     def test_any_chunk_gives_the_same(self, kata, length, chunk):
-        """In a chunk, a correction depends on those before it. One triangular system solves all, and gives what the rule
-        gives token by token, whatever the chunk."""
+        """In a chunk, a correction depends on those before it. One triangular system solves all, and gives what the
+        rule gives token by token, whatever the chunk."""
         tokens = drawn(length, unit=True, decay=0.3)
         expected = one_by_one(corrected, tokens)
         wrong = {name: delta_chunks_of(tokens, chunk, slip) for name, slip in DELTA_CHUNK_SLIPS.items()}
@@ -627,7 +629,9 @@ class TestGatedDeltaNetInit:
         could be learned."""
         bias = kata.GatedDeltaNet(C, HEADS, WIDTH).state_dict()["decay.bias"]
         left = ", ".join(f"{share:.2f}" for share in bias.sigmoid().tolist())
-        check.that(bool(bias.abs().max() >= 1), f"what is left per token starts at {left}: nn.Linear draws biases near 0")
+        check.that(
+            bool(bias.abs().max() >= 1), f"what is left per token starts at {left}: nn.Linear draws biases near 0"
+        )
         check.close(bias, torch.full((HEADS,), 4.0), what="the bias of decay")
 
     def test_the_convolution_starts_drawn(self, kata):
@@ -697,7 +701,9 @@ def layer_by_hand(w, x, slip=""):
     out = out if slip == "no norm" else out / size * w["norm.weight"]
     flat = torch.cat(list(out.unbind(1)), dim=-1)
     gate = x @ w["gate.weight"].T
-    gate = {"a sigmoid gate": gate.sigmoid(), "no gate": 1.0, "no silu on the gate": gate}.get(slip, gate * gate.sigmoid())
+    gate = {"a sigmoid gate": gate.sigmoid(), "no gate": 1.0, "no silu on the gate": gate}.get(
+        slip, gate * gate.sigmoid()
+    )
     return (flat * gate) @ w["proj.weight"].T
 
 
@@ -803,7 +809,9 @@ class TestGatedDeltaNetForward:
         with torch.no_grad():
             one, two = layer(x), layer(other)
         check.close(two[:, :20], one[:, :20], **NEAR, what="the outputs before place 20, where all tokens are the same")
-        check.that(bool((one[:, 20:] - two[:, 20:]).abs().amax((0, 2)).min() > 1e-3), "some outputs ignore their tokens")
+        check.that(
+            bool((one[:, 20:] - two[:, 20:]).abs().amax((0, 2)).min() > 1e-3), "some outputs ignore their tokens"
+        )
 
     def test_gradients_reach_all_parameters(self, kata):
         """Each of the nine parameters takes part: none is detached, and none is unused."""
@@ -816,8 +824,8 @@ class TestGatedDeltaNetForward:
             check.that(not none, f"{name} gets no gradient")
 
     def test_learns_to_recall_what_was_overwritten(self, kata):
-        """Three keys, each written twice with other values among 8, then all are asked for. Guessing finds 13 %, and one
-        of the two values at random 56 %. The layer finds nearly all last values."""
+        """Three keys, each written twice with other values among 8, then all are asked for. Guessing finds 13 %, and
+        one of the two values at random 56 %. The layer finds nearly all last values."""
         found = recalls(kata, seed=1)
         check.that(found >= 0.9, f"{found:.0%} of the keys give their last value after 60 steps, expected 90 % or more")
 
@@ -849,7 +857,9 @@ class TestDecodingBytes:
 
     @given(
         layers=st.text("LWA", max_size=9),
-        sizes=st.tuples(st.integers(0, 5000), *[st.integers(1, 9)] * 3, st.integers(1, 5000), st.sampled_from([1, 2, 4])),
+        sizes=st.tuples(
+            st.integers(0, 5000), *[st.integers(1, 9)] * 3, st.integers(1, 5000), st.sampled_from([1, 2, 4])
+        ),
     )
     def test_a_stack_is_the_sum(self, kata, layers, sizes):
         """Each letter is a layer, and the order does not matter. No layers need nothing."""

@@ -65,8 +65,8 @@ def parallel_form(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor) -> Tensor:
     Returns:
         (B, H, T, V): o_t = Σ exp(g_{s+1} + … + g_t) · (q_t·k_s) · v_s over all s ≤ t.
 
-        Token t's own pair enters whole, and g_t fades what is older. With g = log ½ and all products q·k = 1, the values
-        8, 4, 1 give 8, 8, 5.
+        Token t's own pair enters whole, and g_t fades what is older. With g = log ½ and all products q·k = 1, the
+        values 8, 4, 1 give 8, 8, 5.
 
     Strong decay, such as −16 per token over 40 tokens, gives finite results and finite gradients.
     """
@@ -122,11 +122,12 @@ def chunked_form(
     if state is None:
         state = q.new_zeros(*q.shape[:2], q.size(-1), v.size(-1))
     outs = []
-    for q, k, v, g in zip(*(x.split(chunk, dim=2) for x in (q, k, v, log_decay)), strict=True):
+    pieces = (x.split(chunk, dim=2) for x in (q, k, v, log_decay))
+    for query, key, value, g in zip(*pieces, strict=True):
         total = g.cumsum(dim=-1).unsqueeze(-1)
         end = total[..., -1:, :]
-        outs.append(parallel_form(q, k, v, g) + total.exp() * (q @ state))
-        state = end.exp() * state + ((end - total).exp() * k).mT @ v
+        outs.append(parallel_form(query, key, value, g) + total.exp() * (query @ state))
+        state = end.exp() * state + ((end - total).exp() * key).mT @ value
     return torch.cat(outs, dim=2), state
 
 
@@ -229,15 +230,16 @@ def delta_chunked(
     if state is None:
         state = q.new_zeros(*q.shape[:2], q.size(-1), v.size(-1))
     outs = []
-    for q, k, v, b, g in zip(*(x.split(chunk, dim=2) for x in (q, k, v, beta.unsqueeze(-1), log_decay)), strict=True):
+    pieces = (x.split(chunk, dim=2) for x in (q, k, v, beta.unsqueeze(-1), log_decay))
+    for query, key, value, b, g in zip(*pieces, strict=True):
         total = g.cumsum(dim=-1).unsqueeze(-1)
         gaps = total - total.mT
         later = torch.ones_like(gaps, dtype=torch.bool).triu()
-        below = b * (k @ k.mT) * gaps.masked_fill(later, float("-inf")).exp()
-        wanted = b * (v - total.exp() * (k @ state))
+        below = b * (key @ key.mT) * gaps.masked_fill(later, float("-inf")).exp()
+        wanted = b * (value - total.exp() * (key @ state))
         # unitriangular: the ones on the diagonal are not stored.
         u = torch.linalg.solve_triangular(below, wanted, upper=False, unitriangular=True)
-        out, state = chunked_form(q, k, u, g, chunk, state)
+        out, state = chunked_form(query, key, u, g, chunk, state)
         outs.append(out)
     return torch.cat(outs, dim=2), state
 
@@ -284,8 +286,8 @@ class GatedDeltaNet(nn.Module):
         Returns:
             (B, T, C). No token depends on a later one.
 
-        1. `short_convolution` of qkv(x), then silu. The first C features are queries, then keys, then values; head h has
-           the features h·D to (h + 1)·D − 1 of each.
+        1. `short_convolution` of qkv(x), then silu. The first C features are queries, then keys, then values; head h
+           has the features h·D to (h + 1)·D − 1 of each.
         2. Each query and each key of a head is divided by its length.
         3. β = sigmoid(beta(x)) and log_decay = log sigmoid(decay(x)), a number per token and head.
         4. `delta_chunked`, from an empty state.

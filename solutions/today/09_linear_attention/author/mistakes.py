@@ -7,13 +7,13 @@ GAPS = "gaps = total.unsqueeze(-1) - total.unsqueeze(-2)"
 FADE = 'fade = gaps.masked_fill(future, float("-inf")).exp()'
 STEP = "state = log_decay.exp()[..., None, None] * state + k.unsqueeze(-1) * v.unsqueeze(-2)"
 READ = "return (q.unsqueeze(-2) @ state).squeeze(-2), state"
-NEW = "state = q.new_zeros(*q.shape[:2], q.size(-1), v.size(-1))\n    outs = []\n    for q, k, v, g in"
-OLD = "outs.append(parallel_form(q, k, v, g) + total.exp() * (q @ state))"
-ON = "state = end.exp() * state + ((end - total).exp() * k).mT @ v"
+NEW = "state = q.new_zeros(*q.shape[:2], q.size(-1), v.size(-1))\n    outs = []\n    pieces = (x.split(chunk, dim=2) for x in (q, k, v, log_decay))"
+OLD = "outs.append(parallel_form(query, key, value, g) + total.exp() * (query @ state))"
+ON = "state = end.exp() * state + ((end - total).exp() * key).mT @ value"
 JOINED = "joined = op(tuple(x[:-reach] for x in elements), tuple(x[reach:] for x in elements))"
 DELTA_FADE = "    state = log_decay.exp()[..., None, None] * state\n"
 HELD = "    held = (k.unsqueeze(-2) @ state).squeeze(-2)\n"
-BELOW = 'below = b * (k @ k.mT) * gaps.masked_fill(later, float("-inf")).exp()'
+BELOW = 'below = b * (key @ key.mT) * gaps.masked_fill(later, float("-inf")).exp()'
 SOLVED = "u = torch.linalg.solve_triangular(below, wanted, upper=False, unitriangular=True)"
 UNIT = "q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)"
 
@@ -74,21 +74,21 @@ MISTAKES = [
     Mistake(
         "the state before the chunk is read unfaded",
         OLD,
-        "outs.append(parallel_form(q, k, v, g) + q @ state)",
+        "outs.append(parallel_form(query, key, value, g) + query @ state)",
         "TestChunkedForm::test_any_chunk_gives_the_same",
         says="looks like the state before the chunk is read unfaded",
     ),
     Mistake(
         "the state does not fade at the chunk's end",
         ON,
-        "state = state + ((end - total).exp() * k).mT @ v",
+        "state = state + ((end - total).exp() * key).mT @ value",
         "TestChunkedForm::test_any_chunk_gives_the_same",
         says="looks like the old state does not fade at the chunk's end",
     ),
     Mistake(
         "pairs faded by what came before them",
         ON,
-        "state = end.exp() * state + (total.exp() * k).mT @ v",
+        "state = end.exp() * state + (total.exp() * key).mT @ value",
         "TestChunkedForm::test_any_chunk_gives_the_same",
         says="looks like pairs enter the state faded by the decays before them, not by those behind",
     ),
@@ -151,7 +151,7 @@ MISTAKES = [
     Mistake(
         "L without decay",
         BELOW,
-        "below = (b * (k @ k.mT)).masked_fill(later, 0.0)",
+        "below = (b * (key @ key.mT)).masked_fill(later, 0.0)",
         "TestDeltaChunked::test_any_chunk_gives_the_same",
         says="looks like L without decay",
     ),
