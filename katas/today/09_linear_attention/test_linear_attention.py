@@ -117,6 +117,17 @@ def of_one_decay(total, g):
     return (g[..., :, None] - g[..., None, :]).exp().tril()
 
 
+def compare_gradients(step, by_hand, given, place, name):
+    """Compare the gradients that one result of a step, of two, has for what it was given."""
+    weights = torch.randn((B, H, V) if name == "out" else (B, H, K, V))
+    found = []
+    for function in (step, by_hand):
+        result = function(*given)[place]
+        check.that(result.requires_grad, f"{name} has no gradient")
+        found.append(torch.autograd.grad((result * weights).sum(), given, materialize_grads=True))
+    check.close(found[0], found[1], **NEAR, what=f"the gradients of {name}, for the arguments in order, at ")
+
+
 def told(got, what):
     said = f"{what} returns {type(got).__name__}, expected a pair (out, state)"
     check.that(isinstance(got, (tuple, list)) and len(got) == 2, said)
@@ -220,6 +231,13 @@ class TestRecurrentStep:
         state, (q, k, v, _, g) = a_state(), (x[:, :, 0] for x in drawn(1))
         with check.unchanged(state=state):
             kata.recurrent_step(state, q, k, v, g)
+
+    def test_gradients(self, kata):
+        """What is read depends on the old state as well, and on its decay: nothing is detached."""
+        state, (q, k, v, _, g) = a_state(), (x[:, :, 0] for x in drawn(1))
+        for place, name in enumerate(("out", "state")):
+            with_grad = [x.clone().requires_grad_() for x in (state, q, k, v, g)]
+            compare_gradients(kata.recurrent_step, remembered, with_grad, place, name)
 
 
 def chunks_of(tokens, chunk, state=None, slip=""):
@@ -481,6 +499,13 @@ class TestDeltaStep:
         with check.unchanged(state=state):
             kata.delta_step(state, q, k, v, beta, g)
 
+    def test_gradients(self, kata):
+        """What is held depends on the state, the key and the decay, and takes part in the gradient: detach nothing."""
+        state, (q, k, v, beta, g) = a_state(), (x[:, :, 0] for x in drawn(1, unit=True))
+        for place, name in enumerate(("out", "state")):
+            with_grad = [x.clone().requires_grad_() for x in (state, q, k, v, beta, g)]
+            compare_gradients(kata.delta_step, corrected, with_grad, place, name)
+
 
 def delta_chunks_of(tokens, chunk, slip, state=None):
     """The gated delta rule by chunks in float64, by an inverse, wrong in one way."""
@@ -641,6 +666,14 @@ class TestGatedDeltaNetInit:
         spread = filters.std().item() * math.sqrt(WIDTH)
         check.that(0.2 < spread < 5, f"the numbers of conv spread by {spread:.3g} / √width, expected around 1 / √width")
         check.that(len(filters[:, 0].unique()) == 72, "some filters of conv are equal: draw each of the 72")
+
+    def test_the_norm_subtracts_no_mean(self, kata):
+        """RMSNorm divides by the root mean square of a head's features, and starts with weights of 1."""
+        x = torch.randn(6, D) + 2
+        size, centred = x.square().mean(-1, keepdim=True).sqrt(), x - x.mean(-1, keepdim=True)
+        wrong = {"a layer norm, which subtracts the mean": centred / centred.square().mean(-1, keepdim=True).sqrt()}
+        got = kata.GatedDeltaNet(C, HEADS, WIDTH).norm(x)
+        check.close(got.detach(), x / size, rtol=1e-3, atol=1e-3, unlike=wrong, what="norm of six rows")
 
     def test_width_is_4_by_default(self, kata):
         """Four tokens: the token itself and three before it."""
