@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from tests.truth.comparing import Row, Thunk, compared, kata
+from tests.truth.comparing import Row, Thunk, compared, differentiated, kata
 
 SIZES = {"vocab_size": 53, "hidden_size": 48, "intermediate_size": 40, "num_hidden_layers": 2}
 SIZES |= {"num_attention_heads": 6, "num_key_value_heads": 2, "max_position_embeddings": 64, "rms_norm_eps": 1e-3}
@@ -121,6 +121,59 @@ def _experts() -> Iterator[tuple[Thunk, Thunk]]:
         )
 
 
+def _delta_rules() -> Iterator[tuple[Thunk, Thunk]]:
+    """Qwen3-Next's gated delta rule, by chunks and by steps, from a state. It has T before H, and divides q by √K."""
+    from transformers.models.qwen3_next import modeling_qwen3_next as qwen
+
+    for seed, (length, chunk) in enumerate(((5, 64), (37, 16), (128, 64))):
+        torch.manual_seed(seed)
+        q, k = torch.randn(2, 2, 3, length, 8)
+        k = nn.functional.normalize(k, dim=-1)
+        v, state = torch.randn(2, 3, length, 6), torch.randn(2, 3, 8, 6)
+        beta, decay = torch.rand(2, 3, length), -torch.rand(2, 3, length)
+        arguments = tuple(x.requires_grad_() for x in (q, k, v, beta, decay))
+
+        def ours(*given, chunk=chunk, state=state):
+            return torch.cat([x.flatten() for x in kata("today/09").delta_chunked(*given, chunk, state)])
+
+        for rule in (qwen.torch_chunk_gated_delta_rule, qwen.torch_recurrent_gated_delta_rule):
+
+            def theirs(q, k, v, beta, decay, rule=rule, state=state):
+                given = (x.transpose(1, 2) for x in (8**0.5 * q, k, v, decay, beta))
+                out, new = rule(*given, initial_state=state, output_final_state=True)
+                return torch.cat([out.transpose(1, 2).flatten(), new.flatten()])
+
+            yield partial(differentiated, ours, arguments, {}), partial(differentiated, theirs, arguments, {})
+
+
+def _delta_layers() -> Iterator[tuple[Thunk, Thunk]]:
+    """Qwen3-Next's layer with A = 1: then its decay is a sigmoid, as ours, of minus its logit."""
+    import transformers
+    from transformers.models.qwen3_next import modeling_qwen3_next as qwen
+
+    for heads, features in ((2, 16), (3, 12), (1, 24)):
+        width = heads * features
+        sizes = {"linear_num_value_heads": heads, "linear_num_key_heads": heads, "hidden_size": width}
+        sizes |= {"linear_key_head_dim": features, "linear_value_head_dim": features, "linear_conv_kernel_dim": 4}
+        sizes |= {"num_hidden_layers": 1, "layer_types": ["linear_attention"], "rms_norm_eps": 1e-20}
+        config = transformers.Qwen3NextConfig(**sizes)
+        theirs, ours = _stirred(qwen.Qwen3NextGatedDeltaNet(config, 0)), kata("today/09").GatedDeltaNet(width, heads)
+        with torch.no_grad():
+            theirs.A_log.zero_(), theirs.dt_bias.sub_(4), theirs.conv1d.weight.mul_(10)
+            q, k, v, gate = theirs.in_proj_qkvz.weight.view(heads, 4, features, width).unbind(1)
+            beta, decay = theirs.in_proj_ba.weight.view(heads, 2, width).unbind(1)
+            ours.qkv.weight.copy_(torch.cat([x.flatten(0, 1) for x in (q, k, v)]))
+            ours.conv.copy_(theirs.conv1d.weight.squeeze(1))
+            ours.gate.weight.copy_(gate.flatten(0, 1))
+            ours.beta.weight.copy_(beta), ours.beta.bias.zero_()
+            ours.decay.weight.copy_(-decay), ours.decay.bias.copy_(-theirs.dt_bias)
+            ours.norm.eps = 1e-20
+            ours.norm.weight.copy_(theirs.norm.weight), ours.proj.weight.copy_(theirs.out_proj.weight)
+        for length in (1, 21, 64):
+            x = 3 * torch.randn(2, length, width, generator=torch.Generator().manual_seed(length))
+            yield partial(ours, x), partial(theirs, x)
+
+
 def rows() -> Iterator[Row]:
     llamas = _llamas("Llama", {}, {"tie_word_embeddings": True}, {"num_key_value_heads": 6})
     qwens = _llamas("Qwen3", {"head_dim": 8}, {"head_dim": 14})
@@ -130,3 +183,5 @@ def rows() -> Iterator[Row]:
     yield compared("today/04 LoRALinear", "peft LoraConfig", _lora(), 1e-6)
     yield compared("today/05 token_logp", "trl selective_log_softmax", _log_probabilities(), 1e-5)
     yield compared("today/06 MoE, balance_loss", "transformers MixtralSparseMoeBlock", _experts(), 1e-5)
+    yield compared("today/09 delta_chunked", "transformers torch_chunk_gated_delta_rule", _delta_rules(), 1e-4)
+    yield compared("today/09 GatedDeltaNet", "transformers Qwen3NextGatedDeltaNet", _delta_layers(), 1e-3)
