@@ -107,7 +107,7 @@ def _of_kind(got: Any, expected: Any) -> Rows:
     if isinstance(got, Tensor) and got.ndim == 0 and isinstance(expected, numbers.Real) and same(got, expected):
         return [("means", "the right number in a tensor: .item() takes it out")]
     if isinstance(got, numbers.Real) and isinstance(expected, Tensor) and expected.ndim == 0 and same(got, expected):
-        return [("means", "the right number, but a plain one: .item() or float() takes it out of its tensor")]
+        return [("means", "the right number, but a plain one, as .item() and float() give: a tensor of shape () is expected")]
     if type(got) is float and type(expected) is int and got == expected:
         return [("means", "the right number as a float: / makes one, and // a whole number")]
     if got is None and isinstance(expected, Tensor) and not expected.any():

@@ -107,6 +107,8 @@ def _unequal(found: re.Match, node: ast.AST, scope: Scope) -> str:
     sizes = f"{aligned} are {a} and {b}: "
     for part in ast.walk(node):
         match part:
+            case ast.Attribute(value=turned, attr="T") if len(check.shape_of(reading.value(turned, scope)) or ()) > 2:
+                return f"{_written(part)} turns all dimensions around: .mT swaps the last two alone"
             case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=keywords) if name in REDUCTIONS:
                 named = {one.arg for one in keywords}
                 if "keepdim" not in named and (named & {"dim", "axis"} or any(map(_is_whole, args))):
