@@ -320,7 +320,11 @@ class _Substituted(ast.NodeTransformer):
             options = self.bound.get(one.value.id) if isinstance(one.value, ast.Name) and one.arg is None else None
             keywords += options if isinstance(options, list) else [one]
         node.keywords = keywords
-        return self.generic_visit(node)
+        self.generic_visit(node)
+        known = [one for one in node.keywords if one.arg or UNKNOWN not in ast.unparse(one.value)]
+        if len(known) < len(node.keywords):  # `Config(…)` says as much as `Config(**… | …)`
+            node.args, node.keywords = [*node.args, ast.Name(UNKNOWN)], known
+        return node
 
 
 How = Callable[[_Place, ast.AST], Judged | None]

@@ -112,6 +112,9 @@ def _of_kind(got: Any, expected: Any) -> Rows:
         return [("means", "the right number as a float: / makes one, and // a whole number")]
     if got is None and isinstance(expected, Tensor) and not expected.any():
         return [("means", "None, where zeros are expected")]
+    if isinstance(got, tuple) and isinstance(expected, Tensor):
+        right = [place for place, one in enumerate(got) if isinstance(one, Tensor) and same(one, expected)]
+        return [("means", f"place {right[0]} of your tuple is the right result")] if len(right) == 1 else []
     names = [KINDS.get(type(one), "") for one in (got, expected)]
     if all(names) and names[0] != names[1]:
         is_same = _all_same(got, expected) if {*names} == {"a list", "a tuple"} else same(got, expected)

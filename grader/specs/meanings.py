@@ -116,6 +116,12 @@ def _unequal(found: re.Match, node: ast.AST, scope: Scope) -> str:
     return f"{sizes}they must be equal, or one of them 1"
 
 
+def _no_weights(node: ast.AST) -> str:
+    if "softmax" in ast.unparse(node):
+        return "the softmax of an inf or of −inf alone is NaN: what came before it, such as a division by 0?"
+    return "draws are from weights ≥ 0, not all 0: scores and log-probabilities need a softmax or an exp first"
+
+
 def _is_whole(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant | ast.UnaryOp) and isinstance(ast.literal_eval(node), int)
 
@@ -533,7 +539,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
     ),
     (
         r"probability tensor contains either `inf`, `nan` or element < 0|invalid multinomial distribution",
-        "draws are from weights ≥ 0, not all 0: scores and log-probabilities need a softmax or an exp first",
+        lambda found, node, scope: _no_weights(node),
     ),
     (r"selected index k out of range", "topk is asked for more than there are along its dimension"),
     (

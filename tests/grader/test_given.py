@@ -48,6 +48,10 @@ def cell(kata, size=4, **options):
     made = kata.Cell(size, **options)
     return made
 
+def sized(kata, **changes):
+    sizes = {"size": 4}
+    return kata.Cell(**(sizes | changes))
+
 def squared(x):
     return x**2
 
@@ -144,6 +148,7 @@ def test_the_call_is_found(shown, body, text):
         (["seen = Numbered()", "check.equal(kata.double(seen), 0)"], "double(seen)\nseen = the first numbers, with len 3"),
         (["made = kata.Cell(8)", "check.equal(made(N), 0)"], "made(N)\nN = 3\nmade = Cell(8)"),
         (["made = cell(kata)", "check.equal(made.wide(), 0)"], "made.wide()\nmade = Cell(4)"),
+        (["check.equal(kata.double(sized(kata)), 0)"], "double(Cell(…))"),
         (["check.equal(kata.double(cell(kata, size=N)), 0)"], "double(Cell(N))\nN = 3"),
     ],
 )

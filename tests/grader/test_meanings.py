@@ -108,6 +108,7 @@ SPEAKS = {
     "emb.weight = x * 2": "`weight` is a parameter of the module",
     "torch.multinomial(-x, 1)": "scores and log-probabilities need",
     "torch.multinomial(0 * x, 1)": "not all 0",
+    "torch.multinomial((x / 0).softmax(-1), 1)": "the softmax of an inf",
     "x.topk(4)": "more than there are",
     "x.masked_fill(x, 0)": "a mask is of dtype bool",
     "torch.where(x, x, x)": "a mask is of dtype bool",
