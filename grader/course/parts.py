@@ -25,7 +25,7 @@ class Part:
 PARTS = (
     Part("00_first_look", "reader", "step", "its reader's score and step, and the first letter that it writes",
          ("accuracy", "gradient_step", "draw")),
-    Part("01_tensors", "text", "counts", "the count of each character, which it has to beat",
+    Part("01_tensors", "text", "counts", "a baseline to beat: guesses from the count of each character",
          ("count_to", "to_float")),
     Part("02_tensor_reshaping", "reader", "rows", "its pictures as rows, and the batch of one to write from",
          ("flatten_samples", "add_batch_dim")),

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -319,7 +320,11 @@ class _Substituted(ast.NodeTransformer):
             options = self.bound.get(one.value.id) if isinstance(one.value, ast.Name) and one.arg is None else None
             keywords += options if isinstance(options, list) else [one]
         node.keywords = keywords
-        return self.generic_visit(node)
+        self.generic_visit(node)
+        known = [one for one in node.keywords if one.arg or UNKNOWN not in ast.unparse(one.value)]
+        if len(known) < len(node.keywords):  # `Config(…)` says as much as `Config(**… | …)`
+            node.args, node.keywords = [*node.args, ast.Name(UNKNOWN)], known
+        return node
 
 
 How = Callable[[_Place, ast.AST], Judged | None]
@@ -440,7 +445,9 @@ def _value(value: Any, scope: Scope) -> str:
         said = f"lambda {arguments}: {ast.unparse(returned)}" if body and returned else ""
         return said if len(said) <= LONGEST else ""
     if _is_of_spec(kind, scope) and (isinstance(value, torch.nn.Module) or kind.__repr__ is object.__repr__):
-        return _described(kind)
+        said = _described(kind)
+        has_length = isinstance(value, torch.utils.data.Dataset) and hasattr(kind, "__len__")
+        return f"{said}, with len {len(value)}" if said and has_length else said
     if isinstance(value, torch.nn.Module):
         return kind.__name__
     if isinstance(value, Path):  # below a folder that has another name each time
@@ -452,10 +459,18 @@ def _value(value: Any, scope: Scope) -> str:
     if isinstance(value, torch.optim.Optimizer):
         return f"{kind.__name__} with lr {', '.join(str(group['lr']) for group in value.param_groups)}"
     if isinstance(value, torch.Tensor) and value.numel() <= 8 and value.device.type == "cpu":
-        return f"{check.describe(value)} {value.tolist()}"
+        return f"{check.describe(value)} {_numbers(value)}"
     if check.is_table(value):
         return f"{check.describe(value)}\n{value.iloc[:6, :6]}"
     return re.sub(r"<[\w.]*\b(\w+) object at 0x\w+>", r"\1", check.describe(value))
+
+
+def _numbers(value: torch.Tensor) -> Any:
+    """The numbers in nested lists, with no more digits than their dtype holds: 0.1, not 0.10000000149011612."""
+    if value.dtype not in (torch.float32, torch.float16):
+        return value.tolist()
+    held = value.detach().numpy()
+    return np.array([float(str(one)) for one in held.flat]).reshape(held.shape).tolist()
 
 
 def _described(thing: type | FunctionType) -> str:

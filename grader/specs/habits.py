@@ -43,6 +43,7 @@ def slips(definition: ast.AST) -> Iterator[str]:
         yield from _rebound(function)
         yield from _listed(function)
         yield from _made_anew(function)
+        yield from _paired(function)
     yield from _softmax_twice(definition)
 
 
@@ -209,6 +210,17 @@ def _made_anew(function: Function) -> Iterator[str]:
     for node in ast.walk(function) if function.name == "forward" else ():
         if isinstance(node, ast.Call) and LAYERS.match(ast.unparse(node.func)):
             yield f"`{ast.unparse(node)}` is made anew in each forward, so nothing trains its weights"
+
+
+def _paired(function: Function) -> Iterator[str]:
+    """A choice between a pair and its first part that binds to the second part alone."""
+    for node in ast.walk(function):
+        match node:
+            case ast.Return(value=ast.Tuple(elts=[first, ast.IfExp(body=second, orelse=other)])) if ast.unparse(
+                first
+            ) == ast.unparse(other):
+                pair = f"({ast.unparse(first)}, {ast.unparse(second)})"
+                yield f"`{ast.unparse(node)}` returns two values in any case: write `{pair} if …`, with brackets"
 
 
 def _is_layer(node: ast.AST) -> bool:

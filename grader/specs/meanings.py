@@ -107,11 +107,19 @@ def _unequal(found: re.Match, node: ast.AST, scope: Scope) -> str:
     sizes = f"{aligned} are {a} and {b}: "
     for part in ast.walk(node):
         match part:
+            case ast.Attribute(value=turned, attr="T") if len(check.shape_of(reading.value(turned, scope)) or ()) > 2:
+                return f"{_written(part)} turns all dimensions around: .mT swaps the last two alone"
             case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=keywords) if name in REDUCTIONS:
                 named = {one.arg for one in keywords}
                 if "keepdim" not in named and (named & {"dim", "axis"} or any(map(_is_whole, args))):
                     return f"{sizes}{_written(part)} drops its dimension, and keepdim=True keeps it with size 1"
     return f"{sizes}they must be equal, or one of them 1"
+
+
+def _no_weights(node: ast.AST) -> str:
+    if "softmax" in ast.unparse(node):
+        return "the softmax of an inf or of −inf alone is NaN: what came before it, such as a division by 0?"
+    return "draws are from weights ≥ 0, not all 0: scores and log-probabilities need a softmax or an exp first"
 
 
 def _is_whole(node: ast.AST) -> bool:
@@ -531,7 +539,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
     ),
     (
         r"probability tensor contains either `inf`, `nan` or element < 0|invalid multinomial distribution",
-        "draws are from weights ≥ 0, not all 0: scores and log-probabilities need a softmax or an exp first",
+        lambda found, node, scope: _no_weights(node),
     ),
     (r"selected index k out of range", "topk is asked for more than there are along its dimension"),
     (

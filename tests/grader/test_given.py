@@ -48,6 +48,10 @@ def cell(kata, size=4, **options):
     made = kata.Cell(size, **options)
     return made
 
+def sized(kata, **changes):
+    sizes = {"size": 4}
+    return kata.Cell(**(sizes | changes))
+
 def squared(x):
     return x**2
 
@@ -56,6 +60,12 @@ def judge(rule, x):
 
 class Watched(torch.nn.Module):
     \"\"\"Notes its calls. And no more.\"\"\"
+
+class Numbered(torch.utils.data.Dataset):
+    \"\"\"The first numbers.\"\"\"
+
+    def __len__(self):
+        return 3
 
 class Spec:
     factor = 5
@@ -105,6 +115,10 @@ NO = 'check.that(False, "no")'
             ["x = torch.tensor([7])", "check.equal(kata.double(x, N), -x)"],
             "double(x, N)\nN = 3\nx = int64 tensor (1,) [7]",
         ),
+        (
+            ["x = torch.tensor([0.1, 7])", "check.equal(kata.double(x), -x)"],
+            "double(x)\nx = float32 tensor (2,) [0.1, 7.0]",
+        ),
         (["got = kata.double(4)", "half = got / 2", "wrong = half < 9", "check.that(not wrong, 'no')"], "double(4)"),
         (["for part in kata.double([1.0, 2.0]):", "    check.equal(part, 0)"], "double([1.0, 2.0])"),
         (["check.gradients(kata.double, squared, torch.zeros(1))"], "double(torch.zeros(1))"),
@@ -131,8 +145,10 @@ def test_the_call_is_found(shown, body, text):
         (["seen = Watched()", "check.equal(kata.double(seen), 0)"], "double(seen)\nseen = notes its calls"),
         (["check.equal(kata.double(squared), 0)"], "double(squared)\nsquared = lambda x: x ** 2"),
         (["check.equal(kata.double(self.factor), 0)"], "double(5)"),
+        (["seen = Numbered()", "check.equal(kata.double(seen), 0)"], "double(seen)\nseen = the first numbers, with len 3"),
         (["made = kata.Cell(8)", "check.equal(made(N), 0)"], "made(N)\nN = 3\nmade = Cell(8)"),
         (["made = cell(kata)", "check.equal(made.wide(), 0)"], "made.wide()\nmade = Cell(4)"),
+        (["check.equal(kata.double(sized(kata)), 0)"], "double(Cell(…))"),
         (["check.equal(kata.double(cell(kata, size=N)), 0)"], "double(Cell(N))\nN = 3"),
     ],
 )

@@ -33,6 +33,7 @@ SPEAKS = {
     "class A:\n    def forward(self, x): return nn.Linear(2, 2)(x)": "`nn.Linear(2, 2)` is made anew in each forward",
     "class A:\n    def __init__(self): self.v = nn.Linear(2, 2)": "`self.v` is made and never used",
     "class A(nn.Module):\n    def __init__(self): self.b = nn.Parameter(1)": "`self.b` is made and never used",
+    "def f(a, b, c): return a, b if c else a": "returns two values in any case: write `(a, b) if …`",
 }  # fmt: skip
 SILENT = [
     "def f(x, p=None):\n    if p is None: p = 1\n    return x * p",
@@ -59,6 +60,7 @@ SILENT = [
     "class A:\n    def __init__(self): self.a = nn.ModuleList([nn.Linear(2, 2)]); self.a(0)",
     "class A:\n    def forward(self, x): return nn.ReLU()(nn.LayerNorm.forward(self, x))",
     "class A:\n    def __init__(self): self.sizes = [1, 2]",
+    "def f(a, b, c): return a, b if c else None",
     "class A(Base):\n    def __init__(self): self.v = nn.Linear(2, 2)",
 ]
 

@@ -35,6 +35,7 @@ SPEAKS = [
     (torch.tensor(2.5), 2.5, ".item() takes it out"),
     (torch.tensor(3), 3, ".item() takes it out"),
     (2.5, torch.tensor(2.5), "the right number, but a plain one"),
+    ((P, R), R, "place 1 of your tuple is the right result"),
     (("b", "a"), ("a", "b"), "the two results are exchanged"),
     ([R, P], [P, R], "the two results are exchanged"),
     ([3, 1, 2], [1, 2, 3], "the right items in another order"),
