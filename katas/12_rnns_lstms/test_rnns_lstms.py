@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from grader.datasets import prose
 from grader.specs import check
 
-B, T, I, H = 2, 5, 3, 4  # noqa: E741  (sequences, steps, input features, hidden features)
+B, T, I, H = 2, 5, 3, 6  # noqa: E741  (sequences, steps, input features, hidden features)
 LENGTHS = [5, 2, 4, 1]
 KINDS = ("rnn", "lstm", "gru")
 
@@ -1161,7 +1161,7 @@ class TestInputGradientNorms:
         """x is as before, and no `.grad` is touched: neither one that is None nor one that is still needed for a
         step."""
         cell, x = nn.RNNCell(I, H), torch.randn(B, T, I)
-        cell.bias_ih.grad = torch.arange(4.0)
+        cell.bias_ih.grad = torch.arange(float(H))
         for leaf in (x, x.clone().requires_grad_(), x.clone().requires_grad_()):
             if leaf.requires_grad:
                 leaf.grad = torch.ones_like(x)
