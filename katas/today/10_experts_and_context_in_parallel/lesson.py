@@ -1,5 +1,5 @@
-"""Kata today/10 in code: rows exchanged, experts on two ranks, a bias that balances, layouts of a sequence, a softmax in
-parts, a ring and an exchange of heads beside one process, and what they send."""
+"""Kata today/10 in code: rows exchanged, experts on two ranks, a bias that balances, layouts of a sequence, a softmax
+in parts, a ring and an exchange of heads beside one process, and what they send."""
 
 from collections import Counter
 
@@ -180,7 +180,11 @@ def in_parallel(way):
     q, k, v, dout = (t[:, :, own[rank]].clone() for t in WHOLE)
     leaves = [t.requires_grad_() for t in (q, k, v)]
     with Sent() as forward:
-        out = kata.RingAttention.apply(*leaves, own) if way == "ring" else kata.ulysses_attention(*leaves, causal_attention)
+        out = (
+            kata.RingAttention.apply(*leaves, own)
+            if way == "ring"
+            else kata.ulysses_attention(*leaves, causal_attention)
+        )
     with Sent() as backward:
         grads = torch.autograd.grad(out, leaves, dout)
     sent = [mode.elements["sent"] / q.numel() for mode in (forward, backward)]
@@ -220,7 +224,8 @@ def strip(part, by_rank, title):
     for rank, rows in enumerate(by_rank):
         for place, (source, expert) in enumerate(rows):
             part.broken_barh([(place, 1)], (rank - 0.35, 0.7), facecolor=COLOURS[source], edgecolor="white")
-            part.text(place + 0.5, rank, str(expert), ha="center", va="center", color="white", fontsize=9)
+            colour = "black" if source == 3 else "white"  # on orange
+            part.text(place + 0.5, rank, str(expert), ha="center", va="center", color=colour, fontsize=9)
     part.set(yticks=range(RANKS), yticklabels=[f"rank {r}" for r in range(RANKS)], ylim=(RANKS - 0.5, -0.5))
     part.set(xticks=[], title=title, xlim=(0, max(map(len, by_rank))))
 

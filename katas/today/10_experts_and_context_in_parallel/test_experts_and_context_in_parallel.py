@@ -1,5 +1,5 @@
-"""Specs of today/10: rows exchanged, experts on all ranks, a softmax in parts, keys in a ring. What ranks do together is
-done by two processes or three, which one call of `launch` starts; then all is compared with one process."""
+"""Specs of today/10: rows exchanged, experts on all ranks, a softmax in parts, keys in a ring. What ranks do together
+is done by two processes or three, which one call of `launch` starts; then all is compared with one process."""
 
 import itertools
 
@@ -63,11 +63,13 @@ EDGE_ROWS = (
 
 class TestExchangeRows:
     def test_rows_arrive_by_source(self, kata):
-        """The rows from rank 0 come first, then those from rank 1. `send` cuts what leaves, `receive` what arrives: they
-        are a row and a column of one table. If two ranks tell each other different numbers, gloo ends the process."""
+        """The rows from rank 0 come first, then those from rank 1. `send` cuts what leaves, `receive` what arrives.
+        They are a row and a column of one table. If ranks tell each other different numbers, gloo ends the process."""
         for world in WORLDS:
             expected = delivered(ROWS[world], SENDS[world])
-            for rank, (got, _) in enumerate(on_ranks(world, kata, exchanged, SENDS[world], ROWS[world], UPSTREAM[world], False)):
+            for rank, (got, _) in enumerate(
+                on_ranks(world, kata, exchanged, SENDS[world], ROWS[world], UPSTREAM[world], False)
+            ):
                 sources = expected[rank].split([send[rank] for send in SENDS[world]])
                 wrong = {"the rows of the last rank first": torch.cat(sources[::-1])}
                 check.close(got, expected[rank], **EXACT, unlike=wrong, what=f"rows on rank {rank} of {world}")
@@ -77,12 +79,17 @@ class TestExchangeRows:
         takes the way back: both lists change places."""
         for world in WORLDS:
             back = delivered(UPSTREAM[world], list(zip(*SENDS[world], strict=True)))
-            for rank, (_, got) in enumerate(on_ranks(world, kata, exchanged, SENDS[world], ROWS[world], UPSTREAM[world], False)):
+            for rank, (_, got) in enumerate(
+                on_ranks(world, kata, exchanged, SENDS[world], ROWS[world], UPSTREAM[world], False)
+            ):
                 what = f"gradient of x on rank {rank} of {world}"
-                said = f"x on rank {rank} of {world} has no gradient: autograd does not see where a collective's numbers came from"
+                said = f"{what} is None: autograd does not see where a collective's numbers came from"
                 check.that(got is not None, said)
                 pieces = back[rank].split(list(SENDS[world][rank]))
-                wrong = {"W times as large": world * back[rank], "the gradient from the last rank first": torch.cat(pieces[::-1])}
+                wrong = {
+                    "W times as large": world * back[rank],
+                    "the gradient from the last rank first": torch.cat(pieces[::-1]),
+                }
                 check.close(got, back[rank], **EXACT, unlike=wrong, what=what)
 
     def test_rows_that_are_stored_column_by_column(self, kata):
@@ -176,7 +183,9 @@ def in_turn(experts, world):
 
 def arrivals(experts, world):
     """By destination: (source, token, place, expert), by source, then by expert."""
-    flat = [(e, r, t, c) for r, rows in enumerate(experts) for t, row in enumerate(rows.tolist()) for c, e in enumerate(row)]
+    flat = [
+        (e, r, t, c) for r, rows in enumerate(experts) for t, row in enumerate(rows.tolist()) for c, e in enumerate(row)
+    ]
     ordered = sorted(flat, key=lambda one: (one[0] // HERE, one[1], one[0], one[2], one[3]))
     return [[(r, t, c, e) for e, r, t, c in ordered if e // HERE == rank] for rank in range(world)]
 
@@ -245,7 +254,9 @@ class TestParallelExperts:
             for rank, (_, calls, _) in enumerate(on_experts(world, kata, CHOSEN[world])):
                 for e in range(rank * HERE, (rank + 1) * HERE):
                     rows = [given for called, given in calls if called == e]
-                    said = f"expert {e} on rank {rank} of {world} is called {len(rows)} times with rows, not once at most"
+                    said = (
+                        f"expert {e} on rank {rank} of {world} is called {len(rows)} times with rows, not once at most"
+                    )
                     check.that(len(rows) <= 1, said)
                     wanted = tokens[(experts == e).any(1)]
                     what = f"rows of expert {e} on rank {rank} of {world}, sorted"
@@ -261,7 +272,13 @@ class TestParallelExperts:
                 where = f"on rank {rank} of {world}"
                 check.that(grads is not None, f"the output {where} has no gradient: rows went without autograd")
                 for name, got, expected in zip(("x", "weights"), grads, (one[rank] for one in by_rank), strict=False):
-                    check.close(got, expected, **EXACT, unlike={"zero: no gradient came back": 0 * expected}, what=f"gradient of {name} {where}")
+                    check.close(
+                        got,
+                        expected,
+                        **EXACT,
+                        unlike={"zero: no gradient came back": 0 * expected},
+                        what=f"gradient of {name} {where}",
+                    )
                 for place, e in enumerate(range(rank * HERE, (rank + 1) * HERE)):
                     both = grads[2 + 2 * place : 4 + 2 * place]
                     check.close(both, [matrices[e], biases[e]], **EXACT, what=f"gradients of expert {e} {where}, at ")
@@ -273,16 +290,26 @@ class TestParallelExperts:
         for rank, (got, _, grads) in enumerate(on_experts(3, kata, ON_RANK_0)):
             check.close(got, outs[rank], **EXACT, what=f"output on rank {rank} of 3")
             check.that(grads is not None, f"the output on rank {rank} of 3 has no gradient")
-            check.close(list(grads[:2]), [xs[rank], ws[rank]], **EXACT, what=f"gradients of x and weights on rank {rank} of 3, at ")
-            check.close(list(grads[2::2]), list(matrices[HERE * rank : HERE * (rank + 1)]), **EXACT, what=f"gradients of experts on rank {rank} of 3, at ")
+            check.close(
+                list(grads[:2]),
+                [xs[rank], ws[rank]],
+                **EXACT,
+                what=f"gradients of x and weights on rank {rank} of 3, at ",
+            )
+            check.close(
+                list(grads[2::2]),
+                list(matrices[HERE * rank : HERE * (rank + 1)]),
+                **EXACT,
+                what=f"gradients of experts on rank {rank} of 3, at ",
+            )
 
 
-# E = 6; nobody chooses the last expert on rank 0. Together they are chosen 6, 1, 3, 8, 4 and 2 times of 24: a mean of 4.
+# E = 6; nobody chooses the last expert on rank 0. Together they are chosen 6, 1, 3, 8, 4 and 2 times, 4 on average.
 CHOICES = (
     torch.tensor([[3, 0, 4], [0, 3, 2], [3, 0, 1], [4, 3, 0], [3, 0, 2]]),
     torch.tensor([[5, 3, 4], [0, 3, 5], [3, 4, 2]]),
 )
-THREE = (*CHOICES, torch.tensor([[5, 1, 3], [2, 5, 0], [2, 4, 5], [5, 1, 2]]))  # 7, 3, 6, 9, 5, 6 of 36: a mean of 6
+THREE = (*CHOICES, torch.tensor([[5, 1, 3], [2, 5, 0], [2, 4, 5], [5, 1, 2]]))  # 7, 3, 6, 9, 5, 6
 BIAS = numbers(6, seed=60)
 
 
@@ -350,8 +377,8 @@ class TestPositions:
                 check.equal(kata.positions(24, rank, world, "striped"), expected, what=f"striped {what}")
 
     def test_zigzag_takes_from_both_ends(self, kata):
-        """A late chunk sees many keys, an early one few. The r-th from the front and the r-th from the back together see
-        as many for every r."""
+        """A late chunk sees many keys, an early one few. The r-th from the front and the r-th from the back together
+        see as many for every r."""
         for world in (2, 3, 4):
             chunks = chunks_of(24, 2 * world)
             for rank in range(world):
@@ -390,7 +417,10 @@ class TestPositions:
 
 def attention(q, k, v, seen):
     """Softmax over the seen keys, query by query, in a loop: out and lse. Without a key: 0 and −∞."""
-    outs, lses = torch.zeros(*q.shape[:-1], v.size(-1), dtype=q.dtype), torch.full(q.shape[:-1], -torch.inf, dtype=q.dtype)
+    outs, lses = (
+        torch.zeros(*q.shape[:-1], v.size(-1), dtype=q.dtype),
+        torch.full(q.shape[:-1], -torch.inf, dtype=q.dtype),
+    )
     for i in range(q.size(-2)):
         keys = seen[i].nonzero().flatten()
         if len(keys):
@@ -403,11 +433,9 @@ def attention(q, k, v, seen):
 ONE_ROW = torch.tensor([[2.0, 0.0]], dtype=torch.float64), torch.tensor([0.0], dtype=torch.float64)
 
 
-def some_keys(*counts, large=0.0):
+def some_keys(*counts):
     """Attention of 2 × 3 heads and 5 queries over these many keys, part by part, and over all of them."""
     q, k, v = numbers(2, 3, 5, 4), numbers(2, 3, sum(counts), 4, seed=1), numbers(2, 3, sum(counts), 4, seed=2)
-    q = q + large
-    k = k + torch.sign(torch.tensor(large)) * 2
     every = torch.ones(5, sum(counts), dtype=torch.bool)
     ks, vs = k.split(counts, 2), v.split(counts, 2)
     parts = [attention(q, k, v, every[:, : k.size(2)]) for k, v in zip(ks, vs, strict=True)]
@@ -429,8 +457,9 @@ class TestMerge:
         }
         check.close(out, expected, **EXACT, unlike=wrong, what="out")
         four = torch.tensor([4.0], dtype=torch.float64)
-        wrong = {"the larger of both": three, "the sum of both": three + 0, "the sum, without its logarithm": four}
-        check.close(lse, four.log(), **EXACT, unlike={"the larger of both": three, "without the logarithm": four}, what="lse")
+        check.close(
+            lse, four.log(), **EXACT, unlike={"the larger of both": three, "without the logarithm": four}, what="lse"
+        )
 
     def test_three_parts_in_any_grouping(self, kata):
         """7, 1 and 4 keys. Whoever comes first, all keys together make one softmax."""
@@ -463,6 +492,7 @@ class TestMerge:
         for shift in (800.0, -800.0):
             (a, b), (out, lse) = some_keys(7, 4)
             got, got_lse = kata.merge(a[0], a[1] + shift, b[0], b[1] + shift)
+            check.finite(got_lse, what=f"lse with scores of {shift:.0f}")
             check.finite(got, what=f"out with scores of {shift:.0f}")
             check.close(got, out, **EXACT, what=f"out with scores of {shift:.0f}")
             check.close(got_lse, lse + shift, **EXACT, what=f"lse with scores of {shift:.0f}")
@@ -520,7 +550,10 @@ class TestRingAttention:
             out, lse = attention(q, k, v, causal(torch.arange(EACH * world), torch.arange(EACH * world)))
             for rank, (got, got_lse, _) in enumerate(on_ranks(world, kata, ringed, q, k, v, own, False)):
                 mine, what = own[rank], f"on rank {rank} of {world}, {layout}"
-                wrong = {name: attention(q[:, :, mine], k[:, :, at], v[:, :, at], seen)[0] for name, (at, seen) in slips(own, rank).items()}
+                wrong = {
+                    name: attention(q[:, :, mine], k[:, :, at], v[:, :, at], seen)[0]
+                    for name, (at, seen) in slips(own, rank).items()
+                }
                 check.close(got, out[:, :, mine], **EXACT, unlike=wrong, what=f"out {what}")
                 check.close(got_lse, lse[:, :, mine], **EXACT, what=f"lse {what}")
 
@@ -532,23 +565,27 @@ class TestRingAttention:
         out, _ = attention(q, k, v, causal(torch.arange(EACH * 3), torch.arange(EACH * 3)))
         for rank, (got, _, parts) in enumerate(on_ranks(3, kata, ringed, q, k, v, own, True)):
             check.close(got, out[:, :, own[rank]], **EXACT, what=f"out on rank {rank} of 3")
-            check.equal(parts, [t[:, :, own[rank]] for t in (q, k, v)], what=f"q, k and v of rank {rank} afterwards, at ")
+            check.equal(
+                parts, [t[:, :, own[rank]] for t in (q, k, v)], what=f"q, k and v of rank {rank} afterwards, at "
+            )
 
 
 def slips(own, rank):
     """By name: the positions of the keys that a wrong ring looks at, and which of them each query sees."""
     mine, others = own[rank], [own[(rank - hop) % len(own)] for hop in range(len(own))]
     every = torch.cat(others)
-    triangle = causal(torch.arange(EACH), torch.arange(EACH))
     found = {
         "its own keys alone": (mine, causal(mine, mine)),
         "not causal": (every, torch.ones(EACH, len(every), dtype=torch.bool)),
         "the mask of its own keys in every hop": (every, torch.cat([causal(mine, mine)] * len(own), 1)),
-        "a triangle of its own tokens' order in every hop": (every, torch.cat([triangle] * len(own), 1)),
         "the visitor's positions taken for those of rank + hop": (
-            every, torch.cat([causal(mine, own[(rank + hop) % len(own)]) for hop in range(len(own))], 1)),
+            every,
+            torch.cat([causal(mine, own[(rank + hop) % len(own)]) for hop in range(len(own))], 1),
+        ),
         "no keys of later ranks: right for contiguous tokens alone": (
-            torch.cat(own[: rank + 1]), causal(mine, torch.cat(own[: rank + 1]))),
+            torch.cat(own[: rank + 1]),
+            causal(mine, torch.cat(own[: rank + 1])),
+        ),
     }
     right_seen = causal(mine, every)
     same = [name for name, (at, seen) in found.items() if len(at) == len(every) and bool((seen == right_seen).all())]
@@ -563,13 +600,11 @@ def backward_ringed(kata, q, k, v, out, lse, dout, own, turned):
     return *kata.ring_backward(*parts, own), parts
 
 
-FORWARD = {
-    w: attention(*of_world(w)[:3], causal(torch.arange(EACH * w), torch.arange(EACH * w))) for w in WORLDS
-}
+FORWARD = {w: attention(*of_world(w)[:3], causal(torch.arange(EACH * w), torch.arange(EACH * w))) for w in WORLDS}
 
 
 def by_pairs(q, k, v, dout, own, slip=""):
-    """(dq, dk, dv) for each rank of queries and each rank of keys: matrices of one process, cut. Right unless a slip."""
+    """(dq, dk, dv) for each rank of queries and each rank of keys: matrices of one process, cut."""
     scale, length = D**-0.5, q.size(2)
     seen = causal(torch.arange(length), torch.arange(length))
     scores = torch.einsum("bhid,bhjd->bhij", q, k) * scale
@@ -619,7 +654,6 @@ class TestRingBackward:
                     "of the next rank's keys: one hop is missing": (..., *summed(pairs, behind, world)[1:]),
                     "of the keys of the rank before: one hop too many": (..., *summed(pairs, before, world)[1:]),
                     "what this rank's queries add to the last visitor's keys": (..., *pairs[rank, behind][1:]),
-                    "its own keys alone": (pairs[rank, rank][0], *pairs[rank, rank][1:]),
                 }
                 if world == 2:
                     del wrong["of the keys of the rank before: one hop too many"]
@@ -683,9 +717,14 @@ def swapped(kata, q, k, v, upstream):
 
 
 def uneven(kata, q):
-    """Three heads on two ranks."""
-    with check.raises(ValueError, 3, 2):
+    """What an error says of three heads on two ranks; "nothing" if there is none."""
+    try:
         kata.ulysses_attention(q, q, q, F.scaled_dot_product_attention)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        return str(error)
+    return "nothing"
 
 
 THREE_HEADS = numbers(2, 3, 4, 5)
@@ -698,14 +737,19 @@ class TestUlyssesAttention:
         for world in WORLDS:
             whole = HEADS[world][:3]
             for rank, (_, given_ones, _) in enumerate(on_ranks(world, kata, swapped, *HEADS[world])):
-                check.that(len(given_ones) == 1, f"attend is called {len(given_ones)} times on rank {rank} of {world}, not once")
+                check.that(
+                    len(given_ones) == 1,
+                    f"attend is called {len(given_ones)} times on rank {rank} of {world}, not once",
+                )
                 for name, got, tensor in zip("qkv", given_ones[0], whole, strict=True):
                     expected = tensor[:, rank * LOCAL : (rank + 1) * LOCAL]
                     wrong = {
                         "every W-th head, not neighbours": tensor[:, rank::world],
                         "the tokens of the last rank first": torch.cat(expected.chunk(world, 2)[::-1], 2),
                     }
-                    check.close(got, expected, **EXACT, unlike=wrong, what=f"{name} that attend gets on rank {rank} of {world}")
+                    check.close(
+                        got, expected, **EXACT, unlike=wrong, what=f"{name} that attend gets on rank {rank} of {world}"
+                    )
 
     def test_equals_one_process(self, kata):
         """The way back: all heads of this rank's tokens, heads of rank 0 first."""
@@ -726,9 +770,12 @@ class TestUlyssesAttention:
             for rank, (_, _, got) in enumerate(on_ranks(world, kata, swapped, *HEADS[world])):
                 check.that(got is not None, f"out on rank {rank} of {world} has no gradient")
                 expected = [t[:, :, rank * OWN : (rank + 1) * OWN] for t in right_ones]
-                check.close(list(got), expected, **EXACT, what=f"gradients of q, k and v on rank {rank} of {world}, at ")
+                check.close(
+                    list(got), expected, **EXACT, what=f"gradients of q, k and v on rank {rank} of {world}, at "
+                )
 
     @pytest.mark.edge
     def test_heads_that_cannot_be_dealt_out(self, kata):
         """Three heads are no two equal shares. The message says both numbers."""
-        on_ranks(2, kata, uneven, THREE_HEADS)
+        for rank, said in enumerate(on_ranks(2, kata, uneven, THREE_HEADS)):
+            check.that("3" in said and "2" in said, f"an error on rank {rank} should name 3 and 2, and it says: {said}")

@@ -27,10 +27,10 @@ def exchange_rows(x: Tensor, send: Sequence[int], receive: Sequence[int]) -> Ten
     Args:
         x: (Σ send, …): first the rows for rank 0, then those for rank 1, and so on.
         send: how many rows go to each rank, this one included; some may be 0.
-        receive: how many rows come from each rank: entry r is what rank r has in its `send` for this rank.
+        receive: how many rows come from each rank: entry r is rank r's `send` for this rank.
     Returns:
-        (Σ receive, …): first the rows from rank 0, then those from rank 1, and so on. Rank 0 has [a, b, c] and sends
-        [1, 2], rank 1 has [d, e] and sends [0, 2]. Then rank 0 gets [a], and rank 1 gets [b, c, d, e].
+        (Σ receive, …): first the rows from rank 0, then those from rank 1, and so on. If rank 0 sends [1, 2] of
+        [a, b, c], and rank 1 [0, 2] of [d, e], rank 0 gets [a], and rank 1 gets [b, c, d, e].
 
     Gradients travel back: the gradient of a row goes to the rank and the place that the row came from. Both x and the
     gradient that arrives may be non-contiguous.
@@ -60,9 +60,7 @@ def _exchanged(x: Tensor, send: list[int], receive: list[int]) -> Tensor:
     return out
 
 
-def parallel_experts(
-    x: Tensor, weights: Tensor, experts: Tensor, local: Sequence[nn.Module], n_experts: int
-) -> Tensor:
+def parallel_experts(x: Tensor, weights: Tensor, experts: Tensor, local: Sequence[nn.Module], n_experts: int) -> Tensor:
     """Compute a mixture of experts that live on all ranks.
 
     Args:
@@ -179,8 +177,8 @@ def merge(out: Tensor, lse: Tensor, part: Tensor, part_lse: Tensor) -> tuple[Ten
         - lse: the logarithm of the sum of exp(score) over all of them.
         - out: both outs, each times its share of that sum. Sums of 1 and 3 give 0.25 · out + 0.75 · part.
 
-    Scores of 800 stay finite. A row that sees no key on one side, (0, −∞), becomes the other side. One that sees none on
-    both sides is (0, −∞) again, without NaN.
+    Scores of 800 stay finite. A row that sees no key on one side, (0, −∞), becomes the other side. One that sees none
+    on both sides is (0, −∞) again, without NaN.
 
     Edge cases ★
         Nothing that is given is written to.
@@ -251,13 +249,13 @@ def ring_backward(
     Returns:
         (dq, dk, dv), (B, H, T / W, D) each, of this rank's q, k and v.
 
-    For a query i and a key j that it sees, with s_ij = q_i · k_j / √D:
+    With s_ij = q_i · k_j / √D:
 
-    - p_ij = exp(s_ij − lse_i), its weight among all keys; 0 for keys that it does not see
+    - p_ij = exp(s_ij − lse_i), its weight among all keys; 0 for a key that it does not see
     - ds_ij = p_ij (dout_i · v_j − δ_i), with δ_i = Σ_D out_i · dout_i
     - dq_i = Σ_j ds_ij k_j / √D, dk_j = Σ_i ds_ij q_i / √D, dv_j = Σ_i p_ij dout_i
 
-    Queries of all ranks see key j. So dk and dv travel with k and v: each rank adds its part, and after W hops they are
+    Queries of all ranks see key j. So dk and dv travel with k and v; each rank adds its part, and W hops bring them
     home.
 
     Edge cases ★
@@ -296,9 +294,7 @@ class RingAttention(torch.autograd.Function):
         return *ring_backward(*ctx.saved_tensors, dout, ctx.own), None
 
 
-def ulysses_attention(
-    q: Tensor, k: Tensor, v: Tensor, attend: Callable[[Tensor, Tensor, Tensor], Tensor]
-) -> Tensor:
+def ulysses_attention(q: Tensor, k: Tensor, v: Tensor, attend: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
     """Attend to the whole sequence with some of the heads: exchange tokens for heads, attend, and exchange back.
 
     Args:

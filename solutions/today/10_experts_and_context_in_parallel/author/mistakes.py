@@ -24,7 +24,7 @@ MISTAKES = [
         "return _Exchange.apply(x, list(send), list(receive))",
         "return _exchanged(x, list(send), list(receive))",
         "TestExchangeRows::test_gradients_travel_back",
-        says="has no gradient: autograd does not see where a collective's numbers came from",
+        says="is None: autograd does not see where a collective's numbers came from",
     ),
     Mistake(
         "the forward pass's counts in the backward pass",
@@ -163,7 +163,7 @@ MISTAKES = [
         VISITOR,
         "if source < rank:\n            " + VISITOR,
         "TestRingAttention::test_equals_one_process",
-        says="looks like no keys of later ranks: right for contiguous tokens alone",
+        says="or no keys of later ranks: right for contiguous tokens alone",
     ),
     # ring_backward
     Mistake(

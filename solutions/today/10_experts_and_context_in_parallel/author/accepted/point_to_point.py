@@ -120,12 +120,10 @@ def ring_backward(q, k, v, out, lse, dout, own):
 
 
 def ulysses_attention(q, k, v, attend):
-    rank, world = dist.get_rank(), dist.get_world_size()
+    world = dist.get_world_size()
     if q.size(1) % world:
         raise ValueError(f"{q.size(1)} heads on {world} ranks")
     parts = [_Posted.apply(torch.cat(x.chunk(world, 1)), [len(x)] * world, [len(x)] * world) for x in (q, k, v)]
     whole = attend(*(torch.cat(x.chunk(world), 2) for x in parts))
     back = _Posted.apply(torch.cat(whole.chunk(world, 2)), [len(q)] * world, [len(q)] * world)
     return torch.cat(back.chunk(world), 1)
-
-
