@@ -40,7 +40,7 @@ def exchanged():
     rank = dist.get_rank()
     x = torch.tensor([[rank, place] for place in range(sum(SENDS[rank]))], dtype=torch.float64).requires_grad_()
     out = kata.exchange_rows(x, SENDS[rank], [send[rank] for send in SENDS])
-    grad = torch.autograd.grad(out, x, 10.0 * torch.arange(1, len(out) + 1)[:, None].expand(-1, 2))[0]
+    grad = torch.autograd.grad((out * 10.0 * torch.arange(1, len(out) + 1)[:, None]).sum(), x)[0]
     return out.long().tolist(), grad[:, 0].tolist()
 
 
@@ -186,13 +186,13 @@ def in_parallel(way):
             else kata.ulysses_attention(*leaves, causal_attention)
         )
     with Sent() as backward:
-        grads = torch.autograd.grad(out, leaves, dout)
+        grads = torch.autograd.grad((out * dout).sum(), leaves)
     sent = [mode.elements["sent"] / q.numel() for mode in (forward, backward)]
     return [out.detach(), *grads], sent, own[rank]
 
 
 leaves = [t.clone().requires_grad_() for t in WHOLE[:3]]
-right = [causal_attention(*leaves), *torch.autograd.grad(causal_attention(*leaves), leaves, WHOLE[3])]
+right = [causal_attention(*leaves), *torch.autograd.grad((causal_attention(*leaves) * WHOLE[3]).sum(), leaves)]
 print(f"\n6. {T} tokens, {H} heads: beside one process, and what a rank sends, in units of its own q")
 print("   way      W   largest difference   forward   backward")
 for way, needed in (("ring", "ring_backward"), ("ulysses", "ulysses_attention")):

@@ -24,8 +24,10 @@ def numbers(*shape, seed=0):
 
 # SENDS[W][r][s] rows go from rank r to rank s. No table is symmetric, so both lists differ on every rank.
 SENDS = {2: ((2, 5), (0, 3)), 3: ((1, 0, 4), (3, 2, 0), (0, 5, 2))}
-ROWS = {w: tuple(numbers(sum(sends), 4, seed=r) for r, sends in enumerate(SENDS[w])) for w in WORLDS}
-UPSTREAM = {w: tuple(numbers(sum(s), 4, seed=9 + r) for r, s in enumerate(zip(*SENDS[w], strict=True))) for w in WORLDS}
+ARRIVING = {w: tuple(zip(*SENDS[w], strict=True)) for w in WORLDS}
+FEATURES = {2: (4,), 3: (4, 2)}  # of a row
+ROWS = {w: tuple(numbers(sum(n), *FEATURES[w], seed=r) for r, n in enumerate(SENDS[w])) for w in WORLDS}
+UPSTREAM = {w: tuple(numbers(sum(n), *FEATURES[w], seed=9 + r) for r, n in enumerate(ARRIVING[w])) for w in WORLDS}
 
 
 def delivered(rows, sends):
@@ -35,14 +37,17 @@ def delivered(rows, sends):
 
 
 def exchanged(kata, sends, rows, upstream, turned):
-    """What this rank receives, and the gradient of what it sent. Turned: all are stored column by column."""
+    """What this rank receives, and the gradient of what it sent. Turned: rows are the last dimension in memory."""
     rank = dist.get_rank()
     send, receive = list(sends[rank]), [one[rank] for one in sends]
-    own, up = ((t.t().contiguous().t() if turned else t) for t in (rows[rank].clone(), upstream[rank]))
-    x = own.requires_grad_()
+    own, up = rows[rank].clone(), upstream[rank]
+    x = (own.transpose(0, -1).contiguous().transpose(0, -1) if turned else own).requires_grad_()
     out = kata.exchange_rows(x, send, receive)
-    follows = out.requires_grad and out.shape == up.shape
-    return out.detach(), torch.autograd.grad(out, x, up)[0] if follows else None
+    grad = None
+    if out.requires_grad and out.shape == up.shape:
+        both = (out.transpose(0, -1), up.transpose(0, -1).contiguous()) if turned else (out, up)
+        (grad,) = torch.autograd.grad((both[0] * both[1]).sum(), x)
+    return out.detach(), grad
 
 
 def exchanged_at_the_edge(kata, sends, rows):
@@ -78,7 +83,7 @@ class TestExchangeRows:
         """A collective writes numbers, and autograd does not see where they came from. Backward, every row's gradient
         takes the way back: both lists change places."""
         for world in WORLDS:
-            back = delivered(UPSTREAM[world], list(zip(*SENDS[world], strict=True)))
+            back = delivered(UPSTREAM[world], ARRIVING[world])
             for rank, (_, got) in enumerate(
                 on_ranks(world, kata, exchanged, SENDS[world], ROWS[world], UPSTREAM[world], False)
             ):
@@ -95,7 +100,7 @@ class TestExchangeRows:
     def test_rows_that_are_stored_column_by_column(self, kata):
         """Collectives send memory as it lies there. What is non-contiguous has to be made contiguous first, forward and
         backward."""
-        expected, back = delivered(ROWS[3], SENDS[3]), delivered(UPSTREAM[3], list(zip(*SENDS[3], strict=True)))
+        expected, back = delivered(ROWS[3], SENDS[3]), delivered(UPSTREAM[3], ARRIVING[3])
         for rank, (got, grad) in enumerate(on_ranks(3, kata, exchanged, SENDS[3], ROWS[3], UPSTREAM[3], True)):
             check.close(got, expected[rank], **EXACT, what=f"rows on rank {rank} of 3")
             check.that(grad is not None, f"x on rank {rank} of 3 has no gradient")
@@ -103,7 +108,7 @@ class TestExchangeRows:
 
     @pytest.mark.edge
     def test_nothing_to_send_or_to_receive(self, kata):
-        """Rank 0 has no row, and rank 1 gets none. Each row is a matrix here."""
+        """Rank 0 has no row, and rank 1 gets none. They take part all the same."""
         expected = delivered(EDGE_ROWS[0], EDGES[0])
         for rank, got in enumerate(on_ranks(3, kata, exchanged_at_the_edge, EDGES, EDGE_ROWS)):
             check.close(got[0], expected[rank], **EXACT, what=f"rows on rank {rank} of 3")
@@ -153,7 +158,7 @@ def mixed(kata, inputs, weights, chosen, matrices, biases, upstream):
     out = kata.parallel_experts(x, w, chosen[rank], local, len(matrices))
     leaves, grads = [x, w, *local.parameters()], None
     if out.requires_grad and out.shape == upstream[rank].shape:
-        grads = torch.autograd.grad(out, leaves, upstream[rank], allow_unused=True)
+        grads = torch.autograd.grad((out * upstream[rank]).sum(), leaves, allow_unused=True)
         grads = [torch.zeros_like(p) if g is None else g for p, g in zip(leaves, grads)]
     return out.detach(), [call for call in calls if len(call[1])], grads
 
@@ -213,7 +218,7 @@ def dense_gradients(world, experts):
     x, w = ([t.clone().requires_grad_() for t in ts] for ts in (INPUTS[world], WEIGHTS[world]))
     m, b = MATRICES[world].clone().requires_grad_(), BIASES[world].clone().requires_grad_()
     outs = dense(x, w, right(experts), m, b)
-    torch.autograd.backward(outs, FROM_ABOVE[world])
+    sum((out * up).sum() for out, up in zip(outs, FROM_ABOVE[world], strict=True)).backward()
     return [out.detach() for out in outs], [t.grad for t in x], [t.grad for t in w], m.grad, b.grad
 
 
@@ -304,10 +309,10 @@ class TestParallelExperts:
             )
 
 
-# E = 6; nobody chooses the last expert on rank 0. Together they are chosen 6, 1, 3, 8, 4 and 2 times, 4 on average.
+# E = 6; nobody chooses the last expert on rank 1. Together they are chosen 6, 1, 3, 8, 4 and 2 times, 4 on average.
 CHOICES = (
-    torch.tensor([[3, 0, 4], [0, 3, 2], [3, 0, 1], [4, 3, 0], [3, 0, 2]]),
     torch.tensor([[5, 3, 4], [0, 3, 5], [3, 4, 2]]),
+    torch.tensor([[3, 0, 4], [0, 3, 2], [3, 0, 1], [4, 3, 0], [3, 0, 2]]),
 )
 THREE = (*CHOICES, torch.tensor([[5, 1, 3], [2, 5, 0], [2, 4, 5], [5, 1, 2]]))  # 7, 3, 6, 9, 5, 6
 BIAS = numbers(6, seed=60)
@@ -337,6 +342,8 @@ class TestBalanceBias:
                     "the wrong way round: crowded experts up": 2 * BIAS - expected,
                     "the difference itself, not its sign": BIAS + rate * apart,
                     "the difference on this rank, not its sign": BIAS + rate * local,
+                    "up where a count is the mean": expected + rate * (apart == 0),
+                    "down where a count is the mean": expected - rate * (apart == 0),
                     "the change alone, without the bias": expected - BIAS,
                 }
                 check.close(got, expected, **EXACT, unlike=wrong, what=f"bias on rank {rank} of {world}")
@@ -430,9 +437,6 @@ def attention(q, k, v, seen):
     return outs, lses
 
 
-ONE_ROW = torch.tensor([[2.0, 0.0]], dtype=torch.float64), torch.tensor([0.0], dtype=torch.float64)
-
-
 def some_keys(*counts):
     """Attention of 2 × 3 heads and 5 queries over these many keys, part by part, and over all of them."""
     q, k, v = numbers(2, 3, 5, 4), numbers(2, 3, sum(counts), 4, seed=1), numbers(2, 3, sum(counts), 4, seed=2)
@@ -442,12 +446,18 @@ def some_keys(*counts):
     return parts, attention(q, k, v, every)
 
 
+def joined(kata, one, other):
+    """Both parts merged, from copies of them."""
+    return kata.merge(*(t.clone() for t in (*one, *other)))
+
+
 class TestMerge:
     def test_shares_of_1_and_3(self, kata):
         """Sums of exp(score) of 1 and 3: a quarter of the first out, three quarters of the second. The sum of both is
         4."""
-        three = torch.tensor([3.0], dtype=torch.float64).log()
-        out, lse = kata.merge(*ONE_ROW, torch.tensor([[0.0, 4.0]], dtype=torch.float64), three)
+        one, three = (torch.tensor([total], dtype=torch.float64).log() for total in (1.0, 3.0))
+        outs = [torch.tensor([row], dtype=torch.float64) for row in ([2.0, 0.0], [0.0, 4.0])]
+        out, lse = kata.merge(outs[0], one, outs[1], three.clone())
         expected = torch.tensor([[0.5, 3.0]], dtype=torch.float64)
         wrong = {
             "the mean of both": torch.tensor([[1.0, 2.0]], dtype=torch.float64),
@@ -465,9 +475,9 @@ class TestMerge:
         """7, 1 and 4 keys. Whoever comes first, all keys together make one softmax."""
         (a, b, c), (out, lse) = some_keys(7, 1, 4)
         orders = {
-            "(a, b), c": kata.merge(*kata.merge(*a, *b), *c),
-            "a, (b, c)": kata.merge(*a, *kata.merge(*b, *c)),
-            "c, (a, b)": kata.merge(*c, *kata.merge(*a, *b)),
+            "(a, b), c": joined(kata, joined(kata, a, b), c),
+            "a, (b, c)": joined(kata, a, joined(kata, b, c)),
+            "c, (a, b)": joined(kata, c, joined(kata, a, b)),
         }
         for name, (got, got_lse) in orders.items():
             check.close(got, out, **EXACT, what=f"out of {name}")
@@ -479,9 +489,9 @@ class TestMerge:
         (part,), _ = some_keys(7)
         nothing = torch.zeros_like(part[0]), torch.full_like(part[1], -torch.inf)
         for name, got, expected in (
-            ("a part and nothing", kata.merge(*part, *nothing), part),
-            ("nothing and a part", kata.merge(*nothing, *part), part),
-            ("nothing twice", kata.merge(*nothing, *nothing), nothing),
+            ("a part and nothing", joined(kata, part, nothing), part),
+            ("nothing and a part", joined(kata, nothing, part), part),
+            ("nothing twice", joined(kata, nothing, nothing), nothing),
         ):
             for kind, mine, wanted in zip(("out", "lse"), got, expected, strict=True):
                 check.that(not bool(mine.isnan().any()), f"{kind} of {name} has NaN: −∞ − (−∞) is no number")
@@ -712,7 +722,7 @@ def swapped(kata, q, k, v, upstream):
     leaves = [t[:, :, own].clone().requires_grad_() for t in (q, k, v)]
     out, grads = kata.ulysses_attention(*leaves, attend), None
     if out.requires_grad and out.shape == leaves[0].shape:
-        grads = torch.autograd.grad(out, leaves, upstream[:, :, own])
+        grads = torch.autograd.grad((out * upstream[:, :, own]).sum(), leaves)
     return out.detach(), given_ones, grads
 
 
@@ -766,7 +776,7 @@ class TestUlyssesAttention:
         for world in WORLDS:
             leaves = [t.clone().requires_grad_() for t in HEADS[world][:3]]
             out = F.scaled_dot_product_attention(*leaves, is_causal=True)
-            right_ones = torch.autograd.grad(out, leaves, HEADS[world][3])
+            right_ones = torch.autograd.grad((out * HEADS[world][3]).sum(), leaves)
             for rank, (_, _, got) in enumerate(on_ranks(world, kata, swapped, *HEADS[world])):
                 check.that(got is not None, f"out on rank {rank} of {world} has no gradient")
                 expected = [t[:, :, rank * OWN : (rank + 1) * OWN] for t in right_ones]

@@ -55,7 +55,7 @@ def exchanged(kata, table, x, upstream):
     def work(rank):
         own = x[rank].clone().requires_grad_()
         out = kata.exchange_rows(own, table[rank], [send[rank] for send in table])
-        return [out.detach(), *torch.autograd.grad(out, own, upstream[rank])]
+        return [out.detach(), *torch.autograd.grad((out * upstream[rank]).sum(), own)]
 
     return on_two_ranks(work)
 
@@ -74,7 +74,8 @@ def mixed(kata, x, weights, experts, matrices, upstream):
             layer.load_state_dict({"weight": matrix})
         leaves = [x[rank].clone().requires_grad_(), weights[rank].clone().requires_grad_()]
         out = kata.parallel_experts(*leaves, experts[rank], local, 4)
-        grads = torch.autograd.grad(out, [*leaves, *local.parameters()], upstream[rank], allow_unused=True)
+        loss = (out * upstream[rank]).sum()
+        grads = torch.autograd.grad(loss, [*leaves, *local.parameters()], allow_unused=True)
         return [out.detach(), *(torch.zeros(3, 3) if grad is None else grad for grad in grads)]
 
     return on_two_ranks(work)
@@ -146,7 +147,8 @@ def swapped(kata, q, k, v, upstream):
     def work(rank):
         leaves = [t[:, :, 3 * rank : 3 * rank + 3].clone().requires_grad_() for t in (q, k, v)]
         out = kata.ulysses_attention(*leaves, nn.functional.scaled_dot_product_attention)
-        return [out.detach(), *torch.autograd.grad(out, leaves, upstream[:, :, 3 * rank : 3 * rank + 3])]
+        loss = (out * upstream[:, :, 3 * rank : 3 * rank + 3]).sum()
+        return [out.detach(), *torch.autograd.grad(loss, leaves)]
 
     return on_two_ranks(work)
 
