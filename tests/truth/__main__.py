@@ -6,7 +6,7 @@ The table goes to docs/truth.md, whose changes show what is refused anew. The ex
 import sys
 
 from grader.course.catalogue import ROOT
-from tests.truth import with_libraries, with_torch
+from tests.truth import with_libraries, with_ranks, with_torch
 from tests.truth.comparing import Row
 
 PAGE = ROOT / "docs" / "truth.md"
@@ -28,7 +28,7 @@ def line(row: Row) -> str:
 
 def main() -> int:
     rows = []
-    for row in (*with_torch.rows(), *with_libraries.rows()):
+    for row in (*with_torch.rows(), *with_ranks.rows(), *with_libraries.rows()):
         rows.append(row)
         print(line(row), *row.wrong[:3], sep="\n    ", flush=True)
     agree, refused, wrong = (
