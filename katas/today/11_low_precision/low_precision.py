@@ -176,14 +176,13 @@ def hadamard(x: Tensor) -> Tensor:
     Args:
         x: (…, n), n a power of two.
     Returns:
-        The shape and dtype of x: x Hₙ / √n, with H₁ = [1] and H₂ₙ = [[Hₙ, Hₙ], [Hₙ, −Hₙ]]. [1, 2, 3, 4] becomes
-        [5, −1, −2, 0].
+        The shape of x: x Hₙ / √n, with H₁ = [1] and H₂ₙ = [[Hₙ, Hₙ], [Hₙ, −Hₙ]]. [1, 2, 3, 4] becomes [5, −1, −2, 0].
 
     It takes log2 n rounds and no matrix. In the round with h = 1, 2, 4, … n / 2, each pair of places h apart within 2h
     neighbours becomes its sum and its difference.
 
     Edge cases ★
-        An n that is no power of two is an error that names it. x is not changed.
+        An n that is no power of two is an error that names it. The result has the dtype of x, and x is not changed.
     """
     raise NotImplementedError
 
