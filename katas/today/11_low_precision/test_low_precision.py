@@ -339,13 +339,17 @@ class TestQuantiseMx:
         check.that(not changed.any(), f"codes changed in the blocks {changed.nonzero().tolist()}, too")
 
     def test_a_block_of_zeros(self, kata):
-        """It has no largest number to go by. The scale 1 keeps its numbers 0, where 0 / 0 is NaN."""
+        """It has no largest number to go by. The scale 1 keeps its numbers 0, where 0 / 0 is NaN. A block of tiny
+        numbers has a scale like any other."""
         x = torch.randn(2, 96)
         x[1, 32:64] = 0
+        x[0, :32] *= 1e-8
         got = kata.quantise_mx(x, kata.E4M3)
         check.equal(got.scales[1, 1], torch.tensor(127, dtype=torch.uint8), what="the scale of a block of zeros")
         zeros = torch.zeros(32, dtype=torch.uint8)
         check.equal(plain(got.codes[1, 32:64], "E4M3"), zeros, what="the codes of a block of zeros")
+        tiny = code_of(scales_by_search(x[0, :32], "E4M3", 32))
+        check.equal(got.scales[0, :1], tiny, what="the scale of a block of tiny numbers")
 
     @pytest.mark.parametrize("name", ["E2M1", "E4M3"])
     def test_clip_takes_the_smaller_scale(self, kata, name):
@@ -418,6 +422,7 @@ class TestQuantiseNvfp4:
         """A scale in E4M3 is at most 448. The factor moves the tensor there: the block with the largest number gets
         448, code 0x7E."""
         x = without_ties((3, 80), 16)
+        x = x * -x.flatten()[x.abs().argmax()].sign()  # the largest is negative
         got = kata.quantise_nvfp4(x)
         scales, whole, _, _ = nvfp4_by_hand(x, 16)
         found = torch.as_tensor(got.whole, dtype=torch.float64).reshape(())
