@@ -176,6 +176,24 @@ def _few_bits() -> Iterator[tuple[Thunk, Thunk]]:
         yield partial(ours.quantised_linear, x, packed, scale, group), partial(nn.functional.linear, x, rounded)
 
 
+# Eight floating bits: PyTorch's types decode the same bytes, and its casts round to the same codes.
+
+
+def _floating_bytes() -> Iterator[tuple[Thunk, Thunk]]:
+    ours, codes = kata("today/11"), torch.arange(256, dtype=torch.uint8)
+    for name, theirs in (("E4M3", "float8_e4m3fn"), ("E5M2", "float8_e5m2"), ("E8M0", "float8_e8m0fnu")):
+        fmt, dtype = getattr(ours, name), getattr(torch, theirs)
+        yield partial(ours.decode, codes, fmt), partial(lambda dtype: codes.view(dtype).float(), dtype)
+        if not fmt.signed:
+            continue
+        numbers = codes.view(dtype).float()
+        numbers = numbers[numbers.isfinite()].sort().values
+        drawn = torch.randn(3000, generator=torch.Generator().manual_seed(0)) * 2.0 ** torch.arange(-20, 10).repeat(100)
+        for x in (numbers, (numbers[1:] + numbers[:-1]) / 2, drawn):
+            x = x[x != 0].clamp(-fmt.largest, fmt.largest)
+            yield partial(ours.encode, x, fmt), partial(lambda x, dtype: x.to(dtype).view(torch.uint8), x, dtype)
+
+
 def rows() -> Iterator[Row]:
     for ours, theirs, function in FUNCTIONS:
         yield compared(ours, f"torch {theirs.removeprefix('nn.functional.')}", _function_pairs(theirs, function), 1e-7)
@@ -185,3 +203,4 @@ def rows() -> Iterator[Row]:
         tolerance = 2e-3 if name == "Muon" else 1e-9  # torch's Muon iterates in bfloat16
         yield compared(f"{number} {name}", f"torch optim.{name}", _optimizer_pairs(number, name), tolerance)
     yield compared("today/07 absmax_int8, absmax_int4", "torch fake_quantize_per_channel_affine", _few_bits(), 1e-6)
+    yield compared("today/11 decode, encode", "torch float8_e4m3fn, float8_e5m2, float8_e8m0fnu", _floating_bytes(), 0)
