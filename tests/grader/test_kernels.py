@@ -360,7 +360,8 @@ def compiled(kernel, n=256, **constants):
 def test_what_a_kernel_names_is_compiled_with_it(tmp_path, monkeypatch):
     seen = compiled(powers_kernel, DTYPE=tl.float16)
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    assert "f16" in kernels.compiled(seen, whole=True)["powers_kernel"]
+    (powers,) = kernels.compiled(seen, whole=True)
+    assert powers.name == "powers_kernel" and "f16" in powers.code
     assert list(tmp_path.rglob("*.cubin"))
     compiled(powers_kernel, DTYPE=tl.float32)  # the interpreter goes on
 
