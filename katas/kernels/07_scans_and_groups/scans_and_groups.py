@@ -36,6 +36,26 @@ class Config:
     warps: int = 4  # of 32 threads each, per program
 
 
+@triton.jit
+def product_kernel(x_ptr, w_ptr, out_ptr, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
+    rows = tl.program_id(0) * BM + tl.arange(0, BM)[:, None]
+    columns = tl.program_id(1) * BN + tl.arange(0, BN)[None, :]
+    acc = tl.zeros((BM, BN), tl.float32)
+    for start in range(0, K, BK):
+        left, upper = start + tl.arange(0, BK)[None, :], start + tl.arange(0, BK)[:, None]
+        x = tl.load(x_ptr + rows * K + left, mask=(rows < M) & (left < K), other=0.0)
+        w = tl.load(w_ptr + upper * N + columns, mask=(upper < K) & (columns < N), other=0.0)
+        acc += tl.dot(x, w, input_precision="ieee")
+    tl.store(out_ptr + rows * N + columns, acc, mask=(rows < M) & (columns < N))
+
+
+def product(config: Config, x: Tensor, w: Tensor, out: Tensor) -> None:
+    """Write x (M, K) times w (K, N) to out, in tiles of a configuration: what a `Tuner` may run."""
+    (M, K), N, c = x.shape, w.size(1), config
+    grid = (triton.cdiv(M, c.bm), triton.cdiv(N, c.bn))
+    product_kernel[grid](x, w, out, M, N, K, BM=c.bm, BN=c.bn, BK=c.bk, num_stages=c.stages, num_warps=c.warps)
+
+
 def prefix_sum(x: Tensor, block: int = 64) -> Tensor:
     """Sum all numbers up to each one. Blocks are summed at the same time, though each goes on from those before.
 
@@ -98,15 +118,15 @@ def segmented_sum(x: Tensor, offsets: Tensor, block_n: int = 32) -> Tensor:
 def linear_attention(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, chunk: int = 16) -> Tensor:
     """Attend without a softmax: the past of a head fits into a matrix, which stays in registers.
 
-    o_t = Σ_{s ≤ t} exp(g_{s+1} + … + g_t) (q_t · k_s) v_s, where g is log_decay: token t fades what was before it. The
-    same with a state S (K, V) that begins at 0: S ← exp(g_t) S + k_t v_tᵀ, o_t = q_t S. A program owns a head and goes
-    over chunks: within one, scores and a mask; what came before is in S.
+    o_t = Σ_{s ≤ t} exp(g_{s+1} + … + g_t) (q_t · k_s) v_s, with g for log_decay. The same with a state S that begins at
+    0: S ← exp(g_t) S + k_t v_tᵀ, o_t = q_t S. A program owns a head and goes over chunks: within one, scores and a
+    mask; what came before is in S.
 
     Args:
-        q, k: (B, H, T, K), contiguous float32. K is 16 or 32, T any length.
-        v: (B, H, T, V). V is 16 or 32.
+        q, k: (B, H, T, K), contiguous float32. T is any length.
+        v: (B, H, T, V). K and V are 16 or 32.
         log_decay: (B, H, T), at most 0, and perhaps −20.
-        chunk: tokens that are held at a time, a power of two from 16 on.
+        chunk: tokens held at a time, a power of two from 16 on.
     Returns:
         (B, H, T, V), by B · H programs. Each number is loaded once, and only the result is stored.
 
@@ -145,19 +165,18 @@ def grouped_matmul(
 ) -> Tensor:
     """Multiply each group of rows by its expert's matrix, in one launch of a fixed number of programs.
 
-    How many tiles there are is in `offsets`, on the device, where each program finds its own: tiles are numbered
-    through all groups, and program p takes the tiles p, p + programs, p + 2 · programs and so on. A tile has rows of
-    one group only.
+    The number of tiles is in `offsets`, on the device, where each program finds its own: tiles are numbered through all
+    groups, and program p takes the tiles p, p + programs and so on. A tile has rows of one group.
 
     Args:
         x: (M, K), contiguous float32, rows sorted by group.
         w: (E, N, K), a matrix per group, as `nn.Linear` has it.
         offsets: (E + 1,) int32, as in `segmented_sum`.
-        programs: how many there are, for whatever number of tiles. None takes more than its equal share, rounded up.
-        block: (BM, BN, BK), powers of two from 16 on: rows and columns per tile, numbers of K at a time.
+        programs: how many there are. None takes more than its equal share of tiles, rounded up.
+        block: (BM, BN, BK), rows and columns per tile, and numbers of K at a time: powers of two from 16 on.
     Returns:
-        (M, N): rows of group e times w[e] transposed. Each number of x is loaded once per BN columns, and each of w[e]
-        once per BM rows of group e. Only the result is stored.
+        (M, N): rows of group e times w[e] transposed. x is loaded once per BN columns, and w[e] once per BM rows of
+        group e. Only the result is stored.
 
     Edge cases ★
         float16: sums are kept in float32, and the result has x's dtype.
@@ -169,16 +188,16 @@ def grouped_matmul(
 def matmul_mxfp4(x: Tensor, x_scale: Tensor, w: Tensor, w_scale: Tensor) -> Tensor:
     """Multiply two matrices that are kept in MXFP4: codes of 4 bits, and a power of two per 32 of a row.
 
-    A code, E2M1, is a sign (bit 3), an exponent (bits 2 and 1) and half a mantissa (bit 0). Codes 0 to 7 are 0, ½, 1,
-    1½, 2, 3, 4, 6, and codes 8 to 15 the same with a minus. A scale, E8M0, is a byte s that stands for 2^(s − 127).
+    A code, E2M1, has a sign (bit 3), an exponent (bits 2 and 1) and a mantissa (bit 0). Codes 0 to 7 are 0, ½, 1, 1½,
+    2, 3, 4, 6; codes 8 to 15 the same with a minus. A scale, E8M0, is a byte s that stands for 2^(s − 127).
 
     Args:
-        x: (M, K / 2) uint8. Byte j of a row has element 2j in its low four bits, and 2j + 1 in its high four.
-        x_scale: (M, K / 32) uint8. Element k of row m is multiplied by the scale x_scale[m, k // 32].
+        x: (M, K / 2) uint8. Byte j has element 2j in its low four bits, and 2j + 1 in its high four.
+        x_scale: (M, K / 32) uint8. Element k of row m is multiplied by x_scale[m, k // 32], decoded.
         w, w_scale: the same, of (N, K).
     Returns:
-        (M, N) float32: x times the transposed w. A program takes at least 16 rows and 16 columns: bytes of x are loaded
-        at most once per 16 columns, and bytes of w once per 16 rows. Only the result is stored.
+        (M, N) float32: x times the transposed w. Tiles have at least 16 rows and 16 columns: up to there each byte is
+        loaded once. Only the result is stored.
 
     Edge cases ★
         A scale of 255 is NaN, and so is each result that it takes part in.
@@ -191,13 +210,13 @@ def candidates(
 ) -> list[Config]:
     """Choose the configurations that can run a product (M, K) times (K, N), best first. Plain Python.
 
-    Three kinds are left out: those whose tiles in flight, `stages` times both operands' tiles, have more than `shared`
-    bytes; those whose result's tile has more numbers than the program has registers; and those with a side of the tile
-    that is longer than its dimension rounded up to a power of two, and to 16.
+    Three kinds are left out: those whose tiles in flight, `stages` times both operands' tiles, exceed `shared` bytes;
+    those whose result's tile has more numbers than the program has registers; and those with a side that is longer than
+    its dimension rounded up to a power of two, and to 16.
 
     Args:
         configs: in any order.
-        M, N, K: sizes of the product.
+        M, N, K: sizes.
         itemsize: bytes per number of the operands.
         shared: bytes of shared memory that a program may take.
         registers: numbers that one thread can hold. A warp has 32 threads.
@@ -212,7 +231,7 @@ class Tuner:
     """Find the cheapest configuration by trying each of them, once per key, and keep what was found.
 
     Args:
-        run: `run(config, *args)` launches kernels.
+        run: `run(config, *args)` launches kernels, as `product` does.
         configs: what there is to choose from.
         measure: `measure(call)` runs `call()`, perhaps many times, and returns its cost, such as seconds.
     """

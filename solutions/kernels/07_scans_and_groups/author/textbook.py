@@ -35,6 +35,26 @@ class Config:
 
 
 @triton.jit
+def product_kernel(x_ptr, w_ptr, out_ptr, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
+    rows = tl.program_id(0) * BM + tl.arange(0, BM)[:, None]
+    columns = tl.program_id(1) * BN + tl.arange(0, BN)[None, :]
+    acc = tl.zeros((BM, BN), tl.float32)
+    for start in range(0, K, BK):
+        left, upper = start + tl.arange(0, BK)[None, :], start + tl.arange(0, BK)[:, None]
+        x = tl.load(x_ptr + rows * K + left, mask=(rows < M) & (left < K), other=0.0)
+        w = tl.load(w_ptr + upper * N + columns, mask=(upper < K) & (columns < N), other=0.0)
+        acc += tl.dot(x, w, input_precision="ieee")
+    tl.store(out_ptr + rows * N + columns, acc, mask=(rows < M) & (columns < N))
+
+
+def product(config: Config, x: Tensor, w: Tensor, out: Tensor) -> None:
+    """Write x (M, K) times w (K, N) to out, in tiles of a configuration: what a `Tuner` may run."""
+    (M, K), N, c = x.shape, w.size(1), config
+    grid = (triton.cdiv(M, c.bm), triton.cdiv(N, c.bn))
+    product_kernel[grid](x, w, out, M, N, K, BM=c.bm, BN=c.bn, BK=c.bk, num_stages=c.stages, num_warps=c.warps)
+
+
+@triton.jit
 def _block_sums_kernel(x_ptr, sums_ptr, n, BLOCK: tl.constexpr):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     x = tl.load(x_ptr + at, mask=at < n, other=0.0)

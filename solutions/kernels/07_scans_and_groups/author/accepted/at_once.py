@@ -75,7 +75,7 @@ def _tiles_of_rows(x_ptr, offsets_ptr, out_ptr, N, BN: tl.constexpr):
 
 
 def segmented_sum(x, offsets, block_n=32):
-    (M, N), E = x.shape, offsets.shape[0] - 1
+    N, E = x.shape[1], offsets.shape[0] - 1
     out = torch.zeros(E, N, dtype=x.dtype)
     _tiles_of_rows[(triton.cdiv(N, block_n), E)](x, offsets, out, N, block_n)
     return out
