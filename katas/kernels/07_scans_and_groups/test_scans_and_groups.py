@@ -510,8 +510,8 @@ class TestGroupedMatmul:
         check.that(tiles <= 3, f"one program stores {tiles:.0f} tiles of 12, and there are five programs")
 
     def test_what_is_moved(self, kata):
-        """20 columns are two tiles of 16, so x is loaded twice; one of 32 loads it once. A group's matrix is loaded once
-        per 16 rows of the group, or 32. Each result is stored once."""
+        """20 columns are two tiles of 16, so x is loaded twice; one of 32 loads it once. A group's matrix is loaded
+        once per 16 rows of the group, or 32. Each result is stored once."""
         lengths = [17, 0, 36, 17]
         x, w, offsets = groups(lengths, 20, 24)
         for block, columns, rows in (((16, 16, 16), 2, (2, 0, 3, 2)), ((32, 32, 16), 1, (1, 0, 2, 1))):
@@ -522,7 +522,7 @@ class TestGroupedMatmul:
             loaded(seen, x, columns, "x")
             for group, times in enumerate(rows):
                 most = int(seen.loads(w[group]).max())
-                check.that(most == times, f"a number of w[{group}] is loaded {most} times, not {times}: block={block}")
+                check.that(most == times, f"w[{group}] is loaded {most} times, not {times}, with BM = {block[0]}")
 
     @given(lengths=lists_of_lengths, programs=st.integers(1, 6), size=st.integers(1, 20))
     def test_any_groups(self, kata, lengths, programs, size):

@@ -152,7 +152,7 @@ MISTAKES = [
         TILES,
         TILES.replace("end - begin", "tl.load(offsets_ptr + E)"),
         "TestGroupedMatmul::test_what_is_moved",
-        says="a number of w[0] is loaded",
+        says="w[0] is loaded",
     ),
     Mistake(
         "rows of the next group overwritten",
