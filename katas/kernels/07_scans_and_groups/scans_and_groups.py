@@ -165,14 +165,14 @@ def grouped_matmul(
 ) -> Tensor:
     """Multiply each group of rows by its expert's matrix, in one launch of a fixed number of programs.
 
-    The number of tiles is in `offsets`, on the device, where each program finds its own: tiles are numbered through all
-    groups, and program p takes the tiles p, p + programs and so on. A tile has rows of one group.
+    Each program finds its tiles from `offsets`, on the device. Tiles are numbered through all groups, and program p
+    takes p, p + programs and so on. A tile has rows of one group.
 
     Args:
         x: (M, K), contiguous float32, rows sorted by group.
         w: (E, N, K), a matrix per group, as `nn.Linear` has it.
         offsets: (E + 1,) int32, as in `segmented_sum`.
-        programs: how many there are. None takes more than its equal share of tiles, rounded up.
+        programs: how many. None takes more than an equal share of tiles, rounded up.
         block: (BM, BN, BK), rows and columns per tile, and numbers of K at a time: powers of two from 16 on.
     Returns:
         (M, N): rows of group e times w[e] transposed. x is loaded once per BN columns, and w[e] once per BM rows of
@@ -188,12 +188,12 @@ def grouped_matmul(
 def matmul_mxfp4(x: Tensor, x_scale: Tensor, w: Tensor, w_scale: Tensor) -> Tensor:
     """Multiply two matrices that are kept in MXFP4: codes of 4 bits, and a power of two per 32 of a row.
 
-    A code, E2M1, has a sign (bit 3), an exponent (bits 2 and 1) and a mantissa (bit 0). Codes 0 to 7 are 0, ½, 1, 1½,
-    2, 3, 4, 6; codes 8 to 15 the same with a minus. A scale, E8M0, is a byte s that stands for 2^(s − 127).
+    A code, E2M1, has a sign (bit 3), an exponent (bits 2, 1) and a mantissa (bit 0). Codes 0 to 7 are 0, ½, 1, 1½, 2,
+    3, 4, 6; 8 to 15 the same with a minus. A scale, E8M0, is a byte s for 2^(s − 127).
 
     Args:
         x: (M, K / 2) uint8. Byte j has element 2j in its low four bits, and 2j + 1 in its high four.
-        x_scale: (M, K / 32) uint8. Element k of row m is multiplied by x_scale[m, k // 32], decoded.
+        x_scale: (M, K / 32) uint8. Element k of row m has the scale x_scale[m, k // 32].
         w, w_scale: the same, of (N, K).
     Returns:
         (M, N) float32: x times the transposed w. Tiles have at least 16 rows and 16 columns: up to there each byte is
