@@ -69,8 +69,8 @@ class Room:
 class Launch:
     """One launch of a kernel: what it was given, the program that runs, and who touched what."""
 
-    def __init__(self, kernel: Any, given: dict[str, Any]):
-        self.kernel, self.given = kernel, given
+    def __init__(self, kernel: Any, given: dict[str, Any], options: dict[str, Any]):
+        self.kernel, self.given, self.options = kernel, given, options  # options: how a GPU is to run it
         self.names = {_key(value): name for name, value in given.items() if isinstance(value, torch.Tensor)}
         self.rooms: list[Room] = []
         self.memories: dict[tuple[int, int], Memory] = {}
@@ -269,39 +269,54 @@ def watched(
         torch._C._set_deterministic_algorithms(before[0], warn_only=before[1])
 
 
-def compiled(seen: Seen, *, whole: bool = False) -> dict[str, str]:
+@dataclass(frozen=True)
+class Compiled:
+    """A kernel, compiled in one configuration."""
+
+    name: str
+    code: str  # in Triton's intermediate language
+    shared: int  # bytes of shared memory per program; 0 unless machine code was asked for
+
+
+def compiled(seen: Seen, *, capability: int = 80, whole: bool = False) -> list[Compiled]:
     """Compile the kernels that were launched for a GPU, which need not be here.
 
     Args:
+        capability: the GPU's, such as 80 (A100), 90 (H100) or 100 (B200).
         whole: go on to machine code, by a program of NVIDIA's in Triton.
     Returns:
-        each kernel's name, and its code in Triton's intermediate language. What the compiler refuses is a KernelFault.
+        each kernel once per configuration that was launched: types, constants, warps and stages. What the compiler
+        refuses is a KernelFault.
     """
     launched, found, refused = seen.launched, {}, ""
     with _compiling():
         backends, compiler = (importlib.import_module(f"triton.{name}") for name in ("backends.compiler", "compiler"))
         jit, native = importlib.import_module("triton.runtime.jit"), importlib.import_module("triton._C.libtriton").ir
-        backend = compiler.make_backend(backends.GPUTarget("cuda", 80, 32))
-        options = backend.parse_options({"enable_fp_fusion": True})  # the default, of which it would warn
-        tools = backend.get_codegen_implementation(options), backend.get_module_map()
+        backend = compiler.make_backend(backends.GPUTarget("cuda", capability, 32))
         for launch in launched:
             kernel = _compilable(launch.kernel, jit)
             given = {one.name: launch.given.get(one.name, one.default) for one in kernel.params}
             constants = {one.name: _anew(given[one.name], jit) for one in kernel.params if one.is_constexpr}
             types = {name: "constexpr" if name in constants else jit.mangle_type(given[name]) for name in given}
+            configuration = repr((id(launch.kernel), types, constants, launch.options))
+            if configuration in found:
+                continue
+            chosen = {"enable_fp_fusion": True} | launch.options  # the default, of which it would warn
+            options = backend.parse_options(dict(chosen))
+            tools = backend.get_codegen_implementation(options), backend.get_module_map()
             source, context = compiler.ASTSource(kernel, types, constants), native.context()
             native.load_dialects(context)
             backend.load_dialects(context)
             try:
-                found[kernel.__name__] = str(source.make_ir(backend.target, options, *tools, context))
-                if whole:
-                    compiler.compile(source, backend.target, {"enable_fp_fusion": True})
+                code = str(source.make_ir(backend.target, options, *tools, context))
+                shared = compiler.compile(source, backend.target, chosen).metadata.shared if whole else 0
             except compiler.CompilationError as error:
                 refused = f"a GPU's compiler refuses {kernel.__name__}: {_reason(error, compiler.CompilationError)}"
                 break
+            found[configuration] = Compiled(kernel.__name__, code, shared)
     if refused:
         raise KernelFault(refused)
-    return found
+    return list(found.values())
 
 
 def _reason(error: Any, kind: type) -> str:
@@ -419,7 +434,11 @@ def _run_grid(original: Any, kernel: Any, *arguments: Any, **options: Any) -> No
     """Run a kernel on its grid, and let its errors through as they were raised."""
     global _launch
     given = dict(zip(kernel.arg_names, arguments)) | options
-    _launch = Launch(kernel, {name: given[name] for name in kernel.arg_names if name in given})
+    _launch = Launch(
+        kernel,
+        {name: given[name] for name in kernel.arg_names if name in given},
+        {name: options[name] for name in ("num_stages", "num_warps") if name in options},
+    )
     for seen in _watching:
         seen.launched.append(_launch)
     try:

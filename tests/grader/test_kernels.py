@@ -13,6 +13,7 @@ import torch
 
 from grader import kernels
 from grader.cli.app import that_runs
+from grader.course import kata_modules
 from grader.course.catalogue import ROOT, all_katas, find
 from grader.errors import KataError
 from grader.kernels import tl, triton
@@ -360,9 +361,44 @@ def compiled(kernel, n=256, **constants):
 def test_what_a_kernel_names_is_compiled_with_it(tmp_path, monkeypatch):
     seen = compiled(powers_kernel, DTYPE=tl.float16)
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    assert "f16" in kernels.compiled(seen, whole=True)["powers_kernel"]
+    (powers,) = kernels.compiled(seen, whole=True)
+    assert powers.name == "powers_kernel" and "f16" in powers.code
     assert list(tmp_path.rglob("*.cubin"))
     compiled(powers_kernel, DTYPE=tl.float32)  # the interpreter goes on
+
+
+def test_each_configuration_is_compiled_once(tmp_path, monkeypatch):
+    """A launch's constants and stages are a configuration. What it takes of a GPU is known without one."""
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    kata = kata_modules.load(find("kernels/07"), ROOT / "solutions", {})
+    x, w, out = torch.ones(32, 64).half(), torch.ones(64, 32).half(), torch.empty(32, 32)
+    with kernels.watched() as seen:
+        for bm, stages in ((16, 2), (32, 2), (32, 4), (16, 2)):
+            kata.product(kata.Config(bm, 16, 32, stages), x, w, out)
+    found = kernels.compiled(seen, capability=90, whole=True)
+    assert [one.name for one in found] == ["product_kernel"] * 3
+    assert 0 < found[0].shared < found[1].shared <= 2 * (32 + 16) * 32 * 2
+    assert len({one.code for one in found}) == 2  # stages are none of the intermediate language's
+
+
+@pytest.mark.parametrize("capability", [80, 90, 100])
+def test_kernels_are_compiled_for_three_generations_of_gpus(capability, tmp_path, monkeypatch):
+    """kernels/07 has scans of pairs, loops whose bounds are loaded, and tiles that are decoded."""
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    kata = kata_modules.load(find("kernels/07"), ROOT / "solutions", {})
+    x, offsets = torch.ones(20, 16), torch.tensor([0, 3, 20], dtype=torch.int32)
+    codes, scale = torch.ones(3, 16, dtype=torch.uint8), torch.ones(3, 1, dtype=torch.uint8)
+    with kernels.watched() as seen:
+        kata.row_cumsum(x)
+        kata.prefix_sum(x.flatten())
+        kata.linear_recurrence(x, x)
+        kata.segmented_sum(x, offsets)
+        kata.linear_attention(*x.expand(3, 1, 1, 20, 16), x[None, None, :, 0].clone())
+        kata.places_by_expert(offsets, 21)
+        kata.grouped_matmul(x, torch.ones(2, 5, 16), offsets)
+        kata.matmul_mxfp4(codes, scale, codes, scale)
+    found = kernels.compiled(seen, capability=capability, whole=True)
+    assert len({one.name for one in found}) == 10
 
 
 @pytest.mark.parametrize(
