@@ -60,6 +60,7 @@ NOT_QUICK = {  # files that import what only an extra brings, or PyTorch's compi
     "tests/course/test_papers.py",
     "tests/course/test_rooms.py",
     "tests/course/test_site.py",
+    "tests/course/test_sizes.py",
     "tests/course/test_todays_block.py",
     "tests/grader/test_elsewhere.py",
     "tests/grader/test_kernels.py",

@@ -195,9 +195,10 @@ class TestLogsumexp:
         check.close(out, log_sums(x), unlike=wrong)
 
     def test_a_maximum_in_a_later_block(self, kata):
-        """What was summed before was measured from another maximum. It is multiplied by exp(old − new)."""
+        """What was summed before was measured from another maximum. It is multiplied by exp(old − new). From the
+        first one, exp(105) would be beyond float32."""
         x = torch.randn(3, 75)
-        x[0, 40], x[1, 70], x[2, 3] = 6.0, 5.0, 4.0
+        x[0, 40], x[1, 70], x[2, 3] = 6.0, 105.0, 4.0
         tops = [block.amax(1) for block in x.split(32, 1)]
         parts = [(block - top[:, None]).exp().sum(1) for block, top in zip(x.split(32, 1), tops)]
         running = torch.stack(tops).cummax(0).values
@@ -213,7 +214,7 @@ class TestLogsumexp:
 
     def test_far_from_zero(self, kata):
         """Rows around −300 and 300. The first maximum is that of the first block, not 0."""
-        x = torch.randn(2, 50) + torch.tensor([[-300.0], [300.0]])
+        x = torch.randn(2, 64) + torch.tensor([[-300.0], [300.0]])
         with kernels.watched():
             out = kata.logsumexp(x)
         check.close(out, log_sums(x))
@@ -255,7 +256,7 @@ class TestSoftmaxLong:
     def test_a_maximum_in_a_later_block(self, kata):
         """The shares of all blocks are measured from the row's maximum and divided by the row's sum."""
         x = torch.randn(3, 75)
-        x[0, 40], x[1, 70], x[2, 3] = 6.0, 5.0, 4.0
+        x[0, 40], x[1, 70], x[2, 3] = 6.0, 105.0, 4.0
         alone = torch.cat([shares(block) for block in x.split(32, 1)], 1)
         with kernels.watched():
             out = kata.softmax_long(x)
@@ -263,7 +264,7 @@ class TestSoftmaxLong:
 
     def test_far_from_zero(self, kata):
         """Rows around −300 and 300."""
-        x = torch.randn(2, 50) + torch.tensor([[-300.0], [300.0]])
+        x = torch.randn(2, 64) + torch.tensor([[-300.0], [300.0]])
         check.close(kata.softmax_long(x), shares(x), rtol=1e-3)
 
     def test_two_passes(self, kata):
@@ -320,12 +321,12 @@ class TestColumnSum:
         check.equal(found[0], found[1], what="the sums with the programs in the other order")
 
     def test_blocks_are_obeyed(self, kata):
-        """A program sums `rows` rows of `block` columns."""
-        x = torch.randn(9, 20)
+        """A program sums `rows` rows of `block` columns, of the lines as well: 20, 5, 2 and 1."""
+        x = torch.randn(20, 24)
         with kernels.watched() as seen:
             out = kata.column_sum(x, rows=4, block=8)
         check.close(out, x.double().sum(0), atol=1e-4)
-        check.moved(seen, loads=(9 + 3) * 20, stores=(3 + 1) * 20, programs=(3 + 1) * 3)
+        check.moved(seen, loads=(20 + 5 + 2) * 24, stores=(5 + 2 + 1) * 24, programs=(5 + 2 + 1) * 3)
 
     @pytest.mark.edge
     def test_no_rows(self, kata):
@@ -352,9 +353,9 @@ class TestArgmax:
 
     def test_all_negative(self, kata):
         """Masked lanes and the start of the running maximum must lose against any number."""
-        x = -torch.rand(3, 40) - 5
-        x[0, 39] = x[1, 0] = x[2, 33] = -4.0
-        check.equal(kata.argmax(x), torch.tensor([39, 0, 33]))
+        x = -torch.rand(3, 64) - 5
+        x[0, 63] = x[1, 0] = x[2, 33] = -4.0
+        check.equal(kata.argmax(x), torch.tensor([63, 0, 33]))
 
     def test_one_pass(self, kata):
         """Each number is loaded once, and one place per row is stored."""

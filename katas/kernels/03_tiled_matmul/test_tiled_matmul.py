@@ -222,11 +222,11 @@ class TestLinear:
 
     def test_blocks_and_views(self, kata):
         """x and the weight may be views. A tile is BM rows by BN columns."""
-        x, weight, bias = torch.randn(20, 32).T, torch.randn(32, 50)[:, 9:29], torch.randn(32)
+        x, weight, bias = torch.randn(48, 32).T, torch.randn(64, 60)[:, 9:57], torch.randn(64)
         with kernels.watched() as seen:
-            out = kata.linear(x, weight, bias, block=(32, 16, 16))
+            out = kata.linear(x, weight, bias, block=(32, 32, 16))
         check.close(out, F.linear(x.double(), weight.double(), bias.double()))
-        check.moved(seen, loads=32 * 20 * 2 + 20 * 32 + 32, stores=32 * 32, programs=2)
+        check.moved(seen, loads=32 * 48 * 2 + 48 * 64 + 64, stores=32 * 64, programs=2)
 
     @pytest.mark.edge
     def test_half_precision(self, kata):
@@ -305,7 +305,7 @@ class TestMatmulGrouped:
 
     def test_programs_take_tiles_in_the_grouped_order(self, kata):
         """Program p computes tile grouped_order(p, …): neighbours in time share rows of a and columns of b."""
-        a, b = matrices(80, 16, 64)
+        a, b = matrices(80, 32, 64)
         for group in (2, 3):
             with kernels.watched() as seen:
                 out = kata.matmul_grouped(a, b, group=group)
@@ -343,7 +343,7 @@ class TestSplitK:
     def test_any_order_of_programs(self, kata):
         """No part may be the one that others wait for: on a GPU any may be first. The last digits depend on the order,
         as those of floating sums do."""
-        a, b = matrices(16, 64, 16)
+        a, b = matrices(16, 64, 20)
         for backwards in (False, True):
             with kernels.watched(backwards=backwards):
                 out = kata.split_k(a, b)

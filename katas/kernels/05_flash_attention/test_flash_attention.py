@@ -253,7 +253,7 @@ class TestFlashDecodeMerge:
 class TestFlashDelta:
     def test_the_sum_over_features(self, kata):
         """Σ out · dout, one number per query."""
-        out, dout = inputs(2, 3, 7, 16, count=2)
+        out, dout = inputs(2, 3, 32, 16, count=2)
         expected = torch.einsum("bhtd,bhtd->bht", out.double(), dout.double())
         check.close(kata.flash_delta(out, dout), expected, unlike={"the mean": expected / 16})
 
@@ -291,17 +291,17 @@ class TestFlashDkdv:
     def test_causal(self, kata):
         """A query of the past does not see the key: its p is 0, however large exp(score − lse) is. The first queries
         that do are those of the diagonal's tile."""
-        q, k, v, dout = inputs(1, 1, 50, 16, count=4)
-        for block_q, block_k in ((16, 16), (32, 16), (16, 32)):
+        for T, block_q, block_k in ((64, 16, 16), (50, 32, 16), (50, 16, 32)):
+            q, k, v, dout = inputs(1, 1, T, 16, count=4)
             with kernels.watched() as seen:
                 lse, delta = kept(q, k, v, dout, True)
                 found = kata.flash_dkdv(q, k, v, dout, lse, delta, True, block_q=block_q, block_k=block_k)
             check.close(found, gradients(q, k, v, dout, True)[1:])
-            queries = sum(len(rows) for rows, _ in visited(50, block_q, block_k))
-            loads = 2 * 50 * 16 + queries * (2 * 16 + 2)
+            queries = sum(len(rows) for rows, _ in visited(T, block_q, block_k))
+            loads = 2 * T * 16 + queries * (2 * 16 + 2)
             if block_q > block_k:  # a loop that starts at the tile's first key itself loads less
                 loads = min(loads, seen.total("load"))
-            check.moved(seen, loads=loads, stores=2 * 50 * 16, programs=-(-50 // block_k), q=q, k=k, v=v, dout=dout)
+            check.moved(seen, loads=loads, stores=2 * T * 16, programs=-(-T // block_k), q=q, k=k, v=v, dout=dout)
         check.kernels_compute(lambda: kata.flash_dkdv(q, k, v, dout, lse, delta, True), found)
 
 
@@ -309,7 +309,7 @@ class TestFlashDkdv:
 class TestFlashDq:
     def test_equals_the_gradient(self, kata):
         """ds k, divided by √D once more: the scores were."""
-        q, k, v, dout = inputs(2, 3, 7, 16, count=4)
+        q, k, v, dout = inputs(2, 3, 18, 16, count=4)
         right = gradients(q, k, v, dout, False)[0]
         with kernels.watched(backwards=True):
             found = kata.flash_dq(q, k, v, dout, *kept(q, k, v, dout, False), False)
@@ -317,15 +317,15 @@ class TestFlashDq:
 
     def test_causal(self, kata):
         """The loop ends where that of `flash_forward` does, and the diagonal's tile needs the same mask."""
-        q, k, v, dout = inputs(1, 1, 50, 16, count=4)
-        for block_q, block_k in ((16, 16), (32, 16)):
+        for T, block_q, block_k in ((64, 32, 16), (50, 16, 32)):
+            q, k, v, dout = inputs(1, 1, T, 16, count=4)
             with kernels.watched() as seen:
                 lse, delta = kept(q, k, v, dout, True)
                 found = kata.flash_dq(q, k, v, dout, lse, delta, True, block_q=block_q, block_k=block_k)
             check.close(found, gradients(q, k, v, dout, True)[0])
-            keys = sum(len(columns) for _, columns in visited(50, block_q, block_k))
-            loads = 50 * (2 * 16 + 2) + keys * 2 * 16
-            check.moved(seen, loads=loads, stores=50 * 16, programs=-(-50 // block_q), q=q, k=k, v=v, dout=dout)
+            keys = sum(len(columns) for _, columns in visited(T, block_q, block_k))
+            loads = T * (2 * 16 + 2) + keys * 2 * 16
+            check.moved(seen, loads=loads, stores=T * 16, programs=-(-T // block_q), q=q, k=k, v=v, dout=dout)
         check.kernels_compute(lambda: kata.flash_dq(q, k, v, dout, lse, delta, True), found)
 
 
@@ -333,7 +333,7 @@ class TestFlashDq:
 class TestFlashAttention:
     def test_value_and_gradients(self, kata):
         """Those of PyTorch's own attention, causal and not."""
-        for causal, shape in ((False, (2, 3, 7, 16)), (True, (1, 2, 20, 16))):
+        for causal, shape in ((False, (2, 3, 7, 16)), (True, (1, 2, 32, 16))):
             check.gradients(
                 lambda q, k, v: kata.FlashAttention.apply(q, k, v, causal),
                 lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=causal),

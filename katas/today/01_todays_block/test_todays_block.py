@@ -267,7 +267,7 @@ class TestQkNorm:
     def test_no_score_can_outgrow_the_root_of_d(self, kata):
         """With weights of 1, queries and keys have the length √D. So q · k / √D is at most √D, however large they
         were."""
-        q, k = 1e3 * torch.randn(B, H, T, D), 1e3 * torch.randn(B, H_KV, T, D)
+        q, k = 1e3 * torch.randn(3, H, T, D), 1e3 * torch.randn(3, H_KV, T, D)
         for name, x in zip("qk", kata.qk_norm(q, k, torch.ones(D), torch.ones(D)), strict=True):
             check.close(x.norm(dim=-1), torch.full(x.shape[:-1], math.sqrt(D)), what=f"lengths of {name}")
 
@@ -495,7 +495,7 @@ class TestGqaAttention:
     def test_fewer_queries_than_keys_are_the_newest(self, kata, t_q):
         """With a cache there are few queries and many keys. The newest token sees all 7 keys; with is_causal=True, it
         would see the first one only."""
-        q, k, v = torch.randn(B, 6, t_q, D), torch.randn(B, 2, 7, D), torch.randn(B, 2, 7, D)
+        q, k, v = torch.randn(4, 6, t_q, 8), torch.randn(4, 2, 7, 8), torch.randn(4, 2, 7, 8)
         wrong = {
             "aligned at the top left: the first query sees one key of 7, as with is_causal=True": attended(
                 q, k, v, sees=lambda b, i: list(range(i + 1))

@@ -314,15 +314,16 @@ class TestPagedAttention:
         check.close(got, attended(q[0], k_pool[1], v_pool[1])[None], unlike=wrong)
 
     def test_rows_of_any_length(self, kata):
-        """Lengths 1, a full block, one token more, and six. The last block of a row is seldom full, and −1 ends it.
+        """Lengths 1, a full block, one token more, six, and 2. The last block of a row is seldom full, and −1 ends it.
         Query heads 0, 1, 2 read key head 0."""
-        q, (k_pool, v_pool) = torch.randn(4, H, D), pools(8)
-        table = torch.tensor([[5, -1, -1], [2, -1, -1], [6, 0, -1], [7, 1, -1]])
-        lengths = torch.tensor([1, BLOCK, BLOCK + 1, 2 * BLOCK])
+        q, (k_pool, v_pool) = torch.randn(5, H, D), pools(8)
+        table = torch.full((5, 7), -1)
+        table[:, 0], table[2:4, 1] = torch.tensor([5, 2, 6, 7, 3]), torch.tensor([0, 1])
+        lengths = torch.tensor([1, BLOCK, BLOCK + 1, 2 * BLOCK, 2])
         full = (table >= 0).sum(1) * BLOCK
         wrong = {
             "the last block attended to its end": paged(q, k_pool, v_pool, table, full),
-            "−1 read as the last block, and attended to": paged(q, k_pool, v_pool, table, torch.full((4,), 9)),
+            "−1 read as the last block, and attended to": paged(q, k_pool, v_pool, table, torch.full((5,), 9)),
             "query head 1 reads key head 1": paged(
                 q, k_pool, v_pool, table, lengths, reads=lambda h, heads, key_heads: h % key_heads
             ),

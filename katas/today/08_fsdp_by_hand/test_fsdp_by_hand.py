@@ -111,7 +111,9 @@ def drawn_lists():
     return [[numbers(*shape, seed=seed) for seed, shape in enumerate(some)] for some in shapes]
 
 
-WHOLE = {world_size: ((cut(TENSORS, world_size), SHAPES),) for world_size in WORLDS}
+WHOLE = {
+    world_size: ((cut(TENSORS, world_size), SHAPES), (cut(FEW, world_size), ((2, 2), (2,)))) for world_size in WORLDS
+}
 DRAWN = drawn_lists()
 DRAWN_CUT = tuple((cut(tensors, 3), tuple(tuple(t.shape) for t in tensors)) for tensors in DRAWN)
 HALVES = ((tuple(piece.bfloat16() for piece in cut(TENSORS, 2)), SHAPES),)
@@ -131,6 +133,7 @@ class TestGatherParameters:
                 }
                 wrong = {name: list(split(torch.cat(list(order)))) for name, order in orders.items()}
                 check.close(got[0], list(TENSORS), **EXACT, unlike=wrong, what=f"on rank {rank} of {world_size}, at ")
+                check.close(got[1], list(FEW), **EXACT, what=f"6 elements on rank {rank} of {world_size}, at ")
 
     @pytest.mark.edge
     def test_any_shapes(self, kata):
@@ -152,12 +155,16 @@ def split(flat):
     return [flat[:20].view(4, 5), flat[20:25], flat[25:35].view(2, 5)]
 
 
-def scattered(kata, grads):
-    """This rank's piece of the mean, and this rank's gradients afterwards."""
-    own = [grad.clone() for grad in grads[dist.get_rank()]]
-    return kata.scatter_gradients(own), own
+def scattered(kata, *cases):
+    """For each case, of gradients by rank: this rank's piece of the mean, and its gradients afterwards."""
+    found = []
+    for grads in cases:
+        own = [grad.clone() for grad in grads[dist.get_rank()]]
+        found.append((kata.scatter_gradients(own), own))
+    return found
 
 
+EVEN_GRADS = tuple(of_rank[2:] for of_rank in GRADS)
 HALF_GRADS = tuple(tuple(g.bfloat16() for g in of_rank) for of_rank in GRADS)
 
 
@@ -166,7 +173,8 @@ class TestScatterGradients:
         """The mean over the ranks, of which each keeps the elements that its shard holds. Equal batches make it the
         gradient of all rows; a sum would be a learning rate that grows with the number of ranks."""
         for world_size in WORLDS:
-            got = [piece for piece, _ in on_ranks(world_size, kata, scattered, GRADS)]
+            found = on_ranks(world_size, kata, scattered, GRADS, EVEN_GRADS)
+            got = [cases[0][0] for cases in found]
             expected = pieces(means(world_size), world_size)
             own = [pieces(GRADS[rank], world_size)[rank] for rank in range(world_size)]
             wrong = {
@@ -180,17 +188,19 @@ class TestScatterGradients:
                 ],
             }
             check.close(got, expected, **EXACT, unlike=wrong, what=f"gradient shards on {world_size} ranks, at ")
+            even, what = pieces(means(world_size)[2:], world_size), f"shards of 10 elements on {world_size} ranks, at "
+            check.close([cases[1][0] for cases in found], even, **EXACT, what=what)
 
     @pytest.mark.edge
     def test_gradients_are_left_alone(self, kata):
         """Whoever logs gradients wants those of this rank."""
-        for rank, (_, own) in enumerate(on_ranks(2, kata, scattered, GRADS)):
+        for rank, ((_, own), _) in enumerate(on_ranks(2, kata, scattered, GRADS, EVEN_GRADS)):
             check.equal(own, list(GRADS[rank]), what=f"the gradients of rank {rank} afterwards, at ")
 
     @pytest.mark.edge
     def test_dtype(self, kata):
         """A gradient in bfloat16 has a mean in bfloat16."""
-        for rank, (piece, _) in enumerate(on_ranks(2, kata, scattered, HALF_GRADS)):
+        for rank, [(piece, _)] in enumerate(on_ranks(2, kata, scattered, HALF_GRADS)):
             check.dtype(piece, torch.bfloat16, what=f"the piece of rank {rank}")
             check.close(piece, pieces(means(2), 2)[rank], what=f"the piece of rank {rank}")
 
@@ -515,12 +525,12 @@ class TestRowLinear:
 NAMES = ("layer.weight", "layer.bias", "head.weight")
 
 
-def saved(kata, shards):
-    """What this rank gets."""
-    return kata.full_state_dict(shards[dist.get_rank()], list(NAMES), list(SHAPES))
-
-
-SAVED_SHARDS = {world_size: cut(TENSORS, world_size) for world_size in WORLDS}
+def saved(kata, *cases):
+    """For each case, the shards by rank and the shapes, what this rank gets."""
+    return [
+        kata.full_state_dict(shards[dist.get_rank()], list(NAMES[: len(shapes)]), list(shapes))
+        for shards, shapes in cases
+    ]
 
 
 @pytest.mark.stretch
@@ -528,12 +538,12 @@ class TestFullStateDict:
     def test_rank_0_has_whole_tensors_by_name(self, kata):
         """The names and shapes are those of the plain module, which loads them on any number of devices."""
         for world_size in WORLDS:
-            got = on_ranks(world_size, kata, saved, SAVED_SHARDS[world_size])[0]
-            expected = dict(zip(NAMES, TENSORS, strict=True))
-            check.close(got, expected, **EXACT, what=f"on rank 0 of {world_size}, at ")
+            got = on_ranks(world_size, kata, saved, *WHOLE[world_size])[0]
+            for mine, tensors in zip(got, (TENSORS, FEW), strict=True):
+                check.close(mine, dict(zip(NAMES, tensors)), **EXACT, what=f"on rank 0 of {world_size}, at ")
 
     def test_the_others_hold_nothing(self, kata):
         """They take part, since rank 0 needs their shards, and return an empty dict: one rank writes the file."""
-        for rank, got in enumerate(on_ranks(3, kata, saved, SAVED_SHARDS[3])):
+        for rank, (got, few) in enumerate(on_ranks(3, kata, saved, *WHOLE[3])):
             if rank > 0:
-                check.that(got == {}, f"rank {rank} should return {{}}, and returns {check.describe(got)}")
+                check.that(got == few == {}, f"rank {rank} should return {{}}, and returns {check.describe(got)}")

@@ -188,7 +188,7 @@ MISTAKES = [
         BEGIN,
         "begin = 0",
         "TestFlashDkdv::test_causal",
-        says="8400 numbers were loaded, 5136 are enough",
+        says="10752 numbers were loaded, 7488 are enough",
     ),
     Mistake(
         "a gradient taken for contiguous",
