@@ -219,8 +219,9 @@ def _paired(function: Function) -> Iterator[str]:
             case ast.Return(value=ast.Tuple(elts=[first, ast.IfExp(body=second, orelse=other)])) if ast.unparse(
                 first
             ) == ast.unparse(other):
-                pair = f"({ast.unparse(first)}, {ast.unparse(second)})"
-                yield f"`{ast.unparse(node)}` returns two values in any case: write `{pair} if …`, with brackets"
+                one, two = ast.unparse(first), ast.unparse(second)
+                line = f"return {one}, {two} if … else {one}"
+                yield f"`{line}` returns two values in any case: ({one}, {two}) needs brackets"
 
 
 def _is_layer(node: ast.AST) -> bool:

@@ -107,15 +107,15 @@ def _of_kind(got: Any, expected: Any) -> Rows:
     if isinstance(got, Tensor) and got.ndim == 0 and isinstance(expected, numbers.Real) and same(got, expected):
         return [("means", "the right number in a tensor: .item() takes it out")]
     if isinstance(got, numbers.Real) and isinstance(expected, Tensor) and expected.ndim == 0 and same(got, expected):
-        words = "the right number, but a plain one, as .item() and float() give: a tensor of shape () is expected"
-        return [("means", words)]
+        return [("means", "the right number, but a plain one, as .item() and float() give, not a tensor")]
     if type(got) is float and type(expected) is int and got == expected:
         return [("means", "the right number as a float: / makes one, and // a whole number")]
     if got is None and isinstance(expected, Tensor) and not expected.any():
         return [("means", "None, where zeros are expected")]
     if isinstance(got, tuple) and isinstance(expected, Tensor):
         places = [place for place, one in enumerate(got) if isinstance(one, Tensor) and same(one, expected)]
-        return [("means", f"place {places[0]} of your tuple is the right result")] if len(places) == 1 else []
+        if places:
+            return [("means", f"place {places[0]} of your tuple is the right result")]
     names = [KINDS.get(type(one), "") for one in (got, expected)]
     if all(names) and names[0] != names[1]:
         is_same = _all_same(got, expected) if {*names} == {"a list", "a tuple"} else same(got, expected)

@@ -33,7 +33,7 @@ SPEAKS = {
     "class A:\n    def forward(self, x): return nn.Linear(2, 2)(x)": "`nn.Linear(2, 2)` is made anew in each forward",
     "class A:\n    def __init__(self): self.v = nn.Linear(2, 2)": "`self.v` is made and never used",
     "class A(nn.Module):\n    def __init__(self): self.b = nn.Parameter(1)": "`self.b` is made and never used",
-    "def f(a, b, c): return a, b if c else a": "returns two values in any case: write `(a, b) if …`",
+    "def f(a, b, c): return a, b if c else a": "`return a, b if … else a` returns two values in any case",
 }  # fmt: skip
 SILENT = [
     "def f(x, p=None):\n    if p is None: p = 1\n    return x * p",

@@ -68,7 +68,7 @@ SPEAKS = {
     "i.add_(0.5)": "keeps its tensor's dtype, int64, and the result is float32",
     "i /= 2": "keeps its tensor's dtype, int64, and the result is float32",
     "torch.tensor([1, 2], requires_grad=True)": "gradients are taken of floating-point numbers",
-    "q, k = torch.ones(2, 3, 5, 4), torch.ones(2, 3, 7, 4); q @ k.T": "`k.T` turns all dimensions around: .mT swaps",
+    "q, k = torch.ones(2, 3, 5, 4), torch.ones(2, 3, 7, 4); q @ k.T": "`k.T` turns all dimensions around: .mT",
     "x - x.mean(1)": "`x.mean(1)` drops its dimension, and keepdim=True keeps it with size 1",
     "x / torch.ones(2, 3).sum(dim=-1)": "`torch.ones(2, 3).sum(dim=-1)` drops its dimension",
     "w.numpy()": "the tensor belongs to a graph",
