@@ -369,7 +369,7 @@ def _dtype(name: str) -> str:
 
 # The first pattern that is found speaks: a sentence with its groups. What follows AT or \0 is of the line's code.
 SENTENCES = {
-    r"Boolean value of Tensor[^\0]*\0((?:\w+\.)*[A-Z]\w*Loss)\((?!\w+=)([^)]+, .*)\)$":
+    r"Boolean value of Tensor[^\0]*\0((?:\w+\.)*[A-Z]\w*Loss)\((?!\w+=|.*\)\()(.+, .*)\)$":
         "{0} is a class: make it, then call it: `{0}()({1})`, or call its function in F, such as F.mse_loss",
     r"must be (?:int|float|tuple of ints),(?: not|but got) Tensor[^\0]*\0((?:\w+\.)*[A-Z]\w+)\((?!\w+=)":
         "{0} is a class: make it, then call what is made with the tensor: `{0}(…)(x)`",

@@ -156,6 +156,7 @@ SPEAKS = {
     "torch.minimum(x, 1)": "for torch.min .clamp(max=…)",
     "torch.autograd.grad(w * 2, w)": "hand in grad_outputs",
     "nn.MSELoss(x, x)": "nn.MSELoss is a class: make it, then call it: `nn.MSELoss()(x, x)`, or call its function in F",
+    "nn.L1Loss(x.mean((1,)), x.T[0])": "`nn.L1Loss()(x.mean((1,)), x.T[0])`",
     "nn.Softmax(x)(x)": "nn.Softmax is a class: make it",
     "nn.Linear(x, 2)": "nn.Linear is a class: make it",
     "import math; math.exp(x)": "math.exp takes one number: `.exp()`, a tensor's own, takes each element",
