@@ -32,11 +32,13 @@ ARGUMENTS = re.compile(r"\barguments?\b|invalid combination")
 SHAPES = re.compile(r"\b(sizes?|shapes?|dimensions?|dims?|broadcast|core dimension)\b|\bmat[12]\b", re.IGNORECASE)
 UNCALLED = re.compile(r"'(builtin_function_or_method|method|function)'")
 UNPACKED = re.compile(r"(too many|not enough) values to unpack|cannot unpack non-iterable (?!NoneType)")
+COUNTED = re.compile(r"^'int' object (has no|is not)|non-iterable int")
 UNCHANGED = set(  # methods and functions that hand on the numbers that they get
     "detach clone cpu numpy tolist item to float double long int bool astype contiguous copy flatten reshape "
     "view squeeze unsqueeze permute transpose tensor as_tensor from_numpy array asarray stack cat concatenate get "
     "data".split()
 )
+UNTOLD = ("out", "names", "layout", "pin_memory")  # of overloads, which are shown in short
 LAYOUTS = {  # of functions whose own errors say sizes only
     "cross_entropy": "classes in dimension 1: (N, C) and targets (N,), or (N, C, T) and targets (N, T)",
     "nll_loss": "classes in dimension 1: (N, C) and targets (N,), or (N, C, T) and targets (N, T)",
@@ -284,7 +286,9 @@ def no_key(case: Case) -> Rows:
         for part in ast.walk(place.expression() or ast.Module([], [])):
             held = reading.value(part.value, place.scope) if isinstance(part, ast.Subscript) else None
             if isinstance(held, dict) and error.args and error.args[0] not in held:
-                return check.key_rows(held, [error.args[0]], complete=False)
+                rows = check.key_rows(held, [error.args[0]], complete=False)
+                is_typo = case.own and any(label == LIKE for label, _ in rows)  # then nobody expects the key
+                return [row for row in rows if not (is_typo and row[0] in ("expected", "missing"))]
     return []
 
 
@@ -308,6 +312,19 @@ def taken_apart(case: Case) -> Rows:
                     names = ast.unparse(target).strip("()")
                     return [(LIKE, f"{len(target.elts)} results are expected, as in `return {names}`")]
     return []
+
+
+def counter(case: Case) -> Iterator[Row]:
+    """The number of a round, taken for what the loop goes over."""
+    node, _ = case.line
+    if node is None or not COUNTED.search(str(case.error)):
+        return
+    for loop in ast.walk(reading.tree(case.own[-1].file)):
+        match loop:
+            case ast.For(target=ast.Tuple(elts=[ast.Name(id=name), *_]), iter=ast.Call(func=ast.Name(id="enumerate"))):
+                is_inside = loop.lineno <= case.own[-1].line <= (loop.end_lineno or 0)
+                if is_inside and any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(node)):
+                    yield MEANS, f"`{name}` is enumerate's counter, and the item comes second"
 
 
 # Calls of PyTorch and NumPy.
@@ -338,9 +355,12 @@ def arguments(case: Case) -> Rows:
         return []
     name = ast.unparse(node.func)
     parameters = _parameters(function, named="keyword" in said)
-    if not parameters:
+    if not parameters or ("takes 1 positional" in said and parameters[0].startswith("*")):
         return []
-    found = [("takes", f"{name}({', '.join(parameters)})")]
+    overloads = [re.findall(r"(\*|\w+)(?: =[^,]*)?(?:, |$)", one) for one in re.findall(r"\n \* \((.*)\)", said)]
+    ways = [[one for one in way if one not in UNTOLD] for way in overloads] or [parameters]
+    calls = [f"{name}({', '.join(way).removesuffix(', *')})" for way in ways]
+    found = [("takes", "\n".join(dict.fromkeys(calls)))]
     slip = ""
     first = parameters[0]
     given = [reading.value(argument, scope) for argument in node.args]

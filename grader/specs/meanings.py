@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from grader.specs import check, reading
@@ -24,6 +25,7 @@ DTYPES = {
     "bool": "bool", "byte": "uint8", "char": "int8", "short": "int16", "int": "int32", "long": "int64",
     "half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64",
 }  # fmt: skip
+AT = r"[^\0]*\0.*"  # between what is found in a message and what is found in the code of the line
 MODULES = ("_parameters", "_buffers", "_modules")  # where a module keeps its attributes
 NUMPYS = {  # what torch and its tensors call it
     "array": "torch.tensor", "astype": ".to(dtype)", "copy": ".clone()", "expand_dims": "unsqueeze", "fill": "fill_",
@@ -31,11 +33,16 @@ NUMPYS = {  # what torch and its tensors call it
     "randint": "torch.randint", "randn": "torch.randn",
 }  # fmt: skip
 
+ARRAYS = {  # what NumPy has for a method of tensors
+    "clamp": "np.clip", "clone": ".copy()", "exp": "np.exp", "log": "np.log", "masked_fill": "np.where",
+    "permute": ".transpose", "softmax": "np.exp over its sum", "unsqueeze": "np.expand_dims", "view": ".reshape",
+}  # fmt: skip
+
 
 def meaning(error: BaseException, node: ast.AST, scope: Scope) -> str:
     """What the error says of this line; empty if it is none of those that are known."""
-    for pattern, speak in MEANINGS:
-        if found := re.search(pattern, str(error)):
+    for pattern, speak in (*SENTENCES.items(), *MEANINGS):
+        if found := re.search(pattern, f"{error}\0{ast.unparse(node)}" if r"\0" in pattern else str(error)):
             words = speak.format(*found.groups()) if isinstance(speak, str) else speak(found, node, scope)
             if words:
                 return words
@@ -153,12 +160,9 @@ def _devices(found: re.Match, node: ast.AST, scope: Scope) -> str:
     return f"two devices meet here{': ' if named else ''}{named}; .to(device) brings the model and each batch to one"
 
 
-def _classes(found: re.Match, node: ast.AST, scope: Scope) -> str:
-    return f"targets are class numbers, of dtype int64, and these hold {_dtype(found[1])}: .long() makes them so"
-
-
-def _ids(found: re.Match, node: ast.AST, scope: Scope) -> str:
-    return f"ids are whole numbers, of dtype int64, and these hold {_dtype(found[1])}: .long() makes them so"
+def _whole(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    what = "targets are class" if found[1] else "ids are whole"
+    return f"{what} numbers, of dtype int64, and these hold {_dtype(found[1] or found[2])}: .long() makes them so"
 
 
 def _index(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -222,21 +226,24 @@ def _numpys(found: re.Match, node: ast.AST, scope: Scope) -> str:
     return f"`{found[1]}` is a name of NumPy: in PyTorch it is {NUMPYS[found[1]]}"
 
 
+def _functional(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    is_there = callable(vars(F).get(found[1])) and ("torch" in scope or "F" in scope)  # TinyTorch has a Tensor, too
+    return f"it is in torch.nn.functional: F.{found[1]}" if is_there else ""
+
+
 def _float(found: re.Match, node: ast.AST, scope: Scope) -> str:
-    divided = [one for one in ast.walk(node) if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Div)]
-    what = f"`{ast.unparse(divided[0])}`" if len(divided) == 1 else "one of these"
+    parts = list(ast.walk(node))
+    divided: list[ast.AST] = [one for one in parts if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Div)]
+    made = divided or [one for one in parts if type(reading.value(one, scope)) is float]
+    if not made and found[0].startswith("reshape"):
+        return ""  # its message says nothing of a float
+    what = f"`{ast.unparse(made[0])}`" if len(made) == 1 else "one of these"
     return f"whole numbers are asked for, and {what} is a float: / makes one, and // a whole number"
 
 
 def _iterated(found: re.Match, node: ast.AST, scope: Scope) -> str:
     kind = "None" if found[1] == "NoneType" else found[1]
     return f"`__iter__` returned {kind}: it returns an iterator, or is a generator with `yield`"
-
-
-def _length(found: re.Match, node: ast.AST, scope: Scope) -> str:
-    outermost = next((one for one in ast.walk(node) if isinstance(one, ast.Call)), None)
-    is_length = outermost is not None and ast.unparse(outermost.func) == "len"
-    return "`__len__` returned None, and a length is a whole number" if is_length else ""
 
 
 def _grid(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -286,16 +293,15 @@ def _none(found: re.Match, node: ast.AST, scope: Scope) -> str:
     parts = {ast.unparse(one): one for one in ast.walk(node) if isinstance(one, (ast.Name, ast.Attribute))}
     gradients = [one for one in parts.values() if isinstance(one, ast.Attribute) and one.attr == "grad"]
     if any(reading.value(one.value, scope) is not reading.MISSING for one in gradients):
+        name, held = _written(gradients[0]), reading.value(gradients[0].value, scope)
+        if "zero_" in found.string or (isinstance(held, torch.Tensor) and held.is_leaf and held.requires_grad):
+            return f"{name} is None before the first backward: set it to None after use, or ask first if it is there"
         return (
-            f"{_written(gradients[0])} is None: backward has not reached it. It fills .grad of tensors that require "
+            f"{name} is None: backward has not reached it. It fills .grad of tensors that require "
             "grad and were not computed from others; .clone(), .to() or arithmetic makes one that is computed"
         )
     empty = [name for name, one in parts.items() if reading.value(one, scope) is None]
     return f"`{empty[0]}` is None here" if len(empty) == 1 else ""
-
-
-def _not_local(found: re.Match, node: ast.AST, scope: Scope) -> str:
-    return f"`{found[1]}` has no value here: it gets one only on a way that this call does not take, or in a later line"
 
 
 def _keys(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -306,12 +312,10 @@ def _keys(found: re.Match, node: ast.AST, scope: Scope) -> str:
         for kind in ("Missing", "Unexpected")
     )
     if missing and unknown:
-        return f"the module calls {missing} what the state calls {unknown}, or they hold different layers"
-    if missing:
-        return f"the state lacks {missing}: what lies in a plain list or dict is not in a module's state"
-    return (
-        f"the module has no {unknown}: what lies in a plain list or dict is none of its parameters" if unknown else ""
-    )
+        ours, theirs = missing.partition(",")[0], unknown.partition(",")[0]
+        return f"the state's names are not the model's: the first that is missing is {ours}, the first unknown {theirs}"
+    whose = "the state is another model's, or the layer lies in a plain list or dict"
+    return f"the state lacks {missing}: {whose}" if missing else unknown and f"the module has no {unknown}: {whose}"
 
 
 def _kept_dtype(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -363,7 +367,62 @@ def _dtype(name: str) -> str:
     return DTYPES.get(name.split()[0].lower(), name)
 
 
-# The first pattern that is found speaks: a sentence with the pattern's groups, or what a function makes of them.
+# The first pattern that is found speaks: a sentence with its groups. What follows AT or \0 is of the line's code.
+SENTENCES = {
+    r"Boolean value of Tensor[^\0]*\0((?:\w+\.)*[A-Z]\w*Loss)\((?!\w+=|.*\)\()(.+, .*)\)$":
+        "{0} is a class: make it, then call it: `{0}()({1})`, or call its function in F, such as F.mse_loss",
+    r"must be (?:int|float|tuple of ints),(?: not|but got) Tensor[^\0]*\0((?:\w+\.)*[A-Z]\w+)\((?!\w+=)":
+        "{0} is a class: make it, then call what is made with the tensor: `{0}(…)(x)`",
+    rf"grad can be implicitly created only for scalar outputs{AT}\bgrad\(":
+        "gradients start from one number: hand in grad_outputs, a weight for each of many, or reduce first",
+    rf"only one element tensors can be converted{AT}?\bmath\.(exp|log\d*p?|sqrt|sin|cos|tanh?|floor|ceil|erf)\(":
+        "math.{0} takes one number: `.{0}()`, a tensor's own, takes each element",
+    r"^'(tuple|int)' object is not callable\0(.*\.\w+)\([^()]*\)$": "`{1}` is a plain {0}, not a method: no brackets",
+    r"\bddof\b": "NumPy's `ddof` is `correction` in PyTorch, so `ddof=0` is `correction=0`",
+    r"missing \d+ required positional arguments?: \"(\w+)\"": "`{0}` has no default: say which, as in `{0}=…`",
+    r"^(?:max|min)(?:imum)?\(\).*(?:got \((?:Tensor, )?float\)|must be Tensor, not (?:int|float))":
+        "torch.max compares two tensors, and one here is a number: .clamp(min=…), and for torch.min .clamp(max=…)",
+    rf"^randint.*(?:must be tuple of ints, not int|got \(int, int, int\b){AT}, ([\w.]+)(?:, \w+=.*)?\)$":
+        "the size is a tuple: `({0},)`",
+    rf"only integer tensors of a single element{AT}\[.*:":
+        "the ends of a slice are single whole numbers, and one of these is a tensor of several or of floats",
+    rf"values to unpack{AT}\bfor \(?\w+, \w+\)? in \(?([\w.]+), ([\w.]+)\)?[:\]]":
+        "the loop goes through two things one after the other: zip({0}, {1}) pairs them",
+    rf"values to unpack{AT}\bzip\(([^*(),]+)\)": "without `*`, zip sees one list: zip(*{0}) hands on what is in it",
+    r"^'str' object cannot be interpreted as an integer":
+        "a text is no number: going through a text gives characters, and through its `.encode()` bytes",
+    r"for \+: '\w+Path' and 'str'":
+        "a path takes no `+`, and `/` comes before `+`: build the name first, then `folder / name`",
+    r"Module \[Module(?:List|Dict)\] is missing": "it only holds layers: loop over it and call each one",
+    r"^(?:LSTM|GRU|RNN)Cell: Expected h\w+(?:\[\d\])? to be 1D or 2D, got 3D":
+        "states of nn.LSTM and its like have a dimension of layers in front: a cell takes h[0], and c[0]",
+    r"^_(?:sum|mean|a?max|a?min|var|std|prod|any|all)\(\) got an unexpected keyword argument '(?:dim|keepdim)'":
+        "this is a NumPy array: dim= is axis=, and keepdim= is keepdims=",
+    r"^axes don't match array": "NumPy's transpose takes all dimensions: swapaxes(−1, −2) swaps the last two",
+    r"^'NoneType' object cannot be interpreted as an integer\0len\(":
+        "`__len__` returned None, and a length is a whole number",
+    r"^cannot access local variable '(\w+)'":
+        "`{0}` has no value here: it gets one only on a way that this call does not take, or in a later line",
+    r"inhomogeneous shape":
+        "one array of lists that differ in length: append puts a list in as one item, extend its items",
+    r"Index tensor must have the same number of dimensions as (?:input|self|src) tensor":
+        "the index of gather and scatter has as many dimensions as the tensor: unsqueeze(−1) adds one at the end",
+    r"stack expects each tensor to be equal size.*got \[([\d, ]*)\] at entry \d+ and \[([\d, ]*)\] at entry (\d+)":
+        "stack takes tensors of one shape: the first is ({0}), and number {2}, counted from 0, is ({1})",
+    r"expects? (?:ed )?a non-empty (?:list of Tensors|TensorList)|expected a non-empty list":
+        "the list of tensors is empty: the loop that fills it has had no round",
+    r"zero-dimensional tensor \(at position \d+\) cannot be concatenated":
+        "cat joins along a dimension that tensors have, and a single number has none: stack makes one",
+    r"Tensors must have same number of dimensions: got (\d+) and (\d+)":
+        "cat joins tensors with as many dimensions as each other, and these have {0} and {1}: unsqueeze adds one",
+    r"Expected input batch_size \((\d+)\) to match target batch_size \((\d+)\)":
+        "one target for each row of scores is asked for, and there are {0} rows and {1} targets",
+    r"view size is not compatible with input tensor's size and stride":
+        "view moves no number, and after transpose, permute or a slice they lie in another order: reshape copies",
+    r"cannot assign '[\w.]+' as parameter '(\w+)'":
+        "`{0}` is a parameter of the module: nn.Parameter(…) makes another, copy_ under torch.no_grad() writes into it",
+}  # fmt: skip
+# Then these: a sentence, too, or what a function makes of the groups.
 MEANINGS: list[tuple[str, str | Speak]] = [
     (r"mean\(\): could not infer output dtype.*Got: (\w+)", _mean),
     (
@@ -397,8 +456,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
     ),
     (r"same dtype, but got:? (\w+(?: int)?) (?:!=|and) (\w+(?: int)?)", _two_dtypes),
     (r"is not on the expected device|[Ee]xpected all tensors to be on the same device", _devices),
-    (r"expected target dtype to be Long or Byte, but got (\w+)", _classes),
-    (r"following scalar types: Long, Int; but got torch\.(?:cuda\.)?(\w+)Tensor", _ids),
+    (r"target dtype to be Long or Byte, but got (\w+)|Long, Int; but got torch\.(?:cuda\.)?(\w+)Tensor", _whole),
     (
         r"tensors used as indices must be long|one_hot is only applicable to index tensor"
         r"|dtype int32\W+(?:or )?int64 for index",
@@ -427,7 +485,8 @@ MEANINGS: list[tuple[str, str | Speak]] = [
     (r"only one element tensors can be converted", "one number is asked of a tensor of several: index or reduce first"),
     (r"Error\(s\) in loading state_dict", _keys),
     (
-        r"torch\.return_types\.(max|min|sort|topk|median|mode|kthvalue|cummax|cummin)\b",
+        rf"(?:torch\.return_types\.|^tuple indices must be integers or slices, not tuple{AT}\.)"
+        r"(max|min|sort|topk|median|mode|kthvalue|cummax|cummin)\b",
         "{0} along a dimension returns two tensors: .values and .indices",
     ),
     (
@@ -435,7 +494,8 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         "the tensor belongs to a graph, which NumPy does not know: .detach() comes first",
     ),
     (
-        r"but got float\"?$|\(got float\)$|must be tuple of ints, not float$|'float' object cannot be interpreted as",
+        r"^reshape\(\) takes 1 positional argument but|^view\(\) received .* got \((?:int, )*float\b"
+        r"|but got float\"?$|\(got float\)$|must be tuple of ints, not float$|'float' object cannot be interpreted as",
         _float,
     ),
     (
@@ -443,13 +503,16 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         "a whole tuple stands among the sizes: `*` in front of it hands on what is in it",
     ),
     (
-        r"^'tuple' object has no attribute|between instances of .*'tuple'|type\(s\) for .*'tuple'|concatenate tuple",
+        r"^tuple indices must be .* not tuple|^'tuple' object has no attribute|between instances of .*'tuple'"
+        r"|type\(s\) for .*'tuple'|concatenate tuple",
         _tuple,
     ),
     (
         r"^(?:'Tensor' object|'Parameter' object|module 'torch[\w.]*') has no attribute '(" + "|".join(NUMPYS) + ")'$",
         _numpys,
     ),
+    (r"^(?:'(?:Tensor|Parameter)' object|module 'torch') has no attribute '(\w+)'$", _functional),
+    (r"^name 'torch' is not defined", lambda _, __, scope: "this track is written in NumPy" * ("np" in scope)),
     (r"^name 'np' is not defined", "NumPy is not imported in this file: torch has functions for tensors itself"),
     (
         r"^transpose\(\) (?:takes [23] positional arguments but [3-9]|received .* - got \(int, int, int)",
@@ -458,7 +521,6 @@ MEANINGS: list[tuple[str, str | Speak]] = [
     (r"^'torch\.Size' object is not callable", "a shape is a tuple, not a method: [ ] picks from it"),
     (r"[Mm]eta tensor", "a tensor on the device meta has a shape and no numbers: make it on another device"),
     (r"^iter\(\) returned non-iterator of type '(\w+)'", _iterated),
-    (r"^'NoneType' object cannot be interpreted as an integer", _length),
     (
         r"ReduceOp\) -> None\s+Invoked with: .*, '(\w+)'$",
         "op is a dist.ReduceOp, such as dist.ReduceOp.SUM, and '{0}' is a text",
@@ -495,48 +557,11 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         "a plain number of Python has no `{0}`: .item() or float() made it one, or a sum of nothing, which is 0",
     ),
     (
-        r"^'numpy\.(?:ndarray|\w*(?:float|int)\d+)' object has no attribute",
-        "this is NumPy's, which has no such method",
+        r"^'numpy\.(?:ndarray|\w*(?:float|int)\d+)' object has no attribute '(\w+)'",
+        lambda found, *_: f"this is NumPy's, which has {ARRAYS.get(found[1], 'no such method')}",
     ),
     (r"^'(?!NoneType)(\w+)' object has no attribute '(\w+)'", _attribute),
-    (r"^cannot access local variable '(\w+)'", _not_local),
     (r"^list index out of range", _items),
-    (
-        r"inhomogeneous shape",
-        "one array of lists that differ in length: append puts a list in as one item, extend its items",
-    ),
-    (
-        r"Index tensor must have the same number of dimensions as (?:input|self|src) tensor",
-        "the index of gather and scatter has as many dimensions as the tensor: unsqueeze(−1) adds one at the end",
-    ),
-    (
-        r"stack expects each tensor to be equal size.*got \[([\d, ]*)\] at entry \d+ and \[([\d, ]*)\] at entry (\d+)",
-        "stack takes tensors of one shape: the first is ({0}), and number {2}, counted from 0, is ({1})",
-    ),
-    (
-        r"expects? (?:ed )?a non-empty (?:list of Tensors|TensorList)|expected a non-empty list",
-        "the list of tensors is empty: the loop that fills it has had no round",
-    ),
-    (
-        r"zero-dimensional tensor \(at position \d+\) cannot be concatenated",
-        "cat joins along a dimension that tensors have, and a single number has none: stack makes one",
-    ),
-    (
-        r"Tensors must have same number of dimensions: got (\d+) and (\d+)",
-        "cat joins tensors with as many dimensions as each other, and these have {0} and {1}: unsqueeze adds one",
-    ),
-    (
-        r"Expected input batch_size \((\d+)\) to match target batch_size \((\d+)\)",
-        "one target for each row of scores is asked for, and there are {0} rows and {1} targets",
-    ),
-    (
-        r"view size is not compatible with input tensor's size and stride",
-        "view moves no number, and after transpose, permute or a slice they lie in another order: reshape copies",
-    ),
-    (
-        r"cannot assign '[\w.]+' as parameter '(\w+)'",
-        "`{0}` is a parameter of the module: nn.Parameter(…) makes another, copy_ under torch.no_grad() writes into it",
-    ),
     (
         r"probability tensor contains either `inf`, `nan` or element < 0|invalid multinomial distribution",
         lambda found, node, scope: _no_weights(node),

@@ -41,7 +41,7 @@ class Place:
         return ChainMap(self.frame.f_locals, self.frame.f_globals, vars(builtins))
 
     def expression(self) -> ast.AST | None:
-        """The expression that was being computed; if Python does not know it, the simple statement of the line."""
+        """The expression that was being computed; if it is unknown, the simple statement or loop's head."""
         start, end, first, last = list(self.frame.f_code.co_positions())[self.last_instruction // 2]
         within = None
         for node in ast.walk(tree(self.file)):
@@ -50,6 +50,8 @@ class Place:
                     return node
             elif isinstance(node, ast.stmt) and node.lineno <= self.line <= (node.end_lineno or 0):
                 within = node
+        if isinstance(within, ast.For):
+            return ast.For(within.target, within.iter, [], [], lineno=self.line)
         return None if hasattr(within, "body") else within
 
     def origins(self, name: str) -> Iterator[ast.expr]:

@@ -99,6 +99,7 @@ SOURCES = (
     Source("key", causes.no_key),
     Source("graph", causes.second_backward),
     Source("results", causes.taken_apart),
+    Source("counter", causes.counter),
     # Before "arguments": of a method that is not called, no argument is wrong.
     Source("brackets", causes.not_called),
     Source("arguments", causes.arguments),

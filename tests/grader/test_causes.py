@@ -202,6 +202,11 @@ def test_an_error_about_something_else_has_no_shapes(said):
         ("x.T.float @ x", "a function or method without its brackets: `()` calls it"),
         ("torch.from_numpy(np.array([None]))", ""),
         ("torch.zeros(2, size=3, wrong=4)", "takes: torch.zeros("),
+        ("x.std(1, wrong=0)", "x.std(dim, *, correction, keepdim)"),
+        ("torch.max(x, 'a')", "torch.max(input, other)\n"),
+        ("x.reshape(x.numel() / 2, 2)", "`x.numel() / 2` is a float"),
+        ("nn.MSELoss(x, x)", "nn.MSELoss()(x, x)"),
+        ("[1 for i, size in (x.mT, x.mT)]", "zip(x.mT, x.mT)"),
         ("x.nonsense()", ""),
         ("int('a')", ""),
         ("len(3)", ""),
@@ -217,6 +222,21 @@ def test_the_keys_of_a_dict_without_one(said):
     assert "keys: 'means', 'std'" in found and "missing: 'mean'" in found
     assert "the key 'mean' is written 'means'" in found
     assert said("def f(x):\n    raise KeyError('mean')\n", "kata.f(x)") == ""
+    own = said("def f(x):\n    held = {'decay': 1}\n    return held['dekay']\n", "kata.f(x)")
+    assert own == "keys: 'decay' looks like: the key 'dekay' is written 'decay'"
+    assert "missing: 'zz'" in said("def f(x):\n    held = {'decay': 1}\n    return held['zz']\n", "kata.f(x)")
+
+
+def test_a_counter_is_not_the_batch(said):
+    loop = "def f(x):\n    for inputs, targets in {}:\n        inputs.to('cpu')\n    return 3 .to('cpu')\n"
+    assert "`inputs` is enumerate's counter" in said(loop.format("enumerate([x])"), "kata.f(x)")
+    for rounds in ("[(3, 4)]", "enumerate([])"):
+        assert "counter" not in said(loop.format(rounds), "kata.f(x)")
+
+
+def test_a_loop_over_two_things_is_explained(said):
+    code = "def f(index, shape):\n    for i, size in index, shape:\n        print(i)\n"
+    assert "zip(index, shape) pairs them" in said(code, "kata.f((1, 2, 3), (4, 5, 6))")
 
 
 def test_results_that_are_taken_apart(said):
