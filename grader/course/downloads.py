@@ -368,6 +368,7 @@ def _download(source: Source, path: Path, report: Callable[[Source, int], None])
             with open(path, "ab" if resumed else "wb") as file:
                 while have <= source.size and (block := _read(response, source)):
                     file.write(block)
+                    file.flush()  # Python 3.14 would keep more than the block: a kill loses nothing that came
                     have += len(block)
                     report(source, min(have, source.size))
     if have < source.size:

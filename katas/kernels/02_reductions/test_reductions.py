@@ -256,7 +256,7 @@ class TestSoftmaxLong:
     def test_a_maximum_in_a_later_block(self, kata):
         """The shares of all blocks are measured from the row's maximum and divided by the row's sum."""
         x = torch.randn(3, 75)
-        x[0, 40], x[1, 70], x[2, 3] = 6.0, 105.0, 4.0
+        x[0, 40], x[1, 70], x[2, 3] = 6.0, 60.0, 4.0
         alone = torch.cat([shares(block) for block in x.split(32, 1)], 1)
         with kernels.watched():
             out = kata.softmax_long(x)

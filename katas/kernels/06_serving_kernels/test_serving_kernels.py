@@ -205,8 +205,8 @@ class TestQuantiseRows:
             "one scale for all rows": ((w / w.abs().max() * 127).round(), w.abs().max().expand(3) / 127),
             "divided by 128": rounded(w, 128),
             "the largest number, not the largest |w|": (..., w.amax(1) / 127),
-            "rounded towards zero": ((w / scale[:, None]).trunc(), scale),
-            "rounded down": ((w / scale[:, None]).floor(), scale),
+            "rounded towards zero": ((w / scale.float()[:, None]).trunc(), scale),
+            "rounded down": ((w / scale.float()[:, None]).floor(), scale),
         }
         with kernels.watched():
             found = kata.quantise_rows(w)
