@@ -360,7 +360,7 @@ def _mxfp4_kernel(x_ptr, x_scale_ptr, w_ptr, w_scale_ptr, out_ptr, M, N, K, BM: 
 
 
 def matmul_mxfp4(x: Tensor, x_scale: Tensor, w: Tensor, w_scale: Tensor) -> Tensor:
-    """Multiply two matrices that are kept in MXFP4: codes of 4 bits, and a power of two per 32 of a row.
+    """Multiply two matrices kept in MXFP4: codes of 4 bits, and a power of two per 32 of a row.
 
     A code, E2M1, has a sign (bit 3), an exponent (bits 2, 1) and a mantissa (bit 0). Codes 0 to 7 are 0, ½, 1, 1½, 2,
     3, 4, 6; 8 to 15 the same with a minus. A scale, E8M0, is a byte s for 2^(s − 127).
@@ -370,7 +370,7 @@ def matmul_mxfp4(x: Tensor, x_scale: Tensor, w: Tensor, w_scale: Tensor) -> Tens
         x_scale: (M, K / 32) uint8. Element k of row m has the scale x_scale[m, k // 32].
         w, w_scale: the same, of (N, K).
     Returns:
-        (M, N) float32: x times the transposed w. Tiles have at least 16 rows and 16 columns: up to there each byte is
+        (M, N) float32: x times the transposed w. Tiles have at least 16 rows and columns: up to there each byte is
         loaded once. Only the result is stored.
 
     Edge cases ★
