@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grader import kernels
@@ -88,6 +88,7 @@ class TestPrefixSum:
         check.that(most <= 16, f"one program loads {most} numbers of x, not a block of 16")
         check.kernels_compute(lambda: kata.prefix_sum(x), out)
 
+    @settings(max_examples=8)
     @given(n=st.integers(1, 100), block=st.sampled_from([16, 32, 128]))
     def test_blocks_change_nothing(self, kata, n, block):
         """Any length, in any blocks."""
@@ -169,11 +170,12 @@ class TestLinearRecurrence:
         check.close(out, recurred(a, b), atol=1e-4)
         check.moved(seen, loads=2 * 37 * 21, stores=37 * 21, programs=2, a=a, b=b)
         check.kernels_compute(lambda: kata.linear_recurrence(a, b), out)
-        a, b = torch.rand(50, 5), torch.randn(50, 5)
-        with kernels.watched(max_lanes=2 * 3 * 7 * 8 * 4) as seen:
+        a, b = torch.rand(34, 5), torch.randn(34, 5)
+        with kernels.watched(max_lanes=2 * 3 * 5 * 8 * 4) as seen:
             check.close(kata.linear_recurrence(a, b, block_t=8, block_n=4), recurred(a, b), atol=1e-4)
         check.that(seen.programs == 2, f"{seen.programs} programs ran for 5 columns in blocks of 4, not 2")
 
+    @settings(max_examples=8)
     @given(T=st.integers(1, 20), N=st.integers(1, 9), block=st.sampled_from([4, 16]))
     def test_blocks_change_nothing(self, kata, T, N, block):
         """Any size, in any blocks."""
@@ -243,6 +245,7 @@ class TestSegmentedSum:
         only_the_result_is_stored(seen, out)
         check.kernels_compute(lambda: kata.segmented_sum(x, offsets), out)
 
+    @settings(max_examples=8)
     @given(lengths=lists_of_lengths, N=st.integers(1, 20), block=st.sampled_from([8, 16]))
     def test_any_groups(self, kata, lengths, N, block):
         """Any lengths, in columns cut anywhere."""
@@ -351,6 +354,7 @@ class TestLinearAttention:
         with kernels.watched(max_lanes=9 * 16 * 65):
             check.close(kata.linear_attention(*inputs), attended(*inputs), rtol=1e-3, atol=1e-3)
 
+    @settings(max_examples=8)
     @given(T=st.integers(1, 40), sizes=st.sampled_from([(16, 32), (32, 16)]), chunk=st.sampled_from([16, 32]))
     def test_chunks_change_nothing(self, kata, T, sizes, chunk):
         """Any length, in any chunks."""
@@ -417,7 +421,7 @@ class TestPlacesByExpert:
 
     def test_any_number_of_choices(self, kata):
         """The last block is cut off: lanes beyond choose nobody. Programs may run in any order, and places stay."""
-        for n, n_experts, block in ((77, 3, 32), (33, 4, 32), (5, 7, 32), (64, 1, 16), (150, 9, 64)):
+        for n, n_experts, block in ((77, 3, 32), (33, 4, 32), (5, 7, 32), (64, 1, 16), (100, 9, 64)):
             experts = choices(n, n_experts)
             for backwards in (False, True):
                 with kernels.watched(backwards=backwards):
@@ -437,6 +441,7 @@ class TestPlacesByExpert:
         check.that(most <= 32, f"one program loads {most} choices, not a block of 32")
         check.kernels_compute(lambda: kata.places_by_expert(experts, 5), found)
 
+    @settings(max_examples=8)
     @given(n=st.integers(1, 60), n_experts=st.integers(1, 6), block=st.sampled_from([16, 32]))
     def test_blocks_change_nothing(self, kata, n, n_experts, block):
         """Any number of choices and of experts, in any blocks."""
@@ -488,10 +493,10 @@ class TestGroupedMatmul:
         check.close(out, right, atol=1e-4, unlike={"rows of the next group multiplied by this group's matrix": beyond})
 
     def test_any_number_of_programs(self, kata):
-        """There are 8 tiles. One program takes them all, and of 20 programs 12 find none."""
-        lengths = [17, 0, 5, 13]
+        """There are 6 tiles. One program takes them all, and of 11 programs 5 find none."""
+        lengths = [17, 0, 5]
         x, w, offsets = groups(lengths, 20, 15)
-        for programs in (1, 3, 20):
+        for programs in (1, 3, 11):
             with kernels.watched() as seen:
                 out = kata.grouped_matmul(x, w, offsets, programs=programs)
             check.close(out, grouped(x, w, lengths), atol=1e-4)
@@ -524,11 +529,12 @@ class TestGroupedMatmul:
                 most = int(seen.loads(w[group]).max())
                 check.that(most == times, f"w[{group}] is loaded {most} times, not {times}, with BM = {block[0]}")
 
+    @settings(max_examples=8)
     @given(lengths=lists_of_lengths, programs=st.integers(1, 6), size=st.integers(1, 20))
     def test_any_groups(self, kata, lengths, programs, size):
         """Any lengths, any number of programs, tiles of any size."""
         x, w, offsets = groups(lengths, size, 21 - size)
-        out = kata.grouped_matmul(x, w, offsets, programs=programs, block=(16, 32, 16))
+        out = kata.grouped_matmul(x, w, offsets, programs=programs, block=(16, 32, 32))
         check.close(out, grouped(x, w, lengths), atol=1e-4)
 
     @pytest.mark.edge
