@@ -630,6 +630,9 @@ def disk_with_room_for(count: int):
                         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                     write(block)
 
+                def flush(self) -> None:
+                    file.flush()
+
             return Limited()
         return file
 
