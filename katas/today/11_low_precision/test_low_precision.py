@@ -208,6 +208,7 @@ class TestRoundStochastically:
         wrong = {
             "cut off towards zero, not down": ((x / step + u).trunc() * step).mean(0),
             "rounded after u was added, where ⌊ ⌋ belongs": ((x / step + u).round() * step).mean(0),
+            "how many steps, not the number": (x / step + u).floor().mean(0),
             "the nearest number, whatever u is": numbers(nearest(x, "E2M1"), "E2M1").float(),
         }
         got = drawn(kata, x, kata.E2M1)
@@ -295,6 +296,7 @@ class TestQuantiseMx:
             "the exponent rounded down: numbers would be cut off": code_of(scales_by_search(x, "E2M1", 4) - 1),
             "the largest without its sign: −5 was not seen": code_of(scales_by_search(x.clamp(min=0), "E2M1", 4)),
             "1 / scale": 127 - exponents,
+            "⌈ ⌉ and ⌊ ⌋ taken apart: ⌈log2 amax⌉ − ⌊log2 largest⌋": code_of(amax.abs().amax(-1).log2().ceil() - 2),
             "without the format's largest": code_of(amax.abs().amax(-1).log2().ceil()),
         }
         wrong = {name: value.to(torch.uint8) for name, value in wrong.items()}
