@@ -23,8 +23,9 @@ from tests.course.commands import program
 
 # Runs one command per line of its input, and answers with the exit code, what was printed, and the errors.
 SERVER = """
-import json, os, sys, tempfile, traceback
+import json, logging, os, sys, tempfile, traceback
 from grader.cli.main import main
+logging.root.addHandler(logging.lastResort)  # or `kata tutor` sets up the log of the commands after it
 asked, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 os.putenv("COLUMNS", "80")
