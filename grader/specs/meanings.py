@@ -294,8 +294,10 @@ def _none(found: re.Match, node: ast.AST, scope: Scope) -> str:
     gradients = [one for one in parts.values() if isinstance(one, ast.Attribute) and one.attr == "grad"]
     if any(reading.value(one.value, scope) is not reading.MISSING for one in gradients):
         name, held = _written(gradients[0]), reading.value(gradients[0].value, scope)
-        if "zero_" in found.string or (isinstance(held, torch.Tensor) and held.is_leaf and held.requires_grad):
+        if "zero_" in found.string:
             return f"{name} is None before the first backward: set it to None after use, or ask first if it is there"
+        if isinstance(held, torch.Tensor) and held.is_leaf and held.requires_grad:
+            return f"{name} is None: no backward has reached it since it was last set to None"
         return (
             f"{name} is None: backward has not reached it. It fills .grad of tensors that require "
             "grad and were not computed from others; .clone(), .to() or arithmetic makes one that is computed"

@@ -125,7 +125,7 @@ SPEAKS = {
     "5 % (2 - 2)": "`2 - 2` is 0 here",
     "mask = None; x * mask": "`mask` is None here",
     "fc.bias = None; fc.bias.shape": "`fc.bias` is None here",
-    "w.grad * 2": "`w.grad` is None",
+    "w.grad * 2": "no backward has reached it since it was last set",
     "w.grad.zero_()": "`w.grad` is None before the first backward",
     "y = w * 1; y.grad * 2": "backward has not reached it",
     "o = torch.optim.SGD([w]); o.zero_gard()": "`o.zero_gard` is not there, and `zero_grad` is",
