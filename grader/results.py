@@ -1,4 +1,4 @@
-"""Results of grading: plain data, no behaviour beyond sums. The runner produces them, the reports render them."""
+"""Results of grading: plain data, and what decides points, stars and states of exercises."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field

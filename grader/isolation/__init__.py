@@ -1,1 +1,1 @@
-"""Isolation of code under test: resource limits, Landlock, seccomp, and the tamper guard."""
+"""Isolation of code under test: rights and limits of a job, Landlock, seccomp, namespaces, and servers that fork."""

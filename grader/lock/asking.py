@@ -1,4 +1,4 @@
-"""A round of the second lock while it runs: a judge that asks specs, and the code in a process of its own."""
+"""The runner's side of a round of the second lock: it watches judge and code, and ends both when one is late."""
 
 import time
 from collections.abc import Mapping

@@ -122,8 +122,8 @@ class Katas:
         self.modules: dict[Kata, ModuleType | LoadFailure] = {}
         self.choices: dict[Kata, Choice] = {}
         self.specs: dict[str, tuple[Kata, Exercise]] = {}  # by node id
-        self.runs_again = True  # what may be another exercise's fault; in a worker, the runner sees to that
-        self.waits_for_another = False  # process that has the code: the runner measures both
+        self.runs_again = True  # what may be another exercise's fault; False in a worker: see `execution.follow_up`
+        self.waits_for_another = False  # True in a judge: the code is in another process, and the runner measures both
         self.failed: dict[str, Failure] = {}
         self.notes: dict[str, str] = {}  # by node id: with whose code a spec passed
         self.printed: dict[str, str] = {}  # by node id: what the spec's call printed first

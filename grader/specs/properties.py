@@ -1,4 +1,4 @@
-"""Makes properties draw other examples. Every use of Hypothesis's private names, written for Hypothesis 6."""
+"""Makes properties draw other examples. By private names of Hypothesis, written for Hypothesis 6."""
 
 from typing import Any
 

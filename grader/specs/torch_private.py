@@ -1,4 +1,4 @@
-"""Every use of torch's private names, written for torch 2.10 to 2.15."""
+"""What needs private names of torch, written for torch 2.10 to 2.15."""
 
 import functools
 import gc
