@@ -371,10 +371,10 @@ class TestRopeHalf:
     def test_angles_are_not_rounded_to_half_precision(self, kata, dtype):
         """bfloat16 has 8 bits: at position 3001 it counts in steps of 16. Angles need float32; the result has the dtype
         of x."""
-        x, positions = torch.randn(1, 2, 1, 8).to(dtype), torch.tensor([3001])
-        got = kata.rope_half(x, positions, frequencies(8).float())
+        x, positions, inv_freq = torch.randn(1, 2, 1, 8).to(dtype), torch.tensor([3001]), frequencies(8).to(dtype)
+        got = kata.rope_half(x, positions, inv_freq)
         check.dtype(got, dtype)
-        check.close(got, turned(x, positions, frequencies(8)), rtol=2e-2, atol=2e-2)
+        check.close(got, turned(x, positions, inv_freq), rtol=2e-2, atol=2e-2)
 
     @pytest.mark.edge
     def test_an_odd_width_is_an_error(self, kata):

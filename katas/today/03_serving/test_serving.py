@@ -538,9 +538,11 @@ class TestGrowOrPreempt:
     def test_it_may_give_way_to_nobody(self, kata):
         """The youngest itself needs the block. It gives its own back, and an older one does not suffer for it."""
         blocks = kata.BlockAllocator(3)
-        tables = tables_of(blocks, oldest=2, youngest=1)
-        check.equal(kata.grow_or_preempt(tables, {0: 8, 1: 5}, blocks, 4), [1], what="the preempted requests")
-        check.equal(tables, {0: [0, 1]}, what="the tables")
+        tables = {7: blocks.allocate(2), 3: blocks.allocate(1)}
+        unlike = {"the largest id, not the last in tables": [7]}
+        got = kata.grow_or_preempt(tables, {7: 8, 3: 5}, blocks, 4)
+        check.equal(got, [3], unlike=unlike, what="the preempted requests")
+        check.equal(tables, {7: [0, 1]}, what="the tables")
         check.equal(blocks.num_free, 1, what="num_free")
 
     def test_the_oldest_is_served_first(self, kata):

@@ -429,7 +429,9 @@ class TestMoEForward:
         upstream = torch.randn(2, 6, 5, dtype=torch.float64)
         names = ["router.weight", "experts.0.0.weight", "experts.3.2.bias"]
         parameters = dict(moe.named_parameters())
-        got = torch.autograd.grad(moe(x)[0], [x, *(parameters[n] for n in names)], upstream, allow_unused=True)
+        y, probs = moe(x)
+        check.that(probs.requires_grad, "probs has no gradient, so `balance_loss` of it could not move the router")
+        got = torch.autograd.grad(y, [x, *(parameters[n] for n in names)], upstream, allow_unused=True)
         state = {name: value.requires_grad_() for name, value in state_of(moe).items()}
         y, _ = layer_by_hand(state, x, k)
         expected = torch.autograd.grad(y, [x, *(state[n] for n in names)], upstream, allow_unused=True)

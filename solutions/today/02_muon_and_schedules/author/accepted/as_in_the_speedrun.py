@@ -79,6 +79,7 @@ def wsd_lr(step, max_lr, warmup_steps, decay_steps, max_steps, min_lr=0.0, shape
 
 
 def z_loss(logits, targets=None, coefficient=1e-4):
+    logits = logits.float()
     shift = logits.detach().amax(-1, keepdim=True)
     log_z = ((logits - shift).exp().sum(-1, keepdim=True).log() + shift).squeeze(-1)
     weight = torch.ones_like(log_z) if targets is None else (targets != -100).to(log_z.dtype)
