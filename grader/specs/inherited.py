@@ -56,11 +56,12 @@ def resolved(call: ast.Call, names: Mapping[str, Any]) -> ast.Call:
 
 
 def is_of_kata(call: ast.Call) -> bool:
-    """Tell if this is `kata.name(…)` or `getattr(kata, name)(…)`."""
+    """Tell if this is `kata.name(…)`, `kata.Name.method(…)` or `getattr(kata, name)(…)`."""
     function = call.func
     if isinstance(function, ast.Call):
         return ast.unparse(function).startswith("getattr(kata, ")
-    return isinstance(function, ast.Attribute) and ast.unparse(function.value) == "kata"
+    owner = ast.unparse(function.value) if isinstance(function, ast.Attribute) else ""
+    return re.fullmatch(r"kata(\.\w+)?", owner) is not None
 
 
 def is_handed_on(call: ast.Call) -> bool:

@@ -25,6 +25,11 @@ class Cell(torch.nn.Module):
 
     def wide(self):
         return self.size
+
+class Twice:
+    @staticmethod
+    def apply(x):
+        return x
 """
 
 SPECS = """
@@ -51,6 +56,10 @@ def cell(kata, size=4, **options):
 def sized(kata, **changes):
     sizes = {"size": 4}
     return kata.Cell(**(sizes | changes))
+
+def twice(kata, x):
+    out = kata.Twice.apply(x)
+    return out
 
 def squared(x):
     return x**2
@@ -125,6 +134,7 @@ NO = 'check.that(False, "no")'
         (["[found] = check.repeated(1, kata.double, 4)", NO], "double(4)"),
         (["kata.double(5)", NO], "double(5)"),
         (["judge(kata.double, N)"], "double(x)\nx = 3"),
+        (["out = twice(kata, N)", "check.equal(out, 0)"], "Twice.apply(N)\nN = 3"),
         (["check.equal(getattr(kata, 'double')(6), 7)"], "double(6)"),
         ([NO], ""),
     ],

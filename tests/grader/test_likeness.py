@@ -20,6 +20,7 @@ SPEAKS = [
     (X.T, X, "the last two dimensions are swapped"),
     (X.reshape(6), X, "the right numbers in another shape"),
     (3 * X, X, "every value is 3 times the expected one"),
+    (torch.arange(119, 131), torch.arange(120, 132), "every value is 1 too small"),  # codes, not 0.992 times as large
     (-X, X, "the right numbers with the sign flipped"),
     (torch.tensor(-1.5), torch.tensor(1.5), "the right number with the sign flipped"),
     (torch.tensor(3.75), torch.tensor(1.25), "3 times the expected number"),

@@ -188,16 +188,16 @@ def grouped_matmul(
 def matmul_mxfp4(x: Tensor, x_scale: Tensor, w: Tensor, w_scale: Tensor) -> Tensor:
     """Multiply two matrices kept in MXFP4: codes of 4 bits, and a power of two per 32 of a row.
 
-    A code, E2M1, has a sign (bit 3), an exponent (bits 2, 1) and a mantissa (bit 0). Codes 0 to 7 are 0, ½, 1, 1½, 2,
-    3, 4, 6; 8 to 15 the same with a minus. A scale, E8M0, is a byte s for 2^(s − 127).
+    E2M1's codes 0 to 7 are 0, ½, 1, 1½, 2, 3, 4, 6; 8 to 15 the same with a minus. A scale, E8M0, is a byte s for
+    2^(s − 127).
 
     Args:
-        x: (M, K / 2) uint8. Byte j has element 2j in its low four bits, and 2j + 1 in its high four.
+        x: (M, K / 2) uint8, K a multiple of 32. Byte j has element 2j in its low four bits, 2j + 1 in its high four.
         x_scale: (M, K / 32) uint8. Element k of row m has the scale x_scale[m, k // 32].
         w, w_scale: the same, of (N, K).
     Returns:
-        (M, N) float32: x times the transposed w. Tiles have at least 16 rows and columns: up to there each byte is
-        loaded once. Only the result is stored.
+        (M, N) float32: x times the transposed w. A byte of x is loaded at most once per 16 columns of the result, and a
+        byte of w once per 16 rows. Only the result is stored.
 
     Edge cases ★
         A scale of 255 is NaN, and so is each result that it takes part in.
@@ -232,7 +232,7 @@ class Tuner:
 
     Args:
         run: `run(config, *args)` launches kernels, as `product` does.
-        configs: what there is to choose from.
+        configs: what there is to choose from, of which at least one can run.
         measure: `measure(call)` runs `call()`, perhaps many times, and returns its cost, such as seconds.
     """
 
@@ -249,8 +249,8 @@ class Tuner:
 
         Args:
             key: what the choice depends on, such as the sizes.
-            outputs: tensors that `run` writes to, or adds to. Each trial finds them as they were given, and so does the
-                run at the end.
+            outputs: tensors that `run` writes to, or adds to. Each trial begins with them as they were given, however
+                often `measure` runs it, and so does the run at the end.
             args: for `run`.
         Returns:
             the configuration. It is run once after the trials; later calls with the same key run it once, and measure

@@ -185,12 +185,16 @@ class TestLinearRecurrence:
 
     @pytest.mark.edge
     def test_half_precision(self, kata):
-        """From 2,048 on float16 has only even numbers: forty steps that add 0.75 would change nothing."""
+        """From 2,048 on float16 has only even numbers: forty steps that add 0.75 would change nothing. In column 2, two
+        blocks add 1 each: 2,050 at the end, unless 2,049 was rounded between the blocks."""
         a, b = torch.ones(41, 3).half(), torch.full((41, 3), 0.75).half()
+        b[:, 2] = 0
+        b[[1, 16], 2] = 1
         b[0] = 2048
         out = kata.linear_recurrence(a, b)
         check.dtype(out, torch.float16)
         check.close(out.double(), recurred(a, b), rtol=1e-3)
+        check.equal(out[-1, 2].item(), 2050.0, what="the last number of column 2")
 
     @pytest.mark.edge
     def test_a_gpu_can_have_it(self, kata):
@@ -240,7 +244,7 @@ class TestSegmentedSum:
             out = kata.segmented_sum(x, offsets)
         check.close(out, summed(x, [3, 0, 27, 20]), atol=1e-4)
         check.that(seen.programs == 4 * 3, f"{seen.programs} programs ran, not 4 · 3")
-        check.that(bool(seen.loads(offsets).any()), "no kernel loads the offsets")
+        check.that(bool(seen.loads(offsets).any()), "no kernel loads from the given offsets: were they read before?")
         loaded(seen, x, 1, "x")
         only_the_result_is_stored(seen, out)
         check.kernels_compute(lambda: kata.segmented_sum(x, offsets), out)
@@ -363,12 +367,14 @@ class TestLinearAttention:
 
     @pytest.mark.edge
     def test_half_precision(self, kata):
-        """From 2,048 on float16 has only even numbers: what forty tokens add, 0.75 each, would be rounded away."""
+        """From 2,048 on float16 has only even numbers: what forty tokens add, 0.75 each, would be rounded away. At
+        place 2, two chunks add 1 each: 2,050 at the end, unless a state of 2,049 was rounded."""
         q, k, v = torch.zeros(1, 1, 41, 16).half(), torch.zeros(1, 1, 41, 16).half(), torch.full((1, 1, 41, 16), 0.75)
-        q[..., 0], k[..., 0], v[:, :, 0] = 1, 1, 2048
+        q[..., 0], k[..., 0], v[..., 2], v[:, :, [1, 16], 2], v[:, :, 0] = 1, 1, 0, 1, 2048
         out = kata.linear_attention(q, k, v.half(), torch.zeros(1, 1, 41).half())
         check.dtype(out, torch.float16)
         check.close(out, attended(q, k, v, torch.zeros(1, 1, 41)), rtol=1e-3)
+        check.equal(out[0, 0, -1, 2].item(), 2050.0, what="the last token's number at place 2")
 
     @pytest.mark.edge
     def test_a_gpu_can_have_it(self, kata):
@@ -501,7 +507,7 @@ class TestGroupedMatmul:
                 out = kata.grouped_matmul(x, w, offsets, programs=programs)
             check.close(out, grouped(x, w, lengths), atol=1e-4)
             check.that(seen.programs == programs, f"{seen.programs} programs ran, not {programs}")
-            check.that(bool(seen.loads(offsets).any()), "no kernel loads the offsets: who counted the tiles?")
+            check.that(bool(seen.loads(offsets).any()), "no kernel loads the given offsets: who counted the tiles?")
         check.kernels_compute(lambda: kata.grouped_matmul(x, w, offsets), out)
 
     def test_tiles_are_dealt_out(self, kata):
@@ -680,20 +686,27 @@ class TestCandidates:
         check.equal(found(4, shared=98_303), sorted(tiles[:1]))
 
     def test_the_result_fits_the_registers(self, kata):
-        """A warp's 32 threads hold 32 · 255 numbers. (256, 128) are 32,768, which is more than four warps hold."""
+        """A warp's 32 threads hold 32 · 255 numbers. (256, 128) are 32,768, which is more than four warps hold.
+        (128, 64) are 8,192, which is more than one warp holds."""
         configs = [kata.Config(256, 128, 16, warps=warps) for warps in (2, 4, 8)]
-        found = [c.warps for c in kata.candidates(configs, 512, 512, 512, 2)]
-        check.equal(found, [8], unlike={"the registers of one warp or one thread counted": []})
-        check.equal(len(kata.candidates(configs, 512, 512, 512, 2, registers=256)), 2)
+        configs.append(kata.Config(128, 64, 16, warps=2))
+        found = sorted(c.warps for c in kata.candidates(configs, 512, 512, 512, 2))
+        wrong = {
+            "the registers of one warp or one thread counted": [],
+            "the registers of four warps counted, whatever a configuration has": [2],
+        }
+        check.equal(found, [2, 8], unlike=wrong)
+        check.equal(len(kata.candidates(configs, 512, 512, 512, 2, registers=256)), 3)
 
     def test_no_tile_is_larger_than_the_problem(self, kata):
-        """20 columns are covered by a tile of 32; one of 64 would have 44 lanes for nothing. tl.dot wants 16 at least,
-        so 16 is allowed for any size."""
+        """20 columns are covered by a tile of 32; one of 64 would have 44 lanes for nothing. The same holds for
+        rows, and for numbers of K. tl.dot wants 16 at least, so 16 is allowed for any size."""
         tiles = [(16, 16, 16), (32, 16, 16), (16, 32, 16), (16, 64, 16), (16, 16, 32), (64, 16, 16)]
         found = sides(kata.candidates([kata.Config(*tile) for tile in tiles], 33, 20, 5, 4))
         expected = [(16, 16, 16), (16, 32, 16), (32, 16, 16), (64, 16, 16)]
         wrong = {
             "sizes not rounded up": expected[:1] + expected[2:3],
+            "a side along K of any length": sorted([*expected, (16, 16, 32)]),
             "no tile left out": sorted(tiles),
         }
         check.equal(sorted(found), expected, unlike=wrong)

@@ -62,11 +62,11 @@ def decode(codes: Tensor, fmt: Format) -> Tensor:
         The shape of codes, float32.
 
         - e > 0: ±(1 + m / 2^man_bits) · 2^(e − bias).
-        - e = 0: ±(m / 2^man_bits) · 2^(1 − bias), a subnormal number. E8M0 has no fraction and no such numbers: its
-          code 0 is 2^−127.
+        - e = 0: ±(m / 2^man_bits) · 2^(1 − bias), a subnormal number. A format with no fraction bits has none, so
+          E8M0's code 0 is 2^−127.
         - A code without its sign is NaN if it is `nan` or more, and else infinite if its number exceeds `largest`.
 
-        In E2M1, codes 0 to 7 are 0, ½, 1, 1½, 2, 3, 4 and 6. Codes 8 to 15 are the same with a minus.
+        In E2M1, codes 0 to 7 are 0, ½, 1, 1½, 2, 3, 4 and 6; 8 to 15 the same with a minus.
     """
     raise NotImplementedError
 
@@ -79,14 +79,14 @@ def encode(x: Tensor, fmt: Format) -> Tensor:
         fmt: a signed format, such as E4M3, E5M2 and E2M1.
     Returns:
         The shape of x, uint8: the code of the nearest number, and of two that are equally near the even code. Beyond
-        ±largest, infinity included, it is the code of ±largest.
+        ±largest, infinity included, it is the code of ±largest. What becomes a zero may have the code of either.
         In E2M1, [0.3, −5, 100] become [1, 14, 7], the codes of ½, −4 and 6.
 
     Numbers of the format with the same exponent are one step apart, 2^(exponent − man_bits). Subnormal ones have the
     step of the smallest normal number, 2^(1 − bias).
 
     Edge cases ★
-        NaN becomes a NaN, where the format has one.
+        NaN becomes a NaN where the format has one, and any number elsewhere. x is not changed.
     """
     raise NotImplementedError
 
@@ -111,11 +111,12 @@ def quantise_mx(x: Tensor, fmt: Format, block: int = 32, clip: bool = False, u: 
     """Round with a scale per block that is a power of two, as in the MX formats.
 
     Args:
-        x: (…, K), float32.
+        x: (…, K), float32, finite.
         fmt: of the codes: E4M3, E5M2 or E2M1.
         block: how many neighbours of the last dimension share a scale, a divisor of K.
         clip: choose the smaller scale.
-        u: None, or (…, K) in [0, 1): x / scale is first rounded by `round_stochastically`.
+        u: None, or (…, K) in [0, 1): x / scale is first rounded by `round_stochastically`, with clip, too. What lies
+            beyond ±largest is cut off by `encode`.
     Returns:
         Blocks of the codes of x / scale, (…, K), with scales (…, K / block) in E8M0. With amax, a block's largest |x|:
 
@@ -145,8 +146,9 @@ def quantise_nvfp4(x: Tensor, block: int = 16, u: Tensor | None = None) -> Block
         - Codes are those of x / (scale · whole), where scale is decoded again: what is kept, not what was computed.
 
     Edge cases ★
-        Codes are 0 where the scale is 0, as in a block of zeros, and where all of x is 0. A block that does not divide
-        K is an error that names both.
+        Codes are 0 where the scale is 0: in a block of zeros, and in one whose scale is too small for E4M3. Where all
+        of x is 0, codes are 0, `whole` is finite, and scales are open. A block that does not divide K is an error that
+        names both.
     """
     raise NotImplementedError
 
@@ -161,8 +163,9 @@ def scaled_matmul(a: Blocks, b: Blocks, counts: Sequence[int]) -> Tensor:
     Returns:
         (N, O), float32: the rows of group e times b[e]ᵀ.
 
-        - Within a block, products of decoded codes are added up, and the sum is multiplied by both scales.
-        - Sums of blocks are added up, and multiplied by `whole` of a and of b.
+        - A number is a decoded code times the scale of its block and `whole`.
+        - Scales can wait: within a block, products of decoded codes can be added up first, and the sum multiplied by
+          both scales. Multiplied to the numbers they give the same.
 
     Edge cases ★
         Counts that do not add up to N are an error that names N.

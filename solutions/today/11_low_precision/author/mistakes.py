@@ -92,11 +92,11 @@ MISTAKES = [
         says="looks like cut off towards zero, not down",
     ),
     Mistake(
-        "u added before a rounding to the nearest",
+        "the size rounded at random, and the sign put back",
         RANDOM,
-        "return torch.round(x / step + u) * step",
+        "return torch.floor(x.abs() / step + u) * step * x.sign()",
         "test_the_mean_is_the_number",
-        says="looks like rounded after u was added, where ⌊ ⌋ belongs",
+        says="looks like |x| rounded, and the sign put back",
     ),
     Mistake(
         "one step for numbers of all sizes",
