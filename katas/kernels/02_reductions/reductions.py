@@ -34,6 +34,7 @@ def softmax(x: Tensor) -> Tensor:
 
     Edge cases ★
         float16 and bfloat16: the kernel computes in float32 and rounds once. The result has x's dtype.
+        A row near −30,000 counts as others do.
     """
     raise NotImplementedError
 
@@ -41,7 +42,7 @@ def softmax(x: Tensor) -> Tensor:
 def rms_norm(x: Tensor, weight: Tensor, eps: float = 1e-5) -> tuple[Tensor, Tensor]:
     """Divide each row by the root of its mean square, one program per row, and keep what it was multiplied with.
 
-    A backward pass needs that one number per row.
+    A backward pass needs that one number per row. Each number of x is loaded once, and the weight once per program.
 
     Args:
         x: (M, N), contiguous float32.
@@ -51,13 +52,15 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float = 1e-5) -> tuple[Tensor, Tens
         y (M, N) = x · rstd · weight, and rstd (M,) = 1 / √(mean(x²) + eps), of each row.
 
     Edge cases ★
-        float16 and bfloat16: the kernel computes in float32. y has x's dtype, rstd stays float32.
+        float16 and bfloat16: the kernel computes in float32, and rounds y once. y has x's dtype, rstd stays float32.
     """
     raise NotImplementedError
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
     """Bring each row to mean 0 and variance 1, then scale and shift it, one program per row.
+
+    Each number of x is loaded once, weight and bias once per program.
 
     Args:
         x: (M, N), contiguous float32.
@@ -101,10 +104,10 @@ def softmax_long(x: Tensor, block: int = 32) -> Tensor:
         x: (M, N) float32; rows may lie further apart than N.
         block: columns per turn of a loop, a power of two.
     Returns:
-        (M, N), contiguous. Each number is loaded twice at most and stored once.
+        (M, N), contiguous. Each number is loaded twice and stored once.
 
     Edge cases ★
-        Blocks of −inf, as masked scores are, get shares of 0.
+        Blocks of −inf, as masked scores are, get shares of 0. A row near −30,000 counts as others do.
     """
     raise NotImplementedError
 
@@ -131,7 +134,7 @@ def argmax(x: Tensor, block: int = 32) -> Tensor:
     """Find the place of each row's largest number in one pass, `block` columns at a time; of equal ones the first.
 
     Args:
-        x: (M, N) float32; rows may lie further apart than N.
+        x: (M, N) float32 above −10,000; rows may lie further apart than N.
         block: columns per turn of the loop, a power of two.
     Returns:
         (M,) int64: [3, 9, 9] gives 1. M programs load each number once.

@@ -161,8 +161,8 @@ class TestMatmulHalf:
 
     def test_two_bytes_per_number(self, kata):
         """Halves are loaded and halves are stored: half the traffic is what they are for. A copy in float32, made
-        before or rounded after, gives that away."""
-        a, b = (x.half() for x in matrices(48, 20, 32))
+        before or rounded after, gives that away. Here a and b are transposed matrices."""
+        a, b = torch.randn(20, 48).half().T, torch.randn(32, 20).half().T
         with kernels.watched() as seen:
             out = kata.matmul_half(a, b)
         check.close(out, product(a, b))
@@ -221,12 +221,12 @@ class TestLinear:
         check.kernels_compute(lambda: kata.linear(x, weight, bias, activation="silu"), out)
 
     def test_blocks_and_views(self, kata):
-        """x and the weight may be views. A tile is BM rows by BN columns."""
+        """x and the weight may be views, and the weight itself is read. A tile is BM rows by BN columns."""
         x, weight, bias = torch.randn(48, 32).T, torch.randn(64, 60)[:, 9:57], torch.randn(64)
         with kernels.watched() as seen:
             out = kata.linear(x, weight, bias, block=(32, 32, 16))
         check.close(out, F.linear(x.double(), weight.double(), bias.double()))
-        check.moved(seen, loads=32 * 48 * 2 + 48 * 64 + 64, stores=32 * 64, programs=2)
+        check.moved(seen, loads=32 * 48 * 2 + 48 * 64 + 64, stores=32 * 64, programs=2, weight=weight)
 
     @pytest.mark.edge
     def test_half_precision(self, kata):
@@ -350,22 +350,24 @@ class TestSplitK:
             check.close(out, product(a, b), rtol=1e-3, atol=1e-4)
 
     def test_k_is_shared(self, kata):
-        """Each program sums over a part: 160 is 10 steps of 16, three at most for each of 4 programs. Together they
-        load what one program would."""
+        """Each program sums over a part: 160 is 10 steps of 16, three at most for each of 4 programs, and one for each
+        of 10. Together they load what one program would."""
         a, b = matrices(16, 160, 16)
-        with kernels.watched() as seen:
-            out = kata.split_k(a, b, splits=4)
-        check.close(out, product(a, b), rtol=1e-3, atol=1e-4)
-        loaded(seen, a, 1, "a")
-        loaded(seen, b, 1, "b")
-        shares = touching(seen, a, "readers")[0].unique(return_counts=True)[1]
-        said = f"the programs of a tile sum over {shares.tolist()} numbers of K"
-        check.that(len(shares) == 4 and int(shares.max()) <= 48, f"{said}: 4 programs with at most 48 each share 160")
+        for splits, most in ((4, 48), (10, 16)):
+            with kernels.watched() as seen:
+                out = kata.split_k(a, b, splits=splits)
+            check.close(out, product(a, b), rtol=1e-3, atol=1e-4)
+            loaded(seen, a, 1, "a")
+            loaded(seen, b, 1, "b")
+            shares = touching(seen, a, "readers")[0].unique(return_counts=True)[1]
+            said = f"the programs of a tile sum over {shares.tolist()} numbers of K"
+            right = len(shares) == splits and int(shares.max()) <= most
+            check.that(right, f"{said}: {splits} programs with at most {most} each share 160")
         check.kernels_compute(lambda: kata.split_k(a, b, splits=4), out)
 
     def test_blocks_are_obeyed(self, kata):
-        """Every tile of BM rows and BN columns has its own programs."""
-        a, b = matrices(64, 40, 32)
+        """Every tile of BM rows and BN columns has its own programs. a and b may be views, as in `matmul`."""
+        a, b = torch.randn(40, 64).T, torch.randn(32, 40).T
         with kernels.watched() as seen:
             out = kata.split_k(a, b, splits=2, block=(32, 16, 16))
         check.close(out, product(a, b), rtol=1e-3, atol=1e-4)

@@ -332,11 +332,13 @@ class TestFlashDq:
 @pytest.mark.stretch
 class TestFlashAttention:
     def test_value_and_gradients(self, kata):
-        """Those of PyTorch's own attention, causal and not."""
-        for causal, shape in ((False, (2, 3, 7, 16)), (True, (1, 2, 32, 16))):
+        """Those of PyTorch's own attention, causal and not. Two calls before a backward keep what is theirs."""
+        for order, shape in (((True, False), (2, 3, 7, 16)), ((True,), (1, 2, 32, 16))):
             check.gradients(
-                lambda q, k, v: kata.FlashAttention.apply(q, k, v, causal),
-                lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=causal),
+                lambda q, k, v: torch.stack([kata.FlashAttention.apply(q, k, v, causal) for causal in order]),
+                lambda q, k, v: torch.stack(
+                    [F.scaled_dot_product_attention(q, k, v, is_causal=causal) for causal in order]
+                ),
                 *inputs(*shape),
             )
 

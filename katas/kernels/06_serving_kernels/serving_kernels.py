@@ -45,10 +45,11 @@ def paged_attention(q: Tensor, k_pool: Tensor, v_pool: Tensor, block_table: Tens
             block_table[b, t // block_size].
     Returns:
         (B, H, D): softmax(q kᵀ / √D) v over the row's tokens, by B · H_kv programs. Queries, keys and values are
-        loaded once, other places never; an entry of the table once per program.
+        loaded once, other places never; table entries and lengths once per program.
 
     Edge cases ★
-        A row of length 0 gets zeros. float16: sums are kept in float32, and the result has q's dtype.
+        A row of length 0 gets zeros. Scores near −20,000 count as others do.
+        float16: sums are kept in float32, and the result has q's dtype.
     """
     raise NotImplementedError
 

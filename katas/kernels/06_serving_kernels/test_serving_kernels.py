@@ -135,8 +135,11 @@ class TestPagedAttention:
 
     @pytest.mark.edge
     def test_a_row_without_tokens(self, kata):
-        """A server pads its batch with such rows. 0 / 0 is NaN."""
-        case = paged([0, 6])
+        """A server pads its batch with such rows. 0 / 0 is NaN. A row whose scores are near −20,000 has tokens: what is
+        masked has −∞, and not −10,000."""
+        q, k, v, table, lengths = case = paged([0, 6, 5])
+        q[2], k[table[2, :2], :, :, 0] = 0, -400
+        q[2, :, 0] = 200
         check.close(kata.paged_attention(*case), attended(*case))
 
     @pytest.mark.edge
@@ -215,7 +218,7 @@ class TestQuantiseRows:
 
     def test_a_row_of_zeros(self, kata):
         """Its scale is 1: 0 / 0 is NaN, and no integer. A row of tiny numbers has a tiny scale."""
-        w = torch.tensor([[0.0, 0.0, 0.0], [0.5, -2.0, 1.0], [3e-6, 1e-6, -4e-6]])
+        w = torch.tensor([[0.0, 0.0, 0.0], [0.5, -2.0, 1.0], [3e-7, 1e-7, -4e-7]])
         codes, scale = kata.quantise_rows(w)
         check.close((codes.double(), scale), rounded(w))
 

@@ -92,7 +92,7 @@ def to_contiguous(x: Tensor, block: int = 16) -> Tensor:
     """Copy a matrix that lies in memory in any order into a contiguous one, by a kernel that knows its strides.
 
     Args:
-        x: (M, N), a view such as `t.T` or `t[::2, 1::3]`. Only its own elements may be touched.
+        x: (M, N), a view such as `t.T` or `t[::2, 1::3]`. Only its own elements may be touched, each once.
         block: rows and columns of a program's tile.
     Returns:
         (M, N), contiguous, equal to x. `contiguous`, `clone` and `reshape` are not used.
@@ -153,11 +153,12 @@ def dropout(x: Tensor, p: float, seed: int, block: int = 128) -> Tensor:
     `tl.rand(seed, i)` is a number from 0 to 1 that depends on seed and i alone.
 
     Args:
-        x: contiguous float32.
+        x: contiguous float32, finite.
         p: the share that is dropped, 0 ≤ p < 1.
         block: elements per program. It changes nothing in the result.
     Returns:
-        x's shape: element i is x[i] / (1 − p) where `tl.rand(seed, i)` ≥ p, else 0.
+        x's shape: element i is x[i] / (1 − p) where `tl.rand(seed, i)` ≥ p, else 0. Each element is loaded and
+        stored once.
     """
     out = torch.empty_like(x)
     n = x.numel()
@@ -172,7 +173,7 @@ def dropout_backward(grad: Tensor, p: float, seed: int, block: int = 128) -> Ten
         grad: the gradient of the output, contiguous float32.
         p, seed, block: as `dropout` had them; block may differ.
     Returns:
-        grad's shape: grad[i] / (1 − p) where `dropout` kept element i, else 0.
+        grad's shape: grad[i] / (1 − p) where `dropout` kept element i, else 0. Each element is loaded and stored once.
     """
     return dropout(grad, p, seed, block)
 

@@ -44,6 +44,7 @@ def softmax(x: Tensor) -> Tensor:
 
     Edge cases ★
         float16 and bfloat16: the kernel computes in float32 and rounds once. The result has x's dtype.
+        A row near −30,000 counts as others do.
     """
     M, N = x.shape
     out = torch.empty(M, N, dtype=x.dtype)
@@ -66,7 +67,7 @@ def _rms_norm_kernel(x_ptr, weight_ptr, y_ptr, rstd_ptr, N, eps, BLOCK: tl.const
 def rms_norm(x: Tensor, weight: Tensor, eps: float = 1e-5) -> tuple[Tensor, Tensor]:
     """Divide each row by the root of its mean square, one program per row, and keep what it was multiplied with.
 
-    A backward pass needs that one number per row.
+    A backward pass needs that one number per row. Each number of x is loaded once, and the weight once per program.
 
     Args:
         x: (M, N), contiguous float32.
@@ -76,7 +77,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float = 1e-5) -> tuple[Tensor, Tens
         y (M, N) = x · rstd · weight, and rstd (M,) = 1 / √(mean(x²) + eps), of each row.
 
     Edge cases ★
-        float16 and bfloat16: the kernel computes in float32. y has x's dtype, rstd stays float32.
+        float16 and bfloat16: the kernel computes in float32, and rounds y once. y has x's dtype, rstd stays float32.
     """
     M, N = x.shape
     y, rstd = torch.empty_like(x), torch.empty(M)
@@ -98,6 +99,8 @@ def _layer_norm_kernel(x_ptr, weight_ptr, bias_ptr, out_ptr, N, eps, BLOCK: tl.c
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
     """Bring each row to mean 0 and variance 1, then scale and shift it, one program per row.
+
+    Each number of x is loaded once, weight and bias once per program.
 
     Args:
         x: (M, N), contiguous float32.
@@ -180,10 +183,10 @@ def softmax_long(x: Tensor, block: int = 32) -> Tensor:
         x: (M, N) float32; rows may lie further apart than N.
         block: columns per turn of a loop, a power of two.
     Returns:
-        (M, N), contiguous. Each number is loaded twice at most and stored once.
+        (M, N), contiguous. Each number is loaded twice and stored once.
 
     Edge cases ★
-        Blocks of −inf, as masked scores are, get shares of 0.
+        Blocks of −inf, as masked scores are, get shares of 0. A row near −30,000 counts as others do.
     """
     M, N = x.shape
     out = torch.empty(M, N)
@@ -223,7 +226,7 @@ def column_sum(x: Tensor, rows: int = 16, block: int = 32) -> Tensor:
         grid = (len(lines), triton.cdiv(N, block))
         _column_sum_kernel[grid](x, lines, M, N, ROWS=rows, BLOCK=block)
         x = lines
-    return x[0]
+    return x[0].clone()  # of a single row given: a tensor of its own
 
 
 @triton.jit
@@ -245,7 +248,7 @@ def argmax(x: Tensor, block: int = 32) -> Tensor:
     """Find the place of each row's largest number in one pass, `block` columns at a time; of equal ones the first.
 
     Args:
-        x: (M, N) float32; rows may lie further apart than N.
+        x: (M, N) float32 above −10,000; rows may lie further apart than N.
         block: columns per turn of the loop, a power of two.
     Returns:
         (M,) int64: [3, 9, 9] gives 1. M programs load each number once.

@@ -83,12 +83,12 @@ def matmul(a: Tensor, b: Tensor, block: tuple[int, int, int] = (16, 16, 16)) -> 
 
 
 def matmul_half(a: Tensor, b: Tensor, block: tuple[int, int, int] = (16, 16, 16)) -> Tensor:
-    """Multiply two matrices of float16, and keep the sum in float32 until it is stored.
+    """Multiply two matrices of float16 as `matmul` does, and keep the sum in float32 until it is stored.
 
     Tiles are loaded and multiplied as they are. The sum of each tile is rounded to float16 once.
 
     Args:
-        a, b: (M, K) and (K, N) float16, views as well.
+        a, b: (M, K) and (K, N) float16, views as well. They are not copied.
         block: BM, BN and BK, as in `matmul`.
     Returns:
         (M, N) float16. 4,096 times 0.1 is 409.5; a sum that is rounded at each step ends elsewhere.
@@ -133,7 +133,7 @@ def linear(
         activation: None or "silu", s · sigmoid(s) of the finished sum s.
         block: BM, BN and BK, as in `matmul`.
     Returns:
-        (M, N). The bias is loaded once per row of tiles.
+        (M, N). x and weight are loaded as often as a and b in `matmul`, the bias once per row of tiles.
 
     Edge cases ★
         float16 x, weight and bias: sum, bias and activation are computed in float32, and the result is float16. Another

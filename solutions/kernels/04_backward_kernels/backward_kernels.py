@@ -95,11 +95,12 @@ def _cross_entropy_backward_kernel(logits_ptr, targets_ptr, lse_ptr, dloss_ptr, 
     row = tl.program_id(0)
     target = tl.load(targets_ptr + row)
     lse = tl.load(lse_ptr + row)
-    scale = tl.where(target >= 0, tl.load(dloss_ptr + row), 0.0)
+    dloss = tl.load(dloss_ptr + row)
     for start in range(0, V, BLOCK):
         at = start + tl.arange(0, BLOCK)
         logits = tl.load(logits_ptr + row * V + at, mask=at < V).to(lse.dtype)
-        gradient = (tl.exp(logits - lse) - tl.where(at == target, 1.0, 0.0)) * scale
+        gradient = (tl.exp(logits - lse) - tl.where(at == target, 1.0, 0.0)) * dloss
+        gradient = tl.where(target >= 0, gradient, 0.0)  # 0 · NaN, from a row of −inf, would be NaN
         tl.store(out_ptr + row * V + at, gradient.to(out_ptr.dtype.element_ty), mask=at < V)
 
 
@@ -114,7 +115,8 @@ def cross_entropy_backward(logits: Tensor, targets: Tensor, lse: Tensor, dloss: 
         lse: (R,), what the forward pass kept.
         dloss: (R,), contiguous: the gradient of each row's loss.
     Returns:
-        (R, V). An ignored row has zeros. A logit is loaded once, and its gradient stored once.
+        (R, V). An ignored row has zeros. A logit is loaded once, and its gradient stored once. A row's
+        target, lse and dloss are loaded once, too.
 
     Edge cases ★
         float16 and bfloat16 are computed in float32; the gradient has the dtype of the logits.
@@ -129,6 +131,7 @@ class CrossEntropy(torch.autograd.Function):
     """The loss of each row, with a gradient, of the two functions above: `CrossEntropy.apply(logits, targets)`.
 
     `ctx.save_for_backward` keeps what `cross_entropy_backward` needs, and nothing else of the size of the logits.
+    Each call has a `ctx` of its own.
 
     Edge cases ★
         The gradient that arrives may be an expanded number, as that of `.sum()` and `.mean()` is. With float64 logits,
@@ -191,8 +194,8 @@ def rms_norm_backward(dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, rows:
     """Compute both gradients of `rms_norm` in one launch. A program takes `rows` rows.
 
     With x̂ = x · rstd and g = dy · weight, dx = rstd · (g − x̂ · mean(g · x̂)), where the mean is that of a row. dweight
-    is Σ dy · x̂ over all rows, which programs share: each adds its own rows up in registers and stores one line of a
-    scratch tensor. These lines are summed afterwards.
+    is Σ dy · x̂ over all rows, which programs share: each adds its own rows up in registers. It stores that line in a
+    scratch tensor, whose lines are summed afterwards, or adds it by atomics.
 
     Args:
         dy, x: (M, N), contiguous float32, of rows that fit a block; dy is the gradient of y.
@@ -255,8 +258,9 @@ def register_swiglu() -> Callable[[Tensor, Tensor], Tensor]:
 
     `torch.library.custom_op("katas::swiglu", mutates_args=())` makes an operation of a function whose arguments and
     result are annotated as `Tensor`. It gets two more functions. `register_fake` takes one that returns an empty tensor
-    like the result, for when only its shape is needed. `register_autograd` takes one whose launch computes
-    dup = dout · silu(gate) and dgate = dout · up · s · (1 + gate · (1 − s)), where s = sigmoid(gate).
+    like the result, for when only its shape is needed. `register_autograd` takes one whose launch loads three
+    numbers per element and stores dup = dout · silu(gate) and dgate = dout · up · s · (1 + gate · (1 − s)), where
+    s = sigmoid(gate).
 
     Returns:
         the operation: op(gate, up), for contiguous tensors of one shape. `torch.library.opcheck` finds no fault.

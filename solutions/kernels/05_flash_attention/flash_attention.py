@@ -112,7 +112,7 @@ def flash_forward(
 ) -> tuple[Tensor, Tensor]:
     """Attention in one launch, without scores in memory: write it for `causal=False` first.
 
-    A program owns a tile of queries. It goes over the tiles of keys, and keeps three things per query: the largest
+    A program owns a tile of queries. It goes over the tiles of keys once, and keeps three things per query: the largest
     score so far, the sum of exp(score − largest), and the mixture of values with these weights. When the largest
     grows, the other two are scaled down. Scores are q · k / √D.
 
@@ -212,7 +212,7 @@ def flash_dkdv(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Compute the gradients of the keys and the values. A program owns a tile of keys, and goes over tiles of queries.
 
-    For each tile of queries the scores are computed again, and from them:
+    For each tile of queries, loaded once, the scores are computed again, and from them:
     p = exp(score − lse), 0 where a key is not seen; dv += pᵀ dout; ds = p · (dout vᵀ − delta); dk += dsᵀ q / √D.
 
     Args:
@@ -262,7 +262,7 @@ def flash_dq(
     q: Tensor, k: Tensor, v: Tensor, dout: Tensor, lse: Tensor, delta: Tensor,
     causal: bool, block_q: int = 16, block_k: int = 16,
 ) -> Tensor:  # fmt: skip
-    """Compute the gradient of the queries. A program owns a tile of queries, and goes over tiles of keys.
+    """Compute the gradient of the queries. A program owns a tile of queries, and goes over tiles of keys once.
 
     ds as in `flash_dkdv`; dq += ds k / √D.
 
@@ -281,7 +281,8 @@ def flash_dq(
 class FlashAttention(torch.autograd.Function):
     """Attention with a gradient, of the functions above: `FlashAttention.apply(q, k, v, causal)`.
 
-    `ctx.save_for_backward` keeps q, k, v, out and lse, and nothing of size T × T.
+    `ctx.save_for_backward` keeps q, k, v, out and lse, and nothing of size T × T. Each call has a `ctx` of its
+    own.
 
     Edge cases ★
         q, k and v may be views, such as heads split from features. The gradient that arrives may be an expanded number,

@@ -88,10 +88,11 @@ def paged_attention(q: Tensor, k_pool: Tensor, v_pool: Tensor, block_table: Tens
             block_table[b, t // block_size].
     Returns:
         (B, H, D): softmax(q kᵀ / √D) v over the row's tokens, by B · H_kv programs. Queries, keys and values are
-        loaded once, other places never; an entry of the table once per program.
+        loaded once, other places never; table entries and lengths once per program.
 
     Edge cases ★
-        A row of length 0 gets zeros. float16: sums are kept in float32, and the result has q's dtype.
+        A row of length 0 gets zeros. Scores near −20,000 count as others do.
+        float16: sums are kept in float32, and the result has q's dtype.
     """
     (B, H, D), (_, S, H_kv, _), M = q.shape, k_pool.shape, block_table.size(1)
     out, G = torch.empty_like(q), H // H_kv
@@ -142,7 +143,7 @@ def paged_attention_split(
         q, k_pool, v_pool, block_table, lengths, outs, lses, M, D**-0.5, splits,
         G=G, H_KV=H_kv, S=S, D=D, GROUP=triton.next_power_of_2(G),
     )  # fmt: skip
-    return flash_decode_merge(outs, lses)
+    return flash_decode_merge(outs, lses).to(q.dtype)
 
 
 @triton.jit
