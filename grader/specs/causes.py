@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -185,7 +186,9 @@ def _calls_behind(node: ast.AST, place: Place, by_comparison: bool) -> Iterator[
             is_assigned = isinstance(node, ast.Assign) and node.value is part
             yield part, by_comparison or is_assigned or id(part) in owners
         elif isinstance(part, ast.Name) and place.frame.f_locals.get(part.id, part) is None:
-            yield from ((made, True) for made in place.origins(part.id) if isinstance(made, ast.Call))
+            for made in place.origins(part.id):
+                sides = [(made.body, False), (made.orelse, False)] if isinstance(made, ast.IfExp) else [(made, True)]
+                yield from ((side, is_none) for side, is_none in sides if isinstance(side, ast.Call))
 
 
 def _functions(call: ast.Call, scope: Scope, module: ModuleType) -> Iterator[FunctionType]:
@@ -281,20 +284,33 @@ def no_rule(case: Case) -> Iterator[Row]:
 
 def no_key(case: Case) -> Rows:
     """The keys of the dict that lacks one, and the key that looks like it."""
-    error = case.error
-    for place in (case.own or case.specs)[-1:] if isinstance(error, KeyError) else []:
-        for part in ast.walk(place.expression() or ast.Module([], [])):
-            held = reading.value(part.value, place.scope) if isinstance(part, ast.Subscript) else None
-            if isinstance(held, dict) and error.args and error.args[0] not in held:
-                rows = check.key_rows(held, [error.args[0]], complete=False)
-                is_typo = case.own and any(label == LIKE for label, _ in rows)  # then nobody expects the key
-                return [row for row in rows if not (is_typo and row[0] in ("expected", "missing"))]
+    for place in (case.own or case.specs)[-1:] if isinstance(case.error, KeyError) else []:
+        node = place.expression() or ast.Module([], [])
+        for part in [node] if isinstance(node, ast.Subscript) else ast.walk(node):
+            match part:
+                case ast.Subscript(value=owner, slice=asked) | ast.Call(ast.Attribute(owner, "pop"), [asked]):
+                    key = case.error.args[0]
+                    held, known = reading.value(owner, place.scope), reading.value(asked, place.scope)
+                    is_asked = part is node or known is key or (type(known) is str and known == key)
+                    if isinstance(held, dict) and is_asked and key not in held:
+                        return _lacking(held, key, ast.unparse(owner), is_own=bool(case.own))
     return []
+
+
+def _lacking(held: dict[Any, Any], key: object, name: str, *, is_own: bool) -> Rows:
+    *kinds, asked = ["int" if isinstance(one, Integral) else type(one).__name__ for one in (*held, key)]
+    if kinds and asked not in kinds:
+        return [
+            (MEANS, f"a key of type {asked} is asked for, and those of `{name}` are {' or '.join(sorted({*kinds}))}")
+        ]
+    rows = check.key_rows(held, [key], complete=False)
+    return [row for row in rows if not is_own or row[0] in ("keys", LIKE)]  # nobody expects the code's own key
 
 
 def second_backward(case: Case) -> Iterator[Row]:
     if TWICE in str(case.error):
-        yield LIKE, "one graph gone back through twice: detach what a step hands to the next, or pass retain_graph=True"
+        ways = "two calls for one result, or for two that share a part, such as an undetached state"
+        yield LIKE, f"one graph gone back through twice, freed the first time: {ways}"
 
 
 def taken_apart(case: Case) -> Rows:
@@ -395,13 +411,14 @@ def _parameters(function: Any, *, named: bool) -> list[str]:
             inspect.Parameter.POSITIONAL_OR_KEYWORD,
             *([inspect.Parameter.KEYWORD_ONLY] if named else []),
         )
-        return [p.name for p in known if p.kind in kinds and p.name != "self"]
+        told = [str(p.replace(annotation=p.empty)) for p in known if p.kind in kinds and p.name != "self"]
+        return told + ["…"] * any(p.kind == p.KEYWORD_ONLY and p.kind not in kinds for p in known)
     except (TypeError, ValueError):
         line = (inspect.getdoc(function) or "").strip().partition("\n")[0]
     inside = re.match(r"[\w.]+\(([^()]*)", line)
     names = inside[1].replace("\\", "").split(",") if inside else []
     if not named and " *" in names:
-        names = names[: names.index(" *")]
+        names = [*names[: names.index(" *")], "…"]
     return [name.strip() for name in names if name.strip(" *")]
 
 
@@ -412,7 +429,7 @@ def operands(case: Case) -> Rows:
     if node is None or not isinstance(case.error, (RuntimeError, ValueError, IndexError)) or STRIDED in said:
         return []
     if DTYPES.search(said):
-        dtypes = {name: _dtype(held) for name, held in _operands(node, scope)}
+        dtypes = {name: dtype for name, held in _operands(node, scope) if (dtype := _dtype(held)) != "None"}
         return _operand_rows("dtypes", dtypes if len(set(dtypes.values())) > 1 else {})
     return _shapes(node, scope) if SHAPES.search(said) else []
 

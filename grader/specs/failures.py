@@ -25,6 +25,7 @@ from grader.specs import check, given, inherited, sources
 from grader.specs.causes import Case
 
 EXAMPLE = re.compile(r"\n(?:Falsifying example|Failing test case)")  # Hypothesis's note; `given` tells it better
+SPECS_NAMES = re.compile(r"\bTest\w+\.test_\w+\.<locals>\.")  # in front of a function that a spec defines
 
 MOST = 600  # characters of a row; the middle of a longer one is left out
 
@@ -141,7 +142,7 @@ def _rows(error: BaseException, theirs: Frames, module: ModuleType | None) -> li
     if isinstance(error, TimedOut):
         return [("stopped", str(error)), *where]
     said = "".join(traceback.format_exception_only(error)).strip()
-    said = EXAMPLE.split(said)[0]
+    said = SPECS_NAMES.sub("", EXAMPLE.split(said)[0])
     return [("raised", check.shortened(said, MOST)), *where]
 
 
@@ -200,10 +201,12 @@ def _bad_call(message: str, module: ModuleType | None) -> str:
     name, _, reason = message.partition("() ")
     target = module
     for part in name.split("."):
-        target = getattr(target, part, None)
+        target = inspect.getattr_static(target, part, None)
     yours = ""
     if callable(target):
         yours = f"; yours is {name.split('.')[-1]}{inspect.signature(target)}"
+        is_method = "." in name and inspect.isfunction(target) and "self" not in inspect.signature(target).parameters
+        yours += ", without `self`" * is_method
     return f"{name.removesuffix('.__init__')}: wrong signature: {reason}{yours}"
 
 

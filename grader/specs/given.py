@@ -462,7 +462,10 @@ def _value(value: Any, scope: Scope) -> str:
         return f"{check.describe(value)} {_numbers(value)}"
     if check.is_table(value):
         return f"{check.describe(value)}\n{value.iloc[:6, :6]}"
-    return re.sub(r"<[\w.]*\b(\w+) object at 0x\w+>", r"\1", check.describe(value))
+    said = check.describe(value)
+    if isinstance(value, (list, tuple)) and "tensor(" in said and " … " in said:
+        return f"{kind.__name__} of {len(value)}, the first a {check.describe(value[0])}"
+    return re.sub(r"<[\w.]*\b(\w+) object at 0x\w+>", r"\1", said)
 
 
 def _numbers(value: torch.Tensor) -> Any:

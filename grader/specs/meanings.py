@@ -32,6 +32,10 @@ NUMPYS = {  # what torch and its tensors call it
     "pad": "torch.nn.functional.pad", "permutation": "torch.randperm", "power": "pow", "rand": "torch.rand",
     "randint": "torch.randint", "randn": "torch.randn",
 }  # fmt: skip
+IMPORTS = {
+    "F": "import torch.nn.functional as F", "math": "import math", "nn": "from torch import nn",
+    "np": "import numpy as np", "torch": "import torch",
+}  # fmt: skip
 
 ARRAYS = {  # what NumPy has for a method of tensors
     "clamp": "np.clip", "clone": ".copy()", "exp": "np.exp", "log": "np.log", "masked_fill": "np.where",
@@ -53,6 +57,8 @@ def meaning(error: BaseException, node: ast.AST, scope: Scope) -> str:
 def _typo(said: str, node: ast.AST, scope: Scope) -> str:
     """The nearest name that there is: of a variable, or in the object or module that lacks an attribute."""
     if found := re.search(r"^name '(\w+)' is not defined", said):
+        if reading.value(ast.Attribute(ast.Name("self"), found[1]), scope) is not reading.MISSING:
+            return f"`{found[1]}` is no name here: `self.{found[1]}` is"
         near = _nearest(found[1], scope)
         return f"`{found[1]}` is no name here, and `{near}` is" if near else ""
     found = re.search(r"has no attribute '(\w+)'$", said)
@@ -101,11 +107,17 @@ def _modified(found: re.Match, node: ast.AST, scope: Scope) -> str:
 
 
 def _linear(found: re.Match, node: ast.AST, scope: Scope) -> str:
-    features, expected = int(found[1]), int(found[2])
-    layers = _layers(nn.Linear, node, scope)
-    if len(layers) != 1 or layers[0][1].in_features != expected:
+    """Which linear layer it is: one that the line calls, or one in a container that it calls."""
+    features, *sizes = (int(size) for size in found.groups())
+    layers = [
+        (f"{name}.{inner}".removesuffix("."), one)
+        for name, held in _layers(nn.Module, node, scope)
+        for inner, one in held.named_modules()
+        if isinstance(one, nn.Linear) and [one.in_features, one.out_features] == sizes
+    ]
+    if len(layers) != 1:
         return ""
-    return f"{layers[0][0]} takes {expected} features in the last dimension, and its input has {features}"
+    return f"`{layers[0][0]}` takes {sizes[0]} features in the last dimension, and its input has {features}"
 
 
 def _unequal(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -175,7 +187,7 @@ def _embedding(found: re.Match, node: ast.AST, scope: Scope) -> str:
     if len(layers) != 1:
         return "an id is below 0, or not below the number of rows"
     [(name, layer)] = layers
-    return f"{name} has {layer.num_embeddings} rows, so ids are 0 to {layer.num_embeddings - 1}"
+    return f"`{name}` has {layer.num_embeddings} rows, so ids are 0 to {layer.num_embeddings - 1}"
 
 
 def _dimension(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -201,9 +213,24 @@ def _start(found: re.Match, node: ast.AST, scope: Scope) -> str:
 def _tuple(found: re.Match, node: ast.AST, scope: Scope) -> str:
     parts = {ast.unparse(one): reading.value(one, scope) for one in ast.walk(node) if isinstance(one, ast.Name)}
     held = [(f"`{name}`", len(one)) for name, one in parts.items() if type(one) is tuple]
-    named, many = held[0] if len(held) == 1 else ("this", 2)
-    how = "`(a,) = …`" if many == 1 else "`a, b = …`"
-    return f"{named} is a tuple, not a tensor or number: {how} takes it apart"
+    if len(held) != 1:
+        return "this is a tuple, not a tensor or number: `a, b = …` takes one of two apart"
+    [(named, many)] = held
+    names = "(a,)" if many == 1 else ", ".join("abcd"[:many])
+    how = f"`{names} = …` takes it apart" if many < 5 else "`[0]` picks its first"
+    return f"{named} is a tuple, not a tensor or number: {how}"
+
+
+def _pairs(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    """What is taken apart as if it were one item, and is a list of such items."""
+    for part in ast.walk(node):
+        match part:
+            case ast.Assign(targets=[ast.Tuple(elts=names)], value=made):
+                held, fits = reading.value(made, scope), lambda one: type(one) is tuple and len(one) == len(names)
+                if type(held) is list and all(map(fits, held)):
+                    name = ast.unparse(made)
+                    return f"`{name}` is a list of such items: zip(*{name}) puts the first of each together"
+    return ""
 
 
 def _attribute(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -224,6 +251,14 @@ def _attribute(found: re.Match, node: ast.AST, scope: Scope) -> str:
 
 def _numpys(found: re.Match, node: ast.AST, scope: Scope) -> str:
     return f"`{found[1]}` is a name of NumPy: in PyTorch it is {NUMPYS[found[1]]}"
+
+
+def _import(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    if found[1] in ("torch", "F", "nn") and "np" in scope and "torch" not in scope:
+        return "this track is written in NumPy"
+    if found[1] == "np" and "torch" in scope:
+        return "NumPy is not imported in this file: torch has functions for tensors itself"
+    return f"`{IMPORTS[found[1]]}` is missing at the head of the file"
 
 
 def _functional(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -362,7 +397,7 @@ def _written(operand: ast.expr | None) -> str:
 def _layers(kind: type[Layer], node: ast.AST, scope: Scope) -> list[tuple[str, Layer]]:
     """The layers of this kind that the line calls, with how they are written."""
     calls = [part.func for part in ast.walk(node) if isinstance(part, ast.Call)]
-    return [(f"`{ast.unparse(one)}`", held) for one in calls if isinstance(held := reading.value(one, scope), kind)]
+    return [(ast.unparse(one), held) for one in calls if isinstance(held := reading.value(one, scope), kind)]
 
 
 def _dtype(name: str) -> str:
@@ -380,6 +415,7 @@ SENTENCES = {
     rf"only one element tensors can be converted{AT}?\bmath\.(exp|log\d*p?|sqrt|sin|cos|tanh?|floor|ceil|erf)\(":
         "math.{0} takes one number: `.{0}()`, a tensor's own, takes each element",
     r"^'(tuple|int)' object is not callable\0(.*\.\w+)\([^()]*\)$": "`{1}` is a plain {0}, not a method: no brackets",
+    r"^'(str|list|dict|float|bool)' object is not callable\0([\w.]+)\(": "`{1}` is a {0}, and brackets call a function",
     r"\bddof\b": "NumPy's `ddof` is `correction` in PyTorch, so `ddof=0` is `correction=0`",
     r"missing \d+ required positional arguments?: \"(\w+)\"": "`{0}` has no default: say which, as in `{0}=…`",
     r"^(?:max|min)(?:imum)?\(\).*(?:got \((?:Tensor, )?float\)|must be Tensor, not (?:int|float))":
@@ -391,6 +427,38 @@ SENTENCES = {
     rf"values to unpack{AT}\bfor \(?\w+, \w+\)? in \(?([\w.]+), ([\w.]+)\)?[:\]]":
         "the loop goes through two things one after the other: zip({0}, {1}) pairs them",
     rf"values to unpack{AT}\bzip\(([^*(),]+)\)": "without `*`, zip sees one list: zip(*{0}) hands on what is in it",
+    rf"values to unpack{AT}\.split\((\d+), (?:dim=)?-?\d+\)":
+        "split({0}) makes parts of size {0}, and chunk({0}) makes {0} parts",
+    rf"not enough values to unpack \(expected (\d+), got (\d+)\){AT}\.chunk\((\d+)[^()]*\)$":
+        "chunk({2}) made {1} parts for {0} names",
+    r"^iteration over a 0-d tensor\0.*, .* = .*\.(max|min|median|mode)\(\)$":
+        "{0}() gives one number, and {0}(dim=…) values and indices",
+    r"^list is not a Module subclass\0.*\bSequential\(([\w.]+)\)":
+        "nn.Sequential takes its layers one by one: nn.Sequential(*{0})",
+    rf"^torch\.finfo\(\) requires a floating point{AT}\bfinfo\(([\w.]+)\)":
+        "`{0}` is no floating-point dtype: finfo takes that of the numbers to be filled in",
+    r"^Strings must be encoded before hashing":
+        'a digest is taken of bytes: a file opened with "rb" gives them, and a text its .encode()',
+    rf"^expected 'f' to be string, path{AT}\.save\((.+), ([^ ]+)\)$":
+        "torch.save takes what is saved, and then the file: `{1}` is neither a path nor a file",
+    r"argument 'dtype' .*must be torch\.dtype, not type\0.*dtype=np\.((?:u?int|float)\d+)\b":
+        "`np.{0}` is NumPy's dtype, and `torch.{0}` is PyTorch's",
+    r"^slice indices must be integers[^\0]*\0.*\.(startswith|endswith)\(('[^']*'), ('[^']*')\)":
+        "several texts are one tuple: .{0}(({1}, {2}))",
+    r"Cannot make_shape_compatible[^\0]*\0.*\b(\w+)\[:, None\].*mask=\1 (<=?) (\w+)":
+        "the pointers are a tile, and `{0}` has one dimension: `{0}[:, None] {1} {2}` is a mask of its rows",
+    r"^'([<>]=?)' not supported between instances of 'Tensor' and '\w+'\0(\w+) ":
+        "`{1}` is a Tensor of this track, which has no `{0}`: its numbers are in `{1}.data`",
+    r"^'NoneType' object has no attribute 'open'\0(?!.*\bopen\b)":
+        "an .npz file is read after it was closed: inside `with`, dict(file) takes all arrays out of it",
+    r"^One of the differentiated Tensors does not require grad":
+        "a gradient is asked of a tensor that does not require it: .requires_grad_() comes before it is used",
+    r"expanded size of the tensor \(-1\) isn't allowed in a leading":
+        "expand got more sizes than there are dimensions, and −1 stands only for one that is there",
+    r"^expand\(.*number of sizes provided \((\d+)\) .* dimensions in the tensor \((\d+)\)":
+        "expand takes a size for each of the {1} dimensions, −1 to keep it, and got {0}",
+    r"^\w+\.(\w+)\(\) takes 0 positional arguments but 1 was given\0(?:.*\.\1\(\)|(?!.*\1))":
+        "`def {0}()` lacks `self`, which a method is called with",
     r"^'str' object cannot be interpreted as an integer":
         "a text is no number: going through a text gives characters, and through its `.encode()` bytes",
     r"for \+: '\w+Path' and 'str'":
@@ -400,15 +468,15 @@ SENTENCES = {
         "states of nn.LSTM and its like have a dimension of layers in front: a cell takes h[0], and c[0]",
     r"^_(?:sum|mean|a?max|a?min|var|std|prod|any|all)\(\) got an unexpected keyword argument '(?:dim|keepdim)'":
         "this is a NumPy array: dim= is axis=, and keepdim= is keepdims=",
-    r"^axes don't match array": "NumPy's transpose takes all dimensions: swapaxes(−1, −2) swaps the last two",
-    r"^'NoneType' object cannot be interpreted as an integer\0len\(":
-        "`__len__` returned None, and a length is a whole number",
+    r"^axes don't match array": "NumPy's transpose takes all dimensions: swapaxes(-1, -2) swaps the last two",
+    r"^'(None|float)(?:Type)?' object cannot be interpreted as an integer\0len\(":
+        "`__len__` returned {0}, and a length is a whole number",
     r"^cannot access local variable '(\w+)'":
         "`{0}` has no value here: it gets one only on a way that this call does not take, or in a later line",
     r"inhomogeneous shape":
         "one array of lists that differ in length: append puts a list in as one item, extend its items",
     r"Index tensor must have the same number of dimensions as (?:input|self|src) tensor":
-        "the index of gather and scatter has as many dimensions as the tensor: unsqueeze(−1) adds one at the end",
+        "the index of gather and scatter has as many dimensions as the tensor: unsqueeze(-1) adds one at the end",
     r"stack expects each tensor to be equal size.*got \[([\d, ]*)\] at entry \d+ and \[([\d, ]*)\] at entry (\d+)":
         "stack takes tensors of one shape: the first is ({0}), and number {2}, counted from 0, is ({1})",
     r"expects? (?:ed )?a non-empty (?:list of Tensors|TensorList)|expected a non-empty list":
@@ -446,7 +514,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         r"modified by an inplace operation: \[\S+ \[([\d, ]*)\]\](?:, which is output \d+ of (\w+?)(?:Backward\d*)?,)?",
         _modified,
     ),
-    (r"mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)", _linear),
+    (r"mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+) and (\d+)x(\d+)\)", _linear),
     (
         r"expected input\[([\d, ]+)\] to have (\d+) channels, but got (\d+) channels",
         "channels stand right before the length, or before height and width: "
@@ -514,8 +582,8 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         _numpys,
     ),
     (r"^(?:'(?:Tensor|Parameter)' object|module 'torch') has no attribute '(\w+)'$", _functional),
-    (r"^name 'torch' is not defined", lambda _, __, scope: "this track is written in NumPy" * ("np" in scope)),
-    (r"^name 'np' is not defined", "NumPy is not imported in this file: torch has functions for tensors itself"),
+    (rf"^name '({'|'.join(IMPORTS)})' is not defined", _import),
+    (r"too many values to unpack", _pairs),
     (
         r"^transpose\(\) (?:takes [23] positional arguments but [3-9]|received .* - got \(int, int, int)",
         "transpose swaps two dimensions: permute takes a whole order of them",

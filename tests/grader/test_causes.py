@@ -73,6 +73,7 @@ SOME = "def f(x):\n    if x is None:\n        return 1\n"
         ("@torch.no_grad()\n" + NO_RETURN, "kata.f(x).shape"),
         (NO_RETURN.replace("x + 1", "print(x)\n    return"), "len(kata.f(x))"),
         (NO_RETURN + "\n\ndef g(x):\n    y = f(x)\n    return y + 1\n", "kata.g(x)"),
+        (NO_RETURN + "\n\ndef g(x):\n    y = f(x) if len(x) else x\n    return y + 1\n", "kata.g(x)"),
         (LAYER, "kata.Layer()(x).shape"),
         (LAYER, "layer = kata.Layer()\ncheck.shape(layer(x), (2, 3))"),
         (LAYER.replace("forward", "step"), "kata.Layer().step(x).shape"),
@@ -182,6 +183,8 @@ def test_dtypes_where_they_are_the_matter(said):
     assert "dtypes:" not in said(code, "kata.f(x)"), "the names at the line have one dtype"
     code = "def f(x):\n    y = x.double().T\n    return x @ y\n"
     assert "dtypes: x: float32 y: float64" in said(code, "kata.f(x)").replace("\n", " ")
+    code = "def f(x):\n    loss, y = nn.NLLLoss(), x.double()\n    return loss(y, x[:, 0])\n"
+    assert "dtypes: y: float64 x: float32" in said(code, "kata.f(x)").replace("\n", " "), "a loss has none"
 
 
 def test_an_error_about_something_else_has_no_shapes(said):
@@ -202,6 +205,12 @@ def test_an_error_about_something_else_has_no_shapes(said):
         ("x.T.float @ x", "a function or method without its brackets: `()` calls it"),
         ("torch.from_numpy(np.array([None]))", ""),
         ("torch.zeros(2, size=3, wrong=4)", "takes: torch.zeros("),
+        ("torch.tensor(x, dtype=np.int64)", "takes: torch.tensor(data, …) means: `np.int64` is NumPy's"),
+        ("x.split(x)", "takes: x.split(split_size, dim=0)"),
+        (
+            "torch.optim.SGD(x, 1, 2, 3, 4, 5, 6)",
+            "lr=0.001, momentum=0, dampening=0, weight_decay=0, nesterov=False, …)",
+        ),
         ("x.std(1, wrong=0)", "x.std(dim, *, correction, keepdim)"),
         ("torch.max(x, 'a')", "torch.max(input, other)\n"),
         ("x.reshape(x.numel() / 2, 2)", "`x.numel() / 2` is a float"),
@@ -224,7 +233,24 @@ def test_the_keys_of_a_dict_without_one(said):
     assert said("def f(x):\n    raise KeyError('mean')\n", "kata.f(x)") == ""
     own = said("def f(x):\n    held = {'decay': 1}\n    return held['dekay']\n", "kata.f(x)")
     assert own == "keys: 'decay' looks like: the key 'dekay' is written 'decay'"
-    assert "missing: 'zz'" in said("def f(x):\n    held = {'decay': 1}\n    return held['zz']\n", "kata.f(x)")
+    assert said("def f(x):\n    held = {'decay': 1}\n    return held['zz']\n", "kata.f(x)") == "keys: 'decay'"
+
+
+@pytest.mark.parametrize(
+    ("lookup", "words"),
+    [
+        ("{x: {}}[x]['m']", ""),  # an inner dict, which nothing is known of
+        ("state[x]['m']", ""),
+        ("state[x].pop('m')", ""),
+        ("state['m']", "means: a key of type str is asked for, and those of `state` are Tensor"),
+        ("ids.pop(x)", "means: a key of type Tensor is asked for, and those of `ids` are int"),
+        ("ids[np.int64(7)]", "keys: 1, 2"),
+        ("ids[f'{x}'] + ids.pop('c')", "means: a key of type str is asked for, and those of `ids` are int"),
+    ],
+)
+def test_the_keys_are_those_of_the_dict_that_was_asked(said, lookup, words):
+    code = f"def f(x):\n    state, ids = {{x: {{}}}}, {{1: 2, 2: 3}}\n    return {lookup}\n"
+    assert said(code, "kata.f(x)") == words
 
 
 def test_a_counter_is_not_the_batch(said):

@@ -206,6 +206,9 @@ class TestFailures:
     def test_a_wrong_forward_shows_it(self, run, submission, sound):
         said = self.said(run, submission, sound, RIGHT.replace("def forward(self, x: Tensor)", "def forward(self)"))
         assert "Doubler  Doubler.forward: wrong signature" in said or "Doubler  wrong signature" in said, said
+        assert "without `self`" not in said
+        said = self.said(run, submission, sound, RIGHT.replace("def forward(self, x: Tensor)", "def forward()"))
+        assert "yours is forward() -> torch.Tensor, without `self`" in said
 
     def test_a_syntax_error_is_said_once(self, run, submission, sound):
         said = self.said(run, submission, sound, "def double(x:\n    return x\n")
