@@ -1,6 +1,7 @@
 """Specs of today/09: linear attention in three forms, the delta rule, an associative scan, a layer, and its memory."""
 
 import math
+from unittest import mock
 
 import pytest
 import torch
@@ -117,15 +118,18 @@ def of_one_decay(total, g):
     return (g[..., :, None] - g[..., None, :]).exp().tril()
 
 
-def compare_gradients(step, by_hand, given, place, name):
-    """Compare the gradients that one result of a step, of two, has for what it was given."""
-    weights = torch.randn((B, H, V) if name == "out" else (B, H, K, V))
-    found = []
-    for function in (step, by_hand):
-        result = function(*given)[place]
-        check.that(result.requires_grad, f"{name} has no gradient")
-        found.append(torch.autograd.grad((result * weights).sum(), given, materialize_grads=True))
-    check.close(found[0], found[1], **NEAR, what=f"the gradients of {name}, for the arguments in order, at ")
+def compare_gradients(function, by_hand, **given):
+    """Compare the gradients that each result, of out and state, has for what was given."""
+    given = {name: x.clone().requires_grad_() for name, x in given.items()}
+    for place, name in enumerate(("out", "state")):
+        found = []
+        for results in (function(**given), by_hand(**given)):
+            result = results[place]
+            check.that(result.requires_grad, f"{name} has no gradient")
+            weights = torch.randn(result.shape, generator=torch.Generator().manual_seed(place))
+            gradients = torch.autograd.grad((result * weights).sum(), list(given.values()), materialize_grads=True)
+            found.append(dict(zip(given, gradients, strict=True)))
+        check.close(*found, **NEAR, what=f"the gradients of {name}, at ")
 
 
 def told(got, what):
@@ -168,12 +172,14 @@ class TestParallelForm:
 
     def test_strong_decay_stays_finite(self, kata):
         """−16 per token over 40 tokens sums to −640. exp(−640) is 0 in float32 and exp(640) infinite, and 0 · ∞ is NaN.
-        The exponent of a pair is small only as a difference, taken before exp."""
+        The exponent of a pair is small only as a difference, taken before exp. Then no decay need be clamped."""
         q, k, v, _, _ = drawn(40)
         g = torch.full((B, H, 40), -16.0)
         got = kata.parallel_form(q, k, v, g)
         check.finite(got)
-        check.close(got, one_by_one(remembered, (q, k, v, g))[0], **NEAR)
+        clamped, _ = one_by_one(remembered, (q, k, v, g.clamp(min=-10)))
+        wrong = {"log_decay clamped at −10: pairs fade too little": clamped}
+        check.close(got, one_by_one(remembered, (q, k, v, g))[0], **NEAR, unlike=wrong)
 
     def test_gradients_of_strong_decay_are_finite(self, kata):
         """Above the diagonal the exponent is positive, and exp of it infinite. Masking after exp hides that in the
@@ -235,9 +241,7 @@ class TestRecurrentStep:
     def test_gradients(self, kata):
         """What is read depends on the old state as well, and on its decay: nothing is detached."""
         state, (q, k, v, _, g) = a_state(), (x[:, :, 0] for x in drawn(1))
-        for place, name in enumerate(("out", "state")):
-            with_grad = [x.clone().requires_grad_() for x in (state, q, k, v, g)]
-            compare_gradients(kata.recurrent_step, remembered, with_grad, place, name)
+        compare_gradients(kata.recurrent_step, remembered, state=state, q=q, k=k, v=v, log_decay=g)
 
 
 def chunks_of(tokens, chunk, state=None, slip=""):
@@ -296,7 +300,8 @@ class TestChunkedForm:
 
     @pytest.mark.parametrize("first", [16, 20])
     def test_a_given_state_goes_on(self, kata, first):
-        """A text in two calls: the second one gets the state of the first, and gives what one call gives."""
+        """A text in two calls: the second one gets the state of the first, and gives what one call gives. Gradients
+        reach that state, too, and pass from chunk to chunk."""
         tokens = [x for i, x in enumerate(drawn(37)) if i != 3]
         _, state = one_by_one(remembered, [x[:, :, :first] for x in tokens])
         rest = [x[:, :, first:] for x in tokens]
@@ -304,6 +309,15 @@ class TestChunkedForm:
         wrong = {"the given state is not used": one_by_one(remembered, rest)}
         got = told(kata.chunked_form(*rest, 16, state.float()), "chunked_form")
         check.close(got, expected, **NEAR, unlike=wrong, what="the rest of a text: (out, state), at ")
+
+        def by_chunks(state, **tokens):
+            return told(kata.chunked_form(**tokens, chunk=4, state=state), "chunked_form")
+
+        def by_hand(state, **tokens):
+            return one_by_one(remembered, tokens.values(), state)
+
+        q, k, v, g = (x[:, :, :11] for x in rest)
+        compare_gradients(by_chunks, by_hand, state=state.float(), q=q, k=k, v=v, log_decay=g)
 
     @given(case=cuts())
     def test_any_length(self, kata, case):
@@ -323,6 +337,19 @@ class TestChunkedForm:
         check.close((out.detach(), state.detach()), expected, **NEAR, what="(out, state), at ")
         (gradient,) = torch.autograd.grad(out.sum() + state.sum(), g)
         check.finite(gradient, what="the gradient of log_decay")
+
+    @pytest.mark.edge
+    def test_one_product_per_chunk(self, kata):
+        """A GPU waits after each token of a loop. One product of all tokens makes T × T numbers per head."""
+        q, k, v, _, g = drawn(32)
+        with (
+            mock.patch.object(kata, "recurrent_step", wraps=kata.recurrent_step) as step,
+            mock.patch.object(kata, "parallel_form", wraps=kata.parallel_form) as product,
+        ):
+            kata.chunked_form(q, k, v, g, 16)
+        check.that(not step.called, f"recurrent_step is called {step.call_count} times for two chunks of 16 tokens")
+        longest = max([[*call.args, *call.kwargs.values()][0].size(-2) for call in product.call_args_list], default=0)
+        check.that(longest <= 16, f"parallel_form gets {longest} tokens at once, with a chunk of 16")
 
     @pytest.mark.edge
     def test_the_given_state_is_left_alone(self, kata):
@@ -354,9 +381,11 @@ class TestCombine:
         check.close(got, (torch.tensor([6.0]), torch.tensor([8.0])), **NEAR, unlike=wrong, what="(a, b), at ")
 
     def test_a_step_of_both(self, kata):
-        """Whatever h is, the joined step takes it where the two steps take it, element by element."""
+        """Whatever h is, the joined step takes it where the two steps take it, element by element. A scan joins an
+        element more than once, so it has to stay as it was."""
         (a, b, c, d), h = torch.randn(4, 6, B, V), torch.randn(6, B, V)
-        joined = told(kata.combine((a, b), (c, d)), "combine")
+        with check.unchanged(a=a, b=b, c=c, d=d):
+            joined = told(kata.combine((a, b), (c, d)), "combine")
         wrong = {
             "right first, then left": (a * c, a * d + b),
             "b carried over unfaded": (a * c, b + d),
@@ -442,6 +471,13 @@ class TestAssociativeScan:
         got = kata.associative_scan(steps, (torch.ones(0, V), torch.ones(0, V)))
         check.equal(tuple(got), (torch.ones(0, V), torch.ones(0, V)), what="of T = 0, at ")
 
+    @pytest.mark.edge
+    def test_the_elements_are_left_alone(self, kata):
+        """The caller may need a and b again, as a backward pass does."""
+        a, b = torch.rand(6, V), torch.randn(6, V)
+        with check.unchanged(a=a, b=b):
+            kata.associative_scan(steps, (a, b))
+
 
 DELTA_SLIPS = {
     "β v is written, not β times the error v − held": "the values themselves",
@@ -503,9 +539,7 @@ class TestDeltaStep:
     def test_gradients(self, kata):
         """What is held depends on the state, the key and the decay, and takes part in the gradient: detach nothing."""
         state, (q, k, v, beta, g) = a_state(), (x[:, :, 0] for x in drawn(1, unit=True))
-        for place, name in enumerate(("out", "state")):
-            with_grad = [x.clone().requires_grad_() for x in (state, q, k, v, beta, g)]
-            compare_gradients(kata.delta_step, corrected, with_grad, place, name)
+        compare_gradients(kata.delta_step, corrected, state=state, q=q, k=k, v=v, beta=beta, log_decay=g)
 
 
 def delta_chunks_of(tokens, chunk, slip, state=None):
@@ -593,16 +627,16 @@ class TestDeltaChunked:
         check.close(got, expected, **NEAR, what=f"T = {length}, chunk {chunk}: (out, state), at ")
 
     def test_gradients(self, kata):
-        """Keys, values, β and decays learn through the system, too."""
-        tokens = drawn(11, unit=True)
+        """Keys, values, β and decays learn through the system, too, and what came before through the given state."""
+        q, k, v, beta, g = drawn(11, unit=True)
 
-        def by_hand(*tokens):
-            return one_by_one(corrected, tokens)[0]
+        def by_hand(state, **tokens):
+            return one_by_one(corrected, tokens.values(), state)
 
-        def by_chunks(*tokens):
-            return kata.delta_chunked(*tokens, 4)[0]
+        def by_chunks(state, **tokens):
+            return told(kata.delta_chunked(**tokens, chunk=4, state=state), "delta_chunked")
 
-        check.gradients(by_chunks, by_hand, *tokens, **NEAR)
+        compare_gradients(by_chunks, by_hand, state=a_state(), q=q, k=k, v=v, beta=beta, log_decay=g)
 
     def test_strong_decay(self, kata):
         """L has exponents, too: differences, masked before exp. −16 per token is finite in values and gradients."""
@@ -613,6 +647,13 @@ class TestDeltaChunked:
         check.close((out.detach(), state.detach()), expected, **NEAR, what="(out, state), at ")
         (gradient,) = torch.autograd.grad(out.sum() + state.sum(), g)
         check.finite(gradient, what="the gradient of log_decay")
+
+    @pytest.mark.edge
+    def test_one_system_per_chunk(self, kata):
+        """A loop over tokens would give the same, and leave the chunk without use."""
+        with mock.patch.object(kata, "delta_step", wraps=kata.delta_step) as step:
+            kata.delta_chunked(*drawn(32, unit=True), 16)
+        check.that(not step.called, f"delta_step is called {step.call_count} times for two chunks of 16 tokens")
 
     @pytest.mark.edge
     def test_the_given_state_is_left_alone(self, kata):
@@ -652,20 +693,24 @@ class TestGatedDeltaNetInit:
 
     def test_the_memory_starts_long(self, kata):
         """sigmoid(4) = 0.98 is left per token. With a bias of 0 half would be left, and nothing older than a few tokens
-        could be learned."""
-        bias = kata.GatedDeltaNet(C, HEADS, WIDTH).state_dict()["decay.bias"]
+        could be learned. The bias of beta is none of this, and stays near 0."""
+        state = kata.GatedDeltaNet(C, HEADS, WIDTH).state_dict()
+        bias, other = state["decay.bias"], state["beta.bias"]
         left = ", ".join(f"{share:.2f}" for share in bias.sigmoid().tolist())
         check.that(
             bool(bias.abs().max() >= 1), f"what is left per token starts at {left}: nn.Linear draws biases near 0"
         )
         check.close(bias, torch.full((HEADS,), 4.0), what="the bias of decay")
+        said = f"the bias of beta starts at up to {other.abs().max():.2g}, expected near 0, as nn.Linear draws it"
+        check.that(bool(other.abs().max() < 1), said)
 
     def test_the_convolution_starts_drawn(self, kata):
-        """Features with equal filters would stay alike, and filters of zeros pass nothing on. The usual size is around
-        1 / √width."""
-        filters = kata.GatedDeltaNet(24, 2, WIDTH).state_dict()["conv"]
-        spread = filters.std().item() * math.sqrt(WIDTH)
-        check.that(0.2 < spread < 5, f"the numbers of conv spread by {spread:.3g} / √width, expected around 1 / √width")
+        """Features with equal filters would stay alike, and filters of zeros pass nothing on. With a standard deviation
+        of 1 / √width, the sum over `width` tokens is as large as its terms."""
+        filters = kata.GatedDeltaNet(24, 2, 16).state_dict()["conv"]
+        spread = filters.std().item() * math.sqrt(16)
+        said = f"conv's standard deviation is {spread:.3g} / √width, expected between half and twice 1 / √width"
+        check.that(0.4 < spread < 2.5, said)
         check.that(len(filters[:, 0].unique()) == 72, "some filters of conv are equal: draw each of the 72")
 
     def test_the_norm_subtracts_no_mean(self, kata):
@@ -708,6 +753,8 @@ def layer_by_hand(w, x, slip=""):
         mixed = convolved(projected * projected.sigmoid(), w["conv"])
     elif slip != "no silu":
         mixed = mixed * mixed.sigmoid()
+    if slip in OF_VALUES:
+        mixed = torch.cat([mixed[..., : 2 * C], OF_VALUES[slip](convolved(projected, w["conv"])[..., 2 * C :])], dim=-1)
     parts = [part.unflatten(-1, (HEADS, D)).transpose(1, 2) for part in mixed.split(C, dim=-1)]
     if slip == "heads first":
         parts = list(mixed.unflatten(-1, (HEADS, 3, D)).permute(3, 0, 2, 1, 4))
@@ -768,6 +815,10 @@ LAYER_SLIPS = {
 }
 
 
+# In the place of silu on the values alone.
+OF_VALUES = {"values without silu": nn.Identity(), "relu on the values": F.relu}
+
+
 def texts(length):
     """(B, T, C), whose feature 0 is 1 throughout."""
     x = torch.randn(B, length, C)
@@ -775,20 +826,24 @@ def texts(length):
     return x
 
 
-def a_layer(kata):
-    """A layer whose parameters are all drawn, with values so large for `texts` that no eps of a norm shows."""
+def a_layer(kata, large=True):
+    """A layer whose parameters are all drawn, with values so large for `texts` that no eps of a norm shows.
+
+    Not large: one value of a head is, the others have both signs. Queries and keys are alike, so that all are read.
+    """
     layer = kata.GatedDeltaNet(C, HEADS, WIDTH)
+    rows = list(range(2 * C, 3 * C)) if large else [*range(2 * C), *range(2 * C, 3 * C, D)]
     with torch.no_grad():
         for name, parameter in sorted(layer.named_parameters()):
             parameter.copy_(torch.randn(parameter.shape) * (1.0 if parameter.ndim == 1 else 0.4))
-            if name == "decay.bias":
+            if name in ("beta.bias", "decay.bias"):
                 parameter.add_(2)
             if name == "norm.weight":
                 parameter.copy_(0.5 + torch.rand(D))
             if name == "qkv.weight":
-                parameter[2 * C :, 0] += 1000
+                parameter[rows, 0] += 1000 if large else 20
             if name == "conv":
-                parameter[2 * C :].abs_()
+                parameter[rows] = 0.1 + parameter[rows].abs()
     return layer, {name: value.detach().double().clone() for name, value in layer.state_dict().items()}
 
 
@@ -828,12 +883,13 @@ class TestGatedDeltaNetForward:
     @pytest.mark.parametrize("length", [37, 32, 1])
     def test_equals_its_parts(self, kata, length):
         """Projection, convolution, silu, heads, unit queries and keys, the rule, norm, gate, projection: in this
-        order."""
-        layer, w = a_layer(kata)
-        x = texts(length)
-        expected = layer_by_hand(w, x)
-        wrong = {name: layer_by_hand(w, x, slip) for name, slip in LAYER_SLIPS.items()} if length == 37 else {}
-        check.close(layer(x), expected, rtol=2e-3, atol=2e-3, unlike=wrong)
+        order. silu is for queries, keys and values."""
+        for large, slips in ((True, LAYER_SLIPS), (False, {name: name for name in OF_VALUES})):
+            layer, w = a_layer(kata, large)
+            x = texts(length)
+            expected = layer_by_hand(w, x)
+            wrong = {name: layer_by_hand(w, x, slip) for name, slip in slips.items()} if length == 37 else {}
+            check.close(layer(x), expected, rtol=2e-3, atol=2e-3, unlike=wrong)
 
     def test_the_future_does_not_leak(self, kata):
         """Tokens from place 20 on are others: what stands before does not change, what follows does."""
@@ -905,6 +961,7 @@ class TestDecodingBytes:
 
     @pytest.mark.edge
     def test_another_letter_is_an_error(self, kata):
-        """M is no kind of layer here. The message names it."""
-        with check.raises(ValueError, "M"):
-            kata.decoding_bytes("LMA", 10, 4, 2, 16, 64)
+        """M is no kind of layer here, and neither is a small w. The message names it."""
+        for layers, letter in (("LMA", "M"), ("LwA", "w")):
+            with check.raises(ValueError, letter):
+                kata.decoding_bytes(layers, 10, 4, 2, 16, 64)

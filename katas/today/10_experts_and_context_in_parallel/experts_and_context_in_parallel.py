@@ -27,7 +27,7 @@ def exchange_rows(x: Tensor, send: Sequence[int], receive: Sequence[int]) -> Ten
     Args:
         x: (Σ send, …): first the rows for rank 0, then those for rank 1, and so on.
         send: how many rows go to each rank, this one included; some may be 0.
-        receive: how many rows come from each rank: entry r is rank r's `send` for this rank.
+        receive: how many rows come from each rank: entry r is `send[s]` on rank r, where s is this rank.
     Returns:
         (Σ receive, …): first the rows from rank 0, then those from rank 1, and so on. If rank 0 sends [1, 2] of
         [a, b, c], and rank 1 [0, 2] of [d, e], rank 0 gets [a], and rank 1 gets [b, c, d, e].
@@ -36,7 +36,7 @@ def exchange_rows(x: Tensor, send: Sequence[int], receive: Sequence[int]) -> Ten
     gradient that arrives may be non-contiguous.
 
     Edge cases ★
-        A rank may send nothing at all, or receive nothing. x may hold longs, which have no gradient.
+        A rank may send nothing at all, receive nothing, or both. x may hold longs, which have no gradient.
     """
     raise NotImplementedError
 
@@ -58,7 +58,7 @@ def parallel_experts(x: Tensor, weights: Tensor, experts: Tensor, local: Sequenc
     - Gradients reach x, weights and the experts of all ranks.
 
     Edge cases ★
-        All experts of a rank may be without rows.
+        All experts of a rank may be without rows. An expert without rows may be called or not.
     """
     raise NotImplementedError
 
@@ -78,7 +78,7 @@ def balance_bias(bias: Tensor, experts: Tensor, rate: float) -> Tensor:
     Counts of 4, 2 and 0 and a rate of 0.1 change the bias by −0.1, 0 and 0.1. Source: DeepSeek-V3, §2.1.2.
 
     Edge cases ★
-        `bias` is not written to. The result has its dtype.
+        `bias` is not written to. The result has its dtype. Counts are exact, though bfloat16 rounds 257 to 256.
     """
     raise NotImplementedError
 
@@ -176,7 +176,8 @@ def ring_attention(q: Tensor, k: Tensor, v: Tensor, own: Sequence[Tensor]) -> tu
     rank − h. `attend_part` and `merge` make the result of the parts. A query may see no key of a visitor.
 
     Edge cases ★
-        q, k and v are not written to, and may be non-contiguous.
+        q, k and v are not written to, and may be non-contiguous. No hop is without use, and no rank holds the keys of
+        all at once.
     """
     raise NotImplementedError
 

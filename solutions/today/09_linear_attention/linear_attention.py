@@ -114,9 +114,10 @@ def chunked_form(
           chunk's first token to itself.
         - After a chunk the state has faded by the whole chunk, and each pair by the decays behind it.
 
-    The numbers are those of `recurrent_step`, whatever the chunk.
+    The numbers are those of `recurrent_step`, whatever the chunk. Gradients reach all inputs.
 
     Edge cases ★
+        No token is a step of its own: `recurrent_step` is not called, and `parallel_form` gets a chunk at most.
         The given state is not written to. float64 stays float64, without a state, too.
     """
     if state is None:
@@ -140,7 +141,7 @@ def combine(left: Elements, right: Elements) -> Elements:
     Returns:
         The pair (a', b') of the step that does first left, then right. Numbers are multiplied element by element.
 
-    h ↦ 2h + 1, then h ↦ 3h + 5 is h ↦ 6h + 8.
+    h ↦ 2h + 1, then h ↦ 3h + 5 is h ↦ 6h + 8. None of the given tensors is written to.
     """
     (a, b), (c, d) = left, right
     return c * a, c * b + d
@@ -159,7 +160,7 @@ def associative_scan(op: Callable[[Elements, Elements], Elements], elements: Ele
     At most 2 · ⌈log2 T⌉ + 1 calls of op, each for many places at once. With addition, 1, 2, 3, 4 becomes 1, 3, 6, 10.
 
     Edge cases ★
-        T = 0 gives tensors of length 0.
+        T = 0 gives tensors of length 0. The given elements are not written to.
     """
     reach = 1
     while reach < elements[0].size(0):
@@ -220,12 +221,13 @@ def delta_chunked(
         - r_t = β_t (v_t − exp(G_t) · k_tᵀS),
         - L_ts = β_t (k_t·k_s) exp(G_t − G_s) for s < t, and 0 elsewhere.
 
-        They are written in the place of v: what is left is `chunked_form`.
+        u takes the place of v: what is left is `chunked_form`. Gradients reach all inputs.
 
     Source: Yang et al. 2024, Gated Delta Networks, section 3.
 
     Edge cases ★
-        The given state is not written to. float64 stays float64, without a state, too.
+        No token is a step of its own: `delta_step` is not called. The given state is not written to. float64 stays
+        float64, without a state, too.
     """
     if state is None:
         state = q.new_zeros(*q.shape[:2], q.size(-1), v.size(-1))
@@ -256,9 +258,10 @@ class GatedDeltaNet(nn.Module):
             width: of the convolution.
 
         - qkv: nn.Linear from C to 3C, without bias.
-        - conv: nn.Parameter (3C, width), drawn, of a size around 1 / √width.
+        - conv: nn.Parameter (3C, width), drawn with a standard deviation from half to twice 1 / √width, such as
+          uniformly within ±1 / √width.
         - beta, decay: nn.Linear from C to H each, with bias. All of decay's bias starts at 4: sigmoid(4) = 0.98, so
-          that the memory is long before anything is learned.
+          that the memory is long before anything is learned. beta's bias starts as nn.Linear draws it.
         - norm: nn.RMSNorm over the D features of a head.
         - gate, proj: nn.Linear from C to C, without bias.
 
@@ -321,7 +324,7 @@ def decoding_bytes(
         - W, attention with a window: as A, for the last `window` tokens at most.
 
     Edge cases ★
-        Another letter is an error that names it.
+        Another letter, a small one too, is an error that names it.
     """
     per_token = 2 * n_kv_head * head_dim
     numbers = {"L": n_head * head_dim**2, "W": per_token * min(T, window), "A": per_token * T}

@@ -80,16 +80,19 @@ def _(kata, rng):
 
 
 def a_layer(kata, rng):
-    """A layer of drawn sizes, with drawn parameters of a size at which no eps of a norm shows."""
+    """A layer of drawn sizes, with drawn parameters of a size at which no eps of a norm shows: queries meet keys."""
     heads, features, width = sizes(rng, 3)
     layer = kata.GatedDeltaNet(heads * features, heads, width)
     with torch.no_grad():
         for name, parameter in sorted(layer.named_parameters()):
             parameter.copy_(0.5 * torch.randn(parameter.shape, generator=rng))
             if name == "qkv.weight":
+                parameter[: 2 * heads * features, 0] += 5
                 parameter[2 * heads * features :, 0] += 1000
             if name == "conv":
-                parameter[2 * heads * features :].abs_()
+                parameter.abs_().add_(0.1)
+            if name == "beta.bias":
+                parameter.add_(2)
     return layer, heads * features
 
 

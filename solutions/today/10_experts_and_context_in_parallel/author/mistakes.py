@@ -102,7 +102,7 @@ MISTAKES = [
         "the bias changed in place",
         MOVED,
         "bias += rate * (counts.double().mean() - counts).sign().to(bias.dtype)\n    return bias",
-        "test_the_bias_is_left_alone",
+        "test_a_new_bias_of_the_same_dtype",
         says="the bias of rank 0 afterwards",
         edge=True,
     ),
