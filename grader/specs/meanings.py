@@ -65,7 +65,8 @@ def _typo(said: str, node: ast.AST, scope: Scope) -> str:
     for part in [one for one in ast.walk(node) if isinstance(one, ast.Attribute) and found and one.attr == found[1]]:
         held = reading.value(part.value, scope)
         owner = torch.Tensor if held is reading.MISSING and said.startswith("'Tensor'") else held
-        near = "" if owner is reading.MISSING else _nearest(part.attr, _names(owner))
+        is_odd = owner is reading.MISSING or part.attr.startswith("__")  # __name__ is near __ne__, and not meant
+        near = "" if is_odd else _nearest(part.attr, _names(owner))
         if near not in ("", part.attr):  # a Tensor of the code's own lacks what torch's has
             return f"{_written(part)} is not there, and `{near}` is"
     return ""
