@@ -213,7 +213,7 @@ def _start(found: re.Match, node: ast.AST, scope: Scope) -> str:
 
 def _tuple(found: re.Match, node: ast.AST, scope: Scope) -> str:
     parts = {ast.unparse(one): reading.value(one, scope) for one in ast.walk(node) if isinstance(one, ast.Name)}
-    held = [(f"`{name}`", len(one)) for name, one in parts.items() if type(one) is tuple]
+    held = [(f"`{name}`", len(one)) for name, one in parts.items() if type(one) is tuple and one]
     if len(held) != 1:
         return "this is a tuple, not a tensor or number: `a, b = …` takes one of two apart"
     [(named, many)] = held

@@ -190,6 +190,7 @@ SPEAKS = {
     "net = nn.Sequential(nn.Flatten(), fc, nn.ReLU()); net(x)": "`net.1` takes 4 features in the last dimension",
     "t = (x, w, x); t.mean()": "`a, b, c = …` takes it apart",
     "t = (x,) * 5; t.mean()": "`[0]` picks its first",
+    "t = (); t.mean()": "this is a tuple",
     "a, b = x.exp().max()": "max() gives one number, and max(dim=…) values and indices",
     "torch.tensor([1], dtype=np.int64)": "`np.int64` is NumPy's dtype, and `torch.int64` is PyTorch's",
     "layers = [fc]; nn.Sequential(layers)": "one by one: nn.Sequential(*layers)",
