@@ -309,7 +309,7 @@ def _lacking(held: dict[Any, Any], key: object, name: str, *, is_own: bool) -> R
 
 def second_backward(case: Case) -> Iterator[Row]:
     if TWICE in str(case.error):
-        ways = "two calls for one result, or for two that share a part, such as an undetached state"
+        ways = "two calls for one result, or for two that share a part, such as a state handed on without detach()"
         yield LIKE, f"one graph gone back through twice, freed the first time: {ways}"
 
 

@@ -480,7 +480,7 @@ SLIPS = [
         "the state not detached between chunks",
         was="        h = h.detach()\n",
         now="",
-        says="detach what a step hands to the next",
+        says="a state handed on without detach()",
     ),
     Slip(
         "papers/13",
