@@ -67,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
             "pytest katas runs the specs of your code. "
             f"The project's own tests need {', '.join(missing)}: make test-all installs it"
         )
+    # Python 3.12 and later. xdist and torch have threads; what tests fork runs none of them, and ends.
+    config.addinivalue_line("filterwarnings", "ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
