@@ -32,7 +32,7 @@ def new_(name: Annotated[str, typer.Argument(metavar="NAME", help="34_quantizati
     say(f"describe   katas/{kata.name}/kata.toml")
     say(f"solve      solutions/{kata.file}, then make stubs; and shortest in {author}/textbook.py")
     say(f"specify    {kata.specs.relative_to(ROOT)}; try with pytest katas/{kata.number} --code solutions")
-    say(f"show       katas/{kata.name}/lesson.py and README.md: the lesson calls halve until you change it")
+    say(f"show       katas/{kata.name}/README.md, hints.md, and lesson.py, which calls halve until you change it")
     say(f"check      kata promises {kata.number}, which also says what is to do. The way: docs/authoring.md")
 
 

@@ -31,7 +31,7 @@ class Build(StrEnum):
 def start(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder")],
     venv: Annotated[bool, typer.Option("--venv", help="with an environment of its own, in DIR/.venv")] = False,
-    torch: Annotated[Build, typer.Option(help="with --venv: the build of PyTorch; cuda downloads 2.7 GB more")] = Build.cpu,
+    torch: Annotated[Build, typer.Option(help="with --venv: the build of PyTorch; cuda loads 2.7 GB more")] = Build.cpu,
 ) -> None:
     """Lay out a folder to work in, with the katas and nothing else. Without --venv, this environment runs it."""
     from grader.learner import workspace

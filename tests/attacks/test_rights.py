@@ -169,7 +169,7 @@ def test_each_row_of_the_page_is_tried():
 
 
 def test_limits_on_the_page_are_those_of_the_code():
-    sizes = f"{PLAIN.memory >> 30} GB, {PLAIN.file_size >> 20} MB, {PLAIN.open_files}, {PLAIN.computing // 60} min"
+    sizes = f"{PLAIN.memory >> 30} GiB, {PLAIN.file_size >> 20} MB, {PLAIN.open_files}, {PLAIN.computing // 60} min"
     assert rows()["memory, file size, open files, computing"] == sizes
     assert rows()["time"].endswith(f"; {PLAIN.kata_seconds / 60:.0f} min for a kata")
     processes = f"{PLAIN.tasks}, in 09, 31, today/08 and today/10 {WITH_PROCESSES.tasks}:"
