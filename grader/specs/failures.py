@@ -107,15 +107,15 @@ def _explained(
         return Failure("missing", _bad_call(str(error), module), str(error).partition("(")[0])
     if own := [(frame, line) for frame, line in theirs if _is_of(frame, module)]:  # ignore frames of earlier katas
         theirs = own
-    rows, values = _rows(error, theirs, module), dict[str, object]()
+    rows, judged = _rows(error, theirs, module), None
     with contextlib.suppress(Exception):  # objects of the code under test may break whoever looks at them
         if judged := given.judged(frames, spec, module):
-            values = judged.values
             rows = [("given", judged.text), *rows] if judged.text else rows
     causes: tuple[Cause, ...] = ()
     if module is not None and module.__file__:
         files = str(spec.path), str(inherited.source(spec))
-        more, causes = sources.asked(Case(error, module, kata, exercise, values, files))
+        values, passes = (judged.values, judged.passes) if judged else ({}, given.leaves_alone)
+        more, causes = sources.asked(Case(error, module, kata, exercise, values, files, passes))
         rows = [row for row in rows if row[0] not in (LIKE, MEANS)] + more
     place = _place(theirs if not isinstance(error, check.Mismatch) else [], module, exercise, kata)
     _, at, _ = spec.reportinfo()

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 
-from grader.specs import check, inherited, reading
+from grader.specs import check, habits, inherited, reading
 
 LONGEST = 110  # characters of a call
 DEEPEST = 4  # functions of the spec file inside each other
@@ -46,6 +46,13 @@ class Judged:
         """The spec's own names in the call, if what failed is what came of it."""
         return {name: self.local[name] for name in _names(self.call) if name in self.local and self.is_near}
 
+    def passes(self, function: habits.Function, name: str) -> bool:
+        """Tell if the call, or one that made its objects, gives this parameter of the function another value than its
+        default. One without a default is always given."""
+        optional = _defaults(function)
+        calls = [one for one in (self.call, *self.made.values()) if _callee(one, self.scope) == function.name]
+        return name not in optional or any(_gives(one, function, name, optional[name], self.scope) for one in calls)
+
     @property
     def text(self) -> str:
         """The call, with functions of the spec file spelled out unless that is long, and what its names stand for."""
@@ -67,6 +74,11 @@ class Judged:
         lines = [f"{name} = {said}" for name, said in {**values, **shown.made}.items() if said]
         whole = [check.shortened(text, LONGEST), *([", ".join(numbers)] if numbers else []), *lines]
         return "\n".join(whole) if text else ""
+
+
+def leaves_alone(function: habits.Function, name: str) -> bool:
+    """What is passed in a call that nobody found."""
+    return name not in _defaults(function)
 
 
 def judged(frames: Frames, spec: pytest.Function, module: ModuleType | None) -> Judged | None:
@@ -182,6 +194,8 @@ class _Place:
         for line, targets, value in sorted(_assigned(self.function), key=lambda one: -one[0]):
             is_own = any(isinstance(target, ast.Name) and target.id == name for target in targets)
             if is_own and line <= self.line and isinstance(value, ast.Call):
+                if inherited.is_handed_on(value):
+                    return inherited.resolved(value, self.frame.f_locals)
                 return value if self._is_theirs(value.func) else _inside(value, self.scope)
         return None
 
@@ -328,6 +342,36 @@ class _Substituted(ast.NodeTransformer):
 
 
 How = Callable[[_Place, ast.AST], Judged | None]
+
+
+def _defaults(function: habits.Function) -> dict[str, ast.expr]:
+    """The default of each parameter that has one."""
+    named = [*function.args.posonlyargs, *function.args.args]
+    found = dict(zip(reversed(named), reversed(function.args.defaults), strict=False))
+    found |= {one: it for one, it in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True) if it}
+    return {one.arg: default for one, default in found.items()}
+
+
+def _callee(call: ast.Call, scope: Scope) -> str:
+    """The name of the function that a call runs."""
+    held = reading.value(call.func, scope)
+    function = reading.called(held)
+    written = ast.unparse(call.func).rpartition(".")[2]
+    return "__init__" if isinstance(held, type) else function.__name__ if function else written
+
+
+def _gives(call: ast.Call, function: habits.Function, name: str, default: ast.expr, scope: Scope) -> bool:
+    """Tell if a call of this function gives this parameter, and not the value that it has by itself."""
+    named = [one.arg for one in (*function.args.posonlyargs, *function.args.args) if one.arg not in ("self", "ctx")]
+    given: list[Any] = [reading.value(one.value, scope) for one in call.keywords if one.arg == name]
+    options = [reading.value(one.value, scope) for one in call.keywords if one.arg is None]
+    given += [one[name] for one in options if isinstance(one, dict) and name in one]
+    if any(isinstance(one, ast.Starred) for one in call.args):
+        given += [reading.MISSING] * (name in named)
+    elif name in named[: len(call.args)]:
+        given.append(reading.value(call.args[named.index(name)], scope))
+    own = reading.value(default, scope)
+    return any(one is reading.MISSING or type(one) is not type(own) or one != own for one in given)
 
 
 def _calls(node: ast.AST) -> list[ast.Call]:

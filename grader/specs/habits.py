@@ -3,7 +3,7 @@
 import ast
 import inspect
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from types import ModuleType
 from typing import Any, TypeGuard
 
@@ -11,6 +11,7 @@ from grader.specs import reading
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+Passes = Callable[[Function, str], bool]  # whether a call gives this parameter of the function a value of its own
 
 PURE = {  # methods that return something new: no class has one of this name that changes its owner
     "abs", "amax", "argmax", "bool", "clamp", "clone", "contiguous", "cumsum", "detach", "exp", "expand", "flatten",
@@ -24,11 +25,15 @@ LAYERS = re.compile(r"^(?:torch\.)?nn\.(?:Linear|Bilinear|Embedding|Conv\w+|\w*N
 LOSSES = {"cross_entropy", "CrossEntropyLoss"}
 
 
-def facts(definition: ast.AST) -> Iterator[str]:
-    """What a function or class does that no right code does. The most telling first."""
+def facts(definition: ast.AST, passes: Passes = lambda *_: True) -> Iterator[str]:
+    """What a function or class does that no right code does. The most telling first.
+
+    Args:
+        passes: what the call that failed gives. Of a parameter that it leaves alone nothing is said.
+    """
     yield from slips(definition)
     for function in _functions(definition):
-        yield from _unread(function)
+        yield from (f"{function.name} never uses `{name}`" for name in _unread(function) if passes(function, name))
         yield from _undrawn(function)
         yield from _uncleared(function)
     if isinstance(definition, ast.ClassDef) and all(ast.unparse(base).endswith("Module") for base in definition.bases):
@@ -105,7 +110,7 @@ def _unread(function: Function) -> Iterator[str]:
     }
     for name in given:
         if name not in read and name not in ("self", "cls", "ctx", "closure") and not name.startswith("_"):
-            yield f"{function.name} never uses `{name}`"
+            yield name
 
 
 def _is_empty(function: Function) -> bool:
@@ -251,6 +256,8 @@ def _unused_attributes(definition: ast.ClassDef) -> Iterator[str]:
     """What a module keeps of its parameters and layers, and reads nowhere."""
     if re.search(r"children\(|modules\(|parameters\(|_modules|getattr", ast.unparse(definition)):
         return  # read in another way
+    if any(_is_empty(function) for function in _functions(definition)):
+        return  # not written yet, and may read them
     nodes = [node for node in ast.walk(definition) if isinstance(node, ast.Attribute)]
     read = {node.attr for node in nodes if isinstance(node.ctx, ast.Load)}
     for node in ast.walk(definition):

@@ -38,12 +38,20 @@ def place_at_class(spec: pytest.Function) -> None:
 def resolved(call: ast.Call, names: Mapping[str, Any]) -> ast.Call:
     """The call of the code under test behind `self.train(kata, model, steps=3)`: what that method of the class returns.
 
+    Of `self.make(kata)(3)` it is that of what the method returns, as in `kata.Cell(3)`.
+
     Args:
         names: the values of the names at the call.
     """
-    method = reading.called(reading.value(call.func, names))
+    maker = call.func if isinstance(call.func, ast.Call) else call
+    method = reading.called(reading.value(maker.func, names))
     function = reading.definition(method.__code__.co_filename, method.__code__.co_firstlineno) if method else None
-    made = [node for node in ast.walk(function or call) if isinstance(node, ast.Call) and is_of_kata(node)]
+    inside = [*ast.walk(function or call)]
+    if maker is not call:
+        returned = [node.value for node in inside if isinstance(node, ast.Return) and node.value]
+        made = [one for kind in returned if is_of_kata(one := ast.Call(kind, call.args, call.keywords))]
+        return made[0] if made else call
+    made = [node for node in inside if isinstance(node, ast.Call) and is_of_kata(node)]
     if method is None or not made:
         return call
     named = inspect.signature(method).parameters  # the method itself sees to these
@@ -65,7 +73,9 @@ def is_of_kata(call: ast.Call) -> bool:
 
 
 def is_handed_on(call: ast.Call) -> bool:
-    """Tell if this is `self.name(kata, …)`."""
+    """Tell if this is `self.name(kata, …)`, or a call of what it returns."""
+    if isinstance(call.func, ast.Call):
+        return is_handed_on(call.func)
     of_self = isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) == "self"
     return of_self and bool(call.args) and ast.unparse(call.args[0]) == "kata"
 

@@ -305,6 +305,17 @@ def _is_tritons(held: object) -> bool:
     return type(held).__module__.startswith(("triton.", "grader.kernels"))
 
 
+def _local(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    """Why a name has no value: it is the module's, too, or its line was not reached."""
+    name, outer = found[1], reading.value(ast.Name(found[1]), scope)
+    if outer is reading.MISSING:
+        return f"`{name}` has no value here: it gets one only on a way that this call does not take, or in a later line"
+    way = f"`global {name}` makes it the module's"
+    if callable(outer) or isinstance(outer, ModuleType):
+        way = "another name for what is assigned keeps both"
+    return f"the function assigns `{name}`, which makes that a name of its own, without a value here: {way}"
+
+
 def _items(found: re.Match, node: ast.AST, scope: Scope) -> str:
     for part in [one for one in ast.walk(node) if isinstance(one, ast.Subscript)]:
         held = reading.value(part.value, scope)
@@ -472,8 +483,8 @@ SENTENCES = {
     r"^axes don't match array": "NumPy's transpose takes all dimensions: swapaxes(-1, -2) swaps the last two",
     r"^'(None|float)(?:Type)?' object cannot be interpreted as an integer\0len\(":
         "`__len__` returned {0}, and a length is a whole number",
-    r"^cannot access local variable '(\w+)'":
-        "`{0}` has no value here: it gets one only on a way that this call does not take, or in a later line",
+    r"^save_for_backward can only save variables, but argument \d+ is of type (\w+)":
+        "ctx.save_for_backward takes tensors alone, and one of its arguments is a {0}: `ctx.name = …` keeps that",
     r"inhomogeneous shape":
         "one array of lists that differ in length: append puts a list in as one item, extend its items",
     r"Index tensor must have the same number of dimensions as (?:input|self|src) tensor":
@@ -632,6 +643,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         lambda found, *_: f"this is NumPy's, which has {ARRAYS.get(found[1], 'no such method')}",
     ),
     (r"^'(?!NoneType)(\w+)' object has no attribute '(\w+)'", _attribute),
+    (r"^cannot access local variable '(\w+)'", _local),
     (r"^list index out of range", _items),
     (
         r"probability tensor contains either `inf`, `nan` or element < 0|invalid multinomial distribution",

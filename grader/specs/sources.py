@@ -69,7 +69,7 @@ def _cut(case: Case) -> list[Row]:
 
 
 def _habit(case: Case) -> list[Row]:
-    return [] if _is_of_an_error(case) else _at_sight(case, habits.facts)
+    return [] if _is_of_an_error(case) else _at_sight(case, lambda code: habits.facts(code, case.passes))
 
 
 def _at_sight(case: Case, facts: Callable[[ast.AST], Iterable[str]]) -> list[Row]:

@@ -84,6 +84,7 @@ class TestFiniteDifferenceGradient:
                 "a backward difference, (f(x) - f(x - eps)) / eps": torch.tensor([11.9401], dtype=torch.float64),
                 "a forward difference divided by 2 · eps": torch.tensor([6.03005], dtype=torch.float64),
                 "a difference over 2 · eps divided by eps": torch.tensor([24.0002], dtype=torch.float64),
+                "multiplied by eps, as in `/ 2 * eps`": torch.tensor([0.00120001], dtype=torch.float64),
             },
         )
 

@@ -145,6 +145,7 @@ class TestRandomBatch:
         x, _ = kata.random_batch(tokens, 6000, 3, seeded(3))
         offset = {token: i for i, token in enumerate(tokens.tolist())}
         counts = Counter(offset[token] for token in x[:, 0].tolist())
+        check.that(len(counts) > 1, "all 6000 windows begin at one offset: is it drawn once, and not for each row?")
         never = [o for o in range(6) if counts[o] == 0]
         check.that(not never, f"these offsets of 0 … 5 never came up in 6000 windows: {never}")
         for o in range(6):

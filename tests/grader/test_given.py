@@ -1,5 +1,6 @@
 """The call that a failure shows: where it is found, and in what words."""
 
+import ast
 import importlib.util
 import sys
 import traceback
@@ -78,6 +79,9 @@ class Numbered(torch.utils.data.Dataset):
 
 class Spec:
     factor = 5
+
+    def kind(self, kata):
+        return kata.Cell
 
     def test(self, kata):
         BODY
@@ -159,11 +163,35 @@ def test_the_call_is_found(shown, body, text):
         (["made = kata.Cell(8)", "check.equal(made(N), 0)"], "made(N)\nN = 3\nmade = Cell(8)"),
         (["made = cell(kata)", "check.equal(made.wide(), 0)"], "made.wide()\nmade = Cell(4)"),
         (["check.equal(kata.double(sized(kata)), 0)"], "double(Cell(…))"),
+        (["made = self.kind(kata)(8)", "check.equal(made.wide(), 0)"], "made.wide()\nmade = Cell(8)"),
+        (["check.equal(self.kind(kata)(N), 0)"], "Cell(N)\nN = 3"),
         (["check.equal(kata.double(cell(kata, size=N)), 0)"], "double(Cell(N))\nN = 3"),
     ],
 )
 def test_a_helper_of_the_specs_is_not_named(shown, body, text):
     assert shown(*body) == text
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "is_passed"),
+    [
+        ("f(1)", "x", True),
+        ("f(1)", "mask", False),
+        ("f(1, torch.ones(2))", "mask", True),
+        ("f(1, mask=none)", "mask", False),
+        ("f(*both)", "mask", True),
+        ("f(1, eps=0.1)", "mask", False),
+        ("f(1, eps=0.5)", "eps", False),
+        ("f(1, **options)", "eps", True),
+        ("g(1, 2)", "mask", False),
+    ],
+)
+def test_what_a_call_gives(call, name, is_passed):
+    """A parameter that stays at its default is not given, whoever writes that default."""
+    function = ast.parse("def f(x, mask=None, *, eps=0.5): ...").body[0]
+    scope = {"none": None, "options": {"eps": 0.1}}
+    judged = given.Judged(ast.parse(call, mode="eval").body, {}, scope, {})
+    assert judged.passes(function, name) == is_passed
 
 
 def test_a_call_that_is_long_spelled_out_is_told_in_words(shown):

@@ -62,6 +62,8 @@ SILENT = [
     "class A:\n    def __init__(self): self.sizes = [1, 2]",
     "def f(a, b, c): return a, b if c else None",
     "class A(Base):\n    def __init__(self): self.v = nn.Linear(2, 2)",
+    "class A(nn.Module):\n    def __init__(self): self.v = nn.Linear(2, 2)\n"
+    "    def forward(self, x): raise NotImplementedError",
 ]
 
 

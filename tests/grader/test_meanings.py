@@ -133,6 +133,11 @@ SPEAKS = {
     "losses = []; loses.append(1)": "`loses` is no name here, and `losses` is",
     "torch.maximun(x, x)": "`torch.maximun` is not there, and `maximum` is",
     "F.relu(x).maen()": "`F.relu(x).maen` is not there, and `mean` is",
+    "def f(): x += 1; f()": "`global x` makes it the module's",
+    "def f(): np = np; f()": "another name for what is assigned keeps both",
+    "def f(): y += 1; f()": "`y` has no value here",
+    "A = type('A', (torch.autograd.Function,), {'forward': lambda ctx, x: ctx.save_for_backward(1.5)}); A.apply(w)":
+        "one of its arguments is a float: `ctx.name = …` keeps that",
     "self = fc; self.wieghts": "nothing has set it before; `weight` is set",
     "x.astype(float)": "in PyTorch it is .to(dtype)",
     "torch.array([1])": "in PyTorch it is torch.tensor",

@@ -222,7 +222,7 @@ class TestManualSeed:
     def test_the_new_generator_is_the_global_one(self, kata):
         """Functions of the framework draw from `get_rng()`. Seeding must reach them, so both are one object."""
         generator = kata.manual_seed(7)
-        check.that(kata.get_rng() is generator, "get_rng() does not return the generator that manual_seed made")
+        check.that(kata.get_rng() is generator, "get_rng() gives another one: is `global` missing in manual_seed?")
         later = kata.manual_seed(8)
         check.that(kata.get_rng() is later, "after a second manual_seed, get_rng() does not return the new generator")
 

@@ -183,13 +183,15 @@ class TestRmsNorm:
         check.close(kata.rms_norm(x, weight), normed(x, weight), unlike=wrong)
 
     def test_eps_belongs_under_the_root(self, kata):
-        """With values of size 0.001 the mean square is 1e-6, less than eps. The root of the sum tells where eps was
-        added."""
-        x = 1e-3 * torch.randn(B, 7)
-        rms = x.double().square().mean(-1, keepdim=True).sqrt()
-        for eps in (1e-5, 1e-3):
+        """With small values the mean square is less than eps: about 0.001 for those of size 0.03. The root of the sum
+        tells where eps was added."""
+        numbers = torch.randn(B, 7)
+        for size, eps in ((0.03, 0.1), (1e-3, 1e-5), (1e-3, 1e-3)):
+            x = size * numbers
+            rms = x.double().square().mean(-1, keepdim=True).sqrt()
             wrong = {
-                "eps outside the root: a row of size 1e-3 differs": x / (rms + eps),
+                "eps outside the root": x / (rms + eps),
+                "eps added to 1 / root": x * (1 / rms + eps),
                 "eps is not used": x / rms,
                 "1e-5 whatever eps is": normed(x),
                 "the square of eps": x / (rms.square() + eps**2).sqrt(),

@@ -75,13 +75,6 @@ MISTAKES = [
         says="looks like reshaped instead of permuted",
     ),
     Mistake(
-        "channels left last",
-        was=SCALED,
-        now="return pixels / 255",
-        caught_by="test_channels_come_first",
-        says="looks like the channels left last",
-    ),
-    Mistake(
         "divided by the image's maximum",
         was=SCALED,
         now="return pixels.permute(2, 0, 1) / pixels.max()",
@@ -131,6 +124,13 @@ MISTAKES = [
         now="return x + self.std * noise",
         caught_by="test_results_stay_in_0_to_1",
         says="values should lie in [0, 1], they reach from",
+    ),
+    Mistake(
+        "noise of torch.rand, which lies between 0 and 1",
+        was=NOISE,
+        now=NOISE.replace("randn", "rand"),
+        caught_by="test_the_noise_has_the_std_asked_for",
+        says="the differences should have mean 0, it is 0.05",
     ),
     Mistake(
         "torch's global generator used or seeded",

@@ -5,7 +5,6 @@ from grader.course.mistakes import Equivalent, Mistake
 PIECE = "piece = tokens[start : start + count + 1].long()"
 PAIR = "return piece[:-1].reshape(batch_size, block_size), piece[1:].reshape(batch_size, block_size)"
 OFFSETS = "offsets = torch.randint(len(tokens) - block_size, (batch_size,), generator=generator)"
-WINDOW_PAIR = "return windows[:, :-1].contiguous(), windows[:, 1:].contiguous()"
 DISTINCT = "distinct = list(dict.fromkeys(docs))"
 SIZE = "size = min(max(round(val_fraction * len(distinct)), 1), len(distinct) - 1)"
 SIDES = "return [doc for doc in docs if doc not in held_out], [doc for doc in docs if doc in held_out]"
@@ -49,6 +48,13 @@ MISTAKES = [
         says="never came up in 6000 windows: [5]",
     ),
     Mistake(
+        "one offset for all rows",
+        was=OFFSETS,
+        now=OFFSETS.replace("(batch_size,), generator=generator)", "(1,), generator=generator).expand(batch_size)"),
+        caught_by="test_every_offset_is_equally_likely",
+        says="all 6000 windows begin at one offset",
+    ),
+    Mistake(
         "windows cut short at the end",
         was=OFFSETS,
         now=OFFSETS.replace("len(tokens) - block_size", "len(tokens)"),
@@ -61,13 +67,6 @@ MISTAKES = [
         now=OFFSETS.replace(", generator=generator", ""),
         caught_by="TestRandomBatch::test_a_seed_gives_its_batch_again",
         says="torch's global generator was used",
-    ),
-    Mistake(
-        "targets turned around inside the window",
-        was=WINDOW_PAIR,
-        now="return windows[:, :-1], windows[:, :-1].roll(-1, dims=1)",
-        caught_by="TestRandomBatch::test_targets_are_the_tokens_that_follow",
-        says="looks like each row rolled around",
     ),
     # split_documents
     Mistake(

@@ -36,7 +36,7 @@ MISTAKES = [
         NORM,
         "normed = (wide / (wide.square().mean(dim=-1, keepdim=True).sqrt() + eps)).to(x.dtype)",
         "test_eps_belongs_under_the_root",
-        says="looks like eps outside the root: a row of size 1e-3 differs",
+        says="looks like eps outside the root",
     ),
     Mistake(
         "the weight before the norm",
