@@ -51,7 +51,7 @@ def update(
         str | None,
         typer.Argument(
             metavar="[SOURCE]",
-            help="a folder or an address; default: the https address that this was cloned from. After kata start: the installed release",
+            help="a folder or an address; default: the https address of the clone. After kata start: the installed release",
         ),
     ] = None,
     back: Annotated[bool, typer.Option("--back", help="undo the last update")] = False,
@@ -73,7 +73,7 @@ def update(
     else:
         source = source or notebooks.origin(ROOT)
         if not source:
-            raise KataError("kata update SOURCE: this folder was not cloned from an https address, so name a newer course")
+            raise KataError("kata update SOURCE: name a newer course, as this folder was not cloned by https")
         told = updating.update(ROOT, source)
     for line in told:
         say(line)

@@ -174,7 +174,7 @@ def _unwritten(found: dict[tuple[str, str], list[Outcome]], kata: str) -> int:
 
 
 def _state(exercise: str, specs: list[Outcome], room: int) -> tuple[str, str]:
-    """One exercise in words, and the colour of the line. The names of open edges take no more columns than there are."""
+    """One exercise in words, and the colour of the line. Names of open edges take no more columns than there are."""
     ideas = [spec for spec in specs if not spec.told.edge and spec.status != "skipped"]
     edges = [spec for spec in specs if spec.told.edge and spec.status != "skipped"]
     failed = [spec for spec in ideas if spec.failed]
