@@ -51,7 +51,7 @@ def update(
         str | None,
         typer.Argument(
             metavar="[SOURCE]",
-            help="a folder or address; default: the https one of the clone. After kata start: the installed release",
+            help="a folder or address; default: the clone's own, if https. After kata start: the installed release",
         ),
     ] = None,
     back: Annotated[bool, typer.Option("--back", help="undo the last update")] = False,
