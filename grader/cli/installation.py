@@ -51,7 +51,7 @@ def update(
         str | None,
         typer.Argument(
             metavar="[SOURCE]",
-            help="a folder or an address; default: where this was cloned from. After kata start: the installed release",
+            help="a folder or address; default: the clone's own, if https. After kata start: the installed release",
         ),
     ] = None,
     back: Annotated[bool, typer.Option("--back", help="undo the last update")] = False,
@@ -73,7 +73,7 @@ def update(
     else:
         source = source or notebooks.origin(ROOT)
         if not source:
-            raise KataError("kata update SOURCE: this folder was cloned from no address, so name a newer course")
+            raise KataError("kata update SOURCE: name a newer course, as this folder was not cloned by https")
         told = updating.update(ROOT, source)
     for line in told:
         say(line)

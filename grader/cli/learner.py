@@ -42,7 +42,7 @@ def watch(kata: MaybeKata = None) -> None:
 
     path = katas(None)
     chosen = katas([kata]) if kata else path
-    first = chosen[0] if len(chosen) == 1 else _here(chosen)[0]
+    first = chosen[0] if len(chosen) == 1 else here(chosen)[0]
     watching.start_session(path, that_runs(first))
 
 
@@ -55,6 +55,8 @@ def next_() -> None:
         result = results[kata]
         if not (result and result.core_works):
             _say_next(kata, result)
+            if not any(results.values()):
+                say("\nYou know PyTorch? Begin at 15: README.md names the short way, 15, 16, 18, 25, 26, 27.")
             break
     else:
         say("The core of every kata works. kata list shows which stretch exercises and stars are left.")
@@ -71,7 +73,7 @@ def hint(
     if kata and exercise:
         say(helping.next_hint(catalogue.find(kata), exercise, level))
         return
-    found, result = _here(katas([kata]) if kata else katas(None))
+    found, result = here(katas([kata]) if kata else katas(None))
     name = progress.current(found, result)
     say(helping.next_hint(found, name, level, works=progress.is_working(result, name)))
 
@@ -88,8 +90,8 @@ def undo(kata: OneKata) -> None:
     say(history.undo(catalogue.find(kata)))
 
 
-def _here(path: list[Kata]) -> tuple[Kata, KataResult | None]:
-    """The next kata whose core does not work, or else the last one, with its result."""
+def here(path: list[Kata]) -> tuple[Kata, KataResult | None]:
+    """Where the learner is: the next kata whose core does not work, or else the last one, with its result."""
     for kata in _led(path):
         result = progress.so_far([kata], KATAS)[kata]
         if not (result and result.core_works):

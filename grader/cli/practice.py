@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from grader.cli.app import OneKata, app, complete_exercise, say, that_runs
+from grader.cli.app import MaybeKata, OneKata, app, complete_exercise, katas, say, that_runs
+from grader.cli.learner import here
 from grader.course import catalogue
 from grader.learner import bug_hunt, progress, stepping
 
@@ -19,10 +20,11 @@ def debug(
     mended: Annotated[bool, typer.Option("--mended", help="judge the copy, which you have mended")] = False,
     new: Annotated[bool, typer.Option("--new", help="give up on the present bug and plant another one")] = False,
 ) -> None:
-    """Find a mistake that people make, planted in a copy of right code, once an exercise works.
+    """Find a mistake that people make, planted in a copy of an exercise that works.
 
-    The copy is of your file, or of the textbook solution where your file has no such line. Name the line and a call on
-    which it goes wrong, then mend the copy in at most three lines. Points, stars and your files stay as they are.
+    The copy is of your file, or of a solution where your file has no such line. Name the line, and a call that goes
+    wrong where some are offered. Then mend the copy in at most three lines. Until you have, the bug stays the same.
+    Points, stars and your files stay as they are.
     """
     found = that_runs(catalogue.find(kata))
     hunt = None if new else bug_hunt.current(found)
@@ -43,16 +45,21 @@ def debug(
 
 @app.command()
 def trace(
-    kata: OneKata,
-    exercise: Annotated[str, typer.Argument(metavar="EXERCISE", autocompletion=complete_exercise)],
-    call: Annotated[str | None, typer.Option(help="follow this call, not one of the specs")] = None,
+    kata: MaybeKata = None,
+    exercise: Annotated[str | None, typer.Argument(metavar="[EXERCISE]", autocompletion=complete_exercise)] = None,
+    call: Annotated[str | None, typer.Option(help="follow this call, such as 'split_heads(x, 2)'")] = None,
 ) -> None:
     """Follow your code line by line: what each line made, with shapes, and which axis came from which.
 
-    The call is one of the first failing spec.
+    Without EXERCISE or KATA: for the one where you are. Without --call, the last call in the first spec that fails is
+    followed; if none fails, the first call in the first spec.
     """
-    found = that_runs(catalogue.find(kata))
-    one, job = found.exercise(exercise), progress.job(found)
+    if kata and exercise:
+        found = catalogue.find(kata)
+    else:
+        found, result = here(katas([kata] if kata else None))
+        exercise = progress.current(found, result)
+    one, job = that_runs(found).exercise(exercise), progress.job(found)
     if call is None:
         followed = stepping.of_a_spec(found, one, job)
     else:

@@ -20,7 +20,7 @@ def choose(kata: Kata, code: Path, *, itself: bool = False) -> Choice:
     Raises:
         LoadFailure: an earlier kata does not work and has no reference. The message names the kata to finish first.
     """
-    choice = Choice()
+    choice, said = Choice(), dict[str, list[str]]()
     solutions = kata.solutions
     order = with_prerequisites([kata])
     for earlier in order if itself else order[:-1]:
@@ -30,10 +30,12 @@ def choose(kata: Kata, code: Path, *, itself: bool = False) -> Choice:
         reason = why_not(earlier, code)
         if own_code_works(earlier, reason):
             choice.sources[earlier.name] = code
-            choice.notes.append(f"{earlier.name}: your own code, its core specs pass")
+            said.setdefault("your own code, its core specs pass", []).append(earlier.name)
         else:
             choice.sources[earlier.name] = solutions
-            choice.notes.append(f"{earlier.name}: the reference stands in for yours ({reason})")
+            why = NOT_WRITTEN if reason.endswith(NOT_WRITTEN) else reason  # one line says it of many katas
+            said.setdefault(f"the reference stands in for yours ({why})", []).append(earlier.name)
+    choice.notes += [f"{', '.join(names)}: {what}" for what, names in said.items()]
     return choice
 
 

@@ -97,7 +97,7 @@ def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
 def task(kata: Kata, hunt: Hunt) -> list[str]:
     """The lines that say what is to be found, and how."""
     lines = [
-        f"{hunt.bug.exercise}: one bug is planted in a copy of {hunt.bug.whose}, {place(kata).relative_to(kata.root)}",
+        f"{hunt.bug.exercise} has one planted bug in a copy of {hunt.bug.whose}, {place(kata).relative_to(kata.root)}",
         "It makes a spec fail:",
         "",
         *textwrap.indent(hunt.bug.failure, "    ").splitlines(),

@@ -8,6 +8,7 @@ from grader.learner.runs import Run
 
 WIDTH, CODE, MADE = 80, 34, 60  # columns
 LETTERS = "abcdefghij"  # name axes
+LEGEND = "Axes: a2 is axis a, of size 2; ab10 was made of the axes a and b."
 
 
 def chosen(run: Run, name: str) -> tuple[str, Call] | None:
@@ -30,6 +31,8 @@ def lines(call: Call, source: Sequence[str]) -> Iterator[str]:
         source: the lines of the file.
     """
     yield from textwrap.wrap(in_words(call), WIDTH, subsequent_indent="    ")
+    if any(len(move.before) > 1 for step in call.steps for move in step.moves):
+        yield LEGEND
     for step in call.steps:
         code = source[step.line - 1].strip() if step.line <= len(source) else ""
         found = made(step)

@@ -1,5 +1,6 @@
 """The words and signs in which every report speaks of exercises, stars and totals."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -322,15 +323,22 @@ def star_line(exercise: ExerciseResult, how: str) -> str:
     return open_star(numerics, len(exercise.open_edges) - len(numerics), how)
 
 
-def open_star(numerics: Sequence[str], guards: int, how: str) -> str:
+def open_star(numerics: Sequence[str], guards: int, how: str, room: float = math.inf) -> str:
     """ "★ numerics: works on a view · 2 guards (press g)": the names of the ones, the number of the others.
 
     Args:
         how: to see the guards.
+        room: the columns for it. The first name is always there; those that do not fit are counted.
     """
-    named = [f"numerics: {', '.join(numerics)}"] if numerics else []
     counted_ = [f"{counted(guards, 'guard')} ({how})"] if guards else []
-    return f"{STAR} {' · '.join(named + counted_)}"
+    text = f"{STAR} {' · '.join(counted_)}"
+    for shown in range(len(numerics), 0, -1):
+        left = len(numerics) - shown
+        names = [*numerics[:shown], f"{left} more"] if left else numerics
+        text = f"{STAR} {' · '.join(['numerics: ' + ', '.join(names), *counted_])}"
+        if len(text) <= room:
+            break
+    return text
 
 
 def why(spec: SpecResult) -> str:

@@ -97,7 +97,7 @@ class Summary:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         if self.outcomes and not self.others and self.config.option.tbstyle == "no":
             for note in dict.fromkeys(note for outcome in self.outcomes.values() for note in outcome.told.choices):
-                terminalreporter.write_line(f"\n{note}")
+                terminalreporter.write_line(f"\n{layout.wrapped(note, pytest_private.width(terminalreporter), 0)}")
             self._name_causes()
             _failures(self.outcomes.values(), terminalreporter, self.config.option.edges)
             _exercises(self.outcomes.values(), terminalreporter)
@@ -146,6 +146,7 @@ def _exercises(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter) -
     """
     found = _by_exercise(outcomes)
     width = max(len(exercise) for _, exercise in found)
+    room = pytest_private.width(terminal) - width - 4
     unwritten = {kata: _unwritten(found, kata) for kata in {kata for kata, _ in found}}
     kata_before, said = "", set[str]()  # one error while the file is imported is every exercise's
     for (kata, exercise), specs in found.items():
@@ -157,7 +158,7 @@ def _exercises(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter) -
         if kata != kata_before:
             terminal.write_line(f"katas/{kata}", bold=True)
             kata_before = kata
-        state, colour = _state(exercise, specs)
+        state, colour = _state(exercise, specs, room)
         one_line = not any(spec.details for spec in specs) and any(spec.failed for spec in specs)
         one_line = one_line or state.startswith("not run, Triton")
         if one_line and state in said and not state.endswith(NOT_WRITTEN):
@@ -168,12 +169,12 @@ def _exercises(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter) -
 
 def _unwritten(found: dict[tuple[str, str], list[Outcome]], kata: str) -> int:
     """How many exercises the kata has, if none of them is written; otherwise 0."""
-    states = [_state(exercise, specs)[0] for (of, exercise), specs in found.items() if of == kata]
+    states = [_state(exercise, specs, 0)[0] for (of, exercise), specs in found.items() if of == kata]
     return len(states) if all(state.endswith(NOT_WRITTEN) for state in states) else 0
 
 
-def _state(exercise: str, specs: list[Outcome]) -> tuple[str, str]:
-    """One exercise in words, and the colour of the line."""
+def _state(exercise: str, specs: list[Outcome], room: int) -> tuple[str, str]:
+    """One exercise in words, and the colour of the line. Names of open edges take no more columns than there are."""
     ideas = [spec for spec in specs if not spec.told.edge and spec.status != "skipped"]
     edges = [spec for spec in specs if spec.told.edge and spec.status != "skipped"]
     failed = [spec for spec in ideas if spec.failed]
@@ -194,4 +195,5 @@ def _state(exercise: str, specs: list[Outcome]) -> tuple[str, str]:
     if not open_edges:
         return f"{works} {STAR}", "green"
     numerics = [title(spec.name) for spec in open_edges if not spec.told.guard]
-    return f"{works} · {words.open_star(numerics, len(open_edges) - len(numerics), '--edges')}", "green"
+    works += " · "
+    return works + words.open_star(numerics, len(open_edges) - len(numerics), "--edges", room - len(works)), "green"

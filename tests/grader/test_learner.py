@@ -271,7 +271,8 @@ class TestNext:
         for text, name in ((stub, "accuracy"), (begun, "filled")):
             monkeypatch.setattr(learner, "KATAS", submission(path[1], text))
             learner.next_()
-            assert f"exercise   {name}\n" in capsys.readouterr().out
+            said = capsys.readouterr().out
+            assert f"exercise   {name}\n" in said and ("Begin at 15" in said) == (text == stub)
 
     def test_it_says_which_stars_are_open(self, sound, submission, monkeypatch, capsys):
         """01 works with an open edge, so 02 is next; the star of 01 is named."""

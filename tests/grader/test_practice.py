@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 
+from grader.cli import learner, practice
 from grader.course.catalogue import ROOT, Kata, find
 from grader.errors import NotPossible
 from grader.learner import bug_hunt, planting, progress, runs, stepping, trace
@@ -191,8 +192,15 @@ class TestTrace:
         assert said.startswith(
             "FAILED  heads are consecutive feature blocks\nsplit_heads(x = float32 tensor (2, 5, 12)"
         )
-        assert "reshape  (a2, b5, c12) → (a2, bc3, bc5, c4)" in said
+        assert trace.LEGEND in said and "reshape  (a2, b5, c12) → (a2, bc3, bc5, c4)" in said
         assert "reshape: " in stepping.html(followed)
+
+    def test_without_a_kata_it_is_for_where_the_learner_is(self, heads, changed, monkeypatch, capsys):
+        changed(heads.code, SPLIT, "raise NotImplementedError")
+        monkeypatch.setattr(practice, "katas", lambda _: [heads])
+        monkeypatch.setattr(learner, "KATAS", heads.root / "katas")
+        practice.trace()
+        assert "split_heads(x = " in capsys.readouterr().out
 
     def test_a_call_that_is_given(self, heads):
         heads.code.write_text(heads.code.read_text() + LOOP)

@@ -306,6 +306,16 @@ def with_hidden(*statuses: str, own: SpecResult = PASSED, **changes) -> Report:
     return replace(REPORT, katas=(kata,), **changes)
 
 
+def test_names_of_open_edges_take_no_more_columns_than_there_are():
+    names = ["a view", "half precision", "an empty batch"]
+    assert words.open_star(names, 2, "--edges") == (
+        "★ numerics: a view, half precision, an empty batch · 2 guards (--edges)"
+    )
+    assert words.open_star(names, 2, "--edges", 65) == "★ numerics: a view, half precision, 1 more · 2 guards (--edges)"
+    assert words.open_star(names, 0, "--edges", 1) == "★ numerics: a view, 2 more"
+    assert words.open_star([], 2, "--edges", 1) == "★ 2 guards (--edges)"
+
+
 class TestHiddenSpecs:
     """Of a teacher's own specs, students learn how many pass. The teacher reads everything."""
 
