@@ -62,8 +62,8 @@ class TestPrefixSum:
         check.close(kata.prefix_sum(x), x.double().cumsum(0), unlike=wrong)
 
     def test_any_length_in_any_blocks(self, kata):
-        """300 numbers in blocks of 16 have 19 block sums, which are more than a block."""
-        for n, block in ((1, 64), (63, 64), (65, 64), (300, 128), (300, 16)):
+        """20 numbers in blocks of 4 have 5 block sums, which are more than a block."""
+        for n, block in ((1, 64), (63, 64), (65, 64), (300, 128), (20, 4)):
             x = torch.rand(n)
             with kernels.watched(backwards=True):
                 out = kata.prefix_sum(x, block=block)
@@ -71,14 +71,14 @@ class TestPrefixSum:
 
     def test_each_number_is_loaded_twice(self, kata):
         """Once for its block's sum, and once to go on from the blocks before it. A block that loads all blocks before
-        it would load 8,680 numbers instead of 2,031. A single program that goes over them all would wait for itself."""
-        x = torch.rand(1000)
+        it would load 2,292 numbers instead of 1,015. A single program that goes over them all would wait for itself."""
+        x = torch.rand(500)
         with kernels.watched() as seen:
             out = kata.prefix_sum(x)
         check.close(out, x.double().cumsum(0))
         check.that(seen.total("atomic") == 0, "numbers were added by atomics, in an order that is open")
         check.that(bool(seen.loads(x).any()), "no element of x itself is loaded: was it copied before?")
-        for kind, done, enough in (("load", "loaded", 2 * 1000 + 3 * 16), ("store", "stored", 1000 + 2 * 16)):
+        for kind, done, enough in (("load", "loaded", 2 * 500 + 3 * 8), ("store", "stored", 500 + 2 * 8)):
             check.that(seen.total(kind) <= enough, f"{seen.total(kind)} numbers were {done}, {enough} are enough")
         most = most_of_one_program(seen, x)
         check.that(most <= 64, f"one program loads {most} numbers of x, not a block of 64")
@@ -88,7 +88,7 @@ class TestPrefixSum:
         check.that(most <= 16, f"one program loads {most} numbers of x, not a block of 16")
         check.kernels_compute(lambda: kata.prefix_sum(x), out)
 
-    @settings(max_examples=8)
+    @settings(max_examples=5)
     @given(n=st.integers(1, 100), block=st.sampled_from([16, 32, 128]))
     def test_blocks_change_nothing(self, kata, n, block):
         """Any length, in any blocks."""
@@ -154,9 +154,9 @@ class TestLinearRecurrence:
         check.close(kata.linear_recurrence(a, b), recurred(a, b), atol=1e-4, unlike=wrong)
 
     def test_any_size(self, kata):
-        """37 steps and 21 columns are no multiple of a block. Columns know nothing of each other."""
-        a, b = torch.rand(37, 21) * 0.4 + 0.7, torch.randn(37, 21)
-        for block_t, block_n in ((8, 16), (64, 32)):
+        """21 steps and 13 columns are no multiple of a block. Columns know nothing of each other."""
+        a, b = torch.rand(21, 13) * 0.4 + 0.7, torch.randn(21, 13)
+        for block_t, block_n in ((8, 4), (32, 16)):
             with kernels.watched(backwards=True):
                 out = kata.linear_recurrence(a, b, block_t=block_t, block_n=block_n)
             check.close(out, recurred(a, b), atol=1e-4)
@@ -164,18 +164,18 @@ class TestLinearRecurrence:
     def test_each_number_is_loaded_once(self, kata):
         """2 · T · N loads and T · N stores. A program has block_n columns, and block_t steps at a time: all T at once
         would not fit its registers."""
-        a, b = torch.rand(37, 21) * 0.4 + 0.7, torch.randn(37, 21)
+        a, b = torch.rand(18, 17) * 0.4 + 0.7, torch.randn(18, 17)
         with kernels.watched() as seen:
-            out = kata.linear_recurrence(a, b)
+            out = kata.linear_recurrence(a, b, block_t=4)
         check.close(out, recurred(a, b), atol=1e-4)
-        check.moved(seen, loads=2 * 37 * 21, stores=37 * 21, programs=2, a=a, b=b)
-        check.kernels_compute(lambda: kata.linear_recurrence(a, b), out)
+        check.moved(seen, loads=2 * 18 * 17, stores=18 * 17, programs=2, a=a, b=b)
+        check.kernels_compute(lambda: kata.linear_recurrence(a, b, block_t=4), out)
         a, b = torch.rand(34, 5), torch.randn(34, 5)
         with kernels.watched(max_lanes=2 * 3 * 5 * 8 * 4) as seen:
             check.close(kata.linear_recurrence(a, b, block_t=8, block_n=4), recurred(a, b), atol=1e-4)
         check.that(seen.programs == 2, f"{seen.programs} programs ran for 5 columns in blocks of 4, not 2")
 
-    @settings(max_examples=8)
+    @settings(max_examples=5)
     @given(T=st.integers(1, 20), N=st.integers(1, 9), block=st.sampled_from([4, 16]))
     def test_blocks_change_nothing(self, kata, T, N, block):
         """Any size, in any blocks."""
@@ -191,7 +191,7 @@ class TestLinearRecurrence:
         b[:, 2] = 0
         b[[1, 16], 2] = 1
         b[0] = 2048
-        out = kata.linear_recurrence(a, b)
+        out = kata.linear_recurrence(a, b, block_n=4)
         check.dtype(out, torch.float16)
         check.close(out.double(), recurred(a, b), rtol=1e-3)
         check.equal(out[-1, 2].item(), 2050.0, what="the last number of column 2")
@@ -200,7 +200,7 @@ class TestLinearRecurrence:
     def test_a_gpu_can_have_it(self, kata):
         """The interpreter takes any Python. Triton's compiler, tried here, wants loop variables to keep their type."""
         with kernels.watched() as seen:
-            kata.linear_recurrence(torch.rand(20, 5), torch.randn(20, 5))
+            kata.linear_recurrence(torch.rand(10, 3), torch.randn(10, 3), block_t=8, block_n=4)
         check.compiles(seen)
 
 
@@ -249,7 +249,7 @@ class TestSegmentedSum:
         only_the_result_is_stored(seen, out)
         check.kernels_compute(lambda: kata.segmented_sum(x, offsets), out)
 
-    @settings(max_examples=8)
+    @settings(max_examples=5)
     @given(lengths=lists_of_lengths, N=st.integers(1, 20), block=st.sampled_from([8, 16]))
     def test_any_groups(self, kata, lengths, N, block):
         """Any lengths, in columns cut anywhere."""
@@ -358,7 +358,7 @@ class TestLinearAttention:
         with kernels.watched(max_lanes=9 * 16 * 65):
             check.close(kata.linear_attention(*inputs), attended(*inputs), rtol=1e-3, atol=1e-3)
 
-    @settings(max_examples=8)
+    @settings(max_examples=5)
     @given(T=st.integers(1, 40), sizes=st.sampled_from([(16, 32), (32, 16)]), chunk=st.sampled_from([16, 32]))
     def test_chunks_change_nothing(self, kata, T, sizes, chunk):
         """Any length, in any chunks."""
@@ -427,12 +427,11 @@ class TestPlacesByExpert:
 
     def test_any_number_of_choices(self, kata):
         """The last block is cut off: lanes beyond choose nobody. Programs may run in any order, and places stay."""
-        for n, n_experts, block in ((77, 3, 32), (33, 4, 32), (5, 7, 32), (64, 1, 16), (100, 9, 64)):
+        for n, n_experts, block in ((33, 4, 16), (5, 7, 32), (64, 1, 16), (100, 9, 64)):
             experts = choices(n, n_experts)
-            for backwards in (False, True):
-                with kernels.watched(backwards=backwards):
-                    found = kata.places_by_expert(experts, n_experts, block=block)
-                check.equal(longs(found), sorted_places(experts, n_experts))
+            with kernels.watched(backwards=True):
+                found = kata.places_by_expert(experts, n_experts, block=block)
+            check.equal(longs(found), sorted_places(experts, n_experts))
 
     def test_each_choice_is_loaded_twice(self, kata):
         """Once to be counted, and once to be placed. To compare each choice with all others would be n² loads."""
@@ -447,7 +446,7 @@ class TestPlacesByExpert:
         check.that(most <= 32, f"one program loads {most} choices, not a block of 32")
         check.kernels_compute(lambda: kata.places_by_expert(experts, 5), found)
 
-    @settings(max_examples=8)
+    @settings(max_examples=5)
     @given(n=st.integers(1, 60), n_experts=st.integers(1, 6), block=st.sampled_from([16, 32]))
     def test_blocks_change_nothing(self, kata, n, n_experts, block):
         """Any number of choices and of experts, in any blocks."""
@@ -490,8 +489,8 @@ class TestGroupedMatmul:
 
     def test_groups_of_any_length(self, kata):
         """A tile has rows of one group: the last tile of a group ends where the group does, though x goes on."""
-        lengths = [17, 0, 36, 17]
-        x, w, offsets = groups(lengths, 20, 24)
+        lengths = [17, 0, 20]
+        x, w, offsets = groups(lengths, 21, 24)
         right = grouped(x, w, lengths)
         beyond = torch.cat([right[:16], (x[16:32] @ w[0].T).double(), right[32:]])
         with kernels.watched(backwards=True):
@@ -499,33 +498,33 @@ class TestGroupedMatmul:
         check.close(out, right, atol=1e-4, unlike={"rows of the next group multiplied by this group's matrix": beyond})
 
     def test_any_number_of_programs(self, kata):
-        """There are 6 tiles. One program takes them all, and of 11 programs 5 find none."""
+        """There are 6 tiles, four in one group. Each of three programs takes two; of 7 programs one finds none."""
         lengths = [17, 0, 5]
         x, w, offsets = groups(lengths, 20, 15)
-        for programs in (1, 3, 11):
+        for programs in (3, 7):
             with kernels.watched() as seen:
                 out = kata.grouped_matmul(x, w, offsets, programs=programs)
             check.close(out, grouped(x, w, lengths), atol=1e-4)
             check.that(seen.programs == programs, f"{seen.programs} programs ran, not {programs}")
             check.that(bool(seen.loads(offsets).any()), "no kernel loads the given offsets: who counted the tiles?")
-        check.kernels_compute(lambda: kata.grouped_matmul(x, w, offsets), out)
+        check.kernels_compute(lambda: kata.grouped_matmul(x, w, offsets, programs=1), out)
 
     def test_tiles_are_dealt_out(self, kata):
-        """12 tiles of 256 numbers for five programs: none takes more than three, or the others wait for it."""
+        """6 tiles of 256 numbers for four programs: none takes more than two, or the others wait for it."""
         lengths = [32, 0, 48, 16]
-        x, w, offsets = groups(lengths, 32, 16)
+        x, w, offsets = groups(lengths, 16, 24)
         with kernels.watched() as seen:
-            out = kata.grouped_matmul(x, w, offsets, programs=5)
+            out = kata.grouped_matmul(x, w, offsets, programs=4)
         check.close(out, grouped(x, w, lengths), atol=1e-4)
         tiles = most_of_one_program(seen, out, "writers") / 256
-        check.that(tiles <= 3, f"one program stores {tiles:.0f} tiles of 12, and there are five programs")
+        check.that(tiles <= 2, f"one program stores {tiles:.0f} tiles of 6, and there are four programs")
 
     def test_what_is_moved(self, kata):
         """20 columns are two tiles of 16, so x is loaded twice; one of 32 loads it once. A group's matrix is loaded
         once per 16 rows of the group, or 32. Each result is stored once."""
-        lengths = [17, 0, 36, 17]
+        lengths = [17, 0, 36]
         x, w, offsets = groups(lengths, 20, 24)
-        for block, columns, rows in (((16, 16, 16), 2, (2, 0, 3, 2)), ((32, 32, 16), 1, (1, 0, 2, 1))):
+        for block, columns, rows in (((16, 16, 16), 2, (2, 0, 3)), ((32, 32, 16), 1, (1, 0, 2))):
             with kernels.watched() as seen:
                 out = kata.grouped_matmul(x, w, offsets, programs=3, block=block)
             check.close(out, grouped(x, w, lengths), atol=1e-4)
@@ -535,7 +534,7 @@ class TestGroupedMatmul:
                 most = int(seen.loads(w[group]).max())
                 check.that(most == times, f"w[{group}] is loaded {most} times, not {times}, with BM = {block[0]}")
 
-    @settings(max_examples=8)
+    @settings(max_examples=5)
     @given(lengths=lists_of_lengths, programs=st.integers(1, 6), size=st.integers(1, 20))
     def test_any_groups(self, kata, lengths, programs, size):
         """Any lengths, any number of programs, tiles of any size."""
@@ -547,7 +546,7 @@ class TestGroupedMatmul:
     def test_half_precision(self, kata):
         """Sums are kept in float32. The result has x's dtype."""
         x, w, offsets = groups([3, 20], 19, 64)
-        out = kata.grouped_matmul(x.half(), w.half(), offsets)
+        out = kata.grouped_matmul(x.half(), w.half(), offsets, programs=2)
         check.dtype(out, torch.float16)
         check.close(out.double(), grouped(x.half(), w.half(), [3, 20]), rtol=1e-3, atol=2e-3)
 
@@ -558,7 +557,7 @@ class TestGroupedMatmul:
         lengths = [17, 5]
         x, w, offsets = groups(lengths, 36, 20)
         with kernels.watched() as seen:
-            for block in ((16, 16, 16), (32, 16, 32), (16, 64, 16)):
+            for block in ((16, 16, 32), (32, 64, 16)):
                 out = kata.grouped_matmul(x, w, offsets, programs=2, block=block)
                 check.close(out, grouped(x, w, lengths), atol=1e-4)
         check.compiles(seen)
@@ -612,10 +611,13 @@ class TestMatmulMxfp4:
         }
         out = kata.matmul_mxfp4(x, x_scale, w, w_scale)
         check.close(out, right[0] @ right[1], atol=1e-2, unlike=wrong)
+        x, x_scale, w, w_scale = x[:1], torch.zeros(1, 3).byte(), w[:1], torch.full((1, 3), 250).byte()
+        out, right = kata.matmul_mxfp4(x, x_scale, w, w_scale), numbers(x, x_scale) @ numbers(w, w_scale).T
+        check.close(out, right, what="with x_scale 0 and w_scale 250", unlike={"a byte of 0 taken for 0": right * 0})
 
     def test_any_size(self, kata):
-        """Tiles at the edges are cut off: 19 rows, 21 outputs, and 96 numbers of K."""
-        (x, x_scale), (w, w_scale) = mxfp4(19, 96), mxfp4(21, 96)
+        """Tiles at the edges are cut off: 19 rows, 21 outputs, and 64 numbers of K."""
+        (x, x_scale), (w, w_scale) = mxfp4(19, 64), mxfp4(21, 64)
         with kernels.watched(backwards=True):
             out = kata.matmul_mxfp4(x, x_scale, w, w_scale)
         check.close(out, numbers(x, x_scale) @ numbers(w, w_scale).T, atol=1e-2)
@@ -721,7 +723,7 @@ def tuner(kata, costs, times=1):
         for out in outputs:
             out += config.bm
         if costs[config.bm] is None:
-            raise RuntimeError("out of resource: shared memory")
+            raise (RuntimeError if config.bm == 16 else ValueError)("out of resource: shared memory")
 
     def measure(call):
         for _ in range(times):

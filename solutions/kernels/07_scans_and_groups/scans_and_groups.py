@@ -342,7 +342,9 @@ def _mxfp4_tile(codes_ptr, scale_ptr, rows, M, block, K, BM: tl.constexpr):
     at = rows * (K // 2) + block * 16 + tl.arange(0, 16)[None, :]
     codes = tl.load(codes_ptr + at, mask=rows < M, other=0).to(tl.int32)
     scale = tl.load(scale_ptr + rows * (K // 32) + block, mask=rows < M, other=0).to(tl.int32)
-    factor = tl.where(scale == 255, float("nan"), tl.exp2((tl.minimum(scale, 254) - 127).to(tl.float32)))
+    # A GPU's tl.exp2 makes 0 of 2⁻¹²⁷, the byte 0. Its bits have no exponent: bit 22 is half of 2⁻¹²⁶.
+    power = tl.maximum(scale << 23, 1 << 22).to(tl.float32, bitcast=True)
+    factor = tl.where(scale == 255, float("nan"), power)
     return tl.interleave(_e2m1(codes & 15), _e2m1(codes >> 4)) * factor
 
 

@@ -236,7 +236,7 @@ def _numbers(codes, scale):
     exponent = (codes >> 1) & 3
     mantissa = (codes & 1).to(tl.float32)
     size = tl.where(exponent == 0, mantissa / 2, (1 + mantissa / 2) * tl.exp2(exponent.to(tl.float32) - 1))
-    return tl.where(codes > 7, -size, size) * tl.exp2(scale.to(tl.float32) - 127)
+    return tl.where(codes > 7, -size, size) * tl.maximum(scale.to(tl.int32) << 23, 1 << 22).to(tl.float32, bitcast=True)
 
 
 @triton.jit

@@ -196,7 +196,7 @@ def _from_bits(codes):
 
 @triton.jit
 def _factor(scale):
-    bits = tl.where(scale == 255, 0x7FC00000, scale << 23)
+    bits = tl.where(scale == 255, 0x7FC00000, tl.maximum(scale << 23, 1 << 22))
     return bits.to(tl.float32, bitcast=True)
 
 
@@ -253,7 +253,7 @@ class Tuner:
 
         try:
             return self.measure(call)
-        except RuntimeError:
+        except Exception:
             return float("inf")
         finally:
             for out, was in zip(outputs, kept):
