@@ -15,8 +15,10 @@ from pathlib import Path
 
 from grader.course.catalogue import ROOT
 
+PLANTED = "tests/course/test_sources.py::test_each_breakage_can_be_planted"  # fails on each of them, and says nothing
 # What `make test` runs, up to the first test that fails.
 COMMAND = ".venv/bin/python -m pytest -p tests.tiers --tier quick -n auto --dist loadgroup -q --maxfail 1".split()
+COMMAND += ["--deselect", PLANTED]
 COMMIT = "git -c user.name=x -c user.email=x@localhost commit -q -m copied".split()
 NOTICED = re.compile(r"^(?:FAILED|ERROR) (.*?)(?: - .*)?$", re.MULTILINE)
 SIXTEEN = "16_multi_head_attention"
