@@ -73,7 +73,7 @@ def hint(
     if kata and exercise:
         say(helping.next_hint(catalogue.find(kata), exercise, level))
         return
-    found, result = here(katas([kata]) if kata else katas(None))
+    found, result = here(katas([kata] if kata else None))
     name = progress.current(found, result)
     say(helping.next_hint(found, name, level, works=progress.is_working(result, name)))
 

@@ -49,9 +49,8 @@ class Judged:
     def passes(self, function: habits.Function, name: str) -> bool:
         """Tell if the call, or one that made its objects, gives this parameter of the function another value than its
         default. One without a default is always given."""
-        optional = _defaults(function)
         calls = [one for one in (self.call, *self.made.values()) if _callee(one, self.scope) == function.name]
-        return name not in optional or any(_gives(one, function, name, optional[name], self.scope) for one in calls)
+        return is_due(function, name) or any(_gives(one, function, name, self.scope) for one in calls)
 
     @property
     def text(self) -> str:
@@ -76,8 +75,8 @@ class Judged:
         return "\n".join(whole) if text else ""
 
 
-def leaves_alone(function: habits.Function, name: str) -> bool:
-    """What is passed in a call that nobody found."""
+def is_due(function: habits.Function, name: str) -> bool:
+    """Tell if every call gives this parameter: it has no default."""
     return name not in _defaults(function)
 
 
@@ -360,7 +359,7 @@ def _callee(call: ast.Call, scope: Scope) -> str:
     return "__init__" if isinstance(held, type) else function.__name__ if function else written
 
 
-def _gives(call: ast.Call, function: habits.Function, name: str, default: ast.expr, scope: Scope) -> bool:
+def _gives(call: ast.Call, function: habits.Function, name: str, scope: Scope) -> bool:
     """Tell if a call of this function gives this parameter, and not the value that it has by itself."""
     named = [one.arg for one in (*function.args.posonlyargs, *function.args.args) if one.arg not in ("self", "ctx")]
     given: list[Any] = [reading.value(one.value, scope) for one in call.keywords if one.arg == name]
@@ -370,7 +369,7 @@ def _gives(call: ast.Call, function: habits.Function, name: str, default: ast.ex
         given += [reading.MISSING] * (name in named)
     elif name in named[: len(call.args)]:
         given.append(reading.value(call.args[named.index(name)], scope))
-    own = reading.value(default, scope)
+    own = reading.value(_defaults(function)[name], scope)
     return any(one is reading.MISSING or type(one) is not type(own) or one != own for one in given)
 
 
@@ -435,11 +434,7 @@ def _bound(function: FunctionType, call: ast.Call) -> Bound | None:
     names, rest = [one.arg for one in [*definition.args.posonlyargs, *definition.args.args]], call.args
     if any(isinstance(one, ast.Starred) for one in rest[: len(names)]):
         return None
-    defaults = definition.args.defaults
-    bound: Bound = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
-    pairs = zip(definition.args.kwonlyargs, definition.args.kw_defaults, strict=True)
-    bound |= {one.arg: default for one, default in pairs if default is not None}
-    bound |= dict(zip(names, rest, strict=False))
+    bound: Bound = {**_defaults(definition), **dict(zip(names, rest, strict=False))}
     if definition.args.vararg:
         bound[definition.args.vararg.arg] = _tuple(rest[len(names) :])
     named = {*names, *(one.arg for one in definition.args.kwonlyargs)}
