@@ -16,17 +16,15 @@ from workshop import promises
 
 BUDGET = 660.0  # CPU seconds of the quick tier, by tests/cost.json, on two threads of one core
 CHEAP = 6.5  # seconds of a whole file, on record
-HEART = {
+READING = {  # they run no code of a kata, so they need no extra
     promises.folder,
     promises.stub,
     promises.specs,
-    promises.reference_passes,
-    promises.snippets,
     promises.diagrams,
     promises.complete,
     promises.signed,
-    promises.paper,
 }
+HEART = READING | {promises.reference_passes, promises.snippets, promises.paper}
 SAMPLED = {promises.stub_fails, promises.textbook}
 EACH = 6  # one of so many katas has those tried, and one of so many papers its reference, since papers train
 SEALED = ("01_tensors", "16_multi_head_attention", "tinytorch/02_tensor")  # katas whose second lock is tried
@@ -116,7 +114,7 @@ class Tier:
 
     def _is_quick_promise(self, kata: Any, promise: Any) -> bool:
         if "triton" in kata.description.needs:  # an extra brings it, so make test has it here and not there
-            return False
+            return promise in READING
         if promises.READS[promise].files(kata) & self.changed.get(kata.name, set()):
             return True
         if promise is promises.sealed:

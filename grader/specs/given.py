@@ -343,7 +343,7 @@ class _Substituted(ast.NodeTransformer):
 How = Callable[[_Place, ast.AST], Judged | None]
 
 
-def _defaults(function: habits.Function) -> dict[str, ast.expr]:
+def _defaults(function: habits.Function | ast.Lambda) -> dict[str, ast.expr]:
     """The default of each parameter that has one."""
     named = [*function.args.posonlyargs, *function.args.args]
     found = dict(zip(reversed(named), reversed(function.args.defaults), strict=False))
