@@ -3,7 +3,7 @@
 A line per code: the verdict, the slip, the cause that its exercise's first failure shows, and its sources; then the
 verdicts by source, which are those of `grader.specs.sources`, "mistake" and "change". Whether a cause is the
 right one was judged by a reader, who put the verdict into judged.tsv; what nobody has judged yet has a question mark.
-Sets: open, aside, later (slips in the textbook solution), first to fourth (in a learner's own words).
+Sets: open, aside, later (slips in the textbook solution), first to fifth (in a learner's own words).
 """
 
 import sys
@@ -14,6 +14,7 @@ from grader.course.catalogue import find
 from grader.protocol import RunOptions
 from grader.workers.jobs import Job
 from tests.bench.causes.natural import FIRST, SECOND
+from tests.bench.causes.natural_fifth import FIFTH
 from tests.bench.causes.natural_fourth import FOURTH
 from tests.bench.causes.natural_third import THIRD
 from tests.bench.causes.wrong_codes import LATER, WRONG
@@ -51,6 +52,7 @@ SETS = {
     "second": natural(SECOND),
     "third": natural(THIRD),
     "fourth": natural(FOURTH),
+    "fifth": natural(FIFTH),
 }
 
 
