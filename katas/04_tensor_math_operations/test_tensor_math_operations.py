@@ -106,10 +106,15 @@ class TestBetween:
             },
         )
 
+    def test_integers_between_two_fractions(self, kata):
+        """Between 1.5 and 3.5 lie 2 and 3. Converted to x's dtype first, 1.5 becomes 1, and lets 1 in."""
+        x = torch.tensor([1, 2, 3, 4])
+        unlike = {"the ends cut to integers": (x >= 1) & (x <= 3)}
+        check.equal(kata.between(x, 1.5, 3.5), torch.tensor([False, True, True, False]), unlike=unlike)
+
     @given(case=ranges())
     def test_any_range_of_any_numbers(self, kata, case):
-        """Integers may be compared with fractions, and a range of one number contains that number. Converting 1.5 to an
-        integer first would move the end."""
+        """Integers may be compared with fractions, and a range of one number contains that number."""
         values, low, high = case
         x = torch.tensor(values)
         check.equal(kata.between(x, low, high), torch.tensor([low <= value <= high for value in values]))

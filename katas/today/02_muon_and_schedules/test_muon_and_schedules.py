@@ -168,11 +168,12 @@ class TestNewtonSchulz:
 class TestShapeScale:
     def test_original_helps_tall_matrices(self, kata):
         """√max(1, O / I): 2 for (8, 2). A wide matrix keeps its step."""
-        for shape, expected in (((8, 2), 2.0), ((2, 8), 1.0), ((5, 5), 1.0), ((27, 3), 3.0)):
+        for shape, expected in (((8, 2), 2.0), ((2, 8), 1.0), ((5, 5), 1.0), ((9, 4), 1.5)):
             rows, columns = shape
             wrong = {
                 "I / O, not O / I": math.sqrt(max(1, columns / rows)),
                 "without the root": max(1, rows / columns),
+                "O // I, without what is left over": math.sqrt(max(1, rows // columns)),
                 "without the maximum: a wide matrix gets a smaller step": math.sqrt(rows / columns),
             }
             check.close(kata.shape_scale(shape), expected, unlike=wrong, what=f"shape_scale({shape})")
