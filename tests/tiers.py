@@ -26,7 +26,7 @@ READING = {  # they run no code of a kata, so they need no extra
 }
 HEART = READING | {promises.reference_passes, promises.snippets, promises.paper}
 SAMPLED = {promises.stub_fails, promises.textbook}
-EACH = 6  # one of so many katas has those tried, and one of so many papers its reference, since papers train
+EACH = 6  # one of so many katas has those tried, a reference that trains, but no textbook solution that does
 SEALED = ("01_tensors", "16_multi_head_attention", "tinytorch/02_tensor")  # katas whose second lock is tried
 EVERY = ""  # a part of every name
 DEAR = {  # files that cost more, and parts of the names of their tests that are quick all the same
@@ -115,12 +115,13 @@ class Tier:
     def _is_quick_promise(self, kata: Any, promise: Any) -> bool:
         if "triton" in kata.description.needs:  # an extra brings it, so make test has it here and not there
             return promise in READING
-        if promises.READS[promise].files(kata) & self.changed.get(kata.name, set()):
+        changed = self.changed.get(kata.name)
+        if changed and promises.READS[promise].files(kata) & changed:
             return True
         if promise is promises.sealed:
             return kata.name in SEALED
-        if promise in SAMPLED or (promise is promises.reference_passes and kata.name.startswith("papers/")):
-            return kata in self.katas[::EACH]
+        if promise in SAMPLED or (promise is promises.reference_passes and kata.description.needs):
+            return kata in self.katas[::EACH] and not (promise is promises.textbook and kata.description.needs)
         return promise in HEART
 
     def _has_quick_tests(self, file: str) -> bool:

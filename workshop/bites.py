@@ -10,6 +10,7 @@ error with the words that the bullet quotes.
 """
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -82,8 +83,13 @@ def _is_there(kata: Kata, kind: str, number: str, name: str) -> bool:
         return name in {mistake.name for mistake in variants.mistakes(of)}
     text = _file(of, kind).read_text(encoding="utf-8")
     if kind == "spec":
-        return name in {node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)}
+        return name in _functions(text)
     return any(name in part for part in ([text] if kind == "lesson" else BLOCK.findall(text)))
+
+
+@functools.cache
+def _functions(module: str) -> set[str]:
+    return {node.name for node in ast.walk(ast.parse(module)) if isinstance(node, ast.FunctionDef)}
 
 
 def _file(kata: Kata, kind: str) -> Path:

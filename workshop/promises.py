@@ -479,14 +479,17 @@ def _amounts(kata: Kata) -> list[str]:
             file = _at(kata, kata.folder / "kata.toml", "minutes")
             problems.append(f"{file}: says {said} minutes for core and all, reading and writing come to {found}")
     for name, (idea, edge_cases) in points.words(kata).items():
-        place = f"{_definition(kata, kata.reference, name)}: {name}"
         if idea > MOST_WORDS_OF_IDEA:
             problems.append(
-                f"{place}: {idea} words before '{points.EDGES}', at most {MOST_WORDS_OF_IDEA}: shorten the example and "
-                "the rules, or make methods of a class exercises of their own"
+                f"{_definition(kata, kata.reference, name)}: {name}: {idea} words before '{points.EDGES}', at most "
+                f"{MOST_WORDS_OF_IDEA}: shorten the example and the rules, or make methods of a class exercises of "
+                "their own"
             )
         if idea + edge_cases > MOST_WORDS:
-            problems.append(f"{place}: {idea + edge_cases} words of docstring, at most {MOST_WORDS}")
+            problems.append(
+                f"{_definition(kata, kata.reference, name)}: {name}: {idea + edge_cases} words of docstring, at most "
+                f"{MOST_WORDS}"
+            )
     return problems
 
 

@@ -1,6 +1,7 @@
 """Variants of a kata's code as data (mistakes, accepted solutions, mutants), each run in a warm worker."""
 
 import ast
+import functools
 import runpy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -93,15 +94,22 @@ def touched(kata: Kata, reference: str, source: str) -> tuple[str, ...]:
 
 def exercises_with(kata: Kata, reference: str, changed: set[str]) -> tuple[str, ...]:
     """The spec classes of the exercises that are, or use, one of these definitions; empty, which means all, if none."""
-    uses = {
-        name: {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
-        for name, text in statements(reference).items()
-    }
+    uses = _uses(reference)
     reached = changed & set(uses)
     while users := {name for name in uses if name not in reached and uses[name] & reached}:
         reached |= users
     touched = [e for e in kata.exercises if e.owner in reached or reached & set(kata.used_by(e))]
     return tuple(exercise.spec_class for exercise in touched)
+
+
+@functools.cache
+def _uses(module: str) -> dict[str, set[str]]:
+    """Each name that the module binds, and the names in the statement that binds it."""
+    return {
+        name: {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+        for node in ast.parse(module).body
+        for name in cells.bound(node)
+    }
 
 
 def statements(module: str) -> dict[str, str]:

@@ -1,8 +1,7 @@
 # ruff: noqa: E501
-"""A fifth set of wrong codes in a learner's own words, as in natural.py: 27 other exercises, three slips of each.
+"""A fifth set of wrong codes in a learner's own words, as in natural.py: 40 other exercises, three slips of each.
 
-Written from READMEs and stubs alone, by two who had seen no spec, suspect or recorded mistake. Nobody has judged its
-causes yet.
+Written from READMEs and stubs alone, by three who had seen no spec, suspect or recorded mistake.
 """
 
 FIFTH = [  # as FIRST in natural.py: kata, exercise, code, slips
@@ -1112,6 +1111,555 @@ class Tuner:
                 "returned the known configuration of a key at once, without running it",
                 "        if key not in self.best:\n            self.best[key] = self.search(outputs, args)\n        config = self.best[key]\n",
                 "        if key in self.best:\n            return self.best[key]\n        config = self.best[key] = self.search(outputs, args)\n",
+            ),
+        ],
+    ),
+    (
+        "18",
+        "SinusoidalPositionalEncoding",
+        """
+class SinusoidalPositionalEncoding(nn.Module):
+    def __init__(self, d_model: int, max_len: int = 5000, dropout: float = 0.0, mode: str = "add"):
+        super().__init__()
+        if mode not in ("add", "concat"):
+            raise ValueError(f"mode must be 'add' or 'concat', got {mode!r}")
+        self.d_model = d_model
+        self.max_len = max_len
+        self.mode = mode
+        self.dropout = nn.Dropout(dropout)
+        table = sinusoidal_encoding(max_len, d_model).unsqueeze(0)
+        self.register_buffer("pe", table)
+
+    def forward(self, x: Tensor, offset: int = 0) -> Tensor:
+        batch, length, features = x.shape
+        if offset < 0:
+            raise ValueError(f"offset must not be negative, got {offset}")
+        if offset + length > self.max_len:
+            raise ValueError(f"positions up to {offset + length} do not fit into a table of {self.max_len} rows")
+        rows = self.pe[:, offset : offset + length].to(x.dtype)
+        if self.mode == "add":
+            if features != self.d_model:
+                raise ValueError(f"x has {features} features, the table {self.d_model} columns")
+            return self.dropout(x + rows)
+        return self.dropout(torch.cat([x, rows.expand(batch, -1, -1)], dim=-1))
+""",
+        [
+            (
+                "kept the table as a plain attribute, so it is no buffer and does not move with .to()",
+                'self.register_buffer("pe", table)',
+                "self.pe = table",
+            ),
+            (
+                "checked the offset, and then took the first rows of the table all the same",
+                "self.pe[:, offset : offset + length]",
+                "self.pe[:, :length]",
+            ),
+            (
+                "forgot that torch.cat does not broadcast the batch dimension: it raises for B > 1",
+                "rows.expand(batch, -1, -1)",
+                "rows",
+            ),
+        ],
+    ),
+    (
+        "01",
+        "creation_patterns",
+        """
+def creation_patterns(
+    rows: int,
+    cols: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    generator: torch.Generator | None = None,
+) -> dict[str, Tensor]:
+    if rows < 1 or cols < 1:
+        raise ValueError(f"rows and cols must be at least 1, got {rows} and {cols}")
+    if not dtype.is_floating_point:
+        raise ValueError(f"dtype must be a floating-point dtype, got {dtype}")
+    patterns = {
+        "scalar": torch.tensor(7, dtype=dtype, device=device),
+        "zeros": torch.zeros(rows, cols, dtype=dtype, device=device),
+        "ones": torch.ones(rows, cols, dtype=dtype, device=device),
+        "eye": torch.eye(rows, dtype=dtype, device=device),
+    }
+    patterns.update(counting_patterns(rows, cols, dtype=dtype, device=device))
+    patterns.update(random_patterns(rows, cols, dtype=dtype, device=device, generator=generator))
+    return patterns
+""",
+        [
+            (
+                "made the eye (rows, cols) like the others, although it has to be square",
+                "torch.eye(rows, dtype",
+                "torch.eye(rows, cols, dtype",
+            ),
+            (
+                "forgot to hand the generator on, so the random tensors come from the global one",
+                "device=device, generator=generator)",
+                "device=device)",
+            ),
+            (
+                "called is_floating_point as a method, but of a dtype it is an attribute: TypeError",
+                "dtype.is_floating_point:",
+                "dtype.is_floating_point():",
+            ),
+        ],
+    ),
+    (
+        "tinytorch/07",
+        "step_scaling",
+        """
+def step_scaling(sizes: Sequence[int]) -> dict[str, Any]:
+    def build(n: int) -> Callable[[], None]:
+        values = np.ones(n, dtype=np.float64)
+        parameter = Parameter(values)
+        parameter.grad = np.ones_like(values)
+        optimizer = SGD([parameter], lr=0.01)
+        return optimizer.step
+
+    return measure_scaling(build, sizes, kind="peak_bytes")
+""",
+        [
+            (
+                "made the parameter float32 by habit, so that a step takes 4 n bytes and not 8 n",
+                "dtype=np.float64",
+                "dtype=np.float32",
+            ),
+            (
+                "cleared the gradients before the step, as in a training loop, so the step has nothing to do",
+                "        return optimizer.step\n",
+                "        optimizer.zero_grad()\n        return optimizer.step\n",
+            ),
+            (
+                "called the step in build instead of returning it: None cannot be called",
+                "return optimizer.step",
+                "return optimizer.step()",
+            ),
+        ],
+    ),
+    (
+        "tinytorch/14",
+        "GPTBackbone",
+        """
+class GPTBackbone(Module):
+    def __init__(self, embed_dim: int, num_heads: int, num_layers: int, *, rng: np.random.Generator | None = None):
+        self.blocks = [TransformerBlock(embed_dim, num_heads, rng=rng) for _ in range(num_layers)]
+        self.ln_f = LayerNorm(embed_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x
+        for block in self.blocks:
+            h = block(h)
+        return self.ln_f(h)
+""",
+        [
+            (
+                "gave every block the input of the stack, so that only the last block counts",
+                "h = block(h)",
+                "h = block(x)",
+            ),
+            (
+                "applied the last norm after every block, not after the last one only",
+                "            h = block(h)\n",
+                "            h = self.ln_f(block(h))\n",
+            ),
+            (
+                "forgot to hand rng on to the blocks, so they draw from the framework's generator",
+                "num_heads, rng=rng)",
+                "num_heads)",
+            ),
+        ],
+    ),
+    (
+        "tinytorch/04",
+        "Module.train",
+        """
+class Module:
+    training = True
+
+    def forward(self, *inputs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def __call__(self, *inputs: Any) -> Any:
+        return self.forward(*inputs)
+
+    def named_parameters(self) -> list[tuple[str, Parameter]]:
+        found = []
+        seen = set()
+
+        def visit(name, value):
+            if id(value) in seen:
+                return
+            if isinstance(value, Parameter):
+                seen.add(id(value))
+                found.append((name, value))
+            elif isinstance(value, Module):
+                seen.add(id(value))
+                for key, child in vars(value).items():
+                    visit(f"{name}.{key}", child)
+            elif isinstance(value, (list, tuple)):
+                for position, item in enumerate(value):
+                    visit(f"{name}.{position}", item)
+
+        seen.add(id(self))
+        for key, child in vars(self).items():
+            visit(key, child)
+        return found
+
+    def parameters(self) -> list[Parameter]:
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def modules(self) -> list["Module"]:
+        found = []
+        seen = set()
+
+        def visit(value):
+            if isinstance(value, Module):
+                if id(value) in seen:
+                    return
+                seen.add(id(value))
+                found.append(value)
+                for child in vars(value).values():
+                    visit(child)
+            elif isinstance(value, (list, tuple)):
+                for item in value:
+                    visit(item)
+
+        visit(self)
+        return found
+
+    def train(self, mode: bool = True) -> "Module":
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> "Module":
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        for parameter in self.parameters():
+            parameter.grad = None
+""",
+        [
+            (
+                "set the attribute of the class, which switches every other module of that class, too",
+                "module.training = mode",
+                "type(module).training = mode",
+            ),
+            (
+                "forgot to return the module itself",
+                "            module.training = mode\n        return self\n",
+                "            module.training = mode\n",
+            ),
+            (
+                "left out the parentheses of modules: a method cannot be looped over",
+                "for module in self.modules():",
+                "for module in self.modules:",
+            ),
+        ],
+    ),
+    (
+        "tinytorch/10",
+        "Compose",
+        """
+class Compose:
+    def __init__(self, fns: Iterable[Callable[[Any], Any]]):
+        self.fns = list(fns)
+
+    def __call__(self, x: Any) -> Any:
+        for fn in self.fns:
+            x = fn(x)
+        return x
+""",
+        [
+            (
+                "kept the iterable as it is: a generator is empty at the second call",
+                "list(fns)",
+                "fns",
+            ),
+            (
+                "returned inside the loop, so that only the first function acts, and none gives None",
+                "            x = fn(x)\n        return x\n",
+                "            x = fn(x)\n            return x\n",
+            ),
+            (
+                "called the list in place of the function: 'list' object is not callable",
+                "x = fn(x)",
+                "x = self.fns(x)",
+            ),
+        ],
+    ),
+    (
+        "tinytorch/01",
+        "profile_memory",
+        """
+def profile_memory(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> MemoryProfile:
+    was_tracing = tracemalloc.is_tracing()
+    if not was_tracing:
+        tracemalloc.start()
+    try:
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        result = fn(*args, **kwargs)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        if not was_tracing:
+            tracemalloc.stop()
+    return MemoryProfile(result, max(0, peak - before), max(0, after - before))
+""",
+        [
+            (
+                "took the two numbers of get_traced_memory in the wrong order",
+                "after, peak = tracemalloc",
+                "peak, after = tracemalloc",
+            ),
+            (
+                "stopped tracing in every case, also where the caller had turned it on",
+                "        if not was_tracing:\n            tracemalloc.stop()\n",
+                "        tracemalloc.stop()\n",
+            ),
+            (
+                "forgot the stars, so fn gets a tuple and a dict: TypeError for a function without arguments",
+                "fn(*args, **kwargs)",
+                "fn(args, kwargs)",
+            ),
+        ],
+    ),
+    (
+        "tinytorch/13",
+        "recurrence_comparison",
+        """
+def recurrence_comparison(length: int, dim: int) -> dict[str, Any]:
+    attention = {
+        "sequential_steps": 1,
+        "path_length": 1,
+        "multiply_adds": 2 * length**2 * dim,
+    }
+    recurrence = {
+        "sequential_steps": length,
+        "path_length": length - 1,
+        "multiply_adds": 2 * length * dim**2,
+    }
+    return {"attention": attention, "recurrence": recurrence, "crossover_length": dim}
+""",
+        [
+            (
+                "counted only q k^T and forgot the product of the weights with the values",
+                "2 * length**2 * dim",
+                "length**2 * dim",
+            ),
+            (
+                "counted the positions on the path, not the steps between them: off by one",
+                "length - 1",
+                "length",
+            ),
+            (
+                "mixed it up with the length at which the scores take as much memory as q, k and v",
+                '"crossover_length": dim',
+                '"crossover_length": 3 * dim',
+            ),
+        ],
+    ),
+    (
+        "papers/15",
+        "train_deep",
+        """
+def train_deep(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    steps: int = 100,
+    batch: int = 64,
+    lr: float = 0.02,
+    generator: torch.Generator | None = None,
+) -> list[float]:
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
+    model.train()
+    losses = []
+    for _ in range(steps):
+        rows = torch.randint(len(x), (batch,), generator=generator)
+        loss = F.cross_entropy(model(x[rows]), y[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+""",
+        [
+            (
+                "forgot the momentum, whose default is 0",
+                "lr=lr, momentum=0.9)",
+                "lr=lr)",
+            ),
+            (
+                "wrote the batch size as the upper bound of the draws: only the first rows are ever seen",
+                "torch.randint(len(x), (batch,)",
+                "torch.randint(batch, (batch,)",
+            ),
+            (
+                "handed labels and logits to cross_entropy in the wrong order, which raises",
+                "F.cross_entropy(model(x[rows]), y[rows])",
+                "F.cross_entropy(y[rows], model(x[rows]))",
+            ),
+        ],
+    ),
+    (
+        "papers/21",
+        "ctc_forward_numpy",
+        """
+def ctc_forward_numpy(log_probs: np.ndarray, target: Sequence[int], blank: int = 0) -> float:
+    target = list(target)
+    if blank in target:
+        raise ValueError(f"the target {target} contains the blank {blank}")
+    states = [blank]
+    for label in target:
+        states += [label, blank]
+    num_frames, num_states = len(log_probs), len(states)
+
+    alpha = np.full(num_states, -np.inf)
+    alpha[0] = log_probs[0, blank]
+    if num_states > 1:
+        alpha[1] = log_probs[0, states[1]]
+    for t in range(1, num_frames):
+        previous = alpha.copy()
+        for s, label in enumerate(states):
+            total = previous[s]
+            if s >= 1:
+                total = np.logaddexp(total, previous[s - 1])
+            if s >= 2 and label != blank and label != states[s - 2]:
+                total = np.logaddexp(total, previous[s - 2])
+            alpha[s] = total + log_probs[t, label]
+
+    total = alpha[-1]
+    if num_states > 1:
+        total = np.logaddexp(total, alpha[-2])
+    return float(-total)
+""",
+        [
+            (
+                "let a path jump from a label to an equal one, which would merge the two",
+                "label != blank and label != states[s - 2]",
+                "label != blank",
+            ),
+            (
+                "made no copy, so that the frame before is overwritten while it is still read",
+                "alpha.copy()",
+                "alpha",
+            ),
+            (
+                "forgot that the empty target has one state only: IndexError",
+                "    if num_states > 1:\n        alpha[1] = log_probs[0, states[1]]\n",
+                "    alpha[1] = log_probs[0, states[1]]\n",
+            ),
+        ],
+    ),
+    (
+        "papers/26",
+        "train_classifier",
+        """
+def train_classifier(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    steps: int,
+    lr: float,
+    batch_size: int | None = None,
+    generator: torch.Generator | None = None,
+) -> list[float]:
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    model.train()
+    losses = []
+    for _ in range(steps):
+        batch_x, batch_y = x, y
+        if batch_size is not None:
+            rows = torch.randint(len(x), (batch_size,), generator=generator)
+            batch_x, batch_y = x[rows], y[rows]
+        loss = F.cross_entropy(model(batch_x), batch_y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+""",
+        [
+            (
+                "drew without replacement, by the start of a permutation",
+                "torch.randint(len(x), (batch_size,), generator=generator)",
+                "torch.randperm(len(x), generator=generator)[:batch_size]",
+            ),
+            (
+                "noted the loss of the batch after the update, not before it",
+                "losses.append(loss.item())",
+                "losses.append(F.cross_entropy(model(batch_x), batch_y).item())",
+            ),
+            (
+                "gave randint a number as its size, where it wants a tuple: TypeError",
+                "(batch_size,)",
+                "batch_size",
+            ),
+        ],
+    ),
+    (
+        "papers/24",
+        "complexity_weighted_sum",
+        """
+def complexity_weighted_sum(values: Tensor, lengths: Tensor) -> Tensor:
+    exponents = -lengths.to(values.dtype)
+    weights = 2 ** exponents
+    return (values * weights).sum()
+""",
+        [
+            (
+                "left the lengths as integers: an integer power with a negative exponent is 0",
+                "-lengths.to(values.dtype)",
+                "-lengths",
+            ),
+            (
+                "made a number of the sum and a new tensor of that: no gradient, and always float32",
+                "return (values * weights).sum()",
+                "return torch.tensor((values * weights).sum().item())",
+            ),
+            (
+                "took the NumPy method for the conversion, which a tensor does not have: AttributeError",
+                "lengths.to(",
+                "lengths.astype(",
+            ),
+        ],
+    ),
+    (
+        "papers/07",
+        "predict_averaged",
+        """
+def predict_averaged(model: nn.Module, x: Tensor, pad: int = 1) -> Tensor:
+    was_training = model.training
+    model.eval()
+    height, width = x.shape[-2:]
+    padded = F.pad(x, (pad, pad, pad, pad))
+    far = 2 * pad
+    places = [(0, 0), (0, far), (far, 0), (far, far), (pad, pad)]
+    views = [padded[:, :, top : top + height, left : left + width] for top, left in places]
+    with torch.no_grad():
+        averaged = torch.stack([model(view).softmax(dim=1) for view in views]).mean(dim=0)
+    model.train(was_training)
+    return averaged
+""",
+        [
+            (
+                "took the mean of the logits and then its softmax, not the mean of the probabilities",
+                "torch.stack([model(view).softmax(dim=1) for view in views]).mean(dim=0)",
+                "torch.stack([model(view) for view in views]).mean(dim=0).softmax(dim=1)",
+            ),
+            (
+                "put the far corners only pad away from the near ones: the image is padded on both sides",
+                "far = 2 * pad",
+                "far = pad",
+            ),
+            (
+                "set the model to training mode at the end, whatever it was before",
+                "model.train(was_training)",
+                "model.train()",
             ),
         ],
     ),
