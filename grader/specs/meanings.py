@@ -247,6 +247,8 @@ def _attribute(found: re.Match, node: ast.AST, scope: Scope) -> str:
             )
         if isinstance(held, (str, int, float, dict)):
             return f"{_written(part.value)} is {check.describe(held)}, which has no `{found[2]}`"
+        if held is reading.MISSING and found[1] == "dict":
+            return f"{_written(part.value)} is a dict, which has no `{found[2]}`: [ ] picks one of its values"
     return ""
 
 
@@ -303,6 +305,30 @@ def _address(found: re.Match, node: ast.AST, scope: Scope) -> str:
 
 def _is_tritons(held: object) -> bool:
     return type(held).__module__.startswith(("triton.", "grader.kernels"))
+
+
+def _ends(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    """What stands at the end of a slice and is no whole number."""
+    for part in [one for one in ast.walk(node) if isinstance(one, ast.Slice)]:
+        for end in (part.lower, part.upper, part.step):
+            held = reading.value(end, scope) if end is not None else None
+            if held is not None and held is not reading.MISSING and not hasattr(held, "__index__"):
+                return f"the ends of a slice are whole numbers, and {_written(end)} is {check.describe(held)}"
+    return ""
+
+
+def _turned(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    for part in [one for one in ast.walk(node) if isinstance(one, ast.Attribute) and one.attr == "T"]:
+        if len(check.shape_of(reading.value(part.value, scope)) or ()) > 2:
+            return f"{_written(part)} turns all dimensions around: swapaxes(-1, -2) swaps the last two alone"
+    return ""
+
+
+def _given_none(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    """The one argument of the line's calls that is None and is not written so."""
+    given = [one for call in ast.walk(node) if isinstance(call, ast.Call) for one in call.args]
+    empty = {_written(one) for one in given if not isinstance(one, ast.Constant) and reading.value(one, scope) is None}
+    return f"{empty.pop()} is None here" if len(empty) == 1 else ""
 
 
 def _local(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -428,11 +454,23 @@ SENTENCES = {
         "math.{0} takes one number: `.{0}()`, a tensor's own, takes each element",
     r"^'(tuple|int)' object is not callable\0(.*\.\w+)\([^()]*\)$": "`{1}` is a plain {0}, not a method: no brackets",
     r"^'(str|list|dict|float|bool)' object is not callable\0([\w.]+)\(": "`{1}` is a {0}, and brackets call a function",
+    r"^(sqrt|exp|log|log2|sin|cos|tanh|floor|ceil|erf)\(\): argument 'input' .* must be Tensor, not (?:int|float)":
+        "torch.{0} takes a tensor, and this is a plain number, which math.{0} takes",
+    r"log_softmax\w*\" not implemented for 'Long'\0.*\bcross_entropy\(":
+        "scores are floating-point numbers, and these hold int64: cross_entropy takes the scores first, then targets",
+    rf"^[\w.<>]+\(\) (?:missing \d|takes ){AT}?\b(\w+)\(args, kwargs\)":
+        "without `*` these are one tuple and one dict: `{0}(*args, **kwargs)` hands on what is in them",
+    r"^Both operands must be same dtype\. Got (\w+) and (\w+)":
+        "tl.dot takes two tiles of one dtype, and these are {0} and {1}: .to(…) brings one to the other's",
+    r"^output with shape \[([\d, ]*)\] doesn't match the broadcast shape \[([\d, ]*)\]":
+        "what is written into keeps its shape, ({0}), and this would make it ({1}): reshape what is written",
+    r"Expected idx >= 0 && idx < num_embeddings but|^Expected i < index_size|^Index \d+ of input takes value":
+        "an id is below 0, or not below the number of rows",
     r"\bddof\b": "NumPy's `ddof` is `correction` in PyTorch, so `ddof=0` is `correction=0`",
     r"missing \d+ required positional arguments?: \"(\w+)\"": "`{0}` has no default: say which, as in `{0}=…`",
     r"^(?:max|min)(?:imum)?\(\).*(?:got \((?:Tensor, )?float\)|must be Tensor, not (?:int|float))":
         "torch.max compares two tensors, and one here is a number: .clamp(min=…), and for torch.min .clamp(max=…)",
-    rf"^randint.*(?:must be tuple of ints, not int|got \(int, int, int\b){AT}, ([\w.]+)(?:, \w+=.*)?\)$":
+    rf"^randint.*(?:must be tuple of ints, not int|got \(int, int, (?:int|generator)\b){AT}, ([\w.]+)(?:, \w+=.*)?\)$":
         "the size is a tuple: `({0},)`",
     rf"only integer tensors of a single element{AT}\[.*:":
         "the ends of a slice are single whole numbers, and one of these is a tensor of several or of floats",
@@ -596,6 +634,9 @@ MEANINGS: list[tuple[str, str | Speak]] = [
     (r"^(?:'(?:Tensor|Parameter)' object|module 'torch') has no attribute '(\w+)'$", _functional),
     (rf"^name '({'|'.join(IMPORTS)})' is not defined", _import),
     (r"too many values to unpack", _pairs),
+    (r"^slice indices must be integers", _ends),
+    (r"^matmul: Input operand \d has a mismatch in its core dimension", _turned),
+    (r"received an invalid combination of arguments - got \([^)]*\bNoneType\b", _given_none),
     (
         r"^transpose\(\) (?:takes [23] positional arguments but [3-9]|received .* - got \(int, int, int)",
         "transpose swaps two dimensions: permute takes a whole order of them",

@@ -217,6 +217,16 @@ SPEAKS = {
     "path = 'model.pt'; torch.save(path, x)": "`x` is neither a path nor a file",
     "len(type('A', (), {'__len__': lambda self: 5 / 2})())": "`__len__` returned float",
     "i.requires_grad_()": "gradients are taken of floating-point numbers",
+    "torch.sqrt(9)": "a plain number, which math.sqrt takes",
+    "F.cross_entropy(i[:, 0], x)": "cross_entropy takes the scores first",
+    "g = torch.Generator(); torch.randint(9, 2, generator=g)": "the size is a tuple: `(2,)`",
+    "f = lambda a, *, end: a; args, kwargs = (1,), {'end': 2}; f(args, kwargs)": "`f(*args, **kwargs)` hands on",
+    "p = x[:, :1].clone(); p.copy_(w[:2])": "keeps its shape, (2, 1), and this would make it (2, 2)",
+    "nn.EmbeddingBag(5, 2)(i + 5)": "an id is below 0, or not below",
+    "state = {'a': {'b': x}}; state['a'].cpu()": "`state['a']` is a dict, which has no `cpu`: [ ] picks",
+    "end = 'a'; x[:, :end]": "whole numbers, and `end` is 'a'",
+    "q = k = np.ones((2, 3, 5, 4)); q @ k.T": "`k.T` turns all dimensions around: swapaxes",
+    "fill = None; x.masked_fill(x > 0, fill)": "`fill` is None here",
 }  # fmt: skip
 # Beside each, a word that would be false: the operand cannot be told, or the error is about something else.
 SILENT = {
@@ -272,6 +282,10 @@ SILENT = {
     "fc(torch.ones(3, 3) @ torch.ones(4, 5))": "`fc`",
     "a, b, c = [*x.chunk(2)]": "chunk",
     "a, b = x.max()": "reduced or indexed",
+    "torch.add(9, x, x)": "math",
+    "end = 2; x[:end, 'a']": "ends of a slice",
+    "np.ones((2, 3)) @ np.ones((2, 3)).T.T": "turns",
+    "a, b = None, None; x.masked_fill(a, b)": "None here",
 }
 
 
