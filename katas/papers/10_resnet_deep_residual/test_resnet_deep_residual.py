@@ -431,11 +431,13 @@ class TestTrainNet(training.Contract):
         return F.cross_entropy(model(NUMBERS[rows]), LABELS[rows])
 
     def test_each_step_reads_a_new_batch(self, kata):
-        """A step draws `batch` rows at random."""
+        """A step draws `batch` rows at random, of all of them."""
         model = Reader()
-        kata.train_net(model, NUMBERS, LABELS, steps=3, batch=8)
-        check.equal([len(rows) for rows in model.read], [8, 8, 8], what="rows per pass through the model")
+        kata.train_net(model, NUMBERS, LABELS, steps=100, batch=8)
+        check.equal([len(rows) for rows in model.read], 100 * [8], what="rows per pass through the model")
         check.that(not torch.equal(*model.read[:2]), "steps 0 and 1 read the same rows: draw new ones per step")
+        read = sorted({int(row) for rows in model.read for row in rows})
+        check.equal(read, [*range(40)], what="rows read in 100 steps", unlike={"the first `batch` rows": [*range(8)]})
 
     def test_weight_decay_shrinks_every_parameter(self, kata):
         """This model's logits are always 0, and so are its gradients. What still moves the parameters is the weight
