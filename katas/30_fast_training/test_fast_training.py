@@ -1376,7 +1376,7 @@ class TestRunRung:
         with torch.no_grad():
             model.transformer.ln_f.weight.mul_(60.0)  # gradients that the first factor, 65536, drives beyond float16
         _, losses = kata.run_rung(model, x, y, kata.Rung("fp16", dtype=torch.float16), n_steps=20, lr=0.01)
-        check.equal(losses[1], losses[0], what="second loss: the first step should have been left out")
+        check.close(losses[1], losses[0], what="second loss: the first step should have been left out")
         check.that(losses[-1] < 0.9 * losses[0], f"the loss went from {losses[0]:.3f} to {losses[-1]:.3f} in 21 steps")
 
     def test_the_precision_is_restored(self, kata):
