@@ -512,6 +512,8 @@ def leave(code: int) -> NoReturn:
     if dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(code)  # freeing DistributedDataParallel after its group can wait for a thread that waits for this one
     raise SystemExit(code)
 
 
