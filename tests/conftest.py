@@ -1,5 +1,6 @@
 """Fixtures of the project's own tests: a small sound tree of katas, and a time limit for each test."""
 
+import os
 import re
 import signal
 import subprocess
@@ -62,6 +63,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_configure(config: pytest.Config) -> None:
     """Say what is missing in one line, where only the course is installed. The quick tier needs no other extra."""
     is_quick = config.getoption("tier", None) == "quick"
+    os.environ.pop("PYTEST_ADDOPTS", None)  # this run's options, not those of the pytest that tests start
     if missing := [name for name in NEEDED if find_spec(name) is None and not is_quick]:
         raise pytest.UsageError(
             "pytest katas runs the specs of your code. "
