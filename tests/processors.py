@@ -52,7 +52,8 @@ def differing(katas: list[Kata], quick: bool) -> Iterator[str]:
 
 def of_workers(kata: Kata) -> Iterator[str]:
     """A line if a worker uses other instructions than this process, so that its results prove nothing."""
-    job = variants.job(kata, "import torch\nraise ValueError(torch.backends.cpu.get_cpu_capability())")
+    raises = f"def {kata.exercises[0].name}(*_, **__):\n    raise ValueError(torch.backends.cpu.get_cpu_capability())"
+    job = variants.job(kata, f"import torch\n\n\n{raises}\n")
     said = variants.specs(variants.results([job])[job])[0].message
     if capability() not in said:
         yield f"instructions: {capability()} here, and in a worker: {said}"

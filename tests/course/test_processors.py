@@ -2,7 +2,7 @@
 
 import pytest
 
-from grader.course.catalogue import all_katas
+from grader.course.catalogue import all_katas, find
 from grader.course.lesson_code import statements
 from tests import processors
 from workshop import snippets
@@ -18,6 +18,13 @@ SHOWN = [
 def test_snippets_print_the_same_with_the_oldest_instructions(capfd):
     passed = processors.try_with("default", processors.QUICK)
     assert passed, capfd.readouterr().out
+
+
+def test_a_worker_that_has_other_instructions_is_told(monkeypatch):
+    assert not list(processors.of_workers(find("00")))
+    monkeypatch.setattr(processors, "capability", lambda: "older")
+    [line] = processors.of_workers(find("00"))
+    assert line.startswith("instructions: older here, and in a worker: ")
 
 
 def test_settings_of_newer_processors_are_said_and_not_tried(monkeypatch, capsys):
