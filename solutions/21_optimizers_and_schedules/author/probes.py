@@ -47,6 +47,11 @@ def _(kata, rng):
     return [parameter.grad for parameter in parameters]
 
 
+def gamma(rng):
+    """A factor with which rates neither stay as they are nor vanish."""
+    return 0.3 + 0.5 * float(torch.rand((), generator=rng))
+
+
 @probe("StepLR.__init__")
 def _(kata, rng):
     optimizer = groups(kata, rng)
@@ -59,7 +64,7 @@ def _(kata, rng):
     seen = []
     for step_size in torch.randint(1, 5, (2,), generator=rng).tolist():
         optimizer = groups(kata, rng)
-        schedule = kata.StepLR(optimizer, step_size, float(torch.rand((), generator=rng)))
+        schedule = kata.StepLR(optimizer, step_size, gamma(rng))
         for _ in range(7):
             schedule.step()
             seen.append((schedule.last_epoch, [group["lr"] for group in optimizer.param_groups]))
@@ -69,7 +74,7 @@ def _(kata, rng):
 @probe("StepLR.load_state_dict")
 def _(kata, rng):
     optimizer, (step_size, later) = groups(kata, rng), torch.randint(1, 5, (2,), generator=rng).tolist()
-    settings = step_size, float(torch.rand((), generator=rng))
+    settings = step_size, gamma(rng)
     schedule = kata.StepLR(optimizer, *settings)
     for _ in range(step_size + later):  # the rates have fallen
         schedule.step()
