@@ -12,6 +12,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from grader.course.catalogue import ROOT
 
@@ -113,11 +114,16 @@ def noticed(copy: Path, one: Breakage) -> bool:
 
 def failing(copy: Path) -> list[str]:
     """The first tests that fail there; what pytest said last where it could not even begin."""
-    paths = os.pathsep.join(map(str, (copy, copy / "katas")))  # before the packages that .venv has from here
-    ended = subprocess.run(COMMAND, cwd=copy, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True)
+    ended = subprocess.run(COMMAND, **inside(copy))
     if ended.returncode == 0:
         return []
     return NOTICED.findall(ended.stdout) or (ended.stdout + ended.stderr).strip().splitlines()[-1:]
+
+
+def inside(copy: Path) -> dict[str, Any]:
+    """How a command is run there, whose output is wanted."""
+    paths = os.pathsep.join(map(str, (copy, copy / "katas")))  # before the packages that .venv has from here
+    return {"cwd": copy, "env": os.environ | {"PYTHONPATH": paths}, "capture_output": True, "text": True}
 
 
 def told(failed: list[str]) -> str:

@@ -19,6 +19,7 @@ from tests import cost
 HERE = Path(__file__).parent
 SOUND = HERE / "fixtures" / "sound"
 NEEDED = ("xdist", "yaml", "nbclient", "importlinter")  # of the extra `tests`, for every file of tests
+WARM = ("00", "01", "15", "16")  # katas whose specs most tests run
 KATA = str(Path(sys.executable).with_name("kata"))
 
 
@@ -30,7 +31,7 @@ def kata_command(*arguments: str | Path, **options) -> subprocess.CompletedProce
 @pytest.fixture(scope="module")  # the tests of another file may have ended the forkserver
 def warm_workers() -> None:
     """Workers that this process starts are born with the specs that most tests run. All katas' would cost seconds."""
-    forkserver.collect([*all_katas(SOUND), *map(find, ("00", "01", "15", "16"))])
+    forkserver.collect([*all_katas(SOUND), *map(find, WARM)])
 
 
 @pytest.fixture

@@ -1,22 +1,29 @@
-"""Each promise declares what it reads: it reads nothing else, and an edit has those tried anew that read the file."""
+"""Each promise and file of tests declares what it reads: it reads nothing else, and an edit has those tried anew.
+
+Files of tests that cost under a second are held to it here, all of them with `ALL_READS=1`, nightly.
+"""
 
 import ctypes
 import os
 import shutil
 import struct
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from grader.course.catalogue import ROOT, Kata, all_katas
+from grader.course.catalogue import ROOT, Kata, all_katas, find
 from grader.execution import grading
 from grader.execution.result_cache import ResultCache
 from grader.memory import Memory
 from grader.protocol import RunOptions
 from grader.workers import forkserver
-from tests.conftest import SOUND
+from tests import breakages, cost, tiers
+from tests.conftest import SOUND, WARM
 from workshop import kept, promises
 
 OPENED, OF_A_FOLDER = 0x20, 0x40000000  # of inotify(7)
@@ -79,23 +86,49 @@ def test_an_edit_has_those_tried_anew_that_read_the_file(tree, file):
     assert anew == {(kata.name, name) for kata, names in zip(tree, EDITS[file]) for name in names.split()}
 
 
+def declared_files() -> list[str]:
+    """Those that declare some katas, or none; not those that read every kata."""
+    files = [file for file, names in tiers.READS.items() if names is not tiers.EVERY_KATA]
+    seconds = cost.on_record()
+    return [file for file in files if os.environ.get("ALL_READS") or seconds.get(file, 0.0) < 1]
+
+
+@pytest.mark.parametrize("file", declared_files())
+def test_a_file_of_tests_reads_only_the_katas_that_it_declares(file, tmp_path):
+    """But for each kata.toml and the pages above the katas, and the specs that warm workers are born with."""
+    copy = breakages.copied(tmp_path)
+    declared = {path for name in tiers.READS[file] for path in tiers.OF_A_KATA.files(Kata(copy, find(name).name))}
+    declared.update(find(name).specs for name in WARM)
+    with opened(copy / "katas") as katas, opened(copy / "solutions") as solutions:
+        done = subprocess.run([sys.executable, "-m", "pytest", "-q", file], **breakages.inside(copy))
+    assert done.returncode == 0, done.stdout
+    everybodys = {path for path in katas if path.name == "kata.toml" or path.parent == copy / "katas"}
+    assert {path for path in katas | solutions if path.suffix != ".pyc"} - declared - everybodys == set()
+
+
 @contextmanager
 def opened(root: Path) -> Iterator[set[Path]]:
     """The files below this folder that any process opens while the block runs, known at its end."""
-    system, files = ctypes.CDLL(None), set[Path]()
+    system, files, ended = ctypes.CDLL(None), set[Path](), threading.Event()
     events = system.inotify_init1(os.O_NONBLOCK)
     folders = {
         system.inotify_add_watch(events, os.fsencode(folder), OPENED): Path(folder) for folder, _, _ in os.walk(root)
     }
+
+    def note() -> None:  # as it comes, since the system remembers 16,384 events
+        while (told := _more(events)) or not ended.wait(0.01):
+            while told:
+                number, what, _, length = struct.unpack("iIII", told[:16])
+                if not what & OF_A_FOLDER:
+                    files.add(folders[number] / os.fsdecode(told[16 : 16 + length].rstrip(b"\0")))
+                told = told[16 + length :]
+
+    noting = threading.Thread(target=note)
+    noting.start()
     yield files
-    told = b"".join(iter(lambda: _more(events), b""))
+    ended.set()
+    noting.join()
     os.close(events)
-    while told:
-        number, what, _, length = struct.unpack("iIII", told[:16])
-        assert number >= 0, "more was opened than the system remembers"
-        if not what & OF_A_FOLDER:
-            files.add(folders[number] / os.fsdecode(told[16 : 16 + length].rstrip(b"\0")))
-        told = told[16 + length :]
 
 
 def _more(events: int) -> bytes:
