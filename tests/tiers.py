@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from grader.course.catalogue import ROOT, Kata, all_katas, find
+from grader.execution.reads import Reads
 from tests import cost
 from workshop import promises
-from workshop.reads import Promise, Reads
+from workshop.promises import Promise
 
 BUDGET = 540.0  # CPU seconds of the quick tier, by tests/cost.json
 CHEAP = 6.5  # seconds of a whole file, on record

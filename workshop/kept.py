@@ -1,7 +1,9 @@
 """Checks every promise of a kata in this process, one line per finding, and remembers which of them held."""
 
 import ast
+import contextlib
 import functools
+import hashlib
 import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,10 +14,11 @@ from matplotlib.figure import Figure
 
 from grader.course.catalogue import Kata
 from grader.errors import KataError
+from grader.execution import reads
 from grader.memory import Memory
 from grader.workers import forkserver
 from workshop import promises, variants
-from workshop.reads import Promise
+from workshop.promises import Promise
 
 BROKEN: dict[tuple[str, str, str], list[str]] = {}  # what this process has found
 
@@ -86,7 +89,7 @@ def changed(katas: list[Kata]) -> list[Kata]:
 
 def state(kata: Kata) -> tuple[str, ...]:
     """What changes when one of its promises must be tried anew."""
-    return *unreadable(kata), *(promises.READS[promise].key(kata) for promise in promises.READS)
+    return *unreadable(kata), *(key(kata, promise) for promise in promises.READS)
 
 
 def problems_of(kata: Kata, promise: Promise) -> list[str]:
@@ -111,7 +114,22 @@ def known(kata: Kata, promise: Promise) -> list[str] | None:
 
 
 def entry_of(kata: Kata, promise: Promise) -> tuple[str, str, str]:
-    return "promise", f"{promise.__name__} {kata.name}", promises.READS[promise].key(kata)
+    return "promise", f"{promise.__name__} {kata.name}", key(kata, promise)
+
+
+def key(kata: Kata, promise: Promise) -> str:
+    """A hash of what the promise reads of this kata and is tried with; empty where something cannot be read."""
+    with contextlib.suppress(KataError, OSError):
+        of_kata = reads.digest(kata.root, promises.READS[promise].files(kata))
+        told = [of_kata, _workshop(), *reads.surroundings()]
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:32]
+    return ""
+
+
+@functools.cache
+def _workshop() -> str:
+    folder = Path(__file__).parent
+    return reads.digest(folder, folder.rglob("*.py"))
 
 
 @functools.cache

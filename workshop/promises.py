@@ -19,9 +19,10 @@ from PIL import Image
 
 from grader.course import catalogue, cells, handouts, hint_file, notebooks, packages, pages, papers, stubs
 from grader.course.catalogue import ROOT, Kata
-from grader.course.handouts import PROBES, SEALED, SIGNATURES
+from grader.course.handouts import SEALED
 from grader.course.mistakes import Mistake
 from grader.errors import KataError
+from grader.execution.reads import LISTS, LOOKS, REFERENCE, RUN, SPECS, TOML, TRACK, Reads
 from grader.execution.result_cache import ResultCache
 from grader.failure import table
 from grader.isolation import linux
@@ -32,7 +33,6 @@ from workshop import bites, demands, guards, points, seals, signing, variants
 from workshop import diagrams as lesson_diagrams
 from workshop import snippets as lesson_snippets
 from workshop.key_results import path as recipe
-from workshop.reads import Promise, Reads
 
 FIGURE, NEXT = "figure.png", "\n## Next\n"
 SECTIONS = ["Objectives", "Concept", "Walkthrough", "Key takeaways", "Exercises", "Next"]
@@ -296,13 +296,10 @@ def paper(kata: Kata) -> list[str]:
     return problems + _missing(kata, [recipe(kata)])
 
 
-TOML, SPECS, REFERENCE = "katas/{kata}/kata.toml", "katas/{kata}/**/test_*.py", "solutions/{file}"
+Promise = Callable[[Kata], list[str]]  # what breaks it, a sentence each
 STUB, PAGE, LESSON = "katas/{file}", "katas/{kata}/README.md", "katas/{kata}/lesson.py"
 AUTHOR = "solutions/{kata}/author/"
 MISTAKES, TEXTBOOK, ACCEPTED = f"{AUTHOR}mistakes.py", f"{AUTHOR}textbook.py", f"{AUTHOR}accepted/*.py"
-TRACK = "katas/{track}/*.py"  # of a track that is a package
-LOOKS = "katas/{kata}/" + SIGNATURES
-RUN = (TOML, SPECS, REFERENCE, TRACK, LOOKS, "pyproject.toml")  # where specs run on code
 EARLIER = (TOML, REFERENCE)
 
 # What each promise reads. One that has held is not tried again until something of this changes.
@@ -321,7 +318,7 @@ READS: dict[Promise, Reads] = {
     snippets: Reads((TOML, PAGE, TEXTBOOK, REFERENCE, TRACK), (*EARLIER, STUB)),  # TRACK: a package's modules
     diagrams: Reads((PAGE, "katas/{kata}/*.diagram", "katas/{kata}/*.svg")),
     complete: Reads(("katas/{kata}/*", REFERENCE, MISTAKES, TEXTBOOK, ACCEPTED), (TOML,), lambda kata: _around(kata)),
-    sealed: Reads((*RUN, TEXTBOOK, MISTAKES, ACCEPTED, f"{AUTHOR}{SEALED}", f"{AUTHOR}{PROBES}"), EARLIER),
+    sealed: Reads((*RUN, *LISTS, TEXTBOOK, MISTAKES, ACCEPTED), EARLIER),
     signed: Reads((TOML, SPECS, MISTAKES, REFERENCE, TEXTBOOK, ACCEPTED, LOOKS)),
     paper: Reads(
         (TOML, PAGE, LESSON, STUB, REFERENCE, TEXTBOOK, "katas/{kata}/*.ipynb", "tests/results/{kata}.py"), EARLIER

@@ -1,21 +1,15 @@
-"""The results that are known. Their key covers code, specs, grader and versions, so a stale one is never found."""
+"""The results that are known. Their key covers the code and all that `reads` declares: a stale one is never found."""
 
 import contextlib
 import hashlib
 import json
-import platform
 from dataclasses import asdict
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
-from grader.course.handouts import PROBES, SEALED
+from grader.execution import reads
 from grader.memory import Memory
 from grader.results import KataResult, SpecResult, kata_result
 from grader.workers.jobs import Job
-
-PACKAGES = ("torch", "numpy", "pytest", "pytest-timeout", "hypothesis", "pandas", "pillow")
-ROOMS = (".", "course", "specs", "isolation", "lock", "workers", "execution")  # whose code can change a result
 
 
 class ResultCache:
@@ -61,24 +55,7 @@ def key(job: Job) -> str:
         job.problem and asdict(job.problem),
         job.note,
         asdict(job.options),
-        _specs(job),
-        surroundings(),
+        reads.digest(job.kata.root, reads.of_a_run(sealed=job.options.sealed).files(job.kata)),
+        reads.surroundings(),
     ]
     return hashlib.sha256(json.dumps([files, *rest]).encode()).hexdigest()
-
-
-def _specs(job: Job) -> list[str]:
-    kata, lists = job.kata, (SEALED, PROBES) if job.options.sealed else ()
-    files = [kata.folder / "kata.toml", kata.specs, kata.reference, *(kata.author / name for name in lists)]
-    texts = [path.read_text(encoding="utf-8") if path.is_file() else "" for path in files]
-    return texts + [part for path in kata.hidden_specs for part in (path.name, path.read_bytes().hex())]
-
-
-@cache
-def surroundings() -> list[str]:
-    """The grader's code, and the versions it runs on."""
-    code = hashlib.sha256()
-    grader = Path(__file__).parents[1]
-    for path in sorted(path for room in ROOMS for path in (grader / room).glob("*.py")):
-        code.update(path.read_bytes())
-    return [code.hexdigest(), platform.platform(), platform.python_version(), *map(version, PACKAGES)]

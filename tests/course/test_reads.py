@@ -1,4 +1,4 @@
-"""Each promise and file of tests declares what it reads: it reads nothing else, and an edit has those tried anew.
+"""Each run, promise and file of tests declares what it reads: it reads nothing else, and an edit has those tried anew.
 
 Files of tests that cost under a second are held to it here, all of them with `ALL_READS=1`, nightly.
 """
@@ -16,15 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from grader.course.catalogue import ROOT, Kata, all_katas, find
-from grader.execution import grading
+from grader.course import places
+from grader.course.catalogue import ROOT, Kata, all_katas, find, with_prerequisites
+from grader.execution import grading, reads, result_cache
 from grader.execution.result_cache import ResultCache
 from grader.memory import Memory
 from grader.protocol import RunOptions
 from grader.workers import forkserver
 from tests import breakages, cost, tiers
 from tests.conftest import SOUND, WARM
-from workshop import kept, promises
+from workshop import kept, promises, variants
 
 OPENED, OF_A_FOLDER = 0x20, 0x40000000  # of inotify(7)
 PAPER = "papers/20_neural_turing_machine"
@@ -47,6 +48,17 @@ EDITS = {  # file → the promises about 01_sums that are tried anew, and those 
     "solutions/01_sums/author/sealed.toml": ("sealed", ""),
     "katas/01_sums/.signatures.json": (RUN + "complete signed", ""),
 }
+
+A_RUN = """
+from grader.course.catalogue import find, with_prerequisites
+from grader.execution import scheduler
+from grader.protocol import RunOptions
+from grader.workers.jobs import Job
+kata, options = find("tinytorch/10"), RunOptions(sealed=True)
+right = {one.file: one.reference.read_text() for one in with_prerequisites([kata])}
+wrong = right | {kata.file: "".join(f"{name} = lambda *args, **kwargs: 7\\n" for name in kata.owners)}
+print(*(result.points for _, result in scheduler.run([Job(kata, right, options=options), Job(kata, wrong)])))
+"""
 
 
 @pytest.fixture
@@ -72,6 +84,44 @@ def test_a_promise_reads_only_what_it_declares(tree, tmp_path, monkeypatch):
             undeclared = files - promises.READS[promise].files(kata)
             assert not undeclared, f"{promise.__name__} reads {sorted(map(str, undeclared))}"
             assert files
+
+
+def test_a_run_reads_only_what_it_declares(tmp_path):
+    """In a tree and a process of its own, since other tests open the grader's files meanwhile."""
+    for folder in ("grader", "katas/tinytorch", "solutions/tinytorch"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    kata = Kata(tmp_path, "tinytorch/10_dataloader")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    with opened(tmp_path) as files:
+        asked = [sys.executable, "-c", A_RUN]
+        done = subprocess.run(asked, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (sorted(done.stdout.split()), done.stderr) == (["0", str(len(kata.exercises))], "")
+    declared = {path for pattern in reads.CODE for path in (tmp_path / "grader").glob(pattern)}
+    declared |= reads.of_a_run(sealed=True).files(kata)
+    references = {one.reference for one in with_prerequisites([kata])}  # of which the asked job has the texts
+    looked_into = {kata.code, kata.folder / "lesson.py"}  # for imports, by a server that starts
+    assert files - declared == references - {kata.reference} | looked_into
+
+
+def test_whatever_a_run_reads_changes_its_key(tree, monkeypatch):
+    kata, package = tree[1], tree[0].root / "grader"
+    shutil.copytree(places.PACKAGE, package)
+    monkeypatch.setattr(places, "PACKAGE", package)
+    monkeypatch.setattr(reads, "surroundings", reads.surroundings.__wrapped__)  # as each process finds them
+    job = variants.job(kata, kata.reference.read_text(), RunOptions(sealed=True))
+    (kata.author / "probes.py").touch()
+    keys = [result_cache.key(job)]
+    files = reads.of_a_run(sealed=True).files(kata)
+    assert len(files) > 5
+    for path in [*files, *(next(package.glob(pattern)) for pattern in reads.CODE)]:
+        path.write_bytes(path.read_bytes() + b"\n")
+        keys.append(result_cache.key(job))
+    (package.parent / "triton-4.0.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(package.parent)
+    keys.append(result_cache.key(job))
+    assert len(set(keys)) == len(keys)
+    assert result_cache.key(job) == keys[-1]
 
 
 @pytest.mark.parametrize("file", EDITS)
