@@ -166,7 +166,10 @@ def opened(root: Path) -> Iterator[set[Path]]:
     }
 
     def note() -> None:  # as it comes, since the system remembers 16,384 events
-        while (told := _more(events)) or not ended.wait(0.01):
+        is_over = False
+        while not is_over:
+            is_over = ended.wait(0.01)  # before reading: what came last is read, too
+            told = b"".join(iter(lambda: _more(events), b""))
             while told:
                 number, what, _, length = struct.unpack("iIII", told[:16])
                 if not what & OF_A_FOLDER:
