@@ -68,7 +68,7 @@ class Tracer:
     """Records calls of the functions whose `def` is within these lines of a file."""
 
     def __init__(self, file: str, lines: range):
-        self.file, self.lines, self.bodies = file, lines, _bodies(file)
+        self.file, self.lines, self.bodies = file, lines, _bodies(file) if lines else {}
         self.calls: list[Call] = []
         self.stack: list[Follower] = []  # of the frames that are running
 
