@@ -16,7 +16,7 @@ from rich.console import Console
 from grader.cli.app import INTERRUPTED, KATAS, RulesFile, app, bar, complete_kata, katas, say, with_options
 from grader.course import catalogue, kata_modules, notebooks, pages
 from grader.course.catalogue import ROOT, Kata
-from grader.errors import KataError
+from grader.errors import KataError, NotANotebook
 from grader.execution import boundary, reduced
 from grader.execution.grading import grade_sources, specs_for
 from grader.execution.result_cache import ResultCache
@@ -166,7 +166,10 @@ def _read_notebooks(paths: list[str]) -> dict[Kata, SourceText]:
     for path in map(Path, paths):
         notebook = notebooks.read(path)
         kata = notebooks.kata_of(notebook, catalogue.all_katas(), path.name)
-        written = notebooks.handed_in(notebook, kata)
+        try:
+            written = notebooks.handed_in(notebook, kata)
+        except NotANotebook as hiding:
+            raise NotANotebook(f"{path.name}: {hiding}") from None
         found[kata] = SourceText(written.text, notes=written.notes)
     return found
 

@@ -14,6 +14,8 @@ from grader.failure import UNPARSED
 
 NOT_CODE = re.compile(r"# (lesson|check)\b")  # starts a cell that is not part of the module
 TIMING = ("%%time", "%%timeit", "%%capture", "%%prun")
+WRITING = ("%%writefile", "%%file")  # write the rest of their cell to a file
+APPENDING = ("-a", "--append")
 COMPOUND = (ast.For, ast.With, ast.If, ast.Try, getattr(ast, "TypeAlias", ast.Try))  # Python 3.11 has no TypeAlias
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -73,11 +75,13 @@ class Joined:
     Attributes:
         undefined: the exercises that no code cell defines.
         notes: one line per exercise with several definitions and per cell that does not parse, then what was given.
+        hidden: the cell whose magic hides an exercise that has no code elsewhere; empty if there is none.
     """
 
     text: str
     undefined: tuple[str, ...]
     notes: tuple[str, ...]
+    hidden: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class Definition:
         return 0 if "raise NotImplementedError" in ast.unparse(self.statement) else 2
 
 
-def join(cells: Iterable[str], exercises: Iterable[str], stub: str = "") -> Joined:
+def join(cells: Iterable[str], exercises: Iterable[str], stub: str = "", file: str = "") -> Joined:
     """Make a module from a notebook's code: the exercises, what the stub gives, and the definitions that these use.
 
     The last definition of a name counts, in any order of cells, unless it would replace code with an unwritten stub or
@@ -106,9 +110,10 @@ def join(cells: Iterable[str], exercises: Iterable[str], stub: str = "") -> Join
     Args:
         cells: the texts of all cells, which notes count from 1; "" for a cell that is not code.
         stub: where definitions come from that it gives and that no cell has.
+        file: the name of the module's file. What `%%writefile` writes to it is code of the module.
     """
-    names = list(dict.fromkeys(exercises))
-    found, unreadable = _definitions(cells, names)
+    names, cells = list(dict.fromkeys(exercises)), _last_written(cells, file)
+    found, unreadable = _definitions(cells, names, file)
     given = [Definition(s, 0) for s in ast.parse(stub).body if not set(names).intersection(bound(s))]
     others = [n for one in given if not isinstance(one.statement, Import) for n in bound(one.statement)]
     binding: dict[str, Definition] = {}  # name → the definition that counts
@@ -127,17 +132,53 @@ def join(cells: Iterable[str], exercises: Iterable[str], stub: str = "") -> Join
     text = "\n\n\n".join(ast.unparse(s) for s in _sorted(chosen, statements)) + "\n" if chosen else ""
     if nowhere := [name for name in nowhere_defined(text) if name not in names]:
         notes.append(f"used, but not defined in a cell: {', '.join(nowhere)}")
-    return Joined(text, tuple(name for name in names if name not in binding), tuple(notes))
+    undefined = tuple(name for name in names if name not in binding)
+    unwritten = [name for name in names if name in undefined or binding[name].rank < 2]
+    return Joined(text, undefined, tuple(notes), _hidden(cells, unwritten, file))
 
 
-def python(cell: str) -> str:
-    """The cell without notebook syntax: magics, shell lines, help requests and an indentation of all lines."""
+def python(cell: str, file: str = "") -> str:
+    """The cell without notebook syntax: magics, shell lines, help requests and an indentation of all lines.
+
+    Args:
+        file: see `join`.
+    """
     lines = (textwrap.dedent(cell) if cell.startswith((" ", "\t")) else cell).splitlines()
-    if lines and lines[0].startswith("%%"):
-        if not lines[0].startswith(TIMING):
+    if magic(cell):
+        if not magic(cell).startswith(TIMING) and not writes(cell, file):
             return ""
-        lines[0] = ""
+        lines[next(number for number, line in enumerate(lines) if line.strip())] = ""
     return "\n".join(_line(line) for line in lines)
+
+
+def magic(cell: str) -> str:
+    """The line with which a cell gives the rest of it to a magic; empty if it does not."""
+    head = cell.lstrip().partition("\n")[0]
+    return head if head.startswith("%%") else ""
+
+
+def writes(cell: str, file: str) -> str:
+    """How a cell writes this file: "anew" or "on", at its end; empty if it does not."""
+    first, *words = magic(cell).split() or [""]
+    name = " ".join(word for word in words if word not in APPENDING).strip("'\"").replace("\\", "/")
+    if first not in WRITING or name.rpartition("/")[2] != file:
+        return ""
+    return "on" if set(words) & set(APPENDING) else "anew"
+
+
+def _last_written(cells: Iterable[str], file: str) -> list[str]:
+    """The cells, empty where a later one writes the file anew."""
+    cells = list(cells)
+    last = max((number for number, cell in enumerate(cells) if writes(cell, file) == "anew"), default=0)
+    return ["" if number < last and writes(cell, file) else cell for number, cell in enumerate(cells)]
+
+
+def _hidden(cells: Iterable[str], names: Iterable[str], file: str) -> str:
+    """What to say of these exercises, which have no code, if a magic hides that of one; empty if none does."""
+    for number, cell in enumerate(cells, start=1):
+        if magic(cell) and not python(cell, file) and (own := [name for name in names if defines(cell, name)]):
+            return f"cell {number}: `{magic(cell)[:60]}` hides {own[0]}: put it into a cell without this line"
+    return ""
 
 
 def is_python(text: str) -> bool:
@@ -189,7 +230,7 @@ def first_line(statement: ast.stmt, lines: list[str]) -> int:
     return start
 
 
-def _definitions(cells: Iterable[str], exercises: Collection[str]) -> tuple[list[Definition], list[str]]:
+def _definitions(cells: Iterable[str], exercises: Collection[str], file: str) -> tuple[list[Definition], list[str]]:
     """The statements of all cells, and a line on each cell that does not parse, those of exercises first.
 
     In such a cell, exercises become functions that raise the error.
@@ -202,7 +243,7 @@ def _definitions(cells: Iterable[str], exercises: Collection[str]) -> tuple[list
             continue
         try:
             with warnings.catch_warnings(action="ignore"):
-                tree = ast.parse(python(cell))
+                tree = ast.parse(python(cell, file))
                 ast.unparse(tree)  # what `join` does too, and nothing recurses deeper
                 compile(tree, "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
                 found += [Definition(statement, number) for statement in tree.body if not _awaits(statement)]

@@ -206,6 +206,12 @@ def code(notebook: nbformat.NotebookNode) -> list[str]:
     return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def writes(notebook: nbformat.NotebookNode, kata: Kata) -> bool:
+    """Tell if a cell writes code of the kata's exercises to a file of the kata's name."""
+    written = [cell for cell in code(notebook) if cells.writes(cell, kata.file.name)]
+    return any(cells.defines(cell, name) for cell in written for name in kata.owners)
+
+
 @dataclass(frozen=True)
 class HandedIn:
     """The text of a kata's file in a notebook that was handed in, and a line on each thing that is not as expected."""
@@ -215,7 +221,11 @@ class HandedIn:
 
 
 def handed_in(notebook: nbformat.NotebookNode, kata: Kata) -> HandedIn:
-    """The text of the kata's file as it counts for grading. A cell that does not parse costs its own exercise only."""
+    """The text of the kata's file as it counts for grading. A cell that does not parse costs its own exercise only.
+
+    Raises:
+        NotANotebook: a magic hides the code of an exercise.
+    """
     joined = _joined(notebook, kata)
     notes = [*(_undefined(name, notebook) for name in joined.undefined), *joined.notes]
     if len(notes) > MOST_NOTES:
@@ -229,6 +239,9 @@ def module(notebook: nbformat.NotebookNode, kata: Kata) -> str:
 
     While the notebook has the code cells of `build` and no others, their texts are joined character by character.
     Otherwise `cells.join` finds the definitions.
+
+    Raises:
+        NotANotebook: a magic hides the code of an exercise.
     """
     all_code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     own = sorted((cell for cell in all_code if _mark(cell)), key=lambda cell: _mark(cell)["place"])
@@ -241,7 +254,10 @@ def module(notebook: nbformat.NotebookNode, kata: Kata) -> str:
 
 def _joined(notebook: nbformat.NotebookNode, kata: Kata) -> cells.Joined:
     texts = [cell.source if cell.cell_type == "code" else "" for cell in notebook.cells]
-    return cells.join(texts, kata.owners, stub(kata))
+    joined = cells.join(texts, kata.owners, stub(kata), kata.file.name)
+    if joined.hidden:
+        raise NotANotebook(printable.line(joined.hidden))
+    return joined
 
 
 def _undefined(name: str, notebook: nbformat.NotebookNode) -> str:
@@ -249,6 +265,7 @@ def _undefined(name: str, notebook: nbformat.NotebookNode) -> str:
     for number, cell in enumerate(notebook.cells, start=1):
         if cells.defines(cell.source, name):
             kind = {"code": "a lesson or check cell", "markdown": "a Markdown cell"}.get(cell.cell_type, "a raw cell")
+            kind = "which a later cell writes over" if cells.magic(cell.source) else kind
             return f"{name} is only in cell {number}, {kind}: put it into a code cell of its own"
     return f"{name} is not in the notebook"
 

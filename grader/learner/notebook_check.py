@@ -70,7 +70,8 @@ def _result(classes: tuple[str, ...] = ()) -> KataResult:
 def _text() -> str:
     """The code of all cells run so far, as the kata's file."""
     kata = _kata[0]
-    return cells.join(sys.modules["__main__"].In[1:], kata.owners, notebooks.stub(kata)).text
+    as_typed = sys.modules["__main__"].get_ipython().history_manager.input_hist_raw[1:]  # In has no magics any more
+    return cells.join(as_typed, kata.owners, notebooks.stub(kata), kata.file.name).text
 
 
 def hint(exercise: str, level: int | None = None) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from nbformat import NotebookNode
+
 from grader import printable
 from grader.course import hint_file, kata_modules, notebooks, stubs, syntax
 from grader.course.catalogue import Kata
@@ -190,12 +192,15 @@ def read(file: File, kata: Kata) -> Found:
     except (LoadFailure, OSError) as failure:
         if isinstance(failure, LoadFailure) and not isinstance(failure, Unreadable) and _is_no_text(data):
             what = "is no text, but a file of another kind" if b"\0" in data[: kata_modules.MAX_BYTES] else str(failure)
-            why = f"{NOT_RECOGNISED}: {about(file.shown, printable.line(what))}"
-            return Found(file, SourceText("", Failure("not run", why), lost=True), why)
+            return _unrecognised(file, what)
         is_lost = not isinstance(failure, LoadFailure) or isinstance(failure, Unreadable)
         source = replace(unreadable(failure), lost=is_lost)
         return Found(file, source, f"cannot be read: {printable.line(str(failure))}")
-    if written := _notebook_in(text, kata):
+    try:
+        written = _notebook_in(text, kata)
+    except NotANotebook as failure:
+        return _unrecognised(file, str(failure))
+    if written:
         note = ", ".join(filter(None, [note, "is a notebook", *written.notes]))
         return Found(file, SourceText(sys.intern(written.text), notes=written.notes), note)
     if encoding:
@@ -206,18 +211,26 @@ def read(file: File, kata: Kata) -> Found:
     return Found(file, SourceText(sys.intern(text)), note)  # saves memory: many students leave some files unchanged
 
 
+def _unrecognised(file: File, what: str) -> Found:
+    """A file of the kata's name that nobody can take for its code."""
+    why = f"{NOT_RECOGNISED}: {about(file.shown, printable.line(what))}"
+    return Found(file, SourceText("", Failure("not run", why), lost=True), why)
+
+
 def _is_no_text(data: bytes) -> bool:
     """Tell if this is what nobody can read: nothing, since the file is too large or no regular one; or no text."""
     return not data or len(data) > kata_modules.MAX_BYTES or b"\0" in data
 
 
 def _notebook_in(text: str, kata: Kata) -> notebooks.HandedIn | None:
-    """The code of a notebook that was saved under the name of the kata's file; None if the text is no notebook."""
+    """The code of a notebook that was saved under the name of the kata's file; None if the text is no notebook.
+
+    Raises:
+        NotANotebook: it begins as one, and is broken, or a magic hides the code of an exercise.
+    """
     if not (text.lstrip().startswith("{") and '"nbformat"' in text):
         return None
-    with suppress(NotANotebook):
-        return notebooks.handed_in(notebooks.parsed(text.encode(), kata.file.name), kata)
-    return None
+    return notebooks.handed_in(notebooks.parsed(text.encode(), kata.file.name), kata)
 
 
 # What has no kata's name: notebooks, and a file where it is the only one.
@@ -260,15 +273,26 @@ def _read_notebook(desk: Desk, file: File) -> None:
     desk.files.remove(file)
     others = signs.names("\n".join(notebooks.code(notebook))).difference(kata.owners)
     for other in desk.katas:
-        if other != kata and signs.is_half(others, other):
+        if other.file.name != kata.file.name and notebooks.writes(notebook, other):
+            _take_from_notebook(desk, file, notebook, other)
+        elif other != kata and signs.is_half(others, other):
             both = f"{kata.number} and of {other.number}"
             desk.also[other] = f"{file.shown}: defines exercises of {both}: hand in one for each"
-    if kata in desk.open:
-        written = notebooks.handed_in(notebook, kata)
-        source = SourceText(sys.intern(written.text), notes=written.notes)
-        desk.let_count(kata, Found(file, source, "; ".join(written.notes)))
-    else:
+    _take_from_notebook(desk, file, notebook, kata)
+
+
+def _take_from_notebook(desk: Desk, file: File, notebook: NotebookNode, kata: Kata) -> None:
+    """Let the code of a notebook count for a kata that is open."""
+    if kata not in desk.open:
         desk.unused.append(Unused(file.shown, f"{desk.found[kata].file.shown} counts"))
+        return
+    try:
+        written = notebooks.handed_in(notebook, kata)
+    except NotANotebook as hiding:
+        desk.also[kata] = f"{file.shown}: {hiding}"
+        return
+    source = SourceText(sys.intern(written.text), notes=written.notes)
+    desk.let_count(kata, Found(file, source, "; ".join(written.notes)))
 
 
 def _defined(desk: Desk, own: list[File]) -> dict[File, list[Kata]]:

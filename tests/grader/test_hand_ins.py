@@ -159,6 +159,11 @@ ALONE: list[tuple[str, dict[str, object], str, str]] = [
     ("a broken notebook", {"a/one.ipynb": "{"}, UNKNOWN, "one.ipynb: line 1"),
     ("a broken notebook alone", {"a.ipynb": "{"}, LOST, "a.ipynb: line 1"),
     ("a notebook of something else", {"a/one.ipynb": notebook("x = 1")}, UNKNOWN, "no file of a kata that is graded"),
+    ("a notebook for another program", {"a/x.ipynb": notebook("%%script python\n" + RIGHT)}, UNKNOWN, "hides double"),
+    ("a notebook that writes another file", {"a.ipynb": notebook("%%file x.py\n" + RIGHT)}, UNKNOWN, "hides double"),
+    ("such a notebook, called as the file", {"a/sums.py": notebook("%%sh\n" + RIGHT)}, UNKNOWN, "hides double"),
+    ("the same code there and in a cell", {"a.ipynb": notebook("%%sh\n" + RIGHT, RIGHT)}, COUNTS, ""),
+    ("half a notebook under the file's name", {"a/sums.py": notebook(RIGHT)[:-3]}, UNKNOWN, "not a notebook"),
     ("a notebook beside the file", {"a/sums.py": RIGHT, "a/one.ipynb": notebook(NOTES)}, COUNTS, ""),
     # anything else
     ("a document", {"a/essay.docx": b"PK"}, UNKNOWN, "a/essay.docx: no file of a kata that is graded"),
@@ -206,6 +211,7 @@ TOGETHER: list[tuple[str, dict[str, object], str, str]] = [
     ("both in one file of one's name", {"a/sums.py": f"{RIGHT}\n{REUSE}"}, COUNTS, UNKNOWN),
     ("both in one notebook", {"a/all.ipynb": notebook(RIGHT, REUSE)}, COUNTS, UNKNOWN),
     ("both in a notebook, one in its file", {"a/x.ipynb": notebook(RIGHT, REUSE), "a/reuse.py": REUSE}, COUNTS, COUNTS),
+    ("both written", {"a.ipynb": notebook("%%file sums.py\n" + RIGHT, "%%file reuse.py\n" + REUSE)}, COUNTS, COUNTS),
     ("neither", {"a/x.docx": b"PK"}, UNKNOWN, UNKNOWN),
 ]  # fmt: skip
 

@@ -114,7 +114,7 @@ class TestJoin:
     """The parts of a notebook that count as its code."""
 
     def join(self, *cells_: str) -> str:
-        return cells.join([textwrap.dedent(cell).strip("\n") for cell in cells_], ["f", "g"]).text
+        return cells.join([textwrap.dedent(cell).rstrip("\n") for cell in cells_], ["f", "g"], file="m.py").text
 
     def run(self, *cells_: str) -> dict:
         space: dict = {}
@@ -150,6 +150,21 @@ class TestJoin:
             "def g():\n    !ls\n    return 2",
         )
         assert space["g"]() == 2 and round(space["f"]()) == 3
+
+    @pytest.mark.parametrize(
+        ("heads", "values"),
+        [
+            (["%%writefile m.py", "%%writefile -a m.py"], {"f": 1, "g": 2}),
+            (["%%file 'katas/01_m/m.py'", "%%writefile katas\\m.py --append"], {"f": 1, "g": 2}),
+            (["\n%%writefile m.py", "%%writefile m.py"], {"g": 2}),
+            (["%%writefile -a m.py", "%%writefile m.py"], {"g": 2}),
+            (["%%writefile other.py", "%%writefile -a m.py"], {"g": 2}),
+            (["%%time", "%%file $name"], {"f": 1}),
+        ],
+    )
+    def test_what_is_written_to_the_file_is_its_code(self, heads, values):
+        space = self.run(*(f"{head}\ndef {n}(): return {v}" for head, n, v in zip(heads, "fg", (1, 2), strict=True)))
+        assert {name: space[name]() for name in "fg" if name in space} == values
 
     def test_a_cell_that_is_no_python_breaks_only_its_own_exercise(self):
         space = self.run("def f(:\n    pass", "def g():\n    return 2", "this is no python")
@@ -436,7 +451,7 @@ def test_executed_in_a_kernel(kata, monkeypatch):
     notebook = notebooks.build(kata, kata.reference.read_text())
     first = kata.exercises[0].name
     wrong = f"class {first}:\n    def __init__(self, *_, **__):" if first[0].isupper() else f"def {first}(*_, **__):"
-    notebook.cells.append(new_code_cell(f"{wrong} pass"))
+    notebook.cells.append(new_code_cell(f"%%time\n{wrong} pass"))
     notebook.cells.append(new_code_cell(f'check("{first}")'))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     nbclient.NotebookClient(notebook, resources={"metadata": {"path": str(kata.folder)}}).execute()
