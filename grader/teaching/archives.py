@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import re
+import stat
 import tarfile
 import time
 import zipfile
@@ -90,9 +91,10 @@ class _Costs:
 
 
 def _path(written: str, of: str) -> PurePosixPath:
+    """The path of a member in the archive, wherever it leads: a name such as "../a.py" is packed from a subfolder."""
     if written.count("/") > DEEPEST:
         raise LoadFailure(f"{of}: has more than {DEEPEST} folders inside each other")
-    return PurePosixPath(written)
+    return PurePosixPath(*(part for part in PurePosixPath(written).parts if part not in ("/", "//", "..")))
 
 
 class _Bounded:
@@ -132,13 +134,16 @@ def _of_zip(file: Path | IO[bytes], name: str) -> Iterator[Member]:
             modified = datetime(*member.date_time)
         except ValueError:
             modified = datetime(1980, 1, 1)  # a zip archive's earliest date
-        yield Member(path, modified, member.file_size, partial(_unpacked, archive, member, costs))
+        is_link = stat.S_ISLNK(member.external_attr >> 16)
+        yield Member(path, modified, member.file_size, partial(_unpacked, archive, member, costs), is_link)
 
 
 def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, costs: _Costs, most: int) -> bytes:
     name = f"{PurePosixPath(member.filename).name}: cannot be unpacked from {costs.name}"
     if member.compress_type not in PACKINGS:
         raise Unreadable(f"{name}: it is not packed with deflate, as zip archives are")
+    if member.flag_bits & 1:
+        raise Unreadable(f"{name}: it has a password: ask for an archive without one")
     costs.resume()
     try:
         with archive.open(member) as file:
@@ -238,9 +243,11 @@ def _tarred(file: IO[bytes], name: str) -> list[Member]:
         if kept > LARGEST:
             raise LoadFailure(f"{name}: unpacks to more than {LARGEST / 1e6:.0f} MB")
         is_link = member.issym() or member.islnk()
-        if member.isreg() or is_link:
+        if not member.isdir():
             modified = datetime.fromtimestamp(min(max(member.mtime, 0), 4_000_000_000), UTC)
-            found.append(Member(path, modified, size, partial(_kept, path.name, data if is_kept else None), is_link))
+            why = "is too large, the limit is 1 MB" if member.isreg() else "is not a regular file"
+            read = partial(_kept, data) if is_kept else partial(_refused, f"{path.name}: {why}")
+            found.append(Member(path, modified, size if member.isreg() else 1, read, is_link))
     if said:
         raise EOFError("it ends early")
     return found
@@ -258,7 +265,9 @@ def _about_the_next(header: tarfile.TarInfo, text: bytes) -> dict[bytes, bytes]:
     return said
 
 
-def _kept(name: str, data: bytes | None, most: int) -> bytes:
-    if data is None:
-        raise LoadFailure(f"{name}: is too large, the limit is 1 MB")
+def _kept(data: bytes, most: int) -> bytes:
     return data[: most + 1]
+
+
+def _refused(why: str, most: int) -> bytes:
+    raise LoadFailure(why)

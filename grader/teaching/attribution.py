@@ -19,13 +19,15 @@ from grader.failure import Failure
 from grader.results import NOT_HANDED_IN, NOT_RECOGNISED
 from grader.teaching import archives, signs, uploads
 from grader.teaching.contents import Absent, Contents, Found, Unused
-from grader.teaching.listing import File, about, listed, note
+from grader.teaching.listing import DATA, File, about, listed, note
 from grader.workers.jobs import SourceText, unreadable
 
 DEEP = 8  # folders inside each other: a file below is pointed out
 MOST_NOTEBOOKS = 100  # read in one submission
 MOST_READ = 100  # files of a submission that are read for what they define
 UNTOUCHED = "is an untouched stub"
+A_LINK = "is a symbolic link: hand in the file itself"
+HIDDEN = "is hidden: hand it in where no name begins with a dot"
 
 
 @dataclass
@@ -36,6 +38,7 @@ class Desk:
         katas: those to look for.
         asked: those of them that are graded.
         files: those that are no kata's so far.
+        hidden: those of the student's own that are hidden, and never count.
         closed: those that nobody can look into here, and why.
         open: the katas of which no file counts that is more than a stub.
         also: what to say of an open kata that more than one file may be, or whose exercises another's notebook defines.
@@ -46,6 +49,7 @@ class Desk:
     problems: list[str]
     closed: dict[File, str]
     files: list[File] = field(default_factory=list)
+    hidden: list[File] = field(default_factory=list)
     open: list[Kata] = field(default_factory=list)
     also: dict[Kata, str] = field(default_factory=dict)
     found: dict[Kata, Found] = field(default_factory=dict)
@@ -84,8 +88,11 @@ def _looked(places: Iterable[Path], katas: list[Kata], asked: set[Kata]) -> Cont
     given = {file for file in rest if not file.is_link and signs.is_given(file.path, root)}
     desk.files = [file for file in rest if file not in given]
     _read_notebooks(desk)
-    own = [file for file in desk.files if signs.is_own(file)] if asked.intersection(desk.open) else []
-    defined = _defined(desk, own)
+    own: list[File] = []
+    if asked.intersection(desk.open):
+        own = [file for file in desk.files if signs.is_own(file)]
+        desk.hidden = [file for file in there.hidden if signs.is_own(file)]
+    defined = _defined(desk, own + desk.hidden)
     _take_lone(desk, own, defined)
     if desk.found:
         others = [file for file in own if not signs.namesakes(file.name, katas)]
@@ -94,7 +101,7 @@ def _looked(places: Iterable[Path], katas: list[Kata], asked: set[Kata]) -> Cont
     rows = desk.found | _absent(desk, others, defined)
     said = " ".join(Contents(rows).absent(NOT_RECOGNISED).values())
     desk.unused += [Unused("", problem) for problem in dict.fromkeys(desk.problems)]
-    for file in desk.files:
+    for file in [*desk.files, *desk.hidden]:
         why, is_odd = _why_unused(desk, file)
         desk.unused.append(Unused(file.shown, why, odd=is_odd and file.shown not in said and why not in said))
     return Contents(rows, tuple(desk.unused), there.newest)
@@ -241,8 +248,8 @@ def _read_notebooks(desk: Desk) -> None:
     are = [file for file in desk.files if signs.is_notebook(file.name) and not file.is_link]
     ordered = sorted(are, key=lambda file: (file.is_packed, -file.attempt, -file.batch, file.shown))
     begun = time.thread_time()
-    for file in ordered[: MOST_NOTEBOOKS if desk.open else 0]:
-        if time.thread_time() - begun > archives.SECONDS:
+    for number, file in enumerate(ordered if desk.open else []):
+        if number >= MOST_NOTEBOOKS or time.thread_time() - begun > archives.SECONDS:
             desk.closed[file] = "was not read, since others took long"
             continue
         with boundary.costs_only(partial(note, desk.problems, file.shown)):
@@ -299,9 +306,9 @@ def _defined(desk: Desk, own: list[File]) -> dict[File, list[Kata]]:
     """The files of the student's own that may be code of these katas, each with those of which it has exercises."""
     found: dict[File, list[Kata]] = {}
     texts = [file for file in own if file not in desk.closed and signs.may_be_code(file.name)]
-    for file in sorted(texts, key=lambda file: len(file.path.parts))[:MOST_READ]:
+    for file in sorted(texts, key=lambda file: (file.is_hidden, len(file.path.parts)))[:MOST_READ]:
         others = signs.namesakes(file.name, desk.katas)
-        katas = signs.defined(signs.names(_text(file)), [*desk.katas, *others])
+        katas = signs.defined(signs.names(_text(desk, file)), [*desk.katas, *others])
         if not others or (katas and set(others).isdisjoint(katas)):
             found[file] = katas
     return found
@@ -319,10 +326,14 @@ def _take_lone(desk: Desk, own: list[File], defined: Mapping[File, list[Kata]]) 
         desk.files.remove(file)
 
 
-def _text(file: File) -> str:
-    """A file's text; empty if it has none."""
-    with suppress(LoadFailure, OSError):
+def _text(desk: Desk, file: File) -> str:
+    """A file's text; empty if it has none. One that cannot be unpacked is closed."""
+    try:
         return kata_modules.converted(file.name, file.read(kata_modules.MAX_BYTES))[0]
+    except Unreadable as failure:
+        desk.closed[file] = printable.line(str(failure))
+    except (LoadFailure, OSError):
+        pass
     return ""
 
 
@@ -337,7 +348,7 @@ def _absent(desk: Desk, others: list[File], defined: Mapping[File, list[Kata]]) 
         defined: those that may be code, with the katas of which each has exercises.
     """
     decided: dict[Kata, Absent] = {}
-    came = _came(others) if desk.asked.isdisjoint(desk.found) else ""
+    came = _came(others + desk.hidden) if desk.asked.isdisjoint(desk.found) else ""
     closed = [about(file.shown, why) for file, why in desk.closed.items()]
     for kata in desk.open:
         why = _link_instead(kata, desk.files) or desk.also.get(kata)
@@ -349,8 +360,8 @@ def _absent(desk: Desk, others: list[File], defined: Mapping[File, list[Kata]]) 
             continue
         elif desk.problems:
             decided[kata] = Absent("not graded", desk.problems[0])
-        elif came:
-            decided[kata] = Absent("not recognised", came)
+        elif why := came or _unseen(desk):
+            decided[kata] = Absent("not recognised", why)
         else:
             decided[kata] = Absent("not handed in", f"{kata.file.name}: {NOT_HANDED_IN}")
     return decided
@@ -360,16 +371,25 @@ def _similar(desk: Desk, kata: Kata, defined: Mapping[File, list[Kata]]) -> str:
     """What to say of files that look like a kata's, by name or by what they define; empty if none does."""
     is_missing = kata not in desk.found
     some = [
-        file.shown
+        file
         for file, katas in defined.items()
         if kata in katas or signs.resembles(file, kata) or (is_missing and signs.is_beside(file, kata))
     ]
-    return f"{_named(some)}: looks like {kata.name}: call it {kata.file.name}" if some else ""
+    if not some:
+        return ""
+    return f"{_named(some)}: {HIDDEN if some[0].is_hidden else f'looks like {kata.name}: call it {kata.file.name}'}"
 
 
-def _named(files: list[str]) -> str:
+def _unseen(desk: Desk) -> str:
+    """What to say of links and hidden files that nobody has looked into; empty if there are none."""
+    links = [about(file.shown, A_LINK) for file in desk.files if file.is_link and file.name != DATA]
+    closed = [file for file in desk.hidden if signs.is_notebook(file.name) or archives.is_archive(file.name)]
+    return next(iter([*links, *(about(file.shown, HIDDEN) for file in closed)]), "")
+
+
+def _named(files: list[File]) -> str:
     """The first of these files, and how many more there are."""
-    return files[0] + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+    return files[0].shown + (f" and {len(files) - 1} more" if len(files) > 1 else "")
 
 
 def _within(desk: Desk, kata: Kata) -> str:
@@ -382,23 +402,27 @@ def _within(desk: Desk, kata: Kata) -> str:
 
 def _came(own: list[File]) -> str:
     """What to say where no kata that is graded has a file; empty if nothing of the student's own came."""
-    return f"{_named([file.shown for file in own])}: no file of a kata that is graded" if own else ""
+    if not own:
+        return ""
+    return f"{_named(own)}: {HIDDEN if own[0].is_hidden else 'no file of a kata that is graded'}"
 
 
 def _link_instead(kata: Kata, files: list[File]) -> str:
     """What to say of a link in the place of a kata's file or folder; empty if there is none."""
     for file in files:
         if file.is_link and file.path.name in ["katas", *Path(kata.name).parts]:
-            return f"{kata.file.name}: its folder is a symbolic link: hand in the file itself"
+            return f"{kata.file.name}: its folder {A_LINK}"
         if file.is_link and file.path.name == kata.file.name:
-            return f"{kata.file.name}: is a symbolic link: hand in the file itself"
+            return f"{kata.file.name}: {A_LINK}"
     return ""
 
 
 def _why_unused(desk: Desk, file: File) -> tuple[str, bool]:
     """The reason to ignore a file, and True if a person should look at it."""
     if file.is_link:
-        return "is a symbolic link: hand in the file itself", True
+        return A_LINK, True
+    if file.is_hidden:
+        return "is hidden", False
     if not file.size:
         missing = [kata for kata in desk.katas if kata not in desk.found]
         return "is empty", any(signs.resembles(file, kata) for kata in missing)

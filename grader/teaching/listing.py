@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,7 +19,15 @@ from grader.teaching.archives import Member
 
 MOST_FILES = 100_000  # files and folders in one folder
 DEEPEST = 64
-SKIPPED = re.compile(r"\.|__MACOSX$|__pycache__$")
+HIDDEN = re.compile(r"\.|__MACOSX$|__pycache__$")
+# What systems and tools hide in a folder, in which no student writes. Of other hidden files a person is told.
+TOOLS = re.compile(
+    r"(?:^|/)(?:\.[_~]|__pycache__/[^/]*\.pyc$|\.(?:AppleDouble|DS_Store|Spotlight|Trash|cache|conda|config|coverage|"
+    r"devcontainer|directory|editorconfig|env|fseventsd|git|hypothesis|idea|ipython|jupyter|kata|local|mypy_cache|nfs|"
+    r"npm|pre-commit|pytest_cache|python|ruff_cache|venv|vs))"
+)
+CHECKPOINT = re.compile(r"\.ipynb_checkpoints/([^/]*)-checkpoint(?=\.\w+$)")  # Jupyter's copy of the file beside it
+OF_ENVIRONMENTS = frozenset(["bin", "etc", "include", "lib", "lib64", "scripts", "share"])  # beside a pyvenv.cfg
 DATA = "data"  # the folder of downloaded data sets
 COPY = re.compile(r" ?\(\d{1,3}\)(?=\.\w+$)")  # what a browser adds to a second download: "sums (1).py"
 MOST_OPENED = 10  # archives in one submission
@@ -61,6 +70,10 @@ class File:
     def is_copy(self) -> bool:
         return self.name != uploads.own_name(self.path.name)
 
+    @property
+    def is_hidden(self) -> bool:
+        return any(HIDDEN.match(part) for part in self.path.parts)
+
 
 def readable(name: str) -> str:
     """A file's name on one line. Bytes that are not UTF-8 are taken for Latin-1."""
@@ -75,10 +88,11 @@ def readable(name: str) -> str:
 class Listing:
     """Every file in some places, why a place could not be read, and why some archives stay closed.
 
-    `newest` is the place that was modified last.
+    `newest` is the place that was modified last. No hidden file counts, so `hidden` has them apart.
     """
 
     files: list[File] = field(default_factory=list)
+    hidden: list[File] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     closed: dict[File, str] = field(default_factory=dict)
     newest: str = ""
@@ -107,6 +121,9 @@ def listed(places: Iterable[Path]) -> Listing:
                 found.files.remove(file)
                 found.files += inside
                 found.closed |= {one: INSIDE for one in inside if _is_archive(one)}
+    plain = {file.shown: file for file in found.files if not file.is_hidden}
+    found.hidden = [one for one in found.files if one.is_hidden and CHECKPOINT.sub(r"\1", one.shown) not in plain]
+    found.files = [file for file in found.files if not file.is_hidden]
     return found
 
 
@@ -122,13 +139,14 @@ def note(problems: list[str], name: str, why: str) -> None:
 
 def _together(batch: list[File], attempt: int) -> list[File]:
     """These files as those of one folder or archive."""
-    newest = max((file.modified.timestamp() for file in batch), default=0.0)
+    newest = max((file.modified.timestamp() for file in batch if not file.is_hidden), default=0.0)
     return [replace(f, batch=newest, attempt=max(attempt, _attempt(f.path.name))) for f in batch]
 
 
 def _is_archive(file: File) -> bool:
-    """Tell if a file is an archive, and no data set."""
-    return archives.is_archive(file.name) and DATA not in file.path.parts and not file.is_link
+    """Tell if a file is an archive to look into, and no data set."""
+    is_apart = DATA in file.path.parts or file.is_link or file.is_hidden
+    return archives.is_archive(file.name) and not is_apart
 
 
 def _inside(file: File) -> list[File]:
@@ -151,7 +169,7 @@ def _files(place: Path, problems: list[str]) -> Iterator[File]:
 
 
 def _below(place: Path, problems: list[str]) -> Iterator[File]:
-    """The files below a folder. Links are not followed; hidden folders and virtual environments are left out.
+    """The files below a folder. Links are not followed; what tools and virtual environments hold is left out.
 
     Args:
         problems: to be extended by the folders that cannot be read.
@@ -168,16 +186,19 @@ def _below(place: Path, problems: list[str]) -> Iterator[File]:
         elif not folders and not names and any(folder.is_relative_to(checkout) for checkout in checkouts):
             problems.append(f"{readable(f'{place.name}/{inside}')}: {NOT_PUSHED}")
         links = [one for one in folders if (folder / one).is_symlink()]
-        kept = [one for one in folders if one not in links and not SKIPPED.match(one)]
+        kept = [one for one in folders if one not in links and not TOOLS.search(one)]
+        if "pyvenv.cfg" in names:
+            kept = [one for one in kept if one.casefold() not in OF_ENVIRONMENTS]
+            links = [one for one in links if one.casefold() not in OF_ENVIRONMENTS]
         deeper = len(inside.parts) < DEEPEST
         if kept and not deeper:
             problems.append(f"{readable(place.name)}: has more than {DEEPEST} folders inside each other")
-        folders[:] = sorted(one for one in kept if deeper and not (folder / one / "pyvenv.cfg").exists())
+        folders[:] = sorted(kept) if deeper else []
         seen += len(folders) + len(names)
         if seen > MOST_FILES:
             raise LoadFailure(f"{place.name}: holds more than {MOST_FILES:,} files: hand in the katas' files only")
         for one in sorted([*links, *names]):
-            if not SKIPPED.match(one):
+            if not TOOLS.search((inside / one).as_posix()):
                 yield _file(folder / one, place, f"{place.name}/{(inside / one).as_posix()}")
 
 
@@ -186,13 +207,14 @@ def _file(path: Path, within: Path, shown: str) -> File:
     modified = dates.of_timestamp(info.st_mtime)
     read = partial(kata_modules.read_bytes, path, within)
     inside = PurePosixPath(path.relative_to(within).as_posix())
-    return File(inside, readable(shown), modified, read, is_link=path.is_symlink(), size=info.st_size)
+    size = info.st_size if stat.S_ISREG(info.st_mode) else 1  # a pipe or a device is not empty: nobody can read it
+    return File(inside, readable(shown), modified, read, is_link=path.is_symlink(), size=size)
 
 
 def _members(members: Iterable[Member], shown: str) -> Iterator[File]:
-    """The files in the archive that people know by this name, without hidden ones."""
+    """The files in the archive that people know by this name, without those of tools."""
     for one in members:
-        if not any(SKIPPED.match(part) for part in one.path.parts):
+        if not TOOLS.search(one.path.as_posix()):
             name = readable(f"{shown}/{one.path}")
             yield File(one.path, name, one.modified, one.read, is_link=one.is_link, size=one.size)
 

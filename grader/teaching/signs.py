@@ -15,7 +15,8 @@ from grader.teaching.listing import File
 
 # Files that a course, a platform or a system puts beside a student's work.
 NOBODYS = re.compile(
-    r"test_\w+\.py|conftest\.py|lesson\.py|results?\.json|thumbs\.db|desktop\.ini|icon\r", re.IGNORECASE
+    r"test_\w+\.py|conftest\.py|lesson\.py|results?\.json|thumbs\.db|desktop\.ini|icon\r|pyvenv\.cfg|cachedir\.tag",
+    re.IGNORECASE,
 )
 MACHINERY = frozenset(["grader", "tests"])  # folders of a starter in which no student writes
 NOTEBOOK = re.compile(r"\.ipynb(?:\.(?:txt|text|bak|orig|old|save|download|json)|~)*$", re.IGNORECASE)
@@ -90,8 +91,7 @@ def is_reference(path: PurePosixPath, root: Path) -> bool:
 
 def _tails(path: PurePosixPath) -> Iterator[PurePosixPath]:
     """The path, and the path without the first folders around it."""
-    parts = [part for part in path.parts if part not in ("/", "..")]
-    return (PurePosixPath(*parts[start:]) for start in range(len(parts)))
+    return (PurePosixPath(*path.parts[start:]) for start in range(len(path.parts)))
 
 
 def is_notebook(name: str) -> bool:

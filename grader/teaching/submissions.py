@@ -9,7 +9,7 @@ from typing import Literal
 from grader.course.catalogue import Kata
 from grader.errors import NoSubmissions
 from grader.teaching import archives, attribution, uploads
-from grader.teaching.listing import SKIPPED, readable
+from grader.teaching.listing import HIDDEN, readable
 from grader.workers.jobs import SourceText
 
 FILES = (*archives.OPENED, ".ipynb")
@@ -101,7 +101,7 @@ def sources(submission: Submission, katas: Iterable[Kata]) -> dict[Kata, SourceT
 
 
 def _entries(folder: Path) -> list[Path]:
-    return [entry for entry in sorted(folder.iterdir()) if not SKIPPED.match(entry.name)]
+    return [entry for entry in sorted(folder.iterdir()) if not HIDDEN.match(entry.name)]
 
 
 def _is_handed_in(entry: Path) -> bool:

@@ -24,8 +24,9 @@ OPEN = (SOUND / "katas/02_reuse/reuse.py").read_text()
 NOTES = "what I have learnt\n\nx = 1\n"
 COUNTS, TAKEN, UNTOUCHED = "counts", "is taken for", "untouched"
 NOTHING, UNKNOWN, LOST = "not handed in", NOT_RECOGNISED, "not graded"
+SAVED = ".ipynb_checkpoints/sums-checkpoint"
 DEEP = "/".join("d" * 1 for _ in range(10))
-LINK = object()  # in place of a file's content: a link to another one
+LINK, PIPE = object(), object()  # in place of a file's content: a link to another one, a named pipe
 
 
 def zipped(**files: object) -> bytes:
@@ -41,9 +42,9 @@ def tarred(mode: str = "w", **files: object) -> bytes:
     with tarfile.open(fileobj=file, mode=mode) as archive:  # type: ignore[call-overload]
         for name, content in of(files).items():
             member = tarfile.TarInfo(name)
-            if content is LINK:
-                member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
-            data = b"" if content is LINK else content if isinstance(content, bytes) else str(content).encode()
+            if content in (LINK, PIPE):
+                member.type, member.linkname = tarfile.SYMTYPE if content is LINK else tarfile.FIFOTYPE, "/etc/passwd"
+            data = b"" if member.linkname else content if isinstance(content, bytes) else str(content).encode()
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
     return file.getvalue()
@@ -146,6 +147,20 @@ ALONE: list[tuple[str, dict[str, object], str, str]] = [
     ("a broken tar archive", {"a/work.tgz": b"\x1f\x8b123"}, UNKNOWN, "is not a tar archive that can be read"),
     ("a password", {"a/work.zip": with_password(zipped(sums_py=RIGHT))}, LOST, "cannot be unpacked from work.zip"),
     ("a link in a tar archive", {"a/work.tar": tarred(sums_py=LINK)}, UNKNOWN, "symbolic link"),
+    ("packed from a subfolder", {"a.zip": zipped(**{"../sums_py": RIGHT})}, COUNTS, ""),
+    ("packed from a subfolder of one", {"a.tar": tarred(**{"../../02_reuse/../sums_py": RIGHT})}, TAKEN, ""),
+    ("the same in an archive in a folder", {"a/w.zip": zipped(**{"..\\..\\sums_py": RIGHT})}, COUNTS, ""),
+    ("with a whole path", {"a.tar": tarred(**{"/home/ann/sums_py": RIGHT})}, COUNTS, ""),
+    ("a hidden folder in an archive", {"a.zip": zipped(**{".work/sums_py": RIGHT})}, UNKNOWN, "sums.py: is hidden"),
+    ("what only looks as a Mac's", {"a.zip": zipped(**{"__MACOSX/sums_py": RIGHT})}, UNKNOWN, "sums.py: is hidden"),
+    ("a hidden archive", {"a/.w.zip": zipped(sums_py=RIGHT)}, UNKNOWN, "a/.w.zip: is hidden"),
+    ("a notebook that is only autosaved", {"a/.ipynb_checkpoints/x.ipynb": notebook(RIGHT)}, UNKNOWN, "is hidden"),
+    ("a link of another name", {"a/work": LINK}, UNKNOWN, "a/work: is a symbolic link: hand in the file itself"),
+    ("a pipe in a tar archive", {"a.tar": tarred(sums_py=PIPE)}, UNKNOWN, "sums.py: is not a regular file"),
+    ("a pipe of another name", {"a.tar": tarred(x_py=PIPE)}, UNKNOWN, "x.py: no file of a kata that is graded"),
+    ("a password on a file of another name", {"a.zip": with_password(zipped(x_py=RIGHT))}, UNKNOWN, "has a password"),
+    ("beside a virtual environment", {"a/v/pyvenv.cfg": "x", "a/v/sums.py": RIGHT, "a/v/lib/x.py": NOTES}, COUNTS, ""),
+    ("a virtual environment", {"a/v/pyvenv.cfg": "x", "a/v/lib/x.py": RIGHT}, NOTHING, "no file of a kata was found"),
     ("an empty zip archive", {"a.zip": zipped()}, NOTHING, "no file of a kata was found"),
     ("what a Mac adds, packed", {"a.zip": zipped(**{"__MACOSX/._sums_py": "x"})}, NOTHING, "no file of a kata"),
     ("a packed data set", {"a/sums.py": STUB, "a/train-images-idx3-ubyte.gz": b"\x1f\x8b"}, UNTOUCHED, ""),
@@ -198,6 +213,11 @@ TOGETHER: list[tuple[str, dict[str, object], str, str]] = [
     ("one and an archive", {"a/sums.py": RIGHT, "a/rest.rar": b"Rar!"}, COUNTS, UNKNOWN),
     ("one and a broken notebook", {"a/sums.py": RIGHT, "a/two.ipynb": "{"}, COUNTS, UNKNOWN),
     ("one and a file in an archive", {"a/sums.py": RIGHT, "a/rest.zip": zipped(reuse_py=REUSE)}, COUNTS, COUNTS),
+    ("one and autosaved copies", {f"a/{name}": RIGHT for name in ("sums.py", f"{SAVED}.py")}, COUNTS, NOTHING),
+    ("one and an autosaved notebook", {"a/sums.py": RIGHT, f"a/{SAVED}.ipynb": notebook("x")}, COUNTS, UNKNOWN),
+    ("one and the other, hidden", {"a/sums.py": RIGHT, "a/.history/x.py": REUSE}, COUNTS, UNKNOWN),
+    ("one and a link", {"a/sums.py": RIGHT, "a/rest": LINK}, COUNTS, UNKNOWN),
+    ("one and its data", {"a/sums.py": RIGHT, "a/data": LINK, "a/.history/x.txt": "x"}, COUNTS, NOTHING),
     ("one and code of the other", {"a/sums.py": RIGHT, "a/solution.py": REUSE}, COUNTS, UNKNOWN),
     ("one and a copy of the other", {"a/sums.py": RIGHT, "a/reuse (1).py": REUSE}, COUNTS, COUNTS),
     ("one and two of the other", {"a/sums.py": RIGHT, "a/x.py": REUSE, "a/y.py": REUSE}, COUNTS, UNKNOWN),
