@@ -155,9 +155,9 @@ ZIPS = [
     Broken("a name with a NUL", "m.zip", packed(("katas/01_sums/sums.py\0.txt", RIGHT)), "its points"),
     Broken("a name with backslashes", "m.zip", packed((NAME.replace("/", "\\"), RIGHT)), "its points"),
     Broken("an absolute name", "m.zip", packed((f"/{NAME}", RIGHT)), "its points"),
-    Broken("a name that leads out", "m.zip", packed((f"../../{NAME}", RIGHT)), "nothing"),
+    Broken("a name that leads out", "m.zip", packed((f"../../{NAME}", RIGHT)), "its points"),
     Broken("a name of 60,000 letters", "m.zip", packed(("x" * 60_000 + f"/{NAME}", RIGHT)), "its points"),
-    Broken("a link as a member", "m.zip", packed((link(), b"/etc/passwd")), "nothing"),
+    Broken("a link as a member", "m.zip", packed((link(), b"/etc/passwd")), "not graded"),
     Broken(
         "a date that no calendar has",
         "m.zip",
