@@ -186,6 +186,12 @@ def is_untouched(kata: Kata, found: Found) -> bool:
     return not found.source.problem and (not text.strip() or stubs.is_untouched(kata, text))
 
 
+def may_have(contents: Contents, kata: Kata) -> bool:
+    """Tell if work on a kata was handed in, or something that may be it."""
+    row = contents.katas[kata]
+    return row.verdict != NOT_HANDED_IN if isinstance(row, Absent) else not is_untouched(kata, row)
+
+
 def read(file: File, kata: Kata) -> Found:
     """Read the file of a kata, and say so if Python would not read it."""
     is_resubmitted = file.attempt and uploads.parsed(file.path.name)

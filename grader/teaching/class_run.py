@@ -1,5 +1,6 @@
 """A class as one run: it is taken in, graded, booked and reported, each stage from the plain data of the one before."""
 
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -139,11 +140,15 @@ class Collected:
 
 @dataclass(frozen=True)
 class Read:
-    """One submission that was opened: its texts, what was found in it, and the versions of each kata to grade."""
+    """One submission that was opened: its texts, what was found in it, and the versions of each kata to grade.
+
+    `waits`: a kata is missing that a submission of nobody has.
+    """
 
     submission: Submission
     findings: list[Finding]
     versions: dict[Kata, Versions] = field(default_factory=dict)
+    waits: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,11 @@ class TakenIn:
         return [one.submission.student for one in self.read if not one.submission.places]
 
     @property
+    def unowned(self) -> list[str]:
+        """What is said of the submissions of nobody."""
+        return intake.unowned(self.collected.waits, [one.submission.student for one in self.read if one.waits])
+
+    @property
     def findings(self) -> list[Finding]:
         """What was found in submissions that are somebody's, or are taken for nobody's work."""
         nobodys = self.collected.unowned if self.class_.unowned_are_nobody else {}
@@ -182,7 +192,7 @@ class TakenIn:
     @property
     def urgent(self) -> list[str]:
         """What keeps the grading from being whole: submissions of nobody, and those that were not recognised."""
-        return [*intake.unowned(self.collected.waits, self.absent), *intake.urgent(self.findings)]
+        return [*self.unowned, *intake.urgent(self.findings)]
 
     @property
     def lines(self) -> list[str]:
@@ -192,7 +202,7 @@ class TakenIn:
         dated = any(person.due or person.extension for person in self.collected.people)
         dated = dated or any(not one.excused for one in self.collected.allowed.values())
         return [
-            *intake.unowned(self.collected.waits, self.absent),
+            *self.unowned,
             *intake.short(found, strangers),
             *intake.of_times(found, count=counts),
             *(
@@ -281,14 +291,21 @@ def _seen(collected: Collected) -> EarlierResults:
 
 
 def take_in(collected: Collected, counted: Counting) -> TakenIn:
-    """Read the submissions. While some are nobody's, nobody's missing file counts as 0."""
-    people = {person.label: person for person in collected.people}
-    return TakenIn(
-        collected, [_opened(one, collected, people.get(one.student)) for one in counted(collected.asked_for)]
-    )
+    """Read the submissions. A missing kata is no 0 while a submission of nobody has it."""
+    people, held = {person.label: person for person in collected.people}, _held_back(collected)
+    everybody = counted(collected.asked_for)
+    return TakenIn(collected, [_opened(one, collected, people.get(one.student), held) for one in everybody])
 
 
-def _opened(submission: Submission, collected: Collected, person: Person | None) -> Read:
+def _held_back(collected: Collected) -> Counter[Kata]:
+    """How many of the submissions of nobody that may be somebody's have each kata."""
+    katas = collected.class_.assignment.katas
+    nobodys = [one for one in collected.everybody if one.student in collected.waits]
+    opened = [attribution.look(one.places, with_prerequisites(katas), katas) for one in nobodys]
+    return Counter(kata for contents in opened for kata in katas if attribution.may_have(contents, kata))
+
+
+def _opened(submission: Submission, collected: Collected, person: Person | None, held: Counter[Kata]) -> Read:
     """One submission with its texts. Where it cannot be read, each of its katas says why."""
     opened: list[Read] = []
 
@@ -299,20 +316,20 @@ def _opened(submission: Submission, collected: Collected, person: Person | None)
         opened.append(Read(replace(submission, texts=nothing), [finding]))
 
     with boundary.costs_only(lost):
-        opened.append(_read(submission, collected, person))
+        opened.append(_read(submission, collected, person, held))
     return opened[0]
 
 
-def _read(submission: Submission, collected: Collected, person: Person | None) -> Read:
+def _read(submission: Submission, collected: Collected, person: Person | None, held: Counter[Kata]) -> Read:
     """What is in one submission."""
-    assignment, unowned = collected.class_.assignment, len(collected.waits)
+    assignment = collected.class_.assignment
     needed = with_prerequisites(assignment.katas)
     contents = attribution.look(submission.places, needed, assignment.katas)
     found = [] if submission.places else intake.findings(submission, contents, assignment.katas)
-    if unowned and person:
-        why = f"not handed in, and {words.counted(unowned, 'submission')} of the class belong to nobody in the roster"
-        lost = dict.fromkeys(contents.absent(NOT_HANDED_IN), Absent("not graded", why))
-        contents = replace(contents, katas={**contents.katas, **lost})
+    said = "not handed in, and in {} of nobody in the roster"
+    missing = [kata for kata in contents.absent(NOT_HANDED_IN) if person and held[kata]]
+    lost = {kata: Absent("not graded", said.format(words.counted(held[kata], "submission"))) for kata in missing}
+    contents = replace(contents, katas={**contents.katas, **lost})
     found = found or intake.findings(submission, contents, assignment.katas)
     student, late = submission.student, assignment.rules.late
     places = [(student, kata.name) for kata in assignment.katas]
@@ -324,7 +341,7 @@ def _read(submission: Submission, collected: Collected, person: Person | None) -
     seen = {place[1]: collected.seen[place].result for place in places if place in collected.seen}
     dated, changed = versions.as_first_seen(dated, seen, dates, student)
     texts = replace(submission, texts=contents.sources(needed))
-    return Read(texts, [*found, *versions.findings(student, dated), *changed], dated)
+    return Read(texts, [*found, *versions.findings(student, dated), *changed], dated, bool(lost))
 
 
 def grade(taken: TakenIn) -> Generator[Graded]:
@@ -457,9 +474,9 @@ def problems(reported: Reported, unwritten: list[str]) -> list[str]:
     waiting = {student for student, why in lost.items() if why.startswith(NOT_HANDED_IN)}
     open_points = {} if booked.taken.class_.only else reported.whole.unconfirmed
     if waits:
-        count = f"{words.counted(len(waits), 'submission')} of nobody in the roster, and {len(waiting)} of {everybody}"
-        advice = "name each as an id of the roster, or add --unowned-are-nobody"
-        found.append(f"{count} who wait{'s' * (len(waiting) == 1)} for one: {advice}")
+        count = f"{words.counted(len(waits), 'submission')} of nobody in the roster"
+        held = f", which {len(waiting)} of {everybody} may have handed in" if waiting else ""
+        found.append(f"{count}{held}: name each as an id of the roster, or add --unowned-are-nobody")
     if rights := booked.changed.rights:
         count = words.counted(len(rights), "file")
         found.append(f"{count} changed in mode, owner or attributes while the code ran: see the first line")

@@ -93,13 +93,13 @@ def urgent(found: Iterable[Finding]) -> list[str]:
     return _shared(one for one in found if one.odd and one.verdict in URGENT)
 
 
-def unowned(names: Mapping[str, str], absent: Iterable[str]) -> list[str]:
-    """The submissions that nobody in the roster owns, each with the reason, and the people without a submission."""
+def unowned(names: Mapping[str, str], waiting: Iterable[str]) -> list[str]:
+    """The submissions that nobody in the roster owns, each with the reason, and the people who lack what they have."""
     if not names:
         return []
-    without = ", ".join(absent) or "nobody"
+    people = ", ".join(waiting) or "nobody"
     owners = [f"  {name}: {why}" for name, why in names.items()]
-    return ["submissions that nobody in the roster owns:", *owners, f"people without a submission: {without}"]
+    return ["submissions that nobody in the roster owns:", *owners, f"people who may have handed one in: {people}"]
 
 
 def of_times(found: Iterable[Finding], *, count: bool) -> list[str]:

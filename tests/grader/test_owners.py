@@ -10,13 +10,15 @@ from grader.errors import BrokenRoster
 from grader.execution import grading
 from grader.protocol import RunOptions
 from grader.results import KataResult
-from grader.teaching import class_grading, regrading, roster, submissions
+from grader.teaching import class_grading, class_run, regrading, roster, submissions
+from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import Graded
+from grader.teaching.class_run import Class
 from grader.teaching.regrading import Earlier
 from grader.teaching.roster import Person
 from grader.teaching.submissions import Submission
 
-KATA = find("00")
+KATA, ONE = find("00"), find("01")
 CLASSROOM50 = "username,first_name,last_name,email,section,github_id\nada,Ada,Lovelace,ada@uni.edu,A,1\n"
 CANVAS = "Student,ID,SIS User ID,SIS Login ID,Section,Sums (101)\n    Points Possible,,,,,3.0\n"
 GRADES = "First name,Last name,ID number,Institution,Department,Email address,Assignment: Sums (Real)\n"
@@ -387,11 +389,36 @@ def test_without_the_right_roster_nobody_gets_a_0(tmp_path, points, kata_here):
     command = ["class", tmp_path / "class", "00", "--roster", tmp_path / "roster.csv", *reports]
     done = kata_here(*command)
     assert done.returncode == 2 and "--unowned-are-nobody" in done.stderr
-    assert "people without a submission: Ada Lovelace (100), Bob Berg (200)" in done.stdout
+    assert "people who may have handed one in: Ada Lovelace (100), Bob Berg (200)" in done.stdout
     assert len((tmp_path / "moodle").read_text().splitlines()) == 1, "the header"
     done = kata_here(*command, "--unowned-are-nobody")
     assert done.returncode == 0
     assert [row["grade"] for row in csv.DictReader(open(tmp_path / "moodle"))] == ["0", "0"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "held"),
+    [
+        (ONE.file.name, ONE.reference.read_text(), {"bob": ["01"], "cy": ["01"]}),
+        ("report.pdf", "x", {"bob": ["01"], "cy": ["00", "01"]}),
+        (ONE.file.name, ONE.code.read_text(), {}),
+        ("x.py", "", {}),
+    ],
+)
+def test_what_a_submission_of_nobody_holds_back(tmp_path, name, text, held):
+    """Ada has handed in 00 and 01, Bob 00, Cy nothing. Whose stub it is has 0 either way."""
+    (tmp_path / "roster.csv").write_text("id,name,email\nada,,\nbob,,\ncy,,\n")
+    for path in (f"ada/{KATA.file.name}", f"ada/{ONE.file.name}", f"bob/{KATA.file.name}", f"zed/{name}"):
+        (tmp_path / "class" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "class" / path).write_text(text if "zed" in path else "x = 1")
+    class_ = Class(tmp_path / "class", Assignment([KATA, ONE], RunOptions()), tmp_path / "roster.csv")
+    taken = class_run.take_in(class_run.collect(class_), list)
+    lost = {}
+    for one in taken.read[:3]:
+        missing = [kata.number for kata, source in one.submission.texts.items() if source.lost]
+        lost |= {one.submission.student: missing} if missing else {}
+        assert one.waits == bool(missing)
+    assert lost == held
 
 
 @pytest.mark.parametrize("name", ["ada.py", "Ada Lovelace.py", "ada.docx", "ada.py.txt", "ada.rar"])
