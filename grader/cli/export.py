@@ -21,7 +21,7 @@ from grader.teaching.assignment import Assignment
 from grader.teaching.class_run import Class
 from grader.teaching.platforms import Place
 
-PLACE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<ref>[\w./-]+)")
+PLACE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40})")
 
 exports = typer.Typer(no_args_is_help=True)
 app.add_typer(exports, name="export")
@@ -156,8 +156,9 @@ def plain_(
 def _place(grader: str) -> Place:
     place = PLACE.fullmatch(grader)
     if place is None:
-        raise KataError(f"--grader {grader}: write OWNER/REPOSITORY@COMMIT")
-    return Place(place["repository"], place["ref"])
+        form = "write OWNER/REPOSITORY@COMMIT, a commit of 40 hex digits, as git rev-parse HEAD prints it"
+        raise KataError(f"--grader {grader}: {form}; branches and tags move, and what grades would change with them")
+    return Place(place["repository"], place["commit"])
 
 
 def write(folder: Path, export_: Callable[[Path], list[str]]) -> None:

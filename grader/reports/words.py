@@ -140,8 +140,11 @@ def timing(timing: Timing) -> str:
     """ "due Tue 1 Dec 2026 23:59 (Europe/Berlin) · handed in Thu 3 Dec 2026 10:00 · 2 days late: −20 %"."""
     longer = f", with an extension of {timing.extension}" if timing.extension else ""
     is_close = bool(timing.due and timing.handed_in) and day(timing.due) == day(timing.handed_in)
-    parts = [f"due {day(timing.due, seconds=is_close)} ({timing.zone}){longer}"] if timing.due else []
-    parts.append(f"handed in {day(timing.handed_in, seconds=is_close)}" if timing.handed_in else UNTIMED)
+    due, handed_in = (day(time, seconds=is_close) if time else "" for time in (timing.due, timing.handed_in))
+    if timing.due[:10] == timing.handed_in[:10] and timing.due[-6:] != timing.handed_in[-6:]:  # clocks change that day
+        due, handed_in = f"{due} {timing.due[-6:]}", f"{handed_in} {timing.handed_in[-6:]}"
+    parts = [f"due {due} ({timing.zone}){longer}"] if due else []
+    parts.append(f"handed in {handed_in}" if handed_in else UNTIMED)
     parts += [timing.allowed] if timing.allowed else []
     parts += [f"late within the grace of {timing.grace}"] if timing.grace else []
     if timing.days_late:

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
 FORM = "write 2026-12-01 or 2026-12-01T18:00"
@@ -11,6 +11,7 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 WHOLE_WEEK = re.compile(r"\d{4}-?W\d\d")  # Python takes it for the week's Monday
 END = time(23, 59, 59)
 LATEST = 250_000_000_000  # seconds since 1970, in the year 9892: Python knows no dates after 9999
+EASTERNMOST = timezone(timedelta(hours=14))
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
@@ -98,6 +99,11 @@ def later(written: datetime, by: timedelta, zone: str) -> datetime:
         return latest(local + days, zone) + (by - days)
     except OverflowError:
         return LAST
+
+
+def is_future(moment: datetime) -> bool:
+    """Tell if a moment has not come yet: where it has no time zone, in no zone."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=EASTERNMOST)) > datetime.now(UTC)
 
 
 def _both(moment: datetime, zone: str) -> list[datetime]:

@@ -49,8 +49,14 @@ def of(submission: Submission, contents: Contents) -> HandIn | None:
     return HandIn(newest.modified, f"the time of {newest.shown}", is_weak=True)
 
 
-def why_unknown(contents: Contents) -> str:
-    """The reason why no time is known of what was found."""
+def why_unknown(contents: Contents, said: HandIn | None) -> str:
+    """The reason why no time is known of what was found.
+
+    Args:
+        said: a time that has not come yet.
+    """
+    if said:
+        return f"{NOT_KNOWN}: {said.how} is of {said.time:%Y-%m-%d}, which has not come yet"
     if all(is_of_a_download(one.file) for one in contents.found.values()):
         return f"{NOT_KNOWN}: a file of a download has the time of the download"
     return f"{NOT_KNOWN}: its files say they are from before {FIRST_YEAR}"

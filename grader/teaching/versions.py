@@ -16,6 +16,7 @@ from grader.teaching import attribution, commits, listing, times
 from grader.teaching.accommodations import Accommodation
 from grader.teaching.commits import Change, History
 from grader.teaching.contents import Contents
+from grader.teaching.dates import is_future
 from grader.teaching.intake import Finding
 from grader.teaching.lateness import Late
 from grader.teaching.listing import File
@@ -109,11 +110,11 @@ def find(submission: Submission, contents: Contents, katas: Iterable[Kata], date
             hand_in = HandIn(*_time(file, changes))
         else:
             hand_in = times.of(submission, own)
-        if hand_in:
+        if hand_in and not is_future(hand_in.time):
             timing = dates.timing(kata, hand_in.time)
             newest = Version(source, hand_in.time, hand_in.how, timing, hand_in.is_weak)
         else:
-            newest = Version(source, None, times.why_unknown(own), dates.timing(kata, None))
+            newest = Version(source, None, times.why_unknown(own, hand_in), dates.timing(kata, None))
         on_time = _on_time(kata, file, newest, history, changes, dates) if newest.penalty else None
         match dates.late and dates.late.late:
             case "on_time" if on_time:

@@ -17,11 +17,11 @@ from grader.teaching.roster import Person
 from tests.grader.verdicts import by_text
 
 FIRST, SECOND = find("01"), find("02")
-DUE = datetime(2026, 12, 1, 22, 59, 59, tzinfo=UTC)  # 23:59:59 in Berlin
-RULES = "[late]\nzone = 'Europe/Berlin'\nper_day = 10\ndue = 2026-12-01\ngrace = '15m'\n"
+DUE = datetime(2015, 12, 1, 22, 59, 59, tzinfo=UTC)  # 23:59:59 in Berlin
+RULES = "[late]\nzone = 'Europe/Berlin'\nper_day = 10\ndue = 2015-12-01\ngrace = '15m'\n"
 MOODLE_LIST = (
     "Identifier,Full name,Email address,Status,Last modified (submission)\n"
-    'Participant 11,Ada Lovelace,ada@x,,"Thursday, 3 December 2026, 10:00 AM"\nParticipant 12,Bob Babbage,bob@x,,-\n'
+    'Participant 11,Ada Lovelace,ada@x,,"Thursday, 3 December 2015, 10:00 AM"\nParticipant 12,Bob Babbage,bob@x,,-\n'
 )
 METADATA = """---
 submission_9000:
@@ -29,7 +29,7 @@ submission_9000:
   - :name: Ada Lovelace
     :sid: '101'
     :email: ada@x
-  :created_at: 2026-12-03 09:00:00.123456000 Z
+  :created_at: 2015-12-03 09:00:00.123456000 Z
   :score: 3.0
   :results:
     tests:
@@ -41,7 +41,7 @@ submission_9001:
   :submitters:
   - :name: Bob Babbage
     :email: bob@x
-  :created_at: 2026-12-01 10:00:00 Z
+  :created_at: 2015-12-01 10:00:00 Z
 """
 
 
@@ -90,7 +90,7 @@ class TestWhoKeepsTheTime:
     def test_no_time_in_an_archive_of_a_platforms_download_costs_anything(self, tmp_path, grade):
         """The same file, loose, zipped late, and zipped with the dates of 1980: one mark."""
         place = tmp_path / "class"
-        for number, date in ((11, None), (12, (2026, 12, 4, 0, 0, 0)), (13, (1980, 1, 1, 0, 0, 0))):
+        for number, date in ((11, None), (12, (2015, 12, 4, 0, 0, 0)), (13, (1980, 1, 1, 0, 0, 0))):
             folder = place / f"S {number}_{number}_assignsubmission_file_"
             folder.mkdir(parents=True)
             if date is None:
@@ -119,7 +119,7 @@ class TestWhoKeepsTheTime:
             hand_in(tmp_path / f"class/{name}_{number}_assignsubmission_file_", timedelta(), 4)
         found = grade("--roster", tmp_path / "list.csv")
         ada, bob = first(found["Ada Lovelace"]), first(found["Bob Babbage"])
-        assert (ada["timing"]["handed_in"], ada["timing"]["penalty"]) == ("2026-12-03T10:00:00+01:00", 20)
+        assert (ada["timing"]["handed_in"], ada["timing"]["penalty"]) == ("2015-12-03T10:00:00+01:00", 20)
         assert (bob["timing"]["handed_in"], bob["score"]) == ("", 4)
 
     def test_gradescopes_metadata_is_a_roster_with_times(self, tmp_path, grade):
@@ -141,9 +141,9 @@ class TestWhoKeepsTheTime:
 
     def test_nbgraders_note_and_a_column_of_the_roster(self, tmp_path, grade):
         hand_in(tmp_path / "class/ada", timedelta(days=9), 4)
-        (tmp_path / "class/ada/timestamp.txt").write_text("2026-12-02 10:00:00.000000 UTC\n")
+        (tmp_path / "class/ada/timestamp.txt").write_text("2015-12-02 10:00:00.000000 UTC\n")
         hand_in(tmp_path / "class/bob", timedelta(days=9), 4)
-        (tmp_path / "list.csv").write_text("id,name,email,handed_in\nada,,,\nbob,,,2026-12-03T10:00\n")
+        (tmp_path / "list.csv").write_text("id,name,email,handed_in\nada,,,\nbob,,,2015-12-03T10:00\n")
         found = grade("--roster", tmp_path / "list.csv")
         assert [first(found[who])["timing"]["penalty"] for who in ("ada", "bob")] == [10, 20]
 
@@ -159,13 +159,13 @@ class TestWhoKeepsTheTime:
 
 
 class TestAMarkExplainsItself:
-    LATE = "due Tue 1 Dec 2026 23:59 (Europe/Berlin) · handed in Thu 3 Dec 2026 10:00 · 2 days late: −20 % of 4 = 3.2"
+    LATE = "due Tue 1 Dec 2015 23:59 (Europe/Berlin) · handed in Thu 3 Dec 2015 10:00 · 2 days late: −20 % of 4 = 3.2"
 
     def test_in_every_report(self, tmp_path, grade):
         hand_in(tmp_path / "class/ada", timedelta(hours=34, seconds=1), 4)
         found = grade("--explain")
         assert first(found["ada"])["timing"] == {
-            "handed_in": "2026-12-03T10:00:00+01:00", "due": "2026-12-01T23:59:59+01:00", "zone": "Europe/Berlin",
+            "handed_in": "2015-12-03T10:00:00+01:00", "due": "2015-12-01T23:59:59+01:00", "zone": "Europe/Berlin",
             "extension": "", "grace": "", "days_late": 2, "penalty": 20, "allowed": "",
         }  # fmt: skip
         [row] = csv.DictReader(open(tmp_path / "c.csv"))
@@ -185,13 +185,13 @@ class TestAMarkExplainsItself:
         (tmp_path / "list.csv").write_text("id,name,email,extension\nada,,,2d\nbob,,,\n")
         grade("--roster", tmp_path / "list.csv")
         ada, bob = ((tmp_path / f"pages/{who}.html").read_text() for who in ("ada", "bob"))
-        longer = "due Thu 3 Dec 2026 23:59 (Europe/Berlin), with an extension of 2d · handed in Fri 4 Dec 2026 00:09"
+        longer = "due Thu 3 Dec 2015 23:59 (Europe/Berlin), with an extension of 2d · handed in Fri 4 Dec 2015 00:09"
         assert f"{longer} · late within the grace of 15m" in ada
         assert "2d" not in bob and "late within the grace of 15m" in bob
 
 
 ALLOWED = """id,kata,due,extension,excused,waive_late,reason
-ada,01,2026-12-09,,,,"a week abroad, agreed"
+ada,01,2015-12-09,,,,"a week abroad, agreed"
 bob,01,,3d,,,ill
 cy,all,,,,yes,a broken laptop
 dan,02,,,yes,,moved here in December
@@ -219,7 +219,7 @@ class TestAccommodations:
         assert [kata["state"] for kata in found["eve"]["katas"]] == ["excused", "excused"]
         for who, said in {
             "ada": "a date of their own: a week abroad, agreed",
-            "bob": "with an extension of 3d · handed in Thu 3 Dec 2026 23:59 · extended: ill",
+            "bob": "with an extension of 3d · handed in Thu 3 Dec 2015 23:59 · extended: ill",
             "cy": "lateness waived: a broken laptop · 2 days late: costs nothing",
             "dan": "excused: moved here in December",
             "eve": "excused: no score",

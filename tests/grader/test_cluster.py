@@ -194,7 +194,7 @@ def test_late_work_counts_as_on_one_machine(course, monkeypatch, tmp_path, kata_
     commit(course / "bob", -1, {str(find("00").file): right})
     commit(course / "bob", 1, {str(find("00").file): f"x = 1  # {tmp_path}\n"})
     rules, table = tmp_path / "g.toml", tmp_path / "c.csv"
-    rules.write_text("[late]\nzone = 'UTC'\nper_day = 10\n[late.katas]\n00 = 2026-12-01T12:00:00\n")
+    rules.write_text("[late]\nzone = 'UTC'\nper_day = 10\n[late.katas]\n00 = 2015-12-01T12:00:00\n")
     given = ["--rules", rules, "--report", f"csv={table}", "--results", tmp_path / "r.jsonl"]
     for where in (["--dask"], []):
         done = kata_here("class", course, "00", *given, *where)

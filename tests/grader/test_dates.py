@@ -204,6 +204,27 @@ def test_seconds_late_are_shown_and_a_part_of_one_is_not_late(seconds, said):
     assert words.timing(found) == shown + said
 
 
+@pytest.mark.parametrize(
+    ("handed_in", "said"),
+    [
+        ("00:45+00:00", "02:30 +01:00 (Europe/Berlin) · handed in Sun 25 Oct 2026 02:45 +02:00"),
+        ("00:30+00:00", "02:30:00 +01:00 (Europe/Berlin) · handed in Sun 25 Oct 2026 02:30:00 +02:00"),
+        ("01:20+00:00", "02:30 (Europe/Berlin) · handed in Sun 25 Oct 2026 02:20"),
+    ],
+)
+def test_an_hour_that_comes_twice_has_its_offset(handed_in, said):
+    found = Late("Europe/Berlin", 10, due=datetime(2026, 10, 25, 2, 30))
+    timing = found.timing(datetime.fromisoformat(f"2026-10-25T{handed_in}"))
+    assert words.timing(timing) == f"due Sun 25 Oct 2026 {said}"
+
+
+@pytest.mark.parametrize(
+    ("zone", "hours", "is_future"), [(UTC, -1, False), (UTC, 1, True), (None, 13, False), (None, 15, True)]
+)
+def test_a_time_without_a_zone_is_in_the_future_where_it_is_in_every_zone(zone, hours, is_future):
+    assert dates.is_future((datetime.now(UTC) + timedelta(hours=hours)).replace(tzinfo=zone)) == is_future
+
+
 ONE, SIXTEEN = find("01").name, find("16").name
 FIRST, SECOND, THIRD = (datetime(2026, 12, day, 12) for day in (1, 8, 15))
 

@@ -214,7 +214,14 @@ class TestStarter:
         assert done.returncode == 2 and done.stderr.count("\n") == 1 and "holds something else" in done.stderr
         assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
-    @pytest.mark.parametrize("options", [[], ["--grader", "somewhere"], ["--no-workflow", "--grader", "a/b@c"]])
+    @pytest.mark.parametrize(
+        "options",
+        [
+            *(["--grader", place] for place in ("somewhere", "a/b@main", "a/b@v1.2", "a/b@0123abc", f"a/b@{'x' * 40}")),
+            [],
+            ["--no-workflow", "--grader", f"a/b@{'c' * 40}"],
+        ],
+    )
     def test_the_place_of_the_teachers_copy_is_asked_for(self, tmp_path, kata_here, options):
         done = kata_here("export", "starter", tmp_path / "s", *options)
         assert done.returncode == 2 and done.stderr.count("\n") == 1 and "OWNER/REPOSITORY@COMMIT" in done.stderr

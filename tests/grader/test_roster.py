@@ -26,10 +26,10 @@ def written(folder: Path, text: str | bytes) -> Path:
 
 class TestRead:
     def test_a_person_per_line(self, tmp_path):
-        text = "id,name,email,due,extension\n1,Ada,a@x,2026-12-01,2d\n2,Bob,b@x,2026-12-01T18:00,\n"
+        text = "id,name,email,due,extension\n1,Ada,a@x,2015-12-01,2d\n2,Bob,b@x,2015-12-01T18:00,\n"
         assert roster.read(written(tmp_path, text)) == [
-            Person("1", "Ada", "a@x", datetime(2026, 12, 1, 23, 59, 59), timedelta(days=2)),
-            Person("2", "Bob", "b@x", datetime(2026, 12, 1, 18)),
+            Person("1", "Ada", "a@x", datetime(2015, 12, 1, 23, 59, 59), timedelta(days=2)),
+            Person("2", "Bob", "b@x", datetime(2015, 12, 1, 18)),
         ]
 
     @pytest.mark.parametrize(("encoding", "mark"), [("utf-8-sig", ";"), ("latin-1", ";"), ("utf-16", "\t")])
@@ -48,8 +48,8 @@ class TestRead:
             ("id,name,email\n1,Ada\n", ":2: no cell for email"),
             ("id,name,email\n,Ada,a@x\n", ":2: the id is empty"),
             ("id,name,email\na,Ada,\n\na,Bob,\n", ":4: the id a is there already, in line 2"),
-            ("id,name,email,due\n1,,,1.12.2026\n", ":2: '1.12.2026' is no date: write 2026-12-01 or 2026-12-01T18"),
-            ("id,name,email,due\n1,,,2026-02-30\n", ":2: '2026-02-30' is no date"),
+            ("id,name,email,due\n1,,,1.12.2015\n", ":2: '1.12.2015' is no date: write 2015-12-01 or 2015-12-01T18"),
+            ("id,name,email,due\n1,,,2015-02-30\n", ":2: '2015-02-30' is no date"),
             ("id,name,email,extension\n1,,,2\n", ":2: '2' is no length of time: write 15m, 36h or 2d"),
             (b"id,name,email\n\0", ": is not text"),
         ],
@@ -108,9 +108,9 @@ def test_a_class_with_late_and_missing_submissions(tmp_path, kata_here):
         (tmp_path / "class" / name).mkdir(parents=True)
         file = tmp_path / "class" / name / ONE.file.name
         file.write_text(ONE.reference.read_text())
-        os.utime(file, (1_790_000_000, 1_790_000_000))  # 2026-09-21 14:13 UTC
-    people = "id,name,email,due,extension\n1,Ada,ada@x,,\n7,Bob,,2026-09-20,1d\n8,Cy,,,\n"
-    late = '[late]\nzone = "Europe/Berlin"\ndue = 2026-09-20T12:00:00\nper_day = 10\n'
+        os.utime(file, (1_442_844_800, 1_442_844_800))  # 2015-09-21 14:13 UTC
+    people = "id,name,email,due,extension\n1,Ada,ada@x,,\n7,Bob,,2015-09-20,1d\n8,Cy,,,\n"
+    late = '[late]\nzone = "Europe/Berlin"\ndue = 2015-09-20T12:00:00\nper_day = 10\n'
     (tmp_path / "g.toml").write_text(late)
     command = [
         *("class", tmp_path / "class", "01", "--roster", written(tmp_path, people)),
@@ -140,5 +140,5 @@ def test_a_class_with_late_and_missing_submissions(tmp_path, kata_here):
     moodle = {row["identifier"]: (row["email"], row["grade"]) for row in csv.DictReader(open(tmp_path / "m.csv"))}
     assert moodle["1"] == ("ada@x", f"{scores['Ada (1)']:g}") and moodle["8"] == ("", "0")
     rows = [row for row in csv.DictReader(open(tmp_path / "intake.csv")) if row["verdict"] == "handed in"]
-    mark = "due Sun 20 Sep 2026 12:00 (Europe/Berlin) · handed in Mon 21 Sep 2026 16:13 · 2 days late: −20 %"
-    assert rows[0]["note"] == f"Mon 21 Sep 2026 16:13, the time of ada/tensors.py: {mark}"
+    mark = "due Sun 20 Sep 2015 12:00 (Europe/Berlin) · handed in Mon 21 Sep 2015 16:13 · 2 days late: −20 %"
+    assert rows[0]["note"] == f"Mon 21 Sep 2015 16:13, the time of ada/tensors.py: {mark}"

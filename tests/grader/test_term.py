@@ -27,9 +27,9 @@ from tests.grader.test_versions import git
 
 KATAS = {number: find(number) for number in ("01", "02", "03")}  # of 14, 10 and 10 exercises
 DUE = {  # in Berlin, at the end of the day, which is 22:59:59 UTC
-    "01": datetime(2026, 11, 10, 22, 59, 59, tzinfo=UTC),
-    "02": datetime(2026, 11, 24, 22, 59, 59, tzinfo=UTC),
-    "03": datetime(2026, 12, 8, 22, 59, 59, tzinfo=UTC),
+    "01": datetime(2015, 11, 10, 22, 59, 59, tzinfo=UTC),
+    "02": datetime(2015, 11, 24, 22, 59, 59, tzinfo=UTC),
+    "03": datetime(2015, 12, 8, 22, 59, 59, tzinfo=UTC),
 }
 RULES = """
 [late]
@@ -39,16 +39,16 @@ at_most = 50
 grace = "15m"
 
 [late.katas]
-01 = 2026-11-10
-02 = 2026-11-24
-03 = 2026-12-08
+01 = 2015-11-10
+02 = 2015-11-24
+03 = 2015-12-08
 """
 SIZE = 120
 OWN = ("id7", "id30", "id55", "id101")  # whose last exercise of 02 is right in a way of its own, as Eve's is
 ALLOWED = """id,kata,due,extension,excused,waive_late,reason
 id2,02,,2d,,,ill
 id2,03,,,yes,,moved here in December
-id3,01,2026-11-20,,,,abroad
+id3,01,2015-11-20,,,,abroad
 id4,02,,,,yes,a broken laptop
 id6,all,,,yes,,ill all term
 """
@@ -124,7 +124,7 @@ def term(tmp_path, kata_here, monkeypatch) -> Term:
     monkeypatch.setattr(class_grading, "grade_class", verdicts.by_text)
     monkeypatch.setattr(verdicts, "LOOSENED", set())
     one = Term(tmp_path, kata_here)
-    dates = {"id4": ",7d", "id5": "2026-12-20,"}
+    dates = {"id4": ",7d", "id5": "2015-12-20,"}
     names = {"id1": "Ada", "id2": "Bob", "id3": "Cy", "id4": "Dee", "id5": "Eve"}
     rows = [f"{id_},{names.get(id_, '')},,{dates.get(id_, ',')}" for id_ in (f"id{n}" for n in range(1, SIZE + 1))]
     (tmp_path / "roster.csv").write_text("id,name,email,due,extension\n" + "\n".join(rows) + "\n")

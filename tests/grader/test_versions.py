@@ -15,7 +15,7 @@ from grader.course import notebooks
 from grader.course.catalogue import Kata, find
 from grader.protocol import RunOptions
 from grader.results import ExerciseResult, KataResult, Override, SpecResult, Timing
-from grader.teaching import attribution, class_grading, commits, submissions, versions
+from grader.teaching import attribution, class_grading, commits, submissions, times, versions
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import Graded
 from grader.teaching.gradebook import Gradebook
@@ -30,7 +30,7 @@ from tests.grader.verdicts import by_text
 RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
 STUB = (SOUND / "katas/01_sums/sums.py").read_text()
 HALF = RIGHT.replace("    return x.sum", "    return 2 * x.sum")
-DUE = datetime(2026, 12, 1, 12, tzinfo=UTC)
+DUE = datetime(2015, 12, 1, 12, tzinfo=UTC)
 LATE = Late("UTC", 10, due=DUE)
 WHO = ["-c", "user.name=a", "-c", "user.email=a@x", "-c", "commit.gpgsign=false", "-c", "init.defaultBranch=main"]
 
@@ -196,6 +196,12 @@ class TestHow:
         lost = [one.newest.penalty for kata in sound if (one := found(tmp_path / "class", kata))]
         assert lost == [0, 0.1]
 
+    def test_a_time_that_has_not_come_is_not_known(self, tmp_path, sound):
+        commit(tmp_path / "class/ann", 30_000, {FILE: RIGHT})
+        newest = found(tmp_path / "class", sound[0]).newest
+        assert (newest.time, newest.penalty) == (None, 0) and newest.how.startswith(times.NOT_KNOWN)
+        assert newest.how.endswith(" of ann/katas/01_sums/sums.py is of 2098-01-19, which has not come yet")
+
     def test_every_kata_has_its_own_date(self, tmp_path, sound):
         commit(tmp_path / "class/ann", 1, {FILE: RIGHT, f"katas/{OTHER}": "x = 1\n"})
         dates = Dates(Late("UTC", 10, due=DUE, katas={"02_reuse": DUE + timedelta(days=7)}))
@@ -356,7 +362,7 @@ class TestTheCommand:
     def course(self, tmp_path, monkeypatch) -> list:
         monkeypatch.setattr(class_grading, "grade_class", by_text)
         (tmp_path / "g.toml").write_text(
-            "[late]\nzone = 'UTC'\nper_day = 10\ndue = 2026-12-01T12:00:00\n[late.katas]\n02 = 2026-12-08T12:00:00\n"
+            "[late]\nzone = 'UTC'\nper_day = 10\ndue = 2015-12-01T12:00:00\n[late.katas]\n02 = 2015-12-08T12:00:00\n"
         )
         return ["class", tmp_path / "class", "--rules", tmp_path / "g.toml"]
 
@@ -383,19 +389,19 @@ class TestTheCommand:
             for r in csv.DictReader(open(tmp_path / "i.csv"))
             if "commit" in r["note"]
         }
-        assert notes["ann", "02" + self.KATAS[1].name[2:]].startswith("Mon 7 Dec 2026 12:00, the commit ")
-        assert " · 2 days late: −20 %; or Mon 30 Nov 2026 12:00, " in notes["bob", self.KATAS[0].name]
+        assert notes["ann", "02" + self.KATAS[1].name[2:]].startswith("Mon 7 Dec 2015 12:00, the commit ")
+        assert " · 2 days late: −20 %; or Mon 30 Nov 2015 12:00, " in notes["bob", self.KATAS[0].name]
         lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
         told = {(line["student"], line["kata"]): line for line in lines}
         assert len(lines) == 6, "one per student and kata, though two versions were graded"
         bob, cy = told["bob", self.KATAS[0].name], told["cy", self.KATAS[1].name]
-        assert (bob["timing"]["handed_in"], bob["score"]) == ("2026-11-30T12:00:00+00:00", 4)
-        assert "the version of Mon 30 Nov 2026 12:00 counts, which was on time" in bob["message"]
+        assert (bob["timing"]["handed_in"], bob["score"]) == ("2015-11-30T12:00:00+00:00", 4)
+        assert "the version of Mon 30 Nov 2015 12:00 counts, which was on time" in bob["message"]
         assert cy["timing"] == {
-            "handed_in": "2026-12-09T12:00:00+00:00", "due": "2026-12-08T12:00:00+00:00", "zone": "UTC",
+            "handed_in": "2015-12-09T12:00:00+00:00", "due": "2015-12-08T12:00:00+00:00", "zone": "UTC",
             "extension": "", "grace": "", "days_late": 1, "penalty": 10, "allowed": "",
         }  # fmt: skip
-        assert "of Wed 9 Dec 2026 12:00, counts; the one on time, of Mon 30 Nov" in cy["message"]
+        assert "of Wed 9 Dec 2015 12:00, counts; the one on time, of Mon 30 Nov" in cy["message"]
         page = (tmp_path / "pages/bob.html").read_text()
         assert "which was on time" in page and "works = 4" in page and "works = 5" not in page
 
