@@ -112,6 +112,10 @@ def regrade_class_folder(class_: Class, outputs: Outputs) -> None:
     unwritten = class_run.write(whole, outputs)
     for line in _overrides(whole, earlier):
         print(line)
+    granted = booked.taken.collected.allowed
+    kept = {(place[0], one.allowed) for place, one in earlier.items() if one.allowed and one.allowed is granted[place]}
+    if kept:
+        print(f"{words.counted(len(kept), 'accommodation')} of the earlier results count{'s' * (len(kept) == 1)}")
     state = AGAIN if booked.interrupted else ""
     everybody = words.counted(len(whole.students), "student")
     print(f"the scores of {len({one.student for one in found})} of {everybody} change{state}")

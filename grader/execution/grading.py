@@ -35,7 +35,7 @@ class Grading:
         sources: the text of each of these katas and of every kata that they build on.
         are_references: the texts come from the reference, whose core needs no check.
         options: how the katas to grade run. For the katas they build on, `CORE_WORKS` is checked.
-        brief: the result of an untouched stub names its exercises, not their specs. No process is needed for it.
+        brief: the result of an untouched stub, or of nothing, names exercises and no specs, and needs no process.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Grading:
             for kata in now:
                 self.waiting.remove(kata)
                 if self.needs_no_run(kata):
-                    self.settle(kata, not_started(kata, self.options))
+                    self.settle(kata, not_started(kata, self.options, self.sources[kata].problem))
                     continue
                 if (problem := self.sources[kata].problem) and self.sources[kata].lost:
                     self._lose(kata, problem.line)
@@ -80,7 +80,9 @@ class Grading:
 
     def needs_no_run(self, kata: Kata) -> bool:
         """Tell if what a kata comes to is known without its specs."""
-        return kata in self.untouched and (self.brief or kata not in self.wanted)
+        problem = self.sources[kata].problem
+        is_open = kata in self.untouched or (problem is not None and problem.kind == NOT_HANDED_IN)
+        return is_open and (self.brief or kata not in self.wanted)
 
     def settle(self, kata: Kata, result: KataResult) -> None:
         """Take in a finished job's result. Katas that build on this one can start now."""
@@ -170,10 +172,10 @@ def grade_sources(
     yield from grading.results
 
 
-def not_started(kata: Kata, options: RunOptions) -> KataResult:
-    """The result of an untouched stub. It holds one failure per exercise, and names no spec."""
+def not_started(kata: Kata, options: RunOptions, problem: Failure | None = None) -> KataResult:
+    """The result of an untouched stub, or of this problem. It holds one failure per exercise, and names no spec."""
     asked = [exercise for exercise in kata.exercises if not (options.core and exercise.stretch)]
-    failed = {e.name: SpecResult("", "failed", failure=unwritten(e.name)) for e in asked}
+    failed = {e.name: SpecResult("", "failed", failure=problem or unwritten(e.name)) for e in asked}
     return KataResult(kata.name, tuple(ExerciseResult(e.name, (failed[e.name],), e.stretch) for e in asked))
 
 
@@ -183,7 +185,7 @@ def why_core_fails(result: KataResult) -> str:
         if not exercise.stretch and not exercise.works:
             if exercise.not_graded:
                 return "not graded"
-            failure = exercise.ideas[0] if exercise.not_written else exercise.first_failure
+            failure = exercise.first_failure or next(iter(exercise.ideas), None)
             found = failure.failure if failure else None
             if found and found.kind in ("unwritten", NOT_HANDED_IN):
                 return found.line

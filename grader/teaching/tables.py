@@ -10,6 +10,7 @@ from grader import printable
 from grader.course import kata_modules
 from grader.errors import KataError, LoadFailure
 
+SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx and .ods, and how .xls begin
 SEPARATOR = re.compile(r"sep=([,;\t])\r?\n")
 
 
@@ -50,7 +51,10 @@ def text_of(path: Path, broken: type[KataError]) -> str:
         broken: the file cannot be read.
     """
     try:
-        text, _ = kata_modules.converted(path.name, path.read_bytes())
+        data = path.read_bytes()
+        if data.startswith(SPREADSHEETS):
+            raise broken(f"{path}: is a spreadsheet: save it as CSV")
+        text, _ = kata_modules.converted(path.name, data)
     except OSError as error:
         raise broken(f"{path}: {error.strerror}") from None
     except LoadFailure as failure:

@@ -253,7 +253,8 @@ class TestAccommodations:
         options = ["--submissions", tmp_path / "class", "--against", lines, "--results", lines]
         options += ["--rules", tmp_path / "rules.toml"]
         for lower in ([], ["--never-lower"]):
-            assert "the scores of 0 of 6 students change" in kata_here("regrade", *options, *lower).stdout
+            said = kata_here("regrade", *options, *lower).stdout
+            assert "5 accommodations of the earlier results count\nthe scores of 0 of 6 students change" in said
             assert granted(lines) == before
         (tmp_path / "a.csv").write_text("id,kata,extension,reason\ncy,01,1d,only that\n")
         said = kata_here("regrade", *options, "--accommodations", tmp_path / "a.csv").stdout

@@ -18,11 +18,13 @@ from grader.cli.app import katas
 from grader.course.catalogue import ROOT, all_katas, find
 from grader.execution import grading, standing_in, supervisor
 from grader.execution.supervisor import Supervisor
+from grader.failure import not_handed_in
 from grader.isolation.usage import Limit, Stopwatch
 from grader.learner import gpu
 from grader.protocol import RunOptions
 from grader.teaching.assignment import Assignment
 from grader.workers import forkserver, jobs
+from grader.workers.jobs import SourceText
 from tests.conftest import KATA, kata_command
 
 pytestmark = pytest.mark.usefixtures("warm_workers")
@@ -161,6 +163,12 @@ class TestGrade:
         [result] = grading.grade_folder([sound[1]], folder)
         assert result.points == 1 and "builds on the submission's own 01" in result.message
         assert standing_in.choose(sound[1], folder).sources[sound[0].name] == folder
+
+    def test_an_empty_hand_needs_no_process(self, sound):
+        sources = {kata: SourceText("", not_handed_in(kata.file.name)) for kata in sound[:2]}
+        found = grading.Grading(sound[:2], sources, brief=True)
+        assert list(found.ready()) == [] and [one.state for one in found.results] == ["not handed in"] * 2
+        assert grading.why_core_fails(found.results[0]) == "sums.py: not handed in"
 
     def test_without_a_choice_it_is_every_kata(self):
         assert katas(None) == all_katas()

@@ -118,6 +118,7 @@ ROSTERS: list[tuple[str, str | bytes, object]] = [
     ("an empty id", "username,first_name,last_name,email\n,Ada,L,\n", ":2: the id is empty"),
     ("a line that is too short, after Excel's", "sep=,\nid,name,email\n1,Ada\n", ":3: no cell for email"),
     ("no text", b"id,name,email\n\0", ": is not text"),
+    ("a spreadsheet", b"PK\x03\x04\0", ": is a spreadsheet: save it as CSV"),
 ]
 
 

@@ -386,7 +386,7 @@ class TestTheCommand:
             "--report",
             f"json={tmp_path}/c.json",
             "--results",
-            f"{tmp_path}/r.jsonl",
+            f"{tmp_path}/new/r.jsonl",
             "--feedback",
             f"{tmp_path}/pages",
         )
@@ -397,7 +397,7 @@ class TestTheCommand:
         rows = list(csv.DictReader(open(tmp_path / "c.csv")))
         assert [row["points"] for row in rows] == ["0", str(exercises), str(exercises)] * 4
         assert json.loads((tmp_path / "c.json").read_text())["complete"] is True
-        assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 12
+        assert len((tmp_path / "new/r.jsonl").read_text().splitlines()) == 12
         assert len(list((tmp_path / "pages").glob("*.html"))) == 12
         page = (tmp_path / "c.html").read_text()
         assert f"<h1>{find('00').title} (00)</h1>" in page and "<p class='dim'>12 students" in page
@@ -507,7 +507,7 @@ class TestTheCommand:
             (["class", "no/such/folder"], "no such folder"),
             (["class", "grader/isolation"], "holds no submissions"),
             (["class", "katas", "--report", "junit=x"], "FORMAT is json, csv, html"),
-            (["class", "katas", "--results", "no/such/r.jsonl"], "no/such/r.jsonl"),
+            (["class", "katas", "--results", "README.md/r.jsonl"], "README.md/r.jsonl"),
             (["grade", "--results", os.devnull], "--results belongs to a class: write kata class DIR"),
             (["grade", "--submissions", "katas", "--fail-under", "50"], "not for a class"),
             (["grade", "--submissions"], "--submissions takes a folder: write kata class DIR"),
