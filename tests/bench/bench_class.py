@@ -127,7 +127,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--students", type=int, default=200)
     arguments.add_argument("--others", type=Path, metavar="PATH", help="an environment with otter-grader and nbgrader")
-    arguments.add_argument("--record", action="store_true", help="put the figures on record, and into docs/class.md")
+    arguments.add_argument("--record", action="store_true", help="put the figures on record, and into docs/grading.md")
     asked = arguments.parse_args()
     for name in ("otter", "nbgrader"):
         if asked.others and not (asked.others / "bin" / name).exists():
@@ -142,7 +142,7 @@ def main() -> None:
 
 
 def told(lines: list[Line], added: float, students: int) -> dict[str, str]:
-    """What docs/class.md says of a run."""
+    """What docs/grading.md says of a run."""
     ours, _, *others = lines
     values = {"seconds": ours.seconds, "CPU seconds added to a submission": added}
     values |= {f"{line.grader.partition(',')[0]} / ours": line.seconds / ours.seconds for line in others}
