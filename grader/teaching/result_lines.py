@@ -79,7 +79,8 @@ def opened(
     is_stream = report_files.is_stream(place)
     beside = not is_stream and (place.exists() or not at_once)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.parent.exists():
+            place.parent.mkdir(parents=True)
         stream = open(f"{place}.part" if beside else place, "ab" if is_stream else "wb", buffering=0)
     except OSError as error:
         raise KataError(f"{place}: {error.strerror}") from None

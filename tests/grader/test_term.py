@@ -342,8 +342,9 @@ class TestResults:
         assert self.lines(tmp_path / f"{path}.part") == {("ann", "01"): 3}
         assert (tmp_path / "r.jsonl").read_text() == "earlier" and not (tmp_path / "new.jsonl").exists()
 
-    @pytest.mark.parametrize("name", ["", "none/r.jsonl"])
+    @pytest.mark.parametrize("name", ["", "file/r.jsonl"])
     def test_a_place_that_cannot_be_written_is_one_line(self, course, tmp_path, kata_here, name):
+        (tmp_path / "file").touch()
         done = kata_here("class", course, "01", "--results", tmp_path / name)
         assert done.returncode == 2 and done.stderr.startswith(f"kata: {tmp_path / name}: ")
         assert done.stderr.count("\n") == 1
