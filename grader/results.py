@@ -1,7 +1,8 @@
 """Results of grading: plain data, and what decides points, stars and states of exercises."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from itertools import accumulate, pairwise
 from typing import Any, Literal, cast
 
@@ -25,14 +26,15 @@ State = Literal[
 ]
 Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]  # to students, as Gradescope names it
 SCHEMA = "kata-report/3"
-NOT_RECOGNISED = "not recognised"  # begins why a kata is not graded whose file may be among others that came
 STATE_OF: dict[str, State] = {
+    "not recognised": "not recognised",
     "not handed in": "not handed in",
+    "unreadable": "does not parse",
     "unparsed": "does not parse",
     "import failed": "import fails",
+    "import timed out": "import fails",
     "statement failed": "import fails",
-    "timed out": "import fails",
-}  # of a failure of the whole file
+}  # by the kind of a failure that keeps all specs from being run
 OF_FILE = ("not recognised", "not handed in", "does not parse", "import fails")  # states of a file that cannot be run
 # The ends of what is said of a spec that was stopped.
 LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was too busy to judge"
@@ -40,6 +42,19 @@ NO_TRITON = "not run, Triton is missing. Install it with: pip install 'triton>=3
 LOWEST_TRITON = (3, 7)  # the interpreter of 3.6 cannot loop with NumPy 2.4
 OLD_TRITON = "not run, Triton {} is too old: 3.7 is the lowest whose interpreter works"
 DONE = ("passed", "skipped")  # a spec is skipped only where its device is missing
+
+
+class NotGraded(StrEnum):
+    """Why nothing of a kata was graded."""
+
+    NOT_RECOGNISED = "not recognised"  # its file may be among others that came
+    UNREADABLE = "unreadable"  # what came cannot be read here
+    UNOWNED = "unowned"  # nothing came, and there are submissions of nobody
+    FAULT = "fault"  # of the machine or of the grader
+
+    @property
+    def state(self) -> Literal["not recognised", "not graded"]:
+        return "not recognised" if self is NotGraded.NOT_RECOGNISED else "not graded"
 
 
 @dataclass(frozen=True)
@@ -64,7 +79,10 @@ class SpecResult:
 
     @property
     def message(self) -> str:
-        return self.failure.text if self.failure else self.said
+        """All that is said of it. What is wrong with the file takes one line here: the kata's result says the rest."""
+        if self.failure is None:
+            return self.said
+        return self.failure.line if self.failure.is_of_file else self.failure.text
 
     @property
     def headline(self) -> str:
@@ -219,7 +237,9 @@ class ExerciseResult:
     @property
     def file_state(self) -> State | None:
         """The state of the kata's file, if that is why no spec was run: "does not parse"; otherwise None."""
-        return None if self.works else _file_state(self.ideas)[0]
+        kinds = [spec.kind for spec in self.ideas if spec.status not in DONE and not spec.hidden]
+        is_the_files = bool(kinds) and not self.works and all(kind in STATE_OF for kind in kinds)
+        return STATE_OF[kinds[0]] if is_the_files else None
 
     @property
     def first_failure(self) -> SpecResult | None:
@@ -240,7 +260,14 @@ class ExerciseResult:
 
 @dataclass(frozen=True)
 class KataResult:
-    """The verdicts on one kata."""
+    """The verdicts on one kata.
+
+    Attributes:
+        message: what else is to be said, a line each.
+        file: what is wrong with the file. Every spec that could not be run for it has it as its failure.
+        lost: why nothing was graded; None where something was.
+        version: which of two versions counts, and why; empty if there was one.
+    """
 
     kata: str
     exercises: tuple[ExerciseResult, ...]
@@ -250,6 +277,9 @@ class KataResult:
     code: str = ""  # a hash of the file's text; empty if there was none to run
     timing: Timing | None = None  # of a class: of the version that counts
     excused: str = ""  # why a teacher leaves it out of the student's score; it then has no exercises
+    file: Failure | None = None
+    lost: NotGraded | None = None
+    version: str = ""
 
     @property
     def handed_in(self) -> str:
@@ -260,24 +290,17 @@ class KataResult:
     def state(self) -> State:
         """The state of the file, in more detail than the status. Every report has it from here."""
         if self.status == "not graded":
-            return "not recognised" if self.why_not_graded.startswith(NOT_RECOGNISED) else "not graded"
+            return self.lost.state if self.lost else "not graded"
         told = {"not started": "untouched", "error": "crashed", "passed": "works"}
         if self.status != "failed":
             return cast(State, told.get(self.status, self.status))
-        return self._of_file[0] or "wrong"
+        works = any(one.works and not one.note for one in self.exercises)  # with the reference's code, some may
+        return STATE_OF[self.file.kind] if self.file and not works else "wrong"
 
     @property
-    def why_no_code(self) -> str:
-        """The line that says why the file cannot be run: "sums.py:3: SyntaxError: …". Empty if it can."""
-        if self.state not in OF_FILE:
-            return ""
-        return self.why_not_graded if self.not_graded else self._of_file[1]
-
-    @property
-    def _of_file(self) -> tuple[State | None, str]:
-        if any(one.works and not one.note for one in self.exercises):  # with the reference's code, some may
-            return None, ""
-        return _file_state(spec for exercise in self.exercises for spec in exercise.ideas)
+    def why_no_code(self) -> Failure | None:
+        """What is wrong with a file that cannot be run, where its state says so."""
+        return self.file if self.state in OF_FILE else None
 
     @property
     def status(self) -> Literal["passed", "failed", "error", "not started", "not graded", "unconfirmed", "excused"]:
@@ -451,13 +474,6 @@ class Change:
     why: str
 
 
-def _file_state(specs: Iterable[SpecResult]) -> tuple[State | None, str]:
-    """The state of a file that cannot be run, and the line that all of its specs then say. Hidden ones do not count."""
-    found = {spec.failure for spec in specs if spec.status not in DONE and not spec.hidden}
-    only = found.pop() if len(found) == 1 else None
-    return (STATE_OF[only.kind], only.line) if only and only.kind in STATE_OF and not only.rows else (None, "")
-
-
 def title(name: str) -> str:
     """Turn a spec's name into words: "TestSplitHeads::test_works_on_a_view[2-5]" → "works on a view [2-5]"."""
     path, bracket, case = name.partition("[")
@@ -487,10 +503,11 @@ def kata_result(data: dict[str, Any]) -> KataResult:
 
     It has neither a course's worth nor overrides.
     """
+    file = failure.made(data.get("file"))
     exercises = [
         ExerciseResult(
             e["name"],
-            tuple(map(_spec, e["specs"])),
+            tuple(_spec(spec, file) for spec in e["specs"]),
             e["stretch"],
             sealed=e.get("sealed"),
             but_for=e.get("but_for", ""),
@@ -499,7 +516,19 @@ def kata_result(data: dict[str, Any]) -> KataResult:
     ]
     cpu_seconds, code = data.get("cpu_seconds", 0.0), data.get("code", "")
     found = (data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds, code)
-    return KataResult(*found, timing=timing_of(data), excused=data.get("excused") or "")
+    excused, version = data.get("excused") or "", data.get("version", "")
+    lost = NotGraded(data["lost"]) if data.get("lost") else None
+    result = KataResult(*found, timing_of(data), excused, file, lost, version)
+    return result if "file" in data else _of_older(result, data.get("state", ""))
+
+
+def _of_older(result: KataResult, state: str) -> KataResult:
+    """The result of a report that has the state of a file, and says what is wrong with it of each spec alone."""
+    if state == NotGraded.NOT_RECOGNISED:
+        return replace(result, lost=NotGraded.NOT_RECOGNISED)
+    ideas = [spec for exercise in result.exercises for spec in exercise.ideas if not spec.hidden]
+    found = [spec.failure for spec in ideas if spec.failure]
+    return replace(result, file=found[0]) if found and state in OF_FILE else result
 
 
 def timing_of(data: dict[str, Any]) -> Timing | None:
@@ -535,6 +564,9 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
         "timing": asdict(kata.timing) if kata.timing else None,
         "excused": kata.excused or None,
         "message": kata.message,
+        "file": _failure_as_dict(kata.file),
+        "lost": kata.lost,
+        "version": kata.version,
         **_sums(kata),
         "seconds": round(kata.seconds, 3),
         "exercises": [
@@ -549,25 +581,28 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
                 "sealed": exercise.sealed,
                 "but_for": exercise.but_for,
                 "override": asdict(exercise.override) if exercise.override else None,
-                "specs": [_spec_as_dict(spec) for spec in exercise.specs],
+                "specs": [_spec_as_dict(spec, kata.file) for spec in exercise.specs],
             }
             for exercise in kata.exercises
         ],
     }
 
 
-def _spec_as_dict(spec: SpecResult) -> dict[str, Any]:
-    """A spec's entry, without what is for a terminal."""
+def _spec_as_dict(spec: SpecResult, file: Failure | None) -> dict[str, Any]:
+    """A spec's entry, without what is for a terminal. What is wrong with the file is the kata's to say."""
     found = asdict(spec) | {"seconds": round(spec.seconds, 4)}
     del found["said"], found["guard"], found["tried"]
-    if spec.failure:
-        del found["failure"]["picture"]
+    found["failure"] = None if spec.failure == file else _failure_as_dict(spec.failure)
     return found | {"message": spec.message}
 
 
-def _spec(data: dict[str, Any]) -> SpecResult:
-    """A spec's result of its `dataclasses.asdict` form, or of its entry in a report."""
-    found = failure.made(data.get("failure"))
+def _failure_as_dict(found: Failure | None) -> dict[str, Any] | None:
+    return {name: value for name, value in asdict(found).items() if name != "picture"} if found else None
+
+
+def _spec(data: dict[str, Any], file: Failure | None) -> SpecResult:
+    """A spec's result of its `dataclasses.asdict` form, or of its entry in a report on this file."""
+    found = failure.made(data.get("failure")) or (file if data["status"] == "failed" else None)
     said = data.get("said", "" if found else data.get("message", ""))
     rest = {name: value for name, value in data.items() if name not in ("message", "said", "failure")}
     return SpecResult(said=said, failure=found, **rest)

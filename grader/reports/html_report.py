@@ -34,12 +34,12 @@ class Row:
 def render(report: Report) -> str:
     """One student's page: the totals, the files that cannot be run, and what is open in each exercise."""
     report = students_view.of(report)
-    broken = [kata for kata in report.katas if kata.why_no_code and kata.state != NOT_HANDED_IN]
+    broken = [(kata, why) for kata in report.katas if (why := kata.why_no_code) and kata.state != NOT_HANDED_IN]
     return page.render(
         "student.html",
         heading=words.totals(report),
         report=report,
-        problems=[(kata, _place(kata.kata, kata.why_no_code, report.files)) for kata in broken],
+        problems=[(kata, why, _place(kata.kata, why.line, report.files)) for kata, why in broken],
         katas=[(kata, [_row(kata.kata, one, report.files) for one in kata.exercises]) for kata in report.katas],
     )
 

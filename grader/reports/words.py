@@ -26,7 +26,6 @@ UNCONFIRMED = "unconfirmed: works beside the specs, and not when they ask from a
 ASK = "There is no point for it yet. Ask your teacher, who can look at the code and settle the point with an override."
 NAMED = 5  # katas in a line
 SENTENCE_END = re.compile(r"(?<=[.?!]) (?=[A-Z])")
-VERSION = re.compile(r"^the (?:newest )?version,? of .+ counts\b.*$", re.MULTILINE)  # a line of a kata's message
 # Why no spec of an exercise was run, by the state of its file.
 NOT_RUN = {
     "not handed in": "not handed in",
@@ -86,11 +85,11 @@ def of_file(kata: KataResult) -> str:
 
 
 def _of_file(kata: KataResult) -> str:
-    """ "import fails: mha.py:3: NameError: …", "not handed in"."""
-    why = kata.why_no_code.removeprefix(f"{kata.state}: ")
-    if kata.state in why:  # "mha.py:3: does not parse with Python 3.11: …", "mha.py: not handed in"
-        return kata.state if why.endswith(kata.state) else why
-    return f"{kata.state}: {why}"
+    """ "import fails: mha.py:3: NameError: …", "mha.py:3: does not parse with Python 3.11: …", "not handed in"."""
+    if kata.why_no_code is None or kata.state == NOT_HANDED_IN:
+        return kata.state
+    why = kata.why_no_code
+    return why.line if why.kind == "unparsed" else f"{kata.state}: {why.line}"
 
 
 def alike(katas: Iterable[KataResult], said: Callable[[KataResult], str]) -> dict[str, list[str]]:
@@ -113,8 +112,7 @@ def hand_ins(report: Report) -> list[tuple[str, str, str]]:
     found: dict[tuple[str, str], list[str]] = {}
     for kata in report.katas:
         if said := of_timing(kata):
-            which = VERSION.search(kata.message)
-            found.setdefault((said, which[0] if which else ""), []).append(kata_number(kata.kata))
+            found.setdefault((said, kata.version), []).append(kata_number(kata.kata))
     return [(", ".join(katas), *place) for place, katas in found.items()]
 
 

@@ -103,7 +103,10 @@ class Beside:
             reporter.send(Loaded())
             reporter.send(Traced("", followed.written([call, *tracer.calls], LONGEST_TRACE)))
             return
-        failed = [] if isinstance(module, LoadFailure) else kata_modules.left_out(module)
+        if isinstance(module, LoadFailure):
+            reporter.send(Loaded(failure=module.failure))
+            return
+        failed = kata_modules.left_out(module)
         slow = tuple((one.first, one.last) for one in failed if one.is_slow)
         reporter.send(Loaded("\n".join(dict.fromkeys(one.why for one in failed)), slow))
         items = [item for item in items if name_of(item) not in order.skip]
@@ -151,8 +154,6 @@ def _described(kata: Kata, items: list[pytest.Function]) -> tuple[SpecInfo, ...]
 def _module(order: WorkOrder) -> ModuleType | LoadFailure:
     """The module of the code under test, or the reason why there is none."""
     try:
-        if order.problem:
-            raise LoadFailure(order.problem.line, order.problem.kind)
         with _at_most(order.options.spec_seconds):
             return kata_modules.load(order.kata, order.scratch)
     except LoadFailure as failure:

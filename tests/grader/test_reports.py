@@ -36,10 +36,12 @@ from grader.reports import (
 from grader.reports.page import TEMPLATES
 from grader.results import (
     OF_FILE,
+    STATE_OF,
     ClassReport,
     ExerciseResult,
     Identity,
     KataResult,
+    NotGraded,
     Override,
     Report,
     SpecResult,
@@ -145,6 +147,9 @@ def test_json_has_the_pinned_schema():
         "timing",
         "excused",
         "message",
+        "file",
+        "lost",
+        "version",
         *sums,
         "seconds",
         "exercises",
@@ -538,9 +543,10 @@ class TestPages:
 def became(*found: str | Failure, code: str = "") -> KataResult:
     """A kata with an exercise per failure, which its one spec has; works where it is empty."""
     failed = [Failure("mismatch", one) if one and isinstance(one, str) else one or None for one in found]
+    file = failed[0] if len(set(failed)) == 1 and failed[0] and failed[0].kind in STATE_OF else None
     specs = [SpecResult("TestA::test_x", "failed" if one else "passed", line=9, failure=one) for one in failed]
     exercises = [ExerciseResult(f"e{number}", (spec,)) for number, spec in enumerate(specs)]
-    return KataResult("16_mha", tuple(exercises), seconds=30.0, code=code)
+    return KataResult("16_mha", tuple(exercises), seconds=30.0, code=code, file=file)
 
 
 def failed_with(reason: str, *rows: tuple[str, str]) -> Failure:
@@ -560,8 +566,7 @@ class TestStatistics:
             ((not_handed_in("mha.py"),) * 2, "not handed in"),
             ((Failure("unparsed", "mha.py:3: SyntaxError: invalid syntax"),) * 2, "does not parse"),
             ((Failure("unparsed", "mha.py:1: IndentationError: unexpected indent"),), "does not parse"),
-            ((Failure("unparsed", "mha.py: is not UTF-8 text"),), "does not parse"),
-            ((Failure("unparsed", "ann.zip: is not a zip archive that can be read"),), "does not parse"),
+            ((Failure("unreadable", "mha.py: is not UTF-8 text"),), "does not parse"),
             ((Failure("import failed", "mha.py:3: NameError: name 'x' is not defined"),), "import fails"),
             ((Failure("statement failed", "mha.py:3: `x` fails"),) * 2, "import fails"),
             (("mha.py:3: NameError: name 'x' is not defined",), "wrong"),
@@ -613,7 +618,7 @@ class TestStatistics:
 # What the specs of a file say that cannot be run, the line that reports show, and the state.
 NO_CODE = [
     (not_handed_in("mha.py"), "not handed in"),
-    (Failure("unparsed", "mha.py:3: SyntaxError: invalid <syntax>"), "does not parse"),
+    (Failure("unparsed", "mha.py:3: does not parse: SyntaxError: invalid <syntax>"), "does not parse"),
     (Failure("import failed", "mha.py:2: NameError: no <torhc> (while the file was imported)"), "import fails"),
 ]
 
@@ -622,8 +627,13 @@ def of_file(found: Failure) -> Report:
     """A report on a file that cannot be run; and hidden specs, whose words students do not see."""
     spec = SpecResult("TestA::test_x", "failed", line=9, failure=found)
     hidden = replace(SECRET, failure=found)
-    kata = KataResult("16_mha", tuple(ExerciseResult(name, (spec, hidden)) for name in ("a", "b")))
+    kata = KataResult("16_mha", tuple(ExerciseResult(name, (spec, hidden)) for name in ("a", "b")), file=found)
     return replace(REPORT, katas=(kata,), files={"16_mha/mha.py": "import <torch>\nx = torhc\ny ="})
+
+
+def unrecognised(kata: str, why: str) -> KataResult:
+    exercises = (ExerciseResult("a", (SpecResult("TestA", "not graded", f"not recognised: {why}"),)),)
+    return KataResult(kata, exercises, file=Failure("not recognised", why), lost=NotGraded.NOT_RECOGNISED)
 
 
 class TestNoCode:
@@ -633,7 +643,7 @@ class TestNoCode:
     def test_in_every_report_of_a_student(self, found, state):
         report = of_file(found)
         for one in (report, students_view.of(report)):
-            assert (one.katas[0].state, one.katas[0].why_no_code) == (state, found.line)
+            assert (one.katas[0].state, one.katas[0].why_no_code) == (state, found)
         verdict = words.verdict(report.katas[0].exercises[0])
         assert verdict.startswith("not handed in" if state == "not handed in" else "not run: the ")
         terminal, colours = shown(report), shown(report, force_terminal=True)
@@ -657,7 +667,8 @@ class TestNoCode:
         report = a_class(ann=of_file(found).katas[0], bob=became("wrong"))
         ann, bob = csv.DictReader(io.StringIO(class_report.render_csv(report)))
         assert (ann["16_mha state"], bob["16_mha state"], bob["reason"]) == (state, "wrong", "")
-        assert ann["reason"] == ("not handed in: 16" if state == "not handed in" else f"16_mha: {state}: {found.line}")
+        said = {"not handed in": "not handed in: 16", "does not parse": f"16_mha: {found.line}"}
+        assert ann["reason"] == said.get(state, f"16_mha: {state}: {found.line}")
         page = class_page.render(report)
         assert state in page and ("<h2>To look at</h2>" in page) == (state != "not handed in")
 
@@ -667,8 +678,7 @@ class TestNoCode:
         assert "→    2  x = torhc\n" in page and "import &lt;torch&gt;" in page
 
     def test_what_was_not_recognised_is_not_graded_and_comes_first(self):
-        lost = SpecResult("TestA", "not graded", "not recognised: mha.py.txt: is it 16_mha?")
-        some = replace(became("wrong"), exercises=(ExerciseResult("a", (lost,)),))
+        some = unrecognised("16_mha", "mha.py.txt: is it 16_mha?")
         report = a_class(ann=of_file(NO_CODE[1][0]).katas[0], bob=some)
         [kata] = report.students["bob"].katas
         assert (kata.state, kata.status, kata.pending) == ("not recognised", "not graded", True)
@@ -681,8 +691,7 @@ class TestNoCode:
         holds_to("report", json.loads(json_report.render(report.students["bob"])))
 
     def test_what_is_lost_with_one_archive_is_said_once(self):
-        lost = SpecResult("TestA", "not graded", "not recognised: a.zip: is not a zip archive")
-        one, other = (KataResult(name, (ExerciseResult("a", (lost,)),)) for name in ("16_mha", "17_vit"))
+        one, other = (unrecognised(name, "a.zip: is not a zip archive") for name in ("16_mha", "17_vit"))
         report = Report("", "2026-01-01T00:00:00+00:00", 0.0, True, (one, other))
         assert words.of_files(report) == "16_mha, 17_vit: not recognised: a.zip: is not a zip archive"
         page = class_page.render(ClassReport(report.started, 0.0, True, {"ann": report}))
@@ -1053,7 +1062,7 @@ class TestThePage:
         which = "the newest version, of <b>, counts; the one on time, of 1, gives less"
         exercises = tuple(replace(one, penalty=0.1) for one in KATA.exercises)
         due = Timing("2026-12-02T10:00:00+01:00", "2026-12-01T23:59:59+01:00", "Europe/Berlin", days_late=1, penalty=10)
-        late = replace(KATA, exercises=exercises, timing=due, message=f"a note\n{which}")
+        late = replace(KATA, exercises=exercises, timing=due, version=which)
         early = replace(became(""), kata="17_x", timing=Timing("2026-12-02T09:30:00+00:00"))
         said = "due Tue 1 Dec 2026 23:59 (Europe/Berlin) · handed in Wed 2 Dec 2026 10:00 · 1 day late: −10 %"
         report = replace(REPORT, katas=(late, early), weighted=True)
