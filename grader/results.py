@@ -211,20 +211,25 @@ class ExerciseResult:
         return any(spec.status == "not graded" for spec in self.specs)
 
     @property
-    def points(self) -> int:
-        return int(self.works)
+    def points(self) -> int | None:
+        """1 or 0, or None if that is not decided; so are stars and score."""
+        return None if self.pending else int(self.works)
 
     @property
-    def stars(self) -> int:
-        return int(self.holds)
+    def stars(self) -> int | None:
+        return None if self.pending else int(self.holds)
+
+    @property
+    def score(self) -> float | None:
+        return None if self.pending else self.so_far
 
     @property
     def earned(self) -> float:
-        """The score before lateness costs its part."""
+        """The score so far, before lateness costs its part."""
         return self.worth * ((1 - self.star_share) * self.works + self.star_share * self.holds)
 
     @property
-    def score(self) -> float:
+    def so_far(self) -> float:
         return self.earned * (1 - self.penalty)
 
     @property
@@ -341,11 +346,12 @@ class KataResult:
 
     @property
     def points(self) -> int:
-        return sum(exercise.points for exercise in self.exercises)
+        """The sum so far, where something is not decided; so are stars and score."""
+        return sum(exercise.works for exercise in self.exercises)
 
     @property
     def stars(self) -> int:
-        return sum(exercise.stars for exercise in self.exercises)
+        return sum(exercise.holds for exercise in self.exercises)
 
     @property
     def penalty(self) -> float:
@@ -359,7 +365,7 @@ class KataResult:
 
     @property
     def score(self) -> float:
-        return sum(exercise.score for exercise in self.exercises)
+        return sum(exercise.so_far for exercise in self.exercises)
 
     @property
     def max_score(self) -> float:
@@ -376,7 +382,7 @@ class KataResult:
 
 
 @dataclass(frozen=True)
-class Report:
+class Run:
     """One grading run. `started` is in ISO 8601 with a UTC offset; `complete` is False after an interruption."""
 
     code: str
@@ -428,6 +434,10 @@ class Report:
     @property
     def max_score(self) -> float:
         return sum(kata.max_score for kata in self.katas)
+
+
+class Report(Run):
+    """A run with all that is known. What students read is another type: `grader.reports.students_view`."""
 
 
 @dataclass(frozen=True)
@@ -572,10 +582,10 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
         "exercises": [
             {
                 "name": exercise.name,
-                "points": None if exercise.pending else exercise.points,
+                "points": exercise.points,
                 "max_points": 1,
-                "star": None if exercise.pending else exercise.stars,
-                "score": None if exercise.pending else round(exercise.score, 6),
+                "star": exercise.stars,
+                "score": None if exercise.score is None else round(exercise.score, 6),
                 "max_score": round(exercise.worth, 6),
                 "stretch": exercise.stretch,
                 "sealed": exercise.sealed,
@@ -608,7 +618,7 @@ def _spec(data: dict[str, Any], file: Failure | None) -> SpecResult:
     return SpecResult(said=said, failure=found, **rest)
 
 
-def _sums(result: KataResult | Report) -> dict[str, Any]:
+def _sums(result: KataResult | Run) -> dict[str, Any]:
     has_none = result.pending or bool(result.excused)
     return {
         "points": None if has_none else result.points,

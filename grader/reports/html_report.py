@@ -4,8 +4,10 @@ import io
 import re
 from dataclasses import dataclass
 
-from grader.reports import page, students_view, words
-from grader.results import NOT_HANDED_IN, ExerciseResult, Report
+from grader.failure import NOT_HANDED_IN
+from grader.reports import page, words
+from grader.reports.students_view import StudentReport
+from grader.results import ExerciseResult
 
 PLACE = re.compile(r"^(\w+\.py):([1-9]\d{0,6})\b", re.MULTILINE)  # what starts where a failure is
 AROUND, LONGEST_LINE = 2, 300  # lines shown before and after that one, and characters of each
@@ -31,9 +33,8 @@ class Row:
     is_failure: bool = False  # it is unfolded from the start
 
 
-def render(report: Report) -> str:
+def render(report: StudentReport) -> str:
     """One student's page: the totals, the files that cannot be run, and what is open in each exercise."""
-    report = students_view.of(report)
     broken = [(kata, why) for kata in report.katas if (why := kata.why_no_code) and kata.state != NOT_HANDED_IN]
     return page.render(
         "student.html",

@@ -6,18 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from grader.results import (
-    NOT_HANDED_IN,
-    NOT_WRITTEN,
-    OF_FILE,
-    ExerciseResult,
-    KataResult,
-    Override,
-    Report,
-    SpecResult,
-    Timing,
-    number,
-)
+from grader.failure import NOT_HANDED_IN, NOT_WRITTEN
+from grader.results import OF_FILE, ExerciseResult, KataResult, Override, Run, SpecResult, Timing, number
 
 STAR, NO_STAR = "\N{BLACK STAR}", "\N{WHITE STAR}"
 UNTIMED = "handed in at a time that is not known, so lateness costs nothing"
@@ -59,7 +49,7 @@ def stars(kata: KataResult) -> str:
 
 def score(result: ExerciseResult | KataResult) -> str:
     """The score, or a question mark if it is not decided."""
-    return UNKNOWN if result.pending else number(result.score)
+    return UNKNOWN if result.pending or result.score is None else number(result.score)
 
 
 def state(kata: KataResult) -> str:
@@ -67,7 +57,7 @@ def state(kata: KataResult) -> str:
     return kata.state if kata.state in OF_FILE else kata.status
 
 
-def of_files(report: Report) -> str:
+def of_files(report: Run) -> str:
     """The files that cannot be run, and why: "16_mha: import fails: mha.py:3: NameError: …"; empty without any.
 
     Then the numbers of the katas that were not handed in.
@@ -107,7 +97,7 @@ def kata_number(kata: str) -> str:
     return track + slash + (first if first.isdigit() else "_".join([first, *rest[:1]]))
 
 
-def hand_ins(report: Report) -> list[tuple[str, str, str]]:
+def hand_ins(report: Run) -> list[tuple[str, str, str]]:
     """The numbers of katas of which the same is to be said, when they were handed in, and which version counts."""
     found: dict[tuple[str, str], list[str]] = {}
     for kata in report.katas:
@@ -116,7 +106,7 @@ def hand_ins(report: Report) -> list[tuple[str, str, str]]:
     return [(", ".join(katas), *place) for place, katas in found.items()]
 
 
-def lateness(report: Report) -> list[str]:
+def lateness(report: Run) -> list[str]:
     """ "01: due … · handed in …", a line for the katas of which the same is to be said."""
     return [f"{katas}: {said}" for katas, said, _ in hand_ins(report)]
 
@@ -155,7 +145,7 @@ def day(time: str, *, seconds: bool = False) -> str:
     return f"{at:%a} {at.day} {at:%b} {at.year} {at:{clock}}"
 
 
-def newest(report: Report) -> str:
+def newest(report: Run) -> str:
     """When the newest version that counts was handed in; empty if that is not known."""
     times = [kata.handed_in for kata in report.katas if kata.handed_in]
     return datetime.fromisoformat(max(times, key=moment)).isoformat(timespec="seconds") if times else ""
@@ -166,7 +156,7 @@ def moment(time: str) -> float:
     return datetime.fromisoformat(time).timestamp()
 
 
-def late(report: Report) -> str:
+def late(report: Run) -> str:
     """The cost of lateness: "10 % less", or for each late kata: "16: 10 % less, 17: 20 % less"; empty if nothing."""
     handed_in = [kata for kata in report.katas if kata.state != NOT_HANDED_IN]
     costs = {kata_number(kata.kata): less(kata.penalty) for kata in handed_in if kata.penalty}
@@ -180,7 +170,7 @@ def less(penalty: float) -> str:
     return f"{number(100 * penalty)} % less"
 
 
-def gap(report: Report) -> str:
+def gap(report: Run) -> str:
     """The report's gap: "interrupted: the rest was not graded", or the katas that are not graded and why."""
     if not report.complete:
         return "interrupted: the rest was not graded"
@@ -268,7 +258,7 @@ def seal(exercise: ExerciseResult) -> str:
     return ""
 
 
-def seals(report: Report) -> str:
+def seals(report: Run) -> str:
     """ "sealed" if both locks give every point, otherwise how many: "9 sealed, 2 sealed in part, 1 not sealed".
 
     Empty where there are no points.
@@ -345,7 +335,7 @@ def why(spec: SpecResult) -> str:
     return SENTENCE_END.split(" ".join(told.partition("\n\n")[0].split()))[0]
 
 
-def totals(report: Report) -> str:
+def totals(report: Run) -> str:
     """ "23 of 35 points · 12 of 35 stars", the score if a course's rules give one, and how points are sealed.
 
     If something is not decided, this comes first: "not graded, so far 3 of 12 points".

@@ -15,7 +15,7 @@ from grader.failure import NOT_HANDED_IN, Failure
 from grader.isolation import untouched
 from grader.isolation.untouched import Changes
 from grader.protocol import RunOptions
-from grader.reports import class_lines, html_report, unconfirmed, words
+from grader.reports import class_lines, html_report, students_view, unconfirmed, words
 from grader.results import ClassReport, KataResult, NotGraded
 from grader.teaching import (
     accommodations,
@@ -440,8 +440,10 @@ def write(whole: ClassReport, outputs: Outputs) -> list[str]:
 
 def _pages(report: ClassReport, outputs: Outputs) -> list[tuple[Path, str]]:
     """The path and the text of each student's page, if pages are asked for."""
-    folder = outputs.pages
-    return [(folder / f"{s}.html", html_report.render(one)) for s, one in report.students.items()] if folder else []
+    if outputs.pages is None:
+        return []
+    students = report.students.items()
+    return [(outputs.pages / f"{name}.html", html_report.render(students_view.of(one))) for name, one in students]
 
 
 def problems(reported: Reported, unwritten: list[str]) -> list[str]:

@@ -196,7 +196,7 @@ def _most(result: KataResult) -> float:
     """The score if every point that is not decided were given."""
     if not result.exercises:
         return float("inf")
-    return sum(one.worth * (1 - one.penalty) if one.pending else one.score for one in result.exercises)
+    return sum(one.worth * (1 - one.penalty) if one.score is None else one.score for one in result.exercises)
 
 
 def _changes(

@@ -300,7 +300,14 @@ GRADED = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY, UNCONFIRMED
 
 
 SECRET = SpecResult("TestA::test_secret", "failed", "", 0.1, False, 77, "secret print", True, failure=SECRETS)
-FORMATS = {"classroom50": classroom50, "gradescope": gradescope, "html": html_report}
+html, md = students_view.shown(html_report.render), students_view.shown(markdown.render)
+
+
+def to_classroom50(report: Report, environment: dict[str, str] | None = None) -> str:
+    return classroom50.render(students_view.of(report), environment or {})
+
+
+FORMATS = {"classroom50": to_classroom50, "gradescope": gradescope.render, "html": html}
 
 
 def with_hidden(*statuses: str, own: SpecResult = PASSED, **changes) -> Report:
@@ -324,9 +331,7 @@ def test_names_of_open_edges_take_no_more_columns_than_there_are():
 class TestHiddenSpecs:
     """Of a teacher's own specs, students learn how many pass. The teacher reads everything."""
 
-    @pytest.mark.parametrize(
-        "render", [*(one.render for one in FORMATS.values()), markdown.render], ids=[*FORMATS, "md"]
-    )
+    @pytest.mark.parametrize("render", [*FORMATS.values(), md], ids=[*FORMATS, "md"])
     def test_students_read_how_many_pass(self, render):
         edge = replace(SECRET, status="failed", edge=True)
         for report, said in [
@@ -341,9 +346,7 @@ class TestHiddenSpecs:
             assert said in text and "secret" not in text and "77" not in text.replace("&#x27;", "")
         assert "hidden spec" not in render(REPORT)
 
-    @pytest.mark.parametrize(
-        "render", [*(one.render for one in FORMATS.values()), markdown.render], ids=[*FORMATS, "md"]
-    )
+    @pytest.mark.parametrize("render", [*FORMATS.values(), md], ids=[*FORMATS, "md"])
     def test_nor_why_nothing_is_graded(self, render):
         lost = replace(SECRET, name="TestA", status="not graded", said="teacher/test_secret.py: no class", failure=None)
         report = replace(REPORT, katas=(replace(KATA, exercises=(ExerciseResult("a", (lost,)),)),))
@@ -423,7 +426,7 @@ class TestPlatforms:
             test = json.loads(gradescope.render(report))["tests"][3]
             assert (test["status"], test["score"]) == ("passed", score)
             assert test["output"] == "open edges: no dimension is an error"
-            test = json.loads(classroom50.render(report))["tests"][3]
+            test = json.loads(to_classroom50(report))["tests"][3]
             assert (test["passed"], test["message"]) == (True, "open edges: no dimension is an error")
 
     @GRADED
@@ -438,7 +441,7 @@ class TestPlatforms:
             "OWNER": "alice",
             "SUBMITTED_AT": "2026-01-01T23:30:00-02:00",
         }
-        data = json.loads(classroom50.render(report, environment))
+        data = json.loads(to_classroom50(report, environment))
         holds_to("classroom50", data)
         assert (data["score"], data["max-score"]) == (int(report.score), report.max_score)
         tests = data["tests"]
@@ -457,43 +460,43 @@ class TestPlatforms:
 
     @REPORTS
     def test_markdown_folds_failures_and_lets_no_text_out(self, report):
-        text = markdown.render(report)
+        text = md(report)
         assert text.startswith(f"## {words.totals(students_view.of(report))}")
         outside = re.sub(r"(?ms)^(`{3,})text$.*?^\1$", "", text)
         assert "<script" not in outside
 
     def test_markdown_names_what_is_to_do_and_open_edges(self):
         row = "| 16_multi_head_attention | ❌ failed | 2/4 | 1/4 | `a`, `c` | `d` |"
-        assert row in markdown.render(REPORT).splitlines()
-        assert row.replace("1/4", "1/4 | 4.5/10") in markdown.render(WEIGHTED).splitlines()
-        assert "d · open edge: no dimension is an error</summary>" in markdown.render(REPORT)
+        assert row in md(REPORT).splitlines()
+        assert row.replace("1/4", "1/4 | 4.5/10") in md(WEIGHTED).splitlines()
+        assert "d · open edge: no dimension is an error</summary>" in md(REPORT)
 
     def test_markdown_gives_each_exercise_its_verdict_and_star(self):
-        lines = markdown.render(REPORT).splitlines()
+        lines = md(REPORT).splitlines()
         rows = ["`a` | ☆ | 1 of 2 specs pass", "`b`", "`c` | ☆ | not written yet", "`d` | ☆ | works · 1 edge open"]
         first = lines.index("| 16_multi_head_attention | ★ | verdict |") + 2
         assert [line.startswith(f"| {row} |") for line, row in zip(lines[first:], rows, strict=False)] == [True] * 4
 
     def test_markdown_of_a_long_report_says_what_is_cut(self):
         failed = SpecResult("TestA::test_x", "failed", f"{'x' * 9000}\n\na.py:3 · kata hint 01 a")
-        shown = markdown.render(replace(REPORT, katas=(KataResult("01_sums", (ExerciseResult("a", (failed,)),)),)))
+        shown = md(replace(REPORT, katas=(KataResult("01_sums", (ExerciseResult("a", (failed,)),)),)))
         assert len(shown) < 6000 and "\na.py:3 · kata hint 01 a\n" in shown
         many = KataResult("01_sums", tuple(ExerciseResult(f"e{i}", (failed,)) for i in range(100)))
-        text = markdown.render(replace(REPORT, katas=(many,)))
+        text = md(replace(REPORT, katas=(many,)))
         assert 100_000 < len(text) < 125_000, "the most that GitHub takes for the page of a release"
         assert text.count("<details>") == text.count("</details>") and "cut after 120000 characters" in text
 
     @REPORTS
     def test_html_is_one_page_that_escapes_what_it_shows(self, report):
-        page = html_report.render(report)
+        page = html(report)
         assert "<script" not in page and "http:" not in page and "https:" not in page
         assert words.totals(students_view.of(report)) in page
 
     def test_html_shows_stars_and_unfolds_an_open_edge(self):
-        page = html_report.render(WEIGHTED)
+        page = html(WEIGHTED)
         assert "1/1 ★ <code>b</code>" in page and "1/1 ☆ <code>d</code>" in page
         assert "works · 1 edge open" in page and "no dimension is an error\n\nraised nothing" in page
-        assert "score 4.5/10" in page and "score" not in html_report.render(REPORT)
+        assert "score 4.5/10" in page and "score" not in html(REPORT)
 
 
 class TestPages:
@@ -511,12 +514,12 @@ class TestPages:
                 assert contrast(colours.get(text, text), colours.get(behind, behind)) >= 4.5, (selector, scheme)
 
     def test_a_failure_is_open_and_says_where_to_read_on(self):
-        page = html_report.render(REPORT)
+        page = html(REPORT)
         assert page.count("<details open>") == 1 and page.count("<details>") == 1, "an open edge is folded"
         assert "lesson <code>katas/16_multi_head_attention/README.md</code>" in page
         assert "hint <code>kata hint 16 a</code>" in page
         appendix = replace(REPORT, katas=(replace(KATA, kata="appendix_a_pytorch"),))
-        assert "kata hint appendix_a a<" in html_report.render(appendix)
+        assert "kata hint appendix_a a<" in html(appendix)
 
     def test_tables_have_captions_and_heads(self):
         page = class_page.render(ClassReport("", 1.0, True, {"ann": REPORT, "bob": NASTY, "eve": GAP}))
@@ -528,7 +531,7 @@ class TestPages:
 
     def test_nothing_is_said_by_hovering_alone(self):
         report = ClassReport("", 1.0, True, {"ann": REPORT, "eve": UNCONFIRMED, "bob": GAP})
-        for page in (class_page.render(report), html_report.render(REPORT)):
+        for page in (class_page.render(report), html(REPORT)):
             assert not re.search(r"<[^>]* title=", page)
 
     def test_no_state_is_told_by_colour_alone(self):
@@ -650,7 +653,7 @@ class TestNoCode:
         assert f"16_mha: {state}, 0 of 2 points" in terminal and verdict in terminal
         assert f"\n{state.upper()}  16_mha\n  {found.line}\n" in terminal and terminal.count(found.line) == 1
         assert state in colours and found.line in colours
-        text, page = markdown.render(report), html_report.render(report)
+        text, page = md(report), html(report)
         assert f"| ❌ {state} |" in text and text.count("mha.py") == (0 if state == "not handed in" else 1)
         assert f"'>{state}</span></h2>" in page and verdict in page and "<details" not in page
         assert ("<div class='problem'>" in page) == (state != "not handed in")
@@ -660,7 +663,7 @@ class TestNoCode:
         told = ET.fromstring(junit.render(report).encode()).find("testsuite/properties/property[@name='state']")
         assert told.get("value") == state
         assert words.of_file(report.katas[0]) in json.loads(gradescope.render(report))["output"]
-        assert found.line in json.dumps(json.loads(classroom50.render(report)))
+        assert found.line in json.dumps(json.loads(to_classroom50(report)))
 
     @pytest.mark.parametrize(("found", "state"), NO_CODE)
     def test_in_the_reports_of_a_class(self, found, state):
@@ -673,7 +676,7 @@ class TestNoCode:
         assert state in page and ("<h2>To look at</h2>" in page) == (state != "not handed in")
 
     def test_the_line_is_at_the_top_of_the_students_page(self):
-        page = html_report.render(of_file(NO_CODE[2][0]))
+        page = html(of_file(NO_CODE[2][0]))
         assert page.index("NameError: no &lt;torhc&gt;") < page.index("<h2>16_mha · 0/2 points")
         assert "→    2  x = torhc\n" in page and "import &lt;torch&gt;" in page
 
@@ -719,7 +722,7 @@ class TestTheStudentsLine:
     def page(self, place: str, text: str = TEXT) -> str:
         found = replace(failed_with("Too much."), place=place)
         kata = KataResult("01_x", (ExerciseResult("f", (SpecResult("T::test_x", "failed", failure=found),)),))
-        return html_report.render(Report("c", "", 1.0, True, (kata,), files={"01_x/x.py": text}))
+        return html(Report("c", "", 1.0, True, (kata,), files={"01_x/x.py": text}))
 
     def test_with_its_neighbours(self):
         place = "x.py:4 · kata hint 01 f\ntest_x.py:1 · test_x"
@@ -791,7 +794,7 @@ class TestNotGraded:
             "NOT GRADED  16_multi_head_attention · b · x",
         ):
             assert line in said.splitlines(), said
-        for text in (said, markdown.render(GAP), html_report.render(GAP)):
+        for text in (said, md(GAP), html(GAP)):
             assert "not graded, so far 1 of 2 points" in text
             assert "was not graded: the machine is too small" in text.replace("\\_", "_")
 
@@ -807,7 +810,7 @@ class TestNotGraded:
     def test_platforms_that_need_a_score_get_none(self, report):
         data = json.loads(gradescope.render(report))
         assert "score" not in data and "tests" not in data and "not graded" in data["output"]
-        data = json.loads(classroom50.render(report, {}))
+        data = json.loads(to_classroom50(report, {}))
         assert ("score" in data, data["tests"]) == (False, [])
 
     def test_junit_has_an_error(self):
@@ -839,7 +842,7 @@ class TestUnconfirmed:
 
     def test_it_is_a_state_of_its_own(self):
         [kata] = UNCONFIRMED.katas
-        assert (OPEN.unconfirmed, OPEN.works, OPEN.points, OPEN.first_lock) == (True, False, 0, 2)
+        assert (OPEN.unconfirmed, OPEN.works, OPEN.points, OPEN.first_lock) == (True, False, None, 2)
         assert (kata.status, kata.state, kata.points, kata.pending) == ("unconfirmed", "unconfirmed", 1, True)
         ended = replace(OPEN, specs=(replace(REFUSED, status="error"), PASSED))
         assert replace(kata, exercises=(ended,)).status == "unconfirmed", "not crashed: it works beside the specs"
@@ -903,7 +906,7 @@ class TestUnconfirmed:
 
     @pytest.mark.parametrize(
         "render",
-        [*(one.render for one in FORMATS.values()), markdown.render, junit.render],
+        [*FORMATS.values(), md, junit.render],
         ids=[*FORMATS, "md", "junit"],
     )
     def test_an_autograder_gives_no_point_and_says_whom_to_ask(self, render):
@@ -918,7 +921,7 @@ class TestUnconfirmed:
         for when in ("after_due_date", "hidden"):
             [first, *_] = json.loads(gradescope.render(replace(UNCONFIRMED, details=when)))["tests"]
             assert first["output"] == f"{words.UNCONFIRMED}\n\n{words.ASK}"
-        assert json.loads(classroom50.render(UNCONFIRMED, {}))["score"] == 1
+        assert json.loads(to_classroom50(UNCONFIRMED, {}))["score"] == 1
 
     def test_people_read_it(self):
         said = shown(UNCONFIRMED)
@@ -964,7 +967,7 @@ class TestOverridden:
             words.verdict(one.katas[0].exercises[0]),
         ):
             assert said in text
-        for text in (class_page.render(report), html_report.render(one)):
+        for text in (class_page.render(report), html(one)):
             assert "I &lt;b&gt;know&lt;/b&gt; it" in text and "<b>know" not in text
         [exercise, _] = json.loads(class_report.render_json(report))["students"][0]["report"]["katas"][0]["exercises"]
         assert exercise["override"] == {"points": points, "reason": "I <b>know</b> it"}
@@ -1012,7 +1015,7 @@ class TestSealing:
         said = "sealed, but for what must not be used and 2 of 9 specs"
         texts = [shown(report), junit.render(report)]
         assert all(said in text for text in [*texts, class_page.render(a_class(a=report.katas[0]))])
-        assert not any("sealed" in one.render(report) for one in (*FORMATS.values(), markdown))
+        assert not any("sealed" in render(report) for render in (*FORMATS.values(), md))
         data = json.loads(json_report.render(report))
         holds_to("report", data)
         assert [one["but_for"] for one in data["katas"][0]["exercises"]] == [self.IN_PART.but_for, ""]
@@ -1075,7 +1078,7 @@ class TestThePage:
         assert "−10 % of 2 = 1.8<small>the newest version, of &lt;b&gt;, counts" in page
         assert "<td class='n' data-v='0.1'>16: 10 % less</td>" in page
         assert page.count("data-v='1796203800.0'") == 1, "it is sorted by the newest, whatever the zone"
-        assert f"16: {said} of 2 = 1.8 · the newest version" in html_report.render(report)
+        assert f"16: {said} of 2 = 1.8 · the newest version" in html(report)
         alone = replace(report, katas=(late,))
         assert words.late(alone) == "10 % less" and words.late(REPORT) == ""
         assert "handed in</th>" not in class_page.render(a_class(a=became("")))
@@ -1085,7 +1088,7 @@ class TestThePage:
         script = (TEMPLATES / "sort.js").read_text().rstrip("\n")
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         assert f"script-src 'sha256-{digest}'\"" in page and f"<script>{script}</script>" in page
-        assert "script-src" not in html_report.render(REPORT)
+        assert "script-src" not in html(REPORT)
 
 
 class TestClass:
