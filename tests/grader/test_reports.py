@@ -23,10 +23,8 @@ from grader.reports import (
     csv_cells,
     gradebooks,
     gradescope,
-    html_report,
     json_report,
     junit,
-    markdown,
     statistics,
     students_view,
     table,
@@ -51,6 +49,7 @@ from grader.results import (
     kata_result,
     rounded,
 )
+from grader.teaching import report_files
 from grader.teaching.rules import Rules
 
 PASSED, FAILED = (
@@ -300,14 +299,8 @@ GRADED = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY, UNCONFIRMED
 
 
 SECRET = SpecResult("TestA::test_secret", "failed", "", 0.1, False, 77, "secret print", True, failure=SECRETS)
-html, md = students_view.shown(html_report.render), students_view.shown(markdown.render)
-
-
-def to_classroom50(report: Report, environment: dict[str, str] | None = None) -> str:
-    return classroom50.render(students_view.of(report), environment or {})
-
-
-FORMATS = {"classroom50": to_classroom50, "gradescope": gradescope.render, "html": html}
+FORMATS = {name: report_files.FORMATS[name] for name in (*report_files.FOR_STUDENTS, "gradescope")}
+html, md = FORMATS["html"], FORMATS["markdown"]
 
 
 def with_hidden(*statuses: str, own: SpecResult = PASSED, **changes) -> Report:
@@ -331,7 +324,7 @@ def test_names_of_open_edges_take_no_more_columns_than_there_are():
 class TestHiddenSpecs:
     """Of a teacher's own specs, students learn how many pass. The teacher reads everything."""
 
-    @pytest.mark.parametrize("render", [*FORMATS.values(), md], ids=[*FORMATS, "md"])
+    @pytest.mark.parametrize("render", FORMATS.values(), ids=FORMATS)
     def test_students_read_how_many_pass(self, render):
         edge = replace(SECRET, status="failed", edge=True)
         for report, said in [
@@ -346,7 +339,7 @@ class TestHiddenSpecs:
             assert said in text and "secret" not in text and "77" not in text.replace("&#x27;", "")
         assert "hidden spec" not in render(REPORT)
 
-    @pytest.mark.parametrize("render", [*FORMATS.values(), md], ids=[*FORMATS, "md"])
+    @pytest.mark.parametrize("render", FORMATS.values(), ids=FORMATS)
     def test_nor_why_nothing_is_graded(self, render):
         lost = replace(SECRET, name="TestA", status="not graded", said="teacher/test_secret.py: no class", failure=None)
         report = replace(REPORT, katas=(replace(KATA, exercises=(ExerciseResult("a", (lost,)),)),))
@@ -426,7 +419,7 @@ class TestPlatforms:
             test = json.loads(gradescope.render(report))["tests"][3]
             assert (test["status"], test["score"]) == ("passed", score)
             assert test["output"] == "open edges: no dimension is an error"
-            test = json.loads(to_classroom50(report))["tests"][3]
+            test = json.loads(FORMATS["classroom50"](report))["tests"][3]
             assert (test["passed"], test["message"]) == (True, "open edges: no dimension is an error")
 
     @GRADED
@@ -441,7 +434,7 @@ class TestPlatforms:
             "OWNER": "alice",
             "SUBMITTED_AT": "2026-01-01T23:30:00-02:00",
         }
-        data = json.loads(to_classroom50(report, environment))
+        data = json.loads(classroom50.render(students_view.of(report), environment))
         holds_to("classroom50", data)
         assert (data["score"], data["max-score"]) == (int(report.score), report.max_score)
         tests = data["tests"]
@@ -663,7 +656,7 @@ class TestNoCode:
         told = ET.fromstring(junit.render(report).encode()).find("testsuite/properties/property[@name='state']")
         assert told.get("value") == state
         assert words.of_file(report.katas[0]) in json.loads(gradescope.render(report))["output"]
-        assert found.line in json.dumps(json.loads(to_classroom50(report)))
+        assert found.line in json.dumps(json.loads(FORMATS["classroom50"](report)))
 
     @pytest.mark.parametrize(("found", "state"), NO_CODE)
     def test_in_the_reports_of_a_class(self, found, state):
@@ -810,7 +803,7 @@ class TestNotGraded:
     def test_platforms_that_need_a_score_get_none(self, report):
         data = json.loads(gradescope.render(report))
         assert "score" not in data and "tests" not in data and "not graded" in data["output"]
-        data = json.loads(to_classroom50(report, {}))
+        data = json.loads(FORMATS["classroom50"](report))
         assert ("score" in data, data["tests"]) == (False, [])
 
     def test_junit_has_an_error(self):
@@ -906,8 +899,8 @@ class TestUnconfirmed:
 
     @pytest.mark.parametrize(
         "render",
-        [*FORMATS.values(), md, junit.render],
-        ids=[*FORMATS, "md", "junit"],
+        [*FORMATS.values(), junit.render],
+        ids=[*FORMATS, "junit"],
     )
     def test_an_autograder_gives_no_point_and_says_whom_to_ask(self, render):
         text = render(UNCONFIRMED)
@@ -921,7 +914,7 @@ class TestUnconfirmed:
         for when in ("after_due_date", "hidden"):
             [first, *_] = json.loads(gradescope.render(replace(UNCONFIRMED, details=when)))["tests"]
             assert first["output"] == f"{words.UNCONFIRMED}\n\n{words.ASK}"
-        assert json.loads(to_classroom50(UNCONFIRMED, {}))["score"] == 1
+        assert json.loads(FORMATS["classroom50"](UNCONFIRMED))["score"] == 1
 
     def test_people_read_it(self):
         said = shown(UNCONFIRMED)
@@ -1015,7 +1008,7 @@ class TestSealing:
         said = "sealed, but for what must not be used and 2 of 9 specs"
         texts = [shown(report), junit.render(report)]
         assert all(said in text for text in [*texts, class_page.render(a_class(a=report.katas[0]))])
-        assert not any("sealed" in render(report) for render in (*FORMATS.values(), md))
+        assert not any("sealed" in render(report) for render in FORMATS.values())
         data = json.loads(json_report.render(report))
         holds_to("report", data)
         assert [one["but_for"] for one in data["katas"][0]["exercises"]] == [self.IN_PART.but_for, ""]
