@@ -4,29 +4,18 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from itertools import accumulate, pairwise
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from grader import failure
 from grader.failure import NOT_HANDED_IN, NOT_WRITTEN, Failure  # noqa: F401
 
 Status = Literal["passed", "failed", "error", "skipped", "missing", "not graded"]
 Seal = Literal["passed", "failed", "unsealed"]
-State = Literal[
-    "not recognised",
-    "not graded",
-    "unconfirmed",
-    "not handed in",
-    "does not parse",
-    "import fails",
-    "untouched",
-    "wrong",
-    "crashed",
-    "works",
-    "excused",
-]
+OfFile = Literal["not recognised", "not handed in", "does not parse", "import fails"]  # states of what cannot be run
+State = Literal[OfFile, "not graded", "unconfirmed", "untouched", "wrong", "crashed", "works", "excused"]
 Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]  # to students, as Gradescope names it
 SCHEMA = "kata-report/3"
-STATE_OF: dict[str, State] = {
+STATE_OF: dict[str, OfFile] = {
     "not recognised": "not recognised",
     "not handed in": "not handed in",
     "unreadable": "does not parse",
@@ -35,7 +24,6 @@ STATE_OF: dict[str, State] = {
     "import timed out": "import fails",
     "statement failed": "import fails",
 }  # by the kind of a failure that keeps all specs from being run
-OF_FILE = ("not recognised", "not handed in", "does not parse", "import fails")  # states of a file that cannot be run
 # The ends of what is said of a spec that was stopped.
 LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was too busy to judge"
 NO_TRITON = "not run, Triton is missing. Install it with: pip install 'triton>=3.7,<4' (Linux; 290 MB, unpacked 1 GB)"
@@ -247,6 +235,12 @@ class ExerciseResult:
         return STATE_OF[kinds[0]] if is_the_files else None
 
     @property
+    def status(self) -> Literal["passed", "failed", "not started", "not graded", "unconfirmed"]:
+        if self.pending:
+            return "unconfirmed" if self.unconfirmed else "not graded"
+        return "passed" if self.works else "not started" if self.not_written else "failed"
+
+    @property
     def first_failure(self) -> SpecResult | None:
         """The first spec of the idea that failed, of those that the report names; None if the exercise works."""
         failed = (spec for spec in self.ideas if spec.status not in DONE and spec.name)
@@ -265,14 +259,7 @@ class ExerciseResult:
 
 @dataclass(frozen=True)
 class KataResult:
-    """The verdicts on one kata.
-
-    Attributes:
-        message: what else is to be said, a line each.
-        file: what is wrong with the file. Every spec that could not be run for it has it as its failure.
-        lost: why nothing was graded; None where something was.
-        version: which of two versions counts, and why; empty if there was one.
-    """
+    """The verdicts on one kata."""
 
     kata: str
     exercises: tuple[ExerciseResult, ...]
@@ -282,9 +269,9 @@ class KataResult:
     code: str = ""  # a hash of the file's text; empty if there was none to run
     timing: Timing | None = None  # of a class: of the version that counts
     excused: str = ""  # why a teacher leaves it out of the student's score; it then has no exercises
-    file: Failure | None = None
-    lost: NotGraded | None = None
-    version: str = ""
+    file: Failure | None = None  # what is wrong with it; the failure of each spec that could not be run for it, too
+    lost: NotGraded | None = None  # why nothing was graded; None where something was
+    counts: str = ""  # which of two versions does, and why; empty if there was one
 
     @property
     def handed_in(self) -> str:
@@ -305,7 +292,7 @@ class KataResult:
     @property
     def why_no_code(self) -> Failure | None:
         """What is wrong with a file that cannot be run, where its state says so."""
-        return self.file if self.state in OF_FILE else None
+        return self.file if self.state in get_args(OfFile) else None
 
     @property
     def status(self) -> Literal["passed", "failed", "error", "not started", "not graded", "unconfirmed", "excused"]:
@@ -526,9 +513,9 @@ def kata_result(data: dict[str, Any]) -> KataResult:
     ]
     cpu_seconds, code = data.get("cpu_seconds", 0.0), data.get("code", "")
     found = (data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds, code)
-    excused, version = data.get("excused") or "", data.get("version", "")
     lost = NotGraded(data["lost"]) if data.get("lost") else None
-    result = KataResult(*found, timing_of(data), excused, file, lost, version)
+    rest = (timing_of(data), data.get("excused") or "", file, lost, data.get("counts", ""))
+    result = KataResult(*found, *rest)
     return result if "file" in data else _of_older(result, data.get("state", ""))
 
 
@@ -538,7 +525,7 @@ def _of_older(result: KataResult, state: str) -> KataResult:
         return replace(result, lost=NotGraded.NOT_RECOGNISED)
     ideas = [spec for exercise in result.exercises for spec in exercise.ideas if not spec.hidden]
     found = [spec.failure for spec in ideas if spec.failure]
-    return replace(result, file=found[0]) if found and state in OF_FILE else result
+    return replace(result, file=found[0]) if found and state in get_args(OfFile) else result
 
 
 def timing_of(data: dict[str, Any]) -> Timing | None:
@@ -576,7 +563,7 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
         "message": kata.message,
         "file": _failure_as_dict(kata.file),
         "lost": kata.lost,
-        "version": kata.version,
+        "counts": kata.counts,
         **_sums(kata),
         "seconds": round(kata.seconds, 3),
         "exercises": [

@@ -240,8 +240,9 @@ def _executed(kata: Kata, source: str, path: Path, prefix: str) -> ModuleType:
 
 def _why(error: BaseException, path: Path, source: str) -> Failure:
     """What keeps the file from being run: it is no Python, its time was up, or running it raised an error."""
-    if isinstance(error, statements.UNREADABLE) and (found := syntax.unparsed(path.name, source)):
-        return found
+    is_its_own = isinstance(error, SyntaxError) and error.filename == str(path)
+    if unparsed := error if is_its_own else syntax.error_in(source):
+        return syntax.unparsed(path.name, source, unparsed)
     kind: Kind = "import timed out" if statements.time_limit(error) else "import failed"
     return Failure(kind, f"{path.name}{_where(error, path)}", error=type(error).__name__)
 

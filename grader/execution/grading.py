@@ -67,7 +67,7 @@ class Grading:
                     continue
                 source = self.sources[kata]
                 if source.problem and source.lost:
-                    self.settle(kata, lost(kata, source.problem, source.lost, self.options))
+                    self._lose(kata, source.problem.line, source.lost, source.problem)
                     continue
                 job = None
                 with costs_only(partial(self._lose, kata)):
@@ -90,8 +90,9 @@ class Grading:
             notes = self.sources[kata].notes if result.exercises else ()  # otherwise the message says what was lost
             self.results.append(replace(result, message="\n".join(filter(None, [*notes, result.message]))))
 
-    def _lose(self, kata: Kata, why: str) -> None:
-        self.settle(kata, not_graded(kata, why, self.options))
+    def _lose(self, kata: Kata, why: str, lost: NotGraded = NotGraded.FAULT, file: Failure | None = None) -> None:
+        told = f"{lost}: {why}" if lost is NotGraded.NOT_RECOGNISED else why
+        self.settle(kata, replace(not_graded(kata, told, self.options), lost=lost, file=file))
 
     def _job(self, kata: Kata) -> Job:
         source = self.sources[kata]
@@ -169,12 +170,6 @@ def grade_sources(
         while grading.results:
             yield grading.results.pop(0)
     yield from grading.results
-
-
-def lost(kata: Kata, file: Failure, why: NotGraded, options: RunOptions) -> KataResult:
-    """The result of a kata of whose file nobody knows what it holds."""
-    told = f"{why}: {file.line}" if why is NotGraded.NOT_RECOGNISED else file.line
-    return replace(not_graded(kata, told, options), lost=why, file=file)
 
 
 def not_started(kata: Kata, options: RunOptions) -> KataResult:

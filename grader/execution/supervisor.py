@@ -19,19 +19,7 @@ from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of
 from grader.lock import lists, withheld
 from grader.lock.asking import LONGEST_MESSAGE
 from grader.lock.second_lock import Effort, First, SecondLock
-from grader.protocol import (
-    Collected,
-    Done,
-    Loaded,
-    Loading,
-    Message,
-    SpecFinished,
-    SpecInfo,
-    SpecStarted,
-    Traced,
-    TrySuspects,
-    WorkOrder,
-)
+from grader.protocol import Collected, Done, Loaded, Loading, Message, SpecFinished, SpecInfo, SpecStarted, Traced
 from grader.results import DONE, TOO_BUSY, WAITED, ExerciseResult, KataResult, SpecResult, Status
 from grader.specs import signatures
 from grader.workers import folders, forkserver, jobs, orphans
@@ -164,7 +152,7 @@ class Supervisor:
 
     def _start(self) -> None:
         plan = self.follow_up
-        self.order = WorkOrder(
+        self.order = protocol.WorkOrder(
             self.job.kata,
             self.folder,
             self.job.options,
@@ -225,9 +213,8 @@ class Supervisor:
         """Go on with the code, unless there is none to run."""
         is_withheld = self.job.options.sealed and self.job.stand_ins
         if (found := message.failure) and not self.follow_up:
-            return self._end_without_code(
-                withheld.of_file(self.job, found) if is_withheld else found.each(printable.text)
-            )
+            found = withheld.of_file(self.job, found) if is_withheld else found
+            return self._end_without_code(found.each(printable.text))
         self.phase = "between"
         if message.slow:
             file = self.job.kata.file
@@ -267,7 +254,7 @@ class Supervisor:
             self._judge(name, "skipped" if reason else "failed", reason or found)
         else:
             self._judge(name, status, found, message.seconds, printed)
-        if isinstance(self.job.options.also, TrySuspects):
+        if isinstance(self.job.options.also, protocol.TrySuspects):
             self.results[name] = replace(self.results[name], tried=message.tried)
 
     def _judge(

@@ -53,9 +53,10 @@ def _names(kata: Kata) -> Iterator[str]:
 
 def of_file(job: Job, found: Failure) -> Failure:
     """State what is wrong with a file that cannot be run: what its text says, or else the kind of error."""
-    name = job.kata.file.name
-    said = f"{name}: {ERRORS.get(found.error, 'an error')} (while the file was imported)"
-    return syntax.unparsed(name, job.files.get(job.kata.file, "")) or Failure("import failed", said)
+    name, source = job.kata.file.name, job.files[job.kata.file]
+    if error := syntax.error_in(source):
+        return syntax.unparsed(name, source, error)
+    return Failure("import failed", f"{name}: {ERRORS.get(found.error, 'an error')} (while the file was imported)")
 
 
 def left_out(job: Job) -> str:

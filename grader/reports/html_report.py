@@ -27,7 +27,6 @@ class Row:
     """An exercise: one line, and what unfolds below it."""
 
     exercise: ExerciseResult
-    colour: str  # the CSS class of the verdict
     text: str = ""  # the first failure, or the open edges; empty: nothing unfolds
     place: Place | None = None
     is_failure: bool = False  # it is unfolded from the start
@@ -48,11 +47,11 @@ def render(report: StudentReport) -> str:
 def _row(kata: str, exercise: ExerciseResult, files: dict[str, str]) -> Row:
     failures = [exercise.first_failure] if exercise.first_failure else list(exercise.named_edges)
     if not failures or exercise.not_written or exercise.file_state:
-        return Row(exercise, _colour(exercise))
+        return Row(exercise)
     text = words.details(exercise) if exercise.pending else "\n\n".join(map(words.failed, failures))
     found = failures[0].failure
     place = _place(kata, (found.place or found.line) if found else "", files)
-    return Row(exercise, _colour(exercise), text, place, exercise.not_graded or bool(exercise.first_failure))
+    return Row(exercise, text, place, exercise.not_graded or bool(exercise.first_failure))
 
 
 def _place(kata: str, place: str, files: dict[str, str]) -> Place | None:
@@ -70,11 +69,3 @@ def _place(kata: str, place: str, files: dict[str, str]) -> Place | None:
 def _printable(line: str) -> str:
     shown = line.rstrip("\n")[:LONGEST_LINE].expandtabs()
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
-
-
-def _colour(exercise: ExerciseResult) -> str:
-    if exercise.pending:
-        return "unconfirmed" if exercise.unconfirmed else "notgraded"
-    if exercise.works:
-        return "passed"
-    return "notstarted" if exercise.not_written else "failed"

@@ -21,9 +21,8 @@ def of(report: Run) -> StudentReport:
     return StudentReport(**vars(report))
 
 
-def shown(render: Callable[[StudentReport], str]) -> Callable[[Run], str]:
-    """Render what the student may read of a report."""
-    return lambda report: render(of(report))
+def shown(render: Callable[[StudentReport], str], report: Run) -> str:
+    return render(of(report))
 
 
 def _kata(kata: KataResult) -> KataResult:

@@ -134,20 +134,12 @@ def _table(groups: Iterable[Group]) -> Table:
         sums = [f"[bold]{amount}/{group.most}[/]" for amount in (group.points, group.stars)]
         table.add_row(f"[bold]{group.name}[/]", "", state, *sums)
         for exercise in group.katas[0].exercises if group.open else ():
-            state = f"[{_colour(exercise)}]{escape(words.verdict(exercise))}[/]"
+            state = f"[{COLOURS[exercise.status]}]{escape(words.verdict(exercise))}[/]"
             points = f"{words.points(exercise)}/1"
             table.add_row(f"  {exercise.name}", _part(exercise), state, points, words.star(exercise))
         if group.open:
             table.add_section()
     return table
-
-
-def _colour(exercise: ExerciseResult) -> str:
-    if exercise.pending:
-        return COLOURS["unconfirmed" if exercise.unconfirmed else "not graded"]
-    if exercise.works:
-        return COLOURS["passed"]
-    return COLOURS["not started"] if exercise.not_written else COLOURS["failed"]
 
 
 def _part(exercise: ExerciseResult) -> str:

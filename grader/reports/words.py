@@ -5,9 +5,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from typing import get_args
 
 from grader.failure import NOT_HANDED_IN, NOT_WRITTEN
-from grader.results import OF_FILE, ExerciseResult, KataResult, Override, Run, SpecResult, Timing, number
+from grader.results import ExerciseResult, KataResult, OfFile, Override, Run, SpecResult, Timing, number
 
 STAR, NO_STAR = "\N{BLACK STAR}", "\N{WHITE STAR}"
 UNTIMED = "handed in at a time that is not known, so lateness costs nothing"
@@ -54,7 +55,7 @@ def score(result: ExerciseResult | KataResult) -> str:
 
 def state(kata: KataResult) -> str:
     """The state of a file that cannot be run, such as "does not parse"; otherwise the status: "failed"."""
-    return kata.state if kata.state in OF_FILE else kata.status
+    return kata.state if kata.state in get_args(OfFile) else kata.status
 
 
 def of_files(report: Run) -> str:
@@ -102,7 +103,7 @@ def hand_ins(report: Run) -> list[tuple[str, str, str]]:
     found: dict[tuple[str, str], list[str]] = {}
     for kata in report.katas:
         if said := of_timing(kata):
-            found.setdefault((said, kata.version), []).append(kata_number(kata.kata))
+            found.setdefault((said, kata.counts), []).append(kata_number(kata.kata))
     return [(", ".join(katas), *place) for place, katas in found.items()]
 
 

@@ -130,7 +130,7 @@ def _failures(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter, ed
     """Print the first failure of each exercise in full, or all with -v; failing edges only where they count."""
     said = set[str]()
     for (kata, exercise), specs in _by_exercise(outcomes).items():
-        if file := _why_no_code(specs):
+        if (file := _first(specs)) and file.is_of_file:
             if kata not in said:
                 terminal.write_line(f"\n{STATE_OF[file.kind].upper()}  katas/{kata}\n", red=True, bold=True)
                 terminal.write_line(layout.wrapped(file.text, pytest_private.width(terminal)))
@@ -166,32 +166,26 @@ def _exercises(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter) -
             terminal.write_line(f"katas/{kata}", bold=True)
             kata_before = kata
         state, colour = _state(exercise, specs, room)
-        one_line = not any(spec.details for spec in specs) and any(spec.failed for spec in specs)
+        one_line = bool(colour) and not any(spec.details for spec in specs) and any(spec.failed for spec in specs)
         one_line = one_line or state.startswith("not run, Triton")
-        if one_line and state in said and not _is_unwritten(specs):
+        if one_line and state in said:
             state = "the same"
         said.add(state)
         terminal.write_line(f"  {exercise:<{width}}  {state}", **({colour: True} if colour else {}))
 
 
-def _why_no_code(specs: Iterable[Outcome]) -> Failure | None:
-    """What is wrong with a file that cannot be run."""
-    return next((spec.told.failure for spec in specs if spec.told.failure and spec.told.failure.is_of_file), None)
+def _first(specs: Iterable[Outcome]) -> Failure | None:
+    """The first failure of the idea."""
+    return next((spec.told.failure for spec in specs if spec.failed and not spec.told.edge), None)
 
 
 def _in_one_line(found: dict[tuple[str, str], list[Outcome]], kata: str) -> str:
     """What one line says of all exercises of a kata; empty if each has its own."""
-    own = [specs for (of, _), specs in found.items() if of == kata]
-    if file := _why_no_code(spec for specs in own for spec in specs):
+    first = [_first(specs) for (of, _), specs in found.items() if of == kata]
+    if file := next((one for one in first if one and one.is_of_file), None):
         return words.NOT_RUN[STATE_OF[file.kind]]
-    is_unwritten = len(own) < len(found) and all(map(_is_unwritten, own))
-    return f"{NOT_WRITTEN}: {words.counted(len(own), 'exercise')}" if is_unwritten else ""
-
-
-def _is_unwritten(specs: Iterable[Outcome]) -> bool:
-    """Tell if the first failure of the idea says that an exercise is a stub."""
-    failed = [spec.told.failure for spec in specs if spec.failed and not spec.told.edge and spec.status != "skipped"]
-    return bool(failed) and failed[0] is not None and failed[0].kind == "unwritten"
+    is_unwritten = len(first) < len(found) and all(one and one.kind == "unwritten" for one in first)
+    return f"{NOT_WRITTEN}: {words.counted(len(first), 'exercise')}" if is_unwritten else ""
 
 
 def _state(exercise: str, specs: list[Outcome], room: int) -> tuple[str, str]:

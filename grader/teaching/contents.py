@@ -19,11 +19,7 @@ class Found:
     note: str = ""
 
 
-KINDS: dict[NotGraded, Kind] = {
-    NotGraded.NOT_RECOGNISED: "not recognised",
-    NotGraded.UNREADABLE: "unreadable",
-    NotGraded.UNOWNED: "not handed in",
-}
+KINDS: dict[NotGraded | None, Kind] = {NotGraded.NOT_RECOGNISED: "not recognised", NotGraded.UNREADABLE: "unreadable"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class Absent:
 
     @property
     def source(self) -> SourceText:
-        return SourceText("", Failure(KINDS[self.lost] if self.lost else "not handed in", self.why), lost=self.lost)
+        return SourceText("", Failure(KINDS.get(self.lost, "not handed in"), self.why), lost=self.lost)
 
 
 @dataclass(frozen=True)

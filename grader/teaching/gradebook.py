@@ -115,7 +115,7 @@ class Gradebook:
 
     def _of_version(self, result: KataResult, one: Versions, counts: Version) -> KataResult:
         """The result, with when its version was handed in, and which counts."""
-        return replace(result, timing=counts.timing, version=versions.said(one, counts))
+        return replace(result, timing=counts.timing, counts=versions.said(one, counts))
 
     def _settle(self, student: str, result: KataResult) -> KataResult:
         if earlier := self.earlier.get((student, result.kata)):

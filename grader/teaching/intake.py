@@ -22,10 +22,7 @@ COLUMNS = ("student", "kata", "file", "verdict", "note", "modified")
 
 @dataclass(frozen=True)
 class Finding:
-    """One file of a submission, or a kata without one.
-
-    `odd`: a person should look at it. `untimed`: nobody knows when it was handed in, as the note says.
-    """
+    """One file of a submission, or a kata without one. `odd`: a person should look at it."""
 
     student: str
     kata: str
@@ -34,7 +31,7 @@ class Finding:
     note: str = ""
     modified: str = ""
     odd: bool = False
-    untimed: bool = False
+    untimed: bool = False  # the note says why nobody knows when it was handed in
 
 
 def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) -> list[Finding]:

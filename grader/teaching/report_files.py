@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import quote
@@ -33,7 +34,7 @@ FOR_STUDENTS: dict[str, Callable[[StudentReport], str]] = {
 FORMATS: dict[str, Callable[[Report], str]] = {
     "json": json_report.render,
     "junit": junit.render,
-    **{name: students_view.shown(render) for name, render in FOR_STUDENTS.items()},
+    **{name: partial(students_view.shown, render) for name, render in FOR_STUDENTS.items()},
     "gradescope": gradescope.render,
 }
 CLASS_FORMATS: dict[str, Callable[[ClassReport], str]] = {

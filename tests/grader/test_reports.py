@@ -33,13 +33,13 @@ from grader.reports import (
 )
 from grader.reports.page import TEMPLATES
 from grader.results import (
-    OF_FILE,
     STATE_OF,
     ClassReport,
     ExerciseResult,
     Identity,
     KataResult,
     NotGraded,
+    OfFile,
     Override,
     Report,
     SpecResult,
@@ -148,7 +148,7 @@ def test_json_has_the_pinned_schema():
         "message",
         "file",
         "lost",
-        "version",
+        "counts",
         *sums,
         "seconds",
         "exercises",
@@ -697,7 +697,7 @@ class TestNoCode:
         """In the page's cells and legend, in the terminal's colours and in the schema."""
         states = set(get_args(State))
         assert states - {"works", "wrong"} == set(class_page.SIGNS)
-        assert set(OF_FILE) <= states & set(table.COLOURS)
+        assert set(get_args(OfFile)) <= states & set(table.COLOURS)
         schema = json.loads((Path(__file__).parents[1] / "schemas.json").read_text())["report"]["properties"]
         assert set(schema["katas"]["items"]["properties"]["state"]["enum"]) == states
 
@@ -1058,7 +1058,7 @@ class TestThePage:
         which = "the newest version, of <b>, counts; the one on time, of 1, gives less"
         exercises = tuple(replace(one, penalty=0.1) for one in KATA.exercises)
         due = Timing("2026-12-02T10:00:00+01:00", "2026-12-01T23:59:59+01:00", "Europe/Berlin", days_late=1, penalty=10)
-        late = replace(KATA, exercises=exercises, timing=due, version=which)
+        late = replace(KATA, exercises=exercises, timing=due, counts=which)
         early = replace(became(""), kata="17_x", timing=Timing("2026-12-02T09:30:00+00:00"))
         said = "due Tue 1 Dec 2026 23:59 (Europe/Berlin) · handed in Wed 2 Dec 2026 10:00 · 1 day late: −10 %"
         report = replace(REPORT, katas=(late, early), weighted=True)
