@@ -7,7 +7,7 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import get_args
 
@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 from rich.console import Console
 
+from grader.course import syntax
 from grader.failure import Failure, not_handed_in, unwritten, waiting
 from grader.reports import (
     class_page,
@@ -46,6 +47,7 @@ from grader.results import (
     State,
     Timing,
     as_dict,
+    kata_as_dict,
     kata_result,
     rounded,
 )
@@ -667,6 +669,30 @@ class TestNoCode:
         assert ann["reason"] == said.get(state, f"16_mha: {state}: {found.line}")
         page = class_page.render(report)
         assert state in page and ("<h2>To look at</h2>" in page) == (state != "not handed in")
+
+    @pytest.mark.parametrize(
+        ("text", "shown", "word"),
+        [
+            ("x = [1, (2,\ndef f():\n    pass\n", "line 1: x = [1, (2,\n{:27}^", "is opened here"),
+            ("def f(x):\n<<<<<<< HEAD\n    return x\n", "line 2: <<<<<<< HEAD\n{:19}^", "a merge marker of git"),
+            ("def f(x):\n    y = x\n\treturn y\n", "line 3: return y\n{:19}^", "tabs and spaces"),
+            (f"x = [{'1, ' * 99} 1 2 3]\n", "1,  1 2 3]\n{:47}^", ""),
+        ],
+    )
+    def test_a_text_that_is_no_python_has_a_caret_and_a_plain_word(self, text, shown, word):
+        error = syntax.error_in(text)
+        told = syntax.unparsed("mha.py", text, error).text
+        assert shown.format("") in told and word in told, told
+        assert len(told.partition("\nat ")[2].partition("\n")[0]) <= 75, "in 80 columns it stays above its caret"
+
+    def test_a_report_of_before_is_read_as_it_was(self):
+        found = NO_CODE[1][0]
+        entry = kata_as_dict(of_file(found).katas[0])
+        new = kata_result(entry)
+        for spec in [spec for exercise in entry["exercises"] for spec in exercise["specs"]]:
+            spec["failure"] = asdict(found)
+        old = kata_result({name: value for name, value in entry.items() if name not in ("file", "lost", "counts")})
+        assert old == new == of_file(found).katas[0] and old.why_no_code == found
 
     def test_the_line_is_at_the_top_of_the_students_page(self):
         page = html(of_file(NO_CODE[2][0]))
