@@ -18,7 +18,7 @@ KataError
 └── ClusterUnavailable    a cluster engine cannot be used
 """
 
-from grader.failure import Kind
+from grader.failure import Failure, Kind
 
 
 class KataError(Exception):
@@ -45,11 +45,11 @@ class MisplacedSpecs(KataError):
 
 
 class LoadFailure(KataError):
-    """A code file cannot be imported. The message names file, line and reason; `__cause__` is what the file raised."""
+    """A code file cannot be imported: `failure` says why, and the message its line. `__cause__` is what it raised."""
 
-    def __init__(self, line: str, kind: Kind = "unparsed"):
-        super().__init__(line)
-        self.kind = kind
+    def __init__(self, why: str | Failure, kind: Kind = "unreadable"):
+        self.failure = Failure(kind, why) if isinstance(why, str) else why
+        super().__init__(self.failure.line)
 
 
 class Unreadable(LoadFailure):

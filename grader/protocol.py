@@ -53,16 +53,12 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class WorkOrder:
-    """The order that a worker carries out.
-
-    A `problem` says why the code could not be read. It becomes the verdict on every spec.
-    """
+    """The order that a worker carries out."""
 
     kata: Kata
     scratch: Path  # laid out like katas/: the code of this kata and of the earlier katas that it builds on
     options: RunOptions
     environment: dict[str, str]
-    problem: Failure | None = None
     skip: frozenset[str] = frozenset()  # specs that already have a verdict
     pipe: Connection | None = None  # to a worker that holds the code: the specs judge from outside
     judge: str = ""  # the module with the Judge that asks at our end of this pipe
@@ -105,10 +101,11 @@ class Loading:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The code was imported."""
+    """The code was imported, or `failure` says why not."""
 
     left_out: str = ""  # a line on each statement that failed
     slow: tuple[tuple[int, int], ...] = ()  # the first and last lines of those whose time was up
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True)
@@ -175,7 +172,7 @@ def decode(data: bytes) -> Message:
             fields |= {"specs": tuple(_made(SpecInfo, spec) for spec in fields["specs"])}
         if kind == "Loaded":
             fields |= {"slow": tuple((int(first), int(last)) for first, last in fields["slow"])}
-        if kind == "SpecFinished":
+        if "failure" in fields:
             fields |= {"failure": failure.made(fields["failure"])}
         return _made(KINDS[kind], fields)
     except (TypeError, KeyError, RecursionError) as error:

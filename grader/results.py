@@ -1,45 +1,48 @@
 """Results of grading: plain data, and what decides points, stars and states of exercises."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from itertools import accumulate, pairwise
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from grader import failure
 from grader.failure import NOT_HANDED_IN, NOT_WRITTEN, Failure  # noqa: F401
 
 Status = Literal["passed", "failed", "error", "skipped", "missing", "not graded"]
 Seal = Literal["passed", "failed", "unsealed"]
-State = Literal[
-    "not recognised",
-    "not graded",
-    "unconfirmed",
-    "not handed in",
-    "does not parse",
-    "import fails",
-    "untouched",
-    "wrong",
-    "crashed",
-    "works",
-    "excused",
-]
+OfFile = Literal["not recognised", "not handed in", "does not parse", "import fails"]  # states of what cannot be run
+State = Literal[OfFile, "not graded", "unconfirmed", "untouched", "wrong", "crashed", "works", "excused"]
 Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]  # to students, as Gradescope names it
 SCHEMA = "kata-report/3"
-NOT_RECOGNISED = "not recognised"  # begins why a kata is not graded whose file may be among others that came
-STATE_OF: dict[str, State] = {
+STATE_OF: dict[str, OfFile] = {
+    "not recognised": "not recognised",
     "not handed in": "not handed in",
+    "unreadable": "does not parse",
     "unparsed": "does not parse",
     "import failed": "import fails",
+    "import timed out": "import fails",
     "statement failed": "import fails",
-    "timed out": "import fails",
-}  # of a failure of the whole file
-OF_FILE = ("not recognised", "not handed in", "does not parse", "import fails")  # states of a file that cannot be run
+}  # by the kind of a failure that keeps all specs from being run
 # The ends of what is said of a spec that was stopped.
 LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was too busy to judge"
 NO_TRITON = "not run, Triton is missing. Install it with: pip install 'triton>=3.7,<4' (Linux; 290 MB, unpacked 1 GB)"
 LOWEST_TRITON = (3, 7)  # the interpreter of 3.6 cannot loop with NumPy 2.4
 OLD_TRITON = "not run, Triton {} is too old: 3.7 is the lowest whose interpreter works"
 DONE = ("passed", "skipped")  # a spec is skipped only where its device is missing
+
+
+class NotGraded(StrEnum):
+    """Why nothing of a kata was graded."""
+
+    NOT_RECOGNISED = "not recognised"  # its file may be among others that came
+    UNREADABLE = "unreadable"  # what came cannot be read here
+    UNOWNED = "unowned"  # nothing came, and there are submissions of nobody
+    FAULT = "fault"  # of the machine or of the grader
+
+    @property
+    def state(self) -> Literal["not recognised", "not graded"]:
+        return "not recognised" if self is NotGraded.NOT_RECOGNISED else "not graded"
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,10 @@ class SpecResult:
 
     @property
     def message(self) -> str:
-        return self.failure.text if self.failure else self.said
+        """All that is said of it. What is wrong with the file takes one line here: the kata's result says the rest."""
+        if self.failure is None:
+            return self.said
+        return self.failure.line if self.failure.is_of_file else self.failure.text
 
     @property
     def headline(self) -> str:
@@ -193,20 +199,25 @@ class ExerciseResult:
         return any(spec.status == "not graded" for spec in self.specs)
 
     @property
-    def points(self) -> int:
-        return int(self.works)
+    def points(self) -> int | None:
+        """1 or 0, or None if that is not decided; so are stars and score."""
+        return None if self.pending else int(self.works)
 
     @property
-    def stars(self) -> int:
-        return int(self.holds)
+    def stars(self) -> int | None:
+        return None if self.pending else int(self.holds)
+
+    @property
+    def score(self) -> float | None:
+        return None if self.pending else self.so_far
 
     @property
     def earned(self) -> float:
-        """The score before lateness costs its part."""
+        """The score so far, before lateness costs its part."""
         return self.worth * ((1 - self.star_share) * self.works + self.star_share * self.holds)
 
     @property
-    def score(self) -> float:
+    def so_far(self) -> float:
         return self.earned * (1 - self.penalty)
 
     @property
@@ -219,7 +230,15 @@ class ExerciseResult:
     @property
     def file_state(self) -> State | None:
         """The state of the kata's file, if that is why no spec was run: "does not parse"; otherwise None."""
-        return None if self.works else _file_state(self.ideas)[0]
+        kinds = [spec.kind for spec in self.ideas if spec.status not in DONE and not spec.hidden]
+        is_the_files = bool(kinds) and not self.works and all(kind in STATE_OF for kind in kinds)
+        return STATE_OF[kinds[0]] if is_the_files else None
+
+    @property
+    def status(self) -> Literal["passed", "failed", "not started", "not graded", "unconfirmed"]:
+        if self.pending:
+            return "unconfirmed" if self.unconfirmed else "not graded"
+        return "passed" if self.works else "not started" if self.not_written else "failed"
 
     @property
     def first_failure(self) -> SpecResult | None:
@@ -250,6 +269,9 @@ class KataResult:
     code: str = ""  # a hash of the file's text; empty if there was none to run
     timing: Timing | None = None  # of a class: of the version that counts
     excused: str = ""  # why a teacher leaves it out of the student's score; it then has no exercises
+    file: Failure | None = None  # what is wrong with it; the failure of each spec that could not be run for it, too
+    lost: NotGraded | None = None  # why nothing was graded; None where something was
+    counts: str = ""  # which of two versions does, and why; empty if there was one
 
     @property
     def handed_in(self) -> str:
@@ -260,24 +282,17 @@ class KataResult:
     def state(self) -> State:
         """The state of the file, in more detail than the status. Every report has it from here."""
         if self.status == "not graded":
-            return "not recognised" if self.why_not_graded.startswith(NOT_RECOGNISED) else "not graded"
+            return self.lost.state if self.lost else "not graded"
         told = {"not started": "untouched", "error": "crashed", "passed": "works"}
         if self.status != "failed":
             return cast(State, told.get(self.status, self.status))
-        return self._of_file[0] or "wrong"
+        works = any(one.works and not one.note for one in self.exercises)  # with the reference's code, some may
+        return STATE_OF[self.file.kind] if self.file and not works else "wrong"
 
     @property
-    def why_no_code(self) -> str:
-        """The line that says why the file cannot be run: "sums.py:3: SyntaxError: …". Empty if it can."""
-        if self.state not in OF_FILE:
-            return ""
-        return self.why_not_graded if self.not_graded else self._of_file[1]
-
-    @property
-    def _of_file(self) -> tuple[State | None, str]:
-        if any(one.works and not one.note for one in self.exercises):  # with the reference's code, some may
-            return None, ""
-        return _file_state(spec for exercise in self.exercises for spec in exercise.ideas)
+    def why_no_code(self) -> Failure | None:
+        """What is wrong with a file that cannot be run, where its state says so."""
+        return self.file if self.state in get_args(OfFile) else None
 
     @property
     def status(self) -> Literal["passed", "failed", "error", "not started", "not graded", "unconfirmed", "excused"]:
@@ -318,11 +333,12 @@ class KataResult:
 
     @property
     def points(self) -> int:
-        return sum(exercise.points for exercise in self.exercises)
+        """The sum so far, where something is not decided; so are stars and score."""
+        return sum(exercise.works for exercise in self.exercises)
 
     @property
     def stars(self) -> int:
-        return sum(exercise.stars for exercise in self.exercises)
+        return sum(exercise.holds for exercise in self.exercises)
 
     @property
     def penalty(self) -> float:
@@ -336,7 +352,7 @@ class KataResult:
 
     @property
     def score(self) -> float:
-        return sum(exercise.score for exercise in self.exercises)
+        return sum(exercise.so_far for exercise in self.exercises)
 
     @property
     def max_score(self) -> float:
@@ -353,7 +369,7 @@ class KataResult:
 
 
 @dataclass(frozen=True)
-class Report:
+class Run:
     """One grading run. `started` is in ISO 8601 with a UTC offset; `complete` is False after an interruption."""
 
     code: str
@@ -407,6 +423,10 @@ class Report:
         return sum(kata.max_score for kata in self.katas)
 
 
+class Report(Run):
+    """A run with all that is known. What students read is another type: `grader.reports.students_view`."""
+
+
 @dataclass(frozen=True)
 class Identity:
     """A student's entry in a course's roster. The email may be empty.
@@ -451,13 +471,6 @@ class Change:
     why: str
 
 
-def _file_state(specs: Iterable[SpecResult]) -> tuple[State | None, str]:
-    """The state of a file that cannot be run, and the line that all of its specs then say. Hidden ones do not count."""
-    found = {spec.failure for spec in specs if spec.status not in DONE and not spec.hidden}
-    only = found.pop() if len(found) == 1 else None
-    return (STATE_OF[only.kind], only.line) if only and only.kind in STATE_OF and not only.rows else (None, "")
-
-
 def title(name: str) -> str:
     """Turn a spec's name into words: "TestSplitHeads::test_works_on_a_view[2-5]" → "works on a view [2-5]"."""
     path, bracket, case = name.partition("[")
@@ -487,10 +500,11 @@ def kata_result(data: dict[str, Any]) -> KataResult:
 
     It has neither a course's worth nor overrides.
     """
+    file = failure.made(data.get("file"))
     exercises = [
         ExerciseResult(
             e["name"],
-            tuple(map(_spec, e["specs"])),
+            tuple(_spec(spec, file) for spec in e["specs"]),
             e["stretch"],
             sealed=e.get("sealed"),
             but_for=e.get("but_for", ""),
@@ -499,7 +513,19 @@ def kata_result(data: dict[str, Any]) -> KataResult:
     ]
     cpu_seconds, code = data.get("cpu_seconds", 0.0), data.get("code", "")
     found = (data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds, code)
-    return KataResult(*found, timing=timing_of(data), excused=data.get("excused") or "")
+    lost = NotGraded(data["lost"]) if data.get("lost") else None
+    rest = (timing_of(data), data.get("excused") or "", file, lost, data.get("counts", ""))
+    result = KataResult(*found, *rest)
+    return result if "file" in data else _of_older(result, data.get("state", ""))
+
+
+def _of_older(result: KataResult, state: str) -> KataResult:
+    """The result of a report that has the state of a file, and says what is wrong with it of each spec alone."""
+    if state == NotGraded.NOT_RECOGNISED:
+        return replace(result, lost=NotGraded.NOT_RECOGNISED)
+    ideas = [spec for exercise in result.exercises for spec in exercise.ideas if not spec.hidden]
+    found = [spec.failure for spec in ideas if spec.failure]
+    return replace(result, file=found[0]) if found and state in get_args(OfFile) else result
 
 
 def timing_of(data: dict[str, Any]) -> Timing | None:
@@ -535,45 +561,51 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
         "timing": asdict(kata.timing) if kata.timing else None,
         "excused": kata.excused or None,
         "message": kata.message,
+        "file": _failure_as_dict(kata.file),
+        "lost": kata.lost,
+        "counts": kata.counts,
         **_sums(kata),
         "seconds": round(kata.seconds, 3),
         "exercises": [
             {
                 "name": exercise.name,
-                "points": None if exercise.pending else exercise.points,
+                "points": exercise.points,
                 "max_points": 1,
-                "star": None if exercise.pending else exercise.stars,
-                "score": None if exercise.pending else round(exercise.score, 6),
+                "star": exercise.stars,
+                "score": None if exercise.score is None else round(exercise.score, 6),
                 "max_score": round(exercise.worth, 6),
                 "stretch": exercise.stretch,
                 "sealed": exercise.sealed,
                 "but_for": exercise.but_for,
                 "override": asdict(exercise.override) if exercise.override else None,
-                "specs": [_spec_as_dict(spec) for spec in exercise.specs],
+                "specs": [_spec_as_dict(spec, kata.file) for spec in exercise.specs],
             }
             for exercise in kata.exercises
         ],
     }
 
 
-def _spec_as_dict(spec: SpecResult) -> dict[str, Any]:
-    """A spec's entry, without what is for a terminal."""
+def _spec_as_dict(spec: SpecResult, file: Failure | None) -> dict[str, Any]:
+    """A spec's entry, without what is for a terminal. What is wrong with the file is the kata's to say."""
     found = asdict(spec) | {"seconds": round(spec.seconds, 4)}
     del found["said"], found["guard"], found["tried"]
-    if spec.failure:
-        del found["failure"]["picture"]
+    found["failure"] = None if spec.failure == file else _failure_as_dict(spec.failure)
     return found | {"message": spec.message}
 
 
-def _spec(data: dict[str, Any]) -> SpecResult:
-    """A spec's result of its `dataclasses.asdict` form, or of its entry in a report."""
-    found = failure.made(data.get("failure"))
+def _failure_as_dict(found: Failure | None) -> dict[str, Any] | None:
+    return {name: value for name, value in asdict(found).items() if name != "picture"} if found else None
+
+
+def _spec(data: dict[str, Any], file: Failure | None) -> SpecResult:
+    """A spec's result of its `dataclasses.asdict` form, or of its entry in a report on this file."""
+    found = failure.made(data.get("failure")) or (file if data["status"] == "failed" else None)
     said = data.get("said", "" if found else data.get("message", ""))
     rest = {name: value for name, value in data.items() if name not in ("message", "said", "failure")}
     return SpecResult(said=said, failure=found, **rest)
 
 
-def _sums(result: KataResult | Report) -> dict[str, Any]:
+def _sums(result: KataResult | Run) -> dict[str, Any]:
     has_none = result.pending or bool(result.excused)
     return {
         "points": None if has_none else result.points,

@@ -129,7 +129,7 @@ def _make_shards(sources: list[Path], into: Path, tokens: int) -> None:
     kata = catalogue.find("23_tokenizers")
     why_not = standing_in.why_not(kata, KATAS)
     if why_not and not kata.reference.is_file():
-        raise KataError(f"finish {kata.number} first: {why_not}")
+        raise KataError(f"finish {kata.number} first: {why_not.line}")
     module = kata_modules.load(kata, kata.solutions if why_not else KATAS)
     try:
         tokenizer = module.load_gpt2_files(found / "encoder.json", found / "vocab.bpe")

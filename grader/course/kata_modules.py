@@ -1,5 +1,6 @@
 """Load a kata's code as a module, together with the earlier katas that it builds on."""
 
+import difflib
 import errno
 import io
 import os
@@ -13,12 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from grader.course import packages, statements
+from grader.course import packages, statements, syntax
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.course.statements import Failed
 from grader.errors import LoadFailure, Unreadable
-from grader.failure import UNPARSED, Kind
+from grader.failure import Failure, Kind
 
+GIVEN = ("lesson.py", "__init__.py", "conftest.py")  # code beside a kata's file that is no learner's
 MAX_BYTES = 1_000_000  # of one code file
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -65,13 +67,14 @@ def read_bytes(path: Path, within: Path | None, most: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         reasons = {
-            errno.ENOENT: f"not found in {path.parent}",
+            errno.ENOENT: f"not found in {path.parent}{_instead(path)}",
             errno.ELOOP: "is a symbolic link: hand in the file itself",
             errno.ENXIO: "is not a regular file",
         }
-        reason, lost = reasons.get(error.errno or 0), error.errno == errno.ENOENT
+        reason, is_absent = reasons.get(error.errno or 0), error.errno == errno.ENOENT
         refused = LoadFailure if reason else Unreadable
-        raise refused(f"{path.name}: {reason or error.strerror}", "not run" if lost else "unparsed") from None
+        kind: Kind = "not handed in" if is_absent else "unreadable"
+        raise refused(f"{path.name}: {reason or error.strerror}", kind) from None
     if refusal := _refusal(os.fstat(descriptor), most):
         os.close(descriptor)
         raise LoadFailure(f"{path.name}: {refusal}")
@@ -188,6 +191,13 @@ def _begin(kata: Kata) -> None:
             prerequisite(earlier.name)
 
 
+def _instead(path: Path) -> str:
+    """What to say of the code beside a code file that is not there; empty if there is none."""
+    others = [one.name for one in path.parent.glob("*.py") if one.name not in GIVEN and not one.match("test_*")]
+    near = difflib.get_close_matches(path.name, others, n=1, cutoff=0.0)
+    return f" (there is {near[0]}: renamed?)" if near and path.suffix == ".py" else ""
+
+
 def _refusal(info: os.stat_result, most: int) -> str:
     """The reason why a file cannot be read; empty if it can."""
     if stat.S_ISDIR(info.st_mode):
@@ -220,7 +230,7 @@ def _executed(kata: Kata, source: str, path: Path, prefix: str) -> ModuleType:
     except LoadFailure:
         raise
     except BaseException as error:
-        raise LoadFailure(f"{path.name}{_where(error, path)}", _kind(error, source)) from error
+        raise LoadFailure(_why(error, path, source)) from error
     finally:
         _running.pop()
     if failed:
@@ -228,14 +238,13 @@ def _executed(kata: Kata, source: str, path: Path, prefix: str) -> ModuleType:
     return module
 
 
-def _kind(error: BaseException, source: str) -> Kind:
-    """Whether the file cannot be parsed, running it failed, or its time was up, which the grader's own errors say."""
-    if isinstance(error, statements.UNREADABLE):
-        try:
-            compile(source, "", "exec", dont_inherit=True)
-        except statements.UNREADABLE:
-            return "unparsed"
-    return statements.time_limit(error) or "import failed"
+def _why(error: BaseException, path: Path, source: str) -> Failure:
+    """What keeps the file from being run: it is no Python, its time was up, or running it raised an error."""
+    is_its_own = isinstance(error, SyntaxError) and error.filename == str(path)
+    if unparsed := error if is_its_own else syntax.error_in(source):
+        return syntax.unparsed(path.name, source, unparsed)
+    kind: Kind = "import timed out" if statements.time_limit(error) else "import failed"
+    return Failure(kind, f"{path.name}{_where(error, path)}", error=type(error).__name__)
 
 
 def _module_name(prefix: str, kata: Kata) -> str:
@@ -247,7 +256,5 @@ def _where(error: BaseException, path: Path) -> str:
     reason = traceback.format_exception_only(error)[-1].strip()
     if not isinstance(error, Exception):  # a time limit of the grader, SystemExit, KeyboardInterrupt
         reason = f"{type(error).__name__}: {error}".removesuffix(": ")
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return f":{error.lineno}: {UNPARSED}: {type(error).__name__}: {error.msg}"
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
     return f":{lines[-1]}: {reason} (while the file was imported)" if lines else f": {reason}"

@@ -1,12 +1,14 @@
-"""Tells if code that does not parse here may be for a newer Python."""
+"""Tells why a file is no Python: the line, a caret, a plain word; and if it may be for a newer Python."""
 
 import ast
+import io
 import re
 import sys
 import warnings
+from dataclasses import replace
 
 from grader.course.statements import UNREADABLE
-from grader.failure import UNPARSED
+from grader.failure import MEANS, UNPARSED, Cause, Failure
 
 # The Python that brings a syntax; how an older one's error for it begins, and the line that the error names.
 NEWER = (
@@ -14,17 +16,48 @@ NEWER = (
     ((3, 12), "f-string", re.compile(r""".*\b[rR]?[fF][rR]?["'][^"']*\{[^}"']*$""")),
     ((3, 14), "multiple exception types must be parenthesized", re.compile(r""".*\b([rR]?[tT]|[tT][rR])["']""")),
 )
+MERGE = re.compile(r"(<{7}|\|{7}|={7}|>{7})( |$)")
+SHOWN = 56  # characters of a line, around the caret
+
+
+def error_in(source: str) -> BaseException | None:
+    """What keeps a text from being parsed."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            ast.parse(source)
+    except UNREADABLE as error:
+        return error
+    return None
+
+
+def unparsed(name: str, source: str, error: BaseException) -> Failure:
+    """This error of a file of this name: with the line, a caret, and a plain word where Python has none."""
+    kind = type(error).__name__
+    if not isinstance(error, SyntaxError):
+        return Failure("unparsed", f"{name}: {UNPARSED}: {kind}", error=kind)
+    number, at = error.lineno or 1, (error.offset or 1) - 1
+    line = "".join(io.StringIO(source, newline=None).readlines()[number - 1 : number]).rstrip("\n")
+    start = max(len(line) - len(line.lstrip()), at - SHOWN // 2)
+    head = f"line {number}: "
+    shown = f"{head}{line[start : start + SHOWN]}\n{' ' * (len(head) + max(at - start, 0))}^".expandtabs(1)
+    word, said, place = _word(error, line), f"{kind}: {error.msg}", f"{name}:{number}"
+    told = Failure("unparsed", f"{place}: {UNPARSED}: {said}", place=f"{place} · {UNPARSED}", error=kind)
+    return replace(told, rows=(("raised", said), ("at", shown)), causes=(Cause(MEANS, word, "syntax"),) if word else ())
+
+
+def _word(error: SyntaxError, line: str) -> str:
+    if MERGE.match(line):
+        return "a merge marker of git: keep one version, delete the markers"
+    if isinstance(error, TabError):
+        return "tabs and spaces are mixed: indent with spaces alone"
+    return "this bracket is opened here, and nothing closes it" if error.msg.endswith("was never closed") else ""
 
 
 def for_a_newer_python(source: str) -> str:
     """The line and the error of a text that does not parse here, and likely does with a newer Python; else empty."""
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            ast.parse(source)
-    except SyntaxError as error:
-        kinds = ((message, line) for version, message, line in NEWER if sys.version_info < version)
-        if any(error.msg.startswith(message) or line.match(error.text or "") for message, line in kinds):
-            return f"{error.lineno}: {UNPARSED}, and may be for a newer one: {error.msg}"
-    except UNREADABLE:
+    error = error_in(source)
+    if not isinstance(error, SyntaxError):
         return ""
-    return ""
+    kinds = ((message, line) for version, message, line in NEWER if sys.version_info < version)
+    is_newer = any(error.msg.startswith(message) or line.match(error.text or "") for message, line in kinds)
+    return f"{error.lineno}: {UNPARSED}, and may be for a newer one: {error.msg}" if is_newer else ""

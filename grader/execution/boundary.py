@@ -9,7 +9,7 @@ from grader import printable
 from grader.course.catalogue import Kata
 from grader.errors import KataError
 from grader.protocol import RunOptions
-from grader.results import ExerciseResult, KataResult, SpecResult
+from grader.results import ExerciseResult, KataResult, NotGraded, SpecResult
 
 GRADER = Path(__file__).parents[1]
 LONGEST = 200  # characters of what an exception says
@@ -56,7 +56,7 @@ def reason(error: BaseException) -> str:
 
 
 def not_graded(kata: Kata, why: str, options: RunOptions) -> KataResult:
-    """The result of a kata that is not graded: for every exercise that was asked for, the reason."""
+    """The result of a kata that is not graded by a fault: for every exercise that was asked for, the reason."""
     only = {name.partition("::")[0] for name in options.only}
     asked = [one for one in kata.exercises if not (options.core and one.stretch)]
     exercises = tuple(
@@ -64,7 +64,7 @@ def not_graded(kata: Kata, why: str, options: RunOptions) -> KataResult:
         for one in asked
         if not only or one.spec_class in only
     )
-    return KataResult(kata.name, exercises)
+    return KataResult(kata.name, exercises, lost=NotGraded.FAULT)
 
 
 def _is_ours(file: str) -> bool:

@@ -12,9 +12,9 @@ from grader.errors import LoadFailure
 from grader.execution import scheduler
 from grader.execution.boundary import costs_only, not_graded
 from grader.execution.result_cache import ResultCache
-from grader.failure import Failure, unwritten
+from grader.failure import NOT_WRITTEN, Failure, unwritten
 from grader.protocol import RunOptions
-from grader.results import NOT_HANDED_IN, NOT_WRITTEN, ExerciseResult, KataResult, SpecResult
+from grader.results import ExerciseResult, KataResult, NotGraded, SpecResult
 from grader.workers import jobs
 from grader.workers.jobs import Job, SourceText
 
@@ -49,7 +49,7 @@ class Grading:
     ):
         self.wanted = dict.fromkeys(katas)
         self.sources, self.options = sources, options or RunOptions()
-        self.reasons: dict[Kata, str] = dict.fromkeys(sources, "") if are_references else {}
+        self.reasons: dict[Kata, Failure | None] = dict.fromkeys(sources) if are_references else {}
         self.untouched = {k for k, s in sources.items() if not s.problem and stubs.is_untouched(k, s.text)}
         self.brief = brief and not self.options.only
         needed = [kata for kata in sources if kata not in self.wanted and not are_references]
@@ -65,8 +65,9 @@ class Grading:
                 if self.needs_no_run(kata):
                     self.settle(kata, not_started(kata, self.options, self.sources[kata].problem))
                     continue
-                if (problem := self.sources[kata].problem) and self.sources[kata].lost:
-                    self._lose(kata, problem.line)
+                source = self.sources[kata]
+                if source.problem and source.lost:
+                    self._lose(kata, source.problem.line, source.lost, source.problem)
                     continue
                 job = None
                 with costs_only(partial(self._lose, kata)):
@@ -81,7 +82,7 @@ class Grading:
     def needs_no_run(self, kata: Kata) -> bool:
         """Tell if what a kata comes to is known without its specs."""
         problem = self.sources[kata].problem
-        is_open = kata in self.untouched or (problem is not None and problem.kind == NOT_HANDED_IN)
+        is_open = kata in self.untouched or (problem is not None and problem.kind == "not handed in")
         return is_open and (self.brief or kata not in self.wanted)
 
     def settle(self, kata: Kata, result: KataResult) -> None:
@@ -91,8 +92,9 @@ class Grading:
             notes = self.sources[kata].notes if result.exercises else ()  # otherwise the message says what was lost
             self.results.append(replace(result, message="\n".join(filter(None, [*notes, result.message]))))
 
-    def _lose(self, kata: Kata, why: str) -> None:
-        self.settle(kata, not_graded(kata, why, self.options))
+    def _lose(self, kata: Kata, why: str, lost: NotGraded = NotGraded.FAULT, file: Failure | None = None) -> None:
+        told = f"{lost}: {why}" if lost is NotGraded.NOT_RECOGNISED else why
+        self.settle(kata, replace(not_graded(kata, told, self.options), lost=lost, file=file))
 
     def _job(self, kata: Kata) -> Job:
         source = self.sources[kata]
@@ -103,14 +105,14 @@ class Grading:
         for earlier in with_prerequisites([kata])[:-1]:
             reason = self.reasons[earlier]
             try:
-                if own_code_works(earlier, reason):
+                if reason is None:
                     files[earlier.file] = self.sources[earlier].text
                     own.append(earlier.number)
                 else:
-                    files[earlier.file] = earlier.reference.read_text(encoding="utf-8")
-                    notes.append(f"builds on the reference of {earlier.number} ({reason})")
+                    files[earlier.file] = reference_of(earlier, reason).read_text(encoding="utf-8")
+                    notes.append(f"builds on the reference of {earlier.number} ({reason.line})")
             except LoadFailure as failure:
-                problem = problem or Failure(failure.kind, str(failure))
+                problem = problem or failure.failure
         stand_ins = bool(notes)
         if own:
             notes.insert(0, f"builds on the submission's own {', '.join(own)}")
@@ -176,31 +178,30 @@ def not_started(kata: Kata, options: RunOptions, problem: Failure | None = None)
     """The result of an untouched stub, or of this problem. It holds one failure per exercise, and names no spec."""
     asked = [exercise for exercise in kata.exercises if not (options.core and exercise.stretch)]
     failed = {e.name: SpecResult("", "failed", failure=problem or unwritten(e.name)) for e in asked}
-    return KataResult(kata.name, tuple(ExerciseResult(e.name, (failed[e.name],), e.stretch) for e in asked))
+    exercises = tuple(ExerciseResult(e.name, (failed[e.name],), e.stretch) for e in asked)
+    return KataResult(kata.name, exercises, file=problem)
 
 
-def why_core_fails(result: KataResult) -> str:
-    """One line on the first core exercise that does not work; empty if all of them do."""
+def why_core_fails(result: KataResult) -> Failure | None:
+    """What is wrong with the first core exercise that does not work, in one line; None if all of them do."""
     for exercise in result.exercises:
         if not exercise.stretch and not exercise.works:
             if exercise.not_graded:
-                return "not graded"
+                return Failure("not run", "not graded")
             failure = exercise.first_failure or next(iter(exercise.ideas), None)
             found = failure.failure if failure else None
-            if found and found.kind in ("unwritten", NOT_HANDED_IN):
-                return found.line
-            return f"a spec of {exercise.name} fails"
-    return ""
+            if found and found.kind in ("unwritten", "not handed in"):
+                return found
+            return Failure("not run", f"a spec of {exercise.name} fails")
+    return None
 
 
-def own_code_works(earlier: Kata, reason: str) -> bool:
-    """Tell if the learner's own code is used for an earlier kata; otherwise the reference is.
+def reference_of(earlier: Kata, reason: Failure) -> Path:
+    """The file that counts for an earlier kata instead of the learner's, whose core fails for this reason.
 
-    Args:
-        reason: why its core does not work; empty if it works.
     Raises:
-        LoadFailure: the core does not work and there is no reference.
+        LoadFailure: there is no reference.
     """
-    if reason and not earlier.reference.is_file():
-        raise LoadFailure(f"finish {earlier.name} first: {reason}", "not run")
-    return not reason
+    if not earlier.reference.is_file():
+        raise LoadFailure(f"finish {earlier.name} first: {reason.line}", "not run")
+    return earlier.reference

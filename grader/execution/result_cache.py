@@ -44,7 +44,7 @@ class ResultCache:
 
 def _may_be_chance(spec: SpecResult) -> bool:
     """Tell if the spec ran out of time, or lost its worker."""
-    return spec.status in ("error", "not graded") or spec.kind in ("timed out", "too busy")
+    return spec.status in ("error", "not graded") or spec.kind in ("timed out", "import timed out", "too busy")
 
 
 def key(job: Job) -> str:

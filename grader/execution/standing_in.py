@@ -5,10 +5,10 @@ from pathlib import Path
 from grader.course import stubs
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.course.kata_modules import Choice
-from grader.execution.grading import CORE_WORKS, grade_folder, not_started, own_code_works, why_core_fails
+from grader.execution.grading import CORE_WORKS, grade_folder, not_started, reference_of, why_core_fails
 from grader.execution.result_cache import ResultCache
+from grader.failure import NOT_WRITTEN, Failure
 from grader.protocol import RunOptions
-from grader.results import NOT_WRITTEN
 from grader.workers import jobs
 
 
@@ -28,12 +28,13 @@ def choose(kata: Kata, code: Path, *, itself: bool = False) -> Choice:
             choice.sources[earlier.name] = solutions
             continue
         reason = why_not(earlier, code)
-        if own_code_works(earlier, reason):
+        if reason is None:
             choice.sources[earlier.name] = code
             said.setdefault("your own code, its core specs pass", []).append(earlier.name)
         else:
+            reference_of(earlier, reason)
             choice.sources[earlier.name] = solutions
-            why = NOT_WRITTEN if reason.endswith(NOT_WRITTEN) else reason  # one line says it of many katas
+            why = NOT_WRITTEN if reason.kind == "unwritten" else reason.line  # one line says it of many katas
             said.setdefault(f"the reference stands in for yours ({why})", []).append(earlier.name)
     choice.notes += [f"{', '.join(names)}: {what}" for what, names in said.items()]
     return choice
@@ -49,16 +50,17 @@ def why_each_fails(kata: Kata, code: Path) -> dict[str, str]:
     reasons = dict.fromkeys(names, result.message or "not run")
     for exercise in result.exercises:
         first = exercise.first_failure
-        line = "a spec fails" if first and first.failure and first.failure.rows else first.headline if first else ""
-        reasons[exercise.name] = "" if exercise.works else line.removeprefix(f"{exercise.name}: ")
+        found = first.failure if first else None
+        line = found.beside(exercise.name) if found and (found == result.file or not found.rows) else "a spec fails"
+        reasons[exercise.name] = "" if exercise.works else line
     return reasons
 
 
-def why_not(kata: Kata, code: Path) -> str:
-    """One line on why the kata's core does not work in this code folder; empty if it works. Uses the result cache."""
+def why_not(kata: Kata, code: Path) -> Failure | None:
+    """Why the kata's core does not work in this code folder, in one line; None if it works. Uses the result cache."""
     source = jobs.read(kata, code)
     if source.problem:
-        return source.problem.line
+        return source.problem
     if stubs.is_untouched(kata, source.text):
         return why_core_fails(not_started(kata, CORE_WORKS))
     [result] = grade_folder([kata], code, options=CORE_WORKS, cache=ResultCache(kata.root))

@@ -3,7 +3,7 @@
 import signal
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,19 +19,7 @@ from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of
 from grader.lock import lists, withheld
 from grader.lock.asking import LONGEST_MESSAGE
 from grader.lock.second_lock import Effort, First, SecondLock
-from grader.protocol import (
-    Collected,
-    Done,
-    Loaded,
-    Loading,
-    Message,
-    SpecFinished,
-    SpecInfo,
-    SpecStarted,
-    Traced,
-    TrySuspects,
-    WorkOrder,
-)
+from grader.protocol import Collected, Done, Loaded, Loading, Message, SpecFinished, SpecInfo, SpecStarted, Traced
 from grader.results import DONE, TOO_BUSY, WAITED, ExerciseResult, KataResult, SpecResult, Status
 from grader.specs import signatures
 from grader.workers import folders, forkserver, jobs, orphans
@@ -71,6 +59,7 @@ class Supervisor:
         self.files = job.files  # without the statements whose time was up: no other run tries them
         self.traces: dict[str, str] = {}  # what the functions that are followed did in each spec
         self.crashed = ""
+        self.file: Failure | None = None  # what is wrong with the file, so that no spec can run
         self.lost = ""  # why the grader cannot go on with it
         self.hidden_problem = ""  # what is wrong with the teacher's own specs, which students must not read
         self.unjudged: Status = "missing"  # of specs without a verdict: "not graded" if the code is not to blame
@@ -135,7 +124,8 @@ class Supervisor:
         found = [ExerciseResult(e.name, self._verdicts(e), e.stretch) for e in self.job.kata.exercises]
         exercises = tuple(exercise for exercise in found if exercise.specs)
         seconds, code = time.monotonic() - self.started, jobs.digest(self.job)
-        return KataResult(self.job.kata.name, exercises, message, seconds, self.cpu_seconds, code)
+        file = self.file or _statement(exercises)
+        return KataResult(self.job.kata.name, exercises, message, seconds, self.cpu_seconds, code, file=file)
 
     def second_lock(self, scratch: Path, at_a_time: int) -> SecondLock | None:
         """The second lock for the exercises that work, if it is asked for; this job's files are then removed.
@@ -162,12 +152,11 @@ class Supervisor:
 
     def _start(self) -> None:
         plan = self.follow_up
-        self.order = WorkOrder(
+        self.order = protocol.WorkOrder(
             self.job.kata,
             self.folder,
             self.job.options,
             forkserver.environment(),
-            self.job.problem,
             frozenset(self.specs.keys() - plan.specs if plan else self.results),
             apart=namespaces.are_allowed(),
         )
@@ -190,19 +179,13 @@ class Supervisor:
             case Collected(specs), "starting":
                 self.specs = self.specs or {spec.name: spec for spec in specs}
                 self.phase = "collected"
+                if self.job.problem:
+                    self._end_without_code(self.job.problem)
             case Loading(), "collected":
                 self.phase = "loading"
                 self._allow(of_spec(self.job.options.spec_seconds + GRACE))
-            case Loaded(left_out, slow), "loading":
-                self.phase = "between"
-                if slow:
-                    file = self.job.kata.file
-                    self.files = self.files | {file: statements.without(self.files[file], slow)}
-                if not self.follow_up:
-                    is_withheld = self.job.options.sealed and self.job.stand_ins
-                    lines = [withheld.left_out(self.job)] if left_out and is_withheld else left_out.splitlines()
-                    self.left_out = [printable.line(line) for line in lines]
-                self._allow(OF_START)
+            case Loaded(), "loading":
+                self._loaded(message)
             case SpecStarted(name), "between":
                 self.phase, self.current = "spec", name
                 self._allow(of_spec(self.specs[name].seconds + GRACE), self.watch.last)
@@ -226,6 +209,31 @@ class Supervisor:
         self.kill()
         self.finished = True
 
+    def _loaded(self, message: Loaded) -> None:
+        """Go on with the code, unless there is none to run."""
+        is_withheld = self.job.options.sealed and self.job.stand_ins
+        if (found := message.failure) and not self.follow_up:
+            found = withheld.of_file(self.job, found) if is_withheld else found
+            return self._end_without_code(found.each(printable.text))
+        self.phase = "between"
+        if message.slow:
+            file = self.job.kata.file
+            self.files = self.files | {file: statements.without(self.files[file], message.slow)}
+        if not self.follow_up:
+            is_hidden = message.left_out and is_withheld
+            lines = [withheld.left_out(self.job)] if is_hidden else message.left_out.splitlines()
+            self.left_out = [printable.line(line) for line in lines]
+        self._allow(OF_START)
+
+    def _end_without_code(self, why: Failure) -> None:
+        """End the job: no spec can run, and each fails for this reason."""
+        self.file = why if why.is_of_file else None
+        for name, spec in self.specs.items():
+            found = unwritten(spec.exercise) if why.kind == "unwritten" else why
+            self._judge(name, "skipped" if spec.skip_reason else "failed", spec.skip_reason or found)
+        self.kill()
+        self.finished = True
+
     def _keep(self, message: SpecFinished) -> None:
         """Keep a spec's first verdict. A skip that the grader did not ask for is a failure."""
         name, status = message.name, OUTCOMES.get(message.status)
@@ -237,8 +245,6 @@ class Supervisor:
         found, printed = message.failure and message.failure.each(printable.text), printable.text(message.printed)
         if status != "passed" and self.job.options.sealed and (self.follow_up or self.job.stand_ins):
             found, printed = withheld.told(self.job, self.specs[name], message), ""
-        if found and found.kind == "unwritten" and not found.of:
-            found = unwritten(self.specs[name].exercise)
         if found and self.job.options.sealed:
             found = replace(found, picture="")
         reason, since = self.specs[name].skip_reason, time.monotonic() - self.watch.began
@@ -248,7 +254,7 @@ class Supervisor:
             self._judge(name, "skipped" if reason else "failed", reason or found)
         else:
             self._judge(name, status, found, message.seconds, printed)
-        if isinstance(self.job.options.also, TrySuspects):
+        if isinstance(self.job.options.also, protocol.TrySuspects):
             self.results[name] = replace(self.results[name], tried=message.tried)
 
     def _judge(
@@ -277,7 +283,7 @@ class Supervisor:
             return self._follow_up()
         lost = [name for name in self.specs if name not in self.results]
         if self.done and (not lost or self._may_stop()):
-            if self.job.options.stop_at_failure or self.job.problem:
+            if self.job.options.stop_at_failure:
                 self.finished = True
                 return
             return self._follow_up()
@@ -384,6 +390,15 @@ class Supervisor:
 
     def _used(self) -> Used | None:
         return usage.of_processes(orphans.tree(self.worker.process.pid or 0))
+
+
+def _statement(exercises: Sequence[ExerciseResult]) -> Failure | None:
+    """The statement that failed, if nothing works without what it makes."""
+    ideas = [spec for exercise in exercises for spec in exercise.ideas if not spec.hidden]
+    found = [spec.failure for spec in ideas if spec.status not in DONE]
+    works = any(exercise.works and not exercise.note for exercise in exercises)
+    is_for_all = found and not works and all(one == found[0] for one in found)
+    return found[0] if is_for_all and found[0] and found[0].kind == "statement failed" else None
 
 
 def told(reached: str, watch: Stopwatch) -> str:

@@ -18,9 +18,9 @@ def text(kata: Kata) -> tuple[str, str]:
         raise NotPossible(f"{kata.number} is no paper: --paper is for katas like papers/13")
     why_not = standing_in.why_not(kata, kata.root / "katas")
     answers = papers.textbook(kata)
-    if not why_not:
+    if why_not is None:
         answers = Answers(kata_modules.read_source(kata.code), papers.OWN_CODE)
-    if answers is None:
-        raise NotPossible(f"finish the core of {kata.number} first: {why_not}")
-    said = f" ({why_not})" if why_not else ""
+    elif answers is None:
+        raise NotPossible(f"finish the core of {kata.number} first: {why_not.line}")
+    said = f" ({why_not.line})" if why_not else ""
     return papers.written(papers.build(kata, answers)), f"its cells have {answers.whose} code{said}"

@@ -11,7 +11,7 @@ from grader.course.catalogue import Kata
 from grader.learner import reading
 from grader.reports import colour_blocks, table, words
 from grader.reports.words import STAR
-from grader.results import ExerciseResult, KataResult, Report, SpecResult, title
+from grader.results import STATE_OF, ExerciseResult, KataResult, Report, SpecResult
 from grader.specs import layout
 
 KEYS = (
@@ -106,11 +106,13 @@ class Screen:
 
     def failure(self, exercise: str, spec: SpecResult) -> None:
         """Print a failed spec: its message with a heading, or alone if it is one line."""
-        message = words.with_printed(spec.message.strip(), spec.printed)
+        found = spec.failure
+        message = found.text if found and found.is_of_file else words.with_printed(spec.message.strip(), spec.printed)
         if "\n" not in message:
             self.say(message)
             return
-        self.console.print(f"\nFAILED  {exercise} · {title(spec.name)}", style="red", markup=False, highlight=False)
+        heading = STATE_OF[found.kind].upper() if found and found.is_of_file else f"FAILED  {exercise} · {spec.title}"
+        self.console.print(f"\n{heading}", style="red", markup=False, highlight=False)
         width = self.console.width if self.console.is_terminal else 10**6
         self.console.print(Text(layout.wrapped(message, width)), soft_wrap=True)
         if self.console.color_system in ("256", "truecolor") and (picture := colour_blocks.coloured(spec.picture)):

@@ -208,8 +208,8 @@ class Session:
         if shown and known and shown[0] == known[0] and not (shown[1].failure and shown[1].failure.cause):
             if known[1].failure and (cause := known[1].failure.cause):
                 self.screen.say(f"{LIKE} {cause.splitlines()[0]}")
-        if len({exercise.first_failure and exercise.first_failure.failure for exercise in result.exercises}) == 1:
-            return  # the same failure everywhere: the file cannot be imported, which is on the screen already
+        if result.file:
+            return  # which is on the screen already
         worked = _working(self.state.result)
         self.state.result = result
         if broken := [e.name for e in result.exercises if e.name in worked and not e.works]:

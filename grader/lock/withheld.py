@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from grader import failure
-from grader.course import cells, statements
+from grader.course import cells, syntax
 from grader.course.catalogue import Kata
-from grader.failure import UNPARSED, Failure
+from grader.failure import Failure
 from grader.protocol import SpecFinished, SpecInfo
 from grader.results import TOO_BUSY
 from grader.workers.jobs import Job
@@ -37,13 +37,9 @@ def told(job: Job, spec: SpecInfo, message: SpecFinished) -> Failure:
     kata = job.kata
     found = message.failure or Failure("not run", "")
     plain = replace(found, by="", error="")
-    if plain == job.problem:
-        return plain
     if plain in map(failure.unwritten, _names(kata)):
         return replace(plain, by=spec.exercise if found.by else "")
     lines = _definitions(job.files.get(kata.file, ""))
-    if isinstance(lines, str):
-        return Failure("unparsed", f"{kata.file.name}:{lines}")
     where = f", {spec.exercise} at line {lines[spec.exercise]}" if spec.exercise in lines else ""
     rows = (("raised", ERRORS.get(found.error, "an error")), ("in", f"{kata.file.name}{where}"))
     place = f"{spec.file}:{spec.line}\n\n{WHY}"
@@ -55,15 +51,20 @@ def _names(kata: Kata) -> Iterator[str]:
     yield from (name for e in kata.exercises for name in (e.name, e.owner))
 
 
+def of_file(job: Job, found: Failure) -> Failure:
+    """State what is wrong with a file that cannot be run: what its text says, or else the kind of error."""
+    name, source = job.kata.file.name, job.files[job.kata.file]
+    if error := syntax.error_in(source):
+        return syntax.unparsed(name, source, error)
+    return Failure("import failed", f"{name}: {ERRORS.get(found.error, 'an error')} (while the file was imported)")
+
+
 def left_out(job: Job) -> str:
     """A line on all statements that were left out. Which ones these are is the code's choice, too."""
     return f"{job.kata.file.name}: left out what fails while it is imported and no exercise needs"
 
 
 @functools.lru_cache(maxsize=8)
-def _definitions(source: str) -> dict[str, int] | str:
-    """The line of each function, class and method; or the line and the kind of the error that keeps it from parsing."""
-    try:
-        return {name: node.lineno for name, node in cells.definitions(ast.parse(source)).items()}
-    except statements.UNREADABLE as error:
-        return f"{getattr(error, 'lineno', None) or 1}: {UNPARSED}: {type(error).__name__}"
+def _definitions(source: str) -> dict[str, int]:
+    """The line of each function, class and method."""
+    return {name: node.lineno for name, node in cells.definitions(ast.parse(source)).items()}

@@ -102,7 +102,7 @@ def _look(report: ClassReport) -> list[tuple[str, str, str, str]]:
 
 
 def _why(kata: KataResult) -> str:
-    return (kata.why_no_code or kata.why_not_graded).removeprefix(f"{kata.state}: ")
+    return kata.why_no_code.line if kata.why_no_code else kata.why_not_graded
 
 
 def _overrides(report: ClassReport) -> list[tuple[str, KataResult, ExerciseResult]]:

@@ -5,13 +5,13 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from grader.reports import scores, students_view, words
-from grader.results import Report
+from grader.reports import scores, words
+from grader.reports.students_view import StudentReport
 
 SCHEMA = "classroom50/result/v1"
 
 
-def render(report: Report, environment: Mapping[str, str] = os.environ) -> str:
+def render(report: StudentReport, environment: Mapping[str, str] = os.environ) -> str:
     """One test per exercise. The platform's runner names the student and the assignment in the environment.
 
     The submission's own time is there in SUBMITTED_AT, so that grading it again later does not make it late. Without
@@ -21,7 +21,6 @@ def render(report: Report, environment: Mapping[str, str] = os.environ) -> str:
     links = {name: environment.get(f"{name.upper()}_URL", "") for name in ("commit", "release", "review")}
     # Without a score the platform's runner refuses the file, instead of keeping a wrong one.
     graded = not report.not_graded
-    report = students_view.of(report)
     parts = scores.scored(report, digits=0)  # the platform takes only integers, no higher than their maximum
     score, max_score = scores.total(parts)
     tests = [

@@ -4,8 +4,10 @@ import io
 import re
 from dataclasses import dataclass
 
-from grader.reports import page, students_view, words
-from grader.results import NOT_HANDED_IN, ExerciseResult, Report
+from grader.failure import NOT_HANDED_IN
+from grader.reports import page, words
+from grader.reports.students_view import StudentReport
+from grader.results import ExerciseResult
 
 PLACE = re.compile(r"^(\w+\.py):([1-9]\d{0,6})\b", re.MULTILINE)  # what starts where a failure is
 AROUND, LONGEST_LINE = 2, 300  # lines shown before and after that one, and characters of each
@@ -25,21 +27,19 @@ class Row:
     """An exercise: one line, and what unfolds below it."""
 
     exercise: ExerciseResult
-    colour: str  # the CSS class of the verdict
     text: str = ""  # the first failure, or the open edges; empty: nothing unfolds
     place: Place | None = None
     is_failure: bool = False  # it is unfolded from the start
 
 
-def render(report: Report) -> str:
+def render(report: StudentReport) -> str:
     """One student's page: the totals, the files that cannot be run, and what is open in each exercise."""
-    report = students_view.of(report)
-    broken = [kata for kata in report.katas if kata.why_no_code and kata.state != NOT_HANDED_IN]
+    broken = [(kata, why) for kata in report.katas if (why := kata.why_no_code) and kata.state != NOT_HANDED_IN]
     return page.render(
         "student.html",
         heading=words.totals(report),
         report=report,
-        problems=[(kata, _place(kata.kata, kata.why_no_code, report.files)) for kata in broken],
+        problems=[(kata, why, _place(kata.kata, why.line, report.files)) for kata, why in broken],
         katas=[(kata, [_row(kata.kata, one, report.files) for one in kata.exercises]) for kata in report.katas],
     )
 
@@ -47,11 +47,11 @@ def render(report: Report) -> str:
 def _row(kata: str, exercise: ExerciseResult, files: dict[str, str]) -> Row:
     failures = [exercise.first_failure] if exercise.first_failure else list(exercise.named_edges)
     if not failures or exercise.not_written or exercise.file_state:
-        return Row(exercise, _colour(exercise))
+        return Row(exercise)
     text = words.details(exercise) if exercise.pending else "\n\n".join(map(words.failed, failures))
     found = failures[0].failure
     place = _place(kata, (found.place or found.line) if found else "", files)
-    return Row(exercise, _colour(exercise), text, place, exercise.not_graded or bool(exercise.first_failure))
+    return Row(exercise, text, place, exercise.not_graded or bool(exercise.first_failure))
 
 
 def _place(kata: str, place: str, files: dict[str, str]) -> Place | None:
@@ -69,11 +69,3 @@ def _place(kata: str, place: str, files: dict[str, str]) -> Place | None:
 def _printable(line: str) -> str:
     shown = line.rstrip("\n")[:LONGEST_LINE].expandtabs()
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
-
-
-def _colour(exercise: ExerciseResult) -> str:
-    if exercise.pending:
-        return "unconfirmed" if exercise.unconfirmed else "notgraded"
-    if exercise.works:
-        return "passed"
-    return "notstarted" if exercise.not_written else "failed"

@@ -4,17 +4,17 @@ import re
 from html import escape
 from itertools import accumulate
 
-from grader.reports import students_view, words
-from grader.results import KataResult, Report, number
+from grader.reports import words
+from grader.reports.students_view import StudentReport
+from grader.results import KataResult, number
 
 SIGNS = {"passed": "✅", "failed": "❌", "error": "💥", "not started": "⬜"}  # ❔: not decided
 LONGEST = 4000  # characters shown of one failure
 MOST = 120_000  # characters of the whole: GitHub limits the page of a release to 125,000
 
 
-def render(report: Report) -> str:
+def render(report: StudentReport) -> str:
     """A table of the katas, a table of their exercises, then the first failure of each that was started, folded."""
-    report = students_view.of(report)
     state = f" · {_inline(words.gap(report))}" if report.not_graded else ""
     columns = ["kata", "", "points", "stars", *(["score"] if report.weighted else []), "to do", "open edges"]
     first = [f"**{_inline(words.of_file(kata))}**\n" for kata in report.katas if kata.why_no_code]

@@ -1,9 +1,9 @@
 """Scores in the form that course platforms take: rounded, and so that an exercise's scores sum to the total."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from grader.results import ExerciseResult, KataResult, Report, plain, rounded
+from grader.reports.students_view import StudentReport
+from grader.results import ExerciseResult, KataResult, plain, rounded
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Scored:
         return f"{self.kata.kata} · {self.exercise.name}"
 
 
-def scored(report: Report, digits: int = 2) -> list[Scored]:
+def scored(report: StudentReport, digits: int = 2) -> list[Scored]:
     """Every exercise in order, with a score of so many digits. Whole numbers are integers."""
-    exercises = list(_exercises(report))
+    exercises = [(kata, exercise) for kata in report.katas for exercise in kata.exercises]
     most = rounded([exercise.worth for _, exercise in exercises], digits)
-    scores = rounded([exercise.score for _, exercise in exercises], digits)
+    scores = rounded([exercise.score or 0.0 for _, exercise in exercises], digits)
     # Rounding may lift a score above its own maximum, which no platform takes.
     return [Scored(*which, min(score, top), top) for which, score, top in zip(exercises, scores, most, strict=True)]
 
@@ -32,9 +32,3 @@ def scored(report: Report, digits: int = 2) -> list[Scored]:
 def total(parts: list[Scored]) -> tuple[float, float]:
     """The sums of score and maximum."""
     return plain(sum(part.score for part in parts)), plain(sum(part.max_score for part in parts))
-
-
-def _exercises(report: Report) -> Iterator[tuple[KataResult, ExerciseResult]]:
-    for kata in report.katas:
-        for exercise in kata.exercises:
-            yield kata, exercise

@@ -1,15 +1,28 @@
 """A report for students: of a teacher's own specs only the number that pass, and of sealing only what to ask for."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from grader.results import ExerciseResult, KataResult, Report, SpecResult
+from grader.results import ExerciseResult, KataResult, Run, SpecResult
 
 LOST = "a hidden spec could not be run"
 
 
-def of(report: Report) -> Report:
-    """The report without the name, the message and the output of any hidden spec, and how points are sealed."""
-    return replace(report, katas=tuple(map(_kata, report.katas)), sealed=False)
+@dataclass(frozen=True)
+class StudentReport(Run):
+    """A run all of which its student may read: no name, message or output of a hidden spec, and no seals."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "katas", tuple(map(_kata, self.katas)))
+        object.__setattr__(self, "sealed", False)
+
+
+def of(report: Run) -> StudentReport:
+    return StudentReport(**vars(report))
+
+
+def shown(render: Callable[[StudentReport], str], report: Run) -> str:
+    return render(of(report))
 
 
 def _kata(kata: KataResult) -> KataResult:

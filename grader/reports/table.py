@@ -134,20 +134,12 @@ def _table(groups: Iterable[Group]) -> Table:
         sums = [f"[bold]{amount}/{group.most}[/]" for amount in (group.points, group.stars)]
         table.add_row(f"[bold]{group.name}[/]", "", state, *sums)
         for exercise in group.katas[0].exercises if group.open else ():
-            state = f"[{_colour(exercise)}]{escape(words.verdict(exercise))}[/]"
+            state = f"[{COLOURS[exercise.status]}]{escape(words.verdict(exercise))}[/]"
             points = f"{words.points(exercise)}/1"
             table.add_row(f"  {exercise.name}", _part(exercise), state, points, words.star(exercise))
         if group.open:
             table.add_section()
     return table
-
-
-def _colour(exercise: ExerciseResult) -> str:
-    if exercise.pending:
-        return COLOURS["unconfirmed" if exercise.unconfirmed else "not graded"]
-    if exercise.works:
-        return COLOURS["passed"]
-    return COLOURS["not started"] if exercise.not_written else COLOURS["failed"]
 
 
 def _part(exercise: ExerciseResult) -> str:
@@ -178,8 +170,7 @@ def _show_open(kata: KataResult, console: Console) -> None:
             told = textwrap.fill(line, console.width, subsequent_indent="  ") if console.is_terminal else line
             console.print(told, markup=False, highlight=False, soft_wrap=True)
     if kata.why_no_code:
-        name, why = f"\n{kata.state.upper()}  {kata.kata}", indent(kata.why_no_code, "  ")
-        console.print(name, why, sep="\n", style="red", markup=False, highlight=False, soft_wrap=True)
+        _show_failure(f"{kata.state.upper()}  {kata.kata}", kata.why_no_code.text, console)
         return
     said: set[str] = set()
     for exercise in kata.exercises:
@@ -188,17 +179,15 @@ def _show_open(kata: KataResult, console: Console) -> None:
         if failure and not exercise.not_written and failure.message not in said:
             said.add(failure.message)
             state = "NOT GRADED" if exercise.not_graded else "UNCONFIRMED" if exercise.unconfirmed else "FAILED"
-            console.print(
-                f"\n{state}  {name} · {failure.title}",
-                style="red",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
             told = words.with_printed(failure.message, failure.printed)
             told += f"\n\n{words.ASK}" if exercise.unconfirmed else ""
-            text = Padding(Text(told), (0, 0, 0, 2)) if console.is_terminal else Text(indent(told, "  "))
-            console.print(text, soft_wrap=not console.is_terminal)
+            _show_failure(f"{state}  {name} · {failure.title}", told, console)
         elif exercise.works and exercise.open_edges:
             line = f"\nopen edge  {name} · {exercise.open_edges[0].title}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_failure(heading: str, told: str, console: Console) -> None:
+    console.print(f"\n{heading}", style="red", markup=False, highlight=False, soft_wrap=True)
+    text = Padding(Text(told), (0, 0, 0, 2)) if console.is_terminal else Text(indent(told, "  "))
+    console.print(text, soft_wrap=not console.is_terminal)

@@ -5,19 +5,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from typing import get_args
 
-from grader.results import (
-    NOT_HANDED_IN,
-    NOT_WRITTEN,
-    OF_FILE,
-    ExerciseResult,
-    KataResult,
-    Override,
-    Report,
-    SpecResult,
-    Timing,
-    number,
-)
+from grader.failure import NOT_HANDED_IN, NOT_WRITTEN
+from grader.results import ExerciseResult, KataResult, OfFile, Override, Run, SpecResult, Timing, number
 
 STAR, NO_STAR = "\N{BLACK STAR}", "\N{WHITE STAR}"
 UNTIMED = "handed in at a time that is not known, so lateness costs nothing"
@@ -26,7 +17,6 @@ UNCONFIRMED = "unconfirmed: works beside the specs, and not when they ask from a
 ASK = "There is no point for it yet. Ask your teacher, who can look at the code and settle the point with an override."
 NAMED = 5  # katas in a line
 SENTENCE_END = re.compile(r"(?<=[.?!]) (?=[A-Z])")
-VERSION = re.compile(r"^the (?:newest )?version,? of .+ counts\b.*$", re.MULTILINE)  # a line of a kata's message
 # Why no spec of an exercise was run, by the state of its file.
 NOT_RUN = {
     "not handed in": "not handed in",
@@ -60,15 +50,15 @@ def stars(kata: KataResult) -> str:
 
 def score(result: ExerciseResult | KataResult) -> str:
     """The score, or a question mark if it is not decided."""
-    return UNKNOWN if result.pending else number(result.score)
+    return UNKNOWN if result.pending or result.score is None else number(result.score)
 
 
 def state(kata: KataResult) -> str:
     """The state of a file that cannot be run, such as "does not parse"; otherwise the status: "failed"."""
-    return kata.state if kata.state in OF_FILE else kata.status
+    return kata.state if kata.state in get_args(OfFile) else kata.status
 
 
-def of_files(report: Report) -> str:
+def of_files(report: Run) -> str:
     """The files that cannot be run, and why: "16_mha: import fails: mha.py:3: NameError: …"; empty without any.
 
     Then the numbers of the katas that were not handed in.
@@ -86,11 +76,11 @@ def of_file(kata: KataResult) -> str:
 
 
 def _of_file(kata: KataResult) -> str:
-    """ "import fails: mha.py:3: NameError: …", "not handed in"."""
-    why = kata.why_no_code.removeprefix(f"{kata.state}: ")
-    if kata.state in why:  # "mha.py:3: does not parse with Python 3.11: …", "mha.py: not handed in"
-        return kata.state if why.endswith(kata.state) else why
-    return f"{kata.state}: {why}"
+    """ "import fails: mha.py:3: NameError: …", "mha.py:3: does not parse with Python 3.11: …", "not handed in"."""
+    if kata.why_no_code is None or kata.state == NOT_HANDED_IN:
+        return kata.state
+    why = kata.why_no_code
+    return why.line if why.kind == "unparsed" else f"{kata.state}: {why.line}"
 
 
 def alike(katas: Iterable[KataResult], said: Callable[[KataResult], str]) -> dict[str, list[str]]:
@@ -108,17 +98,16 @@ def kata_number(kata: str) -> str:
     return track + slash + (first if first.isdigit() else "_".join([first, *rest[:1]]))
 
 
-def hand_ins(report: Report) -> list[tuple[str, str, str]]:
+def hand_ins(report: Run) -> list[tuple[str, str, str]]:
     """The numbers of katas of which the same is to be said, when they were handed in, and which version counts."""
     found: dict[tuple[str, str], list[str]] = {}
     for kata in report.katas:
         if said := of_timing(kata):
-            which = VERSION.search(kata.message)
-            found.setdefault((said, which[0] if which else ""), []).append(kata_number(kata.kata))
+            found.setdefault((said, kata.counts), []).append(kata_number(kata.kata))
     return [(", ".join(katas), *place) for place, katas in found.items()]
 
 
-def lateness(report: Report) -> list[str]:
+def lateness(report: Run) -> list[str]:
     """ "01: due … · handed in …", a line for the katas of which the same is to be said."""
     return [f"{katas}: {said}" for katas, said, _ in hand_ins(report)]
 
@@ -160,7 +149,7 @@ def day(time: str, *, seconds: bool = False) -> str:
     return f"{at:%a} {at.day} {at:%b} {at.year} {at:{clock}}"
 
 
-def newest(report: Report) -> str:
+def newest(report: Run) -> str:
     """When the newest version that counts was handed in; empty if that is not known."""
     times = [kata.handed_in for kata in report.katas if kata.handed_in]
     return datetime.fromisoformat(max(times, key=moment)).isoformat(timespec="seconds") if times else ""
@@ -171,7 +160,7 @@ def moment(time: str) -> float:
     return datetime.fromisoformat(time).timestamp()
 
 
-def late(report: Report) -> str:
+def late(report: Run) -> str:
     """The cost of lateness: "10 % less", or for each late kata: "16: 10 % less, 17: 20 % less"; empty if nothing."""
     handed_in = [kata for kata in report.katas if kata.state != NOT_HANDED_IN]
     costs = {kata_number(kata.kata): less(kata.penalty) for kata in handed_in if kata.penalty}
@@ -185,7 +174,7 @@ def less(penalty: float) -> str:
     return f"{number(100 * penalty)} % less"
 
 
-def gap(report: Report) -> str:
+def gap(report: Run) -> str:
     """The report's gap: "interrupted: the rest was not graded", or the katas that are not graded and why."""
     if not report.complete:
         return "interrupted: the rest was not graded"
@@ -273,7 +262,7 @@ def seal(exercise: ExerciseResult) -> str:
     return ""
 
 
-def seals(report: Report) -> str:
+def seals(report: Run) -> str:
     """ "sealed" if both locks give every point, otherwise how many: "9 sealed, 2 sealed in part, 1 not sealed".
 
     Empty where there are no points.
@@ -350,7 +339,7 @@ def why(spec: SpecResult) -> str:
     return SENTENCE_END.split(" ".join(told.partition("\n\n")[0].split()))[0]
 
 
-def totals(report: Report) -> str:
+def totals(report: Run) -> str:
     """ "23 of 35 points · 12 of 35 stars", the score if a course's rules give one, and how points are sealed.
 
     If something is not decided, this comes first: "not graded, so far 3 of 12 points".

@@ -14,6 +14,7 @@ from types import FrameType, ModuleType
 import pytest
 
 from grader import failure
+from grader.course import cells
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.course.statements import StatementFailed
@@ -66,8 +67,7 @@ def explain(
     frames = list(traceback.walk_tb(error.__traceback__))
     theirs = [(frame, line) for frame, line in frames if _is_theirs(frame, module)]
     found = _explained(error, frames, theirs, kata, exercise, spec, module)
-    raised = error.__cause__ or error if isinstance(error, LoadFailure) else error
-    return replace(found, error=type(raised).__name__)
+    return found if isinstance(error, LoadFailure) else replace(found, error=type(error).__name__)
 
 
 def reason(docstring: str) -> str:
@@ -95,7 +95,7 @@ def _explained(
     if isinstance(error, NotRun):
         return error.why
     if isinstance(error, LoadFailure):
-        return Failure(error.kind, str(error))
+        return error.failure
     if isinstance(error, StatementFailed):
         return Failure("statement failed", str(error))
     if isinstance(error, NotImplementedError) and theirs and _is_stub_line(*theirs[-1]):
@@ -191,7 +191,7 @@ def _written_name(frame: FrameType) -> str:
 def _missing(name: str, module: ModuleType, kata: Kata) -> str:
     """ "split_heads: not found in multi_head_attention.py (it defines splitheads: renamed?)"."""
     exercises = {exercise.owner for exercise in kata.exercises}
-    others = [node.name for node in _definitions(module) if node.name not in exercises]
+    others = [name for node in _statements(module) for name in cells.bound(node) if name not in exercises]
     near = difflib.get_close_matches(name, others, n=1)
     return f"{name}: not found in {kata.file.name}" + (f" (it defines {near[0]}: renamed?)" if near else "")
 
@@ -223,7 +223,10 @@ def _place(theirs: list[tuple[FrameType, int]], module: ModuleType | None, exerc
 
 def _definitions(module: ModuleType | None) -> list[Definition]:
     """The functions and classes at the top level of the module."""
+    return [node for node in _statements(module) if isinstance(node, Definition)]
+
+
+def _statements(module: ModuleType | None) -> list[ast.stmt]:
     if module is None or module.__file__ is None:
         return []
-    tree = ast.parse("".join(linecache.getlines(module.__file__)))
-    return [node for node in tree.body if isinstance(node, Definition)]
+    return ast.parse("".join(linecache.getlines(module.__file__))).body

@@ -11,7 +11,7 @@ import pytest
 
 from grader.failure import NOT_WRITTEN, Failure
 from grader.reports import colour_blocks, words
-from grader.results import title
+from grader.results import STATE_OF, title
 from grader.specs import failures, layout, pytest_private, signatures
 
 STAR = "\N{BLACK STAR}"
@@ -128,7 +128,14 @@ def _by_exercise(outcomes: Iterable[Outcome]) -> dict[tuple[str, str], list[Outc
 
 def _failures(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter, edges: bool) -> None:
     """Print the first failure of each exercise in full, or all with -v; failing edges only where they count."""
-    for (_, exercise), specs in _by_exercise(outcomes).items():
+    said = set[str]()
+    for (kata, exercise), specs in _by_exercise(outcomes).items():
+        if (file := _first(specs)) and file.is_of_file:
+            if kata not in said:
+                terminal.write_line(f"\n{STATE_OF[file.kind].upper()}  katas/{kata}\n", red=True, bold=True)
+                terminal.write_line(layout.wrapped(file.text, pytest_private.width(terminal)))
+            said.add(kata)
+            continue
         failed = [(spec, found) for spec in specs if (found := spec.details) and (edges or not spec.told.edge)]
         for spec, found in failed if terminal.verbosity > 0 else failed[:1]:
             terminal.write_line(f"\nFAILED  {exercise} · {title(spec.name)}\n", red=True, bold=True)
@@ -142,35 +149,43 @@ def _failures(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter, ed
 def _exercises(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter) -> None:
     """Print one line per exercise: whether it works, and which edges are open.
 
-    Among several katas, one without a written exercise has one line.
+    A kata whose file cannot be run has one line, and among several katas one without a written exercise.
     """
     found = _by_exercise(outcomes)
     width = max(len(exercise) for _, exercise in found)
     room = pytest_private.width(terminal) - width - 4
-    unwritten = {kata: _unwritten(found, kata) for kata in {kata for kata, _ in found}}
+    in_one = {kata: _in_one_line(found, kata) for kata in {kata for kata, _ in found}}
     kata_before, said = "", set[str]()  # one error while the file is imported is every exercise's
     for (kata, exercise), specs in found.items():
-        if len(unwritten) > 1 and unwritten[kata]:
+        if in_one[kata]:
             if kata != kata_before:
-                terminal.write_line(f"katas/{kata}  {NOT_WRITTEN}: {words.counted(unwritten[kata], 'exercise')}")
+                terminal.write_line(f"katas/{kata}  {in_one[kata]}")
             kata_before = kata
             continue
         if kata != kata_before:
             terminal.write_line(f"katas/{kata}", bold=True)
             kata_before = kata
         state, colour = _state(exercise, specs, room)
-        one_line = not any(spec.details for spec in specs) and any(spec.failed for spec in specs)
+        one_line = bool(colour) and not any(spec.details for spec in specs) and any(spec.failed for spec in specs)
         one_line = one_line or state.startswith("not run, Triton")
-        if one_line and state in said and not state.endswith(NOT_WRITTEN):
+        if one_line and state in said:
             state = "the same"
         said.add(state)
         terminal.write_line(f"  {exercise:<{width}}  {state}", **({colour: True} if colour else {}))
 
 
-def _unwritten(found: dict[tuple[str, str], list[Outcome]], kata: str) -> int:
-    """How many exercises the kata has, if none of them is written; otherwise 0."""
-    states = [_state(exercise, specs, 0)[0] for (of, exercise), specs in found.items() if of == kata]
-    return len(states) if all(state.endswith(NOT_WRITTEN) for state in states) else 0
+def _first(specs: Iterable[Outcome]) -> Failure | None:
+    """The first failure of the idea."""
+    return next((spec.told.failure for spec in specs if spec.failed and not spec.told.edge), None)
+
+
+def _in_one_line(found: dict[tuple[str, str], list[Outcome]], kata: str) -> str:
+    """What one line says of all exercises of a kata; empty if each has its own."""
+    first = [_first(specs) for (of, _), specs in found.items() if of == kata]
+    if file := next((one for one in first if one and one.is_of_file), None):
+        return words.NOT_RUN[STATE_OF[file.kind]]
+    is_unwritten = len(first) < len(found) and all(one and one.kind == "unwritten" for one in first)
+    return f"{NOT_WRITTEN}: {words.counted(len(first), 'exercise')}" if is_unwritten else ""
 
 
 def _state(exercise: str, specs: list[Outcome], room: int) -> tuple[str, str]:
@@ -181,8 +196,7 @@ def _state(exercise: str, specs: list[Outcome], room: int) -> tuple[str, str]:
     open_edges = [spec for spec in edges if spec.failed]
     passed = len(ideas) - len(failed)
     if failed and not any(spec.details for spec in failed) and (found := failed[0].told.failure):
-        state = found.line.removeprefix(f"{exercise}: ")
-        return state, "" if state.endswith(NOT_WRITTEN) else "red"
+        return found.beside(exercise), "" if found.kind == "unwritten" else "red"
     if failed:
         return f"{passed} of {len(ideas)} specs pass", "red"
     if not ideas and not edges:

@@ -15,8 +15,8 @@ from grader.course import hint_file, kata_modules, notebooks, stubs, syntax
 from grader.course.catalogue import Kata
 from grader.errors import LoadFailure, NotANotebook, Unreadable
 from grader.execution import boundary
-from grader.failure import Failure
-from grader.results import NOT_HANDED_IN, NOT_RECOGNISED
+from grader.failure import NOT_HANDED_IN, Failure
+from grader.results import NotGraded
 from grader.teaching import archives, signs, uploads
 from grader.teaching.contents import Absent, Contents, Found, Unused
 from grader.teaching.listing import DATA, File, about, listed, note
@@ -78,7 +78,7 @@ def look(places: Iterable[Path], katas: Iterable[Kata], asked: Iterable[Kata] | 
     katas, why = list(katas), list[str]()
     with boundary.costs_only(why.append):
         return _looked(places, katas, set(katas if asked is None else asked))
-    return Contents(dict.fromkeys(katas, Absent("not graded", why[0])), (Unused("", why[0]),))
+    return Contents(dict.fromkeys(katas, Absent(why[0], NotGraded.UNREADABLE)), (Unused("", why[0]),))
 
 
 def _looked(places: Iterable[Path], katas: list[Kata], asked: set[Kata]) -> Contents:
@@ -99,7 +99,7 @@ def _looked(places: Iterable[Path], katas: list[Kata], asked: set[Kata]) -> Cont
     else:
         others = own + [file for file in rest if file in given and signs.is_written(file, root)]
     rows = desk.found | _absent(desk, others, defined)
-    said = " ".join(Contents(rows).absent(NOT_RECOGNISED).values())
+    said = " ".join(Contents(rows).absent("not recognised").values())
     desk.unused += [Unused("", problem) for problem in dict.fromkeys(desk.problems)]
     for file in [*desk.files, *desk.hidden]:
         why, is_odd = _why_unused(desk, file)
@@ -207,7 +207,7 @@ def read(file: File, kata: Kata) -> Found:
             what = "is no text, but a file of another kind" if b"\0" in data[: kata_modules.MAX_BYTES] else str(failure)
             return _unrecognised(file, what)
         is_lost = not isinstance(failure, LoadFailure) or isinstance(failure, Unreadable)
-        source = replace(unreadable(failure), lost=is_lost)
+        source = replace(unreadable(failure), lost=NotGraded.UNREADABLE if is_lost else None)
         return Found(file, source, f"cannot be read: {printable.line(str(failure))}")
     try:
         written = _notebook_in(text, kata)
@@ -220,14 +220,14 @@ def read(file: File, kata: Kata) -> Found:
         note = ", ".join(filter(None, [note, f"is {encoding}, which was converted to UTF-8"]))
     if newer := syntax.for_a_newer_python(text):
         why = f"{file.shown}:{newer}"
-        return Found(file, SourceText("", Failure("not run", why), lost=True), why)
+        return Found(file, SourceText("", Failure("unreadable", why), lost=NotGraded.UNREADABLE), why)
     return Found(file, SourceText(sys.intern(text)), note)  # saves memory: many students leave some files unchanged
 
 
 def _unrecognised(file: File, what: str) -> Found:
     """A file of the kata's name that nobody can take for its code."""
-    why = f"{NOT_RECOGNISED}: {about(file.shown, printable.line(what))}"
-    return Found(file, SourceText("", Failure("not run", why), lost=True), why)
+    why = about(file.shown, printable.line(what))
+    return Found(file, SourceText("", Failure("not recognised", why), lost=NotGraded.NOT_RECOGNISED), why)
 
 
 def _is_no_text(data: bytes) -> bool:
@@ -361,15 +361,15 @@ def _absent(desk: Desk, others: list[File], defined: Mapping[File, list[Kata]]) 
         if not why and kata in desk.asked:
             why = _similar(desk, kata, defined) or _within(desk, kata) or next(iter(closed), "")
         if why:
-            decided[kata] = Absent("not recognised", why)
+            decided[kata] = Absent(why, NotGraded.NOT_RECOGNISED)
         elif kata in desk.found:
             continue
         elif desk.problems:
-            decided[kata] = Absent("not graded", desk.problems[0])
+            decided[kata] = Absent(desk.problems[0], NotGraded.UNREADABLE)
         elif why := came or _unseen(desk):
-            decided[kata] = Absent("not recognised", why)
+            decided[kata] = Absent(why, NotGraded.NOT_RECOGNISED)
         else:
-            decided[kata] = Absent("not handed in", f"{kata.file.name}: {NOT_HANDED_IN}")
+            decided[kata] = Absent(f"{kata.file.name}: {NOT_HANDED_IN}")
     return decided
 
 

@@ -12,12 +12,12 @@ from grader.course.catalogue import ROOT, Kata, with_prerequisites
 from grader.errors import KataError
 from grader.execution import boundary
 from grader.execution.result_cache import ResultCache
-from grader.failure import Failure
+from grader.failure import NOT_HANDED_IN, Failure
 from grader.isolation import untouched
 from grader.isolation.untouched import Changes
 from grader.protocol import RunOptions
-from grader.reports import class_lines, html_report, unconfirmed, words
-from grader.results import NOT_HANDED_IN, NOT_RECOGNISED, ClassReport, KataResult
+from grader.reports import class_lines, html_report, students_view, unconfirmed, words
+from grader.results import ClassReport, KataResult, NotGraded
 from grader.teaching import (
     accommodations,
     attribution,
@@ -311,7 +311,7 @@ def _opened(submission: Submission, collected: Collected, person: Person | None,
 
     def lost(why: str) -> None:
         needed = with_prerequisites(collected.class_.assignment.katas)
-        nothing = dict.fromkeys(needed, SourceText("", Failure("not run", why), lost=True))
+        nothing = dict.fromkeys(needed, SourceText("", Failure("unreadable", why), lost=NotGraded.UNREADABLE))
         finding = Finding(submission.student, "", "", "not graded", why, odd=True)
         opened.append(Read(replace(submission, texts=nothing), [finding]))
 
@@ -328,7 +328,8 @@ def _read(submission: Submission, collected: Collected, person: Person | None, h
     found = [] if submission.places else intake.findings(submission, contents, assignment.katas)
     said = "not handed in, and in {} of nobody in the roster"
     missing = [kata for kata in contents.absent(NOT_HANDED_IN) if person and held[kata]]
-    lost = {kata: Absent("not graded", said.format(words.counted(held[kata], "submission"))) for kata in missing}
+    why = {kata: said.format(words.counted(held[kata], "submission")) for kata in missing}
+    lost = {kata: Absent(why[kata], NotGraded.UNOWNED) for kata in missing}
     contents = replace(contents, katas={**contents.katas, **lost})
     found = found or intake.findings(submission, contents, assignment.katas)
     student, late = submission.student, assignment.rules.late
@@ -438,7 +439,7 @@ def lines(reported: Reported, outputs: Outputs) -> list[str]:
     absent, said = set(booked.taken.absent), list(unconfirmed.lines(whole))
     for student, report in whole.students.items():
         if student not in not_begun:
-            why = booked.book.lost.get(student, "interrupted")
+            why = booked.book.lost[student].why_not_graded if student in booked.book.lost else "interrupted"
             said += class_lines.of(student, report, why, absent=student in absent, explain=outputs.explain)
     return [*said, *([f"{words.counted(len(not_begun), 'more student')} not graded yet"] if not_begun else [])]
 
@@ -457,8 +458,10 @@ def write(whole: ClassReport, outputs: Outputs) -> list[str]:
 
 def _pages(report: ClassReport, outputs: Outputs) -> list[tuple[Path, str]]:
     """The path and the text of each student's page, if pages are asked for."""
-    folder = outputs.pages
-    return [(folder / f"{s}.html", html_report.render(one)) for s, one in report.students.items()] if folder else []
+    if outputs.pages is None:
+        return []
+    students = report.students.items()
+    return [(outputs.pages / f"{name}.html", html_report.render(students_view.of(one))) for name, one in students]
 
 
 def problems(reported: Reported, unwritten: list[str]) -> list[str]:
@@ -470,8 +473,8 @@ def problems(reported: Reported, unwritten: list[str]) -> list[str]:
     booked, found = reported.booked, []
     lost, waits = booked.book.lost, booked.taken.collected.waits
     everybody = words.counted(len(booked.book.results), "student")
-    unknown = {student for student, why in lost.items() if why.startswith(NOT_RECOGNISED)}
-    waiting = {student for student, why in lost.items() if why.startswith(NOT_HANDED_IN)}
+    unknown = {student for student, kata in lost.items() if kata.lost is NotGraded.NOT_RECOGNISED}
+    waiting = {student for student, kata in lost.items() if kata.lost is NotGraded.UNOWNED}
     open_points = {} if booked.taken.class_.only else reported.whole.unconfirmed
     if waits:
         count = f"{words.counted(len(waits), 'submission')} of nobody in the roster"

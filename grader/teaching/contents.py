@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from grader.course.catalogue import Kata
-from grader.failure import Failure
-from grader.results import NOT_HANDED_IN, NOT_RECOGNISED
+from grader.failure import NOT_HANDED_IN, Failure, Kind
+from grader.results import NotGraded
 from grader.teaching.listing import File
 from grader.workers.jobs import SourceText
 
@@ -20,19 +19,23 @@ class Found:
     note: str = ""
 
 
+KINDS: dict[NotGraded | None, Kind] = {NotGraded.NOT_RECOGNISED: "not recognised", NotGraded.UNREADABLE: "unreadable"}
+
+
 @dataclass(frozen=True)
 class Absent:
-    """Why no file counts for a kata: none came, one may be among what came, or nobody knows."""
+    """Why no file counts for a kata: none came, or it is lost."""
 
-    verdict: Literal["not handed in", "not recognised", "not graded"]
     why: str
+    lost: NotGraded | None = None
+
+    @property
+    def verdict(self) -> str:
+        return self.lost.state if self.lost else NOT_HANDED_IN
 
     @property
     def source(self) -> SourceText:
-        if self.verdict == NOT_HANDED_IN:
-            return SourceText("", Failure("not handed in", self.why))
-        why = f"{NOT_RECOGNISED}: {self.why}" if self.verdict == NOT_RECOGNISED else self.why
-        return SourceText("", Failure("not run", why), lost=True)
+        return SourceText("", Failure(KINDS.get(self.lost, "not handed in"), self.why), lost=self.lost)
 
 
 @dataclass(frozen=True)

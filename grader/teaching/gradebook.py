@@ -47,7 +47,7 @@ class Gradebook:
         self.earlier = never_lower or {}
         self.results: dict[str, dict[str, KataResult]] = {student: {} for student in texts}
         self.arrived: dict[tuple[str, str], dict[Which, KataResult]] = {}  # of versions, until both are there
-        self.lost: dict[str, str] = {}  # student → why a kata was not graded
+        self.lost: dict[str, KataResult] = {}  # student → a kata that was not graded
         self.started = datetime.now().astimezone().isoformat(timespec="seconds")
         self.clock = time.monotonic()
 
@@ -115,8 +115,7 @@ class Gradebook:
 
     def _of_version(self, result: KataResult, one: Versions, counts: Version) -> KataResult:
         """The result, with when its version was handed in, and which counts."""
-        notes = [result.message, versions.said(one, counts)]
-        return replace(result, timing=counts.timing, message="\n".join(filter(None, notes)))
+        return replace(result, timing=counts.timing, counts=versions.said(one, counts))
 
     def _settle(self, student: str, result: KataResult) -> KataResult:
         if earlier := self.earlier.get((student, result.kata)):
@@ -126,7 +125,7 @@ class Gradebook:
             result = overrides.applied(better, self.decided.get((student, result.kata), {}))
         self.results[student][result.kata] = result
         if result.not_graded:
-            self.lost[student] = result.why_not_graded
+            self.lost[student] = result
         return result
 
     def _show(self, student: str, kata: str, source: SourceText) -> None:

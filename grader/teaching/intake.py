@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from grader.course.catalogue import Kata
+from grader.failure import NOT_HANDED_IN
 from grader.reports.csv_cells import as_text
-from grader.results import NOT_HANDED_IN, NOT_RECOGNISED
-from grader.teaching import times, uploads
+from grader.teaching import uploads
 from grader.teaching.contents import Absent, Contents, Found
 from grader.teaching.listing import about, readable
 from grader.teaching.submissions import Submission
 
 SHOWN = 20  # findings on a terminal, beside those that keep a submission from being graded
-URGENT = (NOT_RECOGNISED, "not graded", "not handed in")
+URGENT = ("not recognised", "not graded", "not handed in")
 LATE = "Canvas marks it as late"
 COLUMNS = ("student", "kata", "file", "verdict", "note", "modified")
 
@@ -31,6 +31,7 @@ class Finding:
     note: str = ""
     modified: str = ""
     odd: bool = False
+    untimed: bool = False  # the note says why nobody knows when it was handed in
 
 
 def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) -> list[Finding]:
@@ -68,9 +69,7 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
 
 
 def _verdict(found: Found) -> str:
-    if not found.source.lost:
-        return "counts"
-    return NOT_RECOGNISED if found.note.startswith(NOT_RECOGNISED) else "not graded"
+    return found.source.lost.state if found.source.lost else "counts"
 
 
 def lines(found: Iterable[Finding], strangers: Iterable[str] = ()) -> list[str]:
@@ -108,14 +107,15 @@ def of_times(found: Iterable[Finding], *, count: bool) -> list[str]:
     Args:
         count: times count, as the rules say what lateness costs.
     """
-    by_note: dict[str, list[str]] = {}
+    late: list[str] = []
+    untimed: dict[str, list[str]] = {}
     for one in found:
-        by_note.setdefault(one.note, []).append(one.student)
-    said = [f"late, as Canvas says: {', '.join(by_note[LATE])}"] if LATE in by_note else []
-    for note, students in by_note.items():
-        if count and note.startswith(times.NOT_KNOWN):
-            said.append(f"{note}, so lateness costs nothing: {', '.join(students)}")
-    return said
+        if one.note == LATE:
+            late.append(one.student)
+        elif one.untimed and count:
+            untimed.setdefault(one.note, []).append(one.student)
+    said = [f"late, as Canvas says: {', '.join(late)}"] if late else []
+    return said + [f"{why}, so lateness costs nothing: {', '.join(students)}" for why, students in untimed.items()]
 
 
 def _others(found: Iterable[Finding], strangers: Iterable[str]) -> list[str]:
@@ -147,7 +147,7 @@ def render_csv(found: Iterable[Finding], strangers: Iterable[str]) -> str:
 def _line(student: str, verdict: str, note: str, files: list[str]) -> str:
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     what = f"{files[0]}{more}: " if files[0] and files[0] not in note else ""
-    said = f"{verdict}: " if verdict in ("ignored", NOT_RECOGNISED) and not note.startswith(verdict) else ""
+    said = f"{verdict}: " if verdict in ("ignored", "not recognised") else ""
     return f"{student}: {what}{said}{note}"
 
 

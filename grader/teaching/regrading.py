@@ -105,7 +105,7 @@ def changes(student: str, earlier: Earlier | None, now: KataResult) -> list[Chan
     scores = earlier.scores if earlier else {}
     found = []
     for exercise in now.exercises:
-        old, new = scores.get(exercise.name), None if exercise.pending else round(exercise.score, 6)
+        old, new = scores.get(exercise.name), None if exercise.score is None else round(exercise.score, 6)
         if old != new:
             why = _why(before.get(exercise.name), exercise, earlier.penalty if earlier else 0.0)
             found.append(Change(student, now.kata, exercise.name, old, new, why))
@@ -113,7 +113,7 @@ def changes(student: str, earlier: Earlier | None, now: KataResult) -> list[Chan
 
 
 def _best(old: ExerciseResult | None, new: ExerciseResult) -> ExerciseResult:
-    return old if old and (new.not_graded or old.score > new.score) else new
+    return old if old and (new.not_graded or old.so_far > new.so_far) else new
 
 
 def _why(old: ExerciseResult | None, new: ExerciseResult, penalty: float) -> str:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import quote
@@ -20,15 +21,20 @@ from grader.reports import (
     json_report,
     junit,
     markdown,
+    students_view,
 )
+from grader.reports.students_view import StudentReport
 from grader.results import ClassReport, Report
 
-FORMATS: dict[str, Callable[[Report], str]] = {
-    "json": json_report.render,
-    "junit": junit.render,
+FOR_STUDENTS: dict[str, Callable[[StudentReport], str]] = {
     "markdown": markdown.render,
     "html": html_report.render,
     "classroom50": classroom50.render,
+}
+FORMATS: dict[str, Callable[[Report], str]] = {
+    "json": json_report.render,
+    "junit": junit.render,
+    **{name: partial(students_view.shown, render) for name, render in FOR_STUDENTS.items()},
     "gradescope": gradescope.render,
 }
 CLASS_FORMATS: dict[str, Callable[[ClassReport], str]] = {

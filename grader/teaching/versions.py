@@ -174,7 +174,7 @@ def findings(student: str, found: Mapping[Kata, Versions]) -> list[Finding]:
     """The time of each kata, how it is known, and the cost of lateness; once per submission, that no time is known."""
     timed = [Finding(student, kata.name, "", "handed in", _note(one)) for kata, one in found.items() if one.newest.time]
     unknown = dict.fromkeys(one.newest.how for one in found.values() if one.newest.time is None)
-    return timed + [Finding(student, "", "", "handed in", why) for why in unknown]
+    return timed + [Finding(student, "", "", "handed in", why, untimed=True) for why in unknown]
 
 
 def said(versions: Versions, counts: Version) -> str:
@@ -197,7 +197,7 @@ def _most(result: KataResult) -> float:
     """The score if every point that is not decided were given."""
     if not result.exercises:
         return float("inf")
-    return sum(one.worth * (1 - one.penalty) if one.pending else one.score for one in result.exercises)
+    return sum(one.worth * (1 - one.penalty) if one.score is None else one.score for one in result.exercises)
 
 
 def _changes(

@@ -11,20 +11,21 @@ from grader.course.catalogue import Kata
 from grader.errors import LoadFailure
 from grader.failure import Failure
 from grader.protocol import RunOptions
+from grader.results import NotGraded
 
 
 @dataclass(frozen=True)
 class SourceText:
     """The text of a kata's file. Where the file cannot be read, `text` is empty and `problem` says why.
 
-    `lost`: nobody could read what was handed in, so the kata is not graded. Otherwise a problem costs its points.
+    `lost`: why the kata is then not graded. Without that, a problem costs its points.
     `notes` say what a notebook lacked. They are shown with the kata's result, and change no verdict.
     """
 
     text: str
     problem: Failure | None = None
     notes: tuple[str, ...] = ()
-    lost: bool = False
+    lost: NotGraded | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,5 +68,5 @@ def write(files: Mapping[Path, str], folder: Path) -> None:
 
 def unreadable(failure: LoadFailure | OSError) -> SourceText:
     """No text, and why."""
-    kind = failure.kind if isinstance(failure, LoadFailure) else "unparsed"
-    return SourceText("", Failure(kind, printable.line(str(failure))))
+    found = failure.failure if isinstance(failure, LoadFailure) else Failure("unreadable", str(failure))
+    return SourceText("", found.each(printable.line))

@@ -19,22 +19,7 @@ from grader.course.catalogue import Kata, with_prerequisites
 from grader.errors import LoadFailure
 from grader.failure import Failure
 from grader.isolation import alarm, processes, sandbox, usage
-from grader.protocol import (
-    Collected,
-    Done,
-    Evaluate,
-    Follow,
-    Loaded,
-    Loading,
-    Message,
-    RunOptions,
-    SpecFinished,
-    SpecInfo,
-    SpecStarted,
-    Traced,
-    TrySuspects,
-    WorkOrder,
-)
+from grader.protocol import Collected, Done, Loaded, Loading, Message, SpecFinished, SpecInfo, SpecStarted, Traced
 from grader.specs import check, failures, kinds, plugin, tracing
 from grader.specs.tracing import Tracer
 from grader.workers import collected
@@ -45,7 +30,9 @@ LONGEST_TRACE = 150_000  # characters sent about the calls that are followed in 
 Run = Callable[[list[pytest.Function], "Reporter"], None]  # has these specs run
 
 
-def carry_out(order: WorkOrder, channel: Connection, prepared: Callable[[WorkOrder], Run] | None = None) -> None:
+def carry_out(
+    order: protocol.WorkOrder, channel: Connection, prepared: Callable[[protocol.WorkOrder], Run] | None = None
+) -> None:
     """Carry out the order, send the messages of `grader.protocol`, and end this process.
 
     Args:
@@ -87,27 +74,32 @@ def carry_out(order: WorkOrder, channel: Connection, prepared: Callable[[WorkOrd
 class Beside:
     """Runs specs beside the code, in this process."""
 
-    def __init__(self, order: WorkOrder):
+    def __init__(self, order: protocol.WorkOrder):
         self.order = order
 
     def __call__(self, items: list[pytest.Function], reporter: "Reporter") -> None:
         order = self.order
         module = reporter.katas.modules[order.kata] = _module(order)
         also = order.options.also
-        lines = also.lines if isinstance(also, Evaluate) else also if isinstance(also, Follow) else None
+        lines = (
+            also.lines if isinstance(also, protocol.Evaluate) else also if isinstance(also, protocol.Follow) else None
+        )
         followed_lines = range(lines.first, lines.last + 1) if lines else range(0)
         tracer = Tracer(getattr(module, "__file__", None) or "", followed_lines)
-        if isinstance(also, Evaluate):
+        if isinstance(also, protocol.Evaluate):
             with tracer.on():
                 call = tracing.evaluated(also.expression, module, order.options.seed)
             reporter.send(Loaded())
             reporter.send(Traced("", followed.written([call, *tracer.calls], LONGEST_TRACE)))
             return
-        failed = [] if isinstance(module, LoadFailure) else kata_modules.left_out(module)
+        if isinstance(module, LoadFailure):
+            reporter.send(Loaded(failure=module.failure))
+            return
+        failed = kata_modules.left_out(module)
         slow = tuple((one.first, one.last) for one in failed if one.is_slow)
         reporter.send(Loaded("\n".join(dict.fromkeys(one.why for one in failed)), slow))
         items = [item for item in items if name_of(item) not in order.skip]
-        check.tried = {} if isinstance(also, TrySuspects) else None
+        check.tried = {} if isinstance(also, protocol.TrySuspects) else None
         for item, following in zip_longest(items, items[1:]):
             with tracer.on() if lines else nullcontext():
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
@@ -117,7 +109,7 @@ class Beside:
                 break
 
 
-def _chosen(options: RunOptions, items: list[pytest.Function]) -> list[pytest.Function]:
+def _chosen(options: protocol.RunOptions, items: list[pytest.Function]) -> list[pytest.Function]:
     """The specs that the options ask for, in the order in which they run."""
     if options.core:
         items = [item for item in items if not item.get_closest_marker("stretch")]
@@ -148,11 +140,9 @@ def _described(kata: Kata, items: list[pytest.Function]) -> tuple[SpecInfo, ...]
     return tuple(described)
 
 
-def _module(order: WorkOrder) -> ModuleType | LoadFailure:
+def _module(order: protocol.WorkOrder) -> ModuleType | LoadFailure:
     """The module of the code under test, or the reason why there is none."""
     try:
-        if order.problem:
-            raise LoadFailure(order.problem.line, order.problem.kind)
         with _at_most(order.options.spec_seconds):
             return kata_modules.load(order.kata, order.scratch)
     except LoadFailure as failure:

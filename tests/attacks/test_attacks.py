@@ -10,8 +10,8 @@ import pytest
 from grader.course.catalogue import Kata
 from grader.execution import grading, supervisor
 from grader.protocol import RunOptions
-from grader.reports import html_report, json_report, junit, markdown
 from grader.results import Report
+from grader.teaching.report_files import FORMATS
 from tests.attacks import Attack, harm, reading
 from tests.conftest import SOUND
 
@@ -68,12 +68,12 @@ def test_attack(attack, sound, tmp_path, monkeypatch):
     assert neighbour.points == 1, "the kata next to it came to harm"
     assert {path: path.read_bytes() for path in SOUND.rglob("*.py")} == tree, "a file of the tree was changed"
     report = Report("x", "2026-01-02T03:04:05+00:00", 1.0, True, (result, neighbour))
-    for render in (json_report.render, junit.render, markdown.render, html_report.render):
-        text = render(report)
+    for name in ("json", "junit", "markdown", "html"):
+        text = FORMATS[name](report)
         assert not FORBIDDEN.search(text)
-        assert render is json_report.render or "<script" not in re.sub(r"(?ms)^(`{3,})text$.*?^\1$", "", text)
+        assert name == "json" or "<script" not in re.sub(r"(?ms)^(`{3,})text$.*?^\1$", "", text)
         assert not re.search(r"(?m)^\s*::", text) and len(text) < 2_000_000
-    assert json.loads(json_report.render(report))["points"] == (None if result.pending else result.points + 1)
+    assert json.loads(FORMATS["json"](report))["points"] == (None if result.pending else result.points + 1)
 
 
 def test_there_are_enough_and_each_has_a_name_of_its_own():

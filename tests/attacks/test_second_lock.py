@@ -181,9 +181,8 @@ class TestWhatIsWithheld:
     def test_a_file_that_does_not_parse_is_told_by_its_line(self, sound, tmp_path):
         [result] = sealed(sound[1:], tmp_path, REUSE + "\ndef broken(:\n")
         line = REUSE.count("\n") + 2
-        assert {spec.message for e in result.exercises for spec in e.specs} == {
-            f"reuse.py:{line}: {UNPARSED}: SyntaxError"
-        }
+        said = f"reuse.py:{line}: {UNPARSED}: SyntaxError: invalid syntax"
+        assert {spec.message for e in result.exercises for spec in e.specs} == {said} == {result.file.line}
         assert result.state == "does not parse"
 
     def test_a_file_that_cannot_be_read_is_told_as_such(self, sound, tmp_path):

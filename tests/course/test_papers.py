@@ -14,6 +14,7 @@ from grader.course import cells, definitions, handouts, notebooks, papers, place
 from grader.course.catalogue import ROOT, Kata, all_katas
 from grader.course.papers import Answers
 from grader.errors import NotANotebook, NotPossible
+from grader.failure import unwritten
 from grader.learner import paper_notebook
 from grader.teaching import export
 from grader.teaching.rules import Rules
@@ -198,11 +199,11 @@ def test_one_name_for_two_things_is_refused():
 
 def test_the_learners_own_code_is_in_the_cells_once_its_core_works(kata, monkeypatch):
     kata.code.write_text(TEXTBOOK.replace("x / TWO", "x * 0.5"))
-    monkeypatch.setattr(paper_notebook.standing_in, "why_not", lambda kata, code: "")
+    monkeypatch.setattr(paper_notebook.standing_in, "why_not", lambda kata, code: None)
     text, whose = paper_notebook.text(kata)
     assert "return x * 0.5" in text and "x / TWO" not in text and whose == "its cells have your own code"
     assert "give the kata's exercises away" not in text
-    monkeypatch.setattr(paper_notebook.standing_in, "why_not", lambda kata, code: "halve: not written yet")
+    monkeypatch.setattr(paper_notebook.standing_in, "why_not", lambda kata, code: unwritten("halve"))
     text, whose = paper_notebook.text(kata)
     assert "return x / TWO" in text and whose == "its cells have the textbook's code (halve: not written yet)"
     kata.textbook.unlink()

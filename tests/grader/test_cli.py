@@ -168,7 +168,7 @@ class TestGrade:
         sources = {kata: SourceText("", not_handed_in(kata.file.name)) for kata in sound[:2]}
         found = grading.Grading(sound[:2], sources, brief=True)
         assert list(found.ready()) == [] and [one.state for one in found.results] == ["not handed in"] * 2
-        assert grading.why_core_fails(found.results[0]) == "sums.py: not handed in"
+        assert grading.why_core_fails(found.results[0]).line == "sums.py: not handed in"
 
     def test_without_a_choice_it_is_every_kata(self):
         assert katas(None) == all_katas()

@@ -13,7 +13,6 @@ import pytest
 
 from grader.course import notebooks
 from grader.failure import UNPARSED
-from grader.results import NOT_RECOGNISED
 from grader.teaching import archives, attribution, intake, submissions
 from grader.teaching.contents import Absent, Contents
 from tests.conftest import SOUND
@@ -23,7 +22,7 @@ REUSE = (SOUND / "solutions/02_reuse/reuse.py").read_text()
 OPEN = (SOUND / "katas/02_reuse/reuse.py").read_text()
 NOTES = "what I have learnt\n\nx = 1\n"
 COUNTS, TAKEN, UNTOUCHED = "counts", "is taken for", "untouched"
-NOTHING, UNKNOWN, LOST = "not handed in", NOT_RECOGNISED, "not graded"
+NOTHING, UNKNOWN, LOST = "not handed in", "not recognised", "not graded"
 SAVED = ".ipynb_checkpoints/sums-checkpoint"
 DEEP = "/".join("d" * 1 for _ in range(10))
 LINK, PIPE = object(), object()  # in place of a file's content: a link to another one, a named pipe
@@ -297,7 +296,7 @@ def came_to(contents: Contents, kata) -> str:
     if isinstance(found, Absent):
         return found.verdict
     if found.source.lost:
-        return UNKNOWN if found.source.problem.line.startswith(UNKNOWN) else LOST
+        return found.source.lost.state
     if TAKEN in found.note:
         return TAKEN
     return UNTOUCHED if found.source.text == kata.code.read_text() else COUNTS
@@ -309,7 +308,7 @@ def test_what_a_submission_comes_to(look, sound, files, comes_to, words):
     assert verdict == comes_to, said
     assert words in "\n".join(said)
     source = contents.sources(sound[:1])[sound[0]]
-    assert source.lost == (comes_to in (UNKNOWN, LOST))
+    assert bool(source.lost) == (comes_to in (UNKNOWN, LOST))
     if comes_to in (COUNTS, TAKEN) and RIGHT in map(str, files.values()):
         assert source.text == RIGHT
 

@@ -7,7 +7,7 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import get_args
 
@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 from rich.console import Console
 
+from grader.course import syntax
 from grader.failure import Failure, not_handed_in, unwritten, waiting
 from grader.reports import (
     class_page,
@@ -23,10 +24,8 @@ from grader.reports import (
     csv_cells,
     gradebooks,
     gradescope,
-    html_report,
     json_report,
     junit,
-    markdown,
     statistics,
     students_view,
     table,
@@ -35,20 +34,24 @@ from grader.reports import (
 )
 from grader.reports.page import TEMPLATES
 from grader.results import (
-    OF_FILE,
+    STATE_OF,
     ClassReport,
     ExerciseResult,
     Identity,
     KataResult,
+    NotGraded,
+    OfFile,
     Override,
     Report,
     SpecResult,
     State,
     Timing,
     as_dict,
+    kata_as_dict,
     kata_result,
     rounded,
 )
+from grader.teaching import report_files
 from grader.teaching.rules import Rules
 
 PASSED, FAILED = (
@@ -145,6 +148,9 @@ def test_json_has_the_pinned_schema():
         "timing",
         "excused",
         "message",
+        "file",
+        "lost",
+        "counts",
         *sums,
         "seconds",
         "exercises",
@@ -295,7 +301,8 @@ GRADED = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY, UNCONFIRMED
 
 
 SECRET = SpecResult("TestA::test_secret", "failed", "", 0.1, False, 77, "secret print", True, failure=SECRETS)
-FORMATS = {"classroom50": classroom50, "gradescope": gradescope, "html": html_report}
+FORMATS = {name: report_files.FORMATS[name] for name in (*report_files.FOR_STUDENTS, "gradescope")}
+html, md = FORMATS["html"], FORMATS["markdown"]
 
 
 def with_hidden(*statuses: str, own: SpecResult = PASSED, **changes) -> Report:
@@ -319,9 +326,7 @@ def test_names_of_open_edges_take_no_more_columns_than_there_are():
 class TestHiddenSpecs:
     """Of a teacher's own specs, students learn how many pass. The teacher reads everything."""
 
-    @pytest.mark.parametrize(
-        "render", [*(one.render for one in FORMATS.values()), markdown.render], ids=[*FORMATS, "md"]
-    )
+    @pytest.mark.parametrize("render", FORMATS.values(), ids=FORMATS)
     def test_students_read_how_many_pass(self, render):
         edge = replace(SECRET, status="failed", edge=True)
         for report, said in [
@@ -336,9 +341,7 @@ class TestHiddenSpecs:
             assert said in text and "secret" not in text and "77" not in text.replace("&#x27;", "")
         assert "hidden spec" not in render(REPORT)
 
-    @pytest.mark.parametrize(
-        "render", [*(one.render for one in FORMATS.values()), markdown.render], ids=[*FORMATS, "md"]
-    )
+    @pytest.mark.parametrize("render", FORMATS.values(), ids=FORMATS)
     def test_nor_why_nothing_is_graded(self, render):
         lost = replace(SECRET, name="TestA", status="not graded", said="teacher/test_secret.py: no class", failure=None)
         report = replace(REPORT, katas=(replace(KATA, exercises=(ExerciseResult("a", (lost,)),)),))
@@ -418,7 +421,7 @@ class TestPlatforms:
             test = json.loads(gradescope.render(report))["tests"][3]
             assert (test["status"], test["score"]) == ("passed", score)
             assert test["output"] == "open edges: no dimension is an error"
-            test = json.loads(classroom50.render(report))["tests"][3]
+            test = json.loads(FORMATS["classroom50"](report))["tests"][3]
             assert (test["passed"], test["message"]) == (True, "open edges: no dimension is an error")
 
     @GRADED
@@ -433,7 +436,7 @@ class TestPlatforms:
             "OWNER": "alice",
             "SUBMITTED_AT": "2026-01-01T23:30:00-02:00",
         }
-        data = json.loads(classroom50.render(report, environment))
+        data = json.loads(classroom50.render(students_view.of(report), environment))
         holds_to("classroom50", data)
         assert (data["score"], data["max-score"]) == (int(report.score), report.max_score)
         tests = data["tests"]
@@ -452,43 +455,43 @@ class TestPlatforms:
 
     @REPORTS
     def test_markdown_folds_failures_and_lets_no_text_out(self, report):
-        text = markdown.render(report)
+        text = md(report)
         assert text.startswith(f"## {words.totals(students_view.of(report))}")
         outside = re.sub(r"(?ms)^(`{3,})text$.*?^\1$", "", text)
         assert "<script" not in outside
 
     def test_markdown_names_what_is_to_do_and_open_edges(self):
         row = "| 16_multi_head_attention | ❌ failed | 2/4 | 1/4 | `a`, `c` | `d` |"
-        assert row in markdown.render(REPORT).splitlines()
-        assert row.replace("1/4", "1/4 | 4.5/10") in markdown.render(WEIGHTED).splitlines()
-        assert "d · open edge: no dimension is an error</summary>" in markdown.render(REPORT)
+        assert row in md(REPORT).splitlines()
+        assert row.replace("1/4", "1/4 | 4.5/10") in md(WEIGHTED).splitlines()
+        assert "d · open edge: no dimension is an error</summary>" in md(REPORT)
 
     def test_markdown_gives_each_exercise_its_verdict_and_star(self):
-        lines = markdown.render(REPORT).splitlines()
+        lines = md(REPORT).splitlines()
         rows = ["`a` | ☆ | 1 of 2 specs pass", "`b`", "`c` | ☆ | not written yet", "`d` | ☆ | works · 1 edge open"]
         first = lines.index("| 16_multi_head_attention | ★ | verdict |") + 2
         assert [line.startswith(f"| {row} |") for line, row in zip(lines[first:], rows, strict=False)] == [True] * 4
 
     def test_markdown_of_a_long_report_says_what_is_cut(self):
         failed = SpecResult("TestA::test_x", "failed", f"{'x' * 9000}\n\na.py:3 · kata hint 01 a")
-        shown = markdown.render(replace(REPORT, katas=(KataResult("01_sums", (ExerciseResult("a", (failed,)),)),)))
+        shown = md(replace(REPORT, katas=(KataResult("01_sums", (ExerciseResult("a", (failed,)),)),)))
         assert len(shown) < 6000 and "\na.py:3 · kata hint 01 a\n" in shown
         many = KataResult("01_sums", tuple(ExerciseResult(f"e{i}", (failed,)) for i in range(100)))
-        text = markdown.render(replace(REPORT, katas=(many,)))
+        text = md(replace(REPORT, katas=(many,)))
         assert 100_000 < len(text) < 125_000, "the most that GitHub takes for the page of a release"
         assert text.count("<details>") == text.count("</details>") and "cut after 120000 characters" in text
 
     @REPORTS
     def test_html_is_one_page_that_escapes_what_it_shows(self, report):
-        page = html_report.render(report)
+        page = html(report)
         assert "<script" not in page and "http:" not in page and "https:" not in page
         assert words.totals(students_view.of(report)) in page
 
     def test_html_shows_stars_and_unfolds_an_open_edge(self):
-        page = html_report.render(WEIGHTED)
+        page = html(WEIGHTED)
         assert "1/1 ★ <code>b</code>" in page and "1/1 ☆ <code>d</code>" in page
         assert "works · 1 edge open" in page and "no dimension is an error\n\nraised nothing" in page
-        assert "score 4.5/10" in page and "score" not in html_report.render(REPORT)
+        assert "score 4.5/10" in page and "score" not in html(REPORT)
 
 
 class TestPages:
@@ -506,12 +509,12 @@ class TestPages:
                 assert contrast(colours.get(text, text), colours.get(behind, behind)) >= 4.5, (selector, scheme)
 
     def test_a_failure_is_open_and_says_where_to_read_on(self):
-        page = html_report.render(REPORT)
+        page = html(REPORT)
         assert page.count("<details open>") == 1 and page.count("<details>") == 1, "an open edge is folded"
         assert "lesson <code>katas/16_multi_head_attention/README.md</code>" in page
         assert "hint <code>kata hint 16 a</code>" in page
         appendix = replace(REPORT, katas=(replace(KATA, kata="appendix_a_pytorch"),))
-        assert "kata hint appendix_a a<" in html_report.render(appendix)
+        assert "kata hint appendix_a a<" in html(appendix)
 
     def test_tables_have_captions_and_heads(self):
         page = class_page.render(ClassReport("", 1.0, True, {"ann": REPORT, "bob": NASTY, "eve": GAP}))
@@ -523,7 +526,7 @@ class TestPages:
 
     def test_nothing_is_said_by_hovering_alone(self):
         report = ClassReport("", 1.0, True, {"ann": REPORT, "eve": UNCONFIRMED, "bob": GAP})
-        for page in (class_page.render(report), html_report.render(REPORT)):
+        for page in (class_page.render(report), html(REPORT)):
             assert not re.search(r"<[^>]* title=", page)
 
     def test_no_state_is_told_by_colour_alone(self):
@@ -538,9 +541,10 @@ class TestPages:
 def became(*found: str | Failure, code: str = "") -> KataResult:
     """A kata with an exercise per failure, which its one spec has; works where it is empty."""
     failed = [Failure("mismatch", one) if one and isinstance(one, str) else one or None for one in found]
+    file = failed[0] if len(set(failed)) == 1 and failed[0] and failed[0].kind in STATE_OF else None
     specs = [SpecResult("TestA::test_x", "failed" if one else "passed", line=9, failure=one) for one in failed]
     exercises = [ExerciseResult(f"e{number}", (spec,)) for number, spec in enumerate(specs)]
-    return KataResult("16_mha", tuple(exercises), seconds=30.0, code=code)
+    return KataResult("16_mha", tuple(exercises), seconds=30.0, code=code, file=file)
 
 
 def failed_with(reason: str, *rows: tuple[str, str]) -> Failure:
@@ -560,8 +564,7 @@ class TestStatistics:
             ((not_handed_in("mha.py"),) * 2, "not handed in"),
             ((Failure("unparsed", "mha.py:3: SyntaxError: invalid syntax"),) * 2, "does not parse"),
             ((Failure("unparsed", "mha.py:1: IndentationError: unexpected indent"),), "does not parse"),
-            ((Failure("unparsed", "mha.py: is not UTF-8 text"),), "does not parse"),
-            ((Failure("unparsed", "ann.zip: is not a zip archive that can be read"),), "does not parse"),
+            ((Failure("unreadable", "mha.py: is not UTF-8 text"),), "does not parse"),
             ((Failure("import failed", "mha.py:3: NameError: name 'x' is not defined"),), "import fails"),
             ((Failure("statement failed", "mha.py:3: `x` fails"),) * 2, "import fails"),
             (("mha.py:3: NameError: name 'x' is not defined",), "wrong"),
@@ -613,7 +616,7 @@ class TestStatistics:
 # What the specs of a file say that cannot be run, the line that reports show, and the state.
 NO_CODE = [
     (not_handed_in("mha.py"), "not handed in"),
-    (Failure("unparsed", "mha.py:3: SyntaxError: invalid <syntax>"), "does not parse"),
+    (Failure("unparsed", "mha.py:3: does not parse: SyntaxError: invalid <syntax>"), "does not parse"),
     (Failure("import failed", "mha.py:2: NameError: no <torhc> (while the file was imported)"), "import fails"),
 ]
 
@@ -622,8 +625,13 @@ def of_file(found: Failure) -> Report:
     """A report on a file that cannot be run; and hidden specs, whose words students do not see."""
     spec = SpecResult("TestA::test_x", "failed", line=9, failure=found)
     hidden = replace(SECRET, failure=found)
-    kata = KataResult("16_mha", tuple(ExerciseResult(name, (spec, hidden)) for name in ("a", "b")))
+    kata = KataResult("16_mha", tuple(ExerciseResult(name, (spec, hidden)) for name in ("a", "b")), file=found)
     return replace(REPORT, katas=(kata,), files={"16_mha/mha.py": "import <torch>\nx = torhc\ny ="})
+
+
+def unrecognised(kata: str, why: str) -> KataResult:
+    exercises = (ExerciseResult("a", (SpecResult("TestA", "not graded", f"not recognised: {why}"),)),)
+    return KataResult(kata, exercises, file=Failure("not recognised", why), lost=NotGraded.NOT_RECOGNISED)
 
 
 class TestNoCode:
@@ -633,14 +641,14 @@ class TestNoCode:
     def test_in_every_report_of_a_student(self, found, state):
         report = of_file(found)
         for one in (report, students_view.of(report)):
-            assert (one.katas[0].state, one.katas[0].why_no_code) == (state, found.line)
+            assert (one.katas[0].state, one.katas[0].why_no_code) == (state, found)
         verdict = words.verdict(report.katas[0].exercises[0])
         assert verdict.startswith("not handed in" if state == "not handed in" else "not run: the ")
         terminal, colours = shown(report), shown(report, force_terminal=True)
         assert f"16_mha: {state}, 0 of 2 points" in terminal and verdict in terminal
         assert f"\n{state.upper()}  16_mha\n  {found.line}\n" in terminal and terminal.count(found.line) == 1
         assert state in colours and found.line in colours
-        text, page = markdown.render(report), html_report.render(report)
+        text, page = md(report), html(report)
         assert f"| ❌ {state} |" in text and text.count("mha.py") == (0 if state == "not handed in" else 1)
         assert f"'>{state}</span></h2>" in page and verdict in page and "<details" not in page
         assert ("<div class='problem'>" in page) == (state != "not handed in")
@@ -650,25 +658,49 @@ class TestNoCode:
         told = ET.fromstring(junit.render(report).encode()).find("testsuite/properties/property[@name='state']")
         assert told.get("value") == state
         assert words.of_file(report.katas[0]) in json.loads(gradescope.render(report))["output"]
-        assert found.line in json.dumps(json.loads(classroom50.render(report)))
+        assert found.line in json.dumps(json.loads(FORMATS["classroom50"](report)))
 
     @pytest.mark.parametrize(("found", "state"), NO_CODE)
     def test_in_the_reports_of_a_class(self, found, state):
         report = a_class(ann=of_file(found).katas[0], bob=became("wrong"))
         ann, bob = csv.DictReader(io.StringIO(class_report.render_csv(report)))
         assert (ann["16_mha state"], bob["16_mha state"], bob["reason"]) == (state, "wrong", "")
-        assert ann["reason"] == ("not handed in: 16" if state == "not handed in" else f"16_mha: {state}: {found.line}")
+        said = {"not handed in": "not handed in: 16", "does not parse": f"16_mha: {found.line}"}
+        assert ann["reason"] == said.get(state, f"16_mha: {state}: {found.line}")
         page = class_page.render(report)
         assert state in page and ("<h2>To look at</h2>" in page) == (state != "not handed in")
 
+    @pytest.mark.parametrize(
+        ("text", "shown", "word"),
+        [
+            ("x = [1, (2,\ndef f():\n    pass\n", "line 1: x = [1, (2,\n{:27}^", "is opened here"),
+            ("def f(x):\n<<<<<<< HEAD\n    return x\n", "line 2: <<<<<<< HEAD\n{:19}^", "a merge marker of git"),
+            ("def f(x):\n    y = x\n\treturn y\n", "line 3: return y\n{:19}^", "tabs and spaces"),
+            (f"x = [{'1, ' * 99} 1 2 3]\n", "1,  1 2 3]\n{:47}^", ""),
+        ],
+    )
+    def test_a_text_that_is_no_python_has_a_caret_and_a_plain_word(self, text, shown, word):
+        error = syntax.error_in(text)
+        told = syntax.unparsed("mha.py", text, error).text
+        assert shown.format("") in told and word in told, told
+        assert len(told.partition("\nat ")[2].partition("\n")[0]) <= 75, "in 80 columns it stays above its caret"
+
+    def test_a_report_of_before_is_read_as_it_was(self):
+        found = NO_CODE[1][0]
+        entry = kata_as_dict(of_file(found).katas[0])
+        new = kata_result(entry)
+        for spec in [spec for exercise in entry["exercises"] for spec in exercise["specs"]]:
+            spec["failure"] = asdict(found)
+        old = kata_result({name: value for name, value in entry.items() if name not in ("file", "lost", "counts")})
+        assert old == new == of_file(found).katas[0] and old.why_no_code == found
+
     def test_the_line_is_at_the_top_of_the_students_page(self):
-        page = html_report.render(of_file(NO_CODE[2][0]))
+        page = html(of_file(NO_CODE[2][0]))
         assert page.index("NameError: no &lt;torhc&gt;") < page.index("<h2>16_mha · 0/2 points")
         assert "→    2  x = torhc\n" in page and "import &lt;torch&gt;" in page
 
     def test_what_was_not_recognised_is_not_graded_and_comes_first(self):
-        lost = SpecResult("TestA", "not graded", "not recognised: mha.py.txt: is it 16_mha?")
-        some = replace(became("wrong"), exercises=(ExerciseResult("a", (lost,)),))
+        some = unrecognised("16_mha", "mha.py.txt: is it 16_mha?")
         report = a_class(ann=of_file(NO_CODE[1][0]).katas[0], bob=some)
         [kata] = report.students["bob"].katas
         assert (kata.state, kata.status, kata.pending) == ("not recognised", "not graded", True)
@@ -681,8 +713,7 @@ class TestNoCode:
         holds_to("report", json.loads(json_report.render(report.students["bob"])))
 
     def test_what_is_lost_with_one_archive_is_said_once(self):
-        lost = SpecResult("TestA", "not graded", "not recognised: a.zip: is not a zip archive")
-        one, other = (KataResult(name, (ExerciseResult("a", (lost,)),)) for name in ("16_mha", "17_vit"))
+        one, other = (unrecognised(name, "a.zip: is not a zip archive") for name in ("16_mha", "17_vit"))
         report = Report("", "2026-01-01T00:00:00+00:00", 0.0, True, (one, other))
         assert words.of_files(report) == "16_mha, 17_vit: not recognised: a.zip: is not a zip archive"
         page = class_page.render(ClassReport(report.started, 0.0, True, {"ann": report}))
@@ -692,7 +723,7 @@ class TestNoCode:
         """In the page's cells and legend, in the terminal's colours and in the schema."""
         states = set(get_args(State))
         assert states - {"works", "wrong"} == set(class_page.SIGNS)
-        assert set(OF_FILE) <= states & set(table.COLOURS)
+        assert set(get_args(OfFile)) <= states & set(table.COLOURS)
         schema = json.loads((Path(__file__).parents[1] / "schemas.json").read_text())["report"]["properties"]
         assert set(schema["katas"]["items"]["properties"]["state"]["enum"]) == states
 
@@ -710,7 +741,7 @@ class TestTheStudentsLine:
     def page(self, place: str, text: str = TEXT) -> str:
         found = replace(failed_with("Too much."), place=place)
         kata = KataResult("01_x", (ExerciseResult("f", (SpecResult("T::test_x", "failed", failure=found),)),))
-        return html_report.render(Report("c", "", 1.0, True, (kata,), files={"01_x/x.py": text}))
+        return html(Report("c", "", 1.0, True, (kata,), files={"01_x/x.py": text}))
 
     def test_with_its_neighbours(self):
         place = "x.py:4 · kata hint 01 f\ntest_x.py:1 · test_x"
@@ -782,7 +813,7 @@ class TestNotGraded:
             "NOT GRADED  16_multi_head_attention · b · x",
         ):
             assert line in said.splitlines(), said
-        for text in (said, markdown.render(GAP), html_report.render(GAP)):
+        for text in (said, md(GAP), html(GAP)):
             assert "not graded, so far 1 of 2 points" in text
             assert "was not graded: the machine is too small" in text.replace("\\_", "_")
 
@@ -798,7 +829,7 @@ class TestNotGraded:
     def test_platforms_that_need_a_score_get_none(self, report):
         data = json.loads(gradescope.render(report))
         assert "score" not in data and "tests" not in data and "not graded" in data["output"]
-        data = json.loads(classroom50.render(report, {}))
+        data = json.loads(FORMATS["classroom50"](report))
         assert ("score" in data, data["tests"]) == (False, [])
 
     def test_junit_has_an_error(self):
@@ -830,7 +861,7 @@ class TestUnconfirmed:
 
     def test_it_is_a_state_of_its_own(self):
         [kata] = UNCONFIRMED.katas
-        assert (OPEN.unconfirmed, OPEN.works, OPEN.points, OPEN.first_lock) == (True, False, 0, 2)
+        assert (OPEN.unconfirmed, OPEN.works, OPEN.points, OPEN.first_lock) == (True, False, None, 2)
         assert (kata.status, kata.state, kata.points, kata.pending) == ("unconfirmed", "unconfirmed", 1, True)
         ended = replace(OPEN, specs=(replace(REFUSED, status="error"), PASSED))
         assert replace(kata, exercises=(ended,)).status == "unconfirmed", "not crashed: it works beside the specs"
@@ -894,8 +925,8 @@ class TestUnconfirmed:
 
     @pytest.mark.parametrize(
         "render",
-        [*(one.render for one in FORMATS.values()), markdown.render, junit.render],
-        ids=[*FORMATS, "md", "junit"],
+        [*FORMATS.values(), junit.render],
+        ids=[*FORMATS, "junit"],
     )
     def test_an_autograder_gives_no_point_and_says_whom_to_ask(self, render):
         text = render(UNCONFIRMED)
@@ -909,7 +940,7 @@ class TestUnconfirmed:
         for when in ("after_due_date", "hidden"):
             [first, *_] = json.loads(gradescope.render(replace(UNCONFIRMED, details=when)))["tests"]
             assert first["output"] == f"{words.UNCONFIRMED}\n\n{words.ASK}"
-        assert json.loads(classroom50.render(UNCONFIRMED, {}))["score"] == 1
+        assert json.loads(FORMATS["classroom50"](UNCONFIRMED))["score"] == 1
 
     def test_people_read_it(self):
         said = shown(UNCONFIRMED)
@@ -955,7 +986,7 @@ class TestOverridden:
             words.verdict(one.katas[0].exercises[0]),
         ):
             assert said in text
-        for text in (class_page.render(report), html_report.render(one)):
+        for text in (class_page.render(report), html(one)):
             assert "I &lt;b&gt;know&lt;/b&gt; it" in text and "<b>know" not in text
         [exercise, _] = json.loads(class_report.render_json(report))["students"][0]["report"]["katas"][0]["exercises"]
         assert exercise["override"] == {"points": points, "reason": "I <b>know</b> it"}
@@ -1003,7 +1034,7 @@ class TestSealing:
         said = "sealed, but for what must not be used and 2 of 9 specs"
         texts = [shown(report), junit.render(report)]
         assert all(said in text for text in [*texts, class_page.render(a_class(a=report.katas[0]))])
-        assert not any("sealed" in one.render(report) for one in (*FORMATS.values(), markdown))
+        assert not any("sealed" in render(report) for render in FORMATS.values())
         data = json.loads(json_report.render(report))
         holds_to("report", data)
         assert [one["but_for"] for one in data["katas"][0]["exercises"]] == [self.IN_PART.but_for, ""]
@@ -1053,7 +1084,7 @@ class TestThePage:
         which = "the newest version, of <b>, counts; the one on time, of 1, gives less"
         exercises = tuple(replace(one, penalty=0.1) for one in KATA.exercises)
         due = Timing("2026-12-02T10:00:00+01:00", "2026-12-01T23:59:59+01:00", "Europe/Berlin", days_late=1, penalty=10)
-        late = replace(KATA, exercises=exercises, timing=due, message=f"a note\n{which}")
+        late = replace(KATA, exercises=exercises, timing=due, counts=which)
         early = replace(became(""), kata="17_x", timing=Timing("2026-12-02T09:30:00+00:00"))
         said = "due Tue 1 Dec 2026 23:59 (Europe/Berlin) · handed in Wed 2 Dec 2026 10:00 · 1 day late: −10 %"
         report = replace(REPORT, katas=(late, early), weighted=True)
@@ -1066,7 +1097,7 @@ class TestThePage:
         assert "−10 % of 2 = 1.8<small>the newest version, of &lt;b&gt;, counts" in page
         assert "<td class='n' data-v='0.1'>16: 10 % less</td>" in page
         assert page.count("data-v='1796203800.0'") == 1, "it is sorted by the newest, whatever the zone"
-        assert f"16: {said} of 2 = 1.8 · the newest version" in html_report.render(report)
+        assert f"16: {said} of 2 = 1.8 · the newest version" in html(report)
         alone = replace(report, katas=(late,))
         assert words.late(alone) == "10 % less" and words.late(REPORT) == ""
         assert "handed in</th>" not in class_page.render(a_class(a=became("")))
@@ -1076,7 +1107,7 @@ class TestThePage:
         script = (TEMPLATES / "sort.js").read_text().rstrip("\n")
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         assert f"script-src 'sha256-{digest}'\"" in page and f"<script>{script}</script>" in page
-        assert "script-src" not in html_report.render(REPORT)
+        assert "script-src" not in html(REPORT)
 
 
 class TestClass:

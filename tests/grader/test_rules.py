@@ -9,7 +9,7 @@ import pytest
 
 from grader.course.catalogue import find
 from grader.errors import BrokenRules
-from grader.reports import classroom50, explanation, gradescope, words
+from grader.reports import classroom50, explanation, gradescope, students_view, words
 from grader.results import ExerciseResult, KataResult, Report, SpecResult
 from grader.teaching import export, rules
 from grader.teaching.lateness import Late
@@ -82,7 +82,7 @@ class TestWorth:
         report = Report("x", "2026-01-02T03:04:05+00:00", 1.0, True, (found,), weighted=True)
         tests = json.loads(gradescope.render(report))["tests"]
         assert [(test["score"], test["max_score"]) for test in tests] == [(6.67, 6.67), (0, 6.66), (5.33, 6.67)]
-        whole = json.loads(classroom50.render(report))
+        whole = json.loads(classroom50.render(students_view.of(report)))
         assert [(test["score"], test["max-score"]) for test in whole["tests"]] == [(7, 7), (0, 6), (5, 7)]
         assert (whole["score"], whole["max-score"]) == (12, 20)
 

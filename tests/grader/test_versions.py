@@ -396,12 +396,12 @@ class TestTheCommand:
         assert len(lines) == 6, "one per student and kata, though two versions were graded"
         bob, cy = told["bob", self.KATAS[0].name], told["cy", self.KATAS[1].name]
         assert (bob["timing"]["handed_in"], bob["score"]) == ("2015-11-30T12:00:00+00:00", 4)
-        assert "the version of Mon 30 Nov 2015 12:00 counts, which was on time" in bob["message"]
+        assert "the version of Mon 30 Nov 2015 12:00 counts, which was on time" in bob["counts"]
         assert cy["timing"] == {
             "handed_in": "2015-12-09T12:00:00+00:00", "due": "2015-12-08T12:00:00+00:00", "zone": "UTC",
             "extension": "", "grace": "", "days_late": 1, "penalty": 10, "allowed": "",
         }  # fmt: skip
-        assert "of Wed 9 Dec 2015 12:00, counts; the one on time, of Mon 30 Nov" in cy["message"]
+        assert "of Wed 9 Dec 2015 12:00, counts; the one on time, of Mon 30 Nov" in cy["counts"]
         page = (tmp_path / "pages/bob.html").read_text()
         assert "which was on time" in page and "works = 4" in page and "works = 5" not in page
 
