@@ -224,7 +224,7 @@ def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
     Args:
         thoroughly: ask about every right solution, each with a seed of its own, and about every mistake, instead of the
             textbook solution under one seed; of kernels, the probes about accepted solutions, too. And give hollow
-            answers to all exercises, instead of those beside which others' code is lent.
+            answers to all exercises, instead of those that others' code is lent and no probe asks about.
     """
     specs, sealed = infos(kata), lists.read(kata)
     texts = right_texts(kata)
@@ -243,8 +243,10 @@ def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
     problems += unrefused(kata, specs, sealed)
     problems += replays.by_heart(kata, taped, specs, sealed, tape)
     if not thoroughly:
-        lent = {name: spec for name, spec in specs.items() if kata.used_by(kata.exercise(spec.exercise))}
-        return problems + replays.trusting(kata, taped, lent, sealed, tape, NAN)
+        lent = {e.name for e in kata.exercises if kata.used_by(e)}.difference(lists.probed(kata))
+        asked = {name: spec for name, spec in specs.items() if spec.exercise in lent}
+        theirs = {name: frames for name, frames in tape.items() if not name or name in asked}
+        return problems + (replays.trusting(kata, taped, asked, sealed, theirs, NAN) if lent else [])
     for name in sorted(replays.believing(kata, taped, specs, sealed, tape)):
         problems.append(f"{name} expects what it makes of the code's own answers")
     for fill in (NAN, ZERO):
