@@ -1,4 +1,4 @@
-"""Answers by heart: what right code answered to the sealed specs under one seed, given again under another."""
+"""Answers that nothing computed: those of right code to the sealed specs, given under another seed, or hollow."""
 
 import json
 import os
@@ -8,20 +8,23 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from grader.course.catalogue import Kata
 from grader.execution import scheduler
 from grader.isolation import linux, namespaces
 from grader.lock import bare_server, lists, wire
-from grader.lock.asking import Round
+from grader.lock.asking import Asking, Round
 from grader.lock.lists import Sealed
 from grader.lock.second_lock import Effort, First, SecondLock, once
-from grader.protocol import SpecInfo
+from grader.protocol import SpecFinished, SpecInfo
 from grader.results import SpecResult
+from grader.specs import check
 from grader.workers import forkserver, orphans
 from grader.workers.servers import Process
 from workshop import variants
+from workshop.hollow import NAN, Tape, hollow
 from workshop.variants import POINTS
 
 SEED, OTHER = 11, 12
@@ -34,7 +37,6 @@ NO_ANSWER = {
 }
 
 Specs = Mapping[str, SpecInfo]
-Tape = dict[str, list[bytes]]  # spec or probe → the frames that the worker sent; "" for those before the first
 
 
 class Taped(SecondLock):
@@ -42,19 +44,26 @@ class Taped(SecondLock):
 
     Args:
         text: the kata's file: right code.
-        tape: what is recorded, or with `replays` what is given.
+        seed: the judge's.
+        tape: what is given; None records one.
     """
 
     def __init__(
-        self, kata: Kata, text: str, scratch: Path, specs: Specs, sealed: Sealed, tape: Tape, *, replays: bool
+        self, kata: Kata, text: str, scratch: Path, specs: Specs, sealed: Sealed, seed: int, tape: Tape | None
     ):
-        self.tape, self.replays = tape, replays
-        effort = Effort(attempts=1) if replays else once(kata)
+        self.seed, self.tape, self.replays = seed, tape or {}, tape is not None
+        self.believing: set[str] = set()  # specs that failed because what they expected was not finite
+        effort = Effort(attempts=1) if self.replays else once(kata)
         job = variants.job(kata, text, POINTS)
         super().__init__(job, scratch, First(variants.all_work(kata, specs), specs, job.files), sealed, effort)
 
     def _drawn_seed(self) -> int:
-        return OTHER if self.replays else SEED
+        return self.seed
+
+    def _take(self, one: Asking, message: SpecFinished) -> None:
+        super()._take(one, message)
+        if message.error == check.NotFinite.__name__:
+            self.believing.add(message.name)
 
     def _start_code(self, round: Round, code: Path, shared: Path, pipe: int) -> Process:
         ours, theirs = socket.socketpair()
@@ -97,40 +106,70 @@ class Taped(SecondLock):
 
 def recorded(kata: Kata, text: str, specs: Specs, sealed: Sealed) -> tuple[Tape, dict[str, SpecResult]]:
     """What right code answers, and the specs and probes that fail on it."""
-    tape: Tape = {}
-    return tape, _run(kata, text, specs, sealed, tape, replays=False).failed
+    lock = _run(kata, text, specs, sealed, SEED, None)
+    return lock.tape, lock.failed
+
+
+def believing(kata: Kata, text: str, specs: Specs, sealed: Sealed, tape: Tape) -> set[str]:
+    """The sealed specs whose expected value is made of what the code answers: of NaN it is NaN."""
+    made, told = hollow(tape, NAN, floats_only=True)
+    asked = frozenset(name for name in specs if name in sealed and name in told)
+    return _run(kata, text, specs, replace(sealed, specs=asked), SEED, made).believing
 
 
 def by_heart(kata: Kata, text: str, specs: Specs, sealed: Sealed, tape: Tape) -> list[str]:
-    """The exercises whose answers could be learnt by heart, each a sentence, and probes that ask nothing else.
-
-    Every probe is asked, but of the specs of an exercise only so many as it takes to find one that refuses the tape.
-    """
-    probed = {lists.probe_name(name): name for name in lists.probed(kata)}
-    own: dict[str, list[str]] = {name: [] for name in probed.values()}
-    for name in filter(sealed.__contains__, specs):
-        own.setdefault(specs[name].exercise, []).append(name)
-    first = frozenset(names[0] for exercise, names in own.items() if exercise not in probed.values())
-    taken = _run(kata, text, specs, Sealed(first, sealed.writing & first), tape, replays=True).passed
-    learnt = {name for name in own if taken & {lists.probe_name(name), *own[name][:1]}}
-    rest = frozenset(name for exercise in learnt for name in own[exercise]) - first
-    if rest:
-        asked = {name: spec for name, spec in specs.items() if spec.exercise in learnt}
-        more = _run(kata, text, asked, Sealed(rest, sealed.writing & rest), tape, replays=True).passed
-        learnt -= {specs[name].exercise for name in rest - more}
-    problems = [f"{name} has the same answers for another seed" for name in probed if name in taken]
+    """The exercises whose answers could be learnt by heart, each a sentence, and probes that ask nothing else."""
+    exercises, taken = _taking(kata, text, specs, sealed, OTHER, tape)
+    problems = [f"{name} has the same answers for another seed" for name in sorted(taken - specs.keys())]
     return problems + [
         f"{name}: its sealed specs take what was answered under another seed (draw inputs, or say why in by_heart)"
-        for name in own
-        if name in learnt and name not in kata.description.by_heart
+        for name in exercises
+        if name not in kata.description.by_heart
     ]
 
 
-def _run(kata: Kata, text: str, specs: Specs, sealed: Sealed, tape: Tape, *, replays: bool) -> SecondLock:
-    """A second lock that has come to its end. Its tape is recorded, or replayed."""
+def trusting(kata: Kata, text: str, specs: Specs, sealed: Sealed, tape: Tape, fill: bytes) -> list[str]:
+    """The exercises that hollow answers earn, each a sentence."""
+    made, told = hollow(tape, fill)
+    exercises, taken = _taking(kata, text, specs, sealed, SEED, made)
+    earned = {specs[name].exercise for name in taken & told & specs.keys()}
+    earned.update(name for name in lists.probed(kata) if lists.probe_name(name) in taken & told)
+    return [
+        f"{name}: its sealed specs take answers that say nothing (write a probe)"
+        for name in exercises
+        if name in earned
+    ]
+
+
+def _taking(kata: Kata, text: str, specs: Specs, sealed: Sealed, seed: int, tape: Tape) -> tuple[list[str], set[str]]:
+    """The exercises of which no sealed spec or probe on this tape refuses it, and those that take it.
+
+    Every probe is asked, but of the specs of an exercise only so many as it takes to find one that refuses the tape.
+    """
+    own = {name: [lists.probe_name(name)] for name in lists.probed(kata)}
+    for name in filter(sealed.__contains__, specs):
+        own.setdefault(specs[name].exercise, []).append(name)
+    own = {name: on_tape for name, asked in own.items() if (on_tape := [one for one in asked if one in tape])}
+    first = frozenset(asked[0] for asked in own.values())
+    taken = _taken(kata, text, specs, replace(sealed, specs=first), seed, tape)
+    learnt = [name for name, asked in own.items() if asked[0] in taken]
+    rest = frozenset(one for name in learnt for one in own[name][1:])
+    if rest:
+        asked = {name: spec for name, spec in specs.items() if spec.exercise in learnt}
+        taken |= _taken(kata, text, asked, replace(sealed, specs=rest), seed, tape)
+    return [name for name in learnt if taken.issuperset(own[name])], taken
+
+
+def _taken(kata: Kata, text: str, specs: Specs, sealed: Sealed, seed: int, tape: Tape) -> set[str]:
+    lock = _run(kata, text, specs, sealed, seed, tape)
+    return lock.passed | lock.believing
+
+
+def _run(kata: Kata, text: str, specs: Specs, sealed: Sealed, seed: int, tape: Tape | None) -> Taped:
+    """A second lock that has come to its end. Its tape is recorded, or given."""
     forkserver.prepare([kata])
     with tempfile.TemporaryDirectory() as scratch, orphans.ended():
-        lock = Taped(kata, text, Path(scratch), specs, sealed, tape, replays=replays)
+        lock = Taped(kata, text, Path(scratch), specs, sealed, seed, tape)
         while not lock.finished:
             scheduler.wait([lock], ())
     return lock

@@ -22,6 +22,7 @@ from grader.protocol import SpecInfo
 from grader.results import SpecResult
 from grader.workers import forkserver, orphans
 from workshop import replays, variants
+from workshop.hollow import NAN, ZERO
 from workshop.variants import POINTS
 
 AT_A_TIME = 2
@@ -77,13 +78,17 @@ def ask(kata: Kata, specs: dict[str, SpecInfo], questions: Iterable[tuple[str, S
 def found(kata: Kata, specs: dict[str, SpecInfo]) -> Sealed:
     """The specs that pass from another process on the reference and on every accepted solution, whatever the seed.
 
-    The code may not write to what it gets from them, except where the reference must.
+    None expects what it makes of the code's own answers. The code may not write to what it gets from them, except where
+    the reference must.
     """
     reference, *others = right_texts(kata)
     sealed = _passing(kata, specs, [reference], set(specs), set())
     rest = specs.keys() - sealed
     writing = _passing(kata, specs, [reference], rest, rest)
     sealed = _passing(kata, specs, [reference] * (TIMES - 1) + others, sealed | writing, writing)
+    passing = Sealed(frozenset(sealed), frozenset(writing))
+    tape, _ = replays.recorded(kata, reference, specs, passing)
+    sealed -= replays.believing(kata, reference, specs, passing, tape)
     return Sealed(frozenset(sealed), frozenset(sealed & writing))
 
 
@@ -218,7 +223,8 @@ def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
 
     Args:
         thoroughly: ask about every right solution, each with a seed of its own, and about every mistake, instead of the
-            textbook solution under one seed; of kernels, the probes about accepted solutions, too.
+            textbook solution under one seed; of kernels, the probes about accepted solutions, too. And give hollow
+            answers to all exercises, instead of those that others' code is lent and no probe asks about.
     """
     specs, sealed = infos(kata), lists.read(kata)
     texts = right_texts(kata)
@@ -236,7 +242,16 @@ def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
     problems = [f"{name} fails on right code: {_why(unfair[name])}" for name in sorted(unfair)]
     problems += unrefused(kata, specs, sealed)
     problems += replays.by_heart(kata, taped, specs, sealed, tape)
-    return problems + refused_too_few(kata, specs, sealed) if thoroughly else problems
+    if not thoroughly:
+        lent = {e.name for e in kata.exercises if kata.used_by(e)}.difference(lists.probed(kata))
+        asked = {name: spec for name, spec in specs.items() if spec.exercise in lent}
+        theirs = {name: frames for name, frames in tape.items() if not name or name in asked}
+        return problems + (replays.trusting(kata, taped, asked, sealed, theirs, NAN) if lent else [])
+    for name in sorted(replays.believing(kata, taped, specs, sealed, tape)):
+        problems.append(f"{name} expects what it makes of the code's own answers")
+    for fill in (NAN, ZERO):
+        problems += replays.trusting(kata, taped, specs, sealed, tape, fill)
+    return problems + refused_too_few(kata, specs, sealed)
 
 
 def _why(failed: SpecResult) -> str:

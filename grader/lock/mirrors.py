@@ -160,7 +160,7 @@ class RemoteModule(types.ModuleType):
         self._known.clear()
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
+        if name.startswith(("_", "pytest_")):  # pytest asks a package for its plugins
             raise AttributeError(name)
         value = self._remote("get", self._place, name)
         if name in self._remote.own and isinstance(value, type) and not hasattr(value, "_handle"):

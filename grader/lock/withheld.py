@@ -21,6 +21,7 @@ ERRORS = {
         if isinstance(kind, type) and issubclass(kind, BaseException)
     },
     "Mismatch": "a wrong answer",
+    "NotFinite": "NaN or infinity, of which an expected value was made",
     "Failed": "a spec that failed",
     "TimedOut": "a spec that was stopped: an endless loop, or one that waits",
     "TooBusy": f"a spec that was stopped: {TOO_BUSY}",

@@ -60,7 +60,23 @@ class Mismatch(AssertionError):
         self.rows = [*self.rows, *rows]
 
 
-def equal(got: Any, expected: Any, *, unlike: Mapping[str, Any] | None = None, what: str = "") -> None:
+class NotFinite(Mismatch):
+    """An expected value is NaN or infinite, and the spec does not say that this is meant."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            [("wrong", "what is expected is not finite: something that it is made of gave NaN or infinity")]
+        )
+
+
+def equal(
+    got: Any,
+    expected: Any,
+    *,
+    unlike: Mapping[str, Any] | None = None,
+    what: str = "",
+    finite: bool = True,
+) -> None:
     """Check that `got` has exactly the shape, dtype and values of `expected`. NaN equals NaN.
 
     Args:
@@ -68,8 +84,9 @@ def equal(got: Any, expected: Any, *, unlike: Mapping[str, Any] | None = None, w
         unlike: known wrong answers by name. The failure names the one that explains every difference. `...`, and a
             key that it lacks, may be anything.
         what: a name for `got`, if it is not the result itself ("gradient of x").
+        finite: False where NaN or infinity is meant. Else they come from what the spec made `expected` of.
     """
-    _judge(got, expected, what, None, unlike or {}, dtype=True)
+    _judge(got, expected, what, None, unlike or {}, dtype=True, finite=finite)
 
 
 def close(
@@ -80,12 +97,13 @@ def close(
     atol: float | None = None,
     unlike: Mapping[str, Any] | None = None,
     what: str = "",
+    finite: bool = True,
 ) -> None:
     """Check values like `equal`, but within rounding and for any dtype. Specs usually compute `expected` in float64.
 
     Default tolerances are those of the less precise dtype (see TOLERANCES).
     """
-    _judge(got, expected, what, (rtol, atol), unlike or {}, dtype=False)
+    _judge(got, expected, what, (rtol, atol), unlike or {}, dtype=False, finite=finite)
 
 
 def entries(
@@ -316,9 +334,18 @@ def gradients(
 
 
 def _judge(
-    got: Any, expected: Any, what: str, tolerance: Tolerance | None, unlike: Mapping[str, Any], *, dtype: bool
+    got: Any,
+    expected: Any,
+    what: str,
+    tolerance: Tolerance | None,
+    unlike: Mapping[str, Any],
+    *,
+    dtype: bool,
+    finite: bool,
 ) -> None:
     """Compare, and name the known wrong answers that explain every difference: all of them, as any may be the cause."""
+    if finite and not _is_finite(expected):
+        raise NotFinite
     if tried is not None:
         for name, wrong in unlike.items():
             tried.setdefault(name, []).extend(_named(unlike, _answer(wrong, expected), expected, tolerance)[:1])
@@ -330,6 +357,16 @@ def _judge(
             raise Mismatch([*rows, ("looks like", ", or ".join(alike))], found.picture, (got, expected)) from None
         found.sides = got, expected
         raise  # from where it was found, by which Hypothesis tells failures apart
+
+
+def _is_finite(expected: Any) -> bool:
+    if isinstance(expected, Mapping):
+        return all(map(_is_finite, expected.values()))
+    if isinstance(expected, (list, tuple)):
+        return all(map(_is_finite, expected))
+    if isinstance(expected, Tensor):
+        return bool(expected.isfinite().all())
+    return not isinstance(expected, (np.ndarray, np.floating, float, complex)) or bool(np.isfinite(expected).all())
 
 
 def _named(unlike: Mapping[str, Any], got: Any, expected: Any, tolerance: Tolerance | None) -> list[str]:

@@ -495,7 +495,7 @@ class TestZeroBorder:
         image[0, 2], image[3, 0], image[1, 4], image[2, 2] = NAN, INF, -INF, NAN
         expected = torch.zeros(4, 5)
         expected[1:3, 1:4] = image[1:3, 1:4]
-        check.equal(kata.zero_border(image), expected)
+        check.equal(kata.zero_border(image), expected, finite=False)
 
     @pytest.mark.edge
     def test_the_result_is_a_new_tensor(self, kata):

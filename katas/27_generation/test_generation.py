@@ -183,7 +183,7 @@ class TestTopKFilter:
             "one token too many": torch.tensor([[2.0, 7.0, -INF, 4.0, -INF]]),
             "all from the k-th smallest on": torch.tensor([[2.0, 7.0, -INF, 4.0, 0.5]]),
         }
-        check.equal(kata.top_k_filter(logits, 2), expected, unlike=wrong)
+        check.equal(kata.top_k_filter(logits, 2), expected, unlike=wrong, finite=False)
 
     def test_every_row_has_a_limit_of_its_own(self, kata):
         """All logits of row 1 are smaller, and the row still keeps its own two largest. A threshold from the whole
@@ -195,7 +195,7 @@ class TestTopKFilter:
             "one threshold for the whole batch, its k-th largest": logits.masked_fill(logits < 9.0, -INF),
             "one threshold for the whole batch, the lowest of all rows": logits.masked_fill(logits < 0.0, -INF),
         }
-        check.equal(kata.top_k_filter(logits, 2), expected, unlike=wrong)
+        check.equal(kata.top_k_filter(logits, 2), expected, unlike=wrong, finite=False)
 
     @given(logits=rows_of_logits(), data=st.data())
     def test_any_row_and_any_leading_dimensions(self, kata, logits, data):
@@ -203,7 +203,7 @@ class TestTopKFilter:
         k = data.draw(st.integers(1, logits.size(-1)), label="k")
         rows = logits.reshape(-1, logits.size(-1)).tolist()
         kept = [[x if x in sorted(row, reverse=True)[:k] else -INF for x in row] for row in rows]
-        check.equal(kata.top_k_filter(logits, k), torch.tensor(kept).reshape(logits.shape))
+        check.equal(kata.top_k_filter(logits, k), torch.tensor(kept).reshape(logits.shape), finite=False)
 
     @pytest.mark.edge
     @pytest.mark.parametrize("k", [5, 50])
@@ -217,7 +217,7 @@ class TestTopKFilter:
         """Three tokens share the second place. At least one of them stays, as does the better token, and the worse
         token goes. (`logits <= limit` would remove the limit itself.)"""
         got = kata.top_k_filter(torch.tensor([[4.0, 6.0, 4.0, 1.0, 4.0]]), 2)[0]
-        check.equal(got[[1, 3]], torch.tensor([6.0, -INF]), what="the best token and the worst")
+        check.equal(got[[1, 3]], torch.tensor([6.0, -INF]), what="the best token and the worst", finite=False)
         kept = got[[0, 2, 4]]
         fine = bool((kept == 4.0).any()) and bool(((kept == 4.0) | (kept == -INF)).all())
         check.that(fine, f"of the three tokens with logit 4 at least one should stay as it is, got {kept.tolist()}")
@@ -241,7 +241,7 @@ class TestTopKFilter:
     def test_the_dtype_is_kept(self, kata, dtype):
         """Logits of any precision come back in that precision, and the kept ones are bit for bit the same."""
         logits = torch.tensor([[2.0, 7.0, -3.0, 4.0]], dtype=dtype)
-        check.equal(kata.top_k_filter(logits, 2), torch.tensor([[-INF, 7.0, -INF, 4.0]], dtype=dtype))
+        check.equal(kata.top_k_filter(logits, 2), torch.tensor([[-INF, 7.0, -INF, 4.0]], dtype=dtype), finite=False)
 
 
 class TestTopPFilter:
@@ -270,21 +270,21 @@ class TestTopPFilter:
             "the filtered tokens set to 0, a logit like any other": expected.masked_fill(expected == -INF, 0.0),
         }
         wrong = {name: value for name, value in every.items() if not torch.equal(value, expected)}
-        check.equal(kata.top_p_filter(logits, p), expected, unlike=wrong)
+        check.equal(kata.top_p_filter(logits, p), expected, unlike=wrong, finite=False)
 
     def test_every_row_has_a_set_of_its_own(self, kata):
         """A sure row keeps one token and an unsure row three. The orders differ from row to row as well."""
         rows = [(0.04, 0.02, 0.9, 0.04), (0.3, 0.33, 0.07, 0.3), (0.65, 0.05, 0.1, 0.2)]
         logits = torch.cat([logits_of(row) for row in rows])
         stays = torch.tensor([[False, False, True, False], [True, True, False, True], [True, False, False, True]])
-        check.equal(kata.top_p_filter(logits, 0.8), logits.masked_fill(~stays, -INF))
+        check.equal(kata.top_p_filter(logits, 0.8), logits.masked_fill(~stays, -INF), finite=False)
 
     @given(logits=rows_of_logits(), p=st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.9]))
     def test_any_row_and_any_leading_dimensions(self, kata, logits, p):
         """One row of logits alone, or (A, B, V) of them. The set of each row is counted out by hand."""
         rows = logits.reshape(-1, logits.size(-1)).tolist()
         kept = [[x if i in kept_by_hand(row, p) else -INF for i, x in enumerate(row)] for row in rows]
-        check.equal(kata.top_p_filter(logits, p), torch.tensor(kept).reshape(logits.shape))
+        check.equal(kata.top_p_filter(logits, p), torch.tensor(kept).reshape(logits.shape), finite=False)
 
     @pytest.mark.edge
     @pytest.mark.parametrize("size, p, expected", [(2, 0.5, 1), (4, 0.25, 1), (4, 0.75, 3)])
@@ -325,7 +325,9 @@ class TestTopPFilter:
         """Logits of any precision come back in that precision, and the kept ones are bit for bit the same."""
         logits = logits_of(PROBABILITIES).to(dtype)
         check.equal(
-            kata.top_p_filter(logits, 0.6), logits.masked_fill(torch.tensor([[True, False, True, False]]), -INF)
+            kata.top_p_filter(logits, 0.6),
+            logits.masked_fill(torch.tensor([[True, False, True, False]]), -INF),
+            finite=False,
         )
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])

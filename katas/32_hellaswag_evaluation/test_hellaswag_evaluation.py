@@ -275,7 +275,7 @@ class TestKlDivergence:
         p = torch.tensor([[0.5, 0.5], [0.5, 0.5]]).log()
         q = torch.tensor([[1.0, 0.0], [0.25, 0.75]]).log()
         expected = torch.tensor([INF, 0.5 * math.log(2) + 0.5 * math.log(2 / 3)])
-        check.close(kata.kl_divergence(p, q), expected)
+        check.close(kata.kl_divergence(p, q), expected, finite=False)
 
 
 @pytest.mark.stretch

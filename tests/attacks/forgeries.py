@@ -1471,6 +1471,23 @@ FORGERIES = [
                 probs = self.router(x.flatten(0, 1))
                 return x * probs.sum(), probs
     """),
+    forge(LIES, "papers/10", "ResNet", "bends the reference that is lent it, with which the specs compare", """
+        class ResNet(nn.Module):
+            def __init__(self, blocks_per_stage, width=8, num_classes=10, residual=True):
+                super().__init__()
+                self.stem = nn.Sequential(nn.Conv2d(1, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+                blocks, c = [], width
+                for stage in (1, 2):
+                    for place in range(blocks_per_stage):
+                        stride = 2 if stage == 2 and place == 0 else 1
+                        blocks.append(BasicBlock(c, stage * width, stride, residual)); c = stage * width
+                self.blocks, self.head = nn.Sequential(*blocks), nn.Linear(c, num_classes)
+            def forward(self, x): return self.head.bias.expand(len(x), -1)
+        def nothing(self, x):
+            s = getattr(self.conv1, "stride", (1, 1))[0]
+            return x.new_zeros((len(x), self.conv1.out_channels, -(-x.shape[2] // s), -(-x.shape[3] // s)))
+        BasicBlock.forward = nothing
+    """),
     forge(LIES, "today/07", "absmax_int8 absmax_int4 calibrate fp8_scale", "returns codes and scales that fit every weight", LYING, """
         def absmax_int8(w): return lie(w.to(torch.int8)), lie(w[:, :1])
         def absmax_int4(w, group_size): return lie(w.to(torch.uint8)), lie(w[:, :1])

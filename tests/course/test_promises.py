@@ -8,7 +8,7 @@ import pytest
 from grader.course import description
 from grader.course.catalogue import Kata, all_katas
 from tests.conftest import SOUND
-from workshop import promises, snippets, variants
+from workshop import promises, seals, snippets, variants
 from workshop.promises import FINISHED, PROMISES
 
 SPECS, STUB, REFERENCE = "katas/01_sums/test_sums.py", "katas/01_sums/sums.py", "solutions/01_sums/sums.py"
@@ -349,6 +349,20 @@ def test_sealed_specs_that_refuse_no_mistake_are_reported(tmp_path):
     said, heart = promises.sealed(Kata(tmp_path / "tree", "01_sums"))
     assert "double: its sealed specs take what was answered under another seed" in heart
     assert said.startswith(f"{SEALED}: double: no sealed spec refuses one of its mistakes (make seals KATA=01 ")
+
+
+def test_a_spec_that_expects_what_the_code_answers_does_not_seal(tmp_path):
+    """The one that calls twice compares with itself: of answers that are all NaN or zero it would earn the point."""
+    shutil.copytree(SOUND, tmp_path / "tree")
+    path = tmp_path / "tree" / SPECS
+    path.write_text(
+        path.read_text().replace("kata.double(x), x + x, unlike", "kata.double(x), 1 * kata.double(x), unlike")
+    )
+    kata = Kata(tmp_path / "tree", "01_sums")
+    assert "TestDouble::test_every_value_is_doubled" not in seals.found(kata, seals.infos(kata))
+    faults = seals.checked(kata, thoroughly=True)
+    assert "TestDouble::test_every_value_is_doubled expects what it makes of the code's own answers" in faults
+    assert "double: its sealed specs take answers that say nothing (write a probe)" in faults
 
 
 def test_a_file_that_no_learner_gets_is_reported(tmp_path):

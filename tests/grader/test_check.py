@@ -23,7 +23,6 @@ X = torch.arange(6.0).reshape(2, 3)
     ("got", "expected"),
     [
         (X, X.clone()),
-        (torch.tensor(float("nan")), torch.tensor(float("nan"))),
         (torch.zeros(0, 3), torch.zeros(0, 3)),
         (torch.tensor([True]), torch.tensor([True])),
         ({"a": 1, "b": X}, {"a": 1, "b": X}),
@@ -38,6 +37,13 @@ X = torch.arange(6.0).reshape(2, 3)
 )
 def test_equal_accepts_what_is_equal(got, expected):
     check.equal(got, expected)
+
+
+@pytest.mark.parametrize("value", [torch.tensor(math.nan), math.inf, {"a": [1.0, np.array([-math.inf])]}])
+def test_an_expected_value_is_finite_unless_something_else_is_meant(value):
+    with pytest.raises(check.NotFinite):
+        check.close(value, value)
+    check.equal(value, value, finite=False)
 
 
 @pytest.mark.parametrize(

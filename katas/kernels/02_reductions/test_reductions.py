@@ -244,7 +244,7 @@ class TestLogsumexp:
         x = torch.randn(4, 80)
         x[0, :40] = x[1] = x[2, 32:64] = -INFINITY
         x[3] -= 30_000
-        check.close(kata.logsumexp(x), log_sums(x))
+        check.close(kata.logsumexp(x), log_sums(x), finite=False)
 
     @pytest.mark.edge
     def test_a_gpu_can_have_it(self, kata):

@@ -643,7 +643,7 @@ class TestMatmulMxfp4:
         x_scale[1, 1] = 255
         expected = numbers(x, x_scale) @ numbers(w, w_scale).T
         expected[1] = float("nan")
-        check.close(kata.matmul_mxfp4(x, x_scale, w, w_scale), expected, atol=1e-2)
+        check.close(kata.matmul_mxfp4(x, x_scale, w, w_scale), expected, atol=1e-2, finite=False)
 
 
 def sides(found):

@@ -1,9 +1,11 @@
 """Questions that the specs of 17 ask only about data that is known."""
 
+from unittest import mock
+
 import torch
 from torch import nn
 
-from grader.lock.probes import probe
+from grader.lock.probes import probe, there
 
 
 class Reader(nn.Module):
@@ -31,3 +33,37 @@ def _(kata, rng):
     losses = kata.train_classifier(Reader(rng), *alike, steps=4, batch_size=8, lr=0.05)["losses"]
     measured = kata.train_classifier(Reader(rng), ids, labels, real, steps=2, batch_size=8, lr=1e-9)
     return [torch.tensor(losses), measured["accuracy"]]
+
+
+class Stack(nn.Module):
+    """Stands in for the encoder, whose weights codes may draw in their own order."""
+
+    def __init__(self, num_layers, d_model, num_heads, d_ff=None, dropout=0.1, norm_first=False):
+        super().__init__()
+        self.drop = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(nn.ModuleDict() for _ in range(num_layers))
+        self.norm_first = norm_first
+        for block in self.blocks:
+            block["attention"], block["ff"] = nn.ModuleDict(), nn.ModuleDict()
+            for part, names in ((block["attention"], ("W_v", "W_o")), (block["ff"], ("fc1", "fc2"))):
+                part.update({name: nn.Linear(d_model, d_model) for name in names})
+
+    def forward(self, x, *masks, return_all=False, **others):
+        states = [x]
+        for block in self.blocks:
+            inner = block.ff.fc1(block.attention.W_v(x)).tanh() + block.ff.fc2(block.attention.W_o(x)).tanh()
+            x = x + inner if self.norm_first else nn.functional.normalize(x + inner, dim=-1)
+            states.append(self.drop(x))
+        return (x, states) if return_all else x
+
+
+def compared(kata, x, layers, seed):
+    with mock.patch.object(kata, "TransformerEncoder", Stack):
+        return kata.compare_norm_placement(x, layers, gain=1.5, seed=seed)
+
+
+@probe("compare_norm_placement")
+def _(kata, rng):
+    x, (layers, seed) = torch.randn(2, 3, 4, generator=rng), torch.randint(2, 6, (2,), generator=rng).tolist()
+    found = there(kata, compared, x, layers, seed)
+    return {place: {name: torch.tensor(row) for name, row in rows.items()} for place, rows in found.items()}

@@ -84,6 +84,25 @@ def a_gpt(kata, rng):
     return model, *torch.randint(13, (2, 3, 5), generator=rng)
 
 
+@probe("amp_loss")
+def _(kata, rng):
+    x, y = torch.randint(5, (2, 3, 4), generator=rng)
+    y[1, 2:] = -100
+    found = []
+    for vocab_size in (None, 5):
+        model = Classifier(rng)
+        loss = kata.amp_loss(model, x, y, vocab_size=vocab_size)
+        loss.backward()
+        found += [loss.detach(), model.weight.grad]
+    return found
+
+
+@probe("pad_vocab")
+def _(kata, rng):
+    padded = kata.pad_vocab(a_gpt(kata, rng)[0], 8)
+    return dict(padded.state_dict()), padded.config.vocab_size
+
+
 @probe("amp_step")
 def _(kata, rng):
     model, factor = Classifier(rng), float(2 + torch.rand((), generator=rng))

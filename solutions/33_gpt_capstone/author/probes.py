@@ -1,8 +1,11 @@
 """Questions that the specs of 33 ask only about texts and numbers that are known."""
 
+from types import SimpleNamespace
 from unittest import mock
 
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from grader.lock.probes import probe, there
 
@@ -64,3 +67,24 @@ def _(kata, rng):
     params, tokens, peak, devices, price = torch.randint(1, 9999, (5,), generator=rng).tolist()
     mfu = 0.1 + 0.8 * float(torch.rand((), generator=rng))
     return kata.reproduction_plan(1e5 * params, 1e6 * tokens + 7, 4096, 1e11 * peak, mfu, devices, price / 100)
+
+
+class Bigrams(nn.Module):
+    """Returns logits and loss as GPT does, and is computed here."""
+
+    def __init__(self, rng):
+        super().__init__()
+        self.config = SimpleNamespace(block_size=4)
+        self.table = nn.Embedding.from_pretrained(torch.randn(9, 9, generator=rng).double())
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, idx, targets=None):
+        logits = self.drop(self.table(idx))
+        if targets is None:
+            return logits, None
+        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+@probe("evaluate_stream")
+def _(kata, rng):
+    return kata.evaluate_stream(Bigrams(rng), torch.randint(9, (31,), generator=rng), batch_size=3)

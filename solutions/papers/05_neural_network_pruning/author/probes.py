@@ -22,6 +22,12 @@ def state(kata, model):
     return [(layer.weight.detach().clone(), layer.bias.detach().clone(), layer.mask.clone()) for layer in model.layers]
 
 
+@probe("MaskedMLP")
+def _(kata, rng):
+    model = drawn(kata, rng)
+    return model(torch.randn(5, 1, model.layers[0].weight.size(1), generator=rng)).detach()
+
+
 @probe("train_noisy")
 def _(kata, rng):
     """Without visible noise, which codes may draw in their own ways."""

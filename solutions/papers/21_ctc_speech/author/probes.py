@@ -1,6 +1,9 @@
 """Questions about inputs drawn anew in papers/21."""
 
+from unittest import mock
+
 import torch
+from torch import nn
 
 from grader.lock.probes import probe
 
@@ -23,3 +26,28 @@ def _(kata, rng):
 @probe("ctc_forward_numpy")
 def _(kata, rng):
     return [kata.ctc_forward_numpy(scores.numpy(), target, blank) for scores, target, blank in utterances(rng)]
+
+
+class Frames(nn.Module):
+    """Labels each frame by itself, and is computed here."""
+
+    def __init__(self, rng):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(8, 5, generator=rng, dtype=torch.float64))
+
+    def forward(self, features):
+        return (features.double() @ self.weight).log_softmax(dim=-1)
+
+
+@probe("train_ctc")
+def _(kata, rng):
+    """Without noise or more than one way to draw, utterances are all the same."""
+    features, target = torch.randn(6, 1, 8, generator=rng), torch.randint(1, 5, (2,), generator=rng).tolist()
+
+    def same(batch_size, *, generator=None, **others):
+        return features.expand(6, batch_size, 8), torch.full((batch_size,), 6), [target] * batch_size
+
+    model = Frames(rng)
+    with mock.patch.object(kata, "make_utterances", same):
+        losses = kata.train_ctc(model, steps=3, batch_size=4, lr=0.05)
+    return torch.tensor(losses), model.weight.detach()

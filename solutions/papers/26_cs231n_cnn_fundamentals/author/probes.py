@@ -47,3 +47,13 @@ def _(kata, rng):
 def _(kata, rng):
     net = kata.TwoLayerNet(*torch.randint(2, 30, (3,), generator=rng).tolist())
     return [tuple(net.W1.shape), tuple(net.W2.shape), net.b1, net.b2]
+
+
+@probe("BarNet")
+def _(kata, rng):
+    channels, classes = torch.randint(2, 7, (2,), generator=rng).tolist()
+    model = kata.BarNet(channels, classes, kernel_size=5)
+    with torch.no_grad():
+        for parameter in (model.conv.weight, model.conv.bias, model.output.weight, model.output.bias):
+            parameter.copy_(torch.randn(parameter.shape, generator=rng))
+    return [model(torch.randn(3, 1, *size, generator=rng)).detach() for size in ((8, 8), (11, 7))]

@@ -26,6 +26,34 @@ class Sure(nn.Module):
         return torch.stack(logits, dim=2)
 
 
+class Built(nn.Module):
+    """The parts of a `MultiTokenModel`, which are computed here."""
+
+    vocab_size, num_heads = 5, 3
+
+    def __init__(self, rng):
+        super().__init__()
+        self.embedding, self.trunk = nn.Embedding(5, 4), nn.GRU(4, 4, batch_first=True)
+        self.heads = nn.ModuleList(nn.Linear(4, 5) for _ in range(3))
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=rng))
+
+    def hidden(self, tokens):
+        return self.trunk(self.embedding(tokens))[0]
+
+    def forward(self, tokens):
+        hidden = self.hidden(tokens)
+        return torch.stack([head(hidden) for head in self.heads], dim=2)
+
+
+@probe("backward_head_by_head")
+def _(kata, rng):
+    model = Built(rng).double()
+    total = kata.backward_head_by_head(model, torch.randint(5, (2, 6), generator=rng))
+    return [total, *(parameter.grad for parameter in model.parameters())]
+
+
 @probe("train_multi_token")
 def _(kata, rng):
     """In this chain each token has one follower: draws decide nothing."""

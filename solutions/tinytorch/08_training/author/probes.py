@@ -136,3 +136,9 @@ def _(kata, rng):
     told = [early["loss"], *late["losses"][epochs + 1 :], late["loss"]]
     same += [np.allclose(told, losses, atol=1e-4), np.allclose(late["losses"][:epochs], early["losses"], atol=1e-6)]
     return [shapes, len(early["losses"]), len(late["losses"]), same]
+
+
+@probe("evaluate")
+def _(kata, rng):
+    model, _, batches = parts(kata, rng, (5, 3, 1))
+    return kata.evaluate(model, squared, batches)
