@@ -76,6 +76,7 @@ class TestNames:
             ("Zoë Żuk", "Zoë Żuk"),
             ("a\nb", "a b"),
             ("::error::x", ". ::error::x"),
+            ("x ##[stop-commands]t", "x ##. [stop-commands]t"),
             ("\x1b[31mred", "\ufffd[31mred"),
             ("\u202etxt.exe", "\ufffdtxt.exe"),
             ("half \udc80", "half \ufffd"),
