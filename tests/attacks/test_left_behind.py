@@ -287,6 +287,15 @@ class TestLeftBehind:
     def kata(self) -> Kata:
         return find("09")
 
+    @pytest.mark.parametrize("apart", {namespaces.are_allowed(), False})
+    def test_many_sockets_end_the_job(self, kata, tmp_path, monkeypatch, apart):
+        """What is in them is the kernel's memory, which no limit on a process counts."""
+        monkeypatch.setattr(sandbox.namespaces, "are_allowed", lambda: apart)
+        code = "import os, socket, time\nfor _ in range(3): os.fork()\n"
+        code += "held = [socket.socketpair() for _ in range(50)]\ntime.sleep(600)\n"
+        result = graded(kata, tmp_path, code, only=("TestSplitSizes",))
+        assert result.points == 0 and "too many sockets: the limit is 512" in result.message
+
     def test_processes_in_sessions_of_their_own_are_found_again(self, kata, tmp_path):
         code = """
 import os, time
