@@ -7,12 +7,12 @@ import re
 HARMFUL = re.compile(
     "[^\n\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
-# The start of a line that GitHub Actions would take for a command.
-COMMAND = re.compile(r"^(\s*)(?=::|##\[)", re.MULTILINE)
+# Where GitHub Actions would find a command: "::" at the start of a line, "##[" anywhere in it.
+COMMAND = re.compile(r"^(\s*)(?=::)|(?<=##)(?=\[)", re.MULTILINE)
 
 
 def text(found: str) -> str:
-    """The text with every harmful character replaced, and no line that a platform takes for a command."""
+    """The text with every harmful character replaced, and nothing that a platform takes for a command."""
     return COMMAND.sub(r"\1. ", HARMFUL.sub("\N{REPLACEMENT CHARACTER}", found))
 
 

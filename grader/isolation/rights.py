@@ -36,6 +36,7 @@ class Rights:
     computing: int = 900  # seconds per process, far above the time limit of any kata's specs
     kata_seconds: float = 600.0  # of computing, or of waiting, for all specs of a kata
     tasks: int = 128  # threads and processes
+    most_sockets: int = 512  # each holds what the kernel gives to one, as no buffer can be made larger
     scratch_bytes: int = 256 << 20  # in the job's folder, in one shared with the judge, and in a /dev/shm of its own
     scratch_files: int = 10_000
     scratch_depth: int = 100  # folders inside each other

@@ -4,7 +4,18 @@ import os
 import sys
 from pathlib import Path
 
-from grader.isolation import capabilities, landlock, limits, linux, namespaces, own_files, rights, seccomp, users
+from grader.isolation import (
+    capabilities,
+    landlock,
+    limits,
+    linux,
+    namespaces,
+    own_files,
+    refused,
+    rights,
+    seccomp,
+    users,
+)
 from grader.isolation.rights import Rights
 
 GRADER = Path(__file__).parents[1]
@@ -34,6 +45,7 @@ def enter(
     if sys.platform != "linux":
         return
     allowed = rights.of(needs)
+    refused.by(allowed)
     readable, devices = _readable(specs, allowed), [Path(path) for path in allowed.devices]
     writable = [*filter(None, (scratch, shared)), *devices]
     limits.apply(allowed)

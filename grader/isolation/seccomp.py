@@ -38,6 +38,7 @@ OWNERS = (0x8901, 0x8902)  # ioctl's FIOSETOWN and SIOCSPGRP: who gets a signal 
 PRIO_PROCESS = 0
 # prctl's PR_SET_PDEATHSIG and PR_SET_DUMPABLE: a process that takes them back outlives the grader, or hides its files.
 OF_THE_GRADER = (1, 4)
+SOL_SOCKET, BUFFERS = 1, (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF and both with FORCE: what no process is charged for
 STREAM, SEQPACKET, KIND = 1, 5, 0xF  # kinds of sockets, and the bits that hold them
 KIND_OF_IOCTL = 0xFF00  # the bits that hold it
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -90,6 +91,8 @@ def _program(machine: str, rights: Rights, signals: bool) -> list[Instruction]:
     program += _call(numbers["ioctl"], [*owners[:-1], (AND, 0, 0, KIND_OF_IOCTL), *kinds[1:]])
     program += _call(numbers["prctl"], _is_one_of(0, OF_THE_GRADER, AS_IF_DONE, ALLOW))
     program += _call(numbers["setsid"], [(ANSWER, 0, 0, AS_IF_DONE)])  # by its session, a job is counted
+    level = [(LOAD, 0, 0, _argument(1)), (JUMP_EQUAL, 1, 0, SOL_SOCKET), (ANSWER, 0, 0, ALLOW)]
+    program += _call(numbers["setsockopt"], [*level, *_is_one_of(2, BUFFERS, AS_IF_DONE, ALLOW)])
     program += _call(numbers["preadv2"], _is_one_of(5, (0,)))  # RWF_NOWAIT tells what is in memory
     program += _call(numbers["madvise"], _is_one_of(2, NO_ADVICE, EPERM, ALLOW))
     for name in ADVICE:

@@ -90,6 +90,18 @@ def tasks(pids: Iterable[int]) -> int:
     return sum(len(proc.tasks(pid)) for pid in pids)
 
 
+def sockets(pids: Iterable[int]) -> int:
+    """The number of sockets of these processes: all in a network of their own, elsewhere those that they have open."""
+    ours, opened, most = proc.mounts("self"), set[bytes](), 0
+    for pid in pids:
+        theirs = proc.mounts(pid)
+        if theirs == ours:
+            opened.update(path for path, _ in proc.opened(pid) if path.startswith(b"socket:"))
+        elif theirs:
+            most = max(most, proc.sockets(pid))
+    return max(most, len(opened))
+
+
 def tree(pid: int) -> set[int]:
     """This process and all that descend from it."""
     if sys.platform != "linux":

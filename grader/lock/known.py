@@ -6,6 +6,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from grader.lock.wire import Malformed
+
+MOST_KEPT = 1 << 30  # bytes of tensors during one spec: half of the memory that the judge has
+
 
 class Lost(Exception):
     """The worker has ended, or has sent what no worker sends."""
@@ -52,6 +56,7 @@ class Known:
         self.generator_states: dict[int, bytes] = {}
         self.busy: set[int] = set()
         self.kept: list[Any] = []  # ids must not be used again
+        self.room = MOST_KEPT
         self.count = 0
 
     def handle(self, tensor: torch.Tensor) -> int:
@@ -69,7 +74,14 @@ class Known:
         return self.numbers[id(value)]
 
     def keep(self, handle: int, tensor: torch.Tensor) -> None:
-        """Know this tensor by this handle."""
+        """Know this tensor by this handle.
+
+        Raises:
+            Malformed: no spec needs as many as there are then.
+        """
+        self.room -= 0 if tensor.is_meta else tensor.numel() * tensor.itemsize
+        if self.room < 0:
+            raise Malformed(f"more than {MOST_KEPT >> 20} MB of tensors")
         self.tensors[handle] = tensor
         self.handles[id(tensor)] = handle
         self.kept.append(tensor)

@@ -20,7 +20,7 @@ from grader.course.description import Exercise
 from grader.course.statements import StatementFailed
 from grader.errors import LoadFailure
 from grader.failure import LIKE, MEANS, Cause, Failure, Kind
-from grader.isolation import usage
+from grader.isolation import refused, usage
 from grader.results import LOOPS, WAITED
 from grader.specs import check, given, inherited, sources
 from grader.specs.causes import Case
@@ -67,6 +67,8 @@ def explain(
     frames = list(traceback.walk_tb(error.__traceback__))
     theirs = [(frame, line) for frame, line in frames if _is_theirs(frame, module)]
     found = _explained(error, frames, theirs, kata, exercise, spec, module)
+    if not found.place and (words := refused.told(error, kata.number)):
+        found = replace(found, line=f"{found.line}: {words}")
     return found if isinstance(error, LoadFailure) else replace(found, error=type(error).__name__)
 
 

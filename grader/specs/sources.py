@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from grader.failure import LIKE, MEANS, Cause, Row
+from grader.isolation import refused
 from grader.specs import causes, check, habits, likeness, meanings, signatures
 from grader.specs.causes import Case
 
@@ -47,6 +48,11 @@ def asked(case: Case) -> tuple[list[Row], tuple[Cause, ...]]:
 
 def _spec(case: Case) -> list[Row]:
     return [row for row in case.error.rows if row[0] in (LIKE, MEANS)] if isinstance(case.error, check.Mismatch) else []
+
+
+def _refused(case: Case) -> list[Row]:
+    words = "" if isinstance(case.error, check.Mismatch) else refused.told(case.error, case.kata.number)
+    return [(MEANS, words)] if words else []
 
 
 def _meaning(case: Case) -> Iterator[Row]:
@@ -90,6 +96,8 @@ def _is_of_an_error(case: Case) -> bool:
 SOURCES = (
     # The spec was written for this exercise: its `unlike` is the answer at every place, its checks know what they ask.
     Source("spec", _spec),
+    # The sandbox's doing, whatever the line is about.
+    Source("refused", _refused),
     # An error of one kind, with one reason. A module's comes first: all that it raises before its init is of that.
     Source("init", causes.before_init),
     # In a comparison, too, and before what None may be said to look like.

@@ -1,4 +1,4 @@
-"""What an assistant may ask about a learner's katas. No answer holds a line of a solution, and hints are counted."""
+"""What an assistant may ask about a learner's katas. Hints are counted, and no solution is quoted by accident."""
 
 import re
 from collections.abc import Callable

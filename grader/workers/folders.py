@@ -73,14 +73,16 @@ def _remove_unless_held(folder: Path) -> None:
 
 
 def exceeded(folder: Path, pids: Iterable[int], needs: frozenset[str], in_memory: Sequence[str] = (".",)) -> str:
-    """Which limit a running job has reached, as a sentence: of its folder, or of its threads. Empty if none is.
+    """Which limit a running job has reached, as a sentence: of its folder, threads or sockets. Empty if none is.
 
     Args:
         in_memory: the folders in it that the processes may have in memory instead.
     """
-    pids, most = [*pids], rights.of(needs).tasks
-    if usage.tasks(pids) > most + OF_THE_GRADER:
-        return f"the code starts too many threads: the limit is {most}"
+    pids, allowed = [*pids], rights.of(needs)
+    if usage.tasks(pids) > allowed.tasks + OF_THE_GRADER:
+        return f"the code starts too many threads: the limit is {allowed.tasks}"
+    if usage.sockets(pids) > allowed.most_sockets + OF_THE_GRADER:
+        return f"the code has too many sockets: the limit is {allowed.most_sockets}"
     return FILLS if is_full(folder, pids, in_memory) else ""
 
 

@@ -14,7 +14,7 @@ import torch
 from grader import printable
 from grader.course.catalogue import ROOT, Kata, find
 from grader.execution import grading, supervisor
-from grader.isolation import namespaces, proc, sandbox, seccomp, shared_memory, unlinked, usage
+from grader.isolation import namespaces, proc, refused, sandbox, seccomp, shared_memory, unlinked, usage
 from grader.isolation.rights import PLAIN
 from grader.isolation.usage import Limit
 from grader.protocol import RunOptions
@@ -76,6 +76,7 @@ class TestNames:
             ("Zoë Żuk", "Zoë Żuk"),
             ("a\nb", "a b"),
             ("::error::x", ". ::error::x"),
+            ("x ##[stop-commands]t", "x ##. [stop-commands]t"),
             ("\x1b[31mred", "\ufffd[31mred"),
             ("\u202etxt.exe", "\ufffdtxt.exe"),
             ("half \udc80", "half \ufffd"),
@@ -112,6 +113,20 @@ class TestWorkers:
         slow = RIGHT + "\nimport time\n_double = double\ndef double(x):\n    time.sleep(0.4)\n    return _double(x)\n"
         result = graded(sound[0], tmp_path, slow)
         assert result.points == 0 and "the kata waited " in result.message
+
+    @linux
+    def test_honest_code_that_the_sandbox_refuses_is_told_so(self, sound, tmp_path):
+        """Not where no machine has so much memory, and not without a sandbox."""
+        code = "import subprocess, torch\ndef double(x): subprocess.run(['true'])\n"
+        code += "def total(x, dim=0): return torch.empty(10**15)\nclass Doubler(torch.nn.Module):\n"
+        code += "    def forward(self, x): return input()\n"
+        found = {one.name: one.first_failure.failure for one in graded(sound[0], tmp_path, code).exercises}
+        does = "; `pytest {}katas/01` does"
+        processes = "the grader allows no new processes or programs, no network, and not every system call"
+        assert found["double"].row("means") == processes + does.format("")
+        assert found["Doubler"].row("means") == "the grader allows no input" + does.format("-s ")
+        assert "allocate" in found["total"].row("raised") and not found["total"].row("means")
+        assert refused.told(PermissionError(1, os.strerror(1)), "01") == ""
 
     def test_a_folder_that_is_filled_ends_the_job(self, sound, tmp_path, monkeypatch):
         monkeypatch.setattr(folders, "FOLDER_FILES", 100)
@@ -285,6 +300,15 @@ class TestLeftBehind:
     @pytest.fixture
     def kata(self) -> Kata:
         return find("09")
+
+    @pytest.mark.parametrize("apart", {namespaces.are_allowed(), False})
+    def test_many_sockets_end_the_job(self, kata, tmp_path, monkeypatch, apart):
+        """What is in them is the kernel's memory, which no limit on a process counts."""
+        monkeypatch.setattr(sandbox.namespaces, "are_allowed", lambda: apart)
+        code = "import os, socket, time\nfor _ in range(3): os.fork()\n"
+        code += "held = [socket.socketpair() for _ in range(50)]\ntime.sleep(600)\n"
+        result = graded(kata, tmp_path, code, only=("TestSplitSizes",))
+        assert result.points == 0 and "too many sockets: the limit is 512" in result.message
 
     def test_processes_in_sessions_of_their_own_are_found_again(self, kata, tmp_path):
         code = """

@@ -77,6 +77,10 @@ TRIES = {
     ),
     "root's user id": (["os.getuid() != 0 or not apart or 1 / 0", "os.stat('own').st_uid == os.getuid() or 1 / 0"], []),
     "root's capabilities": (["held('effective') == 0 or 1 / 0", "held('permitted') == 0 or 1 / 0"], []),
+    "sockets": (
+        ["[s.setsockopt(1, 7, 1 << 24) or s.getsockopt(1, 7) < 1 << 20 or 1 / 0 for s in socket.socketpair()]"],
+        ["called('vmsplice', os.pipe()[1], 0, 0, 0)"],
+    ),
     "network": ([], ["socket.socket()", "socket.socket(socket.AF_UNIX)"]),
     "memory": (
         [
@@ -174,6 +178,7 @@ def test_limits_on_the_page_are_those_of_the_code():
     assert rows()["time"].endswith(f"; {PLAIN.kata_seconds / 60:.0f} min for a kata")
     processes = f"{PLAIN.tasks}, in 09, 31, today/08 and today/10 {WITH_PROCESSES.tasks}:"
     assert rows()["threads and processes"].startswith(processes)
+    assert rows()["sockets"].startswith(f"{PLAIN.most_sockets}, ") and WITH_PROCESSES.most_sockets == PLAIN.most_sockets
     kept = f"{PLAIN.scratch_bytes >> 20} MB, {PLAIN.scratch_files:,} files; on the disk {PLAIN.scratch_depth} folders"
     assert rows()["files in the scratch folder"].startswith(kept)
 

@@ -17,7 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grader.lock import encoding, wire
+from grader.lock import encoding, known, wire
 from grader.lock.decoder import MOST_KEYS, Lost
 from grader.lock.remote import Remote
 from grader.specs import check
@@ -222,6 +222,16 @@ def test_a_tensor_that_does_not_fit_its_bytes(lie):
     told = {"handle": -1, "known": False, "data": 0, "dtype": "torch.float32", "shape": [2], "stride": [1]}
     tree = NOTHING[0] | {"value": ["T", told | {"grad": False, "leaf": True, "parameter": False} | lie]}
     assert isinstance(answer(packed(tree, [b"\0" * 8])), Lost)
+
+
+@pytest.mark.parametrize(("number", "taken"), [(1, True), (3, False)])
+def test_tensors_that_fill_the_judges_memory(monkeypatch, number, taken):
+    """The judge keeps each of them until the spec ends, also where a frame alone is small enough."""
+    monkeypatch.setattr(known, "MOST_KEPT", 16)
+    told = {"known": False, "data": 0, "dtype": "torch.float32", "shape": [2], "stride": [1]}
+    told |= {"grad": False, "leaf": True, "parameter": False}
+    tree = NOTHING[0] | {"value": ["L", [["T", told | {"handle": -1 - n}] for n in range(number)]]}
+    assert isinstance(answer(packed(tree, [b"\0" * 8])), list if taken else Lost)
 
 
 def test_lengths_that_lie():

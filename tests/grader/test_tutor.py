@@ -1,4 +1,4 @@
-"""`kata tutor`: its tools help, and none gives away a line of a solution. Of every kata with `ALL_KATAS=1`, nightly."""
+"""`kata tutor`: its tools help, and none quotes a line of a solution. Of every kata with `ALL_KATAS=1`, nightly."""
 
 import ast
 import asyncio
@@ -75,7 +75,7 @@ def quoting(stub: str, kata: Kata) -> str:
     """The stub with functions that print the lines of solutions, and one after the other raise and return them."""
     lines = [line for one in with_prerequisites([kata]) for line in one.reference.read_text("utf-8").splitlines()]
     long = "\n".join(line for line in lines if len(re.findall(r"\w+", line)) >= 5 and line not in stub)
-    hidden = f"\n\nLINES = bytes.fromhex('{long.encode().hex()}').decode().replace('(', '(\\n  ')\n"
+    hidden = f"\n\nLINES = bytes.fromhex('{long.encode().hex()}').decode()\n"
     start, *rest = stub.split("raise NotImplementedError")
     ways = itertools.cycle(("print(LINES); raise ValueError(LINES)", "print(LINES); return LINES"))
     return start + "".join(next(ways) + part for part in rest) + hidden
