@@ -1,13 +1,13 @@
 """Name a failure by what recorded mistakes look like over all specs of an exercise, where no spec names it.
 
-Where none of them does, small changes of right code may. A kata's signatures are hashes of its failing specs' rows,
+A kata's signatures are hashes of its failing specs' rows,
 without what the learner's own names and lines have in them.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ SCORE = 0.75  # at least, of what a match agrees in: with less, names of the jud
 WEIGHT = 0.5  # at least, of the specs that agree: one spec of many fails alike for many reasons
 LEAD = 0.1  # at least, before the next best: of two that look alike, neither is named
 HABITS = "habits"  # where that is kept which would be said at sight of right code
-CHANGES, SURE = "changes", 0.8  # where the changes are kept, and how much one must agree
 LIGHT = 0.25  # a spec that shows no value: nothing was raised, a sentence without a number, a shape; others weigh 1
 
 Signature = dict[str, tuple[str, float]]  # of a spec's hash: that of what it says, and its weight
@@ -57,11 +56,8 @@ def told(folder: Path, spec_class: str, failing: Mapping[str, Failure]) -> Failu
     if first.is_named:
         return first
     known, mine = _known(folder), of(failing)
-    mistakes = {name: [text] for name, text in known.get(spec_class, {}).items()}
-    if name := _best(mine, mistakes, SCORE):
-        return first.named(name, "mistake")
-    name = _best(mine, known.get(CHANGES, {}).get(spec_class, {}), SURE)
-    return first.named(name, "change") if name else first
+    name = _best(mine, known.get(spec_class, {}))
+    return first.named(name, "mistake") if name else first
 
 
 def habits(folder: Path, spec_class: str) -> list[str]:
@@ -77,13 +73,11 @@ def _known(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _best(mine: Signature, recorded: Mapping[str, Iterable[str]], least: float) -> str:
+def _best(mine: Signature, recorded: Mapping[str, str]) -> str:
     """The name with the signature that agrees most; empty where that is too little, or another one's nearly as much."""
-    scores = sorted(
-        ((*max(_score(mine, text) for text in texts), name) for name, texts in recorded.items()), reverse=True
-    )
+    scores = sorted(((*_score(mine, text), name) for name, text in recorded.items()), reverse=True)
     (best, weight, name), (next_best, *_) = (*scores, (0.0, 0.0, ""), (0.0, 0.0, ""))[:2]
-    return name if best >= least and weight >= WEIGHT and best - next_best >= LEAD else ""
+    return name if best >= SCORE and weight >= WEIGHT and best - next_best >= LEAD else ""
 
 
 def _score(mine: Signature, recorded: str) -> tuple[float, float]:

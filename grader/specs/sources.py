@@ -3,10 +3,9 @@
 A cause names the bug ("looks like") or is a fact that leads to it ("means"). A later source speaks only where the ones
 before it leave something to say. `Cause.by` is the name of its source.
 
-Two more are asked by the runner, which has all failures of an exercise, where no cause names the first one's bug: a
-"mistake" on the kata's record that looks like all of them, and then a small "change" of right code that does (see
-`grader.specs.signatures`). Beside a reference nobody is asked: its code could be in any of their words (see
-`grader.lock.withheld`).
+One more is asked by the runner, which has all failures of an exercise, where no cause names the first one's bug: a
+"mistake" on the kata's record that looks like all of them (see `grader.specs.signatures`). Beside a reference nobody is
+asked: its code could be in any of their words (see `grader.lock.withheld`).
 """
 
 import ast

@@ -1,17 +1,14 @@
 """A recorded mistake is named where no spec names the cause: by all failures of an exercise, and with care."""
 
 import json
-import shutil
 from dataclasses import asdict, replace
 
 import pytest
 
-from grader.course.catalogue import all_katas
 from grader.course.handouts import SIGNATURES
 from grader.failure import Cause, Failure, made
 from grader.specs import signatures
-from tests.conftest import SOUND
-from workshop import likely, signing, variants
+from workshop import variants
 
 
 def failure(*rows: str) -> Failure:
@@ -24,15 +21,13 @@ HALVED = {"T::test_a": failure("differs    got 1.23456, expected 2.5"), "T::test
 WORDED = {"T::test_w": failure("wrong      this is one part alone")}
 DOUBLED = {"T::test_a": failure("differs    got 4.9, expected 2.5"), "T::test_c": failure("got        8")}
 
-OFF = {f"T::test_{name}": failure(f"got        {number}") for number, name in enumerate("pqrst")}
 MISTAKES = {"halved": HALVED, "doubled": DOUBLED, "the last part alone": WORDED}
 
 
 @pytest.fixture
 def folder(tmp_path):
     record = {name: signatures.written(failing) for name, failing in MISTAKES.items()}
-    changes = {"one off": [signatures.written(OFF)], "without the mask": [signatures.written(HALVED)]}
-    (tmp_path / SIGNATURES).write_text(json.dumps({"digest": "", "T": record, "changes": {"T": changes}}))
+    (tmp_path / SIGNATURES).write_text(json.dumps({"digest": "", "T": record}))
     return tmp_path
 
 
@@ -57,57 +52,11 @@ def test_another_failure_is_not(folder, mine):
     assert signatures.told(folder, "T", mine) == next(iter(mine.values()))
 
 
-def test_a_change_is_named_where_no_mistake_looks_like_it_and_nearly_all_agrees(folder):
-    assert "\nlooks like one off\n" in signatures.told(folder, "T", OFF).text
-    less = OFF | {"T::test_t": failure("got        9"), "T::test_s": failure("got        8")}  # as a mistake's may be
-    assert signatures.told(folder, "T", less) == next(iter(less.values()))
-    assert signatures.told(folder, "T", HALVED).cause == "halved"
-
-
 def test_the_name_stands_before_facts_and_its_source_is_kept(folder):
     fact = Cause("means", "every value is half the expected one", "likeness")
     told = signatures.told(folder, "T", HALVED | {"T::test_a": replace(HALVED["T::test_a"], causes=(fact,))})
     assert told.causes == (Cause("looks like", "halved", "mistake"), fact)
     assert made(json.loads(json.dumps(asdict(told)))) == told
-
-
-RIGHT = """
-import torch
-
-
-def double(x, mask, n):
-    total = x.sum(dim=-1)
-    for i in range(n):
-        if i < 3 and not mask:
-            total = total / x.abs().norm(dim=0, keepdim=True) - torch.sub(total, x[1:])
-    return total
-"""
-
-
-def test_changes_are_what_learners_do_in_words_without_a_line_of_the_solution(tmp_path, monkeypatch):
-    shutil.copytree(SOUND, tmp_path, dirs_exist_ok=True)
-    [kata, _] = all_katas(tmp_path)
-    kata.textbook.write_text(RIGHT)
-    with (kata.folder / "README.md").open("a") as page:
-        page.write("`abs` is the distance from zero.\n")
-    assert 0 < len(likely.changes(kata)) <= likely.MOST
-    monkeypatch.setattr(likely, "MOST", 1000)
-    found = [(words, exercise.name, text) for words, exercise, text in likely.changes(kata)]
-    assert {name for _, name, _ in found} == {"double"}
-    for words, part in {
-        "another dimension than the right one": "x.sum(dim=-2)",
-        "a dimension kept that is to go": "x.sum(dim=-1, keepdim=True)",
-        "a dimension lost that is to stay": "norm(dim=0, keepdim=False)",
-        "a bound that is one off": "range(n + 1)",
-        "a condition or mask the wrong way round": "and mask",
-        "multiplied where it is to be divided": "total * x.abs()",
-        "without `abs`": "total / x.norm",
-        "a call left out": "x.abs() -",  # no word of `norm` in stub and lesson
-        "a slice without one of its ends": "torch.sub(total, x[:])",
-    }.items():
-        assert any(said == words and part in text for said, _, text in found), (words, part)
-    kata.textbook.unlink()
-    assert not likely.changes(kata)
 
 
 def test_a_failure_that_names_its_cause_stays(folder):
@@ -128,11 +77,3 @@ def test_each_mistake_on_record_is_told_by_its_own_name(sound, warm_workers):
     }
     told = {name: text for name, text in failures.items() if "looks like" in text}
     assert told and all(f"looks like {name}" in text for name, text in told.items()), told
-
-
-def test_a_record_that_is_there_changes_nothing_in_the_next_one(tmp_path, warm_workers):
-    shutil.copytree(SOUND, tmp_path, dirs_exist_ok=True)
-    [kata, _] = all_katas(tmp_path)
-    first = signing.text(kata)
-    signing.path(kata).write_text(first)
-    assert signing.text(kata) == first
