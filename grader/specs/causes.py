@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.failure import LIKE, MEANS, Row
-from grader.specs import check, habits, inherited, likeness, reading
+from grader.specs import check, inherited, likeness, reading
 from grader.specs.reading import Place, Scope
 
 Rows = list[Row]
@@ -56,7 +56,7 @@ class Case:
     exercise: Exercise
     given: Mapping[str, Any]  # the values of the names in the call that was judged
     spec_files: tuple[str, ...]
-    passes: habits.Passes = lambda *_: True  # what that call gives
+    asks: str = ""  # what the spec asks for, in words
 
     @functools.cached_property
     def places(self) -> list[Place]:

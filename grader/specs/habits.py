@@ -3,7 +3,7 @@
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Iterator, Set
 from types import ModuleType
 from typing import Any, TypeGuard
 
@@ -11,7 +11,6 @@ from grader.specs import reading
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
-Passes = Callable[[Function, str], bool]  # whether a call gives this parameter of the function a value of its own
 
 PURE = {  # methods that return something new: no class has one of this name that changes its owner
     "abs", "amax", "argmax", "bool", "clamp", "clone", "contiguous", "cumsum", "detach", "exp", "expand", "flatten",
@@ -25,15 +24,16 @@ LAYERS = re.compile(r"^(?:torch\.)?nn\.(?:Linear|Bilinear|Embedding|Conv\w+|\w*N
 LOSSES = {"cross_entropy", "CrossEntropyLoss"}
 
 
-def facts(definition: ast.AST, passes: Passes = lambda *_: True) -> Iterator[str]:
+def facts(definition: ast.AST, asks: str = "") -> Iterator[str]:
     """What a function or class does that no right code does. The most telling first.
 
     Args:
-        passes: what the call that failed gives. Of a parameter that it leaves alone nothing is said.
+        asks: what the spec that failed asks for. Of a parameter that it does not name nothing is said.
     """
     yield from slips(definition)
     for function in _functions(definition):
-        yield from (f"{function.name} never uses `{name}`" for name in _unread(function) if passes(function, name))
+        named = (name for name in _unread(function) if re.search(rf"\b{name}\b", asks))
+        yield from (f"{function.name} never uses `{name}`" for name in named)
         yield from _undrawn(function)
         yield from _uncleared(function)
     if isinstance(definition, ast.ClassDef) and all(ast.unparse(base).endswith("Module") for base in definition.bases):

@@ -100,7 +100,6 @@ CROOKED = {
         ": stale",
     ),
     "a hint too many": (promises.complete, HINTS, "3. (2, 3)", "3. Shapes.\n4. (2, 3)", "total has 4 hints, 1 to 3"),
-    "stale signatures": (promises.signed, REFERENCE, "Twice x, ", "Double x, ", ".signatures.json: stale"),
     "hasty minutes": (promises.complete, TOML, "core = 10", "core = 4", "reading and writing come to (10, 15)"),
     "another output": (promises.snippets, README, "#> tensor([-1,  0,  1])", "#> tensor([-1,  0,  2])", "and not"),
     "a snippet that raises": (promises.snippets, README, "torch.eye(2).shape", "torch.eye(2).size", "built-in method"),
