@@ -161,10 +161,14 @@ def data(got: Any, *, what: str = "") -> np.ndarray:
     return array
 
 
-def that(condition: bool, message: str) -> None:
-    """Check a condition. The message says what was expected and what was returned."""
+def that(condition: bool, message: str, *, like: str = "") -> None:
+    """Check a condition. The message says what was expected and what was returned.
+
+    Args:
+        like: the one bug that breaks the condition, by name.
+    """
     if not condition:
-        raise Mismatch([("wrong", message)])
+        raise Mismatch([("wrong", message), *([("looks like", like)] if like else [])])
 
 
 def moved(seen: Any, *, loads: int, stores: int, programs: int, **tensors: Tensor) -> None:
@@ -202,11 +206,14 @@ def compiles(seen: Any) -> None:
 
 
 @contextmanager
-def raises(error: type[Exception], *mentions: Any) -> Iterator[None]:
+def raises(error: type[Exception], *mentions: Any, like: str = "") -> Iterator[None]:
     """The block raises `error`, or whatever else the library raises that notices the problem.
 
     A missing name, attribute or module is another error. The message mentions each of `mentions`, compared as text
     without case. An exercise that is not written, or that cannot be called this way, is reported as that.
+
+    Args:
+        like: the one bug by which nothing is raised, by name.
     """
     try:
         yield
@@ -223,7 +230,7 @@ def raises(error: type[Exception], *mentions: Any) -> Iterator[None]:
             ) from caught
     else:
         wanted = f"an error, such as {error.__name__}{_mentioning(mentions)}"
-        raise Mismatch([("raised", "nothing"), ("expected", wanted)])
+        raise Mismatch([("raised", "nothing"), ("expected", wanted), *([("looks like", like)] if like else [])])
 
 
 @contextmanager
