@@ -130,21 +130,6 @@ def handed_back(case: Case) -> Rows:
     return []
 
 
-def counted(case: Case) -> Rows:
-    """A factor that is the size of an argument: a sum in place of a mean, or the other way round."""
-    factor = likeness.factor(*case.sides) if case.sides else None
-    if factor is None or factor <= 0:
-        return []
-    many, words = (factor, "a sum in place of a mean") if factor > 1 else (1 / factor, "a mean in place of a sum")
-    for name, value in case.given.items():
-        sizes = check.shape_of(value) or ()
-        counts = {math.prod(sizes): "numbers", **({sizes[0]: "rows"} if len(sizes) > 1 else {})}
-        for count, what in counts.items():
-            if count > 2 and math.isclose(many, count, rel_tol=1e-4):
-                return [(MEANS, f"`{name}` has {count} {what}: {words} would be so far off")]
-    return []
-
-
 # `return` is missing.
 
 

@@ -23,18 +23,7 @@ def rows(got: Any, expected: Any) -> Rows:
 
     Of several results, all that are wrong must be so in the same way.
     """
-    return _of_kind(got, expected) or _exchanged(got, expected) or _of_parts(got, expected)
-
-
-def factor(got: Any, expected: Any) -> float | None:
-    """The number by which all that is expected was multiplied; None if there is none, or it is 1."""
-    if isinstance(expected, tuple) and isinstance(got, tuple) and len(got) == len(expected):
-        wrong = [(a, b) for a, b in zip(got, expected, strict=True) if not same(a, b)]
-        return factor(*wrong[0]) if len(wrong) == 1 else None
-    mine, right = _tensor(got), _tensor(expected)
-    if mine is None or right is None or mine.shape != right.shape or not (right % 1).any():
-        return None
-    return mine.item() / right.item() if mine.numel() == 1 and right.item() else _ratio(mine.double(), right.double())
+    return _of_kind(got, expected) or _of_parts(got, expected)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -86,22 +75,11 @@ def _of_kind(got: Any, expected: Any) -> Rows:
     if names[0] != names[1]:
         return [(MEANS, f"the right values in {names[0]}, not in {names[1]}")]
     mine, right = _tensor(got), _tensor(expected)
-    if (
-        mine is None
-        or right is None
-        or not (mine == right.to(mine.dtype)).all()
-        and not (mine.to(right.dtype) == right).all()
-    ):
+    if mine is None or right is None:
         return []
+    is_same = torch.equal(mine, right.to(mine.dtype)) or torch.equal(mine.to(right.dtype), right)
     held, wanted = (str(getattr(one, "dtype", "")).removeprefix("torch.") for one in (got, expected))
-    return [(MEANS, f"the right values, held as {held} and not as {wanted}")] if held != wanted else []
-
-
-def _exchanged(got: Any, expected: Any) -> Rows:
-    if not (type(got) is type(expected) and isinstance(got, (list, tuple)) and len(got) == len(expected) == 2):
-        return []
-    is_so = same(got[0], expected[1]) and same(got[1], expected[0]) and not same(got, expected)
-    return [(MEANS, "the two results are exchanged")] if is_so else []
+    return [(MEANS, f"the right values, held as {held} and not as {wanted}")] if is_same and held != wanted else []
 
 
 def _of_parts(got: Any, expected: Any) -> Rows:
@@ -109,7 +87,10 @@ def _of_parts(got: Any, expected: Any) -> Rows:
         got, expected = [got[key] for key in expected], list(expected.values())
     if not (type(got) is type(expected) and isinstance(got, (list, tuple)) and len(got) == len(expected)):
         return _of_tensors(_tensor(got), _tensor(expected))
-    if len(got) > 1 and (said := _of_tensors(_numbers(got), _numbers(expected))):
+    if len(got) == 2 and same(got[::-1], expected) and not same(got, expected):
+        return [(MEANS, "the two results are exchanged")]
+    is_plain = all(isinstance(one, numbers.Real) and not isinstance(one, bool) for one in (*got, *expected))
+    if is_plain and (said := _of_tensors(_tensor(got), _tensor(expected))):
         return said
     pairs = list(zip(got, expected, strict=True))
     wrong = [(a, b) for a, b in pairs if not same(a, b)] or [(a, b) for a, b in pairs if _of_kind(a, b)]
@@ -131,12 +112,6 @@ def _tensor(value: Any) -> Tensor | None:
     return torch.stack(parts) if is_whole else None
 
 
-def _numbers(values: Any) -> Tensor | None:
-    """The numbers of a list or tuple that holds numbers alone."""
-    is_plain = all(isinstance(one, numbers.Real) and not isinstance(one, bool) for one in values)
-    return _tensor(values) if is_plain else None
-
-
 def _close(a: Tensor, b: Tensor) -> bool:
     return torch.allclose(a.double(), b.double(), 1e-4, 1e-6)
 
@@ -148,13 +123,14 @@ def _of_tensors(one: Tensor | None, other: Tensor | None) -> Rows:
     mine, right = one.double(), other.double()
     if is_bool != (other.dtype == torch.bool) or not (mine.isfinite().all() and right.isfinite().all()):
         return []
-    if mine.shape == right.shape and _close(mine, right):
+    is_same_shape = mine.shape == right.shape
+    if is_same_shape and _close(mine, right):
         return []
-    if is_bool and mine.shape == right.shape and mine.numel() > 1 and not (one == other).any():
+    if is_bool and is_same_shape and mine.numel() > 1 and not (one == other).any():
         return [(LIKE, "inverted: True and False are exchanged everywhere")]
     if moved := _moved(mine, right):
         return [(LIKE, moved)]
-    if mine.shape == right.shape:
+    if is_same_shape:
         return [] if is_bool else _of_values(mine, right)
     if 1 < mine.numel() == right.numel() and _close(mine.flatten(), right.flatten()):
         how = regrouped(tuple(mine.shape), tuple(right.shape))
@@ -163,9 +139,12 @@ def _of_tensors(one: Tensor | None, other: Tensor | None) -> Rows:
 
 
 def _moved(mine: Tensor, right: Tensor) -> str:
-    """The two dimensions that are swapped, or their order; empty if that is not all."""
+    """The place of the dimension of size 1, the two that are swapped, or the order of all; empty if that is not all."""
     if mine.ndim != right.ndim or sorted(mine.shape) != sorted(right.shape) or mine.ndim > 4:
         return ""
+    mine_at, right_at = ([place for place, size in enumerate(x.shape) if size == 1] for x in (mine, right))
+    if len(mine_at) == 1 and mine_at != right_at and same(mine.squeeze(), right.squeeze()):
+        return f"the dimension of size 1 is at place {mine_at[0]}, not {right_at[0]}"
     for order in list(itertools.permutations(range(right.ndim)))[1:]:
         moved = right.permute(order)
         if moved.shape == mine.shape and _close(moved, mine):
@@ -210,7 +189,6 @@ def _ratio(mine: Tensor, right: Tensor) -> float | None:
 
 
 def _of_number(mine: float, right: float) -> Rows:
-    """What a single number is of the expected one: its negative, a whole multiple or part."""
     if not (mine and right and (right % 1 or 4 * mine % 1)):
         return []
     if math.isclose(mine, -right, rel_tol=1e-5):

@@ -106,8 +106,6 @@ SOURCES = (
     Source("handed back", causes.handed_back),
     # What it is of the right one, at every place.
     Source("likeness", _likeness),
-    # It says where a factor may come from. A bug that has its name needs no more.
-    Source("size", causes.counted, (LIKE, "handed back")),
     # At sight of the code, which no line has proved to be the reason: last. A slip is wrong whatever is asked for, and
     # shows the line of a bug that has its name; the others are for a failure that nothing names.
     Source("slip", _slip, ()),

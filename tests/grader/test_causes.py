@@ -289,8 +289,6 @@ def test_a_rule_that_is_not_registered(said):
             "means: the result is `y`",
         ),
         ("def f(x): return x.clone()", "check.equal(kata.f(x), 2 * x)", "the result is what was given as `x`"),
-        ("def f(x): return x.sum() / 7", "check.close(kata.f(x), x.mean() / 7)", "`x` has 6 numbers: a sum"),
-        ("def f(x): return x.mean() / 7", "check.close(kata.f(x), x.sum() / 7)", "`x` has 6 numbers: a mean"),
         ("def f(x): return x.detach() * 3", "check.gradients(kata.f, lambda x: 3 * x, x)", "the graph ends at `x.det"),
         ("def f(x): return torch.tensor(3.)", "check.gradients(kata.f, torch.sum, x)", "the graph ends at `torch.t"),
         ("def f(x, n): return x", "check.equal(kata.f(x, n=1), 2)", "f never uses `n`"),
@@ -307,7 +305,6 @@ def test_what_is_true_of_a_wrong_answer_or_its_code(said, code, spec, words):
     [
         ("def f(x): return x + 1", "check.equal(kata.f(x), 3 * x)"),
         ("def f(x): return x / x", "global one\none = torch.ones(1)\ncheck.equal(kata.f(one), 3 * one)"),  # by chance
-        ("def f(x): return x.sum() / 7", "check.close(kata.f(x), x.sum() / 14)"),
         ("def f(x): return x.detach()", "check.equal(kata.f(x * 2), 3 * x)"),
         ("def f(x, n): return x * 2", "with check.raises(ValueError):\n    kata.f(x, 1)"),
         ("def f(x, n=1): return x * 2", "check.equal(kata.f(x), 3 * x)"),
@@ -316,7 +313,7 @@ def test_what_is_true_of_a_wrong_answer_or_its_code(said, code, spec, words):
     ],
 )
 def test_what_is_not_to_the_point_is_not_said(said, code, spec):
-    assert not any(words in said(code, spec) for words in ("the result is", "sum", "graph", "never uses"))
+    assert not any(words in said(code, spec) for words in ("the result is", "graph", "never uses"))
 
 
 @pytest.mark.parametrize(

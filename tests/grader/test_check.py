@@ -192,7 +192,14 @@ def test_shape_dtype_finite_that():
     assert "(2, 3)  expected (3,)" in said(check.shape, X, (3,))
     assert "float32  expected int64" in said(check.dtype, X, torch.int64)
     assert "first at [0, 0]: nan" in said(check.finite, X / X)
-    assert "because" in said(check.that, False, "because")
+    assert said(check.that, False, "because") == "wrong      because"
+
+
+def test_the_one_bug_behind_a_condition_is_named():
+    assert said(check.that, False, "all are 0", like="drawn once") == "wrong      all are 0\nlooks like drawn once"
+    with pytest.raises(check.Mismatch) as failure, check.raises(ValueError, like="sizes not compared"):
+        pass
+    assert failure.value.rows[-1] == ("looks like", "sizes not compared")
 
 
 @pytest.mark.parametrize(

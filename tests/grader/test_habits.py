@@ -25,12 +25,9 @@ SPEAKS = {
     "def f(x, y): return F.cross_entropy(x.softmax(1), y)": "cross_entropy takes scores",
     "def f(x, y): return nn.functional.cross_entropy(torch.softmax(x, 1), y)": "cross_entropy takes scores",
     "def f(x, y): return F.cross_entropy(x.softmax(1).flatten(0, 1)[:, 1:], y)": "cross_entropy takes scores",
-    "def f(o, xs):\n    for x in xs:\n        x.backward()\n        o.step()": "no gradient is cleared in f",
     "class A:\n    def __init__(self): self.layers = [nn.Linear(2, 2)]": "`self.layers` is a plain list",
     "class A:\n    def __init__(self): self.a = [nn.ReLU() for _ in 'ab']": "`self.a` is a plain list",
     "class A:\n    def forward(self, x): return nn.Linear(2, 2)(x)": "`nn.Linear(2, 2)` is made anew in each forward",
-    "class A:\n    def __init__(self): self.v = nn.Linear(2, 2)": "`self.v` is made and never used",
-    "class A(nn.Module):\n    def __init__(self): self.b = nn.Parameter(1)": "`self.b` is made and never used",
     "def f(a, b, c): return a, b if c else a": "`return a, b if … else a` returns two values in any case",
 }  # fmt: skip
 SILENT = [
@@ -50,18 +47,12 @@ SILENT = [
     "def f(n, generator): return torch.rand(n) if generator is None else torch.rand(n, generator=generator)",
     "def f(w, v, y): return F.cross_entropy(w.softmax(-1) @ v, y)",
     "def f(log, x):\n    log.log(x)",
-    "class A(nn.Module):\n    def __init__(self): self.v = nn.Linear(2, 2)\n    def f(self): return self.children()",
     "def f(x, y): return F.nll_loss(x.log_softmax(1), y)",
     "def f(x, y): return F.cross_entropy(x, y.softmax(1))",
-    "def f(o, xs):\n    for x in xs:\n        o.zero_grad()\n        x.backward()\n        o.step()",
-    "def f(o, xs):\n    for x in xs:\n        x.backward()\n    o.step()",
     "class A:\n    def __init__(self): self.a = nn.ModuleList([nn.Linear(2, 2)]); self.a(0)",
     "class A:\n    def forward(self, x): return nn.ReLU()(nn.LayerNorm.forward(self, x))",
     "class A:\n    def __init__(self): self.sizes = [1, 2]",
     "def f(a, b, c): return a, b if c else None",
-    "class A(Base):\n    def __init__(self): self.v = nn.Linear(2, 2)",
-    "class A(nn.Module):\n    def __init__(self): self.v = nn.Linear(2, 2)\n"
-    "    def forward(self, x): raise NotImplementedError",
 ]
 
 

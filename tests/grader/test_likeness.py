@@ -24,7 +24,7 @@ SPEAKS = [
     (torch.tensor(3.75), torch.tensor(1.25), "3 times the expected number"),
     (torch.tensor(1.25), torch.tensor(2.5), "the expected number / 2"),
     (~(X > 2), X > 2, "inverted"),
-    (X.reshape(2, 1, 3), X.reshape(1, 2, 3), "dimensions 0 and 1 are swapped"),
+    (X.reshape(2, 1, 3), X.reshape(1, 2, 3), "the dimension of size 1 is at place 1, not 0"),
     (CUBE.transpose(0, 2), CUBE, "dimensions 0 and 2 are swapped"),
     (CUBE.reshape(3, 2, 4), CUBE, "the right numbers in another shape"),
     (R.tolist(), R, "the right values in a list, not in a tensor"),
