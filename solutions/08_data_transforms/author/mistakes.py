@@ -130,7 +130,7 @@ MISTAKES = [
         was=NOISE,
         now=NOISE.replace("randn", "rand"),
         caught_by="test_the_noise_has_the_std_asked_for",
-        says="the differences should have mean 0, it is 0.05",
+        says="looks like noise of torch.rand, which lies between 0 and 1",
     ),
     Mistake(
         "torch's global generator used or seeded",

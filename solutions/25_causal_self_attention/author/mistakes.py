@@ -149,7 +149,7 @@ MISTAKES = [
         now="        self.resid_dropout = nn.Dropout(config.dropout)\n"
         '        self.register_buffer("mask", causal_mask(config.block_size, config.block_size))\n',
         caught_by="test_parameters_are_those_of_gpt2",
-        says="surplus 'mask'",
+        says="looks like a buffer is saved: the mask can be computed",
     ),
     Mistake(
         "heads not moved back",

@@ -153,7 +153,7 @@ MISTAKES = [
         was="    model.eval()\n    total, counted",
         now="    total, counted",
         caught_by="TestEvaluate::test_dropout_is_off",
-        says="loss of a model that comes in training mode",
+        says="looks like `model.eval()` is missing",
     ),
     Mistake(
         "eval mode for good",

@@ -46,7 +46,7 @@ MISTAKES = [
         ADD_GRID,
         "_add_kernel[(n // block,)]",
         "TestAdd::test_lengths_that_are_no_multiple_of_the_block",
-        says="nan",
+        says="looks like a grid rounded down",
     ),
     Mistake(
         "one program per number",

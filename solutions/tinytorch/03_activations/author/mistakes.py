@@ -76,7 +76,7 @@ MISTAKES = [
         was="    e = np.exp(-np.abs(x.data))  #",
         now="    e = np.exp(-np.abs(x.data.astype(np.float32)))  #",
         caught_by="test_accurate_from_minus_40_to_40",
-        says="of the digits that only float64 has",
+        says="looks like computed in float32, whatever x is",
     ),
     Mistake(
         "always float64",

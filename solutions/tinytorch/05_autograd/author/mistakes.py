@@ -100,7 +100,7 @@ MISTAKES = [
         was=SUM_OUT,
         now="    return grad.mean(axis=repeated).reshape(shape)",
         caught_by="test_added_dimensions_are_summed",
-        says="means every value is 0.125 times the expected one",
+        says="looks like the mean, not the sum",
     ),
     # rules
     Mistake(

@@ -52,7 +52,7 @@ MISTAKES = [
         was=SHIFTED,
         now="    shifted = x.data\n",
         caught_by="TestLogSoftmax::test_large_logits",
-        says="is the largest logit of each row subtracted before exp?",
+        says="looks like the largest logit is not subtracted before exp",
     ),
     Mistake(
         "the largest logit of all rows",

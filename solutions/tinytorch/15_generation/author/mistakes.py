@@ -160,7 +160,7 @@ MISTAKES = [
         was=DRAWN,
         now="drawn = probs.argmax(axis=1)",
         caught_by="test_frequencies_match_the_probabilities",
-        says="as if the maximum were always taken",
+        says="looks like the maximum always taken: nothing is drawn",
     ),
     Mistake(
         "one draw for all rows",
