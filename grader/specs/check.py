@@ -431,9 +431,7 @@ def _compare(got: Any, expected: Any, what: str, tolerance: Tolerance | None, *,
 def _compare_tensors(got: Tensor, expected: Tensor, what: str, tolerance: Tolerance | None, *, dtype: bool) -> None:
     rows = _of(what)
     if got.shape != expected.shape:
-        rows.append(("shape", f"{tuple(got.shape)}  expected {tuple(expected.shape)}"))
-        raise Mismatch(rows)
-    rows.append(("shape", f"{tuple(got.shape)}  as it should be"))
+        raise Mismatch([*rows, ("shape", f"{tuple(got.shape)}  expected {tuple(expected.shape)}")])
     if dtype and got.dtype != expected.dtype:
         raise Mismatch([*rows, ("dtype", f"{_short(got.dtype)}  expected {_short(expected.dtype)}")])
     wrong = ~_agree(got, expected, tolerance)

@@ -100,7 +100,7 @@ MISTAKES = [
         was=NORMALISED,
         now="return x.sub_(mean).div_(std)",
         caught_by="TestNormalize::test_the_input_stays_as_it_was",
-        says="of image after the call, which must not write to it shape (3, 4, 5) as it should be differs at 60 of 60 places",
+        says="of image after the call, which must not write to it differs at 60 of 60 places",
         edge=True,
     ),
     # RandomHorizontalFlip and AddGaussianNoise

@@ -152,7 +152,7 @@ MISTAKES = [
         was=FILLED,
         now="out = torch.zeros(len(sequences), longest, *sequences[0].shape[1:])",
         caught_by="TestPadCollate::test_the_dtype_is_kept",
-        says="of sequences shape (3, 4) as it should be dtype float32 expected int64",
+        says="of sequences dtype float32 expected int64",
     ),
     Mistake(
         "labels filled up with 0",

@@ -176,7 +176,7 @@ MISTAKES = [
         was=SHIFTED,
         now="shifted = scores",
         caught_by="test_scores_of_a_thousand_stay_finite",
-        says="of loss shape () as it should be differs got nan, expected 1000.43",
+        says="of loss differs got nan, expected 1000.43",
         edge=True,
     ),
     Mistake(

@@ -148,7 +148,7 @@ MISTAKES = [
         "self.experts = nn.ModuleList(\n            [nn.Sequential(nn.Linear(n_embd, n_hidden), nn.ReLU(), "
         "nn.Linear(n_hidden, n_embd))] * n_experts\n        )",
         "test_experts_begin_apart",
-        says="experts 0 and 1 begin with the same weights",
+        says="looks like one expert, E times in the list",
     ),
     Mistake(
         "one expert with a weight of 1",
