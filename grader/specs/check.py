@@ -9,6 +9,7 @@ import numbers
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,7 @@ tried: dict[str, list[str]] | None = None  # what a failure named for each suspe
 
 SLIPS = (NameError, AttributeError, ImportError, SyntaxError)  # errors that are never the library's answer
 TF32 = re.compile(r"tt\.dot .*inputPrecision = tf32.* : tensor<[\dx]+xf32>")  # in Triton's intermediate language
+FEW = 8  # items or characters of which all are told
 BAD_CALL = re.compile(r"^[\w.<>]+\(\) (missing|takes|got an unexpected|got multiple|got some positional)")
 
 
@@ -107,10 +109,12 @@ def key_rows(got: Mapping[Any, Any], expected: Sequence[Any], *, complete: bool 
     missing = [key for key in expected if key not in got]
     surplus = [key for key in got if key not in expected]
     rows = [("keys", _listed(got)), ("expected", _listed(expected) + ("" if complete else ", and others"))]
+    if len(got) > FEW and (missing or surplus) and complete:
+        rows = [("keys", f"{len(got)} of them, expected {len(expected)}")]
     if missing:
         rows.append(("missing", _listed(missing)))
     if surplus and complete:
-        rows.append(("surplus", _listed(surplus)))
+        rows.append(("more", _listed(surplus)))
     for key in [key for key in missing if isinstance(key, str)]:
         if near := difflib.get_close_matches(key, [one for one in surplus if isinstance(one, str)], n=1):
             rows.append(("looks like", f"the key {key!r} is written {near[0]!r}"))
@@ -410,7 +414,8 @@ def _compare(got: Any, expected: Any, what: str, tolerance: Tolerance | None, *,
         single = kind == "tuple" and len(expected) > 1 and not isinstance(got, (tuple, list, type(None)))
         hint = f": `return` {len(expected)} results, with a comma between them" if single and not what else ""
         _require(isinstance(got, type(expected)), got, f"a {kind} of {len(expected)}{hint}", what)
-        _require(len(got) == len(expected), got, f"{len(expected)} of them: {describe(expected)}", what, label=kind)
+        if len(got) != len(expected):
+            raise Mismatch([*_of(what), *_length_rows(got, expected, kind)])
         for i, item in enumerate(expected):
             _compare(got[i], item, f"{what}[{i}]", tolerance, dtype=dtype)
     elif isinstance(expected, np.ndarray):
@@ -423,9 +428,38 @@ def _compare(got: Any, expected: Any, what: str, tolerance: Tolerance | None, *,
         _compare_tensors(got, expected, what, tolerance, dtype=dtype)
     elif isinstance(expected, numbers.Number) and not isinstance(expected, bool):
         _compare_numbers(got, expected, what, tolerance)
+    elif isinstance(expected, str) and isinstance(got, str):
+        _compare_texts(got, expected, what)
     else:
         plain, wanted = (bool(side) if isinstance(side, np.bool) else side for side in (got, expected))
         _require(type(plain) is type(wanted) and plain == wanted, got, shortened(repr(wanted)), what, label="got")
+
+
+def _length_rows(got: Sequence[Any], expected: Sequence[Any], kind: str) -> Rows:
+    """Both, or of many names or numbers only what is missing and what is more."""
+    rows = [(kind, describe(got)), ("expected", f"{len(expected)} of them: {describe(expected)}")]
+    if max(len(got), len(expected)) <= FEW or not all(isinstance(one, (str, int)) for one in (*got, *expected)):
+        return rows
+    mine, right = Counter(got), Counter(expected)
+    differing = [("missing", [*(right - mine).elements()]), ("more", [*(mine - right).elements()])]
+    rows = [(kind, f"{len(got)} of them, expected {len(expected)}")]
+    return rows + [(label, ", ".join(map(repr, items[:FEW]))) for label, items in differing if items]
+
+
+def _compare_texts(got: str, expected: str, what: str) -> None:
+    """Of long texts, what stands around the first character that differs."""
+    if got == expected:
+        return
+    first = len(os.path.commonprefix([got, expected]))
+    rows = [("got", describe(got)), ("expected", shortened(repr(expected)))]
+    if first > FEW:
+        around = slice(first - FEW, first + 3 * FEW)
+        rows = [
+            ("differs", f"from character {first} on"),
+            ("got", f"… {got[around]!r}"),
+            ("expected", f"… {expected[around]!r}"),
+        ]
+    raise Mismatch([*_of(what), *rows])
 
 
 def _compare_tensors(got: Tensor, expected: Tensor, what: str, tolerance: Tolerance | None, *, dtype: bool) -> None:

@@ -51,9 +51,9 @@ def test_equal_accepts_what_is_equal(got, expected):
         (None, X, "a tensor of shape (2, 3)"),
         ([X], X, "list of 1: float32 tensor (2, 3)"),
         ({"a": 1}, {"a": 1, "b": 2}, "keys       'a'\nexpected   'a', 'b'\nmissing    'b'"),
-        ({"a": 1, "c": 2}, {"a": 1}, "keys       'a', 'c'\nexpected   'a'\nsurplus    'c'"),
+        ({"a": 1, "c": 2}, {"a": 1}, "keys       'a', 'c'\nexpected   'a'\nmore       'c'"),
         ([{"shapes": 1}], [{"shape": 1}], "looks like the key 'shape' is written 'shapes'"),
-        ({(0, 1): 1}, {(0,): 1}, "missing    (0,)\nsurplus    (0, 1)"),
+        ({(0, 1): 1}, {(0,): 1}, "missing    (0,)\nmore       (0, 1)"),
         ({"a": 1}, {"a": 2}, "['a']"),
         ([1, 2], (1, 2), "tuple of 2"),
         (X, (X, 1), "a tuple of 2: `return` 2 results, with a comma between them"),
@@ -89,7 +89,7 @@ def test_entries_may_be_some_of_many():
     assert "['a']" in said(check.entries, {"a": 2, "b": 1}, {"a": 1})
     found = said(check.entries, {"shapes": (2, 3), "ndim": 2}, {"ndim": 2, "shape": (2, 3)}, what="the result at ")
     assert "of         the result\n" in found and "expected   'ndim', 'shape', and others" in found
-    assert "missing    'shape'" in found and "surplus" not in found
+    assert "missing    'shape'" in found and "more" not in found
     assert "looks like the key 'shape' is written 'shapes'" in found
     assert "a dict with keys ['a']" in said(check.entries, None, {"a": 1})
 
@@ -185,6 +185,18 @@ def test_gradients():
     assert "has no autograd graph" in said(check.gradients, lambda a: a.detach(), lambda a: a, X)
     said_of_b = said(check.gradients, lambda a, b: a * b.detach(), lambda a, b: a * b, X, X)
     assert "is None: the result is detached" in said_of_b
+
+
+def test_of_long_lists_and_texts_the_difference_is_told():
+    names = [f"layer {i}" for i in range(18)]
+    assert (
+        said(check.equal, [*names, "router.bias"], names)
+        == "list       19 of them, expected 18\nmore       'router.bias'"
+    )
+    found = said(check.equal, dict.fromkeys([*names[1:], "bias"], 0), dict.fromkeys(names, 0))
+    assert found == "keys       18 of them, expected 18\nmissing    'layer 0'\nmore       'bias'"
+    found = said(check.equal, "all of it is the same to here, end", "all of it is the same to here. End")
+    assert found == "differs    from character 29 on\ngot        … ' to here, end'\nexpected   … ' to here. End'"
 
 
 def test_shape_dtype_finite_that():

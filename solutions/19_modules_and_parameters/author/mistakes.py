@@ -58,7 +58,7 @@ MISTAKES = [
         was=MEAN,
         now="self.mean = nn.Parameter(torch.zeros(in_features), requires_grad=False)",
         caught_by="test_weight_and_bias_are_parameters_and_the_statistics_are_not",
-        says="surplus 'mean'",
+        says="more 'mean'",
     ),
     Mistake(
         "running average that ignores counts",

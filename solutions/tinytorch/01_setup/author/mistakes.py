@@ -185,7 +185,7 @@ MISTAKES = [
         was='if name.startswith("test_") and callable(test):',
         now='if name.startswith("test_"):',
         caught_by="test_helpers_and_data_are_skipped",
-        says="surplus 'test_data'",
+        says="more 'test_data'",
     ),
     Mistake(
         "Ctrl-C is taken for a failed test",
