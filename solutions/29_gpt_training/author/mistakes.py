@@ -207,7 +207,7 @@ MISTAKES = [
         was="train_step(model, optimizer, _moved(batches, device), config.max_norm, lr)",
         now="train_step(model, optimizer, batches, config.max_norm, lr)",
         caught_by="test_batches_go_to_the_device_of_the_model",
-        says="list [] expected 16 of them",
+        says="list 0 of them, expected 16",
         edge=True,
     ),
     Mistake(
