@@ -74,7 +74,7 @@ MISTAKES = [
         was=ROWS,
         now="return x[list(range(start, len(x), 2))]",
         caught_by="test_shares_memory_with_x",
-        says="the result is a copy: it should be a view",
+        says="looks like an operation that copies: slices, view, transpose and unsqueeze do not",
     ),
     Mistake(
         "every other column",

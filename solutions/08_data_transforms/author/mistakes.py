@@ -174,7 +174,7 @@ MISTAKES = [
         was=TURN,
         now=TURN.replace("/ scale", "* scale"),
         caught_by="test_scale_2_makes_things_twice_as_large",
-        says="half as large: the inverse",
+        says="looks like half as large: the inverse",
     ),
     # RandomAffine
     Mistake(

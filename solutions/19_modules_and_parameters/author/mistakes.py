@@ -215,7 +215,7 @@ MISTAKES = [
         was="elif state[name].shape != tensor.shape:",
         now="elif state[name].numel() > tensor.numel():",
         caught_by="test_another_shape_does_not_match",
-        says="mismatched list [] expected 1 of them: ['weight']",
+        says="looks like the shapes are not compared",
     ),
 ]
 

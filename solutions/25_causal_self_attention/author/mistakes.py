@@ -170,7 +170,7 @@ MISTAKES = [
         was=USE_CACHE,
         now=USE_CACHE.replace("if cache is not None", "if cache"),
         caught_by="test_chunks_through_a_cache_equal_the_full_pass",
-        says="got 0 expected 8",
+        says="looks like nothing was stored: an empty cache is false, so ask `is not None`",
     ),
     Mistake(
         "checked after the cache has grown",

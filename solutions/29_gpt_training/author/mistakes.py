@@ -229,7 +229,7 @@ MISTAKES = [
         was="                model.eval()\n                history",
         now="                history",
         caught_by="test_samples_in_eval_mode_and_steps_in_training_mode",
-        says="training mode of the model that sample is given",
+        says="looks like the sample is drawn in training mode",
     ),
 ]
 

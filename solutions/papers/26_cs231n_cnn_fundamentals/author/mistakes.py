@@ -77,7 +77,7 @@ MISTAKES = [
         was="return counts.argmax(axis=1)",
         now="return counts.shape[1] - 1 - counts[:, ::-1].argmax(axis=1)",
         caught_by="test_the_most_frequent_class_wins_and_the_smaller_on_a_tie",
-        says="or the last class on a tie",
+        says="looks like the class of the nearest point, or the last class on a tie",
     ),
     Mistake(
         "the mean of the labels",
