@@ -139,7 +139,7 @@ MISTAKES = [
         was=LAST,
         now=LAST.replace("[:, -1]", ".mean(dim=1)"),
         caught_by="test_each_token_follows_from_the_one_before",
-        says="differs",
+        says="looks like sampled from the logits of the first position",
     ),
     Mistake(
         "only what is new is returned",

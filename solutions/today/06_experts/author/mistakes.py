@@ -80,7 +80,7 @@ MISTAKES = [
         ROWS,
         "return x[order // experts.size(1)], order, torch.bincount(flat)",
         "test_experts_at_the_end_count_0",
-        says="4 experts, 2 counts",
+        says="looks like counts up to the last chosen expert: minlength is missing",
     ),
     Mistake(
         "order holds tokens",
