@@ -247,14 +247,14 @@ CROOKED = {
         MISTAKES,
         "looks like squared",
         "too large",
-        "'too large' is not in what this failure alone says: shape ",
+        "'too large' is not in what this failure alone says: differs ",
     ),
     "words of the spec's docstring": (
         promises.mistakes,
         MISTAKES,
         "looks like squared",
         "Doubling is per element",
-        "'Doubling is per element' is not in what this failure alone says: shape ",
+        "'Doubling is per element' is not in what this failure alone says: differs ",
     ),
     "a sealed spec that fails on right code": (
         promises.sealed,
