@@ -8,7 +8,6 @@
 # make mutants KATA=16 how well a kata's specs catch generated mutants of its reference and textbook solution
 # make truth           the references beside PyTorch's own tests, transformers, peft and trl: docs/truth.md
 # make seals KATA=16   find anew which specs of a kata judge from another process, too
-# make signatures      record anew what mistakes look like, where a kata has changed (KATA=16: of that kata)
 # make bench           what commands, locks, katas, a save and a class cost, beside their budgets (ARGS=--record sets these)
 # make bench-gpt       a GPT's training step on this device, rung by rung, beside nanoGPT's (ARGS="--quick")
 # make wheel           build the release file, which needs no checkout: dist/torch_katas-….whl
@@ -21,7 +20,7 @@ include grader/setup.mk
 
 unexport PYTHONDONTWRITEBYTECODE  # hundreds of the tests' processes would compile the grader anew
 
-.PHONY: test test-all test-rest test-report check stubs mutants truth seals signatures bench bench-gpt wheel diagrams pictures site
+.PHONY: test test-all test-rest test-report check stubs mutants truth seals bench bench-gpt wheel diagrams pictures site
 
 RUN_TESTS = $(BIN)/python -m pytest -p tests.tiers -n auto --dist loadgroup
 
@@ -60,9 +59,6 @@ truth: .venv/installed-truth
 
 seals: setup
 	@$(BIN)/kata seals $(KATA)
-
-signatures: setup
-	@$(BIN)/kata signatures $(KATA)
 
 bench: setup
 	@$(BIN)/python tests/bench/bench_grading.py

@@ -28,7 +28,6 @@ READING = {  # they run no code of a kata, so they need no extra
     promises.specs,
     promises.diagrams,
     promises.complete,
-    promises.signed,
 }
 HEART = READING | {promises.reference_passes, promises.snippets, promises.paper}
 SAMPLED = {promises.stub_fails, promises.textbook}

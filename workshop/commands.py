@@ -102,18 +102,6 @@ def seals(kata: Katas = None, check: OnlyCheck = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command("signatures", rich_help_panel=AUTHORS)
-def write_signatures(kata: Katas = None) -> None:
-    """Record what each mistake looks like over all specs of its exercise: of KATA, or where a kata has changed."""
-    from workshop import signing
-
-    _need_solutions("kata signatures")
-    for one in katas(kata):
-        if kata or signing.is_stale(one):
-            files.write(signing.path(one), signing.text(one).encode())
-            print(f"wrote {signing.path(one).relative_to(ROOT)}")
-
-
 @app.command(rich_help_panel=AUTHORS)
 def snippets(kata: OneKata) -> None:
     """Run a lesson's snippets and write what they print below them.

@@ -22,14 +22,14 @@ from grader.course.catalogue import ROOT, Kata
 from grader.course.handouts import SEALED
 from grader.course.mistakes import Mistake
 from grader.errors import KataError
-from grader.execution.reads import LISTS, LOOKS, REFERENCE, RUN, SPECS, TOML, TRACK, Reads
+from grader.execution.reads import LISTS, REFERENCE, RUN, SPECS, TOML, TRACK, Reads
 from grader.execution.result_cache import ResultCache
 from grader.failure import table
 from grader.isolation import linux
 from grader.protocol import RunOptions, TrySuspects
 from grader.results import DONE, KataResult, SpecResult
 from grader.workers.jobs import Job
-from workshop import bites, demands, guards, points, seals, signing, variants
+from workshop import bites, demands, guards, points, seals, variants
 from workshop import diagrams as lesson_diagrams
 from workshop import snippets as lesson_snippets
 from workshop.key_results import path as recipe
@@ -269,12 +269,6 @@ def sealed(kata: Kata) -> list[str]:
     return [f"{file}: {said} ({command} lists them anew)" for said in seals.checked(kata, thoroughly=False)]
 
 
-def signed(kata: Kata) -> list[str]:
-    """What each mistake looks like over all specs is on record, of these specs, mistakes and this reference."""
-    known = variants.mistakes_file(kata).is_file()  # otherwise `complete` says so
-    return [f"{_at(kata, signing.path(kata))}: stale: make signatures"] if known and signing.is_stale(kata) else []
-
-
 def paper(kata: Kata) -> list[str]:
     """A paper's notebook is there, current and made of cells that parse, and its results have a recipe."""
     if kata.description.paper is None:
@@ -319,15 +313,14 @@ READS: dict[Promise, Reads] = {
     diagrams: Reads((PAGE, "katas/{kata}/*.diagram", "katas/{kata}/*.svg")),
     complete: Reads(("katas/{kata}/*", REFERENCE, MISTAKES, TEXTBOOK, ACCEPTED), (TOML,), lambda kata: _around(kata)),
     sealed: Reads((*RUN, *LISTS, TEXTBOOK, MISTAKES, ACCEPTED), EARLIER),
-    signed: Reads((TOML, SPECS, MISTAKES, REFERENCE, TEXTBOOK, ACCEPTED, LOOKS)),
     paper: Reads(
         (TOML, PAGE, LESSON, STUB, REFERENCE, TEXTBOOK, "katas/{kata}/*.ipynb", "tests/results/{kata}.py"), EARLIER
     ),
 }
-FINISHED = [complete, sealed, signed]  # of those with `finished = true`; papers keep `paper`, too
+FINISHED = [complete, sealed]  # of those with `finished = true`; papers keep `paper`, too
 PROMISES = [promise for promise in READS if promise not in (*FINISHED, paper)]  # of every kata
 # Say nothing where it fails its specs.
-ON_THE_REFERENCE = [suspects, textbook, unguarded, mistakes, accepted, lesson, sealed, signed]
+ON_THE_REFERENCE = [suspects, textbook, unguarded, mistakes, accepted, lesson, sealed]
 
 
 def in_fork(work: Callable[[], None]) -> tuple[str, str]:

@@ -25,7 +25,6 @@ PANELS: dict[str | None, tuple[str, ...]] = {
         "promises",
         "mutants",
         "seals",
-        "signatures",
         "snippets",
         "results",
         "stacks",

@@ -11,7 +11,6 @@ from grader.course.catalogue import TEACHER, Kata, all_katas
 
 LESSON = ("kata.toml", "README.md", "lesson.py", "hints.md", "figure.png")
 SEALED, PROBES = "sealed.toml", "probes.py"  # in the author's folder: what the second lock asks
-SIGNATURES = ".signatures.json"  # what recorded mistakes look like, as hashes
 SHARED = ("conftest.py", "pyproject.toml", "LICENSE", ".gitignore", ".gitattributes")  # of every copy that grades
 EDITORS = (".vscode", ".devcontainer")
 PAGES = ("katas/GLOSSARY.md", "katas/COVERAGE.md")
@@ -33,7 +32,7 @@ def of_the_learner(kata: Kata) -> list[Path]:
     """The files that a learner opens. kata.toml names those under `files` that not every kata has, or their folder."""
     named = [kata.folder / name for name in (*LESSON, *kata.description.files)]
     named += [path for folder in named for path in sorted(folder.glob("*.*"))]
-    named += [kata.code, kata.specs, kata.folder / SIGNATURES, notebook_path(kata), *sorted(kata.folder.glob("*.svg"))]
+    named += [kata.code, kata.specs, notebook_path(kata), *sorted(kata.folder.glob("*.svg"))]
     return [path for path in named if path.is_file()]
 
 

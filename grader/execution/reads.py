@@ -11,7 +11,7 @@ from pathlib import Path
 
 from grader.course import places
 from grader.course.catalogue import Kata, with_prerequisites
-from grader.course.handouts import PROBES, SEALED, SIGNATURES
+from grader.course.handouts import PROBES, SEALED
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,8 @@ class Reads:
 
 TOML, SPECS, REFERENCE = "katas/{kata}/kata.toml", "katas/{kata}/**/test_*.py", "solutions/{file}"
 TRACK = "katas/{track}/*.py"  # of a track that is a package
-LOOKS = "katas/{kata}/" + SIGNATURES
 LISTS = ("solutions/{kata}/author/" + SEALED, "solutions/{kata}/author/" + PROBES)  # of the second lock
-RUN = (TOML, SPECS, REFERENCE, TRACK, LOOKS, "{configuration}")  # where specs run on code
+RUN = (TOML, SPECS, REFERENCE, TRACK, "{configuration}")  # where specs run on code
 ROOMS = ("course", "specs", "isolation", "lock", "workers", "execution")
 OF_REPORTS = ("reports/__init__.py", "reports/words.py", "reports/colour_blocks.py")
 CODE = ("*.py", *(f"{room}/*.py" for room in ROOMS), *OF_REPORTS, "data/*")

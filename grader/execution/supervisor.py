@@ -21,7 +21,6 @@ from grader.lock.asking import LONGEST_MESSAGE
 from grader.lock.second_lock import Effort, First, SecondLock
 from grader.protocol import Collected, Done, Loaded, Loading, Message, SpecFinished, SpecInfo, SpecStarted, Traced
 from grader.results import DONE, TOO_BUSY, WAITED, ExerciseResult, KataResult, SpecResult, Status
-from grader.specs import signatures
 from grader.workers import folders, forkserver, jobs, orphans
 from grader.workers.jobs import Job
 from grader.workers.servers import Process
@@ -367,22 +366,12 @@ class Supervisor:
             for spec in specs:
                 if spec.name not in self.results:
                     self._judge(spec.name, self.unjudged, self.crashed or not_run)
-            self._name_cause(exercise, [spec.name for spec in specs if not spec.edge and not spec.hidden])
             return tuple(self.results[spec.name] for spec in specs)
         options = self.job.options
         if not self.hidden_problem and (options.only or (options.core and exercise.stretch)):
             return ()
         reason = self.crashed or f"{self.job.kata.specs.name} holds no spec of {exercise.name}"
         return (SpecResult(exercise.spec_class, "not graded", reason, hidden=bool(self.hidden_problem)),)
-
-    def _name_cause(self, exercise: Exercise, names: list[str]) -> None:
-        """Name the cause of an exercise's first failure by all of its failures, if it does not say one itself."""
-        failed = {name: self.results[name].failure for name in names if self.results[name].status == "failed"}
-        failing = {name: found for name, found in failed.items() if found}
-        if failing and not self.job.options.stop_at_failure:
-            first = next(iter(failing))
-            told = signatures.told(self.job.kata.folder, exercise.spec_class, failing)
-            self.results[first] = replace(self.results[first], failure=told)
 
     def _allow(self, limit: Limit, last: Used | None = None) -> None:
         """Expect the next message within these limits."""

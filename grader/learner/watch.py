@@ -15,7 +15,6 @@ from grader.errors import NotPossible
 from grader.execution import scheduler
 from grader.execution.grading import Grading
 from grader.execution.result_cache import ResultCache
-from grader.failure import LIKE
 from grader.isolation import sandbox
 from grader.learner import gpu, helping, programs, tasks
 from grader.learner.inputs import Event, Inputs, opened_inputs
@@ -198,16 +197,12 @@ class Session:
         return True
 
     def _look_at_the_rest(self) -> None:
-        """Run the specs after the first failure, and say what they add: its cause, and exercises that were broken."""
+        """Run the specs after the first failure, and say which exercises were broken."""
         result = self._result(everything=True)
         if result is None or self.state.result is None:
             return
         self.state.partial = False
         current = self._current_exercise().name
-        shown, known = (_first_failure(one, current) for one in (self.state.result, result))
-        if shown and known and shown[0] == known[0] and not (shown[1].failure and shown[1].failure.cause):
-            if known[1].failure and (cause := known[1].failure.cause):
-                self.screen.say(f"{LIKE} {cause.splitlines()[0]}")
         if result.file:
             return  # which is on the screen already
         worked = _working(self.state.result)

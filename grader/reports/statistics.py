@@ -85,7 +85,7 @@ def exercises(report: ClassReport) -> list[Exercise]:
                 name = failure.title
                 one.failed[name] += 1
                 one.sentences.setdefault(name, _asks_for(failure))
-                one.mistakes.update([failure.failure.cause] if failure.failure and failure.failure.cause else [])
+                one.mistakes.update(failure.failure.labels if failure.failure else ())
     return sorted(found.values(), key=lambda one: (not one.tried, one.share, -one.tried))
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from grader.course.catalogue import Kata
 from grader.course.description import Exercise
 from grader.failure import LIKE, MEANS, Row
-from grader.specs import check, habits, inherited, likeness, reading
+from grader.specs import check, inherited, likeness, reading
 from grader.specs.reading import Place, Scope
 
 Rows = list[Row]
@@ -56,7 +56,7 @@ class Case:
     exercise: Exercise
     given: Mapping[str, Any]  # the values of the names in the call that was judged
     spec_files: tuple[str, ...]
-    passes: habits.Passes = lambda *_: True  # what that call gives
+    asks: str = ""  # what the spec asks for, in words
 
     @functools.cached_property
     def places(self) -> list[Place]:
@@ -127,21 +127,6 @@ def handed_back(case: Case) -> Rows:
                 return [(MEANS, f"the result is `{name}` itself")]
             if isinstance(value, type(got)) and likeness.same(got, value):
                 return [(MEANS, f"the result is what was given as `{name}`")]
-    return []
-
-
-def counted(case: Case) -> Rows:
-    """A factor that is the size of an argument: a sum in place of a mean, or the other way round."""
-    factor = likeness.factor(*case.sides) if case.sides else None
-    if factor is None or factor <= 0:
-        return []
-    many, words = (factor, "a sum in place of a mean") if factor > 1 else (1 / factor, "a mean in place of a sum")
-    for name, value in case.given.items():
-        sizes = check.shape_of(value) or ()
-        counts = {math.prod(sizes): "numbers", **({sizes[0]: "rows"} if len(sizes) > 1 else {})}
-        for count, what in counts.items():
-            if count > 2 and math.isclose(many, count, rel_tol=1e-4):
-                return [(MEANS, f"`{name}` has {count} {what}: {words} would be so far off")]
     return []
 
 

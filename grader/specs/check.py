@@ -9,6 +9,7 @@ import numbers
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,7 @@ tried: dict[str, list[str]] | None = None  # what a failure named for each suspe
 
 SLIPS = (NameError, AttributeError, ImportError, SyntaxError)  # errors that are never the library's answer
 TF32 = re.compile(r"tt\.dot .*inputPrecision = tf32.* : tensor<[\dx]+xf32>")  # in Triton's intermediate language
+FEW = 8  # items or characters of which all are told
 BAD_CALL = re.compile(r"^[\w.<>]+\(\) (missing|takes|got an unexpected|got multiple|got some positional)")
 
 
@@ -125,10 +127,12 @@ def key_rows(got: Mapping[Any, Any], expected: Sequence[Any], *, complete: bool 
     missing = [key for key in expected if key not in got]
     surplus = [key for key in got if key not in expected]
     rows = [("keys", _listed(got)), ("expected", _listed(expected) + ("" if complete else ", and others"))]
+    if len(got) > FEW and (missing or surplus) and complete:
+        rows = [("keys", f"{len(got)} of them, expected {len(expected)}")]
     if missing:
         rows.append(("missing", _listed(missing)))
     if surplus and complete:
-        rows.append(("surplus", _listed(surplus)))
+        rows.append(("more", _listed(surplus)))
     for key in [key for key in missing if isinstance(key, str)]:
         if near := difflib.get_close_matches(key, [one for one in surplus if isinstance(one, str)], n=1):
             rows.append(("looks like", f"the key {key!r} is written {near[0]!r}"))
@@ -179,10 +183,14 @@ def data(got: Any, *, what: str = "") -> np.ndarray:
     return array
 
 
-def that(condition: bool, message: str) -> None:
-    """Check a condition. The message says what was expected and what was returned."""
+def that(condition: bool, message: str, *, like: str = "") -> None:
+    """Check a condition. The message says what was expected and what was returned.
+
+    Args:
+        like: the one bug that breaks the condition, by name.
+    """
     if not condition:
-        raise Mismatch([("wrong", message)])
+        raise Mismatch([("wrong", message), *([("looks like", like)] if like else [])])
 
 
 def moved(seen: Any, *, loads: int, stores: int, programs: int, **tensors: Tensor) -> None:
@@ -220,11 +228,14 @@ def compiles(seen: Any) -> None:
 
 
 @contextmanager
-def raises(error: type[Exception], *mentions: Any) -> Iterator[None]:
+def raises(error: type[Exception], *mentions: Any, like: str = "") -> Iterator[None]:
     """The block raises `error`, or whatever else the library raises that notices the problem.
 
     A missing name, attribute or module is another error. The message mentions each of `mentions`, compared as text
     without case. An exercise that is not written, or that cannot be called this way, is reported as that.
+
+    Args:
+        like: the one bug by which nothing is raised, by name.
     """
     try:
         yield
@@ -241,7 +252,7 @@ def raises(error: type[Exception], *mentions: Any) -> Iterator[None]:
             ) from caught
     else:
         wanted = f"an error, such as {error.__name__}{_mentioning(mentions)}"
-        raise Mismatch([("raised", "nothing"), ("expected", wanted)])
+        raise Mismatch([("raised", "nothing"), ("expected", wanted), *([("looks like", like)] if like else [])])
 
 
 @contextmanager
@@ -440,7 +451,8 @@ def _compare(got: Any, expected: Any, what: str, tolerance: Tolerance | None, *,
         single = kind == "tuple" and len(expected) > 1 and not isinstance(got, (tuple, list, type(None)))
         hint = f": `return` {len(expected)} results, with a comma between them" if single and not what else ""
         _require(isinstance(got, type(expected)), got, f"a {kind} of {len(expected)}{hint}", what)
-        _require(len(got) == len(expected), got, f"{len(expected)} of them: {describe(expected)}", what, label=kind)
+        if len(got) != len(expected):
+            raise Mismatch([*_of(what), *_length_rows(got, expected, kind)])
         for i, item in enumerate(expected):
             _compare(got[i], item, f"{what}[{i}]", tolerance, dtype=dtype)
     elif isinstance(expected, np.ndarray):
@@ -453,17 +465,44 @@ def _compare(got: Any, expected: Any, what: str, tolerance: Tolerance | None, *,
         _compare_tensors(got, expected, what, tolerance, dtype=dtype)
     elif isinstance(expected, numbers.Number) and not isinstance(expected, bool):
         _compare_numbers(got, expected, what, tolerance)
+    elif isinstance(expected, str) and isinstance(got, str):
+        _compare_texts(got, expected, what)
     else:
         plain, wanted = (bool(side) if isinstance(side, np.bool) else side for side in (got, expected))
         _require(type(plain) is type(wanted) and plain == wanted, got, shortened(repr(wanted)), what, label="got")
 
 
+def _length_rows(got: Sequence[Any], expected: Sequence[Any], kind: str) -> Rows:
+    """Both, or of many names or numbers only what is missing and what is more."""
+    rows = [(kind, describe(got)), ("expected", f"{len(expected)} of them: {describe(expected)}")]
+    if max(len(got), len(expected)) <= FEW or not all(isinstance(one, (str, int)) for one in (*got, *expected)):
+        return rows
+    mine, right = Counter(got), Counter(expected)
+    differing = [("missing", [*(right - mine).elements()]), ("more", [*(mine - right).elements()])]
+    rows = [(kind, f"{len(got)} of them, expected {len(expected)}")]
+    return rows + [(label, ", ".join(map(repr, items[:FEW]))) for label, items in differing if items]
+
+
+def _compare_texts(got: str, expected: str, what: str) -> None:
+    """Of long texts, what stands around the first character that differs."""
+    if got == expected:
+        return
+    first = len(os.path.commonprefix([got, expected]))
+    rows = [("got", describe(got)), ("expected", shortened(repr(expected)))]
+    if first > FEW:
+        around = slice(first - FEW, first + 3 * FEW)
+        rows = [
+            ("differs", f"from character {first} on"),
+            ("got", f"… {got[around]!r}"),
+            ("expected", f"… {expected[around]!r}"),
+        ]
+    raise Mismatch([*_of(what), *rows])
+
+
 def _compare_tensors(got: Tensor, expected: Tensor, what: str, tolerance: Tolerance | None, *, dtype: bool) -> None:
     rows = _of(what)
     if got.shape != expected.shape:
-        rows.append(("shape", f"{tuple(got.shape)}  expected {tuple(expected.shape)}"))
-        raise Mismatch(rows)
-    rows.append(("shape", f"{tuple(got.shape)}  as it should be"))
+        raise Mismatch([*rows, ("shape", f"{tuple(got.shape)}  expected {tuple(expected.shape)}")])
     if dtype and got.dtype != expected.dtype:
         raise Mismatch([*rows, ("dtype", f"{_short(got.dtype)}  expected {_short(expected.dtype)}")])
     wrong = ~_agree(got, expected, tolerance)

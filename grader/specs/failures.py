@@ -116,8 +116,9 @@ def _explained(
     causes: tuple[Cause, ...] = ()
     if module is not None and module.__file__:
         files = str(spec.path), str(inherited.source(spec))
-        values, passes = (judged.values, judged.passes) if judged else ({}, given.is_due)
-        more, causes = sources.asked(Case(error, module, kata, exercise, values, files, passes))
+        asks = f"{spec.originalname.replace('_', ' ')} {spec.function.__doc__}"
+        values = judged.values if judged else {}
+        more, causes = sources.asked(Case(error, module, kata, exercise, values, files, asks))
         rows = [row for row in rows if row[0] not in (LIKE, MEANS)] + more
     place = _place(theirs if not isinstance(error, check.Mismatch) else [], module, exercise, kata)
     _, at, _ = spec.reportinfo()

@@ -46,12 +46,6 @@ class Judged:
         """The spec's own names in the call, if what failed is what came of it."""
         return {name: self.local[name] for name in _names(self.call) if name in self.local and self.is_near}
 
-    def passes(self, function: habits.Function, name: str) -> bool:
-        """Tell if the call, or one that made its objects, gives this parameter of the function another value than its
-        default. One without a default is always given."""
-        calls = [one for one in (self.call, *self.made.values()) if _callee(one, self.scope) == function.name]
-        return is_due(function, name) or any(_gives(one, function, name, self.scope) for one in calls)
-
     @property
     def text(self) -> str:
         """The call, with functions of the spec file spelled out unless that is long, and what its names stand for."""
@@ -73,11 +67,6 @@ class Judged:
         lines = [f"{name} = {said}" for name, said in {**values, **shown.made}.items() if said]
         whole = [check.shortened(text, LONGEST), *([", ".join(numbers)] if numbers else []), *lines]
         return "\n".join(whole) if text else ""
-
-
-def is_due(function: habits.Function, name: str) -> bool:
-    """Tell if every call gives this parameter: it has no default."""
-    return name not in _defaults(function)
 
 
 def judged(frames: Frames, spec: pytest.Function, module: ModuleType | None) -> Judged | None:
@@ -349,28 +338,6 @@ def _defaults(function: habits.Function | ast.Lambda) -> dict[str, ast.expr]:
     found = dict(zip(reversed(named), reversed(function.args.defaults), strict=False))
     found |= {one: it for one, it in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True) if it}
     return {one.arg: default for one, default in found.items()}
-
-
-def _callee(call: ast.Call, scope: Scope) -> str:
-    """The name of the function that a call runs."""
-    held = reading.value(call.func, scope)
-    function = reading.called(held)
-    written = ast.unparse(call.func).rpartition(".")[2]
-    return "__init__" if isinstance(held, type) else function.__name__ if function else written
-
-
-def _gives(call: ast.Call, function: habits.Function, name: str, scope: Scope) -> bool:
-    """Tell if a call of this function gives this parameter, and not the value that it has by itself."""
-    named = [one.arg for one in (*function.args.posonlyargs, *function.args.args) if one.arg not in ("self", "ctx")]
-    given: list[Any] = [reading.value(one.value, scope) for one in call.keywords if one.arg == name]
-    options = [reading.value(one.value, scope) for one in call.keywords if one.arg is None]
-    given += [one[name] for one in options if isinstance(one, dict) and name in one]
-    if any(isinstance(one, ast.Starred) for one in call.args):
-        given += [reading.MISSING] * (name in named)
-    elif name in named[: len(call.args)]:
-        given.append(reading.value(call.args[named.index(name)], scope))
-    own = reading.value(_defaults(function)[name], scope)
-    return any(one is reading.MISSING or type(one) is not type(own) or one != own for one in given)
 
 
 def _calls(node: ast.AST) -> list[ast.Call]:

@@ -3,15 +3,13 @@
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Iterator, Set
 from types import ModuleType
-from typing import Any, TypeGuard
 
 from grader.specs import reading
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
-Passes = Callable[[Function, str], bool]  # whether a call gives this parameter of the function a value of its own
 
 PURE = {  # methods that return something new: no class has one of this name that changes its owner
     "abs", "amax", "argmax", "bool", "clamp", "clone", "contiguous", "cumsum", "detach", "exp", "expand", "flatten",
@@ -25,19 +23,17 @@ LAYERS = re.compile(r"^(?:torch\.)?nn\.(?:Linear|Bilinear|Embedding|Conv\w+|\w*N
 LOSSES = {"cross_entropy", "CrossEntropyLoss"}
 
 
-def facts(definition: ast.AST, passes: Passes = lambda *_: True) -> Iterator[str]:
+def facts(definition: ast.AST, asks: str = "") -> Iterator[str]:
     """What a function or class does that no right code does. The most telling first.
 
     Args:
-        passes: what the call that failed gives. Of a parameter that it leaves alone nothing is said.
+        asks: what the spec that failed asks for. Of a parameter that it does not name nothing is said.
     """
     yield from slips(definition)
     for function in _functions(definition):
-        yield from (f"{function.name} never uses `{name}`" for name in _unread(function) if passes(function, name))
+        named = (name for name in _unread(function) if re.search(rf"\b{name}\b", asks))
+        yield from (f"{function.name} never uses `{name}`" for name in named)
         yield from _undrawn(function)
-        yield from _uncleared(function)
-    if isinstance(definition, ast.ClassDef) and all(ast.unparse(base).endswith("Module") for base in definition.bases):
-        yield from _unused_attributes(definition)
 
 
 def slips(definition: ast.AST) -> Iterator[str]:
@@ -184,21 +180,6 @@ def _undrawn(function: Function) -> Iterator[str]:
     yield from (words for words in bare if words.split()[0].removeprefix("torch.") not in handed)
 
 
-def _uncleared(function: Function) -> Iterator[str]:
-    """A loop that goes back and steps, in a function that clears no gradient."""
-    if re.search(r"zero_grad|\.grad\b|autograd\.grad|scaler|clear", ast.unparse(function)):
-        return
-    for loop in ast.walk(function):
-        called = {part.func.attr for part in ast.walk(loop) if _is_method(part)} if isinstance(loop, ast.For) else set()
-        if {"backward", "step"} <= called:
-            yield f"no gradient is cleared in {function.name}: backward adds to those of the step before"
-            return
-
-
-def _is_method(node: ast.AST) -> TypeGuard[Any]:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-
-
 def _listed(function: Function) -> Iterator[str]:
     """Layers in a plain list of a module."""
     for node in ast.walk(function):
@@ -250,23 +231,6 @@ def _ends_in_softmax(node: ast.expr) -> bool:
         case ast.Call(func=ast.Attribute(value=inner)) | ast.Subscript(value=inner):
             return _ends_in_softmax(inner)
     return False
-
-
-def _unused_attributes(definition: ast.ClassDef) -> Iterator[str]:
-    """What a module keeps of its parameters and layers, and reads nowhere."""
-    if re.search(r"children\(|modules\(|parameters\(|_modules|getattr", ast.unparse(definition)):
-        return  # read in another way
-    if any(_is_empty(function) for function in _functions(definition)):
-        return  # not written yet, and may read them
-    nodes = [node for node in ast.walk(definition) if isinstance(node, ast.Attribute)]
-    read = {node.attr for node in nodes if isinstance(node.ctx, ast.Load)}
-    for node in ast.walk(definition):
-        match node:
-            case ast.Assign(
-                targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)],
-                value=ast.Call(func=ast.Attribute(value=ast.Name(id="nn"))),
-            ) if name not in read:
-                yield f"`self.{name}` is made and never used"
 
 
 def _head(loop: ast.For | ast.While) -> str:

@@ -3,10 +3,7 @@
 A cause names the bug ("looks like") or is a fact that leads to it ("means"). A later source speaks only where the ones
 before it leave something to say. `Cause.by` is the name of its source.
 
-Two more are asked by the runner, which has all failures of an exercise, where no cause names the first one's bug: a
-"mistake" on the kata's record that looks like all of them, and then a small "change" of right code that does (see
-`grader.specs.signatures`). Beside a reference nobody is asked: its code could be in any of their words (see
-`grader.lock.withheld`).
+Beside a reference nobody is asked: its code could be in any of their words (see `grader.lock.withheld`).
 """
 
 import ast
@@ -17,7 +14,7 @@ from dataclasses import dataclass
 
 from grader.failure import LIKE, MEANS, Cause, Row
 from grader.isolation import refused
-from grader.specs import causes, check, habits, likeness, meanings, signatures
+from grader.specs import causes, check, habits, likeness, meanings
 from grader.specs.causes import Case
 
 GRAPHLESS = re.compile(r"autograd graph|detached|gradient of \w+ is None|no gradient|requires_grad")
@@ -75,17 +72,16 @@ def _cut(case: Case) -> list[Row]:
 
 
 def _habit(case: Case) -> list[Row]:
-    return [] if _is_of_an_error(case) else _at_sight(case, lambda code: habits.facts(code, case.passes))
+    return [] if _is_of_an_error(case) else _at_sight(case, lambda code: habits.facts(code, case.asks))
 
 
 def _at_sight(case: Case, facts: Callable[[ast.AST], Iterable[str]]) -> list[Row]:
-    """The first of these facts on the exercise's code that right code does not trip, where an answer is wrong."""
+    """The first of these facts on the exercise's code, where an answer is wrong."""
     apart = {one.name for one in case.kata.exercises} - {case.exercise.name}
     code = habits.definition(case.module, case.exercise.name, apart)
     if code is None or not isinstance(case.error, check.Mismatch):
         return []
-    right = signatures.habits(case.kata.folder, case.exercise.spec_class)
-    return [(MEANS, fact) for fact in facts(code) if fact not in right][:1]
+    return [(MEANS, fact) for fact in facts(code)][:1]
 
 
 def _is_of_an_error(case: Case) -> bool:
@@ -114,11 +110,10 @@ SOURCES = (
     # Before "meaning": they know the line's values, and it knows the message.
     Source("operands", causes.operands),
     Source("meaning", _meaning),
-    # A wrong answer. What it is of the right one holds at every place.
+    # A wrong answer. An argument as it came in is told as that, whatever it is of the right answer.
+    Source("handed back", causes.handed_back),
+    # What it is of the right one, at every place.
     Source("likeness", _likeness),
-    # They say where a "means" of likeness comes from. A bug that has its name needs neither.
-    Source("handed back", causes.handed_back, (LIKE,)),
-    Source("size", causes.counted, (LIKE, "handed back")),
     # At sight of the code, which no line has proved to be the reason: last. A slip is wrong whatever is asked for, and
     # shows the line of a bug that has its name; the others are for a failure that nothing names.
     Source("slip", _slip, ()),

@@ -12,7 +12,7 @@ import pytest
 from grader.failure import NOT_WRITTEN, Failure
 from grader.reports import colour_blocks, words
 from grader.results import STATE_OF, title
-from grader.specs import failures, layout, pytest_private, signatures
+from grader.specs import failures, layout, pytest_private
 
 STAR = "\N{BLACK STAR}"
 
@@ -98,22 +98,10 @@ class Summary:
         if self.outcomes and not self.others and self.config.option.tbstyle == "no":
             for note in dict.fromkeys(note for outcome in self.outcomes.values() for note in outcome.told.choices):
                 terminalreporter.write_line(f"\n{layout.wrapped(note, pytest_private.width(terminalreporter), 0)}")
-            self._name_causes()
             _failures(self.outcomes.values(), terminalreporter, self.config.option.edges)
             _exercises(self.outcomes.values(), terminalreporter)
         elif exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             terminalreporter.write_line("no specs were run: none matches the path, -k and -m", red=True)
-
-    def _name_causes(self) -> None:
-        """Name the cause of each exercise's first failure by all of its failures, if it does not say one itself."""
-        for specs in _by_exercise(self.outcomes.values()).values():
-            if failing := {spec.name: spec.details for spec in specs if spec.details and not spec.told.edge}:
-                first, file, spec_class, *_ = (
-                    next(spec for spec in specs if spec.name in failing),
-                    *next(iter(failing)).split("::"),
-                )
-                failing = {name.partition("::")[2]: found for name, found in failing.items()}
-                first.told.failure = signatures.told((self.config.rootpath / file).parent, spec_class, failing)
 
     def _is_ours(self) -> bool:
         return bool(self.outcomes) and not self.others and self.config.option.tbstyle == "auto"

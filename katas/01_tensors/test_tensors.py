@@ -202,6 +202,7 @@ class TestCountingPatterns:
                 "arange without a step": torch.arange(5.0),
                 "started at 2": torch.tensor([2.0, 4, 6, 8, 10]),
                 "arange stopped at cols: the end must be 2 × cols": torch.tensor([0.0, 2, 4]),
+                "one number too many: the end that arange is given is too large": torch.tensor([0.0, 2, 4, 6, 8, 10]),
             },
         )
 
@@ -303,6 +304,8 @@ class TestRandomPatterns:
         """The bell curve: about 68 % of the numbers lie less than one standard deviation from the mean."""
         normal = kata.random_patterns(50, 80).get("normal")
         check.shape(normal, (50, 80), what="normal")
+        uniform = "drawn by torch.rand, from the uniform distribution between 0 and 1"
+        check.that(bool((normal < 0).any()), "no number of normal is below 0, half of them should be", like=uniform)
         check.close(normal.mean().item(), 0.0, atol=0.1, what="mean of normal")
         check.close(normal.std().item(), 1.0, atol=0.08, what="standard deviation of normal")
         near = normal.abs() < 1
@@ -780,7 +783,8 @@ class TestToDevice:
     def test_a_list_and_a_tuple_keep_their_type(self, kata):
         """A list comes back as a list, a tuple as a tuple, in order, with its tensors moved."""
         pair = (torch.zeros(2), torch.zeros(3))
-        check.equal(outline(kata.to_device(pair, "meta")), outline(pair, "meta"), what="the result")
+        unlike = {"a tuple is handed back as it came": outline(pair)}
+        check.equal(outline(kata.to_device(pair, "meta")), outline(pair, "meta"), unlike=unlike, what="the result")
         several = [torch.zeros(2), torch.zeros(3), "cat.png"]
         check.equal(outline(kata.to_device(several, "meta")), outline(several, "meta"), what="the result")
 

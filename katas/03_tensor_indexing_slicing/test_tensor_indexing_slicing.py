@@ -707,6 +707,7 @@ class TestFilterRows:
         mask = torch.tensor([False, True, True, False, True])
         expected = torch.stack([x[1], x[2], x[4]]), torch.tensor([1, 2, 4])
         unlike = {
+            "multiplied by the mask: the other rows stay, as zeros": (x * mask[:, None],),
             "the rows where it is False": (torch.stack([x[0], x[3]]), torch.tensor([0, 3])),
             "the mask read as row numbers 0 and 1": (x[mask.long()],),
         }

@@ -144,6 +144,9 @@ class TestSummaryStats:
             "divided by n − 1 instead of n": {"std": torch.tensor(91.5 / 5).sqrt()},
             "the square root is missing": {"std": torch.tensor(91.5 / 6)},
         }
+        for name, value in expected.items():
+            for shape in ((1,), (1, 1)):
+                suspects |= {f"keepdim=True: {name} keeps a dimension, {shape}": {name: torch.full(shape, value)}}
         check.close(got, {name: torch.tensor(value) for name, value in expected.items()}, unlike=suspects)
 
     def test_std_divides_by_n(self, kata):
@@ -613,6 +616,7 @@ class TestPairwiseDistances:
         suspects = {
             "squared distances": expected.square(),
             "sums of |differences|": torch.tensor([[7.0, 0.0, 5.0], [4.0, 3.0, 8.0]]),
+            "summed over b's rows, not over the coordinates": (a[:, None] - b).square().sum(1).sqrt(),
             "largest differences": torch.tensor([[4.0, 0.0, 5.0], [4.0, 3.0, 8.0]]),
         }
         check.close(kata.pairwise_distances(a, b), expected, unlike=suspects)
@@ -707,6 +711,7 @@ class TestMaskedMean:
             "divided by the number of all entries": torch.tensor(2.0),
             "the mean of everything": torch.tensor(106.0 / 3),
             "the mean of the masked-out entries": torch.tensor(100.0),
+            "the sum of the masked-out entries, divided by the number of the others": torch.tensor(50.0),
         }
         check.close(kata.masked_mean(x, mask), torch.tensor(3.0), unlike=suspects)
 

@@ -81,7 +81,11 @@ def check_floats(losses, count):
     check.that(isinstance(losses, list), f"the losses should be a list, not {check.describe(losses)}")
     check.that(len(losses) == count, f"{count} epochs gave {len(losses)} losses")
     kinds = {type(loss).__name__ for loss in losses}
-    check.that(kinds == {"float"}, f"losses should be Python floats, these are {kinds}: append loss.item()")
+    check.that(
+        kinds == {"float"},
+        f"losses should be Python floats, these are {kinds}",
+        like="tensors kept: append loss.item()",
+    )
 
 
 @contextmanager
@@ -698,6 +702,8 @@ class TestCompareOptimizers:
         optimizers = {"SGD": sgd(0.05), "Adam": lambda p: torch.optim.Adam(p, lr=0.1), "momentum": sgd(0.05, 0.9)}
         curves = kata.compare_optimizers(make_model, X, y, optimizers, 3)
         first = {name: curve[0] for name, curve in curves.items()}
+        goes_on = len(drawn) == 1 and first["Adam"] < curves["SGD"][-1] < first["SGD"]
+        check.that(not goes_on, "the second curve begins where the first ends", like="one model, trained on and on")
         while len(drawn) < len(first):
             make_model()
         unlike = {"a new model for each optimizer": dict(zip(first, drawn[-3:], strict=False))}

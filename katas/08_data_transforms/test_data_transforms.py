@@ -453,6 +453,8 @@ class TestNormalize:
         expected = torch.stack([(x[c].double() - MEAN[c]) / STD[c] for c in range(3)])
         unlike = {
             "mean and std along the width": (x - mean) / std,
+            "the mean along the width": (x - mean) / std[:, None, None],
+            "the std along the width": (x - mean[:, None, None]) / std,
             "multiplied by std": (x - mean[:, None, None]) * std[:, None, None],
             "divided by the variance": (x - mean[:, None, None]) / std[:, None, None] ** 2,
             "divided first, then the mean": x / std[:, None, None] - mean[:, None, None],
@@ -607,6 +609,8 @@ class TestAddGaussianNoise:
         check.shape(got, x.shape)
         difference = (got.double() - 0.5).flatten()
         found, mean = difference.std().item(), difference.mean().item()
+        uniform = "noise of torch.rand, which lies between 0 and 1"
+        check.that(bool((difference < 0).any()), f"no difference is below 0, their mean is {mean:.4f}", like=uniform)
         check.that(abs(mean) < 0.06 * std, f"the differences should have mean 0, it is {mean:.4f}")
         check.that(abs(found / std - 1) < 0.06, f"the differences should have std {std}, it is {found:.4f}")
         near, far = (difference.abs() < std).double().mean(), (difference.abs() > 2 * std).double().mean()

@@ -279,6 +279,13 @@ class TestStratifiedSplit:
         many of them are in which split."""
         labels = mixed_labels({0: 60, 1: 23, 2: 7, 3: 1})
         got = kata.stratified_split(labels, USUAL, seeded())
+        unlike = {
+            "all samples split at once, whatever their class": sizes_by_hand(91, USUAL),
+            "rounded down in every split: members are lost": [
+                sum(int(n * fraction) for n in (60, 23, 7, 1)) for fraction in USUAL
+            ],
+        }
+        check.equal([len(split) for split in got], [65, 13, 13], unlike=unlike, what="the sizes of the splits")
         check_splits(got, [65, 13, 13])
         expected = torch.tensor([[42, 17, 5, 1], [9, 3, 1, 0], [9, 3, 1, 0]])
         check.equal(class_counts(got, labels, range(4)), expected, what="members of each class (columns) in each split")
@@ -310,6 +317,9 @@ class TestStratifiedSplit:
         labels, generator, counts = mixed_labels({0: 6, 1: 8}), seeded(1), Counter()
         for _ in range(200):
             counts.update(kata.stratified_split(labels, (0.5, 0.5), generator)[0].tolist())
+        same = [i for i in range(len(labels)) if counts[i] == 200]
+        fixed = "no draw inside a class: the same members in every split"
+        check.that(len(same) < 7, f"the indices {same} were in the first half 200 times of 200", like=fixed)
         for i in range(len(labels)):
             check.that(60 <= counts[i] <= 140, f"index {i} was in the first half {counts[i]} times of 200")
 
@@ -428,6 +438,10 @@ class TestMiniLoaderIter:
         nothing can be learned."""
         for inputs, labels in batches_of(kata.MiniLoader(samples(20), 6, shuffle=True, generator=seeded())):
             expected, _ = batch_of(labels.tolist())
+            mixed = sorted(inputs.flatten(1).tolist()) == sorted(expected.flatten(1).tolist())
+            said = f"the inputs are those of the labels {labels.tolist()}, in another order"
+            apart = "inputs and labels shuffled apart"
+            check.that(not mixed or torch.equal(inputs, expected), said, like=apart)
             check.equal(inputs, expected, what=f"inputs of the samples with labels {labels.tolist()}")
 
     def test_samples_are_fetched_batch_by_batch(self, kata):
@@ -850,6 +864,9 @@ class TestShardedRange:
         start, end, workers = case
         stream = kata.ShardedRange(start, end)
         read = [number for worker in range(workers) for number in read_as_worker(stream, worker, workers)]
+        everything = workers > 1 and sorted(read) == sorted([*range(start, end)] * workers) != []
+        said = f"{workers} workers read {check.describe(read[:6])} and so on"
+        check.that(not everything, said, like="every worker reads everything")
         check_each_once(read, range(start, end), f"numbers {start} … {end - 1} read by {workers} workers")
 
     def test_the_work_is_shared_out(self, kata):

@@ -137,6 +137,7 @@ def slips_of_means(before):
         "the mean of the batch means: a small batch counts as much as a full one": per_batch(before),
         "batch means added up without their sizes": (sum(row[1] for row in before) / count, accuracy),
         "the number of right answers, not their share": (loss, accuracy * count),
+        "the right answers of the last batch alone, over all examples": (loss, before[-1][2] * before[-1][0] / count),
         "sums that are not divided by the number of examples": (loss * count, accuracy * count),
     }
 
@@ -750,6 +751,8 @@ class TestMisclassified:
             "places among the mistakes, not among the images": {**MISTAKES, "index": torch.tensor([1, 3, 0, 2])},
         }
         got = kata.misclassified(*seven_examples())
+        right = isinstance(got, dict) and torch.is_tensor(got.get("index")) and {*got["index"].tolist()} == {0, 2, 5}
+        check.that(not right, "the indices are 0, 2 and 5", like="the right predictions, not the wrong ones")
         check.close(got, MISTAKES, unlike=unlike)
         for name in ("index", "predicted", "target"):
             check.dtype(got[name], torch.int64, what=name)

@@ -114,12 +114,17 @@ class TestVocabularyInit:
         """The padding is 0, unknown words are 1, and frequent words have small ids, so that a cut leaves
         out rare ones. Counts are those of all texts together."""
         vocabulary = kata.Vocabulary(["dog tree tree the", "the tree the dog the"])
-        check.equal(vocabulary.tokens, ["<pad>", "<unk>", "the", "tree", "dog"], what="tokens")
+        unlike = {
+            "the rarest word first": ["<pad>", "<unk>", "dog", "tree", "the"],
+            "the special tokens at the end": ["the", "tree", "dog", "<pad>", "<unk>"],
+        }
+        check.equal(vocabulary.tokens, ["<pad>", "<unk>", "the", "tree", "dog"], unlike=unlike, what="tokens")
 
     def test_equal_counts_are_in_alphabetical_order(self, kata):
         """Words with equal counts are sorted, so that their ids do not depend on the order of the texts."""
         vocabulary = kata.Vocabulary(["sat dog cat sat tree the dog"])
         unlike = {
+            "words that occur once are left out: min_freq is enough": ["<pad>", "<unk>", "dog", "sat"],
             "ties in the order of their first appearance": ["<pad>", "<unk>", "sat", "dog", "cat", "tree", "the"],
             "ties in falling alphabetical order": ["<pad>", "<unk>", "sat", "dog", "tree", "the", "cat"],
             "in alphabetical order, whatever the counts": ["<pad>", "<unk>", "cat", "dog", "sat", "the", "tree"],
@@ -254,7 +259,12 @@ class TestPadBatch:
         sequences = [torch.tensor([4, 9]), torch.tensor([3, 1, 7, 2, 8]), torch.tensor([6, 5, 4])]
         expected = torch.tensor([[1, 1, 0, 0, 0], [1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], dtype=torch.bool)
         _, mask = kata.pad_batch(sequences)
-        check.equal(mask, expected, what="mask")
+        unlike = {
+            "one place of padding too many is True": expected | expected.roll(1, 1),
+            "True marks the padding": ~expected,
+            "one item too few is True": expected & expected.roll(-1, 1),
+        }
+        check.equal(mask, expected, unlike=unlike, what="mask")
 
     def test_a_real_item_may_equal_the_padding_value(self, kata):
         """The mask comes from the lengths. Asking which items differ from the padding value loses real ones that
@@ -271,7 +281,8 @@ class TestPadBatch:
         sequences = [torch.randn(length, 3, 2) for length in (4, 1)]
         expected = torch.stack([sequences[0], torch.cat([sequences[1], torch.full((3, 3, 2), 0.5)])])
         padded, mask = kata.pad_batch(sequences, 0.5)
-        check.equal(padded, expected, what="padded")
+        unlike = {"padded with 0, not with padding_value": torch.where(expected == 0.5, 0.0, expected)}
+        check.equal(padded, expected, unlike=unlike, what="padded")
         check.equal(mask, torch.tensor([[True] * 4, [True] + [False] * 3]), what="mask")
 
     @given(case=lengths_and_limits())
@@ -354,7 +365,8 @@ class TestEmbedding:
         The arguments are kept as attributes."""
         for padding_idx in (None, 0, 2):
             table = kata.Embedding(V, D, padding_idx)
-            check.equal([name for name, _ in table.named_parameters()], ["weight"], what="names of the parameters")
+            names, plain = [name for name, _ in table.named_parameters()], {"weight is no nn.Parameter": []}
+            check.equal(names, ["weight"], unlike=plain, what="names of the parameters")
             check.equal(list(table.state_dict()), ["weight"], what="keys of the state_dict")
             check.shape(table.weight, (V, D), what="weight")
             got = (table.num_embeddings, table.embedding_dim, table.padding_idx)
@@ -364,6 +376,8 @@ class TestEmbedding:
         """Mean 0 and standard deviation 1, as in `nn.Embedding`. The rows differ, or all words would start as
         synonyms."""
         weight = kata.Embedding(60, 50).weight.detach()
+        uniform = "drawn by torch.rand, from the uniform distribution between 0 and 1"
+        check.that(bool((weight < 0).any()), "no number is below 0, half of them should be", like=uniform)
         check.close(weight.mean().item(), 0.0, atol=0.1, what="mean of 3000 numbers")
         check.close(weight.std().item(), 1.0, atol=0.1, rtol=0.0, what="standard deviation of 3000 numbers")
         tail = (weight.abs() > 2).float().mean().item()
@@ -377,7 +391,9 @@ class TestEmbedding:
             weight = kata.Embedding(V, D, padding_idx=padding_idx).weight.detach()
             zero = [i for i in range(V) if not weight[i].any()]
             expected = [] if padding_idx is None else [padding_idx]
-            check.that(zero == expected, f"with padding_idx={padding_idx} the rows of zeros are {zero}")
+            forgotten = "the padding row is drawn like the others" if expected and not zero else ""
+            said = f"with padding_idx={padding_idx} the rows of zeros are {zero}"
+            check.that(zero == expected, said, like=forgotten)
 
     @given(case=ids_and_padding())
     def test_it_learns_like_torchs_embedding(self, kata, case):
@@ -651,6 +667,9 @@ class TestPackedBatchPack:
             "sorted, but one sequence after another": torch.cat([padded[b, : LENGTHS[b]] for b in (1, 3, 0, 2)]),
             "the shortest sequence first": in_time_order(padded, LENGTHS, [2, 0, 1, 3]),
             "not sorted by length": in_time_order(padded, LENGTHS, [0, 1, 2, 3]),
+            "one step of padding per sequence goes in": in_time_order(
+                padded, [min(n + 1, max(LENGTHS)) for n in LENGTHS], [1, 3, 0, 2]
+            ),
             "sequences of equal length change places": in_time_order(padded, LENGTHS, [3, 1, 0, 2]),
         }
         with check.forbidden(kata, *[f"torch.nn.utils.rnn.{name}" for name in PACKING]):

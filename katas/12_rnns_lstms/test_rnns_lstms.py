@@ -376,6 +376,9 @@ class TestRunRecurrent:
             check.shape(outputs, expected.shape, what=f"outputs of {name}")
             for row, right, length in zip(outputs, expected, LENGTHS, strict=True):
                 check.close(row[:length], right[:length], what=f"outputs of the sequence of {length} steps, {name}")
+                after = f"{(row[length : length + 1] != 0).sum()} numbers at step {length} of {length} are not 0"
+                one = bool(row[length : length + 1].any()) and not row[length + 1 :].any()
+                check.that(not one, after, like="one step too many: the first one of padding counts as real")
                 check.equal(row[length:], right[length:], what=f"outputs behind {length} steps, {name}")
 
     def test_padding_does_not_change_the_state(self, kata):
@@ -591,6 +594,7 @@ class TestRunBidirectional:
         left, right = one_by_one(forward, x)[0], one_by_one(backward, x, reverse=True)[0]
         unlike = {
             "the backward half in the order of reading": torch.cat([left, right.flip(1)], -1),
+            "joined along the steps, not the features": torch.cat([left, right], 1),
             "the backward half first": torch.cat([right, left], -1),
             "both halves read from left to right": torch.cat([left, one_by_one(backward, x)[0]], -1),
             "the forward cell used for both": torch.cat([left, one_by_one(forward, x, reverse=True)[0]], -1),

@@ -684,6 +684,8 @@ class TestGreedyDecode:
         for max_len in (7, 1):  # longer than the source, and one step
             pair = kata.greedy_decode(model, src, max_len)
             a_pair(pair, "(tokens, weights)")
+            kept = torch.is_tensor(pair[0]) and tuple(pair[0].shape) == (B, max_len + 1)
+            check.that(not kept, f"{max_len + 1} tokens, {max_len} are expected", like="the BOS left in the answer")
             check.shape(pair[0], (B, max_len), what="tokens")
             check.dtype(pair[0], torch.int64, what="tokens")
             check.shape(pair[1], (B, max_len, S), what="weights")

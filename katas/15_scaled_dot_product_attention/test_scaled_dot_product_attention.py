@@ -200,7 +200,11 @@ class TestCombineMasks:
         real = [mask for mask in masks if mask is not None]
         got = kata.combine_masks(*masks)
         if real:
-            check.equal(got, torch.stack(torch.broadcast_tensors(*real)).all(dim=0))
+            first = real[: masks.index(None)] if None in masks else real
+            lost = torch.stack(torch.broadcast_tensors(*first)).all(dim=0) if first else None
+            right = torch.stack(torch.broadcast_tensors(*real)).all(dim=0)
+            unlike = {"None ends the loop: the masks behind it are lost": lost}
+            check.equal(got, right, unlike=unlike if len(first) < len(real) else {})
         else:
             check.that(got is None, f"with {len(masks)} None and nothing else the result is {got}, expected None")
 

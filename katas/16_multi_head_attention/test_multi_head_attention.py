@@ -239,6 +239,7 @@ class TestMergeHeads:
         expected = torch.cat([x[:, h] for h in range(H)], dim=-1)
         unlike = {
             "reshaped without moving the heads behind the positions": x.reshape(B, T, C),
+            "the positions joined with the features: the heads were not moved behind them": x.flatten(2),
             "the features of the heads are interleaved": x.permute(0, 2, 3, 1).reshape(B, T, C),
         }
         check.equal(kata.merge_heads(x), expected, unlike=unlike)

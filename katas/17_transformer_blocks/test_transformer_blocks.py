@@ -277,7 +277,8 @@ class TestTransformerEncoderBlockInit:
         for arguments, wanted in (({}, 0.1), ({"dropout": 0.5}, 0.5)):
             block = kata.TransformerEncoderBlock(C, H, C, **arguments)
             check.close(block.dropout.p, wanted, what=f"dropout.p with {arguments}")
-            check.close(block.attention.dropout.p, wanted, what=f"attention.dropout.p with {arguments}")
+            unlike, what = {"dropout is not handed on to the attention": 0.0}, f"attention.dropout.p with {arguments}"
+            check.close(block.attention.dropout.p, wanted, unlike=unlike, what=what)
             got = drop_probability(block.ff, C)
             check.close(got, wanted, atol=1e-4, what=f"the probability inside ff with {arguments}")
 
@@ -666,6 +667,11 @@ class TestSequenceClassifier:
             "the mask does not reach the encoder": model.head((open_encoded * real).sum(1) / lengths),
             "the mask is ignored": model(ids),
             "the mean over the padding alone": model.head((encoded * ~real).sum(1) / (T - lengths).clamp(min=1)),
+        }
+        wrong |= {
+            "the softmax of the scores, which the loss does itself": model.head(
+                (encoded * real).sum(1) / lengths
+            ).softmax(-1)
         }
         alone = torch.cat([model(ids[b : b + 1, PADDING[b]]) for b in range(B)])
         check.close(model(ids, PADDING), alone, unlike=wrong)

@@ -53,8 +53,10 @@ class TestPermutationGap:
         """Adding 0, 1, 2, … to the positions makes the two results differ by p[t] − t. Moving everything one place on
         and the last to the front gives 1, 1, 1, 1 and −4: the largest in size is 4, a plain float."""
         numbers = torch.arange(T).reshape(T, 1) * 1.0
-        got = kata.permutation_gap(lambda x: x + numbers, torch.randn(B, T, C), torch.tensor([1, 2, 3, 4, 0]))
-        wrong = {"the largest without its sign taken off": 1.0, "the mean": 1.6, "x permuted back and forth": 0.0}
+        x, order = torch.randn(B, T, C), torch.tensor([1, 2, 3, 4, 0])
+        got = kata.permutation_gap(lambda x: x + numbers, x, order)
+        wrong = {"only the input permuted, not the result": (x - x[:, order]).abs().max().item()}
+        wrong |= {"the largest without its sign taken off": 1.0, "the mean": 1.6, "x permuted back and forth": 0.0}
         check.close(got, 4.0, rtol=1e-5, unlike=wrong)
         check.that(type(got) is float, f"the result is of type {type(got).__name__}, expected float")
 
@@ -99,7 +101,12 @@ class TestSinusoidalEncoding:
     def test_two_columns_are_sine_and_cosine_of_the_position(self, kata):
         """With d_model=2 there is one angle, the position itself: first its sine, then its cosine."""
         p = torch.arange(5, dtype=torch.float64)
-        wrong = {"cosine first": torch.stack([p.cos(), p.sin()], 1), "positions from 1": table(6, 2)[1:]}
+        wrong = {
+            "cosine first": torch.stack([p.cos(), p.sin()], 1),
+            "cosine in both columns": torch.stack([p.cos(), p.cos()], 1),
+            "sine in both columns": torch.stack([p.sin(), p.sin()], 1),
+            "positions from 1": table(6, 2)[1:],
+        }
         check.close(kata.sinusoidal_encoding(5, 2), torch.stack([p.sin(), p.cos()], 1), atol=2e-5, unlike=wrong)
 
     def test_equals_the_formula(self, kata):

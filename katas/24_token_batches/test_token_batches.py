@@ -135,7 +135,8 @@ class TestRandomBatch:
         x, y = got
         following = dict(zip(tokens.tolist(), tokens.tolist()[1:], strict=False))
         expected = torch.tensor([[following[token] for token in row] for row in x.tolist()])
-        unlike = {"each row rolled around": x.roll(-1, dims=1), "x itself": x}
+        later = torch.tensor([[following.get(token, 0) for token in row] for row in expected.tolist()])
+        unlike = {"each row rolled around": x.roll(-1, dims=1), "x itself": x, "two tokens later": later}
         check.equal(y, expected, unlike=unlike, what="y")
 
     def test_every_offset_is_equally_likely(self, kata):
@@ -145,9 +146,11 @@ class TestRandomBatch:
         x, _ = kata.random_batch(tokens, 6000, 3, seeded(3))
         offset = {token: i for i, token in enumerate(tokens.tolist())}
         counts = Counter(offset[token] for token in x[:, 0].tolist())
-        check.that(len(counts) > 1, "all 6000 windows begin at one offset: is it drawn once, and not for each row?")
+        once = "one offset for all rows: each row draws its own"
+        check.that(len(counts) > 1, "all 6000 windows begin at one offset", like=once)
         never = [o for o in range(6) if counts[o] == 0]
-        check.that(not never, f"these offsets of 0 … 5 never came up in 6000 windows: {never}")
+        last = "the last window is never drawn" if never == [5] else ""
+        check.that(not never, f"these offsets of 0 … 5 never came up in 6000 windows: {never}", like=last)
         for o in range(6):
             check.that(850 < counts[o] < 1150, f"offset {o} came up {counts[o]} times in 6000, wanted about 1000")
 
@@ -341,7 +344,8 @@ def check_stream(got, expected, unlike=None):
     """`got` is a 1-D uint16 array with these ids."""
     right = isinstance(got, np.ndarray) and got.ndim == 1
     check.that(right, f"wanted a 1-D NumPy array, got {check.describe(got)}")
-    check.that(got.dtype == np.uint16, f"the dtype is {got.dtype}, wanted uint16")
+    default = "NumPy's default: dtype=np.uint16 is missing" if got.dtype == np.int64 else ""
+    check.that(got.dtype == np.uint16, f"the dtype is {got.dtype}, wanted uint16", like=default)
     unlike = {name: torch.tensor(wrong) for name, wrong in (unlike or {}).items()}
     expected = torch.tensor(expected, dtype=torch.int64)
     check.equal(torch.tensor(got.astype(np.int64)), expected, unlike=unlike, what="the stream")

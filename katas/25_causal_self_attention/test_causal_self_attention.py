@@ -446,6 +446,8 @@ class TestCausalSelfAttentionInit:
         expected = {name: shape for name, shape in PARAMETERS.items() if bias or name.endswith("weight")}
         stored = {name: tuple(value.shape) for name, value in attn.state_dict().items()}
         learned = {name: tuple(value.shape) for name, value in attn.named_parameters()}
+        buffers = [name for name, _ in attn.named_buffers() if name in stored]
+        check.that(not buffers, f"the state dict holds {buffers}", like="a buffer is saved: the mask can be computed")
         check.equal(stored, expected, what="names and shapes in the state dict")
         check.equal(learned, expected, what="names and shapes of the parameters")
 
@@ -597,7 +599,8 @@ class TestCausalSelfAttentionForward:
         }
         what = f"chunks of {[chunk.size(1) for chunk in chunks]} positions, flash={flash}"
         check.close(got, layer_by_hand(attn, x), unlike=unlike, what=f"output of {what}")
-        check.equal(len(cache), BLOCK, what=f"len(cache) after {what}")
+        ignored = {"nothing was stored: an empty cache is false, so ask `is not None`": 0}
+        check.equal(len(cache), BLOCK, unlike=ignored, what=f"len(cache) after {what}")
 
     def test_attention_weights_are_dropped_in_training(self, kata):
         """config.dropout acts on the attention weights too. With resid_dropout switched off, the outputs must still

@@ -443,6 +443,8 @@ class TestGPTForward:
         them, not only the last."""
         result = kata.GPT(small(kata))(some_ids(B, T))
         check.that(isinstance(result, tuple) and len(result) == 2, f"expected (logits, loss), got {type(result)}")
+        last = torch.is_tensor(result[0]) and tuple(result[0].shape) == (B, 1, V)
+        check.that(not last, "the logits are (B, 1, V), (B, T, V) are expected", like="the last position alone scored")
         check.shape(result[0], (B, T, V), what="logits")
         check.that(result[1] is None, f"without targets the loss is None, got {check.describe(result[1])}")
 

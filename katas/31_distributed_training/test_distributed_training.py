@@ -101,7 +101,8 @@ class TestDistInfo:
     def test_local_rank_zero_of_another_machine_is_not_main(self, kata):
         """Every machine has a local rank 0. On two machines of 8 devices, rank 8 is one: if it were main, two processes
         would write the same file."""
-        check.equal(kata.DistInfo(rank=8, local_rank=0, world_size=16).is_main, False, what="is_main of rank 8")
+        got, unlike = kata.DistInfo(rank=8, local_rank=0, world_size=16), {"asked of local_rank, not of rank": True}
+        check.equal(got.is_main, False, unlike=unlike, what="is_main of rank 8")
 
     def test_the_defaults_are_one_process_alone(self, kata):
         """DistInfo() is a script started without torchrun: one process, which is main."""

@@ -244,6 +244,9 @@ class TestKlDivergence:
             "KL(q ‖ p): p and q exchanged": turned,
             "the mean over V, not the sum": expected / 5,
             "the sign turned": -expected,
+            "one sum for everything: the vocabulary alone is summed over": expected.sum(),
+            "the mean of everything: the vocabulary alone is summed over": expected.mean(),
+            "weighted by log p, not by p": (p.log_softmax(-1) * (p.log_softmax(-1) - q.log_softmax(-1))).sum(-1),
             "raw logits taken for log-probabilities": (p.exp() * (p - q)).sum(-1),
             "p from softmax, but differences of raw logits": (p.softmax(-1) * (p - q)).sum(-1),
         }

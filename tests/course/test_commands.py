@@ -74,7 +74,6 @@ INSTEAD = {  # of the same form, but shorter, or with an end that tells right fr
     "kata regrade --submissions": "kata regrade 16 --submissions",
     "kata lesson 00": "kata lesson 02",
     "kata promises 16": "kata promises 34",
-    "kata signatures 16": "kata signatures 34",
     "kata stacks 30": "kata stacks tinytorch/02",
     "python katas/00_first_look/lesson.py": "python katas/02_tensor_reshaping/lesson.py",
 }

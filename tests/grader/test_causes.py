@@ -38,7 +38,7 @@ def said(tmp_path):
         except Exception as error:
             one = Exercise("f", "TestF", stretch=False)
             of_kata = SimpleNamespace(exercises=[one], folder=tmp_path)
-            rows, found = sources.asked(Case(error, kata, of_kata, one, vars(specs), (specs.__file__,)))
+            rows, found = sources.asked(Case(error, kata, of_kata, one, vars(specs), (specs.__file__,), spec))
             return " ".join(f"{label}: {text}" for label, text in [*rows, *((one.label, one.text) for one in found)])
         raise AssertionError("the spec passes")
 
@@ -47,7 +47,7 @@ def said(tmp_path):
 
 def test_each_source_is_silenced_by_earlier_ones_alone():
     names = [source.name for source in sources.SOURCES]
-    assert len(names) == len({*names, "mistake", "change"}) - 2
+    assert len(names) == len({*names})
     for place, source in enumerate(sources.SOURCES):
         assert {*source.silenced_by} <= {LIKE, MEANS, *names[:place]}
 
@@ -283,13 +283,16 @@ def test_a_rule_that_is_not_registered(said):
     ("code", "spec", "words"),
     [
         ("def f(x): return x", "check.equal(kata.f(x), 2 * x)", "the result is `x` itself"),
+        (
+            "def f(x): return x",
+            "global y\ny = x.cumsum(0)[:, :2]\ncheck.equal(kata.f(y), y.T)",
+            "means: the result is `y`",
+        ),
         ("def f(x): return x.clone()", "check.equal(kata.f(x), 2 * x)", "the result is what was given as `x`"),
-        ("def f(x): return x.sum() / 7", "check.close(kata.f(x), x.mean() / 7)", "`x` has 6 numbers: a sum"),
-        ("def f(x): return x.mean() / 7", "check.close(kata.f(x), x.sum() / 7)", "`x` has 6 numbers: a mean"),
         ("def f(x): return x.detach() * 3", "check.gradients(kata.f, lambda x: 3 * x, x)", "the graph ends at `x.det"),
         ("def f(x): return torch.tensor(3.)", "check.gradients(kata.f, torch.sum, x)", "the graph ends at `torch.t"),
-        ("def f(x, n): return x", "check.equal(kata.f(x, 1), 2)", "f never uses `n`"),
-        ("class f:\n    def g(self, n): return 1", "check.equal(kata.f().g(1), 2)", "g never uses `n`"),
+        ("def f(x, n): return x", "check.equal(kata.f(x, n=1), 2)", "f never uses `n`"),
+        ("class f:\n    def g(self, n): return 1", "check.equal(kata.f().g(n=1), 2)", "g never uses `n`"),
         ("def f(x):\n    x.exp()\n    return x * 2", "check.equal(kata.f(x), x, unlike={'a': 2 * x})", "thrown away"),
     ],
 )
@@ -302,15 +305,15 @@ def test_what_is_true_of_a_wrong_answer_or_its_code(said, code, spec, words):
     [
         ("def f(x): return x + 1", "check.equal(kata.f(x), 3 * x)"),
         ("def f(x): return x / x", "global one\none = torch.ones(1)\ncheck.equal(kata.f(one), 3 * one)"),  # by chance
-        ("def f(x): return x.sum() / 7", "check.close(kata.f(x), x.sum() / 14)"),
         ("def f(x): return x.detach()", "check.equal(kata.f(x * 2), 3 * x)"),
         ("def f(x, n): return x * 2", "with check.raises(ValueError):\n    kata.f(x, 1)"),
-        ("def f(x, n): return x * 2", "check.equal(kata.f(x, 1), x, unlike={'a': 2 * x})"),
+        ("def f(x, n=1): return x * 2", "check.equal(kata.f(x), 3 * x)"),
+        ("def f(x, n): return x * 2", "check.equal(kata.f(x, n=1), x, unlike={'a': 2 * x})"),
         ("def f(x): return x.any() * 2\ndef g(x, n): return x", "check.equal(kata.f(x), 3)"),
     ],
 )
 def test_what_is_not_to_the_point_is_not_said(said, code, spec):
-    assert not any(words in said(code, spec) for words in ("the result is", "sum", "graph", "never uses"))
+    assert not any(words in said(code, spec) for words in ("the result is", "graph", "never uses"))
 
 
 @pytest.mark.parametrize(

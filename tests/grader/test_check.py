@@ -57,9 +57,9 @@ def test_an_expected_value_is_finite_unless_something_else_is_meant(value):
         (None, X, "a tensor of shape (2, 3)"),
         ([X], X, "list of 1: float32 tensor (2, 3)"),
         ({"a": 1}, {"a": 1, "b": 2}, "keys       'a'\nexpected   'a', 'b'\nmissing    'b'"),
-        ({"a": 1, "c": 2}, {"a": 1}, "keys       'a', 'c'\nexpected   'a'\nsurplus    'c'"),
+        ({"a": 1, "c": 2}, {"a": 1}, "keys       'a', 'c'\nexpected   'a'\nmore       'c'"),
         ([{"shapes": 1}], [{"shape": 1}], "looks like the key 'shape' is written 'shapes'"),
-        ({(0, 1): 1}, {(0,): 1}, "missing    (0,)\nsurplus    (0, 1)"),
+        ({(0, 1): 1}, {(0,): 1}, "missing    (0,)\nmore       (0, 1)"),
         ({"a": 1}, {"a": 2}, "['a']"),
         ([1, 2], (1, 2), "tuple of 2"),
         (X, (X, 1), "a tuple of 2: `return` 2 results, with a comma between them"),
@@ -95,7 +95,7 @@ def test_entries_may_be_some_of_many():
     assert "['a']" in said(check.entries, {"a": 2, "b": 1}, {"a": 1})
     found = said(check.entries, {"shapes": (2, 3), "ndim": 2}, {"ndim": 2, "shape": (2, 3)}, what="the result at ")
     assert "of         the result\n" in found and "expected   'ndim', 'shape', and others" in found
-    assert "missing    'shape'" in found and "surplus" not in found
+    assert "missing    'shape'" in found and "more" not in found
     assert "looks like the key 'shape' is written 'shapes'" in found
     assert "a dict with keys ['a']" in said(check.entries, None, {"a": 1})
 
@@ -193,12 +193,31 @@ def test_gradients():
     assert "is None: the result is detached" in said_of_b
 
 
+def test_of_long_lists_and_texts_the_difference_is_told():
+    names = [f"layer {i}" for i in range(18)]
+    assert (
+        said(check.equal, [*names, "router.bias"], names)
+        == "list       19 of them, expected 18\nmore       'router.bias'"
+    )
+    found = said(check.equal, dict.fromkeys([*names[1:], "bias"], 0), dict.fromkeys(names, 0))
+    assert found == "keys       18 of them, expected 18\nmissing    'layer 0'\nmore       'bias'"
+    found = said(check.equal, "all of it is the same to here, end", "all of it is the same to here. End")
+    assert found == "differs    from character 29 on\ngot        … ' to here, end'\nexpected   … ' to here. End'"
+
+
 def test_shape_dtype_finite_that():
     check.shape(X, (2, 3)), check.dtype(X, torch.float32), check.finite(X), check.that(True, "")
     assert "(2, 3)  expected (3,)" in said(check.shape, X, (3,))
     assert "float32  expected int64" in said(check.dtype, X, torch.int64)
     assert "first at [0, 0]: nan" in said(check.finite, X / X)
-    assert "because" in said(check.that, False, "because")
+    assert said(check.that, False, "because") == "wrong      because"
+
+
+def test_the_one_bug_behind_a_condition_is_named():
+    assert said(check.that, False, "all are 0", like="drawn once") == "wrong      all are 0\nlooks like drawn once"
+    with pytest.raises(check.Mismatch) as failure, check.raises(ValueError, like="sizes not compared"):
+        pass
+    assert failure.value.rows[-1] == ("looks like", "sizes not compared")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The call that a failure shows: where it is found, and in what words."""
 
-import ast
 import importlib.util
 import sys
 import traceback
@@ -170,28 +169,6 @@ def test_the_call_is_found(shown, body, text):
 )
 def test_a_helper_of_the_specs_is_not_named(shown, body, text):
     assert shown(*body) == text
-
-
-@pytest.mark.parametrize(
-    ("call", "name", "is_passed"),
-    [
-        ("f(1)", "x", True),
-        ("f(1)", "mask", False),
-        ("f(1, torch.ones(2))", "mask", True),
-        ("f(1, mask=none)", "mask", False),
-        ("f(*both)", "mask", True),
-        ("f(1, eps=0.1)", "mask", False),
-        ("f(1, eps=0.5)", "eps", False),
-        ("f(1, **options)", "eps", True),
-        ("g(1, 2)", "mask", False),
-    ],
-)
-def test_what_a_call_gives(call, name, is_passed):
-    """A parameter that stays at its default is not given, whoever writes that default."""
-    function = ast.parse("def f(x, mask=None, *, eps=0.5): ...").body[0]
-    scope = {"none": None, "options": {"eps": 0.1}}
-    judged = given.Judged(ast.parse(call, mode="eval").body, {}, scope, {})
-    assert judged.passes(function, name) == is_passed
 
 
 def test_a_call_that_is_long_spelled_out_is_told_in_words(shown):

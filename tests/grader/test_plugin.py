@@ -130,7 +130,6 @@ class TestFailures:
             "  Doubling is per element.",
             "given      double(x)",
             "x = float32 tensor (2, 3) [[8.0, 0.0, 2.0], [6.0, 7.0, 6.0]]",
-            "shape      (2, 3)  as it should be",
             "differs    at 4 of 6 places, first at [0, 0]: got 64, expected 16",
             "looks like squared",
             "sums.py:7 · kata hint 01 double",

@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from grader.course import syntax
-from grader.failure import Failure, not_handed_in, unwritten, waiting
+from grader.failure import Cause, Failure, not_handed_in, unwritten, waiting
 from grader.reports import (
     class_page,
     class_report,
@@ -547,8 +547,8 @@ def became(*found: str | Failure, code: str = "") -> KataResult:
     return KataResult("16_mha", tuple(exercises), seconds=30.0, code=code, file=file)
 
 
-def failed_with(reason: str, *rows: tuple[str, str]) -> Failure:
-    return Failure("mismatch", "wrong", reason=reason, rows=rows, place="mha.py:3")
+def failed_with(reason: str, *causes: Cause) -> Failure:
+    return Failure("mismatch", "wrong", reason=reason, causes=causes, place="mha.py:3")
 
 
 def a_class(**students: KataResult) -> ClassReport:
@@ -579,7 +579,8 @@ class TestStatistics:
         assert (NASTY.katas[0].state, GAP.katas[0].state) == ("crashed", "not graded")
 
     def test_an_exercise_counts_those_who_handed_it_in(self):
-        slip = failed_with("Heads are slices. Not\nmore.", ("looks like", "a transpose forgotten"))
+        named = Cause("looks like", "a transpose forgotten", "spec"), Cause("looks like", "swapped", "likeness")
+        slip = failed_with("Heads are slices. Not\nmore.", *named)
         failed = {
             "b": became(slip),
             "c": became(slip),
@@ -608,7 +609,7 @@ class TestStatistics:
 
     def test_the_hardest_exercise_of_a_class_says_what_it_asks_for(self):
         page = class_page.render(
-            a_class(ann=became(failed_with("Add <b>.", ("looks like", "<i>"))), bob=became("", ""))
+            a_class(ann=became(failed_with("Add <b>.", Cause("looks like", "<i>", "spec"))), bob=became("", ""))
         )
         assert "1 × x</summary>Add &lt;b&gt;.</details>" in page and "1 × &lt;i&gt;" in page
 

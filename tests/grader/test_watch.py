@@ -206,23 +206,6 @@ def test_open_edges_are_named_once_an_exercise_works(tmp_path):
     assert "3 of 3  1★ double  2★ total  3★ Doubler\n" in said and "open" not in said
 
 
-def test_a_cause_that_only_all_specs_tell_follows_the_failure(tmp_path):
-    """After a save the run ends at the first failure. Those of the other specs name the recorded mistake."""
-    shutil.copytree(SOUND, tmp_path / "tree")
-    [one, two] = all_katas(tmp_path / "tree")
-    right = one.reference.read_text()
-    one.code.write_text(right)
-    console = Console(record=True, width=100, file=open(os.devnull, "w"))
-    session = Session([one, two], one, Screen(console, has_keys=False), NoInputs())
-    session._judge_and_show()
-    one.code.write_text(right.replace("return 2 * x", "x *= 2\n    return x"))
-    session._judge_and_show()
-    said = console.export_text()
-    assert "FAILED  double" in said and "looks like" not in said
-    session._look_at_the_rest()
-    assert console.export_text().strip().splitlines()[0] == "looks like in place"
-
-
 def test_what_is_not_written_is_shown_with_its_place(tmp_path):
     """The docstring without its edge cases; a class's with its __init__'s; nothing once there is another failure."""
     shutil.copytree(SOUND, tmp_path / "tree")

@@ -49,6 +49,8 @@ class TestAdd:
             x, y = torch.randn(n), torch.randn(n)
             with kernels.watched():
                 out = kata.add(x, y)
+            unstored = int(out.isnan().sum())
+            check.that(not unstored, f"{unstored} of {n} numbers are stored by no program", like="a grid rounded down")
             check.close(out, x + y)
 
     def test_each_number_is_moved_once(self, kata):
@@ -129,9 +131,13 @@ class TestToContiguous:
         x = torch.arange(20 * 37.0).reshape(37, 20)
         with kernels.watched():
             out = kata.to_contiguous(x.T)
-        check.close(
-            out, torch.stack([x[:, column] for column in range(20)]), unlike={"not transposed": x.reshape(20, 37)}
-        )
+        row, column, flat = torch.arange(20)[:, None], torch.arange(37), x.flatten()
+        unlike = {
+            "not transposed": x.reshape(20, 37),
+            "the strides exchanged": flat[20 * row + column],
+            "one stride alone: the step from column to column is left out": flat[row + column],
+        }
+        check.close(out, torch.stack([x[:, column] for column in range(20)]), unlike=unlike)
         check.that(out.is_contiguous(), "the result is not contiguous")
 
     def test_gaps_are_never_read(self, kata):
@@ -210,6 +216,9 @@ class TestDropout:
             "multiplied by 1 − p": torch.where(kept, x * 0.7, 0.0),
             "dropped where it is kept": torch.where(kept, 0.0, x / 0.7),
         }
+        for block in (64, 128, 256):
+            again = uniforms(11, block)[torch.arange(500) % block] >= 0.3
+            wrong |= {f"the draws of the first {block} numbers in every block": torch.where(again, x / 0.7, 0.0)}
         check.close(kata.dropout(x, 0.3, 11), expected, unlike=wrong | {"not scaled": torch.where(kept, x, 0.0)})
 
     def test_the_block_changes_nothing(self, kata):
@@ -258,7 +267,8 @@ class TestGatherRows:
     def test_rows_in_the_order_of_the_index(self, kata):
         """A program loads a row's number first. It is an address, as in an embedding's table."""
         x, index = torch.arange(6 * 64.0).reshape(6, 64), torch.tensor([4, 0, 4, 5])
-        check.close(kata.gather_rows(x, index), torch.stack([x[4], x[0], x[4], x[5]]))
+        unlike = {"a row's number taken for its address: times N": x.flatten()[index[:, None] + torch.arange(64)]}
+        check.close(kata.gather_rows(x, index), torch.stack([x[4], x[0], x[4], x[5]]), unlike=unlike)
 
     def test_no_other_row_is_loaded(self, kata):
         """R · N numbers and R row numbers: the table may be much larger. Its rows may be wide."""

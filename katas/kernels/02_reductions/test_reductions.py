@@ -52,7 +52,8 @@ class TestSoftmax:
         """Rows around 200 and −200: exp(200) is infinite in float32, exp(−200) is 0. The maximum of the real lanes is
         subtracted first."""
         x = torch.randn(3, 9) + torch.tensor([[200.0], [-200.0], [0.0]])
-        check.close(kata.softmax(x), shares(x))
+        unlike = {"the maximum is not subtracted": x.exp() / x.exp().sum(1, keepdim=True)}
+        check.close(kata.softmax(x), shares(x), unlike=unlike)
 
     def test_each_number_is_moved_once(self, kata):
         """One load and one store per number, by one program per row. Between the rows of this view lie numbers that are
@@ -220,7 +221,9 @@ class TestLogsumexp:
         x = torch.randn(2, 64) + torch.tensor([[-300.0], [300.0]])
         with kernels.watched():
             out = kata.logsumexp(x)
-        check.close(out, log_sums(x))
+        right = log_sums(x)
+        unlike = {"the largest so far begins at 0": torch.tensor([-float("inf"), right[1].item()])}
+        check.close(out, right, unlike=unlike)
 
     def test_one_pass(self, kata):
         """Each number is loaded once, and one number per row is stored."""
@@ -356,13 +359,15 @@ class TestArgmax:
         """Within a block, and across blocks: a later number must be larger to win."""
         x = torch.zeros(3, 75)
         x[0, 5] = x[0, 9] = x[1, 20] = x[1, 50] = x[1, 70] = 4.0
-        check.equal(kata.argmax(x), torch.tensor([5, 20, 0]))
+        unlike = {"the last block's of equal ones": torch.tensor([5, 70, 64])}
+        check.equal(kata.argmax(x), torch.tensor([5, 20, 0]), unlike=unlike)
 
     def test_all_negative(self, kata):
         """Masked lanes and the start of the running maximum must lose against any number."""
         x = -torch.rand(3, 64) - 5
         x[0, 63] = x[1, 0] = x[2, 33] = -4.0
-        check.equal(kata.argmax(x), torch.tensor([63, 0, 33]))
+        unlike = {"the largest so far begins at 0": torch.tensor([0, 0, 0])}
+        check.equal(kata.argmax(x), torch.tensor([63, 0, 33]), unlike=unlike)
 
     def test_one_pass(self, kata):
         """Each number is loaded once, and one place per row is stored."""

@@ -79,7 +79,8 @@ class TestMatmul:
         ):
             with kernels.watched() as seen:
                 out = kata.matmul(a, b)
-            check.close(out, product(a, b))
+            packed = (torch.as_strided(view, view.shape, (view.shape[1], 1)) for view in (a, b))
+            check.close(out, product(a, b), unlike={"views taken for contiguous": product(*packed)})
             for name, view in (("a", a), ("b", b)):
                 check.that(
                     bool(seen.loads(view).any()), f"no element of {name} itself is loaded: was it copied before?"

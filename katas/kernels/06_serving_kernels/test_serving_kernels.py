@@ -404,4 +404,5 @@ class TestMatmulW8a8:
         w[:, 1104:] = -127
         w[::2, 5] = w[1::2, 70] = 126
         out = kata.matmul_w8a8(x, w.to(torch.int8), torch.ones(16))
-        check.close(out, torch.full((18, 16), -127.0))
+        unlike = {"sums kept in float32, whose whole numbers end at 2²⁴": torch.full((18, 16), -128.0)}
+        check.close(out, torch.full((18, 16), -127.0), unlike=unlike)

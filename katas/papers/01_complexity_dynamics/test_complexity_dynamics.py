@@ -105,7 +105,8 @@ class TestEvolve:
         change at once, from the old row."""
         expected = history(ROW, 110, 1)
         got = kata.evolve(torch.tensor(ROW), 110, 1)
-        check.equal(got, expected, unlike=slips_of_evolve(ROW, 110, 1))
+        unlike = slips_of_evolve(ROW, 110, 1) | {"the start is not part of the history": expected[1:]}
+        check.equal(got, expected, unlike=unlike)
 
     def test_a_live_cell_on_the_border_sees_the_far_end(self, kata):
         """The row is a ring. Under rule 2 a live cell walks to the left, under rule 16 to the right. Past the

@@ -50,6 +50,7 @@ class TestAttentionReadoutNumpy:
         _, weights = kata.attention_readout_numpy(self.MEMORY, np.log([6.0, 3.0]))
         unlike = {"the scores": np.log([6.0, 3.0, 1.5]), "exponentials that are not divided by their sum": [6, 3, 1.5]}
         unlike = {name: np.array(wrong) for name, wrong in unlike.items()}
+        unlike |= {"exponentials of what lies below the largest, not divided by their sum": np.array([6, 3, 1.5]) / 6}
         check.close(weights, np.array([6.0, 3.0, 1.5]) / 10.5, rtol=1e-5, unlike=unlike, what="the weights")
 
     def test_the_readout_is_the_weighted_sum_of_the_rows(self, kata):

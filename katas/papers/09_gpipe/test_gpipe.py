@@ -305,7 +305,8 @@ class TestPipeline:
         outputs = pipeline(x)
         check.equal(entered(), [5, 5, 5], what="entries per stage in the forward pass")
         got = gradients(pipeline, outputs, x)
-        check.equal(entered(), [5, 5, 5], what="entries per stage in the backward pass")
+        ignored = {"recompute is ignored: nothing runs again": [0, 0, 0]}
+        check.equal(entered(), [5, 5, 5], unlike=ignored, what="entries per stage in the backward pass")
         same_gradients(got, expected)
         with torch.no_grad():
             pipeline(x)

@@ -495,7 +495,9 @@ class TestZeroInitResidual:
         before = {name: value.clone() for name, value in model.state_dict().items()}
         kata.zero_init_residual(model)
         got = {name: value for name, value in model.state_dict().items() if not name.endswith("bn2.weight")}
-        check.equal(got, {name: before[name] for name in got}, what="state")
+        too = {name: 0 * value for name, value in got.items() if name.endswith("bn1.weight")}
+        unlike = {"the weights of bn1, too": too}
+        check.equal(got, {name: before[name] for name in got}, unlike=unlike, what="state")
 
     def test_the_weights_can_still_be_learned(self, kata):
         """The zeros are a start, and no more. They require a gradient, and it reaches them."""

@@ -35,6 +35,7 @@ class TestReceptiveField:
         """Three taps at distance 4 lie at t − 8, t − 4 and t. From the first of them to the last one there are 9
         steps, although only three are read."""
         unlike = {"the number of taps": 3, "the taps times the dilation": 12, "the distance without the last step": 8}
+        unlike |= {"K · dilation steps added, not (K − 1) · dilation": 13}
         check.equal(kata.receptive_field(3, [4]), 9, unlike=unlike, what="the reach of K = 3, dilation 4")
 
     def test_doubling_the_dilation_doubles_the_reach(self, kata):
@@ -177,7 +178,13 @@ class TestCausalConv1d:
         for kernel_size, dilation, length in ((2, 1, T), (3, 2, T), (2, 8, 5), (4, 3, 2)):
             layer = kata.CausalConv1d(C, O, kernel_size, dilation)
             what = f"the output for K = {kernel_size}, dilation {dilation}, T = {length}"
-            check.shape(layer(torch.randn(B, C, length)), (B, O, length), what=what)
+            wrong = {}
+            if dilation > 1:
+                wrong["the convolution without the dilation"] = (B, O, length + (kernel_size - 1) * (dilation - 1))
+            wrong["nothing is padded in front"] = (B, O, length - (kernel_size - 1) * dilation)
+            wrong["padded on both sides, and nothing cut off"] = (B, O, length + (kernel_size - 1) * dilation)
+            got = layer(torch.randn(B, C, length))
+            check.equal(tuple(got.shape), (B, O, length), unlike=wrong, what=f"the shape of {what}")
 
     @pytest.mark.parametrize("dilation", [1, 2, 5])
     def test_taps_lie_at_t_and_at_multiples_of_the_dilation_before(self, kata, dilation):

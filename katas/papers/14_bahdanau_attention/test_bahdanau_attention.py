@@ -274,7 +274,13 @@ class TestSeq2SeqInit:
         """src is (B, T). A GRU with the batch in the second place would run along the batch without complaint."""
         encoder = kata.Seq2Seq(V, H).encoder
         check.that(isinstance(encoder, nn.GRU), f"encoder should be an nn.GRU, not {check.describe(encoder)}")
-        check.equal((encoder.batch_first, encoder.bidirectional), (True, True), what="(batch_first, bidirectional)")
+        unlike = {"batch_first=True is missing": (False,), "bidirectional=True is missing": (..., False)}
+        check.equal(
+            (encoder.batch_first, encoder.bidirectional),
+            (True, True),
+            unlike=unlike,
+            what="(batch_first, bidirectional)",
+        )
 
 
 SRC = torch.tensor([[4, 7, 2, 8, 5], [6, 3, 0, 0, 0], [5, 8, 3, 2, 0]])

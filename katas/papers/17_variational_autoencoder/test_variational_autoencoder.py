@@ -252,6 +252,8 @@ class TestVAE:
         model, x = kata.VAE(P, H, Z).eval(), torch.rand(B, P)
         with torch.no_grad():
             mu, logvar = encoded(model, x)
+            again = torch.allclose(codes_read(model, x), codes_read(model, x))
+            check.that(again, "two calls in eval mode decode two codes", like="samples in eval mode as well")
             check.close(codes_read(model, x), mu, what="the codes that are decoded in eval mode")
             check.close(model(x), (decoded(model, mu), mu, logvar), what="the result in eval mode")
 

@@ -324,6 +324,7 @@ class TestRecallAtK:
         unlike = {
             "gold taken for the passage of the same number": {1: 0.0, 2: 0.0, 3: 0.25, 5: 1.0},
             "the smallest score first": {1: 0.25, 2: 0.25, 3: 0.5, 5: 1.0},
+            "ranks below k, not up to k": {1: 0.0, 2: 0.25, 3: 0.5, 5: 0.75},
             "ranks that start at 0": {1: 0.5, 2: 0.75, 3: 0.75, 5: 1.0},
             "the number of questions instead of their share": {1: 1.0, 2: 2.0, 3: 3.0, 5: 4.0},
         }
@@ -553,6 +554,7 @@ class TestMeanReciprocalRank:
             "ranks that start at 0": math.inf,
             "ranks that start at 2": (1 / 2 + 1 / 5) / 2,
             "the mean rank": 2.5,
+            "the sum over the questions, not the mean": 1.25,
             "the smallest score first": (1 / 6 + 1 / 3) / 2,
         }
         got = kata.mean_reciprocal_rank(scores, torch.tensor([1, 3]))

@@ -320,7 +320,8 @@ class TestLinearInit:
             p = getattr(layer, name)
             check.that(isinstance(p, kata.Parameter), f"{name} is a {type(p).__name__}, expected a Parameter")
             check.equal(p.shape, expected, what=f"the shape of {name}", unlike={"(in, out), exchanged": (3, 4)})
-            check.that(p.dtype == np.float32, f"{name} is {p.dtype}, expected float32")
+            default = "NumPy's default dtype: .astype(np.float32) is missing" if p.dtype == np.float64 else ""
+            check.that(p.dtype == np.float32, f"{name} is {p.dtype}, expected float32", like=default)
 
     def test_without_a_bias(self, kata):
         """With bias=False there is none: the attribute is None, and the weight is the only parameter."""
@@ -335,7 +336,9 @@ class TestLinearInit:
         for name, p in (("weight", layer.weight), ("bias", layer.bias)):
             largest = float(np.abs(p.data).max())
             check.that(largest <= 0.2500001, f"{name} has a number of size {largest:.3g}, the bound is 0.25")
-            check.that(largest > 0.225, f"{name} has no number above {largest:.3g} in size, the bound is 0.25")
+            outputs = "scaled by the number of outputs" if 0.03 < largest <= 1 / 30 else ""
+            said = f"{name} has no number above {largest:.3g} in size, the bound is 0.25"
+            check.that(largest > 0.225, said, like=outputs)
 
     def test_numbers_are_uniform_on_both_sides_of_zero(self, kata):
         """Each part of the range is as likely as any other. All equal, or all of one sign, the units of a layer would
@@ -456,7 +459,8 @@ class TestSequential:
         layers.append(lambda x: x * 100.0)
         for which, one in (("from a list that grew", net), ("from a generator", read_once)):
             check.that(isinstance(one.layers, list), f"layers is a {type(one.layers).__name__}, expected a list")
-            check.equal(len(one), 2, what=f"the length of a Sequential {which}")
+            unlike = {"the caller's own list is kept, and grows with it": 3}
+            check.equal(len(one), 2, unlike=unlike if one is net else {}, what=f"the length of a Sequential {which}")
             check.close(check.data(one(tensor([3.0]))), np.array([7.0]), what=f"the output of a Sequential {which}")
 
     def test_its_parameters_are_named_by_position(self, kata):
@@ -554,7 +558,8 @@ class TestMatmulLoops:
             one.data = one.data.view(NoMatrixProduct)
         with check.forbidden(kata, "numpy.matmul", "numpy.dot", "numpy.einsum", "numpy.inner", "numpy.tensordot"):
             product, _ = kata.matmul_loops(left, right)
-        check.close(np.asarray(check.data(product)), a @ b)
+        unlike = {"the last product alone: `=` for `+=`": np.outer(a[:, -1], b[-1])}
+        check.close(np.asarray(check.data(product)), a @ b, unlike=unlike)
 
     def test_the_multiply_adds(self, kata):
         """One per pair that was multiplied and added: 2 · 3 · 4 for (2, 3) times (3, 4)."""

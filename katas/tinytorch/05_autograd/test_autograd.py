@@ -317,13 +317,14 @@ class TestUnbroadcast:
     def test_added_dimensions_are_summed(self, kata):
         """A bias (3,) is added to each of 2 · 4 rows, so its gradient is the sum over the rows."""
         grad = normal(2, 4, 3)
-        unlike = {"one of the rows": grad[0, 0]}
+        unlike = {"one of the rows": grad[0, 0], "the mean, not the sum": grad.mean(axis=(0, 1))}
         check.close(np.asarray(kata.unbroadcast(grad, (3,))), grad.sum(axis=(0, 1)), unlike=unlike)
 
     def test_stretched_dimensions_keep_size_1(self, kata):
         """A column (2, 1) was repeated along its second dimension. Its gradient is a column, too, not (2,)."""
         grad = normal(2, 3)
-        check.close(np.asarray(kata.unbroadcast(grad, (2, 1))), grad.sum(axis=1)[:, None])
+        unlike = {"the mean, not the sum": grad.mean(axis=1)[:, None]}
+        check.close(np.asarray(kata.unbroadcast(grad, (2, 1))), grad.sum(axis=1)[:, None], unlike=unlike)
 
     def test_both_at_once(self, kata):
         """Shapes are aligned from the right: for (4, 1, 3) in (2, 4, 5, 3), dimension 0 was added and dimension 2 was
@@ -456,7 +457,11 @@ class TestReductionRule:
     def test_a_mean_divides_by_what_was_averaged(self, kata):
         """One of four elements moves their mean by a quarter. The 4 is the number of elements per result, not the 12 of
         all elements, and not the 3 of the results."""
-        check_rule(kata.reduction_rule, kata, "mean", normal(3, 4), dim=(1,), keepdim=False)
+        unlike = {
+            "not divided: a sum's rule": lambda grad, x: (np.broadcast_to(grad[:, None], x.shape),),
+            "divided by the number of all elements": lambda grad, x: (np.broadcast_to(grad[:, None] / 12, x.shape),),
+        }
+        check_rule(kata.reduction_rule, kata, "mean", normal(3, 4), unlike=unlike, dim=(1,), keepdim=False)
 
     def test_the_largest_element_gets_everything(self, kata):
         """A small change of any other element does not move the maximum."""

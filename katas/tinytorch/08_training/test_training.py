@@ -167,7 +167,8 @@ class TestEvaluating:
             model(x)
             check.that(inner.training is False, "a module inside the model is still in train mode")
         check.equal(model.modes, [False], what="training, inside the block")
-        check.equal(model.graphs, [False], what="whether a graph was recorded, inside the block")
+        unlike = {"eval mode without no_grad": [True]}
+        check.equal(model.graphs, [False], unlike=unlike, what="whether a graph was recorded, inside the block")
 
     @pytest.mark.parametrize("mode", [True, False], ids=["train", "eval"])
     def test_the_mode_from_before_returns(self, kata, mode):
@@ -177,7 +178,10 @@ class TestEvaluating:
         with kata.evaluating(model):
             pass
         after = [model.training, inner.training]
-        check.equal(after, [mode, mode], what="training of the model and of a module inside, after the block")
+        unlike = {} if mode else {"train mode afterwards, whatever it was": [True, True]}
+        check.equal(
+            after, [mode, mode], unlike=unlike, what="training of the model and of a module inside, after the block"
+        )
 
     def test_graphs_are_recorded_again_afterwards(self, kata):
         """Outside the block training goes on, and needs its graphs."""
@@ -239,7 +243,10 @@ class TestEvaluate:
         before = weights(model)
         kata.evaluate(model, squared, cut(*one_column(x, y), 3, 4))
         check.equal(model.modes, [False, False], what="training, in each forward pass")
-        check.equal(model.graphs, [False, False], what="whether a graph was recorded, in each forward pass")
+        unlike = {"eval mode without no_grad": [True, True]}
+        check.equal(
+            model.graphs, [False, False], unlike=unlike, what="whether a graph was recorded, in each forward pass"
+        )
         check.equal(weights(model), before, what="the weights")
         check.that(model.w.grad is None, "a gradient was computed")
         check.that(model.training is True, "the model is left in eval mode")
@@ -257,7 +264,7 @@ class TestTrainGroup:
         model, (x, y) = a_line(), samples(6)
         optimizer = an_optimizer(model)
         kata.train_group(model, predictions_first, optimizer, cut(x, y, 2, 2, 2))
-        check.equal(len(optimizer.seen), 1, what="the number of steps")
+        check.equal(len(optimizer.seen), 1, unlike={"a step after each batch": 3}, what="the number of steps")
 
     @pytest.mark.parametrize("count", [1, 2, 3])
     def test_equals_one_update_on_the_batches_joined(self, kata, count):
@@ -327,7 +334,12 @@ class TestTrain:
         model, data = probe(kata), cut(*one_column(*samples(4)), 2, 2)
         model.eval()
         kata.train(model, squared, an_optimizer(model, 0.01), data, 2, on_epoch=lambda *_: model.eval() and None)
-        check.equal(model.modes, [True] * 4, what="training, in each forward pass")
+        unlike = {
+            "train mode before the first epoch alone": [True, True, False, False],
+            "train mode is never set": [False] * 4,
+            "any false answer of on_epoch ends the training, None among them": [True, True],
+        }
+        check.equal(model.modes, [True] * 4, unlike=unlike, what="training, in each forward pass")
 
     def test_train_loss_is_the_mean_per_sample(self, kata):
         """Per epoch, of the losses seen, each before its update. A batch of five counts five times. Python numbers: a

@@ -70,9 +70,11 @@ class TestLoadModelState:
     def test_the_values_come_back(self, kata):
         """A model with another start gets the parameters of the first, and then has the same outputs."""
         model, other = network(0), network(1)
+        before = {name: array.copy() for name, array in arrays_of(other).items()}
         found = kata.load_model_state(other, arrays_of(model))
         check.equal(found, {"missing": [], "unexpected": []}, what="what is returned")
-        check.equal(arrays_of(other), arrays_of(model), what="the parameters")
+        unlike = {"the parameters keep their own values: perhaps a local name is bound to the new ones": before}
+        check.equal(arrays_of(other), arrays_of(model), unlike=unlike, what="the parameters")
         x = tensor(np.random.default_rng(0).normal(size=(2, 4)))
         check.equal(check.data(other(x)), check.data(model(x)), what="the output")
 
@@ -292,6 +294,8 @@ class TestSaveCheckpoint:
         """The file is as large as the parameters, and a little for names and meta."""
         model = network()
         kata.save_checkpoint(tmp_path / "run.npz", model, meta={"epoch": 3})
+        left = [name for name in files_in(tmp_path) if name != "run.npz"]
+        check.that(not left, f"the folder holds {left}, too", like="the temporary file is left behind")
         check.equal(files_in(tmp_path), ["run.npz"], what="the files in the folder")
         check_size(tmp_path / "run.npz", sum(array.nbytes for array in arrays_of(model).values()))
 

@@ -180,6 +180,8 @@ class TestLayerNorm:
             "statistics over the rows, as in batch norm": (x - x.mean(0)) / x.std(0),
             "statistics over the whole tensor": (x - x.mean()) / x.std(),
             "divided by the variance, not by its root": steps / np.array([[2.0], [200.0]]) * [[1], [10]],
+            "the mean of each column, as in batch norm, and a variance about it": (x - x.mean(0))
+            / np.sqrt(((x - x.mean(0)) ** 2).mean(1, keepdims=True)),
             "the mean is not subtracted": x / x.std(1, keepdims=True),
         }
         check.close(check.data(kata.LayerNorm(5)(tensor(x))), steps / 2**0.5, atol=1e-5, unlike=unlike)

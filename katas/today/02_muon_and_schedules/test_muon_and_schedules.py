@@ -90,6 +90,7 @@ class TestNewtonSchulz:
             "each row divided by its own norm": orthogonalised(rows, norm=1.0),
             "divided by the largest singular value, not by the norm of all": orthogonalised(g, norm=values[0]),
             "divided by the norm, without any step": g / g.norm(),
+            "not divided by the norm first": orthogonalised(g, norm=1.0),
             "one step too few": orthogonalised(g, 4),
             "one step too many": orthogonalised(g, 6),
         }

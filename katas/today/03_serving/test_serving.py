@@ -213,7 +213,8 @@ class TestBlockAllocatorAllocate:
         blocks = allocator(kata, 5, 2)
         with check.raises(RuntimeError):
             blocks.allocate(4)
-        check.equal(list(blocks.references), [1, 1, 0, 0, 0], what="references after the error")
+        unlike = {"blocks are taken before there are enough": [1] * 5}
+        check.equal(list(blocks.references), [1, 1, 0, 0, 0], unlike=unlike, what="references after the error")
 
 
 class TestBlockAllocatorShare:

@@ -77,6 +77,7 @@ class TestSequenceLogp:
         expected = (logp * counts).sum(1)
         unlike = {
             "the mean: a long answer weighs less per token": expected / counts.sum(1),
+            "one sum over the batch, not one per answer": expected.sum(),
             "the prompt counts, too": logp.sum(1),
             "the mask belongs to tokens, and was used for the logits that predict them": (logp * mask[:, :-1]).sum(1),
         }
@@ -166,6 +167,8 @@ class TestDpoLoss:
         expected = beta * ((chosen - ref_chosen) - (rejected - ref_rejected))
         unlike = {
             "the reference is forgotten": beta * (chosen - rejected),
+            "the reference of the chosen answer is forgotten": expected + beta * ref_chosen,
+            "the reference of the rejected answer is forgotten": expected - beta * ref_rejected,
             "beta is missing": expected / beta,
             "rejected minus chosen": -expected,
             "the two terms are added": beta * ((chosen - ref_chosen) + (rejected - ref_rejected)),
@@ -249,6 +252,8 @@ class TestGroupAdvantages:
             "normalised over the whole batch: a hard prompt's best answer is negative": (table - table.mean())
             / table.std(),
             "normalised over the columns": (table - table.mean(0)) / (table.std(0) + 1e-4),
+            "the mean over the prompts, not over the group's answers": (table - table.mean(0))
+            / (table.std(1, keepdim=True) + 1e-4),
             "std divides by K, not K − 1": centred / (table.std(1, correction=0, keepdim=True) + 1e-4),
             "divided by the std of the column": centred / (table.std(0) + 1e-4),
             "divided by the variance": centred / (table.var(1, keepdim=True) + 1e-4),
@@ -316,6 +321,7 @@ class TestClippedObjective:
         unlike = {
             "logp · A, without the ratio": 2 * logp,
             "the ratio of the log-probabilities": 2 * logp / old,
+            "log ρ · A: exp is missing": 2 * (logp - old),
             "old over new": 2 * (old - logp).exp(),
         }
         check.close(got, torch.tensor([[1.8, 2.0, 2.3]]), unlike=unlike)
@@ -568,7 +574,8 @@ class TestGrpoStep:
         model, inputs = a_step()
         expected = torch.autograd.grad(by_hand(model, *inputs)[0], model.table.weight)[0]
         model.table.weight.grad = torch.ones(5, 5)
-        check.close(stepped(kata, model, inputs), expected, rtol=1e-3, atol=1e-5, what="the step")
+        unlike = {"the old gradients are not cleared": expected + 1}
+        check.close(stepped(kata, model, inputs), expected, rtol=1e-3, atol=1e-5, unlike=unlike, what="the step")
 
     def test_trained(self, kata):
         """60 steps on 8 actions with rewards 0 to 1. A small beta lets the reward rise by 0.2 or more; a large one pays

@@ -160,7 +160,7 @@ class TestDispatch:
         """Four experts, of which the last two have no token. The number of counts does not depend on the choices."""
         _, _, counts = kata.dispatch(torch.randn(5, 3), torch.tensor([[0], [1], [0], [0], [1]]), 4)
         length = f"4 experts, {len(counts)} counts: those without tokens count 0"
-        check.that(len(counts) == 4, length)
+        check.that(len(counts) == 4, length, like="counts up to the last chosen expert: minlength is missing")
         check.equal(counts, torch.tensor([3, 2, 0, 0]), what="counts")
 
     def test_tokens_of_an_expert_stay_in_order(self, kata):
@@ -351,6 +351,8 @@ class TestMoEInit:
         """E copies of one net would get the same gradients. Each is drawn for itself, and shares nothing."""
         moe = kata.MoE(**SIZES, k=1)
         state = moe.state_dict()
+        one = len({id(expert) for expert in moe.experts}) == 1
+        check.that(not one, "moe.experts holds one net four times", like="one expert, E times in the list")
         for e in range(1, 4):
             same = torch.equal(state[f"experts.{e}.0.weight"], state["experts.0.0.weight"])
             check.that(not same, f"experts 0 and {e} begin with the same weights: draw each for itself")

@@ -69,7 +69,7 @@ MISTAKES = [
         was=".float().mean().item()",
         now=".all().item()",
         caught_by="test_one_of_two_is_right",
-        says="got False expected the number 0.5",
+        says="looks like all or nothing: True only if every one is right",
     ),
     Mistake(
         "the mean of True and False",
@@ -119,14 +119,14 @@ MISTAKES = [
         was=STEP,
         now="return (weight - learning_rate) * gradient",
         caught_by="test_one_step_against_the_gradient",
-        says="the product comes first",
+        says="looks like (weight − learning_rate) · gradient: the product comes first",
     ),
     Mistake(
         "the mean of the gradient for all weights",
         was=STEP,
         now="return weight - learning_rate * gradient.mean()",
         caught_by="test_one_step_against_the_gradient",
-        says="differs",
+        says="looks like the mean of the gradient for every weight",
     ),
     Mistake(
         "no return",

@@ -118,7 +118,7 @@ MISTAKES = [
         was="torch.tensor(df[name].to_numpy(), dtype=torch.float32)",
         now="torch.tensor(df[name].to_numpy())",
         caught_by="test_every_column_becomes_float32",
-        says='of column "age" shape (3,) as it should be dtype int64 expected float32',
+        says='of column "age" dtype int64 expected float32',
     ),
     Mistake(
         "a table with one column",

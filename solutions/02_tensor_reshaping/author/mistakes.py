@@ -47,14 +47,14 @@ MISTAKES = [
         was="return sample.unsqueeze(0)",
         now="return torch.stack([sample])",
         caught_by="TestAddBatchDim::test_nothing_is_copied",
-        says="the batch is a copy: it should be a view",
+        says="looks like an operation that copies: slices, view, transpose and unsqueeze do not",
     ),
     Mistake(
         "unsqueezed in place",
         was="return sample.unsqueeze(0)",
         now="return sample.unsqueeze_(0)",
         caught_by="test_the_sample_keeps_its_shape",
-        says="of sample after the call, which must not write to it shape (1, 4, 5) expected (4, 5)",
+        says="looks like an operation in place on the caller's own sample",
     ),
     # drop_batch_dim
     Mistake(
@@ -150,14 +150,14 @@ MISTAKES = [
         was=VIEWED,
         now="    return x.reshape(shape), True",
         caught_by="test_a_transposed_tensor_is_copied_where_rows_have_to_join",
-        says="of is_view for (12,) got True expected False",
+        says="looks like called a view without a look: reshape copies where it has to",
     ),
     Mistake(
         "contiguous and view taken for the same",
         was=VIEWED,
         now="    return x.reshape(shape), x.is_contiguous()",
         caught_by="test_a_transposed_tensor_is_viewed_where_that_is_possible",
-        says="of is_view for (2, 2, 3) got False expected True",
+        says="looks like is_contiguous() asked: some shapes are views of other tensors, too",
     ),
     # interleave
     Mistake(

@@ -74,7 +74,7 @@ MISTAKES = [
         was=ROWS,
         now="return x[list(range(start, len(x), 2))]",
         caught_by="test_shares_memory_with_x",
-        says="the result is a copy: it should be a view",
+        says="looks like an operation that copies: slices, view, transpose and unsqueeze do not",
     ),
     Mistake(
         "every other column",
@@ -158,7 +158,7 @@ MISTAKES = [
         was=BORDER,
         now=four_edges("image"),
         caught_by="test_the_image_stays_as_it_was",
-        says="of image after the call, which must not write to it shape (2, 5, 6) as it should be differs at 36 of 60 places",
+        says="of image after the call, which must not write to it differs at 36 of 60 places",
     ),
     Mistake(
         "[-0:], which is everything",

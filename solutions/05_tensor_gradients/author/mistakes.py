@@ -68,7 +68,7 @@ MISTAKES = [
         was="variables = [x.detach().requires_grad_() for x in inputs]",
         now="variables = [x.requires_grad_() for x in inputs]",
         caught_by="test_the_inputs_stay_as_they_were",
-        says="plain.requires_grad was False and is now True",
+        says="looks like requires_grad is set on the caller's own plain",
     ),
     Mistake(
         "an unused input is an error",
@@ -148,7 +148,7 @@ MISTAKES = [
         was='"no_grad": torch.no_grad, "inference_mode": torch.inference_mode}',
         now='"no_grad": nullcontext, "inference_mode": nullcontext}',
         caught_by="test_the_target_is_computed_in_the_mode_asked_for",
-        says="with how='no_grad', at ['next_state'] got 'grad' expected 'no_grad'",
+        says="looks like detached, whatever `how` says",
     ),
     Mistake(
         "only the next value detached",

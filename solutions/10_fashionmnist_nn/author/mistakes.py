@@ -56,7 +56,7 @@ MISTAKES = [
         was=FORWARD,
         now="return self.layers(x)",
         caught_by="test_outputs_equal_a_loop_written_by_hand",
-        says="log-softmax is missing",
+        says="looks like scores as the last layer gives them: log-softmax is missing",
     ),
     Mistake(
         "log-softmax over the batch",
@@ -121,7 +121,7 @@ MISTAKES = [
         was=COPY,
         now="self.best_state = model.state_dict()",
         caught_by="test_the_state_of_the_best_epoch_is_kept",
-        says="the state is no copy",
+        says="looks like the last epoch's: the state is no copy, and was trained on",
     ),
     Mistake(
         "one epoch too late",

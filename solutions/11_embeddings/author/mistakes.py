@@ -110,14 +110,14 @@ MISTAKES = [
         was="self.weight = nn.Parameter(torch.randn(num_embeddings, embedding_dim))",
         now='self.register_buffer("weight", torch.randn(num_embeddings, embedding_dim))',
         caught_by="test_the_table_is_the_only_parameter",
-        says="names of the parameters",
+        says="looks like weight is no nn.Parameter",
     ),
     Mistake(
         "padding row 0 forgotten",
         was="if padding_idx is not None:",
         now="if padding_idx:",
         caught_by="test_only_the_padding_row_starts_at_zero",
-        says="with padding_idx=0 the rows of zeros are []",
+        says="looks like the padding row is drawn like the others",
     ),
     Mistake(
         "gradient reaches the padding row",

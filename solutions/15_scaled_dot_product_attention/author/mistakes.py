@@ -80,7 +80,7 @@ MISTAKES = [
         was="            continue\n",
         now="            break\n",
         caught_by="test_any_number_of_masks_that_broadcast",
-        says="got None",
+        says="looks like None ends the loop: the masks behind it are lost",
     ),
     Mistake(
         "combined in place",

@@ -50,7 +50,7 @@ BLOCK = [
         "MultiHeadAttention(d_model, num_heads, dropout)",
         "MultiHeadAttention(d_model, num_heads)",
         "test_one_probability_for_every_dropout",
-        "attention.dropout.p with {} got 0 expected 0.1",
+        "looks like dropout is not handed on to the attention",
     ),
     Mistake(
         "PyTorch's layer inside",

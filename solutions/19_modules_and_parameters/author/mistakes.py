@@ -58,7 +58,7 @@ MISTAKES = [
         was=MEAN,
         now="self.mean = nn.Parameter(torch.zeros(in_features), requires_grad=False)",
         caught_by="test_weight_and_bias_are_parameters_and_the_statistics_are_not",
-        says="surplus 'mean'",
+        says="more 'mean'",
     ),
     Mistake(
         "running average that ignores counts",
@@ -130,7 +130,7 @@ MISTAKES = [
         was="self.add_module(str(len(self)), _checked(module))",
         now="self.__dict__.setdefault('layers', []).append(_checked(module))",
         caught_by="test_the_modules_are_registered_by_number",
-        says="no module is registered (a plain list?)",
+        says="looks like the modules are in a plain list, which registers nothing",
     ),
     Mistake(
         "replacing moves to the end",
@@ -168,14 +168,14 @@ MISTAKES = [
         was='return name == prefix or name.startswith(f"{prefix}.")',
         now="return name.startswith(prefix)",
         caught_by="test_layer1_does_not_cover_layer10",
-        says="has too many: layer10.weight, layer10.bias",
+        says="looks like a prefix without the dot behind it",
     ),
     Mistake(
         "gradients left on frozen parameters",
         was="            parameters[name].grad = None",
         now="            pass",
         caught_by="test_freezing_clears_the_gradients_covered",
-        says="too many: layer10.weight, layer10.bias",
+        says="looks like gradients left on frozen parameters",
     ),
     # trace_shapes
     Mistake(
@@ -215,7 +215,7 @@ MISTAKES = [
         was="elif state[name].shape != tensor.shape:",
         now="elif state[name].numel() > tensor.numel():",
         caught_by="test_another_shape_does_not_match",
-        says="mismatched list [] expected 1 of them: ['weight']",
+        says="looks like the shapes are not compared",
     ),
 ]
 

@@ -129,7 +129,7 @@ MISTAKES = [
         was=SMOOTHED,
         now=SMOOTHED.replace(".masked_fill(~kept, 0.0)", ""),
         caught_by="test_smoothing_leaves_ignored_rows_out",
-        says="loss of the ignored row",
+        says="looks like smoothed, though it is ignored",
     ),
     # bce_with_logits
     Mistake(

@@ -120,7 +120,7 @@ MISTAKES = [
         was=FLAGS,
         now="    finally:\n        model.train()",
         caught_by="test_flags_come_back_module_by_module",
-        says="training flags",
+        says="looks like train mode at the end, whatever it was",
     ),
     Mistake(
         "flags restored only if all goes well",
@@ -185,7 +185,7 @@ MISTAKES = [
         was="self.best, self.best_epoch = value, self.stopper.best_epoch",
         now="self.best, self.best_epoch = self.stopper.best_loss, self.stopper.best_epoch",
         caught_by="test_in_mode_max_more_is_better",
-        says="best 2.0, expected -2.0",
+        says="looks like the best value with its sign turned, as it is compared",
     ),
     # fit
     Mistake(

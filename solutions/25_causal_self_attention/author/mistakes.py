@@ -149,7 +149,7 @@ MISTAKES = [
         now="        self.resid_dropout = nn.Dropout(config.dropout)\n"
         '        self.register_buffer("mask", causal_mask(config.block_size, config.block_size))\n',
         caught_by="test_parameters_are_those_of_gpt2",
-        says="surplus 'mask'",
+        says="looks like a buffer is saved: the mask can be computed",
     ),
     Mistake(
         "heads not moved back",
@@ -170,7 +170,7 @@ MISTAKES = [
         was=USE_CACHE,
         now=USE_CACHE.replace("if cache is not None", "if cache"),
         caught_by="test_chunks_through_a_cache_equal_the_full_pass",
-        says="got 0 expected 8",
+        says="looks like nothing was stored: an empty cache is false, so ask `is not None`",
     ),
     Mistake(
         "checked after the cache has grown",

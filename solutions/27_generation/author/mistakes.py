@@ -21,7 +21,7 @@ MISTAKES = [
         was='"mps" if torch.backends.mps.is_available() else "cpu"',
         now='"cpu"',
         caught_by="test_takes_the_best_device_there_is",
-        says="got device(type='cpu') expected device(type='mps')",
+        says="looks like mps is not asked for at the call",
     ),
     Mistake(
         "CUDA not asked for at the call",
@@ -31,7 +31,7 @@ MISTAKES = [
         "    return BEST if preference is None else torch.device(preference)\n\n\n"
         "def _pick_device(preference: str | None = None) -> torch.device:",
         caught_by="test_takes_the_best_device_there_is",
-        says="got device(type='cpu') expected device(type='cuda')",
+        says="looks like cuda is not asked for at the call",
     ),
     # top_k_filter, top_p_filter
     Mistake(
@@ -156,7 +156,7 @@ MISTAKES = [
         was="if stop_token is None:",
         now="if not stop_token:",
         caught_by="test_step_by_step_each_row_ends_at_its_first_stop",
-        says="row 0 drew [0], and done is False in the end",
+        says="looks like 0 taken for no stop token: ask `is not None`",
     ),
     # generate
     Mistake(

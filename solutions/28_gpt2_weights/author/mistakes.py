@@ -40,7 +40,7 @@ MISTAKES = [
         was=ENDS,
         now='return key.endswith(("attn.bias", "attn.masked_bias"))',
         caught_by="test_the_bias_of_a_linear_layer_is_a_parameter",
-        says="of h.0.attn.c_attn.bias got True",
+        says="looks like the end of a name, without the dot in front of attn",
     ),
     Mistake(
         "the number of blocks from one character",
@@ -68,7 +68,7 @@ MISTAKES = [
         was=TIED,
         now='head is None or head.data_ptr() == plain["wte.weight"].data_ptr()',
         caught_by="test_a_tied_head_is_not_counted_twice",
-        says="of tied, with an equal head got False",
+        says="looks like the same memory asked for: a file holds copies",
     ),
     Mistake(
         "no dropout where nothing is said",
@@ -183,7 +183,7 @@ MISTAKES = [
         was=COVERED,
         now="found = {parameter for name, parameter in named if name.startswith(prefix)}",
         caught_by="test_block_1_is_not_block_10",
-        says="h.10",
+        says="looks like a prefix without the dot behind it",
     ),
     Mistake(
         "the second name of a tied weight hidden",

@@ -153,7 +153,7 @@ MISTAKES = [
         was="    model.eval()\n    total, counted",
         now="    total, counted",
         caught_by="TestEvaluate::test_dropout_is_off",
-        says="loss of a model that comes in training mode",
+        says="looks like `model.eval()` is missing",
     ),
     Mistake(
         "eval mode for good",
@@ -207,7 +207,7 @@ MISTAKES = [
         was="train_step(model, optimizer, _moved(batches, device), config.max_norm, lr)",
         now="train_step(model, optimizer, batches, config.max_norm, lr)",
         caught_by="test_batches_go_to_the_device_of_the_model",
-        says="list [] expected 16 of them",
+        says="list 0 of them, expected 16",
         edge=True,
     ),
     Mistake(
@@ -229,7 +229,7 @@ MISTAKES = [
         was="                model.eval()\n                history",
         now="                history",
         caught_by="test_samples_in_eval_mode_and_steps_in_training_mode",
-        says="training mode of the model that sample is given",
+        says="looks like the sample is drawn in training mode",
     ),
 ]
 

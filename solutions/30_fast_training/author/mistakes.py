@@ -186,7 +186,7 @@ def _mean_of_losses(rows, weight, targets, vocab_size):
         was=CHUNKS,
         now=CHUNKS.replace("checkpoint(_sum_of_losses, ", "_sum_of_losses(").replace(", use_reentrant=False", ""),
         caught_by="test_no_logits_are_kept_for_backward",
-        says="numbers are kept; all logits are 3200",
+        says="looks like the logits of every chunk are kept for backward",
     ),
     Mistake(
         "chunk_size taken for the number of chunks",
@@ -233,7 +233,7 @@ def _mean_of_losses(rows, weight, targets, vocab_size):
         was="    with matmul_precision(rung.precision):\n",
         now="    torch.set_float32_matmul_precision(rung.precision)\n    if True:\n",
         caught_by="TestRunRung::test_the_precision_is_restored",
-        says="of precision after the rung got 'high'",
+        says="looks like left at that of the rung",
     ),
     Mistake(
         "tokens per second from the rows",

@@ -19,7 +19,7 @@ MISTAKES = [
         was="return self.rank == 0",
         now="return self.local_rank == 0",
         caught_by="test_local_rank_zero_of_another_machine_is_not_main",
-        says="of is_main of rank 8 got True",
+        says="looks like asked of local_rank, not of rank",
     ),
     # dist_info_from_env
     Mistake(
@@ -58,7 +58,7 @@ MISTAKES = [
         was=ALL_TENSORS,
         now="for tensor in [*(p for p in model.parameters() if p.requires_grad), *model.buffers()]:",
         caught_by="test_every_rank_gets_the_weights_of_rank_0",
-        says="of frozen 0.weight on rank 1",
+        says="looks like its own, as before",
     ),
     Mistake(
         "needs a group",

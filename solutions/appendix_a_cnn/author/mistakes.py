@@ -136,7 +136,7 @@ MISTAKES = [
         was=PIXELS,
         now="pixels = np.atleast_3d(np.array(file, dtype=np.float32))",
         caught_by="test_grey_and_transparent_pictures_have_three_channels",
-        says="of the grey picture shape (1, 4, 5)",
+        says="looks like as many channels as the file has: .convert('RGB') makes three",
     ),
     # evaluate_binary
     Mistake(

@@ -53,7 +53,7 @@ MISTAKES = [
         was=BEST,
         now='return torch.device("cuda" if available["cuda"]() else "cpu")',
         caught_by="test_the_best_there_is",
-        says="expected device(type='mps')",
+        says="looks like cuda or the CPU, and mps forgotten",
     ),
     Mistake(
         "an unavailable device silently becomes the CPU",
@@ -68,7 +68,7 @@ MISTAKES = [
         was=WISH,
         now=WISH.replace("return device", "return torch.device(device.type)"),
         caught_by="test_the_preferred_device_is_chosen",
-        says="expected device(type='cuda', index=1)",
+        says="looks like the index is lost",
     ),
     # move_to
     Mistake(
@@ -76,7 +76,7 @@ MISTAKES = [
         was=TO,
         now=TO.replace('hasattr(obj, "to")', "isinstance(obj, Tensor)"),
         caught_by="test_whatever_has_a_to_is_moved_by_it",
-        says="list [] expected 2 of them",
+        says="looks like tensors alone are moved",
     ),
     Mistake(
         "written into the caller's dict",

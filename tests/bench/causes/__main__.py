@@ -1,8 +1,8 @@
 """Count how often the shown failure of a wrong code names its cause: `python -m tests.bench.causes [SET…]`.
 
 A line per code: the verdict, the slip, the cause that its exercise's first failure shows, and its sources; then the
-verdicts by source, which are those of `grader.specs.sources`, "mistake" and "change". Whether a cause is the
-right one was judged by a reader, who put the verdict into judged.tsv; what nobody has judged yet has a question mark.
+verdicts by source, which are those of `grader.specs.sources`. Whether a cause is the right one was judged by a
+reader, who put the verdict into judged.tsv; what nobody has judged yet has a question mark.
 Sets: open, aside, later (slips in the textbook solution), first to fifth (in a learner's own words), each a file.
 """
 

@@ -46,7 +46,7 @@ MISTAKES = [
         ADD_GRID,
         "_add_kernel[(n // block,)]",
         "TestAdd::test_lengths_that_are_no_multiple_of_the_block",
-        says="nan",
+        says="looks like a grid rounded down",
     ),
     Mistake(
         "one program per number",
@@ -188,6 +188,6 @@ MISTAKES = [
         "x = tl.load(x_ptr + row * N + at, mask=at < N)",
         "x = tl.load(x_ptr + row + at, mask=at < N)",
         "TestGatherRows::test_rows_in_the_order_of_the_index",
-        says="differs",
+        says="looks like a row's number taken for its address: times N",
     ),
 ]

@@ -60,7 +60,7 @@ MISTAKES = [
         MATMUL_LAUNCH,
         MATMUL_LAUNCH.replace("*a.stride(), *b.stride()", "K, 1, N, 1"),
         "TestMatmul::test_views_are_read_through_their_strides",
-        says="differs",
+        says="looks like views taken for contiguous",
     ),
     Mistake(
         "views copied before",

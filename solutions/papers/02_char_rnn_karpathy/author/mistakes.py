@@ -140,7 +140,7 @@ MISTAKES = [
         was="model(new[None, place : place + 1], h)",
         now="model(new[None, place : place + 1])",
         caught_by="test_temperature_0_takes_the_best_character_each_time",
-        says="each character is guessed from the one before",
+        says="looks like without a state: each character is guessed from the one before",
     ),
     Mistake(
         "softmax times the temperature",

@@ -137,7 +137,7 @@ MISTAKES = [
         was="return gradient.norm(dim=(0, 2))",
         now="return gradient.norm()",
         caught_by="TestGradientThroughTime::test_equals_finite_differences",
-        says="expected (6,)",
+        says="looks like one norm over everything, time included",
     ),
     Mistake(
         "the loss summed over the batch",

@@ -77,7 +77,7 @@ MISTAKES = [
         was="cell(F.dropout(x, between)",
         now="cell(F.dropout(x, 0.0 if layer else between)",
         caught_by="test_non_recurrent_drops_every_cell_input",
-        says="of the inputs of the other cells",
+        says="looks like no dropout here, or kept values that are not scaled by 1 / (1 − p)",
     ),
     Mistake(
         "the top output left whole",
@@ -133,7 +133,7 @@ MISTAKES = [
         was="    model.eval()\n",
         now="",
         caught_by="test_predicts_in_eval_mode",
-        says="model.training while the model predicts",
+        says="looks like measured in training mode",
     ),
     Mistake(
         "left in eval mode",

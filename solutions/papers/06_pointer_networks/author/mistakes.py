@@ -143,7 +143,7 @@ MISTAKES = [
         was="logits.append(torch.where(active[:, None], scores, 0.0))",
         now="logits.append(scores)",
         caught_by="test_rows_past_the_length_are_0_and_their_picks_minus_100",
-        says="the rows of logits past the length",
+        says="looks like rows of -inf, which make a loss NaN",
     ),
     Mistake(
         "the caller's targets written over",

@@ -66,7 +66,7 @@ MISTAKES = [
         was=DRAW,
         now="places = torch.randint(2 * pad + 1, (2,), generator=generator).expand(len(x), 2).tolist()",
         caught_by="test_images_move_independently",
-        says="40 images were cut at 1 different places only",
+        says="looks like one shift for the whole batch",
     ),
     Mistake(
         "pixels that leave come in again",
@@ -80,7 +80,7 @@ MISTAKES = [
         was=DRAW,
         now=DRAW.replace("2 * pad + 1", "2 * pad"),
         caught_by="test_all_places_are_drawn_evenly",
-        says="9 of the 25 windows never come up",
+        says="looks like the largest move is never drawn: the end that randint is given is not included",
     ),
     Mistake(
         "pooling windows that do not overlap",

@@ -18,7 +18,7 @@ MISTAKES = [
         was="    weights /= weights.sum()\n",
         now="",
         caught_by="test_weights_are_a_softmax_over_the_elements",
-        says="expected 0.571429",
+        says="looks like exponentials of what lies below the largest, not divided by their sum",
     ),
     Mistake(
         "mean pool in place of attention",

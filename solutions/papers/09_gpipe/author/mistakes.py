@@ -116,7 +116,7 @@ MISTAKES = [
         was=RUN,
         now="return stage(piece)",
         caught_by="test_recompute_runs_each_stage_again",
-        says="entries per stage in the backward pass",
+        says="looks like recompute is ignored: nothing runs again",
     ),
     Mistake(
         "recompute without the random state",

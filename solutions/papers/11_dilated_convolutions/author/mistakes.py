@@ -56,7 +56,7 @@ MISTAKES = [
         was=PAD,
         now="return self.conv(F.pad(x, (self.reach_back, self.reach_back)))",
         caught_by="test_the_length_stays",
-        says="(3, 5, 18)  expected (3, 5, 17)",
+        says="looks like padded on both sides, and nothing cut off",
     ),
     Mistake(
         "padding at both ends, cut on the left",

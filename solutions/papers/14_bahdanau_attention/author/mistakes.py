@@ -100,7 +100,7 @@ MISTAKES = [
         was="batch_first=True, bidirectional=True)",
         now="bidirectional=True)",
         caught_by="TestSeq2SeqInit::test_the_encoder_takes_the_batch_first",
-        says="(batch_first, bidirectional)",
+        says="looks like batch_first=True is missing",
     ),
     Mistake(
         "padding read by the encoder",

@@ -140,7 +140,7 @@ MISTAKES = [
         was=FINAL,
         now="self.final = nn.Identity()",
         caught_by="test_pre_has_a_final_norm_and_post_has_none",
-        says="the parts of final in a 'pre' net",
+        says="looks like no final norm",
     ),
     Mistake(
         "final's output among the states",

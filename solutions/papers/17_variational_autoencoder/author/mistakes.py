@@ -89,7 +89,7 @@ MISTAKES = [
         was=CODE,
         now="z = reparameterize(mu, logvar, generator)",
         caught_by="test_eval_mode_decodes_the_mean",
-        says="the codes that are decoded in eval mode",
+        says="looks like samples in eval mode as well",
     ),
     Mistake(
         "the mean in training mode, too",

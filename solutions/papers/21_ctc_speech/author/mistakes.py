@@ -84,7 +84,7 @@ MISTAKES = [
         was=STATES,
         now=STATES.replace("blank", "0"),
         caught_by="TestCtcForward::test_equals_the_sum_over_all_paths",
-        says="blank=2: loss",
+        says="looks like class 0 taken for the blank",
     ),
     Mistake(
         "−inf for what is impossible",

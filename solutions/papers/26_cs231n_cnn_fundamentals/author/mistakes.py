@@ -77,7 +77,7 @@ MISTAKES = [
         was="return counts.argmax(axis=1)",
         now="return counts.shape[1] - 1 - counts[:, ::-1].argmax(axis=1)",
         caught_by="test_the_most_frequent_class_wins_and_the_smaller_on_a_tie",
-        says="or the last class on a tie",
+        says="looks like the class of the nearest point, or the last class on a tie",
     ),
     Mistake(
         "the mean of the labels",
@@ -176,7 +176,7 @@ MISTAKES = [
         was=SHIFTED,
         now="shifted = scores",
         caught_by="test_scores_of_a_thousand_stay_finite",
-        says="of loss shape () as it should be differs got nan, expected 1000.43",
+        says="of loss differs got nan, expected 1000.43",
         edge=True,
     ),
     Mistake(

@@ -63,7 +63,7 @@ MISTAKES = [
         was="sys.version_info >= tuple(min_python)",
         now="sys.version_info[1] >= min_python[1]",
         caught_by="test_python_is_compared_as_a_whole",
-        says="of python_ok with min_python=(2,",
+        says="looks like the minor version alone compared",
     ),
     # manual_seed, get_rng
     Mistake(
@@ -185,7 +185,7 @@ MISTAKES = [
         was='if name.startswith("test_") and callable(test):',
         now='if name.startswith("test_"):',
         caught_by="test_helpers_and_data_are_skipped",
-        says="surplus 'test_data'",
+        says="more 'test_data'",
     ),
     Mistake(
         "Ctrl-C is taken for a failed test",

@@ -17,7 +17,7 @@ MISTAKES = [
         was=f"    return {RELU}",
         now='    x.data[x.data < 0] = 0\n    return record(Tensor(x.data), "relu", (x,))',
         caught_by="TestRelu::test_x_is_not_written_to",
-        says="x after the call, which must not write to it",
+        says="looks like the caller's own array is overwritten",
     ),
     Mistake(
         "the result is not announced",
@@ -76,7 +76,7 @@ MISTAKES = [
         was="    e = np.exp(-np.abs(x.data))  #",
         now="    e = np.exp(-np.abs(x.data.astype(np.float32)))  #",
         caught_by="test_accurate_from_minus_40_to_40",
-        says="of the digits that only float64 has",
+        says="looks like computed in float32, whatever x is",
     ),
     Mistake(
         "always float64",
@@ -113,7 +113,7 @@ MISTAKES = [
         was="        if len(different) > 1:\n",
         now="        if False:\n",
         caught_by="test_sizes_that_do_not_fit_are_an_error",
-        says="expected an error, such as ValueError",
+        says="looks like no look at sizes that differ and are not 1",
     ),
     Mistake(
         "the larger of 0 and 1",

@@ -109,7 +109,7 @@ MISTAKES = [
         was="in_features**-0.5",
         now="out_features**-0.5",
         caught_by="test_all_numbers_are_within_one_over_the_root_of_the_inputs",
-        says="the bound is 0.25",
+        says="looks like scaled by the number of outputs",
     ),
     Mistake(
         "every layer seeds its own generator",
@@ -146,7 +146,7 @@ MISTAKES = [
         was="self.layers = list(layers)",
         now="self.layers = layers",
         caught_by="test_keeps_a_list_of_its_own",
-        says="the length of a Sequential from a list that grew",
+        says="looks like the caller's own list is kept, and grows with it",
     ),
     Mistake(
         "every layer on the input",

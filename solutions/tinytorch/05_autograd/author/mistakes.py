@@ -100,7 +100,7 @@ MISTAKES = [
         was=SUM_OUT,
         now="    return grad.mean(axis=repeated).reshape(shape)",
         caught_by="test_added_dimensions_are_summed",
-        says="means every value is 0.125 times the expected one",
+        says="looks like the mean, not the sum",
     ),
     # rules
     Mistake(
@@ -136,7 +136,7 @@ MISTAKES = [
         was="np.broadcast_to(grad / (x.size / out.size), x.shape)",
         now="np.broadcast_to(grad, x.shape)",
         caught_by="test_a_mean_divides_by_what_was_averaged",
-        says="means every value is 4 times the expected one",
+        says="looks like not divided: a sum's rule",
     ),
     Mistake(
         "the lost dimension is not put back",

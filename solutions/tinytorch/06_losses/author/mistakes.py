@@ -16,7 +16,7 @@ MISTAKES = [
         was="    if pred.shape != target.shape:\n",
         now="    if False:\n",
         caught_by="test_shapes_that_differ_are_refused",
-        says="raised nothing",
+        says="looks like shapes that differ are broadcast, not refused",
     ),
     Mistake(
         "always the mean",
@@ -52,7 +52,7 @@ MISTAKES = [
         was=SHIFTED,
         now="    shifted = x.data\n",
         caught_by="TestLogSoftmax::test_large_logits",
-        says="is the largest logit of each row subtracted before exp?",
+        says="looks like the largest logit is not subtracted before exp",
     ),
     Mistake(
         "the largest logit of all rows",
@@ -139,7 +139,7 @@ MISTAKES = [
         was=PICKED,
         now="-softmax(logits)[np.arange(len(numbers)), numbers].log().mean()",
         caught_by="TestCrossEntropy::test_large_logits",
-        says="got inf, expected 1000",
+        says="looks like the logarithm of a probability that is 0",
     ),
     Mistake(
         "the targets are not checked",

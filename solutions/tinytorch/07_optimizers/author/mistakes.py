@@ -73,7 +73,7 @@ MISTAKES = [
         was="            if p.grad is not None:\n" + STEP,
         now="            if p.grad is None:\n                return\n            p.data -= self.lr * p.grad\n",
         caught_by="test_a_parameter_without_gradient_is_skipped",
-        says="the parameter after it",
+        says="looks like a parameter without gradient ends the loop",
     ),
     Mistake(
         "step clears the gradients",
@@ -117,7 +117,7 @@ MISTAKES = [
         was="    points = [x.data.copy()]\n",
         now="    points = []\n",
         caught_by="test_a_small_example_by_hand",
-        says="(3, 1) expected (4, 1)",
+        says="looks like the start is not kept",
     ),
     Mistake(
         "the ½ is missing",

@@ -72,14 +72,14 @@ MISTAKES = [
         was="        with no_grad():\n            yield",
         now="        if model:\n            yield",
         caught_by="test_eval_mode_and_no_graph_inside",
-        says="whether a graph was recorded, inside the block",
+        says="looks like eval mode without no_grad",
     ),
     Mistake(
         "train mode afterwards, whatever it was",
         was="            module.training = mode",
         now="            module.training = True",
         caught_by="test_the_mode_from_before_returns",
-        says="training of the model and of a module inside, after the block",
+        says="looks like train mode afterwards, whatever it was",
     ),
     Mistake(
         "the model's mode for every module inside",
@@ -110,7 +110,7 @@ MISTAKES = [
         was="    with evaluating(model):\n        for x, y in data",
         now="    if model.eval():\n        for x, y in data",
         caught_by="test_runs_in_eval_mode_without_a_graph_and_changes_nothing",
-        says="whether a graph was recorded, in each forward pass",
+        says="looks like eval mode without no_grad",
     ),
     # train_group
     Mistake(
@@ -125,7 +125,7 @@ MISTAKES = [
         was="        total += loss.item()\n    optimizer.step()",
         now="        total += loss.item()\n        optimizer.step()",
         caught_by="test_one_update_for_all_batches",
-        says="the number of steps",
+        says="looks like a step after each batch",
     ),
     Mistake(
         "cleared between the batches of a group",
@@ -155,7 +155,7 @@ MISTAKES = [
         was=EPOCH_START,
         now="    model.train()\n    for epoch in range(epochs):\n",
         caught_by="test_each_epoch_starts_in_train_mode",
-        says="training, in each forward pass",
+        says="looks like train mode before the first epoch alone, or train mode is never set",
     ),
     Mistake(
         "the last group is dropped",

@@ -193,13 +193,13 @@ MISTAKES = [
         was=RIGHT,
         now=RIGHT.replace("accuracy(logits, y)", "accuracy(model(x), y)"),
         caught_by="test_history_of_the_forward_passes",
-        says="the number of forward passes",
+        says="looks like a second pass for the metrics",
     ),
     Mistake(
         "the model is left in eval mode",
         was="    for _ in range(epochs):\n        model.train()\n",
         now="    for _ in range(epochs):\n",
         caught_by="test_validation_leaves_no_trace",
-        says="training, in each forward pass",
+        says="looks like the model stays in eval mode",
     ),
 ]

@@ -93,7 +93,7 @@ MISTAKES = [
         was=WRITE,
         now="        path.write_bytes(neighbour.read_bytes())\n",
         caught_by="test_one_file_with_all_parameters",
-        says="the files in the folder",
+        says="looks like the temporary file is left behind",
     ),
     Mistake(
         "written straight to its place",

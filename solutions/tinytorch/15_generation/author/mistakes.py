@@ -139,7 +139,7 @@ MISTAKES = [
         was=LAST,
         now=LAST.replace("[:, -1]", ".mean(dim=1)"),
         caught_by="test_each_token_follows_from_the_one_before",
-        says="differs",
+        says="looks like sampled from the logits of the first position",
     ),
     Mistake(
         "only what is new is returned",
@@ -160,7 +160,7 @@ MISTAKES = [
         was=DRAWN,
         now="drawn = probs.argmax(axis=1)",
         caught_by="test_frequencies_match_the_probabilities",
-        says="as if the maximum were always taken",
+        says="looks like the maximum always taken: nothing is drawn",
     ),
     Mistake(
         "one draw for all rows",

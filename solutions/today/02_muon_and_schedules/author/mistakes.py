@@ -100,7 +100,7 @@ MISTAKES = [
                     buffer = self.state[p]["momentum_buffer"]
                     buffer.mul_(momentum).add_(p.grad)""",
         "test_the_buffer_is_not_the_gradient",
-        says="differs",
+        says="looks like the momentum was cleared with the gradient",
     ),
     Mistake(
         "one buffer for all parameters",

@@ -66,7 +66,7 @@ MISTAKES = [
         TOO_FEW + "        for block in free[:n]:\n" + TAKEN,
         "        for block in free[:n]:\n" + TAKEN + TOO_FEW,
         "test_too_few_is_an_error_and_takes_none",
-        says="of references after the error[2] got 1 expected 0",
+        says="looks like blocks are taken before there are enough",
     ),
     Mistake(
         "a shared block returned by the first free",

@@ -86,7 +86,7 @@ MISTAKES = [
             special = {"<": [im_start], ">": [im_end]}.get(part[:1])
             ids += [*special, *encode(part[1:])] if special else encode(part)""",
         caught_by="TestChatTemplate::test_text_ends_no_message",
-        says="the number of im_end",
+        says="looks like special tokens read out of a message's text",
     ),
     Mistake(
         "no newline behind im_end",
@@ -100,7 +100,7 @@ MISTAKES = [
         was=MESSAGE,
         now='ids += [im_start, *encode(role), *encode("\\n"), *encode(content), im_end, *encode("\\n")]',
         caught_by="TestChatTemplate::test_role_and_newline_go_together",
-        says="the ids",
+        says="looks like role and newline encoded apart in the messages",
     ),
     Mistake(
         "the prompt is already closed",

@@ -199,6 +199,6 @@ MISTAKES = [
         was="    optimizer.zero_grad()\n",
         now="",
         caught_by="TestGrpoStep::test_old_gradients_are_forgotten",
-        says="the step",
+        says="looks like the old gradients are not cleared",
     ),
 ]

@@ -80,7 +80,7 @@ MISTAKES = [
         ROWS,
         "return x[order // experts.size(1)], order, torch.bincount(flat)",
         "test_experts_at_the_end_count_0",
-        says="4 experts, 2 counts",
+        says="looks like counts up to the last chosen expert: minlength is missing",
     ),
     Mistake(
         "order holds tokens",
@@ -148,7 +148,7 @@ MISTAKES = [
         "self.experts = nn.ModuleList(\n            [nn.Sequential(nn.Linear(n_embd, n_hidden), nn.ReLU(), "
         "nn.Linear(n_hidden, n_embd))] * n_experts\n        )",
         "test_experts_begin_apart",
-        says="experts 0 and 1 begin with the same weights",
+        says="looks like one expert, E times in the list",
     ),
     Mistake(
         "one expert with a weight of 1",

@@ -52,7 +52,7 @@ MISTAKES = [
         SCALE8,
         "scale = largest / 127",
         "TestAbsmaxInt8::test_a_row_of_zeros",
-        says="the scale of a row of zeros",
+        says="looks like the largest of the row divided by 127, though it is 0",
     ),
     Mistake(
         "the largest without its sign",
@@ -115,7 +115,7 @@ MISTAKES = [
         SCALE4,
         "scale = largest / 7",
         "test_a_group_of_zeros",
-        says="the scale of a group of zeros",
+        says="looks like the largest of the group divided by 7, though it is 0",
     ),
     Mistake(
         "the first group's scale for the row",

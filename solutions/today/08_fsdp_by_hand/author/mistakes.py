@@ -42,7 +42,7 @@ MISTAKES = [
         OWN,
         OWN.replace(".clone()", ""),
         "test_memory_of_its_own",
-        says="bytes alive for a shard of 144: clone the slice",
+        says="looks like a view of the whole vector",
     ),
     Mistake(
         "rank 0's piece on every rank",

@@ -38,14 +38,14 @@ MISTAKES = [
         FADE,
         "fade = (total.exp().unsqueeze(-1) * (-total).exp().unsqueeze(-2)).masked_fill(future, 0.0)",
         "TestParallelForm::test_strong_decay_stays_finite",
-        says="not finite",
+        says="looks like a quotient of two exponentials, not one of the gap",
     ),
     Mistake(
         "masked after exp",
         FADE,
         "fade = gaps.exp().masked_fill(future, 0.0)",
         "test_gradients_of_strong_decay_are_finite",
-        says="not finite",
+        says="looks like masked after exp: the gradient of an infinite number stays",
     ),
     # recurrent_step
     Mistake(
@@ -60,7 +60,7 @@ MISTAKES = [
         STEP,
         "state *= log_decay.exp()[..., None, None]\n    state += k.unsqueeze(-1) * v.unsqueeze(-2)",
         "TestRecurrentStep::test_the_given_state_is_left_alone",
-        says="an operation in place on the caller's own state",
+        says="looks like an operation in place on the caller's own state",
     ),
     Mistake(
         "read before the write",

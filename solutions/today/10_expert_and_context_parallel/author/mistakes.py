@@ -127,7 +127,7 @@ MISTAKES = [
         TOTAL,
         "total = (lse.exp() + part_lse.exp()).log()",
         "test_scores_of_800",
-        says="not finite",
+        says="looks like exponentials of whole scores: torch.logaddexp has none",
     ),
     Mistake(
         "−∞ minus −∞",
@@ -163,7 +163,7 @@ MISTAKES = [
         VISITOR,
         "if source < rank:\n            " + VISITOR,
         "TestRingAttention::test_equals_one_process",
-        says="or no keys of later ranks: right for contiguous tokens alone",
+        says="looks like its own keys alone, or no keys of later ranks: right for contiguous tokens alone",
     ),
     # ring_backward
     Mistake(
@@ -200,6 +200,6 @@ MISTAKES = [
         "whole = attend(*(_tokens_for_heads(x) for x in (q, k, v)))",
         "return attend(*(_tokens_for_heads(x) for x in (q, k, v)))",
         "TestUlyssesAttention::test_equals_one_process",
-        says="shape",
+        says="looks like not exchanged back: all tokens, and this rank's heads",
     ),
 ]

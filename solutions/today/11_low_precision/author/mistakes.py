@@ -138,7 +138,7 @@ MISTAKES = [
         ZEROS,
         "exponent = exponent.clamp(min=-127)",
         "test_a_block_of_zeros",
-        says="the scale of a block of zeros",
+        says="looks like the exponent of 0, which is the least there is",
     ),
     Mistake(
         "u is not used",
