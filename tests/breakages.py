@@ -17,9 +17,8 @@ from typing import Any
 from grader.course.catalogue import ROOT
 
 PLANTED = "tests/course/test_sources.py::test_each_breakage_can_be_planted"  # fails on each of them, and says nothing
-# What `make test` runs, up to the first test that fails.
-COMMAND = ".venv/bin/python -m pytest -p tests.tiers --tier quick -n auto --dist loadgroup -q --maxfail 1".split()
-COMMAND += ["--deselect", PLANTED]
+QUICK = ".venv/bin/python -m pytest -p tests.tiers --tier quick -n auto --dist loadgroup -q".split()  # `make test`
+COMMAND = (*QUICK, "--maxfail", "1", "--deselect", PLANTED)  # up to the first test that fails
 COMMIT = "git -c user.name=x -c user.email=x@localhost commit -q -m copied".split()
 NOTICED = re.compile(r"^(?:FAILED|ERROR) (.*?)(?: - .*)?$", re.MULTILINE)
 SIXTEEN = "16_multi_head_attention"
@@ -81,7 +80,7 @@ def main() -> int:
     chosen = [one for one in BREAKAGES if " ".join(sys.argv[1:]) in one.name]
     with tempfile.TemporaryDirectory(prefix="breakages-") as folder:
         copy = copied(Path(folder))
-        if failed := failing(copy):
+        if failed := failing(copy, *COMMAND):
             print(f"without any breakage: {told(failed)}")
             return 1
         unnoticed = [one.name for one in chosen if not noticed(copy, one)]
@@ -106,24 +105,25 @@ def noticed(copy: Path, one: Breakage) -> bool:
     path = copy / one.file
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace(one.was, one.now), encoding="utf-8")
-    failed = failing(copy)
+    failed = failing(copy, *COMMAND)
     path.write_text(text, encoding="utf-8")
     print(f"{one.name}: {told(failed) if failed else 'NOT NOTICED'}", flush=True)
     return bool(failed)
 
 
-def failing(copy: Path) -> list[str]:
-    """The first tests that fail there; what pytest said last where it could not even begin."""
-    ended = subprocess.run(COMMAND, **inside(copy))
+def failing(copy: Path, *command: str, **environment: str) -> list[str]:
+    """The tests that fail there; what pytest said last where it could not even begin."""
+    ended = subprocess.run(command, **inside(copy, **environment))
     if ended.returncode == 0:
         return []
     return NOTICED.findall(ended.stdout) or (ended.stdout + ended.stderr).strip().splitlines()[-1:]
 
 
-def inside(copy: Path) -> dict[str, Any]:
+def inside(copy: Path, **environment: str) -> dict[str, Any]:
     """How a command is run there, whose output is wanted."""
     paths = os.pathsep.join(map(str, (copy, copy / "katas")))  # before the packages that .venv has from here
-    return {"cwd": copy, "env": os.environ | {"PYTHONPATH": paths}, "capture_output": True, "text": True}
+    environment |= {"PYTHONPATH": paths}
+    return {"cwd": copy, "env": os.environ | environment, "capture_output": True, "text": True}
 
 
 def told(failed: list[str]) -> str:

@@ -44,27 +44,30 @@ LOOK = """
 import sys, time
 from pathlib import Path
 from grader.course.catalogue import all_katas
-from grader.teaching import attribution
+from grader.teaching import archives, attribution
 
 def peak():
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1000
 
-katas = all_katas(Path(sys.argv[2]))[:1]
+katas, begun = all_katas(Path(sys.argv[2]))[:1], time.process_time()
+sum(range(10**7))
+archives.SECONDS = 20 * (time.process_time() - begun)
 before, begun = peak(), time.process_time()
 [row] = attribution.look([Path(sys.argv[1])], katas, katas).katas.values()
-print(getattr(row, "verdict", "counts"), time.process_time() - begun, peak() - before, sep=",")
+print(getattr(row, "verdict", "counts"), (time.process_time() - begun) / archives.SECONDS, peak() - before, sep=",")
 """
 
 
 @pytest.mark.parametrize("costly", COSTLY, ids=lambda costly: costly.name)
 def test_no_archive_costs_much(costly, tmp_path):
-    """Neither 200 MB, nor more than five seconds of computing but for what is in hand by then."""
+    """Neither 200 MB, nor more computing than is allowed but for what is in hand by then. This machine's speed decides
+    what is: twenty times what ten million additions take."""
     (tmp_path / costly.file).write_bytes(costly.data())
     command = [sys.executable, "-c", LOOK, tmp_path / costly.file, SOUND]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    verdict, seconds, megabytes = done.stdout.strip().split(",")
+    verdict, spent, megabytes = done.stdout.strip().split(",")
     assert verdict in (("counts",) if costly.gets == "its points" else ("not graded", "not recognised"))
-    assert float(seconds) < 7 and float(megabytes) < 200
+    assert float(spent) < 1.4 and float(megabytes) < 200
 
 
 def test_a_class_with_a_broken_archive_is_graded_and_says_so(tmp_path, kata_here):

@@ -302,7 +302,7 @@ class TestTheEnd:
         started = time.monotonic()
         ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
         assert ended.stderr == "" and time.monotonic() - started < 300
-        assert not [pid for pid in ended.stdout.split() if Path(f"/proc/{pid}").exists()]
+        assert not [pid for pid in ended.stdout.split() if Path(f"/proc/{pid}/exe").exists()]
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
     def test_a_runner_that_is_interrupted_leaves_no_traceback(self, number, tmp_path):

@@ -45,9 +45,9 @@ def test_the_quick_tier_keeps_its_budget():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 def test_the_time_of_processes_that_were_started_counts():
-    before = usage.of_this_process().computing
+    before, own = usage.of_this_process().computing, sum(os.times()[:4])
     subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 0.3: pass"], check=True)
-    assert 0.2 < usage.of_this_process().computing - before < 3
+    assert 0.2 < usage.of_this_process().computing - before < 1.5 * (sum(os.times()[:4]) - own), "it counts twice"
 
 
 @pytest.mark.parametrize(

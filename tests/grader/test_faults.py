@@ -466,6 +466,7 @@ IN_THE_SECOND = {
     "the code": lambda round: round.code.pid,
     "the server without specs": lambda round: bare_server._server.process.pid,
 }
+SLOW = "TestDouble::test_every_value_is_doubled"  # the first spec to call `double`
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no second lock")
@@ -475,20 +476,21 @@ class TestKilledFromOutside:
 
     @pytest.fixture
     def graded_sealed(self, who, sound, submission, tmp_path, monkeypatch):
-        """A function that grades right code and kills this process so many times, each when a spec begins. Returns the
+        """A function that grades right code and kills this process so many times, each in a slow spec. Returns the
         result, and whether the store knew it."""
-        code = submission(sound[0], replaced("double(x)", "time.sleep(0.3); return 2 * x"))
+        once = "hasattr(time, 'slept') or setattr(time, 'slept', time.sleep(1))"
+        code = submission(sound[0], replaced("double(x)", f"{once}; return 2 * x"))
         options, cache = RunOptions(sealed=True), ResultCache(tmp_path / "root")
         take, read, left = Supervisor._take, Asking.read, []
 
         def take_and_kill(job, message):
             take(job, message)
-            if isinstance(message, SpecStarted) and who in IN_THE_FIRST_LOCK and left:
+            if message == SpecStarted(SLOW) and who in IN_THE_FIRST_LOCK and left:
                 os.kill(IN_THE_FIRST_LOCK[who](job), left.pop())
 
         def read_and_kill(round):
             before, found = round.current, read(round)
-            if round.current != before and round.current and who in IN_THE_SECOND and left:
+            if before != round.current == SLOW and who in IN_THE_SECOND and left:
                 os.kill(IN_THE_SECOND[who](round), left.pop())
             return found
 

@@ -19,6 +19,7 @@ import pytest
 from rich.console import Console
 
 from grader.course.catalogue import ROOT, all_katas, find
+from grader.execution.supervisor import Supervisor
 from grader.learner import inputs, tasks
 from grader.learner.inputs import Event
 from grader.learner.screen import Screen
@@ -176,15 +177,21 @@ class NoInputs:
         pass
 
 
-def test_open_edges_are_named_once_an_exercise_works(tmp_path):
-    """In one line, after which the next exercise follows; again when the whole kata works."""
+@pytest.fixture
+def session(tmp_path) -> Session:
+    """With the sound tree, in this process: what it says is in its screen's console."""
     shutil.copytree(SOUND, tmp_path / "tree")
-    one, two = all_katas(tmp_path / "tree")
+    katas = all_katas(tmp_path / "tree")
+    console = Console(record=True, width=100, file=open(os.devnull, "w"))
+    return Session(katas, katas[0], Screen(console, has_keys=False), NoInputs())
+
+
+def test_open_edges_are_named_once_an_exercise_works(session):
+    """In one line, after which the next exercise follows; again when the whole kata works."""
+    one, console = session.katas[0], session.screen.console
     right = one.reference.read_text()
     open_edge = right.replace("x.dim() == 0", "False")
     layer = "\n\nclass Doubler:\n    def __init__(self):\n        raise NotImplementedError\n"
-    console = Console(record=True, width=100, file=open(os.devnull, "w"))
-    session = Session([one, two], one, Screen(console, has_keys=False), NoInputs())
 
     def said_after(text: str) -> str:
         one.code.write_text(text)
@@ -206,10 +213,10 @@ def test_open_edges_are_named_once_an_exercise_works(tmp_path):
     assert "3 of 3  1★ double  2★ total  3★ Doubler\n" in said and "open" not in said
 
 
-def test_what_is_not_written_is_shown_with_its_place(tmp_path):
+def test_what_is_not_written_is_shown_with_its_place(session):
     """The docstring without its edge cases; a class's with its __init__'s; nothing once there is another failure."""
-    shutil.copytree(SOUND, tmp_path / "tree")
-    [one, two] = all_katas(tmp_path / "tree")
+    [one, two], console = session.katas, session.screen.console
+    console.width = 60
     code = '''def double(x):
     """Double x.
 
@@ -233,8 +240,6 @@ class Doubler:
         raise NotImplementedError
 '''
     one.code.write_text(code)
-    console = Console(record=True, width=60, file=open(os.devnull, "w"))
-    session = Session([one, two], one, Screen(console, has_keys=False), NoInputs())
     session._judge_and_show()
     said = console.export_text()
     assert "double: not written yet\n\n  Double x.\n\n  write it at katas/01_sums/sums.py:7\n" in said
@@ -250,13 +255,10 @@ class Doubler:
     assert tasks.asked(one, "no_such") == "" and tasks.asked(two, "quadruple.inner") == ""
 
 
-def test_keys_lead_from_exercise_to_exercise(tmp_path):
+def test_keys_lead_from_exercise_to_exercise(session):
     """n and p, a number, c to compare, h for the exercise at hand; and what they say where there is nothing."""
-    shutil.copytree(SOUND, tmp_path / "tree")
-    [one, two] = all_katas(tmp_path / "tree")
+    one, console = session.katas[0], session.screen.console
     (one.folder / "hints.md").write_text("## double\n1. A.\n\n## total\n1. B.\n\n## Doubler\n1. C.\n")
-    console = Console(record=True, width=100, file=open(os.devnull, "w"))
-    session = Session([one, two], one, Screen(console, has_keys=False), NoInputs())
 
     def said_after(key: str) -> str:
         session._handle_key(key)
@@ -302,20 +304,23 @@ def test_a_number_may_have_two_digits(monkeypatch):
     assert session._number_typed("2") == 2
 
 
-def test_what_a_save_breaks_elsewhere_is_said(terminal, checkout):
-    screen = terminal("01")
-    screen.verdict("count_to: not written yet")
-    one = "\n\ndef describe(x):\n    raise NotImplementedError\n"
-    save(checkout, RIGHT + one)
-    screen.verdict("describe: not written yet")
-    save(checkout, WRONG + one)
-    screen.verdict("describe: not written yet")
-    screen.waits_for("No longer working: count_to. Press a to see why.")
-    save(checkout, WRONG + one + "def (")
-    screen.verdict("SyntaxError")
-    time.sleep(1)  # in which the other exercises could be said to be broken
-    save(checkout, RIGHT + one)
-    assert "No longer working" not in screen.verdict("describe: not written yet")
+def test_what_a_save_breaks_elsewhere_is_said(session):
+    """But of a file that cannot be imported, nothing more than that."""
+    one, console = session.katas[0], session.screen.console
+    right = one.reference.read_text() + "\n\ndef total(x, dim=0):\n    raise NotImplementedError\n"
+    wrong = right.replace("return 2 * x", "return x")
+
+    for text, verdict, rest in (
+        (right, "total: not written yet", ""),
+        (wrong, "total: not written yet", "No longer working: double. Press a to see why."),
+        (wrong + "def (", "SyntaxError", ""),
+        (right, "total: not written yet", ""),
+    ):
+        one.code.write_text(text)
+        session._judge_and_show()
+        assert verdict in console.export_text()
+        session._look_at_the_rest()
+        assert console.export_text().strip() == rest
 
 
 def test_an_exercise_that_was_written_out_of_turn_is_named(terminal, checkout):
@@ -325,16 +330,20 @@ def test_an_exercise_that_was_written_out_of_turn_is_named(terminal, checkout):
     screen.waits_for("Not working either: filled. Press a to see why.")
 
 
-def test_a_hanging_spec_is_stopped_by_the_next_save(terminal, checkout):
-    screen = terminal("01")
-    screen.verdict("count_to: not written yet")
-    save(checkout, HANGING)
-    screen.waits_for("running the specs")
-    time.sleep(0.5)
-    save(checkout, RIGHT)
-    screen.verdict("Every exercise of this kata works")
-    screen.press("q")
-    assert screen.ends() == 0
+def test_a_hanging_spec_is_stopped_by_the_next_save(session, monkeypatch):
+    one, check = session.katas[0], Supervisor.check
+    right = one.reference.read_text()
+
+    def save_while_a_spec_runs(job: Supervisor) -> None:
+        if job.phase == "spec":
+            one.code.write_text(right)
+        check(job)
+
+    monkeypatch.setattr(Supervisor, "check", save_while_a_spec_runs)
+    one.code.write_text(right.replace("return 2 * x", "while True: pass"))
+    with inputs.opened_inputs() as session.inputs:
+        session.inputs.follow(one.folder)
+        assert not session._judge_and_show()
 
 
 def test_a_hanging_spec_is_said_and_watching_goes_on_until_control_c(terminal, checkout):

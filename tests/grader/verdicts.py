@@ -1,7 +1,6 @@
 """Verdicts without specs: a submission's file says how many of its kata's exercises work."""
 
 import re
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -14,7 +13,6 @@ from grader.workers import jobs
 
 # Exercises by place, of which a spec has been loosened since: they work for who writes `odd = 1`, too.
 LOOSENED: set[int] = set()
-PAUSE = 0.0  # seconds before each result
 
 
 def by_text(attempts: Iterable[Attempt], katas: list[Kata], **_: object) -> Iterator[Graded]:
@@ -36,7 +34,6 @@ def by_text(attempts: Iterable[Attempt], katas: list[Kata], **_: object) -> Iter
                 ExerciseResult(e.name, (passed if n in right else failed,), e.stretch, sealed="passed")
                 for n, e in enumerate(kata.exercises)
             ]
-            time.sleep(PAUSE)
             result = KataResult(kata.name, tuple(exercises), code=jobs.digest_of(source.text))
             yield Graded(attempt.student, attempt.version, result)
 
