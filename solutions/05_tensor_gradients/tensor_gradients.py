@@ -105,9 +105,9 @@ def frozen_target_loss(
     """Compare a prediction with a target from the same function, and let only the prediction learn.
 
     Args:
-        value_fn: maps states (N, D) to one value per state, (N,).
-        state, next_state: (N, D).
-        reward: (N,).
+        value_fn: maps states (N, D) to one value per state, (N,): a guess of the points that are still to come.
+        state, next_state: (N, D), before and after a move.
+        reward: (N,), the points won by the move.
         gamma: the weight of the next state's value.
         how: what keeps the target out of the graph. "detach" calls value_fn(next_state) as usual and detaches
             afterwards; "no_grad" and "inference_mode" call it inside that mode of torch.

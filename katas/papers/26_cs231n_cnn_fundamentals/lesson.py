@@ -67,9 +67,10 @@ for name, model in (("linear", linear), ("two layers", net)):
 # near 1, plus what the noise of two pixels adds at the best of 64 places.
 kernel = torch.zeros(1, 1, 3, 3)
 kernel[0, 0, 1] = 1.0
-maps = kata.conv2d(fresh_bars[three], kernel, padding=1)
-print(f"   conv2d: {tuple(fresh_bars[three].shape)} → {tuple(maps.shape)}")
-print(f"   strongest response: {[round(response, 2) for response in maps.amax(dim=(1, 2, 3)).tolist()]}")
+maps = stretch(kata.conv2d, fresh_bars[three], kernel, padding=1)
+if maps is not None:
+    print(f"   conv2d: {tuple(fresh_bars[three].shape)} → {tuple(maps.shape)}")
+    print(f"   strongest response: {[round(response, 2) for response in maps.amax(dim=(1, 2, 3)).tolist()]}")
 bar_net = stretch(kata.BarNet, 8)
 if bar_net is not None:
     count = sum(parameter.numel() for parameter in bar_net.parameters())

@@ -579,6 +579,7 @@ def images_and_kernels(draw):
     return image, kernel, draw(st.integers(1, 3)), draw(st.integers(0, 2))
 
 
+@pytest.mark.stretch
 class TestConv2d:
     def test_a_row_by_hand(self, kata):
         """The kernel [1, 10] slides over [1, 2, 3, 4]: 1·1 + 10·2 = 21, then 32, then 43. It is not flipped, as it

@@ -94,7 +94,7 @@ def parallel_experts(x: Tensor, weights: Tensor, experts: Tensor, local: Sequenc
 
 
 def balance_bias(bias: Tensor, experts: Tensor, rate: float) -> Tensor:
-    """Move the bias of the routers' choice: down for crowded experts, up for idle ones. There is no loss.
+    """Move the bias of the routers' choice: down for crowded experts, up for idle ones. No gradient is used.
 
     Args:
         bias: (E,), the same on all ranks. A router chooses the k largest of score + bias; the weights come from the
