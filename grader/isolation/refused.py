@@ -36,7 +36,7 @@ def _reasons(allowed: Rights) -> dict[str, str]:
     found = {
         r"\[Errno 1\] Operation not permitted": f"{programs}, {network}, and not every system call",
         r"unexpected pos \d+ vs \d+|\[Errno 27\]": f"no file larger than {allowed.file_size >> 20} MB",
-        r"^EOFError: EOF when reading a line": "no input",
+        r"EOFError: EOF when reading a line": "no input",
     }
     if not allowed.processes:
         # A semaphore has no path. Memory that multiprocessing or PyTorch shares has one that nobody chose.
