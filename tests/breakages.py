@@ -62,7 +62,7 @@ BREAKAGES = (
     ),
     Breakage("a misspelt attribute of JUnit", "grader/reports/junit.py", "classname=place", "class_name=place"),
     Breakage("an allowed system call", "grader/isolation/calls.py", "getcpu 309 168,", "getcpu 309 168, bpf 321 280,"),
-    Breakage("a point too many", "grader/results.py", "return int(self.works)", "return int(self.works) + 1"),
+    Breakage("a point too many", "grader/results.py", "else int(self.works)", "else int(self.works) + 1"),
     Breakage(
         "another default of the command", "grader/cli/grade.py", "    fresh: Fresh = False", "    fresh: Fresh = True"
     ),

@@ -48,7 +48,7 @@ class TestRead:
             ("id,name,email\n1,Ada\n", ":2: no cell for email"),
             ("id,name,email\n,Ada,a@x\n", ":2: the id is empty"),
             ("id,name,email\na,Ada,\n\na,Bob,\n", ":4: the id a is there already, in line 2"),
-            ("id,name,email,due\n1,,,1.12.2015\n", ":2: '1.12.2015' is no date: write 2015-12-01 or 2015-12-01T18"),
+            ("id,name,email,due\n1,,,1.12.2015\n", ":2: '1.12.2015' is no date: write 2026-12-01 or 2026-12-01T18"),
             ("id,name,email,due\n1,,,2015-02-30\n", ":2: '2015-02-30' is no date"),
             ("id,name,email,extension\n1,,,2\n", ":2: '2' is no length of time: write 15m, 36h or 2d"),
             (b"id,name,email\n\0", ": is not text"),
