@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from grader.course.statements import UNREADABLE, is_for_all, is_future, reached, used
+from grader.course.statements import UNREADABLE, decorated_line, is_for_all, is_future, reached, used
 from grader.failure import UNPARSED
 
 NOT_CODE = re.compile(r"# (lesson|check)\b")  # starts a cell that is not part of the module
@@ -215,11 +215,6 @@ def definitions(tree: ast.Module) -> dict[str, Function | ast.ClassDef]:
             inner = node.body if isinstance(node, ast.ClassDef) else []
             found |= {f"{node.name}.{method.name}": method for method in inner if isinstance(method, Function)}
     return found
-
-
-def decorated_line(statement: ast.stmt) -> int:
-    """The number of the first line of a statement, with its decorators."""
-    return min([statement.lineno, *(decorator.lineno for decorator in getattr(statement, "decorator_list", []))])
 
 
 def first_line(statement: ast.stmt, lines: list[str]) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Collection
 
 from grader.course import stubs
 from grader.course.catalogue import Kata
-from grader.course.cells import Function, Import, bound, decorated_line
+from grader.course.cells import Function, Import, bound
 from grader.course.description import Exercise
-from grader.course.statements import UNREADABLE
+from grader.course.statements import UNREADABLE, decorated_line
 
 APART = "_reference"  # starts the names that the reference's helpers and imports get
 

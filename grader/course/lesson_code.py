@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from grader.course.cells import decorated_line
+from grader.course.statements import decorated_line
 
 BLOCK = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 OUTPUT = "#> "  # starts a line of output

@@ -1,18 +1,20 @@
-"""Runs a module's statements. One that fails costs what uses the names that only it would have made."""
+"""Runs a module's statements. One that fails costs what uses the names that it was to bind."""
 
 import __future__
 
 import ast
+import copy
 import io
 import symtable
 import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, Literal, NamedTuple, NoReturn
 
 MOST_LEFT_OUT = 100  # failures of one file; after them the next one counts
 LONGEST = 60  # characters of a statement that are quoted
+STAND_INS = "__stand_ins__"  # what a class's body finds in place of what its failed statements were to bind
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)  # what parsing raises
 
 
@@ -55,7 +57,9 @@ class Failed(NamedTuple):
 
 
 def run(source: str, path: str, space: dict[str, Any]) -> list[Failed]:
-    """Run a module. A statement that raises is left out, and a name that nothing else has bound stands for the failure.
+    """Run a module. A statement that raises is left out, and each name that it was to bind stands for the failure.
+
+    It does so whatever was bound before. An import is one statement a name, and a class's body is run by the same rule.
 
     Args:
         source: the module's text; `path` is where it comes from.
@@ -67,9 +71,11 @@ def run(source: str, path: str, space: dict[str, Any]) -> list[Failed]:
     features = code.co_flags & __future__.annotations.compiler_flag
     failed: list[Failed] = []
     rest: list[ast.stmt] = []
+    stand_ins = space[STAND_INS] = list[Unmade]()
     while True:
         try:
             exec(code, space)
+            del space[STAND_INS]
             return failed
         except (KeyboardInterrupt, GeneratorExit):
             raise
@@ -78,23 +84,69 @@ def run(source: str, path: str, space: dict[str, Any]) -> list[Failed]:
             line, place = _place(rest, error, code)
             if place is None or len(failed) == MOST_LEFT_OUT or time_limit(error) == "too busy":
                 raise
-            statement, why = rest[place], _why(source, path, line, error)
-            failed.append(Failed(statement.lineno, statement.end_lineno or line, why, bool(time_limit(error))))
-            space |= dict.fromkeys(_bound(statement) - space.keys(), Unmade(why))
-            rest = rest[place + 1 :]
+            statement = rest[place]
+            part, line = _in_class(statement, error, code) or (statement, line)
+            instead = _name_by_name(part)
+            if not instead:
+                unmade, last = Unmade(_why(source, path, line, error)), part.end_lineno or line
+                failed.append(Failed(decorated_line(part), last, unmade.why, bool(time_limit(error))))
+                if part is statement:
+                    space |= dict.fromkeys(_bound(statement), unmade)
+                else:
+                    stand_ins.append(unmade)
+                    made = [f"{name} = {STAND_INS}[{len(stand_ins) - 1}]" for name in sorted(_bound(part))]
+                    instead = ast.parse("\n".join(made or ["pass"])).body
+            if isinstance(statement, ast.ClassDef) and part is not statement:
+                at = statement.body.index(part)
+                statement.body[at : at + 1] = instead
+                instead = [ast.fix_missing_locations(statement)]
+            rest = instead + rest[place + 1 :]
             code = compile(ast.Module(rest, []), path, "exec", features, dont_inherit=True)
 
 
 def _place(body: list[ast.stmt], error: BaseException, code: CodeType) -> tuple[int, int | None]:
     """The line at which the module's code raised this, and the index of the statement; None if it did not."""
-    step = error.__traceback__
-    while step and step.tb_frame.f_code is not code:
-        step = step.tb_next
+    step = _step(error, code)
     if step is None:
         return 0, None
     line, _, column, _ = list(code.co_positions())[step.tb_lasti // 2]
     ends = [(statement.end_lineno or 0, statement.end_col_offset or 0) for statement in body]
     return line or 0, next((place for place, end in enumerate(ends) if end > (line or 0, column or 0)), None)
+
+
+def _step(error: BaseException, code: CodeType) -> TracebackType | None:
+    """Where the error passed this code."""
+    step = error.__traceback__
+    while step and step.tb_frame.f_code is not code:
+        step = step.tb_next
+    return step
+
+
+def _name_by_name(statement: ast.stmt) -> list[ast.stmt]:
+    """An import of several names as imports of one each; of one, or for another statement, nothing."""
+    if not isinstance(statement, ast.Import | ast.ImportFrom) or len(statement.names) == 1:
+        return []
+    found: list[ast.stmt] = []
+    for name in statement.names:
+        one = ast.copy_location(copy.copy(statement), name)
+        one.names = [name]
+        found.append(one)
+    return found
+
+
+def _in_class(statement: ast.stmt, error: BaseException, code: CodeType) -> tuple[ast.stmt, int] | None:
+    """The statement of a class's body that raised this, and its line; None if another one did."""
+    step = _step(error, code)
+    inner = step.tb_next.tb_frame.f_code if step and step.tb_next else None
+    if not isinstance(statement, ast.ClassDef) or inner is None or inner.co_name != statement.name:
+        return None
+    line, place = _place(statement.body, error, inner)
+    return None if place is None else (statement.body[place], line)
+
+
+def decorated_line(statement: ast.stmt) -> int:
+    """The number of the first line of a statement, with its decorators."""
+    return min(one.lineno for one in (statement, *getattr(statement, "decorator_list", ())))
 
 
 def _why(source: str, path: str, line: int, error: BaseException) -> str:
@@ -125,7 +177,9 @@ def without(source: str, failed: Iterable[tuple[int, int]]) -> str:
     """The module without the statements at these lines, the others at theirs."""
     lines = io.StringIO(source, newline="").readlines()
     for first, last in failed:
-        lines[first - 1 : last] = ["\n"] * len(lines[first - 1 : last])
+        line = lines[first - 1]
+        indentation = line[: len(line) - len(line.lstrip())]
+        lines[first - 1 : last] = [f"{indentation}pass\n", *["\n"] * (last - first)]  # a class's body may not be empty
     return "".join(lines)
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from grader import files
 from grader.course import hint_file
 from grader.course.catalogue import Kata
-from grader.course.cells import decorated_line
-from grader.course.statements import UNREADABLE
+from grader.course.statements import UNREADABLE, decorated_line
 from grader.errors import NotPossible
 
 

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from grader import followed
-from grader.course.cells import decorated_line, definitions
+from grader.course.cells import definitions
 from grader.course.description import Exercise
+from grader.course.statements import decorated_line
 from grader.errors import NotPossible
 from grader.execution import scheduler
 from grader.execution.supervisor import Supervisor

@@ -63,12 +63,31 @@ def test_what_uses_a_name_that_was_not_made_fails_with_the_reason(making):
 
 
 @pytest.mark.parametrize(
-    "again", ["N = lost", "N += lost", "g = lost", "from no_such_library import N", "def g(x=lost): pass"]
+    "again",
+    [
+        *("N = lost", "N += lost", "g = lost", "g, N = lost", "from no_such_library import N", "for N in lost: pass"),
+        *("def g(x=lost): pass", "@lost\ndef g(x): pass", "class g(lost): pass", "import math, no_such_library as g"),
+        "class g:\n    def __new__(cls, x, y=lost): pass",
+    ],
 )
-def test_a_name_that_was_made_before_keeps_its_value(again):
+def test_no_older_value_stands_in_for_what_was_not_made(again):
     space = {}
     [failed] = statements.run(f"{MODULE}{again}\n", "/a/f.py", space)
-    assert space["f"](1) == 2 and failed.why.startswith("f.py:10: ")
+    with pytest.raises(statements.StatementFailed, match=r"^f.py:1[01]: "):
+        space["f"](1)
+    assert space.keys() <= {*"fgN", "math", "__builtins__"} and failed.first >= 10
+
+
+def test_a_class_and_an_import_lose_only_the_names_that_were_not_made():
+    space = {}
+    body = "    size = 2\n    @property\n    def a(self, x=lost): pass\n    def b(self): return super().__sizeof__()\n"
+    text = f"import math, no_such_library, json\nclass C:\n{body}    lost\n    from math import tau, no_such_name\n"
+    failed = statements.run(text, "/a/f.py", space)
+    assert [(one.first, one.last) for one in failed] == [(1, 1), (4, 5), (7, 7), (8, 8)]
+    assert space["math"].pi and space["json"] and space["C"].tau > 6 and space["C"]().b() and space["C"].size == 2
+    for use in ("no_such_library.x", "C.a.fget", "C.no_such_name + 1"):
+        with pytest.raises(statements.StatementFailed):
+            eval(use, space)
 
 
 def test_what_does_not_use_it_works():
@@ -83,7 +102,8 @@ def test_all_of_a_module_that_ends_in_failures_is_not_run_forever():
 
 
 def test_the_rest_keeps_its_lines():
-    assert statements.without("a\nb(\n)\nc\n", [(2, 3)]) == "a\n\n\nc\n"
+    assert statements.without("a\nb(\n)\nc\n", [(2, 3)]) == "a\npass\n\nc\n"
+    assert statements.without("class C:\n    a = 1\n", [(2, 2)]) == "class C:\n    pass\n"
 
 
 def test_parameters_and_variables_of_functions_are_no_names_of_the_module():

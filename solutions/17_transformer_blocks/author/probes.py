@@ -1,4 +1,4 @@
-"""Questions that the specs of 17 ask only about data that is known."""
+"""Questions that the specs of 17 ask only about known data, or of what the code's own answers give."""
 
 from unittest import mock
 
@@ -6,6 +6,20 @@ import torch
 from torch import nn
 
 from grader.lock.probes import probe, there
+
+
+@probe("SequenceClassifier")
+def _(kata, rng):
+    """Logits with and without a mask, where every weight is drawn here."""
+    ids = torch.randint(9, (4, 6), generator=rng)
+    real = (torch.rand(4, 6, generator=rng) < 0.6) | (torch.arange(6) == 0)
+    found = []
+    for norm_first in (False, True):
+        model = kata.SequenceClassifier(9, 3, d_model=8, num_heads=2, d_ff=5, norm_first=norm_first).eval()
+        for _, parameter in sorted(model.named_parameters()):
+            parameter.detach().copy_(0.5 * torch.randn(parameter.shape, generator=rng))
+        found += [model(ids), model(ids, real)]
+    return found
 
 
 class Reader(nn.Module):

@@ -11,6 +11,12 @@ def _(kata, rng):
     return kata.permutation_gap(lambda x: x * places, x, permutation)
 
 
+@probe("sinusoidal_encoding")
+def _(kata, rng):
+    sizes = torch.randint(2, 10, (3, 3), generator=rng).tolist()
+    return [kata.sinusoidal_encoding(rows, 2 * pairs, base**4.0) for rows, pairs, base in sizes]
+
+
 def compared(kata, weights, right_at, seed):
     """The comparison of classifiers that start from these weights and are right at one length of sequences."""
     from unittest import mock

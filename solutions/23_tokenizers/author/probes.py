@@ -41,6 +41,19 @@ def _(kata, rng):
     return [tokenizer.encode(text, *allowed) for text in texts for allowed in ((), (False,), (True,))]
 
 
+@probe("BPETokenizer.decode")
+def _(kata, rng):
+    """Bytes that are text together, and bytes that are none."""
+    merges = [*some_merges(rng), (b"\xc3", b"\xa9")]
+    some = [*(left + right for left, right in merges), b"\xc3", b"\xa9"]
+    tokens = dict.fromkeys([*some, *map(bytes, zip(range(256)))])
+    vocab = dict(zip(tokens, torch.randperm(900, generator=rng).tolist()))
+    tokenizer = kata.BPETokenizer(merges, vocab, {"<|é|>": 999})
+    possible = [999, *(vocab[token] for token in some)]
+    ids = [possible[i] for i in torch.randint(len(possible), (40,), generator=rng)] + possible[-2:]
+    return [tokenizer.decode(ids), *(tokenizer.decode(ids, how) for how in ("ignore", "backslashreplace"))]
+
+
 @probe("load_gpt2_files")
 def _(kata, rng):
     pairs = [(left.decode(), right.decode()) for left, right in some_merges(rng)]

@@ -1,6 +1,7 @@
 """Questions that the specs of 29 ask only about models and sizes that are known."""
 
 from pathlib import Path
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -103,3 +104,16 @@ def _(kata, rng):
     step = kata.load_checkpoint(path, fresh, optimizers[1])
     moments = [state["momentum_buffer"] for state in optimizers[1].state_dict()["state"].values()]
     return step, dict(fresh.state_dict()), moments
+
+
+@probe("train")
+def _(kata, rng):
+    model, (max_lr, min_lr, max_norm) = Bigrams(rng, 0.5), torch.rand(3, generator=rng).tolist()
+    model.lm_head = model.table  # the name in GPT
+    loader, val_batches = mock.Mock(next_batch=lambda: batch(rng, 3)), [batch(rng, 3), batch(rng, 2, counted=1)]
+    start, more, every = (1 + torch.randint(3, (3,), generator=rng)).tolist()
+    config = kata.TrainConfig(start + 3 + more, max_lr, min_lr, 4, 2, 0.1 * max_norm, every)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    record = kata.train(model, optimizer, loader, config, val_batches, start, lambda model: model.training)
+    seen = [list(map(list, record[name])) for name in ("val", "samples")]
+    return [record[name] for name in ("step", "loss", "lr", "grad_norm")], seen, model.table.weight.detach()

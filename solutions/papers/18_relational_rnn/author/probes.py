@@ -33,6 +33,13 @@ def _(kata, rng):
     return kata.RelationalMemory(*sizes(rng)).initial_memory(batch)
 
 
+@probe("RelationalMemory.update")
+def _(kata, rng):
+    inputs, slots, width, heads = sizes(rng)
+    core = filled(kata.RelationalMemory(inputs, slots, width, heads), rng)
+    return core.update(torch.randn(3, slots, width, generator=rng), torch.randn(3, width, generator=rng))
+
+
 @probe("RelationalMemory.forward")
 def _(kata, rng):
     inputs, slots, width, heads = sizes(rng)

@@ -20,6 +20,20 @@ def tensors(kata, rng):
     return [kata.Tensor(1 + torch.rand(rows, 4, generator=rng).double().numpy()) for rows in (3, 1)]
 
 
+def announced(operation, op, *names):
+    """The numbers of the result of `operation()`, of the inputs that it is announced with, and these saved values."""
+    from tinytorch.recorder import set_recorder
+
+    heard = []
+    previous = set_recorder(lambda *announcement: heard.append(announcement))
+    try:
+        result = operation()
+    finally:
+        set_recorder(previous)
+    [(inputs, saved)] = [(inputs, saved) for out, name, inputs, saved in heard if out is result and name == op]
+    return [result.data, [x.data for x in inputs], [saved[name] for name in names]]
+
+
 @probe("Tensor.__add__")
 def _(kata, rng):
     a, b = tensors(kata, rng)
@@ -41,7 +55,7 @@ def _(kata, rng):
 @probe("Tensor.__mul__")
 def _(kata, rng):
     a, b = tensors(kata, rng)
-    return (a * b).data
+    return announced(lambda: a * b, "mul")
 
 
 @probe("Tensor.__truediv__")
@@ -59,7 +73,8 @@ def _(kata, rng):
 @probe("Tensor.__pow__")
 def _(kata, rng):
     a, _ = tensors(kata, rng)
-    return (a**3).data
+    exponent = torch.rand((), generator=rng).item()
+    return announced(lambda: a**exponent, "pow", "exponent")
 
 
 @probe("Tensor.__matmul__")
@@ -78,6 +93,13 @@ def _(kata, rng):
 def _(kata, rng):
     numbers = torch.rand(2, 3, 4, generator=rng).double().numpy()
     return [kata.Tensor(numbers).transpose(*dims).data for dims in ((0, 1), (0, 2), (1, 2))]
+
+
+@probe("Tensor.sum")
+def _(kata, rng):
+    t = kata.Tensor(torch.rand(2, 3, 4, generator=rng).double().numpy())
+    dim, keepdim = int(torch.randint(-3, 0, (), generator=rng)), bool(torch.rand((), generator=rng) < 0.5)
+    return [announced(lambda: t.sum(one, keepdim=keepdim), "sum", "dim", "keepdim") for one in (dim, None)]
 
 
 @probe("Tensor.__init__")

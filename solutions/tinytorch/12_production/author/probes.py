@@ -110,6 +110,19 @@ def _(kata, rng):
     return seen
 
 
+@probe("load_checkpoint")
+def _(kata, rng):
+    (model, before), (other, after) = (there(kata, parts, seed) for seed in drawn(rng, 2))
+    seen, meta = [], {"epoch": drawn(rng)[0]}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.npz"
+        for first, second in zip(before, after):
+            first.lr = 0.5 + torch.rand((), generator=rng).item()
+            kata.save_checkpoint(path, model, first, meta=meta)
+            seen.append([kata.load_checkpoint(path, other, second), arrays(other), there(kata, remembered, second)])
+    return seen
+
+
 @probe("Trainer.fit")
 def _(kata, rng):
     """Some epochs down, then up: the last one down is the best, and training ends two epochs later."""
