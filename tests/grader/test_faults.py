@@ -361,7 +361,7 @@ class TestResults:
             ("return None", "None"),
             ("return [1, 2]", "[1, 2]"),
             ("return x * float('nan')", "6 values are NaN"),
-            ("return x", "x as it came in"),
+            ("return x", "the result is `x` itself"),
             ("x *= 2; return x", ""),
             ("return x * x", "squared"),
             ("return (2 * x).double()", "float64  expected float32"),
