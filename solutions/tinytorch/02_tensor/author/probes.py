@@ -128,7 +128,7 @@ def _(kata, rng):
 @probe("Tensor.detach")
 def _(kata, rng):
     t = kata.Tensor(torch.randn(2, 3, generator=rng).numpy(), requires_grad=True)
-    found = (2 * t).detach()
+    found = (t * t).detach()
     return [found.data, found.requires_grad, found.node, (t.detach() * t).data, t.requires_grad]
 
 
