@@ -1,6 +1,7 @@
 """The inputs of `kata watch`: saved files, a resized window, and single keys."""
 
 import os
+import re
 import select
 import signal
 import socket
@@ -23,6 +24,10 @@ SETTLED = 5  # milliseconds without a change after which a burst of writes count
 SAVE, RESIZE, INTERRUPT = b"s", b"w", bytes([signal.SIGINT])  # bytes that the socket carries
 QUIT_KEYS = ("q", "\x03", "\x04")  # q, Ctrl-C where it comes as a key, and Ctrl-D
 BETWEEN_KEYS = 0.05  # seconds between two looks at the keyboard on Windows
+REST = 0.05  # seconds within which the rest of a special key follows its beginning
+# What a special key sends, or Alt with a letter: ECMA-48, 5.4, and xterm's and the Linux console's function keys.
+SPECIAL = re.compile(r"\x1b+(?:\[(?:\[.|M.{3}|[0-?]*[ -/]*[@-~])|O[0-9;]*[@-~]|[^\x00-\x1f\[O])?", re.DOTALL)
+BEGUN = re.compile(r"\x1b+(?:\[(?:\[|M.{0,2}|[0-?]*[ -/]*)|O[0-9;]*)?\Z", re.DOTALL)
 
 
 Readable = int | socket.socket  # a file descriptor, or a socket
@@ -72,14 +77,14 @@ class Inputs:
     def read(self, *, wait: bool) -> Iterator[Event | str]:
         """Yield the pending events and keys. With `wait`, block until there is one."""
         for source in select.select(self.sources, [], [], None if wait else 0)[0]:
-            came = source.recv(1024) if isinstance(source, socket.socket) else os.read(source, 1024)
+            came = _received(source)
             if source is self.wakes:
                 told = ((SAVE, Event.SAVED), (RESIZE, Event.RESIZED), (INTERRUPT, Event.QUIT))
                 yield from (event for byte, event in told if byte in came)
             elif not came:
                 yield Event.QUIT
             else:
-                for key in came.decode(errors="ignore"):
+                for key in _letters(came.decode(errors="ignore"), source):
                     yield Event.QUIT if key in QUIT_KEYS else key
 
     def drop_interrupts(self) -> None:
@@ -95,6 +100,17 @@ class Inputs:
         for change in changes:
             if change and not stopped.is_set():
                 self.wake.send(SAVE)
+
+
+def _received(source: Readable) -> bytes:
+    return source.recv(1024) if isinstance(source, socket.socket) else os.read(source, 1024)
+
+
+def _letters(text: str, source: Readable) -> str:
+    """The text without special keys, whose last letter may be one that means something here."""
+    while BEGUN.search(text) and select.select([source], [], [], REST)[0] and (more := _received(source)):
+        text += more.decode(errors="ignore")
+    return SPECIAL.sub("", BEGUN.sub("", text))
 
 
 @contextmanager
@@ -141,7 +157,11 @@ def _keys_of_windows() -> Iterator[socket.socket]:
     def send_keys() -> None:
         while not ended.wait(BETWEEN_KEYS):
             while msvcrt.kbhit():
-                theirs.send(msvcrt.getwch().encode())
+                key = msvcrt.getwch()
+                if key in "\x00\xe0" and msvcrt.kbhit():
+                    msvcrt.getwch()  # which special key it was
+                else:
+                    theirs.send(key.encode())
 
     threading.Thread(target=send_keys, daemon=True).start()
     try:

@@ -1,7 +1,7 @@
 """The output of `kata watch`: wrapped and coloured on a terminal, plain lines in a pipe."""
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -29,6 +29,9 @@ KEYS = (
     ("r", "run again"),
     ("q", "quit"),
 )
+KEYS_OF_A_CUT = (("space", "all of it"), ("h", "hint"), ("q", "quit"))
+KEY = r"(?<!\S)(?:\w|space)(?= )"
+WORKS, OPEN = "●", "○"
 COLOURS = {"+": "green", "-": "red", "@": "dim"}  # of the lines of a difference
 
 
@@ -52,30 +55,33 @@ class Screen:
             self.console.print("[dim]running the specs …[/]")
 
     @contextmanager
-    def verdict(self, kata: Kata, current: str) -> Iterator[None]:
-        """Show a verdict. Below one that is taller than the terminal, name the kata and exercise that scroll off it."""
+    def verdict(self, *, whole: bool = False) -> Iterator[None]:
+        """Show a verdict. One taller than the terminal is cut, so that its top stays in sight."""
         if not self.console.is_terminal:
             yield
             return
         with self.console.capture() as shown:
             yield
-        self.console.file.write(shown.get())
-        if shown.get().count("\n") >= self.console.height:
-            self.console.print(f"\n[bold]{kata.number} {kata.title}[/]  {current}".rstrip())
+        lines, room = shown.get().splitlines(keepends=True), self.console.height - 1
+        is_cut = len(lines) > room and not whole
+        self.console.file.write("".join(lines[: room - 1] if is_cut else lines))
+        if is_cut:
+            more = f"… {words.counted(len(lines) - room + 1, 'more line')}"
+            self._line([more, *(f"{key} {what}" for key, what in KEYS_OF_A_CUT)], KEY, "bold")
 
-    def head(self, kata: Kata, exercises: Sequence[ExerciseResult], current: str) -> None:
-        """Start a verdict: clear the terminal, then print the kata and a sign per exercise.
+    def head(self, kata: Kata, signs: Mapping[str, str], current: str) -> None:
+        """Start a verdict: clear the terminal, then print the kata and the sign of each exercise.
 
-        ★ holds at the edges too, ● works, ○ does not work yet. The current exercise is in brackets.
+        The current exercise is in brackets.
         """
         if self.console.is_terminal:
             self.console.clear()
         heading = f"[bold]{kata.number} {kata.title}[/]  [dim]katas/{kata.file}[/]"
         self.console.print(heading, soft_wrap=not self.console.is_terminal)
-        works = [exercise.works for exercise in exercises]
-        signs = [f"{number}{_sign(e)} {e.name}" for number, e in enumerate(exercises, start=1)]
-        marked = [f"[{sign}]" if e.name == current else sign for sign, e in zip(signs, exercises, strict=True)]
-        self._line([f"{sum(works)} of {len(works)}", *marked], r"^\d+ of \d+|\[.*?\]", "bold")
+        numbered = {name: f"{number}{sign} {name}" for number, (name, sign) in enumerate(signs.items(), start=1)}
+        marked = [f"[{sign}]" if name == current else sign for name, sign in numbered.items()]
+        works = sum(sign != OPEN for sign in signs.values())
+        self._line([f"{works} of {len(signs)}", *marked], r"^\d+ of \d+|\[.*?\]", "bold")
 
     def works(self, exercise: ExerciseResult) -> None:
         """Celebrate an exercise that works, and name its open edges, in one line."""
@@ -139,7 +145,7 @@ class Screen:
         """Print the line of keys."""
         if self.has_keys:
             self.console.print()
-            self._line([f"{key} {what}" for key, what in KEYS], r"(?<!\S)\w(?= )", "bold")
+            self._line([f"{key} {what}" for key, what in KEYS], KEY, "bold")
 
     def _line(self, items: list[str], special: str, style: str) -> None:
         """Print the items side by side. Lines break between items; matches of the pattern `special` get the style."""
@@ -152,7 +158,8 @@ class Screen:
         self.console.print(text, soft_wrap=True)
 
 
-def _sign(exercise: ExerciseResult) -> str:
+def sign(exercise: ExerciseResult) -> str:
+    """★ holds at the edges too, ● works, ○ does not work yet."""
     if exercise.holds:
         return STAR
-    return "●" if exercise.works else "○"
+    return WORKS if exercise.works else OPEN

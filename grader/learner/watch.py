@@ -18,12 +18,14 @@ from grader.execution.result_cache import ResultCache
 from grader.isolation import sandbox
 from grader.learner import gpu, helping, programs, tasks
 from grader.learner.inputs import Event, Inputs, opened_inputs
-from grader.learner.screen import Screen
+from grader.learner.screen import OPEN, WORKS, Screen, sign
+from grader.memory import Memory
 from grader.protocol import RunOptions
 from grader.results import ExerciseResult, KataResult, SpecResult
 from grader.workers import jobs
 from grader.workers.jobs import Job
 
+LAST = "last"  # no hash: what worked then may no longer
 ONE_NUMBER = 0.7  # seconds between the two digits of a number
 
 
@@ -60,7 +62,7 @@ class Session:
 
     def __init__(self, katas: list[Kata], first: Kata, screen: Screen, inputs: Inputs):
         self.katas, self.screen, self.inputs = katas, screen, inputs
-        self.cache = ResultCache(first.root)
+        self.cache, self.memory = ResultCache(first.root), Memory(first.root)
         self.unsaid = [] if sys.platform == "linux" else sandbox.gaps()
         self._go_to(first)
 
@@ -111,14 +113,22 @@ class Session:
                 self._show(self.state.result)
         elif key == "a":
             self._judge_and_show(everything=True)
-        elif key in "np":
-            self._go_to_exercise(kata.exercises.index(current) + (1 if key == "n" else -1))
-        elif key in "NP":
-            self._go_to_neighbour(self.katas.index(kata) + (1 if key == "N" else -1))
-        elif key.isdecimal():
-            self._go_to_exercise(self._number_typed(key) - 1)
         elif key == "r":
             self.state.text = None
+        elif key == " " and self.state.result:
+            self._show(self.state.result, whole=True)
+        else:
+            self._move(key)
+
+    def _move(self, key: str) -> None:
+        """To another exercise or kata; other keys mean nothing."""
+        place = self.state.kata.exercises.index(self._current_exercise())
+        if key in "np":
+            self._go_to_exercise(place + (1 if key == "n" else -1))
+        elif key in "NP":
+            self._go_to_neighbour(self.katas.index(self.state.kata) + (1 if key == "N" else -1))
+        elif key.isdecimal():
+            self._go_to_exercise(self._number_typed(key) - 1)
 
     def _train_own_gpt(self) -> None:
         try:
@@ -176,6 +186,8 @@ class Session:
         """
         self.state.text = self._read()
         before = self.state.result
+        if before is None:
+            self._show_before_the_first_verdict()
         self.screen.running()
         result = self._result(everything=everything or before is None)
         if result is None:
@@ -188,6 +200,7 @@ class Session:
         self.state.new = tuple(e for e in self.state.result.exercises if e.works and e.name not in worked)
         if any(exercise.name == self.state.chosen for exercise in self.state.new):
             self.state.chosen = ""  # done: on to the first that does not work
+        self.memory.keep("works", self.state.kata.name, LAST, " ".join(sorted(_working(self.state.result))))
         self._show(self.state.result, everything=everything)
         while self.unsaid:
             self.screen.say(f"Your code is not isolated: {self.unsaid.pop()}.")
@@ -248,14 +261,26 @@ class Session:
         if self.state.chosen:
             return self.state.kata.exercise(self.state.chosen)
         exercises = sorted(self.state.kata.exercises, key=lambda e: e.stretch)
-        working = _working(self.state.result)
+        working = self._worked_last() if self.state.result is None else _working(self.state.result)
         return next((e for e in exercises if e.name not in working), exercises[-1])
 
-    def _show(self, result: KataResult, *, everything: bool = False) -> None:
+    def _worked_last(self) -> set[str]:
+        """The exercises that worked when this kata was last watched."""
+        return set((self.memory.find("works", self.state.kata.name, LAST) or "").split())
+
+    def _show_before_the_first_verdict(self) -> None:
+        """What worked last, and what the current exercise asks for: something to read while all specs run."""
+        if not self.screen.console.is_terminal:
+            return
+        kata, current, worked = self.state.kata, self._current_exercise().name, self._worked_last()
+        self.screen.head(kata, {e.name: WORKS if e.name in worked else OPEN for e in kata.exercises}, current)
+        self.screen.task(tasks.asked(kata, current))
+
+    def _show(self, result: KataResult, *, everything: bool = False, whole: bool = False) -> None:
         """Show the verdict: with `everything` the whole table, otherwise the first failure."""
         current = "" if self._all_work() else self._current_exercise().name
-        with self.screen.verdict(self.state.kata, current):
-            self.screen.head(self.state.kata, result.exercises, current)
+        with self.screen.verdict(whole=whole):
+            self.screen.head(self.state.kata, {e.name: sign(e) for e in result.exercises}, current)
             if everything:  # the table has the rest
                 self.screen.all_specs(result)
             else:

@@ -7,6 +7,7 @@ import pty
 import re
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -282,16 +283,30 @@ def test_keys_lead_from_exercise_to_exercise(session):
     assert "[1○ quadruple]" in said_after("N")
 
 
-def test_a_verdict_taller_than_the_terminal_ends_with_the_exercise():
-    """Its first lines scroll off."""
-    kata = next(kata for kata in all_katas() if len(kata.exercises) > 12)
-    for lines, last in ((30, f"{kata.number} {kata.title}  {kata.exercises[0].name}"), (3, "line 2")):
+def test_the_top_of_a_verdict_taller_than_the_terminal_stays_in_sight():
+    """Space shows all of it."""
+    for lines, whole, shown in ((30, False, 15), (30, True, 30), (15, False, 15)):
         out = io.StringIO()
-        screen = Screen(Console(file=out, force_terminal=True, width=80, height=24, no_color=True), has_keys=False)
-        with screen.verdict(kata, kata.exercises[0].name):
-            for number in range(lines):
-                screen.console.print(f"line {number}")
-        assert re.sub(r"\x1b\[\d*m", "", out.getvalue()).splitlines()[-1] == last
+        screen = Screen(Console(file=out, force_terminal=True, width=50, height=16, no_color=True), has_keys=True)
+        with screen.verdict(whole=whole):
+            screen.console.print("\n".join(f"line {number}" for number in range(lines)))
+        said = re.sub(r"\x1b\[\d*m", "", out.getvalue()).splitlines()
+        assert len(said) == shown and said[:14] == [f"line {number}" for number in range(14)]
+        assert (said[-1] == "… 16 more lines  space all of it  h hint  q quit") == (shown < lines)
+
+
+def test_before_the_first_verdict_there_is_what_worked_last(session):
+    one = session.katas[0]
+    one.code.write_text(one.reference.read_text().replace("x.dim() == 0", "x.nothing"))
+    session._judge_and_show()
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=60, height=40, no_color=True)
+    again = Session(session.katas, one, Screen(console, has_keys=True), NoInputs())
+    again.screen.running = lambda: out.write("then it runs")
+    again._judge_and_show()
+    before, _, after = re.sub(r"\x1b\[[\d;]*[mHJ]", "", out.getvalue()).partition("then it runs")
+    assert "2 of 3  1● double  [2○ total]  3● Doubler\n" in before and "write it at katas/01_sums/sums.py:" in before
+    assert "2 of 3  1★ double  [2○ total]  3★ Doubler\n" in after and "FAILED  total" in after
 
 
 def test_a_number_may_have_two_digits(monkeypatch):
@@ -402,6 +417,34 @@ def test_without_a_kata_it_begins_where_the_learner_is(terminal, checkout):
     screen.verdict("to_rows: not written yet")
     screen.press("q")
     assert screen.ends() == 0
+
+
+SPECIAL_KEYS = """
+    [A [B [C [D [H [F OA OD OH OP OQ OR OS [2~ [3~ [5~ [6~ [15~ [24~ [1;5C [1;2P [Z [[A [[E O2P O [13;2u [<0;10;20M
+    [M!PN [200~ [I p n N 1
+"""
+
+
+def test_keys_that_mean_nothing_here_are_swallowed_whole():
+    """Function keys, arrows, PageUp, the mouse, letters with Alt, whatever letter or digit is in what they send."""
+    keyboard, keys = socket.socketpair()
+    opened = inputs.Inputs(keys)
+
+    def read() -> list[Event | str]:
+        return list(opened.read(wait=True))
+
+    for sent in SPECIAL_KEYS.split():
+        keyboard.send(f"\x1b{sent}".encode())
+        assert read() == [], sent
+        keyboard.send(f"h\x1b{sent}n".encode() if sent != "O" else b"hn")
+        assert read() == ["h", "n"], sent
+    keyboard.send(b"\x1b[5")  # over a slow line
+    threading.Timer(inputs.REST / 5, keyboard.send, [b"~p"]).start()
+    assert read() == ["p"]
+    keyboard.send(b"\x1b")
+    assert read() == []
+    keyboard.send(b"\x1b\x03")
+    assert read() == [Event.QUIT]
 
 
 class InterruptedAtItsEnd:
