@@ -18,6 +18,8 @@ KataError
 └── ClusterUnavailable    a cluster engine cannot be used
 """
 
+import difflib
+
 from grader.failure import Failure, Kind
 
 
@@ -33,7 +35,9 @@ class UnknownExercise(KataError):
     """The kata has no exercise of that name."""
 
     def __init__(self, kata: str, exercise: str, known: list[str]):
-        super().__init__(f"{kata} has no exercise '{exercise}': it has {', '.join(known)}")
+        near = "".join(difflib.get_close_matches(exercise, known, n=1))
+        meant = f"did you mean {near}? It has" if near else "it has"
+        super().__init__(f"{kata} has no exercise '{exercise}': {meant} {', '.join(known)}")
 
 
 class BrokenDescription(KataError):

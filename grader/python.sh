@@ -3,7 +3,7 @@
 #   make setup PYTHON="$(bash grader/python.sh)"
 # --here [PYTHON…] looks among these or those installed, and downloads nothing: make asks this.
 set -euo pipefail
-fits='import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))'
+fits='import ensurepip, sys, venv; sys.exit(not (3, 11, 5) <= sys.version_info < (3, 15))'
 here=
 if [ "${1:-}" = --here ]; then here=yes; shift; fi
 if [ $# = 0 ]; then set -- python3.14 python3.13 python3.12 python3.11 python3 python; fi
@@ -13,7 +13,7 @@ for python in "$@"; do
     exit
   fi
 done
-none="no Python 3.11 to 3.14 with venv here (tried $*; python3 is $(python3 -V 2>/dev/null || echo missing))"
+none="no Python 3.11.5 to 3.14 with venv here (tried $*; python3 is $(python3 -V 2>/dev/null || echo missing))"
 if [ "$here" ]; then
   echo "make: $none. Install one (Debian, Ubuntu: python3-venv), or let uv download one: make PYTHON=\"\$(bash grader/python.sh)\"" >&2
   exit 2

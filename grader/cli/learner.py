@@ -79,9 +79,12 @@ def hint(
 
 
 @app.command()
-def reset(kata: OneKata) -> None:
-    """Put a kata's stub back. Your version is kept; `kata undo` restores it."""
-    say(history.reset(catalogue.find(kata)))
+def reset(
+    kata: OneKata,
+    exercise: Annotated[str | None, typer.Argument(metavar="[EXERCISE]", autocompletion=complete_exercise)] = None,
+) -> None:
+    """Put a kata's stub back, or one exercise of it. Your version is kept; `kata undo` restores it."""
+    say(history.reset(catalogue.find(kata), exercise))
 
 
 @app.command()

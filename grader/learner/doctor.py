@@ -54,10 +54,10 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """Yield every finding, most basic first."""
     here = platform.python_version()
-    if (3, 11) <= sys.version_info[:2] <= (3, 14):
+    if (3, 11, 5) <= sys.version_info < (3, 15):
         yield Finding("Python", "fine", here)
     else:
-        yield Finding("Python", "note", f"{here}, tested with 3.11 to 3.14: {ANOTHER_PYTHON}")
+        yield Finding("Python", "note", f"{here}, tested with 3.11.5 to 3.14: {ANOTHER_PYTHON}")
     pins = re.findall(r"^([\w.-]+)==(\S+)", PINS.read_text(encoding="utf-8"), re.MULTILINE)
     pinned = {_normalised(name): version for name, version in pins}
     for name in NEEDED:

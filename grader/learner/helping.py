@@ -3,13 +3,14 @@
 import ast
 import difflib
 import json
+import textwrap
 from pathlib import Path
 
 from grader import files
 from grader.course import hint_file
 from grader.course.catalogue import Kata
-from grader.course.statements import UNREADABLE, decorated_line
 from grader.errors import NotPossible
+from grader.learner.tasks import lines_of
 
 
 def next_hint(
@@ -147,20 +148,10 @@ def _source_of(path: Path, exercise: str) -> list[str]:
     """The lines that define the exercise, unindented. Empty if they are not found."""
     try:
         text = path.read_text(encoding="utf-8")
-        nodes: list[ast.stmt] = ast.parse(text).body
-    except (OSError, *UNREADABLE):
+    except (OSError, ValueError):
         return []
-    found: ast.FunctionDef | ast.ClassDef | None = None
-    for name in exercise.split("."):
-        named = [n for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name == name]
-        if not named:
-            return []
-        found, nodes = named[0], named[0].body
-    assert found is not None
-    first = decorated_line(found)
-    margin = found.col_offset
-    lines = text.splitlines()[first - 1 : found.end_lineno]
-    return [line[margin:] if line[:margin].isspace() else line for line in lines]
+    place = lines_of(text, exercise)
+    return textwrap.dedent("\n".join(text.split("\n")[place])).splitlines() if place else []
 
 
 def _without_docstrings(lines: list[str]) -> list[str]:

@@ -4,26 +4,45 @@ from datetime import datetime
 from pathlib import Path
 
 from grader import files
-from grader.course import stubs
+from grader.course import kata_modules, stubs
 from grader.course.catalogue import Kata
 from grader.errors import NotPossible
+from grader.learner import tasks
 
 
-def reset(kata: Kata) -> str:
-    """Put the stub back and keep the learner's version. Returns a sentence that says so.
+def reset(kata: Kata, exercise: str | None = None) -> str:
+    """Put the stub back, of the file or of one exercise, and keep the learner's version. Returns a sentence about it.
 
     Raises:
-        NotPossible: there is neither a reference nor a packed stub.
+        UnknownExercise: the kata has no such exercise.
+        NotPossible: there is neither a reference nor a packed stub, or the file has no such exercise.
     """
     stub = stubs.stub_of(kata)
     if stub is None:
         raise NotPossible(f"the stub of {kata.name} cannot be made here: there is no solutions/{kata.file}")
+    if exercise:
+        return _reset_one(kata, kata.exercise(exercise).name, stub)
     if kata.code.is_file() and not kata.code.is_symlink() and kata.code.read_bytes() == stub.encode():
         return f"katas/{kata.file} is already the stub"
     there = kata.code.is_file()
     replace(kata, kata.code, stub)
     kept = f"; kata undo {kata.number} brings your version back" if there else ""
     return f"katas/{kata.file} is the stub again{kept}"
+
+
+def _reset_one(kata: Kata, exercise: str, stub: str) -> str:
+    text = kata_modules.read_source(kata.code) if kata.code.is_file() else ""
+    there, new = tasks.lines_of(text, exercise), tasks.lines_of(stub, exercise)
+    if there is None or new is None:
+        raise NotPossible(
+            f"{exercise} is not found in katas/{kata.file}: kata reset {kata.number} resets the whole file"
+        )
+    lines, of_the_stub = text.split("\n"), stub.split("\n")[new]
+    if lines[there] == of_the_stub:
+        return f"{exercise} is already as in the stub"
+    lines[there] = of_the_stub
+    replace(kata, kata.code, "\n".join(lines))
+    return f"{exercise} is as in the stub again; kata undo {kata.number} brings your version back"
 
 
 def undo(kata: Kata) -> str:

@@ -1,9 +1,9 @@
-"""An exercise that is not written yet: what it asks for, and where to write it."""
+"""An exercise in the learner's file: where it stands, what it asks for, and where to write it."""
 
 import ast
 
 from grader.course.catalogue import Kata
-from grader.course.statements import UNREADABLE
+from grader.course.statements import UNREADABLE, decorated_line
 
 EDGES = "Edge cases ★"  # the last part of a docstring, for the star
 FULL = 112  # columns of a docstring's line that had no room for another word: 120 without the indentation
@@ -30,6 +30,21 @@ def asked(kata: Kata, name: str) -> str:
     first = [_idea(node) for node in nodes if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
     place = f"write it at katas/{kata.file}:{line}"
     return "\n\n".join(part for part in (text, *first, place) if part)
+
+
+def lines_of(text: str, name: str) -> slice | None:
+    """Where a function, class or method stands among the lines of a module, split at "\\n"; None if it does not."""
+    try:
+        nodes: list[ast.stmt] = ast.parse(text).body
+    except UNREADABLE:
+        return None
+    found: Definition | None = None
+    for part in name.split("."):
+        named = [node for node in nodes if isinstance(node, Definition) and node.name == part]
+        if not named:
+            return None
+        found, nodes = named[0], named[0].body
+    return found and slice(decorated_line(found) - 1, found.end_lineno)
 
 
 def _idea(definition: Definition) -> str:

@@ -168,6 +168,7 @@ class Session:
         if not name:
             self.screen.say("c compares an exercise that works with the textbook solution. Go to one by its number.")
             return
+        self.screen.say(f"{name}, beside the textbook solution:")
         try:
             self.screen.difference(helping.solution(self.state.kata, name, now=True))
         except NotPossible as problem:

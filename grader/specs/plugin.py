@@ -9,6 +9,7 @@ import os
 import random
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Generator, Iterable
 from dataclasses import replace
 from functools import partial
@@ -142,8 +143,11 @@ class Katas:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         katas = {path: catalogue.kata_at(path) for path in {item.path for item in items}}
         spec_files = {path: kata for path, kata in katas.items() if kata and path in kata.spec_files}
+        by_kata: defaultdict[Kata | None, list[pytest.Item]] = defaultdict(list)
+        for item in items:
+            by_kata[spec_files.get(item.path)].append(item)
         for judged in set(spec_files.values()):
-            if wrong := teachers_specs.mistake(judged, [item for item in items if spec_files.get(item.path) == judged]):
+            if wrong := teachers_specs.mistake(judged, by_kata[judged]):
                 self.modules[judged] = LoadFailure(wrong, "not run")  # every spec says so
         for item in items:
             if isinstance(item, pytest.Function) and (kata := spec_files.get(item.path)):
@@ -169,6 +173,8 @@ class Katas:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
         """Choose the code for earlier katas, before any spec's time limit starts: their specs may have to run."""
+        if self.config.option.collectonly:
+            return
         for kata in dict.fromkeys(kata for kata, _ in self.specs.values()):
             try:
                 self.choices[kata] = self.config.hook.pytest_kata_prerequisites(kata=kata, code=self._code(kata))

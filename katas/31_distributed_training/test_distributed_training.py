@@ -2,6 +2,7 @@
 one step on two processes, one file for all. Specs that need two ranks run in two processes,
 which one call of `launch` starts."""
 
+import importlib
 import math
 import os
 import tempfile
@@ -11,19 +12,23 @@ from unittest import mock
 
 import pytest
 import torch
-import torch._dynamo
 import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call
 
-from grader.specs import check
-from grader.specs.ranks import on_ranks
+from grader.specs import check, ranks
 
 NEEDS = ("processes", "loopback")
 SIZES = {"block_size": 7, "vocab_size": 11, "n_layer": 2, "n_head": 2, "n_embd": 12, "dropout": 0.0, "bias": True}
 LR = 0.2
+
+
+def on_ranks(world_size, kata, work, *args):
+    """As `ranks.on_ranks`. The compiler, which each process would import, is imported once, before they are forked."""
+    importlib.import_module("torch._dynamo")
+    return ranks.on_ranks(world_size, kata, work, *args)
 
 
 def on_two(kata, work, *args):

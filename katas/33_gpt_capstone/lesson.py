@@ -257,7 +257,7 @@ def train():
         recent = history["loss"][-50:]
         trained = f"training {sum(recent) / len(recent):.2f}, " if recent else ""
         line = f"   step {step:>4}  {trained}validation {history['val'][-1][1]:.2f} nats per token"
-        if not console.is_terminal and step > first:  # there is no bar that says so
+        if not sys.stdout.isatty() and step > first:  # there is no bar that says so
             left = (config.steps - step) * in_step / speed()
             line += f"  ({speed():,.0f} tokens/s, {left:.0f} s left)"
         say(f"{line}\n{quoted(write(model, 1, 48, seed=step)[0])}")
@@ -270,7 +270,7 @@ def train():
         TextColumn("{task.fields[speed]} tokens/s"),
         TimeRemainingColumn(),
     ]
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not sys.stdout.isatty()) as bar:
         task = bar.add_task("", total=config.steps, completed=first, loss="", speed="")
         for step in range(first, config.steps):
             if step % config.eval_every == 0:

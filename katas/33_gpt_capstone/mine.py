@@ -363,7 +363,8 @@ def main() -> None:
     options = parser.parse_args()
     code, console = options.code.absolute(), Console(highlight=False)
     try:
-        with Console(stderr=True).status("checking your code") as status:
+        # isatty: notebooks have their programs believe that they write to a terminal
+        with Console(stderr=True, force_terminal=sys.stderr.isatty()).status("checking your code") as status:
             mine = Mine(code, status.update)
             mine.choose(options.wrong_too)
             mine.train()

@@ -2,6 +2,9 @@
 
 import re
 import tomllib
+from importlib import metadata
+
+from packaging.specifiers import SpecifierSet
 
 from grader.course import catalogue, pages
 from grader.course.catalogue import ROOT, all_katas
@@ -62,6 +65,15 @@ def test_triton_is_the_same_in_all_that_installs_it():
     assert command in NO_TRITON
     pages_of_kernels = [*(ROOT / "katas" / "kernels").glob("*/README.md"), ROOT / "katas" / "kernels" / "README.md"]
     assert all(command in page.read_text("utf-8") for page in pages_of_kernels)
+
+
+def test_what_is_pinned_takes_every_python_that_the_course_takes():
+    lowest = PROJECT["requires-python"].removeprefix(">=")
+    pins = re.findall(r"^([\w.-]+)==", (ROOT / "grader/constraints.txt").read_text(), re.MULTILINE)
+    here = {one.metadata["Name"].lower(): one.metadata["Requires-Python"] for one in metadata.distributions()}
+    asked = {name: SpecifierSet(here[name.lower()]) for name in pins if here.get(name.lower())}
+    assert len(asked) > 20
+    assert {name: str(spec) for name, spec in asked.items() if not spec.contains(lowest)} == {}
 
 
 def test_the_pages_say_what_kata_toml_says():

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from grader.course.catalogue import ROOT, all_katas
+from grader.course.catalogue import ROOT, all_katas, find
 
 
 def test_the_test_explorer_finds_every_exercise():
@@ -26,6 +26,13 @@ def test_the_test_explorer_finds_every_exercise():
     for kata in all_katas():
         for exercise in kata.exercises:
             assert f"test_{kata.module}.py::{exercise.spec_class}::" in done.stdout, f"{kata.name}: {exercise.name}"
+
+
+def test_a_run_button_says_what_runs_specs():
+    """Python alone defines them, and would end as if they had passed."""
+    done = subprocess.run([sys.executable, find("01").specs], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"This file has specs, which pytest runs: pytest {find('01').folder}\n"
 
 
 def test_plain_pytest_finds_the_projects_tests_and_says_so():

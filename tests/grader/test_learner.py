@@ -14,8 +14,8 @@ from grader import lesson
 from grader.cli import learner, lessons
 from grader.course import hint_file, stubs
 from grader.course.catalogue import ROOT, Kata, find
-from grader.errors import NotPossible
-from grader.learner import doctor, environment, helping, history, reading
+from grader.errors import KataError, NotPossible
+from grader.learner import doctor, environment, helping, history, reading, tasks
 from tests.conftest import SOUND, kata_command
 
 
@@ -201,6 +201,24 @@ class TestResetAndUndo:
         (tree.folder / tree.file.name).unlink()
         assert history.reset(tree).endswith("is the stub again")
         assert (tree.folder / tree.file.name).read_bytes() == stubs.stub_of(tree).encode()
+
+    def test_one_exercise_alone(self, tree):
+        stub, right = tree.code.read_text(), tree.reference.read_text()
+        tree.code.write_text(right)
+        assert history.reset(tree, "filled") == "filled is as in the stub again; kata undo 01 brings your version back"
+        place, before = tasks.lines_of(stub, "filled"), tasks.lines_of(right, "filled")
+        expected = right.split("\n")
+        expected[before] = stub.split("\n")[place]
+        assert tree.code.read_text().split("\n") == expected
+        assert history.reset(tree, "filled") == "filled is already as in the stub"
+        history.undo(tree)
+        assert tree.code.read_text() == right
+        with pytest.raises(KataError, match="no exercise 'filed': did you mean filled\\? It has count_to, "):
+            history.reset(tree, "filed")
+        tree.code.write_text("def filled(")
+        with pytest.raises(NotPossible, match="filled is not found in katas/01_tensors/tensors.py"):
+            history.reset(tree, "filled")
+        assert tree.code.read_text() == "def filled("
 
     def test_stopped_in_the_middle_the_file_is_as_it_was(self, tree, monkeypatch):
         path = tree.folder / tree.file.name
