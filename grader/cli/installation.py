@@ -33,9 +33,13 @@ def start(
     venv: Annotated[bool, typer.Option("--venv", help="with an environment of its own, in DIR/.venv")] = False,
     torch: Annotated[Build, typer.Option(help="with --venv: the build of PyTorch; cuda loads 2.7 GB more")] = Build.cpu,
 ) -> None:
-    """Lay out a folder to work in, with the katas and nothing else. Without --venv, this environment runs it."""
+    """Lay out a folder to work in, with the katas and nothing else. Without --venv, this environment runs it.
+
+    Where uvx runs this, the folder has an environment of its own in any case.
+    """
     from grader.learner import workspace
 
+    venv = venv or environment.is_in_a_cache()
     told = workspace.start(folder, torch.value if venv else None, say)
     for line in told:
         say(line)

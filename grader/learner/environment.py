@@ -26,6 +26,11 @@ def running() -> Path | None:
     return Path(sys.prefix) if sys.prefix != sys.base_prefix else None
 
 
+def is_in_a_cache() -> bool:
+    """Tell if the environment that runs this program is one of uvx's, which may be gone tomorrow."""
+    return any(part.startswith("archive-v") for part in Path(sys.prefix).parts)
+
+
 def program(environment: Path, name: str) -> Path:
     """The path of a program of an environment."""
     return environment / ("Scripts" if os.name == "nt" else "bin") / name

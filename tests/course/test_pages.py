@@ -13,7 +13,9 @@ from grader.results import NO_TRITON, title
 from workshop.site import tree
 
 PATH = [kata for kata in all_katas() if "/" not in kata.name and kata.description.finished]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+PINS = dict(re.findall(r"^([\w.-]+)==(.+)", (ROOT / "grader/constraints.txt").read_text(), re.MULTILINE))
 WITH_TEXT = (".ipynb", ".json", ".md", ".mk", ".py", ".sh", ".template", ".toml", ".txt", ".yml")
 GLOSSARY = ROOT / "katas" / "GLOSSARY.md"
 
@@ -69,11 +71,16 @@ def test_triton_is_the_same_in_all_that_installs_it():
 
 def test_what_is_pinned_takes_every_python_that_the_course_takes():
     lowest = PROJECT["requires-python"].removeprefix(">=")
-    pins = re.findall(r"^([\w.-]+)==", (ROOT / "grader/constraints.txt").read_text(), re.MULTILINE)
     here = {one.metadata["Name"].lower(): one.metadata["Requires-Python"] for one in metadata.distributions()}
-    asked = {name: SpecifierSet(here[name.lower()]) for name in pins if here.get(name.lower())}
+    asked = {name: SpecifierSet(here[name.lower()]) for name in PINS if here.get(name.lower())}
     assert len(asked) > 20
     assert {name: str(spec) for name, spec in asked.items() if not spec.contains(lowest)} == {}
+
+
+def test_uv_takes_what_is_pinned():
+    needed = [re.match(r"[\w.-]+", one)[0] for one in PROJECT["dependencies"]]
+    pins = {name.lower(): version for name, version in PINS.items()}
+    assert PYPROJECT["tool"]["uv"]["constraint-dependencies"] == [f"{name}=={pins[name]}" for name in needed]
 
 
 def test_the_pages_say_what_kata_toml_says():
