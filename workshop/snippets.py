@@ -12,7 +12,7 @@ import torch
 
 from grader.course import stubs
 from grader.course.catalogue import Kata
-from grader.course.lesson_code import BLOCK, OUTPUT, statements, without_output
+from grader.course.lesson_code import BLOCK, misplaced_folds, statements, without_output
 from grader.errors import NotPossible
 from workshop import bites
 
@@ -21,6 +21,7 @@ FAIRLY, BESIDE = 1e-4, 1e-6  # by how much a number may differ, in relation to i
 ROUNDED = 3  # decimals from which on the last one may have been rounded the other way
 FEWEST, MOST, LONGEST = 3, 6, 15  # snippets in a lesson, and lines of code in one
 TELLING = 2  # operations in an expression that says how an exercise is done
+FOLD = "a folded answer stands directly below its snippet, in the form of docs/authoring.md"
 CUSTOMARY = ("super().__init__()",)  # in every module
 
 
@@ -78,11 +79,9 @@ def given_away(page: str, textbook: str, stub: str = "") -> list[str]:
 def with_outputs(page: str, found: list[tuple[int, str, str]]) -> str:
     """The page with what each statement printed in this run written below it."""
     lines = page.splitlines()
-    for (line, _, printed), statement in reversed(list(zip(found, statements(page), strict=True))):
-        end = line - 1 + len(statement.text.splitlines())
-        while lines[end].startswith(OUTPUT.strip()):
-            del lines[end]
-        lines[end:end] = [(OUTPUT + text).rstrip() for text in printed.splitlines()]
+    for (_, _, printed), statement in reversed(list(zip(found, statements(page), strict=True))):
+        shown = [(statement.prefix + text).rstrip() for text in printed.splitlines()]
+        lines[statement.output_at - 1 : statement.output_end - 1] = shown
     return "\n".join(lines) + "\n"
 
 
@@ -162,7 +161,8 @@ def problems(kata: Kata) -> list[str]:
     solution = textbook.read_text(encoding="utf-8") if textbook.is_file() else ""
     try:
         given = given_away(page, solution, stubs.stub_of(kata) or "")
-        return [f"README.md: {said}" for said in given] + wrong_outputs(page)
+        folds = [f"README.md:{line}: {FOLD}" for line in misplaced_folds(page)]
+        return [f"README.md: {said}" for said in given] + folds + wrong_outputs(page)
     except SyntaxError as error:
         return [f"README.md: a snippet does not parse: {error.msg}: {error.text}"]
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from grader.course.catalogue import Kata
+from grader.course.lesson_code import unfolded
 
 CHUNK = 4096  # base64 characters per escape sequence of kitty's graphics protocol
 
@@ -21,7 +22,7 @@ def page_of(kata: Kata) -> str:
 
 def show(kata: Kata, console: Console) -> None:
     """Show the lesson's text and where its code is: in a pager on a terminal, otherwise as they are."""
-    page, code = page_of(kata), f"The lesson's code: katas/{kata.name}/lesson.py"
+    page, code = unfolded(page_of(kata)), f"The lesson's code: katas/{kata.name}/lesson.py"
     if not console.is_terminal:
         console.print(f"{page}\n{code}", markup=False, highlight=False, soft_wrap=True)
         return

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from grader.course import description
+from grader.course import description, lesson_code
 from grader.course.catalogue import Kata, all_katas
 from tests.conftest import SOUND
 from workshop import promises, seals, snippets, variants
@@ -404,6 +404,49 @@ def test_outputs_are_written_below_what_prints_them():
     )
     page = f"Text.\n\n```python\n{code}#> 7\n```\n"
     assert snippets.with_outputs(page, snippets.run(page, {})) == f"Text.\n\n```python\n{code}#> 2\n#> 3\n```\n"
+
+
+ASKED = """## One
+
+A guess?
+
+```python
+x = [1]
+# ## no section
+print(x)
+#> [1]
+print(x * 2)
+```
+
+<details>
+<summary>What does it print?</summary>
+
+```
+[2]
+```
+
+Not [2].
+
+</details>
+
+More.
+
+## Two
+"""
+
+
+def test_a_folded_answer_is_run_and_written_and_stands_at_the_sections_end_where_nothing_folds():
+    """Elsewhere than directly below a snippet, or in another form, it is a fault."""
+    assert snippets.wrong_outputs(ASKED) == [
+        "README.md:10: prints '[1, 1]', and not '[2]': kata snippets writes what it prints"
+    ]
+    right = snippets.with_outputs(ASKED, snippets.run(ASKED, {}))
+    assert right == ASKED.replace("[2]\n```", "[1, 1]\n```") and snippets.wrong_outputs(right) == []
+    below = "\n```\n\nMore.\n\n**Answers**\n\n```\n[1, 1]\n```\n\nNot [2].\n\n## Two\n"
+    assert lesson_code.unfolded(right) == right.partition("\n```\n\n<details>")[0] + below
+    assert lesson_code.misplaced_folds(right) == []
+    for wrong in (right.replace("\n<details>", "\nWell.\n\n<details>"), right.replace("Not [2].\n\n", "")):
+        assert len(lesson_code.misplaced_folds(wrong)) == 1
 
 
 def test_what_bullets_say_is_run_after_the_snippets():
