@@ -9,7 +9,7 @@ from grader.cli.app import KATAS, CodeFolder, MaybeKata, OneKata, app, bar, comp
 from grader.course import catalogue
 from grader.course.catalogue import Kata
 from grader.errors import KataError
-from grader.learner import helping, history, overview, progress
+from grader.learner import helping, history, overview, progress, reviews
 from grader.reports import words
 from grader.results import KataResult
 
@@ -61,6 +61,25 @@ def next_() -> None:
     else:
         say("The core of every kata works. kata list shows which stretch exercises and stars are left.")
     _say_open_stars([result for result in results.values() if result])
+    for kata, exercise, _ in list(reviews.due(path, results))[:1]:
+        say(f"due for review: {exercise} of {kata.number}: kata review")
+
+
+@app.command()
+def review(
+    give_up: Annotated[bool, typer.Option("--give-up", help="end it, and show your own code")] = False,
+) -> None:
+    """Write an exercise again that you finished some katas ago, in a copy, as in kata watch."""
+    from grader.learner import review as reviewing  # here: see watch
+
+    results = progress.so_far(katas(None), KATAS)
+    found = next(reviews.due(list(results), results), None)
+    if found is None:
+        say("Nothing is due: the first review of a kata comes when two later ones work.")
+    elif give_up:
+        print("\n".join(reviewing.give_up(*found)))
+    else:
+        reviewing.start(*found)
 
 
 @app.command()

@@ -32,16 +32,14 @@ def reset(kata: Kata, exercise: str | None = None) -> str:
 
 def _reset_one(kata: Kata, exercise: str, stub: str) -> str:
     text = kata_modules.read_source(kata.code) if kata.code.is_file() else ""
-    there, new = tasks.lines_of(text, exercise), tasks.lines_of(stub, exercise)
-    if there is None or new is None:
+    blank = tasks.blanked(text, exercise, stub)
+    if blank is None:
         raise NotPossible(
             f"{exercise} is not found in katas/{kata.file}: kata reset {kata.number} resets the whole file"
         )
-    lines, of_the_stub = text.split("\n"), stub.split("\n")[new]
-    if lines[there] == of_the_stub:
+    if blank == text:
         return f"{exercise} is already as in the stub"
-    lines[there] = of_the_stub
-    replace(kata, kata.code, "\n".join(lines))
+    replace(kata, kata.code, blank)
     return f"{exercise} is as in the stub again; kata undo {kata.number} brings your version back"
 
 

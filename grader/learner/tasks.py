@@ -1,6 +1,7 @@
 """An exercise in the learner's file: where it stands, what it asks for, and where to write it."""
 
 import ast
+from pathlib import Path
 
 from grader.course.catalogue import Kata
 from grader.course.statements import UNREADABLE, decorated_line
@@ -10,14 +11,18 @@ FULL = 112  # columns of a docstring's line that had no room for another word: 1
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
-def asked(kata: Kata, name: str) -> str:
+def asked(kata: Kata, name: str, code: Path | None = None) -> str:
     """The docstring of a function, class or method in the learner's file, and the line to write at.
 
     A class's is followed by that of its `__init__`; a method without one has its class's. The edge cases are left out.
     Empty if the file has no such name.
+
+    Args:
+        code: the code folder that the file is in, if it is not katas/.
     """
+    file = code / kata.file if code else kata.code
     try:
-        nodes: list[ast.stmt] = ast.parse(kata.code.read_text(encoding="utf-8")).body
+        nodes: list[ast.stmt] = ast.parse(file.read_text(encoding="utf-8")).body
     except (OSError, *UNREADABLE):
         return ""
     text, line = "", 0
@@ -28,7 +33,7 @@ def asked(kata: Kata, name: str) -> str:
         text, nodes = _idea(named[0]) or text, named[0].body
         line = min(_unwritten_lines(named[0]), default=named[0].lineno)
     first = [_idea(node) for node in nodes if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
-    place = f"write it at katas/{kata.file}:{line}"
+    place = f"write it at {file.relative_to(kata.root).as_posix()}:{line}"
     return "\n\n".join(part for part in (text, *first, place) if part)
 
 
@@ -44,7 +49,17 @@ def lines_of(text: str, name: str) -> slice | None:
         if not named:
             return None
         found, nodes = named[0], named[0].body
-    return found and slice(decorated_line(found) - 1, found.end_lineno)
+    return slice(decorated_line(found) - 1, found.end_lineno) if found else None
+
+
+def blanked(text: str, exercise: str, stub: str) -> str | None:
+    """The text of a kata's file with an exercise as in the stub; None if one of both does not define it."""
+    there, new = lines_of(text, exercise), lines_of(stub, exercise)
+    if there is None or new is None:
+        return None
+    lines = text.split("\n")
+    lines[there] = stub.split("\n")[new]
+    return "\n".join(lines)
 
 
 def _idea(definition: Definition) -> str:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rich.console import Console
 
@@ -72,8 +73,21 @@ class Session:
             judged = self.state.text is not None or self._judge_and_show()
             if judged and self.state.partial:
                 self._look_at_the_rest()
-            if self._handle_events(wait=judged and not self.state.partial):
+            if self.is_over or self._handle_events(wait=judged and not self.state.partial):
                 return
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the session ends by itself."""
+        return False
+
+    def _code(self, kata: Kata) -> Path:
+        """The code folder that has the kata's file."""
+        return kata.root / "katas"
+
+    @property
+    def _place(self) -> str:
+        return str(self._code(self.state.kata) / self.state.kata.file)
 
     def _go_to(self, kata: Kata) -> None:
         self.state = Watched(kata)
@@ -176,7 +190,7 @@ class Session:
 
     def _read(self) -> str:
         """The file's text, or the problem with the file."""
-        source = jobs.read(self.state.kata, self.state.kata.root / "katas")
+        source = jobs.read(self.state.kata, self._code(self.state.kata))
         return source.problem.line if source.problem else source.text
 
     def _judge_and_show(self, *, everything: bool = False) -> bool:
@@ -201,7 +215,7 @@ class Session:
         self.state.new = tuple(e for e in self.state.result.exercises if e.works and e.name not in worked)
         if any(exercise.name == self.state.chosen for exercise in self.state.new):
             self.state.chosen = ""  # done: on to the first that does not work
-        self.memory.keep("works", self.state.kata.name, LAST, " ".join(sorted(_working(self.state.result))))
+        self.memory.keep("works", self._place, LAST, " ".join(sorted(_working(self.state.result))))
         self._show(self.state.result, everything=everything)
         while self.unsaid:
             self.screen.say(f"Your code is not isolated: {self.unsaid.pop()}.")
@@ -229,8 +243,8 @@ class Session:
 
     def _result(self, *, everything: bool) -> KataResult | None:
         """Run the specs; None if a save or a key came first."""
-        kata, code = self.state.kata, self.state.kata.root / "katas"
-        grading = Grading([kata], {k: jobs.read(k, code) for k in with_prerequisites([kata])})
+        kata = self.state.kata
+        grading = Grading([kata], {k: jobs.read(k, self._code(k)) for k in with_prerequisites([kata])})
         ready = self._jobs(grading, everything)
         with closing(scheduler.run(ready, specs_of=[kata], until=self.inputs.sources)) as finished:
             for job, result in finished:  # closed here, because Python swallows a Ctrl-C while it collects a generator
@@ -267,7 +281,7 @@ class Session:
 
     def _worked_last(self) -> set[str]:
         """The exercises that worked when this kata was last watched."""
-        return set((self.memory.find("works", self.state.kata.name, LAST) or "").split())
+        return set((self.memory.find("works", self._place, LAST) or "").split())
 
     def _show_before_the_first_verdict(self) -> None:
         """What worked last, and what the current exercise asks for: something to read while all specs run."""
@@ -275,7 +289,10 @@ class Session:
             return
         kata, current, worked = self.state.kata, self._current_exercise().name, self._worked_last()
         self.screen.head(kata, {e.name: WORKS if e.name in worked else OPEN for e in kata.exercises}, current)
-        self.screen.task(tasks.asked(kata, current))
+        self.screen.task(self._asked(current))
+
+    def _asked(self, name: str) -> str:
+        return tasks.asked(self.state.kata, name, self._code(self.state.kata))
 
     def _show(self, result: KataResult, *, everything: bool = False, whole: bool = False) -> None:
         """Show the verdict: with `everything` the whole table, otherwise the first failure."""
@@ -298,7 +315,7 @@ class Session:
         if failure and current not in _working(result):
             self.screen.failure(*failure)
             found = failure[1].failure
-            if found and found.kind == "unwritten" and (text := tasks.asked(self.state.kata, found.of)):
+            if found and found.kind == "unwritten" and (text := self._asked(found.of)):
                 self.screen.task(text)
         elif result.message and not result.points:  # something went wrong: specs that cannot be collected, say
             self.screen.say(result.message)

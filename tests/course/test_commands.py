@@ -22,7 +22,6 @@ from tests.course.commands import Command
 
 FOUND = commands.named(ROOT)
 NOT_RUN = {
-    "git clone": "needs an address",
     "source": "changes a shell",
     "make -C course": "needs an exported course; sets it up, as `make setup` did here",
     "make grade TORCH": "downloads",
