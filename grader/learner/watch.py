@@ -288,8 +288,9 @@ class Session:
         if not self.screen.console.is_terminal:
             return
         kata, current, worked = self.state.kata, self._current_exercise().name, self._worked_last()
-        self.screen.head(kata, {e.name: WORKS if e.name in worked else OPEN for e in kata.exercises}, current)
-        self.screen.task(self._asked(current))
+        with self.screen.verdict():
+            self.screen.head(kata, {e.name: WORKS if e.name in worked else OPEN for e in kata.exercises}, current)
+            self.screen.task(self._asked(current))
 
     def _asked(self, name: str) -> str:
         return tasks.asked(self.state.kata, name, self._code(self.state.kata))
