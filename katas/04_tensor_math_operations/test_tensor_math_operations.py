@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nan
 from torch.nn import functional as F
@@ -498,6 +498,7 @@ class TestMatmulShape:
             check.equal(kata.matmul_shape(a, b), expected)
 
     @pytest.mark.edge
+    @example(case=((0, 2, 3), (1, 3, 4)))
     @given(case=two_shapes(smallest=0))
     def test_a_size_may_be_0(self, kata, case):
         """0 is a size like any other. A batch size 0 with a batch size 1 gives 0, which max() gets wrong. An inner size

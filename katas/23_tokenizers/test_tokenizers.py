@@ -544,6 +544,7 @@ class TestBPETokenizerEncodeBytes:
         tokenizer = kata.BPETokenizer([(b"b", b"c"), (b"a", b"b"), (b"ab", b"c")])  # bc 256, ab 257, abc 258
         unlike = {"the leftmost pair, the highest rank or the longest token first": [258]}
         check.equal(tokenizer.encode_bytes(b"abc"), [97, 256], unlike=unlike, what="ids of abc")
+        check.equal(tokenizer.encode_bytes(b"bc"), [256], what="ids of bc, all of which is one token")
 
     def test_of_equal_pairs_the_leftmost_goes_first(self, kata):
         """In aaa the first two are merged: aa, a."""

@@ -289,7 +289,7 @@ class StepLR:
         is built on it with the same arguments; it loads what `state_dict()` of the old one returned.
 
         Edge cases ★
-            The state is a snapshot: later steps of the old schedule do not change it.
+            What is changed in `state` afterwards does not change the schedule.
         """
         self.last_epoch = state["last_epoch"]
         self.base_lrs = list(state["base_lrs"])

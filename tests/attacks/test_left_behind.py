@@ -235,7 +235,7 @@ print(answers, found.value, libc.prctl(3, 0, 0, 0, 0), os.setsid() or os.getsid(
         class OfNoWorker(supervisor.Supervisor):
             def __init__(self):
                 self.phase, self.specs, self.follow_up = "starting", {}, None
-                self.job = type("Job", (), {"options": RunOptions(), "files": {}})()
+                self.job = type("Job", (), {"options": RunOptions(), "files": {}, "problem": None})()
 
             def _used(self):
                 return None

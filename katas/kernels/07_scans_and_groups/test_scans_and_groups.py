@@ -62,12 +62,12 @@ class TestPrefixSum:
         check.close(kata.prefix_sum(x), x.double().cumsum(0), unlike=wrong)
 
     def test_any_length_in_any_blocks(self, kata):
-        """20 numbers in blocks of 4 have 5 block sums, which are more than a block."""
-        for n, block in ((1, 64), (63, 64), (65, 64), (300, 128), (20, 4)):
-            x = torch.rand(n)
+        """28 numbers in blocks of 4 have 7 block sums, which are more than a block."""
+        for n, block in ((1, 64), (63, 64), (65, 64), (300, 128), (28, 4)):
+            x = torch.randn(n)
             with kernels.watched(backwards=True):
                 out = kata.prefix_sum(x, block=block)
-            check.close(out, x.double().cumsum(0))
+            check.close(out, x.double().cumsum(0), atol=1e-4)
 
     def test_each_number_is_loaded_twice(self, kata):
         """Once for its block's sum, and once to go on from the blocks before it. A block that loads all blocks before
@@ -136,6 +136,8 @@ class TestLinearRecurrence:
         """A step multiplies what is there, and then adds. The map of two steps is a · c and b · c + d: the later step
         multiplies the earlier one's b."""
         a, b = torch.rand(16, 13) + 0.3, torch.randn(16, 13)
+        a[:, 5] *= -1
+        a[7, 2] = 0  # what was before is gone
         wrong = {
             "the later step put before the earlier one": exchanged(a, b),
             "a of the step before": recurred(a.roll(1, 0), b),
@@ -427,7 +429,7 @@ class TestPlacesByExpert:
 
     def test_any_number_of_choices(self, kata):
         """The last block is cut off: lanes beyond choose nobody. Programs may run in any order, and places stay."""
-        for n, n_experts, block in ((33, 4, 16), (5, 7, 32), (64, 1, 16), (100, 9, 64)):
+        for n, n_experts, block in ((33, 4, 16), (5, 7, 32), (64, 1, 16), (100, 19, 64)):
             experts = choices(n, n_experts)
             with kernels.watched(backwards=True):
                 found = kata.places_by_expert(experts, n_experts, block=block)
@@ -612,8 +614,9 @@ class TestMatmulMxfp4:
         out = kata.matmul_mxfp4(x, x_scale, w, w_scale)
         check.close(out, right[0] @ right[1], atol=1e-2, unlike=wrong)
         x, x_scale, w, w_scale = x[:1], torch.zeros(1, 3).byte(), w[:1], torch.full((1, 3), 250).byte()
-        out, right = kata.matmul_mxfp4(x, x_scale, w, w_scale), numbers(x, x_scale) @ numbers(w, w_scale).T
-        check.close(out, right, what="with x_scale 0 and w_scale 250", unlike={"a byte of 0 taken for 0": right * 0})
+        for one, other, what in ((x_scale, w_scale, "x_scale 0 and w_scale 250"), (w_scale, x_scale, "both exchanged")):
+            out, right = kata.matmul_mxfp4(x, one, w, other), numbers(x, one) @ numbers(w, other).T
+            check.close(out, right, what=f"with {what}", unlike={"a byte of 0 taken for 0": right * 0})
 
     def test_any_size(self, kata):
         """Tiles at the edges are cut off: 19 rows, 21 outputs, and 64 numbers of K."""
@@ -755,10 +758,10 @@ class TestTuner:
         check.that(ran == [32], f"a second call with the same key runs {ran}, not [32]")
         check.equal(found.bm, 32)
         ran.clear()
-        costs[16] = 0.5
+        costs.update({16: 5.0, 32: 9.0, 64: 7.0})
         found = tune((512, 65), [])
         check.that(len(ran) == 4, f"another key has {len(ran)} runs, not three trials and one")
-        check.equal(found.bm, 16)
+        check.equal(found.bm, 16, unlike={"what was cheapest for the key before": 32})
 
     def test_outputs_are_put_back(self, kata):
         """A kernel that adds to its output would add in each trial, and `measure` may run it several times. The result

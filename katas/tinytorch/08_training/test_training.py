@@ -266,6 +266,19 @@ class TestTrainGroup:
         kata.train_group(model, predictions_first, optimizer, cut(x, y, 2, 2, 2))
         check.equal(len(optimizer.seen), 1, unlike={"a step after each batch": 3}, what="the number of steps")
 
+    def test_one_graph_at_a_time(self, kata):
+        """The point of a group is memory: each batch goes backward before the next one goes forward."""
+        model, found = a_line(), []
+
+        def loss_fn(prediction, target):
+            grads = [p.grad for p in model.parameters() if p.grad is not None]
+            found.append(any(bool(grad.any()) for grad in grads))
+            return squared(prediction, target)
+
+        kata.train_group(model, loss_fn, an_optimizer(model), cut(*samples(6), 2, 2, 2))
+        said = f"at the losses of three batches there {['is no', 'is a'][found[-1]]} gradient of those before"
+        check.that(found == [False, True, True], said, like="one backward for all batches, at the end")
+
     @pytest.mark.parametrize("count", [1, 2, 3])
     def test_equals_one_update_on_the_batches_joined(self, kata, count):
         """The loss of the joined batches is a mean over all samples, and so is its gradient. backward adds gradients

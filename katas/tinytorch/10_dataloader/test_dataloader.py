@@ -183,6 +183,10 @@ class TestMNIST:
         may be given as text."""
         arrays = mnist_files(tmp_path, ".gz")
         check.equal(all_of(kata.MNIST(str(tmp_path)))[0], arrays["train-images-idx3"], what="images")
+        mnist_files(tmp_path)
+        for name in ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte"):
+            (tmp_path / name).unlink()
+        check.equal(all_of(kata.MNIST(tmp_path))[1], arrays["train-labels-idx1"], what="labels, the only .gz")
 
     def test_labels_are_int64(self, kata, tmp_path):
         """The file has bytes, and losses index with the labels: int64 is the dtype that indices have. Images stay

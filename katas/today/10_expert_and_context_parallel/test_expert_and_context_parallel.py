@@ -493,6 +493,13 @@ class TestMerge:
             check.close(got, out, **EXACT, what=f"out of {name}")
             check.close(got_lse, lse, **EXACT, what=f"lse of {name}")
 
+    def test_a_small_share_of_something_large(self, kata):
+        """A sum of exp(score) that is a millionth of the other one counts for a millionth, and its out may be large."""
+        outs = torch.full((1, 2), 1e7, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64)
+        totals = torch.tensor([1.0, 1e6], dtype=torch.float64)[:, None].log()
+        expected = (1e7 + 1e6 * outs[1]) / (1 + 1e6)
+        check.close(kata.merge(outs[0], totals[0], outs[1], totals[1])[0], expected, **EXACT)
+
     def test_rows_without_keys(self, kata):
         """In a ring a query often sees no key of a visitor: (0, −∞). With something, that changes nothing. Twice, it is
         (0, −∞) again: −∞ − (−∞) is NaN, which would stay to the end."""
@@ -533,11 +540,12 @@ DOUT = tuple(numbers(2, 4, EACH * w, D, seed=73) for w in WORLDS)
 
 
 def layouts(world):
-    """The positions of all ranks: two chunks from both ends, and every W-th token, the last one first."""
+    """The positions of all ranks: two chunks from both ends, every W-th token, the last one first, and one piece."""
     chunks = chunks_of(EACH * world, 2 * world)
     zigzag = [chunks[r] + chunks[-1 - r] for r in range(world)]
     striped = [list(range(r, EACH * world, world))[::-1] for r in range(world)]
-    return {"zigzag": tuple(map(torch.tensor, zigzag)), "striped backwards": tuple(map(torch.tensor, striped))}
+    found = {"zigzag": zigzag, "striped backwards": striped, "contiguous": chunks_of(EACH * world, world)}
+    return {name: tuple(map(torch.tensor, positions)) for name, positions in found.items()}
 
 
 LAYOUTS = {w: layouts(w) for w in WORLDS}
@@ -576,7 +584,7 @@ def of_world(world):
 
 
 class TestRingAttention:
-    @pytest.mark.parametrize("layout", ["zigzag", "striped backwards"])
+    @pytest.mark.parametrize("layout", ["zigzag", "striped backwards", "contiguous"])
     def test_equals_one_process(self, kata, layout):
         """Every query meets every key once, and sees those that are not later. Whose keys are visiting tells their
         positions, which may be in any order; a query that sees none of them keeps what it has."""

@@ -21,7 +21,8 @@ class Tensor:
         node: None. Module 05 keeps there how the tensor was made.
 
     Every operation computes with NumPy, wraps the result in a new Tensor and announces it, as `exp` and `log` do:
-    `record(out, op, inputs, **saved)` returns `out`. The inputs are Tensors, in the order in which they are written.
+    `record(out, op, inputs, **saved)` returns `out`. The inputs are Tensors, in the order in which they are written;
+    those of + and * in any.
     Module 05 finds gradients by these names. Until then nobody listens.
     """
 
