@@ -40,6 +40,7 @@ class RunOptions:
 
     core: bool = False  # leave out the stretch exercises
     ideas: bool = False  # leave out the edge specs
+    short: bool = False  # leave out those with a time limit of their own, which train
     only: tuple[str, ...] = ()  # classes, or specs with all their parameters: "test_name", "TestClass::test_name"
     order: tuple[str, ...] = ()  # names of specs or classes to run first, in this order
     backwards: bool = False

@@ -91,6 +91,8 @@ def specs(kata: Kata) -> list[str]:
             problems.append(f"{file}:{node.lineno}: imports the implementation; the fixture kata is the way to it")
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node):
             problems.append(f"{file}:{node.lineno}: {node.name} has no docstring to explain itself with")
+        if isinstance(node, ast.FunctionDef) and re.search(r"mark\.timeout(?s:.*)\bunlike\b", ast.unparse(node)):
+            problems.append(f"{file}:{node.lineno}: {node.name} takes long, and its suspects are not tried for that")
     return problems
 
 
@@ -128,8 +130,11 @@ def _slowness() -> float:
 
 
 def suspects(kata: Kata) -> list[str]:
-    """An answer that is wrong like one of a spec's suspects is named after it. The reference passes in order, too."""
-    options = RunOptions(spec_seconds=60, also=TrySuspects())
+    """An answer that is wrong like one of a spec's suspects is named after it. The reference passes in order, too.
+
+    But for what trains, which names no suspect, and passes in order in the promise `textbook`.
+    """
+    options = RunOptions(short=True, spec_seconds=60, also=TrySuspects())
     job = variants.job(kata, kata.reference.read_text(encoding="utf-8"), options)
     result = variants.results([job], CACHE)[job]
     return _reference_fails(kata, result, "") + _misnamed(kata, variants.specs(result))
@@ -152,13 +157,16 @@ def textbook(kata: Kata) -> list[str]:
 
 
 def unguarded(kata: Kata) -> list[str]:
-    """The reference without its guards earns every point, but for the exercises whose guard is the idea."""
+    """The reference without its guards earns every point, but for the exercises whose guard is the idea.
+
+    What trains is left out: a guard that raises ends the reference's training, and one that does not changes nothing.
+    """
     reference = kata.reference.read_text(encoding="utf-8")
     text = guards.stripped(reference)
     right, found = variants.statements(reference), variants.statements(text)
     changed = {name for name in right if found.get(name) != right[name]}
     only = variants.exercises_with(kata, reference, changed)
-    job = variants.job(kata, text, RunOptions(only=only, ideas=True))
+    job = variants.job(kata, text, RunOptions(only=only, ideas=True, short=True))
     guarded = kata.description.guarded
     return _points_lost(job, kata.reference, "the reference without guards", guarded) if changed else []
 

@@ -115,6 +115,8 @@ def _chosen(options: protocol.RunOptions, items: list[pytest.Function]) -> list[
         items = [item for item in items if not item.get_closest_marker("stretch")]
     if options.ideas:
         items = [item for item in items if not item.get_closest_marker("edge")]
+    if options.short:
+        items = [item for item in items if not any(mark.name == "timeout" for mark in item.own_markers)]
     if options.only:
         items = [item for item in items if any(_is_named(wanted, name_of(item)) for wanted in options.only)]
     if options.order:

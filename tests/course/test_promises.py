@@ -76,6 +76,13 @@ CROOKED = {
         'unlike={"multiplied": x * x, "squared": x * x}',
         "test_every_value_is_doubled: 'squared' is always taken for 'multiplied'",
     ),
+    "a suspect that is not tried": (
+        promises.specs,
+        SPECS,
+        "    def test_every_value_is_doubled",
+        "    @pytest.mark.timeout(60)\n    def test_every_value_is_doubled",
+        "test_every_value_is_doubled takes long",
+    ),
     "a leaking stub": (
         promises.stub,
         STUB,
