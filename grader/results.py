@@ -1,10 +1,11 @@
 """Results of grading: plain data, and what decides points, stars and states of exercises."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from itertools import accumulate, pairwise
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 from grader import failure
 from grader.failure import NOT_HANDED_IN, NOT_WRITTEN, Failure  # noqa: F401
@@ -60,7 +61,7 @@ class SpecResult:
     edge: bool = False  # decides the star, not the point
     line: int = 0  # of the spec file
     printed: str = ""
-    hidden: bool = False  # a teacher's own; a report for students holds its verdict, and no name
+    hidden: bool = False  # a teacher's own, which no report for students holds
     guard: bool = False  # an edge that asks for an error, not for numbers
     failure: Failure | None = None
     tried: dict[str, list[str]] = field(default_factory=dict)  # what it would name for the answer of each suspect
@@ -94,6 +95,16 @@ class SpecResult:
     def title(self) -> str:
         """Its name in words, marked if it is hidden: "works on a view (hidden)"."""
         return title(self.marked)
+
+
+class Withheld(NamedTuple):
+    """All that a report for students holds of a hidden spec."""
+
+    status: Status
+    edge: bool
+
+
+WITHOUT_VERDICT = SpecResult("", "not graded", "a hidden spec could not be run")
 
 
 @dataclass(frozen=True)
@@ -132,7 +143,8 @@ class Timing:
 class ExerciseResult:
     """The verdicts on the specs of one exercise: a point if it works, a star if it holds at the edges too.
 
-    `worth` is its share of a course's score, of which its star brings the part `star_share`, from 0 to 1.
+    `worth` is its share of a course's score, of which its star brings the part `star_share`, from 0 to 1. In a report for
+    students, `specs` has no hidden ones, and `withheld` counts them.
     """
 
     name: str
@@ -144,10 +156,20 @@ class ExerciseResult:
     penalty: float = 0.0  # the part of its score that lateness costs, from 0 to 1
     but_for: str = ""  # what no lock can judge: "2 of 9 specs"; of an unsealed exercise, the reason
     override: Override | None = None  # counts instead of what the specs said
+    withheld: Counter[Withheld] = field(default_factory=Counter)
 
     @property
     def ideas(self) -> tuple[SpecResult, ...]:
         return tuple(spec for spec in self.specs if not spec.edge)
+
+    @property
+    def verdicts(self) -> tuple[SpecResult | Withheld, ...]:
+        return *self.specs, *self.withheld
+
+    @property
+    def statuses(self) -> set[Status]:
+        """What became of the specs of the idea, hidden ones too."""
+        return {one.status for one in self.verdicts if not one.edge}
 
     @property
     def works(self) -> bool:
@@ -157,32 +179,27 @@ class ExerciseResult:
         """
         if self.override:
             return self.override.points == 1
-        statuses = {spec.status for spec in self.ideas}
-        return "passed" in statuses and statuses <= set(DONE)
+        return "passed" in self.statuses and self.statuses <= set(DONE)
 
     @property
     def holds(self) -> bool:
         """True if the exercise works at the edges too. An exercise without edges has its star with its point."""
-        return self.works and not self.open_edges and not self._lost
+        is_open = any(one.edge and one.status not in DONE for one in self.verdicts)
+        return self.works and not is_open and not self.lost
 
     @property
     def open_edges(self) -> tuple[SpecResult, ...]:
         return tuple(spec for spec in self.specs if spec.edge and spec.status not in DONE)
 
     @property
-    def named_edges(self) -> tuple[SpecResult, ...]:
-        """The open edges that the report names."""
-        return tuple(spec for spec in self.open_edges if spec.name)
-
-    @property
     def not_graded(self) -> bool:
         """True if a spec has no verdict because of the machine or the grader. Points and star then mean nothing."""
-        return self._lost and not self.override
+        return bool(self.lost) and not self.override
 
     @property
     def unconfirmed(self) -> bool:
         """True if only the first lock gives the point: the specs pass beside the code and not from another process."""
-        return self.sealed == "failed" and not self._lost and not self.override
+        return self.sealed == "failed" and not self.lost and not self.override
 
     @property
     def pending(self) -> bool:
@@ -195,8 +212,10 @@ class ExerciseResult:
         return sum(spec.status != "skipped" and spec.line > 0 for spec in self.ideas)  # a probe has no line
 
     @property
-    def _lost(self) -> bool:
-        return any(spec.status == "not graded" for spec in self.specs)
+    def lost(self) -> SpecResult | None:
+        """The first spec without a verdict, by a fault of the machine or the grader."""
+        found = next((one for one in self.verdicts if one.status == "not graded"), None)
+        return WITHOUT_VERDICT if isinstance(found, Withheld) else found
 
     @property
     def points(self) -> int | None:
@@ -222,10 +241,9 @@ class ExerciseResult:
 
     @property
     def not_written(self) -> bool:
-        if self.works or not self.ideas:
-            return False
-        found = [spec.failure for spec in self.ideas if spec.status != "skipped"]
-        return all(one and one.kind == "unwritten" and not one.by for one in found)
+        own = [spec for spec in self.ideas if not spec.hidden]
+        found = [spec.failure for spec in own if spec.status != "skipped"]
+        return bool(own) and not self.works and all(one and one.kind == "unwritten" and not one.by for one in found)
 
     @property
     def file_state(self) -> State | None:
@@ -242,14 +260,13 @@ class ExerciseResult:
 
     @property
     def first_failure(self) -> SpecResult | None:
-        """The first spec of the idea that failed, of those that the report names; None if the exercise works."""
-        failed = (spec for spec in self.ideas if spec.status not in DONE and spec.name)
-        return None if self.works else next(failed, None)
+        """The first spec of the idea that failed; None if the exercise works."""
+        return None if self.works else next((spec for spec in self.ideas if spec.status not in DONE), None)
 
     @property
-    def hidden(self) -> tuple[SpecResult, ...]:
-        """The teacher's own specs."""
-        return tuple(spec for spec in self.specs if spec.hidden)
+    def hidden(self) -> Counter[Withheld]:
+        """How many of the teacher's own specs came to what."""
+        return self.withheld + Counter(Withheld(spec.status, spec.edge) for spec in self.specs if spec.hidden)
 
     @property
     def note(self) -> str:
@@ -299,12 +316,11 @@ class KataResult:
         """Passed if every exercise works, whatever its edges. Error if the code ended its worker."""
         if self.excused:
             return "excused"
-        ideas = [spec for exercise in self.exercises if not exercise.works for spec in exercise.ideas]
         if self.not_graded:
             return "not graded"
         if self.unconfirmed:
             return "unconfirmed"
-        if any(spec.status in ("error", "missing") for spec in ideas):
+        if any(exercise.statuses & {"error", "missing"} for exercise in self.exercises if not exercise.works):
             return "error"
         if all(exercise.works for exercise in self.exercises):
             return "passed"
@@ -328,7 +344,7 @@ class KataResult:
     @property
     def why_not_graded(self) -> str:
         """One line on what kept the kata from being graded; empty if it is graded."""
-        lost = [s for e in self.exercises if e.not_graded for s in e.specs if s.status == "not graded"]
+        lost = [one.lost for one in self.exercises if one.lost and one.not_graded]
         return lost[0].headline if lost else self.message if self.not_graded else ""
 
     @property

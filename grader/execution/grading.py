@@ -188,8 +188,7 @@ def why_core_fails(result: KataResult) -> Failure | None:
         if not exercise.stretch and not exercise.works:
             if exercise.not_graded:
                 return Failure("not run", "not graded")
-            failure = exercise.first_failure or next(iter(exercise.ideas), None)
-            found = failure.failure if failure else None
+            found = exercise.first_failure.failure if exercise.first_failure else None
             if found and found.kind in ("unwritten", "not handed in"):
                 return found
             return Failure("not run", f"a spec of {exercise.name} fails")

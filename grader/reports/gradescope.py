@@ -78,9 +78,9 @@ def _tally(exercise: ExerciseResult) -> str:
 
 
 def _details(exercise: ExerciseResult) -> str:
-    """The first failure or the open edges, and every hidden spec that failed and is named."""
+    """The first failure or the open edges, and every hidden spec that failed."""
     first = exercise.first_failure
-    hidden = [spec for spec in exercise.hidden if spec.name and spec != first and spec.status not in DONE]
+    hidden = [spec for spec in exercise.specs if spec.hidden and spec != first and spec.status not in DONE]
     return "\n\n".join(filter(None, [words.details(exercise), *map(words.failed, hidden)]))
 
 

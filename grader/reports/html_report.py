@@ -45,7 +45,7 @@ def render(report: StudentReport) -> str:
 
 
 def _row(kata: str, exercise: ExerciseResult, files: dict[str, str]) -> Row:
-    failures = [exercise.first_failure] if exercise.first_failure else list(exercise.named_edges)
+    failures = [exercise.first_failure] if exercise.first_failure else list(exercise.open_edges)
     if not failures or exercise.not_written or exercise.file_state:
         return Row(exercise)
     text = words.details(exercise) if exercise.pending else "\n\n".join(map(words.failed, failures))

@@ -210,7 +210,7 @@ def _counted(exercise: ExerciseResult, note: str) -> str:
     ran = [spec for spec in exercise.ideas if spec.status != "skipped" and not spec.hidden]
     passed = sum(spec.status == "passed" for spec in ran)
     sums = f"{passed} of {len(ran)} specs pass" if ran else "not run"
-    error = "error, " if any(spec.status == "error" for spec in exercise.ideas) else ""
+    error = "error, " if "error" in exercise.statuses else ""
     written = NOT_WRITTEN if ran and exercise.not_written else f"{error}{sums}"
     return " · ".join([_working(exercise, note) if exercise.works else written, *_rest(exercise)])
 
@@ -220,15 +220,14 @@ def details(exercise: ExerciseResult) -> str:
 
     If the exercise works, its open edges; empty if there is nothing to say.
     """
-    if exercise.not_graded:
-        lost = next(spec for spec in exercise.specs if spec.status == "not graded")
-        return f"not graded: {lost.message}"
+    if exercise.lost and exercise.not_graded:
+        return f"not graded: {exercise.lost.message}"
     failure = exercise.first_failure
     if failure and exercise.unconfirmed:
         return f"{failed(failure)}\n\n{ASK}"
     if failure:
         return failed(failure)
-    return f"open edges: {open_edges(exercise)}" if exercise.named_edges else ""
+    return f"open edges: {open_edges(exercise)}" if exercise.open_edges else ""
 
 
 def failed(spec: SpecResult) -> str:
@@ -290,7 +289,7 @@ def _sealing(exercise: ExerciseResult) -> str:
 
 def hidden(exercise: ExerciseResult) -> str:
     """ "1 of 2 hidden specs pass"; empty if it has none."""
-    statuses = [spec.status for spec in exercise.hidden]
+    statuses = [one.status for one in exercise.hidden.elements()]
     skipped = f", {statuses.count('skipped')} not run" if "skipped" in statuses else ""
     return f"{statuses.count('passed')} of {len(statuses)} hidden specs pass{skipped}" if statuses else ""
 
@@ -304,7 +303,7 @@ def with_printed(message: str, printed: str) -> str:
 
 def open_edges(exercise: ExerciseResult) -> str:
     """The open edges by name: "works on a view, heads must divide the features"."""
-    return ", ".join(spec.title for spec in exercise.named_edges)
+    return ", ".join(spec.title for spec in exercise.open_edges)
 
 
 def star_line(exercise: ExerciseResult, how: str) -> str:

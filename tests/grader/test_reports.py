@@ -45,6 +45,7 @@ from grader.results import (
     Report,
     SpecResult,
     State,
+    Status,
     Timing,
     as_dict,
     kata_as_dict,
@@ -347,6 +348,17 @@ class TestHiddenSpecs:
         report = replace(REPORT, katas=(replace(KATA, exercises=(ExerciseResult("a", (lost,)),)),))
         assert "secret" not in render(report)
         assert "teacher/test_secret.py" in shown(report)
+
+    @pytest.mark.parametrize("status", get_args(Status))
+    def test_a_report_for_students_holds_nothing_else_of_them(self, status):
+        """Whatever a renderer does with it, nothing can leak."""
+        secret = replace(SECRET, status=status, said="secret", tried={"secret": ["secret"]}, edge=True)
+        report = with_hidden(status, own=FAILED)
+        exercise = replace(report.katas[0].exercises[0], specs=(FAILED, secret, replace(secret, edge=False)))
+        report = replace(report, katas=(replace(report.katas[0], exercises=(exercise,)),))
+        shown = students_view.of(report)
+        assert "secret" in repr(report).lower() and "secret" not in repr(shown).lower()
+        assert repr(shown).count("Withheld") == 2 and shown == students_view.of(shown)
 
     def test_verdict_and_state_are_those_of_the_whole(self):
         for statuses, own, verdict in [
