@@ -30,6 +30,7 @@ LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was
 NO_TRITON = "not run, Triton is missing. Install it with: pip install 'triton>=3.7,<4' (Linux; 290 MB, unpacked 1 GB)"
 LOWEST_TRITON = (3, 7)  # the interpreter of 3.6 cannot loop with NumPy 2.4
 OLD_TRITON = "not run, Triton {} is too old: 3.7 is the lowest whose interpreter works"
+OWN = ("picture", "said")  # of a failure, what no report holds
 DONE = ("passed", "skipped")  # a spec is skipped only where its device is missing
 
 
@@ -72,6 +73,11 @@ class SpecResult:
         if self.failure is None:
             return self.said
         return self.failure.line if self.failure.is_of_file else self.failure.text
+
+    @property
+    def first(self) -> str:
+        """The first line of all that is said: of a failure that has a reason, its reason."""
+        return self.failure.first if self.failure else self.headline
 
     @property
     def headline(self) -> str:
@@ -143,8 +149,7 @@ class Timing:
 class ExerciseResult:
     """The verdicts on the specs of one exercise: a point if it works, a star if it holds at the edges too.
 
-    `worth` is its share of a course's score, of which its star brings the part `star_share`, from 0 to 1. In a report for
-    students, `specs` has no hidden ones, and `withheld` counts them.
+    `worth` is its share of a course's score, of which its star brings the part `star_share`, from 0 to 1.
     """
 
     name: str
@@ -156,7 +161,7 @@ class ExerciseResult:
     penalty: float = 0.0  # the part of its score that lateness costs, from 0 to 1
     but_for: str = ""  # what no lock can judge: "2 of 9 specs"; of an unsealed exercise, the reason
     override: Override | None = None  # counts instead of what the specs said
-    withheld: Counter[Withheld] = field(default_factory=Counter)
+    withheld: Counter[Withheld] = field(default_factory=Counter)  # in place of hidden specs, for students
 
     @property
     def ideas(self) -> tuple[SpecResult, ...]:
@@ -344,8 +349,10 @@ class KataResult:
     @property
     def why_not_graded(self) -> str:
         """One line on what kept the kata from being graded; empty if it is graded."""
-        lost = [one.lost for one in self.exercises if one.lost and one.not_graded]
-        return lost[0].headline if lost else self.message if self.not_graded else ""
+        lost = next((one.lost.headline for one in self.exercises if one.lost and one.not_graded), self.message)
+        if self.lost is NotGraded.NOT_RECOGNISED:
+            return f"{self.lost}: {lost}"
+        return lost if self.not_graded else ""
 
     @property
     def points(self) -> int:
@@ -610,7 +617,7 @@ def _spec_as_dict(spec: SpecResult, file: Failure | None) -> dict[str, Any]:
 
 
 def _failure_as_dict(found: Failure | None) -> dict[str, Any] | None:
-    return {name: value for name, value in asdict(found).items() if name != "picture"} if found else None
+    return {name: value for name, value in asdict(found).items() if name not in OWN} if found else None
 
 
 def _spec(data: dict[str, Any], file: Failure | None) -> SpecResult:

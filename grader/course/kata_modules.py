@@ -244,17 +244,14 @@ def _why(error: BaseException, path: Path, source: str) -> Failure:
     if unparsed := error if is_its_own else syntax.error_in(source):
         return syntax.unparsed(path.name, source, unparsed)
     kind: Kind = "import timed out" if statements.time_limit(error) else "import failed"
-    return Failure(kind, f"{path.name}{_where(error, path)}", error=type(error).__name__)
+    reason = traceback.format_exception_only(error)[-1].strip()
+    if not isinstance(error, Exception):  # a time limit of the grader, SystemExit, KeyboardInterrupt
+        reason = ": ".join(filter(None, [type(error).__name__, str(error)]))
+    lines = [f.lineno or 0 for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    at = lines[-1] if lines else 0
+    line = f"{path.name}:{at}: {reason} (while the file was imported)" if at else f"{path.name}: {reason}"
+    return Failure(kind, line, file=path.name, at=at, error=type(error).__name__)
 
 
 def _module_name(prefix: str, kata: Kata) -> str:
     return prefix + kata.name.replace("/", "_")
-
-
-def _where(error: BaseException, path: Path) -> str:
-    """The line of this file at which importing it failed, and why: ":12: NameError: name 'x' is not defined"."""
-    reason = traceback.format_exception_only(error)[-1].strip()
-    if not isinstance(error, Exception):  # a time limit of the grader, SystemExit, KeyboardInterrupt
-        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-    return f":{lines[-1]}: {reason} (while the file was imported)" if lines else f": {reason}"

@@ -27,6 +27,7 @@ COLOURS = {
     "import fails": "bold red",
     "not graded": "magenta",
     "unconfirmed": "magenta",
+    "excused": "dim",
 }
 
 

@@ -1,7 +1,6 @@
 """The words and signs in which every report speaks of exercises, stars and totals."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -16,7 +15,6 @@ UNKNOWN = "?"  # in place of points and stars that are not decided
 UNCONFIRMED = "unconfirmed: works beside the specs, and not when they ask from another process"
 ASK = "There is no point for it yet. Ask your teacher, who can look at the code and settle the point with an override."
 NAMED = 5  # katas in a line
-SENTENCE_END = re.compile(r"(?<=[.?!]) (?=[A-Z])")
 # Why no spec of an exercise was run, by the state of its file.
 NOT_RUN = {
     "not handed in": "not handed in",
@@ -306,12 +304,12 @@ def open_edges(exercise: ExerciseResult) -> str:
     return ", ".join(spec.title for spec in exercise.open_edges)
 
 
-def star_line(exercise: ExerciseResult, how: str) -> str:
+def star_line(exercise: ExerciseResult, how: str, room: float = math.inf) -> str:
     """The star of an exercise that works: "★", or what is open as `open_star` says it."""
     if not exercise.open_edges:
         return STAR
     numerics = [spec.title for spec in exercise.open_edges if not spec.guard]
-    return open_star(numerics, len(exercise.open_edges) - len(numerics), how)
+    return open_star(numerics, len(exercise.open_edges) - len(numerics), how, room)
 
 
 def open_star(numerics: Sequence[str], guards: int, how: str, room: float = math.inf) -> str:
@@ -330,12 +328,6 @@ def open_star(numerics: Sequence[str], guards: int, how: str, room: float = math
         if len(text) <= room:
             break
     return text
-
-
-def why(spec: SpecResult) -> str:
-    """What a failed spec asks, in the first sentence of its story."""
-    told = (spec.failure.reason or spec.failure.line) if spec.failure else spec.said
-    return SENTENCE_END.split(" ".join(told.partition("\n\n")[0].split()))[0]
 
 
 def totals(report: Run) -> str:

@@ -274,7 +274,8 @@ class Katas:
             note = self.notes.get(item.nodeid, "")
             printed = self.printed.get(item.nodeid, "")
             guard = edge and kinds.is_guard(item, kata.name)
-            told = summary.Told(kata.name, exercise.name, place, edge, note, choice.notes, printed, guard=guard)
+            about = (kata.name, exercise.name, place, edge, note, choice.notes, printed, guard, kata.description.lack)
+            told = summary.Told(*about)
             summary.attach(report, told, failure, own_traceback=self.config.option.tbstyle != "auto")
         return report
 

@@ -16,7 +16,6 @@ from grader.teaching.submissions import Submission
 
 SHOWN = 20  # findings on a terminal, beside those that keep a submission from being graded
 URGENT = ("not recognised", "not graded", "not handed in")
-LATE = "Canvas marks it as late"
 COLUMNS = ("student", "kata", "file", "verdict", "note", "modified")
 
 
@@ -32,6 +31,7 @@ class Finding:
     modified: str = ""
     odd: bool = False
     untimed: bool = False  # the note says why nobody knows when it was handed in
+    late: bool = False  # a platform marks it so
 
 
 def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) -> list[Finding]:
@@ -55,7 +55,7 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
     for name, row in sorted(absent, key=lambda pair: pair[1].verdict != NOT_HANDED_IN):
         found.append(Finding(student, name, "", row.verdict, row.why, odd=row.verdict != NOT_HANDED_IN))
     if submission.is_late:
-        found.append(Finding(student, "", "", "handed in", LATE))
+        found.append(Finding(student, "", "", "handed in", "Canvas marks it as late", late=True))
     if len(submission.places) > 1 and not all(uploads.of(place) for place in submission.places):
         names = " and ".join(sorted(readable(place.name) for place in submission.places))
         note = f"where {names} hold the same kata, {contents.newest} counts, which is newer"
@@ -110,7 +110,7 @@ def of_times(found: Iterable[Finding], *, count: bool) -> list[str]:
     late: list[str] = []
     untimed: dict[str, list[str]] = {}
     for one in found:
-        if one.note == LATE:
+        if one.late:
             late.append(one.student)
         elif one.untimed and count:
             untimed.setdefault(one.note, []).append(one.student)

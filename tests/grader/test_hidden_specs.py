@@ -78,7 +78,7 @@ def test_they_count_for_point_and_star(kata, tmp_path):
         double = graded(kata, body, tmp_path).exercises[0]
         assert (statuses(double), (double.points, double.stars)) == (hidden, sums)
         assert all(spec.status == "passed" for spec in double.specs if not spec.hidden)
-    assert "teacher/test_mine.py:13 · test_nothing" in next(spec for spec in double.specs if spec.name == HIDDEN[1]).message
+    assert any("teacher/test_mine.py:13 · test_nothing" in spec.message for spec in double.specs)
 
 
 def test_one_that_loses_its_worker_is_an_error(kata, tmp_path):

@@ -9,7 +9,7 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import jsonschema
 import pytest
@@ -630,7 +630,7 @@ class TestStatistics:
 NO_CODE = [
     (not_handed_in("mha.py"), "not handed in"),
     (Failure("unparsed", "mha.py:3: does not parse: SyntaxError: invalid <syntax>"), "does not parse"),
-    (Failure("import failed", "mha.py:2: NameError: no <torhc> (while the file was imported)"), "import fails"),
+    (Failure("import failed", "mha.py:2: NameError: no <torhc>", file="mha.py", at=2), "import fails"),
 ]
 
 
@@ -643,7 +643,7 @@ def of_file(found: Failure) -> Report:
 
 
 def unrecognised(kata: str, why: str) -> KataResult:
-    exercises = (ExerciseResult("a", (SpecResult("TestA", "not graded", f"not recognised: {why}"),)),)
+    exercises = (ExerciseResult("a", (SpecResult("TestA", "not graded", why),)),)
     return KataResult(kata, exercises, file=Failure("not recognised", why), lost=NotGraded.NOT_RECOGNISED)
 
 
@@ -736,7 +736,10 @@ class TestNoCode:
         """In the page's cells and legend, in the terminal's colours and in the schema."""
         states = set(get_args(State))
         assert states - {"works", "wrong"} == set(class_page.SIGNS)
-        assert set(get_args(OfFile)) <= states & set(table.COLOURS)
+        statuses = [get_args(get_type_hints(one.status.fget)["return"]) for one in (KataResult, ExerciseResult)]
+        assert {*get_args(OfFile), *statuses[0], *statuses[1]} == set(table.COLOURS)
+        excused = replace(REPORT, katas=(KataResult("16_mha", (), excused="ill"),))
+        assert "excused: no score" in shown(excused) and "excused" in shown(excused, force_terminal=True)
         schema = json.loads((Path(__file__).parents[1] / "schemas.json").read_text())["report"]["properties"]
         assert set(schema["katas"]["items"]["properties"]["state"]["enum"]) == states
 
@@ -751,24 +754,23 @@ class TestTheStudentsLine:
 
     TEXT = "import a\r\n\r\ndef f():\r\n\treturn '<b>\x1b\u202e'\r\n" + "#" * 1000
 
-    def page(self, place: str, text: str = TEXT) -> str:
-        found = replace(failed_with("Too much."), place=place)
+    def page(self, file: str, at: int, text: str = TEXT) -> str:
+        found = replace(failed_with("Too much."), file=file, at=at)
         kata = KataResult("01_x", (ExerciseResult("f", (SpecResult("T::test_x", "failed", failure=found),)),))
         return html(Report("c", "", 1.0, True, (kata,), files={"01_x/x.py": text}))
 
     def test_with_its_neighbours(self):
-        place = "x.py:4 · kata hint 01 f\ntest_x.py:1 · test_x"
         rows = [
             "     2",
             "     3  def f():",
             "→    4          return &#39;&lt;b&gt;\ufffd\ufffd&#39;",
             "     5  " + "#" * 300,
         ]
-        assert f"<p>line 4 of <code>x.py</code></p><pre>{chr(10).join(rows)}</pre>" in self.page(place)
+        assert f"<p>line 4 of <code>x.py</code></p><pre>{chr(10).join(rows)}</pre>" in self.page("x.py", 4)
 
-    @pytest.mark.parametrize("place", ["x.py · kata hint 01 f\ntest_x.py:1 · test_x", "x.py:99 · kata", "y.py:1: no"])
-    def test_none_where_the_code_has_no_such_line(self, place):
-        assert "<p>line " not in self.page(place)
+    @pytest.mark.parametrize(("file", "at"), [("x.py", 0), ("x.py", 99), ("x.py", -1), ("y.py", 1)])
+    def test_none_where_the_code_has_no_such_line(self, file, at):
+        assert "<p>line " not in self.page(file, at)
 
 
 class TestGradebooks:
