@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from itertools import accumulate, pairwise
 from typing import Any, Literal, NamedTuple, cast, get_args
@@ -83,10 +83,6 @@ class SpecResult:
     def headline(self) -> str:
         """The failure, or what else is said, in one line."""
         return self.failure.line if self.failure else self.said.partition("\n")[0]
-
-    @property
-    def picture(self) -> str:
-        return self.failure.picture if self.failure else ""
 
     @property
     def kind(self) -> str:
@@ -279,8 +275,37 @@ class ExerciseResult:
         return next((spec.said for spec in self.ideas if spec.status == "passed" and spec.said), "")
 
 
+class Sums:
+    """What some exercises come to together: so far, where something is not decided."""
+
+    @property
+    def parts(self) -> tuple[ExerciseResult, ...]:
+        raise NotImplementedError
+
+    @property
+    def points(self) -> int:
+        return sum(exercise.works for exercise in self.parts)
+
+    @property
+    def stars(self) -> int:
+        return sum(exercise.holds for exercise in self.parts)
+
+    @property
+    def max_points(self) -> int:
+        """One point per exercise, and as many stars."""
+        return len(self.parts)
+
+    @property
+    def score(self) -> float:
+        return sum(exercise.so_far for exercise in self.parts)
+
+    @property
+    def max_score(self) -> float:
+        return sum(exercise.worth for exercise in self.parts)
+
+
 @dataclass(frozen=True)
-class KataResult:
+class KataResult(Sums):
     """The verdicts on one kata."""
 
     kata: str
@@ -294,6 +319,10 @@ class KataResult:
     file: Failure | None = None  # what is wrong with it; the failure of each spec that could not be run for it, too
     lost: NotGraded | None = None  # why nothing was graded; None where something was
     counts: str = ""  # which of two versions does, and why; empty if there was one
+
+    @property
+    def parts(self) -> tuple[ExerciseResult, ...]:
+        return self.exercises
 
     @property
     def handed_in(self) -> str:
@@ -355,31 +384,9 @@ class KataResult:
         return lost if self.not_graded else ""
 
     @property
-    def points(self) -> int:
-        """The sum so far, where something is not decided; so are stars and score."""
-        return sum(exercise.works for exercise in self.exercises)
-
-    @property
-    def stars(self) -> int:
-        return sum(exercise.holds for exercise in self.exercises)
-
-    @property
     def penalty(self) -> float:
         """The part of the score that lateness costs, from 0 to 1."""
         return max((exercise.penalty for exercise in self.exercises), default=0.0)
-
-    @property
-    def max_points(self) -> int:
-        """One point per exercise, and as many stars."""
-        return len(self.exercises)
-
-    @property
-    def score(self) -> float:
-        return sum(exercise.so_far for exercise in self.exercises)
-
-    @property
-    def max_score(self) -> float:
-        return sum(exercise.worth for exercise in self.exercises)
 
     @property
     def earned(self) -> float:
@@ -392,7 +399,7 @@ class KataResult:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Sums):
     """One grading run. `started` is in ISO 8601 with a UTC offset; `complete` is False after an interruption."""
 
     code: str
@@ -404,6 +411,10 @@ class Run:
     weighted: bool = False  # a course's rules say what exercises are worth, so that the score counts
     files: dict[str, str] = field(default_factory=dict)  # "16_multi_head_attention/multi_head_attention.py" → its text
     details: Visibility = "visible"  # when Gradescope shows students what failures say
+
+    @property
+    def parts(self) -> tuple[ExerciseResult, ...]:
+        return tuple(exercise for kata in self.katas for exercise in kata.exercises)
 
     @property
     def not_graded(self) -> bool:
@@ -424,26 +435,6 @@ class Run:
     def pending(self) -> bool:
         """True if there is no score: not graded, excused, or a point is unconfirmed. A gradebook then has no row."""
         return self.not_graded or self.excused or bool(self.unconfirmed)
-
-    @property
-    def points(self) -> int:
-        return sum(kata.points for kata in self.katas)
-
-    @property
-    def stars(self) -> int:
-        return sum(kata.stars for kata in self.katas)
-
-    @property
-    def max_points(self) -> int:
-        return sum(kata.max_points for kata in self.katas)
-
-    @property
-    def score(self) -> float:
-        return sum(kata.score for kata in self.katas)
-
-    @property
-    def max_score(self) -> float:
-        return sum(kata.max_score for kata in self.katas)
 
 
 class Report(Run):
@@ -527,7 +518,7 @@ def kata_result(data: dict[str, Any]) -> KataResult:
     exercises = [
         ExerciseResult(
             e["name"],
-            tuple(_spec(spec, file) for spec in e["specs"]),
+            tuple(spec_result(spec, file) for spec in e["specs"]),
             e["stretch"],
             sealed=e.get("sealed"),
             but_for=e.get("but_for", ""),
@@ -537,18 +528,7 @@ def kata_result(data: dict[str, Any]) -> KataResult:
     cpu_seconds, code = data.get("cpu_seconds", 0.0), data.get("code", "")
     found = (data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds, code)
     lost = NotGraded(data["lost"]) if data.get("lost") else None
-    rest = (timing_of(data), data.get("excused") or "", file, lost, data.get("counts", ""))
-    result = KataResult(*found, *rest)
-    return result if "file" in data else _of_older(result, data.get("state", ""))
-
-
-def _of_older(result: KataResult, state: str) -> KataResult:
-    """The result of a report that has the state of a file, and says what is wrong with it of each spec alone."""
-    if state == NotGraded.NOT_RECOGNISED:
-        return replace(result, lost=NotGraded.NOT_RECOGNISED)
-    ideas = [spec for exercise in result.exercises for spec in exercise.ideas if not spec.hidden]
-    found = [spec.failure for spec in ideas if spec.failure]
-    return replace(result, file=found[0]) if found and state in get_args(OfFile) else result
+    return KataResult(*found, timing_of(data), data.get("excused") or "", file, lost, data.get("counts", ""))
 
 
 def timing_of(data: dict[str, Any]) -> Timing | None:
@@ -620,7 +600,7 @@ def _failure_as_dict(found: Failure | None) -> dict[str, Any] | None:
     return {name: value for name, value in asdict(found).items() if name not in OWN} if found else None
 
 
-def _spec(data: dict[str, Any], file: Failure | None) -> SpecResult:
+def spec_result(data: dict[str, Any], file: Failure | None = None) -> SpecResult:
     """A spec's result of its `dataclasses.asdict` form, or of its entry in a report on this file."""
     found = failure.made(data.get("failure")) or (file if data["status"] == "failed" else None)
     said = data.get("said", "" if found else data.get("message", ""))

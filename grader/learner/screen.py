@@ -121,7 +121,9 @@ class Screen:
         self.console.print(f"\n{heading}", style="red", markup=False, highlight=False)
         width = self.console.width if self.console.is_terminal else 10**6
         self.console.print(Text(layout.wrapped(message, width)), soft_wrap=True)
-        if self.console.color_system in ("256", "truecolor") and (picture := colour_blocks.coloured(spec.picture)):
+        if self.console.color_system in ("256", "truecolor") and (
+            picture := found and colour_blocks.coloured(found.picture)
+        ):
             self.console.print(Text.from_ansi(f"\n{picture}"))
 
     def task(self, text: str) -> None:

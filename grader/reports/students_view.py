@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from grader.results import ExerciseResult, KataResult, Run
+from grader.results import ExerciseResult, Run
 
 
 @dataclass(frozen=True)
@@ -11,7 +11,8 @@ class StudentReport(Run):
     """A run all of which its student may read: it has no hidden spec and no seals."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "katas", tuple(map(_kata, self.katas)))
+        katas = [replace(kata, exercises=tuple(map(_exercise, kata.exercises))) for kata in self.katas]
+        object.__setattr__(self, "katas", tuple(katas))
         object.__setattr__(self, "sealed", False)
 
 
@@ -21,10 +22,6 @@ def of(report: Run) -> StudentReport:
 
 def shown(render: Callable[[StudentReport], str], report: Run) -> str:
     return render(of(report))
-
-
-def _kata(kata: KataResult) -> KataResult:
-    return replace(kata, exercises=tuple(map(_exercise, kata.exercises)))
 
 
 def _exercise(exercise: ExerciseResult) -> ExerciseResult:

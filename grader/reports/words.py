@@ -220,12 +220,14 @@ def details(exercise: ExerciseResult) -> str:
     """
     if exercise.lost and exercise.not_graded:
         return f"not graded: {exercise.lost.message}"
-    failure = exercise.first_failure
-    if failure and exercise.unconfirmed:
-        return f"{failed(failure)}\n\n{ASK}"
-    if failure:
-        return failed(failure)
+    if failure := exercise.first_failure:
+        return asked(exercise, failed(failure))
     return f"open edges: {open_edges(exercise)}" if exercise.open_edges else ""
+
+
+def asked(exercise: ExerciseResult, told: str) -> str:
+    """What is told of an exercise, and whom to ask about a point that is unconfirmed."""
+    return f"{told}\n\n{ASK}" if exercise.unconfirmed else told
 
 
 def failed(spec: SpecResult) -> str:
@@ -266,7 +268,7 @@ def seals(report: Run) -> str:
 
     Points that a teacher has given are counted here, too, and points that are unconfirmed.
     """
-    count = Counter(_sealing(e) for kata in report.katas for e in kata.exercises if e.works)
+    count = Counter(_sealing(exercise) for exercise in report.parts if exercise.works)
     kinds = (SEALED, IN_PART, NOT_SEALED, BY_OVERRIDE) if report.sealed else (BY_OVERRIDE,)
     parts = [f"{count[kind]} {kind}" for kind in kinds if count[kind]]
     if report.unconfirmed:

@@ -4,15 +4,15 @@ Everything is taken from the reports, which xdist sends from its processes to th
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pytest
 
 from grader.failure import NOT_WRITTEN, Failure
 from grader.reports import colour_blocks, words
-from grader.results import STATE_OF, ExerciseResult, SpecResult, Status
-from grader.specs import failures, layout, pytest_private
+from grader.results import STATE_OF, ExerciseResult, SpecResult, spec_result
+from grader.specs import layout, pytest_private
 
 STAR = "\N{BLACK STAR}"
 
@@ -24,24 +24,15 @@ class Told:
     kata: str
     exercise: str
     place: int  # of the exercise in its kata
-    edge: bool
-    note: str = ""
-    choices: list[str] = field(default_factory=list)  # whose code was used for earlier katas
-    printed: str = ""
-    guard: bool = False
-    lack: str = ""  # what this machine has not, and the kata needs
-    failure: Failure | None = None
+    choices: list[str]  # whose code was used for earlier katas
+    lack: str  # what this machine has not, and the kata needs
+    spec: SpecResult
 
 
-Outcome = tuple[Told, SpecResult]  # of a spec that has run
-
-
-def attach(report: pytest.TestReport, told: Told, failure: Failure | None, *, own_traceback: bool) -> None:
+def attach(report: pytest.TestReport, told: Told, *, own_traceback: bool) -> None:
     """Put what is told about a spec on its report, in place of pytest's own traceback, for `Summary` to collect."""
-    if failure:
-        told.failure = failure
-        if not own_traceback:
-            report.longrepr = failure.text
+    if told.spec.failure and not own_traceback:
+        report.longrepr = told.spec.failure.text
     report.kata = asdict(told)  # type: ignore[attr-defined]
 
 
@@ -50,7 +41,7 @@ class Summary:
 
     def __init__(self, config: pytest.Config):
         self.config = config
-        self.outcomes: dict[str, Outcome] = {}
+        self.outcomes: dict[str, Told] = {}
         self.others = False
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -58,20 +49,15 @@ class Summary:
         if data is None:
             self.others = True
         elif report.when == "call" or report.outcome != "passed":
-            told = Told(**data | {"failure": failures.failure.made(data["failure"])})
-            if report.nodeid not in self.outcomes or not self.outcomes[report.nodeid][1].failure:
-                status: Status = "failed" if told.failure else report.outcome
-                reason = report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else ""
-                about = (told.edge, 0, told.printed, False, told.guard, told.failure)
-                found = SpecResult(report.nodeid, status, reason or told.note, 0.0, *about)
-                self.outcomes[report.nodeid] = told, found
+            if report.nodeid not in self.outcomes or not self.outcomes[report.nodeid].spec.failure:
+                self.outcomes[report.nodeid] = Told(**data | {"spec": spec_result(data["spec"])})
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
         terminal = self.config.pluginmanager.get_plugin("terminalreporter")
         if terminal and not self.config.option.edges:  # a warning in an open edge looks like something to put right
             warned = terminal.stats.get("warnings", [])
-            open_edges = {name for name, (_, spec) in self.outcomes.items() if spec.edge and spec.failure}
+            open_edges = {name for name, one in self.outcomes.items() if one.spec.edge and one.spec.failure}
             terminal.stats["warnings"] = [warning for warning in warned if warning.nodeid not in open_edges]
         if self._is_ours():
             option = self.config.option
@@ -82,7 +68,7 @@ class Summary:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         if self.outcomes and not self.others and self.config.option.tbstyle == "no":
-            for note in dict.fromkeys(note for told, _ in self.outcomes.values() for note in told.choices):
+            for note in dict.fromkeys(note for told in self.outcomes.values() for note in told.choices):
                 terminalreporter.write_line(f"\n{layout.wrapped(note, pytest_private.width(terminalreporter), 0)}")
             _failures(self.outcomes.values(), terminalreporter, self.config.option.edges)
             _exercises(self.outcomes.values(), terminalreporter)
@@ -93,15 +79,15 @@ class Summary:
         return bool(self.outcomes) and not self.others and self.config.option.tbstyle == "auto"
 
 
-def _by_exercise(outcomes: Iterable[Outcome]) -> dict[tuple[str, str], ExerciseResult]:
+def _by_exercise(outcomes: Iterable[Told]) -> dict[tuple[str, str], ExerciseResult]:
     """The results of each kata's exercises. A spec's name is its node's id."""
     found: dict[tuple[str, str], list[SpecResult]] = {}
-    for told, spec in sorted(outcomes, key=lambda one: (one[0].kata, one[0].place)):
-        found.setdefault((told.kata, told.exercise), []).append(spec)
+    for told in sorted(outcomes, key=lambda told: (told.kata, told.place)):
+        found.setdefault((told.kata, told.exercise), []).append(told.spec)
     return {place: ExerciseResult(place[1], tuple(specs)) for place, specs in found.items()}
 
 
-def _failures(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter, edges: bool) -> None:
+def _failures(outcomes: Iterable[Told], terminal: pytest.TerminalReporter, edges: bool) -> None:
     """Print the first failure of each exercise in full, or all with -v; failing edges only where they count."""
     said = set[str]()
     for (kata, name), exercise in _by_exercise(outcomes).items():
@@ -122,12 +108,12 @@ def _failures(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter, ed
     terminal.write_line("")
 
 
-def _exercises(outcomes: Iterable[Outcome], terminal: pytest.TerminalReporter) -> None:
+def _exercises(outcomes: Iterable[Told], terminal: pytest.TerminalReporter) -> None:
     """Print one line per exercise: whether it works, and which edges are open.
 
     A kata whose file cannot be run has one line, and among several katas one without a written exercise.
     """
-    found, lacks = _by_exercise(outcomes), {told.kata: told.lack for told, _ in outcomes}
+    found, lacks = _by_exercise(outcomes), {told.kata: told.lack for told in outcomes}
     width = max(len(name) for _, name in found)
     room = pytest_private.width(terminal) - width - 4
     in_one = {kata: _in_one_line(found, kata) for kata in lacks}

@@ -387,7 +387,7 @@ def test_archives_beyond_the_limits_are_not_recognised(look, monkeypatch):
 def test_what_is_not_recognised_comes_first_and_is_never_cut_off():
     harmless = [intake.Finding("ann", "", f"ann/{n}", "ignored", str(n), odd=True) for n in range(30)]
     severe = [intake.Finding(f"s{n}", "01", "", "not recognised", "x.rar: …", odd=True) for n in range(30)]
-    said = intake.short([*harmless, *severe])
+    said = intake.lines([*harmless, *severe], most=intake.SHOWN)
     assert said[:30] == [f"s{n}: not recognised: x.rar: …" for n in range(30)]
     assert len(said) == 30 + 20 + 1 and said[-1] == "… and 10 more: --intake FILE writes them all"
 
