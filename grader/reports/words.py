@@ -187,7 +187,7 @@ def verdict(exercise: ExerciseResult) -> str:
     if exercise.override:
         return " · ".join([override(exercise.override), *_rest(exercise)])
     first = exercise.first_failure.failure if exercise.first_failure else None
-    anothers = first and first.kind in ("unwritten", "waits for") and not first.of.startswith(exercise.name)
+    anothers = first and first.kind in ("unwritten", "waits for") and not f"{first.of}.".startswith(f"{exercise.name}.")
     if exercise.pending or not first or not anothers:
         return _counted(exercise, exercise.note)
     return " · ".join([first.head or first.line, *_rest(exercise)])

@@ -240,6 +240,7 @@ def test_a_pipe_gets_plain_lines():
         ((replace(FAILED, failure=waiting(["total"], unwritten("total"))),), "waits for total"),
         ((replace(FAILED, failure=unwritten("E.f")), EDGE), "not written yet"),
         ((replace(FAILED, failure=unwritten("total", "E.f")),), "total: not written yet"),
+        ((replace(FAILED, failure=unwritten("E.fx")),), "E.fx: not written yet"),
         ((PASSED, FAILED, EDGE, HELD), "1 of 2 specs pass"),
         ((PASSED, replace(FAILED, status="error")), "error, 1 of 2 specs pass"),
         ((GPU,), "not run"),
