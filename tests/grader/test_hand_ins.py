@@ -144,7 +144,7 @@ ALONE: list[tuple[str, dict[str, object], str, str]] = [
     ("rar that is called zip", {"a/work.zip": b"Rar!"}, UNKNOWN, "work.zip: is not a zip archive that can be read"),
     ("a broken zip archive", {"a.zip": b"PK"}, LOST, "a.zip: is not a zip archive that can be read"),
     ("a broken tar archive", {"a/work.tgz": b"\x1f\x8b123"}, UNKNOWN, "is not a tar archive that can be read"),
-    ("a password", {"a/work.zip": with_password(zipped(sums_py=RIGHT))}, LOST, "it has a password: ask for an archive without"),
+    ("a password", {"a/work.zip": with_password(zipped(sums_py=RIGHT))}, LOST, "it has a password: ask for"),
     ("a link in a tar archive", {"a/work.tar": tarred(sums_py=LINK)}, UNKNOWN, "symbolic link"),
     ("packed from a subfolder", {"a.zip": zipped(**{"../sums_py": RIGHT})}, COUNTS, ""),
     ("packed from a subfolder of one", {"a.tar": tarred(**{"../../02_reuse/../sums_py": RIGHT})}, TAKEN, ""),
