@@ -1,10 +1,11 @@
 """Results of grading: plain data, and what decides points, stars and states of exercises."""
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from itertools import accumulate, pairwise
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 from grader import failure
 from grader.failure import NOT_HANDED_IN, NOT_WRITTEN, Failure  # noqa: F401
@@ -29,6 +30,7 @@ LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was
 NO_TRITON = "not run, Triton is missing. Install it with: pip install 'triton>=3.7,<4' (Linux; 290 MB, unpacked 1 GB)"
 LOWEST_TRITON = (3, 7)  # the interpreter of 3.6 cannot loop with NumPy 2.4
 OLD_TRITON = "not run, Triton {} is too old: 3.7 is the lowest whose interpreter works"
+OWN = ("picture", "said")  # of a failure, what no report holds
 DONE = ("passed", "skipped")  # a spec is skipped only where its device is missing
 
 
@@ -60,7 +62,7 @@ class SpecResult:
     edge: bool = False  # decides the star, not the point
     line: int = 0  # of the spec file
     printed: str = ""
-    hidden: bool = False  # a teacher's own; a report for students holds its verdict, and no name
+    hidden: bool = False  # a teacher's own, which no report for students holds
     guard: bool = False  # an edge that asks for an error, not for numbers
     failure: Failure | None = None
     tried: dict[str, list[str]] = field(default_factory=dict)  # what it would name for the answer of each suspect
@@ -73,13 +75,14 @@ class SpecResult:
         return self.failure.line if self.failure.is_of_file else self.failure.text
 
     @property
+    def first(self) -> str:
+        """The first line of all that is said: of a failure that has a reason, its reason."""
+        return self.failure.first if self.failure else self.headline
+
+    @property
     def headline(self) -> str:
         """The failure, or what else is said, in one line."""
         return self.failure.line if self.failure else self.said.partition("\n")[0]
-
-    @property
-    def picture(self) -> str:
-        return self.failure.picture if self.failure else ""
 
     @property
     def kind(self) -> str:
@@ -94,6 +97,16 @@ class SpecResult:
     def title(self) -> str:
         """Its name in words, marked if it is hidden: "works on a view (hidden)"."""
         return title(self.marked)
+
+
+class Withheld(NamedTuple):
+    """All that a report for students holds of a hidden spec."""
+
+    status: Status
+    edge: bool
+
+
+WITHOUT_VERDICT = SpecResult("", "not graded", "a hidden spec could not be run")
 
 
 @dataclass(frozen=True)
@@ -144,10 +157,20 @@ class ExerciseResult:
     penalty: float = 0.0  # the part of its score that lateness costs, from 0 to 1
     but_for: str = ""  # what no lock can judge: "2 of 9 specs"; of an unsealed exercise, the reason
     override: Override | None = None  # counts instead of what the specs said
+    withheld: Counter[Withheld] = field(default_factory=Counter)  # in place of hidden specs, for students
 
     @property
     def ideas(self) -> tuple[SpecResult, ...]:
         return tuple(spec for spec in self.specs if not spec.edge)
+
+    @property
+    def verdicts(self) -> tuple[SpecResult | Withheld, ...]:
+        return *self.specs, *self.withheld
+
+    @property
+    def statuses(self) -> set[Status]:
+        """What became of the specs of the idea, hidden ones too."""
+        return {one.status for one in self.verdicts if not one.edge}
 
     @property
     def works(self) -> bool:
@@ -157,32 +180,27 @@ class ExerciseResult:
         """
         if self.override:
             return self.override.points == 1
-        statuses = {spec.status for spec in self.ideas}
-        return "passed" in statuses and statuses <= set(DONE)
+        return "passed" in self.statuses and self.statuses <= set(DONE)
 
     @property
     def holds(self) -> bool:
         """True if the exercise works at the edges too. An exercise without edges has its star with its point."""
-        return self.works and not self.open_edges and not self._lost
+        is_open = any(one.edge and one.status not in DONE for one in self.verdicts)
+        return self.works and not is_open and not self.lost
 
     @property
     def open_edges(self) -> tuple[SpecResult, ...]:
         return tuple(spec for spec in self.specs if spec.edge and spec.status not in DONE)
 
     @property
-    def named_edges(self) -> tuple[SpecResult, ...]:
-        """The open edges that the report names."""
-        return tuple(spec for spec in self.open_edges if spec.name)
-
-    @property
     def not_graded(self) -> bool:
         """True if a spec has no verdict because of the machine or the grader. Points and star then mean nothing."""
-        return self._lost and not self.override
+        return bool(self.lost) and not self.override
 
     @property
     def unconfirmed(self) -> bool:
         """True if only the first lock gives the point: the specs pass beside the code and not from another process."""
-        return self.sealed == "failed" and not self._lost and not self.override
+        return self.sealed == "failed" and not self.lost and not self.override
 
     @property
     def pending(self) -> bool:
@@ -195,8 +213,10 @@ class ExerciseResult:
         return sum(spec.status != "skipped" and spec.line > 0 for spec in self.ideas)  # a probe has no line
 
     @property
-    def _lost(self) -> bool:
-        return any(spec.status == "not graded" for spec in self.specs)
+    def lost(self) -> SpecResult | None:
+        """The first spec without a verdict, by a fault of the machine or the grader."""
+        found = next((one for one in self.verdicts if one.status == "not graded"), None)
+        return WITHOUT_VERDICT if isinstance(found, Withheld) else found
 
     @property
     def points(self) -> int | None:
@@ -222,10 +242,9 @@ class ExerciseResult:
 
     @property
     def not_written(self) -> bool:
-        if self.works or not self.ideas:
-            return False
-        found = [spec.failure for spec in self.ideas if spec.status != "skipped"]
-        return all(one and one.kind == "unwritten" and not one.by for one in found)
+        own = [spec for spec in self.ideas if not spec.hidden]
+        found = [spec.failure for spec in own if spec.status != "skipped"]
+        return bool(own) and not self.works and all(one and one.kind == "unwritten" and not one.by for one in found)
 
     @property
     def file_state(self) -> State | None:
@@ -242,14 +261,13 @@ class ExerciseResult:
 
     @property
     def first_failure(self) -> SpecResult | None:
-        """The first spec of the idea that failed, of those that the report names; None if the exercise works."""
-        failed = (spec for spec in self.ideas if spec.status not in DONE and spec.name)
-        return None if self.works else next(failed, None)
+        """The first spec of the idea that failed; None if the exercise works."""
+        return None if self.works else next((spec for spec in self.ideas if spec.status not in DONE), None)
 
     @property
-    def hidden(self) -> tuple[SpecResult, ...]:
-        """The teacher's own specs."""
-        return tuple(spec for spec in self.specs if spec.hidden)
+    def hidden(self) -> Counter[Withheld]:
+        """How many of the teacher's own specs came to what."""
+        return self.withheld + Counter(Withheld(spec.status, spec.edge) for spec in self.specs if spec.hidden)
 
     @property
     def note(self) -> str:
@@ -257,8 +275,37 @@ class ExerciseResult:
         return next((spec.said for spec in self.ideas if spec.status == "passed" and spec.said), "")
 
 
+class Sums:
+    """What some exercises come to together: so far, where something is not decided."""
+
+    @property
+    def parts(self) -> tuple[ExerciseResult, ...]:
+        raise NotImplementedError
+
+    @property
+    def points(self) -> int:
+        return sum(exercise.works for exercise in self.parts)
+
+    @property
+    def stars(self) -> int:
+        return sum(exercise.holds for exercise in self.parts)
+
+    @property
+    def max_points(self) -> int:
+        """One point per exercise, and as many stars."""
+        return len(self.parts)
+
+    @property
+    def score(self) -> float:
+        return sum(exercise.so_far for exercise in self.parts)
+
+    @property
+    def max_score(self) -> float:
+        return sum(exercise.worth for exercise in self.parts)
+
+
 @dataclass(frozen=True)
-class KataResult:
+class KataResult(Sums):
     """The verdicts on one kata."""
 
     kata: str
@@ -272,6 +319,10 @@ class KataResult:
     file: Failure | None = None  # what is wrong with it; the failure of each spec that could not be run for it, too
     lost: NotGraded | None = None  # why nothing was graded; None where something was
     counts: str = ""  # which of two versions does, and why; empty if there was one
+
+    @property
+    def parts(self) -> tuple[ExerciseResult, ...]:
+        return self.exercises
 
     @property
     def handed_in(self) -> str:
@@ -299,12 +350,11 @@ class KataResult:
         """Passed if every exercise works, whatever its edges. Error if the code ended its worker."""
         if self.excused:
             return "excused"
-        ideas = [spec for exercise in self.exercises if not exercise.works for spec in exercise.ideas]
         if self.not_graded:
             return "not graded"
         if self.unconfirmed:
             return "unconfirmed"
-        if any(spec.status in ("error", "missing") for spec in ideas):
+        if any(exercise.statuses & {"error", "missing"} for exercise in self.exercises if not exercise.works):
             return "error"
         if all(exercise.works for exercise in self.exercises):
             return "passed"
@@ -328,35 +378,15 @@ class KataResult:
     @property
     def why_not_graded(self) -> str:
         """One line on what kept the kata from being graded; empty if it is graded."""
-        lost = [s for e in self.exercises if e.not_graded for s in e.specs if s.status == "not graded"]
-        return lost[0].headline if lost else self.message if self.not_graded else ""
-
-    @property
-    def points(self) -> int:
-        """The sum so far, where something is not decided; so are stars and score."""
-        return sum(exercise.works for exercise in self.exercises)
-
-    @property
-    def stars(self) -> int:
-        return sum(exercise.holds for exercise in self.exercises)
+        lost = next((one.lost.headline for one in self.exercises if one.lost and one.not_graded), self.message)
+        if self.lost is NotGraded.NOT_RECOGNISED:
+            return f"{self.lost}: {lost}"
+        return lost if self.not_graded else ""
 
     @property
     def penalty(self) -> float:
         """The part of the score that lateness costs, from 0 to 1."""
         return max((exercise.penalty for exercise in self.exercises), default=0.0)
-
-    @property
-    def max_points(self) -> int:
-        """One point per exercise, and as many stars."""
-        return len(self.exercises)
-
-    @property
-    def score(self) -> float:
-        return sum(exercise.so_far for exercise in self.exercises)
-
-    @property
-    def max_score(self) -> float:
-        return sum(exercise.worth for exercise in self.exercises)
 
     @property
     def earned(self) -> float:
@@ -369,7 +399,7 @@ class KataResult:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Sums):
     """One grading run. `started` is in ISO 8601 with a UTC offset; `complete` is False after an interruption."""
 
     code: str
@@ -381,6 +411,10 @@ class Run:
     weighted: bool = False  # a course's rules say what exercises are worth, so that the score counts
     files: dict[str, str] = field(default_factory=dict)  # "16_multi_head_attention/multi_head_attention.py" → its text
     details: Visibility = "visible"  # when Gradescope shows students what failures say
+
+    @property
+    def parts(self) -> tuple[ExerciseResult, ...]:
+        return tuple(exercise for kata in self.katas for exercise in kata.exercises)
 
     @property
     def not_graded(self) -> bool:
@@ -401,26 +435,6 @@ class Run:
     def pending(self) -> bool:
         """True if there is no score: not graded, excused, or a point is unconfirmed. A gradebook then has no row."""
         return self.not_graded or self.excused or bool(self.unconfirmed)
-
-    @property
-    def points(self) -> int:
-        return sum(kata.points for kata in self.katas)
-
-    @property
-    def stars(self) -> int:
-        return sum(kata.stars for kata in self.katas)
-
-    @property
-    def max_points(self) -> int:
-        return sum(kata.max_points for kata in self.katas)
-
-    @property
-    def score(self) -> float:
-        return sum(kata.score for kata in self.katas)
-
-    @property
-    def max_score(self) -> float:
-        return sum(kata.max_score for kata in self.katas)
 
 
 class Report(Run):
@@ -504,7 +518,7 @@ def kata_result(data: dict[str, Any]) -> KataResult:
     exercises = [
         ExerciseResult(
             e["name"],
-            tuple(_spec(spec, file) for spec in e["specs"]),
+            tuple(spec_result(spec, file) for spec in e["specs"]),
             e["stretch"],
             sealed=e.get("sealed"),
             but_for=e.get("but_for", ""),
@@ -514,18 +528,7 @@ def kata_result(data: dict[str, Any]) -> KataResult:
     cpu_seconds, code = data.get("cpu_seconds", 0.0), data.get("code", "")
     found = (data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds, code)
     lost = NotGraded(data["lost"]) if data.get("lost") else None
-    rest = (timing_of(data), data.get("excused") or "", file, lost, data.get("counts", ""))
-    result = KataResult(*found, *rest)
-    return result if "file" in data else _of_older(result, data.get("state", ""))
-
-
-def _of_older(result: KataResult, state: str) -> KataResult:
-    """The result of a report that has the state of a file, and says what is wrong with it of each spec alone."""
-    if state == NotGraded.NOT_RECOGNISED:
-        return replace(result, lost=NotGraded.NOT_RECOGNISED)
-    ideas = [spec for exercise in result.exercises for spec in exercise.ideas if not spec.hidden]
-    found = [spec.failure for spec in ideas if spec.failure]
-    return replace(result, file=found[0]) if found and state in get_args(OfFile) else result
+    return KataResult(*found, timing_of(data), data.get("excused") or "", file, lost, data.get("counts", ""))
 
 
 def timing_of(data: dict[str, Any]) -> Timing | None:
@@ -594,10 +597,10 @@ def _spec_as_dict(spec: SpecResult, file: Failure | None) -> dict[str, Any]:
 
 
 def _failure_as_dict(found: Failure | None) -> dict[str, Any] | None:
-    return {name: value for name, value in asdict(found).items() if name != "picture"} if found else None
+    return {name: value for name, value in asdict(found).items() if name not in OWN} if found else None
 
 
-def _spec(data: dict[str, Any], file: Failure | None) -> SpecResult:
+def spec_result(data: dict[str, Any], file: Failure | None = None) -> SpecResult:
     """A spec's result of its `dataclasses.asdict` form, or of its entry in a report on this file."""
     found = failure.made(data.get("failure")) or (file if data["status"] == "failed" else None)
     said = data.get("said", "" if found else data.get("message", ""))

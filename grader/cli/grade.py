@@ -165,8 +165,8 @@ def _read_notebooks(paths: list[str]) -> dict[Kata, SourceText]:
     found: dict[Kata, SourceText] = {}
     for path in map(Path, paths):
         notebook = notebooks.read(path)
-        kata = notebooks.kata_of(notebook, catalogue.all_katas(), path.name)
         try:
+            kata = notebooks.kata_of(notebook, catalogue.all_katas())
             written = notebooks.handed_in(notebook, kata)
         except NotANotebook as hiding:
             raise NotANotebook(f"{path.name}: {hiding}") from None

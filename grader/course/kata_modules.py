@@ -49,7 +49,10 @@ def read_source(path: Path, within: Path | None = None) -> str:
     Raises:
         LoadFailure: the file is missing, a link, not a regular file, larger than 1 MB or not text.
     """
-    return decoded(path.name, read_bytes(path, within, MAX_BYTES))
+    try:
+        return decoded(read_bytes(path, within, MAX_BYTES))
+    except LoadFailure as failure:
+        raise type(failure)(f"{path.name}: {failure}", failure.failure.kind) from None
 
 
 def read_bytes(path: Path, within: Path | None, most: int) -> bytes:
@@ -58,11 +61,11 @@ def read_bytes(path: Path, within: Path | None, most: int) -> bytes:
     Args:
         within: the folder that the file must be in after symbolic links are resolved.
     Raises:
-        LoadFailure: the file is missing, a link, not a regular file, or larger.
+        LoadFailure: the file, which the message does not name, is missing, a link, not a regular file, or larger.
         Unreadable: the system does not let this process read the file.
     """
     if within and not path.parent.resolve().is_relative_to(within.resolve()):
-        raise LoadFailure(f"{path.name}: its folder is a symbolic link: hand in the file itself")
+        raise LoadFailure("its folder is a symbolic link: hand in the file itself")
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
@@ -74,10 +77,10 @@ def read_bytes(path: Path, within: Path | None, most: int) -> bytes:
         reason, is_absent = reasons.get(error.errno or 0), error.errno == errno.ENOENT
         refused = LoadFailure if reason else Unreadable
         kind: Kind = "not handed in" if is_absent else "unreadable"
-        raise refused(f"{path.name}: {reason or error.strerror}", kind) from None
+        raise refused(reason or str(error.strerror), kind) from None
     if refusal := _refusal(os.fstat(descriptor), most):
         os.close(descriptor)
-        raise LoadFailure(f"{path.name}: {refusal}")
+        raise LoadFailure(refusal)
     with os.fdopen(descriptor, "rb") as file:
         return file.read(most)
 
@@ -92,34 +95,34 @@ def refuse_link(code: Path) -> None:
         raise LoadFailure(f"{code}: is a link that leads out of {code.parent}: give the folder itself")
 
 
-def decoded(name: str, data: bytes) -> str:
+def decoded(data: bytes) -> str:
     """Decode the bytes of a code file in the encoding that Python would use.
 
     Raises:
         LoadFailure: the file is larger than 1 MB, or not text.
     """
     if len(data) > MAX_BYTES:
-        raise LoadFailure(f"{name}: {_too_large(len(data), MAX_BYTES)}")
+        raise LoadFailure(_too_large(len(data), MAX_BYTES))
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         if encoding == "punycode":
             raise LookupError("it takes minutes to decode")
         text = data.decode(encoding)
     except (SyntaxError, UnicodeError, LookupError):  # Python looks up encodings such as rot13, which give no text
-        raise LoadFailure(f"{name}: is not UTF-8 text") from None
+        raise LoadFailure("is not UTF-8 text") from None
     if "\0" in text:
-        raise LoadFailure(f"{name}: is not text: it contains NUL characters")
+        raise LoadFailure("is not text: it contains NUL characters")
     return text
 
 
-def converted(name: str, data: bytes) -> tuple[str, str]:
+def converted(data: bytes) -> tuple[str, str]:
     """Decode a text, and name its encoding if Python would refuse it: UTF-16 with its mark, or else Latin-1.
 
     Raises:
         LoadFailure: the bytes are no text, or more than 1 MB.
     """
     try:
-        return decoded(name, data), ""
+        return decoded(data), ""
     except LoadFailure:
         if len(data) > MAX_BYTES:
             raise
@@ -244,17 +247,14 @@ def _why(error: BaseException, path: Path, source: str) -> Failure:
     if unparsed := error if is_its_own else syntax.error_in(source):
         return syntax.unparsed(path.name, source, unparsed)
     kind: Kind = "import timed out" if statements.time_limit(error) else "import failed"
-    return Failure(kind, f"{path.name}{_where(error, path)}", error=type(error).__name__)
+    reason = traceback.format_exception_only(error)[-1].strip()
+    if not isinstance(error, Exception):  # a time limit of the grader, SystemExit, KeyboardInterrupt
+        reason = ": ".join(filter(None, [type(error).__name__, str(error)]))
+    lines = [f.lineno or 0 for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    at = lines[-1] if lines else 0
+    line = f"{path.name}:{at}: {reason} (while the file was imported)" if at else f"{path.name}: {reason}"
+    return Failure(kind, line, file=path.name, at=at, error=type(error).__name__)
 
 
 def _module_name(prefix: str, kata: Kata) -> str:
     return prefix + kata.name.replace("/", "_")
-
-
-def _where(error: BaseException, path: Path) -> str:
-    """The line of this file at which importing it failed, and why: ":12: NameError: name 'x' is not defined"."""
-    reason = traceback.format_exception_only(error)[-1].strip()
-    if not isinstance(error, Exception):  # a time limit of the grader, SystemExit, KeyboardInterrupt
-        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-    return f":{lines[-1]}: {reason} (while the file was imported)" if lines else f": {reason}"

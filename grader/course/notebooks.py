@@ -134,45 +134,46 @@ def read(path: Path) -> nbformat.NotebookNode:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
+            return parsed(file.read(LARGEST + 1))
     except OSError as error:
         raise NotANotebook(f"{path.name}: {error.strerror}") from None
-    return parsed(data, path.name)
+    except NotANotebook as failure:
+        raise NotANotebook(f"{path.name}: {failure}") from None
 
 
-def parsed(data: bytes, name: str) -> nbformat.NotebookNode:
-    """The notebook that a file of this name holds.
+def parsed(data: bytes) -> nbformat.NotebookNode:
+    """The notebook that these bytes are.
 
     Raises:
-        NotANotebook: the bytes are not a valid notebook. The message says where they are wrong.
+        NotANotebook: they are not a valid notebook. The message says where they are wrong, and names no file.
     """
     if len(data) > LARGEST:
-        raise NotANotebook(f"{name}: is too large, the limit is 50 MB")
+        raise NotANotebook("is too large, the limit is 50 MB")
     try:
         text = data.decode("utf-8")
         read = json.dumps(json.loads(text, object_hook=_without_outputs)) if text.count(",") < MOST_VALUES else ""
         if not read or read.count("{") > MOST_OBJECTS:
-            raise NotANotebook(f"{name}: holds too many cells or values")
+            raise NotANotebook("holds too many cells or values")
         with warnings.catch_warnings(action="ignore"):  # of cells without ids, or with one id
             notebook = nbformat.reads(read, as_version=4)
             nbformat.validate(notebook)
     except NotANotebook:
         raise
     except UnicodeDecodeError:
-        raise NotANotebook(f"{name}: is not UTF-8 text") from None
+        raise NotANotebook("is not UTF-8 text") from None
     except json.JSONDecodeError as error:
         if cells.is_python(text):
-            raise NotANotebook(f"{name}: is a Python file: its name should end in .py") from None
+            raise NotANotebook("is a Python file: its name should end in .py") from None
         where = f"line {error.lineno}, column {error.colno}"
-        raise NotANotebook(f"{name}: {where}: {error.msg}: not a notebook") from None
+        raise NotANotebook(f"{where}: {error.msg}: not a notebook") from None
     except RecursionError:
-        raise NotANotebook(f"{name}: nested too deeply to be a notebook") from None
+        raise NotANotebook("nested too deeply to be a notebook") from None
     except Exception as error:  # nbformat raises exceptions of many types, even KeyError
         where = "/".join(map(str, getattr(error, "absolute_path", []))) or "the whole file"
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise NotANotebook(f"{name}: {where}: {said[:200]}: not a valid notebook") from None
+        raise NotANotebook(f"{where}: {said[:200]}: not a valid notebook") from None
     if sum(map(len, code(notebook))) > MOST_CODE:
-        raise NotANotebook(f"{name}: holds more than 1 MB of code")
+        raise NotANotebook("holds more than 1 MB of code")
     return notebook
 
 
@@ -181,14 +182,14 @@ def _without_outputs(found: dict[str, Any]) -> dict[str, Any]:
     return found | {"outputs": []} if "outputs" in found else found
 
 
-def kata_of(notebook: nbformat.NotebookNode, katas: Iterable[Kata], name: str) -> Kata:
+def kata_of(notebook: nbformat.NotebookNode, katas: Iterable[Kata]) -> Kata:
     """The kata of a notebook: the one that its metadata names, or else the one with the most exercises defined in it.
 
     Raises:
         NotANotebook: no cell defines an exercise, or it is a paper's notebook, whose cells have the course's answers.
     """
     if "paper" in notebook.metadata:
-        raise NotANotebook(f"{name}: is a paper's notebook, which shows answers: hand in the kata's own file")
+        raise NotANotebook("is a paper's notebook, which shows answers: hand in the kata's own file")
     by_name = {kata.name: kata for kata in katas}
     named = notebook.metadata.get("kata")
     if isinstance(named, str) and named in by_name:
@@ -197,7 +198,7 @@ def kata_of(notebook: nbformat.NotebookNode, katas: Iterable[Kata], name: str) -
     defined = set(re.findall(r"^(?:async def|def|class) (\w+)", source, re.MULTILINE))
     best = max(by_name.values(), key=lambda kata: len(defined.intersection(kata.owners)), default=None)
     if best is None or defined.isdisjoint(best.owners):
-        raise NotANotebook(f"{name}: no cell defines an exercise of a kata")
+        raise NotANotebook("no cell defines an exercise of a kata")
     return best
 
 

@@ -21,21 +21,25 @@ UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)  # what pars
 class StatementFailed(Exception):
     """What is used was to be made by a statement that failed. The message names file, line, statement and reason."""
 
+    def __init__(self, why: str, at: int):
+        super().__init__(why)
+        self.at = at
+
 
 class Unmade:
     """Stands for what a failed statement was to make. Any use of it raises why."""
 
-    def __init__(self, why: str):
-        self.why = why
+    def __init__(self, *failed: Any):
+        self.failed = failed
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, given: Any = (), named: Any = None) -> NoReturn:
         found = [one for one in (*given, *(named or {}).values()) if isinstance(one, cls)]
-        raise StatementFailed(found[0].why if found else "a value is missing")
+        raise StatementFailed(*(found[0].failed if found else ("a value is missing", 0)))
 
 
 def _raises(self: Unmade, *_: Any, **__: Any) -> NoReturn:
-    raise StatementFailed(self.why)
+    raise StatementFailed(*self.failed)
 
 
 for _use in (
@@ -88,8 +92,9 @@ def run(source: str, path: str, space: dict[str, Any]) -> list[Failed]:
             part, line = _in_class(statement, error, code) or (statement, line)
             instead = _name_by_name(part)
             if not instead:
-                unmade, last = Unmade(_why(source, path, line, error)), part.end_lineno or line
-                failed.append(Failed(decorated_line(part), last, unmade.why, bool(time_limit(error))))
+                why, last = _why(source, path, line, error), part.end_lineno or line
+                unmade = Unmade(why, error.at if isinstance(error, StatementFailed) else line)
+                failed.append(Failed(decorated_line(part), last, why, bool(time_limit(error))))
                 if part is statement:
                     space |= dict.fromkeys(_bound(statement), unmade)
                 else:

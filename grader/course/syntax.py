@@ -42,7 +42,8 @@ def unparsed(name: str, source: str, error: BaseException) -> Failure:
     shown = f"{head}{line[start : start + SHOWN]}\n{' ' * (len(head) + max(at - start, 0))}^".expandtabs(1)
     word, said, place = _word(error, line), f"{kind}: {error.msg}", f"{name}:{number}"
     told = Failure("unparsed", f"{place}: {UNPARSED}: {said}", place=f"{place} · {UNPARSED}", error=kind)
-    return replace(told, rows=(("raised", said), ("at", shown)), causes=(Cause(MEANS, word, "syntax"),) if word else ())
+    causes = (Cause(MEANS, word, "syntax"),) if word else ()
+    return replace(told, rows=(("raised", said), ("at", shown)), causes=causes, file=name, at=number)
 
 
 def _word(error: SyntaxError, line: str) -> str:

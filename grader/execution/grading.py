@@ -14,7 +14,7 @@ from grader.execution.boundary import costs_only, not_graded
 from grader.execution.result_cache import ResultCache
 from grader.failure import NOT_WRITTEN, Failure, unwritten
 from grader.protocol import RunOptions
-from grader.results import ExerciseResult, KataResult, NotGraded, SpecResult
+from grader.results import ExerciseResult, KataResult, SpecResult
 from grader.workers import jobs
 from grader.workers.jobs import Job, SourceText
 
@@ -67,7 +67,8 @@ class Grading:
                     continue
                 source = self.sources[kata]
                 if source.problem and source.lost:
-                    self._lose(kata, source.problem.line, source.lost, source.problem)
+                    nothing = not_graded(kata, source.problem.line, self.options)
+                    self.settle(kata, replace(nothing, lost=source.lost, file=source.problem))
                     continue
                 job = None
                 with costs_only(partial(self._lose, kata)):
@@ -92,9 +93,8 @@ class Grading:
             notes = self.sources[kata].notes if result.exercises else ()  # otherwise the message says what was lost
             self.results.append(replace(result, message="\n".join(filter(None, [*notes, result.message]))))
 
-    def _lose(self, kata: Kata, why: str, lost: NotGraded = NotGraded.FAULT, file: Failure | None = None) -> None:
-        told = f"{lost}: {why}" if lost is NotGraded.NOT_RECOGNISED else why
-        self.settle(kata, replace(not_graded(kata, told, self.options), lost=lost, file=file))
+    def _lose(self, kata: Kata, why: str) -> None:
+        self.settle(kata, not_graded(kata, why, self.options))
 
     def _job(self, kata: Kata) -> Job:
         source = self.sources[kata]
@@ -109,7 +109,7 @@ class Grading:
                     files[earlier.file] = self.sources[earlier].text
                     own.append(earlier.number)
                 else:
-                    files[earlier.file] = reference_of(earlier, reason).read_text(encoding="utf-8")
+                    files[earlier.file] = (references(earlier, reason) / earlier.file).read_text(encoding="utf-8")
                     notes.append(f"builds on the reference of {earlier.number} ({reason.line})")
             except LoadFailure as failure:
                 problem = problem or failure.failure
@@ -188,20 +188,19 @@ def why_core_fails(result: KataResult) -> Failure | None:
         if not exercise.stretch and not exercise.works:
             if exercise.not_graded:
                 return Failure("not run", "not graded")
-            failure = exercise.first_failure or next(iter(exercise.ideas), None)
-            found = failure.failure if failure else None
+            found = exercise.first_failure.failure if exercise.first_failure else None
             if found and found.kind in ("unwritten", "not handed in"):
                 return found
             return Failure("not run", f"a spec of {exercise.name} fails")
     return None
 
 
-def reference_of(earlier: Kata, reason: Failure) -> Path:
-    """The file that counts for an earlier kata instead of the learner's, whose core fails for this reason.
+def references(earlier: Kata, reason: Failure) -> Path:
+    """The code folder that counts for an earlier kata instead of the learner's, whose core fails for this reason.
 
     Raises:
         LoadFailure: there is no reference.
     """
     if not earlier.reference.is_file():
         raise LoadFailure(f"finish {earlier.name} first: {reason.line}", "not run")
-    return earlier.reference
+    return earlier.solutions

@@ -5,7 +5,7 @@ from pathlib import Path
 from grader.course import stubs
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.course.kata_modules import Choice
-from grader.execution.grading import CORE_WORKS, grade_folder, not_started, reference_of, why_core_fails
+from grader.execution.grading import CORE_WORKS, grade_folder, not_started, references, why_core_fails
 from grader.execution.result_cache import ResultCache
 from grader.failure import NOT_WRITTEN, Failure
 from grader.protocol import RunOptions
@@ -32,8 +32,7 @@ def choose(kata: Kata, code: Path, *, itself: bool = False) -> Choice:
             choice.sources[earlier.name] = code
             said.setdefault("your own code, its core specs pass", []).append(earlier.name)
         else:
-            reference_of(earlier, reason)
-            choice.sources[earlier.name] = solutions
+            choice.sources[earlier.name] = references(earlier, reason)
             why = NOT_WRITTEN if reason.kind == "unwritten" else reason.line  # one line says it of many katas
             said.setdefault(f"the reference stands in for yours ({why})", []).append(earlier.name)
     choice.notes += [f"{', '.join(names)}: {what}" for what, names in said.items()]

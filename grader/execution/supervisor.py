@@ -13,7 +13,7 @@ from grader.course import grafts, statements
 from grader.course.description import Exercise
 from grader.execution import follow_up
 from grader.execution.follow_up import FollowUp
-from grader.failure import Failure, unwritten, waiting
+from grader.failure import Failure, of_exercise, unwritten, waiting
 from grader.isolation import namespaces, processes, usage
 from grader.isolation.usage import OF_KATA, OF_START, Limit, Stopwatch, Used, of_spec
 from grader.lock import lists, withheld
@@ -347,7 +347,7 @@ class Supervisor:
     def _blame(self, name: str, how: str, status: Status) -> None:
         """Give this spec the status of one that lost its worker. Those after it in its exercise are not run."""
         exercise = self.specs[name].exercise
-        self._judge(name, status, Failure("killed", f"{exercise}: {how} during this spec", exercise))
+        self._judge(name, status, of_exercise("killed", exercise, f"{how} during this spec"))
         specs = list(self.specs.values())
         for other in specs[specs.index(self.specs[name]) :]:
             if other.exercise == exercise and other.name not in self.results:

@@ -95,13 +95,13 @@ class Screen:
             soft_wrap=not self.console.is_terminal,
         )
         if numerics := [spec for spec in exercise.open_edges if not spec.guard]:
-            line = f"  for the star: {words.why(numerics[0])}"
+            line = f"  for the star: {numerics[0].first}"
             self.console.print(line, markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
 
     def guards(self, exercises: Iterable[ExerciseResult]) -> None:
         """Name the guards that are open in exercises that work, each with what it asks."""
         found = [(e, spec) for e in exercises if e.works for spec in e.open_edges if spec.guard]
-        lines = [f"{e.name} · {spec.title}: {words.why(spec)}" for e, spec in found]
+        lines = [f"{e.name} · {spec.title}: {spec.first}" for e, spec in found]
         self.say("\n".join(lines) or "No guard is open in the exercises that work.")
 
     def difference(self, lines: Iterable[str]) -> None:
@@ -121,7 +121,9 @@ class Screen:
         self.console.print(f"\n{heading}", style="red", markup=False, highlight=False)
         width = self.console.width if self.console.is_terminal else 10**6
         self.console.print(Text(layout.wrapped(message, width)), soft_wrap=True)
-        if self.console.color_system in ("256", "truecolor") and (picture := colour_blocks.coloured(spec.picture)):
+        if self.console.color_system in ("256", "truecolor") and (
+            picture := found and colour_blocks.coloured(found.picture)
+        ):
             self.console.print(Text.from_ansi(f"\n{picture}"))
 
     def task(self, text: str) -> None:

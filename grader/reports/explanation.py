@@ -11,7 +11,7 @@ def lines(report: Report) -> list[str]:
     for kata in report.katas:
         rows.append((kata.kata, *_sums(kata.exercises)))
         rows += [(f"  {exercise.name}", *_sums((exercise,))) for exercise in kata.exercises]
-    rows.append(("total", *_sums(tuple(e for kata in report.katas for e in kata.exercises))))
+    rows.append(("total", *_sums(report.parts)))
     first, *others = (max(len(row[column]) for row in rows) for column in range(len(COLUMNS)))
     return [f"{name:<{first}}" + "".join(f"  {c:>{w}}" for c, w in zip(cells, others)) for name, *cells in rows]
 

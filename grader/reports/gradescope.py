@@ -20,8 +20,7 @@ def render(report: Report) -> str:
     parts = [] if report.not_graded else scores.scored(shown)
     score, _ = scores.total(parts)
     told = report if report.details == "hidden" else shown  # what is never shown to students is for staff
-    full = [exercise for kata in told.katas for exercise in kata.exercises]
-    tests = [test for part in zip(parts, full, _numbers(report)) for test in _tests(*part, report)]
+    tests = [test for part in zip(parts, told.parts, _numbers(report)) for test in _tests(*part, report)]
     noted = [kata for kata in shown.katas if kata.message]
     if report.details == "visible":
         of_files = [words.of_file(kata) for kata in shown.katas if kata.why_no_code]
@@ -61,7 +60,7 @@ def _tests(part: Scored, full: ExerciseResult, number: str, report: Report) -> l
         "score": part.score,
         "max_score": part.max_score,
         "status": "passed" if part.exercise.works else "failed",
-        "output": words.feedback(part.exercise) if visible else _tally(part.exercise),
+        "output": words.feedback(part.exercise) if visible else words.asked(part.exercise, words.tally(part.exercise)),
         "output_format": "text",
         "tags": [part.kata.kata, "stretch" if part.exercise.stretch else "core"],
         "visibility": "visible",
@@ -72,15 +71,10 @@ def _tests(part: Scored, full: ExerciseResult, number: str, report: Report) -> l
     return [test, {**about, "number": f"{number}.1"}]
 
 
-def _tally(exercise: ExerciseResult) -> str:
-    """The verdict alone, and whom to ask about a point that is unconfirmed."""
-    return "\n\n".join([words.tally(exercise), *([words.ASK] if exercise.unconfirmed else [])])
-
-
 def _details(exercise: ExerciseResult) -> str:
-    """The first failure or the open edges, and every hidden spec that failed and is named."""
+    """The first failure or the open edges, and every hidden spec that failed."""
     first = exercise.first_failure
-    hidden = [spec for spec in exercise.hidden if spec.name and spec != first and spec.status not in DONE]
+    hidden = [spec for spec in exercise.specs if spec.hidden and spec != first and spec.status not in DONE]
     return "\n\n".join(filter(None, [words.details(exercise), *map(words.failed, hidden)]))
 
 

@@ -1,25 +1,14 @@
 """Renders one student's report as a single HTML page: no scripts, no external files."""
 
 import io
-import re
 from dataclasses import dataclass
 
-from grader.failure import NOT_HANDED_IN
+from grader.failure import NOT_HANDED_IN, Failure
 from grader.reports import page, words
 from grader.reports.students_view import StudentReport
 from grader.results import ExerciseResult
 
-PLACE = re.compile(r"^(\w+\.py):([1-9]\d{0,6})\b", re.MULTILINE)  # what starts where a failure is
 AROUND, LONGEST_LINE = 2, 300  # lines shown before and after that one, and characters of each
-
-
-@dataclass(frozen=True)
-class Place:
-    """A line of the submitted file, and its text between the lines around it."""
-
-    file: str
-    line: int
-    code: str
 
 
 @dataclass(frozen=True)
@@ -28,7 +17,8 @@ class Row:
 
     exercise: ExerciseResult
     text: str = ""  # the first failure, or the open edges; empty: nothing unfolds
-    place: Place | None = None
+    failure: Failure | None = None
+    code: str = ""  # where the failure is
     is_failure: bool = False  # it is unfolded from the start
 
 
@@ -39,31 +29,29 @@ def render(report: StudentReport) -> str:
         "student.html",
         heading=words.totals(report),
         report=report,
-        problems=[(kata, why, _place(kata.kata, why.line, report.files)) for kata, why in broken],
+        problems=[(kata, why, _code_at(kata.kata, why, report.files)) for kata, why in broken],
         katas=[(kata, [_row(kata.kata, one, report.files) for one in kata.exercises]) for kata in report.katas],
     )
 
 
 def _row(kata: str, exercise: ExerciseResult, files: dict[str, str]) -> Row:
-    failures = [exercise.first_failure] if exercise.first_failure else list(exercise.named_edges)
+    failures = [exercise.first_failure] if exercise.first_failure else list(exercise.open_edges)
     if not failures or exercise.not_written or exercise.file_state:
         return Row(exercise)
     text = words.details(exercise) if exercise.pending else "\n\n".join(map(words.failed, failures))
     found = failures[0].failure
-    place = _place(kata, (found.place or found.line) if found else "", files)
-    return Row(exercise, text, place, exercise.not_graded or bool(exercise.first_failure))
+    code = _code_at(kata, found, files) if found else ""
+    return Row(exercise, text, found, code, exercise.not_graded or bool(exercise.first_failure))
 
 
-def _place(kata: str, place: str, files: dict[str, str]) -> Place | None:
-    """The line of the submitted file that a failure is at, between the lines around it; None if it names none."""
-    for name, number in PLACE.findall(place):
-        lines = io.StringIO(files.get(f"{kata}/{name}", ""), newline=None).readlines()
-        at = int(number)
-        if at <= len(lines):
-            shown = range(max(1, at - AROUND), min(len(lines), at + AROUND) + 1)
-            rows = [f"{'→' if n == at else ' '} {n:>4}  {_printable(lines[n - 1])}".rstrip() for n in shown]
-            return Place(name, at, "\n".join(rows))
-    return None
+def _code_at(kata: str, found: Failure, files: dict[str, str]) -> str:
+    """The line of the submitted file that a failure is at, between the lines around it; empty if it is at none."""
+    at, lines = found.at, io.StringIO(files.get(f"{kata}/{found.file}", ""), newline=None).readlines()
+    if not 0 < at <= len(lines):
+        return ""
+    shown = range(max(1, at - AROUND), min(len(lines), at + AROUND) + 1)
+    rows = [f"{'→' if n == at else ' '} {n:>4}  {_printable(lines[n - 1])}".rstrip() for n in shown]
+    return "\n".join(rows)
 
 
 def _printable(line: str) -> str:

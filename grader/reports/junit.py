@@ -52,8 +52,7 @@ def _case(kata: KataResult, exercise: ExerciseResult, spec: SpecResult) -> ET.El
         open_edge = _is_open_edge(spec)
         unconfirmed = exercise.unconfirmed and not open_edge and spec.status not in DONE
         state = "not graded" if spec.status == "not graded" else "open edge" if open_edge else ""
-        first = spec.failure.first if spec.failure else spec.headline
-        said = ": ".join(filter(None, ["unconfirmed" if unconfirmed else state, first]))
+        said = ": ".join(filter(None, ["unconfirmed" if unconfirmed else state, spec.first]))
         ET.SubElement(case, tag, message=said).text = spec.message + (f"\n\n{words.ASK}" if unconfirmed else "")
         if spec.printed:
             ET.SubElement(case, "system-out").text = spec.printed

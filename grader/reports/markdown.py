@@ -47,10 +47,9 @@ def _failures(kata: KataResult) -> list[str]:
     """The first failure of each exercise, folded; of one that works, its first open edge."""
     parts = [f"\n**{kata.kata}**: {'<br>'.join(map(_inline, kata.message.splitlines()))}"] if kata.message else []
     for exercise in kata.exercises:
-        failure = exercise.first_failure or next(iter(exercise.named_edges), None)
+        failure = exercise.first_failure or next(iter(exercise.open_edges), None)
         if failure and not (exercise.not_written or kata.why_no_code):
-            text = words.with_printed(_shortened(failure.message), _shortened(failure.printed))
-            text += f"\n\n{words.ASK}" if exercise.unconfirmed else ""
+            text = words.asked(exercise, words.with_printed(_shortened(failure.message), _shortened(failure.printed)))
             sign = "open edge: " if failure.edge else ""
             summary = f"{kata.kata} · {exercise.name} · {sign}{escape(failure.title)}"
             folded = ["", f"<details><summary>{summary}</summary>", "", *_fenced(text), "", "</details>"]

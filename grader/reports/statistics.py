@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from grader.reports import words
-from grader.results import NOT_HANDED_IN, ClassReport, KataResult, Report, SpecResult
+from grader.results import NOT_HANDED_IN, ClassReport, KataResult, Report
 
 ABSENT = ("not recognised", "not graded", "not handed in", "untouched")  # states in which nothing was handed in
 MOST_BARS = 10  # up to so many points, a bar per point; otherwise one per ten percent
@@ -84,7 +84,7 @@ def exercises(report: ClassReport) -> list[Exercise]:
             if failure and not (result.not_written or result.file_state):
                 name = failure.title
                 one.failed[name] += 1
-                one.sentences.setdefault(name, _asks_for(failure))
+                one.sentences.setdefault(name, " ".join(failure.failure.reason.split()) if failure.failure else "")
                 one.mistakes.update(failure.failure.labels if failure.failure else ())
     return sorted(found.values(), key=lambda one: (not one.tried, one.share, -one.tried))
 
@@ -100,8 +100,3 @@ def seconds(report: ClassReport) -> dict[str, float]:
 
 def _katas(report: ClassReport) -> list[KataResult]:
     return [kata for one in report.students.values() for kata in one.katas]
-
-
-def _asks_for(failure: SpecResult) -> str:
-    """The spec's sentence, with which its failure begins; empty where the failure is one line about something else."""
-    return " ".join(failure.failure.reason.split()) if failure.failure else ""

@@ -1,19 +1,18 @@
-"""A report for students: of a teacher's own specs only the number that pass, and of sealing only what to ask for."""
+"""A report for students: of a teacher's own specs only how many came to what, and of sealing only what to ask for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from grader.results import ExerciseResult, KataResult, Run, SpecResult
-
-LOST = "a hidden spec could not be run"
+from grader.results import ExerciseResult, Run
 
 
 @dataclass(frozen=True)
 class StudentReport(Run):
-    """A run all of which its student may read: no name, message or output of a hidden spec, and no seals."""
+    """A run all of which its student may read: it has no hidden spec and no seals."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "katas", tuple(map(_kata, self.katas)))
+        katas = [replace(kata, exercises=tuple(map(_exercise, kata.exercises))) for kata in self.katas]
+        object.__setattr__(self, "katas", tuple(katas))
         object.__setattr__(self, "sealed", False)
 
 
@@ -25,18 +24,7 @@ def shown(render: Callable[[StudentReport], str], report: Run) -> str:
     return render(of(report))
 
 
-def _kata(kata: KataResult) -> KataResult:
-    return replace(kata, exercises=tuple(map(_exercise, kata.exercises)))
-
-
 def _exercise(exercise: ExerciseResult) -> ExerciseResult:
-    specs = tuple(_without_words(spec) if spec.hidden else spec for spec in exercise.specs)
+    own = tuple(spec for spec in exercise.specs if not spec.hidden)
     unconfirmed = exercise.sealed if exercise.sealed == "failed" else None
-    return replace(exercise, specs=specs, sealed=unconfirmed, but_for="")
-
-
-def _without_words(spec: SpecResult) -> SpecResult:
-    """The verdict alone. That an exercise is not written is told by every spec of it."""
-    said = LOST if spec.status == "not graded" else ""
-    failure = spec.failure if spec.kind == "unwritten" and not said else None
-    return replace(spec, name="", said=said, failure=failure, printed="", line=0)
+    return replace(exercise, specs=own, withheld=exercise.hidden, sealed=unconfirmed, but_for="")

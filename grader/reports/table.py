@@ -27,6 +27,7 @@ COLOURS = {
     "import fails": "bold red",
     "not graded": "magenta",
     "unconfirmed": "magenta",
+    "excused": "dim",
 }
 
 
@@ -179,8 +180,7 @@ def _show_open(kata: KataResult, console: Console) -> None:
         if failure and not exercise.not_written and failure.message not in said:
             said.add(failure.message)
             state = "NOT GRADED" if exercise.not_graded else "UNCONFIRMED" if exercise.unconfirmed else "FAILED"
-            told = words.with_printed(failure.message, failure.printed)
-            told += f"\n\n{words.ASK}" if exercise.unconfirmed else ""
+            told = words.asked(exercise, words.with_printed(failure.message, failure.printed))
             _show_failure(f"{state}  {name} · {failure.title}", told, console)
         elif exercise.works and exercise.open_edges:
             line = f"\nopen edge  {name} · {exercise.open_edges[0].title}"

@@ -1,7 +1,6 @@
 """The words and signs in which every report speaks of exercises, stars and totals."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -16,7 +15,6 @@ UNKNOWN = "?"  # in place of points and stars that are not decided
 UNCONFIRMED = "unconfirmed: works beside the specs, and not when they ask from another process"
 ASK = "There is no point for it yet. Ask your teacher, who can look at the code and settle the point with an override."
 NAMED = 5  # katas in a line
-SENTENCE_END = re.compile(r"(?<=[.?!]) (?=[A-Z])")
 # Why no spec of an exercise was run, by the state of its file.
 NOT_RUN = {
     "not handed in": "not handed in",
@@ -189,7 +187,7 @@ def verdict(exercise: ExerciseResult) -> str:
     if exercise.override:
         return " · ".join([override(exercise.override), *_rest(exercise)])
     first = exercise.first_failure.failure if exercise.first_failure else None
-    anothers = first and first.kind in ("unwritten", "waits for") and not first.of.startswith(exercise.name)
+    anothers = first and first.kind in ("unwritten", "waits for") and not f"{first.of}.".startswith(f"{exercise.name}.")
     if exercise.pending or not first or not anothers:
         return _counted(exercise, exercise.note)
     return " · ".join([first.head or first.line, *_rest(exercise)])
@@ -210,7 +208,7 @@ def _counted(exercise: ExerciseResult, note: str) -> str:
     ran = [spec for spec in exercise.ideas if spec.status != "skipped" and not spec.hidden]
     passed = sum(spec.status == "passed" for spec in ran)
     sums = f"{passed} of {len(ran)} specs pass" if ran else "not run"
-    error = "error, " if any(spec.status == "error" for spec in exercise.ideas) else ""
+    error = "error, " if "error" in exercise.statuses else ""
     written = NOT_WRITTEN if ran and exercise.not_written else f"{error}{sums}"
     return " · ".join([_working(exercise, note) if exercise.works else written, *_rest(exercise)])
 
@@ -220,15 +218,16 @@ def details(exercise: ExerciseResult) -> str:
 
     If the exercise works, its open edges; empty if there is nothing to say.
     """
-    if exercise.not_graded:
-        lost = next(spec for spec in exercise.specs if spec.status == "not graded")
-        return f"not graded: {lost.message}"
-    failure = exercise.first_failure
-    if failure and exercise.unconfirmed:
-        return f"{failed(failure)}\n\n{ASK}"
-    if failure:
-        return failed(failure)
-    return f"open edges: {open_edges(exercise)}" if exercise.named_edges else ""
+    if exercise.lost and exercise.not_graded:
+        return f"not graded: {exercise.lost.message}"
+    if failure := exercise.first_failure:
+        return asked(exercise, failed(failure))
+    return f"open edges: {open_edges(exercise)}" if exercise.open_edges else ""
+
+
+def asked(exercise: ExerciseResult, told: str) -> str:
+    """What is told of an exercise, and whom to ask about a point that is unconfirmed."""
+    return f"{told}\n\n{ASK}" if exercise.unconfirmed else told
 
 
 def failed(spec: SpecResult) -> str:
@@ -269,7 +268,7 @@ def seals(report: Run) -> str:
 
     Points that a teacher has given are counted here, too, and points that are unconfirmed.
     """
-    count = Counter(_sealing(e) for kata in report.katas for e in kata.exercises if e.works)
+    count = Counter(_sealing(exercise) for exercise in report.parts if exercise.works)
     kinds = (SEALED, IN_PART, NOT_SEALED, BY_OVERRIDE) if report.sealed else (BY_OVERRIDE,)
     parts = [f"{count[kind]} {kind}" for kind in kinds if count[kind]]
     if report.unconfirmed:
@@ -290,7 +289,7 @@ def _sealing(exercise: ExerciseResult) -> str:
 
 def hidden(exercise: ExerciseResult) -> str:
     """ "1 of 2 hidden specs pass"; empty if it has none."""
-    statuses = [spec.status for spec in exercise.hidden]
+    statuses = [one.status for one in exercise.hidden.elements()]
     skipped = f", {statuses.count('skipped')} not run" if "skipped" in statuses else ""
     return f"{statuses.count('passed')} of {len(statuses)} hidden specs pass{skipped}" if statuses else ""
 
@@ -304,15 +303,15 @@ def with_printed(message: str, printed: str) -> str:
 
 def open_edges(exercise: ExerciseResult) -> str:
     """The open edges by name: "works on a view, heads must divide the features"."""
-    return ", ".join(spec.title for spec in exercise.named_edges)
+    return ", ".join(spec.title for spec in exercise.open_edges)
 
 
-def star_line(exercise: ExerciseResult, how: str) -> str:
+def star_line(exercise: ExerciseResult, how: str, room: float = math.inf) -> str:
     """The star of an exercise that works: "★", or what is open as `open_star` says it."""
     if not exercise.open_edges:
         return STAR
     numerics = [spec.title for spec in exercise.open_edges if not spec.guard]
-    return open_star(numerics, len(exercise.open_edges) - len(numerics), how)
+    return open_star(numerics, len(exercise.open_edges) - len(numerics), how, room)
 
 
 def open_star(numerics: Sequence[str], guards: int, how: str, room: float = math.inf) -> str:
@@ -331,12 +330,6 @@ def open_star(numerics: Sequence[str], guards: int, how: str, room: float = math
         if len(text) <= room:
             break
     return text
-
-
-def why(spec: SpecResult) -> str:
-    """What a failed spec asks, in the first sentence of its story."""
-    told = (spec.failure.reason or spec.failure.line) if spec.failure else spec.said
-    return SENTENCE_END.split(" ".join(told.partition("\n\n")[0].split()))[0]
 
 
 def totals(report: Run) -> str:

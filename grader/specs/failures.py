@@ -99,14 +99,14 @@ def _explained(
     if isinstance(error, LoadFailure):
         return error.failure
     if isinstance(error, StatementFailed):
-        return Failure("statement failed", str(error))
+        return Failure("statement failed", str(error), file=kata.file.name, at=error.at)
     if isinstance(error, NotImplementedError) and theirs and _is_stub_line(*theirs[-1]):
         callers = [_written_name(frame) for frame, _ in theirs[:-1]]
         return failure.unwritten(_written_name(theirs[-1][0]), "".join(callers[-1:]))
     if isinstance(error, AttributeError) and module is not None and error.obj is module:
-        return Failure("missing", _missing(str(error.name), module, kata), str(error.name))
+        return _missing(str(error.name), module, kata)
     if isinstance(error, TypeError) and check.BAD_CALL.match(str(error)) and frames and not theirs:
-        return Failure("missing", _bad_call(str(error), module), str(error).partition("(")[0])
+        return _bad_call(str(error), module)
     if own := [(frame, line) for frame, line in theirs if _is_of(frame, module)]:  # ignore frames of earlier katas
         theirs = own
     rows, judged = _rows(error, theirs, module), None
@@ -120,7 +120,8 @@ def _explained(
         values = judged.values if judged else {}
         more, causes = sources.asked(Case(error, module, kata, exercise, values, files, asks))
         rows = [row for row in rows if row[0] not in (LIKE, MEANS)] + more
-    place = _place(theirs if not isinstance(error, check.Mismatch) else [], module, exercise, kata)
+    own_file, line = _place(theirs if not isinstance(error, check.Mismatch) else [], module, exercise, kata)
+    place = f"{own_file}:{line}" if line else own_file
     _, at, _ = spec.reportinfo()
     file = spec.path.relative_to(kata.folder).as_posix()
     where = f"{place} · kata hint {kata.number} {exercise.name}\n{file}:{(at or 0) + 1} · {spec.name}"
@@ -128,8 +129,8 @@ def _explained(
         where += f" · inherited from {inherited.shown(spec)}"
     why = reason(spec.function.__doc__ or "")
     picture = error.picture if isinstance(error, check.Mismatch) else ""
-    line = _headline(error, causes)
-    return Failure(_kind(error), line, reason=why, rows=tuple(rows), causes=causes, place=where, picture=picture)
+    told = Failure(_kind(error), _headline(error, causes), reason=why, rows=tuple(rows), causes=causes, picture=picture)
+    return replace(told, place=where, file=own_file, at=line)
 
 
 def _kind(error: BaseException) -> Kind:
@@ -191,15 +192,16 @@ def _written_name(frame: FrameType) -> str:
     return frame.f_code.co_qualname.removesuffix(".__init__").replace(".<locals>", "")
 
 
-def _missing(name: str, module: ModuleType, kata: Kata) -> str:
+def _missing(name: str, module: ModuleType, kata: Kata) -> Failure:
     """ "split_heads: not found in multi_head_attention.py (it defines splitheads: renamed?)"."""
     exercises = {exercise.owner for exercise in kata.exercises}
     others = [name for node in _statements(module) for name in cells.bound(node) if name not in exercises]
     near = difflib.get_close_matches(name, others, n=1)
-    return f"{name}: not found in {kata.file.name}" + (f" (it defines {near[0]}: renamed?)" if near else "")
+    renamed = f" (it defines {near[0]}: renamed?)" if near else ""
+    return failure.of_exercise("missing", name, f"not found in {kata.file.name}{renamed}")
 
 
-def _bad_call(message: str, module: ModuleType | None) -> str:
+def _bad_call(message: str, module: ModuleType | None) -> Failure:
     """ "split_heads: wrong signature: takes 1 positional argument but 2 were given; yours is split_heads(x)"."""
     name, _, reason = message.partition("() ")
     target = module
@@ -210,18 +212,18 @@ def _bad_call(message: str, module: ModuleType | None) -> str:
         yours = f"; yours is {name.split('.')[-1]}{inspect.signature(target)}"
         is_method = "." in name and inspect.isfunction(target) and "self" not in inspect.signature(target).parameters
         yours += ", without `self`" * is_method
-    return f"{name.removesuffix('.__init__')}: wrong signature: {reason}{yours}"
+    return failure.of_exercise("missing", name.removesuffix(".__init__"), f"wrong signature: {reason}{yours}")
 
 
-def _place(theirs: list[tuple[FrameType, int]], module: ModuleType | None, exercise: Exercise, kata: Kata) -> str:
+def _place(theirs: Frames, module: ModuleType | None, exercise: Exercise, kata: Kata) -> tuple[str, int]:
     """The line to look at: the innermost line of the learner's code, or else the exercise's definition."""
     if theirs:
-        return f"{Path(theirs[-1][0].f_code.co_filename).name}:{theirs[-1][1]}"
+        return Path(theirs[-1][0].f_code.co_filename).name, theirs[-1][1]
     owners = [node for node in _definitions(module) if node.name == exercise.owner]
     inside = owners[-1].body if owners else []
     method = exercise.name.rpartition(".")[2]
     found = [node for node in inside if isinstance(node, Definition) and node.name == method] or owners
-    return f"{kata.file.name}:{found[-1].lineno}" if found else kata.file.name
+    return kata.file.name, found[-1].lineno if found else 0
 
 
 def _definitions(module: ModuleType | None) -> list[Definition]:

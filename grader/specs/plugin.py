@@ -28,7 +28,7 @@ from grader.course.kata_modules import Choice
 from grader.errors import LoadFailure
 from grader.failure import Failure
 from grader.isolation import alarm, state, usage
-from grader.results import TOO_BUSY
+from grader.results import TOO_BUSY, SpecResult
 from grader.specs import (
     device,
     failures,
@@ -271,11 +271,18 @@ class Katas:
                     report.outcome, report.wasxfail = "skipped", "open edge"
             choice = self.choices.get(kata, Choice())
             place = kata.exercises.index(exercise) if exercise in kata.exercises else len(kata.exercises)
-            note = self.notes.get(item.nodeid, "")
-            printed = self.printed.get(item.nodeid, "")
-            guard = edge and kinds.is_guard(item, kata.name)
-            told = summary.Told(kata.name, exercise.name, place, edge, note, choice.notes, printed, guard=guard)
-            summary.attach(report, told, failure, own_traceback=self.config.option.tbstyle != "auto")
+            skipped = report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else ""
+            spec = SpecResult(
+                item.nodeid,
+                "failed" if failure else report.outcome,
+                skipped or self.notes.get(item.nodeid, ""),
+                edge=edge,
+                printed=self.printed.get(item.nodeid, ""),
+                guard=edge and kinds.is_guard(item, kata.name),
+                failure=failure,
+            )
+            told = summary.Told(kata.name, exercise.name, place, choice.notes, kata.description.lack, spec)
+            summary.attach(report, told, own_traceback=self.config.option.tbstyle != "auto")
         return report
 
     def _skip_needless_work(self) -> None:

@@ -64,17 +64,17 @@ def members(file: Path | IO[bytes], name: str) -> Iterator[Member]:
     """The files in an archive of this name.
 
     Raises:
-        Unreadable: the archive is broken.
+        Unreadable: the archive, which no message names, is broken.
         LoadFailure: it is beyond a limit.
     """
-    return _of_tar(file, name) if name.lower().endswith(TARS) else _of_zip(file, name)
+    return _of_tar(file) if name.lower().endswith(TARS) else _of_zip(file)
 
 
 class _Costs:
     """What has been spent on one archive. Each step raises LoadFailure beyond a limit."""
 
-    def __init__(self, name: str):
-        self.name, self.bytes, self.seconds, self.clock = name, 0, 0.0, time.thread_time()
+    def __init__(self) -> None:
+        self.bytes, self.seconds, self.clock = 0, 0.0, time.thread_time()
 
     def resume(self) -> None:
         """Start the clock of this thread again."""
@@ -85,23 +85,23 @@ class _Costs:
         now = time.thread_time()
         self.bytes, self.seconds, self.clock = self.bytes + size, self.seconds + now - self.clock, now
         if self.bytes > LONGEST:
-            raise LoadFailure(f"{self.name}: unpacks to more than {LONGEST / 1e6:.0f} MB")
+            raise LoadFailure(f"unpacks to more than {LONGEST / 1e6:.0f} MB")
         if self.seconds > SECONDS:
-            raise LoadFailure(f"{self.name}: takes more than {SECONDS:.0f} seconds to unpack")
+            raise LoadFailure(f"takes more than {SECONDS:.0f} seconds to unpack")
 
 
-def _path(written: str, of: str) -> PurePosixPath:
+def _path(written: str) -> PurePosixPath:
     """The path of a member in the archive, wherever it leads: a name such as "../a.py" is packed from a subfolder."""
     if written.count("/") > DEEPEST:
-        raise LoadFailure(f"{of}: has more than {DEEPEST} folders inside each other")
+        raise LoadFailure(f"has more than {DEEPEST} folders inside each other")
     return PurePosixPath(*(part for part in PurePosixPath(written).parts if part not in ("/", "//", "..")))
 
 
 class _Bounded:
     """A zip archive's file. zipfile parses its directory as a whole, so a long one is not read."""
 
-    def __init__(self, file: IO[bytes], name: str):
-        self.file, self.name = file, name
+    def __init__(self, file: IO[bytes]):
+        self.file = file
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.file, name)
@@ -111,23 +111,23 @@ class _Bounded:
 
     def read(self, size: int = -1) -> bytes:
         if size > MOST_NAMES:
-            raise LoadFailure(f"{self.name}: holds more than {MOST_MEMBERS} files and folders, or very long names")
+            raise LoadFailure(f"holds more than {MOST_MEMBERS} files and folders, or very long names")
         return self.file.read(size)
 
 
-def _of_zip(file: Path | IO[bytes], name: str) -> Iterator[Member]:
+def _of_zip(file: Path | IO[bytes]) -> Iterator[Member]:
     try:
-        opened = _Bounded(file.open("rb") if isinstance(file, Path) else file, name)
+        opened = _Bounded(file.open("rb") if isinstance(file, Path) else file)
         archive = zipfile.ZipFile(opened)
     except LoadFailure:
         raise
     except Exception as error:  # zipfile raises exceptions of many types, even struct.error
-        raise Unreadable(f"{name}: is not a zip archive that can be read ({error})") from None
-    found, costs = archive.infolist(), _Costs(name)
+        raise Unreadable(f"is not a zip archive that can be read ({error})") from None
+    found, costs = archive.infolist(), _Costs()
     if len(found) > MOST_MEMBERS:
-        raise LoadFailure(f"{name}: holds {len(found)} files and folders, the limit is {MOST_MEMBERS}")
+        raise LoadFailure(f"holds {len(found)} files and folders, the limit is {MOST_MEMBERS}")
     for member in found:
-        path = _path(member.filename.replace("\\", "/"), name)
+        path = _path(member.filename.replace("\\", "/"))
         if member.is_dir():
             continue
         try:
@@ -139,11 +139,10 @@ def _of_zip(file: Path | IO[bytes], name: str) -> Iterator[Member]:
 
 
 def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, costs: _Costs, most: int) -> bytes:
-    name = f"{PurePosixPath(member.filename).name}: cannot be unpacked from {costs.name}"
     if member.compress_type not in PACKINGS:
-        raise Unreadable(f"{name}: it is not packed with deflate, as zip archives are")
+        raise Unreadable("cannot be unpacked: it is not packed with deflate, as zip archives are")
     if member.flag_bits & 1:
-        raise Unreadable(f"{name}: it has a password: ask for an archive without one")
+        raise Unreadable("cannot be unpacked: it has a password: ask for an archive without one")
     costs.resume()
     try:
         with archive.open(member) as file:
@@ -151,7 +150,7 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, costs: _Costs, 
     except LoadFailure:
         raise
     except Exception as error:  # zipfile, the decompressors and the system raise exceptions of many types
-        raise Unreadable(f"{name} ({error or type(error).__name__})") from None
+        raise Unreadable(f"cannot be unpacked ({error or type(error).__name__})") from None
 
 
 def _exactly(file: Any, size: int, costs: _Costs, *, keep: bool = True) -> bytes:
@@ -191,27 +190,27 @@ DECOMPRESSORS: dict[bytes, Callable[[IO[bytes]], Any]] = {
 }
 
 
-def _of_tar(file: Path | IO[bytes], name: str) -> Iterator[Member]:
+def _of_tar(file: Path | IO[bytes]) -> Iterator[Member]:
     """The files in a tar archive, which is read once from its beginning to its end."""
     try:
         if isinstance(file, Path):
             with file.open("rb") as opened:
-                yield from _tarred(opened, name)
+                yield from _tarred(opened)
         else:
-            yield from _tarred(file, name)
+            yield from _tarred(file)
     except LoadFailure:
         raise
     except Exception as error:  # tarfile, the decompressors and the system raise exceptions of many types
-        raise Unreadable(f"{name}: is not a tar archive that can be read ({error or type(error).__name__})") from None
+        raise Unreadable(f"is not a tar archive that can be read ({error or type(error).__name__})") from None
 
 
-def _tarred(file: IO[bytes], name: str) -> list[Member]:
+def _tarred(file: IO[bytes]) -> list[Member]:
     """The files. tarfile parses one header at a time here: what it remembers of them, and how deep it recurses, has no
     limit."""
     head = file.read(6)
     file.seek(0)
     opener = next((opener for magic, opener in DECOMPRESSORS.items() if head.startswith(magic)), None)
-    stream, costs = opener(file) if opener else file, _Costs(name)
+    stream, costs = opener(file) if opener else file, _Costs()
     if not head:
         raise EOFError("it is empty")
     found: list[Member] = []
@@ -224,11 +223,11 @@ def _tarred(file: IO[bytes], name: str) -> list[Member]:
         member = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
         size = int(said.get(b"size", member.size))
         written = said[b"path"].decode("utf-8", "surrogateescape") if b"path" in said else member.name
-        path = _path(written, name)
+        path = _path(written)
         if size < 0 or member.type == tarfile.GNUTYPE_SPARSE or not said.keys().isdisjoint(GAPS):
-            raise LoadFailure(f"{name}: holds a file with gaps, which is not read: ask for a .zip")
+            raise LoadFailure("holds a file with gaps, which is not read: ask for a .zip")
         if member.type in HEADERS and size > LONGEST_HEADER:
-            raise LoadFailure(f"{name}: holds a header of {size} bytes, the limit is {LONGEST_HEADER}")
+            raise LoadFailure(f"holds a header of {size} bytes, the limit is {LONGEST_HEADER}")
         most = LARGEST if path.suffix.lower() == ".ipynb" else LARGEST_KEPT
         has_data = member.isreg() or member.type not in tarfile.SUPPORTED_TYPES or member.type in HEADERS
         is_kept = member.type in HEADERS or member.isreg() and size <= most
@@ -239,14 +238,14 @@ def _tarred(file: IO[bytes], name: str) -> list[Member]:
             continue
         said, count, names, kept = {}, count + 1, names + len(written), kept + len(data)
         if count > MOST_MEMBERS or names > MOST_NAMES:
-            raise LoadFailure(f"{name}: holds more than {MOST_MEMBERS} files and folders, or very long names")
+            raise LoadFailure(f"holds more than {MOST_MEMBERS} files and folders, or very long names")
         if kept > LARGEST:
-            raise LoadFailure(f"{name}: unpacks to more than {LARGEST / 1e6:.0f} MB")
+            raise LoadFailure(f"unpacks to more than {LARGEST / 1e6:.0f} MB")
         is_link = member.issym() or member.islnk()
         if not member.isdir():
             modified = datetime.fromtimestamp(min(max(member.mtime, 0), 4_000_000_000), UTC)
             why = "is too large, the limit is 1 MB" if member.isreg() else "is not a regular file"
-            read = partial(_kept, data) if is_kept else partial(_refused, f"{path.name}: {why}")
+            read = partial(_kept, data) if is_kept else partial(_refused, why)
             found.append(Member(path, modified, size if member.isreg() else 1, read, is_link))
     if said:
         raise EOFError("it ends early")

@@ -19,8 +19,8 @@ from grader.failure import NOT_HANDED_IN, Failure
 from grader.results import NotGraded
 from grader.teaching import archives, signs, uploads
 from grader.teaching.contents import Absent, Contents, Found, Unused
-from grader.teaching.listing import DATA, File, about, listed, note
-from grader.workers.jobs import SourceText, unreadable
+from grader.teaching.listing import DATA, File, listed, note
+from grader.workers.jobs import SourceText
 
 DEEP = 8  # folders inside each other: a file below is pointed out
 MOST_NOTEBOOKS = 100  # read in one submission
@@ -99,11 +99,11 @@ def _looked(places: Iterable[Path], katas: list[Kata], asked: set[Kata]) -> Cont
     else:
         others = own + [file for file in rest if file in given and signs.is_written(file, root)]
     rows = desk.found | _absent(desk, others, defined)
-    said = " ".join(Contents(rows).absent("not recognised").values())
+    is_told = bool(Contents(rows).absent("not recognised"))  # a person looks at all of it then
     desk.unused += [Unused("", problem) for problem in dict.fromkeys(desk.problems)]
     for file in [*desk.files, *desk.hidden]:
         why, is_odd = _why_unused(desk, file)
-        desk.unused.append(Unused(file.shown, why, odd=is_odd and file.shown not in said and why not in said))
+        desk.unused.append(Unused(file.shown, why, odd=is_odd and not is_told))
     return Contents(rows, tuple(desk.unused), there.newest)
 
 
@@ -201,14 +201,15 @@ def read(file: File, kata: Kata) -> Found:
     data = b""
     try:
         data = file.read(kata_modules.MAX_BYTES)
-        text, encoding = kata_modules.converted(kata.file.name, data)
+        text, encoding = kata_modules.converted(data)
     except (LoadFailure, OSError) as failure:
         if isinstance(failure, LoadFailure) and not isinstance(failure, Unreadable) and _is_no_text(data):
             what = "is no text, but a file of another kind" if b"\0" in data[: kata_modules.MAX_BYTES] else str(failure)
             return _unrecognised(file, what)
         is_lost = not isinstance(failure, LoadFailure) or isinstance(failure, Unreadable)
-        source = replace(unreadable(failure), lost=NotGraded.UNREADABLE if is_lost else None)
-        return Found(file, source, f"cannot be read: {printable.line(str(failure))}")
+        why = printable.line(str(failure))
+        problem = Failure("unreadable", f"{file.shown}: {why}")
+        return Found(file, SourceText("", problem, lost=NotGraded.UNREADABLE if is_lost else None), why)
     try:
         written = _notebook_in(text, kata)
     except NotANotebook as failure:
@@ -220,14 +221,14 @@ def read(file: File, kata: Kata) -> Found:
         note = ", ".join(filter(None, [note, f"is {encoding}, which was converted to UTF-8"]))
     if newer := syntax.for_a_newer_python(text):
         why = f"{file.shown}:{newer}"
-        return Found(file, SourceText("", Failure("unreadable", why), lost=NotGraded.UNREADABLE), why)
+        return Found(file, Absent(why, NotGraded.UNREADABLE).source, why)
     return Found(file, SourceText(sys.intern(text)), note)  # saves memory: many students leave some files unchanged
 
 
 def _unrecognised(file: File, what: str) -> Found:
     """A file of the kata's name that nobody can take for its code."""
-    why = about(file.shown, printable.line(what))
-    return Found(file, SourceText("", Failure("not recognised", why), lost=NotGraded.NOT_RECOGNISED), why)
+    why = f"{file.shown}: {printable.line(what)}"
+    return Found(file, Absent(why, NotGraded.NOT_RECOGNISED).source, why)
 
 
 def _is_no_text(data: bytes) -> bool:
@@ -243,7 +244,7 @@ def _notebook_in(text: str, kata: Kata) -> notebooks.HandedIn | None:
     """
     if not (text.lstrip().startswith("{") and '"nbformat"' in text):
         return None
-    return notebooks.handed_in(notebooks.parsed(text.encode(), kata.file.name), kata)
+    return notebooks.handed_in(notebooks.parsed(text.encode()), kata)
 
 
 # What has no kata's name: notebooks, and a file where it is the only one.
@@ -271,14 +272,14 @@ def _read_notebook(desk: Desk, file: File) -> None:
     """
     is_alone = "/" not in file.shown
     try:
-        notebook = notebooks.parsed(file.read(notebooks.LARGEST), file.name)
+        notebook = notebooks.parsed(file.read(notebooks.LARGEST))
     except (LoadFailure, NotANotebook) as failure:
         if is_alone or isinstance(failure, Unreadable):
             raise
         desk.closed[file] = printable.line(str(failure))
         return
     try:
-        kata = notebooks.kata_of(notebook, desk.katas, file.name)
+        kata = notebooks.kata_of(notebook, desk.katas)
     except NotANotebook:
         if is_alone:
             raise
@@ -335,7 +336,7 @@ def _take_lone(desk: Desk, own: list[File], defined: Mapping[File, list[Kata]]) 
 def _text(desk: Desk, file: File) -> str:
     """A file's text; empty if it has none. One that cannot be unpacked is closed."""
     try:
-        return kata_modules.converted(file.name, file.read(kata_modules.MAX_BYTES))[0]
+        return kata_modules.converted(file.read(kata_modules.MAX_BYTES))[0]
     except Unreadable as failure:
         desk.closed[file] = printable.line(str(failure))
     except (LoadFailure, OSError):
@@ -355,7 +356,7 @@ def _absent(desk: Desk, others: list[File], defined: Mapping[File, list[Kata]]) 
     """
     decided: dict[Kata, Absent] = {}
     came = _came(others + desk.hidden) if desk.asked.isdisjoint(desk.found) else ""
-    closed = [about(file.shown, why) for file, why in desk.closed.items()]
+    closed = [f"{file.shown}: {why}" for file, why in desk.closed.items()]
     for kata in desk.open:
         why = _link_instead(kata, desk.files) or desk.also.get(kata)
         if not why and kata in desk.asked:
@@ -388,9 +389,9 @@ def _similar(desk: Desk, kata: Kata, defined: Mapping[File, list[Kata]]) -> str:
 
 def _unseen(desk: Desk) -> str:
     """What to say of links and hidden files that nobody has looked into; empty if there are none."""
-    links = [about(file.shown, A_LINK) for file in desk.files if file.is_link and file.name != DATA]
+    links = [f"{file.shown}: {A_LINK}" for file in desk.files if file.is_link and file.name != DATA]
     closed = [file for file in desk.hidden if signs.is_notebook(file.name) or archives.is_archive(file.name)]
-    return next(iter([*links, *(about(file.shown, HIDDEN) for file in closed)]), "")
+    return next(iter([*links, *(f"{file.shown}: {HIDDEN}" for file in closed)]), "")
 
 
 def _named(files: list[File]) -> str:
@@ -419,7 +420,7 @@ def _link_instead(kata: Kata, files: list[File]) -> str:
         if file.is_link and file.path.name in ["katas", *Path(kata.name).parts]:
             return f"{kata.file.name}: its folder {A_LINK}"
         if file.is_link and file.path.name == kata.file.name:
-            return f"{kata.file.name}: {A_LINK}"
+            return f"{file.shown}: {A_LINK}"
     return ""
 
 

@@ -12,7 +12,7 @@ from grader.course.catalogue import ROOT, Kata, with_prerequisites
 from grader.errors import KataError
 from grader.execution import boundary
 from grader.execution.result_cache import ResultCache
-from grader.failure import NOT_HANDED_IN, Failure
+from grader.failure import NOT_HANDED_IN
 from grader.isolation import untouched
 from grader.isolation.untouched import Changes
 from grader.protocol import RunOptions
@@ -47,7 +47,6 @@ from grader.teaching.result_lines import ResultLines
 from grader.teaching.roster import Person
 from grader.teaching.submissions import Attempt, Submission
 from grader.teaching.versions import Dates, Versions
-from grader.workers.jobs import SourceText
 
 T = TypeVar("T")
 
@@ -203,7 +202,7 @@ class TakenIn:
         dated = dated or any(not one.excused for one in self.collected.allowed.values())
         return [
             *self.unowned,
-            *intake.short(found, strangers),
+            *intake.lines(found, strangers, intake.SHOWN),
             *intake.of_times(found, count=counts),
             *(
                 ["the students' own dates cost nothing: grading.toml has no table [late]"]
@@ -311,7 +310,7 @@ def _opened(submission: Submission, collected: Collected, person: Person | None,
 
     def lost(why: str) -> None:
         needed = with_prerequisites(collected.class_.assignment.katas)
-        nothing = dict.fromkeys(needed, SourceText("", Failure("unreadable", why), lost=NotGraded.UNREADABLE))
+        nothing = dict.fromkeys(needed, Absent(why, NotGraded.UNREADABLE).source)
         finding = Finding(submission.student, "", "", "not graded", why, odd=True)
         opened.append(Read(replace(submission, texts=nothing), [finding]))
 

@@ -46,6 +46,10 @@ class Unused:
     why: str
     odd: bool = True
 
+    @property
+    def line(self) -> str:
+        return f"{self.file}: {self.why}" if self.file else self.why
+
 
 @dataclass(frozen=True)
 class Contents:

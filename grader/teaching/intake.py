@@ -11,12 +11,11 @@ from grader.failure import NOT_HANDED_IN
 from grader.reports.csv_cells import as_text
 from grader.teaching import uploads
 from grader.teaching.contents import Absent, Contents, Found
-from grader.teaching.listing import about, readable
+from grader.teaching.listing import readable
 from grader.teaching.submissions import Submission
 
 SHOWN = 20  # findings on a terminal, beside those that keep a submission from being graded
 URGENT = ("not recognised", "not graded", "not handed in")
-LATE = "Canvas marks it as late"
 COLUMNS = ("student", "kata", "file", "verdict", "note", "modified")
 
 
@@ -32,6 +31,7 @@ class Finding:
     modified: str = ""
     odd: bool = False
     untimed: bool = False  # the note says why nobody knows when it was handed in
+    late: bool = False  # a platform marks it so
 
 
 def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) -> list[Finding]:
@@ -55,7 +55,7 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
     for name, row in sorted(absent, key=lambda pair: pair[1].verdict != NOT_HANDED_IN):
         found.append(Finding(student, name, "", row.verdict, row.why, odd=row.verdict != NOT_HANDED_IN))
     if submission.is_late:
-        found.append(Finding(student, "", "", "handed in", LATE))
+        found.append(Finding(student, "", "", "handed in", "Canvas marks it as late", late=True))
     if len(submission.places) > 1 and not all(uploads.of(place) for place in submission.places):
         names = " and ".join(sorted(readable(place.name) for place in submission.places))
         note = f"where {names} hold the same kata, {contents.newest} counts, which is newer"
@@ -64,7 +64,7 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
     if submission.places and asked and all(kata in missing for kata in asked):
         found.append(Finding(student, "", "", "not handed in", "no file of a kata was found", odd=True))
     said = {row.why for _, row in absent}
-    unsaid = [one for one in contents.unused if about(one.file, one.why) not in said]
+    unsaid = [one for one in contents.unused if one.line not in said]
     return found + [Finding(student, "", one.file, "ignored", one.why, odd=one.odd) for one in unsaid]
 
 
@@ -72,19 +72,13 @@ def _verdict(found: Found) -> str:
     return found.source.lost.state if found.source.lost else "counts"
 
 
-def lines(found: Iterable[Finding], strangers: Iterable[str] = ()) -> list[str]:
-    """The findings that a person should look at, one per line; first the submissions without a recognised kata."""
-    found = list(found)
-    return [*urgent(found), *_others(found, strangers)]
-
-
-def short(found: Iterable[Finding], strangers: Iterable[str] = ()) -> list[str]:
-    """The same, where only the submissions without a recognised kata are never cut off."""
+def lines(found: Iterable[Finding], strangers: Iterable[str] = (), most: int | None = None) -> list[str]:
+    """The findings that a person should look at, one per line. First, and never cut off, come the urgent ones."""
     found = list(found)
     others = _others(found, strangers)
-    rest = len(others) - SHOWN
-    more = [f"… and {rest} more: --intake FILE writes them all"] if rest > 0 else []
-    return [*urgent(found), *others[:SHOWN], *more]
+    rest = len(others[most:]) if most else 0
+    more = [f"… and {rest} more: --intake FILE writes them all"] if rest else []
+    return [*urgent(found), *others[:most], *more]
 
 
 def urgent(found: Iterable[Finding]) -> list[str]:
@@ -110,7 +104,7 @@ def of_times(found: Iterable[Finding], *, count: bool) -> list[str]:
     late: list[str] = []
     untimed: dict[str, list[str]] = {}
     for one in found:
-        if one.note == LATE:
+        if one.late:
             late.append(one.student)
         elif one.untimed and count:
             untimed.setdefault(one.note, []).append(one.student)

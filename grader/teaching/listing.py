@@ -45,7 +45,7 @@ class File:
         path: below the folder or archive that holds it.
         shown: the same for people, with the folder's or archive's name in front.
         modified: without a time zone for a member of an archive, which has none.
-        read: returns its content, up to this many bytes; raises LoadFailure.
+        read: returns its content, up to this many bytes; raises LoadFailure, which does not name it.
         batch: when the newest file of the same folder or archive was modified, as a timestamp.
         attempt: the number of the resubmission, in Canvas's names.
         is_packed: it is in an archive inside a folder or archive.
@@ -127,14 +127,9 @@ def listed(places: Iterable[Path]) -> Listing:
     return found
 
 
-def about(name: str, why: str) -> str:
-    """The reason, with the name of what it is about in front unless it names that already."""
-    return why if why.startswith(name.rpartition("/")[2]) else f"{name}: {why}"
-
-
 def note(problems: list[str], name: str, why: str) -> None:
     """Extend the problems by the reason, with the name of what it is about."""
-    problems.append(about(name, why))
+    problems.append(f"{name}: {why}")
 
 
 def _together(batch: list[File], attempt: int) -> list[File]:
@@ -153,14 +148,14 @@ def _inside(file: File) -> list[File]:
     """The files in an archive that is in a submission."""
     data = file.read(archives.LARGEST)
     if len(data) > archives.LARGEST:
-        raise LoadFailure(f"{file.name}: is too large, the limit is {archives.LARGEST / 1e6:.0f} MB")
+        raise LoadFailure(f"is too large, the limit is {archives.LARGEST / 1e6:.0f} MB")
     found = list(_members(archives.members(io.BytesIO(data), file.name), file.shown))
     return [replace(one, is_packed=True) for one in _together(found, file.attempt)]
 
 
 def _files(place: Path, problems: list[str]) -> Iterator[File]:
     if place.is_symlink():
-        raise LoadFailure(f"{place.name}: is a link, which is not followed: put what it leads to in its place")
+        raise LoadFailure("is a link, which is not followed: put what it leads to in its place")
     if place.is_dir():
         return _below(place, problems)
     if archives.is_opened(place.name):
@@ -196,7 +191,7 @@ def _below(place: Path, problems: list[str]) -> Iterator[File]:
         folders[:] = sorted(kept) if deeper else []
         seen += len(folders) + len(names)
         if seen > MOST_FILES:
-            raise LoadFailure(f"{place.name}: holds more than {MOST_FILES:,} files: hand in the katas' files only")
+            raise LoadFailure(f"holds more than {MOST_FILES:,} files: hand in the katas' files only")
         for one in sorted([*links, *names]):
             if not TOOLS.search((inside / one).as_posix()):
                 yield _file(folder / one, place, f"{place.name}/{(inside / one).as_posix()}")

@@ -78,7 +78,7 @@ def is_written(file: File, root: Path) -> bool:
     for kata in _by_file(root).get(file.path.name, ()):
         if file.path.parts[-2:] == kata.file.parts[-2:] and not is_reference(file.path, root):
             with suppress(LoadFailure, OSError):
-                text, _ = kata_modules.converted(file.name, file.read(kata_modules.MAX_BYTES))
+                text, _ = kata_modules.converted(file.read(kata_modules.MAX_BYTES))
                 return not stubs.is_untouched(kata, text)
     return False
 

@@ -54,11 +54,11 @@ def text_of(path: Path, broken: type[KataError]) -> str:
         data = path.read_bytes()
         if data.startswith(SPREADSHEETS):
             raise broken(f"{path}: is a spreadsheet: save it as CSV")
-        text, _ = kata_modules.converted(path.name, data)
+        text, _ = kata_modules.converted(data)
     except OSError as error:
         raise broken(f"{path}: {error.strerror}") from None
     except LoadFailure as failure:
-        raise broken(str(failure)) from None
+        raise broken(f"{path.name}: {failure}") from None
     return text
 
 

@@ -45,7 +45,7 @@ def read(kata: Kata, code: Path) -> SourceText:
     try:
         return SourceText(kata_modules.read_source(code / kata.file, within=code))
     except LoadFailure as failure:
-        return unreadable(failure)
+        return SourceText("", failure.failure.each(printable.line))
 
 
 def digest(job: Job) -> str:
@@ -64,9 +64,3 @@ def write(files: Mapping[Path, str], folder: Path) -> None:
     for path, text in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8", newline="")
-
-
-def unreadable(failure: LoadFailure | OSError) -> SourceText:
-    """No text, and why."""
-    found = failure.failure if isinstance(failure, LoadFailure) else Failure("unreadable", str(failure))
-    return SourceText("", found.each(printable.line))

@@ -30,7 +30,7 @@ from grader.course import kata_modules, places
 from grader.course.catalogue import ROOT, Kata, with_prerequisites
 from grader.course.parts import BY_KATA, EXERCISES, PARTS
 from grader.errors import KataError, NotPossible
-from grader.execution.grading import CORE_WORKS, grade_sources, reference_of, why_core_fails
+from grader.execution.grading import CORE_WORKS, grade_sources, why_core_fails
 from grader.execution.result_cache import ResultCache
 from grader.isolation import state
 from grader.learner import progress
@@ -209,8 +209,8 @@ class Mine:
         reasons = {result.kata: why_core_fails(result) for result in results}
         for kata in katas:
             reason, is_begun = reasons[kata.name], progress.is_begun(kata, self.code)
-            if reason:
-                reference_of(kata, reason)  # an error where there is none
+            if reason and not kata.reference.is_file():
+                raise NotPossible(f"finish {kata.name} first: {reason.line}")
             if reason is None or (wrong_too and is_begun):
                 self.own.append(kata.name)
             if reason and is_begun and kata.name in BY_KATA:

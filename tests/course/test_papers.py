@@ -227,7 +227,7 @@ def test_a_starters_notebook_loads_the_learners_own_code(kata, tmp_path):
 def test_a_papers_notebook_is_not_taken_for_a_students_work(kata):
     for answers in (None, papers.textbook(kata)):
         with pytest.raises(NotANotebook, match="paper's notebook"):
-            notebooks.kata_of(papers.build(kata, answers), [kata], "pt_01_halves.ipynb")
+            notebooks.kata_of(papers.build(kata, answers), [kata])
 
 
 @pytest.mark.parametrize("kata", PAPERS, ids=lambda kata: kata.name)

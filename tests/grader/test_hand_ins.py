@@ -144,7 +144,7 @@ ALONE: list[tuple[str, dict[str, object], str, str]] = [
     ("rar that is called zip", {"a/work.zip": b"Rar!"}, UNKNOWN, "work.zip: is not a zip archive that can be read"),
     ("a broken zip archive", {"a.zip": b"PK"}, LOST, "a.zip: is not a zip archive that can be read"),
     ("a broken tar archive", {"a/work.tgz": b"\x1f\x8b123"}, UNKNOWN, "is not a tar archive that can be read"),
-    ("a password", {"a/work.zip": with_password(zipped(sums_py=RIGHT))}, LOST, "work.zip: it has a password: ask for"),
+    ("a password", {"a/work.zip": with_password(zipped(sums_py=RIGHT))}, LOST, "it has a password: ask for"),
     ("a link in a tar archive", {"a/work.tar": tarred(sums_py=LINK)}, UNKNOWN, "symbolic link"),
     ("packed from a subfolder", {"a.zip": zipped(**{"../sums_py": RIGHT})}, COUNTS, ""),
     ("packed from a subfolder of one", {"a.tar": tarred(**{"../../02_reuse/../sums_py": RIGHT})}, TAKEN, ""),
@@ -387,7 +387,7 @@ def test_archives_beyond_the_limits_are_not_recognised(look, monkeypatch):
 def test_what_is_not_recognised_comes_first_and_is_never_cut_off():
     harmless = [intake.Finding("ann", "", f"ann/{n}", "ignored", str(n), odd=True) for n in range(30)]
     severe = [intake.Finding(f"s{n}", "01", "", "not recognised", "x.rar: …", odd=True) for n in range(30)]
-    said = intake.short([*harmless, *severe])
+    said = intake.lines([*harmless, *severe], most=intake.SHOWN)
     assert said[:30] == [f"s{n}: not recognised: x.rar: …" for n in range(30)]
     assert len(said) == 30 + 20 + 1 and said[-1] == "… and 10 more: --intake FILE writes them all"
 

@@ -64,8 +64,9 @@ def graded(kata: Kata, double: str, folder: Path, **options) -> KataResult:
 
 
 def statuses(exercise: ExerciseResult) -> list[str]:
-    assert [spec.name for spec in exercise.hidden] == HIDDEN
-    return [spec.status for spec in exercise.hidden]
+    hidden = [spec for spec in exercise.specs if spec.hidden]
+    assert [spec.name for spec in hidden] == HIDDEN
+    return [spec.status for spec in hidden]
 
 
 def test_they_count_for_point_and_star(kata, tmp_path):
@@ -77,7 +78,7 @@ def test_they_count_for_point_and_star(kata, tmp_path):
         double = graded(kata, body, tmp_path).exercises[0]
         assert (statuses(double), (double.points, double.stars)) == (hidden, sums)
         assert all(spec.status == "passed" for spec in double.specs if not spec.hidden)
-    assert "teacher/test_mine.py:13 · test_nothing" in double.hidden[1].message
+    assert any("teacher/test_mine.py:13 · test_nothing" in spec.message for spec in double.specs)
 
 
 def test_one_that_loses_its_worker_is_an_error(kata, tmp_path):

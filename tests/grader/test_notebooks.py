@@ -54,7 +54,7 @@ class TestRoundTrip:
             again = nbformat.reads(nbformat.writes(notebook), as_version=4)
             assert notebooks.module(again, kata) == text
             assert notebooks.build(kata, notebooks.module(again, kata)) == notebook
-            assert notebooks.kata_of(again, all_katas(), "x.ipynb") == kata
+            assert notebooks.kata_of(again, all_katas()) == kata
 
     @pytest.mark.parametrize("kata", all_katas(), ids=lambda kata: kata.name)
     def test_put_together_it_defines_every_exercise(self, kata):
@@ -371,8 +371,8 @@ def test_notebooks_of_other_programs():
     third = nbformat.convert(notebook, 3)
     joined = cells.join(notebooks.code(colab), SIXTEEN.owners, notebooks.stub(SIXTEEN)).text
     for other, text in ((colab, joined), (copied, RIGHT), (third, RIGHT)):
-        again = notebooks.parsed(json.dumps(other).encode(), "x.ipynb")
-        assert notebooks.kata_of(again, all_katas(), "x.ipynb") == SIXTEEN
+        again = notebooks.parsed(json.dumps(other).encode())
+        assert notebooks.kata_of(again, all_katas()) == SIXTEEN
         assert notebooks.handed_in(again, SIXTEEN) == notebooks.HandedIn(text, ())
 
 

@@ -295,8 +295,8 @@ class TestWhichFileCounts:
     def test_a_terminal_gets_twenty_lines(self):
         found = [intake.Finding(str(number), "", "", "ignored", "x", odd=True) for number in range(30)]
         said = [f"{number}: ignored: x" for number in range(30)]
-        assert intake.short(found) == [*said[:20], "… and 10 more: --intake FILE writes them all"]
-        assert intake.short(found[:20]) == said[:20]
+        assert intake.lines(found, most=20) == [*said[:20], "… and 10 more: --intake FILE writes them all"]
+        assert intake.lines(found[:20], most=20) == said[:20]
 
 
 class TestHandedIn:

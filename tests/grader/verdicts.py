@@ -24,9 +24,8 @@ def by_text(attempts: Iterable[Attempt], katas: list[Kata], **_: object) -> Iter
         for kata in attempt.katas:
             source = (attempt.submission.texts or {})[kata]
             works, odd = _number(source.text, "works"), _number(source.text, "odd", -1)
-            wrong = Failure(
-                "mismatch", "wrong", reason="it is wrong", rows=(("got", "x"),), place=f"{kata.file.name}:1"
-            )
+            wrong = Failure("mismatch", "wrong", reason="it is wrong", rows=(("got", "x"),), place="line 1")
+            wrong = replace(wrong, file=kata.file.name, at=1)
             failed = SpecResult("TestX::test_y", "failed", line=1, failure=wrong)
             passed = replace(failed, status="passed", failure=None)
             right = {*range(works), *({odd} & LOOSENED)}
