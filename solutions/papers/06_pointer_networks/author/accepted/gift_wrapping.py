@@ -40,7 +40,7 @@ class PointerAttention(nn.Module):
         scores = hidden @ self.v.weight[0]
         if mask is None:
             return scores
-        return scores.masked_fill(mask.logical_not(), -1e9)
+        return scores.masked_fill(mask.logical_not(), float("-inf"))
 
 
 class PointerNet(nn.Module):
