@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from itertools import accumulate, pairwise
 from typing import Any, Literal, NamedTuple, cast, get_args
@@ -25,6 +25,8 @@ STATE_OF: dict[str, OfFile] = {
     "import timed out": "import fails",
     "statement failed": "import fails",
 }  # by the kind of a failure that keeps all specs from being run
+# What keeps a file from being run and is a score of 0 all the same, "unparsed" unless the course says that it waits.
+ZERO = ("not handed in", "unparsed", "import failed", "import timed out", "statement failed")
 # The ends of what is said of a spec that was stopped.
 LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was too busy to judge"
 NO_TRITON = "not run, Triton is missing. Install it with: pip install 'triton>=3.7,<4' (Linux; 290 MB, unpacked 1 GB)"
@@ -365,6 +367,19 @@ class KataResult(Sums):
         """True if an exercise is not graded, or the kata as a whole: the code then has no score."""
         return not self.excused and (not self.exercises or any(one.not_graded for one in self.exercises))
 
+    def or_waits(self, *, unparsed_waits: bool) -> "KataResult":
+        """The one rule for a score of 0: nothing was handed in, the code ran, or no Python parses it.
+
+        Whatever else keeps a file from being run waits for a person, and so does one that does not parse, if the course
+        says so.
+        """
+        kind = self.file.kind if self.file else ""
+        if self.lost or not kind or (kind in ZERO and not (kind == "unparsed" and unparsed_waits)):
+            return self
+        specs = [tuple(replace(spec, status="not graded") for spec in one.specs) for one in self.exercises]
+        exercises = tuple(replace(one, specs=its) for one, its in zip(self.exercises, specs, strict=True))
+        return replace(self, exercises=exercises, lost=NotGraded.UNREADABLE)
+
     @property
     def unconfirmed(self) -> tuple[ExerciseResult, ...]:
         """The exercises whose points only the first lock gives."""
@@ -465,6 +480,7 @@ class ClassReport:
     roster: dict[str, Identity] = field(default_factory=dict)
     assignment: str = ""  # the titles of its katas
     pages: dict[str, str] = field(default_factory=dict)  # student → the link from this report to their own page
+    unowned: dict[str, str] = field(default_factory=dict)  # a submission of nobody that may be somebody's → why
     canvas_column: str = ""  # the column of Canvas's gradebook that the total is for; empty for one per kata
 
     @property

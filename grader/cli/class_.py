@@ -178,6 +178,8 @@ def end(reported: Reported, unwritten: list[str]) -> None:
         raise typer.Exit(INTERRUPTED)
     if booked.book.lost or booked.taken.collected.waits:
         print("", *booked.taken.urgent, sep="\n")
+    if unparsed := class_run.unparsed(reported.whole):
+        print("", *unparsed, sep="\n")
     if problems := class_run.problems(reported, unwritten):
         raise KataError("; ".join(problems))
 

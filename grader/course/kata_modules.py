@@ -165,7 +165,9 @@ def prerequisite(name: str) -> ModuleType:
     root, sources, rest = _context[-1]
     kata = Kata(root, name)
     if _running and kata.name >= _running[-1].name and packages.module_name(kata):
-        raise LoadFailure(f"{_running[-1].file.name}: imports {packages.module_name(kata)}, a later module")
+        raise LoadFailure(
+            f"{_running[-1].file.name}: imports {packages.module_name(kata)}, a later module", "import failed"
+        )
     path = sources.get(name, rest) / kata.file
     known = sys.modules.get(packages.module_name(kata) or _module_name("prerequisite_", kata))
     return known if known and known.__file__ == str(path) else _run(kata, path, "prerequisite_")

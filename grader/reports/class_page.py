@@ -54,6 +54,17 @@ class Row:
     cells: list[Cell]
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a person should look at, and the lines for the file of overrides that decide it."""
+
+    student: str
+    state: str
+    katas: str
+    why: str
+    decisions: list[str]
+
+
 def render(report: ClassReport) -> str:
     """The page: what a person has to look at, scores and points, exercises, the time spent."""
     students = report.students.values()
@@ -90,15 +101,16 @@ def render(report: ClassReport) -> str:
     )
 
 
-def _look(report: ClassReport) -> list[tuple[str, str, str, str]]:
-    """The katas that are not graded or could not be run, of each student and state, and why."""
+def _look(report: ClassReport) -> list[Look]:
+    """The submissions of nobody; the katas that are not graded or could not be run, of each student and state."""
+    nobodys = [Look(name, "nobody's", "", f"{why}: name it as an id", []) for name, why in report.unowned.items()]
     found = [
-        (student, state, ", ".join(katas), why)
+        Look(student, state, ", ".join(katas), why, unconfirmed.decisions(report, student, katas, state))
         for student, one in report.students.items()
         for state in LOOK
         for why, katas in words.alike((kata for kata in one.katas if kata.state == state), _why).items()
     ]
-    return sorted(found, key=lambda one: LOOK.index(one[1]))
+    return nobodys + sorted(found, key=lambda one: LOOK.index(one.state))
 
 
 def _why(kata: KataResult) -> str:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from textwrap import indent
 
@@ -61,13 +61,25 @@ def _cut(text: str) -> str:
     return "\n".join(told if len(told) <= LINES else [*told[:LINES], "…"])
 
 
+def decisions(report: ClassReport, student: str, places: Iterable[str], why: str) -> list[str]:
+    """The lines of a file of overrides that give these exercises or katas all points, and those that give none."""
+    said = {1: "looked at by hand: right", 0: f"looked at by hand: {why}"}
+    who, places = _id(report, student), list(places)
+    return [_lines([who, place, points, reason] for place in places) for points, reason in said.items()]
+
+
 def _file(report: ClassReport) -> str:
     """The first lines of the file of overrides that is needed, without the decisions."""
     open_points = [(student, *one) for student, found in report.unconfirmed.items() for one in found]
+    rows = [[_id(report, student), f"{kata.kata}::{one.name}", "", ""] for student, kata, one in open_points[:LINES]]
+    return _lines([COLUMNS, *rows]) + ("\n…" if len(open_points) > LINES else "")
+
+
+def _id(report: ClassReport, student: str) -> str:
+    return report.roster[student].id if student in report.roster else student
+
+
+def _lines(rows: Iterable[Iterable[str | int]]) -> str:
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for student, kata, exercise in open_points[:LINES]:
-        who = report.roster[student].id if student in report.roster else student
-        writer.writerow([who, f"{kata.kata}::{exercise.name}", "", ""])
-    return file.getvalue() + ("…" if len(open_points) > LINES else "")
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue().rstrip("\n")

@@ -206,10 +206,9 @@ def read(file: File, kata: Kata) -> Found:
         if isinstance(failure, LoadFailure) and not isinstance(failure, Unreadable) and _is_no_text(data):
             what = "is no text, but a file of another kind" if b"\0" in data[: kata_modules.MAX_BYTES] else str(failure)
             return _unrecognised(file, what)
-        is_lost = not isinstance(failure, LoadFailure) or isinstance(failure, Unreadable)
         why = printable.line(str(failure))
         problem = Failure("unreadable", f"{file.shown}: {why}")
-        return Found(file, SourceText("", problem, lost=NotGraded.UNREADABLE if is_lost else None), why)
+        return Found(file, SourceText("", problem, lost=NotGraded.UNREADABLE), why)
     try:
         written = _notebook_in(text, kata)
     except NotANotebook as failure:
@@ -219,9 +218,8 @@ def read(file: File, kata: Kata) -> Found:
         return Found(file, SourceText(sys.intern(written.text), notes=written.notes), note)
     if encoding:
         note = ", ".join(filter(None, [note, f"is {encoding}, which was converted to UTF-8"]))
-    if newer := syntax.for_a_newer_python(text):
-        why = f"{file.shown}:{newer}"
-        return Found(file, Absent(why, NotGraded.UNREADABLE).source, why)
+    if foreign := syntax.no_source(file.shown, text):
+        return Found(file, SourceText("", foreign.each(printable.line), lost=NotGraded.UNREADABLE), foreign.line)
     return Found(file, SourceText(sys.intern(text)), note)  # saves memory: many students leave some files unchanged
 
 

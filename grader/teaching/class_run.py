@@ -418,7 +418,8 @@ def report(booked: Booked, outputs: Outputs) -> Reported:
     for student in booked.book.results:
         with boundary.costs_only(partial(booked.book.lose_all, student)):
             _try(student, booked.book, outputs)
-    return Reported(booked, booked.book.class_report(interrupted=booked.interrupted))
+    whole = booked.book.class_report(interrupted=booked.interrupted)
+    return Reported(booked, replace(whole, unowned=booked.taken.collected.waits))
 
 
 def _try(student: str, book: Gradebook, outputs: Outputs) -> None:
@@ -463,6 +464,18 @@ def _pages(report: ClassReport, outputs: Outputs) -> list[tuple[Path, str]]:
     return [(outputs.pages / f"{name}.html", html_report.render(students_view.of(one))) for name, one in students]
 
 
+def unparsed(whole: ClassReport) -> list[str]:
+    """The files that no Python parses, each with its line: they have 0, or wait if the course says so."""
+    found = {
+        f"  {student}: {kata.kata}: {kata.file.line}": kata.not_graded
+        for student, report in whole.students.items()
+        for kata in report.katas
+        if kata.file and kata.file.kind == "unparsed" and not all(one.override or one.works for one in kata.exercises)
+    }
+    which = "wait for you" if any(found.values()) else "have 0: look at these first"
+    return [f"files that no Python parses {which}", *found] if found else []
+
+
 def problems(reported: Reported, unwritten: list[str]) -> list[str]:
     """What keeps the grading from being whole, each with what to do about it.
 
@@ -487,7 +500,7 @@ def problems(reported: Reported, unwritten: list[str]) -> list[str]:
         found.append(f"not recognised: {count}: rename what they handed in, or ask them for it again")
     if others := lost.keys() - unknown - waiting:
         count = f"{len(others)} of {everybody}"
-        found.append(f"{count} could not be graded: run the same command again, or ask for a file that can be read")
+        found.append(f"{count} could not be graded: ask for a file that can be read, decide, or run the command again")
     if open_points:
         count = f"{words.counted(sum(map(len, open_points.values())), 'point')} of {len(open_points)} of {everybody}"
         found.append(f"unconfirmed: {count}: settle each with a line of --overrides FILE")

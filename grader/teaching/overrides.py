@@ -16,7 +16,7 @@ ID, EXERCISE, POINTS, REASON = COLUMNS
 
 
 def read(path: Path, students: Iterable[str], people: list[Person]) -> Overrides:
-    """The overrides in a file: a header with id, kata::exercise, points and reason, and a line per exercise.
+    """The overrides in a file: a header with id, kata::exercise, points and reason, and a line per exercise or kata.
 
     Args:
         students: everybody's name in reports.
@@ -31,13 +31,14 @@ def read(path: Path, students: Iterable[str], people: list[Person]) -> Overrides
         try:
             tables.refuse(rest)
             student = by_id(cells[ID])
-            kata, exercise = _exercise(cells[EXERCISE])
+            kata, exercises = _exercises(cells[EXERCISE])
             decided = Override(_points(cells[POINTS]), _reason(cells[REASON]))
-            if (first := lines.setdefault((student, kata, exercise), line)) != line:
-                raise ValueError(f"{kata}::{exercise} of {cells[ID]} is in line {first} already: keep one of them")
+            for exercise in exercises:
+                if (first := lines.setdefault((student, kata, exercise), line)) != line:
+                    raise ValueError(f"{kata}::{exercise} of {cells[ID]} is in line {first} already: keep one of them")
         except (UnknownKata, UnknownExercise, ValueError) as error:
             raise BrokenOverrides(f"{path}:{line}: {error}") from None
-        found.setdefault((student, kata), {})[exercise] = decided
+        found.setdefault((student, kata), {}).update(dict.fromkeys(exercises, decided))
     return found
 
 
@@ -52,13 +53,11 @@ def applied(result: KataResult, decided: Mapping[str, Override]) -> KataResult:
     return replace(result, exercises=exercises)
 
 
-def _exercise(written: str) -> tuple[str, str]:
-    """The full name of the kata, and the exercise."""
+def _exercises(written: str) -> tuple[str, list[str]]:
+    """The full name of the kata, and the exercise; all of them where it names none."""
     query, colons, name = written.partition("::")
-    if not colons:
-        raise ValueError(f"'{written}' names no exercise: write kata::exercise, such as 16::split_heads")
     kata = catalogue.find(query.strip())
-    return kata.name, kata.exercise(name.strip()).name
+    return kata.name, [one.name for one in ([kata.exercise(name.strip())] if colons else kata.exercises)]
 
 
 def _points(written: str) -> int:

@@ -15,7 +15,7 @@ from grader.teaching.lateness import Late
 
 NAME = "grading.toml"  # the default file, beside katas/
 OLD_NAME = "weights.toml"  # before it, with one line per kata
-KEYS = ("edges", "katas", "exercises", "late", "gradescope")
+KEYS = ("edges", "unparsed_waits", "katas", "exercises", "late", "gradescope")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Rules:
         exercises: (full name of a kata, exercise) → points.
         late: the cost of a late submission of a class.
         details: when Gradescope shows students the messages of failures.
+        unparsed_waits: a file that no Python parses waits for a person, and is no 0.
     """
 
     edges: float = 0.0
@@ -35,6 +36,7 @@ class Rules:
     exercises: dict[tuple[str, str], float] = field(default_factory=dict)
     late: Late | None = None
     details: Visibility = "visible"
+    unparsed_waits: bool = False
 
     def __bool__(self) -> bool:
         """True if the rules change a score."""
@@ -49,12 +51,13 @@ class Rules:
         return {name: own.get(name, rest / max(1, len(others))) for name in names}
 
     def applied(self, result: KataResult, exercises: Iterable[str], penalty: float = 0.0) -> KataResult:
-        """The kata's result with what its exercises are worth.
+        """The kata's result with what its exercises are worth, or not graded where a score of 0 would have no reason.
 
         Args:
             exercises: those that share the kata's points. The result may have fewer.
             penalty: the part of the score that is lost, from 0 to 1.
         """
+        result = result.or_waits(unparsed_waits=self.unparsed_waits)
         worth = self.worth(result.kata, exercises)
         share = self.edges / 100
         weighted = [replace(e, worth=worth[e.name], star_share=share, penalty=penalty) for e in result.exercises]
@@ -99,6 +102,7 @@ def text(rules: Rules, katas: Iterable[Kata]) -> str:
     points = {name: value for name, value in rules.katas.items() if name in names}
     own = {f"{kata}::{name}": value for (kata, name), value in rules.exercises.items() if kata in names}
     parts = [f"edges = {rules.edges:g}\n"] if rules.edges else []
+    parts += ["unparsed_waits = true\n"] if rules.unparsed_waits else []
     for head, table in (("katas", points), ("exercises", own)):
         if table:
             parts.append(f"[{head}]\n" + "".join(f'"{name}" = {value:g}\n' for name, value in table.items()))
@@ -132,7 +136,10 @@ def _rules(table: dict[str, Any]) -> Rules:
             raise ValueError(f"{'::'.join(place)} is there twice")
         exercises[place] = _number(query, value)
     late = lateness.from_table(table["late"]) if "late" in table else None
-    rules = Rules(edges, katas, exercises, late, _details(table.get("gradescope", {})))
+    unparsed_waits = table.get("unparsed_waits", False)
+    if not isinstance(unparsed_waits, bool):
+        raise ValueError(f"unparsed_waits = {unparsed_waits!r}: must be true or false")
+    rules = Rules(edges, katas, exercises, late, _details(table.get("gradescope", {})), unparsed_waits)
     for name, points in katas.items():
         own = [value for (kata, _), value in exercises.items() if kata == name]
         all_have_own = len(own) == len(catalogue.find(name).exercises)

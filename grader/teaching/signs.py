@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from grader.course import kata_modules, places, stubs
 from grader.course.catalogue import Kata, all_katas
+from grader.course.syntax import DEFINITION
 from grader.errors import LoadFailure
 from grader.teaching.listing import File
 
@@ -21,7 +22,6 @@ NOBODYS = re.compile(
 MACHINERY = frozenset(["grader", "tests"])  # folders of a starter in which no student writes
 NOTEBOOK = re.compile(r"\.ipynb(?:\.(?:txt|text|bak|orig|old|save|download|json)|~)*$", re.IGNORECASE)
 CODE = re.compile(r"\.pyw?\b", re.IGNORECASE)
-DEFINITION = re.compile(r"^(?:async[ \t]+def|def|class)[ \t]+(\w+)", re.MULTILINE)
 ALIKE = 0.8
 
 

@@ -62,7 +62,7 @@ class TestTheFile:
             (HEAD + "bob,00::F,1,x\n", ":2: nobody has the id 'bob': write an id of the roster"),
             (HEAD + ",00::F,1,x\n", ":2: nobody has the id ''"),
             (HEAD + "Ann Ames (a1),00::F,1,x\n", ":2: nobody has the id 'Ann Ames (a1)'"),
-            (HEAD + "a1,00,1,x\n", ":2: '00' names no exercise: write kata::exercise, such as 16::split_heads"),
+            (HEAD + "a1,00,1,x\na1,00::F,0,y\n", f":3: {KATA.name}::{NAMES[0]} of a1 is in line 2 already"),
             (HEAD + "a1,77::F,1,x\n", ":2: '77' matches nothing in katas/: the nearest are "),
             (HEAD + "a1,00::no,1,x\n", f":2: {KATA.name} has no exercise 'no': it has {NAMES[0]}"),
             (HEAD + "a1,00::F,1,x\na1,00::F,0,y\n", f":3: {KATA.name}::{NAMES[0]} of a1 is in line 2 already"),

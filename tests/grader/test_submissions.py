@@ -198,8 +198,8 @@ class TestWhichFileCounts:
         hand_in("alice/tinytorch/losses.py", "theirs")
         hand_in("alice/06_losses/losses.py", "nearer")
         assert self.found(folder, other, losses)[0] == "nearer"
-        hand_in("alice/20/losses.py", "by number")
-        assert self.found(folder, losses, other)[0] == "by number"
+        hand_in("alice/20/losses.py", "numbered")
+        assert self.found(folder, losses, other)[0] == "numbered"
 
     def test_a_copy_of_the_courses_solutions_never_counts(self, hand_in, sound):
         folder = hand_in("alice/solutions/01_sums/sums.py", RIGHT)
