@@ -1,4 +1,4 @@
-"""Hollow answers: those of right code, with NaN or zeros in place of the numbers that they hold."""
+"""Hollow answers: those of right code, with NaN or zeros in place of the numbers that they hold, and no text."""
 
 import json
 import math
@@ -59,8 +59,12 @@ class Emptied:
             case [Tag.INT, str()] if not self.floats_only:
                 tree[1] = "0"
                 return True
-            case [Tag.VALUE, str()] if self.fill == ZERO:
+            case [Tag.VALUE, str()] if not self.floats_only:
                 tree[1] = ""
+            case [Tag.BYTES, blob]:
+                self.blob(blob, "bytes")
+            case [Tag.DICT, pairs, *_]:  # keys are mostly names
+                return sum(self.value(part) for _, part in pairs) > 0
             case [Tag.ARRAY, blob, dtype, _]:
                 return self.blob(blob, dtype)
             case [Tag.TENSOR, {"parameter": is_parameter, "known": is_known, "dtype": dtype} as told]:

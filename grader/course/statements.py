@@ -97,6 +97,8 @@ def run(source: str, path: str, space: dict[str, Any]) -> list[Failed]:
                 failed.append(Failed(decorated_line(part), last, why, bool(time_limit(error))))
                 if part is statement:
                     space |= dict.fromkeys(_bound(statement), unmade)
+                    for owner, name in _set_on_classes(statement, space):
+                        setattr(owner, name, unmade)
                 else:
                     stand_ins.append(unmade)
                     made = [f"{name} = {STAND_INS}[{len(stand_ins) - 1}]" for name in sorted(_bound(part))]
@@ -192,6 +194,19 @@ def _bound(statement: ast.stmt) -> set[str]:
     """The names that a statement binds."""
     top = symtable.symtable(ast.unparse(statement), "", "exec")
     return {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+
+
+def _set_on_classes(statement: ast.stmt, space: Mapping[str, Any]) -> list[tuple[type, str]]:
+    """The attributes that a statement sets on classes of the module: `C.f = cached(C.f)`."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return []
+    found = []
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name):
+            owner = space.get(node.value.id)
+            if isinstance(owner, type) and owner.__module__ == space.get("__name__"):
+                found.append((owner, node.attr))
+    return found
 
 
 def used(node: ast.AST) -> set[str]:

@@ -90,6 +90,15 @@ def test_a_class_and_an_import_lose_only_the_names_that_were_not_made():
             eval(use, space)
 
 
+def test_an_attribute_of_a_class_stands_for_the_failure_and_one_of_a_library_stays():
+    space = {"__name__": "f"}
+    text = "import ast\nclass C:\n    def a(self): return 1\n    def b(self): return 2\nC.a = ast.parse = lost(C.a)\n"
+    [failed] = statements.run(text, "/a/f.py", space)
+    assert failed.first == 5 and space["C"]().b() == 2 and space["ast"].parse("1")
+    with pytest.raises(statements.StatementFailed, match=r"^f.py:5: "):
+        space["C"]().a()
+
+
 def test_what_does_not_use_it_works():
     space = {}
     statements.run(f"{MODULE}def h(x: lost):\n    return N\n\n\nf.table = lost\n", "/a/f.py", space)

@@ -1,5 +1,5 @@
-# Different: a - b as a + (-b), a mean as a sum times a number, matmul by einsum, dims by NumPy's own helper, transposes
-# by moving axes, a reshape that sets the shape of a view.
+# Different: a - b as a + (-b), a square as a product, a mean as a sum times a number, matmul by einsum, dims by NumPy's
+# own helper, transposes by moving axes, a reshape that sets the shape of a view.
 
 
 class Tensor(Tensor):
@@ -7,6 +7,9 @@ class Tensor(Tensor):
         if other is None:
             raise TypeError("None is no operand")
         return self + (-other)
+
+    def __pow__(self, exponent):
+        return self * self if type(exponent) is int and exponent == 2 else super().__pow__(exponent)
 
     def __matmul__(self, other):
         other = other if isinstance(other, Tensor) else Tensor(other)
