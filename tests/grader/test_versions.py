@@ -102,7 +102,7 @@ HISTORIES: dict[str, tuple[list[tuple[float, dict[str, str | None]]], tuple[obje
         (RIGHT, 2, 0.2, HALF),
     ),
     "committed in the wrong order": ([(3, {FILE: HALF}), (-1, {FILE: RIGHT})], (RIGHT, -1, 0, None)),
-    "no Python on time": ([(-1, {FILE: "def ("}), (2, {FILE: RIGHT})], (RIGHT, 2, 0.2, "def (")),
+    "no Python on time": ([(-1, {FILE: "def f("}), (2, {FILE: RIGHT})], (RIGHT, 2, 0.2, "def f(")),
 }
 
 
