@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from grader import files
 from grader.course.catalogue import Kata, all_katas
 from grader.learner import progress, review, reviews
 from grader.learner.inputs import Event
@@ -84,7 +85,7 @@ def test_given_up_it_comes_again(tree, monkeypatch):
 
 @pytest.mark.parametrize("damaged", ["", "[]", '{"01_sums": 3}', '{"01_sums": ["x", null]}', '{"01_sums": ["x", 1]}'])
 def test_a_damaged_record_is_none(tree, damaged):
-    (tree[0].root / ".kata" / "reviews.json").write_text(damaged)
+    files.write(tree[0].root / ".kata" / "reviews.json", damaged)
     assert [one.exercise for one in due(tree)] == ["total"]
 
 
