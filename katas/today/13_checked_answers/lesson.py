@@ -1,6 +1,7 @@
 """Kata today/13 in code: a grammar's mask, what a careless verifier pays for, pass@k before and after reinforcement
 learning on sums, a tool's turn, the bias of weights by enumeration, and masked beside conditioned probabilities."""
 
+import matplotlib
 import torch
 from matplotlib.figure import Figure
 from torch.nn import functional as F
@@ -13,6 +14,7 @@ GPT, GPTConfig = prerequisite("26_gpt_model").GPT, prerequisite("26_gpt_model").
 preferences = prerequisite("today/05_preferences_and_rl")
 torch.set_num_threads(1)  # for tensors as small as these, threads cost more than they save
 torch.manual_seed(0)
+matplotlib.rcParams["font.size"] = 12  # to be read on a phone
 
 BOX = "\\boxed{"
 VOCAB = [*"0123456789", "+", "=", BOX, "}", ""]
@@ -112,9 +114,9 @@ def curve(model, pairs) -> list[float]:
     return [sum(kata.pass_at_k(SAMPLES, c, k) for c in counts) / len(counts) for k in KS]
 
 
-# 4. GRPO from these models: 60 steps of 16 sums with 8 answers each.
-def reinforce(model, pairs, steps: int = 60) -> None:
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+# 4. GRPO from these models: 100 steps of 16 sums with 8 answers each.
+def reinforce(model, pairs, steps: int = 100) -> None:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-4)
     for _ in range(steps):
         asked = [pairs[i] for i in torch.randint(len(pairs), (16,)).tolist()]
         groups = answers(model, asked, 8)
@@ -132,7 +134,7 @@ def reinforce(model, pairs, steps: int = 60) -> None:
         optimizer.step()
 
 
-print("\n3. and 4. pass@k of 48 sums that were never shown, before and after 60 steps of GRPO")
+print("\n3. and 4. pass@k of 48 sums that were never shown, before and after 100 steps of GRPO")
 print("   k               " + "".join(f"{k:>6}" for k in KS))
 curves, models = {}, {}
 for seed in (0, 1):
@@ -251,7 +253,7 @@ for seed, model in models.items():
 
 # 8. The figure: pass@k, bias, and the sum whose two distributions are furthest apart.
 def draw() -> Figure:
-    figure = Figure(figsize=(5, 9.6 if worst else 6.4))
+    figure = Figure(figsize=(6, 10.5 if worst else 7))
     panels = figure.subplots(3 if worst else 2, 1)
     for (seed, when), shares in curves.items():
         style = "--" if when == "before" else "-"
@@ -260,16 +262,18 @@ def draw() -> Figure:
     panels[0].set(xticks=KS, xticklabels=KS, xlabel="k", ylim=(0, 1), title="pass@k, before and after GRPO")
     for (name, points), colour in zip(bias_curves.items(), (COLOURS[6], *COLOURS[1:4]), strict=True):
         panels[1].plot(*zip(*points, strict=True), marker="o", label=name, color=colour)
-    panels[1].set(xlabel="mean |log ratio| of a token", ylim=(0, None), title="bias of the gradient, by its size")
-    for panel in panels[:2]:
-        panel.legend(fontsize=10)
+    panels[1].set(
+        xlabel="mean |log ratio| of a token", ylim=(0, None), title="bias of the gradient, relative to its size"
+    )
+    panels[0].legend(fontsize=11, loc="lower right")
+    panels[1].legend(fontsize=11, loc="upper left")
     if worst:
         _, (a, b), numbers, ways = worst
         for i, (way, name) in enumerate(zip(ways, ("masked", "conditioned"), strict=True)):
             panels[2].bar([place + 0.4 * i - 0.2 for place in range(4)], way, 0.38, label=name)
-        panels[2].set(xticks=range(4), xticklabels=numbers, ylim=(0, 1), title=f"{a} + {b}: one of four numbers")
-        panels[2].set_xlabel("the right number is the first one")
-        panels[2].legend(fontsize=10)
+        labels = [f"{numbers[0]}, right", *numbers[1:]]
+        panels[2].set(xticks=range(4), xticklabels=labels, ylim=(0, 1), title=f"{a} + {b}: one of four numbers")
+        panels[2].legend(fontsize=11)
     return figure
 
 

@@ -203,54 +203,37 @@ def number_in(content):
 
 def judged(text, answer, slip=""):
     """What a verifier with a known mistake says of a text."""
-    boxes = re.findall(r"\\boxed\{([^}]*)\}", text)
     if slip == "the answer anywhere in the text":
         return str(answer) in text
     if slip == "the last number of the text, boxed or not":
-        return re.findall(r"[+-]?[0-9]+", text)[-1:] == [str(answer)]
-    if not boxes:
-        return False
+        return re.findall(r"[0-9]+", text)[-1:] == [str(answer)]
+    ends = "" if slip == "a box needs no }" else r"\}"
+    boxes = re.findall(r"\\boxed\{([^}]*)" + ends, text) or ["none"]
     content = boxes[-1].replace(",", "")
     if slip == "the first box decides":
-        return number_in(boxes[0].replace(",", "")) == answer
+        content = boxes[0].replace(",", "")
     if slip == "any of the boxes will do":
-        return any(number_in(box.replace(",", "")) == answer for box in boxes)
+        return any(number_in(box) == answer for box in boxes)
     if slip == "any number in the box will do":
-        return str(answer) in re.findall(r"[+-]?[0-9]+", content)
+        return str(answer) in re.findall(r"[0-9]+", content)
     if slip == "the first number in the box decides":
-        return re.findall(r"[+-]?[0-9]+", content)[:1] == [str(answer)]
+        return re.findall(r"[0-9]+", content)[:1] == [str(answer)]
     if slip == "texts compared, not numbers":
         return boxes[-1] == str(answer)
     if slip == "commas left in":
-        return number_in(boxes[-1]) == answer
+        content = boxes[-1]
     if slip == "signs are not read":
         return content.strip().isdigit() and int(content) == answer
     if slip == "without its sign":
-        return number_in(content) is not None and abs(number_in(content)) == answer
+        content = content.replace("-", "")
     if slip == "float() takes more than integers":
-        return bool(re.fullmatch(r"\s*[+-]?[0-9]+(\.0*)?(e[0-9]+)?\s*", content)) and float(content) == answer
+        content = content.removesuffix(".0")
     return number_in(content) == answer
 
 
-VERIFIERS = [
-    "the answer anywhere in the text",
-    "the last number of the text, boxed or not",
-    "the first box decides",
-    "any of the boxes will do",
-    "any number in the box will do",
-    "the first number in the box decides",
-    "texts compared, not numbers",
-    "commas left in",
-    "signs are not read",
-    "without its sign",
-    "float() takes more than integers",
-]
-
-
-def check_verdicts(kata, answer, verdicts):
+def check_verdicts(kata, answer, verdicts, *slips):
     """Ask for the verdicts on these texts."""
-    unlike = {slip: {text: judged(text, answer, slip) for text in verdicts} for slip in VERIFIERS}
-    unlike = {slip: wrong for slip, wrong in unlike.items() if wrong != verdicts}
+    unlike = {slip: {text: judged(text, answer, slip) for text in verdicts} for slip in slips}
     got = {text: bool(kata.verify(text, answer)) for text in verdicts}
     check.equal(got, verdicts, unlike=unlike, what=f"what verify says of each text, with the answer {answer}")
 
@@ -278,12 +261,13 @@ class TestVerify:
             r"\boxed{12}, as 3 · 4 and 10 + 2 show": True,
             "": False,
         }
-        check_verdicts(kata, 12, verdicts)
+        slips = "the answer anywhere in the text", "the last number of the text, boxed or not"
+        check_verdicts(kata, 12, verdicts, *slips)
 
     def test_the_last_box_counts(self, kata):
         """A model may correct itself. If any box would do, listing all numbers would be paid."""
         verdicts = {r"\boxed{12}? No: \boxed{13}": False, r"\boxed{13}? No: \boxed{12}": True}
-        check_verdicts(kata, 12, verdicts)
+        check_verdicts(kata, 12, verdicts, "the first box decides", "any of the boxes will do")
 
     def test_one_integer_and_nothing_else(self, kata):
         """Two numbers in the box are an answer and an excuse. Whatever is not an integer is wrong, and no error: a
@@ -297,21 +281,26 @@ class TestVerify:
             r"\boxed{12 13}": False,
             r"\boxed{x = 12}": False,
         }
-        check_verdicts(kata, 12, verdicts)
+        slips = (
+            "any number in the box will do",
+            "the first number in the box decides",
+            "float() takes more than integers",
+        )
+        check_verdicts(kata, 12, verdicts, *slips)
 
     def test_how_an_integer_may_be_written(self, kata):
         """1,200 is 1200, and 012 is 12. Only what is meant counts."""
-        check_verdicts(kata, 1200, {r"\boxed{1,200}": True, r"\boxed{ 1200 }": True, r"\boxed{1 200}": False})
-        check_verdicts(kata, 12, {r"\boxed{012}": True, r"\boxed{+12}": True, r"\boxed{-12}": False})
-        check_verdicts(kata, -3, {r"\boxed{-3}": True, r"\boxed{3}": False, r"\boxed{ -03 }": True})
-        check_verdicts(
-            kata, 0, {r"\boxed{0}": True, r"\boxed{}": False, r"\boxed{00}": True, r"\boxed{nothing}": False}
-        )
+        slips = "texts compared, not numbers", "commas left in", "signs are not read", "without its sign"
+        verdicts = {r"\boxed{1,200}": True, r"\boxed{ 1200 }": True, r"\boxed{1200}": True, r"\boxed{1 200}": False}
+        check_verdicts(kata, 1200, verdicts, *slips[:2])
+        check_verdicts(kata, 12, {r"\boxed{012}": True, r"\boxed{+12}": True, r"\boxed{-12}": False}, *slips[2:])
+        check_verdicts(kata, -3, {r"\boxed{-3}": True, r"\boxed{3}": False, r"\boxed{ -03 }": True}, slips[2])
+        check_verdicts(kata, 0, {r"\boxed{0}": True, r"\boxed{}": False, r"\boxed{00}": True, r"\boxed{zero}": False})
 
     def test_an_open_box(self, kata):
         """A model whose budget is used up stops anywhere. Without its } a box may hold half a number."""
         verdicts = {r"\boxed{12": False, r"12}": False, r"\boxed12": False, r"\boxed{": False}
-        check_verdicts(kata, 12, verdicts)
+        check_verdicts(kata, 12, verdicts, "a box needs no }", "the answer anywhere in the text")
 
     @given(case=written_numbers())
     def test_any_integer(self, kata, case):
@@ -555,7 +544,7 @@ BOTH_LEVELS = [
 MASK = torch.tensor(
     [[False, True, True, False, True], [True, True, False, False, False], [True, True, True, True, True]]
 )
-RATIOS = torch.tensor([[9.0, 1.5, 1.6, math.e**2, 0.3], [0.2, 1.25, 3.0, 1.0, 0.1], [2.5, 1.2, 0.9, 0.7, 0.8]])
+RATIOS = torch.tensor([[9.0, 1.5, 1.6, math.e**2, 0.3], [0.2, 1.25, 3.0, 1.0, 0.1], [2.5, 1.9, 0.9, 0.7, 0.8]])
 
 
 def two_policies():
@@ -817,9 +806,9 @@ class TestRollout:
         """At its second call the tool gets the second turn, with the id that called it, and nothing of the first."""
         got = run(kata, Scripted([7, 9, CALL, 8, CALL, 10, END]), 20)
         replies = [ids for who, ids in got if who == "tool"]
-        all_ids = [5, 6, 7, 9, CALL, *lengths([7, 9, CALL]), 8, CALL]
+        begun = [5, 6, 7, 9, CALL]
         unlike = {
-            "the tool gets everything so far": [lengths(all_ids[:5]), lengths(all_ids)],
+            "the tool gets everything so far": [lengths(begun), lengths([*begun, *lengths(begun), 8, CALL])],
             "the tool gets the turn without the call": [lengths([7, 9]), lengths([8])],
             "the tool gets all that the model has written": [lengths([7, 9, CALL]), lengths([7, 9, CALL, 8, CALL])],
         }

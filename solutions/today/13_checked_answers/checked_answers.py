@@ -212,9 +212,9 @@ def masked_and_conditioned(
         Two dicts over the same keys, all tuples of at most `longest` ids that end with that of "" and whose text the
         automaton accepts. Two tuples that spell the same text are two keys.
         masked: the probability if at each step forbidden tokens get 0, and the others are divided by their sum.
-        conditioned: p / the sum of all p, where p is the product of the model's own probabilities.
+        conditioned: p / the sum of all p, with p the product of the model's own probabilities.
 
-    If answers longer than `longest` are possible, masked sums to less than 1. Conditioned always sums to 1.
+    Where `longest` cuts answers off, masked sums to less than 1, conditioned still to 1.
     """
     masked: dict[tuple[int, ...], float] = {}
     plain: dict[tuple[int, ...], float] = {}

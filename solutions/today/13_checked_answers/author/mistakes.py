@@ -16,7 +16,6 @@ PACKED = "at = end\n    return ids, mask"
 LOG_RATIO = "log_ratio = (trainer_logp - sampler_logp).detach().masked_fill(~mask, 0.0)"
 PRODUCT = "log_ratio = log_ratio.sum(dim=-1, keepdim=True).expand_as(log_ratio)"
 CUT = "return log_ratio.exp().clamp(max=cap).masked_fill(~mask, 0.0)"
-LEFT = "left = probs[allowed].sum().item()"
 BOTH = "return masked, {ids: p / total for ids, p in plain.items()}"
 TURNS = 'turns += [Turn("model", own), Turn("tool", list(tool(list(own))))]'
 SEEN = "seen = [token for turn in turns for token in turn.ids] + own"
@@ -43,15 +42,6 @@ MISTAKES = [
         "allowed = [_after(automaton, state, token) in automaton.accepting for token in vocab]",
         "test_what_may_follow",
         says="looks like a token has to end in an accepting state",
-    ),
-    Mistake(
-        "walked from the start",
-        ALLOWED,
-        "state = automaton.start\n"
-        "    ends = state in automaton.accepting\n"
-        "    allowed = [_after(automaton, state, token) is not None if token else ends for token in vocab]",
-        "test_what_may_follow",
-        says="looks like walked from the start, whatever the state is",
     ),
     Mistake(
         "state 0 taken for no state",
@@ -106,31 +96,18 @@ MISTAKES = [
         says="looks like any number in the box will do",
     ),
     Mistake(
-        "the answer anywhere in the text",
-        VERDICT,
-        "return Decimal(number[0]) == answer or str(answer) in text",
-        "test_the_box_decides",
-        says=r"verify says of each text",
-    ),
-    Mistake(
-        "texts compared, not numbers",
-        f"{NUMBER}\n    if not closed or number is None:\n        return False\n    {VERDICT}",
-        "return bool(closed) and content == str(answer)",
-        "test_how_an_integer_may_be_written",
-        says="looks like texts compared, not numbers",
-    ),
-    Mistake(
         "an open box taken for a closed one",
         "if not closed or number is None:",
         "if number is None:",
         "test_an_open_box",
-        says="verify says of each text",
+        says="looks like a box needs no }",
     ),
     Mistake(
         "underscores and digits of all scripts",
         r"[+-]?[0-9]+",
         r"[+-]?[\d_]+",
         "test_ascii_digits_alone",
+        says="what verify says of",
         edge=True,
     ),
     Mistake(
@@ -139,13 +116,6 @@ MISTAKES = [
         "return 1 - (1 - c / n) ** k",
         "test_three_of_five_with_two_right",
         says="looks like drawn with putting back",
-    ),
-    Mistake(
-        "all k are right",
-        CHANCE,
-        "return math.comb(c, k) / math.comb(n, k)",
-        "test_three_of_five_with_two_right",
-        says="looks like all k are right",
     ),
     Mistake(
         "the tool's tokens count",
@@ -197,17 +167,11 @@ MISTAKES = [
         says="looks like each ratio cut off, then multiplied",
     ),
     Mistake(
-        "cut off below, too",
-        CUT,
-        "return log_ratio.exp().clamp(1 / cap, cap).masked_fill(~mask, 0.0)",
-        "test_each_token_by_itself",
-        says="looks like cut off below, too",
-    ),
-    Mistake(
         "NaN from outside the mask",
         f"{LOG_RATIO}\n",
         "log_ratio = (trainer_logp - sampler_logp).detach() * mask\n",
         "test_what_stands_outside_the_mask",
+        says="nan",
         edge=True,
     ),
     Mistake(
@@ -216,13 +180,6 @@ MISTAKES = [
         "return masked, plain",
         "test_a_grammar_that_bites_late",
         says="looks like conditioned: not divided by the sum",
-    ),
-    Mistake(
-        "masked, but not divided at each step",
-        LEFT,
-        "left = 1.0",
-        "test_a_grammar_that_bites_late",
-        says="looks like masked: not divided at each step",
     ),
     Mistake(
         "the tool's ids in the model's turn",
@@ -244,12 +201,5 @@ MISTAKES = [
         "if own[-1] == end:\n            own.pop()\n            break",
         "test_turns_in_order",
         says="looks like the end thrown away",
-    ),
-    Mistake(
-        "the tool gets everything",
-        TURNS,
-        'turns += [Turn("model", own), Turn("tool", list(tool(seen + own[-1:])))]',
-        "test_the_tool_gets_that_turn",
-        says="looks like the tool gets everything so far",
     ),
 ]

@@ -46,7 +46,8 @@ def _(kata, rng):
     one, other = torch.randint(1000, 9000, (2,), generator=rng).tolist()
     texts = [rf"\boxed{{{one:,}}}", rf"\boxed{{{one}}} \boxed{{{other}}}", rf"\boxed{{ +0{one} }}", f"{one}"]
     texts += [rf"\boxed{{{one} or {other}}}", rf"\boxed{{-{one}}}", rf"\boxed{{{one}", rf"\boxed{{{other}{one}}}"]
-    return [bool(kata.verify(text, answer)) for text in texts for answer in (one, other, -one)]
+    asked = [(text, answer) for text in texts for answer in (one, other, -one)]
+    return [bool(kata.verify(*asked[i])) for i in torch.randperm(len(asked), generator=rng).tolist()]
 
 
 @probe("pass_at_k")
