@@ -15,7 +15,6 @@ SAMPLED = 'mask[row, at:end] = turn.who == "model"'
 PACKED = "at = end\n    return ids, mask"
 LOG_RATIO = "log_ratio = (trainer_logp - sampler_logp).detach().masked_fill(~mask, 0.0)"
 PRODUCT = "log_ratio = log_ratio.sum(dim=-1, keepdim=True).expand_as(log_ratio)"
-CUT = "return log_ratio.exp().clamp(max=cap).masked_fill(~mask, 0.0)"
 BOTH = "return masked, {ids: p / total for ids, p in plain.items()}"
 TURNS = 'turns += [Turn("model", own), Turn("tool", list(tool(list(own))))]'
 SEEN = "seen = [token for turn in turns for token in turn.ids] + own"
