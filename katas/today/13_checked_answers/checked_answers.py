@@ -74,7 +74,7 @@ def constrained_probs(logits: Tensor, mask: Tensor, temperature: float = 1.0, to
 
 
 def verify(text: str, answer: int) -> bool:
-    r"""Tell if a text ends with the right answer in a box.
+    r"""Tell if the last box of a text holds the right answer.
 
     Args:
         text: what a model wrote.
@@ -169,9 +169,9 @@ def masked_and_conditioned(
         Two dicts over the same keys, all tuples of at most `longest` ids that end with that of "" and whose text the
         automaton accepts. Two tuples that spell the same text are two keys.
         masked: the probability if at each step forbidden tokens get 0, and the others are divided by their sum.
-        conditioned: p / the sum of all p, where p is the product of the model's own probabilities.
+        conditioned: p / the sum of all p, with p the product of the model's own probabilities.
 
-    If answers longer than `longest` are possible, masked sums to less than 1. Conditioned always sums to 1.
+    Where `longest` cuts answers off, masked sums to less than 1, conditioned still to 1.
     """
     raise NotImplementedError
 

@@ -93,7 +93,7 @@ def constrained_probs(logits: Tensor, mask: Tensor, temperature: float = 1.0, to
 
 
 def verify(text: str, answer: int) -> bool:
-    r"""Tell if a text ends with the right answer in a box.
+    r"""Tell if the last box of a text holds the right answer.
 
     Args:
         text: what a model wrote.
