@@ -251,8 +251,8 @@ def written_numbers(draw):
 
 class TestVerify:
     def test_the_box_decides(self, kata):
-        """What stands outside a box is not the answer, and 12 in 312 is another number. A policy finds out within a few
-        steps what is paid without being right."""
+        """What stands outside a box is not the answer, and 12 in 312 is another number. A policy learns whatever is paid,
+        right or not."""
         verdicts = {
             r"5 + 7 = \boxed{12}": True,
             r"\boxed{312}": False,
