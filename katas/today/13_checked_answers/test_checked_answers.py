@@ -251,7 +251,7 @@ def written_numbers(draw):
 
 class TestVerify:
     def test_the_box_decides(self, kata):
-        """What stands outside a box is not the answer, and 12 in 312 is another number. A policy learns whatever is paid,
+        """What stands outside a box is not the answer, and 12 in 312 is another number. A policy learns what is paid,
         right or not."""
         verdicts = {
             r"5 + 7 = \boxed{12}": True,
