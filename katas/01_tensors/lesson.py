@@ -142,7 +142,7 @@ except RuntimeError as error:
 by_size: dict[int, list[str]] = {}
 for dtype, size in sizes.items():
     by_size.setdefault(size, []).append(str(dtype).removeprefix("torch."))
-figure = Figure(figsize=(8, 3.4))
+figure = Figure(figsize=(6.6, 3.2))
 axes = figure.subplots()
 rows = range(len(by_size))
 megabytes = [size / 10**6 for size in by_size]

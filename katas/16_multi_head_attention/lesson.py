@@ -157,7 +157,7 @@ for num_heads in (1, 2):
 sentence = torch.arange(len(WORDS)).unsqueeze(0)  # the words in the order of the list
 weights = kata.attention_patterns(model.mha, model.embed(sentence))
 statistics = stretch(kata.head_statistics, weights)
-figure = Figure(figsize=(8, 4.3))
+figure = Figure(figsize=(6.6, 6.2))
 panels = figure.subplots(1, len(weights[0]), sharey=True)
 for h, (axes, pattern) in enumerate(zip(panels, weights[0], strict=True)):
     image = axes.imshow(pattern.numpy(), vmin=0, vmax=1)

@@ -89,7 +89,7 @@ for kind, found in kata.compare_position_encodings(length=6, steps=100, test_len
 
 # 9. The figure: the table, the products of its rows, two pairs of features that RoPE turns, and what four ALiBi heads
 #    take off the score of a query at position 20.
-figure = Figure(figsize=(8, 7))
+figure = Figure(figsize=(6.6, 7.4))
 grid = figure.add_gridspec(2, 2)
 axes = figure.add_subplot(grid[0, 0])
 image = axes.imshow(table.numpy(), aspect="auto", vmin=-1, vmax=1, interpolation="nearest")
