@@ -157,8 +157,7 @@ def write_figure(figure: Figure, path: Path) -> None:
     """Write the figure at the width of all figures, with no letters below the smallest size."""
     figure.set_figwidth(WIDTH)
     for text in figure.findobj(Text):
-        if text.get_fontsize() < SMALLEST:
-            text.set_fontsize(SMALLEST)
+        text.set_fontsize(max(SMALLEST, float(text.get_fontsize())))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     if path.suffix == ".png":

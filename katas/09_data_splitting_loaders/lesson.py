@@ -250,7 +250,7 @@ for axis, (title, parts) in zip(axes, kinds.items(), strict=True):
         print(f"   {title:<16} class {letter}: {dict(zip(SPLITS, counts, strict=True))}")
     names = [f"{name}\n{len(part)} samples" for name, part in zip(SPLITS, parts, strict=True)]
     axis.set_xticks(range(3), names)
-    axis.set(title=title, ylim=(0, 110), yticks=range(0, 101, 20))
+    axis.set(title=title, ylim=(0, 130), yticks=range(0, 101, 20))
 axes[0].set_ylabel("per cent of the split")
-axes[1].legend(loc="upper right", title="above a bar: number of samples")
+axes[1].legend(loc="upper center", ncols=3, title="above a bar: number of samples")
 save_figure(figure, __file__)
