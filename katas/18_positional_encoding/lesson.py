@@ -107,13 +107,13 @@ if turned is not None:
         for p, (a, b) in enumerate(turned[:, 2 * i : 2 * i + 2].tolist()):
             axes.plot([0, a], [0, b], color=COLOURS[i], marker="o", markevery=[1], label=name if p == 0 else None)
             axes.annotate(str(p), (1.15 * a, 1.15 * b), ha="center", va="center", color=COLOURS[i])
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-axes.set(title="RoPE: a pair at positions 0 to 5", xlim=(-1.3, 1.3), ylim=(-1.6, 1.1), aspect="equal")
+    axes.legend(loc="center right")
+axes.set(title="RoPE: a pair at positions 0 to 5", xlim=(-1.3, 5.2), ylim=(-1.6, 1.1), aspect="equal")
 axes = figure.add_subplot(grid[2, :])
 bias = stretch(kata.alibi_bias, 4, 41)
 if bias is not None:
     for h, line in enumerate(bias[:, 20]):
         axes.plot(range(41), line, color=COLOURS[h], label=f"head {h}, slope 1/{4 ** (h + 1)}")
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower center")
 axes.set(title="ALiBi: bias of the query at position 20", xlabel="position of the key", ylabel="bias")
 save_figure(figure, __file__)
