@@ -35,6 +35,7 @@ from workshop import snippets as lesson_snippets
 from workshop.key_results import path as recipe
 
 FIGURE, NEXT = "figure.png", "\n## Next\n"
+WIDEST = 1000  # pixels of a figure: letters of 10 points then have 7.5 on a phone that is 360 wide
 SECTIONS = ["Objectives", "Concept", "Walkthrough", "Key takeaways", "Exercises", "Next"]
 # CPU seconds of a kata's specs. Triton's interpreter takes as long as training does.
 BUDGET, BUDGET_WITH_TRAINING, BUDGET_OF_PAPERS = 1.0, 6.0, 8.0
@@ -262,6 +263,11 @@ def complete(kata: Kata) -> list[str]:
     problems = _missing(kata, wanted)
     stays = f"no learner gets it: name it in kata.toml, files = [...], or move it to {kata.author.name}/"
     problems += [f"{path.relative_to(kata.root).as_posix()}: {stays}" for path in handouts.others(kata)]
+    problems += [
+        f"{_at(kata, path)}: more than {WIDEST} pixels wide, too small to read on a phone: draw it anew"
+        for path in sorted(kata.folder.glob("*.png"))
+        if _width(path) > WIDEST
+    ]
     problems += _lesson_text(kata) + _on_the_path(kata) + _amounts(kata)
     page = _at(kata, kata.folder / "README.md")
     problems += [f"{page}:{line}: {said}" for line, said in bites.problems(kata)]
@@ -444,13 +450,19 @@ def _hints(kata: Kata) -> list[str]:
     ]
 
 
+def _width(picture: Path) -> int:
+    with Image.open(picture) as image:
+        return image.width
+
+
 def _figure(kata: Kata, path: Path) -> list[str]:
     """Find what is wrong with the figure that lesson.py has drawn at this path."""
     file = _at(kata, kata.folder / "lesson.py")
     with Image.open(path) as image:
         width, height = image.size
         colours = image.convert("RGB").resize((64, 64)).getcolors(64 * 64)
-    problems = [] if width >= 800 and height >= 300 else [f"{file}: the figure is only {width} × {height} pixels"]
+    wide = 800 <= width <= WIDEST
+    problems = [] if wide and height >= 300 else [f"{file}: the figure has {width} × {height} pixels"]
     return problems if colours is None or len(colours) > 5 else [*problems, f"{file}: the figure is empty"]
 
 

@@ -28,6 +28,6 @@ def ladder(
     else:
         print(tables)
     measured.draw(levels, path)
-    print(f"\nThe curves are in {path}. Any rung can be left out: train_gpt2.py --recipe speedrun --without bigram")
+    print(f"\nThe figure is in {path}. Any rung can be left out: train_gpt2.py --recipe speedrun --without bigram")
     if console.is_terminal:
         sys.stdout.write(reading.inline(path, os.environ))

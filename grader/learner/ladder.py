@@ -1,13 +1,16 @@
-"""The ladder from GPT-2 to the record, as it was measured: tables and curves from ladder/results.json of kata 33."""
+"""The ladder from GPT-2 to the record, as it was measured: tables and figure from ladder/results.json of kata 33."""
 
 import json
 import statistics
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
+from grader import lesson
 from grader.course import catalogue
 
 TARGET = 3.3  # nats per token
@@ -83,24 +86,18 @@ def reaching(curve: Curve) -> float | None:
 
 
 def draw(levels: list[Level], path: Path) -> None:
-    """The mean of each level's seeds, and a band from the best to the worst, by steps and by seconds."""
-    figure = Figure(figsize=(10, 4.6), layout="constrained", dpi=150)
-    colours = matplotlib.colormaps["turbo"]
-    for axes, place, label in zip(figure.subplots(1, 2, sharey=True), (0, 1), ("step", "CPU seconds"), strict=True):
-        for number, level in enumerate(levels):
-            points = list(zip(*level.curves, strict=True))  # of all seeds at once
-            across = [statistics.mean(one[place] for one in point) for point in points]
-            losses = [[one[2] for one in point] for point in points]
-            colour = colours(0.05 + 0.9 * number / len(levels))
-            axes.plot(
-                across, [statistics.mean(some) for some in losses], color=colour, label=level.title, linewidth=1.5
-            )
-            axes.fill_between(across, [*map(min, losses)], [*map(max, losses)], color=colour, alpha=0.15, linewidth=0)
-        axes.axhline(TARGET, color="0.5", linewidth=1, linestyle="--")
-        axes.set(xlabel=label, ylim=(2.2, 5.5))
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].set(ylabel="validation loss, nats per token")
-    lines = figure.axes[0].lines[: len(levels)]
-    figure.legend(handles=lines, loc="outside right center", fontsize=8, frameon=False, title="and all above")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    """A bar per rung, from the mean loss below it to its own, with the spread over seeds at its end."""
+    figure = Figure(figsize=(6.6, 7.2))
+    axes = figure.subplots()
+    for place, (below, level) in enumerate(zip([levels[0], *levels], levels, strict=False)):
+        start, end = statistics.mean(below.losses), statistics.mean(level.losses)
+        colour = lesson.COLOURS[0 if end < start else 1]
+        axes.barh(place, end - start, left=start, color=colour)
+        axes.errorbar(end, place, xerr=statistics.stdev(level.losses), color="black", capsize=4, linewidth=1.5)
+        axes.vlines(end, place, min(place + 1, len(levels) - 1), color="0.6", linewidth=1, zorder=0)
+    axes.set_yticks(range(len(levels)), [textwrap.fill(level.title, 24) for level in levels])
+    axes.set(xlabel="validation loss, nats per token", ylim=(len(levels) - 0.5, -0.5))
+    names = ("less loss", "more loss", "± standard deviation over five seeds")
+    marks = [*(Patch(color=colour) for colour in lesson.COLOURS[:2]), Line2D([], [], color="black", linewidth=1.5)]
+    axes.legend(marks, names, loc="lower right")
+    lesson.write_figure(figure, path)

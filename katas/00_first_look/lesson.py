@@ -164,18 +164,17 @@ poem = write(gpt, "The ", 330)
 say(poem.rpartition("\n")[0], style="bold cyan")
 
 # 5. The figure. Left: eight digits before and after learning. Right: the loss of the GPT, and what it wrote on the way.
-figure = Figure(figsize=(9.5, 4.2))
-left, right = figure.subfigures(1, 2, width_ratios=(1, 1.25))
-left.suptitle("Read before learning (top) and after", fontsize="medium")
-rows = left.subplots(4, 4)
-for number, axes in enumerate(rows.flat):
+figure = Figure(figsize=(6.6, 6.2))
+above, below = figure.subfigures(2, height_ratios=(1, 1.3))
+above.suptitle("Read before learning (first row) and after", fontsize="medium")
+for number, axes in enumerate(above.subplots(2, 8).flat):
     place = number % 8
     r, m = int((guesses if number < 8 else answers)[place]), int(test_labels[place])
     axes.imshow(test_images[place, 0].numpy(), cmap="gray_r", vmin=0, vmax=1)
-    axes.set_title(f"{r} right" if r == m else f"{r}, not {m}", fontsize=9, color=COLOURS[0 if r == m else 1])
+    axes.set_title(f"{r} right" if r == m else f"{r}, not {m}", color=COLOURS[0 if r == m else 1])
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(visible=True, color="0.8")
-axes = right.subplots()
+axes = below.subplots()
 smooth = torch.tensor(losses).unfold(0, 20, 1).mean(-1).tolist()
 axes.plot(smooth)
 for step in (0, 100, 400, STEPS):
@@ -183,7 +182,7 @@ for step in (0, 100, 400, STEPS):
     said = f"step {step}: {samples[step][:27].strip()} …"
     beside, align = ((4, -22), "right") if step == STEPS else ((8, 4), "left")
     axes.plot(place, smooth[place], "o", color=COLOURS[1])
-    axes.annotate(said, (place, smooth[place]), xytext=beside, textcoords="offset points", ha=align, fontsize=9)
+    axes.annotate(said, (place, smooth[place]), xytext=beside, textcoords="offset points", ha=align)
 axes.set(xlabel="step", ylabel="loss", title="The GPT's loss, and what it writes on the way", ylim=(0, None))
 save_figure(figure, __file__)
 say(f"\n{next_exercise}", style="bold")

@@ -142,7 +142,7 @@ except RuntimeError as error:
 by_size: dict[int, list[str]] = {}
 for dtype, size in sizes.items():
     by_size.setdefault(size, []).append(str(dtype).removeprefix("torch."))
-figure = Figure(figsize=(8, 3.4))
+figure = Figure(figsize=(6.6, 3.2))
 axes = figure.subplots()
 rows = range(len(by_size))
 megabytes = [size / 10**6 for size in by_size]
@@ -153,6 +153,6 @@ axes.set_yticks(rows, [", ".join(names) for names in by_size.values()])
 axes.invert_yaxis()
 axes.set_xlim(0, 18.5)
 axes.set_xticks([0, 1, 2, 4, 8, 16])
-axes.set_xlabel("megabytes of a (1000, 1000) matrix, which are also the bytes of one element")
+axes.set_xlabel("megabytes of a (1000, 1000) matrix = bytes of one element")
 axes.set_title("Each step doubles the memory for the same number of elements", loc="left")
 save_figure(figure, __file__)

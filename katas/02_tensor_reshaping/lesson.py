@@ -131,7 +131,7 @@ if grid is not None:
     print("   ten digits in four columns:", tuple(images[:10].shape), "→", tuple(grid.shape))
 
 # 8. The figure. Four digits, each tinted, as a file would hold them: (N, H, W, C). On the left the channels are
-#    moved, on the right the batch is reshaped. With one channel both give the same numbers, so grey digits would not
+#    moved, below the batch is reshaped. With one channel both give the same numbers, so grey digits would not
 #    show the difference.
 print("\n8. Permute against reshape, on digits")
 grey = images[1:5].permute(0, 2, 3, 1)
@@ -144,22 +144,21 @@ reshaped = tinted.reshape(moved.shape)
 same = (moved == reshaped).float().mean().item()
 print(f"   three channels: the shape is {tuple(moved.shape)} both times, and {same:.0%} of the numbers agree")
 
-figure = Figure(figsize=(8, 4.4))
-halves = figure.subfigures(1, 2, wspace=0.06, width_ratios=[1.3, 1])
+figure = Figure(figsize=(6.6, 7.4))
+halves = figure.subfigures(2)
 kinds = ["in colour", "channel 0, red", "channel 1, green", "channel 2, blue"]
 titles = ["permute: the channels move", "reshape: the numbers regroup"]
 for half, title, batch in zip(halves, titles, [moved, reshaped], strict=True):
-    half.suptitle(f"{title}\nshape {tuple(batch.shape)}", fontsize="medium")
+    half.suptitle(f"{title}, shape {tuple(batch.shape)}", fontsize="medium")
     panels = half.subplots(4, 4)
     for n in range(4):
-        panels[0, n].set_title(f"digit {labels[1 + n]}", fontsize="small")
+        panels[0, n].set_title(f"digit {labels[1 + n]}")
         panels[0, n].imshow(batch[n].permute(1, 2, 0).numpy())  # matplotlib, like files, wants the channels last
         for channel in range(3):
             panels[1 + channel, n].imshow(batch[n, channel].numpy(), cmap="gray", vmin=0, vmax=1)
     for axes in panels.flat:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-    if batch is moved:
-        for axes, kind in zip(panels[:, 0], kinds, strict=True):
-            axes.set_ylabel(kind, rotation=0, ha="right", va="center", fontsize="small")
+    for axes, kind in zip(panels[:, 0], kinds, strict=True):
+        axes.set_ylabel(kind, rotation=0, ha="right", va="center")
 save_figure(figure, __file__)

@@ -141,8 +141,8 @@ panels = {
     "x[[0, 2, 5], [6, 1, 4]]": lambda t: t[[0, 2, 5], [6, 1, 4]],
     "x[x > 0]": lambda t: t[noise > 0],
 }
-figure = Figure(figsize=(8, 4.7))
-grids = figure.subplots(2, 4, sharex=True, sharey=True)
+figure = Figure(figsize=(6.6, 7.6))
+grids = figure.subplots(4, 2, sharex=True, sharey=True)
 for axes, (expression, pick) in zip(grids.flat, panels.items(), strict=True):
     result = pick(cells)
     colour = COLOURS[0] if shares_memory(result, cells) else COLOURS[1]
@@ -151,11 +151,11 @@ for axes, (expression, pick) in zip(grids.flat, panels.items(), strict=True):
             chosen = bool((result == cells[r, c]).any())
             axes.add_patch(Rectangle((c, r), 1, 1, facecolor=colour if chosen else "0.94", edgecolor="white"))
     axes.set(xlim=(0, 8), ylim=(6, 0), aspect="equal")
-    axes.set_xticks([c + 0.5 for c in range(8)], range(8), fontsize=8)
-    axes.set_yticks([r + 0.5 for r in range(6)], range(6), fontsize=8)
+    axes.set_xticks([c + 0.5 for c in range(8)], range(8))
+    axes.set_yticks([r + 0.5 for r in range(6)], range(6))
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(f"{expression}\n{tuple(result.shape)}", family="monospace", fontsize=9)
+    axes.set_title(f"{expression}\n{tuple(result.shape)}", family="monospace")
 for axes in grids[:, 0]:
     axes.set_ylabel("row")
 for axes in grids[-1]:

@@ -133,8 +133,8 @@ for name, values in {"cm": people, "standardized": scores}.items():
     print(f"{name:<13}", "   ".join(f"{key} {value.item():8.3f}" for key, value in stats.items()))
 print(f"one person of {people[0].item():.1f} cm is {scores[0].item():+.2f} standard deviations from the mean")
 
-figure = Figure()
-panels = figure.subplots(1, 2, sharey=True)
+figure = Figure(figsize=(6.6, 5.6))
+panels = figure.subplots(2, 1, sharey=True)
 mean, std = people.mean().item(), people.std(correction=0).item()
 titles = [f"as measured: mean {mean:.1f} cm, std {std:.1f} cm", "standardized: mean 0, std 1"]
 labels = ["height in cm", "standard deviations from the mean"]

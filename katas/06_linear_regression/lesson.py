@@ -130,16 +130,16 @@ for name, X, y in (("standard units", standard, in_sd), ("cm, years, kg", people
 
 
 # 7. The figure: the line on its way, and the two curves in standard units.
-figure = Figure(figsize=(8, 3.6))
-left, right = figure.subplots(1, 2)
-left.plot(hours, km, "o", color=COLOURS[6], markersize=5, zorder=3, label="measured")
+figure = Figure(figsize=(6.6, 5.6))
+above, below = figure.subplots(2)
+above.plot(hours, km, "o", color=COLOURS[6], markersize=5, zorder=3, label="measured")
 for (epochs, style), colour in zip({0: ":", 1: "--", 5: "-.", 20: "-"}.items(), COLOURS, strict=False):
     w, b, _ = kata.fit_manual(hours, km, 0.1, epochs)
-    left.plot(hours, hours @ w + b, style, color=colour, label=f"epoch {epochs}")
-left.set(xlabel="hours", ylabel="km", title="By hand, lr 0.1, from zero", ylim=(-2, 39))
-left.legend(loc="upper left", fontsize=9)
+    above.plot(hours, hours @ w + b, style, color=colour, label=f"epoch {epochs}")
+above.set(xlabel="hours", ylabel="km", title="By hand, lr 0.1, from zero", ylim=(-2, 39))
+above.legend(loc="upper left")
 for (name, curve), colour, style in zip(curves["standard units"].items(), COLOURS, ("-", "--"), strict=False):
-    right.semilogy(curve, style, color=colour, label=f"{name}, lr 0.1")
-right.set(xlabel="epoch", ylabel="loss above the lowest possible", title="Two optimizers, one start, standard units")
-right.legend()
+    below.semilogy(curve, style, color=colour, label=f"{name}, lr 0.1")
+below.set(xlabel="epoch", ylabel="loss above the lowest possible", title="Two optimizers, one start, standard units")
+below.legend()
 save_figure(figure, __file__)

@@ -198,15 +198,13 @@ if photographs:
 else:
     print("(`kata data oxford_flowers` fetches the real ones)")
 colours = dict(zip((4, 8, 11), (COLOURS[3], COLOURS[0], COLOURS[1]), strict=True))
-figure = Figure(figsize=(8, 8.1))
-for axis, i in zip(figure.subplots(3, 4).flat, chosen, strict=True):
+figure = Figure(figsize=(6.6, 9))
+for axis, i in zip(figure.subplots(4, 3).flat, chosen, strict=True):
     image, target = ds[i]
     label = target + 1
     axis.imshow(image)
-    axis.set_title(
-        f"ds[{i}] · {names.get(label, f'flower {label}')}", color=colours[target], fontweight="bold", fontsize=10
-    )
-    axis.set_xlabel(f"{ds.files[i]}\nlabel {label} → target {target}", fontsize=8.5)
+    axis.set_title(f"ds[{i}] · {names.get(label, f'flower {label}')}", color=colours[target], fontweight="bold")
+    axis.set_xlabel(f"{ds.files[i]}\nlabel {label} → target {target}")
     axis.set(xticks=[], yticks=[])
     for side in ("top", "right", "bottom", "left"):
         axis.spines[side].set(visible=True, color=colours[target], linewidth=2)

@@ -137,7 +137,7 @@ print(
 
 # 7. The figure. Above: the image as it came and as evaluation sees it, always the same. Below: twelve versions of it in
 #    training. `inverse` undoes Normalize for all of them, or no colour would be right.
-figure = Figure(figsize=(8, 5.4))
+figure = Figure(figsize=(6.6, 5.1))
 grid = figure.add_gridspec(3, 6, height_ratios=(1.25, 1, 1))
 
 

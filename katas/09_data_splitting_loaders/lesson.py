@@ -237,8 +237,8 @@ kinds = {
     f"Random, seed {missing[0]}": random_parts(missing[0]),
     "Stratified": kata.stratified_split(small, FRACTIONS, seeded(missing[0])),
 }
-figure = Figure(figsize=(8, 3.6))
-axes = figure.subplots(1, 2, sharey=True)
+figure = Figure(figsize=(6.6, 5.6))
+axes = figure.subplots(2, 1, sharey=True)
 for axis, (title, parts) in zip(axes, kinds.items(), strict=True):
     for c, (letter, colour, hatch) in enumerate(zip("abc", COLOURS, ("", "//", ""), strict=False)):
         counts = [int((small[part] == c).sum()) for part in parts]
@@ -246,11 +246,11 @@ for axis, (title, parts) in zip(axes, kinds.items(), strict=True):
         places = [split + 0.27 * (c - 1) for split in range(3)]
         label = f"class {letter}, {int((small == c).sum())} of {len(small)}"
         bars = axis.bar(places, shares, 0.25, color=colour, hatch=hatch, edgecolor="white", label=label)
-        axis.bar_label(bars, counts, fontsize=9)  # the number of samples above each bar
+        axis.bar_label(bars, counts)  # the number of samples above each bar
         print(f"   {title:<16} class {letter}: {dict(zip(SPLITS, counts, strict=True))}")
     names = [f"{name}\n{len(part)} samples" for name, part in zip(SPLITS, parts, strict=True)]
     axis.set_xticks(range(3), names)
-    axis.set(title=title, ylim=(0, 110), yticks=range(0, 101, 20))
+    axis.set(title=title, ylim=(0, 130), yticks=range(0, 101, 20))
 axes[0].set_ylabel("per cent of the split")
-axes[1].legend(loc="upper right", fontsize=8, title="above a bar: number of samples", title_fontsize=8)
+axes[1].legend(loc="upper center", ncols=3, title="above a bar: number of samples")
 save_figure(figure, __file__)

@@ -200,9 +200,9 @@ for index, predicted, target, confidence in list(zip(*(worst[key].tolist() for k
     print(f"   image {index:>4}: predicted {names[predicted]} with {confidence:.0%}, true {names[target]}")
 
 # 11. The figure. Left: the training loss keeps falling while the validation loss rises. Right: the mistakes of step 10.
-figure = Figure(figsize=(9.5, 4))
-left, right = figure.subfigures(1, 2, width_ratios=(1, 1.15))
-axes = left.subplots()
+figure = Figure(figsize=(6.6, 7))
+above, below = figure.subfigures(2, height_ratios=(1, 1.3))
+axes = above.subplots()
 best = stopper.best_epoch
 for column, name, style in ((0, "training", "--"), (2, "validation", "-")):
     axes.plot([numbers[column] for numbers in history], style, label=name, color=COLOURS[column // 2])
@@ -211,11 +211,11 @@ axes.plot(best, history[best][2], "o", color=COLOURS[1])
 axes.annotate(f"best epoch: {best}", (best, history[best][2]), xytext=(8, 26), textcoords="offset points")
 axes.set(xlabel="epoch", ylabel="loss", title="300 images, learned by heart", ylim=(0, None))
 axes.legend(loc="upper right")
-right.suptitle("Mistakes: predicted / true (confidence)", fontsize="medium")
-for axes, index, predicted, target, confidence in zip(right.subplots(2, 4).flat, *worst.values(), strict=False):
+below.suptitle("Mistakes: predicted / true (confidence)", fontsize="medium")
+for axes, index, predicted, target, confidence in zip(below.subplots(2, 4).flat, *worst.values(), strict=False):
     axes.imshow(val[0][index, 0].numpy(), cmap="gray_r", vmin=0, vmax=1)
-    axes.set_title(f"{names[predicted]} / {names[target]}\n({confidence:.0%})", fontsize=8)
-for axes in right.axes:
+    axes.set_title(f"{names[predicted]} / {names[target]}\n({confidence:.0%})")
+for axes in below.axes:
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(visible=True, color="0.8")
 save_figure(figure, __file__)

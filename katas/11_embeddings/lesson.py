@@ -130,7 +130,7 @@ if points is None:
     points = (rows - rows.mean(dim=0)) @ torch.pca_lowrank(rows)[2][:, :2]
 points = points * points[[shown.index("object"), shown.index("the")], [0, 1]].sign()  # "object" right, "the" on top
 
-figure = Figure(figsize=(8, 5.4))
+figure = Figure(figsize=(6.6, 5.1))
 axes = figure.subplots()
 for colour, marker, name, wanted in ((COLOURS[1], "o", "nouns", True), (COLOURS[0], "s", "other words", False)):
     chosen = points[[(word in NOUNS) == wanted for word in shown]]
@@ -149,7 +149,7 @@ taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in taken]
 for word, point in zip(shown, points.tolist(), strict=True):
     for place in NEAR + FAR:  # the first place where the label covers nothing
         x, y, side = place
-        label = axes.annotate(word, point, (x, y), textcoords="offset points", ha=side, fontsize=8.5)
+        label = axes.annotate(word, point, (x, y), textcoords="offset points", ha=side)
         box = label.get_window_extent()
         free = not any(box.x0 - 3 < x1 and x0 < box.x1 + 3 and box.y0 < y1 and y0 < box.y1 for x0, y0, x1, y1 in taken)
         if free or place == FAR[-1]:

@@ -140,21 +140,23 @@ for unit in (order[0], order[-1]):
     print(f"   unit {unit} is at {after:5.2f} after a blank, at {elsewhere:5.2f} elsewhere")
 
 # 6. The figure: the norms of step 3, and the ten units of step 5 that tell blanks from letters best.
-figure = Figure(figsize=(9, 4))
-left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
+figure = Figure(figsize=(6.6, 5.6))
+above, below = figure.subplots(2)
 for (name, line), style in zip(norms.items(), ("-", "--", ":", "-."), strict=False):
-    left.semilogy(line, style, label=name)
-left.set(xlabel="step t of the input", ylabel="norm of the gradient", title=f"How much of x_t is left in h_{STEPS - 1}")
+    above.semilogy(line, style, label=name)
+above.set(
+    xlabel="step t of the input", ylabel="norm of the gradient", title=f"How much of x_t is left in h_{STEPS - 1}"
+)
 if norms:
-    left.legend(loc="lower right", fontsize=8, handlelength=3)
+    above.legend(loc="lower right", handlelength=3)
 else:
-    left.text(0.5, 0.5, "input_gradient_norms is not written yet", ha="center", transform=left.transAxes)
+    above.text(0.5, 0.5, "input_gradient_norms is not written yet", ha="center", transform=above.transAxes)
 chosen = torch.cat([order[:5], order[-5:]])
 values = states[:, chosen].T.numpy()
-picture = right.imshow(values, aspect="auto", vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
-right.set_xticks(range(len(sentence)), list(sentence.replace(" ", "␣")), fontsize=8, family="monospace")
-right.set_yticks(range(len(chosen)), [str(unit) for unit in chosen.tolist()], fontsize=8)
-right.set(xlabel="character read", ylabel="unit of h", title="Ten of 96 states of a trained LSTM")
-right.tick_params(length=0)
-figure.colorbar(picture, ax=right, shrink=0.8, ticks=[-1, 0, 1], label="value of the unit")
+picture = below.imshow(values, aspect="auto", vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest")
+below.set_xticks(range(len(sentence)), list(sentence.replace(" ", "␣")), family="monospace")
+below.set_yticks(range(len(chosen)), [str(unit) for unit in chosen.tolist()])
+below.set(xlabel="character read", ylabel="unit of h", title="Ten of 96 states of a trained LSTM")
+below.tick_params(length=0)
+figure.colorbar(picture, ax=below, shrink=0.8, ticks=[-1, 0, 1], label="value of the unit")
 save_figure(figure, __file__)

@@ -104,15 +104,15 @@ if curves:
 
 # 9. The figure: which values of a batch share a mean. Each column of blocks is the same batch of two examples, three
 #    channels and four positions. Layer norm expects the channels last, so its ids are transposed to fit the picture.
-figure = Figure(figsize=(9, 4.8))
+figure = Figure(figsize=(6.6, 8))
 figure.suptitle("Values with the same number share one mean")
 maps = {
     "batch norm\none mean per channel": kata.normalization_groups((2, 3, 4), "batch"),
     "instance norm\none per example and channel": kata.normalization_groups((2, 3, 4), "instance"),
     "layer norm\none per token": kata.normalization_groups((2, 4, 3), "layer").mT,
 }
-for column, (title, ids) in zip(figure.subplots(2, 3).T, maps.items(), strict=True):
-    for example, axes in enumerate(column):
+for row, (title, ids) in zip(figure.subplots(3, 2), maps.items(), strict=True):
+    for example, axes in enumerate(row):
         for channel in range(3):
             for position in range(4):
                 group = ids[example, channel, position].item()

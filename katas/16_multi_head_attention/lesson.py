@@ -157,7 +157,7 @@ for num_heads in (1, 2):
 sentence = torch.arange(len(WORDS)).unsqueeze(0)  # the words in the order of the list
 weights = kata.attention_patterns(model.mha, model.embed(sentence))
 statistics = stretch(kata.head_statistics, weights)
-figure = Figure(figsize=(8, 4.3))
+figure = Figure(figsize=(6.6, 4.6))
 panels = figure.subplots(1, len(weights[0]), sharey=True)
 for h, (axes, pattern) in enumerate(zip(panels, weights[0], strict=True)):
     image = axes.imshow(pattern.numpy(), vmin=0, vmax=1)
@@ -167,7 +167,7 @@ for h, (axes, pattern) in enumerate(zip(panels, weights[0], strict=True)):
     title = f"head {h}"
     if statistics:
         entropy, distance = statistics["entropy"][h], statistics["mean_distance"][h]
-        title += f"\nentropy {entropy:.2f} nats, mean distance {distance:.2f}"
+        title += f"\nentropy {entropy:.2f} nats,\nmean distance {distance:.2f}"
     axes.set_title(title)
 panels[0].set_ylabel("query: the word that looks")
 figure.colorbar(image, ax=list(panels), label="attention weight", shrink=0.8)

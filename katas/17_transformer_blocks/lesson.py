@@ -175,9 +175,9 @@ print(f"   after the last block, post-norm's mean is {ratio:.1f} times as large"
 
 # 10. The figure: a band from the smallest to the largest seed, and a line for the geometric mean.
 def draw() -> Figure:
-    figure = Figure()
-    left, right = figure.subplots(1, 2)
-    for axes, name in ((left, "grad_norm"), (right, "rms")):
+    figure = Figure(figsize=(6.6, 5.6))
+    above, below = figure.subplots(2)
+    for axes, name in ((above, "grad_norm"), (below, "rms")):
         for placement, colour in (("post", COLOURS[1]), ("pre", COLOURS[0])):
             seeds = list(zip(*(run[placement][name] for run in runs), strict=True))
             low, high = [min(values) for values in seeds], [max(values) for values in seeds]
@@ -185,15 +185,15 @@ def draw() -> Figure:
             axes.plot(middle_of(placement, name), color=colour, label=f"{placement}-norm")
         axes.set(yscale="log", xlabel="after block (0 = the input)")
         axes.set_xticks(range(0, 17, 4))
-    left.annotate("", (16.4, last["pre"]), (16.4, last["post"]), arrowprops={"arrowstyle": "<->", "shrinkA": 0})
-    left.text(16, 1.5 * last["pre"], f"× {ratio:.1f}", ha="right", va="center")
-    left.text(0.4, 1.9, "depends on the seed", color=COLOURS[1])
-    left.set(title="Post-norm: large gradient after the last block", ylabel="L2 norm of the gradient at the state")
-    left.set_yticks([1, 3, 10, 30], labels=["1", "3", "10", "30"])
-    left.legend(loc="lower right")
-    right.set(title="Pre-norm: the values grow", ylabel="root mean square of the state")
-    right.set_yticks([1, 2, 4, 8], labels=["1", "2", "4", "8"])
-    for axes in (left, right):
+    above.annotate("", (16.4, last["pre"]), (16.4, last["post"]), arrowprops={"arrowstyle": "<->", "shrinkA": 0})
+    above.text(16, 1.5 * last["pre"], f"× {ratio:.1f}", ha="right", va="center")
+    above.text(0.4, 1.9, "depends on the seed", color=COLOURS[1])
+    above.set(title="Post-norm: large gradient after the last block", ylabel="L2 norm of the gradient at the state")
+    above.set_yticks([1, 3, 10, 30], labels=["1", "3", "10", "30"])
+    above.legend(loc="lower right")
+    below.set(title="Pre-norm: the values grow", ylabel="root mean square of the state")
+    below.set_yticks([1, 2, 4, 8], labels=["1", "2", "4", "8"])
+    for axes in (above, below):
         axes.minorticks_off()
     return figure
 

@@ -89,8 +89,8 @@ for kind, found in kata.compare_position_encodings(length=6, steps=100, test_len
 
 # 9. The figure: the table, the products of its rows, two pairs of features that RoPE turns, and what four ALiBi heads
 #    take off the score of a query at position 20.
-figure = Figure(figsize=(8, 7))
-grid = figure.add_gridspec(2, 2)
+figure = Figure(figsize=(6.6, 10))
+grid = figure.add_gridspec(3, 2)
 axes = figure.add_subplot(grid[0, 0])
 image = axes.imshow(table.numpy(), aspect="auto", vmin=-1, vmax=1, interpolation="nearest")
 axes.set(title="sinusoidal table", xlabel="column", ylabel="position")
@@ -99,7 +99,7 @@ axes = figure.add_subplot(grid[0, 1])
 image = axes.imshow(products.numpy(), aspect="auto", interpolation="nearest")
 axes.set(title="products of its rows", xlabel="position", ylabel="position")
 figure.colorbar(image, ax=axes)
-axes = figure.add_subplot(grid[1, 0])
+axes = figure.add_subplot(grid[1, :])
 pairs = torch.tensor([-0.7, 0.0, 1.0, 0.0]).expand(6, 4)  # the same at six positions: a short pair and a long one
 turned = stretch(kata.apply_rope, pairs, base=100.0)
 if turned is not None:
@@ -107,9 +107,9 @@ if turned is not None:
         for p, (a, b) in enumerate(turned[:, 2 * i : 2 * i + 2].tolist()):
             axes.plot([0, a], [0, b], color=COLOURS[i], marker="o", markevery=[1], label=name if p == 0 else None)
             axes.annotate(str(p), (1.15 * a, 1.15 * b), ha="center", va="center", color=COLOURS[i])
-    axes.legend(loc="lower left")
-axes.set(title="RoPE: a pair at positions 0 to 5", xlim=(-1.3, 1.3), ylim=(-1.6, 1.1), aspect="equal")
-axes = figure.add_subplot(grid[1, 1])
+    axes.legend(loc="center right")
+axes.set(title="RoPE: a pair at positions 0 to 5", xlim=(-1.3, 5.2), ylim=(-1.6, 1.1), aspect="equal")
+axes = figure.add_subplot(grid[2, :])
 bias = stretch(kata.alibi_bias, 4, 41)
 if bias is not None:
     for h, line in enumerate(bias[:, 20]):

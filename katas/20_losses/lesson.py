@@ -92,25 +92,25 @@ if exact is not None:
         print(f"   {estimator}: mean {mean:7.4f}   spread {single.std():.4f}   smallest {single.min():7.4f}")
 
 # 6. The figure: what an error costs, and how hard it pulls. Autograd supplies the slopes.
-figure = Figure(figsize=(8, 3.8))
-left, right = figure.subplots(1, 2)
+figure = Figure(figsize=(6.6, 5.6))
+above, below = figure.subplots(2)
 errors = torch.linspace(-3, 3, 301, requires_grad=True)
 DASHES = {"mse": "--", "l1": (0, (4, 4)), "huber": (4, (4, 4))}  # dashes in each other's gaps where both are ±1
 for kind, name, colour in zip(DASHES, ("MSE", "L1", "Huber, δ = 1"), COLOURS, strict=False):
     costs = kata.regression_loss(errors, torch.zeros_like(errors), kind, reduction="none")
     (slopes,) = torch.autograd.grad(costs.sum(), errors)
-    left.plot(errors.detach(), costs.detach(), color=colour, label=name)
-    left.plot(errors.detach(), slopes, color=colour, linestyle=DASHES[kind], linewidth=1.3)
-left.plot([], [], color="0.4", linestyle="--", linewidth=1.3, label="their gradients")
-left.set(ylim=(-4, 6), xlabel="error: prediction − target", ylabel="cost, gradient", title="Regression")
-left.legend(loc="upper center")
+    above.plot(errors.detach(), costs.detach(), color=colour, label=name)
+    above.plot(errors.detach(), slopes, color=colour, linestyle=DASHES[kind], linewidth=1.3)
+above.plot([], [], color="0.4", linestyle="--", linewidth=1.3, label="their gradients")
+above.set(ylim=(-4, 6), xlabel="error: prediction − target", ylabel="cost, gradient", title="Regression")
+above.legend(loc="upper center")
 logits = torch.linspace(-6, 6, 301, requires_grad=True)
 costs = kata.bce_with_logits(logits, torch.ones_like(logits), reduction="none")
 (slopes,) = torch.autograd.grad(costs.sum(), logits)
-right.plot(logits.detach(), costs.detach(), color=COLOURS[0], label="BCE")
-right.plot(logits.detach(), slopes, color=COLOURS[0], linestyle="--", linewidth=1.3, label="its gradient, σ(x) − 1")
-right.set(xlabel="logit x", ylabel="cost, gradient", title="Binary cross-entropy, target 1")
-right.legend()
-for axes in (left, right):
+below.plot(logits.detach(), costs.detach(), color=COLOURS[0], label="BCE")
+below.plot(logits.detach(), slopes, color=COLOURS[0], linestyle="--", linewidth=1.3, label="its gradient, σ(x) − 1")
+below.set(xlabel="logit x", ylabel="cost, gradient", title="Binary cross-entropy, target 1")
+below.legend()
+for axes in (above, below):
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
 save_figure(figure, __file__)

@@ -140,19 +140,19 @@ for tokens in (0, 100_000, 250_000, 500_000, 999_999, 1_000_000):
 
 # 9. The figure. Left: plain SGD jumps from side to side where it is steep and creeps where it is flat; momentum shoots
 #    past the lowest point and turns back; Adam starts with equal steps along x and y. Right: the schedules of step 4.
-figure = Figure(figsize=(8, 4))
-left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
+figure = Figure(figsize=(6.6, 5.6))
+above, below = figure.subplots(2)
 x, y = torch.meshgrid(torch.linspace(-3.1, 3.7, 150), torch.linspace(-0.2, 2.4, 150), indexing="xy")
 heights = valley(x, y)
-left.contour(x, y, heights, levels=[0.1, 0.5, 1.5, 4, 8, 14, 22], colors="0.8", linewidths=1)
+above.contour(x, y, heights, levels=[0.1, 0.5, 1.5, 4, 8, 14, 22], colors="0.8", linewidths=1)
 marks = ["o", "s", "^", "D"]
 for (name, path), colour, mark in zip(paths.items(), COLOURS, marks, strict=False):
-    left.plot(path[:, 0], path[:, 1], color=colour, marker=mark, markersize=3, linewidth=1.1, label=name)
-left.plot(*LOWEST, marker="*", color="black", markersize=12, linestyle="none", label="lowest point")
-left.set(xlabel="x: flat", ylabel="y: steep", title=f"{STEPS} steps in a narrow valley", ylim=(-0.2, 2.4))
-left.legend(loc="upper right", fontsize=8)
+    above.plot(path[:, 0], path[:, 1], color=colour, marker=mark, markersize=3, linewidth=1.1, label=name)
+above.plot(*LOWEST, marker="*", color="black", markersize=12, linestyle="none", label="lowest point")
+above.set(xlabel="x: flat", ylabel="y: steep", title=f"{STEPS} steps in a narrow valley", ylim=(-0.2, 2.4))
+above.legend(loc="upper right")
 for (name, line), style in zip(rates.items(), ("--", "-", "-."), strict=False):
-    right.plot(line, linestyle=style, label=name, drawstyle="steps-post" if "Step" in name else "default")
-right.set(xlabel="step", ylabel="learning rate", title="Schedules", ylim=(0, 0.125))
-right.legend(loc="upper right", fontsize=8, ncols=1)
+    below.plot(line, linestyle=style, label=name, drawstyle="steps-post" if "Step" in name else "default")
+below.set(xlabel="step", ylabel="learning rate", title="Schedules", ylim=(0, 0.125))
+below.legend(loc="upper right", ncols=1)
 save_figure(figure, __file__)

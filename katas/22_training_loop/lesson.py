@@ -241,22 +241,22 @@ for work, cause in CAUSES.values():
         print(f"   {said if len(said) < 66 else said[:65] + '…':<67} {kind:<21} {cause}")
 
 # 9. The figure. Left: the run, and the resumed run as dots on its curves. Right: what the rest of the checkpoint does.
-figure = Figure(figsize=(9, 4))
-left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
+figure = Figure(figsize=(6.6, 5.6))
+above, below = figure.subplots(2)
 blue, red, green, orange = COLOURS[:4]
 epochs = [row[0] for row in history]
-left.plot(epochs, [row[1] for row in history], color=blue, label="training")
-left.plot(epochs, [row[2] for row in history], color=red, label="validation")
+above.plot(epochs, [row[1] for row in history], color=blue, label="training")
+above.plot(epochs, [row[2] for row in history], color=red, label="validation")
 for column in (1, 2):
     label = "resumed" if column == 1 else None
-    left.plot(epochs[KILLED:], [row[column] for row in continued], ".", color=orange, markersize=5, label=label)
-left.plot(best[0], best[2], marker="*", color="black", markersize=13, linestyle="none", label=f"best epoch, {best[0]}")
-left.axvline(KILLED - 0.5, color="0.6", linewidth=1, linestyle="--")
-left.set(xlabel="epoch", ylabel="loss per sample", title=f"One run, killed after {KILLED} epochs and resumed")
-left.legend(fontsize=8)
+    above.plot(epochs[KILLED:], [row[column] for row in continued], ".", color=orange, markersize=5, label=label)
+above.plot(best[0], best[2], marker="*", color="black", markersize=13, linestyle="none", label=f"best epoch, {best[0]}")
+above.axvline(KILLED - 0.5, color="0.6", linewidth=1, linestyle="--")
+above.set(xlabel="epoch", ylabel="loss per sample", title=f"One run, killed after {KILLED} epochs and resumed")
+above.legend()
 near = slice(KILLED - 8, KILLED + 12)
-right.plot(epochs[near], [row[1] for row in history[near]], color=blue, label="not interrupted")
-right.plot(
+below.plot(epochs[near], [row[1] for row in history[near]], color=blue, label="not interrupted")
+below.plot(
     [r[0] for r in continued[:12]],
     [r[1] for r in continued[:12]],
     ".",
@@ -264,8 +264,8 @@ right.plot(
     markersize=8,
     label="all restored",
 )
-right.plot([r[0] for r in without[:12]], [r[1] for r in without[:12]], "--", color=green, label="weights alone")
-right.axvline(KILLED - 0.5, color="0.6", linewidth=1, linestyle="--")
-right.set(xlabel="epoch", ylabel="training loss", title="Resumed with all of it, or the weights alone")
-right.legend(fontsize=8, loc="lower left")
+below.plot([r[0] for r in without[:12]], [r[1] for r in without[:12]], "--", color=green, label="weights alone")
+below.axvline(KILLED - 0.5, color="0.6", linewidth=1, linestyle="--")
+below.set(xlabel="epoch", ylabel="training loss", title="Resumed with all of it, or the weights alone")
+below.legend(loc="lower left")
 save_figure(figure, __file__)

@@ -120,27 +120,27 @@ for name, text in curves.items():
         print(f"   {name:<32}" + "".join(f"{ratio:6.2f}" for ratio in holds[name]))
 
 # 10. The figure: the curves of step 9; above them a line of text, each token a box that is as wide as it has bytes.
-figure = Figure(figsize=(8, 4.6))
-above, below = figure.subplots(2, 1, height_ratios=(1, 2.6))
+figure = Figure(figsize=(6.6, 5.4))
+above, below = figure.subplots(2, 1, height_ratios=(1, 1.8))
 above.axis("off")
-text = "The interpreter raises an exception, 🙂 or unhyphenates."
+text = "The interpreter raises an exception 🙂"
 rows = {"bytes": raw, "BPE 384": kata.BPETokenizer(learned[:128]), "BPE 768": trained}
 for row, (name, tokenizer) in enumerate(rows.items()):
     place = 0
-    above.text(-1, -row, name, ha="right", va="center", fontsize=8)
+    above.text(-1, -row, name, ha="right", va="center")
     for i, token in enumerate(tokens_of(tokenizer, text)):
         plain, width = token.isascii(), len(token)
         label = token.decode().replace(" ", "·") if plain else token.hex()
         above.add_patch(Rectangle((place, -row - 0.4), width, 0.8, color=COLOURS[i % 3], alpha=0.35, linewidth=0))
-        size = 7 if plain else 5
-        above.text(place + width / 2, -row, label, ha="center", va="center", fontsize=size, family="monospace")
+        turned = 0 if plain else 90
+        above.text(place + width / 2, -row, label, ha="center", va="center", rotation=turned, family="monospace")
         place += width
 above.set(xlim=(-8, place + 1), ylim=(-2.6, 0.6))
 for (name, line), mark in zip(holds.items(), "os^", strict=False):
     if line:
         below.plot(SIZES, line, marker=mark, markersize=4, label=name)
 below.axhline(1, color="0.6", linewidth=1, linestyle="--")
-below.text(max(SIZES), 1.03, "one token per byte", ha="right", fontsize=8, color="0.4")
+below.text(max(SIZES), 1.03, "one token per byte", ha="right", color="0.4")
 below.set(xlabel="size of the vocabulary", ylabel="bytes per token", xlim=(230, 790), ylim=(0.9, None))
 if any(holds.values()):
     below.legend(loc="upper left")

@@ -154,7 +154,7 @@ shard, big = 100_000_000, 16 * 1024 * 8
 print(f"   a shard of {shard:,}: {(shard - 1) // big} steps of {big:,}, tail {100 * (shard % big) / shard:.2f} %")
 
 # 9. The figure: the shards as strips of tokens. The colour is the rank; label and shade are the step.
-figure = Figure(figsize=(8, 4.6))
+figure = Figure(figsize=(6.6, 4.4))
 for axes, (name, plan) in zip(figure.subplots(2, 1, sharex=True), plans.items(), strict=True):
     for s, length in enumerate(toy_lengths):
         axes.barh(s, length, color="0.85")
@@ -167,7 +167,7 @@ for axes, (name, plan) in zip(figure.subplots(2, 1, sharex=True), plans.items(),
         axes.barh(s, toy_b * toy_t, left=first, color=COLOURS[rank], alpha=shade, edgecolor="white", linewidth=1.5)
         label = f"step{'s' if len(when) > 1 else ''} {', '.join(map(str, when))}"
         colour = "white" if when[0] < 3 else "black"
-        axes.text(first + toy_b * toy_t / 2, s, label, ha="center", va="center", fontsize=9, color=colour)
+        axes.text(first + toy_b * toy_t / 2, s, label, ha="center", va="center", color=colour)
     axes.set(xlim=(-0.3, 40.3), ylim=(len(toy_lengths) - 0.4, -0.6), title=f"Five steps: {name}")
     axes.set_yticks(range(len(toy_lengths)), [f"shard {s}" for s in range(len(toy_lengths))])
     axes.tick_params(length=0)
@@ -176,5 +176,5 @@ axes.set_xticks(range(0, 41, 6))
 axes.set_xlabel("position in the shard")
 colours = {"rank 0": COLOURS[0], "rank 1": COLOURS[1], "read by no rank": "0.85"}
 handles = [Patch(color=colour, label=label) for label, colour in colours.items()]
-figure.axes[0].legend(handles=handles, loc="lower right", fontsize=9)
+figure.axes[0].legend(handles=handles, loc="lower right")
 save_figure(figure, __file__)

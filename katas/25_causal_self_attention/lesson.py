@@ -120,9 +120,9 @@ q, k, v = (
 with torch.no_grad():
     _, weights = kata.manual_attention(q, k, v, return_weights=True)
 
-figure = Figure(figsize=(8.6, 4.8))
-left, right = figure.subfigures(1, 2, width_ratios=[1.25, 1])
-heads = left.subplots(2, 2, sharex=True, sharey=True)
+figure = Figure(figsize=(6.6, 8))
+above, below = figure.subfigures(2, height_ratios=[2, 1])
+heads = above.subplots(2, 2, sharex=True, sharey=True)
 for h, axes in enumerate(heads.flat):
     image = axes.imshow(weights[0, h].numpy(), vmin=0, vmax=1)
     axes.set_title(f"head {h}")
@@ -132,9 +132,9 @@ for axes in heads[:, 0]:
     axes.set_ylabel("query")
 for axes in heads[1]:
     axes.set_xlabel("key")
-left.colorbar(image, ax=heads, label="attention weight", shrink=0.7)
+above.colorbar(image, ax=heads, label="attention weight", shrink=0.7)
 
-masks = right.subplots(2, 1)
+masks = below.subplots(1, 2, sharey=True)
 titles = ["causal_mask(3, 7)", "tril() alone: wrong"]
 for axes, mask, title in zip(masks, (kata.causal_mask(3, T), torch.ones(3, T).tril().bool()), titles, strict=True):
     axes.imshow(mask.numpy(), vmin=0, vmax=1)  # the colours of the weights 0 and 1

@@ -145,17 +145,17 @@ for scaled, label in ((True, "c_proj scaled"), (False, "not scaled")):
 
 # 8. The figure: the standard deviation along 24 blocks, and after the last block of models of four depths.
 def draw() -> Figure:
-    figure = Figure()
-    left, right = figure.subplots(1, 2, sharey=True)
+    figure = Figure(figsize=(6.6, 5.6))
+    above, below = figure.subplots(2, 1, sharey=True)
     for scaled, colour, label in ((False, COLOURS[1], "all weights N(0, 0.02)"), (True, COLOURS[0], "c_proj / √(2L)")):
-        left.plot(curves[24, scaled], color=colour, label=label)
-        right.plot(DEPTHS, [curves[depth, scaled][-1] for depth in DEPTHS], "o-", color=colour)
-    left.set(title="Along the 24 blocks of one model", xlabel="after block (0 = the embeddings)")
-    left.set(ylabel="std of the residual path", ylim=(0, None))
-    left.set_xticks(range(0, 25, 6))
-    left.legend()
-    right.set(title="After the last block, by depth", xlabel="L, blocks in the model")
-    right.set_xticks(DEPTHS)
+        above.plot(curves[24, scaled], color=colour, label=label)
+        below.plot(DEPTHS, [curves[depth, scaled][-1] for depth in DEPTHS], "o-", color=colour)
+    above.set(title="Along the 24 blocks of one model", xlabel="after block (0 = the embeddings)")
+    above.set(ylabel="std of the residual path", ylim=(0, None))
+    above.set_xticks(range(0, 25, 6))
+    above.legend()
+    below.set(title="After the last block, by depth", xlabel="L, blocks in the model")
+    below.set_xticks(DEPTHS)
     return figure
 
 

@@ -187,8 +187,8 @@ print(f"   the last without cache: {curves[False][-1] / curves[False][0]:.0f} ti
 print(f"; with cache: {curves[True][-1] / curves[True][0]:.1f} times")
 
 # 10. The figure. Left: four tokens before and after each control. Right: the times of step 9.
-figure = Figure(figsize=(8.5, 3.9))
-left, right = figure.subplots(1, 2)
+figure = Figure(figsize=(6.6, 5.6))
+above, below = figure.subplots(2)
 settings = {
     "T = 1": logits,
     "T = 0.5": logits / 0.5,
@@ -200,13 +200,13 @@ width = 0.19
 for token, word in enumerate(("the", "cat", "sat", "dog")):
     heights = [setting.softmax(dim=-1)[token].item() for setting in settings.values()]
     places = [position + (token - 1.5) * width for position in range(len(settings))]
-    left.bar(places, heights, width, label=word)
-left.set_xticks(range(len(settings)), labels=settings)
-left.set(ylabel="probability", title="Four tokens under five controls", ylim=(0, 0.85))
-left.legend(ncols=4, loc="upper center", fontsize=8, columnspacing=1, handlelength=1)
-right.plot(CONTEXTS, curves[False], marker="o", label="without cache")
-right.plot(CONTEXTS, curves[True], marker="s", linestyle="--", label="with cache")
-right.set(xlabel="tokens before the new one", ylabel="milliseconds per new token", ylim=(0, None))
-right.set(title="With a cache, the time stays almost flat")
-right.legend()
+    above.bar(places, heights, width, label=word)
+above.set_xticks(range(len(settings)), labels=settings)
+above.set(ylabel="probability", title="Four tokens under five controls", ylim=(0, 0.85))
+above.legend(ncols=4, loc="upper center", columnspacing=1, handlelength=1)
+below.plot(CONTEXTS, curves[False], marker="o", label="without cache")
+below.plot(CONTEXTS, curves[True], marker="s", linestyle="--", label="with cache")
+below.set(xlabel="tokens before the new one", ylabel="milliseconds per new token", ylim=(0, None))
+below.set(title="With a cache, the time stays almost flat")
+below.legend()
 save_figure(figure, __file__)

@@ -224,17 +224,16 @@ def roughness(wpe):
 
 print(f"\nRoughness of wpe: {roughness(wpe_before):.2f} as it starts, {roughness(wpe_after):.2f} trained")
 columns = wpe_after.var(dim=0).topk(3).indices
-figure = Figure(figsize=(10.5, 3.6))
-left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 0.9))
+figure = Figure(figsize=(6.6, 8.3))
+top, middle, bottom = figure.subplots(3)
 whose = "GPT-2's own" if PUBLISHED else f"after {STEPS} steps of training"
-for axes, wpe, title in ((left, wpe_before, "wpe as it starts"), (middle, wpe_after, f"wpe {whose}")):
+for axes, wpe, title in ((top, wpe_before, "wpe as it starts"), (middle, wpe_after, f"wpe {whose}")):
     for column, colour, style in zip(columns.tolist(), COLOURS, ("-", "--", ":"), strict=False):
         axes.plot(wpe[:, column], color=colour, linestyle=style, linewidth=1.5, label=f"column {column}")
-    axes.set(xlabel="position", title=title)
-middle.legend(fontsize=8)
+    axes.set(xlabel="position", ylabel="weight", title=f"{title}, spread {wpe.std():.2g}")
+middle.legend()
 names = list(losses)[::-1]
-bars = right.barh(names, [losses[name] for name in names], color=[COLOURS[1]] * (len(names) - 1) + [COLOURS[2]])
-right.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
-right.set(xlabel="loss", title="Loaded without an error", xlim=(0, 1.25 * max(losses.values())))
-right.tick_params(axis="y", labelsize=8)
+bars = bottom.barh(names, [losses[name] for name in names], color=[COLOURS[1]] * (len(names) - 1) + [COLOURS[2]])
+bottom.bar_label(bars, fmt="%.2f", padding=2)
+bottom.set(xlabel="loss", title="Loaded without an error", xlim=(0, 1.25 * max(losses.values())))
 save_figure(figure, __file__)

@@ -209,7 +209,7 @@ else:
     print(f"   the file has {size / 1e6:.2f} MB: {size / weights:.1f} bytes for each of {weights:,} weights")
 
 # 9. The figure. Above: the run, with the resumed one on top of it. Below: the rate of both.
-figure = Figure(figsize=(8, 5))
+figure = Figure(figsize=(6.6, 4.8))
 above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, 1))
 above.plot(history["step"], history["loss"], color=COLOURS[0], linewidth=1, label="training, each step")
 if resumed is not None:
@@ -223,17 +223,16 @@ above.text(
     ha="right",
     va="top",
     color="0.4",
-    fontsize=9,
 )
 above.set(ylabel="loss, nats per character", title="120 steps, the last 60 once more from a checkpoint: the same curve")
 above.set_ylim(top=max(5.4, max(history["loss"]) + 0.2))
-above.legend(loc="upper right", fontsize=9)
+above.legend(loc="upper right")
 label = f"norm {largest:.1f}, clipped to {settings.max_norm:g}"
-above.annotate(label, (at, history["loss"][at]), (8, -16), textcoords="offset points", fontsize=9)
+above.annotate(label, (at, history["loss"][at]), (8, -16), textcoords="offset points")
 below.plot(history["step"], history["lr"], color=COLOURS[2])
 below.set(xlabel="step", ylabel="learning rate", ylim=(0, None))
-below.annotate("warm-up", (7, settings.max_lr / 2), (13, settings.max_lr / 4), fontsize=9)
-below.annotate("half a cosine", (68, settings.max_lr * 0.62), fontsize=9)
+below.annotate("warm-up", (7, settings.max_lr / 2), (13, settings.max_lr / 4))
+below.annotate("half a cosine", (68, settings.max_lr * 0.62))
 for axes in (above, below):
     axes.axvline(SAVED - 0.5, color="0.6", linewidth=1, linestyle="--")
 save_figure(figure, __file__)

@@ -193,23 +193,19 @@ for row in ladder:
 
 # 8. The figure: the checklist's ladder, and yours. Below your times: how far the losses are from those of fp32. A rung
 #    that changes the losses by more than rounding is no longer the same step.
-figure = Figure(figsize=(9, 3.8))
-grid = figure.add_gridspec(2, 2, height_ratios=(2, 1))
-left, right = figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[0, 1])
-below = figure.add_subplot(grid[1, 1])
-bars = left.bar(list(CHECKLIST), list(CHECKLIST.values()), color=COLOURS[0])
-left.bar_label(bars, fontsize=8, padding=2)
-left.set(ylabel="ms per step", title="GPT-2 124M on an A100, by the checklist", ylim=(0, 1150))
+figure = Figure(figsize=(6.6, 7.4))
+top, middle, bottom = figure.subplots(3, height_ratios=(3, 3, 2))
+bars = top.bar(list(CHECKLIST), list(CHECKLIST.values()), color=COLOURS[0])
+top.bar_label(bars, padding=2)
+top.set(ylabel="ms per step", title="GPT-2 124M on an A100, by the checklist", ylim=(0, 1150))
 names, times = [row["name"] for row in ladder], [row["ms"] for row in ladder]
-bars = right.bar(names, times, color=COLOURS[1])
-right.bar_label(bars, fmt="%.0f", fontsize=8, padding=2)
-right.set(ylabel="ms per step", title=f"A small GPT on {place}", ylim=(0, 1.2 * max(times, default=1)))
+bars = middle.bar(names, times, color=COLOURS[1])
+middle.bar_label(bars, fmt="%.0f", padding=2)
+middle.set(ylabel="ms per step", title=f"A small GPT on {place}", ylim=(0, 1.2 * max(times, default=1)))
 gaps = [row["gap"] for row in ladder]
-below.plot(names, gaps, "o", color=COLOURS[2])
+bottom.plot(names, gaps, "o", color=COLOURS[2])
 for i, gap in enumerate(gaps):
-    below.annotate(f"{gap:.1g}", (i, gap), (0, 5), textcoords="offset points", ha="center", fontsize=8)
-below.set(ylabel="loss: change\nfrom fp32", ylim=(-0.0001, 1.6 * max([*gaps, 0.0005])), xlim=right.get_xlim())
-right.tick_params(labelbottom=False)
-for axes in (left, below):
-    axes.tick_params(axis="x", labelsize=8)
+    bottom.annotate(f"{gap:.1g}", (i, gap), (0, 5), textcoords="offset points", ha="center")
+bottom.set(ylabel="loss: change\nfrom fp32", ylim=(-0.0001, 1.6 * max([*gaps, 0.0005])), xlim=middle.get_xlim())
+middle.tick_params(labelbottom=False)
 save_figure(figure, __file__)

@@ -165,15 +165,15 @@ with tempfile.TemporaryDirectory() as folder:
         print("   (save_on_main is a stretch exercise that is not written yet)")
 
 # 7. The figure: two curves that coincide, and the speed.
-figure = Figure(figsize=(8, 3.8))
-left, right = figure.subplots(1, 2, width_ratios=(2, 1))
-left.plot(one[0], color=COLOURS[5], linewidth=7, label="1 process, 4 micro-batches")
-left.plot(
+figure = Figure(figsize=(6.6, 5.6))
+above, below = figure.subplots(2)
+above.plot(one[0], color=COLOURS[5], linewidth=7, label="1 process, 4 micro-batches")
+above.plot(
     two[0][0], color=COLOURS[1], linewidth=1.6, marker="o", markersize=4, label="2 processes, 2 micro-batches each"
 )
-left.set(xlabel="step", ylabel="loss", title="The same run twice", xticks=range(0, STEPS, 4))
-left.legend()
-bars = right.bar(list(speed), list(speed.values()), color=[COLOURS[5], COLOURS[1]], width=0.6)
-right.bar_label(bars, fmt="%.1f", padding=2)
-right.set(ylabel="steps per second", title="On this machine's cores", ylim=(0, 1.15 * max(speed.values())))
+above.set(xlabel="step", ylabel="loss", title="The same run twice", xticks=range(0, STEPS, 4))
+above.legend()
+bars = below.bar(list(speed), list(speed.values()), color=[COLOURS[5], COLOURS[1]], width=0.6)
+below.bar_label(bars, fmt="%.1f", padding=2)
+below.set(ylabel="steps per second", title="On this machine's cores", ylim=(0, 1.15 * max(speed.values())))
 save_figure(figure, __file__)

@@ -199,7 +199,7 @@ with tempfile.TemporaryDirectory() as folder:
 
 # 8. The figure: the mean loss of four endings for three examples, before training and after 40 steps.
 def draw() -> Figure:
-    figure = Figure(figsize=(8, 5.4))
+    figure = Figure(figsize=(6.6, 5.1))
     panels = figure.subplots(3, 1, sharex=True)
     for i, panel in zip((1, 3, 18), panels, strict=True):
         item, (tokens, mask) = EXAMPLES[i], rows[i]

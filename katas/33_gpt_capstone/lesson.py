@@ -387,7 +387,7 @@ for what, number in STEPS:
 # 9. The figure: the model crosses the counting models one after the other.
 WINDOW = max(1, config.steps // 40)
 means = [sum(history["loss"][i : i + WINDOW]) / WINDOW for i in range(len(history["loss"]) - WINDOW + 1)]
-figure = Figure(figsize=(8, 4.4))
+figure = Figure(figsize=(6.6, 4.2))
 axes = figure.subplots()
 middles = [i + WINDOW / 2 for i in range(len(means))]
 axes.plot(middles, means, color=COLOURS[0], label=f"GPT, training, mean of {WINDOW} steps")
@@ -398,7 +398,7 @@ low = min(low, min(baselines.values()) - 0.3)
 height = math.inf
 for loss, name, colour in sorted(levels, reverse=True):
     height = min(loss, height - 0.045 * (high - low))  # labels that do not cover each other
-    axes.text(config.steps * 1.015, height, f"{name} {loss:.2f}", va="center", color=colour, fontsize=9)
+    axes.text(config.steps * 1.015, height, f"{name} {loss:.2f}", va="center", color=colour)
     if name != "GPT":
         axes.hlines(loss, 0, config.steps, color="0.45", linewidth=1, linestyle="--", zorder=0)
 axes.set(xlabel="step", ylabel="nats a token", xlim=(0, config.steps * 1.14), ylim=(low, high))

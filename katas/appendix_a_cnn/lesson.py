@@ -172,8 +172,8 @@ elif stretch(kata.ImageFolderDataset, found / "training"):
 #     picture with less noise. A filter is bright where its weights are positive. Filters on the left look for change
 #     from left to right, those on the right for change from top to bottom. Second row: the losses of step 6, thin lines
 #     for the seeds and thick lines for their mean.
-figure = Figure(figsize=(8, 5.6))
-top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.15))
+figure = Figure(figsize=(6.6, 6.6))
+top, bottom = figure.subfigures(2, height_ratios=(1.2, 1))
 panels = top.subplots(2, 9)
 filters = model.features[0].weight.detach().mean(dim=1)
 limit = filters.abs().max()
@@ -183,9 +183,9 @@ picture = kata.make_stripe_images(2, noise=0.2, generator=torch.Generator().manu
 with torch.no_grad():
     maps = model.features[:3](picture[None])[0]
 panels[0, 0].axis("off")
-panels[0, 0].text(1.0, 0.5, "learned filters", ha="right", va="center", transform=panels[0, 0].transAxes, fontsize=9)
+panels[0, 0].text(1.0, 0.5, "learned filters", ha="right", va="center", transform=panels[0, 0].transAxes)
 panels[1, 0].imshow(picture.permute(1, 2, 0).numpy())
-panels[1, 0].set_title("picture", fontsize=9)
+panels[1, 0].set_title("picture")
 for place, number in enumerate(order.tolist(), 1):
     panels[0, place].imshow(filters[number].numpy(), cmap="gray", vmin=-limit, vmax=limit)
     panels[1, place].imshow(maps[number].numpy(), vmin=0, vmax=maps.max())

@@ -2,7 +2,7 @@
 
 Trains train_gpt2.py's tiny preset on the reference code: GPT-2's recipe, today's without any rung, and with one rung
 after the other, five seeds each; then with all rungs but one. Writes ladder/results.json, from which `kata ladder`
-reads, and the picture of 33's lesson. What the file already has is not trained again: remove it, or name rungs to
+reads, and the picture of LADDER.md. What the file already has is not trained again: remove it, or name rungs to
 train anew with --again.
 """
 

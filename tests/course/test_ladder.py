@@ -258,13 +258,13 @@ def test_what_is_shown_is_what_the_rungs_say_and_the_lesson(program):
     assert [{key: getattr(level, key) for key in one} for level, one in zip(levels, said, strict=True)] == said
     assert all(len(level.curves) == 5 for level in levels)
     for table in ladder.tables(levels).split("\n\n"):
-        assert table in (KATA / "README.md").read_text(encoding="utf-8")
+        assert table in (KATA / "LADDER.md").read_text(encoding="utf-8")
 
 
-def test_the_command_prints_the_tables_and_draws_the_curves(tmp_path):
-    said = CliRunner().invoke(commands.program, ["ladder", "--picture", str(tmp_path / "curves.png")])
+def test_the_command_prints_the_tables_and_draws_the_figure(tmp_path):
+    said = CliRunner().invoke(commands.program, ["ladder", "--picture", str(tmp_path / "ladder.png")])
     assert said.exit_code == 0 and ladder.tables(ladder.measured(ladder.results())) in said.output, said.output
-    assert (tmp_path / "curves.png").stat().st_size > 50_000
+    assert (tmp_path / "ladder.png").stat().st_size > 15_000
 
 
 def test_the_roofline_counts_as_kata_30_and_stands_in_the_lesson(program):
@@ -278,7 +278,7 @@ def test_the_roofline_counts_as_kata_30_and_stands_in_the_lesson(program):
     assert one.products == 8 * eight.products == pytest.approx(798e6 * 2**19 / 989e12, rel=1e-3)
     assert one.memory == 8 * eight.memory == pytest.approx(1.19e6 * 2**19 / 3.35e12, rel=1e-2)
     assert one.update == eight.update and one.exchange == 0 and 0.4 < eight.mfu < one.mfu < 1
-    assert roofline.table() in (KATA / "README.md").read_text(encoding="utf-8")
+    assert roofline.table() in (KATA / "LADDER.md").read_text(encoding="utf-8")
 
 
 def test_a_gain_smaller_than_the_seeds_differ_by_is_called_so():

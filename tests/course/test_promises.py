@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from grader.course import description, lesson_code
 from grader.course.catalogue import Kata, all_katas
@@ -344,6 +345,13 @@ def test_a_time_above_the_budget_is_measured_anew_and_for_what_it_is_on_a_slow_m
     monkeypatch.setattr(variants, "results", results)
     monkeypatch.setattr(promises, "USUAL", usual)
     assert len(promises.reference_passes(sound[0])) == problems and not list(times)
+
+
+def test_a_figure_too_wide_for_a_phone_is_reported(tmp_path):
+    shutil.copytree(SOUND, tmp_path / "tree")
+    kata = all_katas(tmp_path / "tree")[0]
+    Image.new("RGB", (1001, 400)).save(kata.folder / "figure.png")
+    assert "figure.png: more than 1000 pixels wide" in "\n".join(promises.complete(kata))
 
 
 def test_sealed_specs_that_refuse_no_mistake_are_reported(tmp_path):

@@ -53,6 +53,7 @@ def source(course: Path, place: str, repository: str = "") -> str:
 
 def test_the_course_becomes_pages(course, tmp_path):
     with_line(course, "New terms are in the [glossary](../GLOSSARY.md).")
+    (course / "katas/02_reuse/MORE.md").write_text("# More of it\n")
     assert build.build(course, tmp_path / "build") == []
     made = tmp_path / "build" / "site"
     lesson = (made / "katas/01_sums/index.html").read_text()
@@ -63,6 +64,7 @@ def test_the_course_becomes_pages(course, tmp_path):
     assert 'alt="A line" src="../../_images/figure' in lesson
     assert 'href="katas/02_reuse/index.html"' in (made / "index.html").read_text().partition("course-map wide")[2]
     assert "double" in (made / "searchindex.js").read_text()
+    assert (made / "katas/02_reuse/more.html").is_file()
 
 
 @pytest.mark.parametrize(

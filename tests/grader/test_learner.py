@@ -9,6 +9,8 @@ import sys
 import pytest
 import torch
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
 
 from grader import lesson
 from grader.cli import learner, lessons
@@ -322,6 +324,16 @@ class TestLesson:
         monkeypatch.setattr(sys, "argv", ["lesson.py"])
         lesson.save_figure(Figure(), str(tree.folder / "lesson.py"))
         assert capsys.readouterr().out.startswith("\nThe figure cannot be saved: ")
+
+    def test_a_figure_can_be_read_on_a_phone(self, tree, monkeypatch, tmp_path):
+        """However wide a lesson wants it, and however small its letters."""
+        figure = Figure(figsize=(12, 3))
+        figure.subplots(1, 3)[0].set_title("small", fontsize=5)
+        monkeypatch.setattr(sys, "argv", ["lesson.py", str(tmp_path / "figure.png")])
+        lesson.save_figure(figure, str(tree.folder / "lesson.py"))
+        with Image.open(tmp_path / "figure.png") as drawn:
+            assert 800 <= drawn.width <= 1000
+        assert min(text.get_fontsize() for text in figure.findobj(Text)) == 10
 
     def test_text_only(self, kata_here):
         text = re.sub(" <!--.*?-->", "", (find("01").folder / "README.md").read_text())

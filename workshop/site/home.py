@@ -1,4 +1,4 @@
-"""The front page, made of the README and a map of the course, and the page of the core path."""
+"""The front page, which begins with the ways in and goes on with the README, and the page of the core path."""
 
 import re
 from collections.abc import Callable
@@ -9,41 +9,50 @@ from workshop.site import course_map
 OF_THE_PATH = re.compile(r"^## The path\n(?P<text>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 TABLE = re.compile(r"^\|.*\n(?:\|.*\n)*", re.MULTILINE)
 INTRODUCTION = re.compile(r"\A# .*\n\n(?:\S.*\n)+")
-DOORS = {"Start": "Start", "The path": "The map of the course"}  # by section
+DOORS = {"Start": "Start", "The path": "See the course"}  # by section
+ELSEWHERE = re.compile(r"^## For maintainers\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)  # the list of pages has it
 START = re.compile(r"^## Start\n", re.MULTILINE)
+WAYS_IN = """- On your machine: the four lines below.
+- From a release, without a clone: [install it](docs/installing.md).
+"""
 CLONED = "<this repository>"
 COLUMNS = {"wide": 5, "narrow": 2}  # of the map; the style sheet shows one of both
 HIDE_CONTENTS = "---\nhide-toc: true\n---\n\n"
 
 
 def page(readme: str, tracks: dict[str, list[Kata]], link: Callable[[Kata], str], repository: str = "") -> str:
-    """The README's text, with the map of all tracks in place of the table of one, and the ways in with their address.
+    """What the course is, buttons that lead into it, and the README's text with the map of all tracks.
 
     Args:
         repository: the address of the repository's files on the web.
     """
     address = repository.partition("/blob/")[0]
     if address:
-        readme = START.sub(lambda match: f"{match[0]}\n{_ways_in(address)}", readme.replace(CLONED, f"{address}.git"))
+        readme = START.sub(lambda match: f"{match[0]}\n{WAYS_IN}\n", readme.replace(CLONED, f"{address}.git"))
     drawn = [course_map.drawn(tracks, columns, link, kind) for kind, columns in COLUMNS.items()]
     shown = "\n".join(['<div class="course-maps">', *drawn, "</div>", ""])
-    text = OF_THE_PATH.sub(lambda path: TABLE.sub(lambda _: shown, path[0], count=1), readme)
-    doors = [
-        f"[{text}](#{title.lower().replace(' ', '-')})" for title, text in DOORS.items() if f"\n## {title}\n" in readme
-    ]
-    return HIDE_CONTENTS + INTRODUCTION.sub(lambda match: f"{match[0]}\n{' · '.join(doors)}\n", text)
+    text = OF_THE_PATH.sub(lambda path: TABLE.sub(lambda _: shown, path[0], count=1), ELSEWHERE.sub("", readme))
+    opening = f"{_buttons(readme, address)}\n\n{_amounts(tracks)}\n"
+    return HIDE_CONTENTS + INTRODUCTION.sub(lambda match: f"{match[0]}\n{opening}", text)
 
 
-def _ways_in(address: str) -> str:
-    """A line per way in, the first with a button."""
+def _buttons(readme: str, address: str) -> str:
+    """The ways in: to the sections that the README has, and to a machine in the browser."""
+    doors = {
+        f"#{title.lower().replace(' ', '-')}": text for title, text in DOORS.items() if f"\n## {title}\n" in readme
+    }
     host, _, name = address.removeprefix("https://").partition("/")
-    codespace = f'<a class="button" href="https://codespaces.new/{name}">Open in Codespaces</a>: nothing to install.'
-    others = [
-        "On your machine: the four lines below.",
-        "From a release, without a clone: [install it](docs/installing.md).",
-    ]
-    ways = [*([f"In the browser: {codespace}"] if host == "github.com" else []), *others]
-    return "".join(f"- {way}\n" for way in ways) + "\n"
+    if host == "github.com":
+        doors[f"https://codespaces.new/{name}"] = "Open in Codespaces"
+    return "\n".join(f'<a class="button" href="{to}">{text}</a>' for to, text in doors.items())
+
+
+def _amounts(tracks: dict[str, list[Kata]]) -> str:
+    """How much there is, in a line."""
+    katas = [kata for members in tracks.values() for kata in members]
+    hours = sum(kata.description.minutes_core for kata in katas) // 60
+    exercises = sum(len(kata.exercises) for kata in katas)
+    return f"{len(katas)} katas · {exercises} exercises · {hours} hours, without the stretch exercises · no GPU needed"
 
 
 def path_page(readme: str) -> str:

@@ -25,8 +25,7 @@ def page(kata: Kata, text: str, place: str, places: Places, leads_to: list[Kata]
         leads_to: the katas that build on this one.
         terms: the glossary's terms that this kata explains.
     """
-    if head := pages.HEAD.match(text):
-        text = head[0] + _led_to(leads_to, place, places) + text[head.end() :]
+    text = text.rstrip("\n") + "\n" + _led_to(leads_to, place, places)
     if terms:
         linked = ", ".join(f"{{term}}`{term}`" for term in terms)
         text = GLOSSARY.sub(lambda match: f"{match[1]}): {linked}.", text)

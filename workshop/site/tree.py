@@ -56,7 +56,9 @@ def lay_out(root: Path, folder: Path, repository: str, notebooks: Mapping[Kata, 
         place = places.pages[_lesson(kata)]
         leads_to = [one for one in katas if kata.name in course_map.before(one)]
         terms = glossary.explained(texts.get(GLOSSARY, ""), kata)
+        beside = [one for one in sorted(written) if posixpath.dirname(one) == posixpath.dirname(place) and one != place]
         written[place] = lessons.page(kata, written[place], place, places, leads_to, terms)
+        written[place] += _toctree(map(posixpath.basename, beside)) if beside else ""
     if GLOSSARY in texts:
         place = places.pages[GLOSSARY]
         written[place] = glossary.page(written[place], place, places, {k: texts[_lesson(k)] for k in katas})

@@ -78,8 +78,8 @@ if gradient is not None:
     print(f"   and again for the gradient: {torch.equal(gradient == 0, masks[0])}")
 
 # 6. The figure: whose element is whose, and what both versions of swiglu move.
-figure = Figure(figsize=(8, 3.4))
-left, right = figure.subplots(1, 2, width_ratios=[3, 2])
+figure = Figure(figsize=(6.6, 5.6))
+above, below = figure.subplots(2)
 for program in range(4):
     for lane in range(8):
         element = program * 8 + lane
@@ -88,19 +88,19 @@ for program in range(4):
             if element < 27
             else {"facecolor": "white", "edgecolor": COLOURS[program], "hatch": "////"}
         )
-        left.barh(program, 0.9, left=element, height=0.8, align="center", **style)
-left.axvline(26.95, color="black", linewidth=1)
-left.text(27.4, 0, "n = 27", va="center", fontsize=9)
-left.set(
+        above.barh(program, 0.9, left=element, height=0.8, align="center", **style)
+above.axvline(26.95, color="black", linewidth=1)
+above.text(27.4, 0, "n = 27", va="center")
+above.set(
     yticks=range(4),
     yticklabels=[f"program {i}" for i in range(4)],
     xlabel="element",
     title="27 numbers in blocks of 8; hatched lanes are masked",
 )
-left.invert_yaxis()
+above.invert_yaxis()
 for place, (loads, stores) in enumerate(moved.values()):
-    right.bar(place, loads / 1000, color=COLOURS[0], label="loads" if place == 0 else None)
-    right.bar(place, stores / 1000, bottom=loads / 1000, color=COLOURS[3], label="stores" if place == 0 else None)
-right.set(xticks=range(2), xticklabels=moved, ylabel="numbers per element", title="swiglu: what crosses memory")
-right.legend()
+    below.bar(place, loads / 1000, color=COLOURS[0], label="loads" if place == 0 else None)
+    below.bar(place, stores / 1000, bottom=loads / 1000, color=COLOURS[3], label="stores" if place == 0 else None)
+below.set(xticks=range(2), xticklabels=moved, ylabel="numbers per element", title="swiglu: what crosses memory")
+below.legend()
 save_figure(figure, __file__)

@@ -118,23 +118,23 @@ if found[0] is not None:
     print(f"   largest difference from torch's order: {(found[0] - x.sum(0)).abs().max():.1e}")
 
 # 5. The figure: top and total of the row of step 3, and what each way of step 2 moves.
-figure = Figure(figsize=(8, 3.4))
-left, right = figure.subplots(1, 2, width_ratios=[3, 2])
-left.plot(range(64), row, ".", color="lightgrey", label="numbers")
-left.plot(range(64), tops, drawstyle="steps-post", color=COLOURS[0], label="top")
-left.plot(range(64), totals, drawstyle="steps-post", color=COLOURS[1], label="total")
+figure = Figure(figsize=(6.6, 5.6))
+above, below = figure.subplots(2)
+above.plot(range(64), row, ".", color="lightgrey", label="numbers")
+above.plot(range(64), tops, drawstyle="steps-post", color=COLOURS[0], label="top")
+above.plot(range(64), totals, drawstyle="steps-post", color=COLOURS[1], label="total")
 for column in (22, 47):
-    left.axvline(column, color="black", linewidth=0.8, linestyle=":", ymax=0.88)
-left.set(xlabel="column", title="where top jumps, total shrinks", ylim=(-3, 11))
-left.legend(loc="upper right", ncols=3)
+    above.axvline(column, color="black", linewidth=0.8, linestyle=":", ymax=0.88)
+above.set(xlabel="column", title="where top jumps, total shrinks", ylim=(-3, 11))
+above.legend(loc="upper right", ncols=3)
 for place, (loads, stores) in enumerate(moved.values()):
-    right.bar(place, loads / 231, color=COLOURS[0], label="loads" if place == 0 else None)
-    right.bar(place, stores / 231, bottom=loads / 231, color=COLOURS[3], label="stores" if place == 0 else None)
-right.set(
+    below.bar(place, loads / 231, color=COLOURS[0], label="loads" if place == 0 else None)
+    below.bar(place, stores / 231, bottom=loads / 231, color=COLOURS[3], label="stores" if place == 0 else None)
+below.set(
     xticks=range(4),
     xticklabels=[name.replace(" ", "\n") for name in moved],
     ylabel="moved, per number",
     title="softmax: what crosses memory",
 )
-right.legend()
+below.legend()
 save_figure(figure, __file__)

@@ -109,22 +109,22 @@ for splits in (1, 8):
         print(f"   splits = {splits}: {64 // splits} steps per program, programs: {seen.programs}, off by {away:.0e}")
 
 # 7. The figure: which program takes which tile, in two orders, and what each order fetches.
-figure = Figure(figsize=(11, 3.7))
-left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 1.3])
-for axes, group in ((left, 1), (middle, 3)):
+figure = Figure(figsize=(6.6, 8.3))
+top, middle, bottom = figure.subplots(3)
+for axes, group in ((top, 1), (middle, 3)):
     numbers = torch.zeros(9, 9)
     for program in range(81):
         row, column = kata.grouped_order(program, 9, 9, group)
         numbers[row, column] = program
         shade = "white" if program < 45 else "black"
-        axes.text(column, row, program, ha="center", va="center", fontsize=8, color=shade)
+        axes.text(column, row, program, ha="center", va="center", color=shade)
         if program < 9:
             axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="white", linewidth=2))
     axes.imshow(numbers)
     axes.set(xlabel="column of tiles", ylabel="row of tiles", xticks=[], yticks=[], title=f"Programs, group = {group}")
 for (size, counts), colour, marker in zip(misses.items(), COLOURS, "so^"):
-    right.plot(GROUPS, counts, marker=marker, color=colour, label=f"cache of {size}")
-right.set(
+    bottom.plot(GROUPS, counts, marker=marker, color=colour, label=f"cache of {size}")
+bottom.set(
     xscale="log",
     yscale="log",
     xlabel="group",
@@ -135,6 +135,6 @@ right.set(
     yticks=[100, 200, 500, 1000],
     yticklabels=[100, 200, 500, "1,000"],
 )
-right.minorticks_off()
-right.legend()
+bottom.minorticks_off()
+bottom.legend()
 save_figure(figure, __file__)

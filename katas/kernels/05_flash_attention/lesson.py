@@ -76,19 +76,19 @@ if out is not None:
     print(f"   q, k, v, out and lse: {kept:,}; with the weights instead of lse: {4 * 128 * 16 + 128 * 128:,}")
 
 # 7. The figure: blocks of scores and their turn, one query's largest score and total, and what is moved.
-figure = Figure(figsize=(11, 3.7))
-left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 1.2])
+figure = Figure(figsize=(6.6, 8.3))
+first, middle, last = figure.subplots(3)
 turns = torch.full((8, 8), math.nan)
 for program, count in enumerate(tiles):
     turns[program, :count] = torch.arange(1.0, count + 1)
-left.imshow(turns, vmin=0, vmax=8)
-left.set_facecolor("#e8e8e8")
+first.imshow(turns, vmin=0, vmax=8)
+first.set_facecolor("#e8e8e8")
 for program, count in enumerate(tiles):
     for turn in range(count):
-        left.text(turn, program, turn + 1, ha="center", va="center", color="white" if turn < 4 else "black", fontsize=9)
-left.text(5.2, 1, "never computed", ha="center", va="center", fontsize=9)
-left.set(xlabel="tile of keys", ylabel="program: its tile of queries", title="In which turn a block of scores exists")
-for place in left.spines.values():
+        first.text(turn, program, turn + 1, ha="center", va="center", color="white" if turn < 4 else "black")
+first.text(5.2, 1, "never computed", ha="center", va="center")
+first.set(xlabel="tile of keys", ylabel="program: its tile of queries", title="In which turn a block of scores exists")
+for place in first.spines.values():
     place.set_visible(False)
 middle.step(ends, tops, where="post", marker="o", label="largest score")
 middle.step(ends, totals, where="post", marker="s", label="total")
@@ -96,14 +96,14 @@ middle.step(ends[1:], fades[1:], where="post", marker="^", label="factor for ear
 middle.set(xlabel="keys seen", xticks=ends, ylim=(-0.4, 11), title="One query, after each tile of 16 keys")
 middle.legend()
 for (name, sizes), colour, marker in zip(moved.items(), COLOURS, "so^D"):
-    right.loglog(LENGTHS, sizes, marker=marker, color=colour, label=name)
-right.set(
+    last.loglog(LENGTHS, sizes, marker=marker, color=colour, label=name)
+last.set(
     xlabel="T",
     ylabel="kilobytes moved",
     title="What one head of 16 features moves",
     xticks=LENGTHS,
     xticklabels=LENGTHS,
 )
-right.minorticks_off()
-right.legend()
+last.minorticks_off()
+last.legend()
 save_figure(figure, __file__)

@@ -123,23 +123,23 @@ for name, size in BYTES.items():
     )
 
 # 7. The figure: places that row 2 visits, bytes per row of x, bytes per decoded token.
-figure = Figure(figsize=(11, 3.7))
-left, middle, right_side = figure.subplots(1, 3, width_ratios=[1, 1, 1.2])
+figure = Figure(figsize=(6.6, 8.3))
+top, middle, last = figure.subplots(3)
 for block in range(9):
     for place in range(4):
         owner = next((row for row in range(3) if block in table[row]), None)
         used = bool(visits[block, place])
         colour = COLOURS[owner] if used and owner is not None else "#ececec"
-        left.barh(block, 0.9, left=place, height=0.8, color=colour, hatch="" if used else "////", edgecolor="white")
+        top.barh(block, 0.9, left=place, height=0.8, color=colour, hatch="" if used else "////", edgecolor="white")
         if used and owner is not None:
             token = table[owner].tolist().index(block) * 4 + place
-            left.text(place + 0.45, block, token, ha="center", va="center", color="white", fontsize=9)
+            top.text(place + 0.45, block, token, ha="center", va="center", color="white")
 for row, name in enumerate(("row 0: [7]", "row 1: [0, 5]", "row 2: [2, 8, 3]")):
-    left.text(4.3, 1.2 + row, name, color=COLOURS[row], va="center", fontsize=9)
-left.text(4.3, 4.2, "hatched:\nnot loaded", va="center", fontsize=9)
-left.set(xlim=(0, 7.2), ylim=(8.6, -0.6), yticks=range(9), xticks=[], ylabel="block of the pool")
-left.spines["bottom"].set_visible(False)
-left.set_title("Tokens that three requests load")
+    top.text(4.3, 1.2 + row, name, color=COLOURS[row], va="center")
+top.text(4.3, 4.2, "hatched:\nnot loaded", va="center")
+top.set(xlim=(0, 7.2), ylim=(8.6, -0.6), yticks=range(9), xticks=[], ylabel="block of the pool")
+top.spines["bottom"].set_visible(False)
+top.set_title("Tokens that three requests load")
 for (name, sizes), colour, marker in zip(per_row.items(), COLOURS, "so^"):
     middle.loglog(ROWS, sizes, marker=marker, color=colour, label=name)
 middle.set(
@@ -151,13 +151,16 @@ middle.legend(title="weight")
 for group, T in enumerate(LENGTHS):
     for place, (name, colour) in enumerate(zip(BYTES, (COLOURS[0], COLOURS[3], COLOURS[1], COLOURS[2]))):
         at = group * 5 + place
-        right_side.bar(at, weights[name], color=colour, label=f"weights, {name}" if group == 0 else None)
-        bar = right_side.bar(at, keys_of[T], bottom=weights[name], color="#9aa5b1")
+        last.bar(at, weights[name], color=colour, label=f"weights, {name}" if group == 0 else None)
+        bar = last.bar(at, keys_of[T], bottom=weights[name], color="#9aa5b1")
         if group == 0 and name == "int4":
             bar.set_label("keys and values, float16")
-right_side.set(
-    xticks=[1.5, 6.5, 11.5], xticklabels=[f"T = {T:,}" for T in LENGTHS], ylabel="kilobytes per decoded token"
+last.set(
+    xticks=[1.5, 6.5, 11.5],
+    xticklabels=[f"T = {T:,}" for T in LENGTHS],
+    ylabel="kilobytes per decoded token",
+    ylim=(0, 10_500),
 )
-right_side.set_title("4 layers of 128 features, one row")
-right_side.legend(fontsize=8)
+last.set_title("4 layers of 128 features, one row")
+last.legend(loc="upper left", ncols=2)
 save_figure(figure, __file__)

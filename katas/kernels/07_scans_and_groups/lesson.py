@@ -116,21 +116,21 @@ if best:
     print(f"   the tuner's choice, with loads for seconds: ({best.bm}, {best.bn}, {best.bk})")
 
 # 8. The figure: tiles dealt out, the carry as a staircase, bytes by format.
-figure = Figure(figsize=(11, 3.7))
-left, middle, right_side = figure.subplots(1, 3, width_ratios=[1.1, 1.2, 0.9])
+figure = Figure(figsize=(6.6, 8.3))
+first, middle, last = figure.subplots(3)
 for number in range(2 * len(tiles)):
     (group, row), column = tiles[number // 2], number % 2
     top, height, width = int(offsets[group]) + row, min(16, LENGTHS[group] - row), (16, 4)[column]
-    left.bar(column * 16, height, width, top, align="edge", color=COLOURS[number % 3], edgecolor="white")
+    first.bar(column * 16, height, width, top, align="edge", color=COLOURS[number % 3], edgecolor="white")
     if height > 2:  # else there is no room for its number
         place = column * 16 + width / 2, top + height / 2
-        left.text(*place, number, color="white", ha="center", va="center", fontsize=8)
-left.hlines([int(end) for end in offsets], 0, 20, color="black", linewidth=1.2)
+        first.text(*place, number, color="white", ha="center", va="center")
+first.hlines([int(end) for end in offsets], 0, 20, color="black", linewidth=1.2)
 for group, size in enumerate(LENGTHS):
     text = f"group {group}: {size} rows" if size else f"group {group}: no rows"
-    left.text(21, int(offsets[group]) + size / 2, text, va="center", fontsize=8)
-left.set(xlim=(0, 34), ylim=(70, 0), xticks=[0, 16, 20], ylabel="row of x", xlabel="column of the result")
-left.set_title("14 tiles for three programs")
+    first.text(21, int(offsets[group]) + size / 2, text, va="center")
+first.set(xlim=(0, 34), ylim=(70, 0), xticks=[0, 16, 20], ylabel="row of x", xlabel="column of the result")
+first.set_title("14 tiles for three programs")
 steps = torch.arange(64)
 middle.plot(steps, h[:, 0], color=COLOURS[0], label="h")
 middle.fill_between(steps, own[:, 0], color=COLOURS[5], alpha=0.6, linewidth=0, label="of the block's own steps")
@@ -139,9 +139,9 @@ middle.step(steps, carry, where="mid", color=COLOURS[1], label="carry that the b
 for edge in (16, 32, 48):
     middle.axvline(edge - 0.5, color="#9aa5b1", linewidth=0.8, linestyle=":")
 middle.set(xlabel="step", title="A recurrence in blocks of 16", xticks=[0, 16, 32, 48, 64], ylim=(0, 2.4))
-middle.legend(fontsize=8, loc="upper left")
+middle.legend(loc="upper left")
 colours = [COLOURS[0], COLOURS[3], COLOURS[1], COLOURS[2]]
-bars = right_side.bar(list(kilobytes), list(kilobytes.values()), color=colours)
-right_side.bar_label(bars, [f"{size:.1f}" for size in kilobytes.values()], fontsize=9)
-right_side.set(ylabel="kilobytes to load", title="(19, 96) times (21, 96)")
+bars = last.bar(list(kilobytes), list(kilobytes.values()), color=colours)
+last.bar_label(bars, [f"{size:.1f}" for size in kilobytes.values()])
+last.set(ylabel="kilobytes to load", title="(19, 96) times (21, 96)")
 save_figure(figure, __file__)

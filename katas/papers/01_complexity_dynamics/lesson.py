@@ -141,25 +141,23 @@ print(f"   entropy when all is mixed: predicted {limit:.2f}, measured at t = 400
 print(f"   complexity is highest at t = {peak}: {curves['complexity'][peak].item():.2f} bits of at most log₂ 3 = 1.58")
 
 # The figure: what two rules draw, what happens to the entropy of four, and the two curves of mixing.
-figure = Figure(figsize=(11, 3.8))
-left, middle, right_axes = figure.subplots(1, 3, width_ratios=(1, 1.1, 1.3))
+figure = Figure(figsize=(6.6, 8.3))
+top, middle, bottom = figure.subplots(3)
 both = torch.cat([pictures[30], torch.full((9, WIDTH), 3), pictures[110]])
-left.imshow(
+top.imshow(
     both, cmap=ListedColormap(["white", COLOURS[0], "white", "lightgrey"]), interpolation="nearest", aspect="auto"
 )
-left.set_yticks([0, 30, 60, 70, 100, 130], ["0", "30", "60"] * 2)
-left.set(xlabel="cell", ylabel="rule 110, time t          rule 30, time t", title="One live cell grows")
+top.set_yticks([0, 30, 60, 70, 100, 130], ["0", "30", "60"] * 2)
+top.set(xlabel="cell", ylabel="rule 110, time t          rule 30, time t", title="One live cell grows")
 for (rule, curve), colour, style in zip(entropies.items(), COLOURS, ("-", "--", "-.", ":"), strict=False):
     middle.plot(curve, color=colour, linestyle=style, label=f"rule {rule}")
 middle.set(xlabel="time t", ylabel="entropy of 3 cells, bits", title="Chaos gains entropy", ylim=(-0.1, 3.2))
-middle.legend(loc="center right", fontsize=8, bbox_to_anchor=(1.0, 0.42))
+middle.legend(loc="center right", bbox_to_anchor=(1.0, 0.42))
 times = range(0, 4001, 50)  # between them, 16 tubes are not enough to smooth the curves
-right_axes.plot(times, curves["entropy"][::50], color=COLOURS[0], label="entropy")
-right_axes.plot(times, curves["complexity"][::50], color=COLOURS[1], linestyle="--", label="complexity")
-right_axes.set(
-    xlabel="time t", ylabel="bits", title="Mixing: entropy rises,\ncomplexity rises and falls", ylim=(0, 1.75)
-)
-right_axes.legend(loc="upper right")
+bottom.plot(times, curves["entropy"][::50], color=COLOURS[0], label="entropy")
+bottom.plot(times, curves["complexity"][::50], color=COLOURS[1], linestyle="--", label="complexity")
+bottom.set(xlabel="time t", ylabel="bits", title="Mixing: entropy rises,\ncomplexity rises and falls", ylim=(0, 1.75))
+bottom.legend(loc="upper right")
 save_figure(figure, __file__)
 
 # 7. NumPy against PyTorch

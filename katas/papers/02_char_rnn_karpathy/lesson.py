@@ -149,22 +149,22 @@ for place in ends:
 
 # The figure: the loss, and what the units do while the model reads. Two frames mark the characters "the ", which come
 # up twice: the same letters, in different states.
-figure = Figure(figsize=(9, 4.2))
-left, right = figure.subplots(1, 2, width_ratios=(1, 2))
-left.plot(losses, color=COLOURS[0])
-left.axhline(math.log(21), color=COLOURS[6], linestyle="--", linewidth=1)
-left.annotate("ln 21: knows nothing", (STEPS, math.log(21)), (0, -4), textcoords="offset points", ha="right", va="top")
-left.set(xlabel="step", ylabel="loss, nats per character", title="From guessing to knowing by heart", ylim=(0, 3.3))
+figure = Figure(figsize=(6.6, 5.6))
+first, second = figure.subplots(2)
+first.plot(losses, color=COLOURS[0])
+first.axhline(math.log(21), color=COLOURS[6], linestyle="--", linewidth=1)
+first.annotate("ln 21: knows nothing", (STEPS, math.log(21)), (0, -4), textcoords="offset points", ha="right", va="top")
+first.set(xlabel="step", ylabel="loss, nats per character", title="From guessing to knowing by heart", ylim=(0, 3.3))
 SHOWN = 50
 chosen = (activity > 0).float().mean(dim=0).argsort()[:: SIZE // 16]
-picture = right.imshow(activity[:SHOWN, chosen].T.numpy(), aspect="auto", vmin=-1, vmax=1, cmap="RdBu_r")
-right.set_xticks(range(SHOWN), list(kata.TEXT[:SHOWN].replace(" ", "␣")), fontsize=7, family="monospace")
-right.set_yticks(range(len(chosen)), [str(unit) for unit in chosen.tolist()], fontsize=7)
+picture = second.imshow(activity[:SHOWN, chosen].T.numpy(), aspect="auto", vmin=-1, vmax=1, cmap="RdBu_r")
+second.set_xticks(range(SHOWN), list(kata.TEXT[:SHOWN].replace(" ", "␣")), family="monospace")
+second.set_yticks(range(len(chosen)), [str(unit) for unit in chosen.tolist()])
 for place in (0, 20):
-    right.axvspan(place - 0.5, place + 3.5, fill=False, edgecolor=COLOURS[6], linewidth=2.5)
-right.set(xlabel="character read", ylabel="hidden unit", title="16 of 64 units: “the ” twice, in different states")
-right.tick_params(length=0)
-figure.colorbar(picture, ax=right, shrink=0.8, ticks=[-1, 0, 1], label="value of the unit")
+    second.axvspan(place - 0.5, place + 3.5, fill=False, edgecolor=COLOURS[6], linewidth=2.5)
+second.set(xlabel="character read", ylabel="hidden unit", title="16 of 64 units: “the ” twice, in different states")
+second.tick_params(length=0)
+figure.colorbar(picture, ax=second, shrink=0.8, ticks=[-1, 0, 1], label="value of the unit")
 save_figure(figure, __file__)
 
 # 7. NumPy against PyTorch

@@ -149,9 +149,9 @@ for name in ("LSTM, forget bias 0", "LSTM, forget bias 4"):
 # The figure: the gradients of the three fresh nets, and the forget gates of the two trained LSTMs. Training does not
 # open gates that start half shut: the gradient that would open them does not arrive. Below, everything inside the
 # trained LSTM while it reads one sequence, a row per unit, and the state of the plain RNN beside it.
-figure = Figure(figsize=(9, 6.4))
-grid = figure.add_gridspec(2, 6, height_ratios=(1.5, 1))
-left, right = figure.add_subplot(grid[0, :3]), figure.add_subplot(grid[0, 3:])
+figure = Figure(figsize=(6.6, 9.6))
+grid = figure.add_gridspec(4, 3, height_ratios=(1.5, 1.5, 1, 1))
+above, below = figure.add_subplot(grid[0, :]), figure.add_subplot(grid[1, :])
 styles = {
     "plain RNN": (COLOURS[1], "--"),
     "LSTM, forget bias 0": (COLOURS[2], ":"),
@@ -159,19 +159,19 @@ styles = {
 }
 for name, norms in profiles.items():
     colour, style = styles[name]
-    left.semilogy(norms.numpy(), color=colour, linestyle=style, label=name)
-left.set(xlabel="step t of the input", ylabel="norm of d loss / d $x_t$", title="Before training: which steps matter?")
-left.legend(fontsize=8, loc="lower right", handlelength=3)
+    above.semilogy(norms.numpy(), color=colour, linestyle=style, label=name)
+above.set(xlabel="step t of the input", ylabel="norm of d loss / d $x_t$", title="Before training: which steps matter?")
+above.legend(loc="lower right", handlelength=3)
 for name, record in records.items():
     colour, style = styles[name]
     units = record["f"].mean(dim=0).numpy()  # (steps, units)
-    right.plot(units, color=colour, linewidth=0.6, alpha=0.4)
-    right.plot(units.mean(axis=1), color=colour, linestyle=style, label=f"{name}: mean of {HIDDEN} units")
-right.set(xlabel="step t", ylabel="forget gate f", ylim=(0, 1.05), title="After training: gates near where they began")
+    below.plot(units, color=colour, linewidth=0.6, alpha=0.4)
+    below.plot(units.mean(axis=1), color=colour, linestyle=style, label=f"{name}: mean of {HIDDEN} units")
+below.set(xlabel="step t", ylabel="forget gate f", ylim=(0, 1.05), title="After training: gates near where they began")
 if records:
-    right.legend(fontsize=8, loc="lower right", handlelength=3)
+    below.legend(loc="lower right", handlelength=3)
 else:
-    right.text(0.5, 0.5, "run_lstm is not written yet", ha="center", transform=right.transAxes)
+    below.text(0.5, 0.5, "run_lstm is not written yet", ha="center", transform=below.transAxes)
 inside = {}
 if records:
     names = {"f": "forget gate f", "i": "input gate i", "o": "output gate o", "c": "memory c", "h": "h, LSTM"}
@@ -188,13 +188,12 @@ for title in ("h, LSTM", "h, plain RNN"):
         values = inside[title][20:]
         ratio = (values.std(dim=0).mean() / values.abs().mean()).item()
         print(f"{title}: from step 20 on, a unit varies by {ratio:.2f} of its size")
-for column, (title, shown) in enumerate(inside.items(), start=6 - len(inside)):
-    axis = figure.add_subplot(grid[1, column])
+for place, (title, shown) in enumerate(inside.items()):
+    axis = figure.add_subplot(grid[2 + place // 3, place % 3])
     limits = {"vmin": 0, "vmax": 1} if "gate" in title else {"vmin": -1, "vmax": 1, "cmap": "RdBu_r"}
     axis.imshow(shown.T, aspect="auto", interpolation="nearest", **limits)
     axis.set(title=title, xlabel="step t", xticks=[0, LENGTH - 1], yticks=[])
-    axis.title.set_fontsize(9)
-    if column == 6 - len(inside):
+    if place % 3 == 0:
         axis.set_ylabel("unit")
 save_figure(figure, __file__)
 

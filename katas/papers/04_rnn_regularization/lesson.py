@@ -186,15 +186,15 @@ for place in NAMES:
 
 # The figure: both perplexities against p, for the two places. A training perplexity far below that of the table is a
 # sign that the text was learned by heart. Below, the zeros that the second layer gets.
-figure = Figure(figsize=(9, 6.2))
-grid = figure.add_gridspec(2, 6, height_ratios=(1.7, 1))
-axes = [figure.add_subplot(grid[0, :3]), figure.add_subplot(grid[0, 3:])]
-for column, ((place, name), values) in enumerate(caught.items()):
-    picture = figure.add_subplot(grid[1, column])
+figure = Figure(figsize=(6.6, 9.6))
+grid = figure.add_gridspec(4, 3, height_ratios=(1.7, 1.7, 1, 1))
+axes = [figure.add_subplot(grid[0, :]), figure.add_subplot(grid[1, :])]
+for number, ((place, name), values) in enumerate(caught.items()):
+    picture = figure.add_subplot(grid[2 + number // 3, number % 3])
     picture.imshow(values[:, :24].T == 0, cmap="Greys", aspect="auto", interpolation="nearest", vmin=0, vmax=1)
-    picture.set(xticks=[], yticks=[], xlabel="step", ylabel="unit" if column == 0 else "")
+    picture.set(xticks=[], yticks=[], xlabel="step", ylabel="unit" if number % 3 == 0 else "")
     picture.spines[["top", "right"]].set_visible(True)
-    picture.set_title(f"{NAMES[place].replace(', ', ',' + chr(10))}:\n{name}", fontsize=8)
+    picture.set_title(f"{NAMES[place].replace(', ', ',' + chr(10))}:\n{name}")
 for side, (axis, title) in enumerate(zip(axes, ("Validation text", "Training text"), strict=True)):
     for place, colour in (("non_recurrent", COLOURS[0]), ("recurrent", COLOURS[1])):
         line = [results[place, p][side] for p in (0.0, 0.3, 0.5)]
@@ -204,8 +204,8 @@ for side, (axis, title) in enumerate(zip(axes, ("Validation text", "Training tex
         axis.plot([0.5], [point], color=COLOURS[2], marker="D", linestyle="", label=NAMES["variational"])
     axis.axhline(goal, color=COLOURS[6], linestyle="--", linewidth=1, label="the table itself, validation text")
     axis.set(xlabel="dropout p", ylabel="perplexity", title=title, ylim=(1, 15), xlim=(-0.02, 0.54))
-axes[1].legend(loc="upper left", fontsize=9)
-figure.suptitle("The same dropout does more between the layers than on the path through time", fontsize=11)
+axes[1].legend(loc="upper left")
+figure.suptitle("The same dropout does more between layers than through time")
 save_figure(figure, __file__)
 
 # 7. NumPy against PyTorch

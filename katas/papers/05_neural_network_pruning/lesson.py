@@ -231,8 +231,8 @@ for number, name in enumerate(("first", "second", "last")):
 # The figure. Above, the noisy net: its means before and after; signal to noise, where what lies left of 1 is noise; and
 # what is left after pruning at once. Below: which weights of the first layer are kept at 90 %, one row per pixel, and
 # the four nets of Han et al. and Frankle and Carbin, by sparsity and by bits.
-figure = Figure(figsize=(12, 7))
-(means, noise, pruning), (pattern, left, right) = figure.subplots(2, 3)
+figure = Figure(figsize=(6.6, 16))
+means, noise, pruning, pattern, adjusted, described = figure.subplots(6)
 edges = np.linspace(-1.5, 1.5, 61)
 for (name, net), colour in zip(
     (("at the start", start), *nets.items()), (COLOURS[3], COLOURS[0], COLOURS[1]), strict=True
@@ -243,31 +243,31 @@ for (name, net), colour in zip(
         counts = np.logspace(-3, 3, 61)
         noise.hist(ratio.clamp(1e-3, 1e3).numpy(), counts, histtype="step", color=colour, label=f"weights {name}")
 means.set(xlabel="mean of a weight", ylabel="weights", title="Means: paid ones shrink, free ones grow")
-means.legend(loc="upper left", fontsize=8)
+means.legend(loc="upper left")
 noise.axvline(1, color=COLOURS[6], linestyle=":")
 noise.set(xscale="log", xlabel="|mean| / std", ylabel="weights", title="Signal to noise")
-noise.legend(loc="upper right", fontsize=8)
+noise.legend(loc="upper right")
 for (label, line), colour, mark in zip(cut.items(), (COLOURS[0], COLOURS[2], COLOURS[1]), "osD", strict=True):
     pruning.plot([100 * sparsity for sparsity in PRUNED], line, marker=mark, color=colour, label=f"weights {label}")
 pruning.set(xlabel="weights pruned at once (%)", ylabel="test digits right", ylim=(0, 1), xticks=[0, 50, 80, 90])
 pruning.set_title("Paid weights can be pruned")
-pruning.legend(loc="lower left", fontsize=8)
+pruning.legend(loc="lower left")
 keep = kata.magnitude_mask(ratios["with a price"], 0.9)[: 64 * 64].view(64, 64)
 pattern.imshow(keep.T, cmap="Greys", interpolation="nearest", aspect="auto")
 pattern.set_xticks([0, 20, 40, 60])
 pattern.set(xlabel="hidden unit", ylabel="pixel, row by row", title="First layer: the tenth that is kept")
 for (name, line), colour, mark in zip(found.items(), COLOURS[1:], "osD^", strict=False):
-    left.plot([100 * sparsity for sparsity in LEVELS], line, marker=mark, color=colour, label=name)
-    right.semilogx(bits, line, marker=mark, color=colour)
-for panel in (left, right):
+    adjusted.plot([100 * sparsity for sparsity in LEVELS], line, marker=mark, color=colour, label=name)
+    described.semilogx(bits, line, marker=mark, color=colour)
+for panel in (adjusted, described):
     panel.axhline(dense, color=COLOURS[0], linestyle="--", label="dense")
-left.set(xlabel="weights pruned (%)", ylabel="test digits right", ylim=(0, 1), xticks=[50, 80, 90, 95])
-left.set_title("A tenth may adjust")
-left.legend(loc="lower left", fontsize=8)
-right.plot(all_bits, dense, marker="*", markersize=13, color=COLOURS[0])
-right.set_xticks([2e4, 5e4, 1e5, 2e5], ["20,000", "50,000", "100,000", "200,000"], minor=False)
-right.minorticks_off()
-right.set(xlabel="bits that describe the net", ylim=(0, 1), title="The same nets by description length")
+adjusted.set(xlabel="weights pruned (%)", ylabel="test digits right", ylim=(0, 1), xticks=[50, 80, 90, 95])
+adjusted.set_title("A tenth may adjust")
+adjusted.legend(loc="lower left")
+described.plot(all_bits, dense, marker="*", markersize=13, color=COLOURS[0])
+described.set_xticks([2e4, 5e4, 1e5, 2e5], ["20,000", "50,000", "100,000", "200,000"], minor=False)
+described.minorticks_off()
+described.set(xlabel="bits that describe the net", ylim=(0, 1), title="The same nets by description length")
 save_figure(figure, __file__)
 
 # Where does the first layer look? Of each pixel, the share of its 64 weights that is kept: the left and right edges,

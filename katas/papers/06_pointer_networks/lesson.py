@@ -126,24 +126,24 @@ for low, high in ((0.0, 0.005), (0.005, 0.02), (0.02, 1.0)):
     print(f"smallest gap from {low} to {high}: {int(some.sum())} lists, {share:.2f} without a mistake")
 
 # The figure: the pointers of this list, one row per step, and the second task of the paper.
-figure = Figure(figsize=(9, 4))
-left, right_panel = figure.subplots(1, 2, width_ratios=(1.1, 1))
-picture = left.imshow(chances.numpy(), vmin=0, vmax=1, aspect="auto")
-left.set_xticks(range(8), [f"{number:.2f}" for number in numbers.tolist()], fontsize=8)
-left.set_yticks(range(8), [str(step + 1) for step in range(8)])
-left.set(xlabel="place of the input, by its number", ylabel="step", title="Sorting: each step points at one place")
-left.tick_params(length=0)
-figure.colorbar(picture, ax=left, shrink=0.8, ticks=[0, 0.5, 1], label="probability")
-right_panel.scatter(*points.T.tolist(), color=COLOURS[6], s=18, zorder=2)
+figure = Figure(figsize=(6.6, 5.6))
+first, second = figure.subplots(2)
+picture = first.imshow(chances.numpy(), vmin=0, vmax=1, aspect="auto")
+first.set_xticks(range(8), [f"{number:.2f}" for number in numbers.tolist()])
+first.set_yticks(range(8), [str(step + 1) for step in range(8)])
+first.set(xlabel="place of the input, by its number", ylabel="step", title="Sorting: each step points at one place")
+first.tick_params(length=0)
+figure.colorbar(picture, ax=first, shrink=0.8, ticks=[0, 0.5, 1], label="probability")
+second.scatter(*points.T.tolist(), color=COLOURS[6], s=18, zorder=2)
 if hull is not None:
     way = points[torch.cat([hull, hull[:1]])]
-    right_panel.plot(*way.T.tolist(), color=COLOURS[0], zorder=1)
+    second.plot(*way.T.tolist(), color=COLOURS[0], zorder=1)
     for rank, corner in enumerate(points[hull].tolist(), start=1):
         away = torch.tensor(corner) - points.mean(dim=0)
         offset = (12 * away / away.norm()).tolist()
-        right_panel.annotate(str(rank), corner, offset, textcoords="offset points", ha="center", va="center")
-right_panel.set(xlabel="x", ylabel="y", title="Convex hull: the targets are places, too", aspect="equal")
-right_panel.margins(0.12)
+        second.annotate(str(rank), corner, offset, textcoords="offset points", ha="center", va="center")
+second.set(xlabel="x", ylabel="y", title="Convex hull: the targets are places, too", aspect="equal")
+second.margins(0.12)
 save_figure(figure, __file__)
 
 # 7. NumPy against PyTorch

@@ -202,9 +202,9 @@ def mosaic(images, columns):
     return torch.cat([torch.cat(list(row), dim=1) for row in rows])[:-1, :-1].numpy()
 
 
-figure = Figure(figsize=(9, 5.4))
-left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))
-upper, lower, lowest = left.subplots(3, 1, height_ratios=(1, 1, 1.7))
+figure = Figure(figsize=(6.6, 9.6))
+above, below = figure.subfigures(2, height_ratios=(2, 1))
+upper, lower, lowest = above.subplots(3, 1, height_ratios=(1, 1, 1.7))
 upper.imshow(
     mosaic(torch.cat([x_test[:7, 0], shifted_test[:7, 0]]), 7), cmap=colormaps["Greys"].with_extremes(bad=COLOURS[5])
 )
@@ -216,21 +216,21 @@ lower.set_title("The 16 kernels of the first layer, after shifted training")
 lowest.imshow(
     mosaic(torch.cat([layer for pair in zip(*[part.split(8) for part in maps[0]], strict=True) for layer in pair]), 8)
 )
-lowest.set_title("Its maps of the third digit; below each, of that digit moved right", fontsize=9)
+lowest.set_title("Its maps of the third digit; below each, of that digit moved right")
 for axes in (upper, lower, lowest):
     axes.set_axis_off()
-bars = right.subplots()
+bars = below.subplots()
 for place, shift in enumerate(nets):
     drawn_bars = bars.bar(np.arange(2) + 0.4 * place, rates[shift], 0.36, color=COLOURS[place], label=names[shift])
     bars.bar_label(drawn_bars, fmt="{:.0%}", padding=2)
 bars.axhline(0.1, color=COLOURS[6], linestyle="--", linewidth=1)
-bars.text(2.02, 0.11, "guessing", ha="right", va="bottom", fontsize=9)
+bars.text(2.02, 0.11, "guessing", ha="right", va="bottom")
 bars.set_xticks([0.2, 1.2], ["plain test digits", "shifted test digits"])
 bars.set(
     ylabel="accuracy", xlim=(-0.3, 2.05), ylim=(0, 1.25), title="Only the net that saw shifted digits can read them"
 )
 bars.set_yticks([0, 0.25, 0.5, 0.75, 1])
-bars.legend(loc="upper right", fontsize=9)
+bars.legend(loc="upper right")
 save_figure(figure, __file__)
 
 # 7. NumPy against PyTorch

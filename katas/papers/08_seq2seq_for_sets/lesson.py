@@ -159,24 +159,24 @@ print(f"   one set: {one[0, :, 0].numpy().round(2)}")
 for k, look in enumerate(looks, start=1):
     print(f"   step {k}: weights {look.numpy().round(2)}")
 
-# The figure: the losses on the left, and on the right the weights of the five steps on this one set.
-figure = Figure(figsize=(9.5, 3.8))
-left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
+# The figure: the losses above, and below the weights of the five steps on this one set.
+figure = Figure(figsize=(6.6, 5.6))
+above, below = figure.subplots(2)
 marks = {"0 steps": (0, "-"), "1 step": (1, "-"), "5 steps": (2, "--"), "random order": (4, "-")}
 for name, (colour, line) in marks.items():
     smooth = np.convolve(losses[name], np.ones(10) / 10, "valid")
-    left.semilogy(np.arange(len(smooth)) + 5, smooth, line, color=COLOURS[colour], label=name)
-left.set(xlabel="training step", ylabel="loss (mean of 10 steps)")
-left.set_title("A look at the set helps, a random order is not learned")
-left.set_yticks([0.05, 0.1, 0.2, 0.5, 1], ["0.05", "0.1", "0.2", "0.5", "1"])
-left.minorticks_off()
-left.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
-picture = right.imshow(torch.stack(looks).numpy(), vmin=0, vmax=0.4, aspect="auto")
-right.set_xticks(range(5), [f"{number:.2f}" for number in one[0, :, 0].tolist()])
-right.set_yticks(range(5), [str(k) for k in range(1, 6)])
-right.set(xlabel="element", ylabel="process step", title="What each step looks at")
-right.tick_params(length=0)
-figure.colorbar(picture, ax=right, shrink=0.8, ticks=[0, 0.2, 0.4], label="weight")
+    above.semilogy(np.arange(len(smooth)) + 5, smooth, line, color=COLOURS[colour], label=name)
+above.set(xlabel="training step", ylabel="loss (mean of 10 steps)")
+above.set_title("A look at the set helps, a random order is not learned")
+above.set_yticks([0.05, 0.1, 0.2, 0.5, 1], ["0.05", "0.1", "0.2", "0.5", "1"])
+above.minorticks_off()
+above.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
+picture = below.imshow(torch.stack(looks).numpy(), vmin=0, vmax=0.4, aspect="auto")
+below.set_xticks(range(5), [f"{number:.2f}" for number in one[0, :, 0].tolist()])
+below.set_yticks(range(5), [str(k) for k in range(1, 6)])
+below.set(xlabel="element", ylabel="process step", title="What each step looks at")
+below.tick_params(length=0)
+figure.colorbar(picture, ax=below, shrink=0.8, ticks=[0, 0.2, 0.4], label="weight")
 save_figure(figure, __file__)
 
 # 7. NumPy against PyTorch

@@ -152,34 +152,32 @@ for M, twin in twins.items():
 print(f"   largest difference of their weights: {largest(twins[7].parameters(), twins[1].parameters()):.1e}")
 
 # The figure draws the timetables to scale: the whole batch keeps a stage busy for eight units, a micro-batch for one.
-figure = Figure(figsize=(9, 4))
-grid = figure.add_gridspec(2, 2, width_ratios=(1.35, 1))
+figure = Figure(figsize=(6.6, 7))
+*rows, below = figure.subplots(3, height_ratios=(1, 1, 1.7))
 shades = ListedColormap(["#eeeeee", COLOURS[0]])
-for row, M in enumerate((1, 8)):
+for axes, M in zip(rows, (1, 8), strict=True):
     table, unit = kata.schedule_numpy(K, M), 8 // M
-    axes = figure.add_subplot(grid[row, 0])
     edges = np.arange(len(table) + 1) * unit
     busy = (table.T >= 0).astype(int)
     axes.pcolormesh(edges, np.arange(K + 1), busy, cmap=shades, vmin=0, vmax=1, edgecolors="white")
     for clock, stage in zip(*np.nonzero(table >= 0), strict=True):
         place = (clock + 0.5) * unit, stage + 0.5
-        axes.text(*place, table[clock, stage], ha="center", va="center", color="white", fontsize=8)
+        axes.text(*place, table[clock, stage], ha="center", va="center", color="white")
     title = f"M = {M}: done after {edges[-1]} units, {kata.bubble_fraction(K, M):.0%} idle"
     axes.set(xlim=(0, 32), ylim=(K, 0), ylabel="stage", title=title)
     axes.set_yticks(np.arange(K) + 0.5, range(K))
     axes.tick_params(length=0)
 axes.set_xlabel("time (one unit: a stage works on an eighth of the batch)")
-right = figure.add_subplot(grid[:, 1])
 counts = np.arange(1, 65)
 for stages_count, style in ((8, "-"), (4, "--"), (2, ":")):
     shares = [kata.bubble_fraction(stages_count, int(M)) for M in counts]
-    right.plot(counts, shares, style, label=f"K = {stages_count}")
-    right.plot(4 * stages_count, shares[4 * stages_count - 1], "o", color=COLOURS[6], markersize=5)
-right.plot([], [], "o", color=COLOURS[6], markersize=5, label="M = 4K")
-right.set_xscale("log", base=2)
-right.set_xticks([1, 2, 4, 8, 16, 32, 64], [1, 2, 4, 8, 16, 32, 64])
-right.set(xlabel="micro-batches M", ylabel="idle share of the time", ylim=(0, 1), title="More pieces, smaller bubble")
-right.legend()
+    below.plot(counts, shares, style, label=f"K = {stages_count}")
+    below.plot(4 * stages_count, shares[4 * stages_count - 1], "o", color=COLOURS[6], markersize=5)
+below.plot([], [], "o", color=COLOURS[6], markersize=5, label="M = 4K")
+below.set_xscale("log", base=2)
+below.set_xticks([1, 2, 4, 8, 16, 32, 64], [1, 2, 4, 8, 16, 32, 64])
+below.set(xlabel="micro-batches M", ylabel="idle share of the time", ylim=(0, 1), title="More pieces, smaller bubble")
+below.legend()
 save_figure(figure, __file__)
 
 # 7. NumPy against PyTorch

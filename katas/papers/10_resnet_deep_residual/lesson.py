@@ -151,28 +151,28 @@ if not idle.blocks[0].bn2.weight.any():
     )
 
 # The figure shows both: the loss of the three nets, smoothed over ten steps, and what reaches each block at the start.
-figure = Figure(figsize=(9, 4))
-left, right = figure.subplots(1, 2)
+figure = Figure(figsize=(6.6, 5.6))
+above, below = figure.subplots(2)
 for (name, line), colour, style in zip(losses.items(), COLOURS, ("--", "-", "-"), strict=False):
     smooth = np.convolve(line, np.ones(10) / 10, mode="valid")
-    left.plot(np.arange(10, STEPS + 1), smooth, style, color=colour, label=f"{name} layers")
-left.axhline(np.log(10), color=COLOURS[6], linestyle=":", linewidth=1)
-left.text(STEPS, np.log(10) + 0.03, "uniform guessing, ln 10", ha="right", va="bottom", fontsize=8)
-left.set(
+    above.plot(np.arange(10, STEPS + 1), smooth, style, color=colour, label=f"{name} layers")
+above.axhline(np.log(10), color=COLOURS[6], linestyle=":", linewidth=1)
+above.text(STEPS, np.log(10) + 0.03, "uniform guessing, ln 10", ha="right", va="bottom")
+above.set(
     xlabel="step", ylabel="training loss, mean of ten steps", ylim=(0, 2.6), title="Deeper is worse without shortcuts"
 )
-left.legend(loc="lower left", fontsize=8)
+above.legend(loc="lower left")
 for name, colour in zip(("plain 38", "residual 38"), COLOURS[1:], strict=False):
     if name in norms:
-        right.semilogy(range(1, 19), norms[name], "o-", color=colour, label=f"{name} layers", markersize=4)
+        below.semilogy(range(1, 19), norms[name], "o-", color=colour, label=f"{name} layers", markersize=4)
 if norms:
-    right.legend(fontsize=8)
+    below.legend()
 else:
-    right.text(0.5, 0.5, "init_gradient_norms is not written yet", ha="center", transform=right.transAxes)
-right.set(
+    below.text(0.5, 0.5, "init_gradient_norms is not written yet", ha="center", transform=below.transAxes)
+below.set(
     xlabel="block, first to last", ylabel="gradient norm before training", title="Gradients do not vanish: they grow"
 )
-right.set_xticks([1, 6, 12, 18])
+below.set_xticks([1, 6, 12, 18])
 save_figure(figure, __file__)
 
 # 7. NumPy against PyTorch

@@ -144,8 +144,8 @@ count = sum(parameter.numel() for parameter in context.parameters())
 print(f"   {count} parameters; one kernel of 33×33 from 8 to 8 channels has {33 * 33 * 8 * 8 + 8}")
 
 # The figure: which steps the last output sees, layer by layer, and how large its gradient is at each of them.
-figure = Figure(figsize=(9.5, 5))
-panels = figure.subplots(2, 2, sharex=True)
+figure = Figure(figsize=(6.6, 9.6))
+panels = figure.subplots(4, sharex=True).reshape(2, 2)
 for (name, dilations), row, colour in zip(STACKS.items(), panels, COLOURS, strict=False):
     tree, bars = row
     seen = {0}

@@ -159,21 +159,21 @@ if relabelled is not None:
 
 # The figure: predicted against true energies, with no and with three steps, and what relabelling changes, beside the
 # errors of the same predictions. Energies that do not change at all are drawn at 1e-8.
-figure = Figure(figsize=(10, 3.6))
-panels = figure.subplots(1, 2 if changed is None else 3)
-for axes, steps, colour in zip(panels, (0, 3), COLOURS, strict=False):
+figure = Figure(figsize=(6.6, 6.2))
+panels = figure.subplot_mosaic([["none", "three"], ["numbers", "numbers"]])
+for axes, steps, colour in zip((panels["none"], panels["three"]), (0, 3), COLOURS, strict=False):
     axes.plot([-3.5, 3.5], [-3.5, 3.5], color=COLOURS[6], linewidth=1)
     axes.plot(targets[300:], predicted[steps], "o", color=colour, markersize=3.5, alpha=0.7)
     title = "no messages: atoms alone" if steps == 0 else "three message steps"
     axes.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), xlabel="true energy", ylabel="predicted energy", title=title)
 if changed is not None:
     errors = (predicted[3] - targets[300:]).abs().sort().values
-    panels[2].semilogy(errors, color=COLOURS[1])
-    panels[2].semilogy(changed.clamp(min=1e-8).sort().values, "--", color=COLOURS[2])
-    panels[2].text(5, 0.9, "error of the prediction", color=COLOURS[1])
-    panels[2].text(5, 2e-6, "change under new node numbers", color=COLOURS[2])
-    panels[2].set(ylim=(5e-9, 3), xlabel="test molecules, sorted", ylabel="absolute difference of energies")
-    panels[2].set_title("numbering does not matter")
+    panels["numbers"].semilogy(errors, color=COLOURS[1])
+    panels["numbers"].semilogy(changed.clamp(min=1e-8).sort().values, "--", color=COLOURS[2])
+    panels["numbers"].text(5, 0.9, "error of the prediction", color=COLOURS[1])
+    panels["numbers"].text(5, 2e-6, "change under new node numbers", color=COLOURS[2])
+    panels["numbers"].set(ylim=(5e-9, 3), xlabel="test molecules, sorted", ylabel="absolute difference of energies")
+    panels["numbers"].set_title("numbering does not matter")
 save_figure(figure, __file__)
 
 # 7. NumPy against PyTorch

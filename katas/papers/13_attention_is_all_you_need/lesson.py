@@ -143,8 +143,8 @@ for place, row in enumerate(looks):
     print(f"place {place} looks at source place {int(row.argmax())} with a weight of {row.max().item():.2f}")
 
 # The figure: the schedule, the loss above its floor, and where the decoder looks.
-figure = Figure(figsize=(11, 3.8))
-first, second, third = figure.subplots(1, 3)
+figure = Figure(figsize=(6.6, 8.3))
+first, second, third = figure.subplots(3)
 first.plot(range(1, STEPS + 1), rates[:STEPS], color=COLOURS[0])
 first.axvline(WARMUP, color=COLOURS[6], linestyle="--", linewidth=1)
 first.annotate("warm-up ends", (WARMUP, 0), (6, 6), textcoords="offset points")

@@ -153,24 +153,24 @@ for name, net in nets.items():
 
 # The figure: accuracy against length, and the weights of one sequence of ten symbols as the paper draws them, one row
 # per written symbol.
-figure = Figure(figsize=(9, 3.9))
-left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
-left.axvspan(10.5, 16.5, color="0.93")
-left.text(13.5, 0.03, "longer than in training", ha="center", color="0.35", fontsize=9)
-left.axhline(0.1, color=COLOURS[6], linewidth=1, linestyle=":")
-left.text(3.7, 0.12, "guessing", fontsize=9)
+figure = Figure(figsize=(6.6, 5.6))
+above, below = figure.subplots(2)
+above.axvspan(10.5, 16.5, color="0.93")
+above.text(13.5, 0.03, "longer than in training", ha="center", color="0.35")
+above.axhline(0.1, color=COLOURS[6], linewidth=1, linestyle=":")
+above.text(3.7, 0.12, "guessing")
 for (name, shares), colour, style in zip(accuracy.items(), (COLOURS[0], COLOURS[1]), ("o-", "s--"), strict=True):
-    left.plot(LENGTHS, shares, style, color=colour, label=name, markersize=4)
-left.set(xlabel="length of the sequence", ylabel="symbols right", xlim=(3.5, 16.5), ylim=(0, 1.03))
-left.set_title("One vector loses long sequences")
-left.legend(loc="lower left", bbox_to_anchor=(0.0, 0.17))
+    above.plot(LENGTHS, shares, style, color=colour, label=name, markersize=4)
+above.set(xlabel="length of the sequence", ylabel="symbols right", xlim=(3.5, 16.5), ylim=(0, 1.03))
+above.set_title("One vector loses long sequences")
+above.legend(loc="lower left", bbox_to_anchor=(0.0, 0.17))
 sample = 0
 source = kata.reverse_batch(200, 10, 10, VOCABULARY, torch.Generator().manual_seed(1))[0][sample]
-image = right.imshow(alignments[10][sample], vmin=0, vmax=1)
-right.set_xticks(range(10), source.tolist())
-right.set_yticks(range(10), source.flip(0).tolist())
-right.set(xlabel="source, as it is read", ylabel="reversal, from top to bottom", title="Where the net looks")
-figure.colorbar(image, ax=right, label="attention weight")
+image = below.imshow(alignments[10][sample], vmin=0, vmax=1)
+below.set_xticks(range(10), source.tolist())
+below.set_yticks(range(10), source.flip(0).tolist())
+below.set(xlabel="source, as it is read", ylabel="reversal, from top to bottom", title="Where the net looks")
+figure.colorbar(image, ax=below, label="attention weight")
 save_figure(figure, __file__)
 
 # 7. NumPy against PyTorch

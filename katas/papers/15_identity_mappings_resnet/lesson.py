@@ -139,23 +139,23 @@ for name in ("pre", "scale 0.5"):
 # gradients in such a net, too.
 #
 # The figure shows the loss of the five nets, smoothed over ten steps, and the gradient at each state before training.
-figure = Figure(figsize=(9, 4))
-left, right = figure.subplots(1, 2)
+figure = Figure(figsize=(6.6, 5.6))
+above, below = figure.subplots(2)
 for (name, line), colour in zip(losses.items(), COLOURS, strict=False):
     smooth = np.convolve(line, np.ones(10) / 10, mode="valid")
-    left.plot(np.arange(10, STEPS + 1), smooth, color=colour, label=name)
-left.axhline(np.log(10), color=COLOURS[6], linestyle=":", linewidth=1, label="uniform guessing, ln 10")
-left.set(xlabel="step", ylabel="training loss, mean of ten steps", ylim=(0, 2.8), title="Only clean shortcuts train")
-left.legend(loc="lower left", fontsize=8)
+    above.plot(np.arange(10, STEPS + 1), smooth, color=colour, label=name)
+above.axhline(np.log(10), color=COLOURS[6], linestyle=":", linewidth=1, label="uniform guessing, ln 10")
+above.set(xlabel="step", ylabel="training loss, mean of ten steps", ylim=(0, 2.8), title="Only clean shortcuts train")
+above.legend(loc="lower left")
 for name, colour in (("pre", COLOURS[0]), ("scale 0.5", COLOURS[2])):
     if profiles[name] is not None:
-        right.semilogy(range(51), profiles[name].detach(), color=colour, label=name)
+        below.semilogy(range(51), profiles[name].detach(), color=colour, label=name)
 if profiles["pre"] is not None:
-    right.legend(fontsize=8)
+    below.legend()
 else:
-    right.text(0.5, 0.5, "gradient_profile is not written yet", ha="center", transform=right.transAxes)
-right.set(xlabel="state x_l, first to last", ylabel="gradient norm before training")
-right.set_title("Halved shortcuts: the gradient explodes")
+    below.text(0.5, 0.5, "gradient_profile is not written yet", ha="center", transform=below.transAxes)
+below.set(xlabel="state x_l, first to last", ylabel="gradient norm before training")
+below.set_title("Halved shortcuts: the gradient explodes")
 save_figure(figure, __file__)
 
 # 7. NumPy against PyTorch

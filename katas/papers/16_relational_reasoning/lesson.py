@@ -180,8 +180,8 @@ print(f"{levels[0] - levels[1]:.2f}")
 # The figure: the accuracy of the three models on both kinds of questions, and the loss on the way. The dotted lines are
 # the levels without any look at other objects. Below, the pairs of one scene, from left to right, and those of all
 # scenes over the distance.
-figure = Figure(figsize=(9, 6.8))
-(bars, curves), (square, steps_axis) = figure.subplots(2, 2)
+figure = Figure(figsize=(6.6, 12))
+bars, curves, square, steps_axis = figure.subplots(4, height_ratios=(1, 1, 1.3, 1))
 shown = int((answer[:200] == 2).nonzero()[0])
 order = scene[shown, :, 6].argsort()
 picture = square.imshow(effect[shown][order][:, order], cmap="RdBu_r", vmin=-0.7, vmax=0.7)
@@ -189,8 +189,8 @@ names = [
     f"{x:.2f}{' asked' if is_it else ''}"
     for x, is_it in zip(*(t[shown][order] for t in (scene[:, :, 6], asked_row)), strict=True)
 ]
-square.set_xticks(range(5), names, fontsize=8, rotation=20)
-square.set_yticks(range(5), names, fontsize=8)
+square.set_xticks(range(5), names, rotation=20)
+square.set_yticks(range(5), names)
 square.set(xlabel="second object of the pair, by x", ylabel="first object", title="what each pair adds to the count")
 figure.colorbar(picture, ax=square, shrink=0.9)
 steps_axis.plot(away.flatten(), of_asked.flatten(), ".", markersize=1.5, color=COLOURS[0])
@@ -200,8 +200,8 @@ steps_axis.set_title("g has found the limit of 0.5")
 for place, (name, values) in enumerate(scores.items()):
     bars.bar(np.arange(2) + 0.28 * (place - 1), values, width=0.26, color=COLOURS[place])
     for kind, value in enumerate(values):
-        bars.text(kind + 0.28 * (place - 1), value - 0.06, f"{value:.2f}", ha="center", color="white", fontsize=9)
-    bars.text(0.28 * (place - 1), 0.03, name.replace(" ", "\n"), ha="center", color="white", fontsize=7)
+        bars.text(kind + 0.28 * (place - 1), value - 0.06, f"{value:.2f}", ha="center", color="white")
+    bars.text(0.28 * (place - 1), 0.03, name.replace(" ", "\n"), ha="center", color="white")
 bars.axhline(0.38, linestyle=":", color=COLOURS[6], linewidth=1.5, zorder=0)
 bars.set_xticks([0, 1], ["relational", "not relational"])
 bars.set(xlim=(-0.6, 1.45), ylim=(0, 1.05), xlabel="kind of question", ylabel="share of right answers")

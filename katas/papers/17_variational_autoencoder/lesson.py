@@ -165,24 +165,24 @@ with torch.no_grad():
     tiles = network.decode(torch.cartesian_prod(-steps, steps).flip(1)).sigmoid()
     ends = network.encode(torch.stack(corners))[0]
 mosaic = tiles.view(11, 11, 8, 8).transpose(1, 2).reshape(88, 88)
-figure = Figure(figsize=(9, 4.2))
-left, right = figure.subplots(1, 2, width_ratios=[1, 1.15])
-left.imshow(mosaic, extent=(-2.2, 2.2, -2.2, 2.2))
+figure = Figure(figsize=(6.6, 5.6))
+above, below = figure.subplots(2)
+above.imshow(mosaic, extent=(-2.2, 2.2, -2.2, 2.2))
 for edge in np.arange(-1.8, 2, 0.4):
-    left.axvline(edge, color="white", linewidth=0.4)
-    left.axhline(edge, color="white", linewidth=0.4)
-left.plot(*ends.T, color=COLOURS[1], marker="o", markersize=4)
-left.set(xlabel="first latent number", ylabel="second latent number", title="121 codes, decoded: the blob moves")
+    above.axvline(edge, color="white", linewidth=0.4)
+    above.axhline(edge, color="white", linewidth=0.4)
+above.plot(*ends.T, color=COLOURS[1], marker="o", markersize=4)
+above.set(xlabel="first latent number", ylabel="second latent number", title="121 codes, decoded: the blob moves")
 strips = {"images mixed": mixed} | ({} if line is None else {"codes mixed": line})
 for height, (name, strip) in enumerate(strips.items()):
     for number, image in enumerate(strip):
         top = 1.5 * (len(strips) - 1 - height)
-        right.imshow(image.detach().view(8, 8), extent=(number + 0.04, number + 0.96, top, top + 0.92), vmin=0, vmax=1)
-    right.text(0.04, top + 1.0, name, color=COLOURS[1] if name == "codes mixed" else COLOURS[6])
-right.set(xlim=(0, 7), ylim=(-0.1, 2.9), yticks=[], xticks=[0.5, 3.5, 6.5], xlabel="share of the second image")
-right.set_xticklabels(["0", "1/2", "1"])
-right.spines["left"].set_visible(False)
-right.set_title("half-way between two codes: one blob")
+        below.imshow(image.detach().view(8, 8), extent=(number + 0.04, number + 0.96, top, top + 0.92), vmin=0, vmax=1)
+    below.text(0.04, top + 1.0, name, color=COLOURS[1] if name == "codes mixed" else COLOURS[6])
+below.set(xlim=(0, 7), ylim=(-0.1, 2.9), yticks=[], xticks=[0.5, 3.5, 6.5], xlabel="share of the second image")
+below.set_xticklabels(["0", "1/2", "1"])
+below.spines["left"].set_visible(False)
+below.set_title("half-way between two codes: one blob")
 save_figure(figure, __file__)
 
 # 7. NumPy against PyTorch

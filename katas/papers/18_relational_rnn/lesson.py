@@ -162,28 +162,28 @@ with torch.no_grad():
 print(f"   four slots that never see each other: right {recalled.float().mean():.3f}")
 
 # The figure: the loss of both models, and where the slots look.
-figure = Figure(figsize=(9.5, 3.3))
-left, beside = figure.subfigures(1, 2, width_ratios=[1, 1.7])
-curves = left.subplots()
+figure = Figure(figsize=(6.6, 6.4))
+above, below = figure.subfigures(2)
+curves = above.subplots()
 for name, colour, place in zip(losses, COLOURS, (0.04, 0.71), strict=False):
     smooth = np.convolve(losses[name], np.ones(20) / 20, mode="valid")
     curves.plot(np.arange(20, STEPS + 1), smooth, color=colour)
     curves.text(STEPS, place, name.replace(" ", "\n"), ha="right", va="bottom", color=colour)
 curves.axhline(0.668, linestyle=":", color=COLOURS[6], linewidth=1.5)
-curves.text(4, 0.65, "counting: 0.668", va="top", fontsize=8)
+curves.text(4, 0.65, "counting: 0.668", va="top")
 curves.set(
     xlim=(0, 305), ylim=(-0.02, 1.2), xlabel="step", ylabel="loss, mean of 20 steps", title="one learns to look keys up"
 )
-panels = beside.subplots(1, 4, sharey=True)
+panels = below.subplots(1, 4, sharey=True)
 for panel, title, weights in zip(panels, as_text(sequence[0]), looks, strict=True):
     image = panel.imshow(weights, vmin=0, vmax=1, aspect="auto")
     panel.set_xticks(range(5), ["0", "1", "2", "3", "in"])
     panel.set_title(f"reads {title}")
 panels[0].set_yticks(range(4))
 panels[0].set_ylabel("slot that asks")
-beside.suptitle("its slots look at the input, not at one another", fontsize="medium")
-beside.supxlabel("slot that is looked at, or the input", fontsize=10)
-beside.colorbar(image, ax=list(panels), label="weight, head 0")
+below.suptitle("its slots look at the input, not at one another", fontsize="medium")
+below.supxlabel("slot that is looked at, or the input")
+below.colorbar(image, ax=list(panels), label="weight, head 0")
 save_figure(figure, __file__)
 
 # 7. NumPy against PyTorch

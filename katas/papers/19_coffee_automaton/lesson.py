@@ -213,11 +213,11 @@ while any(on_the_right):
 print(f"   demon: {len(gas) - 1} looks, the gas goes from {gas[0]:.0f} bits to {gas[-1]:.0f},", end=" ")
 print(f"the demon's memory from 0 to {memory[-1]:.0f}: {memory[-1] / gas[0]:.2f} for each bit won")
 
-# The figure: both curves, each scaled to its maximum, above three snapshots; on the right the law that returns. Below,
+# The figure: both curves, each scaled to its maximum, above three snapshots; then the law that returns. Below,
 # points in phase space and the demon's account.
-figure = Figure(figsize=(10, 7.2))
-grid = figure.add_gridspec(3, 6, height_ratios=(1.25, 1, 1))
-curves, law_axes = figure.add_subplot(grid[0, :]), figure.add_subplot(grid[1, 3:])
+figure = Figure(figsize=(6.6, 11))
+grid = figure.add_gridspec(5, 12, height_ratios=(1.25, 1.1, 1, 1, 1))
+curves, law_axes = figure.add_subplot(grid[0, :]), figure.add_subplot(grid[2, :])
 for place, name in enumerate(("entropy", "complexity")):
     values = np.array(curve[name]) / max(curve[name])
     curves.plot(curve["step"], values, color=COLOURS[place], linestyle=("-", "--")[place])
@@ -225,26 +225,26 @@ curves.text(6000, 0.89, "entropy", color=COLOURS[0])
 curves.text(3350, 0.6, "complexity", color=COLOURS[1])
 if control:
     curves.plot(curve["step"], np.array(control) / max(control), color=COLOURS[6], linestyle=":", linewidth=1.5)
-    curves.text(5900, 0.36, "control: complexity of cells drawn on their own", fontsize=9)
+    curves.text(3900, 0.48, "control: complexity of cells drawn on their own")
 curves.set(xlabel="step", ylabel="bytes / maximum", title="Entropy rises and stays, complexity rises and falls")
 curves.set(xlim=(-100, 10_100), ylim=(0, 1.05))
 for column, (step, snapshot) in enumerate(snapshots.items()):
-    picture = figure.add_subplot(grid[1, column])
+    picture = figure.add_subplot(grid[1, 4 * column : 4 * column + 4])
     picture.imshow(1 - snapshot[0, 0], cmap="cividis_r", interpolation="nearest")
     picture.set(xticks=[], yticks=[], xlabel=f"step {step}")
 law_axes.plot(range(0, 505, 18), reversible, color=COLOURS[2], marker=".")
 law_axes.set(xlabel="step", ylabel="bytes", title="A reversible law returns to its start", ylim=(0, 145))
 for column, (step, thread) in enumerate(threads.items()):
-    picture = figure.add_subplot(grid[2, column])
+    picture = figure.add_subplot(grid[3, 3 * column : 3 * column + 3])
     picture.plot(*thread.T, ".", color=COLOURS[0], markersize=1.5)
     picture.set(xlim=(-1, RING), ylim=(-1, RING), xticks=[], yticks=[], aspect="equal", xlabel=f"x at step {step}")
-    picture.set_title(f"{boxes[step]:.1f} bits", fontsize=9)
+    picture.set_title(f"{boxes[step]:.1f} bits")
     if column == 0:
         picture.set_ylabel("p")
-account = figure.add_subplot(grid[2, 4:])
+account = figure.add_subplot(grid[4, :])
 for values, name, place, colour in ((gas, "gas", 420, COLOURS[0]), (memory, "the demon's memory", 1150, COLOURS[1])):
     account.plot(values, color=colour)
-    account.text(len(gas) * 0.36, place, name, color=colour, fontsize=9)
+    account.text(len(gas) * 0.36, place, name, color=colour)
 account.set(xlabel="look", ylabel="bits", title="A demon pays")
 save_figure(figure, __file__)
 

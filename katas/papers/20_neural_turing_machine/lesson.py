@@ -171,13 +171,13 @@ for head, place, phase in (("write", 0, "shown"), ("read", 0, "shown"), ("read",
 
 # The figure: accuracy by length, and both addresses over time for the sequence of 12 rows. Two parallel diagonals are
 # the procedure.
-figure = Figure(figsize=(9, 3.6))
-curves, shown, recalled = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
+figure = Figure(figsize=(6.6, 8.3))
+curves, shown, recalled = figure.subplots(3)
 for (name, found), colour in zip(scores.items(), COLOURS, strict=False):
     curves.plot(LENGTHS, found, color=colour, marker="o", markersize=4)
     curves.text(9, found[5] - 0.05 if name == "NTM" else found[5] + 0.02, name, color=colour, va="center")
 curves.axvspan(0.5, 4.3, color="0.92")
-curves.text(2.4, 0.36, "trained", ha="center", fontsize=8)
+curves.text(2.4, 0.36, "trained", ha="center")
 curves.set(
     xlim=(0.5, 14.5), ylim=(0.33, 1.03), xlabel="rows to copy", ylabel="share of bits right", xticks=range(2, 15, 2)
 )
@@ -185,8 +185,8 @@ curves.set_title("the memory copies on, the LSTM stops")
 for axes, part, title in ((shown, writing, "write address"), (recalled, reading, "read address")):
     axes.imshow(part[0].T, aspect="auto", vmin=0, vmax=1)
     axes.axvline(11.5, color="white", linestyle=":", linewidth=1)
-    axes.text(5.5, -0.9, "shown", ha="center", fontsize=8)
-    axes.text(17.5, -0.9, "recall", ha="center", fontsize=8)
+    axes.text(5.5, -0.9, "shown", ha="center")
+    axes.text(17.5, -0.9, "recall", ha="center")
     axes.set(xlabel="step", ylabel="slot", xticks=range(0, 24, 6))
     axes.set_title(title, pad=14)
 save_figure(figure, __file__)

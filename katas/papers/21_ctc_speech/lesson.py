@@ -142,14 +142,30 @@ print(
 print(f"   of the frames with a symbol {(blank & ~silent).sum() / (real & ~silent).sum():.1%} are labelled blank")
 print(f"   of the silent frames {(silent & ~blank).sum() / silent.sum():.1%} are labelled with a symbol")
 
-# The figure: the utterance kept aside and the probabilities of all classes. Coloured areas are the frames in which a
-# symbol really is, which the model was never told.
+# The figure: the lattice of "hi" in four frames, each state with the number of beginnings that lead there. Below, the
+# utterance kept aside and the probabilities of all classes. Coloured areas are the frames in which a symbol really is,
+# which the model was never told.
 with torch.no_grad():
     probs = model(watched)[:, 0].exp()
 shared, _, _ = kata.make_utterances(1, noise=0.0, generator=torch.Generator().manual_seed(12))
 sounding = (shared[:, 0].abs().sum(dim=1) > 0).tolist()
-figure = Figure(figsize=(9, 4.6))
-image, curves = figure.subplots(2, 1, sharex=True, height_ratios=[1, 2])
+figure = Figure(figsize=(6.6, 7.8))
+lattice, image, curves = figure.subplots(3, height_ratios=[1.8, 1, 2])
+image.sharex(curves)
+ways = {(1, 0): 1, (1, 1): 1}
+for t in range(1, 5):
+    for s, name in enumerate(states := "-h-i-"):
+        before = [s, s - 1, s - 2] if name == "i" else [s, s - 1]
+        came = [place for place in before if (t - 1, place) in ways]
+        if t > 1 and came:
+            ways[t, s] = sum(ways[t - 1, place] for place in came)
+            lattice.plot([[t - 1] * len(came), [t] * len(came)], [came, [s] * len(came)], color="0.7", zorder=0)
+for (t, s), count in ways.items():
+    ends = t == 4 and s >= 3
+    lattice.plot(t, s, "o", markersize=22, color=COLOURS[1 if ends else 0])
+    lattice.text(t, s, count, ha="center", va="center", color="white")
+lattice.set(xticks=range(1, 5), yticks=range(5), yticklabels=states, ylim=(4.6, -0.6), xlabel="frame", ylabel="state")
+lattice.set_title("beginnings of paths in each state; 10 + 5 paths say hi")
 image.imshow(watched[:, 0].T, aspect="auto", origin="lower")
 image.set(ylabel="feature", title="an utterance, as the model hears it")
 number = -1

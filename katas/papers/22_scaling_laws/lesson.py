@@ -239,16 +239,14 @@ if saturated is not None:
 
 # The figure: the points and the line through the small models; the language models with theirs; the loss over N for
 # three budgets; and the loss over samples with the floor that only a larger model lowers.
-figure = Figure(figsize=(9.5, 7.2))
-(law, real), (budget, data) = figure.subplots(2, 2)
+figure = Figure(figsize=(6.6, 11.6))
+law, real, budget, data = figure.subplots(4)
 ends = np.array([150.0, 80_000.0])
 real.loglog(ends, text_a * ends**-text_alpha, "--", color=COLOURS[1])
 real.loglog(counts, text_losses, "o", color=COLOURS[0])
 real.loglog(counts[-1:], [longer], "o", color=COLOURS[0], markerfacecolor="white", markersize=8)
-real.text(
-    160, 1.55, f"line through widths 8 to 32:\n{text_a:.2f} · N^−{text_alpha:.2f}", color=COLOURS[1], fontsize=8.5
-)
-real.text(counts[-1] / 1.3, longer, "twice the steps", color=COLOURS[0], fontsize=8.5, ha="right", va="center")
+real.text(160, 1.55, f"line through widths 8 to 32:\n{text_a:.2f} · N^−{text_alpha:.2f}", color=COLOURS[1])
+real.text(counts[-1] / 1.3, longer, "twice the steps", color=COLOURS[0], ha="right", va="center")
 real.set_xticks([1e3, 1e4], ["1,000", "10,000"])
 real.set_yticks([1.5, 2.0, 2.5], ["1.5", "2.0", "2.5"])
 real.minorticks_off()
@@ -257,14 +255,11 @@ ends = np.array([1.6, 45.0])
 law.loglog(ends, line_a * ends**-line_alpha, "--", color=COLOURS[1])
 law.loglog(list(losses)[:4], list(losses.values())[:4], "o", color=COLOURS[0])
 law.loglog([32], [losses[32]], "o", color=COLOURS[0], markerfacecolor="white", markersize=8)
-law.text(
-    1.75, 0.075, f"line through sizes 2 to 16:\n{line_a:.2f} · n^−{line_alpha:.2f}", color=COLOURS[1], fontsize=8.5
-)
+law.text(1.75, 0.075, f"line through sizes 2 to 16:\n{line_a:.2f} · n^−{line_alpha:.2f}", color=COLOURS[1])
 law.annotate(
     "size 32, trained\nafterwards",
     (32, losses[32]),
     (13, 0.35),
-    fontsize=8.5,
     color=COLOURS[0],
     arrowprops={"arrowstyle": "-", "color": COLOURS[0]},
 )
@@ -276,12 +271,10 @@ for (compute, n), colour in zip(optima.items(), (COLOURS[2], COLOURS[0], COLOURS
     around = n * np.logspace(-1.1, 1.1, 50)
     budget.semilogx(around, text_loss(around, compute), color=colour)
     budget.plot([n], [text_loss(n, compute)], "o", color=colour)
-    budget.text(n, text_loss(n, compute) + 0.1, f"C = {compute:.0e}", color=colour, ha="center", fontsize=8.5)
+    budget.text(n, text_loss(n, compute) + 0.1, f"C = {compute:.0e}", color=colour, ha="center")
 budget.set(xlabel="size N of the model", ylabel="loss", ylim=(1.7, 3.6), title="every budget has its best size")
 data.axhline(kata.exact_loss(8), color=COLOURS[1], linestyle="--")
-data.text(
-    512, kata.exact_loss(8) - 0.004, "smallest loss of size 8", color=COLOURS[1], fontsize=8.5, ha="right", va="top"
-)
+data.text(512, kata.exact_loss(8) - 0.004, "smallest loss of size 8", color=COLOURS[1], ha="right", va="top")
 if limited:
     data.semilogx(SAMPLES[: len(limited)], limited, "o-", color=COLOURS[0])
     data.set_xticks(SAMPLES, [str(samples) for samples in SAMPLES])

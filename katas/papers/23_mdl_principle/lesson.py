@@ -183,8 +183,8 @@ for name, chosen in found.items():
     print(f"{sum(len(powers) <= 4 for powers in chosen)} have at most four powers")
 
 # The figure: the parts and their sum over the degree, and what four rules choose on 30 data sets.
-figure = Figure(figsize=(10, 4))
-bits, bars = figure.subplots(1, 2, width_ratios=[1.1, 1])
+figure = Figure(figsize=(6.6, 5.6))
+bits, bars = figure.subplots(2)
 floor = 10 * int(min(row["data"] for row in table) / 10) - 10
 curves = {"model": COLOURS[1], "data": COLOURS[0], "total": COLOURS[6]}
 for name, colour in curves.items():

@@ -225,7 +225,7 @@ print(f"   depth 2 is better than depth 1 in {(gains > 1e-9).sum()} of 256 world
 
 # The figure: the value of each policy by the description length of the world, as a mean over the patterns of that
 # length. In the simplest worlds all but the coin should be equal.
-figure = Figure(figsize=(8, 4))
+figure = Figure(figsize=(6.6, 3.8))
 axes = figure.subplots()
 shown = [name for name in ("mixture", "predicting", "learned", "repeat", "coin") if name in values]
 spans = np.arange(1, LENGTH + 1)

@@ -214,7 +214,7 @@ for name, pair in pairs.items():
         print(f"   distance of {name:<18} {distance:.2f}")
 
 # The figure: what was paid so far, per symbol. All three sequences start at 2 bits.
-figure = Figure(figsize=(8, 3.8))
+figure = Figure(figsize=(6.6, 3.6))
 axes = figure.subplots()
 lengths = torch.arange(1, N + 1)
 for (name, price_list), colour in zip(bits.items(), COLOURS, strict=False):
@@ -222,7 +222,7 @@ for (name, price_list), colour in zip(bits.items(), COLOURS, strict=False):
     axes.plot(lengths[9:], running[9:], color=colour)
     axes.text(N * 1.03, running[-1], f"{name} {running[-1]:.2f}", color=colour, va="center")
 axes.axhline(rate, linestyle="--", color=COLOURS[6], linewidth=1.2)
-axes.text(10, rate - 0.04, f"entropy rate of the Markov source, {rate:.2f}", va="top", fontsize=9)
+axes.text(10, rate - 0.04, f"entropy rate of the Markov source, {rate:.2f}", va="top")
 axes.set(xscale="log", xlim=(10, 7500), ylim=(0, 2.6), xlabel="symbols seen (logarithmic)")
 axes.set_xticks([10, 100, 1000, 4000], ["10", "100", "1000", "4000"])
 axes.set(ylabel="bits per symbol so far", title="what can be predicted gets cheap, what is random stays at 2 bits")

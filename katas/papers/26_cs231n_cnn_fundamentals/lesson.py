@@ -236,10 +236,11 @@ with torch.no_grad():
         "nearest neighbour": stretch(kata.knn_predict_numpy, *points[:2], grid.double().numpy(), 1),
         "99 neighbours": stretch(kata.knn_predict_numpy, *points[:2], grid.double().numpy(), 99),
     }
-figure = Figure(figsize=(10.5, 4.9))
-axes = figure.subplots(2, 5)
+figure = Figure(figsize=(6.6, 9.6))
+above, below = figure.subfigures(2, height_ratios=(1.2, 1))
+planes, pictures = above.subplots(2, 2), below.subplots(2, 3)
 for place, (name, region) in enumerate(regions.items()):
-    axis = axes[place // 2, place % 2]
+    axis = planes.flat[place]
     for kind in range(3):
         if region is not None:
             inside = (region.reshape(SIDE, SIDE) == kind).astype(float)
@@ -247,13 +248,13 @@ for place, (name, region) in enumerate(regions.items()):
         axis.scatter(*x[y == kind].T.numpy(), s=4, color=COLOURS[kind])
     axis.set(title=name, aspect="equal", xlabel="$x_1$", ylabel="$x_2$", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
 for place, image in enumerate(three):
-    above, below = axes[0, 2 + place], axes[1, 2 + place]
-    above.imshow(fresh_bars[image, 0], vmin=-0.5, vmax=1)
-    above.set(title=f"{KINDS[place]} bar")
+    shown, depends = pictures[:, place]
+    shown.imshow(fresh_bars[image, 0], vmin=-0.5, vmax=1)
+    shown.set(title=f"{KINDS[place]} bar")
     if saliency is not None:
-        below.imshow(saliency[image].detach())
-    below.set(title="its score depends on")
-    for axis in (above, below):
+        depends.imshow(saliency[image].detach())
+    depends.set(title="its score depends on")
+    for axis in (shown, depends):
         axis.set(xticks=[], yticks=[], xlabel="column", ylabel="row")
 save_figure(figure, __file__)
 

@@ -148,17 +148,17 @@ for num_heads, curve in (curves or {}).items():
 
 # The figure: losses per head with the best possible ones, calls by the number of heads, and the first head's loss for
 # 1, 2 and 4 heads.
-figure = Figure(figsize=(10, 3.6))
-bars, lines, race = figure.subplots(1, 3)
+figure = Figure(figsize=(6.6, 8.3))
+bars, lines, race = figure.subplots(3)
 bars.bar(range(HEADS), measured, color=COLOURS[0], width=0.6)
 if best is not None:
     bars.hlines(best, np.arange(HEADS) - 0.38, np.arange(HEADS) + 0.38, color=COLOURS[1])
-    bars.text(-0.4, best[0].item() + 0.05, "best possible", color=COLOURS[1], fontsize=9)
+    bars.text(-0.4, best[0].item() + 0.05, "best possible", color=COLOURS[1])
 bars.set_xticks(range(HEADS))
 bars.set(xlabel="head", ylabel="loss on fresh tokens", title="later heads: a harder task")
 counts = np.arange(1, 7)
 lines.plot(counts, 1 + np.ceil(39 / counts), ":", color=COLOURS[6], linewidth=1.5)
-lines.text(2.3, 24, "every draft right", fontsize=9)
+lines.text(2.3, 24, "every draft right")
 lines.plot(list(calls), list(calls.values()), "o", color=COLOURS[2])
 lines.set(xlabel="number of heads", ylabel="calls for 40 tokens", ylim=(0, 42), title="drafts save calls")
 for (num_heads, curve), colour in zip((curves or {}).items(), COLOURS, strict=False):

@@ -140,26 +140,26 @@ for score, index in zip(best[0], indices[0], strict=True):
 
 # The figure. Left: recall over k. Right: 30 questions and their passages in the two directions in which the vectors
 # of both encoders differ most. A line joins each question to its passage.
-figure = Figure(figsize=(9.5, 4))
-left, right = figure.subplots(1, 2)
+figure = Figure(figsize=(6.6, 5.6))
+above, below = figure.subplots(2)
 ks = range(1, 21)
 for (label, scores), colour in zip(sorted(found.items(), reverse=True), COLOURS, strict=False):
     recall = kata.recall_at_k(scores, gold, ks)
     shown = "" if reciprocal[label] is None else f" (MRR {reciprocal[label]:.2f})"
-    left.plot(ks, recall.values(), "--" if "BM25" in label else "-", color=colour, label=label + shown)
-left.set(xlabel="k", ylabel="recall at k, of 300 passages", ylim=(-0.03, 1.03), xticks=(1, 5, 10, 15, 20))
-left.legend(loc="center right", bbox_to_anchor=(1, 0.3), fontsize=8)
-left.set_title("paraphrases: found by two encoders, not by words")
+    above.plot(ks, recall.values(), "--" if "BM25" in label else "-", color=colour, label=label + shown)
+above.set(xlabel="k", ylabel="recall at k, of 300 passages", ylim=(-0.03, 1.03), xticks=(1, 5, 10, 15, 20))
+above.legend(loc="center right", bbox_to_anchor=(1, 0.3))
+above.set_title("paraphrases: found by two encoders, not by words")
 some = torch.cat([q[:30], p[gold[:30]]])
 centred = some - some.mean(dim=0)
 flat = (centred @ torch.linalg.svd(centred, full_matrices=False).Vh[:2].T).numpy()
 for start, end in zip(flat[:30], flat[30:], strict=True):
-    right.plot(*zip(start, end, strict=True), color="0.7", linewidth=0.9, zorder=1)
-right.scatter(*flat[:30].T, color=COLOURS[1], s=22, marker="^", label="question")
-right.scatter(*flat[30:].T, color=COLOURS[0], s=18, label="passage")
-right.set(xlabel="first principal component", ylabel="second principal component")
-right.set_title("each question lies roughly the way of its passage")
-right.legend(fontsize=8)
+    below.plot(*zip(start, end, strict=True), color="0.7", linewidth=0.9, zorder=1)
+below.scatter(*flat[:30].T, color=COLOURS[1], s=22, marker="^", label="question")
+below.scatter(*flat[30:].T, color=COLOURS[0], s=18, label="passage")
+below.set(xlabel="first principal component", ylabel="second principal component")
+below.set_title("each question lies roughly the way of its passage")
+below.legend()
 save_figure(figure, __file__)
 
 # 7. NumPy against PyTorch

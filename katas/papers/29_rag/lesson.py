@@ -162,8 +162,8 @@ print(f"   right answers with the encoders put back to their start: {share:.2f}"
 # after the swap. Nobody labelled the diagonal.
 after = weights_of_all(model)
 print(f"   weight of the right document: {before.diag().mean():.3f} before training, {after.diag().mean():.3f} after")
-figure = Figure(figsize=(10, 3.5))
-first, then, bars = figure.subplots(1, 3)
+figure = Figure(figsize=(6.6, 6.2))
+first, then, bars = figure.subplot_mosaic([["first", "then"], ["bars", "bars"]]).values()
 panels = ((first, before, "before training: 0.05 each"), (then, after, "trained on answers: a diagonal"))
 for axes, table, title in panels:
     image = axes.imshow(table, vmin=0, vmax=1)
@@ -174,7 +174,7 @@ for place, (name, shares) in enumerate(right.items()):
     for when, share in enumerate(shares):
         x = when + 0.4 * place - 0.2
         label = name.replace(" ", "\n") + f"\n{share:.2f}"
-        bars.text(x, share + 0.02, label, ha="center", fontsize=8, color=COLOURS[place])
+        bars.text(x, share + 0.02, label, ha="center", color=COLOURS[place])
 bars.set_yticks([0, 0.5, 1])
 bars.set_xticks([0, 1], ["documents\nas learned", "all values\nreplaced"])
 bars.set(xlim=(-0.5, 1.5), ylim=(0, 1.25), ylabel="share of right answers", title="only RAG follows the documents")

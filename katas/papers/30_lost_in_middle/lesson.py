@@ -153,21 +153,21 @@ if depths is not None:
     for length, depth in depths.items():
         print(f"   {length:>2} documents: both ends are {depth:.2f} above the middle")
 
-# The figure: the four curves on the left, and the depth of the U over the number of documents on the right.
-figure = Figure(figsize=(9, 3.8))
-left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
+# The figure: the four curves above, and the depth of the U over the number of documents below.
+figure = Figure(figsize=(6.6, 5.6))
+above, below = figure.subplots(2)
 for (name, shares), colour, style in zip(curves.items(), COLOURS, ("o-", "s--", "^-.", "d:"), strict=False):
-    left.plot(range(9), shares, style, color=colour, label=name, markersize=4)
-left.axhline(0.2, color=COLOURS[6], linewidth=1, linestyle=":")
-left.text(0, 0.215, "guessing", fontsize=9)
-left.set(xlabel="position of the relevant document", ylabel="share of right answers", ylim=(0, 1))
-left.set_xticks(range(9))
-left.set_title("One U, and two ways to flatten it")
-left.legend(loc="lower right", bbox_to_anchor=(1, 0.2), ncols=2, fontsize=9)
+    above.plot(range(9), shares, style, color=colour, label=name, markersize=4)
+above.axhline(0.2, color=COLOURS[6], linewidth=1, linestyle=":")
+above.text(0, 0.215, "guessing")
+above.set(xlabel="position of the relevant document", ylabel="share of right answers", ylim=(0, 1))
+above.set_xticks(range(9))
+above.set_title("One U, and two ways to flatten it")
+above.legend(loc="lower right", bbox_to_anchor=(1, 0.2), ncols=2)
 if depths is not None:
-    right.plot(list(depths), list(depths.values()), "o-", color=COLOURS[0])
-right.set(xlabel="number of documents", ylabel="ends minus middle", ylim=(0, 0.6), title="Depth of the U")
-right.set_xticks(LENGTHS)
+    below.plot(list(depths), list(depths.values()), "o-", color=COLOURS[0])
+below.set(xlabel="number of documents", ylabel="ends minus middle", ylim=(0, 0.6), title="Depth of the U")
+below.set_xticks(LENGTHS)
 save_figure(figure, __file__)
 
 # 7. NumPy against PyTorch

@@ -110,7 +110,7 @@ else:
 
 # 8. The figure: in logarithms a power law is a straight line, and its slope is the exponent.
 def draw() -> Figure:
-    figure = Figure(figsize=(6.4, 4.2))
+    figure = Figure(figsize=(6.6, 4.2))
     axes = figure.subplots()
     for (name, found), colour in zip(measured.items(), COLOURS, strict=False):
         axes.loglog(found["sizes"], found["values"], "o-", color=colour, base=2)

@@ -132,7 +132,7 @@ def draw() -> Figure:
     sizes = [250 * 2**k for k in range(9)]
     added = stretch(kata.add_scaling, sizes)
     viewed = measure_scaling(transposing, sizes)
-    figure = Figure(figsize=(6.4, 4.2))
+    figure = Figure(figsize=(6.6, 4.2))
     axes = figure.subplots()
     axes.loglog(sizes, [4 * n for n in sizes], color=COLOURS[6], linewidth=1, linestyle="--")
     axes.annotate("predicted: 4 n", (sizes[4], 4 * sizes[4]), (-12, 16), textcoords="offset points", ha="right")

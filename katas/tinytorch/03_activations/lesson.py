@@ -130,16 +130,16 @@ def draw() -> Figure:
     line = grid @ fit["weight"] + fit["bias"]
     W1, b1, W2, b2 = kata.xor_by_hand()
     network = (np.maximum(grid @ W1.T + b1, 0) @ W2.T + b2)[..., 0]
-    figure = Figure()
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(6.6, 5.6))
+    above, below = figure.subplots(2)
     titles = {"The best line: one half everywhere": line, f"A ReLU network with {len(W1)} hidden units": network}
-    for axes, (title, scores) in zip((left, right), titles.items()):
+    for axes, (title, scores) in zip((above, below), titles.items()):
         image = axes.pcolormesh(side, side, scores, vmin=0, vmax=1, shading="gouraud")
         for point, target in zip(kata.XOR_X, kata.XOR_Y[:, 0]):
             axes.plot(*point, "o", color=COLOURS[1] if target else "white", markersize=16, markeredgecolor="black")
             axes.text(*point, f"{target:.0f}", ha="center", va="center_baseline")
         axes.set(title=title, xlabel="first input", ylabel="second input", aspect="equal", xticks=[0, 1], yticks=[0, 1])
-    figure.colorbar(image, ax=[left, right], label="score; in the circles: XOR")
+    figure.colorbar(image, ax=[above, below], label="score; in the circles: XOR")
     return figure
 
 

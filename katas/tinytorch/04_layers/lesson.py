@@ -102,7 +102,7 @@ else:
 
 # 8. The figure: bytes of the parameters and multiply-adds over the width, on logarithmic axes.
 def draw() -> Figure:
-    figure = Figure(figsize=(8, 4))
+    figure = Figure(figsize=(6.6, 3.8))
     axes = figure.subplots()
     n = np.array(sizes)
     axes.plot(n, n**3, "s-", color=COLOURS[1])

@@ -81,7 +81,7 @@ else:
 
 # 7. The figure: four learning rates on the bowl.
 def draw() -> Figure:
-    figure = Figure(figsize=(8, 4.6))
+    figure = Figure(figsize=(6.6, 5))
     horizontal, vertical = np.meshgrid(np.linspace(-10.5, 4, 80), np.linspace(-2.9, 2.9, 80))
     loss = 0.5 * (curvatures[0] * horizontal**2 + curvatures[1] * vertical**2)
     titles = ["too small: it crawls", "straight down the steep side", "zigzag, and fast", "above 2/10: it diverges"]

@@ -113,27 +113,27 @@ else:
 
 # 8. The figure: losses for three learning rates, and what the trained network says between the four points.
 def draw() -> Figure:
-    figure = Figure(figsize=(8, 3.8))
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(6.6, 5.6))
+    above, below = figure.subplots(2)
     for lr, colour in zip((0.02, 0.1, 0.5), (COLOURS[5], COLOURS[0], COLOURS[1]), strict=True):
         with np.errstate(all="ignore"):
             losses = np.array(kata.train_xor(np.random.default_rng(0), lr=lr, epochs=300)["losses"])
-        left.plot(np.where(losses < 1e4, losses, np.nan), color=colour, label=f"lr {lr}")
-    left.axhline(0.25, color=COLOURS[6], linestyle="--", linewidth=1)
-    left.text(300, 0.27, "no better than a line", ha="right", va="bottom", fontsize=9)
-    left.set_yscale("log")
-    left.set(title="The rate decides", xlabel="epoch", ylabel="mean squared error", ylim=(1e-5, 1e3))
-    left.legend()
+        above.plot(np.where(losses < 1e4, losses, np.nan), color=colour, label=f"lr {lr}")
+    above.axhline(0.25, color=COLOURS[6], linestyle="--", linewidth=1)
+    above.text(300, 0.27, "no better than a line", ha="right", va="bottom")
+    above.set_yscale("log")
+    above.set(title="The rate decides", xlabel="epoch", ylabel="mean squared error", ylim=(1e-5, 1e3))
+    above.legend()
     grid = np.linspace(-0.25, 1.25, 61, dtype=np.float32)
     points = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
     with kata.evaluating(result["model"]):
         surface = result["model"](Tensor(points)).data.reshape(61, 61)
-    drawn = right.contourf(grid, grid, surface, levels=np.linspace(-0.75, 1.5, 10), extend="both")
-    right.contour(grid, grid, surface, levels=[0.5], colors="white")
+    drawn = below.contourf(grid, grid, surface, levels=np.linspace(-0.75, 1.5, 10), extend="both")
+    below.contour(grid, grid, surface, levels=[0.5], colors="white")
     for (x1, x2), target in zip(kata.XOR_X, kata.XOR_Y[:, 0], strict=True):
-        right.plot(x1, x2, "o" if target else "s", color="white", markeredgecolor="black", markersize=9)
-    figure.colorbar(drawn, ax=right, label="output")
-    right.set(title="Learned: 1 (○) between two lines", xlabel="x1", ylabel="x2", aspect="equal")
+        below.plot(x1, x2, "o" if target else "s", color="white", markeredgecolor="black", markersize=9)
+    figure.colorbar(drawn, ax=below, label="output")
+    below.set(title="Learned: 1 (○) between two lines", xlabel="x1", ylabel="x2", aspect="equal")
     return figure
 
 

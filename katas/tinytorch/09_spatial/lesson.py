@@ -137,23 +137,23 @@ if scaling:
 
 
 def draw() -> Figure:
-    figure = Figure(figsize=(9, 4))
+    figure = Figure(figsize=(6.6, 5.6))
     figure.set_layout_engine("constrained", wspace=0.1)
-    left, right = figure.subplots(1, 2, width_ratios=[1.5, 1])
+    above, below = figure.subplots(2)
     maps = relu(kata.Conv2d(1, 16, 3, padding=1, rng=np.random.default_rng(1))(digits)).data[3]
     mosaic = np.full((35, 53), np.nan)  # the digit twice as large, and 4 × 4 maps of 8 × 8 with gaps of one pixel
     mosaic[9:25, :16] = pixels[3, 0].repeat(2, 0).repeat(2, 1)
     for number, features in enumerate(maps):
         row, column = 9 * (number // 4), 18 + 9 * (number % 4)
         mosaic[row : row + 8, column : column + 8] = features / maps.max()
-    left.imshow(mosaic)
-    left.axis("off")
-    left.set_title("A digit, and what sixteen untrained kernels see")
+    above.imshow(mosaic)
+    above.axis("off")
+    above.set_title("A digit, and what sixteen untrained kernels see")
     values = scaling["values"] if scaling else [4 * 3 * 24**2 * 4 * k**2 for k in sizes]
-    right.plot(sizes, [value / 1e6 for value in values], "o-", color=COLOURS[0])
-    right.set_xticks(sizes)
+    below.plot(sizes, [value / 1e6 for value in values], "o-", color=COLOURS[0])
+    below.set_xticks(sizes)
     title = "Columns cost K² times the images" + ("" if scaling else "\n(predicted; conv_scaling is not written yet)")
-    right.set(title=title, xlabel="kernel size K", ylabel="peak memory of im2col (MB)", ylim=(0, None))
+    below.set(title=title, xlabel="kernel size K", ylabel="peak memory of im2col (MB)", ylim=(0, None))
     return figure
 
 

@@ -132,28 +132,28 @@ else:
 
 # 8. The figure: digits as a loader gives them, and when prefetching pays.
 def draw() -> Figure:
-    figure = Figure(figsize=(8, 3.8))
-    left, right = figure.subplots(1, 2, width_ratios=[1, 1.25])
+    figure = Figure(figsize=(6.6, 5.6))
+    above, below = figure.subplots(2)
     x, y = next(iter(kata.DataLoader(train, 25, shuffle=True, rng=np.random.default_rng(3))))
     paper = ((0, 0), (0, 0), (1, 1), (1, 1))  # a margin of one pixel around each digit
     grid = np.pad(x.data[:, 0].reshape(5, 5, 8, 8), paper, constant_values=x.data.min())
-    left.imshow(grid.swapaxes(1, 2).reshape(50, 50), cmap="gray_r")  # row, pixel row, column, pixel column
+    above.imshow(grid.swapaxes(1, 2).reshape(50, 50), cmap="gray_r")  # row, pixel row, column, pixel column
     for k, label in enumerate(y.data):
-        left.text(k % 5 * 10, k // 5 * 10 + 1.6, str(label), color=COLOURS[1], fontsize=9, fontweight="bold")
-    left.set_axis_off()
-    left.set_title("A shuffled batch of 25, with its labels")
+        above.text(k % 5 * 10, k // 5 * 10 + 1.6, str(label), color=COLOURS[1], fontweight="bold")
+    above.set_axis_off()
+    above.set_title("A shuffled batch of 25, with its labels")
     loads = np.linspace(0, 10, 101)
     for overlap, name, colour in ((False, "one after the other", COLOURS[1]), (True, "with prefetch", COLOURS[0])):
         if stretch(kata.pipeline_seconds, 0.005, 0.005, 200, overlap=overlap) is None:
-            right.text(0.5, 0.5, "pipeline_seconds is not written yet", ha="center", transform=right.transAxes)
+            below.text(0.5, 0.5, "pipeline_seconds is not written yet", ha="center", transform=below.transAxes)
             break
         seconds = [kata.pipeline_seconds(load / 1000, 0.005, 200, overlap=overlap) for load in loads]
-        right.plot(loads, seconds, color=colour, label=name)
-    right.axvline(5, color="#888888", linewidth=1, linestyle=":")
-    right.text(5.15, 0.15, "loading takes as long\nas computing", color="#555555", fontsize=9)
-    right.set(title="Prefetching hides loads up to 5 ms", xlim=(0, 10), ylim=(0, 3.2))
-    right.set(xlabel="load time of a batch, in ms", ylabel="seconds for 200 batches")
-    right.legend(loc="upper left")
+        below.plot(loads, seconds, color=colour, label=name)
+    below.axvline(5, color="#888888", linewidth=1, linestyle=":")
+    below.text(5.15, 0.15, "loading takes as long\nas computing", color="#555555")
+    below.set(title="Prefetching hides loads up to 5 ms", xlim=(0, 10), ylim=(0, 3.2))
+    below.set(xlabel="load time of a batch, in ms", ylabel="seconds for 200 batches")
+    below.legend(loc="upper left")
     return figure
 
 

@@ -167,7 +167,7 @@ def draw() -> Figure:
         smooth = np.convolve(curves[name], np.ones(10) / 10, mode="valid")
         axes.plot(np.arange(len(smooth)) + 10, smooth, color=colour, label=name)
     axes.axhline(np.log(10), color=COLOURS[6], linestyle="--", linewidth=1)
-    axes.text(180, np.log(10) + 0.02, "guessing, log 10", ha="right", va="bottom", fontsize=9)
+    axes.text(180, np.log(10) + 0.02, "guessing, log 10", ha="right", va="bottom")
     axes.set(title="A velocity and a step per element save steps", xlabel="step", ylabel="loss, mean of ten batches")
     axes.set_ylim(bottom=0)
     axes.legend(loc="lower left")

@@ -158,7 +158,7 @@ else:
 
 # 7. The figure: train and validation loss, where it would stop, and the learning rate below.
 def draw() -> Figure:
-    figure = Figure(figsize=(8, 4.4))
+    figure = Figure(figsize=(6.6, 4.2))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     for (name, values), colour in zip(losses.items(), COLOURS):
         above.plot(values, color=colour, label=name)
@@ -166,10 +166,10 @@ def draw() -> Figure:
     above.plot(best, losses["validation"][best], "o", color=COLOURS[1])
     line = {"arrowstyle": "-", "color": "#888888"}
     lowest = (best, losses["validation"][best])
-    above.annotate(f"best epoch, {best}", lowest, (best, 0.62), ha="center", fontsize=9, arrowprops=line)
+    above.annotate(f"best epoch, {best}", lowest, (best, 0.62), ha="center", arrowprops=line)
     for axes in (above, below):
         axes.axvline(stopped, color="#888888", linestyle=":", linewidth=1)
-    above.text(stopped + 0.3, 0.85 * top, f"stops after epoch {stopped}", color="#555555", fontsize=9)
+    above.text(stopped + 0.3, 0.85 * top, f"stops after epoch {stopped}", color="#555555")
     above.set(title="Training goes on to improve, validation does not: stop there", ylabel="loss", ylim=(0, top))
     above.legend(loc="upper right")
     below.plot(rates, color=COLOURS[2])

@@ -119,29 +119,29 @@ else:
 
 # 9. The figure: the attention map of step 2, and the bytes of step 6.
 def draw() -> Figure:
-    figure = Figure(figsize=(9, 3.8))
-    left, right = figure.subplots(1, 2, width_ratios=[1, 1.25])
-    left.imshow(np.where(np.tri(5), weights.data[0], np.nan), vmin=0, vmax=1)
-    left.set_xticks(range(5), words)
-    left.set_yticks(range(5), words)
-    left.set(xlabel="key", ylabel="query", title="A weight for every allowed pair")
-    left.spines[:].set_visible(False)
+    figure = Figure(figsize=(6.6, 5.6))
+    above, below = figure.subplots(2)
+    above.imshow(np.where(np.tri(5), weights.data[0], np.nan), vmin=0, vmax=1)
+    above.set_xticks(range(5), words)
+    above.set_yticks(range(5), words)
+    above.set(xlabel="key", ylabel="query", title="A weight for every allowed pair")
+    above.spines[:].set_visible(False)
     for t in range(5):
         for s in range(t + 1):
             w = weights.data[0, t, s]
-            left.text(s, t, f"{w:.2f}", ha="center", va="center", color="black" if w > 0.5 else "white")
+            above.text(s, t, f"{w:.2f}", ha="center", va="center", color="black" if w > 0.5 else "white")
     n, d = np.array(sizes), 64
-    right.plot(n, 4 * n**2, "o-", color=COLOURS[1])
-    right.plot(n, 3 * 4 * n * d, "s-", color=COLOURS[0])
-    right.axvline(3 * d, color=COLOURS[6], linewidth=0.8, linestyle=":")
-    right.set_xscale("log", base=2)
-    right.set_yscale("log", base=2)
-    right.set_xticks(sizes, labels=[str(size) for size in sizes])
-    right.set_yticks([2**14, 2**16, 2**18, 2**20, 2**22], labels=["16 KiB", "64 KiB", "256 KiB", "1 MiB", "4 MiB"])
-    right.set(xlabel="length T, one head of d = 64", ylabel="bytes", title="So the scores grow with T²")
-    right.text(420, 2**21, "scores", color=COLOURS[1], ha="right")
-    right.text(560, 2**17.9, "q, k and v", color=COLOURS[0])
-    right.text(200, 2**13.7, "T = 3d", color=COLOURS[6])
+    below.plot(n, 4 * n**2, "o-", color=COLOURS[1])
+    below.plot(n, 3 * 4 * n * d, "s-", color=COLOURS[0])
+    below.axvline(3 * d, color=COLOURS[6], linewidth=0.8, linestyle=":")
+    below.set_xscale("log", base=2)
+    below.set_yscale("log", base=2)
+    below.set_xticks(sizes, labels=[str(size) for size in sizes])
+    below.set_yticks([2**14, 2**16, 2**18, 2**20, 2**22], labels=["16 KiB", "64 KiB", "256 KiB", "1 MiB", "4 MiB"])
+    below.set(xlabel="length T, one head of d = 64", ylabel="bytes", title="So the scores grow with T²")
+    below.text(420, 2**21, "scores", color=COLOURS[1], ha="right")
+    below.text(560, 2**17.9, "q, k and v", color=COLOURS[0])
+    below.text(200, 2**13.7, "T = 3d", color=COLOURS[6])
     return figure
 
 

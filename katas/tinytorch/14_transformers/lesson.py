@@ -146,7 +146,7 @@ else:
 
 # 10. The figure: step 7, on a log scale.
 def draw() -> Figure:
-    figure = Figure(figsize=(7.5, 3.8))
+    figure = Figure(figsize=(6.6, 3.6))
     axes = figure.subplots()
     for residual, marker, colour, name in ((True, "o", 0, "with skips"), (False, "s", 1, "without skips")):
         if residual in norms:

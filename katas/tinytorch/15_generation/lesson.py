@@ -174,24 +174,24 @@ else:
 
 # 9. The figure: the losses of step 4, and the token counts of step 6.
 def draw() -> Figure:
-    figure = Figure(figsize=(9, 3.8))
-    left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
-    left.plot(np.arange(1, 601), losses, color=COLOURS[0], linewidth=1.2)
+    figure = Figure(figsize=(6.6, 5.6))
+    above, below = figure.subplots(2)
+    above.plot(np.arange(1, 601), losses, color=COLOURS[0], linewidth=1.2)
     for level, name in ((unigram, "unigram entropy"), (bigram, "bigram entropy")):
-        left.axhline(level, color=COLOURS[6], linestyle="--", linewidth=1)
-        left.text(600, level + 0.05, f"{name}, {level:.2f}", ha="right", va="bottom", fontsize=9)
-    left.set(xlabel="step", ylabel="loss, nats per character", title="TinyGPT learns more than pairs of characters")
-    left.set_ylim(bottom=0)
+        above.axhline(level, color=COLOURS[6], linestyle="--", linewidth=1)
+        above.text(600, level + 0.05, f"{name}, {level:.2f}", ha="right", va="bottom")
+    above.set(xlabel="step", ylabel="loss, nats per character", title="TinyGPT learns more than pairs of characters")
+    above.set_ylim(bottom=0)
     n = np.arange(1, 257)
-    right.plot(n, n * (n + 1) / 2, color=COLOURS[1])
-    right.plot(n, n, color=COLOURS[2])
-    right.set_xscale("log", base=2)
-    right.set_yscale("log", base=2)
-    right.set_xticks([1, 4, 16, 64, 256], labels=["1", "4", "16", "64", "256"])
-    right.set_yticks([2**k for k in (0, 5, 10, 15)], labels=["1", "32", "1,024", "32,768"])
-    right.set(xlabel="new tokens", ylabel="tokens read, in total", title="Without a cache, all is read anew")
-    right.text(60, 2**11.8, "without a cache", color=COLOURS[1], ha="right")
-    right.text(60, 2**4.4, "with a cache", color=COLOURS[2], ha="left")
+    below.plot(n, n * (n + 1) / 2, color=COLOURS[1])
+    below.plot(n, n, color=COLOURS[2])
+    below.set_xscale("log", base=2)
+    below.set_yscale("log", base=2)
+    below.set_xticks([1, 4, 16, 64, 256], labels=["1", "4", "16", "64", "256"])
+    below.set_yticks([2**k for k in (0, 5, 10, 15)], labels=["1", "32", "1,024", "32,768"])
+    below.set(xlabel="new tokens", ylabel="tokens read, in total", title="Without a cache, all is read anew")
+    below.text(60, 2**11.8, "without a cache", color=COLOURS[1], ha="right")
+    below.text(60, 2**4.4, "with a cache", color=COLOURS[2], ha="left")
     return figure
 
 

@@ -198,20 +198,20 @@ for name, (decoder.inv_freq, decoder.rope_scale) in kinds.items():
 
 # 8. The figure: how the loss falls with each block, and what it is at each position of a longer text.
 def draw() -> Figure:
-    figure = Figure()
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(6.6, 5.6))
+    above, below = figure.subplots(2)
     styles = {"GPT-2's block": (COLOURS[6], "--"), "RoPE": (COLOURS[2], "-"), "all but RoPE": (COLOURS[3], "-")}
     styles[TODAY] = (COLOURS[0], "-")
     for name, (colour, line) in styles.items():
-        left.plot(range(0, STEPS + 1, 20), curves[name], line, color=colour, label=name)
-    left.set(title="Held-out loss at equal size", xlabel="step", ylabel="nats per character", ylim=(None, 3.6))
-    left.legend()
+        above.plot(range(0, STEPS + 1, 20), curves[name], line, color=colour, label=name)
+    above.set(title="Held-out loss at equal size", xlabel="step", ylabel="nats per character", ylim=(None, 3.6))
+    above.legend()
     for (name, found), colour in zip(by_position.items(), (COLOURS[1], COLOURS[4], COLOURS[0]), strict=False):
         smooth = found.unfold(0, 16, 4).mean(dim=1)
-        right.plot(torch.arange(len(smooth)) * 4 + 8, smooth, color=colour, label=name)
-    right.axvline(T, color="0.6", linestyle=":", label="trained length")
-    right.set(title=f"Trained on {T}, read to {4 * T}", xlabel="position")
-    right.legend(fontsize="small")
+        below.plot(torch.arange(len(smooth)) * 4 + 8, smooth, color=colour, label=name)
+    below.axvline(T, color="0.6", linestyle=":", label="trained length")
+    below.set(title=f"Trained on {T}, read to {4 * T}", xlabel="position", ylim=(None, 3.2))
+    below.legend(loc="upper left", ncols=2)
     return figure
 
 

@@ -127,13 +127,8 @@ for z in (0.0, 1e-4, 1e-2):
 
 # 6. The figure: the curves with their rates below, and the singular values of step 1.
 def draw() -> Figure:
-    figure = Figure()
-    grid = figure.add_gridspec(2, 2, height_ratios=[3, 1], width_ratios=[3, 2])
-    losses, rates, inside = (
-        figure.add_subplot(grid[0, 0]),
-        figure.add_subplot(grid[1, 0]),
-        figure.add_subplot(grid[:, 1]),
-    )
+    figure = Figure(figsize=(6.6, 8.4))
+    losses, rates, inside = figure.subplots(3, height_ratios=[3, 1, 3])
     styles = {"AdamW 0.003, cosine": (COLOURS[6], "--"), "AdamW 0.003, flat": (COLOURS[6], "-")}
     styles |= {"Muon, cosine": (COLOURS[0], "--"), "Muon, flat": (COLOURS[0], "-")}
     for name, (colour, line) in styles.items():
@@ -147,8 +142,10 @@ def draw() -> Figure:
     for steps, values in enumerate(spectra):
         inside.plot(places, values, color=COLOURS[0], alpha=(steps + 2) / 7, label=f"{steps} steps")
     inside.axhline(1.0, color="0.6", linestyle=":")
-    inside.set(title="Singular values after each step", xlabel="the largest first", yscale="log")
-    inside.legend(fontsize="small")
+    inside.set(
+        title="Singular values after each step", xlabel="the largest first", ylabel="singular value", yscale="log"
+    )
+    inside.legend()
     return figure
 
 

@@ -266,6 +266,9 @@ for name, alpha in alphas.items():
 
 
 # 7. The figure: tokens per second, the pool of blocks over time, and tokens per call of the target.
+SHOWN = (2, 17, 30)  # requests with a colour of their own
+
+
 def pool_over_time(log: list[dict[int, int]], finished: dict[int, int]) -> torch.Tensor:
     """Who holds each block at each step, (blocks, steps); −1 where it is free."""
     allocator, held = kata.BlockAllocator(POOL), {}
@@ -282,25 +285,26 @@ def pool_over_time(log: list[dict[int, int]], finished: dict[int, int]) -> torch
 
 
 def draw() -> Figure:
-    figure = Figure(figsize=(11, 3.8))
-    left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1.2, 1.1])
-    bars = left.bar(range(len(rates)), [rate / rates["no cache"] for rate in rates.values()], color=COLOURS)
-    left.bar_label(bars, fmt="%.1f")
-    left.set_xticks(range(len(rates)), [name.replace(" cache", "\ncache").replace(", ", ",\n") for name in rates])
-    left.tick_params(axis="x", labelsize="small")
-    left.set(title="Tokens per second", ylabel="times no cache")
+    figure = Figure(figsize=(6.6, 8.3))
+    top, middle, bottom = figure.subplots(3)
+    bars = top.bar(range(len(rates)), [rate / rates["no cache"] for rate in rates.values()], color=COLOURS)
+    top.bar_label(bars, fmt="%.1f")
+    top.set_xticks(range(len(rates)), [name.replace(" cache", "\ncache").replace(", ", ",\n") for name in rates])
+    top.set(title="Tokens per second", ylabel="times no cache")
     if results:
         result = results["continuous"]
         picture = pool_over_time(result["log"], result["finished"])
-        shades = torch.where(picture < 0, picture, picture % 7)
-        middle.pcolormesh(shades, cmap=ListedColormap(["white", *COLOURS]), vmin=-1, vmax=6)
-    middle.set(title="A pool of blocks, one colour per request", xlabel="step", ylabel="block")
+        shades = torch.where(picture < 0, 0, 1)  # free, or taken
+        for place, name in enumerate(SHOWN, start=2):
+            shades[picture == name] = place
+        middle.pcolormesh(shades, cmap=ListedColormap(["white", "0.8", *COLOURS[:3]]), vmin=0, vmax=4)
+    middle.set(title="Blocks of three requests, and those of all others (grey)", xlabel="step", ylabel="block")
     for (name, found), colour in zip(curves.items(), COLOURS, strict=False):
-        right.plot(GAMMAS, found, "o", color=colour, label=name)
-        right.plot(GAMMAS, [expected(alphas[name], gamma) for gamma in GAMMAS], color=colour, linewidth=1)
-    right.set(title="Dots: measured. Lines: the formula", xlabel="γ, proposals per round", ylabel="tokens per call")
+        bottom.plot(GAMMAS, found, "o", color=colour, label=name)
+        bottom.plot(GAMMAS, [expected(alphas[name], gamma) for gamma in GAMMAS], color=colour, linewidth=1)
+    bottom.set(title="Dots: measured. Lines: the formula", xlabel="γ, proposals per round", ylabel="tokens per call")
     if curves:
-        right.legend(fontsize="small")
+        bottom.legend()
     return figure
 
 

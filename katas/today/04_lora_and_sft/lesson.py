@@ -219,8 +219,8 @@ if packed is not None and allowed is not None:
 
 # 8. The figure: what each way of tuning learned and kept, and a packed row over its mask.
 def draw() -> Figure:
-    figure = Figure(figsize=(9, 4))
-    parts = figure.subplot_mosaic([["bars", "strip"], ["bars", "mask"]], height_ratios=[1, 12], width_ratios=[3, 2])
+    figure = Figure(figsize=(6.6, 7.6))
+    parts = figure.subplot_mosaic([["bars"], ["strip"], ["mask"]], height_ratios=[10, 1, 12])
     places = torch.arange(len(shares))
     for shift, kind, colour, label in (
         (-0.2, 0, COLOURS[0], "held-out towns, in the new format"),
@@ -231,7 +231,7 @@ def draw() -> Figure:
     labels = [name.replace(", ", ",\n") if "," in name else name.replace(" ", "\n") for name in shares]
     parts["bars"].set_xticks(places, labels)
     parts["bars"].set(title="Right answers", ylim=(0, 1.25), yticks=[0, 0.5, 1])
-    parts["bars"].legend(fontsize="small", loc="upper right")
+    parts["bars"].legend(loc="upper right")
     if packed is None or allowed is None:
         parts["strip"].set_axis_off()
         parts["mask"].set_axis_off()

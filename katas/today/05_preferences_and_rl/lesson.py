@@ -279,27 +279,33 @@ for loss, lr in (("grpo", 0.6), ("dapo", 0.6), ("dr_grpo", 6.0)):  # Dr. GRPO's 
 
 # 9. The figure: reward against KL, on actions beside the exact curve, and on sentences; lengths by loss.
 def draw() -> Figure:
-    figure = Figure(figsize=(11, 3.8))
-    left, right, last = figure.subplots(1, 3)
+    figure = Figure(figsize=(6.6, 10))
+    top, middle, bottom = figure.subplots(3)
     curve = [paid(tilted(beta)) for beta in torch.logspace(-1.5, 1.5, 80).tolist()]
-    left.plot(*zip(*curve, strict=True), color="0.6", linewidth=5, label="most reward for its KL", zorder=0)
+    top.plot(*zip(*curve, strict=True), color="0.6", linewidth=5, label="most reward for its KL, by beta", zorder=0)
     for (beta, run), colour in zip(runs.items(), COLOURS, strict=False):
-        left.plot(*zip(*run, strict=True), color=colour, linewidth=1, marker=".", markersize=3)
-        left.plot(*run[-1], "o", color=colour, label=f"GRPO, beta {beta:g}")
-    left.plot(*zip(*dpo_points.values(), strict=True), "k^", label="DPO, beta 1 and 0.3")
-    left.set(title="Eight actions", xlabel="KL(policy ‖ reference), nats", ylabel="mean reward")
-    left.legend(fontsize="small", loc="lower right")
+        top.plot(*zip(*run, strict=True), color=colour, linewidth=1, marker=".", markersize=3)
+        top.plot(*run[-1], "o", color=colour, label=f"GRPO, beta {beta:g}")
+    top.plot(*zip(*dpo_points.values(), strict=True), "k^")
+    for beta, point in dpo_points.items():
+        top.annotate(f"DPO, beta {beta:g}", point, (8, -10), textcoords="offset points")
+    for beta in (1.0, 0.3, 0.1):
+        point = paid(tilted(beta))
+        top.plot(*point, "|", color="0.3", markersize=12)
+        top.annotate(f"{beta:g}", point, (-4, 8), textcoords="offset points", ha="right", color="0.3")
+    top.set(title="Eight actions", xlabel="KL(policy ‖ reference), nats", ylabel="mean reward", xlim=(-0.35, None))
+    top.legend(loc="lower right")
     for (beta, run), colour in zip(written.items(), COLOURS, strict=False):
-        right.plot(*zip(*run, strict=True), color=colour, linewidth=1, marker=".", markersize=3)
-        right.plot(*run[-1], "o", color=colour, label=f"GRPO, beta {beta:g}")
-    right.set(title="Sentences, rewarded for the letter e", xlabel="k3 per letter, nats", ylabel="share of e")
-    right.legend(fontsize="small", loc="lower right")
+        middle.plot(*zip(*run, strict=True), color=colour, linewidth=1, marker=".", markersize=3)
+        middle.plot(*run[-1], "o", color=colour, label=f"GRPO, beta {beta:g}")
+    middle.set(title="Sentences, rewarded for the letter e", xlabel="k3 per letter, nats", ylabel="share of e")
+    middle.legend(loc="lower right")
     for (loss, lengths), colour in zip(grown.items(), COLOURS, strict=False):
         short, long = zip(*lengths, strict=True)
-        last.plot(range(0, 10 * len(short), 10), long, color=colour, label=f"{loss}, wrong answers")
-        last.plot(range(0, 10 * len(short), 10), short, color=colour, linestyle=":", label=f"{loss}, right answers")
-    last.set(title="Length has no reward, and changes", xlabel="step", ylabel="mean length, words", ylim=(0, 60))
-    last.legend(fontsize="small", loc="upper left")
+        bottom.plot(range(0, 10 * len(short), 10), long, color=colour, label=f"{loss}, wrong answers")
+        bottom.plot(range(0, 10 * len(short), 10), short, color=colour, linestyle=":", label=f"{loss}, right answers")
+    bottom.set(title="Length has no reward, and changes", xlabel="step", ylabel="mean length, words", ylim=(0, 60))
+    bottom.legend(loc="upper left", ncols=2)
     return figure
 
 

@@ -107,7 +107,7 @@ for n_experts, n_hidden, coefficient in SETTINGS:
 def draw() -> Figure:
     shown = {name: tables[key] for name, key in (("no balance loss", (4, 0.0)), ("coefficient 1", (4, 1.0)))
              if key in tables}  # fmt: skip
-    figure = Figure(figsize=(8, 3.6))
+    figure = Figure(figsize=(6.6, 3.4))
     parts = figure.subplots(1, len(shown), squeeze=False)[0]
     for part, (name, table) in zip(parts, shown.items(), strict=True):
         shares = table / table.sum(1, keepdim=True)

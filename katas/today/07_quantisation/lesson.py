@@ -152,23 +152,23 @@ for row in zip(BITS, at_once, after, through, strict=True):
 
 # 7. The figure: bits against loss, and a row of weights on two grids.
 def draw() -> Figure:
-    figure = Figure(figsize=(9, 3.8))
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(6.6, 5.6))
+    above, below = figure.subplots(2)
     lines = {"rounded at once": at_once, "60 steps, then rounded": after, "60 steps through the rounding": through}
     for (label, losses), style in zip(lines.items(), ("o-", "s--", "^-"), strict=True):
-        left.plot(BITS, losses, style, label=label)
-    left.axhline(loss(model), color="0.6", linewidth=1, label="not rounded, no more steps")
-    left.set(xlabel="bits per weight", ylabel="held-out loss, nats", xticks=BITS)
-    left.legend(fontsize="small")
+        above.plot(BITS, losses, style, label=label)
+    above.axhline(loss(model), color="0.6", linewidth=1, label="not rounded, no more steps")
+    above.set(xlabel="bits per weight", ylabel="held-out loss, nats", xticks=BITS)
+    above.legend()
     weight = linears(model)[0].weight[0].detach()
-    right.hist(weight.numpy(), bins=24, color="0.75")
+    below.hist(weight.numpy(), bins=24, color="0.75")
     for height, bits in ((-1, 4), (-2, 2)):
         n = 2 ** (bits - 1) - 1
         grid = torch.arange(-n, n + 1) * weight.abs().max() / n
         heights, colour = torch.full_like(grid, height), COLOURS[bits == 2]
-        right.plot(grid, heights, "|", markersize=12, color=colour, label=f"{bits} bits")
-    right.set(title="A row of weights, and the values of its codes", xlabel="weight", ylabel="count", yticks=range(6))
-    right.legend(fontsize="small")
+        below.plot(grid, heights, "|", markersize=12, color=colour, label=f"{bits} bits")
+    below.set(title="A row of weights, and the values of its codes", xlabel="weight", ylabel="count", yticks=range(6))
+    below.legend()
     return figure
 
 

@@ -218,28 +218,28 @@ except RuntimeError as error:
     print("   (full_state_dict is a stretch exercise that is not written yet)")
 
 # 7. The figure: bytes by kind, and one layer's vector with the borders of four ranks.
-figure = Figure(figsize=(8, 3.8))
-left, right = figure.subplots(1, 2, width_ratios=(3, 4))
+figure = Figure(figsize=(6.6, 5.6))
+above, below = figure.subplots(2)
 bottom = [0.0] * len(tables)
 for kind, colour in zip(kinds, (COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[3]), strict=True):
     heights = [kept[kind] / 1024 for kept in tables.values()]
-    left.bar(list(tables), heights, bottom=bottom, color=colour, width=0.6, label=kind)
+    above.bar(list(tables), heights, bottom=bottom, color=colour, width=0.6, label=kind)
     bottom = [b + h for b, h in zip(bottom, heights, strict=True)]
-left.set(ylabel="KiB on rank 0", title="What one rank keeps")
-left.legend(fontsize=9)
+above.set(ylabel="KiB on rank 0", title="What one rank keeps")
+above.legend()
 small = [("(4, 5)", 20), ("(5,)", 5), ("(2, 5)", 10), ("0", 1)]
 at = 0
 for (name, length), colour in zip(small, (COLOURS[5], COLOURS[3], COLOURS[2], "#cccccc"), strict=True):
-    right.broken_barh([(at, length)], (1, 0.6), facecolor=colour, edgecolor="white")
-    right.text(at + length / 2, 1.3, name, ha="center", va="center", fontsize=9)
+    below.broken_barh([(at, length)], (1, 0.6), facecolor=colour, edgecolor="white")
+    below.text(at + length / 2, 1.3, name, ha="center", va="center")
     at += length
 for rank in range(4):
-    right.broken_barh([(9 * rank, 9)], (0, 0.6), facecolor="white", edgecolor="black")
-    right.text(9 * rank + 4.5, 0.3, f"rank {rank}", ha="center", va="center", fontsize=9)
-    right.axvline(9 * rank, color="black", linewidth=1, linestyle=":")
-right.axvline(36, color="black", linewidth=1, linestyle=":")
-right.set(
+    below.broken_barh([(9 * rank, 9)], (0, 0.6), facecolor="white", edgecolor="black")
+    below.text(9 * rank + 4.5, 0.3, f"rank {rank}", ha="center", va="center")
+    below.axvline(9 * rank, color="black", linewidth=1, linestyle=":")
+below.axvline(36, color="black", linewidth=1, linestyle=":")
+below.set(
     yticks=[0.3, 1.3], yticklabels=["shards", "tensors"], xticks=range(0, 37, 9), xlabel="element of the flat vector"
 )
-right.set_title("35 elements and a zero, on four ranks")
+below.set_title("35 elements and a zero, on four ranks")
 save_figure(figure, __file__)

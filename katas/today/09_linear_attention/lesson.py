@@ -193,32 +193,31 @@ if stretch(kata.decoding_bytes, "L", 1, **MODEL) is not None:
 
 # 7. The figure: both memories before and after the second write, recall by rule, bytes by length.
 def draw() -> Figure:
-    figure = Figure(figsize=(11, 4.2))
-    left, middle, right = figure.subfigures(1, 3, width_ratios=(1.05, 1.0, 1.0))
-    grid = left.subplots(2, 2)
+    figure = Figure(figsize=(6.6, 9.6))
+    top, middle, bottom = figure.subfigures(3, height_ratios=(1.6, 1, 1))
+    grid = top.subplots(2, 2)
     for row, (rule, states) in zip(grid, pictures.items(), strict=True):
         for part, state, when in zip(row, states[2:], ("three keys", "key 0 again"), strict=True):
             part.imshow(state, vmin=0, vmax=3)
             for i, j in ((i, j) for i in range(4) for j in range(4)):
                 colour = "black" if state[i, j] > 1.5 else "white"
-                part.text(j, i, f"{state[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=9)
+                part.text(j, i, f"{state[i, j]:.0f}", ha="center", va="center", color=colour)
             part.set(xticks=[], yticks=range(4), title=f"{rule}: {when}")
-            part.title.set_fontsize(9.5)
         row[0].set_ylabel("row of S")
     part = middle.subplots()
     places = range(len(bars))
     colours = [COLOURS[3] if "softmax" in name else COLOURS[2] if "delta" in name else COLOURS[0] for name in bars]
     part.barh(places, list(bars.values()), color=colours)
     for place, share in zip(places, bars.values(), strict=True):
-        part.text(share - 0.02, place, f"{share:.2f}", ha="right", va="center", color="white", fontsize=9)
+        part.text(share - 0.02, place, f"{share:.2f}", ha="right", va="center", color="white")
     part.set(yticks=places, yticklabels=list(bars), xlim=(0, 1), title="recall of overwritten keys")
     part.invert_yaxis()
     if sizes:
-        part = right.subplots()
+        part = bottom.subplots()
         for name, gib in sizes.items():
             part.plot(LENGTHS, gib, label=f"{name} …" if len(name) > 1 else f"{name} alone")
         part.set(xscale="log", yscale="log", xlabel="tokens", ylabel="GiB", title="48 layers while writing")
-        part.legend(fontsize=9)
+        part.legend()
     return figure
 
 

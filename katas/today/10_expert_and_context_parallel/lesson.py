@@ -225,12 +225,12 @@ def strip(part, by_rank, title):
         for place, (source, expert) in enumerate(rows):
             part.broken_barh([(place, 1)], (rank - 0.35, 0.7), facecolor=COLOURS[source], edgecolor="white")
             colour = "black" if source == 3 else "white"  # on orange
-            part.text(place + 0.5, rank, str(expert), ha="center", va="center", color=colour, fontsize=9)
+            part.text(place + 0.5, rank, str(expert), ha="center", va="center", color=colour)
     part.set(yticks=range(RANKS), yticklabels=[f"rank {r}" for r in range(RANKS)], ylim=(RANKS - 0.5, -0.5))
     part.set(xticks=[], title=title, xlim=(0, max(map(len, by_rank))))
 
 
-figure = Figure(figsize=(8, 5.6))
+figure = Figure(figsize=(6.6, 7.6))
 above, below = figure.subplots(2, 3, height_ratios=(3, 2))
 for part, layout in zip(above, LAYOUTS, strict=True):
     for rank in range(RANKS):

@@ -191,21 +191,21 @@ if stretch(kata.LowPrecisionLinear.apply, torch.ones(1, 1), torch.ones(1, 1), la
 
 # 7. The figure: the numbers of four formats, and the noisy block.
 def draw() -> Figure:
-    figure = Figure(figsize=(9, 3.8))
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(6.6, 5.6))
+    above, below = figure.subplots(2)
     for height, found in enumerate(positive.values()):
         shown = found[(found > 2**-8) & (found < 2**11)]
-        left.plot(shown, torch.full_like(shown, -height), "|", markersize=16, color=COLOURS[height])
-    left.set_xscale("log", base=2)
-    left.set(
+        above.plot(shown, torch.full_like(shown, -height), "|", markersize=16, color=COLOURS[height])
+    above.set_xscale("log", base=2)
+    above.set(
         title="Numbers above 0, from 1/256 to 2048", yticks=range(0, -4, -1), yticklabels=positive, ylim=(-3.6, 0.6)
     )
     for (name, path), colour in zip(paths.items(), [COLOURS[6], COLOURS[5], *COLOURS[:4]], strict=False):
-        right.plot(path, label=name, color=colour, linewidth=1.5, linestyle="--" if "MXFP8" in name else "-")
-    right.set(
+        below.plot(path, label=name, color=colour, linewidth=1.5, linestyle="--" if "MXFP8" in name else "-")
+    below.set(
         title="One noisy gradient in a block of 32", xlabel="step", ylabel="distance left of the other 31", ylim=(0, 1)
     )
-    right.legend(fontsize="x-small")
+    below.legend()
     return figure
 
 
