@@ -110,7 +110,8 @@ def test_its_exercises_and_what_it_builds_on(sound):
 
 def test_one_exercise_by_its_name(sound):
     assert sound[0].exercise("total").spec_class == "TestTotal"
-    with pytest.raises(UnknownExercise, match="^01_sums has no exercise 'totals': did you mean total\\? It has double, total, Doubler$"):
+    said = "^01_sums has no exercise 'totals': did you mean total\\? It has double, total, Doubler$"
+    with pytest.raises(UnknownExercise, match=said):
         sound[0].exercise("totals")
 
 

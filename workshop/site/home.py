@@ -12,10 +12,10 @@ INTRODUCTION = re.compile(r"\A# .*\n\n(?:\S.*\n)+")
 DOORS = {"Start": "Start", "The path": "See the course"}  # by section
 ELSEWHERE = re.compile(r"^## For maintainers\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)  # the list of pages has it
 START = re.compile(r"^## Start\n", re.MULTILINE)
-WAYS_IN = """- On your machine: the four lines below.
+WAYS_IN = """- On your machine: the lines below.
 - From a release, without a clone: [install it](docs/installing.md).
 """
-CLONED = "<this repository>"
+CLONED = "In a clone of this repository, or"
 COLUMNS = {"wide": 5, "narrow": 2}  # of the map; the style sheet shows one of both
 HIDE_CONTENTS = "---\nhide-toc: true\n---\n\n"
 
@@ -28,7 +28,7 @@ def page(readme: str, tracks: dict[str, list[Kata]], link: Callable[[Kata], str]
     """
     address = repository.partition("/blob/")[0]
     if address:
-        readme = START.sub(lambda match: f"{match[0]}\n{WAYS_IN}\n", readme.replace(CLONED, f"{address}.git"))
+        readme = START.sub(lambda match: f"{match[0]}\n{WAYS_IN}\n", readme.replace(CLONED, f"After `git clone {address}.git`, or in"))
     drawn = [course_map.drawn(tracks, columns, link, kind) for kind, columns in COLUMNS.items()]
     shown = "\n".join(['<div class="course-maps">', *drawn, "</div>", ""])
     text = OF_THE_PATH.sub(lambda path: TABLE.sub(lambda _: shown, path[0], count=1), ELSEWHERE.sub("", readme))
