@@ -115,13 +115,15 @@ def test_links_to_files_that_are_no_pages(course):
 
 
 def test_the_start_has_the_address_of_the_repository(course):
-    readme = README.replace("## The path", "## Start\n\nIn a clone of this repository, or an unpacked ZIP:\n\n## The path")
+    line = "In a clone of this repository, or an unpacked ZIP:\n"
+    readme = README.replace("## The path", f"## Start\n\n{line}\n## The path")
     (course / "README.md").write_text(readme)
     (course / "docs").mkdir()
     (course / "docs/installing.md").write_text("# Install a release\n")
-    assert "In a clone of this repository, or an unpacked ZIP:" in source(course, "index.md")
+    assert line in source(course, "index.md")
     page = source(course, "index.md", "https://github.com/who/katas/blob/main")
-    assert "After `git clone https://github.com/who/katas.git`, or in an unpacked ZIP:\n" in page and "[install it](docs/installing.md)" in page
+    assert "After `git clone https://github.com/who/katas.git`, or in an unpacked ZIP:\n" in page
+    assert "[install it](docs/installing.md)" in page
     assert 'href="https://codespaces.new/who/katas">Open in Codespaces</a>' in page.partition("```")[0]
     assert "codespaces" not in source(course, "index.md", "https://example.org/who/katas/blob/main")
 

@@ -28,7 +28,8 @@ def page(readme: str, tracks: dict[str, list[Kata]], link: Callable[[Kata], str]
     """
     address = repository.partition("/blob/")[0]
     if address:
-        readme = START.sub(lambda match: f"{match[0]}\n{WAYS_IN}\n", readme.replace(CLONED, f"After `git clone {address}.git`, or in"))
+        readme = readme.replace(CLONED, f"After `git clone {address}.git`, or in")
+        readme = START.sub(lambda match: f"{match[0]}\n{WAYS_IN}\n", readme)
     drawn = [course_map.drawn(tracks, columns, link, kind) for kind, columns in COLUMNS.items()]
     shown = "\n".join(['<div class="course-maps">', *drawn, "</div>", ""])
     text = OF_THE_PATH.sub(lambda path: TABLE.sub(lambda _: shown, path[0], count=1), ELSEWHERE.sub("", readme))
