@@ -271,7 +271,7 @@ def _float(found: re.Match, node: ast.AST, scope: Scope) -> str:
     if not made and found[0].startswith("reshape"):
         return ""  # its message says nothing of a float
     what = f"`{made[0]}`" if len(made) == 1 else "one of these"
-    return f"whole numbers are asked for, and {what} is a float, which / always makes"
+    return f"whole numbers are asked for, and {what} is a float: / always makes one"
 
 
 def _called(found: re.Match, node: ast.AST, scope: Scope) -> str:
