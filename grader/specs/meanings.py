@@ -276,9 +276,10 @@ def _float(found: re.Match, node: ast.AST, scope: Scope) -> str:
 
 def _called(found: re.Match, node: ast.AST, scope: Scope) -> str:
     """What is called, and is none of the things that can be."""
-    called = {ast.unparse(one.func): one.func for one in ast.walk(node) if isinstance(one, ast.Call)}
-    named = [text for text, one in called.items() if type(reading.value(one, scope)).__name__ == found[1]]
-    return f"`{named[0]}` is a plain {found[1]}, and brackets call a function or method" if len(named) == 1 else ""
+    called = [one.func for one in ast.walk(node) if isinstance(one, ast.Call)]
+    held = [one for one in called if type(reading.value(one, scope)).__name__ == found[1]] or called
+    is_told = len(held) == 1 and isinstance(held[0], ast.Name | ast.Attribute)
+    return f"{_written(held[0])} is a plain {found[1]}, and brackets call a function or method" if is_told else ""
 
 
 def _iterated(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -487,8 +488,6 @@ SENTENCES = {
         "`np.{0}` is NumPy's dtype, and `torch.{0}` is PyTorch's",
     r"^slice indices must be integers[^\0]*\0.*\.(startswith|endswith)\(('[^']*'), ('[^']*')\)":
         "several texts are one tuple: .{0}(({1}, {2}))",
-    r"Cannot make_shape_compatible[^\0]*\0.*\b(\w+)\[:, None\].*mask=\1 (<=?) (\w+)":
-        "the pointers are a tile, and the mask `{0} {1} {2}` has one dimension",
     r"expanded size of the tensor \(-1\) isn't allowed in a leading":
         "expand got more sizes than there are dimensions, and −1 stands only for one that is there",
     r"^expand\(.*number of sizes provided \((\d+)\) .* dimensions in the tensor \((\d+)\)":

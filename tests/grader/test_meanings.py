@@ -1,6 +1,9 @@
 """What PyTorch's errors mean: the sentence of each, on lines that raise it, and silence where a word would be false."""
 
+import ast
+import re
 import traceback
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,7 +74,7 @@ SPEAKS = {
     "q, k = torch.ones(2, 3, 5, 4), torch.ones(2, 3, 7, 4); q @ k.T": "`k.T` turns all dimensions around: .mT",
     "x - x.mean(1)": "`x.mean(1)` drops its dimension, and keepdim=True keeps it with size 1",
     "x / torch.ones(2, 3).sum(dim=-1)":
-        "shapes are aligned at their last dimensions, and at dimension 1 of the result the sizes are 3 and 2: they must be equal, or one of them 1",
+        "the sizes are 3 and 2: they must be equal, or one of them 1",
     "w.numpy()": "the tensor belongs to a graph",
     "(w * 2).numpy()": "the tensor belongs to a graph",
     "x.reshape(2, (3, 1))": "a whole tuple stands among the sizes",
@@ -128,7 +131,7 @@ SPEAKS = {
     "w.grad * 2": "no backward has reached it since it was last set",
     "w.grad.zero_()": "`w.grad` is None here, as before the first backward and after an optimizer's zero_grad()",
     "y = w * 1; y.grad * 2":
-        "`y.grad` is None: backward fills .grad of tensors that require grad and were not computed from others; .clone() or arithmetic makes one that is computed",
+        "backward fills .grad of tensors that require grad and were not computed from others",
     "losses = []; loses.append(1)": "`loses` is no name here, and `losses` is",
     "torch.maximun(x, x)": "`torch.maximun` is not there, and `maximum` is",
     "F.relu(x).maen()": "`F.relu(x).maen` is not there, and `mean` is",
@@ -234,6 +237,8 @@ SPEAKS = {
     "q = k = np.ones((2, 3, 5, 4)); q @ k.T": "`k.T` turns all dimensions around: swapaxes",
     "fill = None; x.masked_fill(x > 0, fill)": "`fill` is None here",
 }  # fmt: skip
+# Code with the same errors for other reasons, and below each the whole sentence that is still true of it, or nothing.
+OTHER = re.findall(r"^(\S.*)\n    (.*)$", Path(__file__).with_name("other_reasons.txt").read_text(), re.MULTILINE)
 # Beside each, a word that would be false: the operand cannot be told, or the error is about something else.
 SILENT = {
     "F.relu(both[0](x))": "takes",  # which layer this is would have to be evaluated
@@ -295,8 +300,8 @@ SILENT = {
 }
 
 
-def said(lines: str) -> str:
-    """What the error of some statements is said to mean, in the scope in which they were run."""
+def raised(lines: str) -> tuple[Exception, ast.AST, dict]:
+    """The error of some statements, the one that raises it, and the scope in which they were run."""
     scope = {
         "np": np, "torch": torch, "F": F, "nn": nn, "x": torch.ones(2, 3), "i": torch.tensor([[0, 1, 2]]).repeat(2, 1),
         "w": torch.ones(3, requires_grad=True), "v": torch.ones(3, requires_grad=True), "fc": nn.Linear(4, 3),
@@ -306,8 +311,13 @@ def said(lines: str) -> str:
         try:
             exec(line, scope)
         except Exception as error:
-            return meanings.meaning(error, reading._parsed(line), scope)
+            return error, reading._parsed(line), scope
     raise AssertionError("nothing is raised")
+
+
+def said(lines: str) -> str:
+    """What the error of some statements is said to mean."""
+    return meanings.meaning(*raised(lines))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # torch warns of what is wrong here, too
@@ -329,3 +339,17 @@ def test_a_typo_is_told_once():
 @pytest.mark.parametrize(("lines", "words"), SILENT.items(), ids=SILENT)
 def test_nothing_false_is_said(lines, words):
     assert words not in said(lines)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("lines", "words"), OTHER, ids=[lines for lines, _ in OTHER])
+def test_the_sentence_is_true_of_another_reason(lines, words):
+    assert said(lines) == words.removesuffix("(nothing)")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_each_sentence_has_two_other_reasons():
+    errors = [(str(error), f"{error}\0{ast.unparse(node)}") for error, node, _ in (raised(lines) for lines, _ in OTHER)]
+    for pattern in [*meanings.SENTENCES, *(pattern for pattern, _ in meanings.MEANINGS)]:
+        at = r"\0" in pattern
+        assert sum(bool(re.search(pattern, one[at])) for one in errors) >= 2, pattern
