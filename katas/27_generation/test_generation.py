@@ -924,7 +924,11 @@ class TestKvCacheBytes:
         """12 layers, 12 heads of 64 features, 1024 tokens, keys and values, 2 bytes per number: 36 MiB for one
         sequence."""
         full = 2 * 12 * 12 * 64 * 1024 * 2
-        wrong = {"keys without values, or numbers, not bytes": full // 2, "float32 numbers": 2 * full}
+        wrong = {
+            "keys without values, or numbers, not bytes": full // 2,
+            "float32 numbers": 2 * full,
+            "tokens², as attention scores have": 1024 * full,
+        }
         check.equal(kata.kv_cache_bytes(12, 12, 64, 1024), full, unlike=wrong)
 
     def test_every_size_counts(self, kata):
