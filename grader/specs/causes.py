@@ -488,11 +488,7 @@ def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> str:
             dropped = [at for at in range(len(long)) if long[:at] + long[at + 1 :] == short]
             if dropped:
                 return (
-                    f"shapes are aligned at their last dimensions, and {short} is {long} without dimension "
-                    f"{dropped[0]}: with size 1 there (keepdim=True, or unsqueeze({dropped[0]})) they would broadcast"
+                    f"shapes are aligned at their last dimensions, and {short} is {long} without dimension {dropped[0]}"
                 )
-            return (
-                f"sizes {a[-place]} and {b[-place]} at dimension −{place} do not broadcast: "
-                "make them equal, or one of them 1 (unsqueeze adds such a dimension)"
-            )
+            return f"sizes {a[-place]} and {b[-place]} at dimension −{place} do not broadcast: neither is 1"
     return ""

@@ -87,13 +87,13 @@ def _nearest(name: str, names: Iterable[str]) -> str:
 
 def _mean(found: re.Match, node: ast.AST, scope: Scope) -> str:
     name = _written(_operand("mean", node, scope))
-    return f"{name} holds {_dtype(found[1])}, and a mean is taken of floating-point numbers: .float() comes first"
+    return f"{name} holds {_dtype(found[1])}, and a mean is taken of floating-point numbers"
 
 
 def _leaf(found: re.Match, node: ast.AST, scope: Scope) -> str:
     return (
         f"{_written(_changed(node))} requires grad and was not computed from others (a leaf), so it may not be changed "
-        "in place while autograd records: a parameter is updated under torch.no_grad(), a tensor handed in is cloned"
+        "in place while autograd records"
     )
 
 
@@ -129,17 +129,14 @@ def _unequal(found: re.Match, node: ast.AST, scope: Scope) -> str:
         match part:
             case ast.Attribute(value=turned, attr="T") if len(check.shape_of(reading.value(turned, scope)) or ()) > 2:
                 return f"{_written(part)} turns all dimensions around: .mT swaps the last two alone"
-            case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=keywords) if name in REDUCTIONS:
+            case ast.BinOp(
+                left=whole,
+                right=ast.Call(func=ast.Attribute(value=reduced, attr=name), args=args, keywords=keywords) as part,
+            ) if name in REDUCTIONS and ast.unparse(whole) == ast.unparse(reduced):
                 named = {one.arg for one in keywords}
                 if "keepdim" not in named and (named & {"dim", "axis"} or any(map(_is_whole, args))):
                     return f"{sizes}{_written(part)} drops its dimension, and keepdim=True keeps it with size 1"
     return f"{sizes}they must be equal, or one of them 1"
-
-
-def _no_weights(node: ast.AST) -> str:
-    if "softmax" in ast.unparse(node):
-        return "the softmax of an inf or of −inf alone is NaN: what came before it, such as a division by 0?"
-    return "draws are from weights ≥ 0, not all 0: scores and log-probabilities need a softmax or an exp first"
 
 
 def _is_whole(node: ast.AST) -> bool:
@@ -170,12 +167,12 @@ def _devices(found: re.Match, node: ast.AST, scope: Scope) -> str:
     held = {name: next(one.parameters(), None) if isinstance(one, nn.Module) else one for name, one in held.items()}
     places = {name: str(one.device) for name, one in held.items() if isinstance(one, torch.Tensor)}
     named = ", ".join(f"`{name}` on {place}" for name, place in places.items()) if len({*places.values()}) > 1 else ""
-    return f"two devices meet here{': ' if named else ''}{named}; .to(device) brings the model and each batch to one"
+    return f"two devices meet here{': ' if named else ''}{named}"
 
 
 def _whole(found: re.Match, node: ast.AST, scope: Scope) -> str:
     what = "targets are class" if found[1] else "ids are whole"
-    return f"{what} numbers, of dtype int64, and these hold {_dtype(found[1] or found[2])}: .long() makes them so"
+    return f"{what} numbers, of dtype int64, and these hold {_dtype(found[1] or found[2])}"
 
 
 def _index(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -208,18 +205,13 @@ def _start(found: re.Match, node: ast.AST, scope: Scope) -> str:
     operand = _operand("backward", node, scope)
     shape = check.shape_of(reading.value(operand, scope)) if operand is not None else None
     given = f", and {_written(operand)} has shape {shape}" if shape is not None else ""
-    return f"backward starts from one number{given}: .mean() or .sum() makes one of many"
+    return f"backward starts from one number{given}"
 
 
 def _tuple(found: re.Match, node: ast.AST, scope: Scope) -> str:
     parts = {ast.unparse(one): reading.value(one, scope) for one in ast.walk(node) if isinstance(one, ast.Name)}
-    held = [(f"`{name}`", len(one)) for name, one in parts.items() if type(one) is tuple and one]
-    if len(held) != 1:
-        return "this is a tuple, not a tensor or number: `a, b = …` takes one of two apart"
-    [(named, many)] = held
-    names = "(a,)" if many == 1 else ", ".join("abcd"[:many])
-    how = f"`{names} = …` takes it apart" if many < 5 else "`[0]` picks its first"
-    return f"{named} is a tuple, not a tensor or number: {how}"
+    held = [f"`{name}` is a tuple of {len(one)}" for name, one in parts.items() if type(one) is tuple]
+    return f"{held[0] if len(held) == 1 else 'this is a tuple'}, not a tensor or number"
 
 
 def _pairs(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -242,9 +234,7 @@ def _attribute(found: re.Match, node: ast.AST, scope: Scope) -> str:
         held = reading.value(part.value, scope)
         if isinstance(part.value, ast.Name) and part.value.id in ("self", "ctx"):
             near = _nearest(found[2], _names(held))
-            return f"{_written(part)} is read here, and nothing has set it before" + (
-                f"; `{near}` is set" if near else ""
-            )
+            return f"{_written(part)} is read here, and not set" + (f"; `{near}` is" if near else "")
         if isinstance(held, (str, int, float, dict)):
             return f"{_written(part.value)} is {check.describe(held)}, which has no `{found[2]}`"
         if held is reading.MISSING and found[1] == "dict":
@@ -253,10 +243,13 @@ def _attribute(found: re.Match, node: ast.AST, scope: Scope) -> str:
 
 
 def _numpys(found: re.Match, node: ast.AST, scope: Scope) -> str:
-    return f"`{found[1]}` is a name of NumPy: in PyTorch it is {NUMPYS[found[1]]}"
+    is_torchs = "torch" in scope or "F" in scope  # TinyTorch has a Tensor, too
+    return f"`{found[1]}` is a name of NumPy: in PyTorch it is {NUMPYS[found[1]]}" if is_torchs else ""
 
 
 def _import(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    if f"{found[1]}." not in ast.unparse(node):
+        return ""  # a variable, such as F features
     if found[1] in ("torch", "F", "nn") and "np" in scope and "torch" not in scope:
         return "this track is written in NumPy"
     if found[1] == "np" and "torch" in scope:
@@ -270,13 +263,23 @@ def _functional(found: re.Match, node: ast.AST, scope: Scope) -> str:
 
 
 def _float(found: re.Match, node: ast.AST, scope: Scope) -> str:
-    parts = list(ast.walk(node))
-    divided: list[ast.AST] = [one for one in parts if isinstance(one, ast.BinOp) and isinstance(one.op, ast.Div)]
-    made = divided or [one for one in parts if type(reading.value(one, scope)) is float]
+    calls = [one for one in ast.walk(node) if isinstance(one, ast.Call | ast.Subscript)]
+    given = [part for one in calls for part in (one.args if isinstance(one, ast.Call) else [one.slice])]
+    parts = {ast.unparse(one): one for part in given for one in ast.walk(part)}
+    is_divided = {text: isinstance(one, ast.BinOp) and isinstance(one.op, ast.Div) for text, one in parts.items()}
+    made = [text for text, one in parts.items() if is_divided[text] or type(reading.value(one, scope)) is float]
     if not made and found[0].startswith("reshape"):
         return ""  # its message says nothing of a float
-    what = f"`{ast.unparse(made[0])}`" if len(made) == 1 else "one of these"
-    return f"whole numbers are asked for, and {what} is a float: / makes one, and // a whole number"
+    what = f"`{made[0]}`" if len(made) == 1 else "one of these"
+    return f"whole numbers are asked for, and {what} is a float: / always makes one"
+
+
+def _called(found: re.Match, node: ast.AST, scope: Scope) -> str:
+    """What is called, and is none of the things that can be."""
+    called = [one.func for one in ast.walk(node) if isinstance(one, ast.Call)]
+    held = [one for one in called if type(reading.value(one, scope)).__name__ == found[1]] or called
+    is_told = len(held) == 1 and isinstance(held[0], ast.Name | ast.Attribute)
+    return f"{_written(held[0])} is a plain {found[1]}, and brackets call a function or method" if is_told else ""
 
 
 def _iterated(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -286,7 +289,9 @@ def _iterated(found: re.Match, node: ast.AST, scope: Scope) -> str:
 
 def _grid(found: re.Match, node: ast.AST, scope: Scope) -> str:
     for part in [one for one in ast.walk(node) if isinstance(one, ast.Call)]:
-        if isinstance(part.func, ast.Subscript) and _is_tritons(reading.value(part.func.value, scope)):
+        if not isinstance(part.func, ast.Subscript) or isinstance(part.func.slice, ast.Tuple):
+            continue
+        if _is_tritons(reading.value(part.func.value, scope)):
             kernel, number = ast.unparse(part.func.value), ast.unparse(part.func.slice)
             return f"a grid is a tuple, also of one number: `{kernel}[({number},)](…)`"
     return ""
@@ -335,11 +340,8 @@ def _local(found: re.Match, node: ast.AST, scope: Scope) -> str:
     """Why a name has no value: it is the module's, too, or its line was not reached."""
     name, outer = found[1], reading.value(ast.Name(found[1]), scope)
     if outer is reading.MISSING:
-        return f"`{name}` has no value here: it gets one only on a way that this call does not take, or in a later line"
-    way = f"`global {name}` makes it the module's"
-    if callable(outer) or isinstance(outer, ModuleType):
-        way = "another name for what is assigned keeps both"
-    return f"the function assigns `{name}`, which makes that a name of its own, without a value here: {way}"
+        return f"`{name}` has no value here: none was assigned on the way, or `del` or the end of an `except` took it"
+    return f"the function assigns `{name}`, which makes that a name of its own, without a value here"
 
 
 def _items(found: re.Match, node: ast.AST, scope: Scope) -> str:
@@ -368,12 +370,12 @@ def _none(found: re.Match, node: ast.AST, scope: Scope) -> str:
     if any(reading.value(one.value, scope) is not reading.MISSING for one in gradients):
         name, held = _written(gradients[0]), reading.value(gradients[0].value, scope)
         if "zero_" in found.string:
-            return f"{name} is None before the first backward: set it to None after use, or ask first if it is there"
+            return f"{name} is None here, as before the first backward and after an optimizer's zero_grad()"
         if isinstance(held, torch.Tensor) and held.is_leaf and held.requires_grad:
             return f"{name} is None: no backward has reached it since it was last set to None"
         return (
-            f"{name} is None: backward has not reached it. It fills .grad of tensors that require "
-            "grad and were not computed from others; .clone(), .to() or arithmetic makes one that is computed"
+            f"{name} is None: backward fills .grad of tensors that require grad and were not computed "
+            "from others; .clone() or arithmetic makes one that is computed"
         )
     empty = [name for name, one in parts.items() if reading.value(one, scope) is None]
     return f"`{empty[0]}` is None here" if len(empty) == 1 else ""
@@ -388,17 +390,13 @@ def _keys(found: re.Match, node: ast.AST, scope: Scope) -> str:
     )
     if missing and unknown:
         ours, theirs = missing.partition(",")[0], unknown.partition(",")[0]
-        return f"the state's names are not the model's: the first that is missing is {ours}, the first unknown {theirs}"
-    whose = "the state is another model's, or the layer lies in a plain list or dict"
-    return f"the state lacks {missing}: {whose}" if missing else unknown and f"the module has no {unknown}: {whose}"
+        return f"names differ: the first that is missing is {ours}, the first unknown {theirs}"
+    return f"the state lacks {missing}" if missing else unknown and f"the module has no {unknown}"
 
 
 def _kept_dtype(found: re.Match, node: ast.AST, scope: Scope) -> str:
     result, kept = _dtype(found[1]), _dtype(found[2])
-    return (
-        f"an operation in place keeps its tensor's dtype, {kept}, and the result is {result}: "
-        "`x = x + y` makes a new tensor"
-    )
+    return f"an operation in place keeps its tensor's dtype, {kept}, and the result is {result}"
 
 
 def _operand(name: str, node: ast.AST, scope: Scope) -> ast.expr | None:
@@ -444,120 +442,110 @@ def _dtype(name: str) -> str:
 
 # The first pattern that is found speaks: a sentence with its groups. What follows AT or \0 is of the line's code.
 SENTENCES = {
-    r"Boolean value of Tensor[^\0]*\0((?:\w+\.)*[A-Z]\w*Loss)\((?!\w+=|.*\)\()(.+, .*)\)$":
-        "{0} is a class: make it, then call it: `{0}()({1})`, or call its function in F, such as F.mse_loss",
+    r"Boolean value of Tensor[^\0]*\0((?:\w+\.)*[A-Z]\w*Loss)\((?!\w+=|.*\)\().+, .*\)$":
+        "{0} is a class: `{0}()` makes the loss, which takes the tensors",
     r"must be (?:int|float|tuple of ints),(?: not|but got) Tensor[^\0]*\0((?:\w+\.)*[A-Z]\w+)\((?!\w+=)":
-        "{0} is a class: make it, then call what is made with the tensor: `{0}(…)(x)`",
+        "{0} is a class: `{0}(…)` takes settings, and what it makes takes tensors",
     rf"grad can be implicitly created only for scalar outputs{AT}\bgrad\(":
-        "gradients start from one number: hand in grad_outputs, a weight for each of many, or reduce first",
+        "gradients start from one number, or from many with a weight for each, grad_outputs",
     rf"only one element tensors can be converted{AT}?\bmath\.(exp|log\d*p?|sqrt|sin|cos|tanh?|floor|ceil|erf)\(":
         "math.{0} takes one number: `.{0}()`, a tensor's own, takes each element",
-    r"^'(tuple|int)' object is not callable\0(.*\.\w+)\([^()]*\)$": "`{1}` is a plain {0}, not a method: no brackets",
-    r"^'(str|list|dict|float|bool)' object is not callable\0([\w.]+)\(": "`{1}` is a {0}, and brackets call a function",
     r"^(sqrt|exp|log|log2|sin|cos|tanh|floor|ceil|erf)\(\): argument 'input' .* must be Tensor, not (?:int|float)":
         "torch.{0} takes a tensor, and this is a plain number, which math.{0} takes",
     r"log_softmax\w*\" not implemented for 'Long'\0.*\bcross_entropy\(":
         "scores are floating-point numbers, and these hold int64: cross_entropy takes the scores first, then targets",
     rf"^[\w.<>]+\(\) (?:missing \d|takes ){AT}?\b(\w+)\(args, kwargs\)":
-        "without `*` these are one tuple and one dict: `{0}(*args, **kwargs)` hands on what is in them",
+        "`{0}(args, kwargs)` hands on two arguments, and `{0}(*args, **kwargs)` what is in them",
     r"^Both operands must be same dtype\. Got (\w+) and (\w+)":
-        "tl.dot takes two tiles of one dtype, and these are {0} and {1}: .to(…) brings one to the other's",
+        "tl.dot takes two tiles of one dtype, and these are {0} and {1}",
     r"^output with shape \[([\d, ]*)\] doesn't match the broadcast shape \[([\d, ]*)\]":
-        "what is written into keeps its shape, ({0}), and this would make it ({1}): reshape what is written",
+        "what is written into keeps its shape, ({0}), and this would make it ({1})",
     r"Expected idx >= 0 && idx < num_embeddings but|^Expected i < index_size|^Index \d+ of input takes value":
         "an id is below 0, or not below the number of rows",
     r"\bddof\b": "NumPy's `ddof` is `correction` in PyTorch, so `ddof=0` is `correction=0`",
-    r"missing \d+ required positional arguments?: \"(\w+)\"": "`{0}` has no default: say which, as in `{0}=…`",
+    r"missing \d+ required positional arguments?: \"(\w+)\"": "`{0}` has no default",
     r"^(?:max|min)(?:imum)?\(\).*(?:got \((?:Tensor, )?float\)|must be Tensor, not (?:int|float))":
-        "torch.max compares two tensors, and one here is a number: .clamp(min=…), and for torch.min .clamp(max=…)",
-    rf"^randint.*(?:must be tuple of ints, not int|got \(int, int, (?:int|generator)\b){AT}, ([\w.]+)(?:, \w+=.*)?\)$":
-        "the size is a tuple: `({0},)`",
-    rf"only integer tensors of a single element{AT}\[.*:":
-        "the ends of a slice are single whole numbers, and one of these is a tensor of several or of floats",
+        "torch.max compares two tensors, and one here is a number, as .clamp(min=…) and .clamp(max=…) take",
+    r"^randint.*(?:must be tuple of ints, not int|got \(int, int, (?:int|generator)\b)":
+        "randint takes (high, size) or (low, high, size), and the size is a tuple",
     rf"values to unpack{AT}\bfor \(?\w+, \w+\)? in \(?([\w.]+), ([\w.]+)\)?[:\]]":
-        "the loop goes through two things one after the other: zip({0}, {1}) pairs them",
-    rf"values to unpack{AT}\bzip\(([^*(),]+)\)": "without `*`, zip sees one list: zip(*{0}) hands on what is in it",
+        "the loop goes through `{0}` and `{1}` one after the other, and through zip({0}, {1}) in pairs",
+    rf"values to unpack{AT}\bzip\(([^*(),]+)\)": "zip sees one list, `{0}`, and so makes tuples of one item each",
     rf"values to unpack{AT}\.split\((\d+), (?:dim=)?-?\d+\)":
-        "split({0}) makes parts of size {0}, and chunk({0}) makes {0} parts",
-    rf"not enough values to unpack \(expected (\d+), got (\d+)\){AT}\.chunk\((\d+)[^()]*\)$":
+        "split({0}) makes parts of size {0}, as many as there are",
+    r"not enough values to unpack \(expected (\d+), got (\d+)\)[^\0]*\0[\w, ]+ = [\w.]+\.chunk\((\d+)[^()]*\)$":
         "chunk({2}) made {1} parts for {0} names",
-    r"^iteration over a 0-d tensor\0.*, .* = .*\.(max|min|median|mode)\(\)$":
+    r"^iteration over a 0-d tensor\0.*, .* = .*\.(max|min|median)\(\)$":
         "{0}() gives one number, and {0}(dim=…) values and indices",
-    r"^list is not a Module subclass\0.*\bSequential\(([\w.]+)\)":
-        "nn.Sequential takes its layers one by one: nn.Sequential(*{0})",
-    rf"^torch\.finfo\(\) requires a floating point{AT}\bfinfo\(([\w.]+)\)":
-        "`{0}` is no floating-point dtype: finfo takes that of the numbers to be filled in",
+    r"^list is not a Module subclass\0(?:[\w.]+ = )?(?:\w+\.)*Sequential\(([\w.]+)\)$":
+        "nn.Sequential takes its layers one by one, and `{0}` is a list, which `*{0}` hands on one by one",
+    r"^torch\.finfo\(\) requires a floating point": "finfo tells of a floating-point dtype, and this is none",
     r"^Strings must be encoded before hashing":
         'a digest is taken of bytes: a file opened with "rb" gives them, and a text its .encode()',
     rf"^expected 'f' to be string, path{AT}\.save\((.+), ([^ ]+)\)$":
         "torch.save takes what is saved, and then the file: `{1}` is neither a path nor a file",
-    r"argument 'dtype' .*must be torch\.dtype, not type\0.*dtype=np\.((?:u?int|float)\d+)\b":
+    r"argument 'dtype' .*must be torch\.dtype, not type\0.*dtype=np\.((?:u?int|float)(?:16|32|64))\b":
         "`np.{0}` is NumPy's dtype, and `torch.{0}` is PyTorch's",
     r"^slice indices must be integers[^\0]*\0.*\.(startswith|endswith)\(('[^']*'), ('[^']*')\)":
         "several texts are one tuple: .{0}(({1}, {2}))",
-    r"Cannot make_shape_compatible[^\0]*\0.*\b(\w+)\[:, None\].*mask=\1 (<=?) (\w+)":
-        "the pointers are a tile, and `{0}` has one dimension: `{0}[:, None] {1} {2}` is a mask of its rows",
-    r"^'([<>]=?)' not supported between instances of 'Tensor' and '\w+'\0(\w+) ":
-        "`{1}` is a Tensor of this track, which has no `{0}`: its numbers are in `{1}.data`",
-    r"^'NoneType' object has no attribute 'open'\0(?!.*\bopen\b)":
-        "an .npz file is read after it was closed: inside `with`, dict(file) takes all arrays out of it",
-    r"^One of the differentiated Tensors does not require grad":
-        "a gradient is asked of a tensor that does not require it: .requires_grad_() comes before it is used",
     r"expanded size of the tensor \(-1\) isn't allowed in a leading":
         "expand got more sizes than there are dimensions, and −1 stands only for one that is there",
     r"^expand\(.*number of sizes provided \((\d+)\) .* dimensions in the tensor \((\d+)\)":
         "expand takes a size for each of the {1} dimensions, −1 to keep it, and got {0}",
     r"^\w+\.(\w+)\(\) takes 0 positional arguments but 1 was given\0(?:.*\.\1\(\)|(?!.*\1))":
-        "`def {0}()` lacks `self`, which a method is called with",
-    r"^'str' object cannot be interpreted as an integer":
+        "`def {0}()` takes nothing, and a method is given its object (`self`) or its class",
+    r"^'str' object cannot be interpreted as an integer\0.*\bbytes\(":
         "a text is no number: going through a text gives characters, and through its `.encode()` bytes",
     r"for \+: '\w+Path' and 'str'":
-        "a path takes no `+`, and `/` comes before `+`: build the name first, then `folder / name`",
-    r"Module \[Module(?:List|Dict)\] is missing": "it only holds layers: loop over it and call each one",
+        "a path takes no `+`, and `/` comes before `+`",
+    r"Module \[(Module(?:List|Dict))\] is missing": "nn.{0} only holds its layers: it calls none of them",
     r"^(?:LSTM|GRU|RNN)Cell: Expected h\w+(?:\[\d\])? to be 1D or 2D, got 3D":
-        "states of nn.LSTM and its like have a dimension of layers in front: a cell takes h[0], and c[0]",
-    r"^_(?:sum|mean|a?max|a?min|var|std|prod|any|all)\(\) got an unexpected keyword argument '(?:dim|keepdim)'":
+        "the state of a cell has no dimension of layers, which that of nn.LSTM and its like has in front",
+    r"^_(sum|mean|a?max|a?min|var|std|prod|any|all)\(\) got an unexpected keyword argument '(?:keep)?dim'\0(?!.*\b_\1)":
         "this is a NumPy array: dim= is axis=, and keepdim= is keepdims=",
     r"^axes don't match array": "NumPy's transpose takes all dimensions: swapaxes(-1, -2) swaps the last two",
-    r"^'(None|float)(?:Type)?' object cannot be interpreted as an integer\0len\(":
+    r"^'(None|float)(?:Type)?' object cannot be interpreted as an integer\0len\(\w+\)$":
         "`__len__` returned {0}, and a length is a whole number",
     r"^save_for_backward can only save variables, but argument \d+ is of type (\w+)":
         "ctx.save_for_backward takes tensors alone, and one of its arguments is a {0}: `ctx.name = …` keeps that",
     r"inhomogeneous shape":
-        "one array of lists that differ in length: append puts a list in as one item, extend its items",
-    r"Index tensor must have the same number of dimensions as (?:input|self|src) tensor":
-        "the index of gather and scatter has as many dimensions as the tensor: unsqueeze(-1) adds one at the end",
+        "one array is asked of items that differ in shape",
     r"stack expects each tensor to be equal size.*got \[([\d, ]*)\] at entry \d+ and \[([\d, ]*)\] at entry (\d+)":
         "stack takes tensors of one shape: the first is ({0}), and number {2}, counted from 0, is ({1})",
     r"expects? (?:ed )?a non-empty (?:list of Tensors|TensorList)|expected a non-empty list":
-        "the list of tensors is empty: the loop that fills it has had no round",
+        "the list of tensors is empty",
     r"zero-dimensional tensor \(at position \d+\) cannot be concatenated":
-        "cat joins along a dimension that tensors have, and a single number has none: stack makes one",
-    r"Tensors must have same number of dimensions: got (\d+) and (\d+)":
-        "cat joins tensors with as many dimensions as each other, and these have {0} and {1}: unsqueeze adds one",
+        "cat joins along a dimension that tensors have, and a single number has none; stack joins along a new one",
     r"Expected input batch_size \((\d+)\) to match target batch_size \((\d+)\)":
         "one target for each row of scores is asked for, and there are {0} rows and {1} targets",
     r"view size is not compatible with input tensor's size and stride":
-        "view moves no number, and after transpose, permute or a slice they lie in another order: reshape copies",
+        "view moves no number, and transpose, permute, expand and slices change how they lie in memory",
     r"cannot assign '[\w.]+' as parameter '(\w+)'":
         "`{0}` is a parameter of the module: nn.Parameter(…) makes another, copy_ under torch.no_grad() writes into it",
 }  # fmt: skip
 # Then these: a sentence, too, or what a function makes of the groups.
 MEANINGS: list[tuple[str, str | Speak]] = [
+    (r"^'(tuple|int|str|list|dict|float|bool)' object is not callable", _called),
+    (
+        r"^'([<>]=?)' not supported between instances of 'Tensor' and",
+        lambda found, node, scope: (
+            "" if "torch" in scope else f"a Tensor of this track has no `{found[1]}`, and its numbers, in `.data`, have"
+        ),
+    ),
     (r"mean\(\): could not infer output dtype.*Got: (\w+)", _mean),
     (
         r"(?:Boolean|truth) value of (?:a |an )?(?:[Tt]ensor|array) with more than one (?:value|element) is ambiguous",
         "one yes or no is asked of many elements: `&`, `|` and `~` work on each (`and`, `or` and `not` do not), "
-        "torch.where chooses for each, .all() and .any() make one answer of them",
+        "where chooses for each, .all() and .any() make one answer of them",
     ),
     (
         r"does not require grad and does not have a grad_fn",
-        "there is no graph to go back through: nothing in it requires grad, or the way is cut by .detach(), .item(), "
-        "torch.tensor(…), NumPy or torch.no_grad()",
+        "there is no graph to go back through: nothing in it requires grad, or the way is cut, as by .detach(), "
+        ".item(), torch.tensor(…), NumPy or torch.no_grad()",
     ),
     (
         r"differentiated Tensors? (?:at index \d+ )?appears to not have been used in the graph",
-        "the result does not depend on one of the tensors: it was not used, or a copy or a detached one was",
+        "no graph leads from the result to one of these tensors",
     ),
     (r"leaf Variable that requires grad is being used in an in-place operation", _leaf),
     (
@@ -580,7 +568,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
     (
         r"tensors used as indices must be long|one_hot is only applicable to index tensor"
         r"|dtype int32\W+(?:or )?int64 for index",
-        "indices are whole numbers, of dtype int64: .long() makes them so",
+        "an index is of dtype int64, and a mask of bool: this is neither",
     ),
     (r"index -?\d+ is out of bounds for (?:dimension|axis) \d+ with size (\d+)", _index),
     (
@@ -598,11 +586,6 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         "tensors joined along dimension {0} agree in all others: one has {1} where tensor {3}, counted from 0, has {2}",
     ),
     (r"grad can be implicitly created only for scalar outputs", _start),
-    (
-        r"a Tensor with (\d+) elements cannot be converted to Scalar",
-        "one number is asked of {0}: index or reduce first",
-    ),
-    (r"only one element tensors can be converted", "one number is asked of a tensor of several: index or reduce first"),
     (r"Error\(s\) in loading state_dict", _keys),
     (
         rf"(?:torch\.return_types\.|^tuple indices must be integers or slices, not tuple{AT}\.)"
@@ -611,7 +594,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
     ),
     (
         r"Can't call numpy\(\) on Tensor that requires grad",
-        "the tensor belongs to a graph, which NumPy does not know: .detach() comes first",
+        "the tensor belongs to a graph, which NumPy does not know; .detach() gives the numbers without one",
     ),
     (
         r"^reshape\(\) takes 1 positional argument but|^view\(\) received .* got \((?:int, )*float\b"
@@ -624,8 +607,12 @@ MEANINGS: list[tuple[str, str | Speak]] = [
     ),
     (
         r"^tuple indices must be .* not tuple|^'tuple' object has no attribute|between instances of .*'tuple'"
-        r"|type\(s\) for .*'tuple'|concatenate tuple",
+        r"|type\(s\) for .*'tuple'",
         _tuple,
+    ),
+    (
+        r"can only concatenate (tuple|list) \(not \"([\w.]+)\"\)",
+        "`+` joins a {0} to another {0}, and this is one of type {1}",
     ),
     (
         r"^(?:'Tensor' object|'Parameter' object|module 'torch[\w.]*') has no attribute '(" + "|".join(NUMPYS) + ")'$",
@@ -642,7 +629,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         "transpose swaps two dimensions: permute takes a whole order of them",
     ),
     (r"^'torch\.Size' object is not callable", "a shape is a tuple, not a method: [ ] picks from it"),
-    (r"[Mm]eta tensor", "a tensor on the device meta has a shape and no numbers: make it on another device"),
+    (r"[Mm]eta tensor", "a tensor on the device meta has a shape and no numbers"),
     (r"^iter\(\) returned non-iterator of type '(\w+)'", _iterated),
     (
         r"ReduceOp\) -> None\s+Invoked with: .*, '(\w+)'$",
@@ -653,11 +640,11 @@ MEANINGS: list[tuple[str, str | Speak]] = [
     (r"only 0-dimensional arrays can be converted|^'int' object is not iterable", _address),
     (
         r"^arange's arguments must be of type tl\.constexpr",
-        "tl.arange takes sizes that are known before the kernel runs: a `BLOCK: tl.constexpr`, with a mask for its end",
+        "tl.arange takes what is known before the kernel runs: plain numbers, and arguments that are `tl.constexpr`",
     ),
     (
         r"^arange's range must be a power of 2",
-        "tl.arange counts to a power of two: a block may be larger than what there is, with a mask for its end",
+        "tl.arange makes a power of two of numbers; a mask leaves out those that are too many",
     ),
     (
         r"^'torch\.dtype' object has no attribute 'is_ptr'",
@@ -668,32 +655,29 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         "a function of torch is called in a kernel, which computes with those of tl",
     ),
     (
-        r"^'(list)' object has no attribute",
-        "a list has none of a tensor's methods: torch.tensor or torch.stack makes one",
+        r"^'list' object has no attribute '(\w+)'",
+        lambda found, *_: f"a tensor has `{found[1]}`, and a list does not" if hasattr(torch.Tensor, found[1]) else "",
     ),
-    (
-        r"^'bool' object has no attribute",
-        "one plain bool: a comparison with something that is no tensor, such as a tuple of two results, gives no more",
-    ),
+    (r"^'bool' object has no attribute", "this is one plain bool, not a tensor"),
     (
         r"^'(?:float|int)' object has no attribute '(\w+)'",
-        "a plain number of Python has no `{0}`: .item() or float() made it one, or a sum of nothing, which is 0",
+        "a plain number of Python has no `{0}`; .item(), float(), len() and the sum of an empty list give such a one",
     ),
     (
         r"^'numpy\.(?:ndarray|\w*(?:float|int)\d+)' object has no attribute '(\w+)'",
-        lambda found, *_: f"this is NumPy's, which has {ARRAYS.get(found[1], 'no such method')}",
+        lambda found, *_: f"this is NumPy's, which has {ARRAYS[found[1]]}" if found[1] in ARRAYS else "",
     ),
     (r"^'(?!NoneType)(\w+)' object has no attribute '(\w+)'", _attribute),
     (r"^cannot access local variable '(\w+)'", _local),
     (r"^list index out of range", _items),
     (
         r"probability tensor contains either `inf`, `nan` or element < 0|invalid multinomial distribution",
-        lambda found, node, scope: _no_weights(node),
+        "draws are from weights: finite, none below 0, not all 0",
     ),
-    (r"selected index k out of range", "topk is asked for more than there are along its dimension"),
+    (r"selected index k out of range", "k goes from 0 to the size of the dimension"),
     (
         r"only supports boolean masks|expected BoolTensor for mask|expected condition to be a boolean tensor",
-        "a mask is of dtype bool: .bool() or a comparison makes it so",
+        "a mask is of dtype bool, as a comparison makes it",
     ),
     (
         r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\) .* dimension (\d+)",
@@ -705,23 +689,26 @@ MEANINGS: list[tuple[str, str | Speak]] = [
     ),
     (
         r"shape of the mask \[([\d, ]*)\] at index \d+ does not match the shape of the indexed tensor \[([\d, ]*)\]",
-        "a mask has the leading sizes of what it is an index of: ({0}) for ({1})",
+        "a mask has the sizes of those dimensions that it picks from: ({0}) in ({1})",
     ),
     (
         r"multi-target not supported",
         "targets are one class number for each row of scores, so they have a dimension less than the scores",
     ),
-    (r"0-d tensor$", "a tensor of one number has no dimension to go along: it was reduced or indexed once too often"),
+    (r"0-d tensor$", "a tensor of one number has no dimension to go along"),
     (
         r"^'(?:Tensor|Parameter)' object is not callable",
         "brackets call a function, and this is a tensor: [ ] picks from it, * multiplies",
     ),
     (r"^(?:float |integer )?(?:division|modulo) by zero", _zero),
     (r"'NoneType'", _none),
-    (r"^maximum recursion depth exceeded", "a function calls itself without end: no way through it stops"),
+    (
+        r"^maximum recursion depth exceeded",
+        "functions that call themselves, or each other, lie inside each other deeper than Python goes",
+    ),
     (r"result type (\w+) can't be cast to the desired output type (\w+)", _kept_dtype),
     (
         r"[Oo]nly Tensors of floating point (?:and complex )?dtype can require gradients",
-        "gradients are taken of floating-point numbers: write 1.0 for 1, or give dtype=torch.float32",
+        "gradients are taken of floating-point numbers, and a tensor made of [1, 2] or [True] holds none",
     ),
 ]

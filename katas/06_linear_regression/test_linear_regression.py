@@ -179,12 +179,12 @@ class TestMakeLineData:
         """The distances from the line are normal: mean 0, standard deviation `noise`, a different one per point."""
         X, y = kata.make_line_data(MANY, 2.0, 1.0, 0.5)
         rest = (y - 2.0 * X - 1.0).double()
-        mean = rest.mean().item()
-        check.that(abs(mean) < 0.05, f"the noise has mean {mean:.2f}, expected 0: is it from rand in place of randn?")
+        mean, spread = rest.mean().item(), rest.std().item()
+        is_uniform = abs(mean - 0.25) < 0.02 and abs(spread - 0.5 / 12**0.5) < 0.01
+        check.that(not is_uniform, f"the noise has mean {mean:.2f}, expected 0", like="drawn by torch.rand")
         variance = {"`noise` taken for a variance": 0.5**0.5, "one noise for all points": 0.0}
-        check.close(
-            rest.std().item(), 0.5, atol=0.04, what="standard deviation of y - line, noise 0.5", unlike=variance
-        )
+        check.close(spread, 0.5, atol=0.04, what="standard deviation of y - line, noise 0.5", unlike=variance)
+        check.that(abs(mean) < 0.05, f"the noise has mean {mean:.2f}, expected 0")
         far = (rest.abs() > 1.0).double().mean().item()
         check.that(0.025 < far < 0.07, f"{far:.1%} of the noise is further out than 2 · noise; of normal noise 4.6% is")
 

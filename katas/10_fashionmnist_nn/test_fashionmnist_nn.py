@@ -137,6 +137,7 @@ def slips_of_means(before):
         "the mean of the batch means: a small batch counts as much as a full one": per_batch(before),
         "batch means added up without their sizes": (sum(row[1] for row in before) / count, accuracy),
         "the number of right answers, not their share": (loss, accuracy * count),
+        "the loss of the last batch alone": (before[-1][1], accuracy),
         "the right answers of the last batch alone, over all examples": (loss, before[-1][2] * before[-1][0] / count),
         "sums that are not divided by the number of examples": (loss * count, accuracy * count),
     }

@@ -768,6 +768,9 @@ class TestTokenLogProbs:
         logs, expected = log_softmax(logits), torch.zeros(2, 3, dtype=torch.float64)
         for b, t in [(0, 0), (0, 2), (1, 1)]:
             expected[b, t] = logs[b, t, targets[b, t]]
+        inside = targets.where(mask, 0)
+        turned = {"the mask turned around: 0 where it is True": logs.gather(2, inside[..., None])[..., 0] * ~mask}
+        check.close(kata.token_log_probs(logits, inside, mask), expected, unlike=turned)
         check.close(kata.token_log_probs(logits, targets, mask), expected)
 
     def test_gradients_flow_where_the_mask_is_true(self, kata):

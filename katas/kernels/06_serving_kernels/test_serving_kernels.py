@@ -1,5 +1,6 @@
 """Specs of kernels/06 · Paged attention and quantised weights."""
 
+import itertools
 import math
 
 import pytest
@@ -49,6 +50,21 @@ def attended(q, k_pool, v_pool, table, lengths, heads=None, beyond=0):
     return out
 
 
+def unscaled(q, k_pool, v_pool, table, lengths):
+    """A running softmax that scales the sum down when the largest score grows, and not the mixture."""
+    out = torch.zeros(q.shape, dtype=torch.float64)
+    for row, h in itertools.product(range(len(q)), range(q.size(1))):
+        top = torch.tensor(-math.inf)
+        total = mixed = 0.0
+        for block in table[row, : -(-int(lengths[row]) // S)]:
+            scores = k_pool[block, :, h].double() @ q[row, h].double() / math.sqrt(D)
+            now = scores.max().maximum(top)
+            total = total * (top - now).exp() + (scores - now).exp().sum()
+            mixed, top = mixed + (scores - now).exp() @ v_pool[block, :, h].double(), now
+        out[row, h] = mixed / total
+    return out
+
+
 def needed(q, k_pool, table, lengths):
     """Loads that are enough: queries, keys and values of tokens, entries of the table, and lengths."""
     tokens, blocks = int(lengths.sum()), int((table >= 0).sum())
@@ -81,7 +97,10 @@ class TestPagedAttention:
         grows."""
         q, k, v, table, lengths = case = paged([12, 8], H=2, scale=3.0)
         last = table[torch.arange(2), lengths // S - 1][:, None]
-        wrong = {"the last block alone": attended(q, k, v, last, torch.tensor([4, 4]))}
+        wrong = {
+            "the last block alone": attended(q, k, v, last, torch.tensor([4, 4])),
+            "the mixture so far not scaled down": unscaled(*case),
+        }
         check.close(kata.paged_attention(*case), attended(*case), unlike=wrong)
 
     def test_places_beyond_the_length(self, kata):
@@ -99,7 +118,12 @@ class TestPagedAttention:
     def test_query_heads_share_key_heads(self, kata):
         """Six query heads on two key heads: heads 0 to 2 read key head 0, heads 3 to 5 key head 1."""
         case = paged([4, 6])
-        wrong = {"key head h % H_kv": attended(*case, heads=[0, 1, 0, 1, 0, 1])}
+        q, *pools, table, lengths = case
+        turned = [pool.view(-1, 2, S, D).transpose(1, 2) for pool in pools]
+        wrong = {
+            "key head h % H_kv": attended(*case, heads=[0, 1, 0, 1, 0, 1]),
+            "a pool read as (H_kv, block_size)": attended(q, *turned, table, lengths),
+        }
         with kernels.watched(backwards=True):
             out = kata.paged_attention(*case)
         check.close(out, attended(*case), unlike=wrong)
@@ -167,11 +191,17 @@ class TestPagedAttentionSplit:
     def test_any_number_of_splits(self, kata):
         """Rows of 1 and 5 blocks. A program without a block has seen no key: its lse is −∞, and what it stores is
         not NaN."""
-        case = paged([3, 20], H=3, H_kv=1)
+        q, k, v, table, lengths = case = paged([3, 20], H=3, H_kv=1)
         for splits in (1, 2, 3, 5):
             with kernels.watched(backwards=True):
                 out = kata.paged_attention_split(*case, splits=splits)
-            check.close(out, attended(*case))
+            share = -(-5 // splits)
+            again = [n for first in range(0, 5, share) for n in range(S * first, 20)]  # tokens of all programs
+            keys, values = (pool[table[1, :5]].flatten(0, 1)[again, 0].double() for pool in (k, v))
+            wrong = attended(*case)
+            wrong[1] = (q[1].double() @ keys.T / math.sqrt(D)).softmax(-1) @ values
+            unlike = {"each program goes on to the end of the row": wrong} if splits > 1 else {}
+            check.close(out, attended(*case), unlike=unlike)
 
     def test_the_work_is_shared(self, kata):
         """Of 5 blocks, 3 programs take 2, 2 and 1. All together they load each key and value once."""
@@ -185,7 +215,11 @@ class TestPagedAttentionSplit:
             check.that(int(loads.max()) == 1, f"a {name} was loaded {int(loads.max())} times, not once")
             check.that(int(loads.sum()) == 28 * 2 * D, f"{int(loads.sum())} {name}s were loaded, not 28 · 2 · {D}")
         blocks = -(-busiest(seen, k) // (S * D))
-        check.that(blocks <= 2, f"one program loads {blocks} blocks of a row of 5, not 2")
+        check.that(
+            blocks <= 2,
+            f"one program loads {blocks} blocks of a row of 5, not 2",
+            like="all blocks in one program" * (blocks == 5),
+        )
         stored = seen.total("store")
         check.that(stored <= 3 * 2 * 6 * (D + 1), f"{stored} numbers were stored, 3 · 2 · 6 · {D + 1} are enough")
         check.kernels_compute(lambda: kata.paged_attention_split(*case, splits=3), out)

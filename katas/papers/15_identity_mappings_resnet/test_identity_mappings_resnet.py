@@ -442,7 +442,9 @@ class TestDeepNet:
         check.equal(len(states), L + 1, what="the number of states", unlike={"the stem's output is not listed": L})
         check.close(states[0], net.stem(x.flatten(1)), what="x_0")
         for place, unit in enumerate(net.units):
-            check.close(states[place + 1], unit(states[place]), what=f"x_{place + 1}")
+            right = unit(states[place])
+            unlike = {"`final` has been applied": net.final(right)} if place == L - 1 else {}
+            check.close(states[place + 1], right, unlike=unlike, what=f"x_{place + 1}")
         unlike = {"the states hold what comes after final": net.head(states[-1])}
         check.close(logits, net.head(net.final(states[-1])), unlike=unlike, what="logits of head(final(x_L))")
         check.close(net(x), logits, what="logits without return_states")
@@ -521,9 +523,11 @@ class TestGradientProfile:
         net, _ = lively(net)
         for mode in (False, True, False):
             net.train(mode)
-            expected = torch.stack([gradient.norm() for gradient in profile_by_hand(net, x, y)])
+            other = torch.stack([gradient.norm() for gradient in profile_by_hand(net.train(not mode), x, y)])
+            expected = torch.stack([gradient.norm() for gradient in profile_by_hand(net.train(mode), x, y)])
             got = kata.gradient_profile(net, x, y)
-            check.close(got, expected, rtol=1e-3, atol=1e-6, what=f"the profile with training = {mode}")
+            unlike = {f"measured with training = {not mode}": other}
+            check.close(got, expected, rtol=1e-3, atol=1e-6, unlike=unlike, what=f"the profile with training = {mode}")
             check.that(net.training == mode, f"`training` was {mode} before the call, and is {net.training}")
 
     def test_with_quiet_branches_the_direct_path_is_what_is_left(self, kata):

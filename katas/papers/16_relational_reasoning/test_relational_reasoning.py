@@ -354,6 +354,7 @@ def answered(model, objects, question):
         "the question added for f, and not read by g": two_layers(w, "f", late, same),
         "f of each pair, then the sum": sum(two_layers(w, "f", pair, same) for row in pairs for pair in row),
         "only the pairs i < j": two_layers(w, "f", total(pairs, lambda i, j: i < j), same),
+        "both partners of a pair are one object": two_layers(w, "f", n * total(pairs, lambda i, j: i == j), same),
     }
 
 

@@ -219,6 +219,7 @@ class TestSvmLossNumpy:
                 "the right class counted: too large by the margin": expected + margin,
                 "the sum over the samples": expected * N,
                 "the mean over samples and classes": expected / C,
+                "the sign turned: s_y − s_j": hinge(-tensors[0], tensors[1], margin).item(),
             }
             got = float(kata.svm_loss_numpy(scores.astype(float), y, margin))
             check.close(got, expected, rtol=1e-5, atol=1e-5, unlike=unlike, what=f"loss with margin {margin}")

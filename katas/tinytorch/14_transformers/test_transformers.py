@@ -249,6 +249,8 @@ class TestGelu:
             "√(2/π) not applied to the cube": (
                 0.5 * right * (1 + torch.tanh((2 / np.pi) ** 0.5 * right + 0.044715 * right**3))
             ).numpy(),
+            "√2/π for √(2/π)": (0.5 * right * (1 + torch.tanh(2**0.5 / np.pi * (right + 0.044715 * right**3)))).numpy(),
+            "x² for x³": (0.5 * right * (1 + torch.tanh((2 / np.pi) ** 0.5 * (right + 0.044715 * right**2)))).numpy(),
             "without the factor 0.5": 2 * F.gelu(right, approximate="tanh").numpy(),
         }
         check.close(check.data(kata.gelu(tensor(x))), F.gelu(right, approximate="tanh").numpy(), unlike=unlike)

@@ -38,7 +38,7 @@ MISTAKES = [
         was="noise * torch.randn(",
         now="noise * torch.rand(",
         caught_by="test_noise_is_normal_with_the_asked_spread",
-        says="is it from rand in place of randn?",
+        says="drawn by torch.rand",
     ),
     Mistake(
         "noise added to x after y was computed",

@@ -101,7 +101,7 @@ MISTAKES = [
         SHARE,
         "    share = blocks\n",
         "TestPagedAttentionSplit::test_the_work_is_shared",
-        says="one program loads 5 blocks of a row of 5",
+        says="looks like all blocks in one program",
     ),
     Mistake(
         "each program goes on to the end of the row",

@@ -69,7 +69,7 @@ MISTAKES = [
         was="torch.randn_like(weight)",
         now="torch.randn(())",
         caught_by="TestNoisyLinear::test_each_weight_has_its_own_noise",
-        says="each needs its own",
+        says="looks like one noise for several weights",
     ),
     # train_noisy
     Mistake(
@@ -132,7 +132,7 @@ MISTAKES = [
         was=MASK,
         now="self.mask = torch.ones_like(self.weight, dtype=torch.bool)",
         caught_by="TestMaskedLinear::test_the_mask_is_saved_and_not_trained",
-        says="no mask",
+        says="looks like a plain attribute",
     ),
     Mistake(
         "the stored weight multiplied in forward",
@@ -174,7 +174,7 @@ MISTAKES = [
     gone = (flat < 0).float().mean().item()
     keep = _largest(flat, gone + sparsity * (1 - gone))""",
         caught_by="TestGlobalPrune::test_a_second_pruning_counts_the_first",
-        says="got 45",
+        says="looks like 0.8 of the weights that were left",
     ),
     Mistake(
         "kept weights of 0 taken for pruned ones",

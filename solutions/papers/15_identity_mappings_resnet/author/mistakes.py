@@ -147,7 +147,7 @@ MISTAKES = [
         was="        logits = self.head(self.final(states[-1]))\n",
         now="        states[-1] = self.final(states[-1])\n        logits = self.head(states[-1])\n",
         caught_by="test_states_go_from_the_stem_to_the_last_unit",
-        says="x_3",
+        says="looks like `final` has been applied",
     ),
     Mistake(
         "shortcut not handed on",

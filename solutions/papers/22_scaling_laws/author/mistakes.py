@@ -131,7 +131,7 @@ MISTAKES = [
         was="    for _ in range(steps):\n        x, y = make_power_law_data(batch_size, num_features, exponent, generator)\n",
         now="    x, y = make_power_law_data(batch_size, num_features, exponent, generator)\n    for _ in range(steps):\n",
         caught_by="test_each_step_draws_a_fresh_batch",
-        says="the shape of all training samples together",
+        says="one batch for all steps",
     ),
     Mistake(
         "alpha and beta exchanged",
@@ -156,7 +156,7 @@ MISTAKES = [
         x, y = drawn
 """,
         caught_by="test_averages_over_repeats_with_new_samples",
-        says="the training samples per draw",
+        says="one draw for all repeats",
     ),
     Mistake(
         "the loss on the training samples",
@@ -170,7 +170,7 @@ MISTAKES = [
         was="x, y = make_power_law_data(num_samples, num_features, exponent, generator)",
         now="x, y = make_power_law_data(num_samples, num_features, exponent)",
         caught_by="TestDataLimitedLoss::test_options_and_generator_reach_the_data",
-        says="the loss with a second generator of the same seed",
+        says="a draw that is not from the generator",
     ),
     # edges
     Mistake(
