@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from grader import lesson
+from grader import figures
 from grader.course import catalogue
 
 TARGET = 3.3  # nats per token
@@ -91,13 +91,13 @@ def draw(levels: list[Level], path: Path) -> None:
     axes = figure.subplots()
     for place, (below, level) in enumerate(zip([levels[0], *levels], levels, strict=False)):
         start, end = statistics.mean(below.losses), statistics.mean(level.losses)
-        colour = lesson.COLOURS[0 if end < start else 1]
+        colour = figures.COLOURS[0 if end < start else 1]
         axes.barh(place, end - start, left=start, color=colour)
         axes.errorbar(end, place, xerr=statistics.stdev(level.losses), color="black", capsize=4, linewidth=1.5)
         axes.vlines(end, place, min(place + 1, len(levels) - 1), color="0.6", linewidth=1, zorder=0)
     axes.set_yticks(range(len(levels)), [textwrap.fill(level.title, 24) for level in levels])
     axes.set(xlabel="validation loss, nats per token", ylim=(len(levels) - 0.5, -0.5))
     names = ("less loss", "more loss", "± standard deviation over five seeds")
-    marks = [*(Patch(color=colour) for colour in lesson.COLOURS[:2]), Line2D([], [], color="black", linewidth=1.5)]
+    marks = [*(Patch(color=colour) for colour in figures.COLOURS[:2]), Line2D([], [], color="black", linewidth=1.5)]
     axes.legend(marks, names, loc="lower right")
-    lesson.write_figure(figure, path)
+    figures.write_figure(figure, path)
