@@ -46,6 +46,7 @@ NOT_RUN = {
     "kata results": "trains for minutes, and is tried nightly",
     "kata update": "needs an address",
     "kata watch": "waits for a person: see below",
+    "kata review": "does, too; test_review writes for one",
     "kata tutor": "waits for an assistant; test_tutor is one",
     "kata export inspect ../tasks 16 --specs": "needs specs of one's own; test_export writes some",
     "kata promises 34 --watch": "does, too; test_kept saves files for it",
