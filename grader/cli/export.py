@@ -115,6 +115,8 @@ def feedback(
     collected = class_run.collect(Class(class_folder, roster_file=roster))
     name = returned.for_moodle if to is Platform.moodle else returned.by_id(collected.ids)
     packed = returned.pack(pages, collected.everybody, name)
+    if packed.no_place and not packed.pages:
+        raise KataError(f"{class_folder} has no folder of Moodle's download: pack the pages by --to zip")
     try:
         files.write(out, packed.data)
     except OSError as error:

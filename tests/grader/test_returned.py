@@ -35,6 +35,14 @@ def arguments(folder: Path, to: str) -> list:
     return ["export", "feedback", folder / "pages", folder / "f.zip", *options]
 
 
+def test_a_class_that_is_no_download_of_moodles_has_no_archive_for_it(course, kata_here):
+    for folder in (course / "class").iterdir():
+        folder.rename(folder.with_name(folder.name.partition("_")[0].replace(" ", "-")))
+    done = kata_here(*arguments(course, "moodle"))
+    assert done.returncode == 2 and "has no folder of Moodle's download: pack the pages by --to zip" in done.stderr
+    assert not (course / "f.zip").exists()
+
+
 def test_moodle_gets_its_own_folders_back(course, kata_here):
     done = kata_here(*arguments(course, "moodle"))
     assert (done.returncode, done.stderr) == (0, "")
