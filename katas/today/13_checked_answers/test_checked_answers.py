@@ -266,7 +266,11 @@ class TestVerify:
 
     def test_the_last_box_counts(self, kata):
         """A model may correct itself. If any box would do, listing all numbers would be paid."""
-        verdicts = {r"\boxed{12}? No: \boxed{13}": False, r"\boxed{13}? No: \boxed{12}": True}
+        verdicts = {
+            r"\boxed{12}? No: \boxed{13}": False,
+            r"\boxed{13}? No: \boxed{12}": True,
+            r"\boxed{13}, \boxed{12}, \boxed{14}": False,
+        }
         check_verdicts(kata, 12, verdicts, "the first box decides", "any of the boxes will do")
 
     def test_one_integer_and_nothing_else(self, kata):
@@ -282,15 +286,15 @@ class TestVerify:
             r"\boxed{x = 12}": False,
         }
         slips = (
-            "any number in the box will do",
-            "the first number in the box decides",
             "float() takes more than integers",
+            "the first number in the box decides",
+            "any number in the box will do",
         )
         check_verdicts(kata, 12, verdicts, *slips)
 
     def test_how_an_integer_may_be_written(self, kata):
         """1,200 is 1200, and 012 is 12. Only what is meant counts."""
-        slips = "texts compared, not numbers", "commas left in", "signs are not read", "without its sign"
+        slips = "commas left in", "texts compared, not numbers", "signs are not read", "without its sign"
         verdicts = {r"\boxed{1,200}": True, r"\boxed{ 1200 }": True, r"\boxed{1200}": True, r"\boxed{1 200}": False}
         check_verdicts(kata, 1200, verdicts, *slips[:2])
         check_verdicts(kata, 12, {r"\boxed{012}": True, r"\boxed{+12}": True, r"\boxed{-12}": False}, *slips[2:])
@@ -691,7 +695,11 @@ class TestMaskedAndConditioned:
     def test_a_grammar_that_bites_late(self, kata):
         """Texts are ac and bd. After a, the model finds c nearly impossible, but a itself likely. The mask forces c
         when a is written, and ac comes out with 0.9. If bad texts are thrown away, it is 0.09."""
-        after = {(): [0.9, 0.07, 0.01, 0.01, 0.01], (0,): [0.3, 0.3, 0.01, 0.29, 0.1], (1,): [0.1, 0.1, 0.1, 0.6, 0.1]}
+        after = {
+            (): [0.88, 0.1, 0.01, 0.005, 0.005],
+            (0,): [0.3, 0.3, 0.01, 0.29, 0.1],
+            (1,): [0.03, 0.03, 0.03, 0.88, 0.03],
+        }
         end = [0.05, 0.05, 0.05, 0.05, 0.8]
 
         def model(ids):

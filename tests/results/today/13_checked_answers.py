@@ -13,7 +13,7 @@ VOCAB = [*"0123456789", "+", "=", BOX, "}", ""]
 ID = {token: i for i, token in enumerate(VOCAB)}
 END = ID[""]
 LIMITS = {
-    "pass@1 before": "< 0.6",
+    "pass@1 before": "< 0.9",
     "pass@1 after 100 steps of GRPO": "> 0.1",
     "pass@1 after − before": "> 0.02",
     "pass@8 after − before, at least": "> -0.1",
@@ -21,11 +21,11 @@ LIMITS = {
     "mean difference of a token's log-probability, bfloat16": "< 0.01",
     "pass@1, sampler in bfloat16 with weights − without, at least": "> -0.15",
     "pass@1, sampler in bfloat16 with weights − without, at most": "< 0.15",
-    "bias at |log ratio| 0.13: token weights / none": "> 0.6",
-    "bias at |log ratio| 0.13: sequence weights / none": "< 0.15",
-    "bias at |log ratio| 0.7: sequence weights / none": "> 0.2",
-    "spread at |log ratio| 0.7: no bound / up to 2": "> 2",
-    "four choices: total variation of masked and conditioned": "> 0.03",
+    "bias at a log ratio of 0.13: token weights / none": "> 0.6",
+    "bias at a log ratio of 0.13: sequence weights / none": "< 0.15",
+    "bias at a log ratio of 0.7: sequence weights / none": "> 0.2",
+    "spread at a log ratio of 0.7: no bound / up to 2": "> 2",
+    "four choices: total variation of masked and conditioned": "> 0.005",
 }
 
 
