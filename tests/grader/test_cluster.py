@@ -260,7 +260,7 @@ def test_what_a_lost_task_costs_is_said(course, monkeypatch, tmp_path, kata_here
     assert done.returncode == 2
     assert (
         done.stderr
-        == "kata: 4 of 4 students could not be graded: run the same command again, or ask for a file that can be read\n"
+        == "kata: 4 of 4 students could not be graded: ask for a file that can be read, decide, or run the command again\n"
     )
     lost = f"not graded, so far 0 of {ALL} points · 0 of {ALL} stars  (the machine burnt down)"
     assert f"bob: {lost}" in done.stdout
