@@ -195,13 +195,12 @@ COSTLY = [
     ),
 ]
 TEXTS = [
-    Broken("an encoding that gives no text", "sums.py", lambda: b"# coding: rot13\n" + RIGHT, "nothing"),
-    Broken("an encoding that is undefined", "sums.py", lambda: b"# coding: undefined\n" + RIGHT, "nothing"),
+    Broken("an encoding that gives no text", "sums.py", lambda: b"# coding: rot13\n" + RIGHT),
+    Broken("an encoding that is undefined", "sums.py", lambda: b"# coding: undefined\n" + RIGHT),
     Broken(
         "an encoding that takes hours",
         "sums.py",
         lambda: b"# coding: punycode\n#" + b"a" * 400_000 + b"-" + b"b" * 400_000,
-        "nothing",
     ),
     Broken("an expression that is nested too deeply", "sums.py", lambda: DEEP.encode(), "nothing"),
 ]
