@@ -18,7 +18,7 @@ from grader.errors import KataError
 # The panels of the help, with their commands in its order. A learner starts with the ten of the first one.
 PANELS: dict[str | None, tuple[str, ...]] = {
     None: ("watch", "hint", "lesson", "solution", "list", "reset", "grade", "mine", "start", "update"),
-    "More for learners": ("next", "debug", "trace", "tutor", "undo", "notebook", "ladder", "data", "doctor"),
+    "More for learners": ("next", "review", "debug", "trace", "tutor", "undo", "notebook", "ladder", "data", "doctor"),
     "For teachers": ("class", "regrade", "export"),
     AUTHORS: (
         "new",
@@ -34,7 +34,7 @@ PANELS: dict[str | None, tuple[str, ...]] = {
     ),
 }
 WORKSHOP = Path(__file__).parents[2] / "workshop"  # the authors' tools: in a checkout alone
-GRADING = ("list", "watch", "next", "mine", "debug", "trace", "tutor", "grade", "class", "regrade")
+GRADING = ("list", "watch", "next", "review", "mine", "debug", "trace", "tutor", "grade", "class", "regrade")
 ALL = [*itertools.chain(*PANELS.values()), "generate"]  # the last is hidden: make stubs calls it
 
 
@@ -51,7 +51,7 @@ def load(name: str) -> None:
             module = "grader.cli.class_"
         case "mine" | "tutor" | "ladder" | "grade" | "regrade" | "export":
             module = f"grader.cli.{name}"
-        case "list" | "watch" | "next" | "hint" | "reset" | "undo":
+        case "list" | "watch" | "next" | "review" | "hint" | "reset" | "undo":
             module = "grader.cli.learner"
         case _ if not WORKSHOP.is_dir():
             raise KataError(f"kata {name} is for who works on the course: it is in a checkout alone")

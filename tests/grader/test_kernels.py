@@ -447,8 +447,8 @@ def f(x):
 @pytest.mark.parametrize(
     ("right", "wrong", "words"),
     [
-        ("tl.arange(0, BLOCK)", "tl.arange(0, n)", "tl.arange takes sizes that are known before the kernel runs"),
-        ("tl.arange(0, BLOCK)", "tl.arange(0, 6)", "tl.arange counts to a power of two"),
+        ("tl.arange(0, BLOCK)", "tl.arange(0, n)", "tl.arange takes what is known before the kernel runs"),
+        ("tl.arange(0, BLOCK)", "tl.arange(0, 6)", "tl.arange makes a power of two of numbers"),
         ("tl.arange", "torch.arange", "a tensor of torch is in a kernel"),
         ("tl.load(x_ptr + at)", "torch.exp(tl.load(x_ptr + at))", "a function of torch is called in a kernel"),
         ("tl.load(x_ptr + at)", "tl.maximun(at, at)", "`tl.maximun` is not there, and `maximum` is"),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from grader import lesson
 from grader.cli import learner, lessons
-from grader.course import hint_file, stubs
+from grader.course import hint_file, lesson_code, stubs
 from grader.course.catalogue import ROOT, Kata, find
 from grader.errors import KataError, NotPossible
 from grader.learner import doctor, environment, helping, history, reading, tasks
@@ -338,7 +338,7 @@ class TestLesson:
     def test_text_only(self, kata_here):
         text = re.sub(" <!--.*?-->", "", (find("01").folder / "README.md").read_text())
         code = "The lesson's code: katas/01_tensors/lesson.py"  # at 120 columns it is for an editor
-        assert kata_here("lesson", "01", "--text").stdout == f"{text}\n{code}\n"
+        assert kata_here("lesson", "01", "--text").stdout == f"{lesson_code.unfolded(text)}\n{code}\n"
 
     def test_a_terminal_gets_no_link_that_leads_nowhere(self):
         page = reading.for_terminal("![a b](figure.png) and [next](../02/README.md), [web](https://x.y)")
