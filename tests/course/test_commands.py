@@ -72,6 +72,7 @@ INSTEAD = {  # of the same form, but shorter, or with an end that tells right fr
     "pytest katas/16 --code": "pytest katas/tinytorch/05 --code",
     "kata class DIR": "kata class DIR 16",
     "kata regrade --submissions": "kata regrade 16 --submissions",
+    "--to moodle": "--to zip",
     "OWNER/course@COMMIT": f"OWNER/course@{40 * 'a'}",
     "kata lesson 00": "kata lesson 02",
     "kata promises 16": "kata promises 34",
