@@ -61,8 +61,8 @@ def next_() -> None:
     else:
         say("The core of every kata works. kata list shows which stretch exercises and stars are left.")
     _say_open_stars([result for result in results.values() if result])
-    for kata, exercise, _ in list(reviews.due(path, results))[:1]:
-        say(f"due for review: {exercise} of {kata.number}: kata review")
+    if due := next(reviews.due(path, results), None):
+        say(f"due for review: {due.exercise} of {due.kata.number}: kata review")
 
 
 @app.command()

@@ -59,7 +59,8 @@ def statements(page: str) -> Iterator[Statement]:
 def misplaced_folds(page: str) -> list[int]:
     """The lines of folded answers that are not as `FOLDED` has them, or not directly below a snippet."""
     right = {match.start() + 1 for block in BLOCK.finditer(page) if (match := FOLDED.match(page, block.end()))}
-    return [page.count("\n", 0, at) + 1 for at in _places("<details", page) if at not in right]
+    folds = (match.start() for match in re.finditer("<details", page))
+    return [page.count("\n", 0, at) + 1 for at in folds if at not in right]
 
 
 def unfolded(page: str) -> str:
@@ -71,10 +72,6 @@ def unfolded(page: str) -> str:
 def _with_answers_below(section: str) -> str:
     answers = [f"```\n{printed}```\n\n{about}\n" for printed, about in FOLDED.findall(section)]
     return FOLDED.sub("", section) + ("**Answers**\n\n" + "\n".join(answers) + "\n" if answers else "")
-
-
-def _places(text: str, page: str) -> list[int]:
-    return [match.start() for match in re.finditer(re.escape(text), page)]
 
 
 def without_output(snippet: str) -> str:

@@ -3,7 +3,6 @@
 import ast
 import difflib
 import json
-import textwrap
 from pathlib import Path
 
 from grader import files
@@ -151,7 +150,9 @@ def _source_of(path: Path, exercise: str) -> list[str]:
     except (OSError, ValueError):
         return []
     place = lines_of(text, exercise)
-    return textwrap.dedent("\n".join(text.split("\n")[place])).splitlines() if place else []
+    lines = text.split("\n")[place] if place else []
+    margin = len(lines[0]) - len(lines[0].lstrip()) if lines else 0  # a text in the definition may begin left of it
+    return [line[margin:] if line[:margin].isspace() else line for line in lines]
 
 
 def _without_docstrings(lines: list[str]) -> list[str]:

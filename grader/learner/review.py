@@ -6,11 +6,10 @@ from pathlib import Path
 from rich.console import Console
 
 from grader import files
-from grader.course import kata_modules, stubs
 from grader.course.catalogue import Kata
 from grader.learner import progress, tasks
 from grader.learner.inputs import Inputs, opened_inputs
-from grader.learner.reviews import AFTER, AFTER_GIVING_UP, copies, end
+from grader.learner.reviews import AFTER, AFTER_GIVING_UP, blank, copies, end
 from grader.learner.screen import Screen
 from grader.learner.watch import Session
 
@@ -19,8 +18,7 @@ def start(kata: Kata, exercise: str, later: int) -> None:
     """Open the exercise, or go on with it, until it works or the learner quits. Their file stays as it is."""
     copy = copies(kata.root) / kata.file
     if not copy.is_file() or not _lines(copy, exercise):  # a new one, or of an exercise that an update took away
-        blank = tasks.blanked(kata_modules.read_source(kata.code), exercise, stubs.stub_of(kata) or "")
-        files.write(copy, (blank or "").encode())
+        files.write(copy, (blank(kata, exercise) or "").encode())
     with opened_inputs() as inputs:
         screen = Screen(Console(highlight=False), has_keys=inputs.keys is not None)
         screen.say(f"Write {exercise} again, in {copy.relative_to(kata.root)}. Your own file stays as it is.")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from grader import files
-from grader.course import stubs
+from grader.course import kata_modules, stubs
 from grader.course.catalogue import Kata
-from grader.learner import progress
+from grader.learner import progress, tasks
 from grader.results import KataResult
 
 AFTER = (2, 6, 20)  # later katas whose core works: then a kata is due for the first, second and third time
@@ -46,9 +46,15 @@ def due(path: Sequence[Kata], results: Mapping[Kata, KataResult | None]) -> Iter
         note = notes.get(kata.name, Note(AFTER[0]))
         later = len(done) - place - 1
         works = [one.name for one in kata.exercises if not one.stretch and progress.is_working(results[kata], one.name)]
-        if works and note.due is not None and later >= note.due and stubs.stub_of(kata) is not None:
+        if works and note.due is not None and later >= note.due:
             found.append(Due(kata, works[-1 - note.times % len(works)], later))  # the last one uses most of the others
-    yield from sorted(found, key=lambda one: not (copies(one.kata.root) / one.kata.file).exists())
+    in_turn = sorted(found, key=lambda one: not (copies(one.kata.root) / one.kata.file).exists())
+    yield from (one for one in in_turn if blank(one.kata, one.exercise) is not None)
+
+
+def blank(kata: Kata, exercise: str) -> str | None:
+    """The learner's file with the exercise as in the stub; None if it has no definition there, or there is no stub."""
+    return tasks.blanked(kata_modules.read_source(kata.code), exercise, stubs.stub_of(kata) or "")
 
 
 def copies(root: Path) -> Path:

@@ -140,6 +140,14 @@ class TestSolution:
         forward = helping._source_of(one.reference, "Doubler.forward")
         assert forward[0] == "def forward(self, x: Tensor) -> Tensor:" and forward[-1] == "    return double(x)"
 
+    def test_a_text_that_begins_left_of_its_method_stays_whole(self, tmp_path):
+        (tmp_path / "f.py").write_text(
+            'class C:\n    def f(self):\n        """One.\n\nTwo.\n        """\n        return 1\n'
+        )
+        found = helping._source_of(tmp_path / "f.py", "C.f")
+        assert found == ["def f(self):", '    """One.', "", "Two.", '    """', "    return 1"]
+        assert helping._without_docstrings(found) == ["def f(self):", "    return 1"]
+
     def test_without_a_textbook_solution_of_it_the_reference_is_shown(self, tree):
         tree.author.mkdir()
         tree.textbook.write_text("def something_else(x):\n    return x\n")

@@ -75,6 +75,14 @@ def test_an_exercise_that_is_no_longer_in_the_copy_begins_anew(tree, reviewed):
     assert "total: not written yet" in reviewed(tree)
 
 
+def test_what_is_no_definition_cannot_be_blank(tree):
+    """Such as `total = torch.sum`."""
+    text = tree[0].code.read_text()
+    tree[0].code.write_text(text.replace("def total(", "def add(") + "\n\ntotal = add\n")
+    assert progress.is_working(progress.so_far(tree, tree[0].root / "katas")[tree[0]], "total")
+    assert due(tree) == []
+
+
 def test_given_up_it_comes_again(tree, monkeypatch):
     [one] = due(tree)
     assert review.give_up(*one)[0].startswith("def total(")

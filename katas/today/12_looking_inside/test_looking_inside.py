@@ -1,6 +1,7 @@
 """Specs of today/12: outputs of modules, a layer as a sum of heads, shares of a logit, induction, patches, a probe and
 its control, ablation, and a sparse autoencoder. They compare with a GPT written out in float64, and train nothing."""
 
+import itertools
 import math
 
 import pytest
@@ -367,6 +368,18 @@ def a_metric(rows=B):
     return lambda logits: (logits * coefficients).sum()
 
 
+def fails_in(call):
+    """A metric that fails in this call; others give different numbers."""
+    calls = itertools.count(1)
+
+    def metric(logits):
+        if (number := next(calls)) == call:
+            raise ValueError("the metric failed")
+        return logits[0, number % T, 3]
+
+    return metric
+
+
 def one_head(layer, head, new):
     """An exchange for `written_out`: this head's z becomes new(layer, head, z of it)."""
 
@@ -501,16 +514,8 @@ class TestPatchHeads:
     def test_no_hook_is_left_after_an_error(self, kata, call):
         """The metric fails in its first, second or fifth call."""
         model, _ = a_model(kata)
-        calls = []
-
-        def failing(logits):
-            calls.append(1)
-            if len(calls) == call:
-                raise ValueError("the metric failed")
-            return logits[0, len(calls) % T, 3]
-
         with check.raises(ValueError):
-            kata.patch_heads(model, some_tokens(), some_tokens(), failing)
+            kata.patch_heads(model, some_tokens(), some_tokens(), fails_in(call))
         check.that(hooks_on(model) == 0, f"{hooks_on(model)} hooks are left after an error in call {call} of metric")
 
     @pytest.mark.edge
@@ -696,16 +701,8 @@ class TestAblateHeads:
     def test_no_hook_is_left_after_an_error(self, kata, call):
         """The metric fails in its first, second or fifth call."""
         model, _ = a_model(kata)
-        calls = []
-
-        def failing(logits):
-            calls.append(1)
-            if len(calls) == call:
-                raise ValueError("the metric failed")
-            return logits[0, 0, 0]
-
         with check.raises(ValueError):
-            kata.ablate_heads(model, some_tokens(), failing)
+            kata.ablate_heads(model, some_tokens(), fails_in(call))
         check.that(hooks_on(model) == 0, f"{hooks_on(model)} hooks are left after an error in call {call} of metric")
 
     @pytest.mark.edge
