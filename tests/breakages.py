@@ -112,11 +112,12 @@ def noticed(copy: Path, one: Breakage) -> bool:
 
 
 def failing(copy: Path, *command: str, **environment: str) -> list[str]:
-    """The tests that fail there; what pytest said last where it could not even begin."""
+    """The tests that fail there; how pytest ended, and what it said last, where it names none."""
     ended = subprocess.run(command, **inside(copy, **environment))
     if ended.returncode == 0:
         return []
-    return NOTICED.findall(ended.stdout) or (ended.stdout + ended.stderr).strip().splitlines()[-1:]
+    last = (ended.stdout + ended.stderr).strip().splitlines()[-1:]
+    return NOTICED.findall(ended.stdout) or [f"exit code {ended.returncode}", *last]
 
 
 def inside(copy: Path, **environment: str) -> dict[str, Any]:

@@ -197,24 +197,28 @@ def uncaught(kata: Kata, known: Iterable[Mistake]) -> list[str]:
 def accepted(kata: Kata) -> list[str]:
     """Every accepted solution earns every point, and every star but those that it says it leaves open.
 
-    Judged are the exercises that it redefines and those that use them; the others are the reference's.
+    Judged are the exercises that it redefines and those that use them; the others are the reference's. Solutions that
+    define nothing in common share a round, but for one that leaves a star open.
     """
-    text = kata.reference.read_text(encoding="utf-8")
-    sources = {path: path.read_text(encoding="utf-8") for path in kata.accepted}
-    jobs = {
-        path: variants.job(kata, f"{text}\n\n{source}", RunOptions(only=variants.touched(kata, text, source)))
-        for path, source in sources.items()
-    }
+    reference, jobs = kata.reference.read_text(encoding="utf-8"), {}
+    for paths in variants.apart(kata.accepted, lambda path: bool(_left_open(path))):
+        source = "\n\n".join(path.read_text(encoding="utf-8") for path in paths)
+        options = RunOptions(only=variants.touched(kata, reference, source))
+        jobs[tuple(paths)] = variants.job(kata, f"{reference}\n\n{source}", options)
     results = variants.results(jobs.values(), CACHE)
     problems = []
-    for path, job in jobs.items():
-        left_open = set(
-            re.findall(r"test_\w+", " ".join(re.findall(r"^# leaves open: (.*)$", sources[path], re.MULTILINE)))
-        )
+    for judged, job in jobs.items():
+        files = ", ".join(_at(kata, path) for path in judged)
         for spec in variants.failing(results[job]):
-            if not (spec.edge and spec.name.partition("[")[0].rpartition("::")[2] in left_open):
-                problems.append(f"{_at(kata, path)}: rejected by {spec.name}: {spec.message.strip()}")
+            if not (spec.edge and spec.name.partition("[")[0].rpartition("::")[2] in _left_open(judged[0])):
+                problems.append(f"{files}: rejected by {spec.name}: {spec.message.strip()}")
     return problems
+
+
+def _left_open(path: Path) -> set[str]:
+    """The edge specs that an accepted solution says it leaves open."""
+    said = re.findall(r"^# leaves open: (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return set(re.findall(r"test_\w+", " ".join(said)))
 
 
 def lesson(kata: Kata) -> list[str]:

@@ -3,7 +3,7 @@
 import ast
 import functools
 import runpy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from grader.course import cells
@@ -90,6 +90,19 @@ def touched(kata: Kata, reference: str, source: str) -> tuple[str, ...]:
     """The spec classes of the exercises that this text changes when it is appended to the reference."""
     body = [node for node in ast.parse(source).body if not isinstance(node, (ast.Import, ast.ImportFrom))]
     return exercises_with(kata, reference, set().union(*map(cells.bound, body)))
+
+
+def apart(paths: Iterable[Path], alone: Callable[[Path], bool]) -> list[list[Path]]:
+    """These modules in rounds, in which no two bind the same name. Each that is to be alone is."""
+    rounds: list[tuple[list[Path], set[str]]] = []
+    for path in paths:
+        names = set().union(*map(cells.bound, ast.parse(path.read_text(encoding="utf-8")).body))
+        open_ = [one for one in rounds if not one[1] & names and not alone(path) and not alone(one[0][0])]
+        there, taken = open_[0] if open_ else ([], set())
+        there.append(path)
+        taken |= names
+        rounds += [] if open_ else [(there, taken)]
+    return [there for there, _ in rounds]
 
 
 def exercises_with(kata: Kata, reference: str, changed: set[str]) -> tuple[str, ...]:
