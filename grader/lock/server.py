@@ -30,7 +30,7 @@ def become_worker(request: dict[str, Any], descriptors: list[int]) -> None:
     scratch, shared = Path(request["scratch"]), Path(request["shared"])
     os.chdir(shared)  # as the judge
     os.environ.clear()
-    os.environ.update(request["environment"], HOME=str(scratch), TMPDIR=str(scratch))
+    os.environ.update(request["environment"], HOME=str(scratch), TMPDIR=str(shared))
     tempfile.tempdir = None  # what an import may have asked for
     [pipe] = descriptors
     needs, apart = frozenset(request["needs"]), request["apart"]
