@@ -71,8 +71,8 @@ class Emptied:
                 self.blob(told.get("gradient"), dtype)
                 return not (is_parameter and self.fill == NAN) and self.blob(told["data"], dtype) and not is_known
             case [Tag.MODULE, *_, parameters, buffers, modules]:
-                if self.fill == ZERO:
-                    self.value([parameters, buffers, modules])
+                for _, part, *_ in (*parameters, *buffers, *modules) if self.fill == ZERO else ():
+                    self.value(part)  # without its name, which may be that of a tag
             case [Tag.FUNCTION | Tag.CLASS, *_]:  # with the defaults of its arguments
                 return False
             case list():

@@ -60,15 +60,15 @@ def constrained_probs(logits: Tensor, mask: Tensor, temperature: float = 1.0, to
 
     Args:
         logits: (…, V).
-        mask: (…, V), bool, True on allowed tokens. At least one per row is.
+        mask: (…, V), bool, True on allowed tokens.
         temperature: divides the logits, above 0.
-        top_p: the share that `top_p_filter` keeps: of the probability that the grammar has left, at this temperature.
+        top_p: the share that `top_p_filter(logits, top_p)` of 27 keeps, of what the grammar and temperature leave.
     Returns:
         (…, V): mask, temperature, top-p, softmax, in this order. Each row sums to 1, and tokens that are not allowed
         have 0. Of probabilities (0.7, 0.2, 0.1) whose first token is forbidden, 0, 2/3 and 1/3 are left.
 
     Edge cases ★
-        A row without an allowed token is an error. `logits` and `mask` are not written to.
+        A row without an allowed token is a ValueError. `logits` and `mask` are not written to.
     """
     raise NotImplementedError
 
@@ -88,8 +88,8 @@ def verify(text: str, answer: int) -> bool:
         r"So it is \boxed{1,200}" is right for 1200, and r"\boxed{12 or 13}" is right for neither.
 
     Edge cases ★
-        Digits are 0 to 9: no underscores, no digits of other scripts. Braces in braces are wrong, as is an open box
-        after a closed one. Ten thousand digits are no error.
+        Digits are 0 to 9: no underscores, no digits of other scripts. r"\boxed{\text{12}}" is wrong, and so is an open
+        box after a closed one. Ten thousand digits raise nothing.
     """
     raise NotImplementedError
 
@@ -106,7 +106,7 @@ def pass_at_k(n: int, c: int, k: int) -> float:
         and k = 3 it is 0.9: of the ten ways to choose three of five, one has none of the two.
 
     Edge cases ★
-        n = 20,000 works, and a k above n is an error that names both.
+        n = 20,000 works, and a k above n is a ValueError that names both.
     """
     raise NotImplementedError
 
@@ -125,7 +125,7 @@ def pack_turns(rollouts: Sequence[Sequence[Turn]], pad: int = 0) -> tuple[Tensor
     [Turn("prompt", [5, 6]), Turn("model", [7]), Turn("tool", [8])] has the mask False False True False.
 
     Edge cases ★
-        Turns without ids.
+        Turns without ids add nothing, and a row may hold nothing else.
     """
     raise NotImplementedError
 
@@ -143,14 +143,14 @@ def truncated_weights(
     Returns:
         (B, S), constants: no gradient flows through them. 0 outside the mask, and inside
         "token": min(exp(trainer − sampler), cap), each token by itself;
-        "sequence": min(exp(sum of trainer − sampler over the row's masked tokens), cap), the same at each of these.
+        "sequence": min(exp(sum of trainer − sampler over the row, in the mask), cap), the same at each of its tokens.
         A weight may be as small as it likes.
 
     With ratios 1.5 and 1.6, the weights are 1.5 and 1.6, or for the sequence 2 and 2: the product is cut off, not its
     factors.
 
     Edge cases ★
-        What stands outside the mask may be infinite or NaN. Another level is an error that names it.
+        What stands outside the mask may be infinite or NaN. Another level is a ValueError that names it.
     """
     raise NotImplementedError
 
@@ -194,7 +194,8 @@ def rollout(
         end: the id that ends everything.
         budget: how many ids the model may sample in all. Those of the prompt and the tool do not count.
     Returns:
-        The turns in order: "prompt", then "model" and "tool" by turns. `call` and `end` are the last ids of their
-        turns. A call is answered even where it was the last id of the budget. No empty turn of the model follows.
+        The turns in order: "prompt", then "model" and "tool" alternately. `call` and `end` are the last ids of their
+        turns; one that the budget cuts off has neither. A call is answered even where it was the last id of the budget.
+        The model has no empty turns.
     """
     raise NotImplementedError
