@@ -68,7 +68,9 @@ class Look:
 def render(report: ClassReport) -> str:
     """The page: what a person has to look at, scores and points, exercises, the time spent."""
     students = report.students.values()
-    everybody = words.counted(len(students), "student")
+    others = len(report.students.keys() - report.roster.keys()) if report.roster else 0
+    everybody = words.counted(len(students) - others, "student")
+    everybody += f" and {others} not in the roster" if others else ""
     scores = statistics.scores(report)
     bars = statistics.distribution(report)
     spent = statistics.seconds(report)
