@@ -838,6 +838,7 @@ class TestKvCacheBytes:
         """Keys and values of 3 layers, for 2 sequences of 5 positions with 6 features: what the arrays have."""
         arrays = [np.zeros((2, 5, 6), dtype=np.float32) for _ in range(3 * 2)]
         unlike = {"keys or values alone": 720, "one layer": 480, "numbers, not bytes": 360}
+        unlike["the square of the length: each position is kept once"] = 5 * 1440
         check.equal(kata.kv_cache_bytes(2, 5, 6, 3), sum(a.nbytes for a in arrays), unlike=unlike)
 
     def test_half_precision(self, kata):
