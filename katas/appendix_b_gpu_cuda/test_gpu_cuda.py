@@ -275,9 +275,9 @@ def window_losses(model, windows):
     """The losses of each window's batches, where a step follows each window."""
     found = []
     for done, window in enumerate(windows):
-        trained = copy.deepcopy(model).train()
+        trained, after = copy.deepcopy(model).train(), train_on_joined(model, windows[:done])[0]
         with torch.no_grad():
-            for p, value in zip(trained.parameters(), train_on_joined(model, windows[:done])[0], strict=True):
+            for p, value in zip(trained.parameters(), after, strict=True):
                 p.copy_(value)
             found.append([F.mse_loss(trained(inputs), targets).item() for inputs, targets in window])
     return found

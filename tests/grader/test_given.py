@@ -64,6 +64,10 @@ def twice(kata, x):
 def squared(x):
     return x**2
 
+def gathered(kata, items):
+    least, most = min(items), max(items)
+    return [kata.double([least, most], len(items))]
+
 def judge(rule, x):
     check.that(rule(x) is None, "no")
 
@@ -139,6 +143,8 @@ NO = 'check.that(False, "no")'
         (["judge(kata.double, N)"], "double(x)\nx = 3"),
         (["out = twice(kata, N)", "check.equal(out, 0)"], "Twice.apply(N)\nN = 3"),
         (["check.equal(getattr(kata, 'double')(6), 7)"], "double(6)"),
+        (["check.equal(gathered(kata, [1, 2]), 0)"], "double(x, len([1, 2]))"),
+        (["x = 4", "check.equal(gathered(kata, [1, 2]), x)"], "double([…, …], len([1, 2]))"),
         ([NO], ""),
     ],
 )
