@@ -282,6 +282,7 @@ class _Shown(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         function = self.scope.get(node.func.id) if isinstance(node.func, ast.Name) else None
+        node.keywords = [one for one in node.keywords if one.arg or reading.value(one.value, self.scope) != {}]
         if name := _got(node):
             return ast.Name(str(reading.value(name, self.scope)))
         if isinstance(function, type) and _is_of_spec(function, self.scope):
