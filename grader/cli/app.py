@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from grader.course import catalogue
 from grader.course.catalogue import ROOT, Kata
 from grader.errors import KataError
-from grader.specs import layout
+from grader.reports import layout
 
 INTERRUPTED = 130  # exit code after Ctrl-C
 KATAS = ROOT / "katas"

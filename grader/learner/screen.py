@@ -9,10 +9,9 @@ from rich.text import Text
 
 from grader.course.catalogue import Kata
 from grader.learner import reading
-from grader.reports import colour_blocks, table, words
+from grader.reports import colour_blocks, layout, table, words
 from grader.reports.words import STAR
 from grader.results import STATE_OF, ExerciseResult, KataResult, Report, SpecResult
-from grader.specs import layout
 
 KEYS = (
     ("h", "hint"),

@@ -4,12 +4,13 @@ import re
 from html import escape
 from itertools import accumulate
 
-from grader.reports import words
+from grader.reports import layout, words
 from grader.reports.students_view import StudentReport
 from grader.results import KataResult, number
 
 SIGNS = {"passed": "✅", "failed": "❌", "error": "💥", "not started": "⬜"}  # ❔: not decided
 LONGEST = 4000  # characters shown of one failure
+WIDTH = 100  # of a failure, which no browser wraps
 MOST = 120_000  # characters of the whole: GitHub limits the page of a release to 125,000
 
 
@@ -65,9 +66,9 @@ def _shortened(text: str) -> str:
 
 
 def _fenced(text: str) -> list[str]:
-    """A code block whose fence is longer than any run of backticks in the text."""
+    """A code block of lines of a page's width, whose fence is longer than any run of backticks in the text."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return [f"{fence}text", text, fence]
+    return [f"{fence}text", layout.wrapped(text, WIDTH, 0), fence]
 
 
 def _inline(text: str) -> str:

@@ -26,6 +26,7 @@ from grader.specs import check, given, inherited, sources
 from grader.specs.causes import Case
 
 EXAMPLE = re.compile(r"\n(?:Falsifying example|Failing test case)")  # Hypothesis's note; `given` tells it better
+INPUT = re.compile(r"pytest: reading from stdin.*")  # what pytest says to code that calls input()
 SPECS_NAMES = re.compile(r"\bTest\w+\.test_\w+\.<locals>\.")  # in front of a function that a spec defines
 
 MOST = 600  # characters of a row; the middle of a longer one is left out
@@ -145,7 +146,7 @@ def _rows(error: BaseException, theirs: Frames, module: ModuleType | None) -> li
     where = [("at", _where(*theirs[-1], module))] if theirs else []
     if isinstance(error, TimedOut):
         return [("stopped", str(error)), *where]
-    said = "".join(traceback.format_exception_only(error)).strip()
+    said = _said(error)
     said = SPECS_NAMES.sub("", EXAMPLE.split(said)[0])
     return [("raised", check.shortened(said, MOST)), *where]
 
@@ -164,7 +165,13 @@ def _headline(error: BaseException, causes: tuple[Cause, ...]) -> str:
         return f"{label}: {text.splitlines()[0]}"
     if isinstance(error, TimedOut):
         return str(error)
-    return traceback.format_exception_only(error)[0].strip().splitlines()[0]
+    return _said(error).splitlines()[0]
+
+
+def _said(error: BaseException) -> str:
+    """An error as Python prints it, with its class."""
+    said = "".join(traceback.format_exception_only(error)).strip()
+    return INPUT.sub("nobody is there to answer input(): a spec gives arguments; `pytest -s` asks you", said)
 
 
 def _is_theirs(frame: FrameType, module: ModuleType | None) -> bool:

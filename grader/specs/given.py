@@ -173,9 +173,21 @@ class _Place:
         value: Any = self.frame.f_locals.get(call.func.id) if isinstance(call.func, ast.Name) else None
         if self._defines(value):  # under another name
             call = ast.Call(ast.Name(value.__qualname__), call.args, call.keywords)
+        call = self._named(call)
         theirs = {name for name in _names(call) if self._defines(type(self.frame.f_locals.get(name)))}
         made = {name: one for name in theirs if (one := self._maker(name))}
         return Judged(call, self.frame.f_locals, self.scope, made)
+
+    def _named(self, call: ast.Call) -> ast.Call:
+        """With the parameter's name for an argument that only a function of the spec file knows."""
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+        function = inspect.getattr_static(self.module, name, None)
+        names = [*inspect.signature(function).parameters] if isinstance(function, FunctionType) else []
+        if len(call.args) > len(names) or any(isinstance(one, ast.Starred) for one in call.args):
+            return call
+        pairs = zip(call.args, names, strict=False)
+        told = [ast.Name(to) if UNKNOWN in ast.unparse(one) and to not in self.scope else one for one, to in pairs]
+        return ast.Call(call.func, told, call.keywords)
 
     def _maker(self, name: str) -> ast.Call | None:
         """The call that made an object, if an assignment of its own has one."""
@@ -270,6 +282,7 @@ class _Shown(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         function = self.scope.get(node.func.id) if isinstance(node.func, ast.Name) else None
+        node.keywords = [one for one in node.keywords if one.arg or reading.value(one.value, self.scope) != {}]
         if name := _got(node):
             return ast.Name(str(reading.value(name, self.scope)))
         if isinstance(function, type) and _is_of_spec(function, self.scope):

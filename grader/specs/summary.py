@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from grader.failure import NOT_WRITTEN, Failure
-from grader.reports import colour_blocks, words
+from grader.reports import colour_blocks, layout, words
 from grader.results import STATE_OF, ExerciseResult, SpecResult, spec_result
-from grader.specs import layout, pytest_private
+from grader.specs import pytest_private
 
 STAR = "\N{BLACK STAR}"
 

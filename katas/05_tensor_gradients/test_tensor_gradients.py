@@ -367,6 +367,7 @@ class TestGradientHistory:
                 "the same .grad tensor every time, in its last state": [self.alone[2]] * 3,
                 "the same .grad tensor every time, never cleared": [self.sums[2]] * 3,
                 "the running sum: .grad is not cleared before each backward": self.sums,
+                "the same .grad tensor every time, zeroed after it was kept: clone it": [0 * self.weight] * 3,
                 "loss_fn called with its arguments swapped": self.exchanged,
             },
         )

@@ -121,7 +121,8 @@ class TestVocabularyInit:
         check.equal(vocabulary.tokens, ["<pad>", "<unk>", "the", "tree", "dog"], unlike=unlike, what="tokens")
 
     def test_equal_counts_are_in_alphabetical_order(self, kata):
-        """Words with equal counts are sorted, so that their ids do not depend on the order of the texts."""
+        """Every word, the most frequent first. Equal counts are in alphabetical order, so that ids do not depend on the
+        order of the texts."""
         vocabulary = kata.Vocabulary(["sat dog cat sat tree the dog"])
         unlike = {
             "words that occur once are left out: min_freq is enough": ["<pad>", "<unk>", "dog", "sat"],

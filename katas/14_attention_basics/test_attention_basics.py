@@ -806,6 +806,9 @@ class TestTrainSeq2Seq:
             "scored on tgt_in, what the decoder is fed": torch.tensor(
                 losses_by_hand(copy.deepcopy(model), [(src, fed, fed) for src, fed, _ in batches], 0.05)
             ),
+            "the decoder is fed tgt_out, the answer": torch.tensor(
+                losses_by_hand(copy.deepcopy(model), [(src, answer, answer) for src, _, answer in batches], 0.05)
+            ),
             "one batch for all steps": torch.tensor(losses_by_hand(copy.deepcopy(model), batches[:1] * 4, 0.05)),
         }
         losses = torch.tensor(kata.train_seq2seq(model, 4, 5, 3, 0.05, generator.manual_seed(3)))

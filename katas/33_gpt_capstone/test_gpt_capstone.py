@@ -548,6 +548,7 @@ class TestEvaluateStream:
         wrong = {
             "overlapping windows": mean(overlapping),
             "the last window missing": mean(losses[:-1]),
+            "the loss of the last window alone": losses[-1],
             "a sum": sum(losses),
         }
         got = kata.evaluate_stream(model, stream)
@@ -562,6 +563,7 @@ class TestEvaluateStream:
         wrong = {
             "the mean of the batches' means": mean([mean(losses[i : i + 3]) for i in (0, 3, 6)]),
             "incomplete batches left out": mean(losses[:6]),
+            "the loss of the last batch alone": losses[6],
         }
         check.close(kata.evaluate_stream(model, stream, 3), mean(losses), rtol=1e-5, unlike=wrong)
 

@@ -271,6 +271,18 @@ def train_on_joined(model, windows, epochs=1, stale=False):
     return weights(model), losses
 
 
+def window_losses(model, windows):
+    """The losses of each window's batches, where a step follows each window."""
+    found = []
+    for done, window in enumerate(windows):
+        trained, after = copy.deepcopy(model).train(), train_on_joined(model, windows[:done])[0]
+        with torch.no_grad():
+            for p, value in zip(trained.parameters(), after, strict=True):
+                p.copy_(value)
+            found.append([F.mse_loss(trained(inputs), targets).item() for inputs, targets in window])
+    return found
+
+
 def train_weighted(model, windows, share):
     """The weights where the batch losses of a window are added up, each times share(batch, window)."""
     model = copy.deepcopy(model).train()
@@ -353,10 +365,22 @@ class TestAccumulatedEpoch:
         """One mean loss per sample for each window, as plain floats: three for seven batches in windows of 3. A tensor
         would keep its graph alive."""
         model, batches = small_model(), batches_of(*SIZES)
-        _, expected = train_on_joined(model, windowed(batches, 3))
+        windows = windowed(batches, 3)
+        _, expected = train_on_joined(model, windows)
+        each = window_losses(model, windows)
+        means = [sum(losses) / len(losses) for losses in each]
+        unlike = {
+            "the loss of each window's last batch": [losses[-1] for losses in each],
+            "the last batch by its share: the loss is overwritten, not added to": [
+                losses[-1] * len(window[-1][0]) / len(joined(window)[0])
+                for losses, window in zip(each, windows, strict=True)
+            ],
+            "the batch losses of a window added up, not averaged": [sum(losses) for losses in each],
+            "every batch counted the same": means,
+        }
         optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
         got = kata.accumulated_epoch(model, batches, F.mse_loss, optimizer, 3)
-        check.close(got, expected, what="losses")
+        check.close(got, expected, unlike=unlike, what="losses")
         check.that(all(type(loss) is float for loss in got), f"wanted floats, got {check.describe(got)}")
 
     def test_one_graph_at_a_time_in_train_mode(self, kata):
@@ -783,7 +807,14 @@ class TestAccumulateGradients:
         got = kata.accumulate_gradients(model, x, y, F.mse_loss, 4)
         check.close(gradients(model), [*expected], unlike=unlike, what="gradients")
         check.that(type(got) is float, f"wanted the loss as a float, got {check.describe(got)}")
-        check.close(got, loss.item(), what="the loss")
+        each = [piece.item() for piece in pieces]
+        unlike = {
+            "the loss of the last piece alone": each[-1],
+            "the last piece by its share: the loss is overwritten, not added to": each[-1] * 3 / 11,
+            "the mean of the pieces' means": sum(each) / 3,
+            "the sum of the pieces' means": sum(each),
+        }
+        check.close(got, loss.item(), unlike=unlike, what="the loss")
 
     def test_one_piece_at_a_time(self, kata):
         """The point is memory: each piece goes forward and backward, in the order of the rows, before the next one goes

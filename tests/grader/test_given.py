@@ -64,6 +64,10 @@ def twice(kata, x):
 def squared(x):
     return x**2
 
+def gathered(kata, items):
+    least, most = min(items), max(items)
+    return [kata.double([least, most], len(items))]
+
 def judge(rule, x):
     check.that(rule(x) is None, "no")
 
@@ -139,6 +143,8 @@ NO = 'check.that(False, "no")'
         (["judge(kata.double, N)"], "double(x)\nx = 3"),
         (["out = twice(kata, N)", "check.equal(out, 0)"], "Twice.apply(N)\nN = 3"),
         (["check.equal(getattr(kata, 'double')(6), 7)"], "double(6)"),
+        (["check.equal(gathered(kata, [1, 2]), 0)"], "double(x, len([1, 2]))"),
+        (["x = 4", "check.equal(gathered(kata, [1, 2]), x)"], "double([…, …], len([1, 2]))"),
         ([NO], ""),
     ],
 )
@@ -158,6 +164,7 @@ def test_the_call_is_found(shown, body, text):
         (["seen = Watched()", "check.equal(kata.double(seen), 0)"], "double(seen)\nseen = notes its calls"),
         (["check.equal(kata.double(squared), 0)"], "double(squared)\nsquared = lambda x: x ** 2"),
         (["check.equal(kata.double(self.factor), 0)"], "double(5)"),
+        (["rest = {}", "check.equal(kata.double(3, **rest), 0)"], "double(3)"),
         (["s = Numbered()", "check.equal(kata.double(s), 0)"], "double(s)\ns = the first numbers, with len 3"),
         (["made = kata.Cell(8)", "check.equal(made(N), 0)"], "made(N)\nN = 3\nmade = Cell(8)"),
         (["made = cell(kata)", "check.equal(made.wide(), 0)"], "made.wide()\nmade = Cell(4)"),

@@ -145,6 +145,10 @@ class TestFailures:
         assert "at         line 9: y = x.no_such()" in said
         assert "sums.py:9 · kata hint 01 double" in said
 
+    def test_nobody_answers_input(self, run, submission, sound):
+        said = self.said(run, submission, sound, RIGHT.replace("return 2 * x", "return x * float(input())"))
+        assert "raised     OSError: nobody is there to answer input()" in said and "captured" not in said
+
     def test_the_cause_is_named(self, run, submission, sound):
         said = self.said(run, submission, sound, RIGHT.replace("return 2 * x", "2 * x"))
         assert "looks like nothing was returned: `return` is missing in double" in said

@@ -416,6 +416,7 @@ class TestAccumulateGradients:
             "the mean of the pieces' means": means.mean().item(),
             "the sum of the pieces' means": means.sum().item(),
             "the last piece's mean": means[-1].item(),
+            "the last piece by its share: the loss is overwritten, not added to": means[-1].item() * 4 / 23,
             "the sum over the rows": losses.sum().item(),
         }
         got = kata.accumulate_gradients(model, x, y, F.cross_entropy, 5)

@@ -220,7 +220,12 @@ class TestEmbedding:
         """Id i becomes row i. The same id twice gives the same row twice."""
         table = np.array([[0.0, 1], [10, 11], [20, 21]])
         got = check.data(kata.embedding(np.array([2, 0, 2]), tensor(table)))
-        check.equal(got, np.array([[20.0, 21], [0, 1], [20, 21]]))
+        unlike = {
+            "row i − 1: ids count from 0": np.array([[10.0, 11], [20, 21], [10, 11]]),
+            "the one-hot rows, not yet multiplied with the table": np.eye(3)[[2, 0, 2]],
+            "each row once": np.array([[0.0, 1], [20, 21]]),
+        }
+        check.equal(got, np.array([[20.0, 21], [0, 1], [20, 21]]), unlike=unlike)
 
     def test_ids_of_any_shape_and_kind(self, kata):
         """Ids (2, 3) give (2, 3, 5), and one id alone gives (5,), from arrays, lists and Tensors alike. The dtype is
@@ -838,6 +843,7 @@ class TestKvCacheBytes:
         """Keys and values of 3 layers, for 2 sequences of 5 positions with 6 features: what the arrays have."""
         arrays = [np.zeros((2, 5, 6), dtype=np.float32) for _ in range(3 * 2)]
         unlike = {"keys or values alone": 720, "one layer": 480, "numbers, not bytes": 360}
+        unlike["the square of the length: each position is kept once"] = 5 * 1440
         check.equal(kata.kv_cache_bytes(2, 5, 6, 3), sum(a.nbytes for a in arrays), unlike=unlike)
 
     def test_half_precision(self, kata):
@@ -858,7 +864,14 @@ class TestEmbeddingCost:
             "one_hot_bytes": one_hot.nbytes,
             "one_hot_multiply_adds": 5 * 11 * 6,
         }
-        check.equal(kata.embedding_cost(11, 6, 5, itemsize), expected)
+        bytes_of = ("table_bytes", "lookup_bytes", "one_hot_bytes")
+        unlike = {
+            "numbers, not bytes": expected | {name: expected[name] // itemsize for name in bytes_of},
+            "multiply-adds without the features": expected | {"one_hot_multiply_adds": 5 * 11},
+            "one-hot rows as wide as the features": expected | {"one_hot_bytes": 5 * 6 * itemsize},
+            "the one-hot rows of the whole vocabulary": expected | {"one_hot_bytes": 11 * 11 * itemsize},
+        }
+        check.equal(kata.embedding_cost(11, 6, 5, itemsize), expected, unlike=unlike)
 
     def test_a_real_vocabulary(self, kata):
         """50,257 tokens with 768 features, four bytes each: the one-hot rows of 1024 ids take more than the table."""

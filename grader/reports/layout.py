@@ -1,4 +1,4 @@
-"""Wrap the text of a failure for a terminal. The value of a labelled row continues below itself."""
+"""Wrap the text of a failure for a terminal or a block of code. A labelled row's value continues below itself."""
 
 import re
 import textwrap
