@@ -62,7 +62,7 @@ def of_file(job: Job, found: Failure) -> Failure:
 
 def left_out(job: Job) -> str:
     """A line on all statements that were left out. Which ones these are is the code's choice, too."""
-    return f"{job.kata.file.name}: left out what fails while it is imported and no exercise needs"
+    return f"{job.kata.file.name}: left out what fails while it is imported"
 
 
 @functools.lru_cache(maxsize=8)
