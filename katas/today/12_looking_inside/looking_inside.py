@@ -60,7 +60,7 @@ def run_with_cache(model: nn.Module, tokens: Tensor, names: Iterable[str]) -> tu
     Afterwards none of its hooks is left.
 
     Edge cases ★
-        None is left either when the model raises, or when a name is unknown.
+        None is left when the model raises, nor when a name is unknown.
     """
     raise NotImplementedError
 
