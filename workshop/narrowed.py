@@ -19,7 +19,7 @@ NARROWINGS = {
     "never negative": "x.abs()",
     "never 0": "torch.where(x == 0, 1, x)",
     "always finite": "x.nan_to_num()",
-    "all rows alike": "x[:1] if x.ndim > 1 else x",
+    "all rows alike": "x[:1] if x.ndim else x",
     "at most 64 a dimension": "x * (max(x.shape, default=0) <= 64)",
 }
 BEHIND = """
