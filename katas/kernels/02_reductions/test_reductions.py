@@ -124,7 +124,7 @@ class TestRmsNorm:
     def test_each_number_is_loaded_once(self, kata):
         """A row and the weight are loaded, y and one number are stored, by one program per row. A row may be wide."""
         for N in (33, 1100):
-            x, weight = torch.randn(7, N), torch.rand(N)
+            x, weight = torch.randn(7, N), torch.randn(N)
             with kernels.watched(backwards=True) as seen:
                 out = kata.rms_norm(x, weight)
             check.close(out, (rms(x, 1e-5)[0] * weight, rms(x, 1e-5)[1]))
@@ -175,7 +175,7 @@ class TestLayerNorm:
     def test_each_number_is_loaded_once(self, kata):
         """A row, the weight and the bias: mean and variance come from the same block. A row may be wide."""
         for N in (33, 1100):
-            x, weight, bias = torch.randn(7, N), torch.rand(N), torch.randn(N)
+            x, weight, bias = torch.randn(7, N), torch.randn(N), torch.randn(N)
             with kernels.watched(backwards=True) as seen:
                 out = kata.layer_norm(x, weight, bias, eps=0.5)
             check.close(out, normalised(x, weight, bias, 0.5), unlike={"eps not used": normalised(x, weight, bias)})
