@@ -31,6 +31,8 @@ def _behind(function, argument, narrowed):
         x = inspect.signature(function).bind(*given, **options).arguments.get(argument)
         if not isinstance(x, torch.Tensor):
             return function(*given, **options)
+        if not x.is_floating_point():
+            raise TypeError("codes and places have no ranges of this kind")
         was = x.data.clone()
         x.data.copy_(narrowed(was))
         try:

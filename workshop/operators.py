@@ -401,8 +401,8 @@ def off_by_one(source: Source, node: ast.AST) -> Iterator[Edit]:
         case ast.Compare(left=left, ops=[op], comparators=[bound]) if type(op) in OTHER_ORDER:
             now = f"{source.code(left)} {OTHER_ORDER[type(op)]} {source.code(bound)}"
             yield source.replaced("another order", node, now)
-            for other in () if isinstance(bound, ast.Constant) else ("+ 1", "- 1"):
-                yield source.replaced(f"bound {other}", bound, f"{source.operand(bound)} {other}")
+            for step in () if isinstance(bound, ast.Constant) else ("+ 1", "- 1"):
+                yield source.replaced(f"bound {step}", bound, f"{source.operand(bound)} {step}")
 
 
 def another_lane(source: Source, node: ast.AST) -> Iterator[Edit]:
