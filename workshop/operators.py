@@ -71,7 +71,7 @@ Operator = Callable[[Source, ast.AST], Iterator[Edit]]
 
 
 def edits(source: Source, operators: Sequence[Operator] = ()) -> Iterator[Edit]:
-    """The edits of these operators, or of all, to every node.
+    """The edits of these operators, or of the general ones, to every node.
 
     f-strings are one node: Python 3.11 does not locate their parts.
     """
@@ -433,7 +433,6 @@ OPERATORS = [
     dropped_condition,
     dropped_bound,
     membership,
-    *ENDS,
     dropped_statement,
 ]
 
