@@ -78,7 +78,9 @@ def test_operator(operator, code, expected):
 
 
 def test_every_operator_has_an_example():
-    assert {operator.__name__ for operator in operators.OPERATORS + operators.ENDS} == {operator for operator, _, _ in EXAMPLES}
+    assert {operator.__name__ for operator in operators.OPERATORS + operators.ENDS} == {
+        operator for operator, _, _ in EXAMPLES
+    }
 
 
 def test_what_nobody_writes_wrong_is_left_alone():
