@@ -54,7 +54,7 @@ def kept(kata: Kata) -> Iterator[str]:
         node = nodes.get(exercise.name)
         if isinstance(node, ast.FunctionDef) and exercise.name == exercise.owner:
             for one in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
-                if one.annotation and "Tensor" in ast.unparse(one.annotation):
+                if one.annotation and ast.unparse(one.annotation) in ("Tensor", "Tensor | None"):
                     for said, narrowed in NARROWINGS.items():
                         source = BEHIND.format(name=exercise.name, argument=one.arg, narrowed=narrowed)
                         options = RunOptions(only=(exercise.spec_class,), stop_at_failure=True)
