@@ -1,5 +1,8 @@
 """Lists sizes that no spec of a kata tries: beyond a block and no multiple of it, an exact multiple, all different.
 
+Where specs speak of masked lanes, one of these tries the first; where they count programs, one of these tries the
+second: only there ceil(n / block) is not n // block + 1.
+
     python -m tests.sizes kernels/05      (without a kata: all of kernels and today)
 
 The reference runs under its specs, but for stars and drawn sizes. Docstrings name the sizes: "x: (B, T, C)", "k: T.".
@@ -53,19 +56,26 @@ EXCUSED = {  # what is missing, and why
 }
 TRACKS = [kata for kata in all_katas() if kata.name.startswith(("kernels/", "today/"))]
 Sizes = tuple[dict[str, int], dict[str, int]]  # dimensions of tensors by name, and all else
+Call = tuple[str, dict[str, int], dict[str, int]]  # what the spec is about, and sizes
+BEYOND, MULTIPLE = "beyond and no multiple", "a multiple"
+ROWS = """
+gather_rows softmax rms_norm layer_norm logsumexp softmax_long argmax cross_entropy_forward cross_entropy_backward
+quantise_rows
+""".split()  # a program per row, however long
 
 
 class Recorder:
     """A pytest plugin: exercises note their sizes in a file, one line per call of their own specs, from any process."""
 
     def __init__(self, file: int):
-        self.file, self.asked, self.wrapped = file, "", set[Kata]()
+        self.file, self.asked, self.about, self.wrapped = file, "", "", set[Kata]()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Function) -> Iterator[None]:
         kata, exercise = item.config.pluginmanager.get_plugin("katas").specs[item.nodeid]
         is_left_out = item.get_closest_marker("edge") or getattr(item.obj, "is_hypothesis_test", False)
         self.asked = "" if is_left_out else _name(kata, exercise.name)
+        self.about = _about(item)
         if kata not in self.wrapped and "kata" in item.funcargs:
             self.wrapped.add(kata)
             self._wrap(kata, item.funcargs["kata"])
@@ -93,10 +103,16 @@ class Recorder:
             found = sizes(bound.arguments, told) if self.asked == exercise else None
             result = function(*given, **options)
             if found:
-                os.write(self.file, f"{json.dumps([exercise, *found])}\n".encode())
+                os.write(self.file, f"{json.dumps([exercise, self.about, *found])}\n".encode())
             return result
 
         return run
+
+
+def _about(item: pytest.Function) -> str:
+    if re.search(r"programs=(?!seen)", inspect.getsource(item.function)):
+        return "programs"
+    return "masked lanes" if re.search(r"\bmask(ed)?\b", item.function.__doc__ or "") else ""
 
 
 def _name(kata: Kata, exercise: str) -> str:
@@ -139,9 +155,9 @@ def sizes(given: Mapping[str, Any], told: Mapping[str, str]) -> Sizes:
     return dims, others
 
 
-def recorded(katas: Sequence[Kata]) -> dict[str, list[Sizes]]:
+def recorded(katas: Sequence[Kata]) -> dict[str, list[Call]]:
     """By exercise, the sizes of each call in its own specs."""
-    found: dict[str, list[Sizes]] = {}
+    found: dict[str, list[Call]] = {}
     with tempfile.NamedTemporaryFile() as file, Path(os.devnull).open("w") as nowhere:
         recorder = Recorder(os.open(file.name, os.O_WRONLY | os.O_APPEND))
         with contextlib.redirect_stdout(nowhere):
@@ -149,8 +165,8 @@ def recorded(katas: Sequence[Kata]) -> dict[str, list[Sizes]]:
         if failed:
             sys.exit("the reference fails")
         for line in file:
-            exercise, dims, others = json.loads(line)
-            found.setdefault(exercise, []).append((dims, others))
+            exercise, *call = json.loads(line)
+            found.setdefault(exercise, []).append(tuple(call))
     return found
 
 
@@ -162,22 +178,28 @@ def missing(katas: Sequence[Kata]) -> Iterator[str]:
         for exercise in cut.partition(" in ")[2].split()
     }
     for exercise, calls in recorded(katas).items():
+        needed = {about for about, _, _ in calls}
+        lacks = {("masked lanes", BEYOND)} if "masked lanes" in needed else set()
+        lacks |= {("programs", MULTIPLE)} if "programs" in needed and exercise.split()[1] not in ROWS else set()
         for cut in cuts.get(exercise, []):
             whole, piece = (one.split("·") for one in cut.split("/"))
-            known = [
-                others | dims | {piece[0]: int(piece[0])} if piece[0].isdigit() else others | dims
-                for dims, others in calls
-            ]
-            pairs = [
-                (math.prod(one[part] for part in whole), one[piece[0]]) for one in known if {*whole, *piece} <= {*one}
-            ]
-            if not any(size > block > 1 and size % block for size, block in pairs):
-                yield f"{exercise}: {cut}, beyond and no multiple"
-            least = 1 if piece[0].isdigit() else 2
-            if not any(size >= least * block > 1 and size % block == 0 for size, block in pairs):
-                yield f"{exercise}: {cut}, a multiple"
-        most = max((dims for dims, _ in calls), key=len)
-        alike = [dims for dims, _ in calls if len(dims) == len(most)]
+            tried = set()
+            for about, dims, others in calls:
+                known = others | dims | {one: int(one) for one in piece if one.isdigit()}
+                if {*whole, *piece} <= {*known}:
+                    size, block = math.prod(known[part] for part in whole), known[piece[0]]
+                    if size > block > 1 and size % block:
+                        tried |= {("", BEYOND), (about, BEYOND)}
+                    elif size >= block * (1 if piece[0].isdigit() else 2) > 1 and size % block == 0:
+                        tried |= {("", MULTIPLE), (about, MULTIPLE)}
+            lacks -= tried
+            for lack in (BEYOND, MULTIPLE):
+                if ("", lack) not in tried:
+                    yield f"{exercise}: {cut}, {lack}"
+        for about, lack in sorted(lacks if exercise in cuts else ()):
+            yield f"{exercise}: specs about {about}, {lack}"
+        most = max((dims for _, dims, _ in calls), key=len)
+        alike = [dims for _, dims, _ in calls if len(dims) == len(most)]
         if not any(len({*dims.values()}) == len(dims) and min(dims.get(one, 2) for one in "BH") > 1 for dims in alike):
             yield f"{exercise}: {', '.join(sorted(most))}, all different"
 

@@ -73,6 +73,9 @@ def mutants(
     textbook: Annotated[
         bool, typer.Option("--textbook", help="mutate the textbook solution, and run the points' specs")
     ] = False,
+    ends: Annotated[
+        bool, typer.Option("--ends", help="of the textbook solution, mutate numbers and comparisons alone")
+    ] = False,
     only_list: Annotated[bool, typer.Option("--list", help="show the mutants instead of running them")] = False,
 ) -> None:
     """Measure how many generated mutants of the reference the specs catch. Without KATA: a line per kata.
@@ -84,8 +87,8 @@ def mutants(
     _need_solutions("kata mutants")
     chosen = katas(kata)
     if only_list:
-        mutants.show(chosen, textbook)
-    elif code := mutants.report(chosen, textbook, briefly=not kata):
+        mutants.show(chosen, textbook or ends, ends)
+    elif code := mutants.report(chosen, textbook or ends, ends, briefly=not kata):
         raise typer.Exit(code)
 
 

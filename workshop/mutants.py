@@ -1,6 +1,7 @@
 """Measures how well a kata's specs catch generated mutants: `kata mutants 16`.
 
 Mutants of the reference meet all specs. With `--textbook`, mutants of the textbook solution meet the points' specs.
+With `--ends`, its numbers and comparisons alone are mutated, and each exercise meets its own specs alone.
 """
 
 import importlib.util
@@ -55,27 +56,27 @@ class Outcome:
     seconds: float
 
 
-def report(katas: list[Kata], textbook: bool = False, *, briefly: bool = False) -> int:
+def report(katas: list[Kata], textbook: bool = False, ends: bool = False, *, briefly: bool = False) -> int:
     """Measure these katas and print each one's survivors, or briefly a line per kata and a total.
 
     Returns 1 if too many mutants survive or a spec of a point is idle, and 2 if a kata could not be measured.
     """
     forkserver.prepare(katas)
     if briefly:
-        return _in_lines(katas, textbook)
-    return max(_one_kata(kata, textbook) for kata in katas)
+        return _in_lines(katas, textbook, ends)
+    return max(_one_kata(kata, textbook, ends) for kata in katas)
 
 
-def show(katas: list[Kata], textbook: bool = False) -> None:
+def show(katas: list[Kata], textbook: bool = False, ends: bool = False) -> None:
     """Print the mutants of these katas without running them."""
     for kata in katas:
-        mutants = generate(kata, textbook)
+        mutants = generate(kata, textbook, ends)
         for mutant in mutants:
             print(_shown(kata, mutant))
         print(f"{kata.name}: {len(mutants)} mutants")
 
 
-def measure(kata: Kata, textbook: bool = False) -> Outcome:
+def measure(kata: Kata, textbook: bool = False, ends: bool = False) -> Outcome:
     """Run the kata's specs against every mutant of its reference, or the points' specs against its textbook solution's.
 
     Raises:
@@ -83,13 +84,13 @@ def measure(kata: Kata, textbook: bool = False) -> Outcome:
         NoEngine: the mutation engine is not installed.
     """
     started, specs = time.monotonic(), kata.specs.read_bytes()
-    mutants, right = generate(kata, textbook), _of_the_right_code(kata, textbook)
-    failed = dict(_run(kata, _first_failures(kata, mutants, right), len(mutants)))
+    mutants, right = generate(kata, textbook, ends), _of_the_right_code(kata, textbook)
+    failed = dict(_run(kata, _first_failures(kata, mutants, right, ends), len(mutants)))
     noticed = {spec.name for found in failed.values() for spec in found}
     idle = () if textbook else _idle(kata, mutants, right, noticed)
     if kata.specs.read_bytes() != specs:
         raise Trouble(f"{kata.specs.name} changed while the mutants ran")
-    records = [] if textbook else variants.equivalents(kata)
+    records = [one for one in variants.equivalents(kata) if not textbook or one.textbook is ends]
     alive = {mutant for mutant in mutants if not failed.get(mutant)}
     return replace(sort_out(mutants, alive, records), idle=tuple(idle), seconds=time.monotonic() - started)
 
@@ -110,10 +111,11 @@ def sort_out(mutants: list[Mutant], alive: set[Mutant], records: Iterable[Equiva
 # Generating
 
 
-def generate(kata: Kata, textbook: bool = False) -> list[Mutant]:
+def generate(kata: Kata, textbook: bool = False, ends: bool = False) -> list[Mutant]:
     """The mutants of the reference or textbook solution in the order of its lines: those that compile, each once."""
     source = Source(_right_code(kata, textbook))
-    edits = [*operators.edits(source), *general_edits(source)]
+    ours = operators.edits(source, operators.ENDS if ends else ())
+    edits = [*ours, *(() if ends else general_edits(source))]
     return mutation.generate(source, edits, stubs.stub_of(kata) or "")
 
 
@@ -240,10 +242,14 @@ def _run(
             yield by_job[job], [spec for spec in variants.failing(result) if spec.status != "missing"]
 
 
-def _first_failures(kata: Kata, mutants: list[Mutant], right: KataResult) -> Iterator[tuple[Mutant, RunOptions]]:
-    """Ask all specs in this result about each mutant, until one fails."""
+def _first_failures(
+    kata: Kata, mutants: list[Mutant], right: KataResult, alone: bool
+) -> Iterator[tuple[Mutant, RunOptions]]:
+    """Ask all specs in this result about each mutant, or those of its exercise alone, until one fails."""
     for mutant in mutants:
-        order = _soonest_failure(mutant, right)
+        own = {exercise.name for exercise in kata.exercises if exercise.owner == mutant.definition} if alone else set()
+        asked = tuple(one for one in right.exercises if not own or one.name in own)
+        order = _soonest_failure(mutant, replace(right, exercises=asked))
         options = RunOptions(only=order, order=order, spec_seconds=_limit(right), stop_at_failure=True)
         yield mutant, options
 
@@ -283,8 +289,8 @@ def _soonest_failure(mutant: Mutant, right: KataResult) -> tuple[str, ...]:
 # Showing
 
 
-def _one_kata(kata: Kata, textbook: bool) -> int:
-    outcome = measure(kata, textbook)
+def _one_kata(kata: Kata, textbook: bool, ends: bool) -> int:
+    outcome = measure(kata, textbook, ends)
     survivors = [_shown(kata, mutant) for mutant in outcome.survivors]
     idle = [f"{kata.specs.name}:{spec.line}  {spec.name} fails on no mistake and no mutant" for spec in outcome.idle]
     for line in [*survivors, *idle, *outcome.wrong_records, _summary(outcome)]:
@@ -292,13 +298,13 @@ def _one_kata(kata: Kata, textbook: bool) -> int:
     return _exit_code(outcome, textbook)
 
 
-def _in_lines(katas: list[Kata], textbook: bool) -> int:
+def _in_lines(katas: list[Kata], textbook: bool, ends: bool) -> int:
     """One line per kata and a total. A kata that cannot be measured does not keep the others from it."""
     outcomes, code = [], 0
     width = max(len(kata.name) for kata in katas)
     for kata in katas:
         try:
-            outcomes.append(measure(kata, textbook))
+            outcomes.append(measure(kata, textbook, ends))
             print(f"{kata.name:<{width}}  {_summary(outcomes[-1])}", flush=True)
             code = max(code, _exit_code(outcomes[-1], textbook))
         except Trouble as trouble:

@@ -5,7 +5,7 @@ An operator is a generator function from a source and one node of its tree to th
 
 import ast
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -67,14 +67,20 @@ class Source:
         return isinstance(node, ast.Name) and node.id in self.imported | {"self", "cls"}
 
 
-def edits(source: Source) -> Iterator[Edit]:
-    """The edits of every operator to every node. f-strings are one node: Python 3.11 does not locate their parts."""
+Operator = Callable[[Source, ast.AST], Iterator[Edit]]
+
+
+def edits(source: Source, operators: Sequence[Operator] = ()) -> Iterator[Edit]:
+    """The edits of these operators, or of the general ones, to every node.
+
+    f-strings are one node: Python 3.11 does not locate their parts.
+    """
     nodes: list[ast.AST] = [source.tree]
     while nodes:
         node = nodes.pop()
         if not isinstance(node, ast.JoinedStr):
             nodes += ast.iter_child_nodes(node)
-        for operator in OPERATORS:
+        for operator in operators or OPERATORS:
             yield from operator(source, node)
 
 
@@ -383,6 +389,32 @@ def dropped_statement(source: Source, node: ast.AST) -> Iterator[Edit]:
                     yield source.replaced("dropped return", statement, "pass")
 
 
+OTHER_ORDER = {ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">"}
+
+
+def off_by_one(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """x[1:] → x[2:], i < n → i <= n, i < n → i < n + 1."""
+    match node:
+        case ast.Constant(value=int(number)) if not isinstance(number, bool):
+            for other in (number + 1, number - 1):
+                yield source.replaced(f"{number} → {other}", node, str(other))
+        case ast.Compare(left=left, ops=[op], comparators=[bound]) if type(op) in OTHER_ORDER:
+            now = f"{source.code(left)} {OTHER_ORDER[type(op)]} {source.code(bound)}"
+            yield source.replaced("another order", node, now)
+            for step in () if isinstance(bound, ast.Constant) else ("+ 1", "- 1"):
+                yield source.replaced(f"bound {step}", bound, f"{source.operand(bound)} {step}")
+
+
+def another_lane(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """tl.load(p, mask=m, other=0.0) → tl.load(p, mask=m, other=float("inf"))."""
+    match node:
+        case ast.Call(func=ast.Attribute(ast.Name("tl"), "load"), keywords=keywords):
+            for value in (keyword.value for keyword in keywords if keyword.arg == "other"):
+                for now in ("0.0", 'float("inf")', '-float("inf")'):
+                    yield source.replaced("another masked lane", value, now)
+
+
+ENDS = [off_by_one, another_lane]
 OPERATORS = [
     another_dim,
     dropped_call,

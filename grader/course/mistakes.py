@@ -30,3 +30,4 @@ class Equivalent:
     was: str
     now: str
     reason: str
+    textbook: bool = False  # a mutant of the textbook solution, by `kata mutants --ends`

@@ -52,6 +52,10 @@ EXAMPLES = [  # operator, code, what it becomes, among other things
     ("dropped_condition", "[x for x in xs if x > 0]", "[x for x in xs if True]"),
     ("dropped_bound", "x[:, 1:n]", "x[:, :n]"),
     ("membership", "x not in xs", "x in xs"),
+    ("off_by_one", "while len(parts) > 1: f()", "while len(parts) > 2: f()"),
+    ("off_by_one", "while i < n: f()", "while i <= n: f()"),
+    ("off_by_one", "while i < n: f()", "while i < n - 1: f()"),
+    ("another_lane", "tl.load(p, m, other=0.0)", 'tl.load(p, m, other=-float("inf"))'),
     ("dropped_statement", "optimizer.zero_grad()", "pass"),
     ("dropped_statement", "total += x", "total = x"),
     ("dropped_statement", "total += x", "total -= x"),
@@ -74,7 +78,9 @@ def test_operator(operator, code, expected):
 
 
 def test_every_operator_has_an_example():
-    assert {operator.__name__ for operator in operators.OPERATORS} == {operator for operator, _, _ in EXAMPLES}
+    assert {operator.__name__ for operator in operators.OPERATORS + operators.ENDS} == {
+        operator for operator, _, _ in EXAMPLES
+    }
 
 
 def test_what_nobody_writes_wrong_is_left_alone():

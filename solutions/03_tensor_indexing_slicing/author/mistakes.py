@@ -264,4 +264,10 @@ EQUIVALENT = [
         now="return x[torch.arange(len(x)), lengths - 1]",
         reason=ANY_DEVICE,
     ),
+    Equivalent(
+        was="i = torch.arange(x.shape[-1])",
+        now="i = torch.arange(x.shape[-2])",
+        reason="the matrices are square",
+        textbook=True,
+    ),
 ]

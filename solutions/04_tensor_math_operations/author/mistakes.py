@@ -238,4 +238,34 @@ EQUIVALENT = [
         "return dim",
         "None means all dimensions to torch as well, though not every reduction documents it",
     ),
+    Equivalent(
+        was="a = (1, *a_shape) if len(a_shape) == 1 else tuple(a_shape)",
+        now="a = (2, *a_shape) if len(a_shape) == 1 else tuple(a_shape)",
+        reason="the row of a vector is no part of the shape",
+        textbook=True,
+    ),
+    Equivalent(
+        was="a = (1, *a_shape) if len(a_shape) == 1 else tuple(a_shape)",
+        now="a = (0, *a_shape) if len(a_shape) == 1 else tuple(a_shape)",
+        reason="the row of a vector is no part of the shape",
+        textbook=True,
+    ),
+    Equivalent(
+        was="a = (1, *a_shape) if len(a_shape) == 1 else tuple(a_shape)",
+        now="a = (1, *a_shape) if len(a_shape) == 0 else tuple(a_shape)",
+        reason="a vector's last size is the same, and it has no batch",
+        textbook=True,
+    ),
+    Equivalent(
+        was="b = (*b_shape, 1) if len(b_shape) == 1 else tuple(b_shape)",
+        now="b = (*b_shape, 2) if len(b_shape) == 1 else tuple(b_shape)",
+        reason="the column of a vector is no part of the shape",
+        textbook=True,
+    ),
+    Equivalent(
+        was="b = (*b_shape, 1) if len(b_shape) == 1 else tuple(b_shape)",
+        now="b = (*b_shape, 0) if len(b_shape) == 1 else tuple(b_shape)",
+        reason="the column of a vector is no part of the shape",
+        textbook=True,
+    ),
 ]

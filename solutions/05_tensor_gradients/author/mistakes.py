@@ -280,4 +280,28 @@ EQUIVALENT = [
         now="y.mean().backward()",
         reason="only whether the backward pass raises counts, not its gradients",
     ),
+    Equivalent(
+        was="rows = [torch.autograd.grad(entry, x, retain_graph=True, materialize_grads=True)[0] for entry in y.flatten()]",
+        now="rows = [torch.autograd.grad(entry, x, retain_graph=True, materialize_grads=True)[-1] for entry in y.flatten()]",
+        reason="one input has one gradient",
+        textbook=True,
+    ),
+    Equivalent(
+        was='(y if target == "output" else h).add_(1)',
+        now='(y if target == "output" else h).add_(2)',
+        reason="any write is a change",
+        textbook=True,
+    ),
+    Equivalent(
+        was='(y if target == "output" else h).add_(1)',
+        now='(y if target == "output" else h).add_(0)',
+        reason="autograd counts writes, whatever they add",
+        textbook=True,
+    ),
+    Equivalent(
+        was="return torch.where(x > 0, x, slope * x)",
+        now="return torch.where(x >= 0, x, slope * x)",
+        reason="slope · 0 is 0",
+        textbook=True,
+    ),
 ]

@@ -275,4 +275,46 @@ EQUIVALENT = [
         now=f"y = torch.arange(height, device=image.device)[:, None] {DOWN}",
         reason="x has the dtype, and y holds whole and half pixels, which float32 holds exactly",
     ),
+    Equivalent(
+        was="if torch.rand(1, generator=self.generator).item() < self.p:",
+        now="if torch.rand(1, generator=self.generator).item() <= self.p:",
+        reason="one number in 2²⁴ is p itself",
+        textbook=True,
+    ),
+    Equivalent(
+        was="return result if image.ndim == 4 else result[0]",
+        now="return result if image.ndim == 4 else result[-1]",
+        reason="a batch of one image",
+        textbook=True,
+    ),
+    Equivalent(
+        was='return F.interpolate(box[None], self.size, mode="bilinear", align_corners=False)[0]',
+        now='return F.interpolate(box[None], self.size, mode="bilinear", align_corners=False)[-1]',
+        reason="a batch of one image",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if 1 <= h <= height and 1 <= w <= width:",
+        now="if 2 <= h <= height and 1 <= w <= width:",
+        reason="sides of one pixel and of none are asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if 1 <= h <= height and 1 <= w <= width:",
+        now="if 0 <= h <= height and 1 <= w <= width:",
+        reason="sides of one pixel and of none are asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if 1 <= h <= height and 1 <= w <= width:",
+        now="if 1 <= h <= height and 2 <= w <= width:",
+        reason="sides of one pixel and of none are asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if 1 <= h <= height and 1 <= w <= width:",
+        now="if 1 <= h <= height and 0 <= w <= width:",
+        reason="sides of one pixel and of none are asked at the edges alone",
+        textbook=True,
+    ),
 ]

@@ -237,4 +237,37 @@ EQUIVALENT = [
         now="if len(set(everything)) < len(everything):",
         reason="a set is never larger than its list",
     ),
+    Equivalent(
+        was="if step >= max_steps:",
+        now="if step > max_steps:",
+        reason="at max_steps the cosine has come to the same number",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if step >= max_steps:",
+        now="if step >= max_steps + 1:",
+        reason="at max_steps the cosine has come to the same number",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if not isinstance(params[0], dict):",
+        now="if not isinstance(params[-1], dict):",
+        reason="either all are dicts or none is",
+        textbook=True,
+    ),
+    Equivalent(
+        was='if group["momentum"] > 0:',
+        now='if group["momentum"] >= 0:',
+        reason="with momentum 0 the buffer is the gradient",
+        textbook=True,
+    ),
+    Equivalent(
+        was='if group["momentum"] > 0:',
+        now='if group["momentum"] > -1:',
+        reason="with momentum 0 the buffer is the gradient",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if norm > max_norm:", now="if norm >= max_norm:", reason="at max_norm the factor is 1", textbook=True
+    ),
 ]

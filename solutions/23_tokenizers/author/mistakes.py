@@ -290,4 +290,10 @@ EQUIVALENT = [
         now="special_tokens = json.loads(Path(encoder_path).read_text())",
         reason=BY_DEFAULT,
     ),
+    Equivalent(
+        was="others = [byte for byte in range(256) if byte not in table]",
+        now="others = [byte for byte in range(255) if byte not in table]",
+        reason="byte 255 is printable",
+        textbook=True,
+    ),
 ]

@@ -1,0 +1,74 @@
+"""Lists what no spec of a kata asks: ranges of a tensor that its reference need not leave to keep point and star.
+
+    python -m workshop.narrowed kernels/07
+
+Each function is run behind each narrowing of each tensor that it is given: while it runs, the tensor holds the
+narrowed numbers. One that keeps all specs of the exercise is a range in which the specs stay.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+
+from grader.course import cells
+from grader.course.catalogue import Kata, matching
+from grader.protocol import RunOptions
+from workshop import variants
+
+NARROWINGS = {
+    "never negative": "x.abs()",
+    "never 0": "torch.where(x == 0, 1, x)",
+    "always finite": "x.nan_to_num()",
+    "all rows alike": "x[:1] if x.ndim else x",
+    "at most 64 a dimension": "x * (max(x.shape, default=0) <= 64)",
+}
+BEHIND = """
+import functools, inspect, torch
+
+def _behind(function, argument, narrowed):
+    @functools.wraps(function)
+    def run(*given, **options):
+        x = inspect.signature(function).bind(*given, **options).arguments.get(argument)
+        if not isinstance(x, torch.Tensor):
+            return function(*given, **options)
+        if not x.is_floating_point():
+            raise TypeError("codes and places have no ranges of this kind")
+        was = x.data.clone()
+        x.data.copy_(narrowed(was))
+        try:
+            return function(*given, **options)
+        finally:
+            x.data.copy_(was)
+    return run
+
+{name} = _behind({name}, "{argument}", lambda x: {narrowed})
+"""
+
+
+def kept(kata: Kata) -> Iterator[str]:
+    """A line for each narrowing that fails no spec of its exercise."""
+    reference = kata.reference.read_text(encoding="utf-8")
+    nodes = cells.definitions(ast.parse(reference))
+    asked = {}
+    for exercise in kata.exercises:
+        node = nodes.get(exercise.name)
+        if isinstance(node, ast.FunctionDef) and exercise.name == exercise.owner:
+            for one in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
+                if one.annotation and ast.unparse(one.annotation) in ("Tensor", "Tensor | None"):
+                    for said, narrowed in NARROWINGS.items():
+                        source = BEHIND.format(name=exercise.name, argument=one.arg, narrowed=narrowed)
+                        options = RunOptions(only=(exercise.spec_class,), stop_at_failure=True)
+                        job = variants.job(kata, reference + source, options)
+                        asked[job] = f"{kata.name} {exercise.name}: {one.arg}, {said}"
+    for job, result in variants.results(asked).items():
+        if not variants.failing(result):
+            yield asked[job]
+
+
+def main() -> None:
+    for kata in (kata for query in sys.argv[1:] for kata in matching(query)):
+        print(*sorted(kept(kata)), sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
