@@ -242,6 +242,9 @@ class TestLogitShares:
             "the means of the parts left in": torch.stack(
                 [(part * norm.weight * direction).sum(-1) / stds(total, 0.3) for part in parts]
             ),
+            "the sum's mean taken from each part": torch.stack(
+                [((part - total.mean(-1, True)) * norm.weight * direction).sum(-1) / stds(total, 0.3) for part in parts]
+            ),
             "a variance divided by C − 1": shares_by_hand(parts, norm, direction, stds(total, 0.3, 1)),
             "norm.bias in each share": expected + norm.bias @ direction,
             "without norm.eps": shares_by_hand(parts, norm, direction, stds(total, 0)),
