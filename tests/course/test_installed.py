@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.conftest import KATA, SOUND
 from tests.course import bare
 
 SIXTEEN, FIRST = find("16"), find("01")
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 MOST_BYTES = 16e6
 READS = """
 
@@ -114,8 +116,8 @@ def visible(workspace: Path) -> list[Path]:
 def test_the_wheel_holds_the_package_and_the_course(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
-    assert tops == {"grader", "torch_katas-0.2.0.data", "torch_katas-0.2.0.dist-info"}
-    assert [name for name in names if ".data/" in name] == [f"torch_katas-0.2.0.data/data/{places.ARCHIVE}"]
+    assert tops == {"grader", f"torch_katas-{VERSION}.data", f"torch_katas-{VERSION}.dist-info"}
+    assert [name for name in names if ".data/" in name] == [f"torch_katas-{VERSION}.data/data/{places.ARCHIVE}"]
     assert "grader/constraints.txt" in names and "grader/setup.mk" in names
     assert wheel.stat().st_size < MOST_BYTES
 
@@ -337,13 +339,13 @@ def test_a_newer_release_keeps_what_was_written(environment, workspace, checkout
 
 
 def newer(checkout: Path) -> None:
-    """Make the checkout's version 0.3.0, with other specs, another reference and so another stub of 01."""
+    """Make the checkout's version 99.0.0, with other specs, another reference and so another stub of 01."""
     one = Kata(checkout, FIRST.name)
     one.reference.write_text(one.reference.read_text().replace('"""', '"""Something newer. ', 1))
     one.code.write_text(stubs.stub_of(one) or "")
     one.specs.write_text(one.specs.read_text() + "\n# newer\n")
     for name, was, now in [
-        ("pyproject.toml", 'version = "0.2.0"', 'version = "0.3.0"'),
+        ("pyproject.toml", f'version = "{VERSION}"', 'version = "99.0.0"'),
         ("CHANGELOG.md", "### For learners\n", "### For learners\n- Something newer.\n"),
     ]:
         text = (checkout / name).read_text()
