@@ -444,7 +444,7 @@ def _dtype(name: str) -> str:
 SENTENCES = {
     r"Boolean value of Tensor[^\0]*\0((?:\w+\.)*[A-Z]\w*Loss)\((?!\w+=|.*\)\().+, .*\)$":
         "{0} is a class: `{0}()` makes the loss, which takes the tensors",
-    r"must be (?:int|float|tuple of ints),(?: not|but got) Tensor[^\0]*\0((?:\w+\.)*[A-Z]\w+)\((?!\w+=)":
+    r"must be (?:an )?(?:int|float|tuple of ints)(?: or None)?,[^\0]*\bTensor[^\0]*\0((?:\w+\.)*[A-Z]\w+)\((?!\w+=)":
         "{0} is a class: `{0}(…)` takes settings, and what it makes takes tensors",
     rf"grad can be implicitly created only for scalar outputs{AT}\bgrad\(":
         "gradients start from one number, or from many with a weight for each, grad_outputs",

@@ -75,8 +75,9 @@ def test_triton_is_the_same_in_all_that_installs_it():
 
 def test_what_is_pinned_takes_every_python_that_the_course_takes():
     lowest = PROJECT["requires-python"].removeprefix(">=")
-    here = {one.metadata["Name"].lower(): one.metadata.get("Requires-Python") for one in metadata.distributions()}
-    asked = {name: SpecifierSet(here[name.lower()]) for name in PINS if here.get(name.lower())}
+    here = [one.metadata for one in metadata.distributions()]
+    pinned = [one for one in here if PINS.get(one["Name"]) == one["Version"] and one.get("Requires-Python")]
+    asked = {one["Name"]: SpecifierSet(one["Requires-Python"]) for one in pinned}
     assert len(asked) > 20
     assert {name: str(spec) for name, spec in asked.items() if not spec.contains(lowest)} == {}
 
