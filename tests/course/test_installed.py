@@ -22,7 +22,7 @@ from tests.course import bare
 
 SIXTEEN, FIRST = find("16"), find("01")
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-MOST_BYTES = 16e6
+MOST_BYTES = 10e6
 READS = """
 
 for place in {places}:
