@@ -324,7 +324,7 @@ def test_a_newer_release_keeps_what_was_written(environment, workspace, checkout
     done = run(environment, workspace, "kata update")
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
-    assert said[0] == "- Something newer." and "specs have changed: 01_tensors" in said, said
+    assert said[:2] == ["## 99.0.0", "- Something newer."] and "specs have changed: 01_tensors" in said, said
     assert f"katas/{FIRST.file.with_suffix('.new.py')} is the new stub; katas/{FIRST.file} is yours, unchanged" in said
     assert mine.read_text().endswith("# mine\n")
     after = {path: path.read_bytes() for path in visible(workspace)}
@@ -346,7 +346,7 @@ def newer(checkout: Path) -> None:
     one.specs.write_text(one.specs.read_text() + "\n# newer\n")
     for name, was, now in [
         ("pyproject.toml", f'version = "{VERSION}"', 'version = "99.0.0"'),
-        ("CHANGELOG.md", "### For learners\n", "### For learners\n- Something newer.\n"),
+        ("CHANGELOG.md", "\n## ", "\n## 99.0.0\n- Something newer.\n\n## "),
     ]:
         text = (checkout / name).read_text()
         assert was in text
