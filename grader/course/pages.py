@@ -9,6 +9,7 @@ from pathlib import Path
 from grader.course import papers, parts
 from grader.course.catalogue import Kata
 from grader.course.description import DIFFICULTIES
+from grader.reports.words import listed
 
 HEAD = re.compile(rf"\A# .*\n(?:\n(?:{'|'.join(DIFFICULTIES)}) · .*\n)?")
 HEAD_OF_PATH = "| chapter | katas | minutes |"
@@ -46,8 +47,8 @@ def head(kata: Kata) -> str:
     minutes = f"{about.minutes_core} minutes"
     if about.minutes_all > about.minutes_core:
         minutes += f", {about.minutes_all} with stretch"
-    code = _and(_link(Kata(kata.root, name), kata) for name in about.builds_on)
-    ideas = _and(_link(Kata(kata.root, name), kata) for name in about.ideas_of)
+    code = listed(_link(Kata(kata.root, name), kata) for name in about.builds_on)
+    ideas = listed(_link(Kata(kata.root, name), kata) for name in about.ideas_of)
     builds_on = " and ".join(part for part in (code, f"the ideas of {ideas}" if ideas else "") if part)
     return f"# {label(kata)} · {about.title}\n\n{about.difficulty} · {minutes} · builds on {builds_on or 'nothing'}\n"
 
@@ -61,7 +62,7 @@ def lesson(kata: Kata) -> str:
         rows.append(f"| {number} | `{exercise.name}` | {'stretch' if exercise.stretch else 'core'} | {exercise.asks} |")
     if kata.name in parts.BY_KATA:
         part = parts.BY_KATA[kata.name]
-        own = _and(map("`{}`".format, part.exercises))
+        own = listed(map("`{}`".format, part.exercises))
         rows += ["", f"From {own}, your own GPT (`kata mine`) gets {part.gives}."]
     return EXERCISES.sub(lambda _: "\n" + "\n".join(rows) + "\n", text, count=1)
 
@@ -127,9 +128,3 @@ def _titled(kata: Kata, folder: Path, label: str) -> str:
 
 def _code(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-def _and(parts: Iterable[str]) -> str:
-    """Join with commas and a last "and": "a, b and c"."""
-    listed = list(parts)
-    return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from grader.course.catalogue import Kata
 from grader.execution.boundary import not_graded
 from grader.isolation import sandbox
+from grader.reports.words import listed
 from grader.results import KataResult
 from grader.workers import jobs
 from grader.workers.jobs import Job
@@ -22,7 +23,7 @@ def _permissions(katas: Iterable[Kata]) -> list[str]:
     for kata in katas:
         for gap in sandbox.gaps_of(kata.description.needs):
             found.setdefault(gap, []).append(kata.name)
-    return sandbox.gaps() + [f"{' and '.join(names)} {gap}" for gap, names in found.items()]
+    return sandbox.gaps() + [f"{listed(names)} {gap}" for gap, names in found.items()]
 
 
 def refused(job: Job) -> KataResult | None:

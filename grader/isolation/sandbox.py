@@ -19,7 +19,7 @@ from grader.isolation import (
 from grader.isolation.rights import Rights
 
 GRADER = Path(__file__).parents[1]
-PAGE = "see docs/security.md"
+PAGE = "see docs/security.md of the repository"  # which a release is without
 SCOPED_SIGNALS = 6  # the Landlock version from which on it keeps signals within the sandbox
 
 

@@ -21,7 +21,7 @@ from grader.reports import words
 # Folders that belong to a checkout and not to the course.
 LOCAL = {".git", ".venv", ".kata", "data", "__pycache__", ".pytest_cache", ".hypothesis"}
 OF_A_WORKSPACE = ": that of the installed release; install a newer one, then kata update"
-RELEASE = re.compile(r"## [\d.]+")  # its heading in the changelog
+RELEASE = re.compile(r"## \d.*")  # its heading in the changelog
 CHANGES, REQUIREMENTS = "CHANGELOG.md", ("pyproject.toml", "grader/constraints.txt")
 
 

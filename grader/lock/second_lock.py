@@ -23,6 +23,7 @@ from grader.lock import asking, bare_server, lists, withheld
 from grader.lock.asking import NO_ANSWER, NO_TIME, Asking, End, Round
 from grader.lock.lists import Sealed
 from grader.protocol import SpecFinished, SpecInfo, WorkOrder
+from grader.reports.words import listed
 from grader.results import ExerciseResult, KataResult, Seal, SpecResult, Status
 from grader.workers import forkserver, jobs, orphans
 from grader.workers.folders import LOOK_SECONDS
@@ -371,7 +372,7 @@ class SecondLock:
             left.append("what must not be used")
         if number := len(set(specs) - asked):
             left.append(f"{number} of {len(specs)} specs")
-        return " and ".join(", ".join(left).rsplit(", ", 1))
+        return listed(left)
 
     def _used(self) -> Used | None:
         known = [used for one in self.running if (used := one.used())]

@@ -24,6 +24,12 @@ NOT_RUN = {
 SEALED, IN_PART, NOT_SEALED, BY_OVERRIDE = "sealed", "sealed in part", "not sealed", "by override"
 
 
+def listed(parts: Iterable[str]) -> str:
+    """Join with commas and a last "and": "a, b and c"."""
+    *most, last = [*parts] or [""]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def counted(number: int, noun: str) -> str:
     """ "1 student", "2 students"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -444,7 +444,7 @@ def _dtype(name: str) -> str:
 SENTENCES = {
     r"Boolean value of Tensor[^\0]*\0((?:\w+\.)*[A-Z]\w*Loss)\((?!\w+=|.*\)\().+, .*\)$":
         "{0} is a class: `{0}()` makes the loss, which takes the tensors",
-    r"must be (?:int|float|tuple of ints),(?: not|but got) Tensor[^\0]*\0((?:\w+\.)*[A-Z]\w+)\((?!\w+=)":
+    r"must be (?:an )?(?:int|float|tuple of ints)(?: or None)?,[^\0]*\bTensor[^\0]*\0((?:\w+\.)*[A-Z]\w+)\((?!\w+=)":
         "{0} is a class: `{0}(…)` takes settings, and what it makes takes tensors",
     rf"grad can be implicitly created only for scalar outputs{AT}\bgrad\(":
         "gradients start from one number, or from many with a weight for each, grad_outputs",
@@ -501,7 +501,7 @@ SENTENCES = {
     r"Module \[(Module(?:List|Dict))\] is missing": "nn.{0} only holds its layers: it calls none of them",
     r"^(?:LSTM|GRU|RNN)Cell: Expected h\w+(?:\[\d\])? to be 1D or 2D, got 3D":
         "the state of a cell has no dimension of layers, which that of nn.LSTM and its like has in front",
-    r"^_(sum|mean|a?max|a?min|var|std|prod|any|all)\(\) got an unexpected keyword argument '(?:keep)?dim'\0(?!.*\b_\1)":
+    r"^_(sum|mean|a?max|a?min|var|std|prod|any|all)\(\) got an unexpected .* '(?:keep)?dim'[^\0]*\0(?!.*\b_\1)":
         "this is a NumPy array: dim= is axis=, and keepdim= is keepdims=",
     r"^axes don't match array": "NumPy's transpose takes all dimensions: swapaxes(-1, -2) swaps the last two",
     r"^'(None|float)(?:Type)?' object cannot be interpreted as an integer\0len\(\w+\)$":

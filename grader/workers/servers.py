@@ -206,5 +206,5 @@ def interrupts_wait() -> Iterator[None]:
     finally:
         for number, known in before.items():
             signal.signal(number, known)
-    if came:
-        signal.raise_signal(came[0])
+        if came:  # also where the block fails, as a server has had the same signal
+            signal.raise_signal(came[0])

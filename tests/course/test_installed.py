@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,8 @@ from tests.conftest import KATA, SOUND
 from tests.course import bare
 
 SIXTEEN, FIRST = find("16"), find("01")
-MOST_BYTES = 16e6
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+MOST_BYTES = 10e6
 READS = """
 
 for place in {places}:
@@ -114,8 +116,8 @@ def visible(workspace: Path) -> list[Path]:
 def test_the_wheel_holds_the_package_and_the_course(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
-    assert tops == {"grader", "torch_katas-0.2.0.data", "torch_katas-0.2.0.dist-info"}
-    assert [name for name in names if ".data/" in name] == [f"torch_katas-0.2.0.data/data/{places.ARCHIVE}"]
+    assert tops == {"grader", f"torch_katas-{VERSION}.data", f"torch_katas-{VERSION}.dist-info"}
+    assert [name for name in names if ".data/" in name] == [f"torch_katas-{VERSION}.data/data/{places.ARCHIVE}"]
     assert "grader/constraints.txt" in names and "grader/setup.mk" in names
     assert wheel.stat().st_size < MOST_BYTES
 
@@ -322,7 +324,7 @@ def test_a_newer_release_keeps_what_was_written(environment, workspace, checkout
     done = run(environment, workspace, "kata update")
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
-    assert said[0] == "- Something newer." and "specs have changed: 01_tensors" in said, said
+    assert said[:2] == ["## 99.0.0", "- Something newer."] and "specs have changed: 01_tensors" in said, said
     assert f"katas/{FIRST.file.with_suffix('.new.py')} is the new stub; katas/{FIRST.file} is yours, unchanged" in said
     assert mine.read_text().endswith("# mine\n")
     after = {path: path.read_bytes() for path in visible(workspace)}
@@ -337,14 +339,14 @@ def test_a_newer_release_keeps_what_was_written(environment, workspace, checkout
 
 
 def newer(checkout: Path) -> None:
-    """Make the checkout's version 0.3.0, with other specs, another reference and so another stub of 01."""
+    """Make the checkout's version 99.0.0, with other specs, another reference and so another stub of 01."""
     one = Kata(checkout, FIRST.name)
     one.reference.write_text(one.reference.read_text().replace('"""', '"""Something newer. ', 1))
     one.code.write_text(stubs.stub_of(one) or "")
     one.specs.write_text(one.specs.read_text() + "\n# newer\n")
     for name, was, now in [
-        ("pyproject.toml", 'version = "0.2.0"', 'version = "0.3.0"'),
-        ("CHANGELOG.md", "### For learners\n", "### For learners\n- Something newer.\n"),
+        ("pyproject.toml", f'version = "{VERSION}"', 'version = "99.0.0"'),
+        ("CHANGELOG.md", "\n## ", "\n## 99.0.0\n- Something newer.\n\n## "),
     ]:
         text = (checkout / name).read_text()
         assert was in text

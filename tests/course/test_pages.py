@@ -55,9 +55,13 @@ def test_nothing_names_an_address_of_the_course():
     assert not [path for path in found if own.search(path.read_text("utf-8"))]
 
 
-def test_the_changelog_is_short_and_has_a_section_for_the_version():
+def test_what_a_release_changes_agrees_on_its_version_and_day():
+    cited = dict(re.findall(r"^([\w-]+): (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE))
+    page = (ROOT / "docs/installing.md").read_text()
+    versions = {PROJECT["version"], cited["version"], *re.findall(r"torch_katas-([\d.]+)-", page)}
     text = (ROOT / "CHANGELOG.md").read_text()
-    assert f"\n## {PROJECT['version']}\n" in text
+    assert versions == {PROJECT["version"]}
+    assert f"\n## {PROJECT['version']} ({cited['date-released']})\n" in text
     assert len(text.encode()) < 12_000, "shorten what is older than the newest two sections"
 
 
@@ -71,8 +75,9 @@ def test_triton_is_the_same_in_all_that_installs_it():
 
 def test_what_is_pinned_takes_every_python_that_the_course_takes():
     lowest = PROJECT["requires-python"].removeprefix(">=")
-    here = {one.metadata["Name"].lower(): one.metadata["Requires-Python"] for one in metadata.distributions()}
-    asked = {name: SpecifierSet(here[name.lower()]) for name in PINS if here.get(name.lower())}
+    here = [one.metadata for one in metadata.distributions()]
+    pinned = [one for one in here if PINS.get(one["Name"]) == one["Version"] and one.get("Requires-Python")]
+    asked = {one["Name"]: SpecifierSet(one["Requires-Python"]) for one in pinned}
     assert len(asked) > 20
     assert {name: str(spec) for name, spec in asked.items() if not spec.contains(lowest)} == {}
 

@@ -244,7 +244,7 @@ def test_the_cells_of_a_notebook_have_every_name_that_they_use(kata):
 
 
 @pytest.mark.parametrize("address", [ADDRESS, ""])
-@pytest.mark.parametrize("has", ["torch_katas-0.2.0-py3-none-any.whl", ""])
+@pytest.mark.parametrize("has", ["torch_katas-1.2.3-py3-none-any.whl", ""])
 def test_the_first_cell_installs_the_wheel_beside_it_or_from_the_address(kata, tmp_path, monkeypatch, has, address):
     """In a Python without packages. A stand-in for pip says what it is told."""
     monkeypatch.setattr(places, "address", lambda: address)

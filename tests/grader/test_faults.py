@@ -597,3 +597,9 @@ def test_control_c_while_a_worker_starts_spares_the_forkserver(sound, monkeypatc
     assert not workers()
     assert graded(sound[0], SOUND / "solutions").status == "passed"
     assert capfd.readouterr().err == ""
+
+
+def test_a_signal_that_also_ends_the_server_is_not_lost():
+    with pytest.raises(KeyboardInterrupt), servers.interrupts_wait():
+        signal.raise_signal(signal.SIGINT)
+        raise ConnectionResetError

@@ -23,7 +23,7 @@ def course(folder: Path) -> Path:
     shutil.copytree(SOUND, folder)
     (folder / "grader").mkdir()
     (folder / "grader" / "old.py").write_text("old")
-    (folder / "CHANGELOG.md").write_text("# Changelog\n\n## 1\n- first\n")
+    (folder / "CHANGELOG.md").write_text("# Changelog\n\n## 1 (2026-11-29)\n- first\n")
     return folder
 
 
@@ -40,7 +40,7 @@ def newer(tmp_path) -> Path:
     """The course with another module of the grader, other specs, a picture, and another exercise in both katas."""
     root = course(tmp_path / "newer")
     (root / "grader" / "old.py").rename(root / "grader" / "new.py")
-    (root / "CHANGELOG.md").write_text("# Changelog\n\n## 2\n- second\n\n## 1\n- reworded\n")
+    (root / "CHANGELOG.md").write_text("# Changelog\n\n## 2\n- second\n\n## 1 (2026-11-29)\n- reworded\n")
     (root / "katas/01_sums/line.svg").write_text("<svg/>")
     for name in ("01_sums", "02_reuse"):
         kata = Kata(root, name)
@@ -67,7 +67,7 @@ def test_work_is_kept_and_all_else_is_new(here, newer):
     assert found.pop(f"katas/{SUMS}".replace(".py", ".new.py")) == wanted.pop(f"katas/{SUMS}")
     assert found == wanted, "and grader/old.py is gone"
     assert "katas/01_sums/line.svg" in found, "pictures come along"
-    assert told[0] == "## 2" and told[1] == "- second" and not {"## 1", "- reworded"} & {*told}
+    assert told[0] == "## 2" and told[1] == "- second" and not {"## 1 (2026-11-29)", "- reworded"} & {*told}
     assert any(line.startswith("specs have changed: 01_sums, 02_reuse") for line in told)
     assert any("sums.new.py is the new stub" in line for line in told) and "kata update --back" in told[-1]
 
