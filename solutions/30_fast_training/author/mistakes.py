@@ -162,14 +162,14 @@ MISTAKES = [
 def _mean_of_losses(rows, weight, targets, vocab_size):
     return _sum_of_losses(rows, weight, targets, vocab_size) / (targets != -100).sum().clamp(min=1)
 """,
-        caught_by="test_the_mean_over_the_targets_that_count",
+        caught_by="TestChunkedCrossEntropy::test_the_mean_over_the_targets_that_count",
         says="looks like the mean of the chunks' means",
     ),
     Mistake(
         "divided by all positions",
         was=MEAN,
         now="return torch.stack(losses).sum() / targets.numel()",
-        caught_by="test_the_mean_over_the_targets_that_count",
+        caught_by="TestChunkedCrossEntropy::test_the_mean_over_the_targets_that_count",
         says="looks like divided by all positions",
     ),
     Mistake(
