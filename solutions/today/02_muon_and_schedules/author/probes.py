@@ -129,7 +129,10 @@ def _(kata, rng):
 @probe("z_loss")
 def _(kata, rng):
     rows, columns = sizes(2, rng)
-    logits, coefficient = wide64(rng, rows, 4, columns).requires_grad_(), 0.1 + float(torch.rand((), generator=rng))
+    logits, coefficient = (
+        torch.randn(rows, 4, columns, generator=rng).requires_grad_(),
+        0.1 + float(torch.rand((), generator=rng)),
+    )
     targets = torch.randint(columns, (rows, 4), generator=rng)
     targets[0, 1] = -100
     loss = kata.z_loss(logits, targets, coefficient)
