@@ -47,7 +47,7 @@ TRACK = "katas/{track}/*.py"  # of a track that is a package
 LISTS = ("solutions/{kata}/author/" + SEALED, "solutions/{kata}/author/" + PROBES)  # of the second lock
 RUN = (TOML, SPECS, REFERENCE, TRACK, "{configuration}")  # where specs run on code
 ROOMS = ("course", "specs", "isolation", "lock", "workers", "execution")
-OF_REPORTS = ("reports/__init__.py", "reports/words.py", "reports/colour_blocks.py")
+OF_REPORTS = ("reports/__init__.py", "reports/words.py", "reports/colour_blocks.py", "reports/layout.py")
 CODE = ("*.py", *(f"{room}/*.py" for room in ROOMS), *OF_REPORTS, "data/*")
 
 
