@@ -26,6 +26,8 @@ NOT_RUN = {
     "make -C course": "needs an exported course; sets it up, as `make setup` did here",
     "make grade TORCH": "downloads",
     "make setup": "is how this environment came about",
+    "git tag": "is for a release",
+    "git push": "is, too",
     "make test": "installs more packages",
     "make test-all": "installs more packages",
     "make test-rest": "installs more packages",
