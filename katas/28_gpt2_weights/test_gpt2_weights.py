@@ -135,7 +135,7 @@ def flat_values(model):
 
 
 def flat_bytes(model, magic=20240326, version=1):
-    """A flat file as it should be."""
+    """The bytes of a right flat file."""
     c = model.config
     header = [magic, version, c.block_size, c.vocab_size, c.n_layer, c.n_head, c.n_embd, int(c.bias)]
     values = flat_values(model).tolist()
