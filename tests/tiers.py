@@ -99,7 +99,6 @@ READS = {  # files with tests that are not quick, and the katas that these read:
     "tests/course/test_kept.py": [],
     "tests/course/test_ladder.py": ["33", "today/01", "today/02"],
     "tests/course/test_new.py": [],
-    "tests/course/test_packages.py": ["tinytorch/01", "tinytorch/05"],
     "tests/course/test_papers.py": EVERY_KATA,
     "tests/course/test_processors.py": ["00", "tinytorch/03", "papers/03"],
     "tests/course/test_promises.py": [],

@@ -40,7 +40,7 @@ CROOKED = {
         SPECS,
         '"""Doubling is per element."""',
         'check.that("MulBackward" in str(kata.double(torch.ones(1, requires_grad=True)).grad_fn), "multiply")',
-        f"{ACCEPTED}: rejected by TestDouble::test_every_value_is_doubled",
+        f"{ACCEPTED}, {AUTHOR}/accepted/by_unbinding.py: rejected by TestDouble::test_every_value_is_doubled",
     ),
     "a spec that wants a seed": (
         promises.reference_passes,
