@@ -201,7 +201,9 @@ def accepted(kata: Kata) -> list[str]:
     define nothing in common share a round, but for one that leaves a star open.
     """
     reference, jobs = kata.reference.read_text(encoding="utf-8"), {}
-    for paths in variants.apart(kata.accepted, lambda path: bool(_left_open(path))):
+    left_open = {path: _left_open(path) for path in kata.accepted}
+    alone = [[path] for path, stars in left_open.items() if stars]
+    for paths in alone + variants.apart(path for path, stars in left_open.items() if not stars):
         source = "\n\n".join(path.read_text(encoding="utf-8") for path in paths)
         options = RunOptions(only=variants.touched(kata, reference, source))
         jobs[tuple(paths)] = variants.job(kata, f"{reference}\n\n{source}", options)
@@ -210,7 +212,7 @@ def accepted(kata: Kata) -> list[str]:
     for judged, job in jobs.items():
         files = ", ".join(_at(kata, path) for path in judged)
         for spec in variants.failing(results[job]):
-            if not (spec.edge and spec.name.partition("[")[0].rpartition("::")[2] in _left_open(judged[0])):
+            if not (spec.edge and spec.name.partition("[")[0].rpartition("::")[2] in left_open[judged[0]]):
                 problems.append(f"{files}: rejected by {spec.name}: {spec.message.strip()}")
     return problems
 

@@ -3,7 +3,7 @@
 import ast
 import functools
 import runpy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from grader.course import cells
@@ -92,16 +92,16 @@ def touched(kata: Kata, reference: str, source: str) -> tuple[str, ...]:
     return exercises_with(kata, reference, set().union(*map(cells.bound, body)))
 
 
-def apart(paths: Iterable[Path], alone: Callable[[Path], bool]) -> list[list[Path]]:
-    """These modules in rounds, in which no two bind the same name. Each that is to be alone is."""
+def apart(paths: Iterable[Path]) -> list[list[Path]]:
+    """These modules in rounds, in which no two bind the same name."""
     rounds: list[tuple[list[Path], set[str]]] = []
     for path in paths:
         names = set().union(*map(cells.bound, ast.parse(path.read_text(encoding="utf-8")).body))
-        open_ = [one for one in rounds if not one[1] & names and not alone(path) and not alone(one[0][0])]
-        there, taken = open_[0] if open_ else ([], set())
+        there, taken = next((one for one in rounds if not one[1] & names), ([], set[str]()))
+        if not there:
+            rounds.append((there, taken))
         there.append(path)
         taken |= names
-        rounds += [] if open_ else [(there, taken)]
     return [there for there, _ in rounds]
 
 

@@ -945,10 +945,12 @@ class TestUnconfirmed:
         ids=[*FORMATS, "junit"],
     )
     def test_an_autograder_gives_no_point_and_says_whom_to_ask(self, render):
-        text = render(UNCONFIRMED)
+        text, other = (render(report).replace("\\n", "\n") for report in (UNCONFIRMED, REPORT))
+        if render is md:  # whose failures are wrapped
+            text, other = (" ".join(one.split()) for one in (text, other))
         for said in ("passes beside the specs", "It counts.", words.ASK):
-            assert " ".join(said.split()) in " ".join(text.replace("\\n", "\n").split())
-        assert words.ASK not in render(REPORT)
+            assert said in text
+        assert words.ASK not in other
 
     def test_the_platforms_keep_the_rest_of_the_score(self):
         data = json.loads(gradescope.render(UNCONFIRMED))
