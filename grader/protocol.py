@@ -158,7 +158,7 @@ Part = TypeVar("Part", bound=Message | SpecInfo)
 
 def encode(message: Message) -> bytes:
     """A message as JSON: its kind and its fields."""
-    return json.dumps([type(message).__name__, dataclasses.asdict(message)]).encode()
+    return json.dumps([type(message).__name__, message], default=vars).encode()
 
 
 def decode(data: bytes) -> Message:
