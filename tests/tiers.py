@@ -142,6 +142,9 @@ class Tier:
         self.seconds = cost.on_record()
         self.changed, self.compared = difference()
         self.katas = all_katas()
+        self.about_a_change = {
+            file for file, names in READS.items() if any(OF_A_KATA.files(find(name)) & self.changed for name in names)
+        }
 
     def pytest_ignore_collect(self, collection_path: Any) -> bool | None:
         """A file without a quick test is not even imported."""
@@ -175,10 +178,7 @@ class Tier:
         if promise := _promise(item):
             kata, made = promise
             return self._can_run(kata, made) and bool(promises.READS[made].files(kata) & self.changed)
-        return self._is_about_a_change(item.nodeid.partition("::")[0])
-
-    def _is_about_a_change(self, file: str) -> bool:
-        return any(OF_A_KATA.files(find(name)) & self.changed for name in READS.get(file, []))
+        return item.nodeid.partition("::")[0] in self.about_a_change
 
     def _can_run(self, kata: Kata, promise: Promise) -> bool:
         return promise in READING or not kata.description.lack
@@ -194,7 +194,7 @@ class Tier:
 
     def _has_quick_tests(self, file: str) -> bool:
         is_cheap = self.seconds.get(file, 0.0) <= CHEAP and file not in NOT_QUICK
-        return file in DEAR or is_cheap or self._is_about_a_change(file)
+        return file in DEAR or is_cheap or file in self.about_a_change
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.tier == "quick":
