@@ -8,7 +8,6 @@ import os
 import re
 import sys
 import tempfile
-import time
 import traceback
 import types
 from collections.abc import Callable, Container, Iterable
@@ -29,7 +28,7 @@ from grader.isolation import linux
 from grader.protocol import RunOptions, TrySuspects
 from grader.results import DONE, KataResult, SpecResult
 from grader.workers.jobs import Job
-from workshop import bites, demands, guards, points, seals, variants
+from workshop import bites, demands, guards, points, seals, speed, variants
 from workshop import diagrams as lesson_diagrams
 from workshop import snippets as lesson_snippets
 from workshop.key_results import path as recipe
@@ -40,7 +39,7 @@ SECTIONS = ["Objectives", "Concept", "Walkthrough", "Key takeaways", "Exercises"
 # CPU seconds of a kata's specs. Triton's interpreter takes as long as training does.
 BUDGET, BUDGET_WITH_TRAINING, BUDGET_OF_PAPERS = 1.0, 6.0, 8.0
 HEADROOM = 3.0  # how far above its budget a kata may be measured
-WORK, USUAL = 200_000, 0.025  # steps of a loop, and the CPU seconds that they take where the budgets were set
+USUAL = 0.025  # seconds of `speed.loop` where the budgets were set
 FEWEST_MISTAKES, MOST_MISTAKES, FEWEST_ACCEPTED = 10, 25, 2
 LOWEST = (3, 11)  # Python's version that code of the course must do with
 MINUTES_OFF = 0.15  # the part by which kata.toml's minutes may differ from those estimated
@@ -115,19 +114,12 @@ def reference_passes(kata: Kata) -> list[str]:
     problems = _reference_fails(kata, result, " backwards from seed 20")
     cpu, budget = result.cpu_seconds, _budget(kata)
     if cpu > HEADROOM * budget:  # beside other work, perhaps, and kept since: measured anew
-        before = _slowness()
-        cpu = min(cpu, variants.results([job])[job].cpu_seconds) / max(1.0, before, _slowness())
+        before = speed.loop()
+        cpu = min(cpu, variants.results([job])[job].cpu_seconds)
+        cpu /= max(1.0, before / USUAL, speed.loop() / USUAL)
     if cpu > HEADROOM * budget:
         problems.append(f"{_at(kata, kata.specs)}: the specs take {cpu:.1f} s of CPU time, the budget is {budget:g} s")
     return problems
-
-
-def _slowness() -> float:
-    """How many times as long as usual some work takes here and now: on a slow core, or beside another process on it."""
-    began, counts = time.process_time(), dict.fromkeys(range(64), 0)
-    for step in range(WORK):
-        counts[step & 63] += step
-    return (time.process_time() - began) / USUAL
 
 
 def suspects(kata: Kata) -> list[str]:
@@ -173,24 +165,34 @@ def unguarded(kata: Kata) -> list[str]:
 
 
 def mistakes(kata: Kata) -> list[str]:
-    """Every mistake is caught by the spec it names, run alone, which tells the learner what `says` promises."""
+    """Every mistake is caught by the spec it names, which tells the learner what `says` promises.
+
+    It is run alone, or beside mistakes that neither change what it comes to, nor come to what it changes.
+    """
     return uncaught(kata, variants.mistakes(kata))
 
 
 def uncaught(kata: Kata, known: Iterable[Mistake]) -> list[str]:
     """What is wrong with how these mistakes are caught."""
-    text = kata.reference.read_text(encoding="utf-8")
-    problems, jobs = [], {}
+    reference = kata.reference.read_text(encoding="utf-8")
+    problems, asked = [], {}
     for mistake in known:
-        found = text.count(mistake.was)
+        found = reference.count(mistake.was)
         if found != 1:
             problems.append(f"{_mistake(kata, mistake)}: its `was` is {found} times in the reference, and must be once")
         else:
-            options = RunOptions(only=(mistake.caught_by,), stop_at_failure=True)
-            jobs[mistake] = variants.job(kata, text.replace(mistake.was, mistake.now), options)
-    results = variants.results(jobs.values(), CACHE)
-    for mistake, job in jobs.items():
-        problems += _caught(kata, mistake, variants.specs(results[job]))
+            asked[mistake] = variants.written(reference, mistake), variants.read(kata, reference, mistake)
+    rounds = {}
+    for together in variants.apart(asked):
+        text = reference
+        for place, mistake in sorted({reference.index(one.was): one for one in together}.items(), reverse=True):
+            text = text[:place] + mistake.now + text[place + len(mistake.was) :]
+        options = RunOptions(only=tuple(mistake.caught_by for mistake in together))
+        rounds[variants.job(kata, text, options)] = together
+    for job, result in variants.results(rounds, CACHE).items():
+        for mistake in rounds[job]:
+            specs = [spec for spec in variants.specs(result) if mistake.caught_by in variants.names(spec.name)]
+            problems += _caught(kata, mistake, specs)
     return problems
 
 
@@ -203,7 +205,8 @@ def accepted(kata: Kata) -> list[str]:
     reference, jobs = kata.reference.read_text(encoding="utf-8"), {}
     left_open = {path: _left_open(path) for path in kata.accepted}
     alone = [[path] for path, stars in left_open.items() if stars]
-    for paths in alone + variants.apart(path for path, stars in left_open.items() if not stars):
+    bound = {path: variants.bound(path.read_text(encoding="utf-8")) for path, stars in left_open.items() if not stars}
+    for paths in alone + variants.apart({path: (names, names) for path, names in bound.items()}):
         source = "\n\n".join(path.read_text(encoding="utf-8") for path in paths)
         options = RunOptions(only=variants.touched(kata, reference, source))
         jobs[tuple(paths)] = variants.job(kata, f"{reference}\n\n{source}", options)

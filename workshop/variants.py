@@ -2,9 +2,11 @@
 
 import ast
 import functools
+import re
 import runpy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from grader.course import cells
 from grader.course.catalogue import Kata, with_prerequisites
@@ -17,6 +19,8 @@ from grader.workers.jobs import Job
 
 DEFAULT = RunOptions()
 POINTS = RunOptions(ideas=True)
+
+T = TypeVar("T")
 
 
 def mistakes(kata: Kata) -> list[Mistake]:
@@ -92,17 +96,64 @@ def touched(kata: Kata, reference: str, source: str) -> tuple[str, ...]:
     return exercises_with(kata, reference, set().union(*map(cells.bound, body)))
 
 
-def apart(paths: Iterable[Path]) -> list[list[Path]]:
-    """These modules in rounds, in which no two bind the same name."""
-    rounds: list[tuple[list[Path], set[str]]] = []
-    for path in paths:
-        names = set().union(*map(cells.bound, ast.parse(path.read_text(encoding="utf-8")).body))
-        there, taken = next((one for one in rounds if not one[1] & names), ([], set[str]()))
-        if not there:
-            rounds.append((there, taken))
-        there.append(path)
-        taken |= names
-    return [there for there, _ in rounds]
+def apart(given: Mapping[T, tuple[set[str], set[str]]]) -> list[list[T]]:
+    """These in rounds, in none of which one writes what another writes or reads.
+
+    Args:
+        given: the names that each writes, and those that it reads.
+    """
+    rounds: list[list[T]] = []
+    for one, (writes, reads) in given.items():
+        for there in rounds:
+            written, read = (set().union(*(given[other][part] for other in there)) for part in (0, 1))
+            if not (writes & written or writes & read or reads & written):
+                there.append(one)
+                break
+        else:
+            rounds.append([one])
+    return rounds
+
+
+def bound(source: str) -> set[str]:
+    """The names that a module binds."""
+    return set().union(*map(cells.bound, ast.parse(source).body))
+
+
+def written(reference: str, mistake: Mistake) -> set[str]:
+    """The names of the reference's statements that a mistake changes."""
+    first = reference[: reference.index(mistake.was)].count("\n") + 1
+    last = first + mistake.was.rstrip("\n").count("\n")
+    changed, above = set(), 0
+    for node in _body(reference):  # what stands above a statement belongs to it: decorators do
+        if above < last and first <= (node.end_lineno or 0):
+            changed |= _bound(node)
+        above = node.end_lineno or 0
+    return changed
+
+
+def read(kata: Kata, reference: str, mistake: Mistake) -> set[str]:
+    """The names of the reference that a mistake and the classes with its spec come to, whatever stands between."""
+    uses, mentions = _uses(reference), _mentions(kata.specs.read_text(encoding="utf-8"))
+    own, _, test = mistake.caught_by.partition("[")[0].rpartition("::")
+    having = {name for name in mentions if name == own or test in mentions[name]}
+    found: set[str] = set()
+    heirs = {name for name in mentions if mentions[name] & having}
+    new = having | heirs or set(mentions)  # all, for a spec from another file
+    new |= set(re.findall(r"\w+", mistake.now))
+    while new:
+        found |= new
+        new = set().union(*(uses.get(name, set()) | mentions.get(name, set()) for name in new)) - found
+    return found & set(uses)
+
+
+@functools.cache
+def _mentions(specs: str) -> dict[str, set[str]]:
+    """Each name that the spec file binds, and every name and text in the statement that binds it."""
+    return {
+        name: {said for part in ast.walk(node) for said in vars(part).values() if isinstance(said, str)}
+        for node in ast.parse(specs).body
+        for name in cells.bound(node)
+    }
 
 
 def exercises_with(kata: Kata, reference: str, changed: set[str]) -> tuple[str, ...]:
@@ -117,12 +168,26 @@ def exercises_with(kata: Kata, reference: str, changed: set[str]) -> tuple[str, 
 
 @functools.cache
 def _uses(module: str) -> dict[str, set[str]]:
-    """Each name that the module binds, and the names in the statement that binds it."""
-    return {
-        name: {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
-        for node in ast.parse(module).body
-        for name in cells.bound(node)
-    }
+    """Each name that the module binds, and the names in the statements that bind it."""
+    uses: dict[str, set[str]] = {}
+    for node in _body(module):
+        for name in _bound(node):
+            uses.setdefault(name, set()).update(_names(node))
+    return uses
+
+
+@functools.cache
+def _body(module: str) -> list[ast.stmt]:
+    return ast.parse(module).body
+
+
+def _bound(node: ast.stmt) -> set[str]:
+    """The names that a statement binds; of one that binds none, all: it may change what they stand for."""
+    return set(cells.bound(node)) or _names(node)
+
+
+def _names(node: ast.stmt) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
 def statements(module: str) -> dict[str, str]:

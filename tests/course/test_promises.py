@@ -331,6 +331,16 @@ def test_each_fault_is_reported(fault, tmp_path, monkeypatch):
     assert words in problems, problems
 
 
+def test_mistakes_share_a_round_where_neither_comes_to_what_the_other_changes(sound):
+    kata = sound[0]
+    reference = kata.reference.read_text()
+    asked = {
+        one: (variants.written(reference, one), variants.read(kata, reference, one)) for one in variants.mistakes(kata)
+    }
+    rounds = [{one.name for one in together} for together in variants.apart(asked)]
+    assert rounds[0] == {"squared", "summed over all"} and len(rounds) == 6  # four of double, two of what uses it
+
+
 @pytest.mark.parametrize(
     ("measured", "usual", "problems"), [((9.0, 0.01), 9e9, 0), ((9.0, 9.0), 9e9, 1), ((9.0, 9.0), 1e-9, 0)]
 )
