@@ -1,6 +1,7 @@
 """What the project's own tests cost: CPU seconds per file and per kind of promise, of all processes they start.
 
-python -m tests.cost                    what the last runs of both tiers cost, beside what is on record
+python -m tests.cost                    what the last runs of both tiers cost, beside what is on record; exit code 1 if
+                                        a figure of CONTRIBUTING.md is off by half, at equal speed
 python -m tests.cost --record           puts them on record: tests/cost.json, and the figures of CONTRIBUTING.md
 python -m tests.cost --against FILE     which tests ran in earlier runs (a copy of .kata/tests.json) and not in these
 """
@@ -19,6 +20,7 @@ from grader.course import catalogue
 from grader.execution.scheduler import available_cores
 from grader.isolation import usage
 from tests import figures
+from workshop import speed
 
 ROOT = Path(__file__).parents[1]
 LAST_RUNS, RECORD = ROOT / ".kata" / "tests.json", ROOT / "tests" / "cost.json"
@@ -87,7 +89,7 @@ def put_on_record(last: dict[str, dict[str, Any]]) -> None:
         seconds = {name: round(value, 1) for name, value in sorted(run["seconds"].items())}
         record[tier] = run | {"tests": len(run["tests"]), "seconds": seconds}
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    figures.put(told(record), "python -m tests.cost --record")
+    figures.put(told(record), "python -m tests.cost --record", loop(record))
 
 
 def told(record: dict[str, dict[str, Any]]) -> dict[str, str]:
@@ -101,6 +103,11 @@ def told(record: dict[str, dict[str, Any]]) -> dict[str, str]:
         "make test-all, core minutes": f"{sum(seconds.values()) / 60:.0f}",
         "promises of a kata, CPU seconds": f"{promises / len(catalogue.all_katas()):.0f}",
     }
+
+
+def loop(record: dict[str, dict[str, Any]]) -> float:
+    """The mean seconds of a fixed loop at the ends of these runs."""
+    return sum(run["loop"] for run in record.values()) / len(record)
 
 
 class Meter:
@@ -147,7 +154,8 @@ class Meter:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.run["seconds"]:
-            self.run |= {"cores": available_cores(), "minutes": round((time.monotonic() - self.started) / 60, 1)}
+            minutes, loop = round((time.monotonic() - self.started) / 60, 1), round(speed.loop(), 3)
+            self.run |= {"cores": available_cores(), "minutes": minutes, "loop": loop}
             known = runs().get(self.tier, {"seconds": {}})
             files.write(LAST_RUNS, json.dumps(runs(LAST_RUNS) | {self.tier: self.run}, indent=1) + "\n")
             terminalreporter.write_line(summary(self.run, known))
@@ -169,6 +177,8 @@ def main() -> None:
         put_on_record(last)
     else:
         print(*table(last, on_record()), sep="\n")
+        if last.keys() == runs().keys() and (problems := figures.off(told(last), loop(last))):
+            raise SystemExit("\n".join(problems))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@ A page marks a figure by a comment behind it, which readers do not see: 28<!-- m
 python -m tests.figures                the figures, and the commands that measure them
 python -m tests.figures measure        measures what is quick: sizes, and the time of the author's commands
 python -m tests.figures measure NAME   one of these
+python -m tests.figures check          measures the same; exit code 1 if one on record is off by half, at equal speed
+
+A figure of time is on record with its machine's speed: the seconds of a fixed loop in the same run.
 """
 
 import argparse
@@ -16,11 +19,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.course import bare
+from workshop import speed
 
 ROOT = Path(__file__).parents[1]
 RECORD = Path(__file__).with_name("figures.json")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 MARK = re.compile(r"([\d.,]+)<!-- ([^>]+?) -->")
+TIME = re.compile(r"\b(seconds|minutes)\b")
+OFF = 1.5  # times as much, or as little
 HERE = "python -m tests.figures measure"
 
 
@@ -29,9 +35,12 @@ def on_record() -> dict[str, dict[str, str]]:
     return json.loads(RECORD.read_text(encoding="utf-8"))
 
 
-def put(values: Mapping[str, str], command: str) -> None:
-    """Write measured figures to the record and to the pages that show them."""
-    known = on_record() | {name: {"value": value, "command": command} for name, value in values.items()}
+def put(values: Mapping[str, str], command: str, loop: float) -> None:
+    """Write figures, measured where the loop takes so many seconds, to the record and to the pages that show them."""
+    known = on_record()
+    for name, value in values.items():
+        of_time = {"loop": f"{loop:.3f}"} if TIME.search(name) else {}
+        known[name] = {"value": value, "command": command, **of_time}
     RECORD.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", encoding="utf-8")
     for page in PAGES:
         page.write_text(shown(page, known), encoding="utf-8")
@@ -41,6 +50,17 @@ def shown(page: Path, known: Mapping[str, Mapping[str, str]]) -> str:
     """The page's text with the figures on record."""
     text = page.read_text(encoding="utf-8")
     return MARK.sub(lambda m: f"{known[m[2]]['value']}<!-- {m[2]} -->" if m[2] in known else m[0], text)
+
+
+def off(values: Mapping[str, str], loop: float) -> list[str]:
+    """The figures on record that are off by half from these, at equal speed, each a sentence."""
+    problems, known = [], on_record()
+    for name, value in values.items():
+        figure = known[name]
+        expected = float(figure["value"]) * (loop / float(figure["loop"]) if "loop" in figure else 1)
+        if not 1 / OFF <= float(value) / expected <= OFF:
+            problems.append(f"{name}: {value}, where {expected:.3g} is due by {figure['command']}")
+    return problems
 
 
 def rounded(value: float) -> str:
@@ -83,15 +103,22 @@ QUICK: dict[str, Callable[[], float]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.figures", description=__doc__.partition("\n")[0])
-    parser.add_argument("measure", nargs="?", choices=["measure"])
+    parser.add_argument("what", nargs="?", choices=["measure", "check"])
     parser.add_argument("name", nargs="?", choices=QUICK)
     options = parser.parse_args()
-    for name in [options.name] if options.name else QUICK if options.measure else ():
-        put({name: rounded(QUICK[name]())}, HERE)
-        print(f"{on_record()[name]['value']:>8}  {name}", flush=True)
-    if not options.measure:
+    problems = []
+    for name in [options.name] if options.name else QUICK if options.what else ():
+        loop, measured = speed.loop(), {name: rounded(QUICK[name]())}
+        if options.what == "check":
+            problems += off(measured, loop)
+        else:
+            put(measured, HERE, loop)
+        print(f"{measured[name]:>8}  {name}", flush=True)
+    if not options.what:
         for name, figure in on_record().items():
-            print(f"{figure['value']:>8}  {name:<52} {figure['command']}")
+            print(f"{figure['value']:>8}  {name:<52} {figure.get('loop', ''):>5} {figure['command']}")
+    if problems:
+        raise SystemExit("\n".join(problems))
 
 
 if __name__ == "__main__":

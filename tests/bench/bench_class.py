@@ -36,7 +36,7 @@ from grader.course.catalogue import ROOT, Kata
 from grader.execution.scheduler import available_cores
 from grader.isolation import processes
 from tests import figures
-from workshop import variants
+from workshop import speed, variants
 
 KATAS = ("01", "16")
 # What a class hands in, in percent. The code of the first and the third kind is the same for all of them.
@@ -138,7 +138,8 @@ def main() -> None:
     if asked.others and len(lines) < 5:
         raise SystemExit("a row is missing")
     if asked.record:
-        figures.put(told(lines, added, asked.students), "python -m tests.bench.bench_class --others VENV --record")
+        command = "python -m tests.bench.bench_class --others VENV --record"
+        figures.put(told(lines, added, asked.students), command, speed.loop())
 
 
 def told(lines: list[Line], added: float, students: int) -> dict[str, str]:

@@ -75,3 +75,10 @@ def test_pages_show_the_figures_on_record():
         assert figures.shown(page, known) == page.read_text(encoding="utf-8"), page
     marks = {name for page in figures.PAGES for _, name in figures.MARK.findall(page.read_text(encoding="utf-8"))}
     assert marks == known.keys()
+
+
+@pytest.mark.parametrize(("minutes", "loop", "is_off"), [(4, 0.02, 0), (7, 0.02, 1), (2, 0.02, 1), (7, 0.04, 0)])
+def test_a_figure_that_is_off_by_half_at_equal_speed_is_refused(minutes, loop, is_off, monkeypatch):
+    known = {"make test, minutes": {"value": "4", "command": "make", "loop": "0.020"}}
+    monkeypatch.setattr(figures, "on_record", lambda: known)
+    assert len(figures.off({"make test, minutes": str(minutes)}, loop)) == is_off
