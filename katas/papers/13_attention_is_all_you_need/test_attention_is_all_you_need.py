@@ -327,10 +327,9 @@ class TestDecoderLayer:
 
             source = memory.double()
             first = judge.norm1(y + mixed(judge.multihead_attn, y.double(), source))
+            second = judge.norm2(first + mixed(judge.self_attn, first, first, CAUSAL))
             unlike = {
-                "the memory is attended to first": fed(
-                    judge.norm2(first + mixed(judge.self_attn, first, first, CAUSAL))
-                ),
+                "the memory is attended to first": fed(second),
                 "self_attn is used twice": fed(judge.norm2(own + mixed(judge.self_attn, own, source))),
                 "the norms come first (pre-norm)": decoder_judge(layer, norm_first=True)(
                     y.double(), memory.double(), tgt_mask=~CAUSAL
@@ -730,6 +729,27 @@ class Noam(torch.optim.Adam):
         group["lr"] = rate
 
 
+class Ahead(Noam):
+    """The rates of the steps that follow."""
+
+    k = 1
+
+
+class Behind(Noam):
+    """The rates of the steps before; the first step has Adam's own."""
+
+    k = -1
+
+    def step(self):
+        if self.k >= 0:
+            return super().step()
+        self.k += 1
+        [group] = self.param_groups
+        rate, group["lr"] = group["lr"], 1e-3
+        torch.optim.Adam.step(self)
+        group["lr"] = rate
+
+
 @functools.cache
 def learned(kata):
     """A Transformer of the default sizes after 400 steps, and the losses."""
@@ -747,6 +767,8 @@ class TestTrainReverse(training.Contract):
     slips = {
         "the default rates": {"lr": 0.5},
         "lr_scale is left out": {"lr": 1.0},
+        "the schedule is one step ahead": {"optimizer": Ahead, "settings": settings},
+        "each rate is set after its step": {"optimizer": Behind, "settings": settings},
         "Adam's default betas": {"settings": {"betas": (0.9, 0.999)}},
     }
 
