@@ -69,7 +69,7 @@ class Contract:
         losses = self.train(kata, self.model(), steps=3, lr=self.lr, generator=seeded())
         plain = isinstance(losses, list) and all(type(loss) is float for loss in losses)
         check.that(plain, f"{self.results} should be a list of floats, not {check.describe(losses)}")
-        unlike = {"appended once, after the loop: that is the last step's alone": 1}
+        unlike = {"appended after the loop, or returned inside it": 1}
         check.equal(len(losses), 3, unlike=unlike, what=f"the number of {self.results}")
 
     def test_the_first_loss_is_that_of_the_fresh_model(self, kata: Any) -> None:

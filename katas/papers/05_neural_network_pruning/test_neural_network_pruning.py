@@ -378,7 +378,7 @@ class TestTrainNoisy:
         losses = kata.train_noisy(quiet_net(kata), self.X, self.Y, steps=3)
         plain = isinstance(losses, list) and all(type(loss) is float for loss in losses)
         check.that(plain, f"train_noisy should return a list of floats, not {check.describe(losses)}")
-        unlike = {"appended once, after the loop: that is the last step's alone": 1}
+        unlike = {"appended after the loop, or returned inside it": 1}
         check.equal(len(losses), 3, unlike=unlike, what="the number of losses")
 
     def test_errors_and_weights_are_paid_in_bits(self, kata):
