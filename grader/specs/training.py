@@ -27,7 +27,7 @@ SLIPS: dict[str, Any] = {  # options of `by_hand`
 SLIPS_IN_CLIPPING: dict[str, Any] = {
     "gradients that were not clipped before the step": {"clip": lambda parameters, norm: None},
     "each element clipped by itself": {"clip": nn.utils.clip_grad_value_},
-    "short gradients made longer": {"clip": stretched},
+    "short gradients scaled, too": {"clip": stretched},
 }
 
 
