@@ -104,7 +104,7 @@ class TestLocalResponseNorm:
         unlike = {
             "the sum divided by size": 3 * expected,
             "the window moved by one channel": torch.tensor([1 / 14, 2 / 13, 3 / 9]).reshape(1, 3, 1, 1),
-            "only the channel's own square, or a window over pixels": torch.tensor([1.0, 1 / 2, 1 / 3]).reshape(1, 3, 1, 1),
+            "only the channel's own square, or a window over pixels": 1 / x,
             "a sum over all channels": x / 14,
             "the values, not their squares": x / torch.tensor([3.0, 6.0, 5.0]).reshape(1, 3, 1, 1),
             "a window that ends at its own channel": x / torch.tensor([1.0, 5.0, 14.0]).reshape(1, 3, 1, 1),

@@ -316,7 +316,7 @@ def judged(
     embed, width = model.embed.weight, src.size(1)
     states, ends = [], []
     for row, length in zip(src, lengths.tolist(), strict=True):
-        outputs, last = model.encoder(embed[row if padded in ("read", "attended") else row[:length]][None])
+        outputs, last = model.encoder(embed[row if padded not in ("", "zeros") else row[:length]][None])
         states.append(outputs[0, :length] if padded == "read" else outputs[0])
         if padded == "zeros":
             states[-1] = F.pad(states[-1], (0, 0, 0, width - length))
