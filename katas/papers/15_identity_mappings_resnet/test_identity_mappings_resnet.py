@@ -466,7 +466,7 @@ class TestDeepNet:
             right = unit(states[place])
             unlike = {"`final` has been applied": net.final(right)} if place == L - 1 else {}
             check.close(states[place + 1], right, unlike=unlike, what=f"x_{place + 1}")
-        unlike = {"the states hold what comes after final": net.head(states[-1])}
+        unlike = {"final is left out, or the states hold what comes after it": net.head(states[-1])}
         check.close(logits, net.head(net.final(states[-1])), unlike=unlike, what="logits of head(final(x_L))")
         check.close(net(x), logits, what="logits without return_states")
 
