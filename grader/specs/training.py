@@ -80,10 +80,8 @@ class Contract:
         [batch] = self.read(model, 1)
         model.read.clear()
         with torch.no_grad():
-            right = self.loss(copy.deepcopy(fresh), batch).item()
-            wrong = {"the loss after the update": self.loss(model, batch), **self.wrong_losses(fresh, batch)}
-        unlike = {name: [float(loss)] for name, loss in wrong.items()}
-        check.close(losses, [right], rtol=1e-4, unlike=unlike, what=f"the {self.results} of one step")
+            after = {"the loss after the update": self.loss(model, batch)}
+        self.judge_first(losses, fresh, batch, after)
 
     def test_every_step_is_that_of_the_optimizer(self, kata: Any) -> None:
         """On the same batches, steps by hand move the weights as far and have the same losses. Each step uses the
@@ -92,6 +90,7 @@ class Contract:
         fresh = copy.deepcopy(model)
         losses = self.train(kata, model, steps=self.steps, lr=self.lr, generator=seeded())
         batches, got = self.read(model, self.steps), moved(model, fresh)
+        self.judge_first(losses[:1], fresh, batches[0], {})
         expected, right = self.by_hand(fresh, batches)
         settings = {"lr": self.lr, **self.settings, "max_norm": self.max_norm}
         shown = ", ".join(f"{option} {value}" for option, value in settings.items() if value)
@@ -118,7 +117,13 @@ class Contract:
             torch.manual_seed(run)
             found[run] = self.train(kata, copy.deepcopy(model), steps=3, lr=self.lr, generator=seeded(seed))
         what = f"{self.results} with a second generator of the same seed"
-        check.close(found[1], found[0], rtol=0, atol=1e-3, what=what)
+        try:
+            check.close(found[1], found[0], rtol=0, atol=1e-3, what=what)
+        except check.Mismatch:  # the slip is tried only now, because it takes time
+            torch.manual_seed(1)
+            again = self.train(kata, copy.deepcopy(model), steps=3, lr=self.lr, generator=seeded(5))
+            unlike = {"something drawn without the generator: torch.manual_seed decides it": again}
+            check.close(found[1], found[0], rtol=0, atol=1e-3, unlike=unlike, what=what)
         says = f"a generator of another seed gives the very same {self.results}: it is not used"
         check.that(found[2] != found[0], says)
 
@@ -153,6 +158,18 @@ class Contract:
         batches = self.batches(model, steps)
         check.equal(len(batches), steps, what="the number of batches that the model has read, one per step")
         return batches
+
+    def judge_first(self, losses: list[float], fresh: Any, batch: Any, also: Mapping[str, Any]) -> None:
+        """Check the loss of the first step. The class's wrong losses and slips, and these, have names."""
+        with torch.no_grad():
+            right = self.loss(copy.deepcopy(fresh), batch).item()
+            wrong = {**also, **self.wrong_losses(copy.deepcopy(fresh), batch)}
+        unlike = {name: [float(loss)] for name, loss in wrong.items()}
+        try:
+            check.close(losses, [right], rtol=1e-4, unlike=unlike, what=self.results)
+        except check.Mismatch:  # the slips are tried only now, because they take time
+            unlike |= {slip: self.by_hand(fresh, [batch], **options)[0] for slip, options in self.slips.items()}
+            check.close(losses, [right], rtol=1e-4, unlike=unlike, what=self.results)
 
     def by_hand(
         self,

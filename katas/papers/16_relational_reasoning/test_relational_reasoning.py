@@ -22,19 +22,19 @@ def scenes(colours, shapes, count):
     return torch.cat([row.expand(count, -1, -1), torch.rand(count, len(colours), 2) * 2 - 1], dim=2)
 
 
-def looked_up(objects, questions, by_colour=True):
-    """Scene by scene, shape and x of the object asked about, and those of the others."""
+def looked_up(objects, questions, by_colour=True, axis=0):
+    """Scene by scene, shape and x (or y, axis 1) of the object asked about, and those of the others."""
     n = objects.shape[1]
     for scene, question in zip(objects.tolist(), questions.tolist(), strict=True):
         colour = question[:n].index(1)
         place = [row[:n].index(1) for row in scene].index(colour) if by_colour else colour
-        seen = [(row[n], row[n + 1]) for row in scene]
+        seen = [(row[n], row[n + 1 + axis]) for row in scene]
         yield seen.pop(place), seen
 
 
-def counted(objects, questions, by_colour=True, close=lambda distance: abs(distance) < 0.5):
+def counted(objects, questions, by_colour=True, axis=0, close=lambda distance: abs(distance) < 0.5):
     """Count the others that are close to the object asked about."""
-    seen = looked_up(objects, questions, by_colour)
+    seen = looked_up(objects, questions, by_colour, axis)
     return torch.tensor([sum(close(x - mine) for _, x in others) for (_, mine), others in seen])
 
 
@@ -75,6 +75,7 @@ class TestMakeQuestions:
             "the others that are not close": 3 - expected,
             "all objects on its left counted as close": counted(objects, questions, close=lambda d: d < 0.5),
             "the colour taken for the row number": counted(objects, questions, by_colour=False),
+            "the distance in y, not in x": counted(objects, questions, axis=1),
             "the shape of the object": shape_of(objects, questions),
         }
         check.equal(answers, expected, unlike=unlike, what="answers")
@@ -176,6 +177,10 @@ class TestRelationSum:
             "o_i twice: both parts of the pair taken along the same axis": torch.tensor([[260.0]]),
             "the mean over the pairs": torch.tensor([[62.5]]),
             "g without the question": torch.tensor([[25.0]]),
+            "g of the sum of all pairs, not the sum of g": torch.tensor([[4000.0]]),
+            "the sum over one object of the pair, with a row left for each other one": torch.tensor(
+                [[[100.0], [150.0]]]
+            ),
         }
         got = kata.relation_sum(
             lambda z: z.prod(dim=-1, keepdim=True), torch.tensor([[[2.0], [3.0]]]), torch.tensor([[10.0]])
@@ -354,6 +359,7 @@ def answered(model, objects, question):
         "the question added for f, and not read by g": two_layers(w, "f", late, same),
         "f of each pair, then the sum": sum(two_layers(w, "f", pair, same) for row in pairs for pair in row),
         "only the pairs i < j": two_layers(w, "f", total(pairs, lambda i, j: i < j), same),
+        "a softmax of the logits": two_layers(w, "f", total(pairs), lambda z: z.softmax(dim=-1)),
         "both partners of a pair are one object": two_layers(w, "f", n * total(pairs, lambda i, j: i == j), same),
     }
 

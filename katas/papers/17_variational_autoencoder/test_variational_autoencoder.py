@@ -95,11 +95,13 @@ class TestGaussianKl:
 @pytest.mark.stretch
 class TestGaussianKlNumpy:
     def test_known_values(self, kata):
-        """As in PyTorch: 0 for N(0, 1), 1/2 for a mean of 1, and (4 − ln 4 − 1) / 2 for a variance of 4."""
-        mu = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+        """As in PyTorch: 0 for N(0, 1), 2 for a mean of 2, and (4 − ln 4 − 1) / 2 for a variance of 4."""
+        mu = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 0.0]])
         logvar = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, math.log(4)]])
+        slips = kl_slips(torch.from_numpy(mu), torch.from_numpy(logvar))
+        unlike = {name: wrong.numpy() for name, wrong in slips.items()}
         got = kata.gaussian_kl_numpy(mu, logvar)
-        check.close(got, np.array([0.0, 0.5, (3 - math.log(4)) / 2]), rtol=1e-4, atol=1e-5)
+        check.close(got, np.array([0.0, 2.0, (3 - math.log(4)) / 2]), rtol=1e-4, atol=1e-5, unlike=unlike)
 
     def test_agrees_with_the_definition(self, kata):
         """One number per row, summed over the latent numbers."""
@@ -139,6 +141,7 @@ class TestReparameterize:
         unlike = {
             "exp(logvar), which is the variance": std**2,
             "logvar itself": (2 * std.log()).abs(),
+            "noise that is uniform, as from rand, not normal": std / math.sqrt(12),
             "the same for all, as if logvar were not used": torch.ones(3),
         }
         check.close(samples.std(dim=0), std, rtol=0.06, unlike=unlike, what="the standard deviation of 5000 samples")
@@ -236,7 +239,11 @@ class TestVAE:
         model, x = kata.VAE(P, H, Z), torch.rand(B, P)
         with torch.no_grad():
             mu, logvar = encoded(model, x)
-            unlike = {"logvar first": (logvar, mu), "the variance, not its logarithm": (mu, logvar.exp())}
+            unlike = {
+                "logvar first": (logvar, mu),
+                "the variance, not its logarithm": (mu, logvar.exp()),
+                "a relu of logvar": (mu, logvar.relu()),
+            }
             check.close(model.encode(x), (mu, logvar), unlike=unlike, what="encode(x)")
 
     def test_decode_returns_logits(self, kata):
@@ -263,8 +270,12 @@ class TestVAE:
         with torch.no_grad():
             model.to_logvar.bias.copy_(torch.tensor([-2.0, 0.5, 2.0]))
             mu, logvar = (part[0] for part in encoded(model, x))
+            torch.manual_seed(4)
             z = codes_read(model, x)
             check.shape(z, (5000, Z), what="the codes that are decoded")
+            torch.manual_seed(4)
+            unlike = {"the sample, not its mean": z}
+            check.close(model(x)[1], mu.expand(5000, Z), unlike=unlike, what="mu in training mode")
             std = (logvar / 2).exp()
             unlike = {"0: the mean is decoded": torch.zeros(Z), "the variance": std**2}
             check.close(z.std(dim=0), std, rtol=0.06, unlike=unlike, what="the standard deviation of 5000 codes")
@@ -334,12 +345,15 @@ class TestNegativeElbo:
         """Logits of 0 are chances of 1/2, so each of 12 pixels costs ln 2, whatever it is. Codes at N(0, I) cost 0, so
         the loss is 12 ln 2 for any number of images."""
         code = torch.zeros(B, Z)
-        cost = torch.tensor(P * math.log(2))
+        x, cost = torch.rand(B, P), torch.tensor(P * math.log(2))
+        halves = torch.full((B, P), 0.5)
         unlike = {
             "the mean over the pixels": torch.tensor(math.log(2)),
             "summed over the batch": B * cost,
+            "the sigmoid applied twice": F.binary_cross_entropy_with_logits(halves, x, reduction="sum") / B,
+            "the squared error": (halves - x).square().sum() / B,
         }
-        got = kata.negative_elbo(torch.zeros(B, P), torch.rand(B, P), code, code)
+        got = kata.negative_elbo(torch.zeros(B, P), x, code, code)
         check.that(isinstance(got, tuple) and len(got) == 3, f"expected three values, not {check.describe(got)}")
         for name, value, right in zip(("loss", "reconstruction", "kl"), got, (cost, cost, 0 * cost), strict=True):
             check.close(value, right, unlike=unlike, what=name)
@@ -505,7 +519,7 @@ class TestTrainVae(training.Contract):
             values = history[name]
             check.that(len(values) == 2, f"history[{name!r}] has {len(values)} values for 2 steps")
             check.that(all(type(v) is float for v in values), f"history[{name!r}] should hold floats: {values}")
-            unlike = {"the value after the updates": late, "the value with beta = 1": plain}
+            unlike = {"the value after the updates": late, "the value with beta = 1": plain, "the loss": expected[0]}
             check.close(values[0], right, rtol=1e-4, unlike=unlike, what=f"history[{name!r}][0]")
 
     @pytest.mark.timeout(60)
@@ -554,6 +568,7 @@ def line(model, start, end, num_points):
         ends = [model.decode(code).sigmoid() for code in (first, last)]
         mixed = [model.encode(start * (1 - share) + end * share)[0] for share in shares]
         without_end = [first + (last - first) * i / num_points for i in range(num_points)]
+        inside = [first + (last - first) * i / (num_points + 1) for i in range(1, num_points + 1)]
         return {
             "right": logits.sigmoid(),
             "logits, without a sigmoid": logits,
@@ -566,11 +581,19 @@ def line(model, start, end, num_points):
             "mixed images, encoded and decoded": torch.stack([model.decode(code).sigmoid() for code in mixed]),
             "from end to start": logits.sigmoid().flip(0),
             "the end left out": torch.stack([model.decode(code).sigmoid() for code in without_end]),
+            "both ends left out": torch.stack([model.decode(code).sigmoid() for code in inside]),
         }
 
 
 @pytest.mark.stretch
 class TestInterpolate:
+    def test_two_calls_agree_in_training_mode(self, kata):
+        """The ends are means, so nothing is drawn, even if the model is still in training mode."""
+        model, (start, end) = Probe().train(), torch.rand(2, P)
+        first, second = (kata.interpolate(model, start, end, 4) for _ in range(2))
+        says = "two calls with the same images have two results"
+        check.that(torch.allclose(first, second), says, like="a line between samples, not between means")
+
     def test_both_ends_are_the_decoded_means(self, kata):
         """The first image is decode(mu of start), the last is decode(mu of end), each as an image in [0, 1]."""
         model, (start, end) = Probe(), torch.rand(2, P)
@@ -583,12 +606,6 @@ class TestInterpolate:
         model, (start, end) = Probe(), torch.rand(2, P)
         unlike = line(model, start, end, 5)
         check.close(kata.interpolate(model, start, end, 5), unlike.pop("right"), unlike=unlike)
-
-    def test_two_calls_agree_in_training_mode(self, kata):
-        """The ends are means, so nothing is drawn, even if the model is still in training mode."""
-        model, (start, end) = Probe().train(), torch.rand(2, P)
-        first = kata.interpolate(model, start, end, 4)
-        check.close(kata.interpolate(model, start, end, 4), first, what="the second result")
 
     @pytest.mark.timeout(60)
     def test_a_blob_moves_from_one_place_to_the_other(self, kata):

@@ -35,13 +35,14 @@ def shapes_of(model):
     return {name: list(parameter.shape) for name, parameter in model.named_parameters()}
 
 
-def averaged(query, key, value, scale=None, over=1):
-    """Attention query by query, for any leading dimensions. `scale` and `over`, the softmax's dimension, can slip."""
+def averaged(query, key, value, scale=None, over=1, raised=torch.exp):
+    """Attention query by query, for any leading dimensions. `scale`, `over`, the softmax's dimension, and `raised`, its
+    exp, can slip."""
     if query.ndim > 2:
-        return torch.stack([averaged(*one, scale, over) for one in zip(query, key, value, strict=True)])
+        return torch.stack([averaged(*one, scale, over, raised) for one in zip(query, key, value, strict=True)])
     scale = 1 / math.sqrt(query.shape[1]) if scale is None else scale
     scores = torch.stack([torch.stack([(q * k).sum() * scale for k in key]) for q in query])
-    weights = scores.exp() / scores.exp().sum(dim=over, keepdim=True)
+    weights = raised(scores) / raised(scores).sum(dim=over, keepdim=True)
     return torch.stack([sum(w * v for w, v in zip(row, value, strict=True)) for row in weights])
 
 
@@ -52,6 +53,7 @@ def attention_slips(query, key, value):
         "scores not divided by √d": averaged(query, key, value, scale=1.0),
         "scores divided by d, not by √d": averaged(query, key, value, scale=1 / query.shape[-1]),
         "scores divided by the root of the number of keys": averaged(query, key, value, scale=key.shape[-2] ** -0.5),
+        "scores divided by their sum, without exp": averaged(query, key, value, raised=lambda scores: scores),
     }
 
 
@@ -120,6 +122,10 @@ class TestAttendNumpy:
         """The same on arrays: dot products over √d, a softmax over the keys, an average of the values."""
         inputs = query_key_value(*leading)
         unlike = {name: wrong.numpy() for name, wrong in attention_slips(*inputs).items()}
+        shares = (inputs[0] @ inputs[1].mT / math.sqrt(3)).exp()
+        unlike["weights that add up to 1 over all numbers, not in each row"] = (
+            shares / shares.sum() @ inputs[2]
+        ).numpy()
         got = kata.attend_numpy(*(part.numpy() for part in inputs))
         check.close(got, averaged(*inputs).numpy(), rtol=1e-4, atol=1e-5, unlike=unlike)
 
@@ -197,6 +203,9 @@ class TestAttendBackwardNumpy:
             "not divided by √d on the way back": self.slip(arrays, scaled=False),
             "the sum taken over the queries": self.slip(arrays, over=-2),
             "each weight by itself, W · (1 − W): the others shrink, too": self.slip(arrays, alone=True),
+            "the gradients in the order value, key, query": dict(
+                zip(self.NAMES, [*expected.values()][::-1], strict=True)
+            ),
         }
         check.close(self.called(kata, arrays), expected, rtol=1e-4, atol=1e-6, unlike=unlike)
 
@@ -319,7 +328,21 @@ def core_and_inputs(kata, heads=H):
     return core, numbers(B, S, D, dtype=torch.float32), numbers(B, D, dtype=torch.float32)
 
 
-def updated(core, memory, x, heads=H, *, keys="both", order="qkv", cut="blocks", after=True, mlp=True, **slip):
+def updated(
+    core,
+    memory,
+    x,
+    heads=H,
+    *,
+    keys="both",
+    order="qkv",
+    cut="blocks",
+    joined="cat",
+    after=True,
+    kept=True,
+    mlp=True,
+    **slip,
+):
     """The update sequence by sequence and head by head, in float64. The options are slips."""
     w = {name: parameter.double() for name, parameter in core.named_parameters()}
     size, found = D // heads, []
@@ -343,8 +366,9 @@ def updated(core, memory, x, heads=H, *, keys="both", order="qkv", cut="blocks",
         rows = {"both": everyone, "memory": slots, "x": now[None]}[keys]
         query, key, value = rows_of("q", everyone), rows_of("k", rows), rows_of("v", rows)
         parts = [[part_of(head, one) for one in (query, key, value)] for head in range(heads)]
-        attended = torch.cat([averaged(q[:-1], k, v, **slip) for q, k, v in parts], dim=1)
-        m = norm("norm1", slots + attended) if after else slots + norm("norm1", attended)
+        of_heads = [averaged(q[:-1], k, v, **slip) for q, k, v in parts]
+        attended = torch.cat(of_heads, dim=1) if joined == "cat" else torch.stack(of_heads).reshape(S, D)
+        m = norm("norm1", slots * kept + attended) if after else slots + norm("norm1", attended)
         hidden = F.linear(m, w["mlp.0.weight"], w["mlp.0.bias"]).relu()
         step = F.linear(hidden, w["mlp.2.weight"], w["mlp.2.bias"])
         found.append(norm("norm2", (m + step) if mlp else step))
@@ -358,10 +382,12 @@ def update_slips(core, memory, x, heads=H):
         "keys and values from x alone": {"keys": "x"},
         "qkv taken in the order key, query, value": {"order": "kqv"},
         "a norm before the residual: memory + norm1(attended)": {"after": False},
+        "norm1(attended), without the memory": {"kept": False},
         "norm2(mlp(m)), without the residual m": {"mlp": False},
     }
     of_heads = {
         "heads cut by reshape from (S + 1, D) to (H, S + 1, D/H), which mixes the slots": {"cut": "reshaped"},
+        "heads joined by reshape without a transpose, which mixes the slots": {"joined": "reshaped"},
         "numbers dealt out to the heads in turn, not in blocks": {"cut": "turns"},
         "scores divided by √D, not by √(D/H)": {"scale": D**-0.5},
         "one head, whatever num_heads": {"heads": 1},
@@ -423,14 +449,14 @@ def core_to_step(kata):
     return core, memory
 
 
-def stepped(core, inputs, memory, *, bias=1.0, swap=False, squash=torch.tanh, look=torch.tanh, gates="both"):
+def stepped(core, inputs, memory, *, lift=0.0, bias=1.0, swap=False, squash=torch.tanh, look=torch.tanh, gates="both"):
     """One step, with the core's own `update`. The options are slips."""
     x = core.input_projection(inputs)
     by_input = core.input_gates(x)[:, None].expand(-1, S, -1)
     by_memory = core.memory_gates(look(memory))
     i, f = {"both": by_input + by_memory, "x": by_input, "memory": by_memory}[gates].split(D, dim=-1)
     i, f = (f, i) if swap else (i, f)
-    write, keep = 1 / (1 + (-i).exp()), 1 / (1 + (-f - bias).exp())
+    write, keep = 1 / (1 + (-i - lift).exp()), 1 / (1 + (-f - bias).exp())
     return write * squash(core.update(memory, x)) + keep * memory
 
 
@@ -456,6 +482,7 @@ class TestRelationalMemoryForward:
         with torch.no_grad():
             unlike = {
                 "the forget gate without + 1": stepped(core, inputs, memory, bias=0.0),
+                "+ 1 in the input gate, too": stepped(core, inputs, memory, lift=1.0),
                 "input and forget gate exchanged": stepped(core, inputs, memory, swap=True),
                 "the update written without tanh": stepped(core, inputs, memory, squash=lambda new: new),
                 "memory_gates(memory), without tanh": stepped(core, inputs, memory, look=lambda old: old),
@@ -524,6 +551,7 @@ class TestRelationalRNN:
                 "the steps read backwards": read(model, x.flip(1)),
                 "the last step left out": read(model, x[:, :-1]),
                 "the first step left out": read(model, x[:, 1:]),
+                "the last step alone: each step starts from the initial memory": read(model, x[:, -1:]),
                 "a memory that starts with zeros": read(model, x, memory=torch.zeros(B, S, D)),
             }
             got = model(x)
@@ -617,13 +645,15 @@ class TestTrainRecall(training.Contract):
 
     def test_each_step_reads_a_new_batch(self, kata):
         """`batch_size` sequences of `num_pairs` pairs and a question, drawn anew for each step. By default there are 32
-        sequences of 3 pairs with 3 values."""
+        sequences of 3 pairs with 3 values; `num_values` can be another number."""
         model = Guesser()
         kata.train_recall(model, steps=3, **TASK)
         check.equal([tuple(x.shape) for x in model.read], [(10, 5, 8)] * 3, what="shapes of what the model read")
         check.that(not torch.equal(model.read[0], model.read[1]), "two steps read the same batch")
         net = nn.Sequential(nn.Flatten(), nn.Linear(4 * 7, 3))
         check.equal(len(kata.train_recall(net, steps=1)), 1, what="the number of losses with the default sizes")
+        net = nn.Sequential(nn.Flatten(), nn.Linear(4 * 6, 2))
+        check.equal(len(kata.train_recall(net, steps=1, num_values=2)), 1, what="the number of losses with two values")
 
     @pytest.mark.timeout(60)
     def test_the_relational_memory_recalls(self, kata):

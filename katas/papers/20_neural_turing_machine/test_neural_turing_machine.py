@@ -37,8 +37,10 @@ def resembling(memory, key, strength, slip=""):
         cosines = dots
     if slip == "unscaled":
         cosines = dots / lengths[0]
+    if slip == "long":
+        cosines = dots / lengths[1]
     shares = cosines.exp() if slip == "weak" else (strength * cosines).exp()
-    return shares / shares.sum(dim=0 if slip == "batch" else 1, keepdim=True)
+    return shares / (shares.sum() if slip == "all" else shares.sum(dim=0 if slip == "batch" else 1, keepdim=True))
 
 
 def content_slips(*arguments):
@@ -46,6 +48,8 @@ def content_slips(*arguments):
     return {
         "a dot product in place of the cosine": resembling(*arguments, "dot"),
         "not divided by the length of the key": resembling(*arguments, "unscaled"),
+        "not divided by the lengths of the slots": resembling(*arguments, "long"),
+        "weights that sum to 1 over the whole batch": resembling(*arguments, "all"),
         "the strength is not used": resembling(*arguments, "weak"),
         "a softmax over the batch, not over the slots": resembling(*arguments, "batch"),
     }
@@ -219,7 +223,10 @@ class TestLocationWeights:
         content, previous = weights(B, N), weights(B, N)
         gate, shift, sharpen = torch.tensor([[1.0], [0.0], [0.25]]), self.STAY.expand(B, -1), self.PLAIN.expand(B, -1)
         expected = torch.stack([content[0], previous[1], 0.25 * content[2] + 0.75 * previous[2]])
-        unlike = {"content and previous exchanged in the gate": moved(content, previous, 1 - gate, shift, sharpen)}
+        unlike = {
+            "content and previous exchanged in the gate": moved(content, previous, 1 - gate, shift, sharpen),
+            "a softmax in place of the power": moved(content, previous, gate, shift, sharpen, "softmax"),
+        }
         check.close(kata.location_weights(content, previous, gate, shift, sharpen), expected, unlike=unlike)
 
     def test_the_shift_moves_in_a_circle(self, kata):
@@ -291,6 +298,8 @@ def written(memory, address, erase, add, slip=""):
         return (memory + added) * (1 - erased)
     if slip == "flat":
         return memory - erased + added
+    if slip == "drowned":
+        return memory * address[:, :, None] * (1 - erase[:, None]) + added
     return memory * (erased if slip == "kept" else 1 - erased) + added
 
 
@@ -299,6 +308,7 @@ def write_slips(*arguments):
     return {
         "add is not weighted": written(*arguments, "everywhere"),
         "erase is not weighted": written(*arguments, "all"),
+        "what is left is weighted, too: weights · (1 − erase)": written(*arguments, "drowned"),
         "erased after adding: a part of the new content is lost": written(*arguments, "late"),
         "multiplied with what is erased, in place of what is left": written(*arguments, "kept"),
         "erase taken from the slot as it is, not as a share of the slot": written(*arguments, "flat"),
@@ -331,7 +341,8 @@ class TestWriteMemory:
         """A slot of weight 0.3 loses 0.3 · erase of each number, and gets 0.3 · add. Each sequence has its own address,
         erase and add."""
         arguments = rand(B, N, M), weights(B, N), torch.rand(B, M), rand(B, M)
-        check.close(kata.write_memory(*arguments), written(*arguments), unlike=write_slips(*arguments))
+        got = kata.write_memory(*(part.clone() for part in arguments))
+        check.close(got, written(*arguments), unlike=write_slips(*arguments))
 
     def test_gradients_flow_through_the_memory(self, kata):
         """To the old memory, and to all that was written."""
@@ -370,7 +381,19 @@ class TestNTMInit:
         check.equal((model.num_slots, model.slot_size), (N, M), what="(num_slots, slot_size)")
 
 
-def machine(model, x, *, reads="after", found="after", output="new", fed=True, floor=1.0, crossed=False):
+def machine(
+    model,
+    x,
+    *,
+    reads="after",
+    found="after",
+    output="new",
+    fed=True,
+    floor=1.0,
+    crossed=False,
+    swapped=False,
+    bend=True,
+):
     """The three results for a float64 model, head by head and step by step. The options are slips."""
 
     def address(numbers, memory, previous):
@@ -382,10 +405,12 @@ def machine(model, x, *, reads="after", found="after", output="new", fed=True, f
     at_write = at_read = torch.eye(N, dtype=torch.float64)[[0] * len(x)]
     vector, steps = torch.zeros(len(x), M, dtype=torch.float64), []
     for t in range(x.shape[1]):
-        h = model.controller(torch.cat([x[:, t].double(), vector if fed else torch.zeros_like(vector)], dim=1)).tanh()
+        h = model.controller(torch.cat([x[:, t].double(), vector if fed else torch.zeros_like(vector)], dim=1))
+        h = h.tanh() if bend else h
         numbers, before, last = model.write_head(h), memory, vector
+        erase, add = numbers[:, M + 6 :].chunk(2, dim=1)[:: -1 if swapped else 1]
         at_write = address(numbers, memory, at_read if crossed else at_write)
-        memory = written(memory, at_write, numbers[:, M + 6 : 2 * M + 6].sigmoid(), numbers[:, 2 * M + 6 :].tanh())
+        memory = written(memory, at_write, erase.sigmoid(), add.tanh())
         at_read = address(model.read_head(h), memory if found == "after" else before, at_read)
         vector = torch.einsum("bn,bnm->bm", at_read, memory if reads == "after" else before)
         logits = model.output(torch.cat([h, vector if output == "new" else last], dim=1))
@@ -425,13 +450,21 @@ class TestNTMForward:
                 head.bias.zero_()
                 head.bias[M + 1] = -40.0
                 head.bias[move] = 40.0
-            _, reading, writing = model(rand(B, T, INPUTS))
+            x = rand(B, T, INPUTS)
+            _, reading, writing = model(x)
+            _, *wide = machine(copy.deepcopy(model).double(), x, floor=0.0)
         steps = torch.arange(T)
-        for name, got, places in (("write", writing, (steps + 1) % N), ("read", reading, (-steps - 1) % N)):
-            expected, late = (torch.eye(N)[way % N].expand(B, -1, -1) for way in (places, places - places[0]))
+        for name, got, places, other, blurred in (
+            ("write", writing, steps + 1, 1 - steps, wide[1]),
+            ("read", reading, -steps - 1, steps, wide[0]),
+        ):
+            ways = places, places - places[0], other
+            expected, late, crossed = (torch.eye(N)[way % N].expand(B, -1, -1) for way in ways)
             unlike = {
                 "the step before the start was somewhere else": late,
                 "a first address that is spread over all slots": torch.full((B, T, N), 1 / N),
+                "it goes on from the address of the other head": crossed,
+                "sharpen is softplus without the 1": blurred,
             }
             check.close(got, expected, atol=1e-3, unlike=unlike, what=f"{name} weights")
 
@@ -446,6 +479,8 @@ class TestNTMForward:
             "the controller does not see the vector that was read": {"fed": False},
             "sharpen is softplus without the 1": {"floor": 0.0},
             "the write head goes on from the address of the read head": {"crossed": True},
+            "erase and add exchanged": {"swapped": True},
+            "a controller without tanh": {"bend": False},
         }
         judge = copy.deepcopy(model).double()
         with torch.no_grad():

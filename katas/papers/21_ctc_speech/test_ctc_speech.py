@@ -120,6 +120,7 @@ def slips(log_probs, target, blank=0):
         "the last state only: paths have to end with a blank": recursion(log_probs, target, blank, ends=1),
         "paths that have to start with a blank": recursion(log_probs, target, blank, starts=1),
         "paths that start in any state": recursion(log_probs, target, blank, starts=99),
+        "the first frame counted twice": recursion(torch.cat([log_probs[:1], log_probs]), target, blank),
         "the best path alone": by_definition(log_probs, target, blank, best=True),
         "the sign flipped": -total,
         "the probability, without its logarithm": (-total).exp(),
@@ -134,6 +135,9 @@ COIN_SLIPS = {
     "the last state only: paths have to end with a blank": torch.tensor(-math.log(0.18)),
     "the path of two blanks counted, too: it stands for no label": torch.tensor(0.0),
     "the path 1 1 forgotten": torch.tensor(-math.log(0.46)),
+    "the last label's state only: no path may end with a blank": torch.tensor(-math.log(0.7)),
+    "the first frame counted twice": recursion(torch.cat([COIN[:1], COIN]), [1]),
+    "the logarithms of the three probabilities summed": torch.tensor(-math.log(0.28 * 0.18 * 0.42)),
     "the sign flipped": torch.tensor(math.log(0.88)),
     "the probability, without its logarithm": torch.tensor(0.88),
 }
@@ -382,6 +386,7 @@ class TestGreedyDecode:
         unlike = {
             "runs that were not merged": [[2, 2, 2, 1], [3, 3, 1, 1, 3], [1, 2, 3]],
             "best classes that were not collapsed": list(self.PATHS),
+            "the last frame left out": [merged(path[:-1]) for path in self.PATHS],
             "rows of one frame taken for utterances": frames,
             "rows of the first three frames taken for utterances": frames[:3],
         }
@@ -433,6 +438,14 @@ def classified(model, x):
     }
 
 
+NOT_PER_FRAME = (  # slips after which the classes of a frame do not share the probability 1
+    "logits, without a log-softmax",
+    "probabilities: the logarithm is missing",
+    "a softmax over time",
+    "a softmax over the batch",
+)
+
+
 class TestSpeechModel:
     def test_its_parameters_are_a_convolution_and_a_linear_layer(self, kata):
         """The convolution has kernel 5. It makes H numbers from F per frame, and the linear layer C."""
@@ -449,10 +462,14 @@ class TestSpeechModel:
     def test_each_frame_has_probabilities_that_sum_to_one(self, kata):
         """(T, B, F) becomes (T, B, C): no frame is lost. The classes of one frame, the blank included, share the
         probability 1."""
+        model, x = kata.SpeechModel(FEATURES, HIDDEN, C), torch.randn(T, B, FEATURES)
         with torch.no_grad():
-            got = kata.SpeechModel(FEATURES, HIDDEN, C)(torch.randn(T, B, FEATURES))
+            got, found = model(x), classified(model, x)
         check.shape(got, (T, B, C))
-        check.close(got.exp().sum(dim=2), torch.ones(T, B), what="the sum over the classes of each frame")
+        unlike = {name: found[name].exp().sum(dim=2) for name in NOT_PER_FRAME}
+        check.close(
+            got.exp().sum(dim=2), torch.ones(T, B), unlike=unlike, what="the sum over the classes of each frame"
+        )
 
     def test_each_frame_is_judged_by_five_frames(self, kata):
         """Convolution, ReLU, linear layer, log-softmax. Frame t sees the frames t − 2 to t + 2 of its own utterance."""
