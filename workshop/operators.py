@@ -70,8 +70,8 @@ class Source:
 Operator = Callable[[Source, ast.AST], Iterator[Edit]]
 
 
-def edits(source: Source, operators: Sequence[Operator] = ()) -> Iterator[Edit]:
-    """The edits of these operators, or of the general ones, to every node.
+def edits(source: Source, operators: Sequence[Operator]) -> Iterator[Edit]:
+    """The edits of these operators to every node.
 
     f-strings are one node: Python 3.11 does not locate their parts.
     """
@@ -80,7 +80,7 @@ def edits(source: Source, operators: Sequence[Operator] = ()) -> Iterator[Edit]:
         node = nodes.pop()
         if not isinstance(node, ast.JoinedStr):
             nodes += ast.iter_child_nodes(node)
-        for operator in operators or OPERATORS:
+        for operator in operators:
             yield from operator(source, node)
 
 
@@ -414,7 +414,31 @@ def another_lane(source: Source, node: ast.AST) -> Iterator[Edit]:
                     yield source.replaced("another masked lane", value, now)
 
 
+# Habits
+
+IN_PLACE = {ast.Add: "add_", ast.Sub: "sub_", ast.Mult: "mul_", ast.Div: "div_"}
+HAVE_IN_PLACE = set("masked_fill clamp exp log scatter scatter_add index_add fill_diagonal tril triu abs sqrt".split())
+
+
+def in_place(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """x + y → x.add_(y), x.clamp(0) → x.clamp_(0)."""
+    match node:
+        case ast.BinOp(left=ast.Name(id=name), op=op, right=right) if type(op) in IN_PLACE:
+            yield source.replaced("in place", node, f"{name}.{IN_PLACE[type(op)]}({source.code(right)})")
+        case ast.Call(func=ast.Attribute(attr=name) as function) if name in HAVE_IN_PLACE:
+            yield _renamed(source, function, f"{name}_")
+
+
+def another_result(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """return x → return x.float(), or x.detach()."""
+    match node:
+        case ast.Return(value=ast.Name() | ast.Call() | ast.BinOp() | ast.IfExp() as value):
+            for call in ("float", "detach"):
+                yield source.replaced(f"returned .{call}()", value, f"{source.operand(value)}.{call}()")
+
+
 ENDS = [off_by_one, another_lane]
+HABITS = [in_place, another_result]
 OPERATORS = [
     another_dim,
     dropped_call,
