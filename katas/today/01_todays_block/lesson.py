@@ -147,7 +147,7 @@ def losses(model: nn.Module, length: int = T) -> torch.Tensor:
 
 def train(model: nn.Module) -> list[float]:
     """Train with AdamW on half a cosine. The loss on held-out text, every 40 steps."""
-    draws, found = torch.Generator().manual_seed(2), [losses(model).mean().item()]
+    draws, found = torch.Generator().manual_seed(11), [losses(model).mean().item()]
     optimizer = torch.optim.AdamW(model.parameters(), LR)
     for step in range(1, STEPS + 1):
         optimizer.param_groups[0]["lr"] = LR * (1 + math.cos(math.pi * step / STEPS)) / 2
@@ -166,14 +166,14 @@ KINDS |= {"grouped heads": {"groups"}, "all but RoPE": {"norm", "SwiGLU", "group
 print(f"\n6. Loss on held-out text after {STEPS} steps of AdamW, C = {C}, {LAYERS} layers; one part swapped at a time")
 curves = {}
 for name, today in KINDS.items():
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     model = Mixed(today)
     curves[name] = train(model)
     size = sum(parameter.numel() for parameter in model.parameters())
     print(f"   {name:<22} {size:>8,} parameters {curves[name][-1]:8.3f} nats")
 TODAY, decoders = "today's block", {}
 for name, qk_norm in ((TODAY, False), (TODAY + ", QK-norm", True)):
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     decoders[name] = kata.Decoder(kata.DecoderConfig(V, LAYERS, H, H // 2, C, 3 * C, qk_norm=qk_norm))
     curves[name] = train(decoders[name])
     size = sum(parameter.numel() for parameter in decoders[name].parameters())
