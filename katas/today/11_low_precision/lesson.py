@@ -203,9 +203,12 @@ def draw() -> Figure:
     for (name, path), colour in zip(paths.items(), [COLOURS[6], COLOURS[5], *COLOURS[:4]], strict=False):
         below.plot(path, label=name, color=colour, linewidth=1.5, linestyle="--" if "MXFP8" in name else "-")
     below.set(
-        title="One noisy gradient in a block of 32", xlabel="step", ylabel="distance left of the other 31", ylim=(0, 1.5)
+        title="One noisy gradient in a block of 32",
+        xlabel="step",
+        ylabel="distance left of the other 31",
+        ylim=(0, 1.5),
+        yticks=[0, 0.5, 1],
     )
-    below.set_yticks([0, 0.5, 1])
     below.legend(loc="upper center", ncols=2)
     return figure
 
