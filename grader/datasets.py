@@ -58,5 +58,6 @@ def characters() -> tuple[Tensor, Tensor, int]:
     random.Random(0).shuffle(paragraphs)
     text = "\n".join(paragraphs)
     symbols = sorted(set(text))
-    ids = torch.tensor([symbols.index(character) for character in text])
+    numbers = {symbol: number for number, symbol in enumerate(symbols)}
+    ids = torch.tensor([numbers[character] for character in text])
     return ids[: -len(ids) // 10], ids[-len(ids) // 10 :], len(symbols)

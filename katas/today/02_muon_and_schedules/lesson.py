@@ -51,7 +51,7 @@ for name, schedule in (("half a cosine", cosine), ("flat, then down", flat)):
 # 4. The speedrun. Text: paragraphs of Python's help, one id per character, and 26's GPT. Every run has the same start,
 #    batches and number of steps. AdamW gets three rates, as a bad rate is no control.
 TRAINED, HELD_OUT, V = characters()
-T, STEPS = 64, 200
+T, STEPS = 32, 200
 
 
 def windows(data: torch.Tensor, rows: int, seed: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -66,7 +66,7 @@ if eight is not None:
         errors = [((back - x).abs() / x)[1:].max().item() for back in (y.float() * scale, (q * row)[0])]
         print(f"   about {size:>5}: {errors[0]:.3f} and {errors[1]:.3f}")
 
-# 6. A model. 01's Decoder learns characters for 300 steps; then its linear layers are rounded.
+# 6. A model. 01's Decoder, C = 32, learns characters for 300 steps; then its linear layers are rounded.
 block = prerequisite("today/01_todays_block")
 trained_on, held_out, vocab = characters()
 T = 64
@@ -133,12 +133,12 @@ def tuned(model: nn.Module, bits: int) -> nn.Module:
     model = copy.deepcopy(model)
     for layer in linears(model):
         parametrize.register_parametrization(layer, "weight", Through(bits))
-    return train(model, 60, 1e-3, 500)
+    return train(model, 60, 2e-3, 500)
 
 
 torch.manual_seed(0)
-model = train(block.Decoder(block.DecoderConfig(vocab, 2, 4, 2, 64, 176)), 300, 3e-3, 0)
-longer = train(copy.deepcopy(model), 60, 1e-3, 500)
+model = train(block.Decoder(block.DecoderConfig(vocab, 2, 2, 1, 32, 88)), 300, 8e-3, 0)
+longer = train(copy.deepcopy(model), 60, 2e-3, 500)
 BITS = (8, 4, 3, 2)
 at_once = [loss(with_rounded_weights(model, bits)) for bits in BITS]
 after = [loss(with_rounded_weights(longer, bits)) for bits in BITS]

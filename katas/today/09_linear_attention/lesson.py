@@ -130,7 +130,7 @@ class Model(nn.Module):
         return self.head(x)
 
 
-def recall(rules, width, n_keys, distinct, times, steps=300, seed=0, n_values=16, lr=0.02):
+def recall(rules, width, n_keys, distinct, times, steps=150, seed=0, n_values=16, lr=0.02):
     """The share of keys of 1,000 texts that give their last value, after training."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)

@@ -41,7 +41,7 @@ def train(model, batches, first: int, lr: float):
     return model.eval()
 
 
-def reader(layers: int, steps: int = 500):
+def reader(layers: int, steps: int = 350):
     """A GPT of attention alone that learns to continue repeated texts. Large start values make it quick."""
     generator = torch.Generator().manual_seed(SEED)
     config = kata.GPTConfig(block_size=16, vocab_size=16, n_layer=layers, n_head=2, n_embd=48)
@@ -177,7 +177,7 @@ if autoencoder is not None:
     generator = torch.Generator().manual_seed(SEED)
     directions = F.normalize(torch.randn(40, 20, generator=generator), dim=1)
     optimizer = torch.optim.Adam(autoencoder.parameters(), lr=3e-3)
-    for _ in range(1500):
+    for _ in range(700):
         x = sums_of_two(256, directions)
         loss = (autoencoder(x)[0] - x).square().sum(1).mean()
         optimizer.zero_grad()

@@ -10,7 +10,7 @@ from grader.lesson import COLOURS, code, save_figure, stretch
 from grader.loading import prerequisite
 
 kata = code(__file__)
-GPT, GPTConfig = prerequisite("26_gpt_model").GPT, prerequisite("26_gpt_model").GPTConfig
+gpt = prerequisite("26_gpt_model")
 preferences = prerequisite("today/05_preferences_and_rl")
 torch.set_num_threads(1)  # for tensors as small as these, threads cost more than they save
 torch.manual_seed(0)
@@ -71,7 +71,7 @@ def split(seed: int):
 def taught(seed: int, steps: int = 270):
     """A model that was shown so many batches of right answers."""
     torch.manual_seed(seed)
-    model = GPT(GPTConfig(block_size=16, vocab_size=len(VOCAB), n_layer=2, n_head=4, n_embd=64))
+    model = gpt.GPT(gpt.GPTConfig(block_size=16, vocab_size=len(VOCAB), n_layer=2, n_head=4, n_embd=64))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     pairs, _ = split(seed)
     for _ in range(steps):
@@ -90,9 +90,9 @@ def taught(seed: int, steps: int = 270):
 def answers(model, pairs, k: int) -> list[list[list[int]]]:
     """k sampled answers to each sum, each up to its end."""
     ids = torch.tensor([prompt(*pair) for pair in pairs for _ in range(k)])
-    start = ids.size(1)
+    start, new, cache = ids.size(1), ids, gpt.new_cache(model)
     for _ in range(6):
-        new = torch.multinomial(model(ids)[0][:, -1].softmax(-1), 1)
+        new = torch.multinomial(model(new, cache=cache)[0][:, -1].softmax(-1), 1)
         ids = torch.cat([ids, new], dim=1)
     rows = [row[: row.index(END) + 1] if END in row else row for row in ids[:, start:].tolist()]
     return [rows[i : i + k] for i in range(0, len(rows), k)]
