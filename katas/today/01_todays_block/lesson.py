@@ -81,7 +81,7 @@ if loaded is not None:
 # 6. The blocks at equal size. Text: paragraphs of Python's help, one id per character. Each model has 12·C² weights in
 #    the matrices of a block: what grouping saves goes to the MLP, and SwiGLU's three matrices are narrower.
 TRAINED, HELD_OUT, V = characters()
-C, H, LAYERS, T, ROWS, STEPS, LR = 64, 4, 2, 32, 16, 200, 3e-3
+C, H, LAYERS, T, ROWS, STEPS, LR = 64, 4, 2, 64, 16, 200, 3e-3
 
 
 class Mixed(nn.Module):
@@ -146,8 +146,8 @@ def losses(model: nn.Module, length: int = T) -> torch.Tensor:
 
 
 def train(model: nn.Module) -> list[float]:
-    """Train with AdamW on half a cosine. The loss on held-out text, every 40 steps."""
-    draws, found = torch.Generator().manual_seed(11), [losses(model).mean().item()]
+    """Train with AdamW on half a cosine. The loss on held-out text, every 20 steps."""
+    draws, found = torch.Generator().manual_seed(2), [losses(model).mean().item()]
     optimizer = torch.optim.AdamW(model.parameters(), LR)
     for step in range(1, STEPS + 1):
         optimizer.param_groups[0]["lr"] = LR * (1 + math.cos(math.pi * step / STEPS)) / 2
@@ -156,7 +156,7 @@ def train(model: nn.Module) -> list[float]:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step % 40 == 0:
+        if step % 20 == 0:
             found.append(losses(model).mean().item())
     return found
 
@@ -166,14 +166,14 @@ KINDS |= {"grouped heads": {"groups"}, "all but RoPE": {"norm", "SwiGLU", "group
 print(f"\n6. Loss on held-out text after {STEPS} steps of AdamW, C = {C}, {LAYERS} layers; one part swapped at a time")
 curves = {}
 for name, today in KINDS.items():
-    torch.manual_seed(1)
+    torch.manual_seed(0)
     model = Mixed(today)
     curves[name] = train(model)
     size = sum(parameter.numel() for parameter in model.parameters())
     print(f"   {name:<22} {size:>8,} parameters {curves[name][-1]:8.3f} nats")
 TODAY, decoders = "today's block", {}
 for name, qk_norm in ((TODAY, False), (TODAY + ", QK-norm", True)):
-    torch.manual_seed(1)
+    torch.manual_seed(0)
     decoders[name] = kata.Decoder(kata.DecoderConfig(V, LAYERS, H, H // 2, C, 3 * C, qk_norm=qk_norm))
     curves[name] = train(decoders[name])
     size = sum(parameter.numel() for parameter in decoders[name].parameters())
@@ -189,10 +189,10 @@ yarn = stretch(kata.yarn_frequencies, C // H, 10000.0, 4.0, T)
 if yarn is not None:
     kinds["YaRN, factor 4"] = yarn
 by_position = {}
-print("   " + " " * 30 + "".join(f"{span:>10}" for span in ("0–31", "32–63", "64–127")))
+print("   " + " " * 30 + "".join(f"{span:>10}" for span in ("0–63", "64–127", "128–255")))
 for name, (decoder.inv_freq, decoder.rope_scale) in kinds.items():
     by_position[name] = losses(decoder, 4 * T)
-    spans = [by_position[name][a:b].mean() for a, b in ((0, 32), (32, 64), (64, 128))]
+    spans = [by_position[name][a:b].mean() for a, b in ((0, 64), (64, 128), (128, 256))]
     print(f"   {name:<30}" + "".join(f"{loss:10.2f}" for loss in spans))
 
 
@@ -203,12 +203,12 @@ def draw() -> Figure:
     styles = {"GPT-2's block": (COLOURS[6], "--"), "RoPE": (COLOURS[2], "-"), "all but RoPE": (COLOURS[3], "-")}
     styles[TODAY] = (COLOURS[0], "-")
     for name, (colour, line) in styles.items():
-        above.plot(range(0, STEPS + 1, 40), curves[name], line, color=colour, label=name)
+        above.plot(range(0, STEPS + 1, 20), curves[name], line, color=colour, label=name)
     above.set(title="Held-out loss at equal size", xlabel="step", ylabel="nats per character", ylim=(None, 3.6))
     above.legend()
     for (name, found), colour in zip(by_position.items(), (COLOURS[1], COLOURS[4], COLOURS[0]), strict=False):
-        smooth = found.unfold(0, 8, 2).mean(dim=1)
-        below.plot(torch.arange(len(smooth)) * 2 + 4, smooth, color=colour, label=name)
+        smooth = found.unfold(0, 16, 4).mean(dim=1)
+        below.plot(torch.arange(len(smooth)) * 4 + 8, smooth, color=colour, label=name)
     below.axvline(T, color="0.6", linestyle=":", label="trained length")
     below.set(title=f"Trained on {T}, read to {4 * T}", xlabel="position", ylim=(None, 3.2))
     below.legend(loc="upper left", ncols=2)
