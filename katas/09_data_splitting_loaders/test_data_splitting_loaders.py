@@ -606,6 +606,7 @@ class TestPadCollate:
         check.equal(labels, torch.tensor([[4, 5, 6], [8, -100, -100]]), unlike=unlike, what="labels")
         check.equal(sequences, torch.tensor([[1.0, 2, 3], [7, -1, -1]]), what="sequences")
         check.equal(lengths, torch.tensor([3, 1]), what="lengths")
+        check.equal(kata.pad_collate(batch[:1])[2], torch.tensor([[4, 5, 6]]), what="labels of the first sample alone")
 
     @pytest.mark.parametrize("dtype", [torch.int64, pytest.param(torch.uint8, marks=pytest.mark.edge)], ids=str)
     def test_the_labels_padding_can_be_chosen(self, kata, dtype):
@@ -643,9 +644,9 @@ class TestPadCollate:
     def test_labels_of_one_number_may_have_any_integer_dtype(self, kata):
         """int32 labels, or ints among them, become int64 all the same."""
         batch = [(torch.ones(2), torch.tensor(5).int()), (torch.ones(3), torch.tensor(6)), (torch.ones(1), 7)]
-        for items in (batch[:1], batch[:2], batch):
+        for items, expected in ((batch[:1], [5]), (batch[:2], [5, 6]), (batch, [5, 6, 7]), (batch[::-1], [7, 6, 5])):
             _, _, labels = kata.pad_collate(items)
-            check.equal(labels, torch.tensor([5, 6, 7][: len(items)]), what="labels")
+            check.equal(labels, torch.tensor(expected), what="labels")
 
     @pytest.mark.edge
     def test_a_sequence_may_be_empty(self, kata):

@@ -776,6 +776,8 @@ class TestHeadStatistics:
             "one number for all heads": {name: value.mean().expand(H) for name, value in expected.items()},
         }
         check.close(kata.head_statistics(weights), expected, unlike=unlike, what="statistics")
+        row = weights[:1, :, :1]
+        check.close(kata.head_statistics(row), statistics_by_hand(row), what="statistics of one query")
 
     def test_zero_weights_have_no_entropy(self, kata):
         """0 · ln 0 counts as 0, its limit. Computed literally it is NaN, and a mask makes many zeros."""

@@ -623,6 +623,7 @@ class TestSequenceCrossEntropy:
             "the sum divided by B·T, padding included": (one + four.sum()) / 8,
         }
         check.close(kata.sequence_cross_entropy(logits, targets), (one + four.sum()) / 5, what="mean", unlike=unlike)
+        check.close(kata.sequence_cross_entropy(logits[:1], targets[:1]), one, what="mean of the lone token's sequence")
         got = kata.sequence_cross_entropy(logits, targets, reduction="sequence")
         unlike = {
             "each sum divided by T": torch.stack([one / 4, four.mean()]),

@@ -526,7 +526,7 @@ class TestNextLogits:
     def test_the_calling_rule(self, kata):
         """model(idx), or model(idx, cache=cache): the second positional argument of GPT is not the cache but the
         targets. Without a cache, none is passed."""
-        model, calls = watched_gpt(kata)
+        model, calls = watched_gpt(kata, n_layer=1)
         kata.next_logits(model, prompts(3), kata.new_cache(model))
         kata.next_logits(model, prompts(3))
         check.equal([cached for _, cached in calls], [True, False], what="whether there was a cache, in call ")

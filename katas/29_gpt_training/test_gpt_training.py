@@ -357,10 +357,12 @@ class TestBatchSizeAt:
         check.equal(got, [8, 16, 24, 40], unlike=unlike, what="sizes at 0, 256, 512 and 1024 tokens")
 
     def test_rounded_down_to_a_multiple(self, kata):
-        """On the ramp the size is a multiple of `multiple`, rounded *down*."""
+        """On the ramp the size is a multiple of `multiple`, rounded *down*. From its end on the size is full."""
         sizes = [kata.batch_size_at(tokens, 16, 48, 1024, multiple=8) for tokens in (255, 256, 511, 850)]
         unlike = {"rounded to the nearest": [24, 24, 32, 40], "rounded up": [24, 24, 32, 48]}
         check.equal(sizes, [16, 24, 24, 40], unlike=unlike, what="sizes at 255, 256, 511 and 850 tokens")
+        ends = [kata.batch_size_at(tokens, 16, 50, 1024, multiple=8) for tokens in (1023, 1024)]
+        check.equal(ends, [48, 50], unlike={"full is rounded, too": [48, 48]}, what="sizes at 1023 and 1024 tokens")
 
     def test_never_below_start(self, kata):
         """start itself need not be a multiple: from 10, in steps of 8, rounding down would give 8, which is less than

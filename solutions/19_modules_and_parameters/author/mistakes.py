@@ -237,4 +237,16 @@ EQUIVALENT = [
         now="with torch.enable_grad():",
         reason="in load_matching, where the tensors of state_dict() are detached already; elsewhere it is caught",
     ),
+    Equivalent(
+        was="if len(args) == 1 and isinstance(args[0], OrderedDict):",
+        now="if len(args) == 1 and isinstance(args[-1], OrderedDict):",
+        reason="there is one argument",
+        textbook=True,
+    ),
+    Equivalent(
+        was="for name, module in args[0].items():",
+        now="for name, module in args[-1].items():",
+        reason="there is one argument",
+        textbook=True,
+    ),
 ]

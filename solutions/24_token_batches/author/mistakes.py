@@ -252,4 +252,16 @@ EQUIVALENT = [
         now="if total_weight <= 0 or min(weights.values()) < 0:",
         reason="a sum below 0 has a negative weight in it",
     ),
+    Equivalent(
+        was="n_val = min(max(round(val_fraction * n), 1), n - 1)",
+        now="n_val = min(max(round(val_fraction * n), 1), n - 0)",
+        reason="a fraction that rounds to all is asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="n_val = min(max(round(val_fraction * n), 1), n - 1)",
+        now="n_val = min(max(round(val_fraction * n), 0), n - 1)",
+        reason="a fraction that rounds to none is asked at the edges alone",
+        textbook=True,
+    ),
 ]

@@ -208,4 +208,10 @@ EQUIVALENT = [
         "elif parameter.ndim >= 2:  # linear and embedding weights; those of layer norms are 1 already",
         "no parameter has more than two dimensions",
     ),
+    Equivalent(
+        was="start = len(cache[0]) if cache is not None else 0",
+        now="start = len(cache[-1]) if cache is not None else 0",
+        reason="all caches are of one length",
+        textbook=True,
+    ),
 ]

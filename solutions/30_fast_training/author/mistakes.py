@@ -283,4 +283,10 @@ EQUIVALENT = [
         "called = _WithLoss(copied, model.config.vocab_size)",
         "where no token is padded the mask masks nothing",
     ),
+    Equivalent(
+        was="if drop == 0:",
+        now="if drop == -1:",
+        reason="all 23 bits are asked at the edges alone",
+        textbook=True,
+    ),
 ]

@@ -236,4 +236,10 @@ EQUIVALENT = [
         "there is one group, the first and the last",
     ),
     Equivalent(RETURNED, RETURNED.replace(".to(map_location)", ""), "only a GPU can tell"),
+    Equivalent(
+        was='"lr": optimizer.param_groups[0]["lr"],',
+        now='"lr": optimizer.param_groups[-1]["lr"],',
+        reason="there is one group",
+        textbook=True,
+    ),
 ]

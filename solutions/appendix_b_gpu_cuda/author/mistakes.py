@@ -284,4 +284,10 @@ EQUIVALENT = [
         now="if repeats < 0 or warmup < 0:",
         reason="without times, min raises a ValueError, too",
     ),
+    Equivalent(
+        was="if not is_out_of_memory(error) or size == 1:",
+        now="if not is_out_of_memory(error) or size == 0:",
+        reason="a single row that does not fit is asked at the edges alone",
+        textbook=True,
+    ),
 ]
