@@ -317,4 +317,16 @@ EQUIVALENT = [
         reason="sides of one pixel and of none are asked at the edges alone",
         textbook=True,
     ),
+    Equivalent(
+        was="for _ in range(10):",
+        now="for _ in range(11):",
+        reason="one try more or less leaves nearly the same boxes, and any way of drawing is right",
+        textbook=True,
+    ),
+    Equivalent(
+        was="for _ in range(10):",
+        now="for _ in range(9):",
+        reason="one try more or less leaves nearly the same boxes, and any way of drawing is right",
+        textbook=True,
+    ),
 ]
