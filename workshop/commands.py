@@ -86,9 +86,10 @@ def mutants(
 
     _need_solutions("kata mutants")
     chosen = katas(kata)
+    way = mutants.Way.ENDS if ends else mutants.Way.TEXTBOOK if textbook else mutants.Way.REFERENCE
     if only_list:
-        mutants.show(chosen, textbook or ends, ends)
-    elif code := mutants.report(chosen, textbook or ends, ends, briefly=not kata):
+        mutants.show(chosen, way)
+    elif code := mutants.report(chosen, way, briefly=not kata):
         raise typer.Exit(code)
 
 

@@ -1,14 +1,11 @@
-"""Measures how well a kata's specs catch generated mutants: `kata mutants 16`.
-
-Mutants of the reference meet all specs. With `--textbook`, mutants of the textbook solution meet the points' specs.
-With `--ends`, its numbers and comparisons alone are mutated, and each exercise meets its own specs alone.
-"""
+"""Measures how well a kata's specs catch generated mutants: `kata mutants 16`."""
 
 import importlib.util
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 from rich.console import Console
@@ -27,7 +24,6 @@ from workshop import mutation, operators, variants
 from workshop.mutation import Mutant
 from workshop.operators import Edit, Source
 
-ENOUGH, ENOUGH_OF_TEXTBOOK = 95.0, 90.0  # per cent, of the mutants that are not equivalent; of all
 SPEC_SECONDS = 5.0  # longer over one spec is a hang; or five times the slowest on the right code, if that is more
 SLOW = 0.5  # seconds of a spec that is run after all quicker ones
 
@@ -38,6 +34,27 @@ class Trouble(KataError):
 
 class NoEngine(KataError):
     """cosmic-ray is not installed."""
+
+
+class Way(Enum):
+    """Whose mutants meet which specs, and the per cent that must be caught of those that are not equivalent.
+
+    Mutants of the reference meet all specs, those of the textbook solution the specs of points. Where its numbers and
+    comparisons alone are mutated, they meet the specs of their own exercise.
+    """
+
+    REFERENCE = "the reference", operators.OPERATORS, 95.0
+    TEXTBOOK = "the textbook solution", operators.OPERATORS, 90.0
+    ENDS = "the textbook solution", operators.ENDS, 90.0
+
+    def __init__(self, whose: str, ours: list[operators.Operator], enough: float):
+        self.whose, self.ours, self.enough = whose, ours, enough
+
+    def code(self, kata: Kata) -> str:
+        path = kata.reference if self is Way.REFERENCE else kata.textbook
+        if not path.is_file():
+            raise Trouble(f"{kata.name}: {path.relative_to(kata.root)} is missing")
+        return path.read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -56,41 +73,41 @@ class Outcome:
     seconds: float
 
 
-def report(katas: list[Kata], textbook: bool = False, ends: bool = False, *, briefly: bool = False) -> int:
+def report(katas: list[Kata], way: Way = Way.REFERENCE, *, briefly: bool = False) -> int:
     """Measure these katas and print each one's survivors, or briefly a line per kata and a total.
 
     Returns 1 if too many mutants survive or a spec of a point is idle, and 2 if a kata could not be measured.
     """
     forkserver.prepare(katas)
     if briefly:
-        return _in_lines(katas, textbook, ends)
-    return max(_one_kata(kata, textbook, ends) for kata in katas)
+        return _in_lines(katas, way)
+    return max(_one_kata(kata, way) for kata in katas)
 
 
-def show(katas: list[Kata], textbook: bool = False, ends: bool = False) -> None:
+def show(katas: list[Kata], way: Way = Way.REFERENCE) -> None:
     """Print the mutants of these katas without running them."""
     for kata in katas:
-        mutants = generate(kata, textbook, ends)
+        mutants = generate(kata, way)
         for mutant in mutants:
             print(_shown(kata, mutant))
         print(f"{kata.name}: {len(mutants)} mutants")
 
 
-def measure(kata: Kata, textbook: bool = False, ends: bool = False) -> Outcome:
-    """Run the kata's specs against every mutant of its reference, or the points' specs against its textbook solution's.
+def measure(kata: Kata, way: Way = Way.REFERENCE) -> Outcome:
+    """Run the kata's specs against every mutant.
 
     Raises:
         Trouble: the file is missing or does not pass the specs, or the specs are being edited.
         NoEngine: the mutation engine is not installed.
     """
     started, specs = time.monotonic(), kata.specs.read_bytes()
-    mutants, right = generate(kata, textbook, ends), _of_the_right_code(kata, textbook)
-    failed = dict(_run(kata, _first_failures(kata, mutants, right, ends), len(mutants)))
+    mutants, right = generate(kata, way), _of_the_right_code(kata, way)
+    failed = dict(_run(kata, _first_failures(kata, mutants, right, way), len(mutants)))
     noticed = {spec.name for found in failed.values() for spec in found}
-    idle = () if textbook else _idle(kata, mutants, right, noticed)
+    idle = () if way is not Way.REFERENCE else _idle(kata, mutants, right, noticed)
     if kata.specs.read_bytes() != specs:
         raise Trouble(f"{kata.specs.name} changed while the mutants ran")
-    records = [one for one in variants.equivalents(kata) if not textbook or one.textbook is ends]
+    records = [r for r in variants.equivalents(kata) if way is Way.REFERENCE or r.textbook is (way is Way.ENDS)]
     alive = {mutant for mutant in mutants if not failed.get(mutant)}
     return replace(sort_out(mutants, alive, records), idle=tuple(idle), seconds=time.monotonic() - started)
 
@@ -111,11 +128,10 @@ def sort_out(mutants: list[Mutant], alive: set[Mutant], records: Iterable[Equiva
 # Generating
 
 
-def generate(kata: Kata, textbook: bool = False, ends: bool = False) -> list[Mutant]:
-    """The mutants of the reference or textbook solution in the order of its lines: those that compile, each once."""
-    source = Source(_right_code(kata, textbook))
-    ours = operators.edits(source, operators.ENDS if ends else ())
-    edits = [*ours, *(() if ends else general_edits(source))]
+def generate(kata: Kata, way: Way = Way.REFERENCE) -> list[Mutant]:
+    """The mutants in the order of their lines: those that compile, each once."""
+    source = Source(way.code(kata))
+    edits = [*operators.edits(source, way.ours), *(() if way is Way.ENDS else general_edits(source))]
     return mutation.generate(source, edits, stubs.stub_of(kata) or "")
 
 
@@ -195,21 +211,13 @@ def _is_noise(name: str, node: Any) -> bool:
 # Running
 
 
-def _right_code(kata: Kata, textbook: bool) -> str:
-    path = kata.textbook if textbook else kata.reference
-    if not path.is_file():
-        raise Trouble(f"{kata.name}: {path.relative_to(kata.root)} is missing")
-    return path.read_text(encoding="utf-8")
-
-
-def _of_the_right_code(kata: Kata, textbook: bool) -> KataResult:
+def _of_the_right_code(kata: Kata, way: Way) -> KataResult:
     """The result of the code before it is mutated, with the time that each spec takes."""
-    [result] = variants.results([variants.job(kata, _right_code(kata, textbook))]).values()
+    [result] = variants.results([variants.job(kata, way.code(kata))]).values()
     for failing in variants.failing(result):
-        if not textbook or not failing.edge:
-            whose = "the textbook solution" if textbook else "the reference"
-            raise Trouble(f"{whose} of {kata.name} fails {failing.name}: mutants say nothing before that is mended")
-    if not textbook:
+        if way is Way.REFERENCE or not failing.edge:
+            raise Trouble(f"{way.whose} of {kata.name} fails {failing.name}: mutants say nothing before that is mended")
+    if way is Way.REFERENCE:
         return result
     ideas = [replace(e, specs=tuple(spec for spec in e.specs if not spec.edge)) for e in result.exercises]
     return replace(result, exercises=tuple(ideas))
@@ -243,11 +251,11 @@ def _run(
 
 
 def _first_failures(
-    kata: Kata, mutants: list[Mutant], right: KataResult, alone: bool
+    kata: Kata, mutants: list[Mutant], right: KataResult, way: Way
 ) -> Iterator[tuple[Mutant, RunOptions]]:
     """Ask all specs in this result about each mutant, or those of its exercise alone, until one fails."""
     for mutant in mutants:
-        own = {exercise.name for exercise in kata.exercises if exercise.owner == mutant.definition} if alone else set()
+        own = {e.name for e in kata.exercises if way is Way.ENDS and e.owner == mutant.definition}
         asked = tuple(one for one in right.exercises if not own or one.name in own)
         order = _soonest_failure(mutant, replace(right, exercises=asked))
         options = RunOptions(only=order, order=order, spec_seconds=_limit(right), stop_at_failure=True)
@@ -259,7 +267,7 @@ def _idle(kata: Kata, mutants: list[Mutant], right: KataResult, failed: set[str]
     named = {mistake.caught_by for mistake in variants.mistakes(kata)}
     idle = {spec.name: spec for spec in variants.specs(right) if spec.status == "passed" and spec.name not in failed}
     idle = {name: spec for name, spec in idle.items() if named.isdisjoint(variants.names(name))}
-    reference = _right_code(kata, textbook=False)
+    reference = Way.REFERENCE.code(kata)
 
     def asked() -> Iterator[tuple[Mutant, RunOptions]]:
         for mutant in mutants:
@@ -289,24 +297,24 @@ def _soonest_failure(mutant: Mutant, right: KataResult) -> tuple[str, ...]:
 # Showing
 
 
-def _one_kata(kata: Kata, textbook: bool, ends: bool) -> int:
-    outcome = measure(kata, textbook, ends)
+def _one_kata(kata: Kata, way: Way) -> int:
+    outcome = measure(kata, way)
     survivors = [_shown(kata, mutant) for mutant in outcome.survivors]
     idle = [f"{kata.specs.name}:{spec.line}  {spec.name} fails on no mistake and no mutant" for spec in outcome.idle]
     for line in [*survivors, *idle, *outcome.wrong_records, _summary(outcome)]:
         print(line, flush=True)
-    return _exit_code(outcome, textbook)
+    return _exit_code(outcome, way)
 
 
-def _in_lines(katas: list[Kata], textbook: bool, ends: bool) -> int:
+def _in_lines(katas: list[Kata], way: Way) -> int:
     """One line per kata and a total. A kata that cannot be measured does not keep the others from it."""
     outcomes, code = [], 0
     width = max(len(kata.name) for kata in katas)
     for kata in katas:
         try:
-            outcomes.append(measure(kata, textbook, ends))
+            outcomes.append(measure(kata, way))
             print(f"{kata.name:<{width}}  {_summary(outcomes[-1])}", flush=True)
-            code = max(code, _exit_code(outcomes[-1], textbook))
+            code = max(code, _exit_code(outcomes[-1], way))
         except Trouble as trouble:
             print(f"{kata.name:<{width}}  {trouble}", flush=True)
             code = 2
@@ -330,10 +338,9 @@ def _summary(*outcomes: Outcome) -> str:
     return ", ".join(parts)
 
 
-def _exit_code(outcome: Outcome, textbook: bool) -> int:
+def _exit_code(outcome: Outcome, way: Way) -> int:
     is_idle = any(not spec.edge for spec in outcome.idle)
-    is_weak = _percent(outcome.killed, len(outcome.survivors)) < (ENOUGH_OF_TEXTBOOK if textbook else ENOUGH)
-    return int(is_weak or is_idle)
+    return int(is_idle or _percent(outcome.killed, len(outcome.survivors)) < way.enough)
 
 
 def _percent(killed: int, survivors: int) -> float:

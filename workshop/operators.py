@@ -70,8 +70,8 @@ class Source:
 Operator = Callable[[Source, ast.AST], Iterator[Edit]]
 
 
-def edits(source: Source, operators: Sequence[Operator] = ()) -> Iterator[Edit]:
-    """The edits of these operators, or of the general ones, to every node.
+def edits(source: Source, operators: Sequence[Operator]) -> Iterator[Edit]:
+    """The edits of these operators to every node.
 
     f-strings are one node: Python 3.11 does not locate their parts.
     """
@@ -80,7 +80,7 @@ def edits(source: Source, operators: Sequence[Operator] = ()) -> Iterator[Edit]:
         node = nodes.pop()
         if not isinstance(node, ast.JoinedStr):
             nodes += ast.iter_child_nodes(node)
-        for operator in operators or OPERATORS:
+        for operator in operators:
             yield from operator(source, node)
 
 
