@@ -76,20 +76,24 @@ def mutants(
     ends: Annotated[
         bool, typer.Option("--ends", help="of the textbook solution, mutate numbers and comparisons alone")
     ] = False,
+    idles: Annotated[
+        bool, typer.Option("--idle", help="find the specs that no recorded mistake and no mutant loses")
+    ] = False,
     only_list: Annotated[bool, typer.Option("--list", help="show the mutants instead of running them")] = False,
 ) -> None:
     """Measure how many generated mutants of the reference the specs catch. Without KATA: a line per kata.
 
-    Exit code 1: too many survive. 2: a kata could not be measured.
+    Exit code 1: too many survive, or a spec is idle. 2: a kata could not be measured.
     """
-    from workshop import mutants
+    from workshop import idle, mutants
+    from workshop.mutants import Way
 
     _need_solutions("kata mutants")
     chosen = katas(kata)
-    way = mutants.Way.ENDS if ends else mutants.Way.TEXTBOOK if textbook else mutants.Way.REFERENCE
+    way = Way.IDLE if idles else Way.ENDS if ends else Way.TEXTBOOK if textbook else Way.REFERENCE
     if only_list:
         mutants.show(chosen, way)
-    elif code := mutants.report(chosen, way, briefly=not kata):
+    elif code := idle.report(chosen) if idles else mutants.report(chosen, way, briefly=not kata):
         raise typer.Exit(code)
 
 

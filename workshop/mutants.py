@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -24,6 +25,7 @@ from workshop import mutation, operators, variants
 from workshop.mutation import Mutant
 from workshop.operators import Edit, Source
 
+Tried = TypeVar("Tried")
 SPEC_SECONDS = 5.0  # longer over one spec is a hang; or five times the slowest on the right code, if that is more
 SLOW = 0.5  # seconds of a spec that is run after all quicker ones
 
@@ -43,15 +45,16 @@ class Way(Enum):
     comparisons alone are mutated, they meet the specs of their own exercise.
     """
 
-    REFERENCE = "the reference", operators.OPERATORS, 95.0
-    TEXTBOOK = "the textbook solution", operators.OPERATORS, 90.0
-    ENDS = "the textbook solution", operators.ENDS, 90.0
+    REFERENCE = "reference", operators.OPERATORS, 95.0
+    TEXTBOOK = "textbook", operators.OPERATORS, 90.0
+    ENDS = "textbook", operators.ENDS, 90.0
+    IDLE = "reference", [*operators.OPERATORS, *operators.ENDS, *operators.HABITS], 0.0  # for `idle`, about each spec
 
     def __init__(self, whose: str, ours: list[operators.Operator], enough: float):
         self.whose, self.ours, self.enough = whose, ours, enough
 
     def code(self, kata: Kata) -> str:
-        path = kata.reference if self is Way.REFERENCE else kata.textbook
+        path: Path = getattr(kata, self.whose)
         if not path.is_file():
             raise Trouble(f"{kata.name}: {path.relative_to(kata.root)} is missing")
         return path.read_text(encoding="utf-8")
@@ -59,24 +62,19 @@ class Way(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The fate of one kata's mutants: each is killed, or on record as equivalent, or a survivor.
-
-    Attributes:
-        idle: the specs that fail on no mistake and no mutant. They may ask for nothing.
-    """
+    """The fate of one kata's mutants: each is killed, or on record as equivalent, or a survivor."""
 
     killed: int
     equivalent: int
     survivors: tuple[Mutant, ...]
     wrong_records: tuple[str, ...]
-    idle: tuple[SpecResult, ...]
     seconds: float
 
 
 def report(katas: list[Kata], way: Way = Way.REFERENCE, *, briefly: bool = False) -> int:
     """Measure these katas and print each one's survivors, or briefly a line per kata and a total.
 
-    Returns 1 if too many mutants survive or a spec of a point is idle, and 2 if a kata could not be measured.
+    Returns 1 if too many mutants survive, and 2 if a kata could not be measured.
     """
     forkserver.prepare(katas)
     if briefly:
@@ -101,15 +99,13 @@ def measure(kata: Kata, way: Way = Way.REFERENCE) -> Outcome:
         NoEngine: the mutation engine is not installed.
     """
     started, specs = time.monotonic(), kata.specs.read_bytes()
-    mutants, right = generate(kata, way), _of_the_right_code(kata, way)
-    failed = dict(_run(kata, _first_failures(kata, mutants, right, way), len(mutants)))
-    noticed = {spec.name for found in failed.values() for spec in found}
-    idle = () if way is not Way.REFERENCE else _idle(kata, mutants, right, noticed)
+    mutants, right = generate(kata, way), of_the_right_code(kata, way)
+    failed = dict(run(kata, _first_failures(kata, mutants, right, way), len(mutants)))
     if kata.specs.read_bytes() != specs:
         raise Trouble(f"{kata.specs.name} changed while the mutants ran")
     records = [r for r in variants.equivalents(kata) if way is Way.REFERENCE or r.textbook is (way is Way.ENDS)]
     alive = {mutant for mutant in mutants if not failed.get(mutant)}
-    return replace(sort_out(mutants, alive, records), idle=tuple(idle), seconds=time.monotonic() - started)
+    return replace(sort_out(mutants, alive, records), seconds=time.monotonic() - started)
 
 
 def sort_out(mutants: list[Mutant], alive: set[Mutant], records: Iterable[Equivalent]) -> Outcome:
@@ -122,7 +118,7 @@ def sort_out(mutants: list[Mutant], alive: set[Mutant], records: Iterable[Equiva
         f"on record as equivalent, but killed:{_difference(*record)}" for record in known if record in there - confirmed
     ]
     survivors = tuple(mutant for mutant in mutants if mutant in alive - equivalent)
-    return Outcome(len(mutants) - len(alive), len(equivalent), survivors, tuple(wrong), (), 0.0)
+    return Outcome(len(mutants) - len(alive), len(equivalent), survivors, tuple(wrong), 0.0)
 
 
 # Generating
@@ -211,35 +207,36 @@ def _is_noise(name: str, node: Any) -> bool:
 # Running
 
 
-def _of_the_right_code(kata: Kata, way: Way) -> KataResult:
+def of_the_right_code(kata: Kata, way: Way) -> KataResult:
     """The result of the code before it is mutated, with the time that each spec takes."""
     [result] = variants.results([variants.job(kata, way.code(kata))]).values()
     for failing in variants.failing(result):
-        if way is Way.REFERENCE or not failing.edge:
-            raise Trouble(f"{way.whose} of {kata.name} fails {failing.name}: mutants say nothing before that is mended")
-    if way is Way.REFERENCE:
+        if way.whose == "reference" or not failing.edge:
+            raise Trouble(
+                f"the {way.whose} of {kata.name} fails {failing.name}: mutants say nothing before that is mended"
+            )
+    if way.whose == "reference":
         return result
     ideas = [replace(e, specs=tuple(spec for spec in e.specs if not spec.edge)) for e in result.exercises]
     return replace(result, exercises=tuple(ideas))
 
 
-def _run(
-    kata: Kata, asked: Iterable[tuple[Mutant, RunOptions]], total: int
-) -> Iterator[tuple[Mutant, list[SpecResult]]]:
-    """Each mutant with the specs that fail on it, as they are found."""
-    by_job: dict[Job, Mutant] = {}
+def run(
+    kata: Kata, asked: Iterable[tuple[Tried, str, RunOptions]], total: int
+) -> Iterator[tuple[Tried, list[SpecResult]]]:
+    """Each of these with the specs that fail on its text of the kata's file, as they are found."""
+    by_job: dict[Job, Tried] = {}
 
     def jobs() -> Iterator[Job]:
-        for mutant, options in asked:
-            job = variants.job(kata, mutant.source, options)
-            by_job[job] = mutant
+        for one, source, options in asked:
+            job = variants.job(kata, source, options)
+            by_job[job] = one
             yield job
 
     bar = Progress(
         TextColumn(kata.name),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("mutants"),
         TimeElapsedColumn(),
         transient=True,
         console=Console(stderr=True),
@@ -252,39 +249,19 @@ def _run(
 
 def _first_failures(
     kata: Kata, mutants: list[Mutant], right: KataResult, way: Way
-) -> Iterator[tuple[Mutant, RunOptions]]:
+) -> Iterator[tuple[Mutant, str, RunOptions]]:
     """Ask all specs in this result about each mutant, or those of its exercise alone, until one fails."""
     for mutant in mutants:
         own = {e.name for e in kata.exercises if way is Way.ENDS and e.owner == mutant.definition}
         asked = tuple(one for one in right.exercises if not own or one.name in own)
         order = _soonest_failure(mutant, replace(right, exercises=asked))
-        options = RunOptions(only=order, order=order, spec_seconds=_limit(right), stop_at_failure=True)
-        yield mutant, options
+        options = RunOptions(only=order, order=order, spec_seconds=limit(variants.specs(right)), stop_at_failure=True)
+        yield mutant, mutant.source, options
 
 
-def _idle(kata: Kata, mutants: list[Mutant], right: KataResult, failed: set[str]) -> list[SpecResult]:
-    """The specs that fail on no mistake and, asked about all mutants that may concern them, on none of these."""
-    named = {mistake.caught_by for mistake in variants.mistakes(kata)}
-    idle = {spec.name: spec for spec in variants.specs(right) if spec.status == "passed" and spec.name not in failed}
-    idle = {name: spec for name, spec in idle.items() if named.isdisjoint(variants.names(name))}
-    reference = Way.REFERENCE.code(kata)
-
-    def asked() -> Iterator[tuple[Mutant, RunOptions]]:
-        for mutant in mutants:
-            reached = variants.exercises_with(kata, reference, {mutant.definition})
-            concerned = tuple(name for name in idle if name.partition("::")[0] in reached)
-            if concerned:
-                yield mutant, RunOptions(only=concerned, spec_seconds=_limit(right))
-
-    for _, found in _run(kata, asked(), len(mutants)):
-        for spec in found:
-            idle.pop(spec.name, None)
-    return list(idle.values())
-
-
-def _limit(right: KataResult) -> float:
-    """The seconds after which a spec counts as hanging."""
-    return max(SPEC_SECONDS, *(5 * spec.seconds for spec in variants.specs(right)))
+def limit(specs: list[SpecResult]) -> float:
+    """The seconds after which one of these counts as hanging, by the time that each takes on the right code."""
+    return max(SPEC_SECONDS, *(5 * spec.seconds for spec in specs))
 
 
 def _soonest_failure(mutant: Mutant, right: KataResult) -> tuple[str, ...]:
@@ -300,8 +277,7 @@ def _soonest_failure(mutant: Mutant, right: KataResult) -> tuple[str, ...]:
 def _one_kata(kata: Kata, way: Way) -> int:
     outcome = measure(kata, way)
     survivors = [_shown(kata, mutant) for mutant in outcome.survivors]
-    idle = [f"{kata.specs.name}:{spec.line}  {spec.name} fails on no mistake and no mutant" for spec in outcome.idle]
-    for line in [*survivors, *idle, *outcome.wrong_records, _summary(outcome)]:
+    for line in [*survivors, *outcome.wrong_records, _summary(outcome)]:
         print(line, flush=True)
     return _exit_code(outcome, way)
 
@@ -325,13 +301,11 @@ def _in_lines(katas: list[Kata], way: Way) -> int:
 def _summary(*outcomes: Outcome) -> str:
     killed, equivalent = sum(o.killed for o in outcomes), sum(o.equivalent for o in outcomes)
     survivors, wrong = sum(len(o.survivors) for o in outcomes), sum(len(o.wrong_records) for o in outcomes)
-    idle = [spec for o in outcomes for spec in o.idle]
     parts = [
         f"{killed + equivalent + survivors} mutants",
         f"{killed} killed ({_percent(killed, survivors):.1f} %)",
         f"{equivalent} equivalent on record",
         f"{survivors} survive",
-        f"{len(idle)} specs idle, {sum(not spec.edge for spec in idle)} of them of points",
         *([f"{wrong} wrong records"] if wrong else []),
         f"{sum(o.seconds for o in outcomes):.0f} s",
     ]
@@ -339,8 +313,7 @@ def _summary(*outcomes: Outcome) -> str:
 
 
 def _exit_code(outcome: Outcome, way: Way) -> int:
-    is_idle = any(not spec.edge for spec in outcome.idle)
-    return int(is_idle or _percent(outcome.killed, len(outcome.survivors)) < way.enough)
+    return int(_percent(outcome.killed, len(outcome.survivors)) < way.enough)
 
 
 def _percent(killed: int, survivors: int) -> float:

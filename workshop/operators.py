@@ -414,7 +414,31 @@ def another_lane(source: Source, node: ast.AST) -> Iterator[Edit]:
                     yield source.replaced("another masked lane", value, now)
 
 
+# Habits
+
+IN_PLACE = {ast.Add: "add_", ast.Sub: "sub_", ast.Mult: "mul_", ast.Div: "div_"}
+HAVE_IN_PLACE = set("masked_fill clamp exp log scatter scatter_add index_add fill_diagonal tril triu abs sqrt".split())
+
+
+def in_place(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """x + y → x.add_(y), x.clamp(0) → x.clamp_(0)."""
+    match node:
+        case ast.BinOp(left=ast.Name(id=name), op=op, right=right) if type(op) in IN_PLACE:
+            yield source.replaced("in place", node, f"{name}.{IN_PLACE[type(op)]}({source.code(right)})")
+        case ast.Call(func=ast.Attribute(attr=name) as function) if name in HAVE_IN_PLACE:
+            yield _renamed(source, function, f"{name}_")
+
+
+def another_result(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """return x → return x.float(), or x.detach()."""
+    match node:
+        case ast.Return(value=ast.Name() | ast.Call() | ast.BinOp() | ast.IfExp() as value):
+            for call in ("float", "detach"):
+                yield source.replaced(f"returned .{call}()", value, f"{source.operand(value)}.{call}()")
+
+
 ENDS = [off_by_one, another_lane]
+HABITS = [in_place, another_result]
 OPERATORS = [
     another_dim,
     dropped_call,

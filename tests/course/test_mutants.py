@@ -9,9 +9,10 @@ import pytest
 from grader.course.catalogue import all_katas
 from grader.course.mistakes import Equivalent
 from grader.protocol import RunOptions
+from grader.results import SpecResult
 from tests.conftest import SOUND
-from workshop import mutants, mutation, operators, variants
-from workshop.mutants import Mutant
+from workshop import idle, mutants, mutation, operators, variants
+from workshop.mutants import Mutant, Way
 from workshop.operators import Edit, Source
 
 EXAMPLES = [  # operator, code, what it becomes, among other things
@@ -55,6 +56,9 @@ EXAMPLES = [  # operator, code, what it becomes, among other things
     ("off_by_one", "while len(parts) > 1: f()", "while len(parts) > 2: f()"),
     ("off_by_one", "while i < n: f()", "while i <= n: f()"),
     ("off_by_one", "while i < n: f()", "while i < n - 1: f()"),
+    ("in_place", "y = x - x.mean()", "y = x.sub_(x.mean())"),
+    ("in_place", "y = x.masked_fill(m, 0)", "y = x.masked_fill_(m, 0)"),
+    ("another_result", "def f(x):\n    return x @ x", "def f(x):\n    return (x @ x).float()"),
     ("another_lane", "tl.load(p, m, other=0.0)", 'tl.load(p, m, other=-float("inf"))'),
     ("dropped_statement", "optimizer.zero_grad()", "pass"),
     ("dropped_statement", "total += x", "total = x"),
@@ -78,9 +82,7 @@ def test_operator(operator, code, expected):
 
 
 def test_every_operator_has_an_example():
-    assert {operator.__name__ for operator in operators.OPERATORS + operators.ENDS} == {
-        operator for operator, _, _ in EXAMPLES
-    }
+    assert {operator.__name__ for operator in Way.IDLE.ours} == {operator for operator, _, _ in EXAMPLES}
 
 
 def test_what_nobody_writes_wrong_is_left_alone():
@@ -153,16 +155,6 @@ class TestCommand:
         assert second.startswith("02_reuse  1 mutants, 1 killed")
         assert total.startswith("total     8 mutants, 7 killed (100.0 %), 1 equivalent on record, 0 survive, ")
 
-    def test_a_spec_that_nothing_makes_fail_is_named(self, one_general_operator, tmp_path, capsys):
-        root = shutil.copytree(SOUND, tmp_path / "tree")
-        specs = root / "katas/01_sums/test_sums.py"
-        asks_nothing = '    def test_a_sum_is_found(self, kata):\n        """It is there."""\n        kata.total\n\n'
-        specs.write_text(specs.read_text().replace("class TestTotal:\n", f"class TestTotal:\n{asks_nothing}"))
-        mutants.report(all_katas(root)[:1])
-        _, idle, total = capsys.readouterr().out.splitlines()
-        assert idle == "test_sums.py:23  TestTotal::test_a_sum_is_found fails on no mistake and no mutant"
-        assert "1 survive, 1 specs idle, 1 of them of points, " in total
-
     def test_list_runs_nothing(self, one_general_operator, capsys):
         mutants.show(all_katas(SOUND)[:1])
         lines = capsys.readouterr().out.splitlines()
@@ -182,6 +174,40 @@ class TestCommand:
         done = kata_here("mutants", "01")
         assert done.returncode == 2
         assert done.stderr == "kata: mutants need cosmic-ray, of the extra `mutants`: pip install -e '.[mutants]'\n"
+
+
+class TestIdle:
+    @pytest.fixture
+    def planted(self, one_general_operator, tmp_path):
+        """Specs in the first class of a copy of a sound kata, whose other specs are all lost."""
+        root = shutil.copytree(SOUND, tmp_path / "tree")
+        specs = root / "katas/01_sums/test_sums.py"
+
+        def plant(*lines: str) -> list[str]:
+            text = "".join(f"    {line}\n" for line in lines)
+            specs.write_text(specs.read_text().replace("class TestTotal:\n", f"class TestTotal:\n{text}\n"))
+            return [spec.name for spec in idle.idle(all_katas(root)[0])]
+
+        return plant
+
+    def test_an_edge_without_a_check(self, planted):
+        found = planted("@pytest.mark.edge", "def test_it_runs(self, kata):", "    kata.total(torch.ones(2, 3), 1)")
+        assert found == ["TestTotal::test_it_runs"]
+
+    def test_an_edge_that_a_mutant_alone_loses(self, planted):
+        x = "x = torch.tensor([[1.0, 2.0]])"
+        asks = "check.equal(kata.total(x), x[0])"
+        assert not planted("@pytest.mark.edge", "def test_one_row(self, kata):", f"    {x}", f"    {asks}")
+
+    def test_the_command_names_them(self, one_general_operator, monkeypatch, capsys):
+        spec = SpecResult("TestTotal::test_it_runs", "passed", edge=True, line=23)
+        monkeypatch.setattr(idle, "idle", lambda kata: [spec] if kata.name == "01_sums" else [])
+        assert idle.report(all_katas(SOUND)) == 1
+        assert capsys.readouterr().out.splitlines() == [
+            "test_sums.py:23  nothing loses TestTotal::test_it_runs",
+            "01_sums: 1 specs idle, 1 of them edges",
+            "02_reuse: 0 specs idle, 0 of them edges",
+        ]
 
 
 class TestRecords:
