@@ -194,12 +194,10 @@ class TestIdle:
         found = planted("@pytest.mark.edge", "def test_it_runs(self, kata):", "    kata.total(torch.ones(2, 3), 1)")
         assert found == ["TestTotal::test_it_runs"]
 
-    def test_an_edge_that_a_mutant_loses(self, planted):
-        """On the first dimension of size 1 a mean is the sum: no recorded mistake is caught here, dim ± 1 is."""
-        x = "torch.tensor([[1.0, 2.0]])"
-        assert not planted(
-            "@pytest.mark.edge", "def test_one_row(self, kata):", f"    check.equal(kata.total({x}), {x}[0])"
-        )
+    def test_an_edge_that_a_mutant_alone_loses(self, planted):
+        x = "x = torch.tensor([[1.0, 2.0]])"
+        asks = "check.equal(kata.total(x), x[0])"
+        assert not planted("@pytest.mark.edge", "def test_one_row(self, kata):", f"    {x}", f"    {asks}")
 
     def test_the_command_names_them(self, one_general_operator, monkeypatch, capsys):
         spec = SpecResult("TestTotal::test_it_runs", "passed", edge=True, line=23)
