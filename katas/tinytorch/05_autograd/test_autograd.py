@@ -241,7 +241,8 @@ class TestRecordNode:
         for inputs in ((constant(1.0), leaf(2.0)), (leaf(2.0), constant(1.0))):
             out = constant(3.0)
             kata.record_node(out, "add", inputs, {})
-            check.that(out.node is not None, "out.node is None, though one of two inputs requires a gradient")
+            told = "out.node is None, though one of two inputs requires a gradient"
+            check.that(out.node is not None, told, like="every input has to require a gradient, not any")
             check.that(out.requires_grad is True, f"out.requires_grad is {out.requires_grad}, expected True")
 
     def test_constants_leave_no_node(self, kata):
@@ -908,7 +909,9 @@ class TestDepthScaling:
         for depth, value in zip((4, 8, 16), found["graph"]["values"]):
             least = depth * 5000 * 4
             fits = least <= value < 1.2 * least + 20_000
-            check.that(fits, f"depth {depth}: {value} bytes are retained, expected about {least}, float32 per product")
+            told = f"depth {depth}: {value} bytes are retained, expected about {least}, float32 per product"
+            slip = "the result alone: there is no graph" if 20_000 <= value < 32_000 and depth > 2 else ""
+            check.that(fits, told, like="float64 numbers" if 2 * least <= value < 2.2 * least + 5_000 else slip)
         check.close(found["graph"]["exponent"], 1.0, atol=0.25, what="exponent with a graph")
 
     def test_without_a_graph_only_the_result_stays(self, kata):
