@@ -238,11 +238,18 @@ class TestRecordNode:
 
     def test_one_input_that_requires_grad_is_enough(self, kata):
         """The gradient must find its way to the one weight among constants, so the output requires a gradient, too."""
-        for inputs in ((constant(1.0), leaf(2.0)), (leaf(2.0), constant(1.0))):
-            out = constant(3.0)
+        outs = [constant(3.0) for _ in range(3)]
+        pairs = (constant(1.0), leaf(2.0)), (leaf(2.0), constant(1.0)), (leaf(1.0), leaf(2.0))
+        for out, inputs in zip(outs, pairs, strict=True):
             kata.record_node(out, "add", inputs, {})
-            told = "out.node is None, though one of two inputs requires a gradient"
-            check.that(out.node is not None, told, like="every input has to require a gradient, not any")
+        unlike = {
+            "all inputs have to require a gradient, not any": [False, False, True],
+            "the first input alone is asked": [False, True, True],
+        }
+        got = [out.node is not None for out in outs]
+        what = "whether there is a node, with a gradient for the second input, the first, and both"
+        check.equal(got, [True, True, True], what=what, unlike=unlike)
+        for out in outs:
             check.that(out.requires_grad is True, f"out.requires_grad is {out.requires_grad}, expected True")
 
     def test_constants_leave_no_node(self, kata):

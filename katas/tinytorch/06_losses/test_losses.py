@@ -220,7 +220,7 @@ class TestCheckTargets:
     @pytest.mark.parametrize("shape", [(3, 1), (3, 4), (4,)], ids=str)
     def test_targets_of_another_shape(self, kata, shape):
         """Logits (3, 4) have three rows, so targets are (3,): not a column, not one-hot rows, not one per class."""
-        slip = "the lengths are compared, not the shapes" if shape[0] == 3 else "the lengths are not compared"
+        slip = "a second dimension of targets is let pass" if shape[0] == 3 else "the lengths are not compared"
         with check.raises(ValueError, like=slip):
             kata.check_targets(tensor(normal(3, 4)), np.zeros(shape, dtype=np.int64))
 

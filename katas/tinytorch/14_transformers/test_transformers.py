@@ -671,7 +671,7 @@ class TestDepthScaling:
         got = kata.depth_scaling([1, 2, 4])
         check.equal(got["sizes"], [1, 2, 4], what="sizes")
         told = f"the exponent is {got['exponent']:.3f}, expected 0.75 to 1.25"
-        slip = "the output alone: nothing keeps the graph" if abs(got["exponent"]) < 0.1 else ""
+        slip = "the depth is not used, or no graph is kept" if abs(got["exponent"]) < 0.1 else ""
         check.that(0.75 <= got["exponent"] <= 1.25, told, like=slip)
 
     def test_each_block_keeps_its_scores_and_hidden_features(self, kata):
