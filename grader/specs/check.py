@@ -118,7 +118,7 @@ def entries(
     """Check that `got` is a dict that has these entries, compared like `equal`. It may have others."""
     _require(isinstance(got, Mapping), got, f"a dict with keys {list(expected)}", what)
     if any(key not in got for key in expected):
-        raise Mismatch([*_of(what.removesuffix(" at ")), *key_rows(got, list(expected), complete=False)])
+        raise Mismatch([*_of(what), *key_rows(got, list(expected), complete=False)])
     equal({key: got[key] for key in expected}, expected, unlike=unlike, what=what)
 
 
@@ -443,7 +443,7 @@ def _compare(got: Any, expected: Any, what: str, tolerance: Tolerance | None, *,
     if isinstance(expected, Mapping):
         _require(isinstance(got, Mapping), got, f"a dict with keys {list(expected)}", what)
         if set(got) != set(expected):
-            raise Mismatch([*_of(what.removesuffix(" at ")), *key_rows(got, list(expected))])
+            raise Mismatch([*_of(what), *key_rows(got, list(expected))])
         for key in expected:
             _compare(got[key], expected[key], f"{what}[{key!r}]", tolerance, dtype=dtype)
     elif isinstance(expected, (list, tuple)):
@@ -624,7 +624,7 @@ def _is_tiny(value: Any) -> bool:
 
 
 def _of(what: str) -> Rows:
-    return [("of", what.lstrip("."))] if what else []
+    return [("of", what.lstrip(".").removesuffix(" at "))] if what else []
 
 
 def _first(mask: Tensor) -> list[int]:

@@ -473,6 +473,8 @@ def _value(value: Any, scope: Scope) -> str:
         return "a folder" if value.is_dir() else "a file" if value.is_file() else "a path where nothing is"
     if inspect.isgenerator(value):
         return "a generator"
+    if isinstance(value, (torch.Generator, np.random.Generator)):
+        return "a generator of random numbers"
     if callable(value) or inspect.ismodule(value):
         return ""
     if isinstance(value, torch.optim.Optimizer):

@@ -68,6 +68,8 @@ def _slip(case: Case) -> list[Row]:
 
 
 def _cut(case: Case) -> list[Row]:
+    if case.kata.name.startswith("tinytorch"):  # whose right code computes with `.data`, and announces the result
+        return []
     return _at_sight(case, habits.cuts) if GRAPHLESS.search(str(case.error)) and not _is_of_an_error(case) else []
 
 

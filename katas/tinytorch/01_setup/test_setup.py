@@ -82,8 +82,9 @@ class TestInVirtualenv:
     def test_true_where_the_folders_differ(self, kata):
         """In a virtual environment packages go to a folder of its own, and `base_prefix` still is the Python that it
         was made from."""
-        check.equal(kata.in_virtualenv("/home/me/.venv", "/usr"), True)
-        check.equal(kata.in_virtualenv("/usr", "/usr"), False)
+        got = [kata.in_virtualenv(prefix, "/usr") for prefix in ("/home/me/.venv", "/usr")]
+        unlike = {"equal folders taken for a virtual environment": [False, True]}
+        check.equal(got, [True, False], unlike=unlike, what="in_virtualenv of /home/me/.venv, and of /usr")
 
     def test_none_is_the_running_python(self, kata, monkeypatch):
         """Without arguments the question is about the Python that runs now: `sys.prefix` and `sys.base_prefix`. Each
@@ -257,15 +258,19 @@ class TestGetRng:
         """Without an argument it is one object, whose draws go on. A fresh generator with a fixed seed would give every
         layer the same random weights."""
         first, second = kata.get_rng().random(5), kata.get_rng().random(5)
-        check.that(not np.array_equal(first, second), "get_rng() twice draws the same numbers twice")
-        check.that(kata.get_rng() is kata.get_rng(None), "get_rng() returns another generator at each call")
+        again = np.array_equal(first, second)
+        check.that(
+            not again, "get_rng() twice draws the same numbers twice", like="a copy, or seeded anew, at each call"
+        )
+        same = kata.get_rng() is kata.get_rng(None)
+        check.that(same, "get_rng() twice gives two generators", like="a new generator at each call")
 
     def test_the_callers_generator_does_not_become_global(self, kata):
         """One call with a generator of its own must not change what all others draw from."""
         before, own = kata.get_rng(), np.random.default_rng(3)
         kata.get_rng(own)
         check.that(kata.get_rng() is not own, "the generator given to one call became the global one")
-        check.that(kata.get_rng() is before, "the global generator was exchanged by get_rng(own)")
+        check.that(kata.get_rng() is before, "get_rng() before get_rng(own) and after it are two generators")
 
 
 class TestProfileMemory:
@@ -451,7 +456,7 @@ class TestMeasureScaling:
         check.equal(report["sizes"], [20_000, 40_000, 80_000], what="sizes")
         check.equal(len(report["values"]), 3, what="number of values")
         for n, value in zip(report["sizes"], report["values"], strict=True):
-            between(value, 8 * n, 9 * n, f"peak bytes of {n} numbers")
+            between(value, 8 * n, 9 * n, f"peak bytes of {n} numbers", below="is what build(n) returns called?")
         between(report["exponent"], 0.95, 1.05, "exponent")
 
     def test_the_preparation_is_not_measured(self, kata):
@@ -464,7 +469,7 @@ class TestMeasureScaling:
         report = kata.measure_scaling(build, [250, 500])
         for n, value in zip((250, 500), report["values"], strict=True):
             what = f"peak bytes of twice a row of {n}, the table made before"
-            between(value, 8 * n, 8 * n + 10_000, what, above="is build(n) measured as well?")
+            between(value, 8 * n, 8 * n + 10_000, what, above="is build(n) itself measured?")
 
     def test_retained_bytes(self, kata):
         """With kind="retained_bytes" only what the result keeps alive counts: here one in ten numbers."""
@@ -474,7 +479,7 @@ class TestMeasureScaling:
         for n, value in zip((200, 300, 400), report["values"], strict=True):
             what, low = f"retained bytes of a tenth of {n} × {n} numbers", 8 * n * n // 10
             between(value, low, low + 10_000, what, above="is it the peak?")
-        between(report["exponent"], 1.85, 2.1, "exponent")
+        between(report["exponent"], 1.85, 2.1, "exponent", below="are sizes and values exchanged?")
 
     def test_seconds(self, kata):
         """With kind="seconds" the values are times. The exponent is that of exactly these sizes and values."""
@@ -482,7 +487,9 @@ class TestMeasureScaling:
         for n, value in zip((100, 1000, 5000), report["values"], strict=True):
             between(value, 1e-9, 1, f"seconds of sum(range({n}))")
         expected = np.polyfit(np.log([100, 1000, 5000]), np.log(report["values"]), 1)[0]
-        check.close(report["exponent"], float(expected), what="exponent")
+        exchanged = np.polyfit(np.log(report["values"]), np.log([100, 1000, 5000]), 1)[0]
+        unlike = {"sizes and values exchanged": float(exchanged)}
+        check.close(report["exponent"], float(expected), what="exponent", unlike=unlike)
 
     @pytest.mark.edge
     @pytest.mark.parametrize("kind", ["minutes", "result"])

@@ -504,4 +504,7 @@ class TestBroadcastScaling:
         measured = kata.broadcast_scaling([600, 800])["values"]
         for n, value in zip((600, 800), measured):
             said = 4 * n * n
-            check.that(abs(value - said) <= 0.2 * said + 8192, f"n = {n}: {value} bytes, expected about {said}")
+            slip = "float64 numbers" if abs(value - 2 * said) <= 0.2 * said else ""
+            check.that(
+                abs(value - said) <= 0.2 * said + 8192, f"n = {n}: {value} bytes, expected about {said}", like=slip
+            )

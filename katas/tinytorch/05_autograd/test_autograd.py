@@ -238,10 +238,18 @@ class TestRecordNode:
 
     def test_one_input_that_requires_grad_is_enough(self, kata):
         """The gradient must find its way to the one weight among constants, so the output requires a gradient, too."""
-        for inputs in ((constant(1.0), leaf(2.0)), (leaf(2.0), constant(1.0))):
-            out = constant(3.0)
+        outs = [constant(3.0) for _ in range(3)]
+        pairs = (constant(1.0), leaf(2.0)), (leaf(2.0), constant(1.0)), (leaf(1.0), leaf(2.0))
+        for out, inputs in zip(outs, pairs, strict=True):
             kata.record_node(out, "add", inputs, {})
-            check.that(out.node is not None, "out.node is None, though one of two inputs requires a gradient")
+        unlike = {
+            "all inputs have to require a gradient, not any": [False, False, True],
+            "the first input alone is asked": [False, True, True],
+        }
+        got = [out.node is not None for out in outs]
+        what = "whether there is a node, with a gradient for the second input, the first, and both"
+        check.equal(got, [True, True, True], what=what, unlike=unlike)
+        for out in outs:
             check.that(out.requires_grad is True, f"out.requires_grad is {out.requires_grad}, expected True")
 
     def test_constants_leave_no_node(self, kata):
@@ -908,7 +916,9 @@ class TestDepthScaling:
         for depth, value in zip((4, 8, 16), found["graph"]["values"]):
             least = depth * 5000 * 4
             fits = least <= value < 1.2 * least + 20_000
-            check.that(fits, f"depth {depth}: {value} bytes are retained, expected about {least}, float32 per product")
+            told = f"depth {depth}: {value} bytes are retained, expected about {least}, float32 per product"
+            slip = "the result alone: there is no graph" if 20_000 <= value < 32_000 and depth > 2 else ""
+            check.that(fits, told, like="float64 numbers" if 2 * least <= value < 2.2 * least + 5_000 else slip)
         check.close(found["graph"]["exponent"], 1.0, atol=0.25, what="exponent with a graph")
 
     def test_without_a_graph_only_the_result_stays(self, kata):

@@ -214,13 +214,14 @@ class TestCheckTargets:
     def test_targets_that_are_not_integers(self, kata):
         """A float may be a probability, a bool a mask: neither is the number of a class."""
         for targets in (np.array([1.0, 0.0, 1.0]), tensor([1, 0, 1], np.float32), np.array([True, False, True])):
-            with check.raises(TypeError):
+            with check.raises(TypeError, like="targets that are no integers are taken as they are, or rounded"):
                 kata.check_targets(tensor(normal(3, 4)), targets)
 
     @pytest.mark.parametrize("shape", [(3, 1), (3, 4), (4,)], ids=str)
     def test_targets_of_another_shape(self, kata, shape):
         """Logits (3, 4) have three rows, so targets are (3,): not a column, not one-hot rows, not one per class."""
-        with check.raises(ValueError):
+        slip = "a second dimension of targets is let pass" if shape[0] == 3 else "the lengths are not compared"
+        with check.raises(ValueError, like=slip):
             kata.check_targets(tensor(normal(3, 4)), np.zeros(shape, dtype=np.int64))
 
     @pytest.mark.parametrize("shape", [(3,), (3, 4, 2)], ids=str)

@@ -394,11 +394,13 @@ class TestStepScaling:
         check.equal(sorted(got), ["exponent", "sizes", "values"], what="keys")
         check.equal(got["sizes"], [2000, 4000, 8000], what="sizes")
         exponent = got["exponent"]
-        check.that(abs(exponent - 1) < 0.25, f"the exponent is {exponent:.3g}, expected near 1")
+        slip = "nothing that is measured grows with n, as without a gradient" if exponent < 0.25 else ""
+        check.that(abs(exponent - 1) < 0.25, f"the exponent is {exponent:.3g}, expected near 1", like=slip)
 
     def test_only_the_step_is_measured(self, kata):
         """Parameter and gradient exist before: a step adds one array of 8 · n bytes, or two if it does not work in
         place. With float64 numbers made inside the measurement it would be three."""
         for n, value in zip((2000, 4000), kata.step_scaling([2000, 4000])["values"], strict=True):
             right = 7.5 * n <= value <= 2 * 8 * n + 4000
-            check.that(right, f"one step on {n} elements peaked at {value:,} bytes, expected {8 * n:,} to {16 * n:,}")
+            told = f"one step on {n} elements peaked at {value:,} bytes, expected {8 * n:,} to {16 * n:,}"
+            check.that(right, told, like="float32 numbers" if 3.75 * n <= value < 4.5 * n else "")

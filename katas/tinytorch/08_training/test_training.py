@@ -512,13 +512,15 @@ class TestBatchScaling:
         for width, options in ((64, {}), (256, {"width": 256})):
             for n, kept in zip((128, 256), kata.batch_scaling([128, 256], **options)["values"], strict=True):
                 least = 3 * n * width * 4
-                check.that(kept >= least, f"n={n}, width={width}: {kept} bytes, expected at least {least}")
+                slip = "the last output alone: nothing keeps a graph" if abs(kept - least / 3) < 0.05 * least else ""
+                check.that(kept >= least, f"n={n}, width={width}: {kept} bytes, expected at least {least}", like=slip)
 
     def test_the_model_is_not_measured(self, kata):
         """It is there before, so twice the batch is twice the memory. Two weights of 64 · 64 numbers would be 32 KiB
         that do not grow."""
         half, whole = kata.batch_scaling([128, 256])["values"]
-        check.that(2 * half - whole < 16384, f"{half} bytes for 128 rows, {whole} for 256: that is not twice as much")
+        told = f"{half} bytes for 128 rows, {whole} for 256: {2 * half - whole} of them do not grow. Is it the model?"
+        check.that(2 * half - whole < 16384, told)
 
 
 class TestTrainXor:

@@ -705,12 +705,16 @@ class TestConvScaling:
         got = kata.conv_scaling([3, 5, 9])
         check.equal(list(got["sizes"]), [3, 5, 9], what="sizes")
         exponent = got["exponent"]
-        check.that(abs(exponent - 2) <= 0.25, f"the exponent is {exponent:.2f}, expected about 2")
+        bare = np.polyfit(np.log([3, 5, 9]), np.log([(k * (25 - k)) ** 2 for k in (3, 5, 9)]), 1)[0]
+        slip = "without padding: a larger kernel has fewer positions" if abs(exponent - bare) < 0.1 else ""
+        check.that(abs(exponent - 2) <= 0.25, f"the exponent is {exponent:.2f}, expected about 2", like=slip)
 
     def test_memory_grows_with_the_image(self, kata):
         """`image_size` is used: twice the side, four times the positions."""
         small, large = (kata.conv_scaling([3, 5], image_size=size)["values"][1] for size in (16, 32))
-        check.that(3 <= large / small <= 5, f"twice the side takes {large / small:.2f} times the memory, expected 4")
+        slip = "image_size is not used" if 0.98 < large / small < 1.02 else ""
+        told = f"twice the side takes {large / small:.2f} times the memory, expected 4"
+        check.that(3 <= large / small <= 5, told, like=slip)
 
 
 @pytest.mark.stretch

@@ -38,8 +38,8 @@ def pixels(*shape):
 
 class TestReadIdx:
     def test_images_and_labels_as_they_were_written(self, kata, tmp_path):
-        """The header says how many dimensions there are, then one size for each. The rest are the elements, the last
-        dimension first."""
+        """The header says how many dimensions there are, then one size for each, of four bytes, the largest byte
+        first. The rest are the elements, the last dimension first."""
         for name, array in (("images", pixels(3, 4, 5)), ("labels", pixels(7))):
             check.equal(kata.read_idx(written(tmp_path, name, idx(array))), array, what=name)
 
@@ -581,7 +581,8 @@ class TestPrefetch:
         """None and False are items like any other. The loop ends after the last one."""
         for items in ([3, 1, None, 2, False, 0], [], list(range(50))):
             got = in_time(lambda items=items: list(kata.prefetch(iter(items))))
-            check.equal(got, items, what=f"{len(items)} items")
+            unlike = {"an item that is None taken for the end": [3, 1], "None left out": [3, 1, 2, False, 0]}
+            check.equal(got, items, what=f"{len(items)} items", unlike=unlike)
 
     def test_any_buffer_size(self, kata):
         """The buffer bounds what waits. Every item still comes."""
@@ -594,7 +595,9 @@ class TestPrefetch:
         read = []
         iterator = iter(kata.prefetch(counted(20, read), 3))
         in_time(lambda: next(iterator))
-        check.that(until(lambda: len(read) >= 4), f"{len(read)} items were read when 1 was handed out, expected 4 or 5")
+        ahead = until(lambda: len(read) >= 4)
+        slip = "nothing is read ahead: no thread fills the buffer" if len(read) == 1 else ""
+        check.that(ahead, f"{len(read)} items were read when 1 was handed out, expected 4 or 5", like=slip)
         closed(iterator)
 
     @pytest.mark.parametrize("size", [1, 4])
@@ -735,4 +738,6 @@ class TestLoaderScaling:
         for n, value in zip((16, 64), kata.loader_scaling([16, 64], (2, 20, 20))["values"], strict=True):
             predicted = 4 * 800 * n
             right = predicted <= value <= 1.2 * predicted + 8192
-            check.that(right, f"a batch of {n} keeps {value:,} bytes, predicted {predicted:,}")
+            twice = abs(value - 2 * predicted) < 0.2 * predicted
+            slip = "float64 numbers, or the dataset made inside of the measurement" if twice else ""
+            check.that(right, f"a batch of {n} keeps {value:,} bytes, predicted {predicted:,}", like=slip)

@@ -734,4 +734,9 @@ class TestStateScaling:
         """m and v are two float32 arrays of 4 · n bytes each. The parameter exists before, and does not count."""
         for n, value in zip((20_000, 40_000), kata.state_scaling([20_000, 40_000])["values"], strict=True):
             right = 0.8 * 8 * n <= value <= 1.2 * 8 * n + 8192
-            check.that(right, f"Adam retains {value:,} bytes for {n:,} elements, expected about {8 * n:,}")
+            slips = {
+                12: "the parameter is made inside of the measurement",
+                16: "float64 numbers",
+            }
+            slip = slips.get(round(value / n), "")
+            check.that(right, f"Adam retains {value:,} bytes for {n:,} elements, expected about {8 * n:,}", like=slip)

@@ -506,8 +506,8 @@ class TestAttentionScaling:
     def test_the_peak_holds_the_scores_and_the_output(self, kata):
         """At its peak, attention holds at least one (T, T) array of float32, here of 16,384 bytes. Heads of 512
         features make an output that is larger: 131,072 bytes."""
-        for head_dim, least in ((8, 4 * 64 * 64), (512, 4 * 64 * 512)):
-            peak = kata.attention_scaling([64, 65], head_dim)["values"][0]
-            check.that(
-                peak >= least, f"T = 64, d = {head_dim}: the peak is {peak:,} bytes, expected at least {least:,}"
-            )
+        peaks = {head_dim: kata.attention_scaling([64, 65], head_dim)["values"][0] for head_dim in (8, 512)}
+        slip = "head_dim is not used" if abs(peaks[512] - peaks[8]) < 2048 else ""
+        for (head_dim, peak), least in zip(peaks.items(), (4 * 64 * 64, 4 * 64 * 512), strict=True):
+            told = f"T = 64, d = {head_dim}: the peak is {peak:,} bytes, expected at least {least:,}"
+            check.that(peak >= least, told, like=slip)

@@ -573,8 +573,9 @@ class TestResidualGradientNorms:
             without = kata.residual_gradient_norms(12, residual=False, rng=np.random.default_rng(seed))
             ratio = without[0] / without[-1]
             slip = ": is the last block the first entry?" if ratio > 1 else ""
-            check.that(ratio < 0.4, f"first/last is {ratio:.3g} without skips, expected less than 0.4{slip}")
             skips = kata.residual_gradient_norms(12, residual=True, rng=np.random.default_rng(seed))
+            same = "`residual` is not used" if np.array_equal(without, skips) else ""
+            check.that(ratio < 0.4, f"first/last is {ratio:.3g} without skips, expected less than 0.4{slip}", like=same)
             check.that(
                 without[0] < 0.1 * skips[0],
                 f"first block: {without[0]:.3g} without skips and {skips[0]:.3g} with them, expected less than a tenth",
@@ -669,7 +670,9 @@ class TestDepthScaling:
         nobody keeps, would retain the same for any depth."""
         got = kata.depth_scaling([1, 2, 4])
         check.equal(got["sizes"], [1, 2, 4], what="sizes")
-        check.that(0.75 <= got["exponent"] <= 1.25, f"the exponent is {got['exponent']:.3f}, expected 0.75 to 1.25")
+        told = f"the exponent is {got['exponent']:.3f}, expected 0.75 to 1.25"
+        slip = "the depth is not used, or no graph is kept" if abs(got["exponent"]) < 0.1 else ""
+        check.that(0.75 <= got["exponent"] <= 1.25, told, like=slip)
 
     def test_each_block_keeps_its_scores_and_hidden_features(self, kata):
         """The factors of the products are kept for their gradients. For C=16, B=2 and T=16, one more block keeps at

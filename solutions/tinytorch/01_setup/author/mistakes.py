@@ -156,7 +156,7 @@ MISTAKES = [
         was="[measures[kind](build(n)) for n in sizes]",
         now="[measures[kind](lambda: build(n)()) for n in sizes]",
         caught_by="test_the_preparation_is_not_measured",
-        says="is build(n) measured as well?",
+        says="is build(n) itself measured?",
     ),
     Mistake(
         "always the peak",

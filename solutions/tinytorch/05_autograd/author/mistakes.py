@@ -48,7 +48,7 @@ MISTAKES = [
         was=RECORD,
         now=RECORD.replace("any(", "all("),
         caught_by="test_one_input_that_requires_grad_is_enough",
-        says="out.node is None, though one of two inputs requires a gradient",
+        says="looks like all inputs have to require a gradient, not any",
     ),
     Mistake(
         "everything is recorded",
