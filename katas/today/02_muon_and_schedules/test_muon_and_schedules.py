@@ -77,7 +77,7 @@ class Largest(TorchDispatchMode):
 
 
 class TestNewtonSchulz:
-    @pytest.mark.parametrize("shape", [(5, 8), (8, 5), (6, 6)], ids=["wide", "tall", "square"])
+    @pytest.mark.parametrize("shape", [(5, 8), (6, 5), (6, 6)], ids=["wide", "tall", "square"])
     def test_equals_the_polynomial_of_the_singular_values(self, kata, shape):
         """Each step replaces every singular value s by a·s + b·s³ + c·s⁵, and leaves the singular vectors alone. An
         SVD shows what five steps come to."""

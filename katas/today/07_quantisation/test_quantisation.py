@@ -279,7 +279,7 @@ class TestCalibrate:
         """One 40 among 4,000 normal values, and 4 bits. At the scale of the largest, most values round to 0. The best
         scale is about an eighth of it."""
         x = torch.randn(4000, dtype=torch.float64)
-        x[7] = 40
+        x[7], x[8] = 40, 0
         got = kata.calibrate(x, bits=4)
         wrong = {
             "the scale of the largest value": torch.tensor(40 / 7, dtype=torch.float64),
@@ -310,8 +310,10 @@ class TestCalibrate:
         check.close(kata.calibrate(torch.zeros(5)), torch.tensor(1.0))
 
     def test_the_first_candidate_counts(self, kata):
-        """Two values of 0.5 and one of 1, in two bits. Half of the scale cuts off the 1 and is exact for the rest."""
+        """Two values of 0.5 and one of 1, in two bits. Half of the scale cuts off the 1 and is exact for the rest. But
+        1.5, at which 3 and 1.5 are exact in three bits, is beyond the last candidate."""
         check.close(kata.calibrate(torch.tensor([1.0, 0.5, 0.5]), bits=2, candidates=2), torch.tensor(0.5))
+        check.close(kata.calibrate(torch.tensor([3.0, 1.5, 1.5]), bits=3, candidates=2), torch.tensor(1.0))
 
     @pytest.mark.edge
     def test_of_equal_ones_the_largest(self, kata):

@@ -100,13 +100,16 @@ class TestDecode:
 
     def test_another_format_and_any_shape(self, kata):
         """E3M2 has six bits, a bias of 3, and neither NaN nor infinity. The rule is the same, whatever torch has.
-        Without a sign bit E4M3 still has subnormal numbers: what decides is that there is a fraction."""
+        Without a sign bit E4M3 still has subnormal numbers: what decides is that there is a fraction. Where the largest
+        number of E2M1's layout is 3, its 4 and 6 are infinite."""
         codes = torch.randint(64, (2, 3, 25), dtype=torch.uint8)
         codes[0, 0, :8] = torch.tensor([0, 1, 3, 4, 31, 33, 35, 63])
         got = kata.decode(codes, the_format(kata, "E3M2"))
         check.close(got, numbers(codes, "E3M2"), rtol=1e-6, atol=0)
         unsigned = kata.Format(4, 3, 7, 448.0, nan=0x7F, signed=False)
         check.close(kata.decode(CODES[:127], unsigned), TABLES["E4M3"], rtol=1e-6, atol=0)
+        expected = torch.tensor([*HALF_BYTE[:6], math.inf, math.inf])
+        check.close(kata.decode(CODES[:8], kata.Format(2, 1, 1, 3.0)), expected, rtol=1e-6, atol=0, finite=False)
 
 
 def midpoints(name):

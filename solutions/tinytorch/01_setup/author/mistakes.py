@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/01 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 LOOKUP = "        return importlib.metadata.version(name)\n    except importlib.metadata.PackageNotFoundError:"
 MISSING = "            missing.append(name)\n        elif minimum is not None and"
@@ -194,5 +194,14 @@ MISTAKES = [
         caught_by="test_signals_end_the_run",
         says="was caught",
         edge=True,
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="python_ok = sys.version_info >= min_python",
+        now="python_ok = sys.version_info > min_python",
+        reason="a version has five parts, and is above those that it begins with",
+        textbook=True,
     ),
 ]

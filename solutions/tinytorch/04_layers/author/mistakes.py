@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/04 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 NAMED_LOOP = """        for name, value in _leaves("", self):
             if isinstance(value, Parameter):"""
@@ -199,5 +199,14 @@ MISTAKES = [
         now="        parameter.data[...] *= 1\n",
         caught_by="test_the_network_is_xor_exactly",
         says="net(XOR_X)",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="mask = self.rng.random(x.shape) > self.p",
+        now="mask = self.rng.random(x.shape) >= self.p",
+        reason="a number in 2⁵³ is p itself",
+        textbook=True,
     ),
 ]

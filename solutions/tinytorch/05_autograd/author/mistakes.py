@@ -256,4 +256,29 @@ MISTAKES = [
     ),
 ]
 
-EQUIVALENT: list[Equivalent] = []
+EQUIVALENT = [
+    Equivalent(
+        was="x, y = node.inputs[0].data, node.out",
+        now="x, y = node.inputs[-1].data, node.out",
+        reason="one input",
+        textbook=True,
+    ),
+    Equivalent(
+        was='x, y, dim = node.inputs[0].data, node.out, node.saved["dim"]',
+        now='x, y, dim = node.inputs[-1].data, node.out, node.saved["dim"]',
+        reason="one input",
+        textbook=True,
+    ),
+    Equivalent(
+        was="x = node.inputs[0].data",
+        now="x = node.inputs[-1].data",
+        reason="one input",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if error > atol + rtol * abs(slope):",
+        now="if error >= atol + rtol * abs(slope):",
+        reason="an error is not the bound itself",
+        textbook=True,
+    ),
+]

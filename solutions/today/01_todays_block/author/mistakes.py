@@ -1,6 +1,6 @@
 """Wrong solutions of today/01 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 NORM = "normed = (wide * torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + eps)).to(x.dtype)"
@@ -211,5 +211,14 @@ MISTAKES = [
         "if factor > 0 else 1.0",
         "test_a_factor_of_1_changes_nothing",
         says="looks like 0.1 · ln(factor) + 1, which is for factors above 1",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="scale = 0.1 * math.log(factor) + 1 if factor > 1 else 1.0",
+        now="scale = 0.1 * math.log(factor) + 1 if factor >= 1 else 1.0",
+        reason="the logarithm of 1 is 0",
+        textbook=True,
     ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of today/02 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 START = "x = g / g.norm().clamp(min=eps)"
@@ -204,5 +204,38 @@ MISTAKES = [
         "test_zeros_give_zeros",
         says="NaN",
         edge=True,
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="if step < warmup_steps:",
+        now="if step < warmup_steps - 1:",
+        reason="at its end the rise has come to max_lr",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if step <= max_steps - decay_steps:",
+        now="if step < max_steps - decay_steps:",
+        reason="there u is 0, and the fall begins at max_lr",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if step <= max_steps - decay_steps:",
+        now="if step <= (max_steps - decay_steps) - 1:",
+        reason="there u is 0, and the fall begins at max_lr",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if step >= max_steps:",
+        now="if step > max_steps:",
+        reason="there u is 1, and the fall ends at min_lr",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if step >= max_steps:",
+        now="if step >= max_steps + 1:",
+        reason="there u is 1, and the fall ends at min_lr",
+        textbook=True,
     ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of today/03 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 WRITE_K = "k_cache[rows, :, positions] = k.transpose(1, 2)"
@@ -217,5 +217,32 @@ MISTAKES = [
         "beliefs.append(_probabilities(draft(out)[0][0, -1], 1.0 if temperature else 0))",
         "TestSpeculativeGenerate::test_a_draft_equal_to_the_target_is_always_accepted[sharpened]",
         says="proposals were refused: p and q are not equal",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="cdf = (rest / rest.sum()).cumsum(0)",
+        now="cdf = (rest / rest.sum()).cumsum(-1)",
+        reason="one dimension",
+        textbook=True,
+    ),
+    Equivalent(
+        was="q = probabilities(logits[0, -1])",
+        now="q = probabilities(logits[-1, -1])",
+        reason="a batch of one",
+        textbook=True,
+    ),
+    Equivalent(
+        was="ps = probabilities(logits[0, T - 1 :])",
+        now="ps = probabilities(logits[-1, T - 1 :])",
+        reason="a batch of one",
+        textbook=True,
+    ),
+    Equivalent(
+        was="token, accepted = accept_or_resample(ps[i], q, guess[0, T + i].item(), u, v)",
+        now="token, accepted = accept_or_resample(ps[i], q, guess[-1, T + i].item(), u, v)",
+        reason="a batch of one",
+        textbook=True,
     ),
 ]

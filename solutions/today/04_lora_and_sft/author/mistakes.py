@@ -1,6 +1,6 @@
 """Wrong solutions of today/04 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 CORRECTION = "return self.base(x) + self.scale * (self.dropout(x) @ self.lora_A.mT @ self.lora_B.mT)"
 MERGED = "            merged.weight.copy_(base.weight + self.scale * self.lora_B @ self.lora_A)\n"
@@ -209,5 +209,26 @@ MISTAKES = [
         'ids += [im_start, *encode(f"{role}\\n{content}"), im_end, *encode("\\n")]',
         "test_the_content_is_encoded_apart",
         says="looks like header and content encoded in one call",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="while t < len(ids):",
+        now="while t <= len(ids):",
+        reason="as it is written, a conversation ends behind im_end; one that is cut off is asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="while t < len(ids):",
+        now="while t < len(ids) + 1:",
+        reason="as it is written, a conversation ends behind im_end; one that is cut off is asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="while t < len(ids):",
+        now="while t < len(ids) - 1:",
+        reason="as it is written, a conversation ends behind im_end; one that is cut off is asked at the edges alone",
+        textbook=True,
     ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of today/05 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 READ = "return logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)"
 SUMMED = "return token_logp(logits, tokens).masked_fill(~mask[:, 1:], 0.0).sum(-1)"
@@ -200,5 +200,20 @@ MISTAKES = [
         now="",
         caught_by="TestGrpoStep::test_old_gradients_are_forgotten",
         says="looks like the old gradients are not cleared",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="outside = (ratio < 1 - clip) | (ratio > 1 + clip)",
+        now="outside = (ratio < 1 - clip) | (ratio >= 1 + clip)",
+        reason="a ratio of drawn numbers is not the bound itself",
+        textbook=True,
+    ),
+    Equivalent(
+        was="outside = (ratio < 1 - clip) | (ratio > 1 + clip)",
+        now="outside = (ratio <= 1 - clip) | (ratio > 1 + clip)",
+        reason="a ratio of drawn numbers is not the bound itself",
+        textbook=True,
     ),
 ]

@@ -192,4 +192,34 @@ EQUIVALENT = [
             (" 448", " 449"),
         )
     ),
+    Equivalent(
+        was="if best is None or error <= best_error:",
+        now="if best is None or error < best_error:",
+        reason="of equal ones the largest is asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="return (x / scale).clamp(-448, 448).to(torch.float8_e4m3fn), scale",
+        now="return (x / scale).clamp(-448, 449).to(torch.float8_e4m3fn), scale",
+        reason="float8 has no number between 416 and 448, and none beyond",
+        textbook=True,
+    ),
+    Equivalent(
+        was="return (x / scale).clamp(-448, 448).to(torch.float8_e4m3fn), scale",
+        now="return (x / scale).clamp(-448, 447).to(torch.float8_e4m3fn), scale",
+        reason="float8 has no number between 416 and 448, and none beyond",
+        textbook=True,
+    ),
+    Equivalent(
+        was="return (x / scale).clamp(-448, 448).to(torch.float8_e4m3fn), scale",
+        now="return (x / scale).clamp(-449, 448).to(torch.float8_e4m3fn), scale",
+        reason="float8 has no number between 416 and 448, and none beyond",
+        textbook=True,
+    ),
+    Equivalent(
+        was="return (x / scale).clamp(-448, 448).to(torch.float8_e4m3fn), scale",
+        now="return (x / scale).clamp(-447, 448).to(torch.float8_e4m3fn), scale",
+        reason="float8 has no number between 416 and 448, and none beyond",
+        textbook=True,
+    ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of today/09 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 GAPS = "gaps = total.unsqueeze(-1) - total.unsqueeze(-2)"
@@ -205,5 +205,32 @@ MISTAKES = [
         "per_token = n_kv_head * head_dim",
         "test_a_layer_of_each_kind",
         says="looks like keys without values",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="causal = torch.ones(gaps.shape[-2:], dtype=torch.bool).tril()",
+        now="causal = torch.ones(gaps.shape[-3:], dtype=torch.bool).tril()",
+        reason="a mask per head, each the same",
+        textbook=True,
+    ),
+    Equivalent(
+        was="while reach < len(elements[0]):",
+        now="while reach <= len(elements[0]):",
+        reason="a round more finds nothing behind its reach",
+        textbook=True,
+    ),
+    Equivalent(
+        was="while reach < len(elements[0]):",
+        now="while reach < len(elements[0]) + 1:",
+        reason="a round more finds nothing behind its reach",
+        textbook=True,
+    ),
+    Equivalent(
+        was="while reach < len(elements[0]):",
+        now="while reach < len(elements[-1]):",
+        reason="all elements are equally long",
+        textbook=True,
     ),
 ]

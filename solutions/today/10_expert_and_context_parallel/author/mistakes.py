@@ -1,6 +1,6 @@
 """Wrong solutions of today/10 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 BACK = "return _exchanged(grad, ctx.receive, ctx.send), None, None"
@@ -201,5 +201,20 @@ MISTAKES = [
         "return attend(*(_tokens_for_heads(x) for x in (q, k, v)))",
         "TestUlyssesAttention::test_equals_one_process",
         says="looks like not exchanged back: all tokens, and this rank's heads",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="seen = own[rank][:, None] >= own[(rank - hop) % W]",
+        now="seen = own[rank][:, None] > own[(rank - hop) % W]",
+        reason="no two ranks have a token in common",
+        textbook=True,
+    ),
+    Equivalent(
+        was="seen = own[rank][:, None] >= own[(rank - hop) % W]",
+        now="seen = own[rank][:, None] >= own[(rank - hop) % W] + 1",
+        reason="no two ranks have a token in common",
+        textbook=True,
     ),
 ]

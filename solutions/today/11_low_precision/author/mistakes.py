@@ -1,6 +1,6 @@
 """Wrong solutions of today/11 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 HIDDEN = "hidden = ((exponent > 0) | (fmt.man_bits == 0)).int()"
 LOWEST = "lowest = 0 if fmt.man_bits == 0 else 1"
@@ -202,5 +202,20 @@ MISTAKES = [
         'dw = grad.mT @ rounding(x.mT, "x").mT',
         "test_gradients_of_rounded_operands",
         says="looks like the gradient not rounded",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="x = torch.where(codes > unsigned, -x, x)",
+        now="x = torch.where(codes > unsigned + 1, -x, x)",
+        reason="the sign is worth 2 at least",
+        textbook=True,
+    ),
+    Equivalent(
+        was="sign = (x < 0) * 2 ** (fmt.exp_bits + fmt.man_bits)",
+        now="sign = (x <= 0) * 2 ** (fmt.exp_bits + fmt.man_bits)",
+        reason="a zero may have the code of either",
+        textbook=True,
     ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of today/12 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 HOOK = "hooks.enter_context(_removed(model.get_submodule(name).register_forward_hook(keep_as(name))))"
 KEPT = "cache[name] = output.detach()"
@@ -201,5 +201,38 @@ MISTAKES = [
         UNIT.replace("dim=1", "dim=0"),
         "test_normalise",
         says="looks like columns brought to length 1, not rows",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="kept[module] = args[0]",
+        now="kept[module] = args[-1]",
+        reason="a layer is given one argument",
+        textbook=True,
+    ),
+    Equivalent(
+        was="z = args[0].clone()",
+        now="z = args[-1].clone()",
+        reason="a layer is given one argument",
+        textbook=True,
+    ),
+    Equivalent(
+        was="z = args[0].clone()",
+        now="z = args[-1].clone()",
+        reason="a layer is given one argument",
+        textbook=True,
+    ),
+    Equivalent(
+        was="classes = int(labels.max()) + 1",
+        now="classes = int(labels.max()) + 2",
+        reason="no label is of the class more, and nothing predicts it",
+        textbook=True,
+    ),
+    Equivalent(
+        was="label_of_type = labels[torch.randint(len(labels), (int(types.max()) + 1,), generator=generator)]",
+        now="label_of_type = labels[torch.randint(len(labels), (int(types.max()) + 2,), generator=generator)]",
+        reason="nothing reads the label of the type more",
+        textbook=True,
     ),
 ]
