@@ -1,4 +1,4 @@
-"""The digits in 100 steps of 64, by nets of 50 units: mean training loss at the end, and from step 30 on."""
+"""The digits in 60 steps of 96, by nets of 50 units: mean training loss at the end, and from step 15 on."""
 
 import torch
 
@@ -6,7 +6,7 @@ from grader.datasets import digits
 
 LIMITS = {
     "training loss, pre, identity": "< 0.5",
-    "training loss from step 30 on, post minus pre": "> 0",
+    "training loss from step 15 on, post minus pre": "> 0",
     "training loss, pre, shortcut times 0.5": "> 1.3",
 }
 
@@ -18,8 +18,9 @@ def run(kata, seed) -> dict[str, float]:
     losses = []
     for order, shortcut in (("pre", "identity"), ("post", "identity"), ("pre", "scale")):
         torch.manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         model = kata.DeepNet(50, order=order, shortcut=shortcut)
-        losses.append(kata.train_deep(model, x, y, generator=torch.Generator().manual_seed(seed)))
+        losses.append(kata.train_deep(model, x, y, steps=60, batch=96, lr=0.05, generator=generator))
     pre, post, halved = losses
-    ahead = (sum(post[30:]) - sum(pre[30:])) / 70
+    ahead = (sum(post[15:]) - sum(pre[15:])) / 45
     return dict(zip(LIMITS, (sum(pre[-10:]) / 10, ahead, sum(halved[-10:]) / 10), strict=True))
