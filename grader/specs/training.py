@@ -21,12 +21,13 @@ def stretched(parameters: list[Tensor], norm: float) -> None:
 SLIPS: dict[str, Any] = {  # options of `by_hand`
     "gradients that were not cleared": {"clear": False},
     "weights that were never updated": {"lr": 0.0},
+    "a new optimizer in every step": {"anew": True},
     "plain SGD": {"optimizer": torch.optim.SGD},
 }
 SLIPS_IN_CLIPPING: dict[str, Any] = {
     "gradients that were not clipped before the step": {"clip": lambda parameters, norm: None},
     "each element clipped by itself": {"clip": nn.utils.clip_grad_value_},
-    "short gradients made longer": {"clip": stretched},
+    "short gradients scaled, too": {"clip": stretched},
 }
 
 
@@ -68,7 +69,8 @@ class Contract:
         losses = self.train(kata, self.model(), steps=3, lr=self.lr, generator=seeded())
         plain = isinstance(losses, list) and all(type(loss) is float for loss in losses)
         check.that(plain, f"{self.results} should be a list of floats, not {check.describe(losses)}")
-        check.equal(len(losses), 3, what=f"the number of {self.results}")
+        unlike = {"appended after the loop, or returned inside it": 1}
+        check.equal(len(losses), 3, unlike=unlike, what=f"the number of {self.results}")
 
     def test_the_first_loss_is_that_of_the_fresh_model(self, kata: Any) -> None:
         """The loss of a step is taken before its update. The first one is that of the model as it came."""
@@ -102,7 +104,11 @@ class Contract:
                 slips |= SLIPS_IN_CLIPPING if self.max_norm else {}
                 unlike = {slip: self.by_hand(fresh, batches, **slips[slip])[1][name] for slip in slips}
                 check.close(got[name], right[name], rtol=self.rtol, atol=self.atol, unlike=unlike, what=what)
-        check.close(losses, expected, rtol=1e-3, atol=1e-5, what=f"the {self.results}")
+        wrong = {
+            "the last step's, once for every step": expected[-1:] * self.steps,
+            "the mean of all steps so far": [sum(expected[: n + 1]) / (n + 1) for n in range(self.steps)],
+        }
+        check.close(losses, expected, rtol=1e-3, atol=1e-5, unlike=wrong, what=f"the {self.results}")
 
     def test_the_generator_alone_draws(self, kata: Any) -> None:
         """With generators of the same seed the same model has the same losses, whatever the state of the global one. A
@@ -157,6 +163,7 @@ class Contract:
         optimizer: Any = None,
         settings: dict[str, Any] | None = None,
         clear: bool = True,
+        anew: bool = False,
         old: float | None = None,
         clip: Callable[..., Any] = nn.utils.clip_grad_norm_,
         max_norm: float | None = None,
@@ -166,11 +173,17 @@ class Contract:
         """The losses of a copy of the model, trained on these batches, and how far its weights move."""
         model, losses = copy.deepcopy(fresh), []
         settings = (settings or {}) if optimizer else self.settings | (settings or {})
-        updates = (optimizer or self.optimizer)(model.parameters(), lr=self.lr if lr is None else lr, **settings)
+
+        def made() -> Any:
+            return (optimizer or self.optimizer)(model.parameters(), lr=self.lr if lr is None else lr, **settings)
+
+        updates = made()
         for parameter in model.parameters():
             parameter.grad = None if old is None else torch.full_like(parameter, old)
         for batch in order(batches):
             loss = self.loss(model, batch, **of_loss)
+            if anew:
+                updates = made()
             if clear:
                 updates.zero_grad()
             loss.backward()

@@ -70,7 +70,11 @@ class TestRuleTable:
         """Rule 110 = 64 + 32 + 8 + 4 + 2: bits 1, 2, 3, 5 and 6 are set. Bit 0, the lowest, comes first. A table is an
         int64 tensor."""
         expected = torch.tensor([0, 1, 1, 1, 0, 1, 1, 0])
-        check.equal(kata.rule_table(110), expected, unlike={"the highest bit comes first": expected.flip(0)})
+        unlike = {
+            "the highest bit comes first": expected.flip(0),
+            "bit i counts 2**i, not 1": expected * 2 ** torch.arange(8),
+        }
+        check.equal(kata.rule_table(110), expected, unlike=unlike)
 
     @given(rule=st.integers(0, 255))
     def test_the_bits_add_up_to_the_rule(self, kata, rule):
@@ -105,7 +109,10 @@ class TestEvolve:
         change at once, from the old row."""
         expected = history(ROW, 110, 1)
         got = kata.evolve(torch.tensor(ROW), 110, 1)
-        unlike = slips_of_evolve(ROW, 110, 1) | {"the start is not part of the history": expected[1:]}
+        unlike = slips_of_evolve(ROW, 110, 1) | {
+            "the start is not part of the history": expected[1:],
+            "the last row alone, without those before": expected[-1],
+        }
         check.equal(got, expected, unlike=unlike)
 
     def test_a_live_cell_on_the_border_sees_the_far_end(self, kata):
@@ -116,6 +123,7 @@ class TestEvolve:
             got = kata.evolve(torch.tensor(start), rule, 2)
             unlike = slips_of_evolve(start, rule, 2)
             del unlike["the table is read from its other end"]  # no live cell is left, as with zeros beyond
+            unlike["every step starts from row 0"] = expected[[0, 1, 1]]
             check.equal(got, expected, unlike=unlike, what=f"the history under rule {rule}")
 
     def test_no_step_returns_the_start_only(self, kata):
@@ -138,7 +146,9 @@ class TestEvolve:
         """Any row under any rule, for three steps."""
         start, rule = case
         got = kata.evolve(torch.tensor(start), rule, 3)
-        check.equal(got, history(start, rule, 3), unlike=slips_of_evolve(start, rule, 3), what=f"under rule {rule}")
+        expected = history(start, rule, 3)
+        unlike = slips_of_evolve(start, rule, 3) | {"every step starts from row 0": expected[[0, 1, 1, 1]]}
+        check.equal(got, expected, unlike=unlike, what=f"under rule {rule}")
 
     @pytest.mark.edge
     @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int32])
@@ -189,6 +199,7 @@ def slips_of_entropy(row, block):
         "single cells, not windows": entropy(row, 1),
         "how many ones are in each window, not which": bits(Counter(map(sum, windows(row, block))).values()),
         "the sign is missing": -entropy(row, block),
+        "the mean over the patterns, not the sum": entropy(row, block) / len(set(windows(row, block))),
     }
 
 
@@ -205,6 +216,11 @@ def rows_and_blocks(draw):
     return row, draw(st.integers(1, min(4, len(row))))
 
 
+def shared(count, parts):
+    """The term of one pattern, if its share is taken as count / parts."""
+    return count / parts * math.log2(parts / count)
+
+
 class TestBlockEntropyNumpy:
     def measured(self, kata, row, block):
         return float(kata.block_entropy_numpy(np.array(row), block))
@@ -213,7 +229,7 @@ class TestBlockEntropyNumpy:
         """There is one pattern, and nothing to be surprised by: 0 bits. The patterns that do not occur add 0, not the
         NaN of 0 · log 0."""
         for row in ([0] * 6, [1] * 6):
-            unlike = {"0 · log 0 = NaN among the terms": math.nan}
+            unlike = {"0 · log 0 = NaN among the terms": math.nan, "counts divided by 2**block, not by W": shared(6, 8)}
             check.close(self.measured(kata, row, 3), 0.0, unlike=unlike, what=f"entropy of {row}")
 
     def test_alternating_cells_have_one_bit(self, kata):
@@ -246,7 +262,12 @@ class TestBlockEntropy:
         two cells: 2 bits. The result is float32."""
         rows = torch.tensor([[0, 0, 0, 0], [1, 1, 1, 1], [0, 1, 0, 1], [1, 1, 0, 0]])
         unlike = slips_by_row(rows, 2)
+        del unlike["the mean over the patterns, not the sum"]
+        unlike["the mean over all 2**block patterns, not the sum"] = torch.tensor([0.0, 0.0, 1 / 4, 2 / 4])
+        unlike["0 · log 0 = NaN among the terms"] = torch.tensor([math.nan, math.nan, math.nan, 2.0])
         unlike["all rows counted together"] = torch.full((4,), bits([6, 3, 3, 4]))
+        places = zip(*(windows(row, 2) for row in rows.tolist()), strict=True)
+        unlike["counted over the rows, place by place"] = torch.tensor([bits(Counter(p).values()) for p in places])
         got = kata.block_entropy(rows, 2)
         check.close(got, torch.tensor([0.0, 0.0, 1.0, 2.0]), unlike=unlike)
         check.dtype(got, torch.float32)
@@ -318,7 +339,14 @@ class TestMixingCurves:
         There is no NaN from 0 · log 0."""
         rows = torch.tensor([[0] * 16, [0, 1] * 8, [1] * 8 + [0] * 8])
         got = kata.mixing_curves(rows, 4)
-        check.close(got, {"entropy": torch.tensor([0.0, 1.0, 0.0]), "complexity": torch.tensor([0.0, 0.0, 1.0])})
+        complexity = torch.tensor([0.0, 0.0, 1.0])
+        wrong = {
+            "−d log₂ d alone, without the term of 1 − d": [0.0, 0.5, 0.0],
+            "the sum over the blocks, not the mean": [0.0, 4.0, 0.0],
+            "the entropy of the mean density": [0.0, 1.0, 1.0],
+        }
+        unlike = {name: {"entropy": torch.tensor(row), "complexity": complexity} for name, row in wrong.items()}
+        check.close(got, {"entropy": torch.tensor([0.0, 1.0, 0.0]), "complexity": complexity}, unlike=unlike)
 
     def test_densities_are_those_of_neighbouring_cells(self, kata):
         """Blocks are runs of neighbours, 8 of 4 cells in a row here. The entropy is the mean of the blocks'
@@ -333,6 +361,8 @@ class TestMixingCurves:
             "cells that are 8 places apart, not neighbours": apart,
             "nats: a natural logarithm": nats,
             "the entropy of the mean density": {"entropy": whole, "complexity": expected["complexity"]},
+            "a density of 1/4 taken for mid": curves_of(rows, 4, low=lambda d: d < 1 / 4),
+            "a density of 3/4 taken for high": curves_of(rows, 4, high=lambda d: d >= 3 / 4),
         }
         check.close(kata.mixing_curves(torch.tensor(rows), 4), expected, unlike=unlike)
 
@@ -493,8 +523,13 @@ class TestTrainRule(training.Contract):
         return F.softplus(torch.where(target > 0, -1, 1) * model(state)).mean()
 
     def wrong_losses(self, model, state):
-        right = self.loss(model, state)
-        return {"the row itself as the target": self.loss(model, state, same=True), "the sum, not the mean": 80 * right}
+        right, rule = self.loss(model, state), torch.tensor([next_row(row, 110) for row in state.long().tolist()])
+        return {
+            "the row itself as the target": self.loss(model, state, same=True),
+            "the sum, not the mean": 80 * right,
+            "a sigmoid before the loss, which has one": self.loss(lambda state: model(state).sigmoid(), state),
+            "the squared error": (model(state) - rule).square().mean(),
+        }
 
     def test_every_step_reads_new_rows(self, kata):
         """`batch` rows of `width` cells per step, 32 of 64 unless said otherwise. Each cell is 0 or 1 with equal

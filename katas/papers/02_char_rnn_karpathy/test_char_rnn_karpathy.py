@@ -62,11 +62,11 @@ def random_weights():
 def slips(weights, ids, h):
     """By name, what some slips in the recurrence lead to: pairs of hidden states (B, T, H) and logits (B, T, V)."""
 
-    def run(W_xh, W_hh, W_hy, b_h, b_y, *, biases=1, squash=torch.tanh, keep=1.0, late=False):
-        state, states, logits = h.double(), [], []
+    def run(W_xh, W_hh, W_hy, b_h, b_y, *, start=h, biases=1, squash=torch.tanh, keep=1.0, late=False, stuck=False):
+        state, states, logits = start.double(), [], []
         for characters in ids.T:
-            before = state
-            state = squash(W_xh[:, characters].T + keep * state @ W_hh.T + biases * b_h)
+            before = start.double() if stuck else state
+            state = squash(W_xh[:, characters].T + keep * before @ W_hh.T + biases * b_h)
             states.append(state)
             logits.append((before if late else state) @ W_hy.T + b_y)
         return torch.stack(states, dim=1), torch.stack(logits, dim=1)
@@ -77,7 +77,11 @@ def slips(weights, ids, h):
         "b_h is left out": run(**weights, biases=0),
         "b_y is left out": run(**weights | {"b_y": torch.zeros(V)}),
         "the tanh is missing": run(**weights, squash=lambda x: x),
+        "a sigmoid in place of the tanh": run(**weights, squash=torch.sigmoid),
+        "a ReLU in place of the tanh": run(**weights, squash=torch.relu),
         "the state before is ignored": run(**weights, keep=0.0),
+        "zeros in place of the given state": run(**weights, start=torch.zeros_like(h)),
+        "every state comes from the given one, not from the one before": run(**weights, stuck=True),
         "the logits are those of the state before": run(**weights, late=True),
     }
 
@@ -97,8 +101,12 @@ class TestBuildVocab:
         text."""
         first_seen = ({"s": 0, "e": 1, "a": 2, " ": 3}, ["s", "e", "a", " "])
         expected = ({" ": 0, "a": 1, "e": 2, "s": 3}, [" ", "a", "e", "s"])
-        got = kata.build_vocab("sea sees sea")
-        check.equal(got, expected, unlike={"numbered in the order of first appearance": first_seen})
+        unlike = {
+            "numbered in the order of first appearance": first_seen,
+            "every occurrence has a number": ({" ": 1, "a": 3, "e": 7, "s": 11}, sorted("sea sees sea")),
+            "the dict leads from number to character": (dict(enumerate(expected[1])), expected[1]),
+        }
+        check.equal(kata.build_vocab("sea sees sea"), expected, unlike=unlike)
 
     @given(text=st.text(alphabet="aZ é,\n7", min_size=1, max_size=12))
     def test_numbers_lead_back_to_the_text(self, kata, text):
@@ -132,6 +140,8 @@ class TestRnnForwardNumpy:
             states, _ = model.rnn(F.one_hot(ids, V).double()[None], h0[None, None])
             expected = states[0].numpy(), model.out(states[0]).numpy()
         wrong = {name: tuple(x[0].numpy() for x in pair) for name, pair in slips(weights, ids[None], h0[None]).items()}
+        before = np.vstack([h0.numpy(), expected[0][:-1]])
+        wrong["the states before each character, not after it"] = before, before @ arrays[3].T + arrays[5]
         got = kata.rnn_forward_numpy(ids.numpy(), *arrays)
         check.close(got, expected, rtol=1e-4, atol=1e-5, unlike=wrong)
 
@@ -187,10 +197,12 @@ class TestCharRNN:
         with torch.no_grad():
             logits, last = model(ids, h)
             expected, expected_last = reader(weights)(ids, h.double())
+            states, _ = reader(weights).rnn(F.one_hot(ids, V).double(), h.double()[None])
         wrong = slips(weights, ids, h)
         unlike = {name: pair[1] for name, pair in wrong.items()}
         check.close(logits, expected, unlike=unlike, what="logits")
-        unlike = {name: pair[0][:, -1] for name, pair in wrong.items()} | {"the state that came in": h}
+        unlike = {name: pair[0][:, -1] for name, pair in wrong.items()}
+        unlike |= {"the state that came in": h, "the states of all places": states}
         check.close(last, expected_last, unlike=unlike, what="the last h")
 
     def test_none_means_zeros(self, kata):
@@ -271,6 +283,9 @@ class TestChunks:
         unlike = {"one chunk per place": overlap, "a shorter chunk at the end": short, "no last chunk": expected[:-1]}
         rest = [list(range(p, p + seq_len)) for p in range(size - 1) if p % seq_len == 0 and p + seq_len <= size]
         unlike |= {"a last chunk without a target for each input": rest} if rest not in (short, expected) else {}
+        unlike["the rest as a last chunk, with a target too few"] = [
+            list(range(p, min(p + seq_len, size))) for p in range(0, size, seq_len)
+        ]
         check.equal(got, expected, unlike=unlike, what=f"inputs of {size} characters in chunks of {seq_len}")
         following = [[place + 1 for place in chunk] for chunk in expected]
         check.equal([targets.tolist() for _, targets in pairs], following, what="their targets")
@@ -304,7 +319,11 @@ class TestTrainCharRnn(training.Contract):
     norm, as a long product of steps can explode. Here all of them are longer than max_norm."""
 
     model, max_norm, steps = Reader, 0.1, STEPS
-    slips = {"targets that are the inputs": {"shift": 0}, "chunks that all start from zeros": {"carry": False}}
+    slips = {
+        "targets that are the inputs": {"shift": 0},
+        "chunks that all start from zeros": {"carry": False},
+        "the state carried over into the next pass": {"restart": False},
+    }
     test_the_generator_alone_draws = None  # nothing is drawn
 
     def train(self, kata, model, generator, **options):
@@ -313,8 +332,9 @@ class TestTrainCharRnn(training.Contract):
     def batches(self, model, steps):
         return [step % CHUNKS * LENGTH for step in range(steps)]
 
-    def loss(self, model, p, shift=1, carry=True):
-        h = model.went_out[-1] if p > 0 and carry else None
+    def loss(self, model, p, shift=1, carry=True, restart=True):
+        goes_on = model.went_out and (p > 0 or not restart)
+        h = model.went_out[-1] if goes_on and carry else None
         log_shares = model(STREAM[None, p : p + LENGTH], h)[0][0].log_softmax(dim=-1)
         return -log_shares[range(LENGTH), STREAM[p + shift : p + shift + LENGTH]].mean()
 
@@ -433,6 +453,11 @@ class TestSample:
                 "the prompt's last character was read twice": greedy(model, torch.cat([prompt, prompt[-1:]]), 8),
                 "the prompt without its last character was read": greedy(model, prompt[:-1], 8),
             }
+            early = model(prompt[None])[0][0, 0].argmax()[None]
+            unlike["the first new character follows the prompt's first one"] = torch.cat(
+                [early, greedy(model, torch.cat([prompt, early]), 7)]
+            )
+            unlike["only the prompt's first character was read"] = greedy(model, prompt[:1], 8)
             got = kata.sample(model, prompt, 8, temperature=0)
             check.equal(got, greedy(model, prompt, 8), unlike=unlike, what=f"after the prompt {prompt.tolist()}")
 
@@ -445,6 +470,8 @@ class TestSample:
         shares = ids.bincount(minlength=3) / len(ids)
         logits = model.logits.detach()
         unlike = {"the logits times the temperature": torch.softmax(logits * temperature, dim=-1)}
+        if temperature == 1.0:
+            unlike = {"the best character every time, not a draw": torch.tensor([0.0, 0.0, 1.0])}
         if temperature != 1.0:
             unlike["the temperature is ignored"] = torch.softmax(logits, dim=-1)
         expected = torch.softmax(logits / temperature, dim=-1)
@@ -527,10 +554,12 @@ class TestRnnBackwardNumpy:
         dlogits = (shares - np.eye(V)[targets]) / wrong.get("count", places)
         da, later = [], np.zeros(H)
         for t in range(places - 1, -1, -1):
-            da.insert(0, slope[t] * (dlogits[t] @ W_hy + later))
-            later = da[0] @ way_back
+            dh = dlogits[t] @ W_hy + later
+            da.insert(0, slope[t] * dh)
+            later = (dh if wrong.get("flat") else da[0]) @ way_back
         rows = np.array(da)
-        through = rows.T @ np.eye(V)[ids], rows.T @ np.vstack([wrong.get("start", h0), hidden[:-1]])
+        before = wrong.get("before", np.vstack([wrong.get("start", h0), hidden[:-1]]))
+        through = rows.T @ np.eye(V)[ids], rows.T @ before
         found = (*through, dlogits.T @ hidden, rows.sum(axis=0), dlogits.sum(axis=0))
         return dict(zip(NAMES, found, strict=True))
 
@@ -543,6 +572,8 @@ class TestRnnBackwardNumpy:
             "nothing came back from the next place": self.slip(arguments, way_back=0 * W_hh),
             "W_hh is not transposed on the way back": self.slip(arguments, way_back=W_hh.T),
             "the slope of the tanh is missing": self.slip(arguments, slope=0 * hidden + 1),
+            "dh goes back through W_hh in place of da": self.slip(arguments, flat=True),
+            "the states after each character in place of those before, for W_hh": self.slip(arguments, before=hidden),
             "those of the sum of the losses, not of the mean": self.slip(arguments, count=1),
             "zeros in place of h0": self.slip(arguments, start=0 * hidden[-1]),
             "hidden[-1], the last state, in place of h0": self.slip(arguments, start=hidden[-1]),

@@ -36,6 +36,7 @@ class TestResidualBlockNumpy:
             "a second relu before the sum": (x + branch.relu()).relu(),
             "no relu after the sum": x + branch,
             "no relu between the layers": (x + F.linear(F.linear(x, W1, b1), W2, b2)).relu(),
+            "b2 is left out": (x + branch - b2).relu(),
         }
         unlike = {name: wrong.numpy() for name, wrong in unlike.items()}
         got = kata.residual_block_numpy(*(part.numpy() for part in (x, W1, b1, W2, b2)))
@@ -84,10 +85,18 @@ def normalised(w, name, x):
     return (x - mean) / (var + 1e-5).sqrt() * weight + bias
 
 
-def branch_of(w, x, stride=1):
-    """The two convolutions of a block, without shortcut and last relu."""
-    hidden = normalised(w, "bn1", F.conv2d(x, w["conv1.weight"], stride=stride, padding=1)).relu()
-    return normalised(w, "bn2", F.conv2d(hidden, w["conv2.weight"], padding=1))
+def branch_of(w, x, stride=1, *, second=1, between=torch.relu, last="bn2"):
+    """The two convolutions of a block, without shortcut and last relu. The options are slips."""
+    hidden = between(normalised(w, "bn1", F.conv2d(x, w["conv1.weight"], stride=stride, padding=1)))
+    return normalised(w, last, F.conv2d(hidden, w["conv2.weight"], stride=second, padding=1))
+
+
+def slips_of_branch(w, x):
+    """By name, what some slips in the branch lead to."""
+    return {
+        "no relu between the convolutions": branch_of(w, x, between=lambda hidden: hidden),
+        "bn1 is used twice": branch_of(w, x, last="bn1"),
+    }
 
 
 def projected(w, x, stride):
@@ -122,7 +131,9 @@ class TestBasicBlock:
         check.that(block.shortcut is None, "With residual=False there is no shortcut, so `shortcut` is None")
         x = images()
         branch = branch_of(w, x.double())
-        check.close(block(x), branch.relu(), unlike={"x is added": (branch + x).relu(), "no last relu": branch})
+        unlike = {"x is added": (branch + x).relu(), "no last relu": branch}
+        unlike |= {name: wrong.relu() for name, wrong in slips_of_branch(w, x.double()).items()}
+        check.close(block(x), branch.relu(), unlike=unlike)
 
     def test_the_identity_has_no_parameters(self, kata):
         """Where the shapes match the shortcut is `nn.Identity()`. So the residual block has exactly as many parameters
@@ -144,7 +155,9 @@ class TestBasicBlock:
             "x is added after the last relu": branch.relu() + x,
             "the branch goes through a relu of its own before the sum": (branch.relu() + x).relu(),
             "no relu after the sum": branch + x,
+            "relu(x) is added, not x": (branch + x.relu()).relu(),
         }
+        unlike |= {name: (wrong + x).relu() for name, wrong in slips_of_branch(w, x.double()).items()}
         check.close(block(x), (branch + x).relu(), unlike=unlike)
 
     def test_an_idle_branch_leaves_relu_of_x(self, kata):
@@ -183,7 +196,9 @@ class TestBasicBlock:
             "the projection is not added": branch.relu(),
             "the batch norm of the projection is left out": (branch + shortcut).relu(),
         }
-        check.close(block(x), (branch + normalised(w, "shortcut.1", shortcut)).relu(), unlike=unlike)
+        shortcut, late = normalised(w, "shortcut.1", shortcut), branch_of(w, x.double(), second=2)
+        unlike["conv2 has the stride, not conv1"] = (late + shortcut).relu()
+        check.close(block(x), (branch + shortcut).relu(), unlike=unlike)
 
     @given(case=sizes())
     def test_stride_2_halves_height_and_width(self, kata, case):
@@ -249,7 +264,8 @@ class TestResNet:
             model = kata.ResNet(n)
             check.equal(len(model.blocks), 2 * n, what=f"the number of blocks for n = {n}")
             check.equal(convolutions(model).count((3, 3)), 4 * n + 1, what=f"3×3 convolutions for n = {n}")
-            check.equal(convolutions(model).count((1, 1)), 1, what=f"1×1 convolutions for n = {n}")
+            unlike = {"a projection in every block of the second stage": n, "a projection in every block": 2 * n}
+            check.equal(convolutions(model).count((1, 1)), 1, unlike=unlike, what=f"1×1 convolutions for n = {n}")
             own = all(isinstance(block, kata.BasicBlock) for block in model.blocks)
             check.that(own, f"the blocks are {type(model.blocks[0]).__name__}, expected BasicBlock")
 
@@ -273,7 +289,11 @@ class TestResNet:
         expected = [(B, width, 8, 8)] * n + [(B, 2 * width, 4, 4)] * n
         channels = [width] * n + [2 * width] * n
         strided = [(B, c, side, side) for c, side in zip(channels, strided_maps(n), strict=True)]
-        unlike = {"every block of the second stage has stride 2": strided}
+        unlike = {
+            "every block of the second stage has stride 2": strided,
+            "no block has stride 2": [(B, c, 8, 8) for c in channels],
+            "the second stage has no more channels": [(B, width, side, side) for *_, side, _ in expected],
+        }
         check.equal(got, expected, what="the shapes after each block", unlike=unlike)
 
     def test_the_head_reads_the_mean_of_each_map(self, kata):
@@ -288,6 +308,7 @@ class TestResNet:
                 "the maximum of each map": model.head(maps.amax(dim=(2, 3))),
                 "the sum of each map": model.head(maps.sum(dim=(2, 3))),
                 "one place of each map": model.head(maps[:, :, 0, 0]),
+                "a softmax at the end": expected.softmax(dim=1),
             }
             check.close(model(x), expected.detach(), unlike=unlike)
 
@@ -338,6 +359,7 @@ class TestInitGradientNorms:
             "norms of conv2": norms_by_name(model, x, y, "conv2"),
             "squared norms": [norm**2 for norm in expected],
             "norms for the sum of the losses": norms_by_name(model, x, y, reduction="sum"),
+            "norms of a pass in eval mode": norms_by_name(copy.deepcopy(model).eval(), x, y),
         }
         got = kata.init_gradient_norms(model, x, y)
         check.close(got, expected, rtol=1e-3, unlike=unlike)
@@ -422,7 +444,7 @@ class TestTrainNet(training.Contract):
 
     model, optimizer, settings = Reader, torch.optim.SGD, {"momentum": 0.9, "weight_decay": 1e-4}
     lr, default_lr, steps = 0.2, 0.05, 4
-    slips = {"no momentum": {"settings": {"momentum": 0.0}}}
+    slips = {"no momentum": {"settings": {"momentum": 0.0}}, "Adam": {"optimizer": torch.optim.Adam}}
 
     def train(self, kata, model, **options):
         return kata.train_net(model, NUMBERS, LABELS, batch=8, **options)

@@ -49,6 +49,7 @@ class TestReceptiveField:
                 "the reaches of the layers multiplied": [
                     int(np.prod([1 + (kernel_size - 1) * d for d in dilations[: i + 1]])) for i in range(4)
                 ],
+                "the reach of the last layer alone": [1 + (kernel_size - 1) * d for d in dilations],
             }
             check.equal(got, expected, unlike=unlike, what=f"the reach after 1, 2, 3, 4 layers with K = {kernel_size}")
 
@@ -128,6 +129,7 @@ class TestDilatedConv1dNumpy:
             "the first tap meets the present step": np.array([0, 2.0, 0, 0, 3.0, 0, 0, 5.0, 0]),
             "neighbouring taps, without the dilation": np.array([0, 5.0, 3.0, 2.0, 0, 0, 0, 0, 0]),
             "the zeros are at the end: it looks ahead": np.array([0, 2.0, 0, 0, 0, 0, 0, 0, 0]),
+            "half of the zeros at each end: it looks ahead": np.array([0, 3.0, 0, 0, 2.0, 0, 0, 0, 0]),
         }
         check.close(kata.dilated_conv1d_numpy(x, w, 3), expected, unlike=unlike, what="the answer to a single 1")
 
@@ -181,6 +183,11 @@ class TestCausalConv1d:
             wrong = {}
             if dilation > 1:
                 wrong["the convolution without the dilation"] = (B, O, length + (kernel_size - 1) * (dilation - 1))
+                wrong["K − 1 zeros in front, whatever the dilation"] = (
+                    B,
+                    O,
+                    length - (kernel_size - 1) * (dilation - 1),
+                )
             wrong["nothing is padded in front"] = (B, O, length - (kernel_size - 1) * dilation)
             wrong["padded on both sides, and nothing cut off"] = (B, O, length + (kernel_size - 1) * dilation)
             got = layer(torch.randn(B, C, length))
@@ -352,7 +359,7 @@ class TestEmpiricalReceptiveField:
         unlike = {
             "the number of steps with a gradient": 3,
             "the distance without the last step": 8,
-            "the steps that any output depends on": 20,
+            "all outputs, or the first one, in place of the last": 20,
         }
         got = kata.empirical_receptive_field(model, in_channels=1, length=20)
         check.equal(got, 9, unlike=unlike, what="the reach of taps at t, t − 4 and t − 8")
@@ -367,7 +374,7 @@ class TestEmpiricalReceptiveField:
         """A step is seen if any output channel depends on any input channel there. Gradients of both signs count."""
         model = Taps((0, 0, 1, 1.0), (0, 1, 3, 1.0), (1, 0, 6, -1.0), (1, 1, 6, 1.0), (1, 0, 0, 1.0))
         unlike = {
-            "the first output channel only": 4,
+            "the first output channel only, or the number of steps with a gradient": 4,
             "the first output and the first input channel only": 2,
         }
         check.equal(kata.empirical_receptive_field(model, in_channels=2, length=15), 7, unlike=unlike)
@@ -377,7 +384,7 @@ class TestEmpiricalReceptiveField:
         three taps at distance 2 sees 5 steps, wherever it stands in a longer input."""
         model = nn.Sequential(nn.ZeroPad1d((4, 0)), nn.Conv1d(2, 8, 3, dilation=2))
         for length in (11, 24):
-            unlike = {"the steps that any output depends on": length}
+            unlike = {"all outputs, or the first one, in place of the last": length}
             got = kata.empirical_receptive_field(model, in_channels=2, length=length)
             check.equal(got, 5, unlike=unlike, what=f"the reach with {length} input steps")
 
@@ -449,6 +456,9 @@ class TestTrainLag(training.Contract):
         return {
             "the present symbol as the answer": self.loss(model, x, lag=0),
             "steps without an answer are counted": self.loss(model, x) * (LENGTH - LAG) / LENGTH,
+            "steps without an answer have the answer 0": F.cross_entropy(
+                model(x), F.pad(x.argmax(dim=1)[:, : LENGTH - LAG], (LAG, 0))
+            ),
         }
 
     def test_each_step_reads_a_new_batch(self, kata):
@@ -504,13 +514,6 @@ def shaken(module, *, positive=False):
 
 
 class TestContextModule2d:
-    def test_begins_as_the_identity(self, kata):
-        """A fresh module hands on its input, if no value is negative. So it can be put behind a trained network without
-        doing harm, and learn from there. Height and width stay, odd or even."""
-        for height, width in ((9, 6), (20, 23)):
-            x = torch.rand(B, C, height, width)
-            check.close(kata.ContextModule2d(C)(x), x, what=f"the output for {height}×{width} pixels")
-
     def test_every_layer_begins_as_the_identity(self, kata):
         """In each layer the tap in the middle is 1 from a channel to the same channel. All other weights and all biases
         are 0."""
@@ -525,6 +528,13 @@ class TestContextModule2d:
             unlike = {"1 between all channels": ones, "all zeros": torch.zeros_like(eye)}
             check.close(layer.weight, eye, unlike=unlike, what=f"layers[{i}].weight at the start")
             check.close(layer.bias, torch.zeros(C), what=f"layers[{i}].bias at the start")
+
+    def test_begins_as_the_identity(self, kata):
+        """A fresh module hands on its input, if no value is negative. So it can be put behind a trained network without
+        doing harm, and learn from there. Height and width stay, odd or even."""
+        for height, width in ((9, 6), (20, 23)):
+            x = torch.rand(B, C, height, width)
+            check.close(kata.ContextModule2d(C)(x), x, what=f"the output for {height}×{width} pixels")
 
     def test_layers_have_their_dilations_and_a_relu_between_them(self, kata):
         """With random weights the output is that of 3×3 convolutions with taps 2, 1 and 3 pixels apart, and zeros

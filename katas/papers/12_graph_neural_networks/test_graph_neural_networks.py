@@ -38,6 +38,11 @@ def summed(h, edge_index, edge_type, matrices):
     return torch.stack(rows)
 
 
+def summed_at_home(h, edge_index, edge_type, matrices):
+    """The sums if every node hears itself over each edge that reaches it."""
+    return summed(h, edge_index[[1, 1]], edge_type, matrices)
+
+
 def slips(h, edge_index, edge_type, matrices):
     """By name, what some slips lead to."""
     source, target = edge_index
@@ -54,6 +59,7 @@ def slips(h, edge_index, edge_type, matrices):
             h, edge_index[:, kept], edge_type[kept], matrices
         ),
         "the mean of the messages": right / received[:, None],
+        "h[v], the receiver's own state, in place of h[u]": summed_at_home(h, edge_index, edge_type, matrices),
         "the first matrix for all types": summed(h, edge_index, edge_type * 0, matrices),
     }
 
@@ -299,6 +305,7 @@ class TestMPNN:
             "the mean over the nodes of a graph": rows([read_out(model, part).mean(dim=0) for part in parts]),
             "the maximum over the nodes of a graph": rows([read_out(model, part).amax(dim=0) for part in parts]),
             "the readout of the summed states": rows([read_out(model, part.sum(dim=0)) for part in parts]),
+            "the sum over the nodes of all graphs": read_out(model, states).sum(dim=0).expand(3, 2),
         }
         check.close(model(x, edge_index, edge_type, batch), expected, unlike=unlike)
 
@@ -533,6 +540,8 @@ class TestTrainMpnn(training.Contract):
             "both columns": (outputs - right[:, None]).square().mean(),
             "targets of the first graphs, not of those drawn": (outputs[:, 0] - first).square().mean(),
             "the sum of the squared errors": (outputs[:, 0] - right).square().sum(),
+            "the absolute error, not its square": (outputs[:, 0] - right).abs().mean(),
+            "the root of the mean squared error": (outputs[:, 0] - right).square().mean().sqrt(),
         }
 
     def test_each_step_reads_one_batch_of_graphs(self, kata):
@@ -590,6 +599,7 @@ class TestAggregate:
         counts = torch.bincount(self.INDEX, minlength=N)[:, None]
         unlike = {
             "the sum divided by the number of all messages": total / 7,
+            "the sum divided by the number of nodes": total / N,
             "0/0 at the nodes without messages": total / counts,
             "a mean with the zeros of the start among the messages": total / (counts + 1),
             "the sum": total,

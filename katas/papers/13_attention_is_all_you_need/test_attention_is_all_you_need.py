@@ -89,12 +89,17 @@ class TestAttentionNumpy:
         Q, K, Value = self.arguments()
         q, k, v = map(torch.tensor, (Q, K, Value))
 
-        def both(divisor):
-            weights = (torch.einsum("bhqd,bhkd->bhqk", q, k) / divisor).softmax(dim=-1)
+        def both(divisor, dim=-1):
+            weights = (torch.einsum("bhqd,bhkd->bhqk", q, k) / divisor).softmax(dim=dim)
             return (weights @ v).numpy(), weights.numpy()
 
         expected = F.scaled_dot_product_attention(q, k, v).numpy(), both(math.sqrt(5))[1]
-        wrong = {"scores that are not divided by √D": both(1), "scores divided by D": both(5)}
+        wrong = {
+            "scores that are not divided by √D": both(1),
+            "scores divided by D": both(5),
+            "scores divided by √Tk": both(math.sqrt(6)),
+            "a softmax over the queries, not over the keys": both(math.sqrt(5), dim=-2),
+        }
         got = kata.attention_numpy(Q, K, Value)
         check.equal(len(got), 2, what="the number of results: output and weights")
         for name, mine, right, part in zip(("output", "weights"), got, expected, (0, 1), strict=True):
@@ -109,7 +114,11 @@ class TestAttentionNumpy:
         q, k, v = map(torch.tensor, (Q, K, Value))
         expected = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).numpy()
         zeroed = (q @ k.mT / math.sqrt(5)).softmax(dim=-1) * mask
+        inverted = F.scaled_dot_product_attention(q[1:], k[1:], v[1:], attn_mask=~mask[1:]).numpy()
+        nothing = np.zeros_like(inverted)
         unlike = {
+            "the mask is inverted": np.concatenate([nothing, inverted]),
+            "the mask is inverted, so that the first source has no keys": np.concatenate([nothing + np.nan, inverted]),
             "the mask is ignored": F.scaled_dot_product_attention(q, k, v).numpy(),
             "weights set to 0 after the softmax": (zeroed @ v).numpy(),
             "scores set to 0 in place of −∞": (((q @ k.mT / math.sqrt(5)) * mask).softmax(dim=-1) @ v).numpy(),
@@ -148,7 +157,10 @@ class TestNoamLr:
         """Up to step `warmup`, step k has k times the rate of step 1. Adam knows little about the gradients' size at
         first, so its first steps are small."""
         rates = [kata.noam_lr(step, 16, 8) for step in range(1, 9)]
-        unlike = {"the larger of the two terms": [0.25 * max(k**-0.5, k * 8**-1.5) for k in range(1, 9)]}
+        unlike = {
+            "the larger of the two terms, or no warm-up": [0.25 * max(k**-0.5, k * 8**-1.5) for k in range(1, 9)],
+            "warmup^(−0.5) in place of warmup^(−1.5)": [0.25 * min(k**-0.5, k * 8**-0.5) for k in range(1, 9)],
+        }
         check.close(
             rates, [k / 8 * 0.25 * 8**-0.5 for k in range(1, 9)], unlike=unlike, what="the rates of steps 1 to 8"
         )
@@ -195,23 +207,27 @@ class TestLabelSmoothedLoss:
             "the sum over positions": F.cross_entropy(logits.mT.double(), target, label_smoothing=0.3, reduction="sum"),
             "the sum over V of log p, not its mean": self.smoothed(logits, target, 0.3, torch.ones_like),
         }
+        plain, spread = F.cross_entropy(logits.mT.double(), target), -logits.double().log_softmax(dim=-1).mean()
+        unlike["the right symbol counts with 1, not with 1 − eps"] = plain + 0.3 * spread
         expected = F.cross_entropy(logits.mT.double(), target, label_smoothing=0.3)
         check.close(kata.label_smoothed_loss(logits, target, eps=0.3), expected, unlike=unlike)
 
     def test_padding_does_not_count(self, kata):
         """Positions with the target pad_id are left out of the sum and of the number it is divided by. Otherwise the
         loss would fall with every padded place."""
-        logits, target = torch.randn(B, T, V), torch.randint(1, V, (B, T))
-        target[1, 3:], target[2, 2:] = 4, 4
-        per_place = F.cross_entropy(logits.mT.double(), target, label_smoothing=0.1, reduction="none")
-        kept = target != 4
-        unlike = {
-            "padding counts": per_place.mean(),
-            "divided by the number of all positions": per_place[kept].sum() / target.numel(),
-            "a mean per row, then over rows": torch.stack([r[k].mean() for r, k in zip(per_place, kept)]).mean(),
-        }
-        got = kata.label_smoothed_loss(logits, target, pad_id=4)
-        check.close(got, per_place[kept].mean(), unlike=unlike)
+        for pad_id in (4, 0):
+            logits, target = torch.randn(B, T, V), torch.randint(1, V, (B, T))
+            target[1, 3:], target[2, 2:] = pad_id, pad_id
+            per_place = F.cross_entropy(logits.mT.double(), target, label_smoothing=0.1, reduction="none")
+            kept = target != pad_id
+            counted = "padding counts" if pad_id else "padding counts if pad_id is 0"
+            unlike = {
+                counted: per_place.mean(),
+                "divided by the number of all positions": per_place[kept].sum() / target.numel(),
+                "a mean per row, then over rows": torch.stack([r[k].mean() for r, k in zip(per_place, kept)]).mean(),
+            }
+            got = kata.label_smoothed_loss(logits, target, pad_id=pad_id)
+            check.close(got, per_place[kept].mean(), unlike=unlike, what=f"the loss with pad_id = {pad_id}")
 
     def test_without_smoothing_it_is_cross_entropy(self, kata):
         """With eps = 0 only the right symbol's log probability is left. The logits may have any leading dimensions:
@@ -261,6 +277,7 @@ class TestEncoderLayer:
                 "the norm of the sublayer only: its input is not added": judge.norm2(fed(alone)),
                 "each input added to the norm of its sublayer": inside + judge.norm2(fed(inside)),
                 "norm1 is used twice": judge.norm1(y + fed(y)),
+                "the input of ff is not added": judge.norm2(fed(y)),
                 "no ReLU in the feed-forward net": judge.norm2(y + judge.linear2(judge.linear1(y))),
             }
             check.close(layer(x), judge(x.double()), unlike=unlike)
@@ -280,8 +297,12 @@ class TestEncoderLayer:
         layer, x = lively(kata.EncoderLayer(D, H, D_FF, dropout=1.0)), torch.randn(B, S, D)
         with torch.no_grad():
             judge = encoder_judge(layer)
-            expected = judge.norm2(judge.norm1(x.double()))
-            unlike = {"no dropout": judge(x.double())}
+            expected, nothing = judge.norm2(judge.norm1(x.double())), torch.zeros(B, S, D).double()
+            unlike = {
+                "no dropout": judge(x.double()),
+                "dropout after norm1, not before the sum, or the input of ff is not added": judge.norm2(nothing),
+                "dropout after each norm, not before the sums": nothing,
+            }
             check.close(layer(x), expected, unlike=unlike, what="the result in training mode, all dropped")
             check.close(layer.eval()(x), judge(x.double()), what="the result in eval mode")
 
@@ -300,15 +321,22 @@ class TestDecoderLayer:
         with torch.no_grad():
             own = judge.norm1(y + mixed(judge.self_attn, y.double(), y.double(), CAUSAL))
             crossed = judge.norm2(own + mixed(judge.multihead_attn, own, own))
+
+            def fed(z):
+                return judge.norm3(z + judge.linear2(judge.linear1(z).relu()))
+
+            source = memory.double()
+            first = judge.norm1(y + mixed(judge.multihead_attn, y.double(), source))
+            second = judge.norm2(first + mixed(judge.self_attn, first, first, CAUSAL))
             unlike = {
+                "the memory is attended to first": fed(second),
+                "self_attn is used twice": fed(judge.norm2(own + mixed(judge.self_attn, own, source))),
                 "the norms come first (pre-norm)": decoder_judge(layer, norm_first=True)(
                     y.double(), memory.double(), tgt_mask=~CAUSAL
                 ),
-                "cross-attention takes keys and values from y": judge.norm3(
-                    crossed + judge.linear2(judge.linear1(crossed).relu())
-                ),
+                "cross-attention takes keys and values from y": fed(crossed),
                 "self-attention without tgt_mask": judge(y.double(), memory.double()),
-                "no attention to the memory": judge.norm3(own + judge.linear2(judge.linear1(own).relu())),
+                "no attention to the memory": fed(own),
             }
             expected = judge(y.double(), memory.double(), tgt_mask=~CAUSAL)
             check.close(layer(y, memory, CAUSAL), expected, unlike=unlike)
@@ -394,7 +422,12 @@ class TestTransformerInit:
         for side, parts in sides.items():
             for layer in range(LAYERS):
                 expected |= {f"{side}.{layer}.{name}": s for name, s in expected_shapes(*parts).items()}
-        check.equal(shapes_of(model), expected, what="the shapes")
+        got = shapes_of(model)
+        for side in sides:
+            shared = len(getattr(model, side)) == LAYERS and not any(name.startswith(f"{side}.1.") for name in got)
+            said = f"{side}[1] has no parameters of its own"
+            check.that(not shared, said, like=f"one layer of the {side} in all places")
+        check.equal(got, expected, what="the shapes")
 
     def test_the_embedding_starts_with_the_right_spread(self, kata):
         """With a standard deviation of D^(−0.5), an embedding times √D is about as large as the sinusoids. PyTorch's
@@ -416,6 +449,14 @@ class TestTransformerInit:
 
 
 class TestTransformerEncode:
+    def test_the_mask_is_true_at_symbols(self, kata):
+        """src_mask (B, 1, 1, S) is ready to be broadcast over heads and queries. What padding is, `pad_id` says."""
+        for pad_id in (PAD, 5):
+            _, mask = small(kata, pad_id=pad_id).encode(SOURCE)
+            unlike = {"compared with PAD, not with pad_id": (SOURCE != PAD)[:, None, None]} if pad_id != PAD else {}
+            expected = (SOURCE != pad_id).reshape(B, 1, 1, S)
+            check.equal(mask, expected, unlike=unlike, what=f"src_mask with pad_id {pad_id}")
+
     def test_returns_the_last_layers_output_as_memory(self, kata):
         """The layers read scaled embeddings plus positions, one after the other. PyTorch's layers with the same weights
         are the judge."""
@@ -429,12 +470,6 @@ class TestTransformerEncode:
                 "no mask: padding is attended to": memory_by_judge(model, SOURCE, mask=False),
             }
             check.close(memory, memory_by_judge(model, SOURCE), unlike=unlike, what="memory")
-
-    def test_the_mask_is_true_at_symbols(self, kata):
-        """src_mask (B, 1, 1, S) is ready to be broadcast over heads and queries. What padding is, `pad_id` says."""
-        for pad_id in (PAD, 5):
-            _, mask = small(kata, pad_id=pad_id).encode(SOURCE)
-            check.equal(mask, (SOURCE != pad_id).reshape(B, 1, 1, S), what=f"src_mask with pad_id {pad_id}")
 
     def test_padding_changes_nothing(self, kata):
         """A batch is padded to its longest row. The same row in a batch of longer ones has the same memory."""
@@ -470,6 +505,7 @@ class TestTransformerDecode:
             got = model.decode(TARGET, memory, (SOURCE != PAD)[:, None, None, :])
             unlike = {
                 "no causal mask: the future is read": logits_by_judge(*arguments, causal=False),
+                "probabilities: there is a softmax": logits_by_judge(*arguments).softmax(dim=-1),
                 "no mask on the source's padding": logits_by_judge(*arguments, cross=False),
                 "padding in the target is attended to": logits_by_judge(*arguments, hide=False),
                 "embeddings that are not scaled by √D": logits_by_judge(*arguments, scale=1.0),
@@ -519,7 +555,16 @@ class TestTransformerForward:
         with torch.no_grad():
             expected = logits_by_judge(model, TARGET, memory_by_judge(model, SOURCE), SOURCE)
             raw = logits_by_judge(model, TARGET, inputs(model, SOURCE), SOURCE)
-            check.close(model(SOURCE, TARGET), expected, unlike={"the encoder is passed over": raw}, what="logits")
+            memory = memory_by_judge(model, SOURCE)
+            unlike = {
+                "the encoder is passed over": raw,
+                "the decoder gets no src_mask": logits_by_judge(model, TARGET, memory, SOURCE, cross=False),
+                "source and target are exchanged": logits_by_judge(
+                    model, SOURCE, memory_by_judge(model, TARGET), TARGET
+                ),
+                "the source is decoded, not the target": logits_by_judge(model, SOURCE, memory, SOURCE),
+            }
+            check.close(model(SOURCE, TARGET), expected, unlike=unlike, what="logits")
 
     def test_padding_in_the_source_changes_nothing(self, kata):
         """With a mask in the encoder and in cross-attention, a longer padding gives the same logits."""
@@ -619,7 +664,8 @@ class TestGreedyDecode:
     def test_there_are_always_max_len_columns(self, kata):
         """Also if all rows have ended before: then the rest is padding."""
         got = kata.greedy_decode(Script([[4, EOS, 3, 3, 3, 3]] * B), SOURCE, 6)
-        check.equal(got, torch.tensor([[4, EOS, 0, 0, 0, 0]] * B))
+        unlike = {"it stops as soon as all rows have ended": torch.tensor([[4, EOS]] * B)}
+        check.equal(got, torch.tensor([[4, EOS, 0, 0, 0, 0]] * B), unlike=unlike)
 
     def test_the_model_decodes_in_eval_mode(self, kata):
         """With dropout on, the same source would be decoded differently each time."""
@@ -682,6 +728,27 @@ class Noam(torch.optim.Adam):
         group["lr"] = rate
 
 
+class Ahead(Noam):
+    """The rates of the steps that follow."""
+
+    k = 1
+
+
+class Behind(Noam):
+    """The rates of the steps before; the first step has Adam's own."""
+
+    k = -1
+
+    def step(self):
+        if self.k >= 0:
+            return super().step()
+        self.k += 1
+        [group] = self.param_groups
+        rate, group["lr"] = group["lr"], 1e-3
+        torch.optim.Adam.step(self)
+        group["lr"] = rate
+
+
 @functools.cache
 def learned(kata):
     """A Transformer of the default sizes after 400 steps, and the losses."""
@@ -696,7 +763,13 @@ class TestTrainReverse(training.Contract):
     further. The loss is smoothed, and does not count padding."""
 
     model, optimizer, settings, lr = Small, Noam, {"betas": (0.9, 0.98), "eps": 1e-9}, 0.4
-    slips = {"the default rates": {"lr": 0.5}}
+    slips = {
+        "the default rates": {"lr": 0.5},
+        "lr_scale is left out": {"lr": 1.0},
+        "the schedule is one step ahead": {"optimizer": Ahead, "settings": settings},
+        "each rate is set after its step": {"optimizer": Behind, "settings": settings},
+        "Adam's default betas": {"settings": {"betas": (0.9, 0.999)}},
+    }
 
     def train(self, kata, model, lr=0.4, **options):
         return kata.train_reverse(model, warmup=3, lr_scale=lr, **SIZES, **options)

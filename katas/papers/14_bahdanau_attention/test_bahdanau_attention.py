@@ -23,13 +23,15 @@ def rand(*shape):
     return torch.rand(shape, dtype=torch.float64) * 2 - 1
 
 
-def attended(query, keys, W_a, U_a, v_a, mask=None, *, squash=torch.tanh, dim=1, renormalise=True, dot=False):
+def attended(
+    query, keys, W_a, U_a, v_a, mask=None, *, squash=torch.tanh, dim=1, renormalise=True, dot=False, zeros=False
+):
     """The pair (context, weights) for query (B, Q) and keys (B, T, K), in float64. The options are slips."""
     query, keys, W_a, U_a, v_a = (part.double() for part in (query, keys, W_a, U_a, v_a))
     asked, held = torch.einsum("bq,aq->ba", query, W_a)[:, None], torch.einsum("btk,ak->bta", keys, U_a)
     scores = (asked * held).sum(dim=2) if dot else torch.einsum("bta,a->bt", squash(asked + held), v_a.flatten())
-    shares = scores.exp()
-    allowed = torch.ones_like(shares) if mask is None else mask.double()
+    shares = (scores * mask if zeros else scores).exp()
+    allowed = torch.ones_like(shares) if mask is None or zeros else mask.double()
     total = (shares * allowed if renormalise else shares).sum(dim=dim, keepdim=True)
     weights = shares * allowed / total
     return torch.einsum("bt,btk->bk", weights, keys), weights
@@ -56,6 +58,7 @@ def mask_slips(query, keys, W_a, U_a, v_a, mask):
         "masked after the softmax, so that the weights no longer sum to 1": attended(
             *arguments, mask, renormalise=False
         ),
+        "scores of 0, not −∞, where the mask is False": attended(*arguments, mask, zeros=True),
         "the mask is ignored": attended(*arguments),
     }
 
@@ -161,6 +164,8 @@ class TestBahdanauAttention:
             got = attention(query, keys)
             expected = attended(*arguments)
         check.that(len(got) == 2, f"forward returns {check.describe(got)}, the pair (context, weights) is expected")
+        projected = tuple(got[0].shape) == (B, A)
+        check.that(not projected, f"the context has {A} features, not {K}", like="U_a(key) is averaged, not the key")
         for place, (what, size) in enumerate((("context", K), ("weights", T))):
             check.shape(got[place], (B, size), what=what)
             wrong = {name: pair[place].detach() for name, pair in unlike.items() if pair[place].shape == (B, size)}
@@ -294,14 +299,27 @@ def small(kata, attention=True):
 
 
 def judged(
-    model, src, lengths, tgt_in, *, start="backward", bridge=torch.tanh, padded="", looks="before", fixed="right"
+    model,
+    src,
+    lengths,
+    tgt_in,
+    *,
+    start="backward",
+    bridge=torch.tanh,
+    padded="",
+    looks="before",
+    fixed="right",
+    context_first=False,
+    late=False,
 ):
     """The pair (logits, weights) of a float64 model, sequence by sequence, without padding. The options are slips."""
     embed, width = model.embed.weight, src.size(1)
     states, ends = [], []
     for row, length in zip(src, lengths.tolist(), strict=True):
-        outputs, last = model.encoder(embed[row if padded else row[:length]][None])
+        outputs, last = model.encoder(embed[row if padded not in ("", "zeros") else row[:length]][None])
         states.append(outputs[0, :length] if padded == "read" else outputs[0])
+        if padded == "zeros":
+            states[-1] = F.pad(states[-1], (0, 0, 0, width - length))
         ends.append(last[:, 0])
     ends = torch.stack(ends, dim=1)  # (2, B, H)
     vectors = {
@@ -317,10 +335,12 @@ def judged(
         for symbol in target:
             if model.attention is not None and looks == "before":
                 context, share = looked(model, s, states[b], width)
-            s = model.decoder(torch.cat([embed[symbol], context])[None], s[None])[0]
+            before = s
+            read = [context, embed[symbol]] if context_first else [embed[symbol], context]
+            s = model.decoder(torch.cat(read)[None], s[None])[0]
             if model.attention is not None and looks == "after":
                 context, share = looked(model, s, states[b], width)
-            logits.append(model.head(torch.cat([s, context])))
+            logits.append(model.head(torch.cat([before if late else s, context])))
             weights.append(share)
     shape = tgt_in.shape
     return torch.stack(logits).unflatten(0, shape), torch.stack(weights).unflatten(0, shape)
@@ -359,6 +379,8 @@ class TestSeq2SeqForward:
             "s_0 without the tanh": {"bridge": lambda x: x},
             "the context is looked up with s_t, after the update": {"looks": "after"},
             "one fixed context, attention is not used": {"looks": "never"},
+            "the cell reads the context first, then the symbol": {"context_first": True},
+            "the head reads s_{t−1}, not s_t": {"late": True},
         }
         full = torch.full((B,), 3)
         self.compared(small(kata), SRC[[0, 2, 0], 1:4].clone(), full, slips=slips, what="for sources of equal length")
@@ -369,6 +391,7 @@ class TestSeq2SeqForward:
         slips = {
             "the encoder reads the padding, and it is attended to": {"padded": "attended"},
             "the encoder reads the padding, though it is not attended to": {"padded": "read"},
+            "the padding is attended to, though the encoder does not read it": {"padded": "zeros"},
         }
         self.compared(small(kata), SRC, LENGTHS, slips=slips, what="for sources of lengths 5, 2 and 4")
 
@@ -502,7 +525,13 @@ class TestAlignmentMass:
         centre = 5 - torch.arange(6)
         mass = kata.alignment_mass(mirror, centre)
         check.that(type(mass) is float, f"the mass should be a float, not {check.describe(mass)}")
-        check.close(mass, 1.0, unlike={"the mean over T, too": 1 / 6, "the sum over T'": 6.0}, what="mass of a mirror")
+        unlike = {
+            "the mean over T, too": 1 / 6,
+            "the sum over T'": 6.0,
+            "the sum over B and T'": 6.0 * B,
+            "the mean of all weights in the windows": 6 / 16,
+        }
+        check.close(mass, 1.0, unlike=unlike, what="mass of a mirror")
         far = kata.alignment_mass(mirror[:, :4], centre[:4] - 2)
         check.close(far, 0.0, what="mass of weights two places off")
 
@@ -511,7 +540,8 @@ class TestAlignmentMass:
         window does not go round to the other end."""
         uniform = torch.full((B, 6, 6), 1 / 6)
         unlike = {"the window wraps around at the ends": 3 / 6, "only the places before the centre": 11 / 36}
-        unlike["the centre alone"] = 1 / 6
+        unlike["the centre alone, or the mean over the window"] = 1 / 6
+        unlike["all places before the window, too"] = (2 + 3 + 4 + 5 + 6 + 6) / 36
         got = kata.alignment_mass(uniform, torch.arange(6))
         check.close(got, (4 * 3 + 2 * 2) / 36, rtol=1e-5, unlike=unlike, what="mass of uniform weights")
 
@@ -594,6 +624,9 @@ class TestTrainSeq2seq(training.Contract):
             "padding counts": F.cross_entropy(logits, right),
             "scored on tgt_in, which the model has just read": F.cross_entropy(logits, tgt_in, ignore_index=PAD),
             "the sum over all places": F.cross_entropy(logits, right, ignore_index=PAD, reduction="sum"),
+            "the mean of the rows' means": (
+                F.cross_entropy(logits, right, ignore_index=PAD, reduction="none").sum(dim=1) / lengths
+            ).mean(),
         }
 
     def test_each_step_reads_a_new_batch(self, kata):

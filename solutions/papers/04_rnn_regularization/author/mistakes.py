@@ -77,7 +77,7 @@ MISTAKES = [
         was="cell(F.dropout(x, between)",
         now="cell(F.dropout(x, 0.0 if layer else between)",
         caught_by="test_non_recurrent_drops_every_cell_input",
-        says="looks like no dropout here, or kept values that are not scaled by 1 / (1 − p)",
+        says="looks like no dropout here",
     ),
     Mistake(
         "the top output left whole",

@@ -138,7 +138,7 @@ MISTAKES = [
         "        for parameter in model.parameters():\n"
         "            parameter.grad /= norm.clamp(max=1.0)\n",
         caught_by="test_every_step_is_that_of_the_optimizer",
-        says="looks like short gradients made longer",
+        says="looks like short gradients scaled, too",
     ),
     Mistake(
         "gradients never cleared",
