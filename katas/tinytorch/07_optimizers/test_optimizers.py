@@ -272,15 +272,18 @@ class TestMaxStableLr:
 class TestLrSweep:
     def test_too_small_right_and_too_large(self, kata):
         """One verdict per learning rate. Above 2/10 the direction with curvature 10 diverges; far below, the one with
-        curvature 1 hardly moves."""
+        curvature 1 hardly moves. From (1, 0.1) the loss falls first, and is above its first value from step 3 on."""
         expected = {0.001: "slow", 0.15: "converges", 0.25: "diverges"}
         check.equal(kata.lr_sweep([1.0, 10.0], [5.0, 5.0], [0.001, 0.15, 0.25], 40), expected)
+        for steps, verdict in ((2, "slow"), (3, "diverges")):
+            check.equal(kata.lr_sweep([1.0, 10.0], [1.0, 0.1], [0.25], steps), {0.25: verdict}, what=f"{steps} steps")
 
     def test_the_limit_is_two_over_the_largest_curvature(self, kata):
         """Just below it nothing diverges, just above it does. Exactly there the loss stays, which is slow."""
         verdicts = kata.lr_sweep([0.5, 4.0], [1.0, 1.0], [0.49, 0.51], 200)
         check.equal(verdicts, {0.49: "converges", 0.51: "diverges"})
-        check.equal(kata.lr_sweep([1.0], [3.0], [2.0], 4), {2.0: "slow"}, what="with a loss that never changes")
+        what = "at the limit, where the loss never changes, and above it"
+        check.equal(kata.lr_sweep([1.0], [0.25], [2.0, 2.1], 4), {2.0: "slow", 2.1: "diverges"}, what=what)
 
     def test_one_percent_of_the_first_loss(self, kata):
         """One step with lr 0.85 leaves 2.25 % of the loss, one with 0.93 leaves 0.49 %. Only that
@@ -290,7 +293,7 @@ class TestLrSweep:
             "1 % of the distance, not of the loss": {0.85: "slow", 0.93: "slow"},
             "10 %, not 1 %": {0.85: "converges", 0.93: "converges"},
         }
-        check.equal(kata.lr_sweep([1.0], [20.0], [0.85, 0.93], 1), expected, unlike=unlike)
+        check.equal(kata.lr_sweep([1.0], [0.2], [0.85, 0.93], 1), expected, unlike=unlike)
 
     @pytest.mark.edge
     def test_infinity_and_nan_diverge(self, kata):

@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/07 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 STEP = "                p.data -= self.lr * p.grad\n"
 PASSES = """            loss_fn().backward()
@@ -193,5 +193,14 @@ MISTAKES = [
         now="2 * sum(p.nbytes for p in params)",
         caught_by="test_counts_elements_and_bytes",
         says="looks like data and gradients",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="elif losses[-1] < 0.01 * losses[0]:",
+        now="elif losses[-1] <= 0.01 * losses[0]:",
+        reason="no loss is 1 % of the first to the last bit",
+        textbook=True,
     ),
 ]

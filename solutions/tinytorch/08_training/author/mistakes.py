@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/08 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 STEP = """    optimizer.zero_grad()
     loss = loss_fn(model(x), y)
@@ -222,5 +222,20 @@ MISTAKES = [
         now="Linear(hidden, 1, rng=rng)",
         caught_by="test_learns_xor",
         says="the loss is 0.25, expected below 0.01",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="right = (predictions.data > 0.5) == (XOR_Y > 0.5)",
+        now="right = (predictions.data > 0.5) == (XOR_Y >= 0.5)",
+        reason="the targets are 0 and 1",
+        textbook=True,
+    ),
+    Equivalent(
+        was="right = (predictions.data > 0.5) == (XOR_Y > 0.5)",
+        now="right = (predictions.data >= 0.5) == (XOR_Y > 0.5)",
+        reason="no prediction of a trained model is 0.5 to the last bit",
+        textbook=True,
     ),
 ]
