@@ -571,7 +571,7 @@ def _require(condition: bool, got: Any, expected: Any, what: str, label: str = "
 
 def _unfinished(got: Any) -> Rows:
     """The likely slip, if a function itself was returned instead of what it returns."""
-    if not inspect.isroutine(got):
+    if not inspect.isroutine(got) or got.__name__ == "<lambda>":
         return []
     return [("looks like", f"`{got.__name__}` without its brackets: `{got.__name__}()` calls it")]
 

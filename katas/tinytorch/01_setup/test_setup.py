@@ -83,8 +83,9 @@ class TestInVirtualenv:
         """In a virtual environment packages go to a folder of its own, and `base_prefix` still is the Python that it
         was made from."""
         got = [kata.in_virtualenv(prefix, "/usr") for prefix in ("/home/me/.venv", "/usr")]
-        unlike = {"equal folders taken for a virtual environment": [False, True]}
-        check.equal(got, [True, False], unlike=unlike, what="in_virtualenv of /home/me/.venv, and of /usr")
+        told = f"in_virtualenv of /home/me/.venv and of /usr are {got}, expected [True, False]"
+        exchanged = "equal folders taken for a virtual environment" if got == [False, True] else ""
+        check.that(all(answer is right for answer, right in zip(got, (True, False), strict=True)), told, like=exchanged)
 
     def test_none_is_the_running_python(self, kata, monkeypatch):
         """Without arguments the question is about the Python that runs now: `sys.prefix` and `sys.base_prefix`. Each

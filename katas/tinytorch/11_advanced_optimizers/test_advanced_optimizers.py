@@ -735,7 +735,7 @@ class TestStateScaling:
         for n, value in zip((20_000, 40_000), kata.state_scaling([20_000, 40_000])["values"], strict=True):
             right = 0.8 * 8 * n <= value <= 1.2 * 8 * n + 8192
             slips = {
-                12: "the parameter is made inside of the measurement",
+                12: "a third array is measured, such as the parameter",
                 16: "float64 numbers",
             }
             slip = slips.get(round(value / n), "")

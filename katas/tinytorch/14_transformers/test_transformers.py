@@ -572,7 +572,7 @@ class TestResidualGradientNorms:
         for seed in (0, 1):
             without = kata.residual_gradient_norms(12, residual=False, rng=np.random.default_rng(seed))
             ratio = without[0] / without[-1]
-            slip = ": is the last block the first entry?" if ratio > 1 else ""
+            slip = ": is the last block the first entry?" if ratio > 3 else ""
             skips = kata.residual_gradient_norms(12, residual=True, rng=np.random.default_rng(seed))
             same = "`residual` is not used" if np.array_equal(without, skips) else ""
             check.that(ratio < 0.4, f"first/last is {ratio:.3g} without skips, expected less than 0.4{slip}", like=same)
@@ -671,7 +671,7 @@ class TestDepthScaling:
         got = kata.depth_scaling([1, 2, 4])
         check.equal(got["sizes"], [1, 2, 4], what="sizes")
         told = f"the exponent is {got['exponent']:.3f}, expected 0.75 to 1.25"
-        slip = "the depth is not used, or no graph is kept" if abs(got["exponent"]) < 0.1 else ""
+        slip = "the depth is not used, or no graph is kept" if abs(got["exponent"]) < 0.5 else ""
         check.that(0.75 <= got["exponent"] <= 1.25, told, like=slip)
 
     def test_each_block_keeps_its_scores_and_hidden_features(self, kata):
