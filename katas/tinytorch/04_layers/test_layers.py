@@ -603,7 +603,7 @@ class TestLinearCost:
         expected = {"parameters": 7850, "parameter_bytes": 31400, "multiply_adds": 250880, "output_bytes": 1280}
         unlike = {
             "the bias is not counted": {"parameters": 7840, "parameter_bytes": 31360},
-            "the work of one row": {"multiply_adds": 7840},
+            "one row, not the batch": {"multiply_adds": 7840, "output_bytes": 40},
             "numbers, not bytes": {"parameter_bytes": 7850, "output_bytes": 320},
         }
         check.equal(kata.linear_cost(784, 10, 32), expected, unlike=unlike)

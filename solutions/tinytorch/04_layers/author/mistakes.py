@@ -198,7 +198,7 @@ MISTAKES = [
         was="        parameter.data[...] = 0\n",
         now="        parameter.data[...] *= 1\n",
         caught_by="test_the_network_is_xor_exactly",
-        says="net(XOR_X)",
+        says="numbers are left as they were drawn: in layers.0.weight",
     ),
 ]
 
