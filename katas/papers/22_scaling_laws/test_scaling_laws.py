@@ -41,6 +41,7 @@ def slips(sizes, losses):
     a, alpha = fitted(sizes, losses)
     logs = np.log(sizes), np.log(losses)
     swapped, semi, plain = line(*logs[::-1]), line(sizes, logs[1]), line(sizes, losses)
+    level = line(logs[0], losses)
     return {
         "the slope with its own sign, which is −alpha": (a, -alpha),
         "log a": (math.log(a), alpha),
@@ -48,6 +49,9 @@ def slips(sizes, losses):
         "sizes and losses exchanged": (math.exp(swapped[0]), -swapped[1]),
         "a line through (n, log loss): the sizes have no logarithm": (math.exp(semi[0]), -semi[1]),
         "a line through (n, loss), without logarithms": (plain[0], -plain[1]),
+        "a line through (log n, loss): the losses have no logarithm": (math.exp(level[0]), -level[1]),
+        "logarithms to the base of 10, taken back by exp": (math.exp(math.log10(a)), alpha),
+        "logarithms to the base of 2, taken back by exp": (math.exp(math.log2(a)), alpha),
     }
 
 
@@ -346,6 +350,9 @@ class TestTrainSize:
             "a constant learning rate": {"share": lambda k: 1.0},
             "a learning rate that is 0 in the last step": {"share": lambda k: 1 - k / (STEPS - 1)},
             "a learning rate that falls before the first step": {"share": lambda k: 1 - (k + 1) / STEPS},
+            "the falling share applied to the rate of the step before": {
+                "share": lambda k: math.prod(1 - j / STEPS for j in range(k + 1))
+            },
             "gradients that were not cleared": {"clear": False},
             "every prediction compared with every target": {"every": True},
         }
@@ -440,10 +447,13 @@ class TestComputeOptimal:
         factor = (alpha * a / (beta * b)) ** (1 / (alpha + beta))
         exchanged = factor * (compute / 6) ** (alpha / (alpha + beta))
         free = factor * compute ** (beta / (alpha + beta))
+        bare = (a / b) ** (1 / (alpha + beta)) / factor
         unlike = {
             "alpha and beta exchanged in the exponent of the budget": (exchanged, compute / 6 / exchanged),
             "a budget of N · D, without the factor 6": (free, compute / free),
             "the pair (D, N), or a and alpha exchanged with b and beta": (d, n),
+            "the factor upside down": (n / factor**2, d * factor**2),
+            "the factor without alpha and beta": (n * bare, d / bare),
         }
         got = kata.compute_optimal(compute, a, alpha, b, beta)
         check.close(got, (n, d), rtol=1e-4, unlike=unlike, what="(N, D)")
@@ -492,9 +502,11 @@ class TestDataLimitedLoss:
         mean squared error on 4000 fresh samples, a Python float."""
         got, [train], [test] = self.runs(kata, 1)
         weights = solved(*train)
+        guesses = test[0][:, : len(weights)] @ weights
         unlike = {
             "the loss on the samples that it has learned": error_of(weights, *train),
             "a model that reads all features": error_of(solved(*train, size=M), *test),
+            "every prediction compared with every target": (guesses[:, None] - test[1]).square().mean().item(),
         }
         check.close(got, error_of(weights, *test), rtol=1e-3, unlike=unlike)
 

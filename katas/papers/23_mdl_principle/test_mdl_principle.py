@@ -192,6 +192,8 @@ def slips(residuals, precision):
         "a natural logarithm of 2πv": right - n / 2 * (math.log2(2 * math.pi * v) - math.log(2 * math.pi * v)),
         "log2(v) without 2π": right - n / 2 * math.log2(2 * math.pi),
         "the mean over the residuals": right / n,
+        "the precision term once, not per residual": right + grid - math.log2(precision),
+        "no 1/2 before log2(2πv)": right + n / 2 * math.log2(2 * math.pi * v),
     }
 
 
@@ -313,6 +315,7 @@ class TestModelCodeLength:
             "the code of the degree, not of the number of coefficients": integer_bits(3) + 12,
             "a natural logarithm of n": number + 2 * math.log(64),
             "half of log2(n) once for all coefficients": number + 3,
+            "half of log2(n) times the degree, one coefficient too few": number + 9,
         }
         check.close(kata.model_code_length(3, 64), number + 12, rtol=1e-4, unlike=unlike, what="the bits of degree 3")
 
@@ -501,6 +504,8 @@ class TestInformationCriteria:
             "aic and bic exchanged": {"aic": right["bic"], "bic": right["aic"]},
             "the variance with n − 1": criteria(4 * math.log(2), 3),
             "the penalty subtracted": criteria(fit, -3),
+            "the penalty of AIC without the factor 2": right | {"aic": fit + 3},
+            "the penalty of BIC with a factor 2": right | {"bic": fit + 6 * math.log(4)},
             "half of both: the penalty of AIC is k": {key: value / 2 for key, value in right.items()},
         }
         got = kata.information_criteria(tensor([1.0, -1.0, 2.0, 0.0]), 3)

@@ -114,7 +114,9 @@ class TestCompressedBits:
         sizes = packed(PACKABLE[winner])
         expected = 8 * min(sizes.values()) + 2
         others = {f"only {name} was tried": 8 * size + 2 for name, size in sizes.items() if name != winner}
-        unlike = {"bytes, not bits": min(sizes.values()), "no 2 bits for the choice": expected - 2} | others
+        least = min(sizes.values())
+        unlike = {"bytes, not bits": least, "bytes, and 2 more": least + 2, "8 times the 2, too": 8 * (least + 2)}
+        unlike |= {"no 2 bits for the choice": expected - 2} | others
         check.equal(kata.compressed_bits(PACKABLE[winner]), expected, unlike=unlike, what="the bits")
 
     def test_what_no_compressor_shortens_is_sent_as_it_is(self, kata):
@@ -153,6 +155,8 @@ class TestNormalizedCompressionDistance:
             "the larger one subtracted": (both - high) / high,
             "divided by both": (both - low) / (of_x + of_y),
             "sizes without compression": (3000 + 1500 - 1500) / 3000,
+            "not divided by the larger one": both - low,
+            "1 less the distance: a similarity": 1 - (both - low) / high,
         }
         for order, pair in (("x, y", (x, y)), ("y, x", (y, x))):
             expected = (size_of(pair[0] + pair[1]) - low) / high

@@ -52,6 +52,7 @@ class TestSoftmaxLoss:
             "the probabilities without the logarithm": -p.mean(),
             "the negative loss": p.log().mean(),
             "the mean over samples and classes": -p.log().sum() / (N * C),
+            "the softmax over the samples": -scores.double().log_softmax(dim=0)[range(N), y].mean(),
         }
         check.close(loss, -p.log().mean(), unlike=unlike, what="loss")
 
@@ -137,6 +138,7 @@ class TestSvmLoss:
             "the margin left out": torch.tensor(0.0),
             "no max(0, …)": torch.tensor(-2.0),
             "squared terms": torch.tensor(64.0),
+            "the sign turned: s_y − s_j": torch.tensor(42.0),
         }
         loss, _ = loss_and_gradient(kata.svm_loss(torch.tensor([[13.0, -7.0, 11.0]]), torch.tensor([0]), 10.0))
         check.close(loss, torch.tensor(8.0), unlike=unlike, what="loss")
@@ -270,7 +272,12 @@ class TestKnnPredictNumpy:
     def test_the_nearest_point_decides_alone_for_k_1(self, kata):
         """Training points 0, 1 and 5 with the classes 2, 0 and 0. A point takes the class of the nearest one."""
         x = np.array([[0.1], [0.9], [-7.0], [4.0]])
-        check.equal(kata.knn_predict_numpy(self.TRAIN_X, self.TRAIN_Y, x, 1), np.array([2, 0, 2, 0]))
+        unlike = {
+            "the classes of the farthest points": np.array([0, 0, 0, 2]),
+            "the numbers of the nearest points, not their classes": np.array([0, 1, 0, 2]),
+        }
+        got = kata.knn_predict_numpy(self.TRAIN_X, self.TRAIN_Y, x, 1)
+        check.equal(got, np.array([2, 0, 2, 0]), unlike=unlike)
 
     def test_the_most_frequent_class_wins_and_the_smaller_on_a_tie(self, kata):
         """0.1 is nearest to a point of class 2, then come two of class 0. With k = 2 there is a tie of 2 and 0, and 0
@@ -350,6 +357,7 @@ class TestNumericalGradient:
             "a forward difference": ahead,
             "a backward difference": behind,
             "divided by eps alone": 2 * expected,
+            "all entries moved at once": expected.sum().expand(2, 3),
             "a whole row moved at once": expected.sum(dim=1, keepdim=True).expand(2, 3),
         }
         got = kata.numerical_gradient(self.f, self.X.clone())
@@ -598,6 +606,7 @@ class TestConv2d:
         unlike = {
             "the kernel flipped": F.conv2d(args[0], args[1].flip(2, 3), args[2]),
             "the bias left out": plain,
+            "the first channel alone": F.conv2d(args[0][:, :1], args[1][:, :1], args[2]),
             "the bias added for each channel of x": plain + 3 * args[2][:, None, None],
         }
         check.close(kata.conv2d(x, weight, bias), plain + args[2][:, None, None], unlike=unlike)
@@ -692,6 +701,7 @@ class TestMaxPool2d:
             "the gradient shared evenly, as a mean would": spread / size**2,
             "the whole gradient for every value of the window": spread,
             "1 in place of the upstream gradient": (expected != 0).double(),
+            "the largest values, not their gradients": x.double() * (expected != 0),
         }
         _, gradient = kata.max_pool2d(x, size, upstream)
         check.close(gradient, expected, unlike=unlike, what="the gradient")
@@ -813,7 +823,14 @@ class TestSaliencyMap:
         model = nn.Sequential(nn.Flatten(), nn.Linear(2 * 3 * 4, 5))
         weights, y = model[1].weight.detach().reshape(5, 2, 3, 4), torch.tensor([3, 0, 3])
         x = torch.randn(3, 2, 3, 4)
+
+        def map_of(score):
+            leaf = x.clone().requires_grad_()
+            return torch.autograd.grad(score(model(leaf)), leaf)[0].abs().amax(dim=1)
+
         unlike = {
+            "the gradient of the loss, not of the score": map_of(lambda scores: F.cross_entropy(scores, y)),
+            "the gradient of the probability": map_of(lambda scores: scores.softmax(dim=1)[range(3), y].sum()),
             "no absolute value": weights[y].amax(dim=1),
             "the sum over the channels": weights[y].abs().sum(dim=1),
             "the mean over the channels": weights[y].abs().mean(dim=1),

@@ -149,6 +149,8 @@ def loss_slips(logits, tokens):
         "all heads divided by the count of head 0": scored_by_loop(logits, tokens, count=rows * (length - 1)),
         "all heads divided by B · T": scored_by_loop(logits, tokens, count=rows * length),
         "only the places that have a target for every head": torch.stack(first),
+        "the sum over the places, not their mean": scored_by_loop(logits, tokens, count=1),
+        "the last head's loss alone: overwritten in the loop": scored_by_loop(logits, tokens)[-1:],
     }
 
 
@@ -231,6 +233,8 @@ class TestMultiTokenLossNumpy:
         expected = scored_by_loop(logits, tokens)
         unlike = {name: losses.sum().item() for name, losses in loss_slips(logits, tokens).items()}
         unlike["the mean over the heads"] = expected.mean().item()
+        picked = [logits[:, : T - 1 - k, k].gather(-1, tokens[:, k + 1 :, None]).mean() for k in range(N)]
+        unlike["logits themselves: no log-softmax"] = -sum(picked).item()
         check.close(got, expected.sum().item(), rtol=1e-5, unlike=unlike, what="total loss")
 
     def test_uniform_logits_cost_ln_v_per_head(self, kata):
@@ -300,6 +304,8 @@ class TestBayesLosses:
         unlike = {
             "P for every head": torch.tensor([first, -math.log(0.5)]),
             "each entry of P squared, not the matrix": torch.tensor([first, -math.log(0.25)]),
+            "one step too many": torch.tensor([-(math.log(0.625) + math.log(0.6875)) / 2, -math.log(0.65625)]),
+            "rows and columns of P exchanged": torch.tensor([-math.log(0.25 * 0.75) / 2, -math.log(0.3125)]),
         }
         check.close(got, torch.tensor([first, -math.log(0.625)]), unlike=unlike)
 
@@ -425,16 +431,17 @@ def watched(kata, num_heads=N):
 
 
 def trained_by_hand(model, batches, lr, *, clear=True, heads=range(N)):
-    """A copy of the model after one step of Adam per batch. The options are slips."""
-    model = copy.deepcopy(model)
+    """A copy of the model after one step of Adam per batch, and each step's losses. The options are slips."""
+    model, losses = copy.deepcopy(model), []
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     for tokens in batches:
-        loss = scored_by_loop(model(tokens), tokens)[list(heads)].sum()
+        per_head = scored_by_loop(model(tokens), tokens)
         if clear:
             optimizer.zero_grad()
-        loss.backward()
+        per_head[list(heads)].sum().backward()
         optimizer.step()
-    return model
+        losses.append(per_head.tolist())
+    return model, losses
 
 
 @functools.cache
@@ -461,25 +468,35 @@ class TestTrainMultiToken:
         losses = kata.train_multi_token(model, chain(), steps=1, lr=0.1, generator=seeded(), **self.SIZES)
         with torch.no_grad():
             expected = scored_by_loop(fresh(batches[0]), batches[0])
-            unlike = {"the losses after the update": [scored_by_loop(model(batches[0]), batches[0]).tolist()]}
+            unlike = {
+                "the losses after the update": [scored_by_loop(model(batches[0]), batches[0]).tolist()],
+                "the total over the heads": [expected.sum().item()],
+            }
         check.close(losses, [expected.tolist()], rtol=1e-4, unlike=unlike, what="losses of one step")
 
     def test_each_step_is_one_of_adam_on_the_total(self, kata):
         """All heads are trained, from gradients of this step's batch alone. On the same batches, Adam by hand comes to
-        the same weights."""
+        the same weights, and each step's losses are those of its own batch."""
         model, fresh, batches = watched(kata)
-        kata.train_multi_token(model, chain(), steps=5, lr=0.03, generator=seeded(), **self.SIZES)
+        losses = kata.train_multi_token(model, chain(), steps=5, lr=0.03, generator=seeded(), **self.SIZES)
         check.equal(len(batches), 5, what="the number of batches that the model has read in 5 steps")
-        expected = trained_by_hand(fresh, batches, 0.03)
+        expected, right_losses = trained_by_hand(fresh, batches, 0.03)
         slips = {
-            "gradients that were not cleared": trained_by_hand(fresh, batches, 0.03, clear=False),
-            "only the first head is trained": trained_by_hand(fresh, batches, 0.03, heads=(0,)),
-            "the default learning rate": trained_by_hand(fresh, batches, 0.01),
+            "gradients that were not cleared": trained_by_hand(fresh, batches, 0.03, clear=False)[0],
+            "only the first head is trained": trained_by_hand(fresh, batches, 0.03, heads=(0,))[0],
+            "the default learning rate": trained_by_hand(fresh, batches, 0.01)[0],
         }
         for name in ("heads.0.weight", "heads.2.weight", "embedding.weight"):
             unlike = {slip: wrong.get_parameter(name) for slip, wrong in slips.items()}
             got, right = model.get_parameter(name), expected.get_parameter(name)
             check.close(got, right, rtol=0.01, atol=1e-3, unlike=unlike, what=f"{name} after 5 steps")
+        so_far = (torch.tensor(right_losses).cumsum(dim=0) / torch.arange(1, 6)[:, None]).tolist()
+        unlike = {
+            "the last step's losses alone: the list is made anew in each step": right_losses[-1:],
+            "the last step's losses, once for every step": right_losses[-1:] * 5,
+            "the mean of all steps so far": so_far,
+        }
+        check.close(losses, right_losses, rtol=0.01, atol=1e-3, unlike=unlike, what="losses")
 
     def test_every_step_reads_fresh_sequences_of_the_chain(self, kata):
         """Each batch is (batch_size, length), drawn anew. In a chain that counts up, each token follows the one before

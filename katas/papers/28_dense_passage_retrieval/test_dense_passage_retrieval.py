@@ -133,6 +133,8 @@ def without_diagonal(q, p):
 
 def slips(q, p):
     """By name, what some slips lead to."""
+    shares = (q.double() @ p.double().T).log_softmax(dim=1)
+    matching = shares.diagonal()
     return {
         "softmax over the questions, not over the passages": loop_loss(p, q),
         "the mean of both directions": (loop_loss(q, p) + loop_loss(p, q)) / 2,
@@ -140,6 +142,8 @@ def slips(q, p):
         "the right passage left out of the sum": without_diagonal(q, p),
         "vectors scaled to length 1": loop_loss(F.normalize(q, dim=1), F.normalize(p, dim=1)),
         "scores divided by √d": loop_loss(q / q.shape[1] ** 0.5, p),
+        "passage 0 taken for the right one of every question": loop_loss(q, p) + (matching - shares[:, 0]).mean(),
+        "the mean over all pairs, right and wrong": loop_loss(q, p) + (matching - shares.mean(dim=1)).mean(),
     }
 
 
@@ -258,6 +262,7 @@ class TestSearch:
         """The scores of three passages are 3, 5 and 4. The two best are 5 and 4, those of passages 1 and 2."""
         scores, indices = kata.search(torch.tensor([[1.0]]), torch.tensor([[3.0], [5.0], [4.0]]), 2)
         unlike = {"the two worst": torch.tensor([[3.0, 4.0]]), "the best last": torch.tensor([[4.0, 5.0]])}
+        unlike |= {"the indices first": torch.tensor([[1.0, 2.0]]), "cosines": torch.tensor([[1.0, 1.0]])}
         check.close(scores, torch.tensor([[5.0, 4.0]]), unlike=unlike, what="scores")
         check.equal(indices, torch.tensor([[1, 2]]), what="indices")
 
@@ -327,6 +332,8 @@ class TestRecallAtK:
             "ranks below k, not up to k": {1: 0.0, 2: 0.25, 3: 0.5, 5: 0.75},
             "ranks that start at 0": {1: 0.5, 2: 0.75, 3: 0.75, 5: 1.0},
             "the number of questions instead of their share": {1: 1.0, 2: 2.0, 3: 3.0, 5: 4.0},
+            "only those at rank k itself": {1: 0.25, 2: 0.25, 3: 0.25, 5: 0.25},
+            "divided by k, as a precision is": {1: 0.25, 2: 0.25, 3: 0.25, 5: 0.2},
         }
         got = kata.recall_at_k(self.SCORES, self.GOLD, ks=(1, 2, 3, 5))
         check.close(got, {1: 0.25, 2: 0.5, 3: 0.75, 5: 1.0}, unlike=unlike, what="recall")
@@ -361,7 +368,9 @@ class TestRecallAtK:
         check.close(kata.recall_at_k(self.SCORES, self.GOLD), {1: 0.25, 5: 1.0, 20: 1.0}, what="recall")
 
 
-def bm25(questions, passages, k1=1.5, b=0.75, idf=None, length=None, saturate=True, repeats=True, zero=False):
+def bm25(
+    questions, passages, k1=1.5, b=0.75, idf=None, length=None, saturate=True, repeats=True, zero=False, every=False
+):
     """BM25 with dicts and loops, and by options what some slips lead to."""
     texts = [Counter(row) for row in passages.tolist()]
     idf = idf or (lambda N, n: math.log((N - n + 0.5) / (n + 0.5) + 1))
@@ -372,7 +381,7 @@ def bm25(questions, passages, k1=1.5, b=0.75, idf=None, length=None, saturate=Tr
         for word in row if repeats else set(row):
             if word == 0 and not zero:
                 continue
-            n = sum(word in text for text in texts)
+            n = sum(text[word] if every else word in text for text in texts)
             for j, text in enumerate(texts):
                 if tf := text[word]:
                     below = tf + k1 * (1 - b + b * lengths[j] / average) if saturate else k1 + 1
@@ -396,6 +405,8 @@ class TestBm25Scores:
             "padding counted as a word that both have": {"zero": True},
             "tf without saturation": {"saturate": False},
             "each word of a question counted once": {"repeats": False},
+            "n counts how often a word occurs, not in how many passages": {"every": True},
+            "b and 1 − b exchanged": {"b": 0.25},
         }
         inputs = self.QUESTIONS, self.PASSAGES
         unlike = {name: bm25(*inputs, **options) for name, options in unlike.items()}
@@ -556,6 +567,7 @@ class TestMeanReciprocalRank:
             "the mean rank": 2.5,
             "the sum over the questions, not the mean": 1.25,
             "the smallest score first": (1 / 6 + 1 / 3) / 2,
+            "an argsort read at gold: it holds passages, not ranks": (1 / 5 + 1 / 4) / 2,
         }
         got = kata.mean_reciprocal_rank(scores, torch.tensor([1, 3]))
         check.close(got, (1 + 1 / 4) / 2, unlike=unlike, what="mean reciprocal rank")

@@ -76,7 +76,19 @@ def token_slips(doc_logits, token_log_probs):
     """The same slips where each token has a document of its own. One of them is another slip there."""
     found = slips(doc_logits, token_log_probs)
     once = found.pop("the document's probability once per token")
-    return found | {"the product over the tokens within the sum over documents, not around it": once}
+    scores, tokens = doc_logits.double(), token_log_probs.double().exp()
+
+    def weighted(weights):
+        return (weights[:, :, None] * tokens).sum(dim=1).log().sum(dim=1)
+
+    return found | {
+        "the product over the tokens within the sum over documents, not around it": once,
+        "no softmax over the documents": weighted(scores.exp()),
+        "the softmax over the batch": weighted(scores.softmax(dim=0)),
+        "all documents alike": weighted(torch.full_like(scores, 1 / scores.shape[1])),
+        "the mean over the tokens instead of their product": by_token(doc_logits, token_log_probs) / tokens.shape[2],
+        "the sum over documents without the log": by_token(doc_logits, token_log_probs).exp(),
+    }
 
 
 class TestRagSequenceLogLikelihood:
@@ -163,6 +175,7 @@ class TestRagTokenLogLikelihood:
         """The first token has ¾ · 0.5 + ¼ · 0.1 = 0.4, the second ¾ · 0.2 + ¼ · 0.6 = 0.3. So the answer has 0.12:
         more than the 0.09 of one document per answer, because the documents may take turns."""
         unlike = token_slips(DOC_LOGITS, TOKEN_LOG_PROBS) | {"the likelihood with a document per answer": log(0.09)}
+        del unlike["all documents alike"]  # (0.5 + 0.1) / 2 · (0.2 + 0.6) / 2 is 0.12, too
         check.close(kata.rag_token_log_likelihood(DOC_LOGITS, TOKEN_LOG_PROBS), log(0.12), unlike=unlike)
 
     def test_one_number_per_question(self, kata):
@@ -271,6 +284,7 @@ class TestRAGRetrieve:
             "the smallest scores": expected.sort(dim=1).values[:, :4],
             "the first K documents": expected[:, :4],
             "the softmax of the scores": best.softmax(dim=1),
+            "the indices first": expected.sort(dim=1, descending=True).indices[:, :4].double(),
             "documents numbered 0, 1, … instead of by their keys": by_place.sort(dim=1, descending=True).values[:, :4],
             "the questions' table for documents, too": one_table.sort(dim=1, descending=True).values[:, :4],
         }

@@ -38,6 +38,7 @@ def slips(query, keys, bias):
         "the bias multiplied to the weights, after the softmax": weighed(query, keys, bias, after=True),
         "the bias added to the weights, after the softmax": weighed(query, keys, torch.zeros(())) + bias,
         "the bias subtracted": weighed(query, keys, -bias),
+        "the bias divided by √d, too": weighed(query, keys, bias / query.shape[1] ** 0.5),
         "the softmax over the questions": weighed(query, keys, bias, dim=0),
     }
 
@@ -48,11 +49,16 @@ class TestAttentionWeightsNumpy:
         return kata.attention_weights_numpy(*(part.numpy().copy() for part in tensors))
 
     def test_two_documents_by_hand(self, kata):
-        """The products are 4 and 0, √d is 2, and the biases are 0 and 2: scores of 2 and 2, so both weights are 0.5.
+        """The products are 8 and 0, √d is 4, and the biases are 0 and 2: scores of 2 and 2, so both weights are 0.5.
         Here position makes up for content."""
-        query, keys = np.array([[2.0, 0.0, 0.0, 0.0]]), np.array([[[2.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]])
-        got = kata.attention_weights_numpy(query, keys, np.array([0.0, 2.0]))
-        check.close(got, np.array([[0.5, 0.5]]), rtol=1e-4, atol=1e-5)
+        axes = torch.eye(16, dtype=torch.float64)
+        query, keys, bias = (
+            4 * axes[:1],
+            (axes[:2] * torch.tensor([[2.0], [1.0]]))[None],
+            torch.tensor([0.0, 2.0]).double(),
+        )
+        unlike = {name: wrong.numpy() for name, wrong in slips(query, keys, bias).items()}
+        check.close(self.call(kata, query, keys, bias), np.array([[0.5, 0.5]]), rtol=1e-4, atol=1e-5, unlike=unlike)
 
     def test_content_and_position_add_up_before_the_softmax(self, kata):
         """Weights are the softmax over a question's documents of query · key / √d + bias. So they are positive, and
@@ -148,6 +154,10 @@ class TestReaderAttention:
                 "divided by √key_size: the vectors are projected": weighed(q, k, bias, scale=K**0.5),
                 "no scale": weighed(q, k, bias, scale=1.0),
                 "the softmax over the questions": weighed(q, k, bias, dim=0),
+                "scores, without a softmax": torch.einsum("bd,bnd->bn", q, k) / D**0.5,
+                "the two projections exchanged": weighed(
+                    reader.key_projection(query), reader.query_projection(keys), bias
+                ),
             }
             check.close(reader.attention(query, keys), weighed(q, k, bias), unlike=unlike)
 
@@ -232,6 +242,8 @@ class TestReaderForward:
                 "only the last document with a value counts": logs(votes(weights, values, lambda found: found[-1])),
                 "only the best document with a value counts": logs(votes(weights, values, max)),
                 "the mean over documents with a value": logs(votes(weights, values) / counts),
+                "a log-softmax of the probabilities": votes(weights, values).log_softmax(dim=1),
+                "the logs of the weights summed, not the log of their sum": votes(weights.log(), values),
             }
             check.close(reader(query, keys, values), logs(votes(weights, values)), unlike=unlike)
 
@@ -355,6 +367,7 @@ class TestTrainReader(training.Contract):
             "the sum over the batch": 8 * right,
             "the log-likelihood: the sign is missing": -right,
             "the value of document 0 as answer": F.nll_loss(model(*batch), first_values),
+            "the position as answer, not the value there": F.nll_loss(model(*batch), found(*batch[:2])),
         }
 
     def test_the_generator_alone_draws(self, kata):
