@@ -479,8 +479,9 @@ def _value(value: Any, scope: Scope) -> str:
         return ""
     if isinstance(value, torch.optim.Optimizer):
         return f"{kind.__name__} with lr {', '.join(str(group['lr']) for group in value.param_groups)}"
-    if isinstance(value, torch.Tensor) and value.numel() <= 8 and value.device.type == "cpu":
-        return f"{check.describe(value)} {_numbers(value)}"
+    few = _few(value)
+    if few is not None:
+        return str(_numbers(few)) if kind is list else f"{check.describe(value)} {_numbers(few)}"
     if check.is_table(value):
         return f"{check.describe(value)}\n{value.iloc[:6, :6]}"
     said = check.describe(value)
@@ -489,12 +490,25 @@ def _value(value: Any, scope: Scope) -> str:
     return re.sub(r"<[\w.]*\b(\w+) object at 0x\w+>", r"\1", said)
 
 
-def _numbers(value: torch.Tensor) -> Any:
-    """The numbers in nested lists, with no more digits than their dtype holds: 0.1, not 0.10000000149011612."""
-    if value.dtype not in (torch.float32, torch.float16):
+def _few(value: Any) -> np.ndarray | None:
+    """The numbers of a small tensor or array, or of a short list of floats."""
+    if isinstance(value, torch.Tensor) and value.device.type == "cpu" and value.numel() <= check.FEW:
+        return np.array((value.double() if value.is_floating_point() else value).tolist())
+    if type(value) is list and all(type(one) is float for one in value):
+        value = np.array(value)
+    is_small = isinstance(value, np.ndarray) and value.size <= check.FEW and value.dtype.kind in "biuf"
+    return value if is_small else None
+
+
+def _numbers(value: np.ndarray) -> Any:
+    """The numbers in nested lists, with four digits, or with as many as tell them apart."""
+    if value.dtype.kind != "f":
         return value.tolist()
-    held = value.detach().numpy()
-    return np.array([float(str(one)) for one in held.flat]).reshape(held.shape).tolist()
+    for digits in range(4, 18):
+        shown = np.array([float(f"{one:.{digits}g}") for one in value.flat]).reshape(value.shape)
+        if len(np.unique(shown)) == len(np.unique(value)):
+            break
+    return shown.tolist()
 
 
 def _described(thing: type | FunctionType) -> str:

@@ -135,6 +135,14 @@ NO = 'check.that(False, "no")'
             ["x = torch.tensor([0.1, 7])", "check.equal(kata.double(x), -x)"],
             "double(x)\nx = float32 tensor (2,) [0.1, 7.0]",
         ),
+        (
+            ["x = torch.tensor([2 / 3, 1e9]).numpy()", "check.equal(kata.double(x), -x)"],
+            "double(x)\nx = float32 NumPy array (2,) [0.6667, 1000000000.0]",
+        ),
+        (
+            ["x = [2 / 3, 1000.12, 1000.2]", "check.equal(kata.double(x), 0)"],
+            "double(x)\nx = [0.66667, 1000.1, 1000.2]",
+        ),
         (["got = kata.double(4)", "half = got / 2", "wrong = half < 9", "check.that(not wrong, 'no')"], "double(4)"),
         (["for part in kata.double([1.0, 2.0]):", "    check.equal(part, 0)"], "double([1.0, 2.0])"),
         (["check.gradients(kata.double, squared, torch.zeros(1))"], "double(torch.zeros(1))"),
