@@ -159,7 +159,7 @@ MISTAKES = [
         was="(first, last), _ = model.encode(torch.stack([start, end]))",
         now="first, last = reparameterize(*model.encode(torch.stack([start, end])))",
         caught_by="test_two_calls_agree_in_training_mode",
-        says="the second result",
+        says="looks like a line between samples, not between means",
     ),
     # edges
     Mistake(
