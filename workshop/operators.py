@@ -437,8 +437,17 @@ def another_result(source: Source, node: ast.AST) -> Iterator[Edit]:
                 yield source.replaced(f"returned .{call}()", value, f"{source.operand(value)}.{call}()")
 
 
+def another_start(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """A function that does nothing, and one that first writes to what it is given."""
+    match node:
+        case ast.FunctionDef(args=ast.arguments(args=args), body=body):
+            first = source.lines[body[ast.get_docstring(node) is not None and len(body) > 1].lineno - 1]
+            for now in ("return", *(f"{arg.arg}.zero_()" for arg in args if arg.arg not in ("self", "cls"))):
+                yield Edit("another start", first, first, f"{' ' * body[0].col_offset}{now}\n")
+
+
 ENDS = [off_by_one, another_lane]
-HABITS = [in_place, another_result]
+HABITS = [in_place, another_result, another_start]
 OPERATORS = [
     another_dim,
     dropped_call,

@@ -59,6 +59,8 @@ EXAMPLES = [  # operator, code, what it becomes, among other things
     ("in_place", "y = x - x.mean()", "y = x.sub_(x.mean())"),
     ("in_place", "y = x.masked_fill(m, 0)", "y = x.masked_fill_(m, 0)"),
     ("another_result", "def f(x):\n    return x @ x", "def f(x):\n    return (x @ x).float()"),
+    ("another_start", "def f(x):\n    'Of x.'\n    g(x)", "def f(x):\n    'Of x.'\n    return\n    g(x)"),
+    ("another_start", "def f(self, x):\n    return x", "def f(self, x):\n    x.zero_()\n    return x"),
     ("another_lane", "tl.load(p, m, other=0.0)", 'tl.load(p, m, other=-float("inf"))'),
     ("dropped_statement", "optimizer.zero_grad()", "pass"),
     ("dropped_statement", "total += x", "total = x"),
