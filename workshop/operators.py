@@ -438,11 +438,17 @@ def another_result(source: Source, node: ast.AST) -> Iterator[Edit]:
 
 
 def another_start(source: Source, node: ast.AST) -> Iterator[Edit]:
-    """A function that does nothing, and one that first writes to what it is given."""
+    """A function that does nothing, ignores what it is given in place of a default, or first writes to an argument."""
     match node:
-        case ast.FunctionDef(args=ast.arguments(args=args), body=body):
+        case ast.FunctionDef(args=ast.arguments(args=args, kwonlyargs=named) as given, body=body):
+            defaults = [
+                *zip(reversed(args), reversed(given.defaults), strict=False),
+                *zip(named, given.kw_defaults, strict=True),
+            ]
+            starts = ["return", *(f"{arg.arg} = {source.code(default)}" for arg, default in defaults if default)]
+            starts += [f"{arg.arg}.{call}()" for arg in args[:4] for call in ("data.zero_", "clear")]
             first = source.lines[body[ast.get_docstring(node) is not None and len(body) > 1].lineno - 1]
-            for now in ("return", *(f"{arg.arg}.zero_()" for arg in args if arg.arg not in ("self", "cls"))):
+            for now in starts:
                 yield Edit("another start", first, first, f"{' ' * body[0].col_offset}{now}\n")
 
 
