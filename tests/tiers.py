@@ -39,6 +39,8 @@ DEAR = {  # files that cost more, and parts of the names of their tests that are
     "tests/test_katas.py": [EVERY],
     "tests/grader/test_plugin.py": [EVERY],
     "tests/grader/test_boundaries.py": [EVERY],
+    "tests/grader/test_practice.py": [EVERY],
+    "tests/course/test_packages.py": [EVERY],
     "tests/attacks/test_forgeries.py": [EVERY],
     "tests/attacks/test_second_lock.py": [EVERY],
     "tests/attacks/test_attacks.py": [
