@@ -3,7 +3,7 @@
 # make test-all        every test of the project: the quick ones, then the rest
 # make test-rest       what the quick tests leave out
 # make test-report     what the last runs of both cost, by file and kind, beside what is on record
-# make check           what a commit needs, in under a minute: style, types, imports, generated files
+# make check           what a commit needs: style, types, imports, generated files; a minute the first time
 # make stubs           write stubs, lesson heads and tables from solutions/ and each kata.toml
 # make mutants KATA=16 how well a kata's specs catch generated mutants of its reference and textbook solution
 # make truth           the references beside PyTorch's own tests, transformers, peft and trl: docs/truth.md
