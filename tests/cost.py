@@ -154,8 +154,8 @@ class Meter:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.run["seconds"]:
-            minutes, loop = round((time.monotonic() - self.started) / 60, 1), round(speed.loop(), 3)
-            self.run |= {"cores": available_cores(), "minutes": minutes, "loop": loop}
+            minutes = round((time.monotonic() - self.started) / 60, 1)
+            self.run |= {"cores": available_cores(), "minutes": minutes, "loop": round(speed.loop(), 3)}
             known = runs().get(self.tier, {"seconds": {}})
             files.write(LAST_RUNS, json.dumps(runs(LAST_RUNS) | {self.tier: self.run}, indent=1) + "\n")
             terminalreporter.write_line(summary(self.run, known))

@@ -144,8 +144,9 @@ class Tier:
         self.seconds = cost.on_record()
         self.changed, self.compared = difference()
         self.katas = all_katas()
+        read = {file: map(find, names) for file, names in READS.items()} if self.changed else {}
         self.about_a_change = {
-            file for file, names in READS.items() if any(OF_A_KATA.files(find(name)) & self.changed for name in names)
+            file for file, katas in read.items() if any(OF_A_KATA.files(kata) & self.changed for kata in katas)
         }
 
     def pytest_ignore_collect(self, collection_path: Any) -> bool | None:

@@ -45,9 +45,12 @@ def idle(kata: Kata) -> list[SpecResult]:
 def _tries(kata: Kata) -> list[Try]:
     """What is tried, the likeliest to lose a spec first: an exercise by changes of its own before those of others."""
     reference = Way.IDLE.code(kata)
-    mistakes = [reference.replace(mistake.was, mistake.now) for mistake in variants.mistakes(kata)]
     changes = [(Way.TEXTBOOK.code(kata), set(kata.owners))]
-    changes += [(source, _changed(reference, source)) for source in mistakes]
+    changes += [
+        (reference.replace(mistake.was, mistake.now), variants.written(reference, mistake))
+        for mistake in variants.mistakes(kata)
+        if mistake.was in reference
+    ]
     changes += [(mutant.source, {mutant.definition}) for mutant in mutants.generate(kata, Way.IDLE)]
     owner = {exercise.spec_class: exercise.owner for exercise in kata.exercises}
     tries = [
@@ -56,11 +59,6 @@ def _tries(kata: Kata) -> list[Try]:
         for met in variants.exercises_with(kata, reference, changed)
     ]
     return [(source, met) for _, source, met in sorted(tries, key=lambda one: one[0])]
-
-
-def _changed(reference: str, source: str) -> set[str]:
-    was, now = variants.statements(reference), variants.statements(source)
-    return {name for name in was if was[name] != now.get(name)}
 
 
 def _asked(tries: list[Try], open_: Mapping[str, SpecResult]) -> Iterator[tuple[Try, str, RunOptions]]:
