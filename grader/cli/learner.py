@@ -1,5 +1,6 @@
 """The learner's commands on the way through the path, from `list` and `watch` to `reset` and `undo`."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -51,7 +52,7 @@ def next_() -> None:
     """Show the next core exercise from where you are, its first failure, and the commands for it."""
     path = katas(None)
     results = progress.so_far(path, KATAS)
-    for kata in _led(path):
+    for kata in _led(path, lambda kata: results[kata] is not None):
         result = results[kata]
         if not (result and result.core_works):
             _say_next(kata, result)
@@ -114,16 +115,15 @@ def undo(kata: OneKata) -> None:
 
 def here(path: list[Kata]) -> tuple[Kata, KataResult | None]:
     """Where the learner is: the next kata whose core does not work, or else the last one, with its result."""
-    for kata in _led(path):
+    for kata in _led(path, lambda kata: progress.is_begun(kata, KATAS)):
         result = progress.so_far([kata], KATAS)[kata]
         if not (result and result.core_works):
             break
     return kata, result
 
 
-def _led(path: list[Kata]) -> list[Kata]:
-    here = [kata for kata in path if not kata.description.lack] or path
-    return progress.led(here, lambda kata: progress.is_begun(kata, KATAS))
+def _led(path: list[Kata], begun: Callable[[Kata], bool]) -> list[Kata]:
+    return progress.led([kata for kata in path if not kata.description.lack] or path, begun)
 
 
 def _say_next(kata: Kata, result: KataResult | None) -> None:
