@@ -4,7 +4,6 @@ It imports what the code of a kata will before the first worker for that kata is
 """
 
 import functools
-import gc
 import os
 import socket
 import sys
@@ -44,8 +43,6 @@ def become_worker(request: dict[str, Any], descriptors: list[int]) -> None:
 def warm(folder: str) -> None:
     """Import what the code of the kata in this folder will."""
     warm_up.uses_of(Path(folder))
-    gc.collect()
-    gc.freeze()
 
 
 def main(requests: socket.socket, folders: list[str]) -> None:

@@ -17,6 +17,7 @@ assert sys.platform == "linux"
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the runner, which then ends the servers
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
+gc.disable()  # until a worker begins: what is imported and collected stays
 import torch  # noqa: E402
 
 from grader.isolation import forking, processes, warm_up  # noqa: E402
@@ -28,6 +29,7 @@ STANDARD_ERROR = 2
 def become_server(detail: dict[str, Any], descriptors: list[int]) -> None:
     """Become the server whose program the request names, on the socket that came with it."""
     processes.die_with_parent()
+    gc.disable()
     os.environ.clear()
     os.environ.update(detail["environment"])
     [requests] = descriptors
@@ -42,6 +44,4 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     torch_private.import_compiler_late()  # or the meta device imports it, in both locks
     warm_up.first_uses()
-    gc.collect()
-    gc.freeze()
     forking.serve(socket.socket(fileno=int(sys.argv[1])), become_server, kept=(STANDARD_ERROR,))

@@ -5,7 +5,6 @@ Nothing here may start a thread or touch CUDA. Either would break the processes 
 # ruff: noqa: F401  (workers inherit each import)
 
 import contextlib
-import gc
 import importlib
 import os
 import pickle
@@ -60,6 +59,4 @@ def main(requests: socket.socket, given: dict[str, Any]) -> None:
     for module in given["modules"]:
         importlib.import_module(module)
     collect_specs(given["katas"])
-    gc.collect()
-    gc.freeze()
     forking.serve(requests, become_worker)

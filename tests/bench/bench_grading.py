@@ -16,7 +16,7 @@ from grader.course.catalogue import ROOT
 from grader.execution import grading, scheduler
 from grader.workers import forkserver
 
-ROUNDS = 5
+ROUNDS = 3
 SOLUTIONS = ROOT / "solutions"
 PYTEST = [sys.executable, "-m", "pytest", "-q", "--code=solutions"]
 GRADE = [str(Path(sys.executable).with_name("kata")), "grade", "--code", "solutions"]
