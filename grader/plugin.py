@@ -1,5 +1,6 @@
 """The pytest plugin that conftest.py loads: it runs specs, and asks execution/ for the code of earlier katas."""
 
+import gc
 from pathlib import Path
 
 from grader.course.catalogue import Kata
@@ -7,6 +8,7 @@ from grader.course.kata_modules import Choice
 from grader.execution import standing_in
 
 pytest_plugins = ["grader.specs.plugin"]
+gc.disable()  # until all is collected: what is imported stays, and looking through it takes a sixth of the time
 
 
 def pytest_kata_prerequisites(kata: Kata, code: Path) -> Choice:
