@@ -32,7 +32,8 @@ ALLOWED = {
     """,
     "threads and processes of its own": """
         exit 60 93, exit_group 231 94, futex 202 98, futex_wait 455, futex_waitv 449, futex_wake 454, futex_requeue 456,
-        set_robust_list 273 99, set_tid_address 218 96, rseq 334 293, arch_prctl 158 -, seccomp 317 277,
+        set_robust_list 273 99, set_tid_address 218 96, rseq 334 293, rseq_slice_yield 471, arch_prctl 158 -,
+        seccomp 317 277,
         landlock_create_ruleset 444, landlock_add_rule 445, landlock_restrict_self 446, getpid 39 172, getppid 110 173,
         gettid 186 178, getpgrp 111 -, getpgid 121 155, setpgid 109 154, getsid 124 156,
         getrlimit 97 163, setrlimit 160 164, getpriority 140 141, ioprio_get 252 31, getcpu 309 168, sched_yield 24 124,
