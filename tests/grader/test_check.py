@@ -199,6 +199,9 @@ def test_of_long_lists_and_texts_the_difference_is_told():
         said(check.equal, [*names, "router.bias"], names)
         == "list       19 of them, expected 18\nmore       'router.bias'"
     )
+    assert said(check.equal, [*range(8)], [*range(7)]).startswith("list       [0, 1, 2, 3, 4, 5, 6, 7]\n")
+    long = [f"transformer.layer{i}.weight" for i in range(4)]  # few, and too long for a row
+    assert said(check.equal, long, long[:3]).endswith("expected 3\nmore       'transformer.layer3.weight'")
     found = said(check.equal, dict.fromkeys([*names[1:], "bias"], 0), dict.fromkeys(names, 0))
     assert found == "keys       18 of them, expected 18\nmissing    'layer 0'\nmore       'bias'"
     found = said(check.equal, "all of it is the same to here, end", "all of it is the same to here. End")
