@@ -593,9 +593,8 @@ def describe(value: Any) -> str:
         return f"{value.data.dtype} {type(value).__name__} {value.data.shape}"
     if isinstance(value, torch.dtype):
         return _short(value)
-    parts = value if isinstance(value, (list, tuple)) else ()
-    if len(parts) > FEW or any(isinstance(part, (Tensor, np.ndarray)) for part in parts):
-        return f"{type(value).__name__} of {len(value)}: {', '.join(map(describe, parts[:4]))}"
+    if isinstance(value, (list, tuple)) and (len(value) > FEW or any(shape_of(one) is not None for one in value)):
+        return f"{type(value).__name__} of {len(value)}: {', '.join(map(describe, value[:4]))}"
     if is_table(value):
         return f"DataFrame {value.shape} with the columns {', '.join(map(str, value.columns[:6]))}"
     if inspect.isroutine(value):

@@ -1,6 +1,7 @@
 """The comparisons that specs share: what they let pass, and what they say when they do not."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas
@@ -56,6 +57,7 @@ def test_an_expected_value_is_finite_unless_something_else_is_meant(value):
         (None, X, "got        None"),
         (None, X, "a tensor of shape (2, 3)"),
         ([X], X, "list of 1: float32 tensor (2, 3)"),
+        ((SimpleNamespace(data=np.ones(2)),), X, "tuple of 1: float64 SimpleNamespace (2,)"),  # as TinyTorch's are
         ({"a": 1}, {"a": 1, "b": 2}, "keys       'a'\nexpected   'a', 'b'\nmissing    'b'"),
         ({"a": 1, "c": 2}, {"a": 1}, "keys       'a', 'c'\nexpected   'a'\nmore       'c'"),
         ([{"shapes": 1}], [{"shape": 1}], "looks like the key 'shape' is written 'shapes'"),
