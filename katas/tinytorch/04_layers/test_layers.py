@@ -522,7 +522,7 @@ class TestDropout:
         got = check.data(layer(x))
         dropped = float((got == 0).mean())
         says = f"after eval(), {dropped:.0%} of the numbers are dropped"
-        check.that(dropped == 0, says, like="dropout is on in evaluation")
+        check.that(dropped == 0, says, like="dropout is on in evaluation" if dropped < 1 else "")
         check.equal(got, x.data)
         layer.train()
         check.that(not np.array_equal(check.data(layer(x)), x.data), "after train() nothing is dropped")
