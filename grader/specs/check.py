@@ -473,14 +473,15 @@ def _compare(got: Any, expected: Any, what: str, tolerance: Tolerance | None, *,
 
 
 def _length_rows(got: Sequence[Any], expected: Sequence[Any], kind: str) -> Rows:
-    """Both, or of many names or numbers only what is missing and what is more."""
-    rows = [(kind, describe(got)), ("expected", f"{len(expected)} of them: {describe(expected)}")]
-    if max(len(got), len(expected)) <= FEW or not all(isinstance(one, (str, int)) for one in (*got, *expected)):
-        return rows
-    mine, right = Counter(got), Counter(expected)
-    differing = [("missing", [*(right - mine).elements()]), ("more", [*(mine - right).elements()])]
-    rows = [(kind, f"{len(got)} of them, expected {len(expected)}")]
-    return rows + [(label, ", ".join(map(repr, items[:FEW]))) for label, items in differing if items]
+    """Both, or only what is missing and what is more where names or numbers are too many to be told whole."""
+    mine, right = describe(got), describe(expected)
+    plain = all(isinstance(one, (str, int)) for one in (*got, *expected))
+    if not plain or (mine, right) == (repr(got), repr(expected)):
+        return [(kind, mine), ("expected", f"{len(expected)} of them: {right}")]
+    counts = Counter(got), Counter(expected)
+    differing = [("missing", (counts[1] - counts[0]).elements()), ("more", (counts[0] - counts[1]).elements())]
+    told = [(label, ", ".join(map(repr, [*items][:FEW]))) for label, items in differing]
+    return [(kind, f"{len(got)} of them, expected {len(expected)}"), *[row for row in told if row[1]]]
 
 
 def _compare_texts(got: str, expected: str, what: str) -> None:
@@ -592,7 +593,7 @@ def describe(value: Any) -> str:
         return f"{value.data.dtype} {type(value).__name__} {value.data.shape}"
     if isinstance(value, torch.dtype):
         return _short(value)
-    if isinstance(value, (list, tuple)) and (len(value) > 6 or any(isinstance(v, (Tensor, np.ndarray)) for v in value)):
+    if isinstance(value, (list, tuple)) and (len(value) > FEW or any(shape_of(one) is not None for one in value)):
         return f"{type(value).__name__} of {len(value)}: {', '.join(map(describe, value[:4]))}"
     if is_table(value):
         return f"DataFrame {value.shape} with the columns {', '.join(map(str, value.columns[:6]))}"

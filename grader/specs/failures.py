@@ -65,6 +65,10 @@ def explain(
     error: BaseException, kata: Kata, exercise: Exercise, spec: pytest.Function, module: ModuleType | None
 ) -> Failure:
     """Explain the exception that ended a spec to the author of `module`."""
+    if isinstance(error, ExceptionGroup) and type(error).__name__ == "FlakyFailure":  # Hypothesis tries inputs twice
+        [error] = error.exceptions
+        if isinstance(error, check.Mismatch):
+            error.add([(MEANS, "with the same inputs a second call passed: something else decides, such as chance")])
     frames = list(traceback.walk_tb(error.__traceback__))
     theirs = [(frame, line) for frame, line in frames if _is_theirs(frame, module)]
     found = _explained(error, frames, theirs, kata, exercise, spec, module)

@@ -456,6 +456,8 @@ SENTENCES = {
         "scores are floating-point numbers, and these hold int64: cross_entropy takes the scores first, then targets",
     rf"^[\w.<>]+\(\) (?:missing \d|takes ){AT}?\b(\w+)\(args, kwargs\)":
         "`{0}(args, kwargs)` hands on two arguments, and `{0}(*args, **kwargs)` what is in them",
+    r"inLengthPerRank\[myRank\] == outLengthPerRank\[myRank\]":
+        "what a rank sends to itself it receives: of its own rows, as many are awaited as sent",
     r"^Both operands must be same dtype\. Got (\w+) and (\w+)":
         "tl.dot takes two tiles of one dtype, and these are {0} and {1}",
     r"^output with shape \[([\d, ]*)\] doesn't match the broadcast shape \[([\d, ]*)\]":

@@ -65,7 +65,7 @@ def _telling(kata: ModuleType, work: Callable[..., Any], args: tuple[Any, ...]) 
         theirs = [(frame.f_code, line) for frame, line in frames if frame.f_globals is vars(kata)]
         at = [(line, linecache.getline(code.co_filename, line).strip()) for code, line in theirs[-1:]]
         unwritten = isinstance(error, NotImplementedError) and at and at[0][1].startswith("raise NotImplementedError")
-        said = re.sub(r"\[\S*gloo\S*:\d+\] ?", "", f"{type(error).__name__}: {error}")  # a line of gloo's own
+        said = re.sub(r"\[[^]]*\bgloo\b[^]]*:\d+\] ?", "", f"{type(error).__name__}: {error}")  # a line of gloo's own
         if "imed out" in said:
             said = "waited here for a call that the other rank does not make, or makes at another place"
         if "Autograd-and-Fork" in said:

@@ -591,10 +591,14 @@ class TestRunBidirectional:
         T − 1 … t: (B, T, 2H), as nn.GRU(bidirectional=True) has it."""
         layer, forward, backward = both_ways()
         x = torch.randn(B, T, I)
-        left, right = one_by_one(forward, x)[0], one_by_one(backward, x, reverse=True)[0]
+        (left, last), right = one_by_one(forward, x), one_by_one(backward, x, reverse=True)[0]
+        passed_on = one_by_one(backward, x, initial=last, reverse=True)[0]
         unlike = {
+            "the backward cell begins with the forward cell's last state": torch.cat([left, passed_on], -1),
             "the backward half in the order of reading": torch.cat([left, right.flip(1)], -1),
             "joined along the steps, not the features": torch.cat([left, right], 1),
+            "both halves added": left + right,
+            "features of both halves in turn": torch.stack([left, right], -1).flatten(-2),
             "the backward half first": torch.cat([right, left], -1),
             "both halves read from left to right": torch.cat([left, one_by_one(backward, x)[0]], -1),
             "the forward cell used for both": torch.cat([left, one_by_one(forward, x, reverse=True)[0]], -1),
@@ -608,7 +612,11 @@ class TestRunBidirectional:
         layer, forward, backward = both_ways()
         x = torch.randn(B, T, I)
         expected = tuple(layer(x.double())[1].unbind(0))
-        unlike = {"the backward cell's first": expected[::-1]}
+        early = one_by_one(backward, x, reverse=True)[0][:, -1].double()
+        unlike = {
+            "the backward cell's first": expected[::-1],
+            "the backward half at the last position: its first step": (expected[0], early),
+        }
         _, finals = pair(kata.run_bidirectional(forward, backward, x))
         check.close(finals, expected, unlike=unlike, what="final states")
 
@@ -620,9 +628,13 @@ class TestRunBidirectional:
         packed, last = layer(pack_padded_sequence(x.double(), lengths, batch_first=True, enforce_sorted=False))
         expected = pad_packed_sequence(packed, batch_first=True)[0]
         real = (torch.arange(T) < lengths[:, None]).unsqueeze(-1)
-        through = torch.cat([expected[..., :H], one_by_one(backward, x, reverse=True)[0].double() * real], -1)
+        unaware = one_by_one(backward, x, reverse=True)[0].double()
+        unlike = {
+            "the padding was read first": torch.cat([expected[..., :H], unaware * real], -1),
+            "lengths that the backward reading did not get": torch.cat([expected[..., :H], unaware], -1),
+        }
         outputs, finals = pair(kata.run_bidirectional(forward, backward, x, lengths))
-        check.close(outputs, expected, unlike={"the padding was read first": through}, what="outputs")
+        check.close(outputs, expected, unlike=unlike, what="outputs")
         check.close(finals, tuple(last.unbind(0)), what="final states")
 
     def test_lstm_cells_give_pairs(self, kata):

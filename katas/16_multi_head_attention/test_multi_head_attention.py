@@ -768,11 +768,15 @@ class TestHeadStatistics:
         weights = random_weights(*SHAPE)
         expected = statistics_by_hand(weights)
         offset = torch.arange(T)[:, None] - torch.arange(S)
+        to_largest = (weights.argmax(3) - torch.arange(T)).abs().double()
         unlike = {
             "in bits: nats need the natural logarithm": {"entropy": expected["entropy"] / math.log(2)},
             "the sign is left in: a distance has none": {"mean_distance": (weights * offset).sum(3).mean((0, 2))},
             "squared distances": {"mean_distance": (weights * offset**2).sum(3).mean((0, 2))},
             "the maximum over all rows": {"max_weight": weights.amax((0, 2, 3))},
+            "the maximum over the queries, not over the keys": {"max_weight": weights.amax(2).mean((0, 2))},
+            "the place of the largest weight": {"max_weight": weights.argmax(3).double().mean((0, 2))},
+            "the distance to the key of the largest weight alone": {"mean_distance": to_largest.mean((0, 2))},
             "one number for all heads": {name: value.mean().expand(H) for name, value in expected.items()},
         }
         check.close(kata.head_statistics(weights), expected, unlike=unlike, what="statistics")

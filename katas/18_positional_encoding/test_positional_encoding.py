@@ -408,10 +408,17 @@ class TestApplyRope:
         x = torch.tensor([[1.0, 0.0]] * 4)
         p = torch.arange(4, dtype=torch.float64)
         right = torch.stack([p.cos(), p.sin()], 1)
-        wrong = {"turned the other way": right * torch.tensor([1.0, -1.0]), "not turned": x}
+        wrong = {
+            "turned the other way": right * torch.tensor([1.0, -1.0]),
+            "not turned": x,
+            "sin and cos exchanged": right.flip(1),
+            "added to x, not turned": torch.stack([1 + p.sin(), p.cos()], 1),
+            "positions counted from 1": torch.stack([(p + 1).cos(), (p + 1).sin()], 1),
+            "the first number written over before the second is made": torch.stack([p.cos(), p.cos() * p.sin()], 1),
+        }
         check.close(kata.apply_rope(x.clone()), right, atol=2e-5, unlike=wrong)
 
-    @pytest.mark.parametrize("base", [None, 50.0], ids=["default base", "base 50"])
+    @pytest.mark.parametrize("base", [50.0, None], ids=["base 50", "default base"])
     def test_equals_a_loop_over_pairs(self, kata, base):
         """Neighbours (x[2i], x[2i + 1]) form a pair, and pair i turns by p / base^(2i / D)."""
         x = torch.randn(B, H, T, 6)
@@ -421,11 +428,18 @@ class TestApplyRope:
         halves = turned(x[..., order], range(T), used)
         wrong = {
             "pairs of x[i] and x[i + D/2]": halves[..., [0, 2, 4, 1, 3, 5]],
+            "x[i] and x[i + D/2] turned, and put side by side": halves,
+            "first and second numbers of all pairs in two halves": turned(x, range(T), used)[..., [0, 2, 4, 1, 3, 5]],
             "turned the other way": turned(x, range(T), used, sign=-1),
             "base 10000 whatever is asked for": turned(x, range(T)),
             "positions counted along dimension 1": turned(x.transpose(1, 2), range(H), used).transpose(1, 2),
             "positions counted from 1": turned(x, range(1, T + 1), used),
             "exponent i / D": turned(x, range(T), used**0.5),
+            "exponent 4i / D": turned(x, range(T), used**2),
+            "times base^(2i / D), not divided by it": turned(x, range(T), 1 / used),
+            "no minus in a·cos − b·sin": torch.where(
+                torch.arange(6) % 2 == 0, turned(x, range(T), used, sign=-1), turned(x, range(T), used)
+            ),
         }
         check.close(kata.apply_rope(x.clone(), **width), turned(x, range(T), used), atol=3e-5, unlike=wrong)
 

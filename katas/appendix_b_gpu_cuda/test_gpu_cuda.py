@@ -283,15 +283,17 @@ def window_losses(model, windows):
     return found
 
 
-def train_weighted(model, windows, share):
-    """The weights where the batch losses of a window are added up, each times share(batch, window)."""
+def train_weighted(model, windows, share, each=False):
+    """The weights where the batch losses of a window are added up, each times share(batch, window): after a step per
+    window, or after one for each batch."""
     model = copy.deepcopy(model).train()
     optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
     for window in windows:
         optimizer.zero_grad()
         for batch in window:
             (F.mse_loss(model(batch[0]), batch[1]) * share(batch, window)).backward()
-        optimizer.step()
+            if each or batch is window[-1]:
+                optimizer.step()
     return weights(model)
 
 
@@ -327,7 +329,12 @@ class TestAccumulatedEpoch:
         expected, _ = train_on_joined(model, windows)
         unlike = {
             "the gradients of a window added up, not averaged": train_weighted(model, windows, lambda b, w: 1.0),
-            "a step after every batch": train_on_joined(model, windowed(batches, 1))[0],
+            "a step after every batch, which nothing divides": train_on_joined(model, windowed(batches, 1))[0],
+            "a step after every batch, by its share": train_weighted(model, windowed(batches, 1), lambda b, w: 0.5),
+            "a step after every batch, by all gradients so far": train_weighted(model, windows, lambda b, w: 0.5, True),
+            "each window's last batch alone: gradients cleared before each": train_weighted(
+                model, windows, lambda b, w: 0.5 * (b is w[-1])
+            ),
             "no step at all": weights(model),
         }
         optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)
@@ -866,9 +873,10 @@ class TestOomSafeStep:
         """Where everything fits, the whole batch goes through at once, and the cache is left alone."""
         model, (x, y), emptied = Cramped(more_than(99)), batch_of(11), []
         loss, expected = whole_batch_step(model, x, y)
+        unlike = {"no step at all": weights(model)}
         got = self.step(kata, model, x, y, empty_cache=lambda: emptied.append(1))
         check.close(got, (loss, 11), what="(loss, size)")
-        check.close(weights(model), expected, what="weights")
+        check.close(weights(model), expected, unlike=unlike, what="weights")
         check.equal(model.sizes, [11], what="rows of each forward pass, at ")
         check.equal(len(emptied), 0, what="calls of empty_cache")
 
@@ -876,10 +884,17 @@ class TestOomSafeStep:
         """Given 11 rows and room for 3, try 11 at a time, then 5, then 2. The result is that of the whole batch. The
         size that worked is returned, so that the next step can start with it."""
         model, (x, y), emptied = Cramped(more_than(3)), batch_of(11), []
+        fresh = copy.deepcopy(model)
         loss, expected = whole_batch_step(model, x, y)
         got = self.step(kata, model, x, y, empty_cache=lambda: emptied.append(1))
-        check.equal(model.sizes, [11, 5, 2, 2, 2, 2, 2, 1], what="rows of each forward pass, at ")
-        check.close(got, (loss, 2), what="(loss, size)")
+        unlike = {"half of a size, rounded up": [11, 6, 3, 3, 3, 2], "the first rows alone": [11, 5, 2]}
+        check.equal(model.sizes, [11, 5, 2, 2, 2, 2, 2, 1], unlike=unlike, what="rows of each forward pass, at ")
+        means = sum(F.mse_loss(fresh.whole(a), b).item() for a, b in zip(x.split(2), y.split(2), strict=True))
+        unlike = {
+            "the size of the batch, not the one that worked": (..., 11),
+            "the mean losses of the pieces added up: each counts by its rows": (means, ...),
+        }
+        check.close(got, (loss, 2), unlike=unlike, what="(loss, size)")
         check.close(weights(model), expected, what="weights")
         check.equal(len(emptied), 2, what="calls of the empty_cache given, one for each failed attempt")
 
@@ -891,7 +906,8 @@ class TestOomSafeStep:
         _, of_first = whole_batch_step(model, x[:8], y[:8])
         twice = [p + 8 / 11 * (q - before) for p, q, before in zip(expected, of_first, weights(model), strict=True)]
         got = self.step(kata, model, x, y, micro_batch_size=4)
-        check.equal(model.sizes, [4, 4, 3, 2, 2, 2, 2, 2, 1], what="rows of each forward pass, at ")
+        unlike = {"went on where memory ran out, not at the first row": [4, 4, 3, 2, 1]}
+        check.equal(model.sizes, [4, 4, 3, 2, 2, 2, 2, 2, 1], unlike=unlike, what="rows of each forward pass, at ")
         check.close(weights(model), expected, unlike={"the first rows counted twice": twice}, what="weights")
         check.close(got, (loss, 2), what="(loss, size)")
 

@@ -1,6 +1,7 @@
 """The comparisons that specs share: what they let pass, and what they say when they do not."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas
@@ -56,6 +57,7 @@ def test_an_expected_value_is_finite_unless_something_else_is_meant(value):
         (None, X, "got        None"),
         (None, X, "a tensor of shape (2, 3)"),
         ([X], X, "list of 1: float32 tensor (2, 3)"),
+        ((SimpleNamespace(data=np.ones(2)),), X, "tuple of 1: float64 SimpleNamespace (2,)"),  # as TinyTorch's are
         ({"a": 1}, {"a": 1, "b": 2}, "keys       'a'\nexpected   'a', 'b'\nmissing    'b'"),
         ({"a": 1, "c": 2}, {"a": 1}, "keys       'a', 'c'\nexpected   'a'\nmore       'c'"),
         ([{"shapes": 1}], [{"shape": 1}], "looks like the key 'shape' is written 'shapes'"),
@@ -199,6 +201,9 @@ def test_of_long_lists_and_texts_the_difference_is_told():
         said(check.equal, [*names, "router.bias"], names)
         == "list       19 of them, expected 18\nmore       'router.bias'"
     )
+    assert said(check.equal, [*range(8)], [*range(7)]).startswith("list       [0, 1, 2, 3, 4, 5, 6, 7]\n")
+    long = [f"transformer.layer{i}.weight" for i in range(4)]  # few, and too long for a row
+    assert said(check.equal, long, long[:3]).endswith("expected 3\nmore       'transformer.layer3.weight'")
     found = said(check.equal, dict.fromkeys([*names[1:], "bias"], 0), dict.fromkeys(names, 0))
     assert found == "keys       18 of them, expected 18\nmissing    'layer 0'\nmore       'bias'"
     found = said(check.equal, "all of it is the same to here, end", "all of it is the same to here. End")

@@ -238,7 +238,7 @@ class TestFailures:
         assert "stopped    used 0.5 s of CPU: an endless loop?" in said
         assert "while True" in said or "line 2" in said
 
-    def test_a_loop_in_a_property_is_stopped(self, run, submission, sound, tmp_path):
+    def test_a_loop_in_a_property_is_stopped_and_chance_is_told(self, run, submission, sound, tmp_path):
         """Hypothesis runs a failing example again and again, and knows nothing of the spec's time limit."""
         tree = tmp_path / "tree"
         shutil.copytree(SOUND, tree)
@@ -257,6 +257,10 @@ class TestFailures:
         exit_code, said = run("katas/01", f"--code={code}", "--spec-seconds=0.5", "-k", "any_length", cwd=tree)
         assert exit_code == 1 and time.monotonic() - began < 300
         assert "stopped    used 0.5 s of CPU: an endless loop?" in said and "length = 1" in said
+        first_is_wrong = "CALLS.append(dim)\n    return x.sum(dim) + (len(CALLS) == 1)"
+        code = submission(sound[0], RIGHT.replace("return x.sum(dim)", first_is_wrong) + "\nCALLS = []\n")
+        _, said = run("katas/01", f"--code={code}", "-k", "any_length", cwd=tree)
+        assert "with the same inputs a second call passed" in said and "FlakyFailure" not in said
 
     def test_waiting_is_given_more_time_than_computing(self, run, submission, sound):
         """A first import on a slow disk or a busy machine is no loop; what never ends is stopped all the same."""

@@ -28,7 +28,7 @@ def test_an_error_in_a_rank_shows_the_learners_line(tmp_path):
     found.loader.exec_module(kata)
 
     def gloo(x):
-        raise RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:446] 8 bytes for 4")
+        raise RuntimeError("[enforce fail at /pytorch/third_party/gloo/gloo/pair.cc:446] 8 bytes for 4")
 
     kata.gloo = gloo
     with pytest.raises(check.Mismatch) as caught:

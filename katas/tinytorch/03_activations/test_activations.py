@@ -282,6 +282,7 @@ class TestBroadcastCost:
         expected = {"shape": (1000, 1000), "input_bytes": 8000, "output_bytes": 4_000_000, "expansion": 500.0}
         unlike = {
             "the inputs counted in the common shape": {"input_bytes": 8_000_000},
+            "one input alone": {"input_bytes": 4000, "expansion": 1000.0},
             "elements counted, not bytes": {"output_bytes": 1_000_000},
             "input / output": {"expansion": 0.002},
         }
@@ -380,7 +381,11 @@ class TestXorContradiction:
     )
     def test_one_point_is_wrong(self, kata, line, wrong):
         """Three out of four is the best that a line can do. XOR says yes to (0, 1) and (1, 0)."""
-        unlike = {"the points that are right": [point for point in POINTS if point not in wrong]}
+        w1, w2, b = line
+        unlike = {
+            "the points that are right": [point for point in POINTS if point not in wrong],
+            "a score of 0 taken for a yes": [(i, j) for i, j in POINTS if (w1 * i + w2 * j + b >= 0) != (i != j)],
+        }
         check.equal(kata.xor_contradiction(*line)["wrong"], wrong, unlike=unlike, what="wrong")
 
     def test_a_score_of_zero_is_a_no(self, kata):
@@ -465,7 +470,7 @@ class TestXorByHand:
 class TestPredictActivationBytes:
     def test_one_output(self, kata):
         """Elements times bytes per element."""
-        unlike = {"elements, not bytes": 50}
+        unlike = {"elements, not bytes": 50, "sizes added, not multiplied": 60, "the input counted as an output": 400}
         check.close(kata.predict_activation_bytes((10, 5)), 200, rtol=0, unlike=unlike)
 
     def test_every_layer_and_the_itemsize(self, kata):

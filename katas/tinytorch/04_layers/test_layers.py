@@ -519,7 +519,11 @@ class TestDropout:
         every call."""
         layer, x = kata.Dropout(0.5), normal(5, 4)
         kata.Sequential([layer]).eval()
-        check.equal(check.data(layer(x)), x.data)
+        got = check.data(layer(x))
+        dropped = float((got == 0).mean())
+        says = f"after eval(), {dropped:.0%} of the numbers are dropped"
+        check.that(dropped == 0, says, like="dropout is on in evaluation" if dropped < 1 else "")
+        check.equal(got, x.data)
         layer.train()
         check.that(not np.array_equal(check.data(layer(x)), x.data), "after train() nothing is dropped")
 
@@ -605,6 +609,8 @@ class TestLinearCost:
             "the bias is not counted": {"parameters": 7840, "parameter_bytes": 31360},
             "one row, not the batch": {"multiply_adds": 7840, "output_bytes": 40},
             "numbers, not bytes": {"parameter_bytes": 7850, "output_bytes": 320},
+            "a bias per input, not per output": {"parameters": 8624, "parameter_bytes": 34496},
+            "multiplications and additions counted apart": {"multiply_adds": 501760},
         }
         check.equal(kata.linear_cost(784, 10, 32), expected, unlike=unlike)
 

@@ -435,7 +435,10 @@ class TestElementwiseRule:
 
     def test_sigmoid_is_steepest_at_0(self, kata):
         """The derivative of s = sigmoid(x) is s · (1 - s): 1/4 at 0, and next to nothing far from it."""
-        unlike = {"x · (1 - x), with the input for the output": lambda grad, x: (grad * x * (1 - x),)}
+        unlike = {
+            "x · (1 - x), with the input for the output": lambda grad, x: (grad * x * (1 - x),),
+            "1 - s, without the factor s": lambda grad, x: (grad / (1 + np.exp(x)),),
+        }
         check_rule(kata.elementwise_rule, kata, "sigmoid", 2 * normal(2, 3), unlike=unlike)
 
     def test_tanh_is_steepest_at_0(self, kata):
@@ -473,7 +476,10 @@ class TestReductionRule:
 
     def test_the_largest_element_gets_everything(self, kata):
         """A small change of any other element does not move the maximum."""
-        unlike = {"every element gets the gradient": lambda grad, x: (np.broadcast_to(grad[:, None], x.shape),)}
+        unlike = {
+            "every element gets the gradient": lambda grad, x: (np.broadcast_to(grad[:, None], x.shape),),
+            "only the largest of all elements gets any": lambda grad, x: (grad[:, None] * (x == x.max()),),
+        }
         check_rule(kata.reduction_rule, kata, "max", normal(3, 4), dim=(1,), keepdim=False, unlike=unlike)
 
     @given(case=reductions())
@@ -502,7 +508,8 @@ class TestShapeRule:
     @pytest.mark.parametrize("dims", [(0, 2), (1, 2), (-1, 0)], ids=str)
     def test_transpose_swaps_the_same_dimensions_back(self, kata, dims):
         """Swapping twice is no change. Other dimensions than these two stay where they are."""
-        check_rule(kata.shape_rule, kata, "transpose", normal(2, 3, 4), dim0=dims[0], dim1=dims[1])
+        unlike = {"reshaped, not swapped back": lambda grad, x: (grad.reshape(x.shape),)}
+        check_rule(kata.shape_rule, kata, "transpose", normal(2, 3, 4), dim0=dims[0], dim1=dims[1], unlike=unlike)
 
     def test_index_puts_the_gradient_where_the_elements_came_from(self, kata):
         """An element that was not taken has no part in the result: its gradient is 0. Keys are ints, slices, None,

@@ -105,12 +105,18 @@ def logits_and_dim(draw):
 class TestLogSoftmax:
     def test_a_small_example(self, kata):
         """Exponentials of 1, 2 and 3 have the shares 1/6, 2/6 and 3/6. Their logarithms are the result."""
-        got = check.data(kata.log_softmax(tensor(np.log([[1.0, 2, 3], [4, 4, 8]]))))
-        shares = np.array([[1 / 6, 2 / 6, 3 / 6], [1 / 4, 1 / 4, 1 / 2]])
+        got = check.data(kata.log_softmax(tensor(np.log([[1.0, 2, 3], [4, 4, 9]]))))
+        shares = np.array([[1 / 6, 2 / 6, 3 / 6], [4 / 17, 4 / 17, 9 / 17]])
+        shifted = np.array([[1 / 3, 2 / 3, 1], [4 / 9, 4 / 9, 1]])
+        sums = shifted.sum(axis=1, keepdims=True)
         unlike = {
+            "the sum of the exponentials, not its logarithm": np.log(shifted) - sums,
+            "the largest logit subtracted in the sum alone": np.log([[1.0, 2, 3], [4, 4, 9]]) - np.log(sums),
+            "the largest of each row, and the sums over the rows (dim 0)": np.log(shifted / shifted.sum(axis=0)),
+            "the largest of each row, and one sum over all rows": np.log(shifted / shifted.sum()),
             "softmax, without the logarithm": shares,
-            "over the rows (dim 0), not along each row": np.log([[1 / 5, 1 / 3, 3 / 11], [4 / 5, 2 / 3, 8 / 11]]),
-            "divided by the sum over all rows": np.log(np.array([[1, 2, 3], [4, 4, 8]]) / 22),
+            "over the rows (dim 0), not along each row": np.log([[1 / 5, 1 / 3, 3 / 12], [4 / 5, 2 / 3, 9 / 12]]),
+            "divided by the sum over all rows": np.log(np.array([[1, 2, 3], [4, 4, 9]]) / 23),
         }
         check.close(got, np.log(shares), unlike=unlike)
 
@@ -181,7 +187,9 @@ class TestSoftmax:
     @pytest.mark.parametrize("dim", [0, 1, -1])
     def test_any_dimension_with_its_gradient(self, kata, dim):
         """For 3-d logits, the same values and gradients as PyTorch."""
-        value_and_gradient(lambda x: kata.softmax(x, dim), lambda x: x.softmax(dim), normal(2, 3, 4))
+        x = normal(2, 3, 4)
+        unlike = {"along the last dimension, whatever `dim` is": torch.tensor(x).softmax(-1).numpy()}
+        value_and_gradient(lambda x: kata.softmax(x, dim), lambda x: x.softmax(dim), x, unlike_value=unlike)
 
     def test_large_logits_and_rows_of_different_levels(self, kata):
         """Probabilities depend on differences within a row, however large the logits of this row or of another are."""
@@ -252,6 +260,10 @@ class TestCrossEntropy:
             "softmax over the rows (dim 0)": np.array(-math.log(down[0, 0] * down[1, 2]) / 2),
             "every row with every target: pick one target per row": np.array(-np.log(probabilities[:, [0, 2]]).mean()),
             "base 2": np.array(math.log2(10) / 2),
+            "the probabilities, without the logarithm": np.array(-0.35),
+            "softmax twice: of what log_softmax turns into probabilities": np.array(
+                np.log(np.exp(probabilities).sum(axis=1)).mean() - 0.35
+            ),
         }
         check.close(number(loss), np.array(math.log(10) / 2), unlike=unlike)
 

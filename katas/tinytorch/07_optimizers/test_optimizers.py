@@ -115,6 +115,8 @@ class TestSGD:
             "the gradient without the learning rate": np.array([-1.0, -1.0]),
             "lr applied to the parameter as well": np.array([0.1 - 0.2, -0.4 + 0.3]),
             "no step at all": np.array([1.0, -4.0]),
+            "−lr · grad in place of the parameter": np.array([-0.2, 0.3]),
+            "the default learning rate, not that asked for": np.array([0.98, -3.97]),
         }
         check.close(check.data(first), np.array([0.8, -3.7]), unlike=unlike, what="the first parameter")
         check.close(check.data(second), np.array([[4.0]]), what="the second parameter")
@@ -214,6 +216,8 @@ class TestDescendQuadratic:
             "the start is not kept": np.array([[4.0], [2.0], [1.0]]),
             "the end is not kept": np.array([[8.0], [4.0], [2.0]]),
             "every point is the last one": np.full((4, 1), 1.0),
+            "every point is the parameter's own array, not a copy": np.full((4, 1), 0.5),
+            "the points after each step": np.array([[4.0], [2.0], [1.0], [0.5]]),
             "a curvature of 2c: the ½ is missing": np.array([[8.0], [0.0], [0.0], [0.0]]),
             "gradients that add up from step to step": np.array([[8.0], [4.0], [-2.0], [-7.0]]),
         }
@@ -228,7 +232,8 @@ class TestDescendQuadratic:
         check.equal(got["points"].shape, (6, 2), what="shape of the points")
         check.equal(got["losses"].shape, (6,), what="shape of the losses")
         check.equal(str(got["points"].dtype), "float64", what="dtype of the points")
-        check.close(got["losses"][0], 12.5, what="loss of the start")
+        unlike = {"the mean over the directions, not their sum": 6.25}
+        check.close(got["losses"][0], 12.5, unlike=unlike, what="loss of the start")
 
     @given(case=descents())
     def test_each_step_multiplies_by_one_minus_lr_c(self, kata, case):
@@ -252,7 +257,12 @@ class TestDescendQuadratic:
 class TestMaxStableLr:
     def test_two_over_the_largest_curvature(self, kata):
         """The steepest direction is the first to diverge, wherever it is in the list."""
-        unlike = {"2 / the smallest curvature": 2.0, "1 / the largest: the fastest, not the last": 0.1}
+        unlike = {
+            "2 / the smallest curvature": 2.0,
+            "2 / the mean curvature": 0.4,
+            "2 / the sum of the curvatures": 2 / 15,
+            "1 / the largest: the fastest, not the last": 0.1,
+        }
         check.close(kata.max_stable_lr([1.0, 10.0, 4.0]), 0.2, unlike=unlike)
         check.close(kata.max_stable_lr([0.5]), 4.0)
 

@@ -125,17 +125,25 @@ class TestTrainStep:
         """zero_grad, forward, loss, backward, step. Cleared between backward and step, nothing is ever learned; not
         cleared at all, each step repeats those before it."""
         model, (x, y) = a_line(), samples(7)
-        weight, bias = (torch.tensor(p.data).double().requires_grad_() for p in (model.weight, model.bias))
-        start, optimizer, theirs = weights(model), an_optimizer(model), torch.optim.SGD([weight, bias], lr=0.1)
+        start, optimizer = weights(model), an_optimizer(model)
+
+        def by_torch(clears):
+            weight, bias = (torch.tensor(part).double().requires_grad_() for part in start)
+            theirs = torch.optim.SGD([weight, bias], lr=0.1)
+            for _ in range(5):
+                if clears:
+                    theirs.zero_grad()
+                prediction = torch.nn.functional.linear(torch.tensor(x.data).double(), weight, bias)
+                torch.nn.functional.mse_loss(prediction, torch.tensor(y.data).double()).backward()
+                theirs.step()
+            return weight.detach().numpy(), bias.detach().numpy()
+
+        weight, bias = by_torch(clears=True)
         for _ in range(5):
             kata.train_step(model, squared, optimizer, x, y)
-            theirs.zero_grad()
-            prediction = torch.nn.functional.linear(torch.tensor(x.data).double(), weight, bias)
-            torch.nn.functional.mse_loss(prediction, torch.tensor(y.data).double()).backward()
-            theirs.step()
-        unlike = {"unchanged: no update was made": start[0]}
-        check.close(model.weight.data, weight.detach().numpy(), what="weight after five steps", unlike=unlike)
-        check.close(model.bias.data, bias.detach().numpy(), what="bias after five steps")
+        unlike = {"unchanged: no update was made": start[0], "gradients that were not cleared": by_torch(False)[0]}
+        check.close(model.weight.data, weight, what="weight after five steps", unlike=unlike)
+        check.close(model.bias.data, bias, what="bias after five steps")
 
     def test_an_old_gradient_has_no_part_in_it(self, kata):
         """Gradients add up until they are cleared. What another loss left behind must be gone before backward."""
@@ -220,7 +228,12 @@ class TestEvaluate:
         model, (x, y) = a_line(), samples(7)
         got = kata.evaluate(model, squared, [(x, y)])
         check.that(isinstance(got, float), f"got {check.describe(got)}, expected a Python float")
-        check.close(got, loss_by_hand(model, x, y), rtol=1e-4)
+        loss = loss_by_hand(model, x, y)
+        unlike = {
+            "the sum over the samples": 7 * loss,
+            "a loss that was a mean already divided by its samples": loss / 7,
+        }
+        check.close(got, loss, rtol=1e-4, unlike=unlike)
 
     def test_batches_count_by_their_samples(self, kata):
         """Three samples with a loss of 0 and five with a loss of 8 have a mean of 5. The mean of the two batch means
@@ -370,6 +383,7 @@ class TestTrain:
             "the mean of the batch means": {"train_loss": [(a + b) / 2 for a, b in (seen[:2], seen[2:])]},
             "the loss of the last batch": {"train_loss": [seen[1], seen[3]]},
             "one entry per batch": {"train_loss": seen},
+            "sums that go on from epoch to epoch": {"train_loss": [expected[0], sum(expected) / 2]},
         }
         check.close(got, {"train_loss": expected}, rtol=1e-5, unlike=unlike, what="history")
 
@@ -530,8 +544,10 @@ class TestTrainXor:
         right."""
         for seed in (0, 1, 2):
             got = kata.train_xor(np.random.default_rng(seed), epochs=600)
-            check.that(got["loss"] < 0.01, f"seed {seed}: the loss is {got['loss']:.3g}, expected below 0.01")
-            check.close(got["accuracy"], 1.0, what=f"accuracy of seed {seed}")
+            line = ", no better than the best line's 0.25" if got["loss"] > 0.249 else ""
+            check.that(got["loss"] < 0.01, f"seed {seed}: the loss is {got['loss']:.3g}{line}, expected below 0.01")
+            unlike = {"the number of points that are right, not their share": 4}
+            check.close(got["accuracy"], 1.0, unlike=unlike, what=f"accuracy of seed {seed}")
 
     def test_rate_and_generator_are_used(self, kata):
         """The same seed gives the same losses, another rate or another seed gives others."""

@@ -112,9 +112,12 @@ class TestArrayDataset:
         dataset = kata.ArrayDataset(images, labels)
         check.equal(len(dataset), 6, what="len(dataset)")
         for i in (4, 0):
-            image, label = dataset[i]
-            check.equal(image, images[i], what=f"image {i}")
-            check.equal(int(label), int(labels[i]), what=f"label {i}")
+            got = dataset[i]
+            pair = isinstance(got, (tuple, list)) and len(got) == 2
+            check.that(pair, f"dataset[{i}] is {check.describe(got)}, expected the pair (image, label)")
+            check.equal(got[0], images[i], what=f"image {i}")
+            check.that(np.ndim(got[1]) == 0, f"label {i} is {check.describe(got[1])}, expected one number")
+            check.equal(int(got[1]), int(labels[i]), what=f"label {i}")
 
     def test_the_transform_changes_the_image(self, kata):
         """The image passes through the transform, the label does not."""
@@ -162,6 +165,8 @@ def mnist_files(folder, ending=""):
 def all_of(dataset):
     """The images and the labels of a dataset, in two arrays."""
     samples = [dataset[i] for i in range(len(dataset))]
+    for _, label in samples[:1]:
+        check.that(np.ndim(label) == 0, f"the label of a sample is {check.describe(label)}, expected one number")
     return np.stack([image for image, _ in samples]), np.array([int(label) for _, label in samples])
 
 
@@ -218,7 +223,11 @@ class TestNormalize:
     def test_shift_and_scale(self, kata):
         """(x − mean) / std, in an array of any shape."""
         x = np.array([[4.0, 10.0, -2.0]])
-        unlike = {"only shifted": x - 4, "the order swapped: x / std − mean": x / 3 - 4}
+        unlike = {
+            "only shifted": x - 4,
+            "the order swapped: x / std − mean": x / 3 - 4,
+            "by x's own mean and deviation": (x - 4) / 24**0.5,
+        }
         check.close(kata.Normalize(4.0, 3.0)(x), np.array([[0.0, 2.0, -2.0]]), unlike=unlike)
 
     def test_bytes_do_not_wrap(self, kata):
@@ -243,6 +252,7 @@ class TestNormalize:
         check.that(isinstance(normalize, kata.Normalize), f"fit gives {check.describe(normalize)}, no Normalize")
         check.close(float(np.mean(normalize.mean)), 3.0, what="mean")
         unlike = {"divided by n − 1": (20 / 3) ** 0.5, "the variance": 5.0, "each image by itself": 1.0}
+        unlike["each pixel by itself, over the images"] = 2.0
         check.close(float(np.mean(normalize.std)), 5**0.5, what="std", unlike=unlike)
         unlike = {"statistics of each image": np.array([[[-1.0, 1.0]], [[-1.0, 1.0]]])}
         check.close(normalize(images), (images - 3) / 5**0.5, what="images that were fitted", unlike=unlike)
@@ -268,7 +278,7 @@ class TestCompose:
     def test_the_first_function_runs_first(self, kata):
         """Compose([f, g])(x) is g(f(x)): the list reads like steps of a recipe."""
         both = kata.Compose([lambda x: x + 1, lambda x: x * 10])
-        check.equal(both(2), 30, unlike={"the last function first": 21})
+        check.equal(both(2), 30, unlike={"the last function first": 21, "each function is given x itself": 20})
 
     def test_any_number_of_functions(self, kata):
         """With none, x comes back as it is. The result can be used as often as you like."""

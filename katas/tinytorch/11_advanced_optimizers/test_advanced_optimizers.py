@@ -113,7 +113,10 @@ class TestSGDMomentum:
             lambda p: prepared(torch.optim.SGD(p, lr=0.1, momentum=0.7), lambda q: q.data.mul_(1 - 0.1 * 0.2)),
             10,
         )
-        check.close(ours, theirs, unlike={"decay beside the velocity": beside})
+        _, without = both_stepped(
+            lambda p: kata.SGDMomentum(p, **options), lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.7), 10
+        )
+        check.close(ours, theirs, unlike={"decay beside the velocity": beside, "no weight decay": without})
 
     def test_a_changed_learning_rate_takes_effect_at_once(self, kata):
         """The velocity holds gradients alone, and lr multiplies all of it. With lr inside the velocity, old gradients
@@ -323,6 +326,8 @@ class TestFusedCrossEntropy:
             "without smoothing": plain,
             "smoothing applied to the loss, not to the targets": np.asarray(0.8 * plain),
             "spread over the other classes only": np.asarray(0.8 * plain + 0.2 * others),
+            "the target's own share of ε is missing": np.asarray(0.8 * plain + 0.15 * others),
+            "ε / (C − 1) for every class, the target among them": np.asarray(0.8 * plain + 0.2 / 3 * 4 * all_classes),
         }
         got = check.data(kata.fused_cross_entropy(tensor(logits), targets, label_smoothing=0.2))
         check.close(got, expected, unlike=unlike)
@@ -582,7 +587,10 @@ class TestEvaluateClassifier:
         passes = [(False, False, x.data @ model.w.data) for x, _ in data]
         loss, accuracy = measured(passes, data)
         each = [measured([p], [batch]) for p, batch in zip(passes, data, strict=True)]
-        unlike = {"the mean of the batch means": dict(zip(("loss", "accuracy"), np.mean(each, axis=0).tolist()))}
+        unlike = {
+            "the mean of the batch means": dict(zip(("loss", "accuracy"), np.mean(each, axis=0).tolist())),
+            "the last batch's alone": dict(zip(("loss", "accuracy"), each[-1], strict=True)),
+        }
         check.close(got, {"loss": loss, "accuracy": accuracy}, unlike=unlike)
         check.equal(len(model.seen), 2, what="calls of the model for two batches")
 
@@ -619,11 +627,18 @@ def trained(kata, model, data, epochs, lr=0.1, **options):
 class TestTrainClassifier:
     def test_one_update_per_batch(self, kata):
         """Two batches and two epochs are four updates, each with the gradient of its own batch alone."""
-        model, data, w = classifier(), batches(5, 3), normal(4, 3, seed=1)
+        model, data = classifier(), batches(5, 3)
         trained(kata, model, data, 2)
-        for x, y in data * 2:
-            w = w - 0.1 * x.data.T @ torch_loss(x.data @ w, y.data)[1]
-        check.close(check.data(model.w), w, what="the weight after two epochs")
+
+        def by_hand(kept):
+            w, grad = normal(4, 3, seed=1), 0.0
+            for x, y in data * 2:
+                grad = kept * grad + x.data.T @ torch_loss(x.data @ w, y.data)[1]
+                w = w - 0.1 * grad
+            return w
+
+        unlike = {"gradients that were not cleared": by_hand(1)}
+        check.close(check.data(model.w), by_hand(0), unlike=unlike, what="the weight after two epochs")
 
     def test_history_of_the_forward_passes(self, kata):
         """Loss and accuracy of an epoch come from the logits that its updates were made from, each sample counted
@@ -639,6 +654,10 @@ class TestTrainClassifier:
         wrong = {"train_loss": [float(m[0]) for m in means], "train_accuracy": [float(m[1]) for m in means]}
         unlike = {
             "the mean of the batch means": wrong,
+            "the last batch's alone": {
+                name: [measured(part[-1:], data[-1:])[i] for part in parts]
+                for i, name in enumerate(("train_loss", "train_accuracy"))
+            },
             "batch losses without their length": {"train_loss": [2 * loss / 8 for loss in wrong["train_loss"]]},
         }
         check.close(history, expected, unlike=unlike, what="history")

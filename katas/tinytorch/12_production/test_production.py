@@ -550,6 +550,9 @@ class TestStepDecay:
         got = [kata.step_decay(epoch, 8.0, step_size=3, gamma=0.5) for epoch in range(8)]
         unlike = {
             "a decay in every epoch": [8.0 * 0.5 ** (epoch / 3) for epoch in range(8)],
+            "all of gamma in every epoch": [8.0 * 0.5**epoch for epoch in range(8)],
+            "gamma times the number of decays, not to its power": [4.0 * (epoch // 3) for epoch in range(8)],
+            "one epoch late": [16.0, 8.0, 8.0, 8.0, 4.0, 4.0, 4.0, 2.0],
             "one epoch early": [8.0, 8.0, 4.0, 4.0, 4.0, 2.0, 2.0, 2.0],
         }
         check.close(got, [8.0, 8.0, 8.0, 4.0, 4.0, 4.0, 2.0, 2.0], unlike=unlike)
@@ -575,6 +578,8 @@ class TestCosineDecay:
             "total − 1 in the denominator": [8.0, 6.0, 2.0, 0.0, 0.0],
             "a straight line": [8.0, 6.0, 4.0, 2.0, 0.0],
             "a quarter of the wave: cos(π / 2 · …)": [8 * math.cos(math.pi * e / 8) for e in range(5)],
+            "a quarter of the wave, raised and halved": [4 + 4 * math.cos(math.pi * e / 8) for e in range(4)] + [...],
+            "the cosine itself, not (1 + cos) / 2": [8 * math.cos(math.pi * e / 4) for e in range(4)] + [...],
         }
         check.close(got, [8.0, 4 + half, 4.0, 4 - half, 0.0], unlike=unlike)
 
@@ -585,6 +590,7 @@ class TestCosineDecay:
             "the cosine rises again": [8.0, 5.0, 2.0, 5 - 3 * math.cos(math.pi / 4), 8.0],
             "min_lr only cuts off": [8.0, 4.0, 2.0, 2.0, 2.0],
             "min_lr is added": [10.0, 6.0, 2.0, 2.0, 2.0],
+            "the cosine ends at 0: min_lr is subtracted and not added": [6.0, 3.0, 2.0, 2.0, 2.0],
         }
         check.close(got, [8.0, 5.0, 2.0, 2.0, 2.0], unlike=unlike)
 
@@ -643,7 +649,8 @@ class TestRunningMean:
         mean = kata.RunningMean()
         mean.update(2.0, n=3)
         mean.update(6.0)
-        unlike = {"the mean of the means, without n": 4.0, "the sum": 12.0, "the last value": 6.0}
+        unlike = {"the mean of the means, without n": 4.0, "n in the count alone, not in the sum": 2.0, "the sum": 12.0}
+        unlike |= {"the last value, or n in the sum alone": 6.0}
         check.close(float(mean.value), 3.0, unlike=unlike)
 
     @given(case=weighted())

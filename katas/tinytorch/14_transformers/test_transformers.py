@@ -183,6 +183,8 @@ class TestLayerNorm:
             "the mean of each column, as in batch norm, and a variance about it": (x - x.mean(0))
             / np.sqrt(((x - x.mean(0)) ** 2).mean(1, keepdims=True)),
             "the mean is not subtracted": x / x.std(1, keepdims=True),
+            "the mean of the squares, not of the squared distances": (x - x.mean(1, keepdims=True))
+            / np.sqrt((x**2).mean(1, keepdims=True)),
         }
         check.close(check.data(kata.LayerNorm(5)(tensor(x))), steps / 2**0.5, atol=1e-5, unlike=unlike)
 
@@ -252,6 +254,10 @@ class TestGelu:
             "√2/π for √(2/π)": (0.5 * right * (1 + torch.tanh(2**0.5 / np.pi * (right + 0.044715 * right**3)))).numpy(),
             "x² for x³": (0.5 * right * (1 + torch.tanh((2 / np.pi) ** 0.5 * (right + 0.044715 * right**2)))).numpy(),
             "without the factor 0.5": 2 * F.gelu(right, approximate="tanh").numpy(),
+            "without 1 + …": F.gelu(right, approximate="tanh").numpy() - 0.5 * x,
+            "0.44715 for 0.044715": (
+                0.5 * right * (1 + torch.tanh((2 / np.pi) ** 0.5 * (right + 0.44715 * right**3)))
+            ).numpy(),
         }
         check.close(check.data(kata.gelu(tensor(x))), F.gelu(right, approximate="tanh").numpy(), unlike=unlike)
 
@@ -396,6 +402,7 @@ class TestFeedForward:
             "relu in place of gelu": expected(torch.relu),
             "nothing between the layers": expected(lambda x: x),
             "gelu after the second layer as well": F.gelu(torch.from_numpy(gelu), approximate="tanh").numpy(),
+            "a skip, which is the block's": x + gelu,
         }
         check.close(check.data(mlp(tensor(x))), gelu, unlike=unlike)
 
@@ -639,8 +646,10 @@ class TestBlockCost:
         """Scores and the MLP's hidden features for B=2, T=5, C=6, H=3, as arrays: the prediction is their nbytes."""
         q, hidden = np.zeros((2, 3, 5, 2), dtype=dtype), np.zeros((2, 5, 24), dtype=dtype)
         got = kata.block_cost(2, 5, 6, 3, itemsize=q.itemsize)
-        check.equal(got["score_bytes"], (q @ q.swapaxes(-1, -2)).nbytes, what="score_bytes")
-        check.equal(got["mlp_hidden_bytes"], hidden.nbytes, what="mlp_hidden_bytes")
+        scores = (q @ q.swapaxes(-1, -2)).nbytes
+        check.equal(got["score_bytes"], scores, unlike={"the scores of one head": scores // 3}, what="score_bytes")
+        unlike = {"as wide as the block, not four times as wide": hidden.nbytes // 4}
+        check.equal(got["mlp_hidden_bytes"], hidden.nbytes, unlike=unlike, what="mlp_hidden_bytes")
 
     def test_the_work_of_all_products(self, kata):
         """A product (n, k) @ (k, m) takes n·k·m multiply-adds. There are six Linears on B·T = 10 rows, and two

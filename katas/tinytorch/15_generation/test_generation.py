@@ -173,7 +173,7 @@ class TestCharTokenizer:
 
     def test_encodes_to_int64(self, kata):
         """A character's id is its place among the sorted characters. The ids are an int64 array, ready for lookups."""
-        unlike = {"numbered by appearance": np.array([2, 1, 0])}
+        unlike = {"numbered by appearance": np.array([2, 1, 0]), "the character codes": np.array([110, 97, 98])}
         check.equal(kata.CharTokenizer("banana").encode("nab"), np.array([2, 0, 1]), unlike=unlike)
 
     def test_decodes_arrays_lists_and_tensors(self, kata):
@@ -399,6 +399,8 @@ class TestTinyGPTForward:
                 model.backbone(tensor(tokens[ids] + positions[2:]))
             ).data,
             "without the head": model.backbone(tensor(tokens[ids] + positions[:5])).data,
+            "positions counted from 1": model.head(model.backbone(tensor(tokens[ids] + positions[1:6]))).data,
+            "softmax of the logits": softmax(expected),
         }
         check.close(check.data(model(ids)), expected, unlike=unlike)
         check.close(check.data(model(tensor(ids))), expected, what="the logits for a Tensor of ids")
@@ -484,6 +486,7 @@ class TestNextTokenProbs:
             "the smallest kept": np.array([[2 / 3, 0, 0, 1 / 3]]),
             "one too many kept": plain,
             "all kept": np.array([[2, 4, 6, 1]]) / 13,
+            "the rest set to 0, a logit like others": np.array([[1, 4, 6, 1]]) / 12,
         }
         check.close(kata.next_token_probs(x, top_k=2), expected, unlike=unlike)
         check.close(kata.next_token_probs(x, top_k=1), np.array([[0.0, 0, 1, 0]]), what="the maximum, with top_k=1")
@@ -799,6 +802,7 @@ class TestGenerationCost:
         expected = {"forward_calls": 2, "token_positions": 7, "attention_pairs": 25}
         unlike = {
             "the new token is read at once": {"token_positions": 9, "attention_pairs": 41},
+            "a last pass, of which nobody reads the result": {"token_positions": 12, "attention_pairs": 50},
             "masked pairs left out": {"attention_pairs": 16},
         }
         check.equal(kata.generation_cost(3, 2, 100), expected, unlike=unlike)
@@ -806,7 +810,12 @@ class TestGenerationCost:
     def test_with_a_cache(self, kata):
         """The prompt once, then one token per pass, compared with all so far: 3 + 1 tokens in 9 + 4 pairs."""
         expected = {"forward_calls": 2, "token_positions": 4, "attention_pairs": 13}
-        unlike = {"a token is not compared with itself": {"attention_pairs": 12}}
+        unlike = {
+            "a token is not compared with itself": {"attention_pairs": 12},
+            "without the pass over the prompt": {"token_positions": 2, "attention_pairs": 7},
+            "compared with the new tokens alone": {"attention_pairs": 10},
+            "every pass reads all": {"token_positions": 7, "attention_pairs": 25},
+        }
         check.equal(kata.generation_cost(3, 2, 100, cache=True), expected, unlike=unlike)
 
     @given(case=costs())
@@ -868,6 +877,8 @@ class TestEmbeddingCost:
         bytes_of = ("table_bytes", "lookup_bytes", "one_hot_bytes")
         unlike = {
             "numbers, not bytes": expected | {name: expected[name] // itemsize for name in bytes_of},
+            "a lookup of the whole table": expected | {"lookup_bytes": table.nbytes},
+            "multiply-adds without the vocabulary": expected | {"one_hot_multiply_adds": 5 * 6},
             "multiply-adds without the features": expected | {"one_hot_multiply_adds": 5 * 11},
             "one-hot rows as wide as the features": expected | {"one_hot_bytes": 5 * 6 * itemsize},
             "the one-hot rows of the whole vocabulary": expected | {"one_hot_bytes": 11 * 11 * itemsize},

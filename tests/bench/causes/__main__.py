@@ -18,7 +18,7 @@ from workshop import variants
 
 FOLDER = Path(__file__).parent
 SETS = "open", "aside", "later", "first", "second", "third", "fourth", "fifth"
-IMPORTS = "\nimport math\n\nimport numpy as np\n"
+IMPORTS = "\nimport math\nfrom typing import Any\n\nimport numpy as np\n"
 TORCH = IMPORTS + "import torch\nimport torch.nn.functional as F\nfrom torch import Tensor, nn\n"
 
 

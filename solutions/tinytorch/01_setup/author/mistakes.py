@@ -71,7 +71,7 @@ MISTAKES = [
         was="    global _global_rng\n",
         now="",
         caught_by="test_the_new_generator_is_the_global_one",
-        says="get_rng() gives another one: is `global` missing in manual_seed?",
+        says="get_rng() gives another one than manual_seed: is `global` missing?",
     ),
     Mistake(
         "NumPy's own state seeded, too",

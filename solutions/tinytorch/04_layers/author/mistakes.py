@@ -175,7 +175,7 @@ MISTAKES = [
         was="if not self.training or self.p == 0:",
         now="if self.p == 0:",
         caught_by="test_evaluation_changes_nothing",
-        says="differs at",
+        says="looks like dropout is on in evaluation",
     ),
     # what it costs
     Mistake(
