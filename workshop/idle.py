@@ -1,9 +1,12 @@
 """Finds the specs that nothing loses, which may ask for nothing: `kata mutants --idle 16`.
 
-Tried are the textbook solution, the recorded mistakes, and mutants of the reference. A spec is lost where one of its
-checks fails: code that crashes fails a spec without any check, too.
+Tried are the textbook solution, the recorded mistakes, mutants of the reference, and the reference with calls of what
+a spec forbids. A spec is lost where one of its checks fails. A crash counts where the exercise's first spec passes:
+code that crashes everywhere fails a spec without any check, too.
 """
 
+import ast
+import contextlib
 from collections.abc import Iterator, Mapping
 
 from grader.course.catalogue import Kata
@@ -14,6 +17,7 @@ from workshop import mutants, variants
 from workshop.mutants import Way
 
 Try = tuple[str, str]  # the text of a kata's file, and the class of an exercise's specs that it meets
+CALL = "with __import__('contextlib').suppress(TypeError, ValueError): __import__('{}').{}()"
 
 
 def report(katas: list[Kata]) -> int:
@@ -34,10 +38,12 @@ def idle(kata: Kata) -> list[SpecResult]:
     right = variants.specs(mutants.of_the_right_code(kata, Way.IDLE))
     named = {mistake.caught_by for mistake in variants.mistakes(kata)}
     open_ = {_bare(spec): spec for spec in right if spec.status == "passed" and not named & variants.names(spec.name)}
+    first = {_class(spec): spec for spec in reversed(right) if not spec.edge}
     tries = _tries(kata)
-    for _, failing in mutants.run(kata, _asked(tries, open_), len(tries)):
+    for (_, met), failing in mutants.run(kata, _asked(tries, open_, first), len(tries)):
+        works = met in first and _bare(first[met]) not in map(_bare, failing)
         for spec in failing:
-            if spec.failure and spec.failure.kind == "mismatch":
+            if spec.failure and (spec.failure.kind == "mismatch" or spec.failure.kind == "raised" and works):
                 open_.pop(_bare(spec), None)
     return list(open_.values())
 
@@ -58,15 +64,47 @@ def _tries(kata: Kata) -> list[Try]:
         for source, changed in changes
         for met in variants.exercises_with(kata, reference, changed)
     ]
+    tries += [(True, _calling(reference, name), met) for name in {*_forbidden(kata)} for met in owner]
     return [(source, met) for _, source, met in sorted(tries, key=lambda one: one[0])]
 
 
-def _asked(tries: list[Try], open_: Mapping[str, SpecResult]) -> Iterator[tuple[Try, str, RunOptions]]:
-    """Each try with those of its specs that nothing has lost when its turn comes."""
+def _forbidden(kata: Kata) -> Iterator[str]:
+    """The first name of each list that specs forbid."""
+    tree = ast.parse(kata.specs.read_text(encoding="utf-8"))
+    for spec in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        for call in ast.walk(spec):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "check.forbidden":
+                known: dict[str, object] = {}
+                for given in (node for node in [*tree.body, *spec.body] if isinstance(node, ast.Assign)):
+                    with contextlib.suppress(Exception):  # it needs more than assignments of plain values
+                        exec(ast.unparse(given), known)
+                yield eval(f"[{', '.join(map(ast.unparse, call.args[1:]))}]", known)[0]
+
+
+def _calling(reference: str, name: str) -> str:
+    """The reference, each of whose functions first calls this name."""
+    tree = ast.parse(reference)
+    package, _, rest = name.partition(".")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.body[:0] = ast.parse(CALL.format(package, rest)).body
+    return ast.unparse(tree)
+
+
+def _asked(
+    tries: list[Try], open_: Mapping[str, SpecResult], first: Mapping[str, SpecResult]
+) -> Iterator[tuple[Try, str, RunOptions]]:
+    """Each try with those of its specs that nothing has lost when its turn comes, and the first of their class."""
     for one in tries:
-        if met := {name: spec for name, spec in open_.items() if name.startswith(f"{one[1]}::")}:
-            yield one, one[0], RunOptions(only=tuple(met), spec_seconds=mutants.limit([*met.values()]))
+        if met := [spec for spec in open_.values() if _class(spec) == one[1]]:
+            asked = [*met, first.get(one[1], met[0])]
+            only = tuple(dict.fromkeys(map(_bare, asked)))
+            yield one, one[0], RunOptions(only=only, spec_seconds=mutants.limit(asked))
 
 
 def _bare(spec: SpecResult) -> str:
     return spec.name.partition("[")[0]
+
+
+def _class(spec: SpecResult) -> str:
+    return spec.name.partition("::")[0]

@@ -133,15 +133,14 @@ MISTAKES = [
         caught_by="test_rows_are_those_of_the_present_table",
         says="looks like the padding row is forced to zero",
     ),
-    Mistake(
-        "no check of negative ids",
-        was=OUTSIDE,
-        now="outside = ids[ids >= self.num_embeddings]",
-        caught_by="test_ids_that_do_not_exist_are_an_error",
-        says="such as IndexError that mentions -1",
-        edge=True,
-    ),
     # one_hot_lookup
+    Mistake(
+        "the table indexed",
+        was=ONE_HOT,
+        now="return weight[ids]",
+        caught_by="test_the_table_is_not_indexed",
+        says="weight was indexed, by __getitem__",
+    ),
     Mistake(
         "one-hot rows only as wide as the largest id",
         was=ONE_HOT,
