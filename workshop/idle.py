@@ -1,8 +1,8 @@
 """Finds the specs that nothing loses, which may ask for nothing: `kata mutants --idle 16`.
 
 Tried are the textbook solution, the recorded mistakes, mutants of the reference, and the reference with calls of what
-a spec forbids. A spec is lost where one of its checks fails. A crash counts where the exercise's first spec passes:
-code that crashes everywhere fails a spec without any check, too.
+a spec forbids. A spec is lost where one of its checks fails. A crash counts where another of the exercise's first
+specs passes: code that crashes everywhere fails a spec without any check, too.
 """
 
 import ast
@@ -17,6 +17,7 @@ from workshop import mutants, variants
 from workshop.mutants import Way
 
 Try = tuple[str, str]  # the text of a kata's file, and the class of an exercise's specs that it meets
+FIRST = 2  # specs of an exercise that are asked beside each that is open
 CALL = "with __import__('contextlib').suppress(TypeError, ValueError): __import__('{}').{}()"
 
 
@@ -38,10 +39,12 @@ def idle(kata: Kata) -> list[SpecResult]:
     right = variants.specs(mutants.of_the_right_code(kata, Way.IDLE))
     named = {mistake.caught_by for mistake in variants.mistakes(kata)}
     open_ = {_bare(spec): spec for spec in right if spec.status == "passed" and not named & variants.names(spec.name)}
-    first = {_class(spec): spec for spec in reversed(right) if not spec.edge}
+    first = {
+        met: [spec for spec in right if _class(spec) == met and not spec.edge][:FIRST] for met in map(_class, right)
+    }
     tries = _tries(kata)
     for (_, met), failing in mutants.run(kata, _asked(tries, open_, first), len(tries)):
-        works = met in first and _bare(first[met]) not in map(_bare, failing)
+        works = {*map(_bare, first[met])} - {*map(_bare, failing)}
         for spec in failing:
             if spec.failure and (spec.failure.kind == "mismatch" or spec.failure.kind == "raised" and works):
                 open_.pop(_bare(spec), None)
@@ -92,12 +95,12 @@ def _calling(reference: str, name: str) -> str:
 
 
 def _asked(
-    tries: list[Try], open_: Mapping[str, SpecResult], first: Mapping[str, SpecResult]
+    tries: list[Try], open_: Mapping[str, SpecResult], first: Mapping[str, list[SpecResult]]
 ) -> Iterator[tuple[Try, str, RunOptions]]:
-    """Each try with those of its specs that nothing has lost when its turn comes, and the first of their class."""
+    """Each try with those of its specs that nothing has lost when its turn comes, and the first of the class."""
     for one in tries:
         if met := [spec for spec in open_.values() if _class(spec) == one[1]]:
-            asked = [*met, first.get(one[1], met[0])]
+            asked = [*met, *first[one[1]]]
             only = tuple(dict.fromkeys(map(_bare, asked)))
             yield one, one[0], RunOptions(only=only, spec_seconds=mutants.limit(asked))
 

@@ -496,6 +496,13 @@ def default_dtype(source: Source, node: ast.AST) -> Iterator[Edit]:
             yield source.replaced("default dtype", function, f"torch.{name.removeprefix('new_')}")
 
 
+def no_copy(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """layer.weight.copy_(w) → layer.weight = w."""
+    match node:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=target, attr="copy_"), args=[given])):
+            yield source.replaced("no copy", node, f"{source.code(target)} = {source.code(given)}")
+
+
 def kept_graph(source: Source, node: ast.AST) -> Iterator[Edit]:
     """loss.backward() → loss.backward(create_graph=True)."""
     match node:
@@ -532,6 +539,7 @@ HABITS = [
     another_argument,
     another_body,
     default_dtype,
+    no_copy,
     kept_graph,
     no_way_back,
     repeats,

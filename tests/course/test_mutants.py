@@ -69,6 +69,7 @@ EXAMPLES = [  # operator, code, what it becomes, among other things
     ("another_body", "def f(x):\n    g()\ndef g(x): pass", "def f(x):\n    return g(x)\n    g()\ndef g(x): pass"),
     ("default_dtype", "torch.zeros_like(x, device=d)", "torch.zeros(x.shape, device=d)"),
     ("default_dtype", "x.new_ones(3)", "torch.ones(3)"),
+    ("no_copy", "layer.weight.copy_(w)", "layer.weight = w"),
     ("kept_graph", "loss.backward()", "loss.backward(create_graph=True)"),
     ("no_way_back", "with f() as y:\n    g(y)", "y = f().__enter__()\nif True:\n    g(y)"),
     ("repeats", "len(set(xs))", "len(list(xs))"),
