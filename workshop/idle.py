@@ -40,11 +40,12 @@ def idle(kata: Kata) -> list[SpecResult]:
     named = {mistake.caught_by for mistake in variants.mistakes(kata)}
     open_ = {_bare(spec): spec for spec in right if spec.status == "passed" and not named & variants.names(spec.name)}
     first = {
-        met: [spec for spec in right if _class(spec) == met and not spec.edge][:FIRST] for met in map(_class, right)
+        met: [*dict.fromkeys(_bare(spec) for spec in right if _class(spec) == met and not spec.edge)][:FIRST]
+        for met in map(_class, right)
     }
     tries = _tries(kata)
     for (_, met), failing in mutants.run(kata, _asked(tries, open_, first), len(tries)):
-        works = {*map(_bare, first[met])} - {*map(_bare, failing)}
+        works = {*first[met]} - {*map(_bare, failing)}
         for spec in failing:
             if spec.failure and (spec.failure.kind == "mismatch" or spec.failure.kind == "raised" and works):
                 open_.pop(_bare(spec), None)
@@ -95,14 +96,13 @@ def _calling(reference: str, name: str) -> str:
 
 
 def _asked(
-    tries: list[Try], open_: Mapping[str, SpecResult], first: Mapping[str, list[SpecResult]]
+    tries: list[Try], open_: Mapping[str, SpecResult], first: Mapping[str, list[str]]
 ) -> Iterator[tuple[Try, str, RunOptions]]:
     """Each try with those of its specs that nothing has lost when its turn comes, and the first of the class."""
     for one in tries:
         if met := [spec for spec in open_.values() if _class(spec) == one[1]]:
-            asked = [*met, *first[one[1]]]
-            only = tuple(dict.fromkeys(map(_bare, asked)))
-            yield one, one[0], RunOptions(only=only, spec_seconds=mutants.limit(asked))
+            only = tuple(dict.fromkeys([*map(_bare, met), *first[one[1]]]))
+            yield one, one[0], RunOptions(only=only, spec_seconds=mutants.limit(met))
 
 
 def _bare(spec: SpecResult) -> str:
