@@ -35,10 +35,11 @@ def report(katas: list[Kata]) -> int:
 
 
 def idle(kata: Kata) -> list[SpecResult]:
-    """The specs that nothing loses. One with parameters is lost with any of these."""
+    """The specs that nothing loses. One with parameters, or in several classes, is lost in any of these."""
     right = variants.specs(mutants.of_the_right_code(kata, Way.IDLE))
     named = {mistake.caught_by for mistake in variants.mistakes(kata)}
-    open_ = {_bare(spec): spec for spec in right if spec.status == "passed" and not named & variants.names(spec.name)}
+    lost = {spec.line for spec in right if named & variants.names(spec.name)}
+    open_ = {_bare(spec): spec for spec in right if spec.status == "passed" and spec.line not in lost}
     first = {
         met: [*dict.fromkeys(_bare(spec) for spec in right if _class(spec) == met and not spec.edge)][:FIRST]
         for met in map(_class, right)
@@ -48,7 +49,8 @@ def idle(kata: Kata) -> list[SpecResult]:
         works = {*first[met]} - {*map(_bare, failing)}
         for spec in failing:
             if spec.failure and (spec.failure.kind == "mismatch" or spec.failure.kind == "raised" and works):
-                open_.pop(_bare(spec), None)
+                for name in [name for name, one in open_.items() if one.line == spec.line]:
+                    del open_[name]
     return list(open_.values())
 
 

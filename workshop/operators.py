@@ -424,8 +424,8 @@ HAVE_IN_PLACE = set("masked_fill clamp exp log scatter scatter_add index_add fil
 def in_place(source: Source, node: ast.AST) -> Iterator[Edit]:
     """x + y → x.add_(y), x.clamp(0) → x.clamp_(0)."""
     match node:
-        case ast.BinOp(left=ast.Name(id=name), op=op, right=right) if type(op) in IN_PLACE:
-            yield source.replaced("in place", node, f"{name}.{IN_PLACE[type(op)]}({source.code(right)})")
+        case ast.BinOp(left=ast.Name() | ast.Attribute() as left, op=op, right=right) if type(op) in IN_PLACE:
+            yield source.replaced("in place", node, f"{source.code(left)}.{IN_PLACE[type(op)]}({source.code(right)})")
         case ast.Call(func=ast.Attribute(attr=name) as function) if name in HAVE_IN_PLACE:
             yield _renamed(source, function, f"{name}_")
 

@@ -56,7 +56,7 @@ EXAMPLES = [  # operator, code, what it becomes, among other things
     ("off_by_one", "while len(parts) > 1: f()", "while len(parts) > 2: f()"),
     ("off_by_one", "while i < n: f()", "while i <= n: f()"),
     ("off_by_one", "while i < n: f()", "while i < n - 1: f()"),
-    ("in_place", "y = x - x.mean()", "y = x.sub_(x.mean())"),
+    ("in_place", "y = x.grad - x.mean()", "y = x.grad.sub_(x.mean())"),
     ("in_place", "y = x.masked_fill(m, 0)", "y = x.masked_fill_(m, 0)"),
     ("another_result", "def f(x):\n    return x @ x", "def f(x):\n    return (x @ x).float()"),
     ("another_start", "def f(x):\n    'Of x.'\n    g(x)", "def f(x):\n    'Of x.'\n    return\n    g(x)"),
