@@ -1,8 +1,8 @@
 """Finds the specs that nothing loses, which may ask for nothing: `kata mutants --idle 16`.
 
-Tried are the textbook solution, the recorded mistakes, mutants of the reference, and the reference with calls of what
-a spec forbids. A spec is lost where one of its checks fails. A crash counts where another of the exercise's first
-specs passes: code that crashes everywhere fails a spec without any check, too.
+Tried are the textbook solution, the recorded mistakes, mutants of the reference, the reference with calls of what a
+spec forbids, and mutants of the accepted solutions. A spec is lost where one of its checks fails. A crash counts where
+another of the exercise's first specs passes: code that crashes everywhere fails a spec without any check, too.
 """
 
 import ast
@@ -44,8 +44,7 @@ def idle(kata: Kata) -> list[SpecResult]:
         met: [*dict.fromkeys(_bare(spec) for spec in right if _class(spec) == met and not spec.edge)][:FIRST]
         for met in map(_class, right)
     }
-    tries = _tries(kata)
-    for (_, met), failing in mutants.run(kata, _asked(tries, open_, first), len(tries)):
+    for (_, met), failing in mutants.run(kata, _asked(_tries(kata), open_, first), None):
         works = {*first[met]} - {*map(_bare, failing)}
         for spec in failing:
             if spec.failure and (spec.failure.kind == "mismatch" or spec.failure.kind == "raised" and works):
@@ -54,7 +53,7 @@ def idle(kata: Kata) -> list[SpecResult]:
     return list(open_.values())
 
 
-def _tries(kata: Kata) -> list[Try]:
+def _tries(kata: Kata) -> Iterator[Try]:
     """What is tried, the likeliest to lose a spec first: an exercise by changes of its own before those of others."""
     reference = Way.IDLE.code(kata)
     changes = [(Way.TEXTBOOK.code(kata), set(kata.owners))]
@@ -70,8 +69,12 @@ def _tries(kata: Kata) -> list[Try]:
         for source, changed in changes
         for met in variants.exercises_with(kata, reference, changed)
     ]
-    tries += [(True, _calling(reference, name), met) for name in {*_forbidden(kata)} for met in owner]
-    return [(source, met) for _, source, met in sorted(tries, key=lambda one: one[0])]
+    yield from ((source, met) for _, source, met in sorted(tries, key=lambda one: one[0]))
+    yield from ((_calling(reference, name), met) for name in {*_forbidden(kata)} for met in owner)
+    for path in kata.accepted:
+        for mutant in mutants.of_text(path.read_text(encoding="utf-8"), Way.IDLE, ""):
+            for met in variants.exercises_with(kata, reference, {mutant.definition}):
+                yield f"{reference}\n\n{mutant.source}", met
 
 
 def _forbidden(kata: Kata) -> Iterator[str]:
@@ -98,10 +101,12 @@ def _calling(reference: str, name: str) -> str:
 
 
 def _asked(
-    tries: list[Try], open_: Mapping[str, SpecResult], first: Mapping[str, list[str]]
+    tries: Iterator[Try], open_: Mapping[str, SpecResult], first: Mapping[str, list[str]]
 ) -> Iterator[tuple[Try, str, RunOptions]]:
     """Each try with those of its specs that nothing has lost when its turn comes, and the first of the class."""
     for one in tries:
+        if not open_:
+            return
         if met := [spec for spec in open_.values() if _class(spec) == one[1]]:
             only = tuple(dict.fromkeys([*map(_bare, met), *first[one[1]]]))
             yield one, one[0], RunOptions(only=only, spec_seconds=mutants.limit(met))

@@ -450,8 +450,18 @@ def another_start(source: Source, node: ast.AST) -> Iterator[Edit]:
             ]
             starts = ["return", *(f"{arg.arg} = {source.code(default)}" for arg, default in defaults if default)]
             starts += [f"{arg.arg}.{call}()" for arg in args[:4] for call in ("data.zero_", "clear")]
+            starts += [f"{arg.arg}.{call}()" for arg in args if "model" in arg.arg for call in ("eval", "zero_grad")]
             for now in starts:
                 yield _starting(source, node, "another start", now)
+
+
+def used_up(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """A function of x at whose end x is empty: return y → return (y, x.clear())[0]."""
+    match node:
+        case ast.FunctionDef(args=ast.arguments(args=args), body=[*_, ast.Return(value=ast.expr() as value)]):
+            for arg in args[:4]:
+                for call in ("data.zero_", "clear"):
+                    yield source.replaced("used up", value, f"(({source.code(value)}), {arg.arg}.{call}())[0]")
 
 
 def another_order(source: Source, node: ast.AST) -> Iterator[Edit]:
@@ -535,6 +545,7 @@ HABITS = [
     in_place,
     another_result,
     another_start,
+    used_up,
     another_order,
     another_argument,
     another_body,

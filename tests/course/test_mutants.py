@@ -63,6 +63,8 @@ EXAMPLES = [  # operator, code, what it becomes, among other things
     ("another_start", "def f(x, *, p=None):\n    return x", "def f(x, *, p=None):\n    p = None\n    return x"),
     ("another_start", "def f(self, x):\n    return x", "def f(self, x):\n    x.data.zero_()\n    return x"),
     ("another_result", "def f(x):\n    return x, 1", "def f(x):\n    return x.detach(), 1"),
+    ("another_start", "def f(model):\n    return g(model)", "def f(model):\n    model.eval()\n    return g(model)"),
+    ("used_up", "def f(x):\n    return x, 1", "def f(x):\n    return ((x, 1), x.clear())[0]"),
     ("another_order", "y = [2 * x for x in xs]", "y = [2 * x for x in xs][::-1]"),
     ("another_order", "for x in xs: f(x)", "for x in reversed(xs): f(x)"),
     ("another_argument", "def f(a, b):\n    return g(a, b)", "def f(a, b):\n    return g(b, b)"),
