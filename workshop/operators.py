@@ -495,6 +495,20 @@ def another_body(source: Source, node: ast.AST) -> Iterator[Edit]:
                     yield _starting(source, node, "another body", f"return {other.name}({', '.join(names)})")
 
 
+def dropped_argument(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """f(a, b) → f(a), Dropout(p) → Dropout()."""
+    match node:
+        case ast.Call(args=[*rest, last]) if rest or _called(node)[:1].isupper():
+            start = source.end(rest[-1]) if rest else source.start(last)
+            yield Edit("dropped argument", start, source.end(last), "")
+
+
+def cached(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """A function that remembers what it returned."""
+    if isinstance(node, ast.FunctionDef) and node in source.tree.body:
+        yield Edit("cached", source.start(node), source.start(node), '@__import__("functools").cache\n')
+
+
 def default_dtype(source: Source, node: ast.AST) -> Iterator[Edit]:
     """zeros_like(x) → zeros(x.shape), x.new_zeros(3) → torch.zeros(3)."""
     match node:
@@ -549,6 +563,8 @@ HABITS = [
     another_order,
     another_argument,
     another_body,
+    dropped_argument,
+    cached,
     default_dtype,
     no_copy,
     kept_graph,

@@ -97,11 +97,11 @@ MISTAKES = [
         says="lm_head.weight and transformer.wte.weight are two different Parameters",
     ),
     Mistake(
-        "no initialisation",
-        "        self._init_weights()\n",
-        "",
-        "test_the_first_loss_is_ln_v",
-        says="got 40.8402, expected 2.94444",
+        "the default config is kept",
+        "self.config = config\n        self.transformer",
+        "self.config = GPTConfig()\n        self.transformer",
+        "test_keeps_its_config",
+        says="model.config is not the config that was given",
     ),
     Mistake(
         "scaled by √L",
