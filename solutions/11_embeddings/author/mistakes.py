@@ -29,13 +29,6 @@ MISTAKES = [
         says="looks like ties in the order of their first appearance",
     ),
     Mistake(
-        "more than min_freq",
-        was="count >= min_freq",
-        now="count > min_freq",
-        caught_by="test_words_below_min_freq_are_left_out",
-        says="looks like only words that occur more than min_freq times",
-    ),
-    Mistake(
         "max_size without the special tokens",
         was="(special + words)[:max_size]",
         now="special + words[:max_size]",
@@ -132,6 +125,14 @@ MISTAKES = [
         now="return rows * (ids != self.padding_idx).unsqueeze(-1)",
         caught_by="test_rows_are_those_of_the_present_table",
         says="looks like the padding row is forced to zero",
+    ),
+    Mistake(
+        "no check of negative ids",
+        was=OUTSIDE,
+        now="outside = ids[ids >= self.num_embeddings]",
+        caught_by="test_ids_that_do_not_exist_are_an_error",
+        says="such as IndexError that mentions -1",
+        edge=True,
     ),
     # one_hot_lookup
     Mistake(
