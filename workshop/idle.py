@@ -1,9 +1,12 @@
 """Finds the specs that nothing loses, which may ask for nothing: `kata mutants --idle 16`.
 
-Tried are the textbook solution, the recorded mistakes, and mutants of the reference. A spec is lost where one of its
-checks fails: code that crashes fails a spec without any check, too.
+Tried are the textbook solution, the recorded mistakes, mutants of the reference, the reference with calls of what a
+spec forbids, and mutants of the accepted solutions. A spec is lost where one of its checks fails. A crash counts where
+another of the exercise's first specs passes: code that crashes everywhere fails a spec without any check, too.
 """
 
+import ast
+import contextlib
 from collections.abc import Iterator, Mapping
 
 from grader.course.catalogue import Kata
@@ -14,6 +17,8 @@ from workshop import mutants, variants
 from workshop.mutants import Way
 
 Try = tuple[str, str]  # the text of a kata's file, and the class of an exercise's specs that it meets
+FIRST = 2  # specs of an exercise that are asked beside each that is open
+CALL = "with __import__('contextlib').suppress(TypeError, ValueError): __import__('{}').{}()"
 
 
 def report(katas: list[Kata]) -> int:
@@ -30,19 +35,25 @@ def report(katas: list[Kata]) -> int:
 
 
 def idle(kata: Kata) -> list[SpecResult]:
-    """The specs that nothing loses. One with parameters is lost with any of these."""
+    """The specs that nothing loses. One with parameters, or in several classes, is lost in any of these."""
     right = variants.specs(mutants.of_the_right_code(kata, Way.IDLE))
     named = {mistake.caught_by for mistake in variants.mistakes(kata)}
-    open_ = {_bare(spec): spec for spec in right if spec.status == "passed" and not named & variants.names(spec.name)}
-    tries = _tries(kata)
-    for _, failing in mutants.run(kata, _asked(tries, open_), len(tries)):
+    lost = {spec.line for spec in right if named & variants.names(spec.name)}
+    open_ = {_bare(spec): spec for spec in right if spec.status == "passed" and spec.line not in lost}
+    first = {
+        met: [*dict.fromkeys(_bare(spec) for spec in right if _class(spec) == met and not spec.edge)][:FIRST]
+        for met in map(_class, right)
+    }
+    for (_, met), failing in mutants.run(kata, _asked(_tries(kata), open_, first), None):
+        works = {*first[met]} - {*map(_bare, failing)}
         for spec in failing:
-            if spec.failure and spec.failure.kind == "mismatch":
-                open_.pop(_bare(spec), None)
+            if spec.failure and (spec.failure.kind == "mismatch" or spec.failure.kind == "raised" and works):
+                for name in [name for name, one in open_.items() if one.line == spec.line]:
+                    del open_[name]
     return list(open_.values())
 
 
-def _tries(kata: Kata) -> list[Try]:
+def _tries(kata: Kata) -> Iterator[Try]:
     """What is tried, the likeliest to lose a spec first: an exercise by changes of its own before those of others."""
     reference = Way.IDLE.code(kata)
     changes = [(Way.TEXTBOOK.code(kata), set(kata.owners))]
@@ -58,15 +69,52 @@ def _tries(kata: Kata) -> list[Try]:
         for source, changed in changes
         for met in variants.exercises_with(kata, reference, changed)
     ]
-    return [(source, met) for _, source, met in sorted(tries, key=lambda one: one[0])]
+    yield from ((source, met) for _, source, met in sorted(tries, key=lambda one: one[0]))
+    yield from ((_calling(reference, name), met) for name in {*_forbidden(kata)} for met in owner)
+    for path in kata.accepted:
+        for mutant in mutants.of_text(path.read_text(encoding="utf-8"), Way.IDLE, ""):
+            for met in variants.exercises_with(kata, reference, {mutant.definition}):
+                yield f"{reference}\n\n{mutant.source}", met
 
 
-def _asked(tries: list[Try], open_: Mapping[str, SpecResult]) -> Iterator[tuple[Try, str, RunOptions]]:
-    """Each try with those of its specs that nothing has lost when its turn comes."""
+def _forbidden(kata: Kata) -> Iterator[str]:
+    """The first name of each list that specs forbid."""
+    tree = ast.parse(kata.specs.read_text(encoding="utf-8"))
+    for spec in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        for call in ast.walk(spec):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "check.forbidden":
+                known: dict[str, object] = {}
+                for given in (node for node in [*tree.body, *spec.body] if isinstance(node, ast.Assign)):
+                    with contextlib.suppress(Exception):  # it needs more than assignments of plain values
+                        exec(ast.unparse(given), known)
+                yield eval(f"[{', '.join(map(ast.unparse, call.args[1:]))}]", known)[0]
+
+
+def _calling(reference: str, name: str) -> str:
+    """The reference, each of whose functions first calls this name."""
+    tree = ast.parse(reference)
+    package, _, rest = name.partition(".")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.body[:0] = ast.parse(CALL.format(package, rest)).body
+    return ast.unparse(tree)
+
+
+def _asked(
+    tries: Iterator[Try], open_: Mapping[str, SpecResult], first: Mapping[str, list[str]]
+) -> Iterator[tuple[Try, str, RunOptions]]:
+    """Each try with those of its specs that nothing has lost when its turn comes, and the first of the class."""
     for one in tries:
-        if met := {name: spec for name, spec in open_.items() if name.startswith(f"{one[1]}::")}:
-            yield one, one[0], RunOptions(only=tuple(met), spec_seconds=mutants.limit([*met.values()]))
+        if not open_:
+            return
+        if met := [spec for spec in open_.values() if _class(spec) == one[1]]:
+            only = tuple(dict.fromkeys([*map(_bare, met), *first[one[1]]]))
+            yield one, one[0], RunOptions(only=only, spec_seconds=mutants.limit(met))
 
 
 def _bare(spec: SpecResult) -> str:
     return spec.name.partition("[")[0]
+
+
+def _class(spec: SpecResult) -> str:
+    return spec.name.partition("::")[0]

@@ -126,9 +126,13 @@ def sort_out(mutants: list[Mutant], alive: set[Mutant], records: Iterable[Equiva
 
 def generate(kata: Kata, way: Way = Way.REFERENCE) -> list[Mutant]:
     """The mutants in the order of their lines: those that compile, each once."""
-    source = Source(way.code(kata))
+    return of_text(way.code(kata), way, stubs.stub_of(kata) or "")
+
+
+def of_text(text: str, way: Way, stub: str) -> list[Mutant]:
+    source = Source(text)
     edits = [*operators.edits(source, way.ours), *(() if way is Way.ENDS else general_edits(source))]
-    return mutation.generate(source, edits, stubs.stub_of(kata) or "")
+    return mutation.generate(source, edits, stub)
 
 
 OTHER_OPERATORS = {
@@ -222,7 +226,7 @@ def of_the_right_code(kata: Kata, way: Way) -> KataResult:
 
 
 def run(
-    kata: Kata, asked: Iterable[tuple[Tried, str, RunOptions]], total: int
+    kata: Kata, asked: Iterable[tuple[Tried, str, RunOptions]], total: int | None
 ) -> Iterator[tuple[Tried, list[SpecResult]]]:
     """Each of these with the specs that fail on its text of the kata's file, as they are found."""
     by_job: dict[Job, Tried] = {}

@@ -217,6 +217,7 @@ TWINS = [
         "startswith endswith",
         "relu gelu",
         "square sqrt",
+        "resize thumbnail",
     )
 ]
 BUILT_IN = {"min", "max", "any", "all"}
@@ -423,37 +424,153 @@ HAVE_IN_PLACE = set("masked_fill clamp exp log scatter scatter_add index_add fil
 def in_place(source: Source, node: ast.AST) -> Iterator[Edit]:
     """x + y → x.add_(y), x.clamp(0) → x.clamp_(0)."""
     match node:
-        case ast.BinOp(left=ast.Name(id=name), op=op, right=right) if type(op) in IN_PLACE:
-            yield source.replaced("in place", node, f"{name}.{IN_PLACE[type(op)]}({source.code(right)})")
+        case ast.BinOp(left=ast.Name() | ast.Attribute() as left, op=op, right=right) if type(op) in IN_PLACE:
+            yield source.replaced("in place", node, f"{source.code(left)}.{IN_PLACE[type(op)]}({source.code(right)})")
         case ast.Call(func=ast.Attribute(attr=name) as function) if name in HAVE_IN_PLACE:
             yield _renamed(source, function, f"{name}_")
 
 
 def another_result(source: Source, node: ast.AST) -> Iterator[Edit]:
-    """return x → return x.float(), or x.detach()."""
+    """return x → return x.float(), or x.detach(); return x, y → return x.float(), y."""
     match node:
-        case ast.Return(value=ast.Name() | ast.Call() | ast.BinOp() | ast.IfExp() as value):
-            for call in ("float", "detach"):
-                yield source.replaced(f"returned .{call}()", value, f"{source.operand(value)}.{call}()")
+        case ast.Return(value=ast.expr() as value):
+            for part in value.elts if isinstance(value, ast.Tuple) else [value]:
+                if isinstance(part, (ast.Name, ast.Call, ast.BinOp, ast.IfExp)):
+                    for call in ("float", "detach"):
+                        yield source.replaced(f"returned .{call}()", part, f"{source.operand(part)}.{call}()")
 
 
 def another_start(source: Source, node: ast.AST) -> Iterator[Edit]:
     """A function that does nothing, ignores what it is given in place of a default, or first writes to an argument."""
     match node:
-        case ast.FunctionDef(args=ast.arguments(args=args, kwonlyargs=named) as given, body=body):
+        case ast.FunctionDef(args=ast.arguments(args=args, kwonlyargs=named) as given):
             defaults = [
                 *zip(reversed(args), reversed(given.defaults), strict=False),
                 *zip(named, given.kw_defaults, strict=True),
             ]
             starts = ["return", *(f"{arg.arg} = {source.code(default)}" for arg, default in defaults if default)]
             starts += [f"{arg.arg}.{call}()" for arg in args[:4] for call in ("data.zero_", "clear")]
-            first = source.lines[body[ast.get_docstring(node) is not None and len(body) > 1].lineno - 1]
+            starts += [f"{arg.arg}.{call}()" for arg in args if "model" in arg.arg for call in ("eval", "zero_grad")]
             for now in starts:
-                yield Edit("another start", first, first, f"{' ' * body[0].col_offset}{now}\n")
+                yield _starting(source, node, "another start", now)
+
+
+def used_up(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """A function of x at whose end x is empty: return y → return (y, x.clear())[0]."""
+    match node:
+        case ast.FunctionDef(args=ast.arguments(args=args), body=[*_, ast.Return(value=ast.expr() as value)]):
+            for arg in args[:4]:
+                for call in ("data.zero_", "clear"):
+                    yield source.replaced("used up", value, f"(({source.code(value)}), {arg.arg}.{call}())[0]")
+
+
+def another_order(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """[f(x) for x in xs] → [f(x) for x in xs][::-1], for x in xs: → for x in reversed(xs):."""
+    match node:
+        case ast.ListComp():
+            yield source.replaced("another order", node, f"{source.code(node)}[::-1]")
+        case ast.For(iter=given):
+            yield source.replaced("another order", given, f"reversed({source.code(given)})")
+
+
+def another_argument(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """In a function of a and b: a → b."""
+    match node:
+        case ast.FunctionDef(args=ast.arguments(args=args, kwonlyargs=named), body=body):
+            names = [arg.arg for arg in [*args, *named] if arg.arg != "self"]
+            next_one = dict(zip(names, names[1:] + names[:1], strict=True))
+            for used in (part for statement in body for part in ast.walk(statement)):
+                if isinstance(used, ast.Name) and isinstance(used.ctx, ast.Load) and used.id in next_one:
+                    yield source.replaced("another argument", used, next_one[used.id])
+
+
+def another_body(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """A function that takes the same arguments does the work."""
+    if isinstance(node, ast.FunctionDef) and node in source.tree.body:
+        names = [arg.arg for arg in node.args.args]
+        for other in source.tree.body:
+            if isinstance(other, ast.FunctionDef) and other is not node:
+                takes = [arg.arg for arg in other.args.args]
+                if takes[: len(names)] == names and len(takes) - len(other.args.defaults) <= len(names):
+                    yield _starting(source, node, "another body", f"return {other.name}({', '.join(names)})")
+
+
+def dropped_argument(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """f(a, b) → f(a), Dropout(p) → Dropout()."""
+    match node:
+        case ast.Call(args=[*rest, last]) if rest or _called(node)[:1].isupper():
+            start = source.end(rest[-1]) if rest else source.start(last)
+            yield Edit("dropped argument", start, source.end(last), "")
+
+
+def cached(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """A function that remembers what it returned."""
+    if isinstance(node, ast.FunctionDef) and node in source.tree.body:
+        yield Edit("cached", source.start(node), source.start(node), '@__import__("functools").cache\n')
+
+
+def default_dtype(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """zeros_like(x) → zeros(x.shape), x.new_zeros(3) → torch.zeros(3)."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr=name) as function, args=[first, *_]) if name.endswith("_like"):
+            made = source.code(function).removesuffix("_like")
+            rest = source.text(source.end(first), source.end(node))
+            yield source.replaced("default dtype", node, f"{made}({source.operand(first)}.shape{rest}")
+        case ast.Call(func=ast.Attribute(attr=name) as function) if name.startswith("new_"):
+            yield source.replaced("default dtype", function, f"torch.{name.removeprefix('new_')}")
+
+
+def no_copy(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """layer.weight.copy_(w) → layer.weight = w."""
+    match node:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=target, attr="copy_"), args=[given])):
+            yield source.replaced("no copy", node, f"{source.code(target)} = {source.code(given)}")
+
+
+def kept_graph(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """loss.backward() → loss.backward(create_graph=True)."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="backward" | "grad"), args=args, keywords=keywords):
+            comma = ", " if args or keywords else ""
+            yield source.replaced("kept graph", node, f"{source.code(node)[:-1]}{comma}create_graph=True)")
+
+
+def no_way_back(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """with no_grad(): … → no_grad().__enter__(), which nothing undoes."""
+    match node:
+        case ast.With(items=items, body=[first, *_]):
+            entered = [
+                (f"{source.code(item.optional_vars)} = " if item.optional_vars else "")
+                + f"{source.code(item.context_expr)}.__enter__()\n{' ' * node.col_offset}"
+                for item in items
+            ]
+            now = f"{''.join(entered)}if True:\n{' ' * first.col_offset}"
+            yield Edit("no way back", source.start(node), source.start(first), now)
+
+
+def repeats(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """set(x) → list(x)."""
+    if isinstance(node, ast.Call) and _is_name(node.func, "set") and node.args:
+        yield source.replaced("repeats", node.func, "list")
 
 
 ENDS = [off_by_one, another_lane]
-HABITS = [in_place, another_result, another_start]
+HABITS = [
+    in_place,
+    another_result,
+    another_start,
+    used_up,
+    another_order,
+    another_argument,
+    another_body,
+    dropped_argument,
+    cached,
+    default_dtype,
+    no_copy,
+    kept_graph,
+    no_way_back,
+    repeats,
+]
 OPERATORS = [
     another_dim,
     dropped_call,
@@ -481,6 +598,12 @@ def _around(source: Source, node: ast.expr, left: ast.expr, symbol: str) -> tupl
     at = source.data.index(symbol.encode(), source.end(left))
     before = source.text(source.start(node), at)
     return before.rstrip(), source.text(at + len(symbol), source.end(node)).lstrip()
+
+
+def _starting(source: Source, node: ast.FunctionDef, operator: str, now: str) -> Edit:
+    first = node.body[ast.get_docstring(node) is not None and len(node.body) > 1]
+    at = source.lines[first.lineno - 1]
+    return Edit(operator, at, at, f"{' ' * first.col_offset}{now}\n")
 
 
 def _renamed(source: Source, node: ast.Attribute, now: str) -> Edit:

@@ -56,12 +56,28 @@ EXAMPLES = [  # operator, code, what it becomes, among other things
     ("off_by_one", "while len(parts) > 1: f()", "while len(parts) > 2: f()"),
     ("off_by_one", "while i < n: f()", "while i <= n: f()"),
     ("off_by_one", "while i < n: f()", "while i < n - 1: f()"),
-    ("in_place", "y = x - x.mean()", "y = x.sub_(x.mean())"),
+    ("in_place", "y = x.grad - x.mean()", "y = x.grad.sub_(x.mean())"),
     ("in_place", "y = x.masked_fill(m, 0)", "y = x.masked_fill_(m, 0)"),
     ("another_result", "def f(x):\n    return x @ x", "def f(x):\n    return (x @ x).float()"),
     ("another_start", "def f(x):\n    'Of x.'\n    g(x)", "def f(x):\n    'Of x.'\n    return\n    g(x)"),
     ("another_start", "def f(x, *, p=None):\n    return x", "def f(x, *, p=None):\n    p = None\n    return x"),
     ("another_start", "def f(self, x):\n    return x", "def f(self, x):\n    x.data.zero_()\n    return x"),
+    ("another_result", "def f(x):\n    return x, 1", "def f(x):\n    return x.detach(), 1"),
+    ("another_start", "def f(model):\n    return g(model)", "def f(model):\n    model.eval()\n    return g(model)"),
+    ("used_up", "def f(x):\n    return x, 1", "def f(x):\n    return ((x, 1), x.clear())[0]"),
+    ("another_order", "y = [2 * x for x in xs]", "y = [2 * x for x in xs][::-1]"),
+    ("another_order", "for x in xs: f(x)", "for x in reversed(xs): f(x)"),
+    ("another_argument", "def f(a, b):\n    return g(a, b)", "def f(a, b):\n    return g(b, b)"),
+    ("another_body", "def f(x):\n    g()\ndef g(x): pass", "def f(x):\n    return g(x)\n    g()\ndef g(x): pass"),
+    ("dropped_argument", "nn.Dropout(p)", "nn.Dropout()"),
+    ("dropped_argument", "f(a, b, c=1)", "f(a, c=1)"),
+    ("cached", "def f(x): pass", '@__import__("functools").cache\ndef f(x): pass'),
+    ("default_dtype", "torch.zeros_like(x, device=d)", "torch.zeros(x.shape, device=d)"),
+    ("default_dtype", "x.new_ones(3)", "torch.ones(3)"),
+    ("no_copy", "layer.weight.copy_(w)", "layer.weight = w"),
+    ("kept_graph", "loss.backward()", "loss.backward(create_graph=True)"),
+    ("no_way_back", "with f() as y:\n    g(y)", "y = f().__enter__()\nif True:\n    g(y)"),
+    ("repeats", "len(set(xs))", "len(list(xs))"),
     ("another_lane", "tl.load(p, m, other=0.0)", 'tl.load(p, m, other=-float("inf"))'),
     ("dropped_statement", "optimizer.zero_grad()", "pass"),
     ("dropped_statement", "total += x", "total = x"),
@@ -201,6 +217,20 @@ class TestIdle:
         x = "x = torch.tensor([[1.0, 2.0]])"
         asks = "check.equal(kata.total(x), x[0])"
         assert not planted("@pytest.mark.edge", "def test_one_row(self, kata):", f"    {x}", f"    {asks}")
+
+    def test_an_edge_that_a_crash_alone_loses(self, planted):
+        """With another default dim a vector has too few dimensions. The first spec names its dim, and passes."""
+        first = [
+            "def test_of_rows(self, kata):",
+            "    check.equal(kata.total(torch.ones(1, 2), 1), torch.tensor([2.0]))",
+        ]
+        edge = ["@pytest.mark.edge", "def test_a_vector(self, kata):", "    kata.total(torch.ones(2))"]
+        assert not planted(*first, *edge)
+
+    def test_an_edge_that_forbids(self, planted):
+        asks = 'with check.forbidden(kata, "torch.cumsum"):'
+        call = "kata.total(torch.ones(2, 3))"
+        assert not planted("@pytest.mark.edge", "def test_by_hand(self, kata):", f"    {asks}", f"        {call}")
 
     def test_the_command_names_them(self, one_general_operator, monkeypatch, capsys):
         spec = SpecResult("TestTotal::test_it_runs", "passed", edge=True, line=23)

@@ -29,13 +29,6 @@ MISTAKES = [
         says="looks like ties in the order of their first appearance",
     ),
     Mistake(
-        "more than min_freq",
-        was="count >= min_freq",
-        now="count > min_freq",
-        caught_by="test_words_below_min_freq_are_left_out",
-        says="looks like only words that occur more than min_freq times",
-    ),
-    Mistake(
         "max_size without the special tokens",
         was="(special + words)[:max_size]",
         now="special + words[:max_size]",
@@ -142,6 +135,13 @@ MISTAKES = [
         edge=True,
     ),
     # one_hot_lookup
+    Mistake(
+        "the table indexed",
+        was=ONE_HOT,
+        now="return weight[ids]",
+        caught_by="test_the_table_is_not_indexed",
+        says="weight was indexed, by __getitem__",
+    ),
     Mistake(
         "one-hot rows only as wide as the largest id",
         was=ONE_HOT,

@@ -15,6 +15,12 @@ SCALE = """    if total > max_norm:
         for g in gradients:
             g.mul_(max_norm / total)"""
 
+ADAM_LOOP = """        with torch.no_grad():
+            for p, group in _with_gradients(self.param_groups):
+                g = p.grad + group["weight_decay"] * p
+                p -= group["lr"] * _adam_direction(p, g, self.state, group)
+"""
+
 MISTAKES = [
     # warmup_cosine
     Mistake(
@@ -56,14 +62,6 @@ MISTAKES = [
         now="    given = params\n    if not list(given):",
         caught_by="TestSGDInit::test_params_may_be_a_generator",
         says="'generator' object is not subscriptable",
-    ),
-    Mistake(
-        "empty params go through",
-        was='raise ValueError("there are no parameters to optimize")',
-        now="return []",
-        caught_by="TestSGDInit::test_something_must_be_optimized",
-        says="raised nothing",
-        edge=True,
     ),
     Mistake(
         "the buffer is a mean of the gradients",
@@ -138,6 +136,17 @@ MISTAKES = [
         now='    state["t"] = state.get("t", 0) + (p is group["params"][0])\n    own["t"] = max(1, state["t"])',
         caught_by="TestAdamStep::test_a_parameter_may_join_late_or_pause",
         says="parameters['thawed late']",
+        edge=True,
+    ),
+    Mistake(
+        "p.data in place of no_grad",
+        was=ADAM_LOOP,
+        now="""        for p, group in _with_gradients(self.param_groups):
+            g = p.grad + group["weight_decay"] * p
+            p.data -= group["lr"] * _adam_direction(p, g, self.state, group)
+""",
+        caught_by="TestAdamStep::test_no_graph_is_remembered",
+        says="tensors in `state` carry a graph",
         edge=True,
     ),
     Mistake(

@@ -15,6 +15,8 @@ HEAD = "logits = self.lm_head(self.transformer.ln_f(x))"
 LOSS = "return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())"
 COUNT = "count = sum(parameter.numel() for parameter in self.parameters())"
 SCALED = "std=0.02 / math.sqrt(2 * self.config.n_layer)"
+DRAWN = """those of layer norms are 1 already
+                nn.init.normal_(parameter, std=0.02)"""
 CACHES = "return [LayerCache() for _ in model.transformer.h]"
 
 MISTAKES = [
@@ -24,13 +26,6 @@ MISTAKES = [
         "return x * (1 + torch.erf(x / math.sqrt(2))) / 2",
         "TestGeluTanh::test_values",
         says="looks like the exact form x·Φ(x)",
-    ),
-    Mistake(
-        "calls F.gelu",
-        GELU,
-        'return F.gelu(x, approximate="tanh")',
-        "test_is_written_by_hand",
-        says="to be written without torch.nn.functional.gelu",
     ),
     Mistake(
         "a float32 tensor for the factor",
@@ -97,11 +92,19 @@ MISTAKES = [
         says="lm_head.weight and transformer.wte.weight are two different Parameters",
     ),
     Mistake(
-        "no initialisation",
-        "        self._init_weights()\n",
-        "",
-        "test_the_first_loss_is_ln_v",
-        says="got 40.8402, expected 2.94444",
+        "the default config is kept",
+        "self.config = config\n        self.transformer",
+        "self.config = GPTConfig()\n        self.transformer",
+        "test_keeps_its_config",
+        says="model.config is not the config that was given",
+    ),
+    Mistake(
+        "start values looked at after they are drawn",
+        DRAWN,
+        DRAWN + "\n                assert parameter.std().item() > 0.01, name",
+        "test_can_be_built_without_data",
+        says="cannot be called on meta tensors",
+        edge=True,
     ),
     Mistake(
         "scaled by √L",
