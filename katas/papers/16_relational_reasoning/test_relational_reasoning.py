@@ -68,11 +68,13 @@ class TestMakeQuestions:
         """How many *other* objects are close, less than 0.5 away in x? That takes two objects at a time. The object
         is the one of the colour asked about, in whatever row it is: rows are shuffled."""
         objects = scenes(self.COLOURS, self.SHAPES, 20)
+        objects[:, :, 5] = (4 * objects[:, :, 5]).round() / 4  # some are exactly 0.5 away
         questions, answers = kata.make_questions(objects, True)
         expected = counted(objects, questions)
         unlike = {
             "the object counted as one of the others": expected + 1,
             "the others that are not close": 3 - expected,
+            "0.5 counted as close, too": counted(objects, questions, close=lambda d: abs(d) <= 0.5),
             "all objects on its left counted as close": counted(objects, questions, close=lambda d: d < 0.5),
             "the colour taken for the row number": counted(objects, questions, by_colour=False),
             "the distance in y, not in x": counted(objects, questions, axis=1),

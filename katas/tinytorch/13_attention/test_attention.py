@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -414,6 +415,8 @@ class TestSinusoidalPositions:
         }
         expected = np.array([math.sin(1), math.cos(1), math.sin(0.01), math.cos(0.01)])
         check.close(row, expected, unlike=unlike)
+        far = np.array([math.sin(2000), math.cos(2000), math.sin(20), math.cos(20)])
+        check.close(kata.sinusoidal_positions(2001, 4)[2000], far, atol=1e-4, what="row 2000")
 
     @given(case=lengths_and_dims())
     def test_every_entry_by_the_formula(self, kata, case):
@@ -515,3 +518,11 @@ class TestAttentionScaling:
         for (head_dim, peak), least in zip(peaks.items(), (4 * 64 * 64, 4 * 64 * 512), strict=True):
             told = f"T = 64, d = {head_dim}: the peak is {peak:,} bytes, expected at least {least:,}"
             check.that(peak >= least, told, like=slip)
+
+    def test_one_sequence(self, kata):
+        """What is measured are attention's queries, keys and values of shape (1, T, d)."""
+        attend, shapes = kata.scaled_dot_product_attention, set()
+        watched = lambda *qkv: shapes.update(x.shape for x in qkv) or attend(*qkv)  # noqa: E731
+        with mock.patch.object(kata, "scaled_dot_product_attention", watched):
+            kata.attention_scaling([3, 4], 5)
+        check.equal(shapes, {(1, 3, 5), (1, 4, 5)}, what="shapes")

@@ -1,6 +1,7 @@
 """Specs of kata tinytorch/14: layer norm, gelu, several heads, the MLP, the block, the stack, and what depth costs."""
 
 import warnings
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -561,6 +562,19 @@ class TestResidualGradientNorms:
             check.that(isinstance(got, np.ndarray), "expected an array")
             check.equal(got.shape, (depth,), what="the shape")
             check.that(bool((got > 0).all()), f"a norm is not positive: {got}")
+
+    def test_the_loss_is_the_mean_of_the_squares(self, kata):
+        """Backward once more through the same blocks, from the same input: the norms are the same."""
+        forward, calls = kata.TransformerBlock.forward, []
+        watched = lambda block, x: calls.append((block, x)) or forward(block, x)  # noqa: E731
+        with mock.patch.object(kata.TransformerBlock, "forward", watched):
+            got = kata.residual_gradient_norms(2, residual=True)
+        h = calls[0][1]
+        for block, _ in calls:
+            block.zero_grad()
+            h = block(h)
+        (h * h).mean().backward()
+        check.close(got, np.array([np.linalg.norm(block.attn.W_v.weight.grad) for block, _ in calls]), rtol=1e-4)
 
     def test_with_skips_all_blocks_learn(self, kata):
         """Through twelve blocks with skips, the first one has a gradient about as large as the last one's. With the

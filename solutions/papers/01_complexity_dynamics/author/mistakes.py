@@ -176,4 +176,29 @@ MISTAKES = [
     ),
 ]
 
-EQUIVALENT: list[Equivalent] = []
+EQUIVALENT: list[Equivalent] = [
+    Equivalent(
+        was="codes = sum(2**i * np.roll(row, -i) for i in range(block))",
+        now="codes = sum(3**i * np.roll(row, -i) for i in range(block))",
+        reason="sums of powers of 3 tell patterns apart as well",
+        textbook=True,
+    ),
+    Equivalent(
+        was="p = F.one_hot(codes, 2**block).float().mean(dim=-2)",
+        now="p = F.one_hot(codes, 3**block).float().mean(dim=-2)",
+        reason="a class that never occurs adds 0",
+        textbook=True,
+    ),
+    Equivalent(
+        was="p = F.one_hot(levels, 3).float().mean(dim=-2)",
+        now="p = F.one_hot(levels, 4).float().mean(dim=-2)",
+        reason="a class that never occurs adds 0",
+        textbook=True,
+    ),
+    Equivalent(
+        was="target = evolve(state, rule, 1)[:, 1]",
+        now="target = evolve(state, rule, 2)[:, 1]",
+        reason="a step more comes behind the first",
+        textbook=True,
+    ),
+]

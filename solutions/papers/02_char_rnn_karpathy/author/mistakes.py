@@ -1,6 +1,6 @@
 """Wrong solutions of papers/02 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 STEP = "h = torch.tanh(column + h @ self.W_hh.T + self.b_h)"
 STARTS = "starts = range(0, len(ids) - seq_len, seq_len)"
@@ -199,5 +199,26 @@ MISTAKES = [
         caught_by="test_large_logits_give_finite_gradients",
         says="of gradient of b_y",
         edge=True,
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="loss = F.cross_entropy(logits[0], targets)",
+        now="loss = F.cross_entropy(logits[-1], targets)",
+        reason="a batch of one",
+        textbook=True,
+    ),
+    Equivalent(
+        was="last = logits[0, -1]",
+        now="last = logits[-1, -1]",
+        reason="a batch of one",
+        textbook=True,
+    ),
+    Equivalent(
+        was="ids = torch.multinomial(F.softmax(last / temperature, dim=-1), 1, generator=generator)",
+        now="ids = torch.multinomial(F.softmax(last / temperature, dim=-0), 1, generator=generator)",
+        reason="one dimension",
+        textbook=True,
     ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/04 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 NUMPY_SUMS = "weight_ih @ dropout_numpy(x, mask, p) + weight_hh @ h + bias"
 CELL = """                state[layer] = cell(F.dropout(x, between), (F.dropout(h, through), c))
@@ -211,5 +211,14 @@ MISTAKES = [
         now="ones = torch.ones_like(state[0][0][0])",
         caught_by="test_each_place_row_unit_and_call_has_its_own_draw",
         says="the mask of one row is the mask of another row",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="return math.exp(F.cross_entropy(logits[0], ids[1:]).item())",
+        now="return math.exp(F.cross_entropy(logits[-1], ids[1:]).item())",
+        reason="a batch of one",
+        textbook=True,
     ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/06 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 SCORES = "np.tanh(enc @ W1.T + W2 @ dec) @ v"
 CORNERS = "torch.tensor(chain(order) + chain(order[::-1]))"
@@ -213,5 +213,26 @@ MISTAKES = [
         caught_by="test_old_gradients_have_no_effect",
         says="looks like old gradients that were not cleared",
         edge=True,
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="while len(chain) >= 2 and turn(chain[-2], chain[-1], i) <= 0:",
+        now="while len(chain) >= 2 and turn(chain[-2], chain[-1], i) < 0:",
+        reason="a point on an edge between two corners is asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="h, c = h[0], c[0]",
+        now="h, c = h[0], c[-1]",
+        reason="one layer",
+        textbook=True,
+    ),
+    Equivalent(
+        was="h, c = h[0], c[0]",
+        now="h, c = h[-1], c[0]",
+        reason="one layer",
+        textbook=True,
     ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/07 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 PATCH = 'np.einsum("bcuv,ocuv->bo", window, w)'
 TOTAL = "total = sum(padded[:, start : start + x.shape[1]] for start in range(size))"
@@ -158,5 +158,26 @@ MISTAKES = [
         caught_by="TestTrainAlexnet::test_old_gradients_have_no_effect",
         says="of linear.weight after one step",
         edge=True,
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="padded = F.pad(x**2, (0, 0, 0, 0, size // 2, (size - 1) // 2))",
+        now="padded = F.pad(x**2, (0, 0, 0, 0, size // 2, (size - 0) // 2))",
+        reason="n is odd",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if shift > 0:",
+        now="if shift >= 0:",
+        reason="a shift by 0 leaves the images as they are",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if shift > 0:",
+        now="if shift > -1:",
+        reason="a shift by 0 leaves the images as they are",
+        textbook=True,
     ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/09 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 MICRO = "micro = np.arange(num_micro + num_stages - 1)[:, None] - np.arange(num_stages)"
 TABLE = "return np.where((micro >= 0) & (micro < num_micro), micro, -1)"
@@ -214,5 +214,20 @@ MISTAKES = [
         caught_by="test_old_gradients_have_no_effect",
         says="of linear.weight after one step",
         edge=True,
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="return np.where((micro >= 0) & (micro < num_micro), micro, -1)",
+        now="return np.where((micro >= -1) & (micro < num_micro), micro, -1)",
+        reason="micro-batch -1 is the mark of none",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if largest < smallest:",
+        now="if largest <= smallest:",
+        reason="any best cut will do",
+        textbook=True,
     ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/11 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 FORMULA = "return 1 + (kernel_size - 1) * sum(dilations)"
 TAP = "y += weight * padded[tap * dilation : tap * dilation + len(x)]"
@@ -186,5 +186,20 @@ MISTAKES = [
         now="return F.relu(self.layers[-1](x))",
         caught_by="test_layers_have_their_dilations_and_a_relu_between_them",
         says="looks like a relu after the last layer",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="x = torch.randn(1, in_channels, length, requires_grad=True)",
+        now="x = torch.randn(2, in_channels, length, requires_grad=True)",
+        reason="the first row of two is read",
+        textbook=True,
+    ),
+    Equivalent(
+        was="seen = x.grad[0].abs().sum(dim=0).nonzero()",
+        now="seen = x.grad[-1].abs().sum(dim=0).nonzero()",
+        reason="a batch of one",
+        textbook=True,
     ),
 ]

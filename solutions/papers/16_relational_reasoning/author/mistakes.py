@@ -1,6 +1,6 @@
 """Wrong solutions of papers/16 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 FLAG = "flag = objects.new_full((num_scenes, 1), 1.0 if relational else -1.0)"
 FOUND = "(objects[..., num_objects][asked_row] > 0).long()"
@@ -187,5 +187,20 @@ MISTAKES = [
         caught_by="TestTrainModel::test_the_mode_is_training_and_stays",
         says="of model.training, during the steps and afterwards",
         edge=True,
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="answers = (shape > 0).long()",
+        now="answers = (shape >= 0).long()",
+        reason="a shape is -1 or +1",
+        textbook=True,
+    ),
+    Equivalent(
+        was="answers = (shape > 0).long()",
+        now="answers = (shape > -1).long()",
+        reason="a shape is -1 or +1",
+        textbook=True,
     ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/19 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 DRAWN = "vertical, offset = torch.randint(2, (2,), generator=generator).tolist()"
 SWAP = "swap = torch.rand(first.shape, generator=generator) < swap_probability"
@@ -211,5 +211,32 @@ MISTAKES = [
         caught_by="test_the_law_must_be_a_permutation",
         says="raised nothing expected an error, such as ValueError",
         edge=True,
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="swap = torch.rand(first.shape, generator=generator) < swap_probability",
+        now="swap = torch.rand(first.shape, generator=generator) <= swap_probability",
+        reason="a draw is not the bound itself",
+        textbook=True,
+    ),
+    Equivalent(
+        was="state = (torch.rand(batch_size, 1, size, size, generator=generator) < share).float()",
+        now="state = (torch.rand(batch_size, 1, size, size, generator=generator) <= share).float()",
+        reason="a draw is not the bound itself",
+        textbook=True,
+    ),
+    Equivalent(
+        was="target = torch.cat([mix_step(group, swap_probability, generator) for group in state.chunk(4)])",
+        now="target = torch.cat([mix_step(group, swap_probability, generator) for group in state.chunk(5)])",
+        reason="four groups or more",
+        textbook=True,
+    ),
+    Equivalent(
+        was="turns = range(1, len(cycle) + 1)",
+        now="turns = range(1, len(cycle) + 2)",
+        reason="a whole turn is the last that is asked for",
+        textbook=True,
     ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/21 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 COLLAPSE = "return [label for label, _ in itertools.groupby(path) if label != blank]"
 START = "alpha = scores[0].where(starts, IMPOSSIBLE)"
@@ -185,5 +185,44 @@ MISTAKES = [
         caught_by="test_the_mode_is_training_and_stays",
         says="of model.training, during the steps and afterwards",
         edge=True,
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="return -torch.logsumexp(torch.stack(scores), dim=0)",
+        now="return -torch.logsumexp(torch.stack(scores), dim=-1)",
+        reason="one dimension",
+        textbook=True,
+    ),
+    Equivalent(
+        was="may_skip = torch.tensor([s >= 2 and states[s] != states[s - 2] for s in range(len(states))])",
+        now="may_skip = torch.tensor([s > 2 and states[s] != states[s - 2] for s in range(len(states))])",
+        reason="state 2 is a blank, as state 0 is",
+        textbook=True,
+    ),
+    Equivalent(
+        was="may_skip = torch.tensor([s >= 2 and states[s] != states[s - 2] for s in range(len(states))])",
+        now="may_skip = torch.tensor([s >= 3 and states[s] != states[s - 2] for s in range(len(states))])",
+        reason="state 2 is a blank, as state 0 is",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if s >= 2 and label != states[s - 2]:",
+        now="if s > 2 and label != states[s - 2]:",
+        reason="state 2 is a blank, as state 0 is",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if s >= 2 and label != states[s - 2]:",
+        now="if s >= 3 and label != states[s - 2]:",
+        reason="state 2 is a blank, as state 0 is",
+        textbook=True,
+    ),
+    Equivalent(
+        was="may_skip = torch.tensor([s >= 2 and states[s] != states[s - 2] for s in range(len(states))])",
+        now="may_skip = torch.tensor([s >= 1 and states[s] != states[s - 2] for s in range(len(states))])",
+        reason="nothing lies two states before state 1",
+        textbook=True,
     ),
 ]

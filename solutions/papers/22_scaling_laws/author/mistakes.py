@@ -1,6 +1,6 @@
 """Wrong solutions of papers/22 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 DESIGN = "design = torch.stack([torch.ones_like(log_n), log_n], dim=1)"
 POLYFIT = "np.polyfit(np.log(sizes), np.log(losses), 1)"
@@ -196,5 +196,20 @@ MISTAKES = [
         caught_by="test_fewer_samples_than_features_are_an_error",
         says="raised nothing",
         edge=True,
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="if error < best_error:",
+        now="if error <= best_error:",
+        reason="of equal errors either floor is best",
+        textbook=True,
+    ),
+    Equivalent(
+        was='optimizer.param_groups[0]["lr"] = lr * (1 - step / steps)',
+        now='optimizer.param_groups[-1]["lr"] = lr * (1 - step / steps)',
+        reason="one group",
+        textbook=True,
     ),
 ]

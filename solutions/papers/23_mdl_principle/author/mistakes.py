@@ -1,6 +1,6 @@
 """Wrong solutions of papers/23 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 POWERS = "x.unsqueeze(-1) ** powers @ self.coefficients"
 LBFGS = 'torch.optim.LBFGS(model.parameters(), lr=1, max_iter=20, line_search_fn="strong_wolfe")'
@@ -170,5 +170,20 @@ MISTAKES = [
         caught_by="test_the_mode_is_training_and_stays",
         says="of model.training, during the steps and afterwards",
         edge=True,
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was='optimizer = torch.optim.LBFGS(model.parameters(), max_iter=20, line_search_fn="strong_wolfe")',
+        now='optimizer = torch.optim.LBFGS(model.parameters(), max_iter=21, line_search_fn="strong_wolfe")',
+        reason="30 steps come to the least squares either way",
+        textbook=True,
+    ),
+    Equivalent(
+        was='optimizer = torch.optim.LBFGS(model.parameters(), max_iter=20, line_search_fn="strong_wolfe")',
+        now='optimizer = torch.optim.LBFGS(model.parameters(), max_iter=19, line_search_fn="strong_wolfe")',
+        reason="30 steps come to the least squares either way",
+        textbook=True,
     ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of papers/25 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 KEPT = "shortest.setdefault(run_program(program), program)"
 DESCRIPTIONS = "descriptions = (data, zlib.compress(data, 9), bz2.compress(data, 9), lzma.compress(data, preset=9))"
@@ -191,5 +191,38 @@ MISTAKES = [
         caught_by="test_the_bits_have_no_graph",
         says="price under torch.no_grad()",
         edge=True,
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="packed = [data, zlib.compress(data, 9), bz2.compress(data, 9), lzma.compress(data, preset=9)]",
+        now="packed = [data, zlib.compress(data, 9), bz2.compress(data, 9), lzma.compress(data, preset=8)]",
+        reason="the presets differ in their dictionaries, both larger than the data",
+        textbook=True,
+    ),
+    Equivalent(
+        was="packed = [data, zlib.compress(data, 9), bz2.compress(data, 9), lzma.compress(data, preset=9)]",
+        now="packed = [data, zlib.compress(data, 9), bz2.compress(data, 8), lzma.compress(data, preset=9)]",
+        reason="up to 800 kB are one block at either level",
+        textbook=True,
+    ),
+    Equivalent(
+        was="contexts = torch.cat([beginning, symbols[:-1]]).unfold(0, model.context, 1)  # (N, context)",
+        now="contexts = torch.cat([beginning, symbols[:-1]]).unfold(-1, model.context, 1)  # (N, context)",
+        reason="one dimension",
+        textbook=True,
+    ),
+    Equivalent(
+        was="first = max(0, start - 512)",
+        now="first = max(0, start - 513)",
+        reason="one symbol of 576 moves a price by less than the tolerance of a training",
+        textbook=True,
+    ),
+    Equivalent(
+        was="first = max(0, start - 512)",
+        now="first = max(0, start - 511)",
+        reason="one symbol of 576 moves a price by less than the tolerance of a training",
+        textbook=True,
     ),
 ]

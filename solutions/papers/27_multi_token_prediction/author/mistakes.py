@@ -1,6 +1,6 @@
 """Wrong solutions of papers/27 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 STACK = "return torch.stack([head(hidden) for head in self.heads], dim=2)"
 LOSS = "losses.append(F.cross_entropy(logits[:, :scored, k].flatten(0, 1), tokens[:, k + 1 :].flatten()))"
@@ -229,5 +229,20 @@ MISTAKES = [
 """,
         caught_by="test_a_curve_is_the_first_heads_loss",
         says="looks like seeded once, not once per model",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="while last + 1 < text.size(1) and text[0, last + 1] == best[0, last, 0]:",
+        now="while last + 1 < text.size(1) and text[0, last + 1] == best[-1, last, 0]:",
+        reason="a batch of one",
+        textbook=True,
+    ),
+    Equivalent(
+        was="while last + 1 < text.size(1) and text[0, last + 1] == best[0, last, 0]:",
+        now="while last + 1 < text.size(1) and text[-1, last + 1] == best[0, last, 0]:",
+        reason="a batch of one",
+        textbook=True,
     ),
 ]

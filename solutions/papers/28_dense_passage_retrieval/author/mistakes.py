@@ -1,6 +1,6 @@
 """Wrong solutions of papers/28 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 PASSAGE_TABLE = 'self.passage_encoder = nn.EmbeddingBag(num_tokens, dim, mode="mean", padding_idx=0)'
 ENCODED = "return self.question_encoder(ids)"
@@ -197,5 +197,14 @@ MISTAKES = [
         caught_by="TestTrainRetriever::test_the_mode_is_training_and_stays",
         says="of model.training, during the steps and afterwards",
         edge=True,
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="num_words = 1 + int(max(questions.max(), passages.max()))",
+        now="num_words = 2 + int(max(questions.max(), passages.max()))",
+        reason="a word that never occurs adds 0",
+        textbook=True,
     ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/09 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 WINDOW = "(window * weight.data[o]).sum()"
 ADDED = "padded[:, :, i : i + stride * rows : stride, j : j + stride * columns : stride] += windows[:, :, i, j]"
@@ -192,5 +192,92 @@ MISTAKES = [
         now="",
         caught_by="test_two_convolutions_a_pool_and_a_third",
         says="looks like kernel - 1 added whatever the strides",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="padded = np.pad(x.data, ((0, 0), (0, 0), (padding, padding), (padding, padding)))",
+        now="padded = np.pad(x.data, ((0, 1), (0, 0), (padding, padding), (padding, padding)))",
+        reason="the image more is never read",
+        textbook=True,
+    ),
+    Equivalent(
+        was="cols[:, :, i * W + j] = padded[:, :, top : top + K, left : left + K].reshape(B, -1)",
+        now="cols[:, :, i * W + j] = padded[:, :, top : top + K, left : left + K].reshape(B, -2)",
+        reason="numpy reads any negative size as -1",
+        textbook=True,
+    ),
+    Equivalent(
+        was="out = weight.data.reshape(out_channels, -1) @ im2col(x.data, K, stride, padding)",
+        now="out = weight.data.reshape(out_channels, -2) @ im2col(x.data, K, stride, padding)",
+        reason="numpy reads any negative size as -1",
+        textbook=True,
+    ),
+    Equivalent(
+        was="grad = grad.reshape(len(x), out_channels, -1)",
+        now="grad = grad.reshape(len(x), out_channels, -2)",
+        reason="numpy reads any negative size as -1",
+        textbook=True,
+    ),
+    Equivalent(
+        was="grad_cols = weight.reshape(out_channels, -1).T @ grad",
+        now="grad_cols = weight.reshape(out_channels, -2).T @ grad",
+        reason="numpy reads any negative size as -1",
+        textbook=True,
+    ),
+    Equivalent(
+        was="np.put_along_axis(grad_cols, largest, grad.reshape(B * C, 1, -1), axis=1)",
+        now="np.put_along_axis(grad_cols, largest, grad.reshape(B * C, 1, -2), axis=1)",
+        reason="numpy reads any negative size as -1",
+        textbook=True,
+    ),
+    Equivalent(
+        was="return x.reshape(*x.shape[: self.start_dim], -1)",
+        now="return x.reshape(*x.shape[: self.start_dim], -2)",
+        reason="numpy reads any negative size as -1",
+        textbook=True,
+    ),
+    Equivalent(
+        was="padded = np.zeros((B, C, H + 2 * padding, W + 2 * padding))",
+        now="padded = np.zeros((B, C, H + 2 * padding, W + 3 * padding))",
+        reason="what is wider is cut off at the end",
+        textbook=True,
+    ),
+    Equivalent(
+        was="padded = np.zeros((B, C, H + 2 * padding, W + 2 * padding))",
+        now="padded = np.zeros((B, C, H + 3 * padding, W + 2 * padding))",
+        reason="what is wider is cut off at the end",
+        textbook=True,
+    ),
+    Equivalent(
+        was="x = node.inputs[0].data",
+        now="x = node.inputs[-1].data",
+        reason="one input",
+        textbook=True,
+    ),
+    Equivalent(
+        was="x = np.ones((2, 3, image_size, image_size), dtype=np.float32)",
+        now="x = np.ones((2, 4, image_size, image_size), dtype=np.float32)",
+        reason="batch and channels cancel: only growth is measured",
+        textbook=True,
+    ),
+    Equivalent(
+        was="x = np.ones((2, 3, image_size, image_size), dtype=np.float32)",
+        now="x = np.ones((2, 2, image_size, image_size), dtype=np.float32)",
+        reason="batch and channels cancel: only growth is measured",
+        textbook=True,
+    ),
+    Equivalent(
+        was="x = np.ones((2, 3, image_size, image_size), dtype=np.float32)",
+        now="x = np.ones((3, 3, image_size, image_size), dtype=np.float32)",
+        reason="batch and channels cancel: only growth is measured",
+        textbook=True,
+    ),
+    Equivalent(
+        was="x = np.ones((2, 3, image_size, image_size), dtype=np.float32)",
+        now="x = np.ones((1, 3, image_size, image_size), dtype=np.float32)",
+        reason="batch and channels cancel: only growth is measured",
+        textbook=True,
     ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/10 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 ORDER = "        order = get_rng(self.rng).permutation(n) if self.shuffle else np.arange(n)\n"
 BATCHES = "            yield self.collate_fn([self.dataset[int(i)] for i in order[start : start + self.batch_size]])"
@@ -198,5 +198,14 @@ MISTAKES = [
         now="int(np.prod(sample_shape))",
         caught_by="test_as_many_as_the_batch_has",
         says="looks like elements, not bytes",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="images = images.reshape(-1, 1, 8, 8)",
+        now="images = images.reshape(-2, 1, 8, 8)",
+        reason="numpy reads any negative size as -1",
+        textbook=True,
     ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/12 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 COPIED = "        parameters[name].data[...] = state[name]\n"
 SHAPES = "        if state[name].shape != parameters[name].shape:\n"
@@ -205,5 +205,56 @@ MISTAKES = [
         now="            if True:\n",
         caught_by="test_the_best_epoch_is_saved",
         says="looks like the last epoch",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="self.bad_epochs = 0",
+        now="self.bad_epochs = 1",
+        reason="the first value counts from 0; a first NaN is asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="self.bad_epochs = 0",
+        now="self.bad_epochs = -1",
+        reason="the first value counts from 0; a first NaN is asked at the edges alone",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if epoch >= total:",
+        now="if epoch > total:",
+        reason="there the cosine has come to min_lr",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if epoch >= total:",
+        now="if epoch >= total + 1:",
+        reason="there the cosine has come to min_lr",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if loss < best:",
+        now="if loss <= best:",
+        reason="of equal losses either is the lowest",
+        textbook=True,
+    ),
+    Equivalent(
+        was="model = make_cnn(8, padding=1, rng=rng)",
+        now="model = make_cnn(9, padding=1, rng=rng)",
+        reason="the first pool leaves 4 of 9 pixels, as of 8",
+        textbook=True,
+    ),
+    Equivalent(
+        was="found = trainer.evaluate(DataLoader(test, 256))",
+        now="found = trainer.evaluate(DataLoader(test, 257))",
+        reason="the mean over the test images, in whatever batches",
+        textbook=True,
+    ),
+    Equivalent(
+        was="found = trainer.evaluate(DataLoader(test, 256))",
+        now="found = trainer.evaluate(DataLoader(test, 255))",
+        reason="the mean over the test images, in whatever batches",
+        textbook=True,
     ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of tinytorch/15 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 POSITIONS = "self.tok_emb(numbers) + self.pos_emb(np.arange(numbers.shape[1]))"
 TEMPERATURE_AND_SUM = """    powers = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
@@ -198,5 +198,44 @@ MISTAKES = [
         now="lr",
         caught_by="test_the_losses_are_those_of_pytorch",
         says="looks like a constant rate",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="table = np.zeros_like(node.inputs[0].data)",
+        now="table = np.zeros_like(node.inputs[-1].data)",
+        reason="one input",
+        textbook=True,
+    ),
+    Equivalent(
+        was="loss = fused_cross_entropy(logits.reshape(-1, model.vocab_size), y.reshape(-1))",
+        now="loss = fused_cross_entropy(logits.reshape(-1, model.vocab_size), y.reshape(-2))",
+        reason="numpy reads any negative size as -1",
+        textbook=True,
+    ),
+    Equivalent(
+        was="loss = fused_cross_entropy(logits.reshape(-1, model.vocab_size), y.reshape(-1))",
+        now="loss = fused_cross_entropy(logits.reshape(-2, model.vocab_size), y.reshape(-1))",
+        reason="numpy reads any negative size as -1",
+        textbook=True,
+    ),
+    Equivalent(
+        was="sample = tokenizer.decode(model.generate(prompt, 200, temperature=0.5, rng=rng)[0])",
+        now="sample = tokenizer.decode(model.generate(prompt, 200, temperature=0.5, rng=rng)[-1])",
+        reason="a batch of one",
+        textbook=True,
+    ),
+    Equivalent(
+        was="costs = [generation_cost(1, n, n + 1, cache=cache) for n in new_tokens]",
+        now="costs = [generation_cost(1, n, n + 2, cache=cache) for n in new_tokens]",
+        reason="a longer block changes nothing",
+        textbook=True,
+    ),
+    Equivalent(
+        was="costs = [generation_cost(1, n, n + 1, cache=cache) for n in new_tokens]",
+        now="costs = [generation_cost(1, n, n + 0, cache=cache) for n in new_tokens]",
+        reason="the last pass reads n tokens",
+        textbook=True,
     ),
 ]
