@@ -41,6 +41,8 @@ kernels/04: M/rows N/64 in rms_norm_backward; R/chunk V/32 in linear_cross_entro
 kernels/05: T/block_q T/block_k in causal_tiles flash_forward flash_dkdv flash_dq; T/16 in flash_delta FlashAttention
 kernels/06: lengths/block_size in paged_attention paged_attention_split; K/64 in quantise_rows
 kernels/06: M/16 N/16 K/32 in matmul_int8 matmul_w8a8; M/16 N/16 K/group_size in matmul_int4
+kernels/07: n/block in prefix_sum places_by_expert; T/block_t N/block_n in linear_recurrence; N/block_n in segmented_sum
+kernels/07: T/chunk in linear_attention; N/BN K/BK in grouped_matmul; M/16 N/16 in matmul_mxfp4
 today/03: lengths/block_size in paged_attention grow_or_preempt; tokens/block_size in reuse_prefix
 today/03: max_new_tokens/gamma in speculative_generate
 today/04: docs/block_size in pack_documents
@@ -110,9 +112,9 @@ class Recorder:
 
 
 def _about(item: pytest.Function) -> str:
-    if re.search(r"programs=(?!seen)", inspect.getsource(item.function)):
+    if re.search(r"programs(=| == )(?!seen)", inspect.getsource(item.function)):
         return "programs"
-    return "masked lanes" if re.search(r"\bmask(ed)?\b", item.function.__doc__ or "") else ""
+    return "masked lanes" if re.search(r"\bmask(ed)?\b|cut off|reach(es)? beyond", item.function.__doc__ or "") else ""
 
 
 def _name(kata: Kata, exercise: str) -> str:

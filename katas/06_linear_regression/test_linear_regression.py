@@ -314,6 +314,7 @@ class TestFitManual:
         for b 2/N · Σ (Xw + b - y).
         Gradients that are not cleared pile up from the second epoch on."""
         X, y = plane_data()
+        y -= 2
         w, b, _ = kata.fit_manual(X, y, 0.05, epochs)
         right, right_b, _ = descent(X, y, 0.05, epochs)
         known = {
@@ -595,9 +596,10 @@ class TestFitStandardized:
     @pytest.mark.parametrize(("x_unit", "y_unit"), [(1.0, 1.0), (0.3937, 2.205), (0.01, 1000.0)], ids=str)
     def test_predictions_match_least_squares_in_any_units(self, kata, x_unit, y_unit):
         """Standardizing changes the way down, not where it ends: predictions agree with the exact fit to 0.1 kg.
-        Heights in inches and weights in pounds have the same standard units, so the units do not matter."""
+        Heights in inches and weights in pounds have the same standard units, so the units do not matter. Here ages
+        count from 40 years, and weights from 60 kg."""
         X, y = people()
-        X, y = x_unit * X, y_unit * y
+        X, y = x_unit * (X - torch.tensor([0.0, 40.0])), y_unit * (y - 60)
         w, b = kata.fit_standardized(X, y)
         exact = least_squares(X, y)
         known = {
