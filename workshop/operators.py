@@ -410,7 +410,8 @@ def another_lane(source: Source, node: ast.AST) -> Iterator[Edit]:
     match node:
         case ast.Call(func=ast.Attribute(ast.Name("tl"), "load"), keywords=keywords):
             yield from (edit for edit in dropped_keyword(source, node) if edit.operator == "dropped other=")
-            for value in (keyword.value for keyword in keywords if keyword.arg == "other"):
+            others = (keyword.value for keyword in keywords if keyword.arg == "other")
+            for value in (one for one in others if source.code(one) != "0"):  # of integers, which have no infinity
                 for now in ("0.0", 'float("inf")', '-float("inf")'):
                     yield source.replaced("another masked lane", value, now)
 

@@ -504,7 +504,7 @@ class TestGroupedMatmul:
     def test_any_number_of_programs(self, kata):
         """There are 6 tiles, four in one group. Each of three programs takes two; of 7 programs one finds none."""
         lengths = [17, 0, 5]
-        x, w, offsets = groups(lengths, 20, 15)
+        x, w, offsets = groups(lengths, 32, 32)
         for programs in (3, 7):
             with kernels.watched() as seen:
                 out = kata.grouped_matmul(x, w, offsets, programs=programs)

@@ -21,7 +21,7 @@ EXACT = {"rtol": 1e-9, "atol": 1e-11}
 def numbers(*shape, seed=0):
     """Drawn, and some of them 0."""
     found = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    found.view(-1)[1::9] = 0
+    found.view(-1)[1 + seed % 4 :: 9] = 0
     return found
 
 
@@ -541,7 +541,7 @@ EACH, D = 8, 5  # tokens per rank: contiguous, zigzag and striped for 2 and for 
 Q, KEYS, V = (tuple(numbers(2, 4, EACH * w, D, seed=70 + i) for w in WORLDS) for i in range(3))
 DOUT = tuple(numbers(2, 4, EACH * w, D, seed=73) for w in WORLDS)
 for queries in Q:
-    queries[:, :, 0] = 0  # which sees one key: lse is 0, and out its value
+    queries[0, :, 0] = 0  # which sees one key: lse is 0, and out its value
 
 
 def layouts(world):
