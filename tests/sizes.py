@@ -63,8 +63,8 @@ Call = tuple[str, dict[str, int], dict[str, int]]  # what the spec is about, and
 BEYOND, MULTIPLE = "beyond and no multiple", "a multiple"
 ROWS = """
 gather_rows softmax rms_norm layer_norm logsumexp softmax_long argmax cross_entropy_forward cross_entropy_backward
-quantise_rows linear_attention
-""".split()  # a program per row or head, however long
+quantise_rows linear_attention paged_attention_split
+""".split()  # a program per row, head or split, however long
 
 
 class Recorder:
