@@ -555,12 +555,13 @@ def _translated(kind: str, pointers: Any, mask: Any) -> tuple[Any, Any]:
 
 
 def _poison(loaded: Any) -> Any:
-    if loaded.get_element_ty().name == "bf16":  # held as integers
-        return 0x7FC0
+    """Infinity and NaN in turn, because a maximum passes over NaN; of integers the largest."""
     kind = loaded.data.dtype
-    if kind.kind in "fb":
-        return np.nan if kind.kind == "f" else True
-    return np.iinfo(kind).max
+    if loaded.get_element_ty().name == "bf16":  # held as integers
+        return np.resize([0x7F80, 0x7FC0], loaded.data.shape)
+    if kind.kind == "f":
+        return np.resize([np.inf, np.nan], loaded.data.shape)
+    return True if kind.kind == "b" else np.iinfo(kind).max
 
 
 HOOKS: list[tuple[str, str, Callable[..., Any]]] = [  # class or module, name, what stands in its place

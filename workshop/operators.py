@@ -407,10 +407,12 @@ def off_by_one(source: Source, node: ast.AST) -> Iterator[Edit]:
 
 
 def another_lane(source: Source, node: ast.AST) -> Iterator[Edit]:
-    """tl.load(p, mask=m, other=0.0) → tl.load(p, mask=m, other=float("inf"))."""
+    """tl.load(p, mask=m, other=0.0) → tl.load(p, mask=m, other=float("inf")), or without `other`."""
     match node:
         case ast.Call(func=ast.Attribute(ast.Name("tl"), "load"), keywords=keywords):
-            for value in (keyword.value for keyword in keywords if keyword.arg == "other"):
+            yield from (edit for edit in dropped_keyword(source, node) if edit.operator == "dropped other=")
+            others = (keyword.value for keyword in keywords if keyword.arg == "other")
+            for value in (one for one in others if source.code(one) != "0"):  # of integers, which have no infinity
                 for now in ("0.0", 'float("inf")', '-float("inf")'):
                     yield source.replaced("another masked lane", value, now)
 

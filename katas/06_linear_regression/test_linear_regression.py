@@ -18,10 +18,11 @@ MANY = 4000  # points, so that spreads and shares can be measured to a few per c
 
 
 def plane_data(outputs=1, dtype=torch.float32):
-    """X (7, 3) and y (7, outputs) near a plane, the same numbers each time."""
+    """X (7, 3) and y (7, outputs) near a plane, the same numbers each time, two of them 0."""
     random = np.random.default_rng(3)
     X = random.normal(size=(N, D)) * [1.0, 0.5, 1.5] + [0.5, -1.0, 0.0]
     y = X @ random.normal(size=(D, outputs)) + 2.0 + 0.3 * random.normal(size=(N, outputs))
+    X[1, 0] = y[2, 0] = 0
     return torch.tensor(X, dtype=dtype), torch.tensor(y, dtype=dtype)
 
 
@@ -236,7 +237,7 @@ class TestMakeLineData:
 class TestMseLoss:
     def test_mean_of_the_squared_differences(self, kata):
         """(4 + 0 + 1 + 9) / 4 = 3.5, a tensor without dimensions."""
-        pred, target = torch.tensor([[1.0], [2.0], [3.0], [4.0]]), torch.tensor([[3.0], [2.0], [4.0], [1.0]])
+        pred, target = torch.tensor([[0.0], [1.0], [2.0], [3.0]]), torch.tensor([[2.0], [1.0], [3.0], [0.0]])
         check.close(
             kata.mse_loss(pred, target),
             torch.tensor(3.5),
@@ -314,6 +315,7 @@ class TestFitManual:
         for b 2/N · Σ (Xw + b - y).
         Gradients that are not cleared pile up from the second epoch on."""
         X, y = plane_data()
+        y -= 2
         w, b, _ = kata.fit_manual(X, y, 0.05, epochs)
         right, right_b, _ = descent(X, y, 0.05, epochs)
         known = {
@@ -595,9 +597,11 @@ class TestFitStandardized:
     @pytest.mark.parametrize(("x_unit", "y_unit"), [(1.0, 1.0), (0.3937, 2.205), (0.01, 1000.0)], ids=str)
     def test_predictions_match_least_squares_in_any_units(self, kata, x_unit, y_unit):
         """Standardizing changes the way down, not where it ends: predictions agree with the exact fit to 0.1 kg.
-        Heights in inches and weights in pounds have the same standard units, so the units do not matter."""
+        Heights in inches and weights in pounds have the same standard units, so the units do not matter. Here ages
+        count from 40 years, and weights from 60 kg."""
         X, y = people()
-        X, y = x_unit * X, y_unit * y
+        X, y = x_unit * (X - torch.tensor([0.0, 40.0])), y_unit * (y - 60)
+        X[0, 1] = y[1] = 0
         w, b = kata.fit_standardized(X, y)
         exact = least_squares(X, y)
         known = {

@@ -1,6 +1,6 @@
 """Wrong solutions of kernels/01 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 ADD_X = "x = tl.load(x_ptr + at, mask=mask)\n    y = tl.load(y_ptr + at, mask=mask)"
 ADD_AT = "def _add_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):\n    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)"
@@ -189,5 +189,11 @@ MISTAKES = [
         "x = tl.load(x_ptr + row + at, mask=at < N)",
         "TestGatherRows::test_rows_in_the_order_of_the_index",
         says="looks like a row's number taken for its address: times N",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was=KEPT, now="kept = tl.rand(seed, at) > p", reason="of two billion draws one is exactly p", textbook=True
     ),
 ]

@@ -1,6 +1,6 @@
 """Wrong solutions of kernels/02 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 SOFTMAX_LOAD = 'x = tl.load(x_ptr + row * stride + at, mask=at < N, other=-float("inf")).to(tl.float32)\n    powers'
 POWERS = "powers = tl.exp(x - tl.max(x))"
@@ -202,4 +202,11 @@ MISTAKES = [
         "TestArgmax::test_all_negative",
         says="looks like the largest so far begins at 0",
     ),
+]
+
+FIRST_WINS = "the first block's largest number is above −∞"
+EQUIVALENT = [
+    Equivalent(was="return x[0]", now="return x[-1]", reason="one line is left", textbook=True),
+    Equivalent(was="place = 0", now="place = 1", reason=FIRST_WINS, textbook=True),
+    Equivalent(was="place = 0", now="place = -1", reason=FIRST_WINS, textbook=True),
 ]

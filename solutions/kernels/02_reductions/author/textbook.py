@@ -45,7 +45,7 @@ def _rms_norm_kernel(x_ptr, weight_ptr, y_ptr, rstd_ptr, N, eps, BLOCK: tl.const
     row = tl.program_id(0)
     at = tl.arange(0, BLOCK)
     x = tl.load(x_ptr + row * N + at, mask=at < N, other=0.0)
-    weight = tl.load(weight_ptr + at, mask=at < N, other=0.0)
+    weight = tl.load(weight_ptr + at, mask=at < N)
     rstd = 1 / tl.sqrt(tl.sum(x * x) / N + eps)
     y = x * rstd * weight
     tl.store(y_ptr + row * N + at, y, mask=at < N)
@@ -65,8 +65,8 @@ def _layer_norm_kernel(x_ptr, weight_ptr, bias_ptr, out_ptr, N, eps, BLOCK: tl.c
     row = tl.program_id(0)
     at = tl.arange(0, BLOCK)
     x = tl.load(x_ptr + row * N + at, mask=at < N, other=0.0)
-    weight = tl.load(weight_ptr + at, mask=at < N, other=0.0)
-    bias = tl.load(bias_ptr + at, mask=at < N, other=0.0)
+    weight = tl.load(weight_ptr + at, mask=at < N)
+    bias = tl.load(bias_ptr + at, mask=at < N)
     centred = tl.where(at < N, x - tl.sum(x) / N, 0.0)
     variance = tl.sum(centred * centred) / N
     tl.store(out_ptr + row * N + at, centred / tl.sqrt(variance + eps) * weight + bias, mask=at < N)
@@ -115,7 +115,7 @@ def _softmax_long_kernel(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):
         top = now
     for start in range(0, N, BLOCK):
         at = start + tl.arange(0, BLOCK)
-        x = tl.load(x_ptr + row * stride + at, mask=at < N, other=-float("inf"))
+        x = tl.load(x_ptr + row * stride + at, mask=at < N)
         tl.store(out_ptr + row * N + at, tl.exp(x - top) / total, mask=at < N)
 
 

@@ -83,7 +83,7 @@ def _linear_kernel(
     columns = tl.program_id(1) * BN + tl.arange(0, BN)
     acc = _sum_over_k(x_ptr, weight_ptr, rows, columns, 0, K, M, N, x_down, x_right, w_right, w_down, BM, BN, BK)
     if bias_ptr is not None:
-        bias = tl.load(bias_ptr + columns, mask=columns < N, other=0.0)
+        bias = tl.load(bias_ptr + columns, mask=columns < N)
         acc += bias[None, :]
     if ACTIVATION == "silu":
         acc = acc * tl.sigmoid(acc)

@@ -59,7 +59,7 @@ def _cross_entropy_kernel(logits_ptr, targets_ptr, loss_ptr, lse_ptr, V, BLOCK: 
         top = now
     lse = top + tl.log(total)
     target = tl.load(targets_ptr + row)
-    of_target = tl.load(logits_ptr + row * V + target, mask=target >= 0, other=0.0)
+    of_target = tl.load(logits_ptr + row * V + target, mask=target >= 0)
     tl.store(loss_ptr + row, tl.where(target >= 0, lse - of_target, 0.0))
     tl.store(lse_ptr + row, lse)
 

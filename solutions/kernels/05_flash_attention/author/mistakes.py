@@ -1,6 +1,6 @@
 """Wrong solutions of kernels/05 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 BOUND = "triton.cdiv(min((i + 1) * block_q, T), block_k)"
 SEEN = "    seen = keys[None, :] < T\n"
@@ -197,5 +197,14 @@ MISTAKES = [
         "TestFlashAttention::test_the_gradient_of_a_sum",
         says="load outside of dout_ptr",
         edge=True,
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="lse = tl.load(lse_ptr + first + rows, mask=rows < T, other=0.0)",
+        now='lse = tl.load(lse_ptr + first + rows, mask=rows < T, other=float("inf"))',
+        reason="rows beyond T add nothing with weights of 0, and nothing with a dout of 0",
+        textbook=True,
     ),
 ]

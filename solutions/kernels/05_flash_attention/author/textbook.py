@@ -75,7 +75,7 @@ def _forward_kernel(
     tile, first = tl.program_id(0), tl.program_id(1) * T  # of this head
     rows = tile * BLOCK_Q + tl.arange(0, BLOCK_Q)
     features = tl.arange(0, D)[None, :]
-    q = tl.load(q_ptr + (first + rows[:, None]) * D + features, mask=rows[:, None] < T, other=0.0)
+    q = tl.load(q_ptr + (first + rows[:, None]) * D + features, mask=rows[:, None] < T)
     top = tl.full((BLOCK_Q,), float("-inf"), tl.float32)
     total = tl.zeros((BLOCK_Q,), tl.float32)
     mixed = tl.zeros((BLOCK_Q, D), tl.float32)
@@ -83,7 +83,7 @@ def _forward_kernel(
     for start in range(0, end, BLOCK_K):
         keys = start + tl.arange(0, BLOCK_K)
         at = (first + keys[:, None]) * D + features
-        k = tl.load(k_ptr + at, mask=keys[:, None] < T, other=0.0)
+        k = tl.load(k_ptr + at, mask=keys[:, None] < T)
         v = tl.load(v_ptr + at, mask=keys[:, None] < T, other=0.0)
         scores = _scores(q, k, rows, keys, T, scale, CAUSAL)
         now = tl.maximum(top, tl.max(scores, axis=1))
@@ -119,8 +119,8 @@ def flash_decode_merge(outs: Tensor, lses: Tensor) -> Tensor:
 def _delta_kernel(out_ptr, dout_ptr, delta_ptr, n, D: tl.constexpr, BLOCK: tl.constexpr):
     rows = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     at = rows[:, None] * D + tl.arange(0, D)[None, :]
-    out = tl.load(out_ptr + at, mask=rows[:, None] < n, other=0.0)
-    dout = tl.load(dout_ptr + at, mask=rows[:, None] < n, other=0.0)
+    out = tl.load(out_ptr + at, mask=rows[:, None] < n)
+    dout = tl.load(dout_ptr + at, mask=rows[:, None] < n)
     tl.store(delta_ptr + rows, tl.sum(out * dout, axis=1), mask=rows < n)
 
 
@@ -141,8 +141,8 @@ def _dkdv_kernel(
     keys = tile * BLOCK_K + tl.arange(0, BLOCK_K)
     features = tl.arange(0, D)[None, :]
     own = (first + keys[:, None]) * D + features
-    k = tl.load(k_ptr + own, mask=keys[:, None] < T, other=0.0)
-    v = tl.load(v_ptr + own, mask=keys[:, None] < T, other=0.0)
+    k = tl.load(k_ptr + own, mask=keys[:, None] < T)
+    v = tl.load(v_ptr + own, mask=keys[:, None] < T)
     dk = tl.zeros((BLOCK_K, D), tl.float32)
     dv = tl.zeros((BLOCK_K, D), tl.float32)
     begin = tile * BLOCK_K // BLOCK_Q * BLOCK_Q if CAUSAL else 0
@@ -184,10 +184,10 @@ def _dq_kernel(
     rows = tile * BLOCK_Q + tl.arange(0, BLOCK_Q)
     features = tl.arange(0, D)[None, :]
     own = (first + rows[:, None]) * D + features
-    q = tl.load(q_ptr + own, mask=rows[:, None] < T, other=0.0)
-    dout = tl.load(dout_ptr + own, mask=rows[:, None] < T, other=0.0)
-    lse = tl.load(lse_ptr + first + rows, mask=rows < T, other=0.0)
-    delta = tl.load(delta_ptr + first + rows, mask=rows < T, other=0.0)
+    q = tl.load(q_ptr + own, mask=rows[:, None] < T)
+    dout = tl.load(dout_ptr + own, mask=rows[:, None] < T)
+    lse = tl.load(lse_ptr + first + rows, mask=rows < T)
+    delta = tl.load(delta_ptr + first + rows, mask=rows < T)
     dq = tl.zeros((BLOCK_Q, D), tl.float32)
     end = tl.minimum((tile + 1) * BLOCK_Q, T) if CAUSAL else T
     for start in range(0, end, BLOCK_K):

@@ -45,7 +45,7 @@ def _attend(
         page = tl.load(table_ptr + block)
         used = block * S + slots < length
         places = ((page * S + slots[:, None]) * H_KV + kv) * D + features
-        k = tl.load(k_ptr + places, mask=used[:, None], other=0.0)
+        k = tl.load(k_ptr + places, mask=used[:, None])
         v = tl.load(v_ptr + places, mask=used[:, None], other=0.0)
         scores = tl.sum(q[:, None, :] * k[None, :, :], axis=2) * scale
         scores = tl.where(used[None, :], scores, float("-inf"))
@@ -65,7 +65,7 @@ def _paged_kernel(
 ):  # fmt: skip
     row, kv, lanes = tl.program_id(0), tl.program_id(1), tl.arange(0, GROUP)[:, None]
     at = (row * H_KV * G + kv * G + lanes) * D + tl.arange(0, D)[None, :]
-    q = tl.load(q_ptr + at, mask=lanes < G, other=0.0)
+    q = tl.load(q_ptr + at, mask=lanes < G)
     length = tl.load(lengths_ptr + row)
     top, total, mixed = _attend(
         q, k_ptr, v_ptr, table_ptr + row * M, 0, tl.cdiv(length, S), length, kv, scale, H_KV, S, D, GROUP
@@ -92,7 +92,7 @@ def _split_kernel(
     row, kv, split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     lanes, features = tl.arange(0, GROUP), tl.arange(0, D)[None, :]
     heads = row * H_KV * G + kv * G + lanes
-    q = tl.load(q_ptr + heads[:, None] * D + features, mask=lanes[:, None] < G, other=0.0)
+    q = tl.load(q_ptr + heads[:, None] * D + features, mask=lanes[:, None] < G)
     length = tl.load(lengths_ptr + row)
     blocks = tl.cdiv(length, S)
     share = tl.cdiv(blocks, splits)
@@ -143,9 +143,9 @@ def _int8_kernel(x_ptr, w_ptr, scale_ptr, out_ptr, M, N, K, BM: tl.constexpr, BN
     for start in range(0, K, BK):
         at = start + tl.arange(0, BK)
         x = tl.load(x_ptr + rows[:, None] * K + at[None, :], (rows[:, None] < M) & (at[None, :] < K), other=0.0)
-        w = tl.load(w_ptr + outputs[:, None] * K + at[None, :], (outputs[:, None] < N) & (at[None, :] < K), other=0)
+        w = tl.load(w_ptr + outputs[:, None] * K + at[None, :], (outputs[:, None] < N) & (at[None, :] < K))
         acc += tl.dot(x, tl.trans(w.to(tl.float32)), input_precision="ieee")
-    scale = tl.load(scale_ptr + outputs, outputs < N, other=0.0)
+    scale = tl.load(scale_ptr + outputs, outputs < N)
     inside = (rows[:, None] < M) & (outputs[None, :] < N)
     tl.store(out_ptr + rows[:, None] * N + outputs[None, :], acc * scale[None, :], inside)
 
@@ -168,9 +168,9 @@ def _int4_kernel(
     for group in range(0, K // SIZE):
         at = group * SIZE + tl.arange(0, SIZE)
         pairs = group * (SIZE // 2) + tl.arange(0, SIZE // 2)
-        x = tl.load(x_ptr + rows[:, None] * K + at[None, :], mask=rows[:, None] < M, other=0.0)
-        packed = tl.load(packed_ptr + outputs[:, None] * (K // 2) + pairs[None, :], outputs[:, None] < N, other=0)
-        scale = tl.load(scale_ptr + outputs * (K // SIZE) + group, outputs < N, other=0.0)
+        x = tl.load(x_ptr + rows[:, None] * K + at[None, :], mask=rows[:, None] < M)
+        packed = tl.load(packed_ptr + outputs[:, None] * (K // 2) + pairs[None, :], outputs[:, None] < N)
+        scale = tl.load(scale_ptr + outputs * (K // SIZE) + group, outputs < N)
         codes = tl.interleave(packed & 15, packed >> 4).to(tl.int8)
         codes = tl.where(codes > 7, codes - 16, codes).to(tl.float32)
         acc += tl.dot(x, tl.trans(codes), input_precision="ieee") * scale[None, :]
@@ -198,10 +198,10 @@ def _w8a8_kernel(
     for start in range(0, K, BK):
         at = start + tl.arange(0, BK)
         x = tl.load(x_ptr + rows[:, None] * K + at[None, :], (rows[:, None] < M) & (at[None, :] < K), other=0)
-        w = tl.load(w_ptr + outputs[:, None] * K + at[None, :], (outputs[:, None] < N) & (at[None, :] < K), other=0)
+        w = tl.load(w_ptr + outputs[:, None] * K + at[None, :], (outputs[:, None] < N) & (at[None, :] < K))
         acc += tl.dot(x, tl.trans(w), out_dtype=tl.int32)
-    x_scale = tl.load(x_scale_ptr + rows, rows < M, other=0.0)
-    scale = tl.load(scale_ptr + outputs, outputs < N, other=0.0)
+    x_scale = tl.load(x_scale_ptr + rows, rows < M)
+    scale = tl.load(scale_ptr + outputs, outputs < N)
     inside = (rows[:, None] < M) & (outputs[None, :] < N)
     tl.store(out_ptr + rows[:, None] * N + outputs[None, :], acc * x_scale[:, None] * scale[None, :], inside)
 

@@ -64,7 +64,7 @@ def _block_sums_kernel(x_ptr, sums_ptr, n, BLOCK: tl.constexpr):
 @triton.jit
 def _scan_sums_kernel(sums_ptr, ends_ptr, blocks, BLOCKS: tl.constexpr):
     at = tl.arange(0, BLOCKS)
-    sums = tl.load(sums_ptr + at, mask=at < blocks, other=0.0)
+    sums = tl.load(sums_ptr + at, mask=at < blocks)
     tl.store(ends_ptr + at, tl.cumsum(sums), mask=at < blocks)
 
 
@@ -72,7 +72,7 @@ def _scan_sums_kernel(sums_ptr, ends_ptr, blocks, BLOCKS: tl.constexpr):
 def _scan_blocks_kernel(x_ptr, sums_ptr, ends_ptr, out_ptr, n, BLOCK: tl.constexpr):
     block = tl.program_id(0)
     at = block * BLOCK + tl.arange(0, BLOCK)
-    x = tl.load(x_ptr + at, mask=at < n, other=0.0)
+    x = tl.load(x_ptr + at, mask=at < n)
     begin = tl.load(ends_ptr + block) - tl.load(sums_ptr + block)
     tl.store(out_ptr + at, begin + tl.cumsum(x), mask=at < n)
 
@@ -121,7 +121,7 @@ def _segment_kernel(x_ptr, offsets_ptr, out_ptr, N, BLOCK: tl.constexpr):
     columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     total = tl.zeros((BLOCK,), tl.float32)
     for row in range(tl.load(offsets_ptr + segment), tl.load(offsets_ptr + segment + 1)):
-        total += tl.load(x_ptr + row * N + columns, mask=columns < N, other=0.0)
+        total += tl.load(x_ptr + row * N + columns, mask=columns < N)
     tl.store(out_ptr + segment * N + columns, total, mask=columns < N)
 
 
@@ -142,7 +142,7 @@ def _linear_attention_kernel(q_ptr, k_ptr, v_ptr, g_ptr, out_ptr, T, K: tl.const
         mask = rows[:, None] < T
         qk_at = (head * T + rows[:, None]) * K + keys[None, :]
         v_at = (head * T + rows[:, None]) * V + values[None, :]
-        q = tl.load(q_ptr + qk_at, mask=mask, other=0.0)
+        q = tl.load(q_ptr + qk_at, mask=mask)
         k = tl.load(k_ptr + qk_at, mask=mask, other=0.0)
         v = tl.load(v_ptr + v_at, mask=mask, other=0.0)
         g = tl.load(g_ptr + head * T + rows, mask=rows < T, other=0.0)
@@ -246,10 +246,10 @@ def _mxfp4_kernel(x_ptr, x_scale_ptr, w_ptr, w_scale_ptr, out_ptr, M, N, K, BM: 
     pairs = tl.arange(0, 16)[None, :]
     acc = tl.zeros((BM, BN), tl.float32)
     for block in range(K // 32):
-        x = tl.load(x_ptr + m * (K // 2) + block * 16 + pairs, mask=m < M, other=0)
-        w = tl.load(w_ptr + n * (K // 2) + block * 16 + pairs, mask=n < N, other=0)
-        x_scale = tl.load(x_scale_ptr + m * (K // 32) + block, mask=m < M, other=0)
-        w_scale = tl.load(w_scale_ptr + n * (K // 32) + block, mask=n < N, other=0)
+        x = tl.load(x_ptr + m * (K // 2) + block * 16 + pairs, mask=m < M)
+        w = tl.load(w_ptr + n * (K // 2) + block * 16 + pairs, mask=n < N)
+        x_scale = tl.load(x_scale_ptr + m * (K // 32) + block, mask=m < M)
+        w_scale = tl.load(w_scale_ptr + n * (K // 32) + block, mask=n < N)
         x = tl.interleave(_numbers(x & 15, x_scale), _numbers(x >> 4, x_scale))
         w = tl.interleave(_numbers(w & 15, w_scale), _numbers(w >> 4, w_scale))
         acc += tl.dot(x, tl.trans(w))
