@@ -66,7 +66,7 @@ def explain(
 ) -> Failure:
     """Explain the exception that ended a spec to the author of `module`."""
     if isinstance(error, ExceptionGroup) and type(error).__name__ == "FlakyFailure":  # Hypothesis tries inputs twice
-        [error] = error.exceptions
+        error = error.exceptions[0]
         if isinstance(error, check.Mismatch):
             error.add([(MEANS, "with the same inputs a second call passed: something else decides, such as chance")])
     frames = list(traceback.walk_tb(error.__traceback__))

@@ -522,7 +522,11 @@ class TestAttentionScaling:
     def test_one_sequence(self, kata):
         """What is measured are attention's queries, keys and values of shape (1, T, d)."""
         attend, shapes = kata.scaled_dot_product_attention, set()
-        watched = lambda *qkv: shapes.update(x.shape for x in qkv) or attend(*qkv)  # noqa: E731
+
+        def watched(*args, **named):
+            shapes.update(x.shape for x in (*args, *named.values()) if x is not None)
+            return attend(*args, **named)
+
         with mock.patch.object(kata, "scaled_dot_product_attention", watched):
             kata.attention_scaling([3, 4], 5)
         check.equal(shapes, {(1, 3, 5), (1, 4, 5)}, what="shapes")

@@ -566,7 +566,11 @@ class TestResidualGradientNorms:
     def test_the_loss_is_the_mean_of_the_squares(self, kata):
         """Backward once more through the same blocks, from the same input: the norms are the same."""
         forward, calls = kata.TransformerBlock.forward, []
-        watched = lambda block, x: calls.append((block, x)) or forward(block, x)  # noqa: E731
+
+        def watched(block, x, *args, **named):
+            calls.append((block, x))
+            return forward(block, x, *args, **named)
+
         with mock.patch.object(kata.TransformerBlock, "forward", watched):
             got = kata.residual_gradient_norms(2, residual=True)
         h = calls[0][1]
