@@ -66,10 +66,10 @@ def kept(kata: Kata) -> Iterator[str]:
                             asked[job] = f"{exercise.name}: {one.arg}", said
     found = {asked[job] for job, result in variants.results(asked).items() if not variants.failing(result)}
     numbers = {argument for argument, _ in {*asked.values()} - found}  # all others hold codes or places
-    found = {f"{argument}, {said}" for argument, said in found if argument in numbers}
+    lines = {f"{argument}, {said}" for argument, said in found if argument in numbers}
     known = runpy.run_path(str(variants.mistakes_file(kata))).get("UNASKED", {})
-    yield from (f"{kata.name} {one}" for one in found - known.keys())
-    yield from (f"{kata.name} {one}: on record, though a spec fails" for one in known.keys() - found)
+    yield from (f"{kata.name} {one}" for one in lines - known.keys())
+    yield from (f"{kata.name} {one}: on record, though a spec fails" for one in known.keys() - lines)
 
 
 def main() -> None:
