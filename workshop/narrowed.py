@@ -68,8 +68,8 @@ def kept(kata: Kata) -> Iterator[str]:
     numbers = {argument for argument, _ in {*asked.values()} - found}  # all others hold codes or places
     lines = {f"{argument}, {said}" for argument, said in found if argument in numbers}
     known = runpy.run_path(str(variants.mistakes_file(kata))).get("UNASKED", {})
-    yield from (f"{kata.name} {one}" for one in lines - known.keys())
-    yield from (f"{kata.name} {one}: on record, though a spec fails" for one in known.keys() - lines)
+    yield from (f"{kata.name} {one}" for one in sorted(lines - known.keys()))
+    yield from (f"{kata.name} {one}: on record, though a spec fails" for one in sorted(known.keys() - lines))
 
 
 def main() -> None:

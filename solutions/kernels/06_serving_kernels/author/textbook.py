@@ -65,7 +65,7 @@ def _paged_kernel(
 ):  # fmt: skip
     row, kv, lanes = tl.program_id(0), tl.program_id(1), tl.arange(0, GROUP)[:, None]
     at = (row * H_KV * G + kv * G + lanes) * D + tl.arange(0, D)[None, :]
-    q = tl.load(q_ptr + at, mask=lanes < G)
+    q = tl.load(q_ptr + at, lanes < G)
     length = tl.load(lengths_ptr + row)
     top, total, mixed = _attend(
         q, k_ptr, v_ptr, table_ptr + row * M, 0, tl.cdiv(length, S), length, kv, scale, H_KV, S, D, GROUP
