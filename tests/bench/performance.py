@@ -23,7 +23,7 @@ from grader.course.catalogue import ROOT, Kata
 from grader.execution import grading
 from grader.isolation import proc, processes, usage
 from grader.protocol import RunOptions
-from grader.workers import forkserver
+from grader.workers import forkserver, servers
 from tests.bench import bench_watch
 
 BUDGETS = Path(__file__).with_name("performance.toml")
@@ -127,7 +127,7 @@ def cpu(command: Iterable[str]) -> float:
     """The CPU seconds of a command and all processes that it starts."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([*command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
-    while proc.children(os.getpid()):
+    while {*proc.children(os.getpid())} - servers.helpers():
         os.wait()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
