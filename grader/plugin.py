@@ -14,3 +14,7 @@ gc.disable()  # until all is collected: what is imported stays, and looking thro
 def pytest_kata_prerequisites(kata: Kata, code: Path) -> Choice:
     """Answer the hook that `specs.hooks` declares."""
     return standing_in.choose(kata, code)
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()

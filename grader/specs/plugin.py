@@ -297,7 +297,6 @@ class Katas:
             with contextlib.suppress(AttributeError):
                 sys.modules["hypothesis"].core.threadlocal._hypothesis_global_random = random.Random(0)
         gc.freeze()
-        gc.enable()
         atexit.register(_collect_for_triton)
 
     def module(self, kata: Kata) -> ModuleType:
