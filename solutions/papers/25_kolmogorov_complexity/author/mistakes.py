@@ -213,16 +213,4 @@ EQUIVALENT = [
         reason="one dimension",
         textbook=True,
     ),
-    Equivalent(
-        was="first = max(0, start - 512)",
-        now="first = max(0, start - 513)",
-        reason="one symbol of 576 moves a price by less than the tolerance of a training",
-        textbook=True,
-    ),
-    Equivalent(
-        was="first = max(0, start - 512)",
-        now="first = max(0, start - 511)",
-        reason="one symbol of 576 moves a price by less than the tolerance of a training",
-        textbook=True,
-    ),
 ]
