@@ -163,11 +163,11 @@ class TestMatmulHalf:
     def test_two_bytes_per_number(self, kata):
         """Halves are loaded and halves are stored: half the traffic is what they are for. A copy in float32, made
         before or rounded after, gives that away. Here a and b are transposed matrices."""
-        a, b = torch.randn(20, 48).half().T, torch.randn(32, 20).half().T
+        a, b = torch.randn(20, 48).half().T, torch.randn(64, 20).half().T
         with kernels.watched() as seen:
-            out = kata.matmul_half(a, b)
+            out = kata.matmul_half(a, b, block=(16, 32, 64))
         check.close(out, product(a, b))
-        check.moved(seen, loads=48 * 20 * 2 + 20 * 32 * 3, stores=48 * 32, programs=6, a=a, b=b)
+        check.moved(seen, loads=48 * 20 * 2 + 20 * 64 * 3, stores=48 * 64, programs=6, a=a, b=b)
         check.kernels_compute(lambda: kata.matmul_half(a, b), out)
         for kind, done in (("load", "loaded"), ("store", "stored")):
             bytes_of_halves = 2 * seen.total(kind)
@@ -225,9 +225,9 @@ class TestLinear:
         """x and the weight may be views, and the weight itself is read. A tile is BM rows by BN columns."""
         x, weight, bias = torch.randn(48, 32).T, torch.randn(64, 60)[:, 9:57], torch.randn(64)
         with kernels.watched() as seen:
-            out = kata.linear(x, weight, bias, block=(32, 32, 16))
+            out = kata.linear(x, weight, bias, block=(16, 32, 64))
         check.close(out, F.linear(x.double(), weight.double(), bias.double()))
-        check.moved(seen, loads=32 * 48 * 2 + 48 * 64 + 64, stores=32 * 64, programs=2, weight=weight)
+        check.moved(seen, loads=32 * 48 * 2 + 48 * 64 * 2 + 64 * 2, stores=32 * 64, programs=4, weight=weight)
 
     @pytest.mark.edge
     def test_half_precision(self, kata):
@@ -323,7 +323,7 @@ class TestMatmulGrouped:
         """What is loaded is what `matmul` loads, from a and b themselves. What changes is what a cache still holds."""
         a, b = torch.randn(20, 64).T, torch.randn(20, 32)
         with kernels.watched() as seen:
-            out = kata.matmul_grouped(a, b, block=(32, 16, 16), group=2)
+            out = kata.matmul_grouped(a, b, block=(32, 16, 64), group=2)
         check.close(out, product(a, b))
         check.moved(seen, loads=64 * 20 * 2 + 20 * 32 * 2, stores=64 * 32, programs=4)
         loaded(seen, b, 2, "b")
@@ -356,7 +356,7 @@ class TestSplitK:
         a, b = matrices(16, 160, 16)
         for splits, most in ((4, 48), (10, 16)):
             with kernels.watched() as seen:
-                out = kata.split_k(a, b, splits=splits)
+                out = kata.split_k(a, b, splits=splits, block=(16, 32, 16))
             check.close(out, product(a, b), rtol=1e-3, atol=1e-4)
             loaded(seen, a, 1, "a")
             loaded(seen, b, 1, "b")
@@ -368,11 +368,11 @@ class TestSplitK:
 
     def test_blocks_are_obeyed(self, kata):
         """Every tile of BM rows and BN columns has its own programs. a and b may be views, as in `matmul`."""
-        a, b = torch.randn(40, 64).T, torch.randn(32, 40).T
+        a, b = torch.randn(40, 32).T, torch.randn(64, 40).T
         with kernels.watched() as seen:
-            out = kata.split_k(a, b, splits=2, block=(32, 16, 16))
+            out = kata.split_k(a, b, splits=2, block=(16, 64, 32))
         check.close(out, product(a, b), rtol=1e-3, atol=1e-4)
-        loaded(seen, a, 2, "a")
+        loaded(seen, a, 1, "a")
         loaded(seen, b, 2, "b")
 
     @pytest.mark.edge
