@@ -503,7 +503,10 @@ def _set_program(original: Any, builder: Any, *program: int) -> None:
 
 
 def _load(original: Any, builder: Any, pointers: Any, mask: Any, other: Any, *rest: Any, **options: Any) -> Any:
-    """Load, and poison masked lanes without `other`: on a GPU they hold anything, here they would hold zeros."""
+    """Load, and poison masked lanes without `other`: on a GPU they hold anything, here they would hold zeros.
+
+    A single number stays: Triton hands its `other=0.0` on as None.
+    """
     pointers, mask = _translated("load", pointers, mask)
     loaded = original(builder, pointers, mask, other, *rest, **options)
     if other is None and loaded.data.size > 1 and not mask.data.all():
@@ -555,13 +558,13 @@ def _translated(kind: str, pointers: Any, mask: Any) -> tuple[Any, Any]:
 
 
 def _poison(loaded: Any) -> Any:
-    """Infinity and NaN in turn, because a maximum passes over NaN; of integers the largest."""
+    """Infinity and NaN in turn, because a maximum passes over NaN; of integers the largest and 0, a legal index."""
     kind = loaded.data.dtype
     if loaded.get_element_ty().name == "bf16":  # held as integers
         return np.resize([0x7F80, 0x7FC0], loaded.data.shape)
     if kind.kind == "f":
         return np.resize([np.inf, np.nan], loaded.data.shape)
-    return True if kind.kind == "b" else np.iinfo(kind).max
+    return True if kind.kind == "b" else np.resize([np.iinfo(kind).max, 0], loaded.data.shape)
 
 
 HOOKS: list[tuple[str, str, Callable[..., Any]]] = [  # class or module, name, what stands in its place

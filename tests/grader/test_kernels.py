@@ -175,10 +175,17 @@ def test_what_a_gpu_leaves_undefined_is_no_number():
         tl.store(out_ptr, tl.sum(x))
         tl.store(out_ptr + 1, tl.max(x))
 
+    @triton.jit
+    def rows_kernel(rows_ptr, out_ptr, n, BLOCK: tl.constexpr):
+        at = tl.arange(0, BLOCK)
+        tl.store(out_ptr, tl.sum((tl.load(rows_ptr + at, mask=at < n) == 0).to(tl.int32)))
+
     x = torch.arange(50.0)
     with kernels.watched():
-        out = torch.empty(3)
+        out, first = torch.empty(3), torch.zeros(1, dtype=torch.int32)
         total_kernel[(1,)](x, out, 50, BLOCK=64)
+        rows_kernel[(1,)](torch.ones(50, dtype=torch.int32), first, 50, BLOCK=64)
+    assert first.item(), "a row that is there"
     assert not out.isfinite().any(), "masked lanes, and memory that nobody wrote"
 
 
