@@ -1,6 +1,6 @@
 """Wrong solutions of kernels/04 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 TOP = 'top = tl.full((), -float("inf"), dtype)'
 TOTAL = "total = total * tl.exp(top - base) + tl.sum(tl.exp(logits - base))"
@@ -206,5 +206,50 @@ MISTAKES = [
         "share = (targets != -100) / len(targets)",
         "TestLinearCrossEntropy::test_the_mean_leaves_ignored_rows_out",
         says="looks like divided by all 12 rows",
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="of_target = tl.load(logits_ptr + row * V + target, mask=target >= 0)",
+        now="of_target = tl.load(logits_ptr + row * V + target, mask=target >= -1)",
+        reason="a target is a column or -100",
+        textbook=True,
+    ),
+    Equivalent(
+        was="tl.store(loss_ptr + row, tl.where(target >= 0, lse - of_target, 0.0))",
+        now="tl.store(loss_ptr + row, tl.where(target >= -1, lse - of_target, 0.0))",
+        reason="a target is a column or -100",
+        textbook=True,
+    ),
+    Equivalent(
+        was="scale = tl.where(target >= 0, tl.load(dloss_ptr + row), 0.0)",
+        now="scale = tl.where(target >= -1, tl.load(dloss_ptr + row), 0.0)",
+        reason="a target is a column or -100",
+        textbook=True,
+    ),
+    Equivalent(
+        was="_swiglu_backward_kernel[(triton.cdiv(n, 128),)](gate, up, dout, dgate, dup, n, BLOCK=128)",
+        now="_swiglu_backward_kernel[(triton.cdiv(n, 127),)](gate, up, dout, dgate, dup, n, BLOCK=128)",
+        reason="programs behind the end store nothing",
+        textbook=True,
+    ),
+    Equivalent(
+        was="share = (targets != -100) / (targets != -100).sum()",
+        now="share = (targets != -101) / (targets != -100).sum()",
+        reason="ignored rows have losses and gradients of 0, whatever their share",
+        textbook=True,
+    ),
+    Equivalent(
+        was="share = (targets != -100) / (targets != -100).sum()",
+        now="share = (targets != -99) / (targets != -100).sum()",
+        reason="ignored rows have losses and gradients of 0, whatever their share",
+        textbook=True,
+    ),
+    Equivalent(
+        was="rstd = tl.load(rstd_ptr + row, mask=row < M, other=0.0)",
+        now="rstd = tl.load(rstd_ptr + row, mask=row < M)",
+        reason="Triton's interpreter takes other=0.0 of a single number for none",
+        textbook=True,
     ),
 ]
