@@ -315,15 +315,15 @@ class TestMatmulInt8:
         check.close(kata.matmul_int8(x, w.to(torch.int8), scale), product(x, w, scale), atol=1e-3, unlike=wrong)
 
     def test_any_size(self, kata):
-        """Tiles at the edges are cut off: 20 rows, 67 outputs, 72 inputs."""
-        x, w, scale = torch.randn(20, 72).round(), integers(67, 72), torch.randn(67).round()
+        """Tiles at the edges are cut off: 17 rows, 67 outputs, 72 inputs."""
+        x, w, scale = torch.randn(17, 72).round(), integers(67, 72), torch.randn(67).round()
         with kernels.watched(backwards=True):
             out = kata.matmul_int8(x, w.to(torch.int8), scale)
         check.close(out, product(x, w, scale), atol=1e-3)
 
     def test_integers_are_loaded_once(self, kata):
-        """With 5 rows of x, a byte per weight crosses the memory. Floats of the weight would be four."""
-        x, w, scale = torch.randn(5, 64), integers(24, 64).to(torch.int8), torch.rand(24) + 0.5
+        """With 16 rows of x, a byte per weight crosses the memory. Floats of the weight would be four."""
+        x, w, scale = torch.randn(16, 64), integers(24, 64).to(torch.int8), torch.rand(24) + 0.5
         with kernels.watched() as seen:
             out = kata.matmul_int8(x, w, scale)
         check.close(out, product(x, w, scale), atol=1e-3)
@@ -380,15 +380,15 @@ class TestMatmulInt4:
             check.close(out, product(x, codes, scale), atol=1e-3, unlike=wrong)
 
     def test_any_size(self, kata):
-        """20 rows, 67 outputs, 96 inputs."""
-        x, codes, scale = torch.randn(20, 96).round(), integers(67, 96, most=7), torch.randn(67, 3).round()
+        """17 rows, 67 outputs, 96 inputs."""
+        x, codes, scale = torch.randn(17, 96).round(), integers(67, 96, most=7), torch.randn(67, 3).round()
         with kernels.watched(backwards=True):
             out = kata.matmul_int4(x, packed(codes), scale, 32)
         check.close(out, product(x, codes, scale), atol=1e-3)
 
     def test_bytes_are_loaded_once(self, kata):
-        """With 5 rows of x, half a byte per weight crosses the memory. Codes that are stored before would be one."""
-        x, codes, scale = torch.randn(5, 64), integers(24, 64, most=7), torch.rand(24, 4) + 0.5
+        """With 16 rows of x, half a byte per weight crosses the memory. Codes that are stored before would be one."""
+        x, codes, scale = torch.randn(16, 64), integers(24, 64, most=7), torch.rand(24, 4) + 0.5
         halves = packed(codes)
         with kernels.watched() as seen:
             out = kata.matmul_int4(x, halves, scale, 16)
@@ -438,9 +438,10 @@ class TestMatmulW8a8:
     def test_sums_of_integers_are_exact(self, kata):
         """1,100 products of 127 · 127 are beyond 2²⁴, where float32 no longer has odd numbers. Here as many follow with
         the other sign, and what is left is small."""
-        x, w = torch.full((18, 2208), 127.0), torch.full((16, 2208), 127)
+        x, w = torch.full((17, 2208), 127.0), torch.full((16, 2208), 127)
         w[:, 1104:] = -127
         w[::2, 5] = w[1::2, 70] = 126
-        out = kata.matmul_w8a8(x, w.to(torch.int8), torch.ones(16))
-        unlike = {"sums kept in float32, whose whole numbers end at 2²⁴": torch.full((18, 16), -128.0)}
-        check.close(out, torch.full((18, 16), -127.0), unlike=unlike)
+        with kernels.watched():
+            out = kata.matmul_w8a8(x, w.to(torch.int8), torch.ones(16))
+        unlike = {"sums kept in float32, whose whole numbers end at 2²⁴": torch.full((17, 16), -128.0)}
+        check.close(out, torch.full((17, 16), -127.0), unlike=unlike)

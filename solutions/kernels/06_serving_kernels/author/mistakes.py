@@ -1,6 +1,6 @@
 """Wrong solutions of kernels/06 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 USED = "        used = block * S + slots < length\n"
 PLACES = "places = ((page * S + slots[:, None]) * H_KV + kv) * D + features"
@@ -202,3 +202,24 @@ MANY_PROGRAMS = "a program per row and key head, and each takes a while in the i
 UNASKED = {f"paged_attention_split: {given}, always finite": ONLY_LSE for given in ("q", "k_pool", "v_pool")} | {
     f"{name}: q, at most 64 a dimension": MANY_PROGRAMS for name in ("paged_attention", "paged_attention_split")
 }
+
+EQUIVALENT = [
+    Equivalent(
+        was="_int8_kernel[(triton.cdiv(M, 16), triton.cdiv(N, 16))](x, w, scale, out, M, N, K, BM=16, BN=16, BK=32)",
+        now="_int8_kernel[(triton.cdiv(M, 16), triton.cdiv(N, 15))](x, w, scale, out, M, N, K, BM=16, BN=16, BK=32)",
+        reason="programs behind the end store nothing",
+        textbook=True,
+    ),
+    Equivalent(
+        was="_int4_kernel[(triton.cdiv(M, 16), triton.cdiv(N, 16))](",
+        now="_int4_kernel[(triton.cdiv(M, 16), triton.cdiv(N, 15))](",
+        reason="programs behind the end store nothing",
+        textbook=True,
+    ),
+    Equivalent(
+        was="_w8a8_kernel[(triton.cdiv(M, 16), triton.cdiv(N, 16))](codes, w, x_scale, scale, out, M, N, K, BM=16, BN=16, BK=32)",
+        now="_w8a8_kernel[(triton.cdiv(M, 16), triton.cdiv(N, 15))](codes, w, x_scale, scale, out, M, N, K, BM=16, BN=16, BK=32)",
+        reason="programs behind the end store nothing",
+        textbook=True,
+    ),
+]
