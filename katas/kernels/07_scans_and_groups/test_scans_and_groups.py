@@ -615,22 +615,23 @@ class TestMatmulMxfp4:
         }
         out = kata.matmul_mxfp4(x, x_scale, w, w_scale)
         check.close(out, right[0] @ right[1], atol=1e-2, unlike=wrong)
-        x, x_scale, w, w_scale = x[:1], torch.zeros(1, 3).byte(), w[:1], torch.full((1, 3), 240).byte()
+        x, x_scale, w, w_scale = x[:1, :16], torch.zeros(1, 1).byte(), w[:1, :16], torch.full((1, 1), 240).byte()
         for one, other, what in ((x_scale, w_scale, "x_scale 0 and w_scale 240"), (w_scale, x_scale, "both exchanged")):
             out, right = kata.matmul_mxfp4(x, one, w, other), numbers(x, one) @ numbers(w, other).T
             check.close(out, right, what=f"with {what}", unlike={"a byte of 0 taken for 0": right * 0})
 
     def test_any_size(self, kata):
-        """Tiles at the edges are cut off: 19 rows, 21 outputs, and 64 numbers of K."""
-        (x, x_scale), (w, w_scale) = mxfp4(19, 64), mxfp4(21, 64)
-        with kernels.watched(backwards=True):
-            out = kata.matmul_mxfp4(x, x_scale, w, w_scale)
-        check.close(out, numbers(x, x_scale) @ numbers(w, w_scale).T, atol=1e-2)
+        """Tiles at the edges are cut off: 17 rows and 17 outputs. A row may have 31 scales."""
+        for M, N, K in ((17, 17, 32), (3, 2, 992)):
+            (x, x_scale), (w, w_scale) = mxfp4(M, K), mxfp4(N, K)
+            with kernels.watched(backwards=True):
+                out = kata.matmul_mxfp4(x, x_scale, w, w_scale)
+            check.close(out, numbers(x, x_scale) @ numbers(w, w_scale).T, atol=1e-2)
 
     def test_bytes_are_loaded_once(self, kata):
-        """With 13 rows and 11 outputs there is one tile: each byte crosses the memory once, and so does each scale.
+        """With 16 rows and 16 outputs there is one tile: each byte crosses the memory once, and so does each scale.
         Numbers that were decoded before would be eight times as many bytes."""
-        (x, x_scale), (w, w_scale) = mxfp4(13, 64), mxfp4(11, 64)
+        (x, x_scale), (w, w_scale) = mxfp4(16, 64), mxfp4(16, 64)
         with kernels.watched() as seen:
             out = kata.matmul_mxfp4(x, x_scale, w, w_scale)
         check.close(out, numbers(x, x_scale) @ numbers(w, w_scale).T, atol=1e-2)

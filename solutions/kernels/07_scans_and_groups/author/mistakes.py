@@ -1,6 +1,6 @@
 """Wrong solutions of kernels/07 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 BEFORE = "    before = tl.load(before_ptr + block - 1, mask=block > 0, other=0)\n"
 OWN_LOOP = """    before = 0.0
@@ -197,5 +197,68 @@ MISTAKES = [
         "TestTuner::test_a_configuration_that_cannot_run",
         says="ValueError",
         edge=True,
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="x = tl.load(x_ptr + at, mask=at < n, other=0.0)",
+        now="x = tl.load(x_ptr + at, mask=at < n - 1, other=0.0)",
+        reason="the sum of the last block begins no other",
+        textbook=True,
+    ),
+    Equivalent(
+        was="experts = tl.load(experts_ptr + at, mask=at < n, other=EXPERTS)",
+        now='experts = tl.load(experts_ptr + at, mask=at < n, other=float("inf"))',
+        reason="infinity is no expert either",
+        textbook=True,
+    ),
+    Equivalent(
+        was="experts = tl.load(experts_ptr + at, mask=at < n, other=EXPERTS)",
+        now='experts = tl.load(experts_ptr + at, mask=at < n, other=-float("inf"))',
+        reason="infinity is no expert either",
+        textbook=True,
+    ),
+    Equivalent(
+        was="ends = counts.T.flatten().cumsum(0).view(n_experts, blocks).T",
+        now="ends = counts.T.flatten().cumsum(-1).view(n_experts, blocks).T",
+        reason="one dimension",
+        textbook=True,
+    ),
+    Equivalent(
+        was="return tl.where(codes > 7, -size, size) * tl.maximum(scale.to(tl.int32) << 23, 1 << 22).to(tl.float32, bitcast=True)",
+        now="return tl.where(codes > 8, -size, size) * tl.maximum(scale.to(tl.int32) << 23, 1 << 22).to(tl.float32, bitcast=True)",
+        reason="code 8 is -0",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if c.bm * c.bn > registers * 32 * c.warps:",
+        now="if c.bm * c.bn > (registers * 32 * c.warps) + 1:",
+        reason="tl.arange wants powers of two: no tile has an odd number of elements",
+        textbook=True,
+    ),
+    Equivalent(
+        was="largest = [max(16, triton.next_power_of_2(size)) for size in (M, N, K)]",
+        now="largest = [max(17, triton.next_power_of_2(size)) for size in (M, N, K)]",
+        reason="tl.arange wants sides that are powers of two",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if c.bm > largest[0] or c.bn > largest[1] or c.bk > largest[2]:",
+        now="if c.bm > largest[0] or c.bn > largest[1] or c.bk > largest[2] + 1:",
+        reason="tl.arange wants sides that are powers of two",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if c.bm > largest[0] or c.bn > largest[1] or c.bk > largest[2]:",
+        now="if c.bm > largest[0] or c.bn > largest[1] + 1 or c.bk > largest[2]:",
+        reason="tl.arange wants sides that are powers of two",
+        textbook=True,
+    ),
+    Equivalent(
+        was="if c.bm > largest[0] or c.bn > largest[1] or c.bk > largest[2]:",
+        now="if c.bm > largest[0] + 1 or c.bn > largest[1] or c.bk > largest[2]:",
+        reason="tl.arange wants sides that are powers of two",
+        textbook=True,
     ),
 ]

@@ -100,8 +100,8 @@ def _recurrence_kernel(a_ptr, b_ptr, h_ptr, T, N, BT: tl.constexpr, BN: tl.const
         rows = start + tl.arange(0, BT)
         at = rows[:, None] * N + columns[None, :]
         mask = (rows[:, None] < T) & (columns[None, :] < N)
-        a = tl.load(a_ptr + at, mask=mask, other=1.0)
-        b = tl.load(b_ptr + at, mask=mask, other=0.0)
+        a = tl.load(a_ptr + at, mask=mask)
+        b = tl.load(b_ptr + at, mask=mask)
         a, b = tl.associative_scan((a, b), 0, _combine)
         out = a * h[None, :] + b
         tl.store(h_ptr + at, out, mask=mask)
@@ -145,7 +145,7 @@ def _linear_attention_kernel(q_ptr, k_ptr, v_ptr, g_ptr, out_ptr, T, K: tl.const
         q = tl.load(q_ptr + qk_at, mask=mask)
         k = tl.load(k_ptr + qk_at, mask=mask, other=0.0)
         v = tl.load(v_ptr + v_at, mask=mask, other=0.0)
-        g = tl.load(g_ptr + head * T + rows, mask=rows < T, other=0.0)
+        g = tl.load(g_ptr + head * T + rows, mask=rows < T)
         G = tl.cumsum(g)
         decay = tl.where(i[:, None] >= i[None, :], tl.exp(G[:, None] - G[None, :]), 0.0)
         scores = tl.dot(q, tl.trans(k)) * decay
@@ -175,8 +175,8 @@ def _count_kernel(experts_ptr, counts_ptr, n, E, BLOCK: tl.constexpr, EXPERTS: t
 def _place_kernel(experts_ptr, begins_ptr, places_ptr, n, E, BLOCK: tl.constexpr, EXPERTS: tl.constexpr):
     block, e = tl.program_id(0), tl.arange(0, EXPERTS)
     at = block * BLOCK + tl.arange(0, BLOCK)
-    experts = tl.load(experts_ptr + at, mask=at < n, other=EXPERTS)
-    begins = tl.load(begins_ptr + block * E + e, mask=e < E, other=0)
+    experts = tl.load(experts_ptr + at, mask=at < n)
+    begins = tl.load(begins_ptr + block * E + e, mask=e < E)
     mine = (experts[:, None] == e[None, :]).to(tl.int32)
     ranks = tl.cumsum(mine, axis=0) - 1
     places = tl.sum(mine * (begins[None, :] + ranks), axis=1)
