@@ -1,6 +1,6 @@
 """Wrong solutions of papers/29 that its specs must catch."""
 
-from grader.course.mistakes import Mistake
+from grader.course.mistakes import Equivalent, Mistake
 
 SEQUENCE = "return torch.logsumexp(doc_logits.log_softmax(dim=1) + of_answer, dim=1)"
 NUMPY = "return np.logaddexp.reduce(doc_log_probs + token_log_probs.sum(axis=2), axis=1)"
@@ -193,5 +193,20 @@ MISTAKES = [
         caught_by="test_no_graph_is_built_and_the_mode_stays",
         says="the model was called with gradients enabled",
         edge=True,
+    ),
+]
+
+EQUIVALENT = [
+    Equivalent(
+        was="answers = values[asked][:, None, :, None].expand(-1, top_k, -1, 1)",
+        now="answers = values[asked][:, None, :, None].expand(-1, top_k, -1, 2)",
+        reason="the column more is never read",
+        textbook=True,
+    ),
+    Equivalent(
+        was="token_log_probs = log_probs.gather(3, answers)[..., 0]",
+        now="token_log_probs = log_probs.gather(3, answers)[..., -1]",
+        reason="one column",
+        textbook=True,
     ),
 ]
