@@ -72,8 +72,9 @@ def _tries(kata: Kata) -> Iterator[Try]:
     yield from ((source, met) for _, source, met in sorted(tries, key=lambda one: one[0]))
     yield from ((_calling(reference, name), met) for name in {*_forbidden(kata)} for met in owner)
     for path in kata.accepted:
-        for mutant in mutants.of_text(path.read_text(encoding="utf-8"), Way.IDLE, ""):
-            for met in variants.exercises_with(kata, reference, {mutant.definition}):
+        accepted = path.read_text(encoding="utf-8")
+        for mutant in mutants.of_text(accepted, Way.IDLE, ""):
+            for met in variants.exercises_with(kata, f"{reference}\n\n{accepted}", {mutant.definition}):
                 yield f"{reference}\n\n{mutant.source}", met
 
 

@@ -529,12 +529,16 @@ def no_copy(source: Source, node: ast.AST) -> Iterator[Edit]:
             yield source.replaced("no copy", node, f"{source.code(target)} = {source.code(given)}")
 
 
-def kept_graph(source: Source, node: ast.AST) -> Iterator[Edit]:
-    """loss.backward() → loss.backward(create_graph=True)."""
+ANOTHER_OPTION = dict.fromkeys(["backward", "grad"], "create_graph=True") | {"load_state_dict": "assign=True"}
+
+
+def another_option(source: Source, node: ast.AST) -> Iterator[Edit]:
+    """loss.backward() → loss.backward(create_graph=True), load_state_dict(s) → load_state_dict(s, assign=True)."""
     match node:
-        case ast.Call(func=ast.Attribute(attr="backward" | "grad"), args=args, keywords=keywords):
+        case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=keywords) if name in ANOTHER_OPTION:
             comma = ", " if args or keywords else ""
-            yield source.replaced("kept graph", node, f"{source.code(node)[:-1]}{comma}create_graph=True)")
+            now = f"{source.code(node)[:-1]}{comma}{ANOTHER_OPTION[name]})"
+            yield source.replaced("another option", node, now)
 
 
 def no_way_back(source: Source, node: ast.AST) -> Iterator[Edit]:
@@ -569,7 +573,7 @@ HABITS = [
     cached,
     default_dtype,
     no_copy,
-    kept_graph,
+    another_option,
     no_way_back,
     repeats,
 ]

@@ -75,7 +75,8 @@ EXAMPLES = [  # operator, code, what it becomes, among other things
     ("default_dtype", "torch.zeros_like(x, device=d)", "torch.zeros(x.shape, device=d)"),
     ("default_dtype", "x.new_ones(3)", "torch.ones(3)"),
     ("no_copy", "layer.weight.copy_(w)", "layer.weight = w"),
-    ("kept_graph", "loss.backward()", "loss.backward(create_graph=True)"),
+    ("another_option", "loss.backward()", "loss.backward(create_graph=True)"),
+    ("another_option", "m.load_state_dict(s)", "m.load_state_dict(s, assign=True)"),
     ("no_way_back", "with f() as y:\n    g(y)", "y = f().__enter__()\nif True:\n    g(y)"),
     ("repeats", "len(set(xs))", "len(list(xs))"),
     ("another_lane", "tl.load(p, m, other=0.0)", 'tl.load(p, m, other=-float("inf"))'),
@@ -226,6 +227,12 @@ class TestIdle:
         ]
         edge = ["@pytest.mark.edge", "def test_a_vector(self, kata):", "    kata.total(torch.ones(2))"]
         assert not planted(*first, *edge)
+
+    def test_an_edge_that_a_helper_of_an_accepted_solution_loses(self, planted, tmp_path):
+        accepted = tmp_path / "tree/solutions/01_sums/author/accepted/of_seven.py"
+        accepted.write_text("def total(x, dim=0):\n    return _rows(x).sum(dim)\ndef _rows(x):\n    return x[:7]\n")
+        asks = 'check.that(6.0 not in kata.total(torch.ones(7, 7)).tolist(), "a row is missing")'
+        assert not planted("@pytest.mark.edge", "def test_all_rows(self, kata):", f"    {asks}")
 
     def test_an_edge_that_forbids(self, planted):
         asks = 'with check.forbidden(kata, "torch.cumsum"):'

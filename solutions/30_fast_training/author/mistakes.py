@@ -166,13 +166,6 @@ def _mean_of_losses(rows, weight, targets, vocab_size):
         says="looks like the mean of the chunks' means",
     ),
     Mistake(
-        "divided by all positions",
-        was=MEAN,
-        now="return torch.stack(losses).sum() / targets.numel()",
-        caught_by="TestChunkedCrossEntropy::test_the_mean_over_the_targets_that_count",
-        says="looks like divided by all positions",
-    ),
-    Mistake(
         "the last chunk is left out",
         was=CHUNKS,
         now=CHUNKS.replace(
@@ -204,6 +197,13 @@ def _mean_of_losses(rows, weight, targets, vocab_size):
         edge=True,
     ),
     # round_mantissa, matmul_precision
+    Mistake(
+        "a bfloat16 on the way",
+        was="    unit = 1 << (23 - bits)  #",
+        now="    if bits == 7:\n        return x.bfloat16().float()\n    unit = 1 << (23 - bits)  #",
+        caught_by="TestRoundMantissa::test_by_hand",
+        says="a tensor of torch.bfloat16 was made on the way",
+    ),
     Mistake(
         "not restored after an exception",
         was=RESTORED,

@@ -132,14 +132,14 @@ MISTAKES = [
         caught_by="test_pairs_by_hand",
         says="looks like the 0 at the very end counted",
     ),
-    # ngram_loss
     Mistake(
-        "not smoothed",
-        was=LADDER,
-        now="p = [grams[g] / contexts[g[:-1]] if grams[g] else 1e-9 for g in told_grams]",
-        caught_by="test_tokens_that_training_never_saw",
-        says="got 20.7233 expected 4.00255",
+        "plain dicts",
+        was="    return contexts, grams\n",
+        now="    return dict(contexts), dict(grams)\n",
+        caught_by="test_what_was_never_seen",
+        says="KeyError",
     ),
+    # ngram_loss
     Mistake(
         "back to 1/V at once",
         was=LADDER,

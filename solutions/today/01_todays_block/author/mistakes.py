@@ -102,13 +102,6 @@ MISTAKES = [
         says="looks like only cos is scaled",
     ),
     Mistake(
-        "the angles scaled",
-        COS,
-        "cos, sin = (angles * scale).cos(), (angles * scale).sin()",
-        "test_scale_multiplies_cos_and_sin",
-        says="looks like the angles were scaled",
-    ),
-    Mistake(
         "positions of rows given to heads",
         ANGLES,
         "angles = positions.unsqueeze(-1) * inv_freq.to(wide)",
@@ -172,6 +165,14 @@ MISTAKES = [
         '"k_proj": nn.Linear(c, config.n_head * d, bias=False)',
         "TestBlockInit::test_shapes",
         says="of self_attn.k_proj.weight shape (24, 24) expected (12, 24)",
+    ),
+    Mistake(
+        "norms drawn as matrices are",
+        '                "down_proj": nn.Linear(config.n_hidden, c, bias=False),\n            }\n        )\n',
+        '                "down_proj": nn.Linear(config.n_hidden, c, bias=False),\n            }\n        )\n'
+        "        for parameter in self.parameters():\n            nn.init.normal_(parameter, std=0.02)\n",
+        "test_norms_start_at_1",
+        says="of input_layernorm.weight differs at 24 of 24 places",
     ),
     Mistake(
         "RoPE on the values",
