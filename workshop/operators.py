@@ -442,6 +442,9 @@ def another_result(source: Source, node: ast.AST) -> Iterator[Edit]:
                         yield source.replaced(f"returned .{call}()", part, f"{source.operand(part)}.{call}()")
 
 
+EMPTYING = ("data.__setitem__(..., 0)", "clear()")  # a tensor of torch or TinyTorch, a list or a dict
+
+
 def another_start(source: Source, node: ast.AST) -> Iterator[Edit]:
     """A function that does nothing, ignores what it is given in place of a default, or first writes to an argument."""
     match node:
@@ -451,7 +454,7 @@ def another_start(source: Source, node: ast.AST) -> Iterator[Edit]:
                 *zip(named, given.kw_defaults, strict=True),
             ]
             starts = ["return", *(f"{arg.arg} = {source.code(default)}" for arg, default in defaults if default)]
-            starts += [f"{arg.arg}.{call}()" for arg in args[:4] for call in ("data.zero_", "clear")]
+            starts += [f"{arg.arg}.{call}" for arg in args[:4] for call in EMPTYING]
             starts += [f"{arg.arg}.{call}()" for arg in args if "model" in arg.arg for call in ("eval", "zero_grad")]
             for now in starts:
                 yield _starting(source, node, "another start", now)
@@ -462,8 +465,8 @@ def used_up(source: Source, node: ast.AST) -> Iterator[Edit]:
     match node:
         case ast.FunctionDef(args=ast.arguments(args=args), body=[*_, ast.Return(value=ast.expr() as value)]):
             for arg in args[:4]:
-                for call in ("data.zero_", "clear"):
-                    yield source.replaced("used up", value, f"(({source.code(value)}), {arg.arg}.{call}())[0]")
+                for call in EMPTYING:
+                    yield source.replaced("used up", value, f"(({source.code(value)}), {arg.arg}.{call})[0]")
 
 
 def another_order(source: Source, node: ast.AST) -> Iterator[Edit]:

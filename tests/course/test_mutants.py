@@ -61,7 +61,7 @@ EXAMPLES = [  # operator, code, what it becomes, among other things
     ("another_result", "def f(x):\n    return x @ x", "def f(x):\n    return (x @ x).float()"),
     ("another_start", "def f(x):\n    'Of x.'\n    g(x)", "def f(x):\n    'Of x.'\n    return\n    g(x)"),
     ("another_start", "def f(x, *, p=None):\n    return x", "def f(x, *, p=None):\n    p = None\n    return x"),
-    ("another_start", "def f(self, x):\n    return x", "def f(self, x):\n    x.data.zero_()\n    return x"),
+    ("another_start", "def f(self, x):\n    return x", "def f(self, x):\n    x.data.__setitem__(..., 0)\n    return x"),
     ("another_result", "def f(x):\n    return x, 1", "def f(x):\n    return x.detach(), 1"),
     ("another_start", "def f(model):\n    return g(model)", "def f(model):\n    model.eval()\n    return g(model)"),
     ("used_up", "def f(x):\n    return x, 1", "def f(x):\n    return ((x, 1), x.clear())[0]"),
