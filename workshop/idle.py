@@ -73,8 +73,9 @@ def _tries(kata: Kata) -> Iterator[Try]:
     yield from ((_calling(reference, name), met) for name in {*_forbidden(kata)} for met in owner)
     for path in kata.accepted:
         accepted = path.read_text(encoding="utf-8")
+        both = f"{reference}\n\n{accepted}"
         for mutant in mutants.of_text(accepted, Way.IDLE, ""):
-            for met in variants.exercises_with(kata, f"{reference}\n\n{accepted}", {mutant.definition}):
+            for met in variants.exercises_with(kata, both, {mutant.definition}):
                 yield f"{reference}\n\n{mutant.source}", met
 
 
