@@ -1,6 +1,6 @@
 """Runs the quick tests where nothing is wrong but the circumstances, each time in a new copy of the project.
 
-python -m tests.slow_machine                 three times in each circumstance; exit code 1: a test failed
+python -m tests.slow_machine                 three times at once in each circumstance; exit code 1: a test failed
 python -m tests.slow_machine NAME            only where this is a part of the circumstance's name
 python -m tests.slow_machine NAME --times 1
 
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,23 +61,29 @@ def main() -> bool:
     parser.add_argument("--times", type=int, default=3)
     given = parser.parse_args()
     chosen = [one for one in CIRCUMSTANCES if " ".join(given.name) in one.name]
-    return bool([one for one in chosen for _ in range(given.times) if not passes(one)])
+    return bool([one for one in chosen if not passes(one, given.times)])
 
 
-def passes(one: Circumstance) -> bool:
-    """Whether no test fails there, and a line that says so."""
+def passes(one: Circumstance, times: int) -> bool:
+    """Whether no test fails there, in runs that are a burden to each other."""
     if "setpriv" in " ".join(one.prefix) and os.getuid() != 0:
         print(f"{one.name}: not tried, since only root can be another user")
         return True
-    seed, began = os.environ.get("TESTS_ORDER") or str(random.randrange(10**6)), time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="slow-") as folder, ExitStack() as ends:
-        copy = copied(Path(folder, "tree"))
+    with ExitStack() as ends, ThreadPoolExecutor(times) as runs:
         for _ in range(one.loops):
             ends.callback(subprocess.Popen([sys.executable, "-c", "while True: pass"]).kill)
+        return not any(list(runs.map(failures, [one] * times)))
+
+
+def failures(one: Circumstance) -> list[str]:
+    """What fails in a run there, and lines that say so."""
+    seed, began = os.environ.get("TESTS_ORDER") or str(random.randrange(10**6)), time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="slow-") as folder:
+        copy = copied(Path(folder, "tree"))
         failed = failing(copy, *one.prefix, *QUICK, *one.options, TESTS_ORDER=seed, **one.environment)
     minutes = f"{(time.monotonic() - began) / 60:.1f} minutes{f', seed {seed}' if one.options else ''}"
     print(f"{one.name}: {len(failed)} failures, {minutes}", *failed, sep="\n  ", flush=True)
-    return not failed
+    return failed
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
