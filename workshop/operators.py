@@ -5,6 +5,7 @@ An operator is a generator function from a source and one node of its tree to th
 
 import ast
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -412,8 +413,9 @@ def another_lane(source: Source, node: ast.AST) -> Iterator[Edit]:
         case ast.Call(func=ast.Attribute(ast.Name("tl"), "load"), keywords=keywords):
             yield from (edit for edit in dropped_keyword(source, node) if edit.operator == "dropped other=")
             others = (keyword.value for keyword in keywords if keyword.arg == "other")
-            for value in (one for one in others if source.code(one) != "0"):  # of integers, which have no infinity
-                for now in ("0.0", 'float("inf")', '-float("inf")'):
+            for value in (one for one in others if source.code(one) != "0"):
+                infinite = re.search(r"\.|inf", source.code(value))  # not an integer
+                for now in ("0.0", 'float("inf")', '-float("inf")') if infinite else ("0",):
                     yield source.replaced("another masked lane", value, now)
 
 

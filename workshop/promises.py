@@ -11,7 +11,9 @@ import tempfile
 import traceback
 import types
 from collections.abc import Callable, Container, Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from PIL import Image
@@ -25,6 +27,7 @@ from grader.execution.reads import LISTS, REFERENCE, RUN, SPECS, TOML, TRACK, Re
 from grader.execution.result_cache import ResultCache
 from grader.failure import table
 from grader.isolation import linux
+from grader.lock import lists
 from grader.protocol import RunOptions, TrySuspects
 from grader.results import DONE, KataResult, SpecResult
 from grader.workers.jobs import Job
@@ -91,7 +94,7 @@ def specs(kata: Kata) -> list[str]:
             problems.append(f"{file}:{node.lineno}: imports the implementation; the fixture kata is the way to it")
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node):
             problems.append(f"{file}:{node.lineno}: {node.name} has no docstring to explain itself with")
-        if isinstance(node, ast.FunctionDef) and re.search(r"mark\.timeout(?s:.*)\bunlike\b", ast.unparse(node)):
+        if _trains(node) and "unlike" in {key.arg for key in ast.walk(node) if isinstance(key, ast.keyword)}:
             problems.append(f"{file}:{node.lineno}: {node.name} takes long, and its suspects are not tried for that")
     return problems
 
@@ -107,46 +110,56 @@ def stub_fails(kata: Kata) -> list[str]:
 
 
 def reference_passes(kata: Kata) -> list[str]:
-    """The reference passes every spec within the time budget, backwards and from another seed: neither may matter."""
-    options = RunOptions(backwards=True, seed=20, spec_seconds=60)
-    job = variants.job(kata, kata.reference.read_text(encoding="utf-8"), options)
+    """The reference passes every spec within the time budget, backwards: the order may not matter.
+
+    An answer that is wrong like one of a spec's suspects is named after it.
+    """
+    options = RunOptions(backwards=True, spec_seconds=60)
+    reference = kata.reference.read_text(encoding="utf-8")
+    job = variants.job(kata, reference, replace(options, also=TrySuspects()))
     result = variants.results([job], CACHE)[job]
-    problems = _reference_fails(kata, result, " backwards from seed 20")
+    problems = _reference_fails(kata, result) or _misnamed(kata, variants.specs(result))
     cpu, budget = result.cpu_seconds, _budget(kata)
-    if cpu > HEADROOM * budget:  # beside other work, perhaps, and kept since: measured anew
-        before = speed.loop()
-        cpu = min(cpu, variants.results([job])[job].cpu_seconds)
+    if cpu > HEADROOM * budget:  # for its suspects, or beside other work, perhaps, and kept since: measured anew
+        before, alone = speed.loop(), variants.job(kata, reference, options)
+        cpu = min(cpu, variants.results([alone])[alone].cpu_seconds)
         cpu /= max(1.0, before / USUAL, speed.loop() / USUAL)
     if cpu > HEADROOM * budget:
         problems.append(f"{_at(kata, kata.specs)}: the specs take {cpu:.1f} s of CPU time, the budget is {budget:g} s")
     return problems
 
 
-def suspects(kata: Kata) -> list[str]:
-    """An answer that is wrong like one of a spec's suspects is named after it. The reference passes in order, too.
-
-    But for what trains, which names no suspect, and passes in order in the promise `textbook`.
-    """
-    options = RunOptions(short=True, spec_seconds=60, also=TrySuspects())
-    job = variants.job(kata, kata.reference.read_text(encoding="utf-8"), options)
-    result = variants.results([job], CACHE)[job]
-    return _reference_fails(kata, result, "") + _misnamed(kata, variants.specs(result))
-
-
-def _reference_fails(kata: Kata, result: KataResult, how: str) -> list[str]:
+def _reference_fails(kata: Kata, result: KataResult) -> list[str]:
     failing = variants.failing(result)
     if not failing:
         return []
     first, others = failing[0], f" ({len(failing) - 1} more fail)" if failing[1:] else ""
-    return [f"{_spec(kata, first)}: the reference fails{how} {first.name}{others}: {_briefly(first)}"]
+    how = "the reference fails backwards"
+    return [f"{_spec(kata, first)}: {how} {first.name}{others}: {_briefly(first)}"]
 
 
 def textbook(kata: Kata) -> list[str]:
-    """The textbook solution, on those of the earlier katas, earns every point, whatever its open edges leave behind."""
+    """The textbook solution, on those of the earlier katas, earns every point, whatever its open edges leave behind,
+    and from another seed than a learner's: the seed may not matter.
+
+    What trains and is sealed is left to the promise `sealed`, which asks it about the textbook solution, too.
+    """
     if not kata.textbook.is_file():  # then `complete` says so
         return []
-    text = kata.textbook.read_text(encoding="utf-8")
-    return _points_lost(variants.job(kata, text, textbooks=True), kata.textbook, "the textbook solution")
+    text, sealed = kata.textbook.read_text(encoding="utf-8"), lists.read(kata)
+    asked = {name.partition("[")[0].rpartition("::")[2] for name in sealed.specs}
+    found = [node for node in ast.walk(ast.parse(kata.specs.read_text(encoding="utf-8"))) if _trains(node)]
+    chosen = [
+        RunOptions(short=True, seed=20),
+        *(RunOptions(only=(one.name,)) for one in found if one.name not in asked),
+    ]
+    jobs = [variants.job(kata, text, options, textbooks=True) for options in chosen]
+    return [said for job in jobs for said in _points_lost(job, kata.textbook, "the textbook solution, from seed 20,")]
+
+
+def _trains(node: ast.AST) -> TypeGuard[ast.FunctionDef]:
+    """Tell if this is a spec with a time limit of its own."""
+    return isinstance(node, ast.FunctionDef) and any("mark.timeout" in ast.unparse(m) for m in node.decorator_list)
 
 
 def unguarded(kata: Kata) -> list[str]:
@@ -326,8 +339,7 @@ READS: dict[Promise, Reads] = {
     specs: Reads((TOML, SPECS, REFERENCE)),
     stub_fails: Reads((*RUN, STUB), EARLIER),
     reference_passes: Reads(RUN, EARLIER),
-    suspects: Reads(RUN, EARLIER),
-    textbook: Reads((*RUN, TEXTBOOK), (*EARLIER, TEXTBOOK)),
+    textbook: Reads((*RUN, *LISTS, TEXTBOOK), (*EARLIER, TEXTBOOK)),
     unguarded: Reads(RUN, EARLIER),
     mistakes: Reads((*RUN, MISTAKES), EARLIER),
     accepted: Reads((*RUN, ACCEPTED), EARLIER),
@@ -343,7 +355,7 @@ READS: dict[Promise, Reads] = {
 FINISHED = [complete, sealed]  # of those with `finished = true`; papers keep `paper`, too
 PROMISES = [promise for promise in READS if promise not in (*FINISHED, paper)]  # of every kata
 # Say nothing where it fails its specs.
-ON_THE_REFERENCE = [suspects, textbook, unguarded, mistakes, accepted, lesson, sealed]
+ON_THE_REFERENCE = [textbook, unguarded, mistakes, accepted, lesson, sealed]
 
 
 def in_fork(work: Callable[[], None]) -> tuple[str, str]:

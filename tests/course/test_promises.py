@@ -43,7 +43,7 @@ CROOKED = {
         f"{ACCEPTED}, {AUTHOR}/accepted/by_unbinding.py: rejected by TestDouble::test_every_value_is_doubled",
     ),
     "a spec that wants a seed": (
-        promises.reference_passes,
+        promises.textbook,
         SPECS,
         '"""Doubling is per element."""',
         "check.close(torch.rand(1), torch.tensor([0.4962566]), atol=1e-3)",
@@ -64,14 +64,14 @@ CROOKED = {
         "the budget is 0.2 s",
     ),
     "a suspect that is right": (
-        promises.suspects,
+        promises.reference_passes,
         SPECS,
         'unlike={"squared": x * x}',
         'unlike={"squared": x * x, "added": x + x}',
         "test_every_value_is_doubled: 'added' is always the right answer",
     ),
     "a suspect like another": (
-        promises.suspects,
+        promises.reference_passes,
         SPECS,
         'unlike={"squared": x * x}',
         'unlike={"multiplied": x * x, "squared": x * x}',

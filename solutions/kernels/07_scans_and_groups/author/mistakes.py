@@ -208,18 +208,6 @@ EQUIVALENT = [
         textbook=True,
     ),
     Equivalent(
-        was="experts = tl.load(experts_ptr + at, mask=at < n, other=EXPERTS)",
-        now='experts = tl.load(experts_ptr + at, mask=at < n, other=float("inf"))',
-        reason="infinity is no expert either",
-        textbook=True,
-    ),
-    Equivalent(
-        was="experts = tl.load(experts_ptr + at, mask=at < n, other=EXPERTS)",
-        now='experts = tl.load(experts_ptr + at, mask=at < n, other=-float("inf"))',
-        reason="infinity is no expert either",
-        textbook=True,
-    ),
-    Equivalent(
         was="ends = counts.T.flatten().cumsum(0).view(n_experts, blocks).T",
         now="ends = counts.T.flatten().cumsum(-1).view(n_experts, blocks).T",
         reason="one dimension",
