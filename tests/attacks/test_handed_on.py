@@ -70,7 +70,8 @@ for name, way in ways.items():
     try: way[{place}](); told.append(name)
     except (OSError, ZeroDivisionError): pass
 """
-WAYS = WAYS.replace("{root}", str(ROOT))
+NAME = f"kata_handed_on_{os.getpid()}"  # other tests may run on this machine
+WAYS = WAYS.replace("{root}", str(ROOT)).replace("kata_handed_on", NAME).replace("4711", str(os.getpid()))
 GIVES, TAKES = WAYS.replace("{place}", "0"), WAYS.replace("{place}", "1")
 SAYS = "\ndef {name}(*_): raise LookupError(sorted(told))\n"
 
@@ -101,7 +102,7 @@ def test_the_next_submission_gets_nothing(number, place, tmp_path, monkeypatch):
     second = graded(kata, tmp_path / "b", f"{text}\n{TAKES}{says}", exercise.spec_class)
     assert ("the flags of an open file" in first) and (number == "09") == ("a folder in shared memory" in first), first
     assert "LookupError: []" in second, second
-    assert not [name for name in os.listdir("/dev/shm") if name.startswith("kata_handed_on")]
+    assert not [name for name in os.listdir("/dev/shm") if name.startswith(NAME)]
 
 
 # What tells which pages of a file are in memory, or that something was read from the disk: no timing is needed.
