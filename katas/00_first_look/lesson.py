@@ -103,13 +103,14 @@ wrong = (answers != test_labels).nonzero().flatten()
 say(f"{len(wrong)} of 500 are still read wrong. Some of them:")
 show(test_images[wrong[:8]], answers[wrong[:8]], test_labels[wrong[:8]])
 
-# 3. A GPT. It reads up to 32 characters, and at each of them it scores every character that could come next. By
+# 3. A GPT. It reads up to 24 characters, and at each of them it scores every character that could come next. By
 #    attention a position looks at those before it. GPT-2 has the same parts and 124 million weights. This one learns
-#    from two poems by Lewis Carroll: windows of 32 characters, and the right answers are the characters that follow.
-text = datasets.verse()
+#    from the end of one poem by Lewis Carroll and the whole of another one, eleven stanzas and a title in all. It reads
+#    windows of 24 characters, and the right answers are the characters that follow.
+text = "\n\n".join(datasets.verse().split("\n\n")[-12:])
 alphabet = sorted(set(text))
 ids = torch.tensor([alphabet.index(character) for character in text])
-LENGTH, WIDTH, HEADS, STEPS = 32, 64, 4, 1200
+LENGTH, WIDTH, HEADS, STEPS = 24, 64, 4, 800
 
 
 class GPT(nn.Module):
@@ -149,10 +150,10 @@ count = sum(weight.numel() for weight in gpt.parameters())
 title(f"3. A GPT of {count:,} weights learns from {len(text):,} characters, and writes by draw")
 began, losses, samples = time.perf_counter(), [], {}
 for step in range(STEPS + 1):
-    if step in (0, 50, 100, 200, 400, 800, STEPS):
+    if step in (0, 50, 100, 200, 400, STEPS):
         samples[step] = write(gpt, "The ", 56).replace("\n", " / ")
         say(f"step {step:>4}   {samples[step]}", style="cyan")
-    starts = torch.randint(len(ids) - LENGTH, (16, 1))
+    starts = torch.randint(len(ids) - LENGTH, (8, 1))
     windows = ids[starts + torch.arange(LENGTH + 1)]
     losses.append(learn(gpt, windows[:, :-1], windows[:, 1:].flatten(), 1.0 - step / (STEPS + 1)))
 last = sum(losses[-50:]) / 50
@@ -167,20 +168,21 @@ say(poem.rpartition("\n")[0], style="bold cyan")
 figure = Figure(figsize=(6.6, 6.2))
 above, below = figure.subfigures(2, height_ratios=(1, 1.3))
 above.suptitle("Read before learning (first row) and after", fontsize="medium")
-for number, axes in enumerate(above.subplots(2, 8).flat):
-    place = number % 8
-    r, m = int((guesses if number < 8 else answers)[place]), int(test_labels[place])
-    axes.imshow(test_images[place, 0].numpy(), cmap="gray_r", vmin=0, vmax=1)
-    axes.set_title(f"{r} right" if r == m else f"{r}, not {m}", color=COLOURS[0 if r == m else 1])
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set(visible=True, color="0.8")
+for axes, read in zip(above.subplots(2), (guesses, answers), strict=True):
+    for place in range(8):
+        axes.imshow(test_images[place, 0].numpy(), cmap="gray_r", vmin=0, vmax=1, extent=(place, place + 0.9, 0, 0.9))
+        r, m = int(read[place]), int(test_labels[place])
+        said, colour = (f"{r} right", COLOURS[0]) if r == m else (f"{r}, not {m}", COLOURS[1])
+        axes.text(place + 0.45, 1, said, ha="center", color=colour)
+    axes.set(xlim=(0, 7.9), ylim=(0, 1.2))
+    axes.set_axis_off()
 axes = below.subplots()
 smooth = torch.tensor(losses).unfold(0, 20, 1).mean(-1).tolist()
 axes.plot(smooth)
 for step in (0, 100, 400, STEPS):
     place = min(step, len(smooth) - 1)
     said = f"step {step}: {samples[step][:27].strip()} …"
-    beside, align = ((4, -22), "right") if step == STEPS else ((8, 4), "left")
+    beside, align = ((4, -15), "right") if step == STEPS else ((8, 4), "left")
     axes.plot(place, smooth[place], "o", color=COLOURS[1])
     axes.annotate(said, (place, smooth[place]), xytext=beside, textcoords="offset points", ha=align)
 axes.set(xlabel="step", ylabel="loss", title="The GPT's loss, and what it writes on the way", ylim=(0, None))
