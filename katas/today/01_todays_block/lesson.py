@@ -81,7 +81,7 @@ if loaded is not None:
 # 6. The blocks at equal size. Text: paragraphs of Python's help, one id per character. Each model has 12·C² weights in
 #    the matrices of a block: what grouping saves goes to the MLP, and SwiGLU's three matrices are narrower.
 TRAINED, HELD_OUT, V = characters()
-C, H, LAYERS, T, ROWS, STEPS, LR = 64, 4, 2, 64, 16, 200, 3e-3
+C, H, LAYERS, T, ROWS, STEPS, LR = 64, 4, 1, 32, 16, 200, 3e-3
 
 
 class Mixed(nn.Module):
@@ -163,7 +163,7 @@ def train(model: nn.Module) -> list[float]:
 
 KINDS = {"GPT-2's block": set(), "RMSNorm, no biases": {"norm"}, "RoPE": {"RoPE"}, "SwiGLU": {"SwiGLU"}}
 KINDS |= {"grouped heads": {"groups"}, "all but RoPE": {"norm", "SwiGLU", "groups"}}
-print(f"\n6. Loss on held-out text after {STEPS} steps of AdamW, C = {C}, {LAYERS} layers; one part swapped at a time")
+print(f"\n6. Loss on held-out text after {STEPS} steps of AdamW, C = {C}, one layer; one part swapped at a time")
 curves = {}
 for name, today in KINDS.items():
     torch.manual_seed(0)
@@ -189,10 +189,10 @@ yarn = stretch(kata.yarn_frequencies, C // H, 10000.0, 4.0, T)
 if yarn is not None:
     kinds["YaRN, factor 4"] = yarn
 by_position = {}
-print("   " + " " * 30 + "".join(f"{span:>10}" for span in ("0–63", "64–127", "128–255")))
+print("   " + " " * 30 + "".join(f"{span:>10}" for span in ("0–31", "32–63", "64–127")))
 for name, (decoder.inv_freq, decoder.rope_scale) in kinds.items():
     by_position[name] = losses(decoder, 4 * T)
-    spans = [by_position[name][a:b].mean() for a, b in ((0, 64), (64, 128), (128, 256))]
+    spans = [by_position[name][a:b].mean() for a, b in ((0, 32), (32, 64), (64, 128))]
     print(f"   {name:<30}" + "".join(f"{loss:10.2f}" for loss in spans))
 
 
