@@ -29,7 +29,7 @@ from grader.failure import table
 from grader.isolation import linux
 from grader.lock import lists
 from grader.protocol import RunOptions, TrySuspects
-from grader.results import DONE, KataResult, SpecResult
+from grader.results import DONE, SpecResult
 from grader.workers.jobs import Job
 from workshop import bites, demands, guards, points, seals, speed, variants
 from workshop import diagrams as lesson_diagrams
@@ -118,7 +118,10 @@ def reference_passes(kata: Kata) -> list[str]:
     reference = kata.reference.read_text(encoding="utf-8")
     job = variants.job(kata, reference, replace(options, also=TrySuspects()))
     result = variants.results([job], CACHE)[job]
-    problems = _reference_fails(kata, result) or _misnamed(kata, variants.specs(result))
+    if failing := variants.failing(result):
+        first, others = failing[0], f" ({len(failing) - 1} more fail)" if failing[1:] else ""
+        return [f"{_spec(kata, first)}: the reference fails backwards {first.name}{others}: {_briefly(first)}"]
+    problems = _misnamed(kata, variants.specs(result))
     cpu, budget = result.cpu_seconds, _budget(kata)
     if cpu > HEADROOM * budget:  # for its suspects, or beside other work, perhaps, and kept since: measured anew
         before, alone = speed.loop(), variants.job(kata, reference, options)
@@ -127,15 +130,6 @@ def reference_passes(kata: Kata) -> list[str]:
     if cpu > HEADROOM * budget:
         problems.append(f"{_at(kata, kata.specs)}: the specs take {cpu:.1f} s of CPU time, the budget is {budget:g} s")
     return problems
-
-
-def _reference_fails(kata: Kata, result: KataResult) -> list[str]:
-    failing = variants.failing(result)
-    if not failing:
-        return []
-    first, others = failing[0], f" ({len(failing) - 1} more fail)" if failing[1:] else ""
-    how = "the reference fails backwards"
-    return [f"{_spec(kata, first)}: {how} {first.name}{others}: {_briefly(first)}"]
 
 
 def textbook(kata: Kata) -> list[str]:
@@ -148,11 +142,8 @@ def textbook(kata: Kata) -> list[str]:
         return []
     text, sealed = kata.textbook.read_text(encoding="utf-8"), lists.read(kata)
     asked = {name.partition("[")[0].rpartition("::")[2] for name in sealed.specs}
-    found = [node for node in ast.walk(ast.parse(kata.specs.read_text(encoding="utf-8"))) if _trains(node)]
-    chosen = [
-        RunOptions(short=True, seed=20),
-        *(RunOptions(only=(one.name,)) for one in found if one.name not in asked),
-    ]
+    trained = {node.name for node in ast.walk(ast.parse(kata.specs.read_text(encoding="utf-8"))) if _trains(node)}
+    chosen = [RunOptions(short=True, seed=20), *(RunOptions(only=(name,)) for name in sorted(trained - asked))]
     jobs = [variants.job(kata, text, options, textbooks=True) for options in chosen]
     return [said for job in jobs for said in _points_lost(job, kata.textbook, "the textbook solution, from seed 20,")]
 
