@@ -433,6 +433,9 @@ def _near(got: Any, wrong: Any, tolerance: Tolerance | None) -> bool:
 
 def _agrees(got: Any, other: Any, tolerance: Tolerance | None) -> bool:
     try:
+        if isinstance(other, Tensor):  # without a picture of where they differ, which takes most of the time
+            _is_tensor(got, "", "")
+            return got.shape == other.shape and bool(_agree(got, other, tolerance).all())
         _compare(got, other, "", tolerance, dtype=False)
     except Mismatch:
         return False
