@@ -17,7 +17,7 @@ from typing import Any
 
 import _hypothesis_pytestplugin  # type: ignore[import-untyped]
 import hypothesis.strategies
-import numpy
+import numpy.ma  # which numpy.unique imports at its first call
 import pytest_timeout  # type: ignore[import-untyped]
 import torch
 import torch.func
