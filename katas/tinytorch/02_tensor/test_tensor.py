@@ -219,12 +219,6 @@ class TestTensorNbytes:
         check.equal(kata.Tensor(np.arange(12.0)[::3]).nbytes, 32)
         check.equal(kata.Tensor(np.float64(3)).nbytes, 8)
 
-    def test_the_other_properties(self, kata):
-        """Shape, dtype, number of dimensions and of elements are the array's."""
-        t = kata.Tensor(numbers(2, 3, 5, dtype=np.float32))
-        check.equal((t.shape, t.ndim, t.size), ((2, 3, 5), 3, 30))
-        check.that(t.dtype == np.float32, f"dtype is {t.dtype}")
-
 
 class TestTensorItem:
     @pytest.mark.parametrize("shape", [(), (1,), (1, 1)])

@@ -565,10 +565,6 @@ class TestFlatten:
         check.that(x.grad is not None, "no gradient reached x")
         check.close(x.grad, weights.reshape(2, 3, 4), what="x.grad")
 
-    def test_it_is_a_layer_without_parameters(self, kata):
-        """A Module like the others, so that it can stand in a Sequential."""
-        check.equal(kata.Flatten().parameters(), [], what="Flatten().parameters()")
-
 
 class TestMakeCnn:
     def test_the_layers_in_order(self, kata):
