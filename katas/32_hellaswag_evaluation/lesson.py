@@ -77,8 +77,8 @@ print(f"   the ending with the lowest sum is the shortest in {agree} of {len(EXA
 
 
 # 3. A model that reads the right versions, and both accuracies on the way.
-def read(model, texts, steps=100, every=None):
-    """Train on all texts at once, and return loss and accuracies, measured every `every` steps."""
+def read(model, texts, steps=80, every=None):
+    """Train on all texts at once, and return loss, accuracies and a copy of the model, every `every` steps."""
     encoded = [torch.tensor(encode(text)) for text in texts]
     inputs = pad_sequence([row[:-1] for row in encoded], batch_first=True)
     targets = pad_sequence([row[1:] for row in encoded], batch_first=True, padding_value=-100)
@@ -86,7 +86,7 @@ def read(model, texts, steps=100, every=None):
     history = []
     for step in range(steps + 1):
         if every and step % every == 0:
-            history.append((step, model(inputs, targets)[1].item(), evaluate(model)))
+            history.append((step, model(inputs, targets)[1].item(), evaluate(model), copy.deepcopy(model)))
         if step < steps:
             optimizer.zero_grad()
             model(inputs, targets)[1].backward()
@@ -102,10 +102,9 @@ trained = copy.deepcopy(untrained)
 history = read(trained, [sentence(item, item["label"]) for item in EXAMPLES], every=20)
 print("\n3. It reads the 24 right versions, all of them in each step")
 print("   step   loss    acc  acc_norm")
-for step, loss, result in history:
+for step, loss, result, _ in history:
     print(f"   {step:4} {loss:6.2f} {result['acc']:6.2f} {result['acc_norm']:9.2f}")
-young = copy.deepcopy(untrained)
-read(young, [sentence(item, item["label"]) for item in EXAMPLES], steps=40)
+young = history[2][-1]  # after 40 steps
 for (tokens, mask), item in zip(rows, EXAMPLES, strict=True):
     choices = [kata.predict(young, tokens, mask, normalize) for normalize in (False, True)]
     if choices[0] != choices[1]:
@@ -124,7 +123,7 @@ print(f"   12 right versions, asked about these 12:    acc_norm {evaluate(half, 
 print(f"   the same model, asked about the other 12:   acc_norm {evaluate(half, EXAMPLES[1::2])['acc_norm']:.2f}")
 
 # 5. Bugs that raise no error.
-print("\n5. acc_norm with one bug each, after 40 and after 100 training steps")
+print("\n5. acc_norm with one bug each, after 40 and after 80 training steps")
 
 
 def token_losses(logits, tokens):

@@ -101,7 +101,7 @@ print("\n3. Top and total after each column of a row of 64")
 row = torch.randn(64).clamp(max=1.5)
 row[[22, 47]] = torch.tensor([3.0, 4.5])
 tops = [float(row[: n + 1].max()) for n in range(64)]
-logs = [float(kata.logsumexp(row[None, : n + 1], block=1)[0]) for n in range(64)]
+logs = [float(kata.logsumexp(row[None, : n + 1], block=16)[0]) for n in range(64)]
 totals = torch.tensor([log - top for log, top in zip(logs, tops)]).exp()
 for column in (21, 22, 46, 47, 63):
     print(f"   column {column:>2}: top {tops[column]:.2f}, total {totals[column]:.2f}, logsumexp {logs[column]:.2f}")

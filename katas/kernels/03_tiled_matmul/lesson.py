@@ -27,16 +27,16 @@ print("\n2. (128, 128) @ (128, 128): 32,768 numbers in a and b")
 a, b = torch.randn(128, 128), torch.randn(128, 128)
 for tile in (16, 32, 64, 128):
     with watched() as seen:
-        kata.matmul(a, b, block=(tile, tile, 32))
+        kata.matmul(a, b, block=(tile, tile, 64))
     print(f"   tiles of {tile:>3}: {seen.programs:>2} programs, {seen.total('load'):>7,} loads")
 
-# 3. Halves. From 256 on, neighbours in float16 are 0.25 apart, and 16 times 0.1 is no multiple of that.
-print("\n3. 4,096 times 0.1 in float16, 16 at a time")
+# 3. Halves. From 256 on, neighbours in float16 are 0.25 apart, and 64 times 0.1 is no multiple of that.
+print("\n3. 4,096 times 0.1 in float16, 64 at a time")
 tenths, ones = torch.full((16, 4096), 0.1).half(), torch.ones(4096, 16).half()
 rounded = torch.tensor(0.0).half()
-for part in tenths[0].split(16):
+for part in tenths[0].split(64):
     rounded = (rounded.float() + part.float().sum()).half()
-print(f"   the sum rounded at each step {rounded}, kept in float32 {kata.matmul_half(tenths, ones)[0, 0]}")
+print(f"   rounded at each step {rounded}, kept in float32 {kata.matmul_half(tenths, ones, (16, 16, 64))[0, 0]}")
 
 # 4. Bias and activation. In launches of their own, each loads and stores the whole result again.
 print("\n4. silu(x · weightᵀ + bias), (64, 32) @ (32, 64)")
@@ -98,15 +98,15 @@ for group in (1, 3):
     rows, columns = (len(set(side)) for side in zip(*first))
     print(f"   9 × 9 tiles, group {group}: the first nine need {rows + columns}, {rows} of a and {columns} of b")
 
-# 6. A small result with a long K. One tile is one program, which takes 64 steps; parts of K are taken at once.
-print("\n6. (16, 1024) @ (1024, 16)")
-a, b = torch.randn(16, 1024), torch.randn(1024, 16)
+# 6. A small result with a long K. One tile is one program, which takes 32 steps; parts of K are taken at once.
+print("\n6. (16, 512) @ (512, 16)")
+a, b = torch.randn(16, 512), torch.randn(512, 16)
 for splits in (1, 8):
     with watched() as seen:
         out = stretch(kata.split_k, a, b, splits=splits)
     if out is not None:
         away = (out - a.double() @ b.double()).abs().max()
-        print(f"   splits = {splits}: {64 // splits} steps per program, programs: {seen.programs}, off by {away:.0e}")
+        print(f"   splits = {splits}: {32 // splits} steps per program, programs: {seen.programs}, off by {away:.0e}")
 
 # 7. The figure: which program takes which tile, in two orders, and what each order fetches.
 figure = Figure(figsize=(6.6, 8.3))

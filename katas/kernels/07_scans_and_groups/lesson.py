@@ -36,7 +36,7 @@ print("   the same without what was before: " + ", ".join(f"{value:.2f}" for val
 
 # 3. Attention whose past is a matrix in registers: traffic grows with T, not with its square.
 print("\n3. Linear attention, two heads, K = 16, V = 32: numbers loaded and stored")
-for T in (50, 100, 200, 400):
+for T in (50, 100, 400):
     q, k, v = torch.randn(1, 2, T, 16), torch.randn(1, 2, T, 16), torch.randn(1, 2, T, 32)
     with watched() as seen:
         kata.linear_attention(q, k, v, -0.1 * torch.rand(1, 2, T))
@@ -49,7 +49,7 @@ LENGTHS = [17, 0, 36, 17]
 print("\n4. 70 rows in groups of 17, 0, 36 and 17, N = 20, K = 24")
 x, w = torch.randn(70, 24), torch.randn(4, 20, 24)
 offsets = torch.tensor([0, *LENGTHS]).cumsum(0, dtype=torch.int32)
-for programs in (1, 3, 8, 40):
+for programs in (1, 3, 40):
     with watched() as seen:
         kata.grouped_matmul(x, w, offsets, programs=programs)
     print(f"   programs: {programs:>2}, {seen.total('load'):,} loads, {seen.total('store'):,} stores")
@@ -80,7 +80,7 @@ if out is not None:
     print(f"   counted in MXFP4: {seen.bytes('load'):,}")
 
 # 7. What is known of a configuration without a GPU: results, traffic, shared memory, whether it compiles.
-print("\n7. (100, 200) times (200, 60) in float16: configurations, the most promising first")
+print("\n7. (50, 50) times (50, 60) in float16: configurations, the most promising first")
 configs = [
     kata.Config(16, 16, 16, stages=3),
     kata.Config(32, 32, 32, stages=3),
@@ -88,8 +88,8 @@ configs = [
     kata.Config(64, 128, 32, stages=3),
     kata.Config(128, 64, 128, stages=3),
 ]
-a, b, out = torch.randn(100, 200).half(), torch.randn(200, 60).half(), torch.empty(100, 60)
-kept = stretch(kata.candidates, configs, 100, 60, 200, 2) or []
+a, b, out = torch.randn(50, 50).half(), torch.randn(50, 60).half(), torch.empty(50, 60)
+kept = stretch(kata.candidates, configs, 50, 60, 50, 2) or []
 with tempfile.TemporaryDirectory() as folder:
     os.environ["TRITON_CACHE_DIR"] = folder
     for config in kept:
@@ -111,7 +111,7 @@ def counted(call):
 
 
 tune = stretch(kata.Tuner, kata.product, kept, counted)
-best = stretch(tune.__call__, (100, 60, 200), [out], a, b, out) if tune and kept else None
+best = stretch(tune.__call__, (50, 60, 50), [out], a, b, out) if tune and kept else None
 if best:
     print(f"   the tuner's choice, with loads for seconds: ({best.bm}, {best.bn}, {best.bk})")
 

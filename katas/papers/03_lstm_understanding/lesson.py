@@ -88,7 +88,7 @@ print(f"through c alone: first / last {(road[0] / road[-1]).item():.2f}; the res
 # The trainer's body, one level lower than you write it: the loss as minus the log probability of the right symbol, the
 # norm and the clipping as arithmetic. After the first backward pass every parameter has a gradient of its own shape.
 heading("5. Training loop")
-STEPS, RATE = 200, 0.005
+STEPS, RATE = 150, 0.007
 lstm = nets["LSTM, forget bias 4"]
 parameters = dict(lstm.named_parameters())
 adam = torch.optim.Adam(parameters.values(), lr=RATE)
@@ -114,7 +114,7 @@ for step in range(STEPS):
         print(f"head.weight[0, 0] before and after the first step: {before:.4f} → {lstm.head.weight[0, 0].item():.4f}")
 
 # A model that guesses has a loss of ln 4 = 1.39. For a while nothing seems to happen. Then the net finds the symbol.
-for step in (0, 25, 50, 75, 100, 150, 199):
+for step in (0, 25, 50, 75, 100, 149):
     print(f"loss of step {step:>3}: {losses[step]:.3f}")
 print(f"the gradient was longer than 1 in {clipped} of {STEPS} steps")
 

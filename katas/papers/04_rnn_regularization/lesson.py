@@ -51,7 +51,7 @@ heading("3. Data")
 V = 8
 texts = torch.Generator().manual_seed(0)
 table = kata.transition_table(V, texts)
-training, validation = (kata.markov_text(n, V, texts, table) for n in (600, 1500))
+training, validation = (kata.markov_text(n, V, texts, table) for n in (600, 900))
 print(f"training text {tuple(training.shape)}, validation text {tuple(validation.shape)}")
 for start in (0, 200, 400):
     print(f"symbols {start:>3} to {start + 14}: {' '.join(map(str, training[start : start + 15].tolist()))}")
@@ -91,7 +91,7 @@ print(f"prediction for a fresh net: a perplexity near {V}; measured: {kata.perpl
 # probability of what came next, the norm and the clipping as arithmetic. After the first backward pass every parameter
 # has a gradient of its own shape.
 heading("5. Training loop")
-STEPS, BATCH, LENGTH, RATE = 80, 32, 15, 0.02
+STEPS, BATCH, LENGTH, RATE = 60, 32, 15, 0.03
 net = model.train()
 parameters = dict(net.named_parameters())
 adam = torch.optim.Adam(parameters.values(), lr=RATE)
@@ -117,7 +117,7 @@ for step in range(STEPS):
         print(f"head.weight[0, 0] before and after the first step: {before:.4f} → {net.head.weight[0, 0].item():.4f}")
 
 # The loss in nats, and exp of it: the perplexity of the net with half of its units dropped.
-for step in (0, 10, 20, 30, 40, 50, 60, 79):
+for step in (0, 10, 20, 30, 40, 50, 59):
     print(f"loss of step {step:>2}: {losses[step]:.3f}, a perplexity of {math.exp(losses[step]):.2f}")
 
 # 6. Evaluation and figure
