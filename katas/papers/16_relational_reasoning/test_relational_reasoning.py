@@ -492,9 +492,9 @@ class TestTrainModel(training.Contract):
         }
 
     def test_half_of_each_batch_is_relational(self, kata):
-        """Each step draws fresh scenes. The first half of the questions is relational, the second half is not."""
-        model = Witness()
-        kata.train_model(model, steps=3, num_objects=N, batch_size=6)
+        """Each step draws fresh scenes, of 5 objects by default. The first half of the questions is relational."""
+        model = Witness(5)
+        kata.train_model(model, steps=3, batch_size=6)
         count = sum(len(objects) for objects, _ in model.read)
         check.that(count == 18, f"the model read {count} scenes in 3 steps with batch_size=6, expected 18")
         flags = torch.tensor([1.0, 1, 1, -1, -1, -1])
@@ -504,7 +504,7 @@ class TestTrainModel(training.Contract):
             "the relational questions in the second half": -flags,
         }
         for objects, questions in self.batches(model, 3):
-            check.shape(objects, (6, N, N + 3), what="objects that the model was called with")
+            check.shape(objects, (6, 5, 8), what="objects that the model was called with")
             check.close(questions[:, -1], flags, unlike=unlike, what="the flags of the questions")
         (first, _), (second, _), _ = self.batches(model, 3)
         check.that(not torch.equal(first, second), "steps 0 and 1 read the same scenes: draw new ones per step")
