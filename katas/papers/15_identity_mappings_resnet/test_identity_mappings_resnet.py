@@ -607,13 +607,13 @@ NUMBERS, LABELS = torch.arange(40.0)[:, None], torch.arange(40) % 4
 
 @functools.cache
 def losses_of(kata, order, shortcut):
-    """The training losses of 50 units in 60 steps of 96 digits, at a learning rate of 0.05."""
+    """The training losses of 50 units in 30 steps of 96 digits, at a learning rate of 0.1."""
     rows = torch.randperm(1797, generator=torch.Generator().manual_seed(0))[:1200]
     x, y = (part[rows] for part in digits())
     torch.manual_seed(0)
     model = kata.DeepNet(50, order=order, shortcut=shortcut)
     generator = torch.Generator().manual_seed(0)
-    return kata.train_deep(model, x, y, steps=60, batch=96, lr=0.05, generator=generator)
+    return kata.train_deep(model, x, y, steps=30, batch=96, lr=0.1, generator=generator)
 
 
 class TestTrainDeep(training.Contract):
@@ -651,14 +651,14 @@ class TestTrainDeep(training.Contract):
 
     @pytest.mark.timeout(60)
     def test_a_hundred_layers_train_with_clean_shortcuts(self, kata):
-        """50 pre units with identity shortcuts learn the digits in 60 steps."""
+        """50 pre units with identity shortcuts learn the digits in 30 steps."""
         last = sum(losses_of(kata, "pre", "identity")[-10:]) / 10
-        check.that(last < 0.5, f"the training loss is {last:.2f} at the end, expected less than 0.5")
+        check.that(last < 1.0, f"the training loss is {last:.2f} at the end, expected less than 1.0")
 
     @pytest.mark.timeout(60)
     def test_pre_is_ahead_of_post(self, kata):
         """Post puts a relu on the way from unit to unit. On the same batches its loss is higher from step 15 on."""
-        pre, post = (sum(losses_of(kata, order, "identity")[15:]) / 45 for order in ("pre", "post"))
+        pre, post = (sum(losses_of(kata, order, "identity")[15:]) / 15 for order in ("pre", "post"))
         check.that(pre < post, f"the mean loss is {pre:.2f} for pre and {post:.2f} for post; expected less for pre")
 
     @pytest.mark.timeout(60)
