@@ -589,7 +589,7 @@ def learned(kata, attention):
     (200, 10, 10)."""
     torch.manual_seed(0)
     model = kata.Seq2Seq(12, 32, attention=attention)
-    kata.train_seq2seq(model, generator=torch.Generator().manual_seed(0))
+    kata.train_seq2seq(model, steps=100, min_len=9, lr=0.015, generator=torch.Generator().manual_seed(0))
     src, lengths, tgt_in, tgt_out = kata.reverse_batch(200, 10, 10, 12, torch.Generator().manual_seed(1))
     with torch.no_grad():
         logits, weights = model(src, lengths, tgt_in)
@@ -647,17 +647,17 @@ class TestTrainSeq2seq(training.Contract):
 
     @pytest.mark.timeout(90)
     def test_attention_holds_at_length_10(self, kata):
-        """The paper's result in small, first half: after 200 updates the net with attention has more than 85 % of the
+        """The paper's result in small, first half: after 100 updates the net with attention has more than 80 % of the
         symbols right, in reversals of ten symbols. Guessing has 10 %."""
         accuracy, _ = learned(kata, True)
-        check.that(accuracy > 0.85, f"the accuracy is {accuracy:.3f}: it should be above 0.85")
+        check.that(accuracy > 0.8, f"the accuracy is {accuracy:.3f}: it should be above 0.8")
 
     @pytest.mark.timeout(90)
     def test_one_fixed_vector_does_not(self, kata):
-        """Second half: the same net without attention, after the same training, stays below 80 %, and more than 15
+        """Second half: the same net without attention, after the same training, stays below 75 %, and more than 15
         points behind. Ten symbols are too many for one vector."""
         fixed, with_attention = learned(kata, False)[0], learned(kata, True)[0]
-        check.that(fixed < 0.8, f"the accuracy without attention is {fixed:.3f}: it should be below 0.8")
+        check.that(fixed < 0.75, f"the accuracy without attention is {fixed:.3f}: it should be below 0.75")
         said = f"{with_attention:.3f} with attention and {fixed:.3f} without: the gap should be above 0.15"
         check.that(with_attention - fixed > 0.15, said)
 
