@@ -185,7 +185,7 @@ def refuse_misplaced_specs(root: Path = ROOT) -> None:
 def kata_at(path: Path) -> Kata | None:
     """The kata whose folder contains this file, in any tree; None if no kata does."""
     for folder in path.parents:
-        if KATA_FOLDER.fullmatch(folder.name):
+        if KATA_FOLDER.fullmatch(folder.name) and (folder / "kata.toml").is_file():
             for top in folder.parents:
                 if top.name == "katas":
                     return Kata(top.parent, folder.relative_to(top).as_posix())

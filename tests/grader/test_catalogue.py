@@ -93,10 +93,13 @@ def test_what_a_kata_is_made_of(tree):
     assert catalogue.find("appendix_b", tree).number == "appendix_b"
 
 
-def test_kata_of_a_path():
-    assert catalogue.kata_at(SOUND / "katas/01_sums/test_sums.py") == Kata(SOUND, "01_sums")
-    assert catalogue.kata_at(SOUND / "katas/notes.txt") is None
-    assert catalogue.kata_at(SOUND / "solutions/01_sums/sums.py") is None
+def test_kata_of_a_path(tmp_path):
+    """In a checkout that lies in a folder named katas, too."""
+    shutil.copytree(SOUND, tmp_path / "katas")
+    for root in (SOUND, tmp_path / "katas"):
+        assert catalogue.kata_at(root / "katas/01_sums/test_sums.py") == Kata(root, "01_sums")
+        assert catalogue.kata_at(root / "katas/notes.txt") is None
+        assert catalogue.kata_at(root / "solutions/01_sums/sums.py") is None
 
 
 def test_its_exercises_and_what_it_builds_on(sound):
