@@ -49,21 +49,13 @@ def run(tmp_path, monkeypatch):
     return call
 
 
-def with_a_property(tree: Path, drawn: str, body: str) -> Path:
-    """The sound tree with a property of `total` in its specs."""
+def with_a_property(tree: Path, text: str) -> Path:
+    """The sound tree with this property of `total` in its specs."""
     shutil.copytree(SOUND, tree)
     specs = tree / "katas/01_sums/test_sums.py"
-    lines = [
-        "@settings(max_examples=300)",
-        f"@given({drawn})",
-        f"def test_a_property(self, kata, {drawn.partition('=')[0]}):",
-    ]
-    lines += ['    """Any will do."""', f"    {body}"]
-    text = specs.read_text().replace(
-        "class TestTotal:", "\n".join(["class TestTotal:", *(f"    {line}" for line in lines)])
-    )
-    new = "import torch\nfrom hypothesis import given, settings, strategies as st\n"
-    specs.write_text(text.replace("import torch\n", new, 1))
+    imports = "import torch\nfrom hypothesis import given, settings, strategies as st\n"
+    found = specs.read_text().replace("class TestTotal:", f"class TestTotal:\n{text}\n")
+    specs.write_text(found.replace("import torch\n", imports, 1))
     return tree
 
 
@@ -258,29 +250,32 @@ class TestFailures:
 
     def test_a_loop_in_a_property_is_stopped_and_chance_is_told(self, run, submission, sound, tmp_path):
         """Hypothesis runs a failing example again and again, and knows nothing of the spec's time limit."""
-        tree = with_a_property(
-            tmp_path / "tree",
-            "length=st.integers(1, 3)",
-            "check.equal(kata.total(torch.ones(length), 0), torch.tensor(float(length)))",
-        )
+        a_property = '''    @given(length=st.integers(1, 3))
+    def test_any_length(self, kata, length):
+        """Any length will do."""
+        check.equal(kata.total(torch.ones(length), 0), torch.tensor(float(length)))'''
+        tree = with_a_property(tmp_path / "tree", a_property)
         loops = RIGHT.replace("return x.sum(dim)", "while True:\n        pass")
         code = submission(sound[0], loops)
         began = time.monotonic()
-        exit_code, said = run("katas/01", f"--code={code}", "--spec-seconds=0.5", "-k", "property", cwd=tree)
+        exit_code, said = run("katas/01", f"--code={code}", "--spec-seconds=0.5", "-k", "any_length", cwd=tree)
         assert exit_code == 1 and time.monotonic() - began < 300
         assert "stopped    used 0.5 s of CPU: an endless loop?" in said and "length = 1" in said
         first_is_wrong = "CALLS.append(dim)\n    return x.sum(dim) + (len(CALLS) == 1)"
         code = submission(sound[0], RIGHT.replace("return x.sum(dim)", first_is_wrong) + "\nCALLS = []\n")
-        _, said = run("katas/01", f"--code={code}", "-k", "property", cwd=tree)
+        _, said = run("katas/01", f"--code={code}", "-k", "any_length", cwd=tree)
         assert "with the same inputs a second call passed" in said and "FlakyFailure" not in said
 
     def test_a_property_asks_the_same_whatever_the_file_says(self, run, submission, sound, tmp_path):
         """Hypothesis would draw numbers that stand in the file, and two right files would be asked different things."""
-        tree = with_a_property(
-            tmp_path / "tree", "n=st.integers(7_123_400_000, 7_123_499_999)", "check.that(n != 7_123_456_789, 'drawn')"
-        )
+        a_property = '''    @settings(max_examples=300)
+    @given(n=st.integers(7_123_400_000, 7_123_499_999))
+    def test_any_number(self, kata, n):
+        """Any number but one."""
+        check.that(n != 7_123_456_789, "drawn")'''
+        tree = with_a_property(tmp_path / "tree", a_property)
         code = submission(sound[0], RIGHT + "\nSEED = 7_123_456_789\n")
-        exit_code, said = run("katas/01", f"--code={code}", "-k", "property", cwd=tree)
+        exit_code, said = run("katas/01", f"--code={code}", "-k", "any_number", cwd=tree)
         assert (exit_code, "1 passed" in said) == (0, True), said
 
     def test_waiting_is_given_more_time_than_computing(self, run, submission, sound):
