@@ -4,7 +4,6 @@ import ast
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 from grader import files
@@ -51,19 +50,19 @@ def infos(kata: Kata) -> dict[str, SpecInfo]:
     return {name: spec for name, spec in specs.items() if spec.exercise not in kata.description.unsealed}
 
 
-def ask(kata: Kata, specs: dict[str, SpecInfo], questions: Iterable[tuple[str, Sealed]]) -> list[Asked]:
-    """Ask these specs about each text of the kata's file, whatever the first lock says."""
-    works = variants.all_work(kata, specs)
-    open_ = [(place, text, sealed) for place, (text, sealed) in enumerate(questions)]
-    answers = {place: Asked(set(), {}) for place, _, _ in open_}
+def ask(kata: Kata, questions: Iterable[tuple[str, dict[str, SpecInfo], Sealed]]) -> list[Asked]:
+    """Ask about each text of the kata's file, whatever the first lock says, those of its specs that are sealed and the
+    probes of their exercises."""
+    open_ = list(enumerate(questions))
+    answers = {place: Asked(set(), {}) for place, _ in open_}
     running: list[tuple[int, SecondLock]] = []
     with tempfile.TemporaryDirectory() as scratch, orphans.ended() as end_orphans:
         while open_ or running:
             while open_ and len(running) < AT_A_TIME:
-                place, text, sealed = open_.pop(0)
+                place, (text, specs, sealed) = open_.pop(0)
                 job = variants.job(kata, text, POINTS)
                 forkserver.prepare([kata])
-                first = First(works, specs, job.files)
+                first = First(variants.all_work(kata, specs), specs, job.files)
                 running.append((place, SecondLock(job, Path(scratch), first, sealed, once(kata))))
             if not any(one.finished for _, one in running):
                 scheduler.wait([one for _, one in running], ())
@@ -131,7 +130,7 @@ def _passing(kata: Kata, specs: dict[str, SpecInfo], texts: list[str], names: se
     """Those of these specs that pass on all of these texts. What one that ends the code leaves over is asked again."""
     while names:
         sealed = Sealed(frozenset(names), frozenset(writing))
-        answers = ask(kata, specs, [(text, sealed) for text in texts])
+        answers = ask(kata, [(text, specs, sealed) for text in texts])
         failed = set().union(*(answer.failed for answer in answers))
         if all(answer.passed | answer.failed.keys() >= names for answer in answers):
             return names - failed
@@ -191,8 +190,10 @@ def _ask_about(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed, mistakes:
     questions = []
     for mistake in mistakes:
         names = frozenset(own.get(of[mistake], ()))
-        questions.append((reference.replace(mistake.was, mistake.now), Sealed(names, names & sealed.writing)))
-    return ask(kata, specs, questions)
+        its_own = {name: spec for name, spec in specs.items() if spec.exercise == of[mistake]}
+        text = reference.replace(mistake.was, mistake.now)
+        questions.append((text, its_own, Sealed(names, names & sealed.writing)))
+    return ask(kata, questions)
 
 
 def _of(kata: Kata, specs: dict[str, SpecInfo], caught_by: str) -> Exercise | None:
@@ -231,13 +232,14 @@ def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
     first = next(texts)
     taped = next(texts, first)
     tape, unfair = replays.recorded(kata, taped, specs, sealed)
-    if thoroughly:
-        others = [(text, sealed) for text in (first, taped, *texts)]
-    elif "triton" in kata.description.needs:  # probes count what kernels move, and other right code may move more
-        others = [(text, Sealed(frozenset(), frozenset())) for text in islice(texts, len(kata.accepted))]
-    else:
-        others = []
-    for one in ask(kata, specs, others):
+    others = [(text, specs, sealed) for text in (first, taped, *texts)] if thoroughly else []
+    if "triton" in kata.description.needs and not thoroughly:  # probes count what kernels move: other code may move more
+        for path in kata.accepted:
+            source = path.read_text(encoding="utf-8")
+            touched = variants.touched(kata, first, source)
+            its_own = {name: spec for name, spec in specs.items() if name.partition("::")[0] in touched}
+            others.append((f"{first}\n\n{source}", its_own, Sealed()))
+    for one in ask(kata, others):
         unfair |= one.failed
     problems = [f"{name} fails on right code: {_why(unfair[name])}" for name in sorted(unfair)]
     problems += unrefused(kata, specs, sealed)
