@@ -1,6 +1,6 @@
 """Follow-up: failing specs of an exercise run once more with the reference of the exercises that it uses.
 
-A mistake costs its own exercise, not those that use it.
+A mistake costs its own exercise, not those that use it. One that is not written has no point to keep, and no run.
 """
 
 from collections.abc import Collection, Mapping
@@ -34,15 +34,16 @@ def following(
             failing.setdefault(spec.exercise, []).append(results[name])
     broken = {name.partition(".")[0] for name, found in failing.items() if not all(spec.edge for spec in found)}
     for exercise in kata.exercises:
-        found = [spec for spec in failing.get(exercise.name, []) if _may_be_anothers(spec, exercise.owner)]
+        own = failing.get(exercise.name, [])
+        if any(not spec.edge and _is_unwritten(spec, exercise.owner) for spec in own):
+            continue
+        may_be_anothers = [spec for spec in own if spec.status == "failed" and not _is_unwritten(spec, exercise.owner)]
         names = grafts.needed(kata, exercise, broken)
-        if found and names and exercise.name not in tried:
-            return FollowUp(exercise.name, frozenset(spec.name for spec in found), names)
+        if may_be_anothers and names and exercise.name not in tried:
+            return FollowUp(exercise.name, frozenset(spec.name for spec in may_be_anothers), names)
     return None
 
 
-def _may_be_anothers(spec: SpecResult, owner: str) -> bool:
-    """Tell if the failure may come from another exercise: the spec ran, and this exercise is written."""
-    if spec.status != "failed":
-        return False
-    return spec.kind != "unwritten" or not spec.failure or spec.failure.of.partition(".")[0] != owner
+def _is_unwritten(spec: SpecResult, owner: str) -> bool:
+    """Tell if the spec failed because its exercise, or another one of that class, is not written."""
+    return spec.kind == "unwritten" and bool(spec.failure and spec.failure.of.partition(".")[0] == owner)
