@@ -11,7 +11,6 @@ from types import ModuleType
 from grader.course import catalogue, kata_modules
 from grader.course.catalogue import Kata
 from grader.course.served import Served
-from grader.execution import standing_in
 
 __all__ = ["prerequisite", "serve"]
 
@@ -26,6 +25,8 @@ def prerequisite(name: str) -> ModuleType:
     """
     if kata_modules.is_under_way():
         return kata_modules.prerequisite(name)
+    from grader.execution import standing_in  # here, since every worker imports this file and comes no further
+
     here = catalogue.kata_at(Path(sys._getframe(1).f_globals.get("__file__", "")).resolve())
     kata = Kata(here.root if here else catalogue.ROOT, name)
     code = kata.root / "katas"

@@ -16,7 +16,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -226,7 +226,7 @@ def _change_root(view: View, *, fresh: bool) -> None:
     root = root_of(own)
     root.mkdir(exist_ok=True)
     _mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")
-    shown: list[Path] = []
+    shown: set[Path] = set()
     paths = sorted([*view.readable, *view.devices], key=lambda path: len(path.parts))
     for path in paths:  # a folder before what is in it
         if path != SHM and not (fresh and path.is_relative_to(PROC)):
@@ -301,7 +301,7 @@ def _restrict(place: Path, *, devices: bool = False, recursive: bool = True) -> 
     _called(MOUNT_SETATTR, AT_FDCWD, os.fsencode(place), AT_RECURSIVE if recursive else 0, given, len(given))
 
 
-def _show(path: Path, root: Path, shown: list[Path]) -> None:
+def _show(path: Path, root: Path, shown: set[Path]) -> None:
     """Bring a path into the new root, with the links that it leads over. A missing one is skipped."""
     if not os.path.exists(path):
         return
@@ -321,11 +321,11 @@ def _show(path: Path, root: Path, shown: list[Path]) -> None:
             place.touch()
         _mount(str(path), place, None, MS_BIND | MS_REC)
         _restrict(place, devices=path.is_relative_to(DEVICES))
-        shown.append(path)
+        shown.add(path)
 
 
-def _is_below(path: Path, shown: Iterable[Path]) -> bool:
-    return any(path.is_relative_to(one) for one in shown)
+def _is_below(path: Path, shown: set[Path]) -> bool:
+    return not shown.isdisjoint((path, *path.parents))
 
 
 def _within(root: Path, path: Path) -> Path:

@@ -255,6 +255,8 @@ def before_init(case: Case) -> Iterator[Row]:
 
 def no_rule(case: Case) -> Iterator[Row]:
     """A gradient rule that is looked up by the name of an operation that the code under test announces."""
+    if not isinstance(case.error, KeyError):
+        return
     announced = {
         part.value
         for call in ast.walk(reading.tree(case.module.__file__ or ""))
@@ -262,10 +264,8 @@ def no_rule(case: Case) -> Iterator[Row]:
         for part in call.args
         if isinstance(part, ast.Constant)
     }
-    if isinstance(case.error, KeyError) and case.error.args:
-        name = case.error.args[0]
-        if isinstance(name, str) and name in announced:
-            yield LIKE, f'no gradient rule for "{name}": put @backward_rule("{name}") above its rule'
+    for name in announced.intersection(one for one in case.error.args[:1] if isinstance(one, str)):
+        yield LIKE, f'no gradient rule for "{name}": put @backward_rule("{name}") above its rule'
 
 
 def no_key(case: Case) -> Rows:
@@ -304,7 +304,7 @@ def taken_apart(case: Case) -> Rows:
     if case.own or not isinstance(case.error, (TypeError, ValueError)) or not UNPACKED.search(str(case.error)):
         return []
     for place in case.specs[-1:]:
-        for node in ast.walk(reading.tree(place.file)):
+        for node in reading.nodes(place.file, place.line):
             if isinstance(node, ast.Assign) and node.lineno <= place.line <= (node.end_lineno or 0):
                 made = [node.value, *(place.origins(node.value.id) if isinstance(node.value, ast.Name) else [])]
                 is_theirs = any(
@@ -321,7 +321,7 @@ def counter(case: Case) -> Iterator[Row]:
     node, _ = case.line
     if node is None or not COUNTED.search(str(case.error)):
         return
-    for loop in ast.walk(reading.tree(case.own[-1].file)):
+    for loop in reading.nodes(case.own[-1].file, case.own[-1].line):
         match loop:
             case ast.For(target=ast.Tuple(elts=[ast.Name(id=name), *_]), iter=ast.Call(func=ast.Name(id="enumerate"))):
                 is_inside = loop.lineno <= case.own[-1].line <= (loop.end_lineno or 0)

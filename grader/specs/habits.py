@@ -39,12 +39,13 @@ def facts(definition: ast.AST, asks: str = "") -> Iterator[str]:
 def slips(definition: ast.AST) -> Iterator[str]:
     """Those that are wrong whatever is asked for."""
     for function in _functions(definition):
-        yield from _thrown_away(function)
-        yield from _first_round(function)
-        yield from _rebound(function)
-        yield from _listed(function)
-        yield from _made_anew(function)
-        yield from _paired(function)
+        nodes = [*ast.walk(function)]
+        yield from _thrown_away(function, nodes)
+        yield from _first_round(nodes)
+        yield from _rebound(nodes)
+        yield from _listed(nodes)
+        yield from _made_anew(nodes) if function.name == "forward" else ()
+        yield from _paired(nodes)
     yield from _softmax_twice(definition)
 
 
@@ -124,13 +125,11 @@ def _compared_with_none(node: ast.AST) -> Iterator[ast.AST]:
             yield left
 
 
-def _thrown_away(function: Function) -> Iterator[str]:
-    tensors = {one.arg for one in function.args.args if one.annotation and ast.unparse(one.annotation) == "Tensor"}
-    tensors |= set(re.findall(r"isinstance\((\w+), (?:torch\.)?Tensor\)", ast.unparse(function)))
-    for node in ast.walk(function):
+def _thrown_away(function: Function, nodes: list[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         match node:
-            case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attr))) if name in tensors:
-                if attr in MOVES:
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attr))) if attr in MOVES:
+                if name in _tensors(function):
                     yield f"the result of `{ast.unparse(node)}` is thrown away: a tensor stays where it was"
             case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name))) if name in PURE:
                 yield f"the result of `{ast.unparse(node)}` is thrown away: it changes nothing in place"
@@ -138,18 +137,24 @@ def _thrown_away(function: Function) -> Iterator[str]:
                 yield f"`{ast.unparse(node)}` compares, and its result is thrown away: `=` assigns"
 
 
-def _first_round(function: Function) -> Iterator[str]:
+def _tensors(function: Function) -> set[str]:
+    """The names that the function says are tensors."""
+    said = {one.arg for one in function.args.args if one.annotation and ast.unparse(one.annotation) == "Tensor"}
+    return said | set(re.findall(r"isinstance\((\w+), (?:torch\.)?Tensor\)", ast.unparse(function)))
+
+
+def _first_round(nodes: list[ast.AST]) -> Iterator[str]:
     """A loop whose last statement leaves it in any case, before a second round."""
-    for loop in ast.walk(function):
+    for loop in nodes:
         if isinstance(loop, (ast.For, ast.While)) and isinstance(loop.body[-1], ast.Return):
             is_first = loop.body[:-1] == [] and isinstance(loop.body[-1].value, (ast.Name, ast.Attribute))  # meant so
             if not is_first and not any(isinstance(node, ast.Continue) for node in ast.walk(loop)):
                 yield f"the loop `{_head(loop)}` returns in its first round"
 
 
-def _rebound(function: Function) -> Iterator[str]:
+def _rebound(nodes: list[ast.AST]) -> Iterator[str]:
     """A loop's variable that is computed anew as if that changed what the loop goes over."""
-    for loop in ast.walk(function):
+    for loop in nodes:
         if not isinstance(loop, ast.For):
             continue
         names = {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}
@@ -180,9 +185,9 @@ def _undrawn(function: Function) -> Iterator[str]:
     yield from (words for words in bare if words.split()[0].removeprefix("torch.") not in handed)
 
 
-def _listed(function: Function) -> Iterator[str]:
+def _listed(nodes: list[ast.AST]) -> Iterator[str]:
     """Layers in a plain list of a module."""
-    for node in ast.walk(function):
+    for node in nodes:
         match node:
             case ast.Assign(
                 targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)], value=ast.List() | ast.ListComp() as made
@@ -191,16 +196,16 @@ def _listed(function: Function) -> Iterator[str]:
                     yield f"`self.{name}` is a plain list: a module knows the layers of an nn.ModuleList alone"
 
 
-def _made_anew(function: Function) -> Iterator[str]:
+def _made_anew(nodes: list[ast.AST]) -> Iterator[str]:
     """A layer with weights that is made in forward: no optimizer has seen them."""
-    for node in ast.walk(function) if function.name == "forward" else ():
+    for node in nodes:
         if isinstance(node, ast.Call) and LAYERS.match(ast.unparse(node.func)):
             yield f"`{ast.unparse(node)}` is made anew in each forward, so nothing trains its weights"
 
 
-def _paired(function: Function) -> Iterator[str]:
+def _paired(nodes: list[ast.AST]) -> Iterator[str]:
     """A choice between a pair and its first part that binds to the second part alone."""
-    for node in ast.walk(function):
+    for node in nodes:
         match node:
             case ast.Return(value=ast.Tuple(elts=[first, ast.IfExp(body=second, orelse=other)])) if ast.unparse(
                 first

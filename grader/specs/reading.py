@@ -4,7 +4,9 @@ import ast
 import builtins
 import functools
 import inspect
+import itertools
 import linecache
+import re
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from typing import Any
 from torch import nn
 
 MISSING = object()  # in place of a value that cannot be known without running code
+HEAD = re.compile(r"[\w@]")  # of a line that begins a statement of the module, or is part of a text
 Scope = Mapping[str, Any]
 
 
@@ -44,7 +47,7 @@ class Place:
         """The expression that was being computed; if it is unknown, the simple statement or loop's head."""
         start, end, first, last = list(self.frame.f_code.co_positions())[self.last_instruction // 2]
         within = None
-        for node in ast.walk(tree(self.file)):
+        for node in nodes(self.file, self.line):
             if isinstance(node, ast.expr) and (node.lineno, node.end_lineno) == (start, end):
                 if (node.col_offset, node.end_col_offset) == (first, last) and not _is_assigned(node):
                     return node
@@ -81,20 +84,34 @@ def places(error: BaseException) -> list[Place]:
 
 def tree(file: str) -> ast.Module:
     """The syntax tree of a file; empty if it cannot be read."""
-    return _parsed("".join(linecache.getlines(file)))
+    return _parsed("".join(linecache.getlines(file))) or ast.Module([], [])
+
+
+def nodes(file: str, line: int) -> Iterator[ast.AST]:
+    """The nodes of the module's statement that this line belongs to, from the outside in.
+
+    A spec file is long, and of it no more is read than that. If it cannot be read alone, the whole file is.
+    """
+    lines = linecache.getlines(file)
+    heads = [number for number, text in enumerate(lines, 1) if HEAD.match(text)]
+    begins = [number for before, number in itertools.pairwise([1, *heads]) if not lines[before - 1].startswith("@")]
+    first = max((number for number in begins if number <= line), default=1)
+    end = min((number for number in begins if number > line), default=len(lines) + 1)
+    alone = _parsed("\n" * (first - 1) + "".join(lines[first - 1 : end - 1]))
+    return ast.walk(alone or tree(file))
 
 
 @functools.lru_cache(maxsize=8)
-def _parsed(text: str) -> ast.Module:
+def _parsed(text: str) -> ast.Module | None:
     try:
         return ast.parse(text)
     except SyntaxError:
-        return ast.Module([], [])
+        return None
 
 
 def definition(file: str, first_line: int) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
     """The function whose definition, decorators included, begins at this line."""
-    for node in ast.walk(tree(file)):
+    for node in nodes(file, first_line):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             if first_line in {node.lineno, *(decorator.lineno for decorator in node.decorator_list)}:
                 return node
