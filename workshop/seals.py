@@ -232,13 +232,12 @@ def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
     first = next(texts)
     taped = next(texts, first)
     tape, unfair = replays.recorded(kata, taped, specs, sealed)
-    others = [(text, specs, sealed) for text in (first, taped, *texts)] if thoroughly else []
-    if "triton" in kata.description.needs and not thoroughly:  # probes count what kernels move: other code may move more
-        for path in kata.accepted:
-            source = path.read_text(encoding="utf-8")
-            touched = variants.touched(kata, first, source)
-            its_own = {name: spec for name, spec in specs.items() if name.partition("::")[0] in touched}
-            others.append((f"{first}\n\n{source}", its_own, Sealed()))
+    if thoroughly:
+        others = [(text, specs, sealed) for text in (first, taped, *texts)]
+    elif "triton" in kata.description.needs:  # probes count what kernels move, and other right code may move more
+        others = [_probes_of(kata, specs, path.read_text(encoding="utf-8")) for path in kata.accepted]
+    else:
+        others = []
     for one in ask(kata, others):
         unfair |= one.failed
     problems = [f"{name} fails on right code: {_why(unfair[name])}" for name in sorted(unfair)]
@@ -254,6 +253,14 @@ def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
     for fill in (NAN, ZERO):
         problems += replays.trusting(kata, taped, specs, sealed, tape, fill)
     return problems + refused_too_few(kata, specs, sealed)
+
+
+def _probes_of(kata: Kata, specs: dict[str, SpecInfo], source: str) -> tuple[str, dict[str, SpecInfo], Sealed]:
+    """To ask: the probes of the exercises that this text changes when it is appended to the reference."""
+    reference = kata.reference.read_text(encoding="utf-8")
+    touched = variants.touched(kata, reference, source)
+    its_own = {name: spec for name, spec in specs.items() if name.partition("::")[0] in touched}
+    return f"{reference}\n\n{source}", its_own, Sealed()
 
 
 def _why(failed: SpecResult) -> str:

@@ -264,7 +264,8 @@ def no_rule(case: Case) -> Iterator[Row]:
         for part in call.args
         if isinstance(part, ast.Constant)
     }
-    for name in announced.intersection(one for one in case.error.args[:1] if isinstance(one, str)):
+    name = case.error.args[0] if case.error.args else None
+    if isinstance(name, str) and name in announced:
         yield LIKE, f'no gradient rule for "{name}": put @backward_rule("{name}") above its rule'
 
 
