@@ -24,16 +24,15 @@ def local_response_norm(x, size=5, alpha=1e-4, beta=0.75, k=2.0):
 
 
 def random_shift(x, pad, generator=None):
-    H, W = x.shape[2:]
-    places = torch.randint((2 * pad + 1) ** 2, (len(x),), generator=generator)
-    moved = torch.zeros_like(x)
-    for n, place in enumerate(places):
-        dy, dx = divmod(int(place), 2 * pad + 1)
-        rows = (torch.arange(H) + dy - pad)[:, None].expand(H, W)
-        columns = (torch.arange(W) + dx - pad).expand(H, W)
-        inside = (rows >= 0) & (rows < H) & (columns >= 0) & (columns < W)
-        moved[n, :, inside] = x[n, :, rows[inside], columns[inside]]
-    return moved
+    B, C, H, W = x.shape
+    places = torch.randint((2 * pad + 1) ** 2, (B, 1, 1), generator=generator)
+    rows = torch.arange(H)[:, None] + places // (2 * pad + 1) - pad
+    columns = torch.arange(W) + places % (2 * pad + 1) - pad
+    n, rows, columns = torch.broadcast_tensors(torch.arange(B)[:, None, None], rows, columns)
+    inside = (rows >= 0) & (rows < H) & (columns >= 0) & (columns < W)
+    moved = torch.zeros(B, H, W, C, dtype=x.dtype)
+    moved[inside] = x.permute(0, 2, 3, 1)[n[inside], rows[inside], columns[inside]]
+    return moved.permute(0, 3, 1, 2)
 
 
 def predict_averaged(model, x, pad=1):

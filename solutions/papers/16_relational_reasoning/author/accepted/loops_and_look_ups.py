@@ -6,13 +6,13 @@ def make_questions(objects, relational, generator=None):
     colours = torch.multinomial(torch.ones(num_scenes, n), 1, generator=generator).squeeze(1).tolist()
     questions = objects.new_zeros(num_scenes, n + 1)
     answers = []
-    for b, colour in enumerate(colours):
+    for b, (colour, scene) in enumerate(zip(colours, objects.tolist())):
         questions[b, colour] = 1
         questions[b, n] = 1 if relational else -1
-        (row,) = objects[b, :, colour].nonzero()[:, 0].tolist()
-        shape, x, _ = objects[b, row, n:]
-        others = [i for i in range(n) if i != row]
-        answers.append(sum(-0.5 < objects[b, i, n + 1] - x < 0.5 for i in others) if relational else shape == 1)
+        (asked,) = (one for one in scene if one[colour])
+        shape, x, _ = asked[n:]
+        others = [one for one in scene if one is not asked]
+        answers.append(sum(-0.5 < one[n + 1] - x < 0.5 for one in others) if relational else shape == 1)
     return questions, torch.tensor([int(answer) for answer in answers])
 
 

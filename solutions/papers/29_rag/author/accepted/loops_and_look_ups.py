@@ -39,9 +39,9 @@ class RAG(nn.Module):
 
     def retrieve(self, queries, keys, top_k):
         assert 0 < top_k <= len(keys), f"{top_k} of {len(keys)} documents"
-        rows = []
-        for query in queries:
-            scores = (self.document_encoder(keys) * self.query_encoder(query)).sum(1)
+        rows, documents = [], self.document_encoder(keys)
+        for query in self.query_encoder(queries):
+            scores = (documents * query).sum(1)
             rows.append(torch.sort(scores, descending=True))
         return torch.stack([row[0][:top_k] for row in rows]), torch.stack([row[1][:top_k] for row in rows])
 

@@ -6,11 +6,10 @@ def _places(C, H, W, k, stride, padding):
     """For each position and each entry of a kernel, the flat place of its pixel; C·H·W where there is none."""
     rows, columns = output_size(H, k, stride, padding), output_size(W, k, stride, padding)
     places = np.full((rows * columns, C * k * k), C * H * W)
-    for position in range(rows * columns):
-        top, left = (stride * n - padding for n in divmod(position, columns))
-        for entry, (c, i, j) in enumerate(np.ndindex(C, k, k)):
-            if 0 <= top + i < H and 0 <= left + j < W:
-                places[position, entry] = (c * H + top + i) * W + left + j
+    tops, lefts = (stride * n - padding for n in np.divmod(np.arange(rows * columns), columns))
+    for entry, (c, i, j) in enumerate(np.ndindex(C, k, k)):
+        inside = (0 <= tops + i) & (tops + i < H) & (0 <= lefts + j) & (lefts + j < W)
+        places[inside, entry] = ((c * H + tops + i) * W + lefts + j)[inside]
     return places
 
 
