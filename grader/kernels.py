@@ -405,6 +405,8 @@ def _import_triton() -> None:
     for owner, name, hook in HOOKS:
         place = getattr(_interpreter, owner) if owner else _interpreter
         setattr(place, name, _hooked(hook, getattr(place, name)))
+    options = _interpreter.interpreter_builder.options  # without debug no overflow is told that this would find
+    _interpreter.interpreter_builder.options = replace(options, sanitize_overflow=options.debug)
 
 
 def _hooked(hook: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
