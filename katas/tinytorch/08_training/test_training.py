@@ -191,14 +191,6 @@ class TestEvaluating:
             after, [mode, mode], unlike=unlike, what="training of the model and of a module inside, after the block"
         )
 
-    def test_graphs_are_recorded_again_afterwards(self, kata):
-        """Outside the block training goes on, and needs its graphs."""
-        model, (x, _) = probe(kata), samples(4)
-        with kata.evaluating(model):
-            pass
-        model(x)
-        check.equal(model.graphs, [True], what="whether a graph was recorded, after the block")
-
     @pytest.mark.edge
     def test_mixed_modes_return_one_by_one(self, kata):
         """A frozen part may be in eval mode while the rest trains. Each module gets back its own mode."""

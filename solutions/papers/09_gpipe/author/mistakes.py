@@ -155,6 +155,16 @@ MISTAKES = [
         says="looks like the old gradient was cleared",
     ),
     Mistake(
+        "a step of descent inside",
+        was=LOSS,
+        now=LOSS.replace(
+            "    return mean",
+            "    with torch.no_grad():\n        [p.sub_(0.05 * p.grad) for p in model.parameters()]\n    return mean",
+        ),
+        caught_by="TestAccumulateGradients::test_no_parameter_changes",
+        says="weight",
+    ),
+    Mistake(
         "one backward at the end",
         was=LOSS,
         now="""        mean = mean + loss_fn(model(inputs), targets) * share

@@ -36,11 +36,12 @@ MISTAKES = [
         says="looks like logvar read as the logarithm of the standard deviation",
     ),
     Mistake(
-        "NumPy: the sign of logvar",
+        "NumPy: the squares written over mu",
         was="(mu**2 + np.exp(logvar) - logvar - 1)",
-        now="(mu**2 + np.exp(logvar) + logvar - 1)",
-        caught_by="TestGaussianKlNumpy::test_agrees_with_the_definition",
-        says="looks like the sign of logvar flipped",
+        now="(np.square(mu, out=mu) + np.exp(logvar) - logvar - 1)",
+        caught_by="TestGaussianKlNumpy::test_neither_input_is_written_to",
+        says="mu after the call",
+        edge=True,
     ),
     Mistake(
         "variance for the standard deviation",
