@@ -20,7 +20,7 @@ from workshop import variants
 
 NARROWINGS = {  # of x, and a word of the docstring without which nothing is promised
     "never negative": ("x.abs()", ""),
-    "never 0": ("torch.where(x == 0, 1, x)", ""),
+    "never 0": ("torch.where(x == 0, 1, x)", r"\b0\b|zero"),
     "always finite": ("x.where(x.isfinite(), 1)", r"\binf(in|\b)|∞|NaN"),
     "all rows alike": ("x[:1] if x.ndim else x", ""),
     "at most 64 a dimension": ("x * (max(x.shape, default=0) <= 64)", "block|chunk|program"),

@@ -116,7 +116,7 @@ def relation_sum_numpy(objects: np.ndarray, question: np.ndarray, weight: np.nda
     With objects [[[1], [2]]], question [[0]], weight [[1, 1, 1]] and bias [−3], the result is [[0 + 0 + 0 + 1]].
 
     Edge cases ★
-        float64 precision. No input is written to.
+        float64 precision.
     """
     raise NotImplementedError
 

@@ -322,15 +322,6 @@ class TestRelationSumNumpy:
         case = self.case()
         check.close(self.call(kata, *case), self.expected(*case).numpy(), rtol=0, atol=1e-9)
 
-    @pytest.mark.edge
-    def test_no_input_is_written_to(self, kata):
-        """`+=` on a slice of an input would change the caller's array."""
-        arrays = [part.numpy() for part in self.case()]
-        before = [array.copy() for array in arrays]
-        kata.relation_sum_numpy(*arrays)
-        for name, array, old in zip(("objects", "question", "weight", "bias"), arrays, before, strict=True):
-            check.equal(array, old, what=f"{name} after the call")
-
 
 ANSWERS = 7
 
