@@ -20,23 +20,27 @@ from workshop import variants
 
 NARROWINGS = {  # of x, and a word of the docstring without which nothing is promised
     "never negative": ("x.abs()", ""),
-    "never 0": ("torch.where(x == 0, 1, x)", r"\b0\b|zero"),
     "always finite": ("x.where(x.isfinite(), 1)", r"\binf(in|\b)|∞|NaN"),
     "all rows alike": ("x[:1] if x.ndim else x", ""),
-    "at most 64 a dimension": ("x * (max(x.shape, default=0) <= 64)", "block|chunk|program"),
+    "at most two blocks": ("x * (max(x.shape, default=0) <= 2 * block)", "block|chunk|program"),
 }
 BEHIND = """
-import functools, inspect, torch
+import functools, inspect, re, torch
 from torch.utils._pytree import tree_map_only
+
+SIZES = re.compile("block|chunk|rows")
 
 def _behind(function, argument, narrowed):
     @functools.wraps(function)
     def run(*given, **options):
-        x = inspect.signature(function).bind(*given, **options).arguments.get(argument)
+        bound = inspect.signature(function).bind(*given, **options)
+        bound.apply_defaults()
+        x = bound.arguments[argument]
+        block = min((size for name, size in bound.arguments.items() if SIZES.search(name)), default=32)
         if not isinstance(x, torch.Tensor) or not x.is_floating_point():
             return function(*given, **options)
         was = x.data.clone()
-        x.data.copy_(narrowed(was))
+        x.data.copy_(narrowed(was, block))
         apart = lambda y: y.clone() if y.untyped_storage().data_ptr() == x.untyped_storage().data_ptr() else y
         try:
             return tree_map_only(torch.Tensor, apart, function(*given, **options))
@@ -44,7 +48,7 @@ def _behind(function, argument, narrowed):
             x.data.copy_(was)
     return run
 
-{name} = _behind({name}, "{argument}", lambda x: {narrowed})
+{name} = _behind({name}, "{argument}", lambda x, block: {narrowed})
 """
 
 

@@ -198,10 +198,7 @@ MISTAKES = [
 ]
 
 ONLY_LSE = "only an lse may be infinite"
-MANY_PROGRAMS = "a program per row and key head, and each takes a while in the interpreter"
-UNASKED = {f"paged_attention_split: {given}, always finite": ONLY_LSE for given in ("q", "k_pool", "v_pool")} | {
-    f"{name}: q, at most 64 a dimension": MANY_PROGRAMS for name in ("paged_attention", "paged_attention_split")
-}
+UNASKED = {f"paged_attention_split: {given}, always finite": ONLY_LSE for given in ("q", "k_pool", "v_pool")}
 
 EQUIVALENT = [
     Equivalent(
