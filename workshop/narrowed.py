@@ -36,7 +36,8 @@ def _behind(function, argument, narrowed):
         bound = inspect.signature(function).bind(*given, **options)
         bound.apply_defaults()
         x = bound.arguments[argument]
-        block = min((size for name, size in bound.arguments.items() if SIZES.search(name)), default=32)
+        sizes = (one for name, one in bound.arguments.items() if SIZES.search(name) and type(one) is int)
+        block = min(sizes, default=32)
         if not isinstance(x, torch.Tensor) or not x.is_floating_point():
             return function(*given, **options)
         was = x.data.clone()

@@ -31,6 +31,14 @@ MISTAKES = [
         caught_by="TestResidualBlockNumpy::test_equals_the_block_in_torch",
         says="looks like x is not added",
     ),
+    Mistake(
+        "the sum written over x",
+        was=DENSE,
+        now="x += hidden @ W2.T + b2\n    return np.maximum(x, 0)",
+        caught_by="TestResidualBlockNumpy::test_the_input_is_not_written_to",
+        says="x after the call",
+        edge=True,
+    ),
     # BasicBlock
     Mistake(
         "second relu before the addition",
