@@ -11,7 +11,7 @@ SPEAKS = {
     "def f(x, hard=None):\n    if hard is not None: pass\n    return x": "f never uses `hard`",
     "class A:\n    def forward(self, x, mask=None): return x": "forward never uses `mask`",
     "def f(x):\n    x.detach()\n    return x": "the result of `x.detach()` is thrown away",
-    "def f(x: Tensor):\n    if x is None: x.unsqueeze(0)\n    return x": "the result of `x.unsqueeze(0)` is thrown away",
+    "def f(x: Tensor):\n    if x is None: x.view(0)\n    return x": "the result of `x.view(0)` is thrown away",
     "def f(x: Tensor):\n    x.to('cpu')\n    return x": "the result of `x.to('cpu')` is thrown away",
     "def f(x):\n    if isinstance(x, torch.Tensor): x.half()\n    return x": "the result of `x.half()` is thrown away",
     "def f(x):\n    x == 1\n    return x": "`x == 1` compares",
