@@ -17,12 +17,16 @@ from grader.course.catalogue import Kata, matching
 from grader.protocol import RunOptions
 from workshop import variants
 
-NARROWINGS = {  # x within it, and a word of the docstring without which nothing is promised
-    "never negative": ("x.abs()", ""),
-    "always finite": ("x.where(x.isfinite(), 1)", r"\binf(in|\b)|∞|NaN"),
+BY_NATURE = (  # not negative
+    r"probabilit|chances|likely|weights|images|positive|not negative|at least [01]|[≥>] 0|\b0 (to|…|or) 1\b|\[0, 1\]"
+)
+NARROWINGS = {  # x within it, and what is said of an argument that may leave it
+    "never negative": ("x.abs()", rf"(?s)^(?!.*({BY_NATURE}))"),
+    "always finite": ("x.where(x.isfinite(), 1)", r"NaN|∞|\binf(in|\b)"),
     "all rows alike": ("x[:1] if x.ndim else x", ""),
-    "at most two blocks": ("x * (max(x.shape, default=0) <= 2 * block)", "block|chunk|program"),
+    "at most two blocks": ("x * (max(x.shape, default=0) <= 2 * block)", r"(block|chunk|rows)\w*: (int|tuple)"),
 }
+SAID = r"^    [\w, ]*\b{}\b[\w, ]*:.*(\n {{8}}.*)*"  # in a docstring, of an argument
 WITHIN = """
 import functools, inspect, re, torch
 
@@ -34,9 +38,10 @@ def _within(function, argument, narrowed):
         bound = inspect.signature(function).bind(*given, **options)
         bound.apply_defaults()
         x = bound.arguments[argument]
-        sizes = (one for name, one in bound.arguments.items() if SIZES.search(name) and type(one) is int)
+        given_sizes = [one for name, one in bound.arguments.items() if SIZES.search(name)]
+        sizes = [one for part in given_sizes for one in (part if isinstance(part, tuple) else [part])]
         if isinstance(x, torch.Tensor) and x.is_floating_point():
-            inside = narrowed(x.detach(), min(sizes, default=32)).expand_as(x)
+            inside = narrowed(x.detach(), min((one for one in sizes if type(one) is int), default=32)).expand_as(x)
             assert torch.equal(inside, x), "the specs leave this range"
         return function(*given, **options)
     return run
@@ -46,7 +51,7 @@ def _within(function, argument, narrowed):
 
 
 def kept(kata: Kata) -> Iterator[str]:
-    """A line for each range that no spec leaves, and for each that is on record and one does."""
+    """A line for each range that no spec leaves, and for each that is on record and none of these."""
     reference = kata.reference.read_text(encoding="utf-8")
     nodes = cells.definitions(ast.parse(reference))
     asked = {}
@@ -55,10 +60,12 @@ def kept(kata: Kata) -> Iterator[str]:
         if isinstance(node, ast.FunctionDef) and exercise.name == exercise.owner:
             for one in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
                 if one.annotation and ast.unparse(one.annotation) in ("Tensor", "Tensor | None"):
+                    about = re.search(SAID.format(one.arg), ast.get_docstring(node) or "", re.MULTILINE)
+                    told = f"{ast.unparse(node.args)}\n{about[0] if about else ''}"
                     for said, (narrowed, promised) in NARROWINGS.items():
                         source = WITHIN.format(name=exercise.name, argument=one.arg, narrowed=narrowed)
                         options = RunOptions(only=(exercise.spec_class,), stop_at_failure=True)
-                        if re.search(promised, ast.get_docstring(node) or ""):
+                        if re.search(promised, told):
                             job = variants.job(kata, reference + source, options)
                             asked[job] = f"{exercise.name}: {one.arg}", said
     found = {asked[job] for job, result in variants.results(asked).items() if not variants.failing(result)}
@@ -66,7 +73,7 @@ def kept(kata: Kata) -> Iterator[str]:
     lines = {f"{argument}, {said}" for argument, said in found if argument in numbers}
     known = runpy.run_path(str(variants.mistakes_file(kata))).get("UNASKED", {})
     yield from (f"{kata.name} {one}" for one in sorted(lines - known.keys()))
-    yield from (f"{kata.name} {one}: on record, though a spec leaves it" for one in sorted(known.keys() - lines))
+    yield from (f"{kata.name} {one}: on record for nothing" for one in sorted(known.keys() - lines))
 
 
 def main() -> None:

@@ -69,9 +69,9 @@ def refilled(padded, lengths, value):
 
 
 def spread_points(size, features):
-    """Points around (3, 3, …) that spread differently along each of some axes, which are not those of the features."""
+    """Points around (3, −3, …) that spread differently along each of some axes, which are not those of the features."""
     turned = torch.linalg.qr(torch.randn(features, features)).Q
-    return torch.randn(size, features) * 0.5 ** torch.arange(features) @ turned + 3.0
+    return torch.randn(size, features) * 0.5 ** torch.arange(features) @ turned + 3.0 * (-1) ** torch.arange(features)
 
 
 def principal_coordinates(points, axes=(-1, -2)):

@@ -215,7 +215,7 @@ class TestRandomShift:
     def test_pixels_move_and_zeros_fill_the_gap(self, kata):
         """Each result is one of the 25 windows of the padded image. What leaves on one side is gone: it does not come
         in again on the other, as with `torch.roll`. All channels of an image move together."""
-        x = torch.rand(40, 2, 4, 7) + 0.1
+        x = torch.randn(40, 2, 4, 7)
         shifted = kata.random_shift(x, 2)
         check.shape(shifted, (40, 2, 4, 7))
         kept = (shifted != 0).flatten(1).all(dim=1)  # a window with no zeros is the centre: 1 of 25 on average
@@ -408,7 +408,7 @@ class TestPredictAveraged:
     def test_equals_the_mean_over_the_five_views(self, kata, pad):
         """The four corner windows and the centre, each through the softmax, then the mean. The mean of the logits is
         another number: there one very sure view outvotes the rest."""
-        model, x = Looker().eval(), torch.rand(5, 2, 4, 7)
+        model, x = Looker().eval(), torch.randn(5, 2, 4, 7)
         with torch.no_grad():
             logits = torch.stack([model(view) for view in five_views(x, pad)])
             every = torch.stack([model(view).softmax(dim=1) for view in windows(x, pad)])
@@ -443,7 +443,7 @@ class TestPredictAveraged:
     @pytest.mark.edge
     def test_no_padding_is_the_plain_softmax(self, kata):
         """With pad = 0 all five views are the image."""
-        model, x = Looker().eval(), torch.rand(5, 2, 4, 7)
+        model, x = Looker().eval(), torch.randn(5, 2, 4, 7)
         with torch.no_grad():
             check.close(kata.predict_averaged(model, x, 0), model(x).softmax(dim=1))
 

@@ -630,7 +630,7 @@ class TestOrderGap:
     def test_each_set_is_permuted_by_an_order_of_its_own(self, kata):
         """The second code is that of the same sets with their elements elsewhere. An element moves as a whole, with all
         its numbers, and stays in its set."""
-        x, model = torch.rand(4, 7, D), Reader(lambda x: x.sum(dim=1))
+        x, model = torch.randn(4, 7, D), Reader(lambda x: x.sum(dim=1))
         kata.order_gap(model, x)
         moved = model.permuted(x)
         same = (moved[:, :, None] == x[:, None]).all(dim=-1)  # (sets, new places, old places)

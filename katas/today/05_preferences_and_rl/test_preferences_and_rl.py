@@ -231,7 +231,7 @@ class TestDpoLoss:
 def rewards(draw):
     """(G, K) rewards of rows that are not all equal."""
     groups, answers, seed = draw(st.integers(1, 4)), draw(st.integers(2, 6)), draw(st.integers(0, 99))
-    return torch.rand(groups, answers, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(groups, answers, generator=torch.Generator().manual_seed(seed))
 
 
 def by_rows(table, eps=1e-4):
@@ -447,7 +447,7 @@ def a_step():
     now = read_by_loops(model(tokens)[0].detach(), tokens).float()
     old, ref = now + 0.4 * torch.randn(rows, LENGTH - 1), now + 0.5 * torch.randn(rows, LENGTH - 1)
     old[0, 1] = now[0, 1] - math.log(1.21)  # 1.21 is outside of 1 ± 0.2, and its logarithm inside of ± 0.2
-    return model, (tokens, mask, old, ref, torch.rand(GROUPS, ANSWERS))
+    return model, (tokens, mask, old, ref, torch.randn(GROUPS, ANSWERS))
 
 
 def by_hand(model, tokens, mask, old, ref, table, beta=0.04, clip=0.2, weigh="sequences", norm=by_rows):

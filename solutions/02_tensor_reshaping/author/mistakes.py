@@ -212,6 +212,11 @@ GRID_CHECK = "if images.ndim != 4 or images.shape[0] == 0 or columns < 1:"
 UNPACKED = "taking the shape apart into four names raises a ValueError of its own"
 NEVER_NEGATIVE = "there is no negative number of dimensions, and no negative size"
 
+MOVED = "moves numbers, whatever they are"
+UNASKED = {f"{name}: x, never negative": MOVED for name in ("swap_axes", "to_rows")} | {
+    "drop_batch_dim: batch, all rows alike": "it has one row"
+}
+
 EQUIVALENT = [
     Equivalent(
         was="return batch[0]",

@@ -227,6 +227,18 @@ MISTAKES = [
 
 ANY_DEVICE = "an index on the CPU may index a tensor on every device"
 
+UNASKED = {
+    f"{given}, never negative": "moves numbers, whatever they are"
+    for given in (
+        "crop: image",
+        "every_other_row: x",
+        "filter_rows: x",
+        "first_rows: x",
+        "last_column: x",
+        "sliding_windows: x",
+    )
+}
+
 EQUIVALENT = [
     Equivalent(was="if x.ndim == 0:", now="if x.ndim <= 0:", reason="no tensor has fewer than 0 dimensions"),
     Equivalent(

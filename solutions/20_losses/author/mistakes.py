@@ -218,6 +218,11 @@ MISTAKES = [
 
 IGNORED = "what is ignored is multiplied by a count of 0"
 
+UNASKED = {
+    f"{given}, never negative": "how much a class counts"
+    for given in ("bce_with_logits: pos_weight", "nll_loss: weight")
+}
+
 EQUIVALENT = [
     Equivalent(
         was=HUBER,

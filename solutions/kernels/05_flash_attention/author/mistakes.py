@@ -200,8 +200,6 @@ MISTAKES = [
     ),
 ]
 
-UNASKED = {"flash_decode_merge: outs, always finite": "only an lse may be infinite"}
-
 EQUIVALENT = [
     Equivalent(
         was="lse = tl.load(lse_ptr + first + rows, mask=rows < T, other=0.0)",

@@ -197,9 +197,6 @@ MISTAKES = [
     ),
 ]
 
-ONLY_LSE = "only an lse may be infinite"
-UNASKED = {f"paged_attention_split: {given}, always finite": ONLY_LSE for given in ("q", "k_pool", "v_pool")}
-
 EQUIVALENT = [
     Equivalent(
         was="_int8_kernel[(triton.cdiv(M, 16), triton.cdiv(N, 16))](x, w, scale, out, M, N, K, BM=16, BN=16, BK=32)",

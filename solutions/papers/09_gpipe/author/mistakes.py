@@ -227,6 +227,8 @@ MISTAKES = [
     ),
 ]
 
+UNASKED = {"train_pipeline: x, never negative": "grey levels, or numbers of rows"}
+
 EQUIVALENT = [
     Equivalent(
         was="return np.where((micro >= 0) & (micro < num_micro), micro, -1)",

@@ -207,3 +207,5 @@ MISTAKES = [
         edge=True,
     ),
 ]
+
+UNASKED = {"train_deep: x, never negative": "grey levels from 0 to 1"}

@@ -214,6 +214,8 @@ MISTAKES = [
     ),
 ]
 
+UNASKED = {f"{name}: state, never negative": "cells" for name in ("coarse_grain", "recurrence_time")}
+
 EQUIVALENT = [
     Equivalent(
         was="swap = torch.rand(first.shape, generator=generator) < swap_probability",

@@ -181,3 +181,5 @@ MISTAKES = [
         edge=True,
     ),
 ]
+
+UNASKED = {"complexity_weighted_sum: lengths, never negative": "bits"}

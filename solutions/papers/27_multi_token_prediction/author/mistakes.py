@@ -232,6 +232,8 @@ MISTAKES = [
     ),
 ]
 
+UNASKED = {f"{name}: transition, never negative": "chances" for name in ("compare_heads", "train_multi_token")}
+
 EQUIVALENT = [
     Equivalent(
         was="while last + 1 < text.size(1) and text[0, last + 1] == best[0, last, 0]:",

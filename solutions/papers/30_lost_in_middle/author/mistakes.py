@@ -190,3 +190,5 @@ MISTAKES = [
         edge=True,
     ),
 ]
+
+UNASKED = {"train_reader: prior, never negative": "chances"}

@@ -215,6 +215,8 @@ MISTAKES = [
     ),
 ]
 
+UNASKED = {"rope_half: inv_freq, never negative": "a frequency is positive"}
+
 EQUIVALENT = [
     Equivalent(
         was="scale = 0.1 * math.log(factor) + 1 if factor > 1 else 1.0",

@@ -246,3 +246,5 @@ EQUIVALENT = [
         textbook=True,
     ),
 ]
+
+UNASKED = {"accept_or_resample: q, never negative": "probabilities by the draft"}

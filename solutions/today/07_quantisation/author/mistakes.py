@@ -175,6 +175,8 @@ MISTAKES = [
     ),
 ]
 
+UNASKED = {"quantised_linear: scale, never negative": "the step of a grid"}
+
 EQUIVALENT = [
     *(
         Equivalent(line, line.replace("==", "<="), "no absolute value is negative")

@@ -208,6 +208,12 @@ MISTAKES = [
     ),
 ]
 
+UNASKED = {
+    "delta_chunked: beta, never negative": "a share from 0 to 1",
+    "chunked_form: state, at most two blocks": "a state is not cut into chunks",
+    "delta_chunked: state, at most two blocks": "nor is it here",
+}
+
 EQUIVALENT = [
     Equivalent(
         was="causal = torch.ones(gaps.shape[-2:], dtype=torch.bool).tril()",

@@ -218,6 +218,3 @@ EQUIVALENT = [
         textbook=True,
     ),
 ]
-
-ONLY_LSE = "where no key is seen, lse is −∞ and out is 0"
-UNASKED = {"merge: out, always finite": ONLY_LSE, "merge: part, always finite": ONLY_LSE}

@@ -205,6 +205,11 @@ MISTAKES = [
     ),
 ]
 
+UNASKED = {
+    f"{name}: u, never negative": "uniform from 0 to 1"
+    for name in ("quantise_mx", "quantise_nvfp4", "round_stochastically")
+}
+
 EQUIVALENT = [
     Equivalent(
         was="x = torch.where(codes > unsigned, -x, x)",
