@@ -24,6 +24,7 @@ NARROWINGS = {  # x within it, and what is said of an argument that may leave it
     "never negative": ("x.abs()", rf"(?s)^(?!.*({BY_NATURE}))"),
     "always finite": ("x.where(x.isfinite(), 1)", r"NaN|∞|\binf(in|\b)"),
     "all rows alike": ("x[:1] if x.ndim else x", ""),
+    "all heads alike": ("x[:, :1]", r"\(B, H, "),
     "at most two blocks": ("x * (max(x.shape, default=0) <= 2 * block)", r"(block|chunk|rows)\w*: (int|tuple)"),
 }
 SAID = r"^    [\w, ]*\b{}\b[\w, ]*:.*(\n {{8}}.*)*"  # in a docstring, of an argument

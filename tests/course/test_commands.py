@@ -80,6 +80,7 @@ INSTEAD = {  # of the same form, but shorter, or with an end that tells right fr
     "kata lesson 00": "kata lesson 02",
     "kata promises 16": "kata promises 34",
     "kata stacks 30": "kata stacks tinytorch/02",
+    "mutants --ends 23": "mutants --ends 34",
     "python katas/00_first_look/lesson.py": "python katas/02_tensor_reshaping/lesson.py",
 }
 OPTIONAL = {"transformers"}  # where 28's lesson finds it
