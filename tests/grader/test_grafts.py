@@ -7,6 +7,10 @@ import pytest
 
 from grader.course import grafts
 from grader.course.catalogue import Kata, find
+from grader.execution import follow_up
+from grader.failure import unwritten
+from grader.protocol import SpecInfo
+from grader.results import SpecResult
 from tests import both_ways
 from tests.conftest import SOUND
 from workshop import variants
@@ -160,6 +164,18 @@ def test_a_forgotten_maximum_costs_one_exercise():
     result = variants.results([job])[job]
     [broken] = [exercise for exercise in result.exercises if not exercise.works]
     assert broken.name == "log_softmax" and broken.sealed not in ("passed", "failed"), "it fails in the first lock"
+
+
+@pytest.mark.parametrize(("found", "is_run_again"), [(unwritten("attention_patterns"), False), (None, True)])
+def test_what_is_not_written_is_not_run_again(found, is_run_again):
+    """It has no point to keep, and the reference's code beside it may train for seconds."""
+    specs = {
+        name: SpecInfo(name, exercise, 1.0, "", edge=False, line=1, says="")
+        for name, exercise in (("a", "split_heads"), ("b", "attention_patterns"), ("c", "attention_patterns"))
+    }
+    failed = {name: SpecResult(name, "failed", failure=found if name == "b" else None) for name in specs}
+    planned = follow_up.following(find("16"), specs, failed, tried=())
+    assert (planned is not None and planned.exercise == "attention_patterns") == is_run_again
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="processes that have used a library's threads cannot be forked")
