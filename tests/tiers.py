@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from grader.course.catalogue import ROOT, Kata, all_katas, find
+from grader.errors import KataError
 from grader.execution.reads import Reads
 from tests import cost
 from workshop import promises
@@ -81,7 +82,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(Tier(config.getoption("tier")))
+    try:
+        config.pluginmanager.register(Tier(config.getoption("tier")))
+    except KataError as error:  # a kata.toml says what cannot be
+        raise pytest.UsageError(f"{error}") from None
     config.pluginmanager.register(cost.Meter(config, config.getoption("tier")))
 
 

@@ -63,6 +63,14 @@ def test_where_there_is_nothing_to_compare_with_it_is_said(clone, tmp_path, monk
     ]
 
 
+def test_a_broken_kata_ends_the_run_with_a_line(monkeypatch):
+    monkeypatch.setattr(tiers, "READS", {"a file": ["no such kata"]})
+    monkeypatch.setattr(tiers, "difference", lambda: ({ROOT}, ""))
+    config = SimpleNamespace(getoption=lambda name: "quick", pluginmanager=pytest.PytestPluginManager())
+    with pytest.raises(pytest.UsageError, match="no such kata"):
+        tiers.pytest_configure(config)
+
+
 def test_each_file_that_is_not_quick_declares_the_katas_that_it_reads():
     dear = {file for file, seconds in cost.on_record().items() if seconds > tiers.CHEAP and file.startswith("tests/")}
     in_part = {file for file, parts in tiers.DEAR.items() if parts != [tiers.EVERY]}
