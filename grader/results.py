@@ -29,7 +29,7 @@ STATE_OF: dict[str, OfFile] = {
 ZERO = ("not handed in", "unparsed", "import failed", "import timed out", "statement failed")
 # The ends of what is said of a spec that was stopped.
 LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was too busy to judge"
-NO_TRITON = "not run, Triton is missing. Install it with: pip install 'triton>=3.7,<4' (Linux; 290 MB, unpacked 1 GB)"
+NO_TRITON = "not run without Triton: pip install 'triton>=3.7,<4' (Linux; 290 MB, unpacked 1 GB)"
 LOWEST_TRITON = (3, 7)  # the interpreter of 3.6 cannot loop with NumPy 2.4
 OLD_TRITON = "not run, Triton {} is too old: 3.7 is the lowest whose interpreter works"
 OWN = ("picture", "said")  # of a failure, what no report holds

@@ -7,6 +7,7 @@ is on record.
 python -m tests.tiers    what has changed; exit code 1 if it may break more than the quick tests try
 """
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -137,12 +138,24 @@ READS = {  # files with tests that are not quick, and the katas that these read:
     "tests/grader/test_watch.py": ["01", "02"],
 }
 
+NEEDS = {  # of these files, what only an extra brings: without it they are not quick, whatever has changed
+    "tests/course/test_answer.py": "transformers",
+    "tests/course/test_gpt2_weights.py": "transformers",
+    "tests/course/test_sizes.py": "triton",
+    "tests/course/test_todays_block.py": "transformers",
+    "tests/grader/test_cluster.py": "distributed",
+    "tests/grader/test_elsewhere.py": "psutil",
+    "tests/grader/test_kernels.py": "triton",
+    "tests/grader/test_tutor.py": "mcp",
+}
+
 
 class Tier:
     """Leaves the tests of the other tier out.
 
     Attributes:
         changed: the files that are not as on the main branch. What reads one is quick.
+        left: files of tests that read one, and need what is not installed.
     """
 
     def __init__(self, tier: str):
@@ -151,9 +164,9 @@ class Tier:
         self.changed, self.compared = difference()
         self.katas = all_katas()
         read = {file: map(find, names) for file, names in READS.items()} if self.changed else {}
-        self.about_a_change = {
-            file for file, katas in read.items() if any(OF_A_KATA.files(kata) & self.changed for kata in katas)
-        }
+        about = {file for file, katas in read.items() if any(OF_A_KATA.files(kata) & self.changed for kata in katas)}
+        self.left = {file for file in about if file in NEEDS and not importlib.util.find_spec(NEEDS[file])}
+        self.about_a_change = about - self.left
 
     def pytest_ignore_collect(self, collection_path: Any) -> bool | None:
         """A file without a quick test is not even imported."""
@@ -208,6 +221,8 @@ class Tier:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.tier == "quick":
             terminalreporter.write_line(told(self.changed, self.compared))
+            for file in sorted(self.left):
+                terminalreporter.write_line(f"left to make test-rest, which installs {NEEDS[file]}: {file}")
 
 
 def _promise(item: pytest.Item) -> tuple[Kata, Promise] | None:

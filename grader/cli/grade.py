@@ -102,20 +102,21 @@ def grade(request: Request) -> None:
     """
     queries = request.kata or []
     of_notebooks = _read_notebooks(queries) if any(query.endswith(".ipynb") for query in queries) else {}
+    code = Path(os.path.commonpath([os.path.abspath(path) for path in queries])) if of_notebooks else request.code
+    _check(code)
     assignment = assigned(request, queries, of_notebooks)
     if assignment.katas:
-        _grade_one(request, of_notebooks, assignment)
+        _grade_one(request, code, of_notebooks, assignment)
 
 
 def _runnable(chosen: list[Kata]) -> list[Kata]:
     """These katas but for those that this machine cannot run: a line says which and why."""
-    lacking: dict[str, list[str]] = {}
-    for kata in chosen:
-        if kata.description.lack:
-            lacking.setdefault(kata.description.lack, []).append(kata.number)
-    for lack, numbers in lacking.items():
-        say(f"{', '.join(numbers)}: {lack}")
-    return [kata for kata in chosen if not kata.description.lack]
+    lacking = [kata for kata in chosen if kata.description.lack]
+    if lacking:
+        numbers = [kata.number for kata in lacking]
+        every = [kata for kata in catalogue.all_katas() if kata.description.lack]
+        say(f"{table.span(numbers) if lacking == every else ', '.join(numbers)}: {lacking[0].description.lack}")
+    return [kata for kata in chosen if kata not in lacking]
 
 
 def is_sealed(asked: bool | None, *, of_a_class: bool) -> bool:
@@ -184,12 +185,8 @@ def _check(code: Path) -> None:
         kata_modules.refuse_link(code)
 
 
-def _grade_one(request: Request, of_notebooks: dict[Kata, SourceText], assignment: Assignment) -> None:
+def _grade_one(request: Request, code: Path, of_notebooks: dict[Kata, SourceText], assignment: Assignment) -> None:
     """Grade one submission, print the result, and write the report files."""
-    code = request.code
-    if of_notebooks:
-        code = Path(os.path.commonpath([os.path.abspath(path) for path in request.kata or []]))
-    _check(code)
     files = report_files.parse_all(request.report, FORMATS)
     folded = len(assignment.katas) > 1 and not request.everything
     with boundary.one_line():

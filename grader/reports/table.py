@@ -101,7 +101,7 @@ def _folded(katas: Iterable[KataResult], places: Mapping[str, Place]) -> Iterato
         for chapter, of_chapter in itertools.groupby(members, key=lambda kata: places[kata.kata].chapter):
             some = tuple(of_chapter)
             if _are_alike(some):
-                yield Group(f"{chapter} {_numbers([places[kata.kata].number for kata in some])}", some, False)
+                yield Group(f"{chapter} {span([places[kata.kata].number for kata in some])}", some, False)
                 continue
             for kata in some:
                 yield Group(kata.kata, (kata,), not _are_alike([kata]))
@@ -116,7 +116,7 @@ def _are_alike(katas: Iterable[KataResult]) -> bool:
     )
 
 
-def _numbers(numbers: list[str]) -> str:
+def span(numbers: list[str]) -> str:
     """ "16", "14–16", "papers/01–05"."""
     last = numbers[-1].rpartition("/")[2]
     return numbers[0] if len(numbers) == 1 else f"{numbers[0]}–{last}"

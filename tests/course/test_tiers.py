@@ -1,5 +1,7 @@
 """What `make test` takes for changed, and which tests read it."""
 
+import importlib.util
+import re
 import subprocess
 from types import SimpleNamespace
 
@@ -77,6 +79,16 @@ def test_each_file_that_is_not_quick_declares_the_katas_that_it_reads():
     whole = tiers.DEAR.keys() - in_part
     assert tiers.READS.keys() == (dear | tiers.NOT_QUICK | in_part) - whole
     assert all(find(name) for names in tiers.READS.values() for name in names)
+
+
+def test_a_file_that_needs_an_extra_is_left_to_the_rest_where_it_is_not_installed(monkeypatch):
+    monkeypatch.setattr(tiers, "difference", lambda: ({find("01").reference}, "main"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    tier = tiers.Tier("quick")
+    assert {"tests/grader/test_elsewhere.py", "tests/grader/test_kernels.py"} <= tier.left
+    needs = re.compile(rf"^ *(import|from) (yaml|nbclient|{'|'.join(tiers.NEEDS.values())})\b", re.MULTILINE)
+    for file in tiers.READS.keys() - tiers.NEEDS:
+        assert tiers.READS[file] == tiers.EVERY_KATA or not needs.search((ROOT / file).read_text("utf-8")), file
 
 
 @pytest.mark.parametrize(

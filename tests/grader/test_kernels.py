@@ -219,7 +219,7 @@ def test_without_triton_the_message_says_what_installs_it():
 def test_commands_that_run_a_kata_say_that_triton_is_missing(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert that_runs(find("01")) == find("01")
-    with pytest.raises(KataError, match="kernels/01: not run, Triton is missing"):
+    with pytest.raises(KataError, match="kernels/01: not run without Triton"):
         that_runs(find("kernels/01"))
 
 
