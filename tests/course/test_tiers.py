@@ -81,11 +81,19 @@ def test_each_file_that_is_not_quick_declares_the_katas_that_it_reads():
     assert all(find(name) for names in tiers.READS.values() for name in names)
 
 
-def test_a_file_that_needs_an_extra_is_left_to_the_rest_where_it_is_not_installed(monkeypatch):
-    monkeypatch.setattr(tiers, "difference", lambda: ({find("01").reference}, "main"))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    tier = tiers.Tier("quick")
-    assert {"tests/grader/test_elsewhere.py", "tests/grader/test_kernels.py"} <= tier.left
+def test_what_needs_an_extra_is_left_to_the_rest_unless_it_is_installed_for_the_quick_tests(monkeypatch):
+    kata, file = find("kernels/07"), "tests/grader/test_kernels.py"
+    monkeypatch.setattr(tiers, "difference", lambda: ({kata.reference}, "main"))
+    monkeypatch.setattr(tiers, "READS", {file: [kata.name]})
+    of_promise = SimpleNamespace(callspec=SimpleNamespace(params={"kata": kata, "promise": promises.accepted}))
+    for tier, installed in (("quick", True), ("quick", False), ("rest", True)):
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name, installed=installed: installed or None)
+        chosen, is_quick = tiers.Tier(tier), tier == "quick" and installed
+        assert chosen.is_quick(of_promise) == is_quick
+        assert (chosen.left, chosen.about_a_change) == ((set(), {file}) if is_quick else ({file}, set()))
+
+
+def test_a_file_that_imports_what_only_an_extra_brings_says_so():
     needs = re.compile(rf"^ *(import|from) (yaml|nbclient|{'|'.join(tiers.NEEDS.values())})\b", re.MULTILINE)
     for file in tiers.READS.keys() - tiers.NEEDS:
         assert tiers.READS[file] == tiers.EVERY_KATA or not needs.search((ROOT / file).read_text("utf-8")), file
