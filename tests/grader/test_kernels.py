@@ -216,8 +216,11 @@ def test_without_triton_the_message_says_what_installs_it():
     assert run_python(code) == NO_TRITON
 
 
-def test_commands_that_run_a_kata_say_that_triton_is_missing(monkeypatch):
+def test_commands_that_run_a_kata_say_that_triton_is_missing(monkeypatch, kata_here):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert kata_here("grade", "kernels").stdout.startswith("kernels/01–07: not run without Triton: pip install ")
+    assert kata_here("grade", "kernels/01", "kernels/03").stdout.startswith("kernels/01, kernels/03: not run without ")
+    assert kata_here("grade", "--code", "nowhere").stdout == ""
     assert that_runs(find("01")) == find("01")
     with pytest.raises(KataError, match="kernels/01: not run without Triton"):
         that_runs(find("kernels/01"))
