@@ -63,17 +63,22 @@ DEAR = {  # files that cost more, and parts of the names of their tests that are
     "tests/grader/test_learner.py": ["one_level_at_a_time", "nothing_written_is_ever_lost"],
     "tests/grader/test_watch.py": ["test_a_day"],
 }
+NEEDS = {  # of these files, what only an extra brings: without it they are not quick, whatever has changed
+    "tests/course/test_answer.py": "transformers",
+    "tests/course/test_gpt2_weights.py": "transformers",
+    "tests/course/test_sizes.py": "triton",
+    "tests/course/test_todays_block.py": "transformers",
+    "tests/grader/test_cluster.py": "distributed",
+    "tests/grader/test_elsewhere.py": "psutil",
+    "tests/grader/test_kernels.py": "triton",
+    "tests/grader/test_tutor.py": "mcp",
+}
 NOT_QUICK = {  # files that import what only an extra brings, or PyTorch's compiler
-    "tests/course/test_answer.py",
+    *NEEDS,
     "tests/course/test_fsdp_by_hand.py",
-    "tests/course/test_gpt2_weights.py",
     "tests/course/test_papers.py",
     "tests/course/test_rooms.py",
     "tests/course/test_site.py",
-    "tests/course/test_sizes.py",
-    "tests/course/test_todays_block.py",
-    "tests/grader/test_elsewhere.py",
-    "tests/grader/test_kernels.py",
     "tests/grader/test_rules.py",
 }
 
@@ -138,17 +143,6 @@ READS = {  # files with tests that are not quick, and the katas that these read:
     "tests/grader/test_watch.py": ["01", "02"],
 }
 
-NEEDS = {  # of these files, what only an extra brings: without it they are not quick, whatever has changed
-    "tests/course/test_answer.py": "transformers",
-    "tests/course/test_gpt2_weights.py": "transformers",
-    "tests/course/test_sizes.py": "triton",
-    "tests/course/test_todays_block.py": "transformers",
-    "tests/grader/test_cluster.py": "distributed",
-    "tests/grader/test_elsewhere.py": "psutil",
-    "tests/grader/test_kernels.py": "triton",
-    "tests/grader/test_tutor.py": "mcp",
-}
-
 
 class Tier:
     """Leaves the tests of the other tier out.
@@ -166,8 +160,8 @@ class Tier:
         read = {file: map(find, names) for file, names in READS.items()} if self.changed else {}
         about = {file for file, katas in read.items() if any(OF_A_KATA.files(kata) & self.changed for kata in katas)}
         # The quick tests may have been without what is installed for the rest, which runs these in any case.
-        is_here = {name: tier == "quick" and importlib.util.find_spec(name) for name in NEEDS.values()}
-        self.left = {file for file in about if file in NEEDS and not is_here[NEEDS[file]]}
+        needing = about & NEEDS.keys()
+        self.left = {file for file in needing if tier == "rest" or not importlib.util.find_spec(NEEDS[file])}
         self.about_a_change = about - self.left
 
     def pytest_ignore_collect(self, collection_path: Any) -> bool | None:
