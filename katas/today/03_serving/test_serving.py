@@ -861,7 +861,7 @@ class TestSpeculativeGenerate:
         q = torch.tensor([[0.7, 0.1, 0.2], [0.1, 0.3, 0.6], [0.1, 0.8, 0.1]], dtype=torch.float64)
         source = torch.Generator().manual_seed(11)
         got, _ = kata.speculative_generate(
-            Chain(p), Chain(q), torch.tensor([[0]]), 1200, 3, temperature, generator=source
+            Chain(p), Chain(q), torch.tensor([[0]]), 800, 3, temperature, generator=source
         )
         pairs = torch.zeros(3, 3, dtype=torch.float64)
         for before, after in zip(got[0, :-1].tolist(), got[0, 1:].tolist(), strict=True):
