@@ -1,5 +1,6 @@
 """Specs of kata tinytorch/15: characters, embeddings, TinyGPT, sampling, training on a text, and generation's cost."""
 
+import functools
 import math
 
 import numpy as np
@@ -748,11 +749,17 @@ class TestTrainLanguageModel:
         check.that(np.mean(losses[-5:]) < 0.6 * losses[0], said)
 
 
+@functools.cache
+def two_runs(kata):
+    """From equal generators, of two steps each."""
+    return [kata.train_tiny_gpt(rng(), steps=2) for _ in range(2)]
+
+
 class TestTrainTinyGpt:
     def test_what_it_returns(self, kata):
         """Two steps suffice to see the parts: the model with a block of 32 and its defaults, the tokenizer of the
         passage, a loss per step, and a sample of "To be" and 200 more characters."""
-        found = kata.train_tiny_gpt(rng(), steps=2)
+        found, _ = two_runs(kata)
         keys = ["known_pairs", "known_words", "losses", "model", "sample", "tokenizer"]
         check.equal(sorted(found), keys, what="keys")
         model, vocab = found["model"], len(set(kata.PASSAGE))
@@ -767,7 +774,7 @@ class TestTrainTinyGpt:
 
     def test_equal_generators_give_equal_runs(self, kata):
         """Parameters, batches and characters are all drawn from `rng`."""
-        one, two = (kata.train_tiny_gpt(rng(3), steps=1) for _ in range(2))
+        one, two = two_runs(kata)
         check.close(two["losses"], one["losses"], what="the losses from an equal generator")
         check.equal(two["sample"], one["sample"], what="the sample from an equal generator")
 
