@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grader import kernels
@@ -154,6 +154,7 @@ class TestPagedAttention:
         check.moved(seen, loads=needed(q, k, table, lengths), stores=q.numel(), programs=3 * 2, **pools)
         check.kernels_compute(lambda: kata.paged_attention(*case), out)
 
+    @settings(max_examples=6)
     @given(case=requests())
     def test_any_lengths_in_any_blocks(self, kata, case):
         """Any lengths, in blocks that lie anywhere in the pool."""
@@ -408,9 +409,9 @@ class TestMatmulInt4:
 
 def near_integers(M, K):
     """Numbers whose codes are beyond doubt, their codes, and their scales: 127 in each row, zeros, no halves."""
-    codes, scale = integers(M, K), torch.rand(M) + 0.5
+    codes, scale = integers(M, K), 2.0 ** torch.randint(-1, 2, (M,))  # products with whole numbers are exact
     codes[:, 0] = 127
-    parts = torch.rand(M, K) * 0.6 - 0.3
+    parts = torch.randint(-1, 2, (M, K)) / 4
     parts[:, 0] = 0
     parts[codes.abs() % 127 == 0] = 0
     return (codes + parts) * scale[:, None], codes, scale
@@ -420,28 +421,29 @@ def near_integers(M, K):
 class TestMatmulW8a8:
     def test_x_is_rounded_too(self, kata):
         """x gives way to its codes. The sum is multiplied by two scales, that of x's row and that of the output."""
-        x, codes, x_scale = near_integers(16, 50)
-        w, scale = integers(67, 50), torch.randn(67).round() / 100
-        sums = codes.double() @ w.double().T
+        x, codes, x_scale = near_integers(17, 50)
+        w, scale = integers(35, 50), torch.randn(35).round() / 100
+        w8, sums = w.to(torch.int8), codes.double() @ w.double().T
         wrong = {
             "x not rounded": product(x, w, scale),
             "x's scale left out": sums * scale,
             "the weight's scale left out": sums * x_scale[:, None],
         }
-        with kernels.watched(backwards=True) as seen:
-            w8 = w.to(torch.int8)
+        with kernels.watched(backwards=True):
             out = kata.matmul_w8a8(x, w8, scale)
         check.close(out, sums * x_scale[:, None] * scale, unlike=wrong)
+        with kernels.watched() as seen:
+            out = kata.matmul_w8a8(x[:5], w8, scale)
         loaded_once(seen, w8)
-        check.kernels_compute(lambda: kata.matmul_w8a8(x, w8, scale), out)
+        check.kernels_compute(lambda: kata.matmul_w8a8(x[:5], w8, scale), out)
 
     def test_sums_of_integers_are_exact(self, kata):
         """1,100 products of 127 · 127 are beyond 2²⁴, where float32 no longer has odd numbers. Here as many follow with
         the other sign, and what is left is small."""
-        x, w = torch.full((17, 2208), 127.0), torch.full((16, 2208), 127)
+        x, w = torch.full((3, 2208), 127.0), torch.full((16, 2208), 127)
         w[:, 1104:] = -127
         w[::2, 5] = w[1::2, 70] = 126
         with kernels.watched():
             out = kata.matmul_w8a8(x, w.to(torch.int8), torch.ones(16))
-        unlike = {"sums kept in float32, whose whole numbers end at 2²⁴": torch.full((17, 16), -128.0)}
-        check.close(out, torch.full((17, 16), -127.0), unlike=unlike)
+        unlike = {"sums kept in float32, whose whole numbers end at 2²⁴": torch.full((3, 16), -128.0)}
+        check.close(out, torch.full((3, 16), -127.0), unlike=unlike)
