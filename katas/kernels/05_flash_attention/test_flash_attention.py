@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -149,13 +149,13 @@ class TestFlashForward:
 
     def test_no_score_reaches_memory(self, kata):
         """What is stored is the result: D + 1 numbers per query. The queries are loaded once, the keys and values once
-        per tile of queries. 50 queries are four tiles, and so are 64."""
-        for T in (50, 64):
+        per tile of queries. 34 queries are three tiles, and so are 48."""
+        for T in (34, 48):
             q, k, v = inputs(1, 1, T, 16)
             with kernels.watched() as seen:
                 found = kata.flash_forward(q, k, v)
             check.close(found, attended(q, k, v))
-            check.moved(seen, loads=T * 16 + 2 * 16 * T * 4, stores=T * 17, programs=4, q=q, k=k, v=v)
+            check.moved(seen, loads=T * 16 + 2 * 16 * T * 3, stores=T * 17, programs=3, q=q, k=k, v=v)
         check.kernels_compute(lambda: kata.flash_forward(q, k, v), found)
 
     def test_tiles_of_the_future_are_not_loaded(self, kata):
@@ -177,6 +177,7 @@ class TestFlashForward:
         check.close(found, attended(q, k, v))
         check.moved(seen, loads=2 * (T * 16 + 2 * 16 * T * tiles), stores=2 * T * 17, programs=2 * tiles)
 
+    @settings(max_examples=8)
     @given(case=cases())
     def test_any_length_and_any_blocks(self, kata, case):
         """Which tiles the work is cut into changes nothing."""
@@ -336,7 +337,7 @@ class TestFlashDq:
 class TestFlashAttention:
     def test_value_and_gradients(self, kata):
         """Those of PyTorch's own attention, causal and not. Two calls before a backward keep what is theirs."""
-        for order, shape in (((True, False), (2, 3, 7, 16)), ((True,), (1, 2, 32, 16))):
+        for order, shape in (((True, False), (2, 1, 7, 16)), ((True,), (1, 1, 32, 16))):
             check.gradients(
                 lambda q, k, v: torch.stack([kata.FlashAttention.apply(q, k, v, causal) for causal in order]),
                 lambda q, k, v: torch.stack(
