@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -47,7 +47,7 @@ def at_most(found, most, what):
 @st.composite
 def cases(draw):
     """Logits of any width, one row of them far from 0, and a block."""
-    logits, targets = rows_of_logits(draw(st.integers(1, 3)), draw(st.integers(1, 70)))
+    logits, targets = rows_of_logits(draw(st.integers(1, 2)), draw(st.integers(1, 70)))
     logits[0] += draw(st.sampled_from([0, 300, -300]))
     return logits, targets, draw(st.sampled_from([16, 64]))
 
@@ -122,6 +122,7 @@ class TestCrossEntropyForward:
         with kernels.watched(max_lanes=9 * (5 * 16 + 8)):
             kata.cross_entropy_forward(logits, targets, block=16)
 
+    @settings(max_examples=10)
     @given(case=cases())
     def test_the_block_changes_nothing(self, kata, case):
         """Any number of logits, in any block."""
@@ -214,6 +215,7 @@ class TestCrossEntropyBackward:
         with kernels.watched(max_lanes=9 * (2 * 5 * 16 + 8)):
             kata.cross_entropy_backward(logits, targets, lse.float(), torch.ones(9), block=16)
 
+    @settings(max_examples=10)
     @given(case=cases())
     def test_a_row_s_gradient_sums_to_zero(self, kata, case):
         """A number added to all logits of a row changes no loss. Any number of logits, in any block."""
@@ -360,6 +362,7 @@ class TestRmsNormBackward:
             at_most(seen.total("store"), (M + lines + 1) * N, "numbers were stored")
         check.kernels_compute(lambda: kata.rms_norm_backward(dy, x, weight, rstd), found)
 
+    @settings(max_examples=10)
     @given(sizes=st.tuples(st.integers(1, 5), st.integers(1, 40), st.sampled_from([2, 4])))
     def test_any_size(self, kata, sizes):
         """Any number of rows, in groups of any size."""
