@@ -338,11 +338,11 @@ def answers_of(query, keys, values):
 
 @functools.cache
 def trained(kata, ends=True):
-    """A reader of nine documents after 400 steps: answers were mostly at both ends, or anywhere."""
+    """A reader of nine documents after 200 steps at a high rate: answers were mostly at both ends, or anywhere."""
     torch.manual_seed(1)
     reader = kata.Reader(9, 8, 5, 16)
     prior = kata.position_prior(9) if ends else None
-    kata.train_reader(reader, steps=400, prior=prior, generator=torch.Generator().manual_seed(1))
+    kata.train_reader(reader, steps=200, prior=prior, lr=0.05, generator=torch.Generator().manual_seed(1))
     return reader
 
 
@@ -411,7 +411,7 @@ class TestTrainReader(training.Contract):
 
     @pytest.mark.timeout(60)
     def test_the_bias_learns_the_prior(self, kata):
-        """Nobody tells the reader where answers are. After 400 steps its bias is higher at both ends than in the
+        """Nobody tells the reader where answers are. After 200 steps its bias is higher at both ends than in the
         middle, by about ln(0.34 / 0.017) = 3. After uniform positions it is nearly flat."""
         bias = trained(kata).position_bias.detach()
         low = (bias[[0, 8]].min() - bias[4]).item()
@@ -821,8 +821,8 @@ class TestLengthSweep:
 
     @pytest.mark.timeout(60)
     def test_the_u_is_there_for_any_number_of_documents(self, kata):
-        """With 5, 9 and 15 documents the ends are more than 0.2 above the middle."""
+        """With 5, 9 and 15 documents the ends are more than 0.2 above the middle, after 250 steps each."""
         torch.manual_seed(5)
-        got = kata.length_sweep([5, 9, 15], generator=torch.Generator().manual_seed(5))
+        got = kata.length_sweep([5, 9, 15], steps=250, generator=torch.Generator().manual_seed(5))
         for n, depth in got.items():
             check.that(depth > 0.2, f"with {n} documents the U is {depth:.2f} deep, expected more than 0.2")
