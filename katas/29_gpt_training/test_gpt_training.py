@@ -32,9 +32,10 @@ def gpt(kata, **options):
     return model
 
 
-def batch(rows=3, length=5):
+def batch(rows=3, length=5, generator=None):
     """x and y (rows, length), at random."""
-    return torch.randint(SIZES["vocab_size"], (rows, length)), torch.randint(SIZES["vocab_size"], (rows, length))
+    x, y = torch.randint(SIZES["vocab_size"], (2, rows, length), generator=generator)
+    return x, y
 
 
 class Stream:
@@ -44,10 +45,8 @@ class Stream:
         self.given, self.sizes = 0, sizes
 
     def next_batch(self):
-        with torch.random.fork_rng():
-            torch.manual_seed(100 + self.given)
-            self.given += 1
-            return batch(**self.sizes)
+        self.given += 1
+        return batch(**self.sizes, generator=torch.Generator().manual_seed(99 + self.given))
 
     def state_dict(self):
         return {"given": self.given}
@@ -1020,18 +1019,18 @@ RUN = {
 RATES = [0.15, 0.3, 0.3, 0.1 + 0.2 * math.cos(math.pi / 8) ** 2, 0.2, 0.1 + 0.2 * math.sin(math.pi / 8) ** 2]
 
 
-def run_by_hand(model, val_batches, config=RUN, rates=RATES):
-    """The results of `train` with SGD and a Stream: losses, norms, the loss on val_batches before each step, and the
-    weights at the end."""
+def run_by_hand(model, val_batches=(), config=RUN, rates=RATES):
+    """The results of `train` with SGD and a Stream: losses, norms, the loss on val_batches before each step and after
+    the last, and the weights at the end."""
     now, loader = by_name(model), Stream()
-    losses, norms, vals = [], [], []
+    losses, norms, starts = [], [], []
     for rate in rates:
-        vals.append(mean_loss(now, model, val_batches).item())
+        starts.append(now)
         batches = [loader.next_batch() for _ in range(config["accum_steps"])]
         now, loss, norm = by_hand(now, model, batches, lr=rate, max_norm=config["max_norm"])
         losses.append(loss)
         norms.append(norm)
-    vals.append(mean_loss(now, model, val_batches).item())
+    vals = [mean_loss(one, model, val_batches).item() for one in [*starts, now] if val_batches]
     return losses, norms, vals, flat(now.values())
 
 
@@ -1047,7 +1046,7 @@ class TestTrain:
         """There is one entry per step: its number, the loss before its update, its rate, the norm before clipping. Each
         step takes accum_steps micro-batches."""
         model = gpt(kata)
-        losses, norms, *_ = run_by_hand(model, [batch()])
+        losses, norms, *_ = run_by_hand(model)
         history = kata.train(model, sgd(model), Stream(), kata.TrainConfig(**RUN))
         wanted = {"step", "loss", "lr", "grad_norm", "val", "samples"}
         check.that(isinstance(history, dict), f"wanted a dict, got {check.describe(history)}")
@@ -1063,14 +1062,14 @@ class TestTrain:
         each from the mean gradient of two micro-batches."""
         model = gpt(kata)
         start = copy.deepcopy(model)
-        expected = run_by_hand(model, [batch()])[-1]
+        expected = run_by_hand(model)[-1]
         unlike = {
-            "not clipped": run_by_hand(start, [batch()], {**RUN, "max_norm": None})[-1],
-            "clipped at 1": run_by_hand(start, [batch()], {**RUN, "max_norm": 1.0})[-1],
-            "the optimizer's own rate in every step": run_by_hand(start, [batch()], rates=[LR] * 6)[-1],
-            "each step at the rate of the one before": run_by_hand(start, [batch()], rates=[LR, *RATES[:-1]])[-1],
-            "one micro-batch a step": run_by_hand(start, [batch()], {**RUN, "accum_steps": 1})[-1],
-            "one step too many": run_by_hand(start, [batch()], rates=[*RATES, 0.1])[-1],
+            "not clipped": run_by_hand(start, config={**RUN, "max_norm": None})[-1],
+            "clipped at 1": run_by_hand(start, config={**RUN, "max_norm": 1.0})[-1],
+            "the optimizer's own rate in every step": run_by_hand(start, rates=[LR] * 6)[-1],
+            "each step at the rate of the one before": run_by_hand(start, rates=[LR, *RATES[:-1]])[-1],
+            "one micro-batch a step": run_by_hand(start, config={**RUN, "accum_steps": 1})[-1],
+            "one step too many": run_by_hand(start, rates=[*RATES, 0.1])[-1],
         }
         kata.train(model, sgd(model), Stream(), kata.TrainConfig(**RUN))
         check.close(weights(model), expected, rtol=1e-5, atol=1e-7, unlike=unlike, what="weights after the run")
@@ -1160,7 +1159,7 @@ class TestTrain:
         """The loader raises after three steps. Continuing with the same objects at step 3 gives exactly the losses and
         weights of the uninterrupted run."""
         model = gpt(kata)
-        losses, _, _, expected = run_by_hand(model, [batch()])
+        losses, _, _, expected = run_by_hand(model)
         optimizer, loader = sgd(model), Mortal(batches=6)
         try:
             kata.train(model, optimizer, loader, kata.TrainConfig(**RUN))
