@@ -302,8 +302,8 @@ def replay(kata, seed, size, window, stride, steps, every, levels, p):
 
 @functools.cache
 def long_curve(kata):
-    """A cup of 48 × 48 cells, read every 500 of 10 000 steps."""
-    return kata.complexity_curve(48, 8, 2, steps=10_000, every=500, generator=torch.Generator().manual_seed(1))
+    """A cup of 40 × 40 cells, read every 350 of 7000 steps."""
+    return kata.complexity_curve(40, 8, 2, steps=7000, every=350, generator=torch.Generator().manual_seed(1))
 
 
 class TestComplexityCurve:
