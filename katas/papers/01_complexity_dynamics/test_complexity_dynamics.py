@@ -533,8 +533,9 @@ class TestTrainRule(training.Contract):
         }
 
     def test_every_step_reads_new_rows(self, kata):
-        """`batch` rows of `width` cells per step, 32 of 64 unless said otherwise. Each cell is 0 or 1 with equal
-        chances."""
+        """`batch` rows of `width` cells per step, 32 of 64 unless said otherwise, for 300 steps. Each cell is 0 or 1
+        with equal chances."""
+        check.equal(len(kata.train_rule(Net(), 110, width=3, batch=1)), 300, what="the number of losses")
         for options, shape in (({}, (32, 64)), ({"batch": 5, "width": 90}, (5, 90))):
             model = Net()
             kata.train_rule(model, 110, steps=3, **options)
