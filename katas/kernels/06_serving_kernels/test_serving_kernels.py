@@ -424,6 +424,7 @@ class TestMatmulW8a8:
         x, codes, x_scale = near_integers(17, 50)
         w, scale = integers(67, 50), torch.randn(67).round() / 100
         w8, sums = w.to(torch.int8), codes.double() @ w.double().T
+        right = sums * x_scale[:, None] * scale
         wrong = {
             "x not rounded": product(x, w, scale),
             "x's scale left out": sums * scale,
@@ -431,9 +432,10 @@ class TestMatmulW8a8:
         }
         with kernels.watched(backwards=True):
             out = kata.matmul_w8a8(x, w8, scale)
-        check.close(out, sums * x_scale[:, None] * scale, unlike=wrong)
-        with kernels.watched() as seen:
+        check.close(out, right, unlike=wrong)
+        with kernels.watched(backwards=True) as seen:
             out = kata.matmul_w8a8(x[:16], w8, scale)
+        check.close(out, right[:16])
         loaded_once(seen, w8)
         check.kernels_compute(lambda: kata.matmul_w8a8(x[:16], w8, scale), out)
 
