@@ -25,10 +25,11 @@ import torch
 
 ROOM = 1 << 40  # bytes of virtual addresses per tensor: a pointer knows its tensor, however it was computed
 NOBODY, SEVERAL = -1, -2
-ASIDE = "aside."  # before the names of modules that wait: Python clears these at its end
+ASIDE, READY = "aside.", "ready."  # before the names of modules that wait: Python clears these at its end
 
 _interpreter: Any = None  # triton.runtime.interpreter, once it is imported
 _launch: "Launch | None" = None  # the one that runs
+_np_dtypes: dict[str, np.dtype[Any]] = {}
 _watching: list["Seen"] = []
 
 
@@ -79,6 +80,7 @@ class Launch:
         self.changers: dict[Memory, np.ndarray] = {}  # by atomic operations; where there are some
         self.lanes: dict[Memory, np.ndarray] = {}  # which lane of its writer stored an element since the last barrier
         self.grid, self.program, self.number, self.programs = (1, 1, 1), (0, 0, 0), 0, 0
+        self.patched: set[int] = set()  # namespaces whose language runs here by now
 
     def room(self, tensor: torch.Tensor) -> Room:
         """The tensor's room. Views of one storage share its memory, and so do several arguments that are one tensor."""
@@ -290,8 +292,8 @@ def compiled(seen: Seen, *, capability: int = 80, whole: bool = False) -> list[C
     """
     launched, found, refused = seen.launched, {}, ""
     with _compiling():
-        backends, compiler = (importlib.import_module(f"triton.{name}") for name in ("backends.compiler", "compiler"))
-        jit, native = importlib.import_module("triton.runtime.jit"), importlib.import_module("triton._C.libtriton").ir
+        backends, compiler, jit = _compiler()
+        native = importlib.import_module("triton._C.libtriton").ir
         backend = compiler.make_backend(backends.GPUTarget("cuda", capability, 32))
         for launch in launched:
             kernel = _compilable(launch.kernel, jit)
@@ -317,6 +319,10 @@ def compiled(seen: Seen, *, capability: int = 80, whole: bool = False) -> list[C
     if refused:
         raise KernelFault(refused)
     return list(found.values())
+
+
+def _compiler() -> list[ModuleType]:
+    return [importlib.import_module(f"triton.{name}") for name in ("backends.compiler", "compiler", "runtime.jit")]
 
 
 def _reason(error: Any, kind: type) -> str:
@@ -380,9 +386,22 @@ def __getattr__(name: str) -> Any:
     """Import Triton when `tl` or `triton` is asked for."""
     if name not in ("tl", "triton"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if _interpreter is None:
+    if _interpreter is None or f"{READY}triton" in sys.modules:
         _import_triton()
     return importlib.import_module({"tl": "triton.language", "triton": "triton"}[name])
+
+
+def prepare() -> None:
+    """Import Triton in both modes for processes that are forked later. There it is imported when it is asked for."""
+    if _interpreter or run_on_a_device() or importlib.util.find_spec("triton") is None:
+        return
+    before, mode = _take_away(""), os.environ.get("TRITON_INTERPRET")
+    _import_triton()
+    with _compiling():
+        _compiler()
+    sys.modules.update({READY + name: module for name, module in _take_away("").items()} | before)
+    os.environ.pop("TRITON_INTERPRET")
+    os.environ.update({"TRITON_INTERPRET": mode} if mode else {})
 
 
 def _import_triton() -> None:
@@ -400,6 +419,9 @@ def _import_triton() -> None:
     if os.environ.get("TRITON_INTERPRET") != "1":
         _take_away("")
         os.environ["TRITON_INTERPRET"] = "1"
+    sys.modules.update(_take_away(READY))
+    if _interpreter:
+        return
     _interpreter = importlib.import_module("triton.runtime.interpreter")
     atexit.register(gc.unfreeze)  # or Triton's library says at the end what was not collected
     for owner, name, hook in HOOKS:
@@ -417,11 +439,17 @@ def _hooked(hook: Callable[..., Any], original: Callable[..., Any]) -> Callable[
     return run
 
 
-def _patch_builtin(original: Any, place: Any, builder: Any, scope: Any) -> None:
-    """Make the functions of Triton's language run here, as Triton does before each launch and each call in a kernel.
+def _patch_lang(original: Any, function: FunctionType) -> Any:
+    """Make what this function knows of Triton's language run here. Triton does so anew at each call in a kernel."""
+    if _launch and id(function.__globals__) in _launch.patched:
+        return None
+    if _launch:
+        _launch.patched.add(id(function.__globals__))
+    return original(function)
 
-    It looks at all members of a module or class each time. Here their names are known from the first time.
-    """
+
+def _patch_builtin(original: Any, place: Any, builder: Any, scope: Any) -> None:
+    """Make the functions of a module or class run here, whose names are known from the first time."""
     for name in _builtins(place):
         if _interpreter.tl.core.is_builtin(member := getattr(place, name)):
             _interpreter._patch_attr(place, name, member, builder, scope)
@@ -430,6 +458,13 @@ def _patch_builtin(original: Any, place: Any, builder: Any, scope: Any) -> None:
 @functools.cache
 def _builtins(place: Any) -> list[str]:
     return [name for name, _ in inspect.getmembers(place, _interpreter.tl.core.is_builtin)]
+
+
+def _np_dtype(original: Any, kind: Any) -> np.dtype[Any]:
+    """NumPy's type for one of Triton's, which makes a table of all of them each time."""
+    if kind.scalar.name not in _np_dtypes:
+        _np_dtypes[kind.scalar.name] = original(kind)
+    return _np_dtypes[kind.scalar.name]
 
 
 def _scan_in_a_tree(original: Any, scan: Any, given: Any) -> list[Any]:
@@ -571,7 +606,9 @@ def _poison(loaded: Any) -> Any:
 
 HOOKS: list[tuple[str, str, Callable[..., Any]]] = [  # class or module, name, what stands in its place
     ("", "_implicit_cvt", _give),
+    ("", "_patch_lang", _patch_lang),
     ("", "_patch_builtin", _patch_builtin),
+    ("", "_get_np_dtype", _np_dtype),
     ("ScanOps", "generic_scan", _scan_in_a_tree),
     ("InterpretedFunction", "run", _run_grid),
     ("InterpretedFunction", "__call__", _call),

@@ -164,6 +164,9 @@ class Sent(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+with Sent():  # its first use imports PyTorch's compiler for seconds; each of the 28 ranks below would do that anew
+    torch.zeros(1)
+
 B, H, T, D = 2, 8, 64, 16
 WHOLE = [numbers(B, H, T, D, seed=seed) for seed in range(4)]  # q, k, v and the gradient from above
 
