@@ -397,8 +397,9 @@ def prepare() -> None:
         return
     before, mode = _take_away(""), os.environ.get("TRITON_INTERPRET")
     _import_triton()
+    _interpreter._implicit_cvt(0)  # its first call imports what takes long, and so does the next line's
     with _compiling():
-        _compiler()
+        _compiler()[-1].mangle_type(0)
     sys.modules.update({READY + name: module for name, module in _take_away("").items()} | before)
     os.environ.pop("TRITON_INTERPRET")
     os.environ.update({"TRITON_INTERPRET": mode} if mode else {})

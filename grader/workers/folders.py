@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
-from grader.isolation import rights, unlinked, usage
+from grader.isolation import proc, rights, unlinked, usage
 
 try:
     import fcntl
@@ -90,13 +90,15 @@ def is_full(folder: Path, writers: Iterable[int] = (), in_memory: Sequence[str] 
     """Tell if the folder holds more than a job may write: as the disk counts, in blocks.
 
     Args:
-        writers: ids of processes, whose removed files count for as long as they hold them.
+        writers: ids of processes, whose removed files count for as long as they hold them. With mounts of its own a
+            process writes to memory alone, which counts them itself.
         in_memory: the folders in it that such a process may have in memory instead.
     """
     writers = [*writers]
     if any(_memory_is_full(f"/proc/{pid}/root{folder / one}") for pid in writers for one in in_memory):
         return True
-    files, size = 0, unlinked.bytes_held(folder, writers)
+    ours = proc.mounts("self")
+    files, size = 0, unlinked.bytes_held(folder, [pid for pid in writers if proc.mounts(pid) in (ours, b"")])
     waiting = [(str(folder), 0)]
     while waiting:
         place, depth = waiting.pop()
