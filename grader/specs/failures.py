@@ -22,7 +22,7 @@ from grader.errors import LoadFailure
 from grader.failure import LIKE, MEANS, Cause, Failure, Kind
 from grader.isolation import refused, usage
 from grader.results import LOOPS, WAITED
-from grader.specs import check, given, inherited, sources
+from grader.specs import check, given, inherited, reading, sources
 from grader.specs.causes import Case
 
 EXAMPLE = re.compile(r"\n(?:Falsifying example|Failing test case)")  # Hypothesis's note; `given` tells it better
@@ -243,6 +243,4 @@ def _definitions(module: ModuleType | None) -> list[Definition]:
 
 
 def _statements(module: ModuleType | None) -> list[ast.stmt]:
-    if module is None or module.__file__ is None:
-        return []
-    return ast.parse("".join(linecache.getlines(module.__file__))).body
+    return reading.tree(module.__file__).body if module and module.__file__ else []
