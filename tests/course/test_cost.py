@@ -53,8 +53,8 @@ def test_the_time_of_processes_that_were_started_counts():
 @pytest.mark.parametrize(
     ("limits", "number"),
     [
-        ({}, 9),
-        ({"cpu.max": "200000 100000", "memory.max": "max"}, 3),
+        ({}, 8),
+        ({"cpu.max": "200000 100000", "memory.max": "max"}, 2),
         ({"cpu.max": "max 100000", "memory.max": str(8 << 30)}, 4),
         ({"cpu.max": "50000 100000"}, 2),
     ],

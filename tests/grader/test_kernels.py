@@ -210,6 +210,26 @@ def test_a_triton_that_the_compiler_imported_first_is_imported_again():
     assert done == "InterpretedFunction"
 
 
+def test_what_is_prepared_waits_until_it_is_asked_for():
+    """Workers are forked from a process that has prepared it: none of them imports anything, and other katas see none
+    of it. The compiler of PyTorch may import its own meanwhile."""
+    code = """
+import os, sys
+os.environ.pop("TRITON_INTERPRET", None)
+from grader import kernels
+kernels.prepare()
+print("triton" in sys.modules, os.environ.get("TRITON_INTERPRET"))
+import triton
+before = {id(module) for module in sys.modules.values()}
+tl = kernels.tl
+with kernels._compiling():
+    kernels._compiler()
+print(all(id(module) in before for module in sys.modules.values()), tl is sys.modules["triton.language"])
+print(type(kernels.triton.jit(lambda x: x)).__name__)
+"""
+    assert run_python(code).split() == ["False", "None", "True", "True", "InterpretedFunction"]
+
+
 def test_without_triton_the_message_says_what_installs_it():
     code = "import sys; sys.modules['triton'] = None\nfrom grader import kernels\n"
     code += "try: kernels.tl\nexcept ImportError as error: print(error)"
