@@ -15,7 +15,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from types import FunctionType, ModuleType
 from typing import Any
@@ -396,12 +396,13 @@ def prepare() -> None:
     if _interpreter or run_on_a_device() or importlib.util.find_spec("triton") is None:
         return
     before, mode = _take_away(""), os.environ.get("TRITON_INTERPRET")
-    _import_triton()
-    _interpreter._implicit_cvt(0)  # its first call imports what takes long, and so does the next line's
-    with _compiling():
-        _compiler()[-1].mangle_type(0)
+    with suppress(Exception):  # of an old Triton, which no kata runs with
+        _import_triton()
+        _interpreter._implicit_cvt(0)  # its first call imports what takes long, and so does the next line's
+        with _compiling():
+            _compiler()[-1].mangle_type(0)
     sys.modules.update({READY + name: module for name, module in _take_away("").items()} | before)
-    os.environ.pop("TRITON_INTERPRET")
+    os.environ.pop("TRITON_INTERPRET", None)
     os.environ.update({"TRITON_INTERPRET": mode} if mode else {})
 
 
