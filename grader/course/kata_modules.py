@@ -9,7 +9,7 @@ import sys
 import tokenize
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +22,7 @@ from grader.failure import Failure, Kind
 
 GIVEN = ("lesson.py", "__init__.py", "conftest.py")  # code beside a kata's file that is no learner's
 MAX_BYTES = 1_000_000  # of one code file
+NUL = "is not text: it contains NUL characters"
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 Sources = Mapping[str, Path]  # kata name → the code folder, laid out like katas/, to load the kata from
@@ -103,6 +104,9 @@ def decoded(data: bytes) -> str:
     """
     if len(data) > MAX_BYTES:
         raise LoadFailure(_too_large(len(data), MAX_BYTES))
+    with suppress(UnicodeError):
+        if "\0" in data.decode():  # which Python 3.14 takes for a wrong encoding
+            raise LoadFailure(NUL)
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         if encoding == "punycode":
@@ -111,7 +115,7 @@ def decoded(data: bytes) -> str:
     except (SyntaxError, UnicodeError, LookupError):  # Python looks up encodings such as rot13, which give no text
         raise LoadFailure("is not UTF-8 text") from None
     if "\0" in text:
-        raise LoadFailure("is not text: it contains NUL characters")
+        raise LoadFailure(NUL)
     return text
 
 
