@@ -443,10 +443,11 @@ def _hooked(hook: Callable[..., Any], original: Callable[..., Any]) -> Callable[
 
 def _patch_lang(original: Any, function: FunctionType) -> Any:
     """Make what this function knows of Triton's language run here. Triton does so anew at each call in a kernel."""
-    if _launch and id(function.__globals__) in _launch.patched:
+    assert _launch
+    place = id(function.__globals__)
+    if place in _launch.patched:
         return None
-    if _launch:
-        _launch.patched.add(id(function.__globals__))
+    _launch.patched.add(place)
     return original(function)
 
 

@@ -104,9 +104,10 @@ def decoded(data: bytes) -> str:
     """
     if len(data) > MAX_BYTES:
         raise LoadFailure(_too_large(len(data), MAX_BYTES))
-    with suppress(UnicodeError):
-        if "\0" in data.decode():  # which Python 3.14 takes for a wrong encoding
-            raise LoadFailure(NUL)
+    if b"\0" in data:
+        with suppress(UnicodeError):
+            data.decode()
+            raise LoadFailure(NUL)  # here: Python 3.14 takes NUL for a wrong encoding
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         if encoding == "punycode":
