@@ -25,6 +25,8 @@ import torch
 
 ROOM = 1 << 40  # bytes of virtual addresses per tensor: a pointer knows its tensor, however it was computed
 NOBODY, SEVERAL = -1, -2
+E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)  # a code's number
+E8M0 = np.append(np.ldexp(np.float32(1), np.arange(-127, 128)), np.float32("nan"))  # a byte's power of two
 ASIDE, READY = "aside.", "ready."  # before the names of modules that wait: Python clears these at its end
 
 _interpreter: Any = None  # triton.runtime.interpreter, once it is imported
@@ -428,12 +430,12 @@ def _import_triton() -> None:
     atexit.register(gc.unfreeze)  # or Triton's library says at the end what was not collected
     for owner, name, hook in HOOKS:
         place = getattr(_interpreter, owner) if owner else _interpreter
-        setattr(place, name, _hooked(hook, getattr(place, name)))
+        setattr(place, name, _hooked(hook, getattr(place, name, None)))
     options = _interpreter.interpreter_builder.options  # without debug no overflow is told that this would find
     _interpreter.interpreter_builder.options = replace(options, sanitize_overflow=options.debug)
 
 
-def _hooked(hook: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+def _hooked(hook: Callable[..., Any], original: Any) -> Callable[..., Any]:
     @functools.wraps(original)
     def run(*arguments: Any, **options: Any) -> Any:
         return hook(original, *arguments, **options)
@@ -483,6 +485,38 @@ def _scan_in_a_tree(original: Any, scan: Any, given: Any) -> list[Any]:
         parts = [np.where(place < shift, part, one.handle.data) for part, one in zip(parts, joined)]
         shift *= 2
     return [scan.to_tensor(part, kind) for part, kind in zip(parts, kinds)]
+
+
+class _Constant(str):
+    """A text that is a constant of the compiler's, too: it has a value."""
+
+    value = property(str)
+
+
+def _name_formats(original: Any, language: Any, *given: Any) -> Any:
+    """Take the names of formats for `tl.dot_scaled`: Triton 3.7 takes constants alone."""
+    return original(language, *(_Constant(one) if isinstance(one, str) else one for one in given))
+
+
+def _dot_scaled(original: Any, builder: Any, *given: Any) -> Any:
+    """Multiply matrices in MXFP4 and add a third one. Triton 3.7 cannot, and 3.8 takes the scale NaN for infinity."""
+    left, left_scale, left_format, right, right_scale, right_format, _, left_in_rows, right_in_columns, added = given
+    if {left_format, right_format} != {_interpreter._ir.ScaleDotElemTypeTY.E2M1}:
+        if original:
+            return original(builder, *given)
+        raise KernelFault("tl.dot_scaled of other formats than e2m1 runs on the CPU from Triton 3.8 on")
+    rows, columns = _mxfp4(left.data, left_scale, left_in_rows), _mxfp4(right.data.mT, right_scale, right_in_columns)
+    return _interpreter.TensorHandle(rows @ columns.mT + added.data, _interpreter.tl.float32)
+
+
+def _mxfp4(codes: np.ndarray, scale: Any, in_rows: bool) -> np.ndarray:
+    """The numbers of a matrix in float32. A byte holds two, which follow each other in a row, or else in a column."""
+    packed = codes if in_rows else codes.mT
+    numbers = E2M1[np.stack([packed & 15, packed >> 4], -1).reshape(*packed.shape[:-1], -1)]
+    numbers = numbers if in_rows else numbers.mT
+    if scale is None:
+        return numbers
+    return numbers * np.repeat(E8M0[scale.data], numbers.shape[-1] // scale.data.shape[-1], -1)
 
 
 def _run_grid(original: Any, kernel: Any, *arguments: Any, **options: Any) -> None:
@@ -613,6 +647,8 @@ HOOKS: list[tuple[str, str, Callable[..., Any]]] = [  # class or module, name, w
     ("", "_patch_builtin", _patch_builtin),
     ("", "_get_np_dtype", _np_dtype),
     ("ScanOps", "generic_scan", _scan_in_a_tree),
+    ("TritonSemantic", "dot_scaled", _name_formats),
+    ("InterpreterBuilder", "create_dot_scaled", _dot_scaled),
     ("InterpretedFunction", "run", _run_grid),
     ("InterpretedFunction", "__call__", _call),
     ("InterpreterBuilder", "set_grid_dim", _set_grid),

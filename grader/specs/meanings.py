@@ -649,7 +649,8 @@ MEANINGS: list[tuple[str, str | Speak]] = [
         "tl.arange makes a power of two of numbers; a mask leaves out those that are too many",
     ),
     (
-        r"^'torch\.dtype' object has no attribute 'is_ptr'",
+        r"^'torch\.dtype' object has no attribute 'is_ptr'"
+        r"|^'builtin_function_or_method' object has no attribute 'scalar'",  # before Triton 3.9
         "a tensor of torch is in a kernel, which computes with those of tl",
     ),
     (

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -68,6 +69,24 @@ def test_the_names_in_triton_are_there():
         place = getattr(interpreter, owner) if owner else interpreter
         assert inspect.unwrap(getattr(place, name)) is not getattr(place, name), f"{owner}.{name} has no hook"
     assert isinstance(tl.sum, interpreter.InterpretedFunction)
+
+
+@pytest.mark.parametrize("in_rows", [True, False])
+def test_products_in_mxfp4_run_with_each_triton(in_rows):
+    """3.7, which comes with PyTorch 2.13, has none of its own, and 3.8 takes the scale NaN for infinity."""
+    interpreter = importlib.import_module("triton.runtime.interpreter")
+    codes = np.random.default_rng(0).integers(0, 16, (4, 64)).astype(np.uint8)
+    packed = codes[:, ::2] | codes[:, 1::2] << 4 if in_rows else codes[::2] | codes[1::2] << 4
+    exponent, half, sign = codes >> 1 & 3, (codes & 1) / 2, np.where(codes & 8, -1, 1)
+    numbers = sign * np.where(exponent, (1 + half) * 2.0 ** (exponent - 1.0), half)
+    scale = np.array([[127, 128], [0, 60], [255, 127], [126, 135]], np.uint8)
+    powers = np.where(scale == 255, np.nan, 2.0 ** (scale - 127.0)).repeat(32, 1)
+    left, right, scales = (interpreter.TensorHandle(one, tl.uint8) for one in (packed, packed.T, scale))
+    added = interpreter.TensorHandle(np.ones((4, 4), np.float32), tl.float32)
+    e2m1 = interpreter._ir.ScaleDotElemTypeTY.E2M1
+    given = left, scales, e2m1, right, None, e2m1, False, in_rows, in_rows, added
+    found = interpreter.interpreter_builder.create_dot_scaled(*given).data
+    np.testing.assert_allclose(found, numbers * powers @ numbers.T + 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("backwards", [False, True])
