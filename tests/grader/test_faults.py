@@ -267,7 +267,7 @@ class TestTheModule:
         "way",
         [
             "open(SOLUTION).read()",
-            "open(__import__('os').path.expanduser('~root/.bashrc')).read()",
+            "os.listdir('/root')",
             "open('/etc/passwd').read()",
             "os.listdir('/proc/1')",
             "os.listdir('/tmp')",

@@ -502,7 +502,6 @@ def f(x):
         ("tl.arange(0, BLOCK)", "tl.arange(0, 6)", "tl.arange makes a power of two of numbers"),
         ("tl.arange", "torch.arange", "a tensor of torch is in a kernel"),
         ("tl.load(x_ptr + at)", "torch.exp(tl.load(x_ptr + at))", "a function of torch is called in a kernel"),
-        ("tl.load(x_ptr + at)", "tl.maximun(at, at)", "`tl.maximun` is not there, and `maximum` is"),
         ("tl.load(x_ptr + at)", "x_ptr[at]", "`x_ptr` is an address: tl.load(x_ptr + …) reads there"),
         ("tl.store(out_ptr + at, tl.load(x_ptr + at))", "out_ptr[at] = at", "tl.store(out_ptr + …, …) writes there"),
         ("(1,)", "1", "a grid is a tuple, also of one number: `k[(1,)](…)`"),
