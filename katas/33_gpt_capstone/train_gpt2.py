@@ -10,6 +10,7 @@ of ladder/; --without leaves some out.
 """
 
 import argparse
+import inspect
 import json
 import os
 import signal
@@ -423,9 +424,10 @@ def built(
 def spread(compiled: nn.Module, device: torch.device, dtype: torch.dtype | None) -> DistributedDataParallel:
     """The model on every process, with one gradient. What crosses between GPUs is in their half precision."""
     on_gpu = device.type == "cuda"
-    model = DistributedDataParallel(
-        compiled, device_ids=[device] if on_gpu else None, broadcast_buffers=False, gradient_as_bucket_view=True
-    )
+    is_new = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # from PyTorch 2.13 on
+    given: dict[str, Any] = {"forward_sync_buffers" if is_new else "broadcast_buffers": False}
+    given |= {"device_ids": [device] if on_gpu else None, "gradient_as_bucket_view": True}
+    model = DistributedDataParallel(compiled, **given)
     if on_gpu and dtype is torch.bfloat16:
         model.register_comm_hook(None, default_hooks.bf16_compress_hook)
     return model
