@@ -18,8 +18,6 @@
 
 include grader/setup.mk
 
-unexport PYTHONDONTWRITEBYTECODE  # hundreds of the tests' processes would compile the grader anew
-
 .PHONY: test test-all test-rest test-report check stubs mutants truth seals bench bench-gpt wheel diagrams pictures site
 
 RUN_TESTS = $(BIN)/python -m pytest -p tests.tiers -n auto --dist loadgroup

@@ -123,7 +123,7 @@ def failing(copy: Path, *command: str, **environment: str) -> list[str]:
 def inside(copy: Path, **environment: str) -> dict[str, Any]:
     """How a command is run there, whose output is wanted."""
     paths = os.pathsep.join(map(str, (copy, copy / "katas")))  # before the packages that .venv has from here
-    environment |= {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": ""}  # or each process compiles the grader anew
+    environment |= {"PYTHONPATH": paths}
     return {"cwd": copy, "env": os.environ | environment, "capture_output": True, "text": True}
 
 

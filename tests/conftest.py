@@ -65,6 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Say what is missing in one line, where only the course is installed. The quick tier needs no other extra."""
     is_quick = config.getoption("tier", None) == "quick"
     os.environ.pop("PYTEST_ADDOPTS", None)  # this run's options, not those of the pytest that tests start
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of the tests' processes would compile the grader anew
     if missing := [name for name in NEEDED if find_spec(name) is None and not is_quick]:
         raise pytest.UsageError(
             "pytest katas runs the specs of your code. "
