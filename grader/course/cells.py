@@ -301,7 +301,7 @@ def nowhere_defined(module: str) -> list[str]:
         tables += table.get_children()
     known = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
     used = {s.get_name() for table in tables for s in table.get_symbols() if s.is_global() and s.is_referenced()}
-    return sorted(used - known - set(dir(builtins)) - {"__file__"})
+    return sorted(used - known - set(dir(builtins)) - {"__file__", "__conditional_annotations__"})  # Python 3.14's own
 
 
 def _used_at_once(statement: ast.stmt) -> set[str]:

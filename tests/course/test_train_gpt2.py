@@ -689,7 +689,7 @@ def test_shards_are_not_copied(tmp_path):
     tracemalloc.start()
     try:
         shards = module.mapped(tmp_path, "train", module.PRESETS["124M"])
-        assert tracemalloc.get_traced_memory()[1] < 200_000
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000, "of 8 MB"
     finally:
         tracemalloc.stop()
     for mapped in shards:

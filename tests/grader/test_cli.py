@@ -248,7 +248,10 @@ class TestGrade:
                 ["grade", "01", "--report", "junit=x", "--report", "json=./x"],
                 "json=./x: another report goes to x already",
             ),
-            (["grade", "01", "--code", "x" * 300], "x: File name too long"),
+            (
+                ["grade", "01", "--code", "x" * 300],
+                "x: no such folder" if sys.version_info >= (3, 14) else "x: File name too long",
+            ),
             (["class", "", "01"], "an argument is empty"),
             (["list", "--code", "nowhere"], "nowhere: no such folder"),
             (["grade", "9\n9"], "'9 9' matches nothing"),

@@ -60,7 +60,9 @@ def train_classifier(model, optimizer, train_loader, epochs, *, val_loader=None)
 
 
 def optimizer_bytes(params, name):
-    copies = ["sgd", "momentum", "adam"].index(name)
+    copies = {"sgd": 0, "momentum": 1, "adam": 2}.get(name)
+    if copies is None:
+        raise ValueError(f"{name} is no optimizer here")
     found = {"parameters": 0, "gradients": 0, "state": 0, "total": 0}
     for p in params:
         for key, times in zip(found, (1, 1, copies, 2 + copies)):
