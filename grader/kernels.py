@@ -428,14 +428,16 @@ def _import_triton() -> None:
         return
     _interpreter = importlib.import_module("triton.runtime.interpreter")
     atexit.register(gc.unfreeze)  # or Triton's library says at the end what was not collected
+    if not hasattr(_interpreter.InterpreterBuilder, "create_dot_scaled"):  # Triton 3.7
+        _interpreter.InterpreterBuilder.create_dot_scaled = _refuse_format
     for owner, name, hook in HOOKS:
         place = getattr(_interpreter, owner) if owner else _interpreter
-        setattr(place, name, _hooked(hook, getattr(place, name, None)))
+        setattr(place, name, _hooked(hook, getattr(place, name)))
     options = _interpreter.interpreter_builder.options  # without debug no overflow is told that this would find
     _interpreter.interpreter_builder.options = replace(options, sanitize_overflow=options.debug)
 
 
-def _hooked(hook: Callable[..., Any], original: Any) -> Callable[..., Any]:
+def _hooked(hook: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def run(*arguments: Any, **options: Any) -> Any:
         return hook(original, *arguments, **options)
@@ -498,13 +500,15 @@ def _name_formats(original: Any, language: Any, *given: Any) -> Any:
     return original(language, *(_Constant(one) if isinstance(one, str) else one for one in given))
 
 
+def _refuse_format(builder: Any, *given: Any) -> None:
+    raise KernelFault("tl.dot_scaled of other formats than e2m1 runs on the CPU from Triton 3.8 on")
+
+
 def _dot_scaled(original: Any, builder: Any, *given: Any) -> Any:
     """Multiply matrices in MXFP4 and add a third one. Triton 3.7 cannot, and 3.8 takes the scale NaN for infinity."""
     left, left_scale, left_format, right, right_scale, right_format, _, left_in_rows, right_in_columns, added = given
     if {left_format, right_format} != {_interpreter._ir.ScaleDotElemTypeTY.E2M1}:
-        if original:
-            return original(builder, *given)
-        raise KernelFault("tl.dot_scaled of other formats than e2m1 runs on the CPU from Triton 3.8 on")
+        return original(builder, *given)
     rows, columns = _mxfp4(left.data, left_scale, left_in_rows), _mxfp4(right.data.mT, right_scale, right_in_columns)
     return _interpreter.TensorHandle(rows @ columns.mT + added.data, _interpreter.tl.float32)
 

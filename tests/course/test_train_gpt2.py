@@ -688,8 +688,11 @@ def test_shards_are_not_copied(tmp_path):
     module = script()
     tracemalloc.start()
     try:
+        np.load(tmp_path / "train_1.npy", mmap_mode="r")  # reads the header, for which Python 3.14 takes 290 kB
+        needed = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
         shards = module.mapped(tmp_path, "train", module.PRESETS["124M"])
-        assert tracemalloc.get_traced_memory()[1] < 1_000_000, "of 8 MB"
+        assert tracemalloc.get_traced_memory()[1] < needed + 100_000
     finally:
         tracemalloc.stop()
     for mapped in shards:

@@ -267,7 +267,7 @@ class TestTheModule:
         "way",
         [
             "open(SOLUTION).read()",
-            "os.listdir('/root')",
+            "open('/root/.bashrc').read()",
             "open('/etc/passwd').read()",
             "os.listdir('/proc/1')",
             "os.listdir('/tmp')",

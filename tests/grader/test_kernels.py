@@ -495,6 +495,10 @@ def f(x):
 """
 
 
+# From 3.12 on Python itself names it, where an object has few names: see test_a_typo_is_told_once.
+TYPO = ("tl.load(x_ptr + at)", "tl.maximun(at, at)", "`tl.maximun` is not there, and `maximum` is")
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "words"),
     [
@@ -502,6 +506,7 @@ def f(x):
         ("tl.arange(0, BLOCK)", "tl.arange(0, 6)", "tl.arange makes a power of two of numbers"),
         ("tl.arange", "torch.arange", "a tensor of torch is in a kernel"),
         ("tl.load(x_ptr + at)", "torch.exp(tl.load(x_ptr + at))", "a function of torch is called in a kernel"),
+        *([TYPO] if sys.version_info < (3, 12) else []),
         ("tl.load(x_ptr + at)", "x_ptr[at]", "`x_ptr` is an address: tl.load(x_ptr + …) reads there"),
         ("tl.store(out_ptr + at, tl.load(x_ptr + at))", "out_ptr[at] = at", "tl.store(out_ptr + …, …) writes there"),
         ("(1,)", "1", "a grid is a tuple, also of one number: `k[(1,)](…)`"),
