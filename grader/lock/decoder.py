@@ -23,7 +23,8 @@ from grader.lock.mirrors import CONTAINERS, OPERATORS, RemoteClass, RemoteNnModu
 from grader.lock.wire import Malformed, Tag
 
 CLASSES = re.compile(r"builtins|collections|torch(\.(nn|optim|autograd|utils\.data)\..+)?")  # where told classes are
-MODULES_OWN = set(vars(nn.Module()))  # attributes of every module, which a worker tells otherwise or not at all
+
+MODULE = "torch.nn.modules.module.Module"
 
 MOST_KEYS = 100_000  # of the dictionaries and sets of one message
 # Keys of one hash: hash(-1) is hash(-2), so sixteen keys are right of which each is a tuple of four such numbers.
@@ -281,8 +282,9 @@ class Decoder:
         if _handle(handle) in remote.classes:
             return remote.classes[handle]
         bases: tuple[type, ...] = (RemoteObject,)
-        if "torch.nn.modules.module.Module" in names:
-            bases = (RemoteNnModule, nn.Module)
+        if MODULE in names:
+            is_layer = names[0].startswith("torch.nn.modules.") and names[0] != MODULE
+            bases = (RemoteNnModule, _layer(names[0]) if is_layer else nn.Module)
         elif "torch.utils.data.dataset.Dataset" in names:
             iterable = "torch.utils.data.dataset.IterableDataset" in names
             bases = (RemoteObject, torch.utils.data.IterableDataset if iterable else torch.utils.data.Dataset)
@@ -342,21 +344,18 @@ class Decoder:
         return remote.objects[handle]
 
     def module(self, tree: Any) -> nn.Module:
-        _, handle, ancestry, of_torch, training, attributes, parameters, buffers, modules = tree
+        _, handle, ancestry, training, parameters, buffers, modules = tree
         remote = self.remote
         made = remote.objects.get(_handle(handle))
         if made is None:
-            kind: Any = _module_class(*ancestry[2][0].rsplit(".", 1)) if of_torch else self.class_of(ancestry)
+            kind: Any = self.class_of(ancestry)
+            if not issubclass(kind, nn.Module):
+                raise Malformed("a module whose class is none's")
             made = kind.__new__(kind)
             nn.Module.__init__(made)
             remote.objects[handle] = remote.nets[handle] = made
         inner = vars(made)
         inner.update(_handle=handle, training=bool(training))
-        for name, part in attributes:
-            value = self.value(part)
-            if name in MODULES_OWN or callable(getattr(type(made), name, None)) or not _is_plain(value):
-                raise Malformed(f"attribute {name!s:.40}")
-            inner[name] = value
         for place in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"):
             inner[place].clear()
         inner["_parameters"].update({str(name): self.value(part) for name, part in parameters})
@@ -367,8 +366,6 @@ class Decoder:
         if any(not isinstance(v, kind | None) for place, kind in parts for v in inner[place].values()):
             raise Malformed("a part of a module that is none")
         inner["_told"] = {**inner["_parameters"], **inner["_buffers"]}  # what the worker has in these places
-        if isinstance(made, nn.RNNBase):  # it computes with a list of its own beside the parameters
-            made._init_flat_weights()
         return made
 
     def other(self, tree: Any) -> Any:
@@ -463,11 +460,11 @@ def _library_class(module: str, name: str) -> type:
     return found
 
 
-def _module_class(module: str, name: str) -> type:
-    """One of PyTorch's layers. Others run here what their attributes say: a `GraphModule` compiles its graph's text."""
-    found = _library_class(module, name)
-    if not module.startswith("torch.nn.modules.") or not issubclass(found, nn.Module):
-        raise Malformed(f"{module!s:.40} holds no layers")
+def _layer(name: str) -> type:
+    """The class of one of PyTorch's layers, for `isinstance`: what a layer computes, the worker is asked."""
+    found = _library_class(*name.rsplit(".", 1))
+    if not issubclass(found, nn.Module):
+        raise Malformed(f"{name!s:.40} is no layer")
     return found
 
 

@@ -22,8 +22,6 @@ PARTS: dict[type, Callable[[Any], Any]] = {
     set: lambda value: set(set.__iter__(value)),
     frozenset: lambda value: frozenset(frozenset.__iter__(value)),
 }
-RNN = ("_flat_weights", "_flat_weight_refs")  # what torch keeps beside parameters
-PLAIN = set(vars(nn.Module()))  # attributes that every module has
 
 
 class Table:
@@ -186,18 +184,11 @@ class Encoder:
 
     def module(self, module: nn.Module) -> list[Any]:
         kind = type(module)
-        of_torch = kind.__module__.startswith("torch.")
-        simple = (int, float, str, bool, type(None), tuple, list, torch.dtype)
-        attributes = {
-            k: v for k, v in vars(module).items() if k not in PLAIN and isinstance(v, simple) and k not in RNN
-        }
         return [
             Tag.MODULE,
             self.table.handle(module),
             self.ancestry(kind),
-            of_torch,
             module.training,
-            [[name, self(value)] for name, value in attributes.items()] if of_torch else [],
             [[name, self(value)] for name, value in module._parameters.items()],
             [[name, self(v), name not in module._non_persistent_buffers_set] for name, v in module._buffers.items()],
             [[name, self(value)] for name, value in module._modules.items()],

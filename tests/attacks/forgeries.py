@@ -56,6 +56,9 @@ def named(kind):
     mine = [i for i in items if i.cls.__name__ == kind and not i.get_closest_marker("edge")]
     return [item.nodeid.partition("::")[2] for item in mine]
 """
+# Specs of a layer that compare with what they compute of its input after the call.
+OF_FORWARD = "TestCausalSelfAttentionForward::"
+LENT = f"{OF_FORWARD}test_equals_a_layer_by_hand {OF_FORWARD}test_nothing_is_dropped_in_eval_mode"
 # The module of the kata's specs.
 SPEC_MODULE = f"{ITEMS}specs = items[0].module\n"
 # The plugin that sends the runner its messages.
@@ -519,6 +522,19 @@ FORGERIES = [
                 self.dropout = nn.Dropout(config.dropout)
             def forward(self, x):
                 return torch.zeros_like(x) if self.dropout.p == 1 else x.fill_(math.nan).clone()
+    """),
+    forge(LIES, "25", LENT, "is layers of PyTorch that zero what the judge lends them", """
+        class CausalSelfAttention(nn.Module):
+            def __new__(cls, config, flash=True):
+                C = config.n_embd
+                net = nn.Sequential()
+                net.zero = nn.Threshold(1e38, 0.0, inplace=True)
+                net.c_attn = nn.Linear(C, 3 * C, bias=config.bias)
+                net.crop = nn.ConstantPad1d((-2 * C, 0), 0.0)
+                net.c_proj = nn.Linear(C, C, bias=config.bias)
+                net.resid_dropout = nn.Dropout(config.dropout)
+                net.flash = flash
+                return net
     """),
     forge(LIES, "papers/25", "ContextModel", "fills its own weights with NaN before the specs compute with them", """
         class ContextModel(nn.Module):

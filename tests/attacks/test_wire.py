@@ -17,7 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grader.lock import encoding, known, wire
+from grader.lock import decoder, encoding, known, wire
 from grader.lock.decoder import MOST_KEYS, Lost
 from grader.lock.remote import Remote
 from grader.specs import check
@@ -87,6 +87,11 @@ def of_one_hash(number: int) -> list[object]:
 def packed(tree: object, blobs: list[bytes]) -> bytes:
     data = json.dumps([tree, [len(blob) for blob in blobs]]).encode()
     return struct.pack("!I", len(data)) + data + b"".join(blobs)
+
+
+def module(*ancestry: str, parts: list[object] | None = None) -> list[object]:
+    """A module of a class that derives from these, with these parameters."""
+    return ["M", 1, [2, "X", list(ancestry), [], []], True, parts or [], [], []]
 
 
 class Liar:
@@ -171,26 +176,11 @@ def test_a_right_answer_cut_at_any_place():
         packed(NOTHING[0] | {"value": ["N", 0, "O", [1]]}, [b"12345678"]),
         packed(NOTHING[0] | {"value": ["t", "os", "system"]}, []),
         packed(NOTHING[0] | {"value": ["t", "torch.storage", "threading.Thread"]}, []),
+        packed(NOTHING[0] | {"value": module("torch.fx.graph_module.GraphModule")}, []),
+        packed(NOTHING[0] | {"value": module("torch.nn.modules.linear.init", decoder.MODULE)}, []),
         packed(
             NOTHING[0]
-            | {"value": ["M", 1, [2, "X", ["torch.fx.graph_module.GraphModule"], [], []], True, True, [], [], [], []]},
-            [],
-        ),
-        packed(
-            NOTHING[0]
-            | {
-                "value": [
-                    "M",
-                    1,
-                    [2, "X", ["torch.nn.modules.linear.Identity"], [], []],
-                    True,
-                    True,
-                    [["forward", ["v", 1]]],
-                    [],
-                    [],
-                    [],
-                ]
-            },
+            | {"value": module("torch.nn.modules.linear.Linear", decoder.MODULE, parts=[["weight", ["i", "1"]]])},
             [],
         ),
         packed(NOTHING[0] | {"value": ["J", 1]}, []),
