@@ -8,7 +8,7 @@ HARMFUL = re.compile(
     "[^\n\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
 # Where GitHub Actions would find a command: "::" at the start of a line, "##[" anywhere in it.
-COMMAND = re.compile(r"^(\s*)(?=::)|(?<=##)(?=\[)", re.MULTILINE)
+COMMAND = re.compile(r"^([ \t]*)(?=::)|(?<=##)(?=\[)", re.MULTILINE)
 
 
 def text(found: str) -> str:

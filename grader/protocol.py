@@ -12,6 +12,8 @@ from grader import failure
 from grader.course.catalogue import Kata
 from grader.failure import Failure
 
+LONGEST_TEXT = 20_000  # characters of a message's text
+
 
 @dataclass(frozen=True)
 class Follow:
@@ -169,6 +171,8 @@ def decode(data: bytes) -> Message:
     """
     try:
         kind, fields = json.loads(data)
+        if kind != "Traced":  # its text is JSON, and `followed.read` takes it apart
+            fields = _cut(fields)
         if kind == "Collected":
             fields |= {"specs": tuple(_made(SpecInfo, spec) for spec in fields["specs"])}
         if kind == "Loaded":
@@ -178,6 +182,18 @@ def decode(data: bytes) -> Message:
         return _made(KINDS[kind], fields)
     except (TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"not a message: {error}") from None
+
+
+def _cut(tree: Any) -> Any:
+    """The tree with each text cut at the length that workers cut it at: one that code speaks for may send more."""
+    match tree:
+        case str():
+            return tree[:LONGEST_TEXT]
+        case list():
+            return [_cut(part) for part in tree]
+        case dict():
+            return {name: _cut(part) for name, part in tree.items()}
+    return tree
 
 
 def _made(kind: type[Part], fields: dict[str, Any]) -> Part:

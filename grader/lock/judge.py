@@ -20,10 +20,10 @@ from grader.failure import Failure
 from grader.lock import lists, probes
 from grader.lock.known import Lost
 from grader.lock.remote import Remote
-from grader.protocol import Loaded, SpecFinished, SpecStarted, WorkOrder
+from grader.protocol import LONGEST_TEXT, Loaded, SpecFinished, SpecStarted, WorkOrder
 from grader.specs import check, ranks
 from grader.specs.properties import draw_examples
-from grader.workers.spec_worker import LONGEST_TEXT, Reporter, name_of
+from grader.workers.spec_worker import Reporter, name_of
 
 MOST_EXAMPLES = 8  # of a property: the first lock looks for rare mistakes, this one for code that computes its answers
 

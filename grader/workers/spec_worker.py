@@ -24,7 +24,6 @@ from grader.specs import check, failures, kinds, plugin, tracing
 from grader.specs.tracing import Tracer
 from grader.workers import collected
 
-LONGEST_TEXT = 20_000  # characters sent about one failure
 LONGEST_TRACE = 150_000  # characters sent about the calls that are followed in one spec
 
 Run = Callable[[list[pytest.Function], "Reporter"], None]  # has these specs run
@@ -210,7 +209,7 @@ class Reporter:
         elif failure is None:
             failure = Failure("not run", "skipped by the code itself")
         printed = self.katas.printed.get(nodeid, "") if outcome == "failed" else ""
-        failure = failure and failure.each(lambda text: text[:LONGEST_TEXT])
+        failure = failure and failure.each(lambda text: text[: protocol.LONGEST_TEXT])
         self.send(SpecFinished(name, outcome, seconds, failure, printed, self.bans, check.tried or {}))
 
 

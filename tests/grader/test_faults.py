@@ -12,17 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from grader import printable, protocol
 from grader.course import kata_modules
 from grader.course.catalogue import ROOT, Kata, all_katas, find
 from grader.errors import LoadFailure
 from grader.execution import grading, supervisor
 from grader.execution.result_cache import ResultCache
 from grader.execution.supervisor import Supervisor
-from grader.failure import UNPARSED
+from grader.failure import UNPARSED, Failure
 from grader.isolation import namespaces
 from grader.lock import bare_server
 from grader.lock.asking import Asking
-from grader.protocol import Loading, RunOptions, SpecStarted
+from grader.protocol import Loading, RunOptions, SpecFinished, SpecStarted
 from grader.results import KataResult
 from grader.workers import forkserver, servers
 from tests.conftest import SOUND
@@ -294,6 +295,14 @@ class TestTheModule:
         said = messages(graded(sound[0], submission(sound[0], replaced("double(x)", body))))
         assert "[bold] done" in said
         assert not {"\x1b", "\x00", "\ud800", "\x9b"} & set(said)
+
+    def test_line_breaks_without_end_cost_the_runner_nothing(self):
+        """What a worker says is cut where it is decoded, and looking for commands takes time in line with the text."""
+        said = protocol.encode(SpecFinished("a", "failed", 0.0, Failure("raised", "x" + "\n" * 95_000)))
+        started = time.process_time()
+        assert len(protocol.decode(said).failure.line) == protocol.LONGEST_TEXT
+        assert printable.text("\n" * 95_000 + "  ::set-env") == "\n" * 95_000 + "  . ::set-env"
+        assert time.process_time() - started < 5, "for as many, a quadratic search takes two minutes"
 
     def test_global_state_does_not_reach_the_next_spec(self, sound, submission):
         body = (
