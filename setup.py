@@ -16,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from grader.course import handouts, places  # noqa: E402
+from grader.errors import NotPossible  # noqa: E402
 
 BUILD = HERE / ".kata" / "build"
 
@@ -34,7 +35,10 @@ class Wheel(bdist_wheel):
     def run(self) -> None:
         shutil.rmtree(BUILD, ignore_errors=True)  # a module that has been removed would get into the wheel
         course = BUILD / places.ARCHIVE.name
-        places.pack(course, HERE, handouts.packed(HERE))
+        try:
+            places.pack(course, HERE, handouts.packed(HERE))
+        except NotPossible as problem:
+            raise SystemExit(f"no wheel: {problem}") from None
         packages = self.distribution.packages
         self.distribution.packages = [name for name in packages if not name.startswith(("tinytorch", "workshop"))]
         del self.distribution.package_data["workshop"]

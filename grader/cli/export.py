@@ -11,8 +11,8 @@ import typer
 from grader import files
 from grader.cli.app import RulesFile, app, bar, katas
 from grader.cli.class_ import Roster
-from grader.course import places
-from grader.course.catalogue import ROOT
+from grader.course import handouts, places
+from grader.course.catalogue import ROOT, Kata, with_prerequisites
 from grader.errors import KataError
 from grader.protocol import RunOptions
 from grader.reports import words
@@ -59,14 +59,14 @@ def starter(
         )
     place = _place(grader) if grader else None
     course = rules.of_course(rules_file, ROOT)
-    write(folder, lambda root: export.starter(folder, katas(chosen, root), place, course))
+    write(folder, lambda root: export.starter(folder, _unchanged(katas(chosen, root)), place, course))
 
 
 @exports.command()
 def teacher(folder: Folder, chosen: Katas = None, rules_file: RulesFile = None) -> None:
     """Write the teacher's copy, which grades: specs, references, grader, platforms' scripts."""
     course = rules.of_course(rules_file, ROOT)
-    write(folder, lambda root: export.teacher(folder, katas(chosen, root), course))
+    write(folder, lambda root: export.teacher(folder, _unchanged(katas(chosen, root)), course))
 
 
 @exports.command()
@@ -83,9 +83,21 @@ def classroom50(
     course = rules.of_course(rules_file, ROOT)
 
     def _write(root: Path) -> list[str]:
-        return export.bundle(folder, katas(chosen, root), katas(released, root) if released else [], course)
+        graded = _unchanged(katas(chosen, root))
+        return export.bundle(folder, graded, katas(released, root) if released else [], course)
 
     write(folder, _write)
+
+
+def _unchanged(chosen: list[Kata]) -> list[Kata]:
+    """The katas to export, if they and those that they build on are as committed.
+
+    Raises:
+        NotPossible: a file that they give differs from the last commit.
+    """
+    root = chosen[0].root
+    handouts.refuse_changed(root, handouts.given(root, with_prerequisites(chosen)))
+    return chosen
 
 
 ClassFolder = Annotated[Path, typer.Option("--submissions", metavar="DIR", help="the class, as for kata class")]

@@ -4,10 +4,13 @@ The author's files go into an installed package, which is the course itself, and
 """
 
 import re
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+from grader.course import stubs
 from grader.course.catalogue import TEACHER, Kata, all_katas
+from grader.errors import NotPossible
 
 LESSON = ("kata.toml", "README.md", "lesson.py", "hints.md", "figure.png")
 SEALED, PROBES = "sealed.toml", "probes.py"  # in the author's folder: what the second lock asks
@@ -59,16 +62,45 @@ def pages(root: Path) -> list[Path]:
     return sorted(path for path in found if path.parent not in katas)
 
 
-def packed(root: Path) -> list[Path]:
-    """What an installed package brings: all that learners open or that their commands read, and what exports need."""
+def packed(root: Path) -> dict[Path, bytes]:
+    """What an installed package brings: all that learners open or that their commands read, and what exports need.
+
+    Raises:
+        NotPossible: a file of the course differs from the last commit.
+    """
     katas = all_katas(root)
     shared = [root / name for name in (*SHARED, "README.md", "CHANGELOG.md")]
     shared += [path for name in EDITORS for path in sorted((root / name).iterdir())]
-    of_katas = [path for kata in katas for path in of_the_learner(kata)]
     of_authors = [kata.reference for kata in katas]
     for kata in katas:
         of_authors += [path for path in kata.author.rglob("*.*") if path.suffix in (".py", ".toml")]
-    return [*shared, *pages(root), *of_the_tracks(root), *of_katas, *of_authors]
+    of_the_course = {*pages(root), *given(root, katas), *of_authors}
+    refuse_changed(root, of_the_course)
+    contents = {path: path.read_bytes() for path in (*shared, *of_the_course)}
+    return contents | {kata.code: stubs.content(kata) for kata in katas}
+
+
+def given(root: Path, katas: Iterable[Kata]) -> set[Path]:
+    """What these katas hand out beside their stubs, which are made anew, and the modules of the tracks."""
+    katas = list(katas)
+    files = {path for kata in katas for path in (*of_the_learner(kata), *of_the_teacher(kata))}
+    return files.union(of_the_tracks(root)) - {kata.code for kata in katas}
+
+
+def refuse_changed(root: Path, files: Collection[Path]) -> None:
+    """Refuse to hand out what somebody has changed in a clone and has not committed: it may be their own work.
+
+    Raises:
+        NotPossible: one of these files differs from the last commit.
+    """
+    diff = ["git", "-C", str(root), "diff", "--name-only", "--relative", "-z", "HEAD", "--", "katas", "solutions"]
+    try:
+        found = subprocess.run(diff, capture_output=True, text=True)
+    except OSError:  # there is no git
+        return
+    changed = [name for name in found.stdout.split("\0") if root / name in files]
+    if changed:
+        raise NotPossible(f"{', '.join(changed)}: changed since the last commit; commit it, or git restore it")
 
 
 def without_lost_links(page: str, is_there: Callable[[str], bool]) -> str:

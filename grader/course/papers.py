@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from grader.course import definitions, notebooks, places
+from grader.course import definitions, notebooks, places, stubs
 from grader.course.catalogue import Kata
 from grader.course.handouts import notebook_path
 
@@ -97,7 +97,12 @@ def textbook(kata: Kata) -> Answers | None:
 
 
 def handed_out(kata: Kata, path: Path) -> bytes:
-    """The content of one of the learner's files where no answers may be: the notebook loads the learner's own."""
+    """The content of one of the learner's files where no answers may be.
+
+    The kata's file is its stub, whatever is in katas/. The notebook loads the learner's own code.
+    """
+    if path == kata.code:
+        return stubs.content(kata)
     if path == notebook_path(kata) and kata.description.paper:
         return written(build(kata)).encode()
     return path.read_bytes()

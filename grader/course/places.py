@@ -11,7 +11,7 @@ import sys
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -124,13 +124,13 @@ def course() -> Iterator[Path]:
         yield Path(folder)
 
 
-def pack(archive: Path, root: Path, files: Iterable[Path]) -> None:
-    """Write these files of the tree at `root` as the archive. Equal files give an equal archive."""
+def pack(archive: Path, root: Path, contents: Mapping[Path, bytes]) -> None:
+    """Write these files of the tree at `root` as the archive. Equal contents give an equal archive."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive, "w") as packed:
-        for path in sorted(files):
+        for path, content in sorted(contents.items()):
             entry = zipfile.ZipInfo(path.relative_to(root).as_posix())
-            packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
+            packed.writestr(entry, content, zipfile.ZIP_DEFLATED, compresslevel=9)
 
 
 @cache

@@ -27,6 +27,12 @@ def stub_of(kata: Kata) -> str | None:
         return None
 
 
+def content(kata: Kata) -> bytes:
+    """What the kata's file holds when it is handed out: the stub as the generator makes it, whatever is in katas/."""
+    stub = stub_of(kata)
+    return kata.code.read_bytes() if stub is None else stub.encode()
+
+
 def stale(katas: Iterable[Kata]) -> dict[Path, str]:
     """The files in katas/ that differ from their stub and contain no work, each with its stub."""
     found = {}

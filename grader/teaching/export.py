@@ -35,14 +35,9 @@ def starter(folder: Path, katas: Iterable[Kata], place: Place | None, course: Ru
         place: the teacher's copy that the starter's workflow grades with; None for a starter without a workflow.
         course: what katas, exercises and edges are worth.
     Raises:
-        ExportFailure: the folder is not an export, or a stub in this tree has been edited.
+        ExportFailure: the folder is not an export.
     """
     katas = with_prerequisites(katas)
-    for kata in katas:
-        if stubs.is_changed(kata, kata.code):
-            raise ExportFailure(
-                f"katas/{kata.file} is not a stub any more: kata reset {kata.number} puts the stub back"
-            )
     root = katas[0].root
     prepare(folder)
     kept = [kata for kata in katas if not _copy_kata(kata, folder)]

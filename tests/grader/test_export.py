@@ -210,7 +210,8 @@ class TestStarter:
     @pytest.mark.parametrize("what", ["a folder with something in it", "a file"])
     def test_nothing_else_is_written_over(self, tmp_path, what, kata_here):
         (tmp_path / "notes.txt").write_text("mine")
-        done = kata_here("export", "teacher", tmp_path / "notes.txt" if what == "a file" else tmp_path)
+        folder = tmp_path / "notes.txt" if what == "a file" else tmp_path
+        done = kata_here("export", "teacher", folder, "--katas", "00")
         assert done.returncode == 2 and done.stderr.count("\n") == 1 and "holds something else" in done.stderr
         assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 

@@ -9,6 +9,7 @@ import pytest
 
 from grader.course import handouts
 from grader.course.catalogue import ROOT, Kata, find
+from grader.errors import NotPossible
 from grader.learner import history
 from grader.learner.update import update
 from grader.teaching import export
@@ -56,7 +57,11 @@ def leaked(folder: Path, secrets: dict[str, set[str]]) -> set[str]:
 
 @pytest.fixture
 def checkout(tmp_path) -> Path:
-    """The three katas and their references, as in a clone."""
+    """The three katas and their references, with what else a wheel has, as in a clone."""
+    for name in (*handouts.SHARED, *handouts.EDITORS, "README.md", "CHANGELOG.md"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        (tmp_path / "clone").mkdir(exist_ok=True)
+        copy(ROOT / name, tmp_path / "clone" / name)
     for kata in KATAS:
         shutil.copytree(kata.folder, tmp_path / "clone/katas" / kata.name)
         shutil.copytree(kata.reference.parent, tmp_path / "clone/solutions" / kata.name)
@@ -92,6 +97,32 @@ def test_swapping_the_reference_in_and_out(checkout, secrets):
     subprocess.run("cp -r solutions/16* katas/", shell=True, cwd=checkout, check=True)
     assert kata.spec_files == [kata.specs] and kata.code.read_bytes() == kata.reference.read_bytes()
     assert kata.author.name not in {path.parent.name for path in handouts.of_the_learner(kata)}
+
+
+def test_what_the_author_has_written_into_a_stub_is_not_handed_out(checkout, tmp_path):
+    """Whoever teaches also learns here: a starter and a wheel have the stub that the reference makes."""
+    kata = Kata(checkout, find("16").name)
+    shutil.copy(kata.reference, kata.code)
+    export.starter(tmp_path / "starter", [kata], None, Rules())
+    stub = find("16").code.read_bytes()
+    assert (tmp_path / "starter/katas" / kata.file).read_bytes() == stub == handouts.packed(checkout)[kata.code]
+
+
+def test_a_given_file_that_is_changed_in_a_clone_is_named_and_refused(checkout):
+    kata = Kata(checkout, find("16").name)
+    files = handouts.given(checkout, [kata])
+    git = ["git", "-C", checkout, "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "The course"]):
+        subprocess.run([*git, *command], check=True)
+    shutil.copy(kata.reference, kata.code)
+    handouts.refuse_changed(checkout, files)
+    kata.specs.write_text("")
+    other = find("05").specs
+    (checkout / "katas" / other.parent.name / other.name).write_text("")
+    with pytest.raises(NotPossible) as refused:
+        handouts.refuse_changed(checkout, files)
+    named = kata.specs.relative_to(checkout).as_posix()
+    assert str(refused.value) == f"{named}: changed since the last commit; commit it, or git restore it"
 
 
 @pytest.mark.parametrize(("has", "gets"), [((), set()), (("solutions",), {"probes.py", "sealed.toml"})])
