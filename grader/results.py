@@ -321,6 +321,7 @@ class KataResult(Sums):
     file: Failure | None = None  # what is wrong with it; the failure of each spec that could not be run for it, too
     lost: NotGraded | None = None  # why nothing was graded; None where something was
     counts: str = ""  # which of two versions does, and why; empty if there was one
+    traces: dict[str, str] = field(default_factory=dict)  # what followed functions did in each spec, if asked for
 
     @property
     def parts(self) -> tuple[ExerciseResult, ...]:

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from grader.execution import reads
@@ -38,8 +38,8 @@ class ResultCache:
     def keep(self, job: Job, result: KataResult) -> None:
         """Remember the job's result, unless a busy machine may be the reason for it."""
         if not any(_may_be_chance(spec) for e in result.exercises for spec in e.specs):
-            found = key(job)
-            self.memory.keep("result", found, found, json.dumps(asdict(result)))
+            found, kept = key(job), replace(result, traces={})
+            self.memory.keep("result", found, found, json.dumps(asdict(kept)))
 
 
 def _may_be_chance(spec: SpecResult) -> bool:

@@ -122,9 +122,16 @@ class Supervisor:
         message = "\n".join(filter(None, [*left_out, message]))
         found = [ExerciseResult(e.name, self._verdicts(e), e.stretch) for e in self.job.kata.exercises]
         exercises = tuple(exercise for exercise in found if exercise.specs)
-        seconds, code = time.monotonic() - self.started, jobs.digest(self.job)
-        file = self.file or _statement(exercises)
-        return KataResult(self.job.kata.name, exercises, message, seconds, self.cpu_seconds, code, file=file)
+        return KataResult(
+            self.job.kata.name,
+            exercises,
+            message,
+            seconds=time.monotonic() - self.started,
+            cpu_seconds=self.cpu_seconds,
+            code=jobs.digest(self.job),
+            file=self.file or _statement(exercises),
+            traces=self.traces,
+        )
 
     def second_lock(self, scratch: Path, at_a_time: int) -> SecondLock | None:
         """The second lock for the exercises that work, if it is asked for; this job's files are then removed.

@@ -10,11 +10,9 @@ from grader.course.description import Exercise
 from grader.course.statements import decorated_line
 from grader.errors import NotPossible
 from grader.execution import scheduler
-from grader.execution.supervisor import Supervisor
 from grader.followed import Call
 from grader.protocol import Follow, RunOptions
 from grader.results import KataResult, SpecResult
-from grader.workers import folders, forkserver, orphans
 from grader.workers.jobs import Job
 
 
@@ -56,30 +54,13 @@ def of(jobs: Iterable[Job]) -> list[Run]:
     Raises:
         NotPossible: the kata's specs cannot be collected.
     """
-    return [_run(one, result) for one, result in finished(jobs)]
+    jobs = list(jobs)
+    results = dict(scheduler.run(jobs))
+    return [_run(job, results[job]) for job in jobs]
 
 
-def finished(jobs: Iterable[Job]) -> list[tuple[Supervisor, KataResult]]:
-    """The same, for a caller who reads the traces in another way."""
-    waiting, running = list(enumerate(jobs)), dict[int, Supervisor]()
-    found: dict[int, tuple[Supervisor, KataResult]] = {}
-    with folders.of_a_run(forkserver.temporary_folder()) as scratch, orphans.ended() as end_orphans:
-        while waiting or running:
-            while waiting and len(running) < scheduler.available_cores():
-                place, job = waiting.pop(0)
-                forkserver.prepare([job.kata])
-                running[place] = Supervisor(job, scratch)
-            if not any(one.finished for one in running.values()):
-                scheduler.wait(list(running.values()), ())
-            for place, one in [(place, one) for place, one in running.items() if one.finished]:
-                del running[place]
-                found[place] = (one, one.result())
-        end_orphans()
-    return [found[place] for place in sorted(found)]
-
-
-def _run(one: Supervisor, result: KataResult) -> Run:
-    if not one.specs:
-        raise NotPossible(f"{one.job.kata.number}: {result.message}")
+def _run(job: Job, result: KataResult) -> Run:
+    if result.not_graded:
+        raise NotPossible(f"{job.kata.number}: {result.why_not_graded}")
     specs = {spec.name: spec for exercise in result.exercises for spec in exercise.specs}
-    return Run(specs, {name: followed.read(text) for name, text in one.traces.items()})
+    return Run(specs, {name: followed.read(text) for name, text in result.traces.items()})
