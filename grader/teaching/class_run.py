@@ -31,6 +31,7 @@ from grader.teaching import (
     report_files,
     roster,
     submissions,
+    times,
     versions,
 )
 from grader.teaching.accommodations import Accommodations
@@ -95,6 +96,7 @@ class Collected:
         everybody: a submission per student, under the name that reports and pages have.
         unowned: a submission of nobody in the roster → why it is nobody's.
         strangers: the names of files that are no submission.
+        is_nbgraders: nbgrader laid out the class.
         earlier: the earlier results, under today's names.
         decided: the overrides of the earlier results, and today's.
         allowed: what is allowed students for a kata.
@@ -106,6 +108,7 @@ class Collected:
     everybody: list[Submission]
     unowned: dict[str, str]
     strangers: list[str]
+    is_nbgraders: bool = False
     earlier: EarlierResults = field(default_factory=dict)
     decided: Overrides = field(default_factory=dict)
     allowed: Accommodations = field(default_factory=dict)
@@ -256,7 +259,9 @@ def collect(class_: Class) -> Collected:
     everybody, unowned = roster.assigned(collected, people, others) if people else (collected, {})
     taken = {place for one in everybody for place in one.places}
     strangers = [listing.readable(one.places[0].name) for one in others if one.places[0] not in taken]
-    return _with_decisions(Collected(class_, people, everybody, unowned, strangers))
+    is_nbgraders = times.is_nbgraders(class_.folder, everybody)
+    found = Collected(class_, people, everybody, unowned, strangers, is_nbgraders)
+    return _with_decisions(found)
 
 
 def _with_decisions(collected: Collected) -> Collected:
@@ -324,6 +329,8 @@ def _read(submission: Submission, collected: Collected, person: Person | None, h
     assignment = collected.class_.assignment
     needed = with_prerequisites(assignment.katas)
     contents = attribution.look(submission.places, needed, assignment.katas)
+    if not collected.is_nbgraders:
+        contents = times.without_notes(contents)
     found = [] if submission.places else intake.findings(submission, contents, assignment.katas)
     said = "not handed in, and in {} of nobody in the roster"
     missing = [kata for kata in contents.absent(NOT_HANDED_IN) if person and held[kata]]
@@ -334,7 +341,7 @@ def _read(submission: Submission, collected: Collected, person: Person | None, h
     student, late = submission.student, assignment.rules.late
     places = [(student, kata.name) for kata in assignment.katas]
     allowed = {place[1]: collected.allowed[place] for place in places if place in collected.allowed}
-    dates = Dates(late, allowed=allowed)
+    dates = Dates(late, allowed=allowed, is_nbgraders=collected.is_nbgraders)
     if person:
         dates = replace(dates, due=person.due, extension=person.extension, handed_in=person.handed_in)
     dated = versions.find(submission, contents, assignment.katas, dates)
