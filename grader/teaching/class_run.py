@@ -1,7 +1,6 @@
 """A class as one run: it is taken in, graded, booked and reported, each stage from the plain data of the one before."""
 
-from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,7 +11,6 @@ from grader.course.catalogue import ROOT, Kata, with_prerequisites
 from grader.errors import KataError
 from grader.execution import boundary
 from grader.execution.result_cache import ResultCache
-from grader.failure import NOT_HANDED_IN
 from grader.isolation import untouched
 from grader.isolation.untouched import Changes
 from grader.protocol import RunOptions
@@ -37,7 +35,7 @@ from grader.teaching import (
 from grader.teaching.accommodations import Accommodations
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import Graded
-from grader.teaching.contents import Absent
+from grader.teaching.contents import Absent, Contents, Found
 from grader.teaching.dask_tasks import Engine
 from grader.teaching.gradebook import Gradebook
 from grader.teaching.intake import Finding
@@ -295,21 +293,33 @@ def _seen(collected: Collected) -> EarlierResults:
 
 
 def take_in(collected: Collected, counted: Counting) -> TakenIn:
-    """Read the submissions. A missing kata is no 0 while a submission of nobody has it."""
+    """Read the submissions. An empty hand is no 0 while nobody's work has the kata."""
     people, held = {person.label: person for person in collected.people}, _held_back(collected)
     everybody = counted(collected.asked_for)
     return TakenIn(collected, [_opened(one, collected, people.get(one.student), held) for one in everybody])
 
 
-def _held_back(collected: Collected) -> Counter[Kata]:
-    """How many of the submissions of nobody that may be somebody's have each kata."""
+def _held_back(collected: Collected) -> dict[Kata, list[str]]:
+    """What the submissions of nobody that may be somebody's have of each kata."""
     katas = collected.class_.assignment.katas
-    nobodys = [one for one in collected.everybody if one.student in collected.waits]
-    opened = [attribution.look(one.places, with_prerequisites(katas), katas) for one in nobodys]
-    return Counter(kata for contents in opened for kata in katas if attribution.may_have(contents, kata))
+    held: dict[Kata, list[str]] = {kata: [] for kata in katas}
+    for one in collected.everybody:
+        if one.student not in collected.waits:
+            continue
+        contents = attribution.look(one.places, with_prerequisites(katas), katas)
+        for kata in katas:
+            if attribution.may_have(contents, kata):
+                file = contents.found[kata].file.shown if kata in contents.found else ""
+                held[kata].append(file or one.student)
+    return held
 
 
-def _opened(submission: Submission, collected: Collected, person: Person | None, held: Counter[Kata]) -> Read:
+def _opened(
+    submission: Submission,
+    collected: Collected,
+    person: Person | None,
+    held: Mapping[Kata, list[str]],
+) -> Read:
     """One submission with its texts. Where it cannot be read, each of its katas says why."""
     opened: list[Read] = []
 
@@ -324,7 +334,12 @@ def _opened(submission: Submission, collected: Collected, person: Person | None,
     return opened[0]
 
 
-def _read(submission: Submission, collected: Collected, person: Person | None, held: Counter[Kata]) -> Read:
+def _read(
+    submission: Submission,
+    collected: Collected,
+    person: Person | None,
+    held: Mapping[Kata, list[str]],
+) -> Read:
     """What is in one submission."""
     assignment = collected.class_.assignment
     needed = with_prerequisites(assignment.katas)
@@ -332,10 +347,7 @@ def _read(submission: Submission, collected: Collected, person: Person | None, h
     if not collected.is_nbgraders:
         contents = times.without_notes(contents)
     found = [] if submission.places else intake.findings(submission, contents, assignment.katas)
-    said = "not handed in, and in {} of nobody in the roster"
-    missing = [kata for kata in contents.absent(NOT_HANDED_IN) if person and held[kata]]
-    why = {kata: said.format(words.counted(held[kata], "submission")) for kata in missing}
-    lost = {kata: Absent(why[kata], NotGraded.UNOWNED) for kata in missing}
+    lost = _waiting(contents, held) if person else {}
     contents = replace(contents, katas={**contents.katas, **lost})
     found = found or intake.findings(submission, contents, assignment.katas)
     student, late = submission.student, assignment.rules.late
@@ -349,6 +361,22 @@ def _read(submission: Submission, collected: Collected, person: Person | None, h
     dated, changed = versions.as_first_seen(dated, seen, dates, student)
     texts = replace(submission, texts=contents.sources(needed))
     return Read(texts, [*found, *versions.findings(student, dated), *changed], dated, bool(lost))
+
+
+def _waiting(contents: Contents, held: Mapping[Kata, list[str]]) -> dict[Kata, Absent]:
+    """The katas of which a student has a stub at most, and nobody's work has more."""
+    found: dict[Kata, Absent] = {}
+    for kata, theirs in held.items():
+        if not theirs or attribution.may_have(contents, kata):
+            continue
+        row = contents.katas[kata]
+        count = f"{words.counted(len(theirs), 'submission')} of nobody in the roster"
+        if isinstance(row, Found):
+            why = f"untouched stub in {row.file.shown}, and work in {count}"
+            found[kata] = Absent(why, NotGraded.UNOWNED, attribution.named(theirs))
+        else:
+            found[kata] = Absent(f"not handed in, and in {count}", NotGraded.UNOWNED)
+    return found
 
 
 def grade(taken: TakenIn) -> Generator[Graded]:

@@ -52,7 +52,8 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
     if len(asked) > 1 and len(absent) == len(asked) and len({row for _, row in absent}) == 1:
         absent = [("", absent[0][1])]
     for name, row in sorted(absent, key=lambda pair: pair[1].verdict != NOT_HANDED_IN):
-        found.append(Finding(student, name, "", row.verdict, row.why, odd=row.verdict != NOT_HANDED_IN))
+        verdict, is_odd = row.verdict, row.verdict != NOT_HANDED_IN
+        found.append(Finding(student, name, "", verdict, row.for_teacher, odd=is_odd))
     if submission.is_late:
         found.append(Finding(student, "", "", "handed in", "Canvas marks it as late", late=True))
     if len(submission.places) > 1 and not all(uploads.of(place) for place in submission.places):
