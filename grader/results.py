@@ -41,7 +41,7 @@ class NotGraded(StrEnum):
 
     NOT_RECOGNISED = "not recognised"  # its file may be among others that came
     UNREADABLE = "unreadable"  # what came cannot be read here
-    UNOWNED = "unowned"  # nothing came, and there are submissions of nobody
+    UNOWNED = "unowned"  # no more than a stub came, and a submission of nobody has it
     FAULT = "fault"  # of the machine or of the grader
 
     @property

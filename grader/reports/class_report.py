@@ -1,11 +1,8 @@
 """Renders the results of a class: as JSON (schema kata-class/3), and as CSV with one row per student."""
 
-import csv
-import io
 import json
 
-from grader.reports import words
-from grader.reports.csv_cells import as_text
+from grader.reports import csv_cells, words
 from grader.results import ClassReport, Identity, Report, as_dict, number, plain
 
 WHO_AND_WHEN = ("id", "email", "handed_in", "penalty", "lateness")
@@ -33,10 +30,11 @@ def render_csv(report: ClassReport) -> str:
     """
     katas = list(dict.fromkeys(kata.kata for one in report.students.values() for kata in one.katas))
     run = "complete" if report.complete else "incomplete"
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
     states = [f"{kata} state" for kata in katas]
-    writer.writerow([*COLUMNS, *katas, "state", "run", *states, "reason", "sealed", "overrides", *WHO_AND_WHEN])
+    last_columns = ("reason", "sealed", "overrides", *WHO_AND_WHEN)
+    rows: list[list[str | float]] = [
+        [*COLUMNS, *katas, "state", "run", *states, *last_columns],
+    ]
     for student, one in report.students.items():
         scores = {kata.kata: plain(kata.score) for kata in one.katas if not (kata.pending or kata.excused)}
         if one.pending:
@@ -47,8 +45,8 @@ def render_csv(report: ClassReport) -> str:
         became = (state.get(name, "not graded") for name in katas)
         cells = [scores.get(name, "") for name in katas]
         last = [_reason(one), words.seals(one), "; ".join(words.overrides(one.katas)), *_who_and_when(report, student)]
-        writer.writerow([as_text(student), *sums, *cells, _graded(one), run, *became, *map(as_text, last)])
-    return file.getvalue()
+        rows.append([student, *sums, *cells, _graded(one), run, *became, *last])
+    return csv_cells.render(rows)
 
 
 def _graded(report: Report) -> str:

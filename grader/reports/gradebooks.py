@@ -3,12 +3,7 @@
 A student whose score is not decided has no row, so that the import leaves an earlier grade alone.
 """
 
-import csv
-import io
-from collections.abc import Iterable
-
-from grader.reports import words
-from grader.reports.csv_cells import as_text
+from grader.reports import csv_cells, words
 from grader.results import ClassReport, Identity, Report, plain
 
 CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
@@ -26,7 +21,10 @@ def render_canvas(report: ClassReport) -> str:
         for column, score in [(total, one.max_score)] if total else [(k.kata, k.max_score) for k in one.katas]:
             most[column] = max(score, most.get(column, 0.0))
     possible = [plain(points, 2) for points in most.values()]
-    rows: list[list[str | float]] = [[*CANVAS, *map(as_text, most)], ["    Points Possible", *[""] * 4, *possible]]
+    rows: list[list[str | float]] = [
+        [*CANVAS, *most],
+        ["    Points Possible", *[""] * 4, *possible],
+    ]
     for student, one in known.items():
         scores: dict[str, str | float] = {k.kata: "EX" if k.excused else plain(k.score, 2) for k in one.katas}
         if total:  # out of the same points for everybody: the rest counts for what is excused, too
@@ -35,8 +33,8 @@ def render_canvas(report: ClassReport) -> str:
         who = report.roster.get(student)
         ids = who.canvas or ("", who.id, who.id, "") if who else ("", "", student, "")
         columns = (who.name or who.id if who else student, *ids)
-        rows.append([*map(as_text, columns), *(scores[column] for column in most)])
-    return _csv(rows)
+        rows.append([*columns, *(scores[column] for column in most)])
+    return csv_cells.render(rows)
 
 
 def render_moodle(report: ClassReport) -> str:
@@ -51,8 +49,8 @@ def render_moodle(report: ClassReport) -> str:
         who = report.roster.get(student, Identity(student, "", ""))
         said = [words.of_files(one), words.totals(one), *words.overrides(one.katas), *words.lateness(one)]
         feedback = "; ".join(filter(None, said))
-        rows.append([as_text(who.id), as_text(who.email), plain(one.score, 2), as_text(feedback)])
-    return _csv(rows)
+        rows.append([who.id, who.email, plain(one.score, 2), feedback])
+    return csv_cells.render(rows)
 
 
 def _known(report: ClassReport) -> dict[str, Report]:
@@ -63,9 +61,3 @@ def _known(report: ClassReport) -> dict[str, Report]:
         for student, one in report.students.items()
         if student in known and (one.excused or not one.pending)
     }
-
-
-def _csv(rows: Iterable[Iterable[str | float]]) -> str:
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(rows)
-    return file.getvalue()

@@ -1,12 +1,10 @@
 """Tells a teacher which points only the first lock gives, what each lock saw, and how to settle them."""
 
-import csv
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from textwrap import indent
 
-from grader.reports import words
+from grader.reports import csv_cells, words
 from grader.results import DONE, ClassReport, ExerciseResult
 
 SHOWN = 3  # exercises of a student with what each lock saw
@@ -80,6 +78,4 @@ def _id(report: ClassReport, student: str) -> str:
 
 
 def _lines(rows: Iterable[Iterable[str | int]]) -> str:
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(rows)
-    return file.getvalue().rstrip("\n")
+    return csv_cells.render(rows).rstrip("\n")

@@ -24,6 +24,7 @@ from grader.workers.jobs import SourceText
 
 DEEP = 8  # folders inside each other: a file below is pointed out
 MOST_NOTEBOOKS = 100  # read in one submission
+SHOWN = 3  # files with exercises of one kata
 MOST_READ = 100  # files of a submission that are read for what they define
 UNTOUCHED = "is an untouched stub"
 A_LINK = "is a symbolic link: hand in the file itself"
@@ -98,7 +99,10 @@ def _looked(places: Iterable[Path], katas: list[Kata], asked: set[Kata]) -> Cont
         others = [file for file in own if not signs.namesakes(file.name, katas)]
     else:
         others = own + [file for file in rest if file in given and signs.is_written(file, root)]
-    rows = desk.found | _absent(desk, others, defined)
+    absent = _absent(desk, others, defined)
+    came = [*there.files, *there.hidden]
+    written = [file for file in came if file not in given and signs.is_own(file)]
+    rows = desk.found | _defined_elsewhere(desk, written) | absent
     is_told = bool(Contents(rows).absent("not recognised"))  # a person looks at all of it then
     desk.unused += [Unused("", problem) for problem in dict.fromkeys(desk.problems)]
     for file in [*desk.files, *desk.hidden]:
@@ -310,13 +314,20 @@ def _take_from_notebook(desk: Desk, file: File, notebook: NotebookNode, kata: Ka
 def _defined(desk: Desk, own: list[File]) -> dict[File, list[Kata]]:
     """The files of the student's own that may be code of these katas, each with those of which it has exercises."""
     found: dict[File, list[Kata]] = {}
-    texts = [file for file in own if file not in desk.closed and signs.may_be_code(file.name)]
-    for file in sorted(texts, key=lambda file: (file.is_hidden, len(file.path.parts)))[:MOST_READ]:
+    for file in _first(own, desk):
         others = signs.namesakes(file.name, desk.katas)
         katas = signs.defined(signs.names(_text(desk, file)), [*desk.katas, *others])
         if not others or (katas and set(others).isdisjoint(katas)):
             found[file] = katas
     return found
+
+
+def _first(files: list[File], desk: Desk) -> list[File]:
+    """Those that may be code, MOST_READ at most: hidden and deep ones come last."""
+    texts = [file for file in files if signs.may_be_code(file.name)]
+    texts = [file for file in texts if file not in desk.closed]
+    texts.sort(key=lambda file: (file.is_hidden, len(file.path.parts)))
+    return texts[:MOST_READ]
 
 
 def _take_lone(desk: Desk, own: list[File], defined: Mapping[File, list[Kata]]) -> None:
@@ -343,6 +354,38 @@ def _text(desk: Desk, file: File) -> str:
 
 
 # What is left.
+
+
+def _defined_elsewhere(desk: Desk, written: list[File]) -> dict[Kata, Absent]:
+    """The katas whose file defines no exercise, while other files of the submission do.
+
+    Args:
+        written: all files of the student's own.
+    """
+    decided: dict[Kata, Absent] = {}
+    for kata, one in desk.found.items():
+        text = one.source.text
+        if kata not in desk.asked or one.source.problem or signs.defines(text, kata):
+            continue
+        others = [file for file in _first(written, desk) if file is not one.file]
+        if some := [file.shown for file in others if _has_exercise(desk, file, kata)]:
+            those = named(some, SHOWN)
+            why = f"{one.file.shown}: defines no exercise: put those of {those} into it"
+            decided[kata] = Absent(why, NotGraded.NOT_RECOGNISED)
+    return decided
+
+
+def _has_exercise(desk: Desk, file: File, kata: Kata) -> bool:
+    """Tell if another file than the kata's has an exercise of it, and is no stub.
+
+    In another kata's file, an exercise of both katas is the other's.
+    """
+    text = _text(desk, file)
+    katas = [*desk.katas, *signs.namesakes(file.name, desk.katas)]
+    others = [one for one in katas if one != kata and one.file.name == file.name]
+    owners = set(kata.owners).difference(*(one.owners for one in others))
+    is_there = not owners.isdisjoint(signs.names(text))
+    return is_there and not stubs.is_untouched(kata, text)
 
 
 def _absent(desk: Desk, others: list[File], defined: Mapping[File, list[Kata]]) -> dict[Kata, Absent]:
@@ -382,7 +425,8 @@ def _similar(desk: Desk, kata: Kata, defined: Mapping[File, list[Kata]]) -> str:
     ]
     if not some:
         return ""
-    return f"{_named(some)}: {HIDDEN if some[0].is_hidden else f'looks like {kata.name}: call it {kata.file.name}'}"
+    what = f"looks like {kata.name}: call it {kata.file.name}"
+    return f"{_files(some)}: {HIDDEN if some[0].is_hidden else what}"
 
 
 def _unseen(desk: Desk) -> str:
@@ -392,9 +436,15 @@ def _unseen(desk: Desk) -> str:
     return next(iter([*links, *(f"{file.shown}: {HIDDEN}" for file in closed)]), "")
 
 
-def _named(files: list[File]) -> str:
+def _files(files: list[File]) -> str:
     """The first of these files, and how many more there are."""
-    return files[0].shown + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+    return named([file.shown for file in files])
+
+
+def named(files: list[str], most: int = 1) -> str:
+    """The first of these files, and how many more there are: "a.py and 2 more"."""
+    more = [f"{len(files) - most} more"] if len(files) > most else []
+    return " and ".join([*files[:most], *more])
 
 
 def _within(desk: Desk, kata: Kata) -> str:
@@ -409,7 +459,8 @@ def _came(own: list[File]) -> str:
     """What to say where no kata that is graded has a file; empty if nothing of the student's own came."""
     if not own:
         return ""
-    return f"{_named(own)}: {HIDDEN if own[0].is_hidden else 'no file of a kata that is graded'}"
+    what = "no file of a kata that is graded"
+    return f"{_files(own)}: {HIDDEN if own[0].is_hidden else what}"
 
 
 def _link_instead(kata: Kata, files: list[File]) -> str:

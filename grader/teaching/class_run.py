@@ -1,7 +1,6 @@
 """A class as one run: it is taken in, graded, booked and reported, each stage from the plain data of the one before."""
 
-from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,7 +11,6 @@ from grader.course.catalogue import ROOT, Kata, with_prerequisites
 from grader.errors import KataError
 from grader.execution import boundary
 from grader.execution.result_cache import ResultCache
-from grader.failure import NOT_HANDED_IN
 from grader.isolation import untouched
 from grader.isolation.untouched import Changes
 from grader.protocol import RunOptions
@@ -31,12 +29,13 @@ from grader.teaching import (
     report_files,
     roster,
     submissions,
+    times,
     versions,
 )
 from grader.teaching.accommodations import Accommodations
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import Graded
-from grader.teaching.contents import Absent
+from grader.teaching.contents import Absent, Contents, Found
 from grader.teaching.dask_tasks import Engine
 from grader.teaching.gradebook import Gradebook
 from grader.teaching.intake import Finding
@@ -95,6 +94,7 @@ class Collected:
         everybody: a submission per student, under the name that reports and pages have.
         unowned: a submission of nobody in the roster → why it is nobody's.
         strangers: the names of files that are no submission.
+        is_nbgraders: nbgrader laid out the class.
         earlier: the earlier results, under today's names.
         decided: the overrides of the earlier results, and today's.
         allowed: what is allowed students for a kata.
@@ -106,6 +106,7 @@ class Collected:
     everybody: list[Submission]
     unowned: dict[str, str]
     strangers: list[str]
+    is_nbgraders: bool = False
     earlier: EarlierResults = field(default_factory=dict)
     decided: Overrides = field(default_factory=dict)
     allowed: Accommodations = field(default_factory=dict)
@@ -256,7 +257,9 @@ def collect(class_: Class) -> Collected:
     everybody, unowned = roster.assigned(collected, people, others) if people else (collected, {})
     taken = {place for one in everybody for place in one.places}
     strangers = [listing.readable(one.places[0].name) for one in others if one.places[0] not in taken]
-    return _with_decisions(Collected(class_, people, everybody, unowned, strangers))
+    is_nbgraders = times.is_nbgraders(class_.folder, everybody)
+    found = Collected(class_, people, everybody, unowned, strangers, is_nbgraders)
+    return _with_decisions(found)
 
 
 def _with_decisions(collected: Collected) -> Collected:
@@ -290,21 +293,33 @@ def _seen(collected: Collected) -> EarlierResults:
 
 
 def take_in(collected: Collected, counted: Counting) -> TakenIn:
-    """Read the submissions. A missing kata is no 0 while a submission of nobody has it."""
+    """Read the submissions. An empty hand is no 0 while nobody's work has the kata."""
     people, held = {person.label: person for person in collected.people}, _held_back(collected)
     everybody = counted(collected.asked_for)
     return TakenIn(collected, [_opened(one, collected, people.get(one.student), held) for one in everybody])
 
 
-def _held_back(collected: Collected) -> Counter[Kata]:
-    """How many of the submissions of nobody that may be somebody's have each kata."""
+def _held_back(collected: Collected) -> dict[Kata, list[str]]:
+    """What the submissions of nobody that may be somebody's have of each kata."""
     katas = collected.class_.assignment.katas
-    nobodys = [one for one in collected.everybody if one.student in collected.waits]
-    opened = [attribution.look(one.places, with_prerequisites(katas), katas) for one in nobodys]
-    return Counter(kata for contents in opened for kata in katas if attribution.may_have(contents, kata))
+    held: dict[Kata, list[str]] = {kata: [] for kata in katas}
+    for one in collected.everybody:
+        if one.student not in collected.waits:
+            continue
+        contents = attribution.look(one.places, with_prerequisites(katas), katas)
+        for kata in katas:
+            if attribution.may_have(contents, kata):
+                file = contents.found[kata].file.shown if kata in contents.found else ""
+                held[kata].append(file or one.student)
+    return held
 
 
-def _opened(submission: Submission, collected: Collected, person: Person | None, held: Counter[Kata]) -> Read:
+def _opened(
+    submission: Submission,
+    collected: Collected,
+    person: Person | None,
+    held: Mapping[Kata, list[str]],
+) -> Read:
     """One submission with its texts. Where it cannot be read, each of its katas says why."""
     opened: list[Read] = []
 
@@ -319,22 +334,26 @@ def _opened(submission: Submission, collected: Collected, person: Person | None,
     return opened[0]
 
 
-def _read(submission: Submission, collected: Collected, person: Person | None, held: Counter[Kata]) -> Read:
+def _read(
+    submission: Submission,
+    collected: Collected,
+    person: Person | None,
+    held: Mapping[Kata, list[str]],
+) -> Read:
     """What is in one submission."""
     assignment = collected.class_.assignment
     needed = with_prerequisites(assignment.katas)
     contents = attribution.look(submission.places, needed, assignment.katas)
+    if not collected.is_nbgraders:
+        contents = times.without_notes(contents)
     found = [] if submission.places else intake.findings(submission, contents, assignment.katas)
-    said = "not handed in, and in {} of nobody in the roster"
-    missing = [kata for kata in contents.absent(NOT_HANDED_IN) if person and held[kata]]
-    why = {kata: said.format(words.counted(held[kata], "submission")) for kata in missing}
-    lost = {kata: Absent(why[kata], NotGraded.UNOWNED) for kata in missing}
+    lost = _waiting(contents, held) if person else {}
     contents = replace(contents, katas={**contents.katas, **lost})
     found = found or intake.findings(submission, contents, assignment.katas)
     student, late = submission.student, assignment.rules.late
     places = [(student, kata.name) for kata in assignment.katas]
     allowed = {place[1]: collected.allowed[place] for place in places if place in collected.allowed}
-    dates = Dates(late, allowed=allowed)
+    dates = Dates(late, allowed=allowed, is_nbgraders=collected.is_nbgraders)
     if person:
         dates = replace(dates, due=person.due, extension=person.extension, handed_in=person.handed_in)
     dated = versions.find(submission, contents, assignment.katas, dates)
@@ -342,6 +361,22 @@ def _read(submission: Submission, collected: Collected, person: Person | None, h
     dated, changed = versions.as_first_seen(dated, seen, dates, student)
     texts = replace(submission, texts=contents.sources(needed))
     return Read(texts, [*found, *versions.findings(student, dated), *changed], dated, bool(lost))
+
+
+def _waiting(contents: Contents, held: Mapping[Kata, list[str]]) -> dict[Kata, Absent]:
+    """The katas of which a student has a stub at most, and nobody's work has more."""
+    found: dict[Kata, Absent] = {}
+    for kata, theirs in held.items():
+        if not theirs or attribution.may_have(contents, kata):
+            continue
+        row = contents.katas[kata]
+        count = f"{words.counted(len(theirs), 'submission')} of nobody in the roster"
+        if isinstance(row, Found):
+            why = f"untouched stub in {row.file.shown}, and work in {count}"
+            found[kata] = Absent(why, NotGraded.UNOWNED, attribution.named(theirs))
+        else:
+            found[kata] = Absent(f"not handed in, and in {count}", NotGraded.UNOWNED)
+    return found
 
 
 def grade(taken: TakenIn) -> Generator[Graded]:

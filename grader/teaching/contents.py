@@ -24,14 +24,22 @@ KINDS: dict[NotGraded | None, Kind] = {NotGraded.NOT_RECOGNISED: "not recognised
 
 @dataclass(frozen=True)
 class Absent:
-    """Why no file counts for a kata: none came, or it is lost."""
+    """Why no file counts for a kata: none came, or it is lost.
+
+    `apart`: other people's files, which the teacher alone may read of.
+    """
 
     why: str
     lost: NotGraded | None = None
+    apart: str = ""
 
     @property
     def verdict(self) -> str:
         return self.lost.state if self.lost else NOT_HANDED_IN
+
+    @property
+    def for_teacher(self) -> str:
+        return f"{self.why}: {self.apart}" if self.apart else self.why
 
     @property
     def source(self) -> SourceText:

@@ -1,14 +1,12 @@
 """Tells what was found in the submissions of a class before they are graded: what counts, and what was ignored."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from grader.course.catalogue import Kata
 from grader.failure import NOT_HANDED_IN
-from grader.reports.csv_cells import as_text
+from grader.reports import csv_cells
 from grader.teaching import uploads
 from grader.teaching.contents import Absent, Contents, Found
 from grader.teaching.listing import readable
@@ -17,6 +15,7 @@ from grader.teaching.submissions import Submission
 SHOWN = 20  # findings on a terminal, beside those that keep a submission from being graded
 URGENT = ("not recognised", "not graded", "not handed in")
 COLUMNS = ("student", "kata", "file", "verdict", "note", "modified")
+STRANGER = "it is no folder, archive or notebook of a student"
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,8 @@ def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) 
     if len(asked) > 1 and len(absent) == len(asked) and len({row for _, row in absent}) == 1:
         absent = [("", absent[0][1])]
     for name, row in sorted(absent, key=lambda pair: pair[1].verdict != NOT_HANDED_IN):
-        found.append(Finding(student, name, "", row.verdict, row.why, odd=row.verdict != NOT_HANDED_IN))
+        verdict, is_odd = row.verdict, row.verdict != NOT_HANDED_IN
+        found.append(Finding(student, name, "", verdict, row.for_teacher, odd=is_odd))
     if submission.is_late:
         found.append(Finding(student, "", "", "handed in", "Canvas marks it as late", late=True))
     if len(submission.places) > 1 and not all(uploads.of(place) for place in submission.places):
@@ -114,7 +114,7 @@ def of_times(found: Iterable[Finding], *, count: bool) -> list[str]:
 
 def _others(found: Iterable[Finding], strangers: Iterable[str]) -> list[str]:
     said = _shared(one for one in found if one.odd and one.verdict not in URGENT)
-    return said + [f"{name}: ignored: it is no folder, archive or notebook of a student" for name in strangers]
+    return said + [f"{name}: ignored: {STRANGER}" for name in strangers]
 
 
 def _shared(found: Iterable[Finding]) -> list[str]:
@@ -127,15 +127,12 @@ def _shared(found: Iterable[Finding]) -> list[str]:
 
 def render_csv(found: Iterable[Finding], strangers: Iterable[str]) -> str:
     """One row per file, and per kata that was not handed in."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows = [COLUMNS]
     for one in found:
-        cells = (one.student, one.kata, one.file, one.verdict, one.note, one.modified)
-        writer.writerow([as_text(cell) for cell in cells])
-    for name in strangers:
-        writer.writerow(["", "", as_text(name), "ignored", "it is no folder, archive or notebook of a student", ""])
-    return file.getvalue()
+        row = (one.student, one.kata, one.file, one.verdict, one.note, one.modified)
+        rows.append(row)
+    rows += [("", "", name, "ignored", STRANGER, "") for name in strangers]
+    return csv_cells.render(rows)
 
 
 def _line(student: str, verdict: str, note: str, files: list[str]) -> str:

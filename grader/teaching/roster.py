@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from grader.errors import BrokenRoster
+from grader.reports import csv_cells
 from grader.results import Identity
 from grader.teaching import dates, gradescope_export, signs, tables
 from grader.teaching.submissions import Submission
@@ -229,15 +230,18 @@ def assigned(
 def named_by_id(students: Iterable[str], people: Iterable[Person]) -> Callable[[str], str]:
     """What finds a student's name in reports by the roster's id, or by itself where nobody of the roster has it.
 
+    An id counts as the grader's own CSV files write it, too: '=7 for =7.
     It raises ValueError for an id that nobody has.
     """
     people = list(people)
     labels = {person.label for person in people}
     names = {student: student for student in students if student not in labels}
     ids = {person.id: person.label for person in people}
+    plain = names | ids
+    quoted = {csv_cells.as_text(one): student for one, student in plain.items()}
 
     def student(written: str) -> str:
-        found = ids.get(written) or names.get(written)
+        found = plain.get(written) or quoted.get(written)
         if found is None:
             whose = "an id of the roster" if ids else "the name of a submission as the results show it"
             raise ValueError(f"nobody has the id '{written}': write {whose}")

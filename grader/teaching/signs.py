@@ -3,6 +3,8 @@
 import difflib
 import os
 import re
+import symtable
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache, lru_cache
@@ -10,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from grader.course import kata_modules, places, stubs
 from grader.course.catalogue import Kata, all_katas
+from grader.course.statements import UNREADABLE
 from grader.course.syntax import DEFINITION
 from grader.errors import LoadFailure
 from grader.teaching.listing import File
@@ -113,6 +116,18 @@ def may_be_code(name: str) -> bool:
 def names(text: str) -> frozenset[str]:
     """The functions and classes that a text defines at its top level."""
     return frozenset(DEFINITION.findall(text))
+
+
+def defines(text: str, kata: Kata) -> bool:
+    """Tell if a text binds the name of a kata's exercise, by anything but an import."""
+    if not names(text).isdisjoint(kata.owners):
+        return True
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            symbols = symtable.symtable(text, "", "exec").get_symbols()
+    except UNREADABLE:
+        return False
+    return any(one.is_assigned() and one.get_name() in kata.owners for one in symbols)
 
 
 def defined(names: frozenset[str], katas: Iterable[Kata]) -> list[Kata]:

@@ -1,20 +1,23 @@
 """Tells when something was handed in, by who keeps that: a roster, a platform, commits, or else the files."""
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from grader.teaching import commits, uploads
-from grader.teaching.contents import Contents
-from grader.teaching.listing import File
+from grader.teaching.contents import Contents, Unused
+from grader.teaching.listing import File, readable
 from grader.teaching.submissions import Submission
 
 MOST_INNER = 100  # entries of a submission that may be a checkout
 FIRST_YEAR = 1981  # archives without times say 1980, and tar and files say 1970
 NOT_KNOWN = "its time is not known"
-NBGRADER = "timestamp.txt"  # which `nbgrader submit` writes into a submission
+NBGRADER = "timestamp.txt"  # its note: submitted/STUDENT/ASSIGNMENT/timestamp.txt
+SUBMITTED = "submitted"  # what nbgrader calls the folder of a class
+NO_NOTE = "gives no time, since nbgrader did not lay out this class"
 STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)? (UTC|[+-]\d{4})\s*")
 
 
@@ -30,19 +33,28 @@ class HandIn:
     is_weak: bool = False
 
 
-def of(submission: Submission, contents: Contents) -> HandIn | None:
-    """The time of a submission: of its checkout's newest commit, of nbgrader's note, or of the newest of its files.
+def of(
+    submission: Submission,
+    contents: Contents,
+    *,
+    is_nbgraders: bool = False,
+) -> HandIn | None:
+    """The time of a submission: of its newest commit, nbgrader's note, or newest file.
 
     None if it is not known: a platform packs files with the time of the download, and what a student's own archive
     says inside is the student's word.
+
+    Args:
+        is_nbgraders: nbgrader laid out the class.
     """
     if times := [time for folder in checkouts(submission) if (time := commits.newest(folder))]:
         return HandIn(max(times), "the newest commit")
     files = [one.file for one in contents.found.values() if not is_of_a_download(one.file)]
     if not files:
         return None
-    if stamps := [stamp for place in submission.places if (stamp := _stamp(place))]:
-        return HandIn(max(stamps), f"nbgrader's {NBGRADER}")
+    notes = [_note(submission, file) for file in files] if is_nbgraders else []
+    if noted := [time for time in notes if time]:
+        return HandIn(max(noted), f"nbgrader's {NBGRADER}")
     newest = max(files, key=lambda file: file.modified.timestamp())
     if newest.modified.year < FIRST_YEAR:
         return None
@@ -78,14 +90,52 @@ def checkouts(submission: Submission) -> list[Path]:
     return found
 
 
-def _stamp(place: Path) -> datetime | None:
-    """What nbgrader noted in a submission's folder, or in that of an assignment in it."""
+def is_nbgraders(folder: Path, everybody: Iterable[Submission]) -> bool:
+    """Tell if nbgrader laid out a class: most students have its note on an assignment.
+
+    A student can write such a note into their own folder. One note alone counts only if
+    the teacher's folder is called as nbgrader calls it.
+    """
+    handed_in = [one for one in everybody if one.places]
+    noted = sum(_has_note(one) for one in handed_in)
+    is_called_so = folder.resolve().name == SUBMITTED
+    return 2 * noted > len(handed_in) and (noted > 1 or is_called_so)
+
+
+def without_notes(contents: Contents) -> Contents:
+    """The same, where a person is told of each file that is called as such a note."""
+    unused: list[Unused] = []
+    for one in contents.unused:
+        is_called_so = PurePosixPath(one.file).name == NBGRADER
+        unused.append(replace(one, why=NO_NOTE, odd=True) if is_called_so else one)
+    return replace(contents, unused=tuple(unused))
+
+
+def _has_note(submission: Submission) -> bool:
+    """Tell if a student's folder has nbgrader's note in the folder of an assignment."""
+    with suppress(OSError):
+        for place in submission.places:
+            if any(_stamp(path) for path in place.glob(f"*/{NBGRADER}")):
+                return True
+    return False
+
+
+def _note(submission: Submission, file: File) -> datetime | None:
+    """What nbgrader noted beside a file, in STUDENT/ASSIGNMENT."""
+    parts = PurePosixPath(file.shown).parts
+    for place in submission.places:
+        if parts[0] == readable(place.name) and len(parts) > 2:
+            return _stamp(place / parts[1] / NBGRADER)
+    return None
+
+
+def _stamp(path: Path) -> datetime | None:
+    """The time in a note of nbgrader; None if this is none."""
     with suppress(OSError, ValueError):
-        for path in sorted([place / NBGRADER, *place.glob(f"*/{NBGRADER}")] if place.is_dir() else []):
-            if path.is_file() and not path.is_symlink():
-                with path.open("rb") as file:
-                    match = STAMP.fullmatch(file.read(100).decode("ascii", "replace"))
-                if match:
-                    zone = match[2].replace("UTC", "+0000")
-                    return datetime.strptime(match[1] + zone, "%Y-%m-%d %H:%M:%S%z")
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                match = STAMP.fullmatch(file.read(100).decode("ascii", "replace"))
+            if match:
+                zone = match[2].replace("UTC", "+0000")
+                return datetime.strptime(match[1] + zone, "%Y-%m-%d %H:%M:%S%z")
     return None

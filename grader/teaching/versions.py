@@ -60,6 +60,7 @@ class Dates:
     """The dates of one student: the course's rules, what the roster has, and what is allowed for a kata.
 
     `handed_in` is the time of the whole submission, where a roster or a platform keeps it.
+    `is_nbgraders`: nbgrader laid out the class, and notes the time of each assignment.
     """
 
     late: Late | None
@@ -67,6 +68,7 @@ class Dates:
     extension: timedelta = timedelta()
     handed_in: HandIn | None = None
     allowed: Mapping[str, Accommodation] = field(default_factory=dict)
+    is_nbgraders: bool = False
 
     def timing(self, kata: Kata, time: datetime | None) -> Timing | None:
         """What handing in a kata at this time costs. None where neither time nor rules are known."""
@@ -109,7 +111,7 @@ def find(submission: Submission, contents: Contents, katas: Iterable[Kata], date
         elif changes:
             hand_in = HandIn(*_time(file, changes))
         else:
-            hand_in = times.of(submission, own)
+            hand_in = times.of(submission, own, is_nbgraders=dates.is_nbgraders)
         if hand_in and not is_future(hand_in.time):
             timing = dates.timing(kata, hand_in.time)
             newest = Version(source, hand_in.time, hand_in.how, timing, hand_in.is_weak)

@@ -12,8 +12,17 @@ import pytest
 
 from grader.course.catalogue import find
 from grader.errors import BrokenAccommodations, BrokenRoster
-from grader.teaching import accommodations, class_grading, gradescope_export, roster
+from grader.teaching import (
+    accommodations,
+    class_grading,
+    gradescope_export,
+    roster,
+    submissions,
+    times,
+)
 from grader.teaching.roster import Person
+from grader.teaching.submissions import Submission
+from grader.teaching.times import NO_NOTE
 from tests.grader.verdicts import by_text
 
 FIRST, SECOND = find("01"), find("02")
@@ -82,6 +91,12 @@ def hand_in(folder: Path, after: timedelta, first: int | None = None, second: in
             os.utime(path, ((DUE + after).timestamp(),) * 2)
 
 
+def note(folder: Path, day: int = 2) -> None:
+    """nbgrader's note in this folder, of this day of December."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / times.NBGRADER).write_text(f"2015-12-0{day} 10:00:00.000000 UTC\n")
+
+
 def first(report: dict) -> dict:
     return report["katas"][0]
 
@@ -140,12 +155,65 @@ class TestWhoKeepsTheTime:
             roster.read(tmp_path / gradescope_export.NAME)
 
     def test_nbgraders_note_and_a_column_of_the_roster(self, tmp_path, grade):
-        hand_in(tmp_path / "class/ada", timedelta(days=9), 4)
-        (tmp_path / "class/ada/timestamp.txt").write_text("2015-12-02 10:00:00.000000 UTC\n")
-        hand_in(tmp_path / "class/bob", timedelta(days=9), 4)
+        for who in ("ada", "bob"):
+            hand_in(tmp_path / f"class/{who}", timedelta(days=9), 4)
+            note(tmp_path / f"class/{who}/01_tensors")
         (tmp_path / "list.csv").write_text("id,name,email,handed_in\nada,,,\nbob,,,2015-12-03T10:00\n")
         found = grade("--roster", tmp_path / "list.csv")
         assert [first(found[who])["timing"]["penalty"] for who in ("ada", "bob")] == [10, 20]
+        assert NO_NOTE not in found["stdout"]
+
+    def test_nbgraders_note_on_another_assignment_says_nothing(self, tmp_path, grade):
+        for who in ("ada", "bob"):
+            hand_in(tmp_path / f"class/{who}", timedelta(days=9), 4, 4)
+            note(tmp_path / f"class/{who}/00_before", day=1)
+            note(tmp_path / f"class/{who}/01_tensors", day=2)
+        found = grade()
+        for who in ("ada", "bob"):
+            penalties = [kata["timing"]["penalty"] for kata in found[who]["katas"]]
+            assert penalties == [10, 90]
+
+    @pytest.mark.parametrize("place", ["", "01_tensors", "ps1"])
+    @pytest.mark.parametrize("others", [0, 1])
+    def test_a_students_own_note_says_nothing(self, tmp_path, grade, place, others):
+        """Whoever hands in can write this file, at any place of the submission."""
+        for who in ("eve", "bob")[: 1 + others]:
+            hand_in(tmp_path / f"class/{who}", timedelta(days=9), 4)
+        note(tmp_path / "class/eve" / place, day=1)
+        found = grade()
+        assert first(found["eve"])["timing"]["penalty"] == 90
+        own = (Path("eve") / place / times.NBGRADER).as_posix()
+        assert f"eve: {own}: ignored: {NO_NOTE}\n" in found["stdout"]
+        rows = csv.DictReader(open(tmp_path / "intake.csv"))
+        assert [row["note"] for row in rows if row["file"] == own] == [NO_NOTE]
+
+    @pytest.mark.parametrize(
+        ("folder", "noted", "silent", "is_nbgraders"),
+        [
+            ("submitted", 1, 0, True),
+            ("submitted", 1, 1, False),
+            ("submitted", 3, 2, True),
+            ("class", 1, 0, False),
+            ("class", 3, 2, True),
+            ("class", 2, 3, False),
+            ("class", 0, 2, False),
+        ],
+    )
+    def test_most_notes_say_if_nbgrader_laid_out_the_class(
+        self,
+        tmp_path,
+        folder,
+        noted,
+        silent,
+        is_nbgraders,
+    ):
+        for number in range(noted + silent):
+            place = tmp_path / folder / f"s{number}/ps1"
+            place.mkdir(parents=True)
+            if number < noted:
+                note(place)
+        everybody = [*submissions.collect(tmp_path / folder), Submission("absent", ())]
+        assert times.is_nbgraders(tmp_path / folder, everybody) == is_nbgraders
 
     def test_the_first_time_seen_is_kept(self, tmp_path, grade):
         """A copy of the class without its times makes nobody late; other contents have their own time."""

@@ -202,6 +202,49 @@ ALONE: list[tuple[str, dict[str, object], str, str]] = [
     ("an empty file and a copy", {"a/sums.py": "", "a/sums (1).py": RIGHT}, COUNTS, "sums (1).py counts"),
     ("the stub and a password", {"a/sums.py": STUB, "a/w.zip": with_password(zipped(sums_py=RIGHT))}, LOST, "cannot"),
 ]  # fmt: skip
+# The same, where the kata's file defines no exercise.
+IMPORTS = "from one import *\nfrom two import *\n"
+NONE = "x = 1\n"
+ONE, TWO = RIGHT[: RIGHT.index("def total")], RIGHT[RIGHT.index("def total") :]
+ELSEWHERE: dict[str, tuple[dict[str, object], str, str]] = {
+    "in two files": (
+        {"a/sums.py": IMPORTS, "a/one.py": ONE, "a/two.py": TWO},
+        UNKNOWN,
+        "a/sums.py: defines no exercise: put those of a/one.py and a/two.py into it",
+    ),
+    "in five": (
+        {"a/sums.py": IMPORTS, **{f"a/{name}.py": ONE for name in "vwxyz"}},
+        UNKNOWN,
+        "put those of a/v.py and a/w.py and a/x.py and 2 more into it",
+    ),
+    "imported by name": (
+        {"a/sums.py": "from src.one import double\n", "a/src/one.py": ONE},
+        UNKNOWN,
+        "put those of a/src/one.py into it",
+    ),
+    "hidden": ({"a/sums.py": IMPORTS, "a/.one.py": ONE}, UNKNOWN, "a/.one.py into it"),
+    "in a text": ({"a/sums.py": NONE, "a/old.txt": RIGHT}, UNKNOWN, "a/old.txt into"),
+    "in an older file": (
+        {"l_1_2_sums.py": RIGHT, "l_1_3_sums-1.py": NONE},
+        UNKNOWN,
+        "l_1_3_sums-1.py: defines no exercise: put those of l_1_2_sums.py into it",
+    ),
+    "beside what does not parse": (
+        {"a/sums.py": "def helper(:\n", "a/one.py": ONE},
+        UNKNOWN,
+        "a/one.py into it",
+    ),
+    "nowhere": ({"a/sums.py": IMPORTS, "a/notes.py": NONE}, COUNTS, ""),
+    "in the stub": ({"a/sums.py": IMPORTS, "a/old/sums.py": STUB}, COUNTS, ""),
+    "in the specs": ({"a/sums.py": NONE, "a/test_sums.py": RIGHT}, COUNTS, ""),
+    "one is assigned": ({"a/sums.py": "double = abs\n", "a/one.py": ONE}, COUNTS, ""),
+    "one is in a branch": (
+        {"a/sums.py": "if 1:\n    def total(x): ...\n", "a/one.py": ONE},
+        COUNTS,
+        "",
+    ),
+    "one is there": ({"a/sums.py": f"{IMPORTS}{TWO}", "a/one.py": ONE}, COUNTS, ""),
+}
 # What was handed in for 01_sums and 02_reuse, and what each comes to.
 TOGETHER: list[tuple[str, dict[str, object], str, str]] = [
     ("both", {"a/sums.py": RIGHT, "a/reuse.py": REUSE}, COUNTS, COUNTS),
@@ -232,6 +275,8 @@ TOGETHER: list[tuple[str, dict[str, object], str, str]] = [
     ("both in a notebook, one in its file", {"a/x.ipynb": notebook(RIGHT, REUSE), "a/reuse.py": REUSE}, COUNTS, COUNTS),
     ("both written", {"a.ipynb": notebook("%%file sums.py\n" + RIGHT, "%%file reuse.py\n" + REUSE)}, COUNTS, COUNTS),
     ("neither", {"a/x.docx": b"PK"}, UNKNOWN, UNKNOWN),
+    ("all in one's", {"a/sums.py": NONE, "a/reuse.py": RIGHT + REUSE}, UNKNOWN, COUNTS),
+    ("one has no exercise", {"a/sums.py": NONE, "a/reuse.py": REUSE}, COUNTS, COUNTS),
 ]  # fmt: skip
 
 
@@ -300,6 +345,14 @@ def came_to(contents: Contents, kata) -> str:
     if TAKEN in found.note:
         return TAKEN
     return UNTOUCHED if found.source.text == kata.code.read_text() else COUNTS
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_exercises_that_are_elsewhere(look, place):
+    """A kata's file is graded alone: what it imports from beside it is not there."""
+    files, comes_to, words = ELSEWHERE[place]
+    [verdict], said, _ = look(files)
+    assert verdict == comes_to and words in "\n".join(said), said
 
 
 @pytest.mark.parametrize(("files", "comes_to", "words"), [row[1:] for row in ALONE], ids=[row[0] for row in ALONE])

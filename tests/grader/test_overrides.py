@@ -12,8 +12,8 @@ from grader.course.catalogue import find
 from grader.errors import BrokenOverrides
 from grader.execution import grading
 from grader.protocol import RunOptions
-from grader.reports import unconfirmed
-from grader.results import ExerciseResult, KataResult, Override, SpecResult
+from grader.reports import csv_cells, unconfirmed
+from grader.results import ClassReport, ExerciseResult, KataResult, Override, SpecResult
 from grader.teaching import class_grading, overrides
 from grader.teaching.class_grading import Graded
 from grader.teaching.roster import Person
@@ -45,6 +45,16 @@ class TestTheFile:
     def test_without_a_roster_the_name_is_the_id(self, tmp_path):
         file = written(tmp_path, f"reason;points;id;kata::exercise;seen by\nright;1;ann;00::{NAMES[0]};me\n")
         assert overrides.read(file, ["ann"], []) == {("ann", KATA.name): {NAMES[0]: Override(1, "right")}}
+
+    @pytest.mark.parametrize("student", ["=7", "a;=1", "-x"])
+    @pytest.mark.parametrize("people", [[], [Person("=7", "", ""), Person("-x", "", "")]])
+    def test_the_lines_that_the_grader_gives_are_read(self, tmp_path, student, people):
+        """An id that looks like a formula has a mark in these lines."""
+        report = ClassReport("", 1.0, True, {})
+        given = unconfirmed.decisions(report, student, [f"00::{NAMES[0]}"], "state")
+        assert given[0].startswith(csv_cells.render([[student]]).rstrip("\n"))
+        file = written(tmp_path, HEAD + given[0])
+        assert list(overrides.read(file, [student], people)) == [(student, KATA.name)]
 
     def test_no_line_is_no_override(self, tmp_path):
         assert overrides.read(written(tmp_path, HEAD + ",,,\n"), STUDENTS, PEOPLE) == {}

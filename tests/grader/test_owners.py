@@ -400,26 +400,67 @@ def test_without_the_right_roster_nobody_gets_a_0(tmp_path, points, kata_here):
 @pytest.mark.parametrize(
     ("name", "text", "held"),
     [
-        (ONE.file.name, ONE.reference.read_text(), {"bob": ["01"], "cy": ["01"]}),
-        ("report.pdf", "x", {"bob": ["01"], "cy": ["00", "01"]}),
+        (
+            ONE.file.name,
+            ONE.reference.read_text(),
+            {"bob": ["01"], "cy": ["01"], "di": ["01"]},
+        ),
+        ("report.pdf", "x", {"bob": ["01"], "cy": ["00", "01"], "di": ["00", "01"]}),
         (ONE.file.name, ONE.code.read_text(), {}),
         ("x.py", "", {}),
     ],
 )
 def test_what_a_submission_of_nobody_holds_back(tmp_path, name, text, held):
-    """Ada has handed in 00 and 01, Bob 00, Cy nothing. Whose stub it is has 0 either way."""
-    (tmp_path / "roster.csv").write_text("id,name,email\nada,,\nbob,,\ncy,,\n")
+    """Ada has handed in 00 and 01, Bob 00, Cy nothing, Di an empty 00 and 01's stub.
+
+    Whose stub nobody's is has 0 either way.
+    """
+    (tmp_path / "roster.csv").write_text("id,name,email\nada,,\nbob,,\ncy,,\ndi,,\n")
+    (tmp_path / "class/di").mkdir(parents=True)
+    (tmp_path / "class/di" / KATA.file.name).write_text("")
+    (tmp_path / "class/di" / ONE.file.name).write_text(ONE.code.read_text())
     for path in (f"ada/{KATA.file.name}", f"ada/{ONE.file.name}", f"bob/{KATA.file.name}", f"zed/{name}"):
         (tmp_path / "class" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "class" / path).write_text(text if "zed" in path else "x = 1")
     class_ = Class(tmp_path / "class", Assignment([KATA, ONE], RunOptions()), tmp_path / "roster.csv")
     taken = class_run.take_in(class_run.collect(class_), list)
     lost = {}
-    for one in taken.read[:3]:
+    for one in taken.read[:4]:
         missing = [kata.number for kata, source in one.submission.texts.items() if source.lost]
         lost |= {one.submission.student: missing} if missing else {}
         assert one.waits == bool(missing)
     assert lost == held
+
+
+def test_an_untouched_stub_waits_as_an_empty_hand_does(tmp_path, points, kata_here):
+    """Fay's repository holds the stub, and her work is in one that nobody owns."""
+    (tmp_path / "roster.csv").write_text("id,name,email\nada,Ada,\nfay,Fay,\n")
+    right, stub = KATA.reference.read_text(), KATA.code.read_text()
+    for name, text in (("hw-ada", right), ("hw-fay", stub), ("hw-fay-1", right)):
+        place = tmp_path / "class" / name / KATA.file
+        place.parent.mkdir(parents=True)
+        place.write_text(text)
+    grades, pages, intake = (tmp_path / name for name in ("moodle", "pages", "i.csv"))
+    command = [
+        *("class", tmp_path / "class", "00", "--roster", tmp_path / "roster.csv"),
+        *(f"--report=moodle={grades}", "--feedback", pages, "--intake", intake),
+    ]
+    done = kata_here(*command)
+    nobodys = "and work in 1 submission of nobody in the roster"
+    why = f"untouched stub in hw-fay/{KATA.file}, {nobodys}"
+    both = f"{why}: hw-fay-1/{KATA.file}"
+    assert done.returncode == 2
+    assert "which 1 of 3 students may have handed in" in done.stderr
+    waiting = "people who may have handed one in: Fay (fay)"
+    assert f"{waiting}\nFay (fay): {both}\n" in done.stdout
+    rows = csv.DictReader(open(intake))
+    assert [row["note"] for row in rows if row["verdict"] == "not graded"] == [both]
+    assert [row["identifier"] for row in csv.DictReader(open(grades))] == ["ada"]
+    page = (pages / "Fay (fay).html").read_text()
+    assert why in page and "hw-fay-1" not in page, "which may be anybody's"
+    done = kata_here(*command, "--unowned-are-nobody")
+    assert done.returncode == 0, done.stderr
+    assert [row["identifier"] for row in csv.DictReader(open(grades))] == ["ada", "fay"]
 
 
 @pytest.mark.parametrize("name", ["ada.py", "Ada Lovelace.py", "ada.docx", "ada.py.txt", "ada.rar"])

@@ -13,9 +13,12 @@ from typing import get_args, get_type_hints
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from grader.course import syntax
+from grader.course.catalogue import ROOT
 from grader.failure import Cause, Failure, not_handed_in, unwritten, waiting
 from grader.reports import (
     class_page,
@@ -1207,12 +1210,63 @@ class TestClass:
         assert [ada[name] for name in columns] == ["'=7", "ada@x", "2026-12-02T09:30:00+00:00", "20"]
         assert [bob[name] for name in columns] == [""] * 4
 
-    @pytest.mark.parametrize("cell", ["=1", "＝1", "﹦1", "＋1", "－1", "＠x", "  =1", "\u3000=1", "\t=1"])
-    def test_what_a_spreadsheet_may_take_for_a_formula_is_quoted(self, cell):
-        """Also signs that Unicode calls the same but for their width, which some programs make plain."""
-        assert csv_cells.as_text(cell) == f"'{cell}" and csv_cells.as_text(f"x{cell}") == f"x{cell}"
-
     def test_json_holds_each_students_report(self):
         data = json.loads(class_report.render_json(self.TWO))
         assert [one["student"] for one in data["students"]] == ["<b>ann", "=bob"]
         assert data["students"][0]["report"] == json.loads(json.dumps(as_dict(REPORT)))
+
+
+class TestCells:
+    """No spreadsheet takes a text for a formula, whatever it splits cells at."""
+
+    @pytest.mark.parametrize("sign", "=+-@＝﹦＋－＠")
+    @pytest.mark.parametrize(
+        "before",
+        [
+            *("", "  ", "\u3000", '"', "\t"),
+            *("x,", "x;", "x\t", "x\n", "x\r", "x；", "x; ", 'x;"', "x;;"),
+        ],
+    )
+    def test_a_sign_where_a_cell_may_begin_has_a_mark(self, before, sign):
+        """Also signs that Unicode calls the same but for their width."""
+        assert csv_cells.as_text(f"{before}{sign}1") == f"{before}'{sign}1"
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "Anne-Marie",
+            "Smith, John",
+            "ada+dl@uni.edu",
+            "x = 1; y = 2",
+            "2026-12-01T18:00:00+01:00",
+            "14 of 14 points · late: −20 %",
+            "it fails: a - b",
+            "x;'=1",
+        ],
+    )
+    def test_other_text_is_as_it_was(self, text):
+        assert csv_cells.as_text(text) == text
+
+    def test_a_name_stays_readable(self):
+        assert csv_cells.as_text("Smith, -x") == "Smith, '-x"
+
+    def test_numbers_stay_numbers(self):
+        rows = [["=x", -2, 2.5], ["", 0, -0.5]]
+        assert csv_cells.render(rows) == "'=x,-2,2.5\n,0,-0.5\n"
+
+    @given(rows=st.lists(st.lists(st.text("=+-@＝ \"';,\t\n\rx"), min_size=1)))
+    def test_no_way_to_split_a_file_gives_a_formula(self, rows):
+        text = csv_cells.render(rows)
+        for separator in ",;\t":
+            for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
+                lines = io.StringIO(text, newline="")
+                for row in csv.reader(lines, delimiter=separator, quoting=quoting):
+                    begins = [cell.replace('"', "").lstrip(" ")[:1] for cell in row]
+                    assert not set(begins) & set("=+-@＝")
+
+    def test_one_function_writes_every_csv_file(self):
+        rooms = [ROOT / "grader/reports", ROOT / "grader/teaching"]
+        files = [file for room in rooms for file in room.rglob("*.py")]
+        writes = re.compile(r"\bcsv\.(writer|DictWriter)\b|\bfrom csv\b")
+        found = [file.name for file in files if writes.search(file.read_text())]
+        assert found == ["csv_cells.py"]

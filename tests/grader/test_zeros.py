@@ -46,6 +46,7 @@ came = st.one_of(
         lambda line: ({"sums.py": f"{RIGHT}\n{line}\n"}, UNPARSED)
     ),
     st.integers(0, len(LINES)).map(merged).map(lambda one: ({"sums.py": one[0]}, one[1])),
+    st.just(({"sums.py": "from part import *\n", "part.py": RIGHT}, NO_SOURCE)),
     st.binary(max_size=9).map(lambda data: ({"sums.py": b"# coding: utf-8\n" + data + b"\xff"}, NO_SOURCE)),
     st.integers(1, 2_000_000).map(lambda size: ({"sums.py": bytes(size)}, NO_SOURCE)),
     st.sampled_from([POINTER, "what I did\n", "<!DOCTYPE html>\n<p>def double(x)\n", "--- a/sums.py\n+++ b\n@@\n"]).map(
