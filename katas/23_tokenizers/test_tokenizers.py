@@ -865,6 +865,12 @@ class TestBytesPerToken:
         got = kata.bytes_per_token(kata.CharTokenizer("é🙂"), "é🙂")
         check.close(got, 3.0, unlike={"characters counted": 1.0, "bytes of UTF-16": 4.0})
 
+    def test_a_token_may_hold_a_part_of_a_character(self, kata):
+        """Without merges each of the six bytes of "é🙂" is a token. Count the bytes of
+        the text: such a token alone decodes to U+FFFD, which has three bytes."""
+        got = kata.bytes_per_token(kata.BPETokenizer([]), "é🙂")
+        check.close(got, 1.0, unlike={"bytes of what each token decodes to": 3.0})
+
     @pytest.mark.edge
     def test_an_empty_text_is_refused(self, kata):
         """Zero bytes divided by zero tokens measure nothing."""

@@ -52,12 +52,26 @@ def listen(operation):
         set_recorder(previous)
 
 
+def check_stays(t, array, result):
+    """Check that `t`, which held `array`, was neither changed nor returned."""
+    check.that(
+        result is not t,
+        "the result is the given tensor t, which others still use; return a new Tensor",
+        like="t itself is changed and returned",
+    )
+    check.equal(t.data, array, what="the given tensor t, after the operation")
+
+
 def check_announced(operation, *tensors):
     """Check that `operation()` announces how its result comes from these tensors, in one step or in several.
 
     Whatever is announced is computed once more, from the inputs and the saved values alone.
+    The tensors stay as they are, and the result is a new one.
     """
+    before = [tensor.data.copy() for tensor in tensors]
     result, heard = listen(operation)
+    for tensor, array in zip(tensors, before, strict=True):
+        check_stays(tensor, array, result)
     reached = [result]
     for out, op, inputs, saved in reversed(heard):
         if any(out is tensor for tensor in reached):

@@ -81,13 +81,15 @@ def verify(text: str, answer: int) -> bool:
         answer: the right integer.
     Returns:
         Whether the content of the last `\boxed{…}` is an integer that equals `answer`. The content goes up to the
-        first }. Commas in it and spaces around it do not count. What is left must be digits, with a sign before them or
-        not. Leading zeros are fine.
+        first }. Commas between thousands and spaces around it do not count. What is
+        left must be digits, with a sign before them or not. Leading zeros are fine.
 
         Anything else is wrong, and no error: no box, a box without }, an empty one, two numbers, words.
         r"So it is \boxed{1,200}" is right for 1200, and r"\boxed{12 or 13}" is right for neither.
 
     Edge cases ★
+        Commas stand before groups of three digits, or the box is wrong: r"\boxed{1,2}"
+        is not 12.
         Digits are 0 to 9: no underscores, no digits of other scripts. r"\boxed{\text{12}}" is wrong, and so is an open
         box after a closed one. Ten thousand digits raise nothing.
     """

@@ -209,7 +209,7 @@ def judged(text, answer, slip=""):
         return re.findall(r"[0-9]+", text)[-1:] == [str(answer)]
     ends = "" if slip == "a box needs no }" else r"\}"
     boxes = re.findall(r"\\boxed\{([^}]*)" + ends, text) or ["none"]
-    content = boxes[-1].replace(",", "")
+    content = boxes[-1].replace(",", "")  # enough for "every comma is dropped"
     if slip == "the first box decides":
         content = boxes[0].replace(",", "")
     if slip == "any of the boxes will do":
@@ -226,6 +226,8 @@ def judged(text, answer, slip=""):
         return content.strip().isdigit() and int(content) == answer
     if slip == "without its sign":
         content = content.replace("-", "")
+    if slip == "a second sign overlooked":
+        content = content[:1] + content[1:].lstrip("+-")
     if slip == "float() takes more than integers":
         content = content.removesuffix(".0")
     return number_in(content) == answer
@@ -242,11 +244,11 @@ def check_verdicts(kata, answer, verdicts, *slips):
 def written_numbers(draw):
     """An integer, and one of the ways to write it."""
     number = draw(st.integers(-(10**7), 10**7))
-    digits = draw(st.sampled_from([f"{abs(number):,}", str(abs(number))]))
-    zeros = draw(st.sampled_from(["", "0", "000"]))
+    size = abs(number)
+    digits = draw(st.sampled_from([f"{size:,}", f"{size}", f"0{size}", f"000{size}"]))
     sign = "-" if number < 0 else draw(st.sampled_from(["", "+"]))
     space = draw(st.sampled_from(["", " ", "   "]))
-    return number, space + sign + zeros + digits + space
+    return number, space + sign + digits + space
 
 
 class TestVerify:
@@ -298,6 +300,7 @@ class TestVerify:
         verdicts = {r"\boxed{1,200}": True, r"\boxed{ 1200 }": True, r"\boxed{1200}": True, r"\boxed{1 200}": False}
         check_verdicts(kata, 1200, verdicts, *slips[:2])
         check_verdicts(kata, 12, {r"\boxed{012}": True, r"\boxed{+12}": True, r"\boxed{-12}": False}, *slips[2:])
+        check_verdicts(kata, 12, {r"\boxed{+-12}": False}, "a second sign overlooked")
         check_verdicts(kata, -3, {r"\boxed{-3}": True, r"\boxed{3}": False, r"\boxed{ -03 }": True}, slips[2])
         check_verdicts(kata, 0, {r"\boxed{0}": True, r"\boxed{}": False, r"\boxed{00}": True, r"\boxed{zero}": False})
 
@@ -314,6 +317,18 @@ class TestVerify:
         for answer, right in ((number, True), (number + 1, False), (number - 1, False), (-number, number == 0)):
             got = bool(kata.verify(text, answer))
             check.equal(got, right, what=f"what verify says of {text!r}, with the answer {answer}")
+
+    @pytest.mark.edge
+    def test_commas_stand_before_groups_of_three_digits(self, kata):
+        """1,234 is one number, and 1,2 are two: a box of the two is wrong for 12."""
+        slip = "every comma is dropped"
+        check_verdicts(kata, 12, {r"\boxed{12}": True, r"\boxed{1,2}": False}, slip)
+        verdicts = {
+            r"\boxed{12,345,678}": True,
+            r"\boxed{12,345,67,8}": False,
+            r"\boxed{1234,5678}": False,
+        }
+        check_verdicts(kata, 12345678, verdicts, slip)
 
     @pytest.mark.edge
     @pytest.mark.parametrize("content", ["1_2", "١٢", "１２", "{12}", r"\text{12}", "12{}"])

@@ -28,6 +28,7 @@ LINES = 'Path(bpe_path).read_text(encoding="utf-8").splitlines()[1:]:'
 VOCAB_LOOP = """        if spelling not in special_tokens:
             raise ValueError(f"{spelling!r} has no id in {encoder_path}")
         vocab[token] = special_tokens.pop(spelling)"""
+EACH_DECODED = '"".join(tokenizer.decode([i]) for i in tokenizer.encode(text)).encode()'
 RATIO = "return len(text.encode()) / len(tokenizer.encode(text))"
 
 MISTAKES = [
@@ -219,11 +220,11 @@ MISTAKES = [
     ),
     # bytes_per_token
     Mistake(
-        "characters counted",
+        "bytes of each decoded token",
         was=RATIO,
-        now="return len(text) / len(tokenizer.encode(text))",
-        caught_by="test_utf8_bytes_count",
-        says="looks like characters counted",
+        now=RATIO.replace("text.encode()", EACH_DECODED),
+        caught_by="test_a_token_may_hold_a_part_of_a_character",
+        says="looks like bytes of what each token decodes to",
     ),
 ]
 

@@ -38,6 +38,11 @@ def tensors(kata, rng):
     return [kata.Tensor(1 + torch.rand(rows, 4, generator=rng).double().numpy()) for rows in (3, 1)]
 
 
+def with_operands(result, *given):
+    """The numbers of a result, and of the tensors that it came from: these stay."""
+    return [tensor.data for tensor in (result, *given)]
+
+
 def announced(operation, *given):
     """The numbers of the result of `operation()`, and what its announcements make of other numbers of these tensors."""
     from tinytorch.recorder import set_recorder
@@ -55,25 +60,25 @@ def announced(operation, *given):
         if "dim" in names and min(saved["dim"]) < 0:
             raise ValueError("a dim that is announced counts from the end")
         others[id(out)] = function(*(others.get(id(x), x.data) for x in inputs), *values)
-    return [result.data, others.get(id(result))]
+    return [*with_operands(result, *given), others.get(id(result))]
 
 
 @probe("Tensor.__add__")
 def _(kata, rng):
     a, b = tensors(kata, rng)
-    return (a + b).data
+    return with_operands(a + b, a, b)
 
 
 @probe("Tensor.__sub__")
 def _(kata, rng):
     a, b = tensors(kata, rng)
-    return (a - b).data
+    return with_operands(a - b, a, b)
 
 
 @probe("Tensor.__rsub__")
 def _(kata, rng):
     a, _ = tensors(kata, rng)
-    return (3 - a).data
+    return with_operands(3 - a, a)
 
 
 @probe("Tensor.__mul__")
@@ -85,13 +90,13 @@ def _(kata, rng):
 @probe("Tensor.__truediv__")
 def _(kata, rng):
     a, b = tensors(kata, rng)
-    return (a / b).data
+    return with_operands(a / b, a, b)
 
 
 @probe("Tensor.__rtruediv__")
 def _(kata, rng):
     a, _ = tensors(kata, rng)
-    return (3 / a).data
+    return with_operands(3 / a, a)
 
 
 @probe("Tensor.__pow__")
@@ -104,19 +109,20 @@ def _(kata, rng):
 @probe("Tensor.__matmul__")
 def _(kata, rng):
     a, b = tensors(kata, rng)
-    return (a @ kata.Tensor(b.data.reshape(4, 1))).data
+    column = kata.Tensor(b.data.reshape(4, 1))
+    return with_operands(a @ column, a, column)
 
 
 @probe("Tensor.reshape")
 def _(kata, rng):
     a, _ = tensors(kata, rng)
-    return [a.reshape(2, 6).data, a.reshape((4, -1)).data]
+    return [with_operands(a.reshape(*shape), a) for shape in ((2, 6), ((4, -1),))]
 
 
 @probe("Tensor.transpose")
 def _(kata, rng):
-    numbers = torch.rand(2, 3, 4, generator=rng).double().numpy()
-    return [kata.Tensor(numbers).transpose(*dims).data for dims in ((0, 1), (0, 2), (1, 2))]
+    t = kata.Tensor(torch.rand(2, 3, 4, generator=rng).double().numpy())
+    return [with_operands(t.transpose(*dims), t) for dims in ((0, 1), (0, 2), (1, 2))]
 
 
 @probe("Tensor.sum")
@@ -124,6 +130,18 @@ def _(kata, rng):
     t = kata.Tensor(torch.rand(2, 3, 4, generator=rng).double().numpy())
     dim, keepdim = int(torch.randint(-3, 0, (), generator=rng)), bool(torch.rand((), generator=rng) < 0.5)
     return [announced(lambda one=one: t.sum(one, keepdim=keepdim), t) for one in (dim, None)]
+
+
+@probe("Tensor.mean")
+def _(kata, rng):
+    t, _ = tensors(kata, rng)
+    return with_operands(t.mean(0), t)
+
+
+@probe("Tensor.max")
+def _(kata, rng):
+    t, _ = tensors(kata, rng)
+    return with_operands(t.max(0), t)
 
 
 @probe("Tensor.__init__")

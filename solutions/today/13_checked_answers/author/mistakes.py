@@ -8,8 +8,8 @@ WALK = "now = automaton.move(now, character)"
 SCALED = "scaled = logits.masked_fill(~mask, -math.inf) / temperature"
 PROBS = "return top_p_filter(scaled, top_p).softmax(dim=-1)"
 LAST = 'start = text.rfind(r"\\boxed{")'
-NUMBER = 'number = re.fullmatch(r"[+-]?[0-9]+", content.replace(",", "").strip())'
-VERDICT = "return Decimal(number[0]) == answer"
+NUMBER = 'number = re.fullmatch(r"[+-]?[0-9]+(,[0-9]{3})*", content.strip())'
+VERDICT = 'return Decimal(number[0].replace(",", "")) == answer'
 CHANCE = "return 1 - math.comb(n - c, k) / math.comb(n, k)"
 SAMPLED = 'mask[row, at:end] = turn.who == "model"'
 PACKED = "at = end\n    return ids, mask"
@@ -95,11 +95,12 @@ MISTAKES = [
         says="looks like any number in the box will do",
     ),
     Mistake(
-        "an open box taken for a closed one",
-        "if not closed or number is None:",
-        "if number is None:",
-        "test_an_open_box",
-        says="looks like a box needs no }",
+        "every comma dropped",
+        NUMBER,
+        'number = re.fullmatch(r"[+-]?[0-9]+", content.replace(",", "").strip())',
+        "test_commas_stand_before_groups_of_three_digits",
+        says="looks like every comma is dropped",
+        edge=True,
     ),
     Mistake(
         "underscores and digits of all scripts",

@@ -27,7 +27,10 @@ def verify(text, answer):
     parts = text.split("\\boxed{")
     if len(parts) == 1 or "}" not in parts[-1]:
         return False
-    number = parts[-1].split("}")[0].replace(",", "").strip()
+    first, *groups = parts[-1].split("}")[0].strip().split(",")
+    if any(len(group) != 3 for group in groups):
+        return False
+    number = "".join([first, *groups])
     sign = -1 if number.startswith("-") else 1
     digits = number[1:] if number[:1] in ("+", "-") else number
     if not digits or any(c not in "0123456789" for c in digits):

@@ -24,7 +24,7 @@ def verify(text, answer):
     if not boxes:
         return False
     content, closed = boxes[-1]
-    content = content.replace(",", "").strip()
+    content = re.sub(r",(?=[0-9]{3}(,|$))", "", content.strip())
     try:
         return bool(closed and re.fullmatch("[-+]?[0-9]+", content)) and int(content) == answer
     except ValueError:
