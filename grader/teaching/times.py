@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
+from grader.execution import boundary
 from grader.teaching import commits, uploads
 from grader.teaching.contents import Contents, Unused
 from grader.teaching.listing import File, readable
@@ -16,6 +17,7 @@ MOST_INNER = 100  # entries of a submission that may be a checkout
 FIRST_YEAR = 1981  # archives without times say 1980, and tar and files say 1970
 NOT_KNOWN = "its time is not known"
 NBGRADER = "timestamp.txt"  # its note: submitted/STUDENT/ASSIGNMENT/timestamp.txt
+NOTES = f"*/{NBGRADER}"  # below a student's folder
 SUBMITTED = "submitted"  # what nbgrader calls the folder of a class
 NO_NOTE = "gives no time, since nbgrader did not lay out this class"
 STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)? (UTC|[+-]\d{4})\s*")
@@ -97,7 +99,10 @@ def is_nbgraders(folder: Path, everybody: Iterable[Submission]) -> bool:
     the teacher's folder is called as nbgrader calls it.
     """
     handed_in = [one for one in everybody if one.places]
-    noted = sum(_has_note(one) for one in handed_in)
+    noted = 0
+    for one in handed_in:
+        with boundary.costs_only():
+            noted += _has_note(one)
     is_called_so = folder.resolve().name == SUBMITTED
     return 2 * noted > len(handed_in) and (noted > 1 or is_called_so)
 
@@ -113,11 +118,8 @@ def without_notes(contents: Contents) -> Contents:
 
 def _has_note(submission: Submission) -> bool:
     """Tell if a student's folder has nbgrader's note in the folder of an assignment."""
-    with suppress(OSError):
-        for place in submission.places:
-            if any(_stamp(path) for path in place.glob(f"*/{NBGRADER}")):
-                return True
-    return False
+    called_so = [path for place in submission.places for path in place.glob(NOTES)]
+    return any(_stamp(path) for path in called_so)
 
 
 def _note(submission: Submission, file: File) -> datetime | None:

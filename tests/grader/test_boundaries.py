@@ -72,7 +72,7 @@ TAKEN_IN = {
     "a file is read": (attribution, "read", lambda file, _: file.shown),
     "a submission is read": (attribution, "look", lambda places, *_: str(places)),
     "what was found is told": (intake, "findings", lambda submission, *_: submission.student),
-    "its time is looked up": (times, "of", lambda submission, _: submission.student),
+    "its time is looked up": (times, "of", lambda one, *_, **__: one.student),
     "its texts are taken": (submissions, "sources", lambda submission, _: submission.student),
 }
 RUN = {
