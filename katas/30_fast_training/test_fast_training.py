@@ -744,9 +744,9 @@ class TestAmpStep:
         check.close(weights(model.cpu()), after, rtol=0.0, atol=0.01, what="weights")
 
 
-def last_layer(dtype=torch.float64):
+def last_layer():
     """The input (B, T, C) of an output layer, its weight (V, C), and targets, of which the first row has none."""
-    hidden, weight = torch.randn(B, T, C, dtype=dtype), torch.randn(V, C, dtype=dtype)
+    hidden, weight = torch.randn(B, T, C), torch.randn(V, C)
     targets = torch.randint(V, (B, T))
     targets[0] = targets[1, 3] = -100
     return hidden.requires_grad_(), weight.requires_grad_(), targets
@@ -763,8 +763,9 @@ def whole_loss(hidden, weight, targets, vocab_size=V):
 def chunked_wrongly(hidden, weight, targets, chunk_size):
     """Known wrong losses, by name."""
     pairs = zip(hidden.flatten(0, 1).split(chunk_size), targets.flatten().split(chunk_size), strict=True)
-    means = [whole_loss(rows, weight, y).item() for rows, y in pairs if (y != -100).any()]
-    total, chunks = whole_loss(hidden, weight, targets).item() * (targets != -100).sum().item(), -(-B * T // chunk_size)
+    means = [whole_loss(rows, weight, y) for rows, y in pairs if (y != -100).any()]
+    total = whole_loss(hidden, weight, targets) * (targets != -100).sum()
+    chunks = -(-B * T // chunk_size)
     return {
         "the mean of the chunks' means": sum(means) / len(means),
         "the mean of the chunks' means, 0 for a chunk without targets": sum(means) / chunks,
@@ -816,15 +817,17 @@ class TestChunkedCrossEntropy:
         check.that(isinstance(got, torch.Tensor) and got.requires_grad, "the loss has no graph")
         check.shape(got, ())
         unlike = chunked_wrongly(hidden, weight, targets, 5)
-        check.close(got.item(), whole_loss(hidden, weight, targets).item(), unlike=unlike, what="loss")
+        expected = whole_loss(hidden, weight, targets)
+        check.close(got, expected, unlike=unlike, what="loss")
 
     def test_the_last_chunk_may_be_smaller(self, kata):
         """15 positions in chunks of 4: the last chunk has 3, and they count. One chunk may also hold everything."""
         hidden, weight, targets = last_layer()
-        expected = whole_loss(hidden, weight, targets).item()
-        first = whole_loss(hidden.flatten(0, 1)[:12], weight, targets.flatten()[:12]).item() * 6 / 9  # 6 of 9 targets
+        expected = whole_loss(hidden, weight, targets)
+        first = whole_loss(hidden.flatten(0, 1)[:12], weight, targets.flatten()[:12])
+        first = first * 6 / 9  # 6 of 9 targets
         for chunk_size in (4, 100):
-            got = kata.chunked_cross_entropy(hidden, weight, targets, chunk_size=chunk_size).item()
+            got = kata.chunked_cross_entropy(hidden, weight, targets, chunk_size)
             check.close(got, expected, unlike={"without the last chunk": first}, what=f"loss in chunks of {chunk_size}")
 
     @settings(max_examples=25)
@@ -848,8 +851,9 @@ class TestChunkedCrossEntropy:
         real, targets = V - 6, targets.clamp(max=V - 7)
         whole = whole_loss(hidden, weight, targets, real)
         got = kata.chunked_cross_entropy(hidden, weight, targets, chunk_size=4, vocab_size=real)
-        unlike = {"the softmax runs over padded tokens too": whole_loss(hidden, weight, targets).item()}
-        check.close(got.item(), whole.item(), unlike=unlike, what="loss")
+        unmasked = whole_loss(hidden, weight, targets)
+        unlike = {"the softmax runs over padded tokens too": unmasked}
+        check.close(got, whole, unlike=unlike, what="loss")
         [expected], [rows] = torch.autograd.grad(whole, weight), torch.autograd.grad(got, weight)
         check.close(rows, expected, what="gradient of weight")
 
@@ -889,14 +893,15 @@ class TestChunkedCrossEntropy:
     def test_under_autocast_the_loss_is_float32(self, kata):
         """The products are computed in bfloat16, the softmax and the sum in float32. The gradients have the dtype of
         what they belong to."""
-        hidden, weight, targets = last_layer(torch.float32)
+        hidden, weight, targets = last_layer()
         exact = whole_loss(hidden.double(), weight.double(), targets)
         expected = torch.autograd.grad(exact, (hidden, weight))
         with torch.autocast("cpu", torch.bfloat16):
             logits = hidden @ weight.T
             loss = kata.chunked_cross_entropy(hidden, weight, targets, 4)
         check.dtype(loss, torch.float32, what="loss")
-        check.close(loss.item(), nn.functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten()).item())
+        logits = logits.float().flatten(0, 1)
+        check.close(loss, nn.functional.cross_entropy(logits, targets.flatten()))
         for got, right, name in zip(torch.autograd.grad(loss, (hidden, weight)), expected, ("hidden", "weight")):
             check.dtype(got, torch.float32, what=f"gradient of {name}")
             check.close(got, right, rtol=0.1, atol=0.02, what=f"gradient of {name}")
@@ -917,7 +922,7 @@ class TestChunkedCrossEntropy:
         hidden, weight = torch.randn(T, B, C).transpose(0, 1), torch.randn(V, C)
         targets = torch.randint(V, (B, T + 1))[:, 1:]
         got = kata.chunked_cross_entropy(hidden, weight, targets, 4)
-        check.close(got.item(), whole_loss(hidden, weight, targets).item(), what="loss")
+        check.close(got, whole_loss(hidden, weight, targets), what="loss")
 
     @pytest.mark.edge
     def test_a_chunk_has_positions(self, kata):

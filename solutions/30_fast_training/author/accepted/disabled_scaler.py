@@ -1,4 +1,7 @@
-"""A disabled GradScaler where none is given, autocast as a decorator, clipping by hand, a loss by log_softmax and gather."""
+"""A disabled GradScaler where none is given, autocast as a decorator, clipping by hand.
+
+One loss is by log_softmax and gather, the chunked one from `logits.float()`.
+"""
 
 
 def amp_loss(model, x, y, dtype=None, vocab_size=None):
@@ -33,3 +36,20 @@ def amp_step(model, optimizer, x, y, dtype=None, scaler=None, max_norm=1.0, voca
     scaler.step(optimizer)
     scaler.update()
     return float(loss.detach())
+
+
+def chunked_cross_entropy(hidden, weight, targets, chunk_size=1024, vocab_size=None):
+    if chunk_size < 1:
+        raise ValueError(chunk_size)
+    rows, y = hidden.reshape(-1, hidden.size(-1)), targets.reshape(-1)
+
+    def summed(rows, y):
+        logits = F.linear(rows, weight)
+        if vocab_size is not None:
+            logits = mask_padded_logits(logits, vocab_size)
+        return F.cross_entropy(logits.float(), y, ignore_index=-100, reduction="sum")
+
+    total = 0.0
+    for part in zip(rows.split(chunk_size), y.split(chunk_size)):
+        total = total + checkpoint(summed, *part, use_reentrant=False)
+    return total / (y != -100).sum().clamp(min=1)
