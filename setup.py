@@ -1,6 +1,8 @@
-"""Builds the wheel: the grader, and the course in an archive beside it. Everything else about it is in pyproject.toml.
+"""Builds the wheel: the grader, and the course in an archive beside it. Everything else
+about it is in pyproject.toml.
 
-No module `tinytorch` gets into the wheel: that code is the learner's, in the folder that `kata start` lays out.
+No module `tinytorch` gets into the wheel: that code is the learner's, in the folder
+that `kata start` lays out.
 Nor does the workshop, whose tools are for who works on the course itself.
 """
 
@@ -30,19 +32,26 @@ class Build(build):
 
 
 class Wheel(bdist_wheel):
-    """A wheel with the course, without the learner's code and the workshop. An editable one does not come here."""
+    """A wheel with the course, without the learner's code and the workshop. An editable
+    one does not come here.
+    """
 
     def run(self) -> None:
-        shutil.rmtree(BUILD, ignore_errors=True)  # a module that has been removed would get into the wheel
+        # a module that has been removed would get into the wheel
+        shutil.rmtree(BUILD, ignore_errors=True)
         course = BUILD / places.ARCHIVE.name
         try:
             places.pack(course, HERE, handouts.packed(HERE))
         except NotPossible as problem:
             raise SystemExit(f"no wheel: {problem}") from None
         packages = self.distribution.packages
-        self.distribution.packages = [name for name in packages if not name.startswith(("tinytorch", "workshop"))]
+        self.distribution.packages = [
+            name for name in packages if not name.startswith(("tinytorch", "workshop"))
+        ]
         del self.distribution.package_data["workshop"]
-        self.distribution.data_files = [(places.ARCHIVE.parent.as_posix(), [str(course)])]
+        self.distribution.data_files = [
+            (places.ARCHIVE.parent.as_posix(), [str(course)])
+        ]
         super().run()
 
 

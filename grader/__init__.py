@@ -1,1 +1,3 @@
-"""The grader of the torch katas: finds katas, runs their specs against any code, and reports the results."""
+"""The grader of the torch katas: finds katas, runs their specs against any code, and
+reports the results.
+"""

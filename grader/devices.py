@@ -1,4 +1,6 @@
-"""The operations per second that a GPU could do, by its data sheet; and how a batch gets there."""
+"""The operations per second that a GPU could do, by its data sheet; and how a batch
+gets there.
+"""
 
 import re
 
@@ -27,8 +29,12 @@ PEAKS = {
 
 
 def sent(tensor: Tensor, to: device) -> Tensor:
-    """Copy to the device. From pinned memory a GPU fetches by itself, and this process goes on."""
-    return (tensor.pin_memory() if to.type == "cuda" else tensor).to(to, non_blocking=True)
+    """Copy to the device. From pinned memory a GPU fetches by itself, and this process
+    goes on.
+    """
+    return (tensor.pin_memory() if to.type == "cuda" else tensor).to(
+        to, non_blocking=True
+    )
 
 
 def peak(device_name: str) -> float | None:
@@ -36,4 +42,6 @@ def peak(device_name: str) -> float | None:
     words = set(re.findall(r"\w+", device_name))
     if words & {"Laptop", "Ti", "SUPER", "MIG"}:  # other chips, or parts of one
         return None
-    return next((flops for name, flops in PEAKS.items() if words.issuperset(name.split())), None)
+    return next(
+        (flops for name, flops in PEAKS.items() if words.issuperset(name.split())), None
+    )

@@ -1,21 +1,24 @@
-"""Errors that a person can fix. The command line prints the message as one line and exits with code 2.
+"""Errors that a person can fix. The command line prints the message as one line and
+exits with code 2.
 
 KataError
-├── UnknownKata           no kata, or more than one, matches a name
-├── UnknownExercise       the kata has no exercise of that name
-├── BrokenDescription     a kata.toml is invalid
-├── MisplacedSpecs        a file with a teacher's specs is where nothing reads it
-├── LoadFailure           a code file cannot be imported; the exception it raised is the `__cause__`
-│   └── Unreadable        what was handed in cannot be read, so nobody knows what is in it
-├── NotANotebook          a file is not a notebook of a kata
-├── DownloadFailure       a data set cannot be downloaded
-├── NotPossible           a command does not apply here: there is no reference, or nothing to undo
-├── NoSubmissions         a folder cannot be graded as a class
-├── BrokenRules           a course's rules for points are invalid
-├── BrokenRoster          a course's list of students is invalid
-├── BrokenOverrides       a teacher's list of overrides is invalid
-├── ExportFailure         a repository cannot be exported
-└── ClusterUnavailable    a cluster engine cannot be used
+├── UnknownKata         no kata, or more than one, matches a name
+├── UnknownExercise     the kata has no exercise of that name
+├── BrokenDescription   a kata.toml is invalid
+├── MisplacedSpecs      a file with a teacher's specs is where nothing reads it
+├── LoadFailure         a code file cannot be imported; the exception it raised is
+                        the `__cause__`
+│   └── Unreadable      what was handed in cannot be read, so nobody knows what is in it
+├── NotANotebook        a file is not a notebook of a kata
+├── DownloadFailure     a data set cannot be downloaded
+├── NotPossible         a command does not apply here: there is no reference, or nothing
+                        to undo
+├── NoSubmissions       a folder cannot be graded as a class
+├── BrokenRules         a course's rules for points are invalid
+├── BrokenRoster        a course's list of students is invalid
+├── BrokenOverrides     a teacher's list of overrides is invalid
+├── ExportFailure       a repository cannot be exported
+└── ClusterUnavailable  a cluster engine cannot be used
 """
 
 import difflib
@@ -24,7 +27,9 @@ from grader.failure import Failure, Kind
 
 
 class KataError(Exception):
-    """An error that a person can fix. The message is one line: what is wrong, and what to do about it."""
+    """An error that a person can fix. The message is one line: what is wrong, and what
+    to do about it.
+    """
 
 
 class UnknownKata(KataError):
@@ -37,7 +42,9 @@ class UnknownExercise(KataError):
     def __init__(self, kata: str, exercise: str, known: list[str]):
         near = "".join(difflib.get_close_matches(exercise, known, n=1))
         meant = f"did you mean {near}? It has" if near else "it has"
-        super().__init__(f"{kata} has no exercise '{exercise}': {meant} {', '.join(known)}")
+        super().__init__(
+            f"{kata} has no exercise '{exercise}': {meant} {', '.join(known)}"
+        )
 
 
 class BrokenDescription(KataError):
@@ -49,7 +56,9 @@ class MisplacedSpecs(KataError):
 
 
 class LoadFailure(KataError):
-    """A code file cannot be imported: `failure` says why, and the message its line. `__cause__` is what it raised."""
+    """A code file cannot be imported: `failure` says why, and the message its line.
+    `__cause__` is what it raised.
+    """
 
     def __init__(self, why: str | Failure, kind: Kind = "unreadable"):
         self.failure = Failure(kind, why) if isinstance(why, str) else why

@@ -1,4 +1,6 @@
-"""The style of all figures: colours, the width that a phone shows, the smallest letters."""
+"""The style of all figures: colours, the width that a phone shows, the
+smallest letters.
+"""
 
 from pathlib import Path
 
@@ -12,8 +14,8 @@ from PIL import Image
 # blue, vermillion, green, orange, purple, sky, black.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000"]
 
-# A phone shows a figure 360 pixels wide: letters of 10 points are then 7.6 pixels high. Panels that do not fit side by
-# side go below each other.
+# A phone shows a figure 360 pixels wide: letters of 10 points are then 7.6 pixels high.
+# Panels that do not fit side by side go below each other.
 WIDTH = 6.6  # inches: 990 pixels
 SMALLEST = 10  # points
 
@@ -36,7 +38,9 @@ matplotlib.rcParams.update(
 
 
 def write_figure(figure: Figure, path: Path) -> None:
-    """Write the figure at the width of all figures, with no letters below the smallest size."""
+    """Write the figure at the width of all figures, with no letters below the
+    smallest size.
+    """
     figure.set_figwidth(WIDTH)
     for text in figure.findobj(Text):
         text.set_fontsize(max(SMALLEST, float(text.get_fontsize())))
@@ -44,4 +48,5 @@ def write_figure(figure: Figure, path: Path) -> None:
     figure.savefig(path)
     if path.suffix == ".png":
         with Image.open(path) as drawn:
-            drawn.convert("RGB").quantize(128).save(path, optimize=True)  # a third of the bytes
+            # a third of the bytes
+            drawn.convert("RGB").quantize(128).save(path, optimize=True)

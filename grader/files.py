@@ -7,15 +7,21 @@ from pathlib import Path
 
 
 def write(path: Path, content: str | bytes, *, through_links: bool = True) -> None:
-    """Write a file atomically and create missing parent folders. An interrupted write leaves the old file intact.
+    """Write a file atomically and create missing parent folders. An interrupted write
+    leaves the old file intact.
 
     Args:
-        through_links: whether a symbolic link at this path is followed; otherwise the file replaces it.
+        through_links: whether a symbolic link at this path is followed; otherwise the
+            file replaces it.
     Raises:
-        OSError: the file cannot be written, or there is a folder or a device, which must not be replaced.
+        OSError: the file cannot be written, or there is a folder or a device, which
+            must not be replaced.
     """
     try:
-        _replace(path.resolve() if through_links else path.parent.resolve() / path.name, content)
+        _replace(
+            path.resolve() if through_links else path.parent.resolve() / path.name,
+            content,
+        )
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
 

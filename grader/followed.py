@@ -1,4 +1,6 @@
-"""Calls that were followed line by line: what each line made of its variables, in words; as JSON and back."""
+"""Calls that were followed line by line: what each line made of its variables, in
+words; as JSON and back.
+"""
 
 import json
 from dataclasses import asdict, dataclass, field, replace
@@ -17,7 +19,8 @@ class Value:
         kind: the type's name.
         text: "float32 tensor (2, 5, 12)", "4".
         shape: of a tensor or an array; None for all else.
-        numbers: a sample of its numbers, their mean and their size; of another value, whatever tells it from others.
+        numbers: a sample of its numbers, their mean and their size; of another value,
+            whatever tells it from others.
     """
 
     kind: str
@@ -28,7 +31,8 @@ class Value:
 
 @dataclass(frozen=True)
 class Move:
-    """A call that moves the numbers of a tensor and leaves them as they are: where each axis of the result comes from.
+    """A call that moves the numbers of a tensor and leaves them as they are: where each
+    axis of the result comes from.
 
     Attributes:
         axes: per axis of the result, the axes that it was made of.
@@ -42,7 +46,9 @@ class Move:
 
 @dataclass
 class Step:
-    """A line that ran: how often, the variables that it changed when it ran first and last, and the moves on it."""
+    """A line that ran: how often, the variables that it changed when it ran first and
+    last, and the moves on it.
+    """
 
     line: int
     times: int = 1
@@ -68,7 +74,11 @@ def same(one: Value | None, other: Value | None) -> bool:
     """Tell if two values are the same, up to what rounding does to numbers."""
     if one is None or other is None:
         return one is other
-    if (one.kind, one.shape, len(one.numbers)) != (other.kind, other.shape, len(other.numbers)):
+    if (one.kind, one.shape, len(one.numbers)) != (
+        other.kind,
+        other.shape,
+        len(other.numbers),
+    ):
         return False
     return all(map(_close, one.numbers, other.numbers))
 
@@ -86,7 +96,9 @@ def same_outcome(one: Call, other: Call) -> bool:
 
 
 def written(calls: list[Call], longest: int) -> str:
-    """The calls as JSON of at most so many characters: the last ones are left out first."""
+    """The calls as JSON of at most so many characters: the last ones are left
+    out first.
+    """
     while calls and len(text := json.dumps([asdict(call) for call in calls])) > longest:
         calls = calls[: len(calls) // 2]
     return text if calls else "[]"
@@ -104,16 +116,33 @@ def read(text: str) -> list[Call]:
         raise ValueError(f"not a trace: {error}") from None
 
 
-def _call(*, arguments: Fields, steps: list[Fields], returned: Fields | None, **rest: Any) -> Call:
+def _call(
+    *, arguments: Fields, steps: list[Fields], returned: Fields | None, **rest: Any
+) -> Call:
     found = [
-        Step(one["line"], one["times"], _values(one["first"]), _values(one["last"]), [_move(**m) for m in one["moves"]])
+        Step(
+            one["line"],
+            one["times"],
+            _values(one["first"]),
+            _values(one["last"]),
+            [_move(**m) for m in one["moves"]],
+        )
         for one in steps
     ]
-    call = Call(arguments=_values(arguments), steps=found, returned=_value(returned) if returned else None, **rest)
-    return replace(call, name=printable.text(call.name), raised=printable.text(call.raised))
+    call = Call(
+        arguments=_values(arguments),
+        steps=found,
+        returned=_value(returned) if returned else None,
+        **rest,
+    )
+    return replace(
+        call, name=printable.text(call.name), raised=printable.text(call.raised)
+    )
 
 
-def _move(*, name: str, before: list[int], after: list[int], axes: list[list[int]]) -> Move:
+def _move(
+    *, name: str, before: list[int], after: list[int], axes: list[list[int]]
+) -> Move:
     return Move(name, tuple(before), tuple(after), tuple(map(tuple, axes)))
 
 
@@ -122,7 +151,12 @@ def _values(fields: Fields) -> dict[str, Value]:
 
 
 def _value(fields: Fields) -> Value:
-    kind, text, shape, numbers = fields["kind"], fields["text"], fields["shape"], fields["numbers"]
+    kind, text, shape, numbers = (
+        fields["kind"],
+        fields["text"],
+        fields["shape"],
+        fields["numbers"],
+    )
     return Value(
         printable.text(str(kind)),
         printable.text(str(text)),

@@ -1,7 +1,9 @@
-"""Triton for katas: kernels run on its interpreter, on the CPU, inside a fence, and `watched` counts what they move.
+"""Triton for katas: kernels run on its interpreter, on the CPU, inside a fence, and
+`watched` counts what they move.
 
-`from grader.kernels import tl, triton` imports Triton, with the hooks below in its interpreter. Every private name of
-Triton is in this file, written for Triton 3.7 to 3.9. This file itself needs no Triton.
+`from grader.kernels import tl, triton` imports Triton, with the hooks below in its
+interpreter. Every private name of Triton is in this file, written for Triton 3.7 to
+3.9. This file itself needs no Triton.
 """
 
 import atexit
@@ -23,11 +25,18 @@ from typing import Any
 import numpy as np
 import torch
 
-ROOM = 1 << 40  # bytes of virtual addresses per tensor: a pointer knows its tensor, however it was computed
+# bytes of virtual addresses per tensor: a pointer knows its tensor, however it
+# was computed
+ROOM = 1 << 40
 NOBODY, SEVERAL = -1, -2
-E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)  # a code's number
-E8M0 = np.append(np.ldexp(np.float32(1), np.arange(-127, 128)), np.float32("nan"))  # a byte's power of two
-ASIDE, READY = "aside.", "ready."  # before the names of modules that wait: Python clears these at its end
+# a code's number
+E2M1 = np.array(
+    [0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32
+)
+# a byte's power of two
+E8M0 = np.append(np.ldexp(np.float32(1), np.arange(-127, 128)), np.float32("nan"))
+# before the names of modules that wait: Python clears these at its end
+ASIDE, READY = "aside.", "ready."
 
 _interpreter: Any = None  # triton.runtime.interpreter, once it is imported
 _launch: "Launch | None" = None  # the one that runs
@@ -36,7 +45,9 @@ _watching: list["Seen"] = []
 
 
 class KernelFault(Exception):
-    """A kernel did what a GPU does not forgive: touched memory outside of its tensors, or raced another program."""
+    """A kernel did what a GPU does not forgive: touched memory outside of its tensors,
+    or raced another program.
+    """
 
     def __init__(self, said: str):
         super().__init__(said)
@@ -45,12 +56,16 @@ class KernelFault(Exception):
 
 
 class Memory:
-    """The elements of one storage: how often a kernel touched each, and which program of this launch did."""
+    """The elements of one storage: how often a kernel touched each, and which program
+    of this launch did.
+    """
 
     def __init__(self, tensor: torch.Tensor):
         self.tensor = tensor  # keeps the storage, so that its address stays its own
         self.size = tensor.untyped_storage().nbytes() // tensor.element_size()
-        self.counts = {kind: np.zeros(self.size, np.int64) for kind in ("load", "store", "atomic")}
+        self.counts = {
+            kind: np.zeros(self.size, np.int64) for kind in ("load", "store", "atomic")
+        }
 
 
 @dataclass
@@ -61,37 +76,54 @@ class Room:
     tensor: torch.Tensor
     start: int
     memory: Memory
-    is_inside: np.ndarray = field(init=False)  # for each element of the storage, whether the tensor has it
+    # for each element of the storage, whether the tensor has it
+    is_inside: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         inside = torch.zeros(self.memory.size, dtype=torch.bool)
-        inside.as_strided(self.tensor.shape, self.tensor.stride(), self.tensor.storage_offset()).fill_(True)
+        inside.as_strided(
+            self.tensor.shape, self.tensor.stride(), self.tensor.storage_offset()
+        ).fill_(True)
         self.is_inside = inside.numpy()
 
 
 class Launch:
-    """One launch of a kernel: what it was given, the program that runs, and who touched what."""
+    """One launch of a kernel: what it was given, the program that runs, and who
+    touched what.
+    """
 
     def __init__(self, kernel: Any, given: dict[str, Any], options: dict[str, Any]):
-        self.kernel, self.given, self.options = kernel, given, options  # options: how a GPU is to run it
-        self.names = {_key(value): name for name, value in given.items() if isinstance(value, torch.Tensor)}
+        # options: how a GPU is to run it
+        self.kernel, self.given, self.options = kernel, given, options
+        self.names = {
+            _key(value): name
+            for name, value in given.items()
+            if isinstance(value, torch.Tensor)
+        }
         self.rooms: list[Room] = []
         self.memories: dict[tuple[int, int], Memory] = {}
         self.readers: dict[Memory, np.ndarray] = {}
         self.writers: dict[Memory, np.ndarray] = {}
-        self.changers: dict[Memory, np.ndarray] = {}  # by atomic operations; where there are some
-        self.lanes: dict[Memory, np.ndarray] = {}  # which lane of its writer stored an element since the last barrier
+        # by atomic operations; where there are some
+        self.changers: dict[Memory, np.ndarray] = {}
+        # which lane of its writer stored an element since the last barrier
+        self.lanes: dict[Memory, np.ndarray] = {}
         self.grid, self.program, self.number, self.programs = (1, 1, 1), (0, 0, 0), 0, 0
         self.patched: set[int] = set()  # namespaces whose language runs here by now
 
     def room(self, tensor: torch.Tensor) -> Room:
-        """The tensor's room. Views of one storage share its memory, and so do several arguments that are one tensor."""
+        """The tensor's room. Views of one storage share its memory, and so do several
+        arguments that are one tensor.
+        """
         place = (tensor.untyped_storage().data_ptr(), tensor.element_size())
         memory = self.memories.setdefault(place, Memory(tensor))
         self.readers.setdefault(memory, np.full(memory.size, NOBODY))
         self.writers.setdefault(memory, np.full(memory.size, NOBODY))
-        start = ROOM * (len(self.rooms) + 1) + ROOM // 2 + tensor.data_ptr() % 16  # alignment as in real memory
-        self.rooms.append(Room(self.names.get(_key(tensor), "a tensor"), tensor, start, memory))
+        # alignment as in real memory
+        start = ROOM * (len(self.rooms) + 1) + ROOM // 2 + tensor.data_ptr() % 16
+        self.rooms.append(
+            Room(self.names.get(_key(tensor), "a tensor"), tensor, start, memory)
+        )
         return self.rooms[-1]
 
     def begin(self, program: tuple[int, int, int]) -> None:
@@ -112,7 +144,10 @@ class Launch:
         for number in np.unique(rooms[mask]):
             lanes = rooms == number
             if not 0 <= number < len(self.rooms):
-                raise KernelFault(f"{kind} from no tensor at all in program {self.program}: is the pointer missing?")
+                raise KernelFault(
+                    f"{kind} from no tensor at all in program {self.program}: is the "
+                    "pointer missing?"
+                )
             room = self.rooms[number]
             offsets = (real[lanes] - room.start) // room.tensor.element_size()
             places = offsets + room.tensor.storage_offset()
@@ -129,23 +164,37 @@ class Launch:
 
     def _outside(self, kind: str, room: Room, offsets: np.ndarray, lanes: int) -> str:
         first, tensor = int(offsets[0]), room.tensor
-        last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride()))
+        last = sum(
+            (size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride())
+        )
         where = f"element {first}, of {tensor.numel()}"
         if not tensor.is_contiguous():
-            where = f"element {first} of its memory, where shape {tuple(tensor.shape)} with strides {tensor.stride()} "
+            where = (
+                f"element {first} of its memory, where shape {tuple(tensor.shape)} "
+                f"with strides {tensor.stride()} "
+            )
             where += "has a gap" if 0 <= first <= last else f"ends at {last}"
         return (
-            f"{kind} outside of {room.name} in program {self.program}: {where} ({len(offsets)} of {lanes} lanes): "
+            f"{kind} outside of {room.name} in program {self.program}: {where} "
+            f"({len(offsets)} of {lanes} lanes): "
             "is the mask missing or too wide, or the address wrong?"
         )
 
     def _race(self, kind: str, room: Room, places: np.ndarray) -> None:
-        """Refuse an element that one program changes and another one of the launch touches: on a GPU any may be first.
+        """Refuse an element that one program changes and another one of the launch
+        touches: on a GPU any may be first.
 
         Two atomic operations may meet at one.
         """
-        for did, programs in (("wrote", self.writers), ("changed", self.changers), ("read", self.readers)):
-            if (kind, did) in (("load", "read"), ("atomic", "changed")) or room.memory not in programs:
+        for did, programs in (
+            ("wrote", self.writers),
+            ("changed", self.changers),
+            ("read", self.readers),
+        ):
+            if (kind, did) in (
+                ("load", "read"),
+                ("atomic", "changed"),
+            ) or room.memory not in programs:
                 continue
             theirs = programs[room.memory][places]
             wrong = (theirs != NOBODY) & (theirs != self.number)
@@ -153,7 +202,8 @@ class Launch:
                 element = int(places[wrong][0]) - room.tensor.storage_offset()
                 does = {"load": "loads", "store": "stores", "atomic": "changes"}[kind]
                 raise KernelFault(
-                    f"program {self.program} {does} element {element} of {room.name}, which another program {did} in "
+                    f"program {self.program} {does} element {element} of {room.name}, "
+                    f"which another program {did} in "
                     "the same launch: on a GPU programs run in any order, and at once"
                 )
         if kind == "store":
@@ -164,17 +214,28 @@ class Launch:
             others = (mine[places] != NOBODY) & (mine[places] != self.number)
             mine[places] = np.where(others, SEVERAL, self.number)
 
-    def _hurry(self, kind: str, room: Room, places: np.ndarray, lanes: np.ndarray) -> None:
-        """Refuse to load what another lane of the same program stored, unless there was a barrier between."""
+    def _hurry(
+        self, kind: str, room: Room, places: np.ndarray, lanes: np.ndarray
+    ) -> None:
+        """Refuse to load what another lane of the same program stored, unless there was
+        a barrier between.
+        """
         if kind == "store":
-            self.lanes.setdefault(room.memory, np.full(room.memory.size, NOBODY))[places] = lanes
+            self.lanes.setdefault(room.memory, np.full(room.memory.size, NOBODY))[
+                places
+            ] = lanes
         elif room.memory in self.lanes:
             stored = self.lanes[room.memory][places]
-            early = (self.writers[room.memory][places] == self.number) & (stored != NOBODY) & (stored != lanes)
+            early = (
+                (self.writers[room.memory][places] == self.number)
+                & (stored != NOBODY)
+                & (stored != lanes)
+            )
             if early.any():
                 element = int(places[early][0]) - room.tensor.storage_offset()
                 raise KernelFault(
-                    f"program {self.program} loads element {element} of {room.name}, which another of its lanes "
+                    f"program {self.program} loads element {element} of {room.name}, "
+                    "which another of its lanes "
                     "stored: on a GPU lanes run apart, until tl.debug_barrier()"
                 )
 
@@ -183,7 +244,12 @@ class Seen:
     """What kernels did inside `watched`: numbers moved, launches and programs."""
 
     def __init__(self, max_programs: int, max_lanes: int, backwards: bool, muted: bool):
-        self.max_programs, self.lanes_left, self.backwards, self.muted = max_programs, max_lanes, backwards, muted
+        self.max_programs, self.lanes_left, self.backwards, self.muted = (
+            max_programs,
+            max_lanes,
+            backwards,
+            muted,
+        )
         self.launched: list[Launch] = []
         self.faults: list[KernelFault] = []
 
@@ -198,11 +264,16 @@ class Seen:
         return self._counts("atomic", tensor)
 
     def total(self, kind: str) -> int:
-        """Numbers that were loaded ("load"), stored ("store") or changed at once ("atomic"), of all tensors."""
+        """Numbers that were loaded ("load"), stored ("store") or changed at once
+        ("atomic"), of all tensors.
+        """
         return sum(int(memory.counts[kind].sum()) for memory in self._memories())
 
     def bytes(self, kind: str) -> int:
-        return sum(int(m.counts[kind].sum()) * m.tensor.element_size() for m in self._memories())
+        return sum(
+            int(m.counts[kind].sum()) * m.tensor.element_size()
+            for m in self._memories()
+        )
 
     @property
     def launches(self) -> int:
@@ -215,32 +286,47 @@ class Seen:
     def spend_lanes(self, lanes: int) -> None:
         self.lanes_left -= lanes
         if self.lanes_left < 0:
-            raise KernelFault("loads and stores of more lanes than this exercise needs: are the blocks too large?")
+            raise KernelFault(
+                "loads and stores of more lanes than this exercise needs: are the "
+                "blocks too large?"
+            )
 
     def _memories(self) -> list[Memory]:
-        return [memory for launch in self.launched for memory in launch.memories.values()]
+        return [
+            memory for launch in self.launched for memory in launch.memories.values()
+        ]
 
     def _counts(self, kind: str, tensor: torch.Tensor) -> torch.Tensor:
         found = torch.zeros(tensor.shape, dtype=torch.int64)
         for launch in self.launched:
-            memory = launch.memories.get((tensor.untyped_storage().data_ptr(), tensor.element_size()))
+            memory = launch.memories.get(
+                (tensor.untyped_storage().data_ptr(), tensor.element_size())
+            )
             if memory:
                 counts = torch.from_numpy(memory.counts[kind])
-                found += counts.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+                found += counts.as_strided(
+                    tensor.shape, tensor.stride(), tensor.storage_offset()
+                )
         return found
 
 
 class Uncounted:
-    """What stands in for `Seen` where kernels run on a device: a spec ends there, with what it checked before."""
+    """What stands in for `Seen` where kernels run on a device: a spec ends there, with
+    what it checked before.
+    """
 
     def __getattr__(self, name: str) -> Any:
         ends_on_a_device()
 
 
 def ends_on_a_device() -> None:
-    """End a spec on a device where it goes on to what is asked on the interpreter alone."""
+    """End a spec on a device where it goes on to what is asked on the
+    interpreter alone.
+    """
     if run_on_a_device():
-        importlib.import_module("pytest").skip("gpu: what kernels move is counted by the interpreter alone")
+        importlib.import_module("pytest").skip(
+            "gpu: what kernels move is counted by the interpreter alone"
+        )
 
 
 def run_on_a_device() -> bool:
@@ -250,19 +336,29 @@ def run_on_a_device() -> bool:
 
 @contextmanager
 def watched(
-    max_programs: int = 4096, max_lanes: int = 20_000_000, backwards: bool = False, muted: bool = False
+    max_programs: int = 4096,
+    max_lanes: int = 20_000_000,
+    backwards: bool = False,
+    muted: bool = False,
 ) -> Iterator[Any]:
-    """Count what kernels do inside the block, and fill the memory of `torch.empty` with NaN.
+    """Count what kernels do inside the block, and fill the memory of `torch.empty`
+    with NaN.
 
     Args:
         max_programs: of one launch. More are a KernelFault, before they take minutes.
         max_lanes: that all loads and stores may have.
-        backwards: run each grid from its last program to its first. A right kernel gives the same result.
-        muted: no kernel changes memory. What is right all the same was computed elsewhere.
+        backwards: run each grid from its last program to its first. A right kernel
+            gives the same result.
+        muted: no kernel changes memory. What is right all the same was
+            computed elsewhere.
     """
     seen = Seen(max_programs, max_lanes, backwards, muted)
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    torch._C._set_deterministic_algorithms(True, warn_only=True)  # the public setter imports the compiler for seconds
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    # the public setter imports the compiler for seconds
+    torch._C._set_deterministic_algorithms(True, warn_only=True)
     _watching.append(seen)
     try:
         yield Uncounted() if run_on_a_device() else seen
@@ -279,18 +375,21 @@ class Compiled:
 
     name: str
     code: str  # in Triton's intermediate language
-    shared: int  # bytes of shared memory per program; 0 unless machine code was asked for
+    # bytes of shared memory per program; 0 unless machine code was asked for
+    shared: int
 
 
-def compiled(seen: Seen, *, capability: int = 80, whole: bool = False) -> list[Compiled]:
+def compiled(
+    seen: Seen, *, capability: int = 80, whole: bool = False
+) -> list[Compiled]:
     """Compile the kernels that were launched for a GPU, which need not be here.
 
     Args:
         capability: the GPU's, such as 80 (A100), 90 (H100) or 100 (B200).
         whole: go on to machine code, by a program of NVIDIA's in Triton.
     Returns:
-        each kernel once per configuration that was launched: types, constants, warps and stages. What the compiler
-        refuses is a KernelFault.
+        each kernel once per configuration that was launched: types, constants, warps
+        and stages. What the compiler refuses is a KernelFault.
     """
     launched, found, refused = seen.launched, {}, ""
     with _compiling():
@@ -299,23 +398,47 @@ def compiled(seen: Seen, *, capability: int = 80, whole: bool = False) -> list[C
         backend = compiler.make_backend(backends.GPUTarget("cuda", capability, 32))
         for launch in launched:
             kernel = _compilable(launch.kernel, jit)
-            given = {one.name: launch.given.get(one.name, one.default) for one in kernel.params}
-            constants = {one.name: _anew(given[one.name], jit) for one in kernel.params if one.is_constexpr}
-            types = {name: "constexpr" if name in constants else jit.mangle_type(given[name]) for name in given}
+            given = {
+                one.name: launch.given.get(one.name, one.default)
+                for one in kernel.params
+            }
+            constants = {
+                one.name: _anew(given[one.name], jit)
+                for one in kernel.params
+                if one.is_constexpr
+            }
+            types = {
+                name: "constexpr" if name in constants else jit.mangle_type(given[name])
+                for name in given
+            }
             configuration = repr((id(launch.kernel), types, constants, launch.options))
             if configuration in found:
                 continue
-            chosen = {"enable_fp_fusion": True} | launch.options  # the default, of which it would warn
+            # the default, of which it would warn
+            chosen = {"enable_fp_fusion": True} | launch.options
             options = backend.parse_options(dict(chosen))
-            tools = backend.get_codegen_implementation(options), backend.get_module_map()
-            source, context = compiler.ASTSource(kernel, types, constants), native.context()
+            tools = (
+                backend.get_codegen_implementation(options),
+                backend.get_module_map(),
+            )
+            source, context = (
+                compiler.ASTSource(kernel, types, constants),
+                native.context(),
+            )
             native.load_dialects(context)
             backend.load_dialects(context)
             try:
                 code = str(source.make_ir(backend.target, options, *tools, context))
-                shared = compiler.compile(source, backend.target, chosen).metadata.shared if whole else 0
+                shared = (
+                    compiler.compile(source, backend.target, chosen).metadata.shared
+                    if whole
+                    else 0
+                )
             except compiler.CompilationError as error:
-                refused = f"a GPU's compiler refuses {kernel.__name__}: {_reason(error, compiler.CompilationError)}"
+                refused = (
+                    f"a GPU's compiler refuses {kernel.__name__}: "
+                    f"{_reason(error, compiler.CompilationError)}"
+                )
                 break
             found[configuration] = Compiled(kernel.__name__, code, shared)
     if refused:
@@ -324,34 +447,52 @@ def compiled(seen: Seen, *, capability: int = 80, whole: bool = False) -> list[C
 
 
 def _compiler() -> list[ModuleType]:
-    return [importlib.import_module(f"triton.{name}") for name in ("backends.compiler", "compiler", "runtime.jit")]
+    return [
+        importlib.import_module(f"triton.{name}")
+        for name in ("backends.compiler", "compiler", "runtime.jit")
+    ]
 
 
 def _reason(error: Any, kind: type) -> str:
-    """The innermost of a compiler's errors, one for each call in a kernel, with its line."""
+    """The innermost of a compiler's errors, one for each call in a kernel, with
+    its line.
+    """
     while isinstance(error.__cause__, kind):
         error = error.__cause__
-    said = re.sub(r"^\w+\(['\"](.*)['\"]\)$", r"\1", error.error_message or str(error.__cause__))  # a Python error's
+    # a Python error's
+    said = re.sub(
+        r"^\w+\(['\"](.*)['\"]\)$", r"\1", error.error_message or str(error.__cause__)
+    )
     return f"{said} (in `{error.src.splitlines()[error.node.lineno - 1].strip()}`)"
 
 
 @contextmanager
 def _compiling() -> Iterator[None]:
-    """Have the Triton that compiles in the place of the one that interprets, inside the block."""
+    """Have the Triton that compiles in the place of the one that interprets, inside
+    the block.
+    """
     interpreting = _take_away("")
     sys.modules.update(_take_away(ASIDE))
     os.environ["TRITON_INTERPRET"] = "0"
     try:
         yield
     finally:
-        sys.modules.update({ASIDE + name: module for name, module in _take_away("").items()})
+        sys.modules.update(
+            {ASIDE + name: module for name, module in _take_away("").items()}
+        )
         sys.modules.update(interpreting)
         os.environ["TRITON_INTERPRET"] = "1"
 
 
 def _take_away(before: str) -> dict[str, ModuleType]:
-    """Triton's modules, no longer among the imported ones, but for its library of machine code: that is loaded once."""
-    names = [name for name in sys.modules if name.startswith(before) and _is_triton(name.removeprefix(before))]
+    """Triton's modules, no longer among the imported ones, but for its library of
+    machine code: that is loaded once.
+    """
+    names = [
+        name
+        for name in sys.modules
+        if name.startswith(before) and _is_triton(name.removeprefix(before))
+    ]
     return {name.removeprefix(before): sys.modules.pop(name) for name in names}
 
 
@@ -360,26 +501,42 @@ def _is_triton(module: str) -> bool:
 
 
 def _compilable(kernel: Any, jit: Any) -> Any:
-    """A learner's kernel for the compiler: what it names is of the Triton that was imported anew."""
+    """A learner's kernel for the compiler: what it names is of the Triton that was
+    imported anew.
+    """
     function = kernel.fn
     names = {
-        name: _anew(value, jit) for name, value in function.__globals__.items() if name in function.__code__.co_names
+        name: _anew(value, jit)
+        for name, value in function.__globals__.items()
+        if name in function.__code__.co_names
     }
-    own = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
+    own = FunctionType(
+        function.__code__,
+        names,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
     return jit.JITFunction(functools.update_wrapper(own, function))
 
 
 def _anew(value: Any, jit: Any) -> Any:
-    if isinstance(value, _interpreter.InterpretedFunction) and not _is_triton(value.fn.__module__):
+    if isinstance(value, _interpreter.InterpretedFunction) and not _is_triton(
+        value.fn.__module__
+    ):
         return _compilable(value, jit)
     if isinstance(value, ModuleType):
         return importlib.import_module(value.__name__)
     known = value.fn if isinstance(value, _interpreter.InterpretedFunction) else value
-    if _is_triton(getattr(known, "__module__", None) or "") and hasattr(known, "__name__"):
+    if _is_triton(getattr(known, "__module__", None) or "") and hasattr(
+        known, "__name__"
+    ):
         return getattr(importlib.import_module(known.__module__), known.__name__)
     if _is_triton(type(value).__module__):  # a constexpr, a dtype
         anew = copy.copy(value)
-        anew.__class__ = getattr(importlib.import_module(type(value).__module__), type(value).__name__)
+        anew.__class__ = getattr(
+            importlib.import_module(type(value).__module__), type(value).__name__
+        )
         return anew
     return value
 
@@ -394,28 +551,36 @@ def __getattr__(name: str) -> Any:
 
 
 def prepare() -> None:
-    """Import Triton in both modes for processes that are forked later. There it is imported when it is asked for."""
+    """Import Triton in both modes for processes that are forked later. There it is
+    imported when it is asked for.
+    """
     if _interpreter or run_on_a_device() or importlib.util.find_spec("triton") is None:
         return
     before, mode = _take_away(""), os.environ.get("TRITON_INTERPRET")
     with suppress(Exception):  # of an old Triton, which no kata runs with
         _import_triton()
-        _interpreter._implicit_cvt(0)  # its first call imports what takes long, and so does the next line's
+        # its first call imports what takes long, and so does the next line's
+        _interpreter._implicit_cvt(0)
         with _compiling():
             _compiler()[-1].mangle_type(0)
-    sys.modules.update({READY + name: module for name, module in _take_away("").items()} | before)
+    sys.modules.update(
+        {READY + name: module for name, module in _take_away("").items()} | before
+    )
     os.environ.pop("TRITON_INTERPRET", None)
     os.environ.update({"TRITON_INTERPRET": mode} if mode else {})
 
 
 def _import_triton() -> None:
-    """Import Triton in the mode that interprets kernels, and put the hooks in; where a device is asked for, without.
+    """Import Triton in the mode that interprets kernels, and put the hooks in; where a
+    device is asked for, without.
 
-    The mode is read at Triton's import. PyTorch's compiler may have imported it in the other one: it is imported again.
+    The mode is read at Triton's import. PyTorch's compiler may have imported it in the
+    other one: it is imported again.
     """
     global _interpreter
     if importlib.util.find_spec("triton") is None:
-        from grader.results import NO_TRITON  # here: code under test may import this file, and no other of the grader
+        # here: code under test may import this file, and no other of the grader
+        from grader.results import NO_TRITON
 
         raise ImportError(NO_TRITON)
     if run_on_a_device():
@@ -427,17 +592,23 @@ def _import_triton() -> None:
     if _interpreter:
         return
     _interpreter = importlib.import_module("triton.runtime.interpreter")
-    atexit.register(gc.unfreeze)  # or Triton's library says at the end what was not collected
+    # or Triton's library says at the end what was not collected
+    atexit.register(gc.unfreeze)
     if not hasattr(_interpreter.InterpreterBuilder, "create_dot_scaled"):  # Triton 3.7
         _interpreter.InterpreterBuilder.create_dot_scaled = _refuse_format
     for owner, name, hook in HOOKS:
         place = getattr(_interpreter, owner) if owner else _interpreter
         setattr(place, name, _hooked(hook, getattr(place, name)))
-    options = _interpreter.interpreter_builder.options  # without debug no overflow is told that this would find
-    _interpreter.interpreter_builder.options = replace(options, sanitize_overflow=options.debug)
+    # without debug no overflow is told that this would find
+    options = _interpreter.interpreter_builder.options
+    _interpreter.interpreter_builder.options = replace(
+        options, sanitize_overflow=options.debug
+    )
 
 
-def _hooked(hook: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+def _hooked(
+    hook: Callable[..., Any], original: Callable[..., Any]
+) -> Callable[..., Any]:
     @functools.wraps(original)
     def run(*arguments: Any, **options: Any) -> Any:
         return hook(original, *arguments, **options)
@@ -446,7 +617,9 @@ def _hooked(hook: Callable[..., Any], original: Callable[..., Any]) -> Callable[
 
 
 def _patch_lang(original: Any, function: FunctionType) -> Any:
-    """Make what this function knows of Triton's language run here. Triton does so anew at each call in a kernel."""
+    """Make what this function knows of Triton's language run here. Triton does so anew
+    at each call in a kernel.
+    """
     assert _launch
     place = id(function.__globals__)
     if place in _launch.patched:
@@ -456,7 +629,9 @@ def _patch_lang(original: Any, function: FunctionType) -> Any:
 
 
 def _patch_builtin(original: Any, place: Any, builder: Any, scope: Any) -> None:
-    """Make the functions of a module or class run here, whose names are known from the first time."""
+    """Make the functions of a module or class run here, whose names are known from the
+    first time.
+    """
     for name in _builtins(place):
         if _interpreter.tl.core.is_builtin(member := getattr(place, name)):
             _interpreter._patch_attr(place, name, member, builder, scope)
@@ -464,27 +639,43 @@ def _patch_builtin(original: Any, place: Any, builder: Any, scope: Any) -> None:
 
 @functools.cache
 def _builtins(place: Any) -> list[str]:
-    return [name for name, _ in inspect.getmembers(place, _interpreter.tl.core.is_builtin)]
+    return [
+        name for name, _ in inspect.getmembers(place, _interpreter.tl.core.is_builtin)
+    ]
 
 
 def _np_dtype(original: Any, kind: Any) -> np.dtype[Any]:
-    """NumPy's type for one of Triton's, which makes a table of all of them each time."""
+    """NumPy's type for one of Triton's, which makes a table of all of them
+    each time.
+    """
     if kind.scalar.name not in _np_dtypes:
         _np_dtypes[kind.scalar.name] = original(kind)
     return _np_dtypes[kind.scalar.name]
 
 
 def _scan_in_a_tree(original: Any, scan: Any, given: Any) -> list[Any]:
-    """Scan as a GPU does, which joins what is joined: in turn, operators look right that are wrong there."""
+    """Scan as a GPU does, which joins what is joined: in turn, operators look right
+    that are wrong there.
+    """
     parts, kinds = [one.handle.data for one in given], [one.dtype for one in given]
     size, axis = parts[0].shape[scan.axis], scan.axis % parts[0].ndim
-    place = np.arange(size).reshape([-1 if one == axis else 1 for one in range(parts[0].ndim)])
+    place = np.arange(size).reshape(
+        [-1 if one == axis else 1 for one in range(parts[0].ndim)]
+    )
     shift = 1
     while shift < size:
-        earlier = [scan.to_tensor(np.roll(part, shift, axis), kind) for part, kind in zip(parts, kinds)]
-        joined = scan.combine_fn.fn(*earlier, *(scan.to_tensor(part, kind) for part, kind in zip(parts, kinds)))
+        earlier = [
+            scan.to_tensor(np.roll(part, shift, axis), kind)
+            for part, kind in zip(parts, kinds)
+        ]
+        joined = scan.combine_fn.fn(
+            *earlier, *(scan.to_tensor(part, kind) for part, kind in zip(parts, kinds))
+        )
         joined = joined if isinstance(joined, tuple) else (joined,)
-        parts = [np.where(place < shift, part, one.handle.data) for part, one in zip(parts, joined)]
+        parts = [
+            np.where(place < shift, part, one.handle.data)
+            for part, one in zip(parts, joined)
+        ]
         shift *= 2
     return [scan.to_tensor(part, kind) for part, kind in zip(parts, kinds)]
 
@@ -496,31 +687,61 @@ class _Constant(str):
 
 
 def _name_formats(original: Any, language: Any, *given: Any) -> Any:
-    """Take the names of formats for `tl.dot_scaled`: Triton 3.7 takes constants alone."""
-    return original(language, *(_Constant(one) if isinstance(one, str) else one for one in given))
+    """Take the names of formats for `tl.dot_scaled`: Triton 3.7 takes
+    constants alone.
+    """
+    return original(
+        language, *(_Constant(one) if isinstance(one, str) else one for one in given)
+    )
 
 
 def _refuse_format(builder: Any, *given: Any) -> None:
-    raise KernelFault("tl.dot_scaled of other formats than e2m1 runs on the CPU from Triton 3.8 on")
+    raise KernelFault(
+        "tl.dot_scaled of other formats than e2m1 runs on the CPU from Triton 3.8 on"
+    )
 
 
 def _dot_scaled(original: Any, builder: Any, *given: Any) -> Any:
-    """Multiply matrices in MXFP4 and add a third one. Triton 3.7 cannot, and 3.8 takes the scale NaN for infinity."""
-    left, left_scale, left_format, right, right_scale, right_format, _, left_in_rows, right_in_columns, added = given
+    """Multiply matrices in MXFP4 and add a third one. Triton 3.7 cannot, and 3.8 takes
+    the scale NaN for infinity.
+    """
+    (
+        left,
+        left_scale,
+        left_format,
+        right,
+        right_scale,
+        right_format,
+        _,
+        left_in_rows,
+        right_in_columns,
+        added,
+    ) = given
     if {left_format, right_format} != {_interpreter._ir.ScaleDotElemTypeTY.E2M1}:
         return original(builder, *given)
-    rows, columns = _mxfp4(left.data, left_scale, left_in_rows), _mxfp4(right.data.mT, right_scale, right_in_columns)
-    return _interpreter.TensorHandle(rows @ columns.mT + added.data, _interpreter.tl.float32)
+    rows, columns = (
+        _mxfp4(left.data, left_scale, left_in_rows),
+        _mxfp4(right.data.mT, right_scale, right_in_columns),
+    )
+    return _interpreter.TensorHandle(
+        rows @ columns.mT + added.data, _interpreter.tl.float32
+    )
 
 
 def _mxfp4(codes: np.ndarray, scale: Any, in_rows: bool) -> np.ndarray:
-    """The numbers of a matrix in float32. A byte holds two, which follow each other in a row, or else in a column."""
+    """The numbers of a matrix in float32. A byte holds two, which follow each other in
+    a row, or else in a column.
+    """
     packed = codes if in_rows else codes.mT
-    numbers = E2M1[np.stack([packed & 15, packed >> 4], -1).reshape(*packed.shape[:-1], -1)]
+    numbers = E2M1[
+        np.stack([packed & 15, packed >> 4], -1).reshape(*packed.shape[:-1], -1)
+    ]
     numbers = numbers if in_rows else numbers.mT
     if scale is None:
         return numbers
-    return numbers * np.repeat(E8M0[scale.data], numbers.shape[-1] // scale.data.shape[-1], -1)
+    return numbers * np.repeat(
+        E8M0[scale.data], numbers.shape[-1] // scale.data.shape[-1], -1
+    )
 
 
 def _run_grid(original: Any, kernel: Any, *arguments: Any, **options: Any) -> None:
@@ -530,7 +751,11 @@ def _run_grid(original: Any, kernel: Any, *arguments: Any, **options: Any) -> No
     _launch = Launch(
         kernel,
         {name: given[name] for name in kernel.arg_names if name in given},
-        {name: options[name] for name in ("num_stages", "num_warps") if name in options},
+        {
+            name: options[name]
+            for name in ("num_stages", "num_warps")
+            if name in options
+        },
     )
     for seen in _watching:
         seen.launched.append(_launch)
@@ -549,7 +774,10 @@ def _call(original: Any, kernel: Any, *arguments: Any, **options: Any) -> Any:
     """Call a function of Triton's language or of the learner, from a kernel."""
     if _launch is None:
         name = kernel.__name__
-        raise KernelFault(f"{name} is called outside of a kernel. A launch has a grid: {name}[(programs,)](…)")
+        raise KernelFault(
+            f"{name} is called outside of a kernel. A launch has a grid: "
+            f"{name}[(programs,)](…)"
+        )
     return original(kernel, *arguments, **options)
 
 
@@ -575,26 +803,50 @@ def _set_grid(original: Any, builder: Any, *grid: int) -> None:
 def _set_program(original: Any, builder: Any, *program: int) -> None:
     if _launch:
         if any(seen.backwards for seen in _watching):
-            program = tuple(size - 1 - place for size, place in zip(_launch.grid, program))
+            program = tuple(
+                size - 1 - place for size, place in zip(_launch.grid, program)
+            )
         _launch.begin((program[0], program[1], program[2]))
     original(builder, *program)
 
 
-def _load(original: Any, builder: Any, pointers: Any, mask: Any, other: Any, *rest: Any, **options: Any) -> Any:
-    """Load, and poison masked lanes without `other`: on a GPU they hold anything, here they would hold zeros.
+def _load(
+    original: Any,
+    builder: Any,
+    pointers: Any,
+    mask: Any,
+    other: Any,
+    *rest: Any,
+    **options: Any,
+) -> Any:
+    """Load, and poison masked lanes without `other`: on a GPU they hold anything, here
+    they would hold zeros.
 
     A single number stays: Triton hands its `other=0.0` on as None.
     """
     pointers, mask = _translated("load", pointers, mask)
     loaded = original(builder, pointers, mask, other, *rest, **options)
     if other is None and loaded.data.size > 1 and not mask.data.all():
-        loaded.data = np.where(mask.data, loaded.data, _poison(loaded)).astype(loaded.data.dtype)
+        loaded.data = np.where(mask.data, loaded.data, _poison(loaded)).astype(
+            loaded.data.dtype
+        )
     return loaded
 
 
-def _store(original: Any, builder: Any, pointers: Any, value: Any, mask: Any, *rest: Any, **options: Any) -> Any:
+def _store(
+    original: Any,
+    builder: Any,
+    pointers: Any,
+    value: Any,
+    mask: Any,
+    *rest: Any,
+    **options: Any,
+) -> Any:
     pointers, mask = _translated("store", pointers, mask)
-    _refuse_disputed(pointers.data[mask.data], np.broadcast_to(value.data, mask.data.shape)[mask.data])
+    _refuse_disputed(
+        pointers.data[mask.data],
+        np.broadcast_to(value.data, mask.data.shape)[mask.data],
+    )
     return original(builder, pointers, value, mask, *rest, **options)
 
 
@@ -605,16 +857,28 @@ def _refuse_disputed(addresses: np.ndarray, values: np.ndarray) -> None:
     order = addresses.argsort(kind="stable")
     addresses, values = addresses[order], values[order]
     if ((addresses[1:] == addresses[:-1]) & (values[1:] != values[:-1])).any():
-        raise KernelFault("two lanes store different numbers to one element: on a GPU either may stay")
+        raise KernelFault(
+            "two lanes store different numbers to one element: on a GPU either may stay"
+        )
 
 
-def _change(original: Any, builder: Any, how: Any, pointers: Any, value: Any, mask: Any, *rest: Any) -> Any:
+def _change(
+    original: Any,
+    builder: Any,
+    how: Any,
+    pointers: Any,
+    value: Any,
+    mask: Any,
+    *rest: Any,
+) -> Any:
     pointers, mask = _translated("atomic", pointers, mask)
     return original(builder, how, pointers, value, mask, *rest)
 
 
 def _compare_and_swap(original: Any, builder: Any, pointers: Any, *rest: Any) -> Any:
-    every = _interpreter.TensorHandle(np.ones(pointers.data.shape, bool), _interpreter.tl.int1)
+    every = _interpreter.TensorHandle(
+        np.ones(pointers.data.shape, bool), _interpreter.tl.int1
+    )
     pointers, _ = _translated("atomic", pointers, every)
     return original(builder, pointers, *rest)
 
@@ -626,7 +890,9 @@ def _wait(original: Any, builder: Any) -> Any:
 
 
 def _translated(kind: str, pointers: Any, mask: Any) -> tuple[Any, Any]:
-    """Real addresses for virtual ones, after a check; and the mask as what it is, which `&` may have made integers."""
+    """Real addresses for virtual ones, after a check; and the mask as what it is, which
+    `&` may have made integers.
+    """
     assert _launch
     through = np.broadcast_to(mask.data, pointers.data.shape).astype(bool)
     real = _launch.touch(kind, pointers.data, through)
@@ -636,16 +902,23 @@ def _translated(kind: str, pointers: Any, mask: Any) -> tuple[Any, Any]:
 
 
 def _poison(loaded: Any) -> Any:
-    """Infinity and NaN in turn, because a maximum passes over NaN; of integers the largest and 0, a legal index."""
+    """Infinity and NaN in turn, because a maximum passes over NaN; of integers the
+    largest and 0, a legal index.
+    """
     kind = loaded.data.dtype
     if loaded.get_element_ty().name == "bf16":  # held as integers
         return np.resize([0x7F80, 0x7FC0], loaded.data.shape)
     if kind.kind == "f":
         return np.resize([np.inf, np.nan], loaded.data.shape)
-    return True if kind.kind == "b" else np.resize([np.iinfo(kind).max, 0], loaded.data.shape)
+    return (
+        True
+        if kind.kind == "b"
+        else np.resize([np.iinfo(kind).max, 0], loaded.data.shape)
+    )
 
 
-HOOKS: list[tuple[str, str, Callable[..., Any]]] = [  # class or module, name, what stands in its place
+# class or module, name, what stands in its place
+HOOKS: list[tuple[str, str, Callable[..., Any]]] = [
     ("", "_implicit_cvt", _give),
     ("", "_patch_lang", _patch_lang),
     ("", "_patch_builtin", _patch_builtin),

@@ -1,4 +1,6 @@
-"""Shared by every lesson.py: choosing the code to run on, headings, stretch exercises, and the style of figures."""
+"""Shared by every lesson.py: choosing the code to run on, headings, stretch exercises,
+and the style of figures.
+"""
 
 import ast
 import importlib
@@ -27,7 +29,8 @@ places.import_own_tracks()
 
 
 def code(lesson: str) -> ModuleType:
-    """Load the module that a lesson runs on and print which: the learner's if its core specs pass, else the reference.
+    """Load the module that a lesson runs on and print which: the learner's if its core
+    specs pass, else the reference.
 
     Args:
         lesson: the lesson's own `__file__`.
@@ -43,9 +46,11 @@ def code(lesson: str) -> ModuleType:
 
 
 def exercises(lesson: str) -> tuple[SimpleNamespace, str]:
-    """Load each exercise by itself and print which code it is: the learner's if its specs pass, else the reference's.
+    """Load each exercise by itself and print which code it is: the learner's if its
+    specs pass, else the reference's.
 
-    Without a reference, calling an exercise that does not work yet ends the lesson and says what to write.
+    Without a reference, calling an exercise that does not work yet ends the lesson and
+    says what to write.
 
     Returns:
         The exercises by name, and a line on the one to write next.
@@ -53,16 +58,34 @@ def exercises(lesson: str) -> tuple[SimpleNamespace, str]:
     kata = _kata(lesson)
     reasons = standing_in.why_each_fails(kata, kata.root / "katas")
     has_reference = kata.reference.is_file()
-    own = kata_modules.load(kata, kata.root / "katas") if not all(reasons.values()) else None
-    reference = kata_modules.load(kata, kata.solutions) if any(reasons.values()) and has_reference else None
+    own = (
+        kata_modules.load(kata, kata.root / "katas")
+        if not all(reasons.values())
+        else None
+    )
+    reference = (
+        kata_modules.load(kata, kata.solutions)
+        if any(reasons.values()) and has_reference
+        else None
+    )
     found, next_ = SimpleNamespace(), "Every exercise of this kata is your own code."
     for name, reason in reversed(reasons.items()):
         if reason:
-            next_ = f"Next: write {name} in katas/{kata.file}; kata watch {kata.number} judges every save."
-        setattr(found, name, getattr(reference if reason else own, name, _ending(next_)))
+            next_ = (
+                f"Next: write {name} in katas/{kata.file}; kata watch {kata.number} "
+                "judges every save."
+            )
+        setattr(
+            found, name, getattr(reference if reason else own, name, _ending(next_))
+        )
     for name, reason in reasons.items():
-        instead = "the reference stands in for yours" if has_reference else "yours is needed"
-        print(f"{name}: {f'{instead} ({reason})' if reason else 'your own code, its specs pass'}")
+        instead = (
+            "the reference stands in for yours" if has_reference else "yours is needed"
+        )
+        print(
+            f"{name}: "
+            f"{f'{instead} ({reason})' if reason else 'your own code, its specs pass'}"
+        )
     print()
     return found, next_
 
@@ -73,10 +96,12 @@ def heading(text: str) -> None:
 
 
 def pytorch_source(module: str, name: str, start: str = "", lines: int = 12) -> None:
-    """Print how PyTorch does the same: the file, the function, and its lines from the one that contains `start`.
+    """Print how PyTorch does the same: the file, the function, and its lines from the
+    one that contains `start`.
 
     Args:
-        name: of a function of the module ("cross_entropy") or of a method ("ReLU.forward").
+        name: of a function of the module ("cross_entropy") or of a method
+            ("ReLU.forward").
     """
     try:
         found: Any = importlib.import_module(module)
@@ -93,31 +118,51 @@ def pytorch_source(module: str, name: str, start: str = "", lines: int = 12) -> 
 
 
 def shown_code(thing: Callable[..., Any]) -> None:
-    """Print the code of a function or class that the lesson runs on, without its docstrings."""
+    """Print the code of a function or class that the lesson runs on, without
+    its docstrings.
+    """
     lines = textwrap.dedent(inspect.getsource(thing)).splitlines()
     for node in ast.walk(ast.parse("\n".join(lines))):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
-            first, last = node.body[0].lineno, node.body[0].end_lineno or node.body[0].lineno
+        if (
+            isinstance(node, ast.FunctionDef | ast.ClassDef)
+            and ast.get_docstring(node) is not None
+        ):
+            first, last = (
+                node.body[0].lineno,
+                node.body[0].end_lineno or node.body[0].lineno,
+            )
             lines[first - 1 : last] = [""] * (last - first + 1)
     print(textwrap.indent("\n".join(line for line in lines if line.strip()), "   | "))
 
 
-def stretch(exercise: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer | None:
-    """Call a stretch exercise, a function or class. If it is not written yet, print that and return None."""
+def stretch(
+    exercise: Callable[..., Answer], *arguments: Any, **options: Any
+) -> Answer | None:
+    """Call a stretch exercise, a function or class. If it is not written yet, print
+    that and return None.
+    """
     try:
         return exercise(*arguments, **options)
     except NotImplementedError:
-        print(f"   ({exercise.__qualname__} is a stretch exercise that is not written yet)")
+        print(
+            f"   ({exercise.__qualname__} is a stretch exercise that is not written "
+            "yet)"
+        )
         return None
 
 
 def save_figure(figure: Figure, lesson: str) -> None:
-    """Save the figure to the path given on the command line, or else in `.kata/figures/`, and print the path.
+    """Save the figure to the path given on the command line, or else in
+    `.kata/figures/`, and print the path.
 
     Where it cannot be saved, say so: the lesson goes on.
     """
     kata = _kata(lesson)
-    path = Path(sys.argv[1] if len(sys.argv) > 1 else kata.root / ".kata" / "figures" / f"{kata.name}.png")
+    path = Path(
+        sys.argv[1]
+        if len(sys.argv) > 1
+        else kata.root / ".kata" / "figures" / f"{kata.name}.png"
+    )
     try:
         write_figure(figure, path)
     except OSError as error:

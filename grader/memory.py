@@ -1,4 +1,6 @@
-"""What was found out about the files of a tree, so that it need not be found out again: `.kata/known.sqlite`."""
+"""What was found out about the files of a tree, so that it need not be found out again:
+`.kata/known.sqlite`.
+"""
 
 import sqlite3
 from contextlib import suppress
@@ -8,8 +10,9 @@ from pathlib import Path
 class Memory:
     """What is known of the tree at `root`. Several processes may use the file at once.
 
-    Each entry is of a kind, about something, and true under a key: a hash of all that it was found out from. A memory
-    only saves time. A damaged file is replaced by an empty one; in a folder that cannot be written to, nothing is kept.
+    Each entry is of a kind, about something, and true under a key: a hash of all that
+    it was found out from. A memory only saves time. A damaged file is replaced by an
+    empty one; in a folder that cannot be written to, nothing is kept.
     """
 
     def __init__(self, root: Path):
@@ -39,12 +42,19 @@ class Memory:
         """Remember this, in place of what was known about it under another key."""
         if self.connection is not None:
             with suppress(sqlite3.Error), self.connection:
-                self.connection.execute("INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?)", (kind, about, key, value))
+                self.connection.execute(
+                    "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?)",
+                    (kind, about, key, value),
+                )
 
     def _opened(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=30)
-        connection.execute("PRAGMA synchronous = OFF")  # a power cut may lose the file, which costs only time
-        columns = "kind TEXT, about TEXT, key TEXT, value TEXT, PRIMARY KEY (kind, about)"
+        # a power cut may lose the file, which costs only time
+        connection.execute("PRAGMA synchronous = OFF")
+        columns = (
+            "kind TEXT, about TEXT, key TEXT, value TEXT, PRIMARY KEY (kind, about)"
+        )
         connection.execute(f"CREATE TABLE IF NOT EXISTS known ({columns})")
-        connection.execute("SELECT count(*) FROM known").fetchone()  # or damage would show at a later question
+        # or damage would show at a later question
+        connection.execute("SELECT count(*) FROM known").fetchone()
         return connection

@@ -1,4 +1,6 @@
-"""The pytest plugin that conftest.py loads: it runs specs, and asks execution/ for the code of earlier katas."""
+"""The pytest plugin that conftest.py loads: it runs specs, and asks execution/ for the
+code of earlier katas.
+"""
 
 import gc
 from pathlib import Path
@@ -8,7 +10,9 @@ from grader.course.kata_modules import Choice
 from grader.execution import standing_in
 
 pytest_plugins = ["grader.specs.plugin"]
-gc.disable()  # until all is collected: what is imported stays, and looking through it takes a sixth of the time
+# until all is collected: what is imported stays, and looking through it takes a sixth
+# of the time
+gc.disable()
 
 
 def pytest_kata_prerequisites(kata: Kata, code: Path) -> Choice:

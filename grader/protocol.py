@@ -1,4 +1,6 @@
-"""The protocol between runner and worker: the work order, and the messages that the worker sends back."""
+"""The protocol between runner and worker: the work order, and the messages that the
+worker sends back.
+"""
 
 import dataclasses
 import json
@@ -17,7 +19,9 @@ LONGEST_TEXT = 20_000  # characters of a message's text
 
 @dataclass(frozen=True)
 class Follow:
-    """Tell what the functions in these lines of the kata's file do, from the first to the last, in `Traced`."""
+    """Tell what the functions in these lines of the kata's file do, from the first to
+    the last, in `Traced`.
+    """
 
     first: int
     last: int
@@ -25,7 +29,9 @@ class Follow:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Run no spec: tell the value of an expression in the kata's module as that of a call, and what it calls there."""
+    """Run no spec: tell the value of an expression in the kata's module as that of a
+    call, and what it calls there.
+    """
 
     expression: str
     lines: Follow | None = None
@@ -33,7 +39,9 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class TrySuspects:
-    """Tell what a failure would name if the code gave the answer of each suspect, in `SpecFinished.tried`."""
+    """Tell what a failure would name if the code gave the answer of each suspect, in
+    `SpecFinished.tried`.
+    """
 
 
 @dataclass(frozen=True)
@@ -43,15 +51,18 @@ class RunOptions:
     core: bool = False  # leave out the stretch exercises
     ideas: bool = False  # leave out the edge specs
     short: bool = False  # leave out those with a time limit of their own, which train
-    only: tuple[str, ...] = ()  # classes, or specs with all their parameters: "test_name", "TestClass::test_name"
+    # classes, or specs with all their parameters: "test_name", "TestClass::test_name"
+    only: tuple[str, ...] = ()
     order: tuple[str, ...] = ()  # names of specs or classes to run first, in this order
     backwards: bool = False
     seed: int = 0
     spec_seconds: float = 10.0
     stop_at_failure: bool = False
     sealed: bool = False  # exercises that work are judged again, from another process
-    require_isolation: bool = False  # a kata whose isolation is reduced on this machine is not graded
-    also: Follow | Evaluate | TrySuspects | None = None  # what is to be told beside verdicts
+    # a kata whose isolation is reduced on this machine is not graded
+    require_isolation: bool = False
+    # what is to be told beside verdicts
+    also: Follow | Evaluate | TrySuspects | None = None
 
 
 @dataclass(frozen=True)
@@ -59,14 +70,18 @@ class WorkOrder:
     """The order that a worker carries out."""
 
     kata: Kata
-    scratch: Path  # laid out like katas/: the code of this kata and of the earlier katas that it builds on
+    # laid out like katas/: the code of this kata and of the earlier katas that it
+    # builds on
+    scratch: Path
     options: RunOptions
     environment: dict[str, str]
     skip: frozenset[str] = frozenset()  # specs that already have a verdict
-    pipe: Connection | None = None  # to a worker that holds the code: the specs judge from outside
+    # to a worker that holds the code: the specs judge from outside
+    pipe: Connection | None = None
     judge: str = ""  # the module with the Judge that asks at our end of this pipe
     probes: tuple[str, ...] = ()  # exercises whose probes run then, too
-    writing: frozenset[str] = frozenset()  # specs during which the code may write to what it gets from them
+    # specs during which the code may write to what it gets from them
+    writing: frozenset[str] = frozenset()
     apart: bool = False  # in namespaces of its own
 
 
@@ -90,7 +105,8 @@ class SpecInfo:
 class Collected:
     """The first message: every collected spec, in the order in which they will run.
 
-    A non-empty `problem` says what is wrong with the teacher's own specs. Nothing is graded then.
+    A non-empty `problem` says what is wrong with the teacher's own specs. Nothing is
+    graded then.
     """
 
     specs: tuple[SpecInfo, ...]
@@ -107,7 +123,8 @@ class Loaded:
     """The code was imported, or `failure` says why not."""
 
     left_out: str = ""  # a line on each statement that failed
-    slow: tuple[tuple[int, int], ...] = ()  # the first and last lines of those whose time was up
+    # the first and last lines of those whose time was up
+    slow: tuple[tuple[int, int], ...] = ()
     failure: Failure | None = None
 
 
@@ -128,7 +145,8 @@ class SpecFinished:
     failure: Failure | None = None
     printed: str = ""
     bans: bool = False  # it forbids functions, which it cannot do in another process
-    tried: dict[str, list[str]] = field(default_factory=dict)  # what would be named for each suspect
+    # what would be named for each suspect
+    tried: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def error(self) -> str:
@@ -138,7 +156,9 @@ class SpecFinished:
 
 @dataclass(frozen=True)
 class Traced:
-    """What the functions that are followed did during the spec that has just finished."""
+    """What the functions that are followed did during the spec that has
+    just finished.
+    """
 
     name: str
     calls: str  # JSON, as `grader.followed` writes it
@@ -153,7 +173,8 @@ class Done:
 
 Message = Collected | Loading | Loaded | SpecStarted | SpecFinished | Traced | Done
 KINDS: dict[str, type[Message]] = {
-    kind.__name__: kind for kind in (Collected, Loading, Loaded, SpecStarted, SpecFinished, Traced, Done)
+    kind.__name__: kind
+    for kind in (Collected, Loading, Loaded, SpecStarted, SpecFinished, Traced, Done)
 }
 Part = TypeVar("Part", bound=Message | SpecInfo)
 
@@ -174,9 +195,13 @@ def decode(data: bytes) -> Message:
         if kind != "Traced":  # its text is JSON, and `followed.read` takes it apart
             fields = _cut(fields)
         if kind == "Collected":
-            fields |= {"specs": tuple(_made(SpecInfo, spec) for spec in fields["specs"])}
+            fields |= {
+                "specs": tuple(_made(SpecInfo, spec) for spec in fields["specs"])
+            }
         if kind == "Loaded":
-            fields |= {"slow": tuple((int(first), int(last)) for first, last in fields["slow"])}
+            fields |= {
+                "slow": tuple((int(first), int(last)) for first, last in fields["slow"])
+            }
         if "failure" in fields:
             fields |= {"failure": failure.made(fields["failure"])}
         return _made(KINDS[kind], fields)
@@ -185,7 +210,9 @@ def decode(data: bytes) -> Message:
 
 
 def _cut(tree: Any) -> Any:
-    """The tree with each text cut at the length that workers cut it at: one that code speaks for may send more."""
+    """The tree with each text cut at the length that workers cut it at: one that code
+    speaks for may send more.
+    """
     match tree:
         case str():
             return tree[:LONGEST_TEXT]
@@ -201,8 +228,12 @@ def _made(kind: type[Part], fields: dict[str, Any]) -> Part:
     made = kind(**fields)
     for one in dataclasses.fields(made):
         value = getattr(made, one.name)
-        expected: Any = (int, float) if one.type is float else get_origin(one.type) or one.type
+        expected: Any = (
+            (int, float) if one.type is float else get_origin(one.type) or one.type
+        )
         expected = one.type if expected is UnionType else expected
-        if not isinstance(value, expected) or (one.type is float and not 0 <= value < 1e6):
+        if not isinstance(value, expected) or (
+            one.type is float and not 0 <= value < 1e6
+        ):
             raise ValueError(f"{kind.__name__}.{one.name} is {value!r}")
     return made

@@ -1,4 +1,6 @@
-"""Results of grading: plain data, and what decides points, stars and states of exercises."""
+"""Results of grading: plain data, and what decides points, stars and states
+of exercises.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,9 +14,20 @@ from grader.failure import NOT_HANDED_IN, NOT_WRITTEN, Failure  # noqa: F401
 
 Status = Literal["passed", "failed", "error", "skipped", "missing", "not graded"]
 Seal = Literal["passed", "failed", "unsealed"]
-OfFile = Literal["not recognised", "not handed in", "does not parse", "import fails"]  # states of what cannot be run
-State = Literal[OfFile, "not graded", "unconfirmed", "untouched", "wrong", "crashed", "works", "excused"]
-Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]  # to students, as Gradescope names it
+# states of what cannot be run
+OfFile = Literal["not recognised", "not handed in", "does not parse", "import fails"]
+State = Literal[
+    OfFile,
+    "not graded",
+    "unconfirmed",
+    "untouched",
+    "wrong",
+    "crashed",
+    "works",
+    "excused",
+]
+# to students, as Gradescope names it
+Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]
 SCHEMA = "kata-report/3"
 STATE_OF: dict[str, OfFile] = {
     "not recognised": "not recognised",
@@ -25,11 +38,25 @@ STATE_OF: dict[str, OfFile] = {
     "import timed out": "import fails",
     "statement failed": "import fails",
 }  # by the kind of a failure that keeps all specs from being run
-# What keeps a file from being run and is a score of 0 all the same, "unparsed" unless the course says that it waits.
-ZERO = ("not handed in", "unparsed", "import failed", "import timed out", "statement failed")
+# What keeps a file from being run and is a score of 0 all the same, "unparsed" unless
+# the course says that it waits.
+ZERO = (
+    "not handed in",
+    "unparsed",
+    "import failed",
+    "import timed out",
+    "statement failed",
+)
 # The ends of what is said of a spec that was stopped.
-LOOPS, WAITED, TOO_BUSY = "of CPU: an endless loop?", "waited", "the machine was too busy to judge"
-NO_TRITON = "not run without Triton: pip install 'triton>=3.7,<4' (Linux; 290 MB, unpacked 1 GB)"
+LOOPS, WAITED, TOO_BUSY = (
+    "of CPU: an endless loop?",
+    "waited",
+    "the machine was too busy to judge",
+)
+NO_TRITON = (
+    "not run without Triton: pip install 'triton>=3.7,<4' (Linux; 290 MB, unpacked 1 "
+    "GB)"
+)
 LOWEST_TRITON = (3, 7)  # the interpreter of 3.6 cannot loop with NumPy 2.4
 OLD_TRITON = "not run, Triton {} is too old: 3.7 is the lowest whose interpreter works"
 OWN = ("picture", "said")  # of a failure, what no report holds
@@ -53,13 +80,16 @@ class NotGraded(StrEnum):
 class SpecResult:
     """The verdict on one spec. All texts are printable.
 
-    `error`: the code ended its worker during this spec. `missing`: the spec could not be run after that. Both count as
-    failed. `not graded`: the machine or the grader is to blame, so the result says nothing about the code.
+    `error`: the code ended its worker during this spec. `missing`: the spec could not
+    be run after that. Both count as failed. `not graded`: the machine or the grader is
+    to blame, so the result says nothing about the code.
     """
 
     name: str
     status: Status
-    said: str = ""  # where nothing failed: why it was skipped or has no verdict, with whose code it passed
+    # where nothing failed: why it was skipped or has no verdict, with whose code
+    # it passed
+    said: str = ""
     seconds: float = 0.0
     edge: bool = False  # decides the star, not the point
     line: int = 0  # of the spec file
@@ -67,18 +97,23 @@ class SpecResult:
     hidden: bool = False  # a teacher's own, which no report for students holds
     guard: bool = False  # an edge that asks for an error, not for numbers
     failure: Failure | None = None
-    tried: dict[str, list[str]] = field(default_factory=dict)  # what it would name for the answer of each suspect
+    # what it would name for the answer of each suspect
+    tried: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def message(self) -> str:
-        """All that is said of it. What is wrong with the file takes one line here: the kata's result says the rest."""
+        """All that is said of it. What is wrong with the file takes one line here: the
+        kata's result says the rest.
+        """
         if self.failure is None:
             return self.said
         return self.failure.line if self.failure.is_of_file else self.failure.text
 
     @property
     def first(self) -> str:
-        """The first line of all that is said: of a failure that has a reason, its reason."""
+        """The first line of all that is said: of a failure that has a reason,
+        its reason.
+        """
         return self.failure.first if self.failure else self.headline
 
     @property
@@ -121,7 +156,8 @@ class Override:
 
 @dataclass(frozen=True)
 class Timing:
-    """When a kata was handed in, by which deadline, and what that costs. Times are in ISO 8601, in the rules' zone.
+    """When a kata was handed in, by which deadline, and what that costs. Times are in
+    ISO 8601, in the rules' zone.
 
     Attributes:
         handed_in: empty if it is not known.
@@ -145,9 +181,11 @@ class Timing:
 
 @dataclass(frozen=True)
 class ExerciseResult:
-    """The verdicts on the specs of one exercise: a point if it works, a star if it holds at the edges too.
+    """The verdicts on the specs of one exercise: a point if it works, a star if it
+    holds at the edges too.
 
-    `worth` is its share of a course's score, of which its star brings the part `star_share`, from 0 to 1.
+    `worth` is its share of a course's score, of which its star brings the part
+    `star_share`, from 0 to 1.
     """
 
     name: str
@@ -155,11 +193,14 @@ class ExerciseResult:
     stretch: bool = False
     worth: float = 1.0
     star_share: float = 0.0
-    sealed: Seal | None = None  # what specs said that judge from another process; None: they were not asked
+    # what specs said that judge from another process; None: they were not asked
+    sealed: Seal | None = None
     penalty: float = 0.0  # the part of its score that lateness costs, from 0 to 1
-    but_for: str = ""  # what no lock can judge: "2 of 9 specs"; of an unsealed exercise, the reason
+    # what no lock can judge: "2 of 9 specs"; of an unsealed exercise, the reason
+    but_for: str = ""
     override: Override | None = None  # counts instead of what the specs said
-    withheld: Counter[Withheld] = field(default_factory=Counter)  # in place of hidden specs, for students
+    # in place of hidden specs, for students
+    withheld: Counter[Withheld] = field(default_factory=Counter)
 
     @property
     def ideas(self) -> tuple[SpecResult, ...]:
@@ -176,7 +217,8 @@ class ExerciseResult:
 
     @property
     def works(self) -> bool:
-        """True if every spec of the idea passed. A skipped spec does not count, but one must have run.
+        """True if every spec of the idea passed. A skipped spec does not count, but one
+        must have run.
 
         A teacher's override decides where there is one.
         """
@@ -186,22 +228,30 @@ class ExerciseResult:
 
     @property
     def holds(self) -> bool:
-        """True if the exercise works at the edges too. An exercise without edges has its star with its point."""
+        """True if the exercise works at the edges too. An exercise without edges has
+        its star with its point.
+        """
         is_open = any(one.edge and one.status not in DONE for one in self.verdicts)
         return self.works and not is_open and not self.lost
 
     @property
     def open_edges(self) -> tuple[SpecResult, ...]:
-        return tuple(spec for spec in self.specs if spec.edge and spec.status not in DONE)
+        return tuple(
+            spec for spec in self.specs if spec.edge and spec.status not in DONE
+        )
 
     @property
     def not_graded(self) -> bool:
-        """True if a spec has no verdict because of the machine or the grader. Points and star then mean nothing."""
+        """True if a spec has no verdict because of the machine or the grader. Points
+        and star then mean nothing.
+        """
         return bool(self.lost) and not self.override
 
     @property
     def unconfirmed(self) -> bool:
-        """True if only the first lock gives the point: the specs pass beside the code and not from another process."""
+        """True if only the first lock gives the point: the specs pass beside the code
+        and not from another process.
+        """
         return self.sealed == "failed" and not self.lost and not self.override
 
     @property
@@ -211,8 +261,11 @@ class ExerciseResult:
 
     @property
     def first_lock(self) -> int:
-        """The number of specs of the idea that an exercise which reached the second lock passed in the first one."""
-        return sum(spec.status != "skipped" and spec.line > 0 for spec in self.ideas)  # a probe has no line
+        """The number of specs of the idea that an exercise which reached the second
+        lock passed in the first one.
+        """
+        # a probe has no line
+        return sum(spec.status != "skipped" and spec.line > 0 for spec in self.ideas)
 
     @property
     def lost(self) -> SpecResult | None:
@@ -236,7 +289,9 @@ class ExerciseResult:
     @property
     def earned(self) -> float:
         """The score so far, before lateness costs its part."""
-        return self.worth * ((1 - self.star_share) * self.works + self.star_share * self.holds)
+        return self.worth * (
+            (1 - self.star_share) * self.works + self.star_share * self.holds
+        )
 
     @property
     def so_far(self) -> float:
@@ -246,35 +301,62 @@ class ExerciseResult:
     def not_written(self) -> bool:
         own = [spec for spec in self.ideas if not spec.hidden]
         found = [spec.failure for spec in own if spec.status != "skipped"]
-        return bool(own) and not self.works and all(one and one.kind == "unwritten" and not one.by for one in found)
+        return (
+            bool(own)
+            and not self.works
+            and all(one and one.kind == "unwritten" and not one.by for one in found)
+        )
 
     @property
     def file_state(self) -> State | None:
-        """The state of the kata's file, if that is why no spec was run: "does not parse"; otherwise None."""
-        kinds = [spec.kind for spec in self.ideas if spec.status not in DONE and not spec.hidden]
-        is_the_files = bool(kinds) and not self.works and all(kind in STATE_OF for kind in kinds)
+        """The state of the kata's file, if that is why no spec was run: "does not
+        parse"; otherwise None.
+        """
+        kinds = [
+            spec.kind
+            for spec in self.ideas
+            if spec.status not in DONE and not spec.hidden
+        ]
+        is_the_files = (
+            bool(kinds) and not self.works and all(kind in STATE_OF for kind in kinds)
+        )
         return STATE_OF[kinds[0]] if is_the_files else None
 
     @property
-    def status(self) -> Literal["passed", "failed", "not started", "not graded", "unconfirmed"]:
+    def status(
+        self,
+    ) -> Literal["passed", "failed", "not started", "not graded", "unconfirmed"]:
         if self.pending:
             return "unconfirmed" if self.unconfirmed else "not graded"
-        return "passed" if self.works else "not started" if self.not_written else "failed"
+        return (
+            "passed" if self.works else "not started" if self.not_written else "failed"
+        )
 
     @property
     def first_failure(self) -> SpecResult | None:
         """The first spec of the idea that failed; None if the exercise works."""
-        return None if self.works else next((spec for spec in self.ideas if spec.status not in DONE), None)
+        return (
+            None
+            if self.works
+            else next((spec for spec in self.ideas if spec.status not in DONE), None)
+        )
 
     @property
     def hidden(self) -> Counter[Withheld]:
         """How many of the teacher's own specs came to what."""
-        return self.withheld + Counter(Withheld(spec.status, spec.edge) for spec in self.specs if spec.hidden)
+        return self.withheld + Counter(
+            Withheld(spec.status, spec.edge) for spec in self.specs if spec.hidden
+        )
 
     @property
     def note(self) -> str:
-        """With whose code the exercise works, if the reference replaced an exercise that it uses."""
-        return next((spec.said for spec in self.ideas if spec.status == "passed" and spec.said), "")
+        """With whose code the exercise works, if the reference replaced an exercise
+        that it uses.
+        """
+        return next(
+            (spec.said for spec in self.ideas if spec.status == "passed" and spec.said),
+            "",
+        )
 
 
 class Sums:
@@ -317,11 +399,14 @@ class KataResult(Sums):
     cpu_seconds: float = 0.0  # CPU time of the worker, from its fork to its last spec
     code: str = ""  # a hash of the file's text; empty if there was none to run
     timing: Timing | None = None  # of a class: of the version that counts
-    excused: str = ""  # why a teacher leaves it out of the student's score; it then has no exercises
-    file: Failure | None = None  # what is wrong with it; the failure of each spec that could not be run for it, too
+    # why a teacher leaves it out of the student's score; it then has no exercises
+    excused: str = ""
+    # what is wrong with it; the failure of each spec that could not be run for it, too
+    file: Failure | None = None
     lost: NotGraded | None = None  # why nothing was graded; None where something was
     counts: str = ""  # which of two versions does, and why; empty if there was one
-    traces: dict[str, str] = field(default_factory=dict)  # what followed functions did in each spec, if asked for
+    # what followed functions did in each spec, if asked for
+    traces: dict[str, str] = field(default_factory=dict)
 
     @property
     def parts(self) -> tuple[ExerciseResult, ...]:
@@ -329,18 +414,23 @@ class KataResult(Sums):
 
     @property
     def handed_in(self) -> str:
-        """When the version that counts was handed in, in ISO 8601; empty if that is not known."""
+        """When the version that counts was handed in, in ISO 8601; empty if that is
+        not known.
+        """
         return self.timing.handed_in if self.timing else ""
 
     @property
     def state(self) -> State:
-        """The state of the file, in more detail than the status. Every report has it from here."""
+        """The state of the file, in more detail than the status. Every report has it
+        from here.
+        """
         if self.status == "not graded":
             return self.lost.state if self.lost else "not graded"
         told = {"not started": "untouched", "error": "crashed", "passed": "works"}
         if self.status != "failed":
             return cast(State, told.get(self.status, self.status))
-        works = any(one.works and not one.note for one in self.exercises)  # with the reference's code, some may
+        # with the reference's code, some may
+        works = any(one.works and not one.note for one in self.exercises)
         return STATE_OF[self.file.kind] if self.file and not works else "wrong"
 
     @property
@@ -349,36 +439,71 @@ class KataResult(Sums):
         return self.file if self.state in get_args(OfFile) else None
 
     @property
-    def status(self) -> Literal["passed", "failed", "error", "not started", "not graded", "unconfirmed", "excused"]:
-        """Passed if every exercise works, whatever its edges. Error if the code ended its worker."""
+    def status(
+        self,
+    ) -> Literal[
+        "passed",
+        "failed",
+        "error",
+        "not started",
+        "not graded",
+        "unconfirmed",
+        "excused",
+    ]:
+        """Passed if every exercise works, whatever its edges. Error if the code ended
+        its worker.
+        """
         if self.excused:
             return "excused"
         if self.not_graded:
             return "not graded"
         if self.unconfirmed:
             return "unconfirmed"
-        if any(exercise.statuses & {"error", "missing"} for exercise in self.exercises if not exercise.works):
+        if any(
+            exercise.statuses & {"error", "missing"}
+            for exercise in self.exercises
+            if not exercise.works
+        ):
             return "error"
         if all(exercise.works for exercise in self.exercises):
             return "passed"
-        return "not started" if all(exercise.not_written for exercise in self.exercises) else "failed"
+        return (
+            "not started"
+            if all(exercise.not_written for exercise in self.exercises)
+            else "failed"
+        )
 
     @property
     def not_graded(self) -> bool:
-        """True if an exercise is not graded, or the kata as a whole: the code then has no score."""
-        return not self.excused and (not self.exercises or any(one.not_graded for one in self.exercises))
+        """True if an exercise is not graded, or the kata as a whole: the code then has
+        no score.
+        """
+        return not self.excused and (
+            not self.exercises or any(one.not_graded for one in self.exercises)
+        )
 
     def or_waits(self, *, unparsed_waits: bool) -> "KataResult":
-        """The one rule for a score of 0: nothing was handed in, the code ran, or no Python parses it.
+        """The one rule for a score of 0: nothing was handed in, the code ran, or no
+        Python parses it.
 
-        Whatever else keeps a file from being run waits for a person, and so does one that does not parse, if the course
-        says so.
+        Whatever else keeps a file from being run waits for a person, and so does one
+        that does not parse, if the course says so.
         """
         kind = self.file.kind if self.file else ""
-        if self.lost or not kind or (kind in ZERO and not (kind == "unparsed" and unparsed_waits)):
+        if (
+            self.lost
+            or not kind
+            or (kind in ZERO and not (kind == "unparsed" and unparsed_waits))
+        ):
             return self
-        specs = [tuple(replace(spec, status="not graded") for spec in one.specs) for one in self.exercises]
-        exercises = tuple(replace(one, specs=its) for one, its in zip(self.exercises, specs, strict=True))
+        specs = [
+            tuple(replace(spec, status="not graded") for spec in one.specs)
+            for one in self.exercises
+        ]
+        exercises = tuple(
+            replace(one, specs=its)
+            for one, its in zip(self.exercises, specs, strict=True)
+        )
         return replace(self, exercises=exercises, lost=NotGraded.UNREADABLE)
 
     @property
@@ -394,7 +519,14 @@ class KataResult(Sums):
     @property
     def why_not_graded(self) -> str:
         """One line on what kept the kata from being graded; empty if it is graded."""
-        lost = next((one.lost.headline for one in self.exercises if one.lost and one.not_graded), self.message)
+        lost = next(
+            (
+                one.lost.headline
+                for one in self.exercises
+                if one.lost and one.not_graded
+            ),
+            self.message,
+        )
         if self.lost is NotGraded.NOT_RECOGNISED:
             return f"{self.lost}: {lost}"
         return lost if self.not_graded else ""
@@ -411,12 +543,16 @@ class KataResult(Sums):
 
     @property
     def core_works(self) -> bool:
-        return all(exercise.works for exercise in self.exercises if not exercise.stretch)
+        return all(
+            exercise.works for exercise in self.exercises if not exercise.stretch
+        )
 
 
 @dataclass(frozen=True)
 class Run(Sums):
-    """One grading run. `started` is in ISO 8601 with a UTC offset; `complete` is False after an interruption."""
+    """One grading run. `started` is in ISO 8601 with a UTC offset; `complete` is False
+    after an interruption.
+    """
 
     code: str
     started: str
@@ -424,8 +560,10 @@ class Run(Sums):
     complete: bool
     katas: tuple[KataResult, ...] = field(default=())
     sealed: bool = False  # exercises that work were judged again, from another process
-    weighted: bool = False  # a course's rules say what exercises are worth, so that the score counts
-    files: dict[str, str] = field(default_factory=dict)  # "16_multi_head_attention/multi_head_attention.py" → its text
+    # a course's rules say what exercises are worth, so that the score counts
+    weighted: bool = False
+    # "16_multi_head_attention/multi_head_attention.py" → its text
+    files: dict[str, str] = field(default_factory=dict)
     details: Visibility = "visible"  # when Gradescope shows students what failures say
 
     @property
@@ -440,28 +578,37 @@ class Run(Sums):
     @property
     def unconfirmed(self) -> list[tuple[KataResult, ExerciseResult]]:
         """The exercises whose points only the first lock gives, each with its kata."""
-        return [(kata, exercise) for kata in self.katas for exercise in kata.unconfirmed]
+        return [
+            (kata, exercise) for kata in self.katas for exercise in kata.unconfirmed
+        ]
 
     @property
     def excused(self) -> bool:
-        """True if every kata is excused. There is no score then, neither none of the points nor all."""
+        """True if every kata is excused. There is no score then, neither none of the
+        points nor all.
+        """
         return bool(self.katas) and all(kata.excused for kata in self.katas)
 
     @property
     def pending(self) -> bool:
-        """True if there is no score: not graded, excused, or a point is unconfirmed. A gradebook then has no row."""
+        """True if there is no score: not graded, excused, or a point is unconfirmed. A
+        gradebook then has no row.
+        """
         return self.not_graded or self.excused or bool(self.unconfirmed)
 
 
 class Report(Run):
-    """A run with all that is known. What students read is another type: `grader.reports.students_view`."""
+    """A run with all that is known. What students read is another type:
+    `grader.reports.students_view`.
+    """
 
 
 @dataclass(frozen=True)
 class Identity:
     """A student's entry in a course's roster. The email may be empty.
 
-    `canvas` are the cells ID, SIS User ID, SIS Login ID and Section of a roster that Canvas has exported.
+    `canvas` are the cells ID, SIS User ID, SIS Login ID and Section of a roster that
+    Canvas has exported.
     """
 
     id: str
@@ -472,7 +619,9 @@ class Identity:
 
 @dataclass(frozen=True)
 class ClassReport:
-    """One grading run over a class: the report per student, in order, and who is who for students of a roster."""
+    """One grading run over a class: the report per student, in order, and who is who
+    for students of a roster.
+    """
 
     started: str
     seconds: float
@@ -480,19 +629,28 @@ class ClassReport:
     students: dict[str, Report] = field(default_factory=dict)
     roster: dict[str, Identity] = field(default_factory=dict)
     assignment: str = ""  # the titles of its katas
-    pages: dict[str, str] = field(default_factory=dict)  # student → the link from this report to their own page
-    unowned: dict[str, str] = field(default_factory=dict)  # a submission of nobody that may be somebody's → why
-    canvas_column: str = ""  # the column of Canvas's gradebook that the total is for; empty for one per kata
+    # student → the link from this report to their own page
+    pages: dict[str, str] = field(default_factory=dict)
+    # a submission of nobody that may be somebody's → why
+    unowned: dict[str, str] = field(default_factory=dict)
+    # the column of Canvas's gradebook that the total is for; empty for one per kata
+    canvas_column: str = ""
 
     @property
     def unconfirmed(self) -> dict[str, list[tuple[KataResult, ExerciseResult]]]:
         """The points that a teacher has to decide, for each student who has some."""
-        return {student: report.unconfirmed for student, report in self.students.items() if report.unconfirmed}
+        return {
+            student: report.unconfirmed
+            for student, report in self.students.items()
+            if report.unconfirmed
+        }
 
 
 @dataclass(frozen=True)
 class Change:
-    """An exercise whose score is not what it was; None where it was or is not graded, or unconfirmed."""
+    """An exercise whose score is not what it was; None where it was or is not graded,
+    or unconfirmed.
+    """
 
     student: str
     kata: str
@@ -503,7 +661,9 @@ class Change:
 
 
 def title(name: str) -> str:
-    """Turn a spec's name into words: "TestSplitHeads::test_works_on_a_view[2-5]" → "works on a view [2-5]"."""
+    """Turn a spec's name into words: "TestSplitHeads::test_works_on_a_view[2-5]" →
+    "works on a view [2-5]".
+    """
     path, bracket, case = name.partition("[")
     words = path.rpartition("::")[2].removeprefix("test_").replace("_", " ")
     return words + (f" [{case}" if bracket else "")
@@ -515,7 +675,9 @@ def number(value: float) -> str:
 
 
 def rounded(values: Iterable[float], digits: int = 2) -> list[float]:
-    """The values with so many digits, and their sum too: each passes its rounding error on to the next."""
+    """The values with so many digits, and their sum too: each passes its rounding error
+    on to the next.
+    """
     sums = [0.0, *(round(total, digits) for total in accumulate(values))]
     return [plain(after - before, digits) for before, after in pairwise(sums)]
 
@@ -527,7 +689,8 @@ def plain(value: float, digits: int = 6) -> float:
 
 
 def kata_result(data: dict[str, Any]) -> KataResult:
-    """Rebuild one kata's result from its `dataclasses.asdict` form, or from its entry in a report.
+    """Rebuild one kata's result from its `dataclasses.asdict` form, or from its entry
+    in a report.
 
     It has neither a course's worth nor overrides.
     """
@@ -543,13 +706,29 @@ def kata_result(data: dict[str, Any]) -> KataResult:
         for e in data["exercises"]
     ]
     cpu_seconds, code = data.get("cpu_seconds", 0.0), data.get("code", "")
-    found = (data["kata"], tuple(exercises), data["message"], data["seconds"], cpu_seconds, code)
+    found = (
+        data["kata"],
+        tuple(exercises),
+        data["message"],
+        data["seconds"],
+        cpu_seconds,
+        code,
+    )
     lost = NotGraded(data["lost"]) if data.get("lost") else None
-    return KataResult(*found, timing_of(data), data.get("excused") or "", file, lost, data.get("counts", ""))
+    return KataResult(
+        *found,
+        timing_of(data),
+        data.get("excused") or "",
+        file,
+        lost,
+        data.get("counts", ""),
+    )
 
 
 def timing_of(data: dict[str, Any]) -> Timing | None:
-    """The timing in a kata's entry of a report. In kata-report/2 the penalty is a part of the score, from 0 to 1."""
+    """The timing in a kata's entry of a report. In kata-report/2 the penalty is a part
+    of the score, from 0 to 1.
+    """
     if "timing" in data:
         return Timing(**data["timing"]) if data["timing"] else None
     if not data.get("handed_in"):
@@ -558,7 +737,9 @@ def timing_of(data: dict[str, Any]) -> Timing | None:
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """The report as a JSON object of schema kata-report/3. What is not decided has null for points, stars and score."""
+    """The report as a JSON object of schema kata-report/3. What is not decided has null
+    for points, stars and score.
+    """
     return {
         "schema": SCHEMA,
         "code": report.code,
@@ -606,7 +787,9 @@ def kata_as_dict(kata: KataResult) -> dict[str, Any]:
 
 
 def _spec_as_dict(spec: SpecResult, file: Failure | None) -> dict[str, Any]:
-    """A spec's entry, without what is for a terminal. What is wrong with the file is the kata's to say."""
+    """A spec's entry, without what is for a terminal. What is wrong with the file is
+    the kata's to say.
+    """
     found = asdict(spec) | {"seconds": round(spec.seconds, 4)}
     del found["said"], found["guard"], found["tried"]
     found["failure"] = None if spec.failure == file else _failure_as_dict(spec.failure)
@@ -614,14 +797,26 @@ def _spec_as_dict(spec: SpecResult, file: Failure | None) -> dict[str, Any]:
 
 
 def _failure_as_dict(found: Failure | None) -> dict[str, Any] | None:
-    return {name: value for name, value in asdict(found).items() if name not in OWN} if found else None
+    return (
+        {name: value for name, value in asdict(found).items() if name not in OWN}
+        if found
+        else None
+    )
 
 
 def spec_result(data: dict[str, Any], file: Failure | None = None) -> SpecResult:
-    """A spec's result of its `dataclasses.asdict` form, or of its entry in a report on this file."""
-    found = failure.made(data.get("failure")) or (file if data["status"] == "failed" else None)
+    """A spec's result of its `dataclasses.asdict` form, or of its entry in a report on
+    this file.
+    """
+    found = failure.made(data.get("failure")) or (
+        file if data["status"] == "failed" else None
+    )
     said = data.get("said", "" if found else data.get("message", ""))
-    rest = {name: value for name, value in data.items() if name not in ("message", "said", "failure")}
+    rest = {
+        name: value
+        for name, value in data.items()
+        if name not in ("message", "said", "failure")
+    }
     return SpecResult(said=said, failure=found, **rest)
 
 

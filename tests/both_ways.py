@@ -1,8 +1,10 @@
-"""Compares pytest with the grader: what is wrong in a kata must cost the same exercises under both.
+"""Compares pytest with the grader: what is wrong in a kata must cost the same exercises
+under both.
 
     python -m tests.both_ways tinytorch/06      (without a kata: all of them)
 
-Each kata is tried with each of its mistakes, and without each of its functions and classes, which may cost no other.
+Each kata is tried with each of its mistakes, and without each of its functions and
+classes, which may cost no other.
 """
 
 import contextlib
@@ -26,21 +28,47 @@ FAILED, OPEN = "failed", "open edge"
 
 
 def disagreements(kata: Kata) -> Iterator[str]:
-    """One line for each exercise on which the two differ, or which another one has cost its point."""
+    """One line for each exercise on which the two differ, or which another one has cost
+    its point.
+    """
     reference = kata.reference.read_text(encoding="utf-8")
-    wrong = {mistake.name: reference.replace(mistake.was, mistake.now) for mistake in variants.mistakes(kata)}
+    wrong = {
+        mistake.name: reference.replace(mistake.was, mistake.now)
+        for mistake in variants.mistakes(kata)
+    }
     owners = {exercise.owner for exercise in kata.exercises}
-    unwritten = {f"without {owner}": stubs.generate(reference, (owner,)) for owner in sorted(owners)}
-    jobs = {name: variants.job(kata, text) for name, text in (wrong | unwritten).items()}
+    unwritten = {
+        f"without {owner}": stubs.generate(reference, (owner,))
+        for owner in sorted(owners)
+    }
+    jobs = {
+        name: variants.job(kata, text) for name, text in (wrong | unwritten).items()
+    }
     graded = variants.results(jobs.values())
-    with multiprocessing.get_context("fork").Pool(os.cpu_count(), maxtasksperchild=1) as pool:
-        tested = pool.starmap(_tested, [(kata, job.files[kata.file]) for job in jobs.values()], chunksize=1)
+    with multiprocessing.get_context("fork").Pool(
+        os.cpu_count(), maxtasksperchild=1
+    ) as pool:
+        tested = pool.starmap(
+            _tested,
+            [(kata, job.files[kata.file]) for job in jobs.values()],
+            chunksize=1,
+        )
     for (name, job), seen in zip(jobs.items(), tested, strict=True):
         said = _graded(graded[job])
         for exercise in kata.exercises:
-            one, other = said.get(exercise.name, "works"), seen.get(exercise.name, "works")
-            if one != other or (name in unwritten and FAILED in (one, other) and name != f"without {exercise.owner}"):
-                yield f"{kata.name} · {name} · {exercise.name} · grader: {one}, pytest: {other}"
+            one, other = (
+                said.get(exercise.name, "works"),
+                seen.get(exercise.name, "works"),
+            )
+            if one != other or (
+                name in unwritten
+                and FAILED in (one, other)
+                and name != f"without {exercise.owner}"
+            ):
+                yield (
+                    f"{kata.name} · {name} · {exercise.name} · grader: {one}, pytest: "
+                    f"{other}"
+                )
 
 
 def _graded(result: KataResult) -> dict[str, str]:
@@ -69,7 +97,9 @@ class Outcomes:
 
 
 def _tested(kata: Kata, source: str) -> dict[str, str]:
-    """What does not work, or has open edges, according to pytest, which is run in this process."""
+    """What does not work, or has open edges, according to pytest, which is run in
+    this process.
+    """
     outcomes = Outcomes()
     os.chdir(ROOT)
     with tempfile.TemporaryDirectory() as code, Path(os.devnull).open("w") as nowhere:
@@ -84,7 +114,9 @@ def _tested(kata: Kata, source: str) -> dict[str, str]:
 
 def main() -> None:
     count = 0
-    for kata in [kata for query in sys.argv[1:] for kata in matching(query)] or all_katas():
+    for kata in [
+        kata for query in sys.argv[1:] for kata in matching(query)
+    ] or all_katas():
         for line in disagreements(kata):
             print(line, flush=True)
             count += 1

@@ -1,4 +1,5 @@
-"""Breaks the project in eleven ways, one at a time and in a copy of it, each of which `make test` must notice.
+"""Breaks the project in eleven ways, one at a time and in a copy of it, each of which
+`make test` must notice.
 
 python -m tests.breakages         exit code 1: something was not noticed
 python -m tests.breakages NAME    only what has this word in its name
@@ -16,9 +17,14 @@ from typing import Any
 
 from grader.course.catalogue import ROOT
 
-PLANTED = "tests/course/test_sources.py::test_each_breakage_can_be_planted"  # fails on each of them, and says nothing
-QUICK = ".venv/bin/python -m pytest -p tests.tiers --tier quick -n auto --dist loadgroup -q".split()  # `make test`
-COMMAND = (*QUICK, "--maxfail", "1", "--deselect", PLANTED)  # up to the first test that fails
+# fails on each of them, and says nothing
+PLANTED = "tests/course/test_sources.py::test_each_breakage_can_be_planted"
+# `make test`
+QUICK = (
+    ".venv/bin/python -m pytest -p tests.tiers --tier quick -n auto --dist loadgroup -q"
+).split()
+# up to the first test that fails
+COMMAND = (*QUICK, "--maxfail", "1", "--deselect", PLANTED)
 COMMIT = "git -c user.name=x -c user.email=x@localhost commit -q -m copied".split()
 NOTICED = re.compile(r"^(?:FAILED|ERROR) (.*?)(?: - .*)?$", re.MULTILINE)
 SIXTEEN = "16_multi_head_attention"
@@ -58,15 +64,41 @@ BREAKAGES = (
         "    from grader.teaching import roster  # noqa: F401\n\n    if not katas:\n",
     ),
     Breakage(
-        "another name of an exercise", f"katas/{SIXTEEN}/kata.toml", 'name = "merge_heads"', 'name = "join_heads"'
+        "another name of an exercise",
+        f"katas/{SIXTEEN}/kata.toml",
+        'name = "merge_heads"',
+        'name = "join_heads"',
     ),
-    Breakage("a misspelt attribute of JUnit", "grader/reports/junit.py", "classname=place", "class_name=place"),
-    Breakage("an allowed system call", "grader/isolation/calls.py", "getcpu 309 168,", "getcpu 309 168, bpf 321 280,"),
-    Breakage("a point too many", "grader/results.py", "else int(self.works)", "else int(self.works) + 1"),
     Breakage(
-        "another default of the command", "grader/cli/grade.py", "    fresh: Fresh = False", "    fresh: Fresh = True"
+        "a misspelt attribute of JUnit",
+        "grader/reports/junit.py",
+        "classname=place",
+        "class_name=place",
     ),
-    Breakage("another output of a snippet", f"katas/{SIXTEEN}/README.md", "#> tensor([[ 4,  5,", "#> tensor([[ 4,  6,"),
+    Breakage(
+        "an allowed system call",
+        "grader/isolation/calls.py",
+        "getcpu 309 168,",
+        "getcpu 309 168, bpf 321 280,",
+    ),
+    Breakage(
+        "a point too many",
+        "grader/results.py",
+        "else int(self.works)",
+        "else int(self.works) + 1",
+    ),
+    Breakage(
+        "another default of the command",
+        "grader/cli/grade.py",
+        "    fresh: Fresh = False",
+        "    fresh: Fresh = True",
+    ),
+    Breakage(
+        "another output of a snippet",
+        f"katas/{SIXTEEN}/README.md",
+        "#> tensor([[ 4,  5,",
+        "#> tensor([[ 4,  6,",
+    ),
     Breakage(
         "syntax of Python 3.12",
         "grader/reports/words.py",
@@ -89,8 +121,12 @@ def main() -> int:
 
 
 def copied(folder: Path) -> Path:
-    """The files that git knows, as they are now, in one commit of another repository."""
-    known = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+    """The files that git knows, as they are now, in one commit of
+    another repository.
+    """
+    known = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, check=True, stdout=subprocess.PIPE
+    ).stdout
     for name in filter(None, os.fsdecode(known).split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
@@ -112,7 +148,9 @@ def noticed(copy: Path, one: Breakage) -> bool:
 
 
 def failing(copy: Path, *command: str, **environment: str) -> list[str]:
-    """The tests that fail there; how pytest ended, and what it said last, where it names none."""
+    """The tests that fail there; how pytest ended, and what it said last, where it
+    names none.
+    """
     ended = subprocess.run(command, **inside(copy, **environment))
     if ended.returncode == 0:
         return []
@@ -122,9 +160,15 @@ def failing(copy: Path, *command: str, **environment: str) -> list[str]:
 
 def inside(copy: Path, **environment: str) -> dict[str, Any]:
     """How a command is run there, whose output is wanted."""
-    paths = os.pathsep.join(map(str, (copy, copy / "katas")))  # before the packages that .venv has from here
+    # before the packages that .venv has from here
+    paths = os.pathsep.join(map(str, (copy, copy / "katas")))
     environment |= {"PYTHONPATH": paths}
-    return {"cwd": copy, "env": os.environ | environment, "capture_output": True, "text": True}
+    return {
+        "cwd": copy,
+        "env": os.environ | environment,
+        "capture_output": True,
+        "text": True,
+    }
 
 
 def told(failed: list[str]) -> str:

@@ -1,9 +1,12 @@
-"""Tries each kata's promises with the instructions of other processors, which round sums and functions differently.
+"""Tries each kata's promises with the instructions of other processors, which round
+sums and functions differently.
 
-    python -m tests.processors [--quick]      (--quick: the snippets alone, on one thread)
-    python -m tests.processors --here         with the instructions that the environment chooses, and no others
+    python -m tests.processors [--quick]  (--quick: the snippets alone, on one thread)
+    python -m tests.processors --here     with the instructions that the environment
+                                          chooses, and no others
 
-A promise that holds with some instructions alone has a tolerance that is too tight, or shows digits that are noise.
+A promise that holds with some instructions alone has a tolerance that is too tight, or
+shows digits that are noise.
 """
 
 import os
@@ -18,12 +21,26 @@ from grader.workers import forkserver
 from workshop import kept, promises, variants
 
 QUICK, HERE = "--quick", "--here"
-CODE = [promises.reference_passes, promises.textbook, promises.mistakes, promises.accepted]
+CODE = [
+    promises.reference_passes,
+    promises.textbook,
+    promises.mistakes,
+    promises.accepted,
+]
 THREADS = 1, 2  # of snippets; a worker has one
-# From the oldest to the newest: a processor that has one setting's instructions has those before, too.
+# From the oldest to the newest: a processor that has one setting's instructions has
+# those before, too.
 SETTINGS = {
-    "default": {"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "ONEDNN_MAX_CPU_ISA": "SSE41"},
-    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "default": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+    },
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+    },
     "avx512": {
         "ATEN_CPU_CAPABILITY": "avx512",
         "MKL_ENABLE_INSTRUCTIONS": "AVX512",
@@ -33,8 +50,11 @@ SETTINGS = {
 
 
 def differing(katas: list[Kata], quick: bool) -> Iterator[str]:
-    """What does not hold in this process, and in the workers that it starts: a line each."""
-    promises.CACHE = None  # type: ignore[assignment]  # it knows results by files and versions, not by instructions
+    """What does not hold in this process, and in the workers that it starts: a
+    line each.
+    """
+    # it knows results by files and versions, not by instructions
+    promises.CACHE = None  # type: ignore[assignment]
     promises.HEADROOM = float("inf")  # older instructions take longer
     forkserver.ENVIRONMENT += tuple(SETTINGS["default"])
     kept.warm_up([] if quick else katas)
@@ -43,7 +63,9 @@ def differing(katas: list[Kata], quick: bool) -> Iterator[str]:
     for threads in THREADS[:1] if quick else THREADS:
         torch.set_num_threads(threads)  # the forks that run snippets start them
         for kata in katas:
-            yield from (f"{said} (threads: {threads})" for said in promises.snippets(kata))
+            yield from (
+                f"{said} (threads: {threads})" for said in promises.snippets(kata)
+            )
     torch.set_num_threads(1)
     for promise in [] if quick else CODE:
         for kata in katas:
@@ -51,8 +73,13 @@ def differing(katas: list[Kata], quick: bool) -> Iterator[str]:
 
 
 def of_workers(kata: Kata) -> Iterator[str]:
-    """A line if a worker uses other instructions than this process, so that its results prove nothing."""
-    raises = f"def {kata.exercises[0].name}(*_, **__):\n    raise ValueError(torch.backends.cpu.get_cpu_capability())"
+    """A line if a worker uses other instructions than this process, so that its results
+    prove nothing.
+    """
+    raises = (
+        f"def {kata.exercises[0].name}(*_, **__):\n"
+        "    raise ValueError(torch.backends.cpu.get_cpu_capability())"
+    )
     job = variants.job(kata, f"import torch\n\n\n{raises}\n")
     said = variants.specs(variants.results([job])[job])[0].message
     if capability() not in said:
@@ -65,13 +92,17 @@ def capability() -> str:
 
 
 def of_this_processor() -> list[str]:
-    """The settings whose instructions this processor has. With those of another, PyTorch would crash."""
+    """The settings whose instructions this processor has. With those of another,
+    PyTorch would crash.
+    """
     names, newest = list(SETTINGS), capability().lower()
     return names[: names.index(newest) + 1] if newest in names else names[:1]
 
 
 def try_with(setting: str, *options: str) -> bool:
-    """Print what differs with the instructions of this setting, in a process that has them from its start."""
+    """Print what differs with the instructions of this setting, in a process that has
+    them from its start.
+    """
     command = [sys.executable, "-m", "tests.processors", HERE, *options]
     return subprocess.run(command, env=os.environ | SETTINGS[setting]).returncode == 0
 
@@ -86,7 +117,10 @@ def main(options: list[str]) -> int:
         return 1 if found else 0
     possible = of_this_processor()
     for name in [name for name in SETTINGS if name not in possible]:
-        print(f"{name}: not tried, since this processor lacks these instructions", flush=True)
+        print(
+            f"{name}: not tried, since this processor lacks these instructions",
+            flush=True,
+        )
     tried = [try_with(name, *options) for name in possible]
     return 0 if all(tried) else 1
 

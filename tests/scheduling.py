@@ -1,4 +1,6 @@
-"""How many processes run the project's own tests, and in which order pytest-xdist hands the tests out."""
+"""How many processes run the project's own tests, and in which order pytest-xdist hands
+the tests out.
+"""
 
 import os
 from pathlib import Path
@@ -14,8 +16,13 @@ BYTES = 2 << 30  # of one process with its servers and their workers: 1.4 GB wer
 
 
 def processes() -> int:
-    """One for each core to use, fewer where memory is short, but two. One more takes 5 to 10 % more computing."""
-    cores, memory = available_cores(), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """One for each core to use, fewer where memory is short, but two. One more takes 5
+    to 10 % more computing.
+    """
+    cores, memory = (
+        available_cores(),
+        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+    )
     if allowed := _limit("cpu.max"):  # microseconds of CPU in a period of so many
         cores = min(cores, max(1, allowed[0] // allowed[1]))
     if allowed := _limit("memory.max"):
@@ -33,9 +40,11 @@ def _limit(name: str) -> list[int]:
 
 
 class ByFile(LoadScopeScheduling):
-    """Keeps a file's tests in one process, for the fixtures they share. A kata's promises go to whichever is free.
+    """Keeps a file's tests in one process, for the fixtures they share. A kata's
+    promises go to whichever is free.
 
-    Files often wait, promises compute. So files run in half of the processes while promises are left.
+    Files often wait, promises compute. So files run in half of the processes while
+    promises are left.
     """
 
     def __init__(self, config: Any, log: Any):
@@ -46,8 +55,17 @@ class ByFile(LoadScopeScheduling):
         return nodeid if PROMISES in nodeid else nodeid.partition("::")[0]
 
     def _assign_work_unit(self, node: Any) -> None:
-        others = [work for other, work in self.assigned_work.items() if other is not node]
-        files = sum(any(not all(done.values()) for scope, done in work.items() if _is_file(scope)) for work in others)
+        others = [
+            work for other, work in self.assigned_work.items() if other is not node
+        ]
+        files = sum(
+            any(
+                not all(done.values())
+                for scope, done in work.items()
+                if _is_file(scope)
+            )
+            for work in others
+        )
         wants_a_file = files < max(1, self.numnodes // 2)
         wanted = (scope for scope in self.workqueue if _is_file(scope) == wants_a_file)
         self.workqueue.move_to_end(next(wanted, next(iter(self.workqueue))), last=False)

@@ -1,12 +1,15 @@
-"""Lists sizes that no spec of a kata tries: beyond a block and no multiple of it, an exact multiple, all different.
+"""Lists sizes that no spec of a kata tries: beyond a block and no multiple of it, an
+exact multiple, all different.
 
-Where specs speak of masked lanes, one of these tries the first; where they count programs, one of these tries the
-second: only there ceil(n / block) is not n // block + 1.
+Where specs speak of masked lanes, one of these tries the first; where they count
+programs, one of these tries the second: only there ceil(n / block) is not n
+// block + 1.
 
     python -m tests.sizes kernels/05      (without a kata: all of kernels and today)
 
-The reference runs under its specs, but for stars and drawn sizes. Docstrings name the sizes: "x: (B, T, C)", "k: T.".
-An exercise that is given no tensor has no sizes of its own: `register_swiglu`, `MoE.__init__`.
+The reference runs under its specs, but for stars and drawn sizes. Docstrings name the
+sizes: "x: (B, T, C)", "k: T.". An exercise that is given no tensor has no sizes of its
+own: `register_swiglu`, `MoE.__init__`.
 """
 
 import ast
@@ -30,8 +33,9 @@ from grader import kernels
 from grader.course import cells
 from grader.course.catalogue import ROOT, Kata, all_katas, matching
 
-# What is cut, and into pieces of how many: n counts the numbers of an argument, W the ranks. A number is a block that
-# code may have fixed, where the docstring leaves it free: one of these is a multiple already.
+# What is cut, and into pieces of how many: n counts the numbers of an argument, W the
+# ranks. A number is a block that code may have fixed, where the docstring leaves it
+# free: one of these is a multiple already.
 CUT = """
 kernels/01: n/block in add swiglu dropout dropout_backward; M/block_m N/block_n in outer_add; N/64 in gather_rows
 kernels/01: M/block N/block in to_contiguous
@@ -50,7 +54,7 @@ today/04: docs/block_size in pack_documents
 today/06: N·k/n_experts in drop_over_capacity
 today/07: I/group_size in absmax_int4 quantised_linear
 today/08: n/W in shard_flat scatter_gradients; shapes/W in gather_parameters full_state_dict
-"""
+"""  # noqa: E501
 DIVIDES = "group_size divides the row; anything else is an error"
 EXCUSED = {  # what is missing, and why
     "kernels/06 matmul_int4: K/group_size, beyond and no multiple": DIVIDES,
@@ -58,25 +62,32 @@ EXCUSED = {  # what is missing, and why
     "today/07 quantised_linear: I/group_size, beyond and no multiple": DIVIDES,
 }
 TRACKS = [kata for kata in all_katas() if kata.name.startswith(("kernels/", "today/"))]
-Sizes = tuple[dict[str, int], dict[str, int]]  # dimensions of tensors by name, and all else
+# dimensions of tensors by name, and all else
+Sizes = tuple[dict[str, int], dict[str, int]]
 Call = tuple[str, dict[str, int], dict[str, int]]  # what the spec is about, and sizes
 BEYOND, MULTIPLE = "beyond and no multiple", "a multiple"
 ROWS = """
 gather_rows softmax rms_norm layer_norm logsumexp softmax_long argmax cross_entropy_forward cross_entropy_backward
 quantise_rows linear_attention paged_attention_split
-""".split()  # a program per row, head or split, however long
+""".split()  # a program per row, head or split, however long  # noqa: E501
 
 
 class Recorder:
-    """A pytest plugin: exercises note their sizes in a file, one line per call of their own specs, from any process."""
+    """A pytest plugin: exercises note their sizes in a file, one line per call of their
+    own specs, from any process.
+    """
 
     def __init__(self, file: int):
         self.file, self.asked, self.about, self.wrapped = file, "", "", set[Kata]()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Function) -> Iterator[None]:
-        kata, exercise = item.config.pluginmanager.get_plugin("katas").specs[item.nodeid]
-        is_left_out = item.get_closest_marker("edge") or getattr(item.obj, "is_hypothesis_test", False)
+        kata, exercise = item.config.pluginmanager.get_plugin("katas").specs[
+            item.nodeid
+        ]
+        is_left_out = item.get_closest_marker("edge") or getattr(
+            item.obj, "is_hypothesis_test", False
+        )
         self.asked = "" if is_left_out else _name(kata, exercise.name)
         self.about = _about(item)
         if kata not in self.wrapped and "kata" in item.funcargs:
@@ -86,28 +97,53 @@ class Recorder:
 
     def _wrap(self, kata: Kata, module: Any) -> None:
         nodes = cells.definitions(ast.parse(kata.reference.read_text(encoding="utf-8")))
-        told = {name: _arguments(ast.get_docstring(node) or "") for name, node in nodes.items()}
-        anywhere = {argument: line for lines in reversed(told.values()) for argument, line in lines.items()}
+        told = {
+            name: _arguments(ast.get_docstring(node) or "")
+            for name, node in nodes.items()
+        }
+        anywhere = {
+            argument: line
+            for lines in reversed(told.values())
+            for argument, line in lines.items()
+        }
         for exercise in kata.exercises:
-            for name in (one for one in told if f"{one}.".startswith(f"{exercise.name}.")):
+            for name in (
+                one for one in told if f"{one}.".startswith(f"{exercise.name}.")
+            ):
                 *owners, last = name.split(".")
                 owner = functools.reduce(getattr, owners, module)
                 if not isinstance(known := vars(owner)[last], type):
                     run = self._noting(
-                        getattr(known, "__func__", known), anywhere | told[name], _name(kata, exercise.name)
+                        getattr(known, "__func__", known),
+                        anywhere | told[name],
+                        _name(kata, exercise.name),
                     )
-                    setattr(owner, last, staticmethod(run) if isinstance(known, staticmethod) else run)
+                    setattr(
+                        owner,
+                        last,
+                        staticmethod(run) if isinstance(known, staticmethod) else run,
+                    )
 
-    def _noting(self, function: Callable[..., Any], told: Mapping[str, str], exercise: str) -> Callable[..., Any]:
+    def _noting(
+        self, function: Callable[..., Any], told: Mapping[str, str], exercise: str
+    ) -> Callable[..., Any]:
         @functools.wraps(function)
         def run(*given: Any, **options: Any) -> Any:
             bound = inspect.signature(function).bind(*given, **options)
             bound.apply_defaults()
-            is_muted = any(seen.muted for seen in kernels._watching)  # it may fail: `kernels_compute` wants it to
-            found = sizes(bound.arguments, told) if self.asked == exercise and not is_muted else None
+            # it may fail: `kernels_compute` wants it to
+            is_muted = any(seen.muted for seen in kernels._watching)
+            found = (
+                sizes(bound.arguments, told)
+                if self.asked == exercise and not is_muted
+                else None
+            )
             result = function(*given, **options)
             if found:
-                os.write(self.file, f"{json.dumps([exercise, self.about, *found])}\n".encode())
+                os.write(
+                    self.file,
+                    f"{json.dumps([exercise, self.about, *found])}\n".encode(),
+                )
             return result
 
         return run
@@ -116,7 +152,13 @@ class Recorder:
 def _about(item: pytest.Function) -> str:
     if re.search(r"programs(=| == )(?!seen)", inspect.getsource(item.function)):
         return "programs"
-    return "masked lanes" if re.search(r"\bmask(ed)?\b|cut off|reach(es)? beyond", item.function.__doc__ or "") else ""
+    return (
+        "masked lanes"
+        if re.search(
+            r"\bmask(ed)?\b|cut off|reach(es)? beyond", item.function.__doc__ or ""
+        )
+        else ""
+    )
 
 
 def _name(kata: Kata, exercise: str) -> str:
@@ -124,38 +166,62 @@ def _name(kata: Kata, exercise: str) -> str:
 
 
 def _arguments(docstring: str) -> dict[str, str]:
-    """What is said of each argument, but for "as in `add`". Of as many shapes as arguments, each has its own."""
+    """What is said of each argument, but for "as in `add`". Of as many shapes as
+    arguments, each has its own.
+    """
     found = {}
-    for names, line in re.findall(r"^ +(\w+(?:, \w+)*): (?!.*as in `)(.*)", docstring, re.MULTILINE):
+    for names, line in re.findall(
+        r"^ +(\w+(?:, \w+)*): (?!.*as in `)(.*)", docstring, re.MULTILINE
+    ):
         shapes, several = re.findall(r"\([^()]*\)", line), names.split(", ")
-        found |= dict(zip(several, shapes if len(shapes) == len(several) else [line] * len(several)))
+        found |= dict(
+            zip(
+                several,
+                shapes if len(shapes) == len(several) else [line] * len(several),
+            )
+        )
     return found
 
 
 def sizes(given: Mapping[str, Any], told: Mapping[str, str]) -> Sizes:
     dims: dict[str, int] = {}
-    others = {"W": torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1}
+    others = {
+        "W": torch.distributed.get_world_size()
+        if torch.distributed.is_initialized()
+        else 1
+    }
     for name, value in given.items():
         line = told.get(name, "")
         if isinstance(value, torch.Tensor):
             others["n"] = max(others.get("n", 0), value.numel())
             if not value.is_floating_point() and value.numel():
                 others[name] = int(value.max())
-            for shape in (re.findall(r"[\w…][^,]*", one) for one in re.findall(r"\(([^()]*)\)", line)):
+            for shape in (
+                re.findall(r"[\w…][^,]*", one)
+                for one in re.findall(r"\(([^()]*)\)", line)
+            ):
                 if len(shape) == value.ndim or shape[:1] == ["…"]:
                     ends = zip(reversed(shape), reversed(value.shape))
                     dims |= {one: size for one, size in ends if one.isidentifier()}
         elif isinstance(value, int):
-            others |= dict.fromkeys([name, *re.findall(r"^\w\w?(?=[.,])", line)], int(value))
-        elif isinstance(value, Mapping) and all(isinstance(one, int) for one in value.values()):
+            others |= dict.fromkeys(
+                [name, *re.findall(r"^\w\w?(?=[.,])", line)], int(value)
+            )
+        elif isinstance(value, Mapping) and all(
+            isinstance(one, int) for one in value.values()
+        ):
             others[name] = max(value.values(), default=0)
         elif isinstance(value, Sequence) and value and not isinstance(value, str):
             if isinstance(value[0], torch.Tensor):
                 others["n"] = sum(one.numel() for one in value)
             elif isinstance(value[0], Sequence):
-                others[name] = sum(math.prod(one) if name == "shapes" else len(one) for one in value)
+                others[name] = sum(
+                    math.prod(one) if name == "shapes" else len(one) for one in value
+                )
             else:
-                others |= {name: len(value)} | dict(zip(re.findall(r"\b[A-Z]\w\b", line), value))
+                others |= {name: len(value)} | dict(
+                    zip(re.findall(r"\b[A-Z]\w\b", line), value)
+                )
     return dims, others
 
 
@@ -165,7 +231,14 @@ def recorded(katas: Sequence[Kata]) -> dict[str, list[Call]]:
     with tempfile.NamedTemporaryFile() as file, Path(os.devnull).open("w") as nowhere:
         recorder = Recorder(os.open(file.name, os.O_WRONLY | os.O_APPEND))
         with contextlib.redirect_stdout(nowhere):
-            failed = pytest.main([*(str(kata.specs) for kata in katas), "--code", str(ROOT / "solutions")], [recorder])
+            failed = pytest.main(
+                [
+                    *(str(kata.specs) for kata in katas),
+                    "--code",
+                    str(ROOT / "solutions"),
+                ],
+                [recorder],
+            )
         if failed:
             sys.exit("the reference fails")
         for line in file:
@@ -184,17 +257,29 @@ def missing(katas: Sequence[Kata]) -> Iterator[str]:
     for exercise, calls in recorded(katas).items():
         needed = {about for about, _, _ in calls}
         lacks = {("masked lanes", BEYOND)} if "masked lanes" in needed else set()
-        lacks |= {("programs", MULTIPLE)} if "programs" in needed and exercise.split()[1] not in ROWS else set()
+        lacks |= (
+            {("programs", MULTIPLE)}
+            if "programs" in needed and exercise.split()[1] not in ROWS
+            else set()
+        )
         for cut in cuts.get(exercise, []):
             whole, piece = (one.split("·") for one in cut.split("/"))
             tried = set()
             for about, dims, others in calls:
-                known = others | dims | {one: int(one) for one in piece if one.isdigit()}
+                known = (
+                    others | dims | {one: int(one) for one in piece if one.isdigit()}
+                )
                 if {*whole, *piece} <= {*known}:
-                    size, block = math.prod(known[part] for part in whole), known[piece[0]]
+                    size, block = (
+                        math.prod(known[part] for part in whole),
+                        known[piece[0]],
+                    )
                     if size > block > 1 and size % block:
                         tried |= {("", BEYOND), (about, BEYOND)}
-                    elif size >= block * (1 if piece[0].isdigit() else 2) > 1 and size % block == 0:
+                    elif (
+                        size >= block * (1 if piece[0].isdigit() else 2) > 1
+                        and size % block == 0
+                    ):
                         tried |= {("", MULTIPLE), (about, MULTIPLE)}
             lacks -= tried
             for lack in (BEYOND, MULTIPLE):
@@ -204,7 +289,11 @@ def missing(katas: Sequence[Kata]) -> Iterator[str]:
             yield f"{exercise}: specs about {about}, {lack}"
         most = max((dims for _, dims, _ in calls), key=len)
         alike = [dims for _, dims, _ in calls if len(dims) == len(most)]
-        if not any(len({*dims.values()}) == len(dims) and min(dims.get(one, 2) for one in "BH") > 1 for dims in alike):
+        if not any(
+            len({*dims.values()}) == len(dims)
+            and min(dims.get(one, 2) for one in "BH") > 1
+            for dims in alike
+        ):
             yield f"{exercise}: {', '.join(sorted(most))}, all different"
 
 

@@ -1,10 +1,13 @@
-"""Runs the quick tests where nothing is wrong but the circumstances, each time in a new copy of the project.
+"""Runs the quick tests where nothing is wrong but the circumstances, each time in a new
+copy of the project.
 
-python -m tests.slow_machine                 three times at once in each circumstance; exit code 1: a test failed
-python -m tests.slow_machine NAME            only where this is a part of the circumstance's name
+python -m tests.slow_machine       three times at once in each circumstance; exit code
+                                   1: a test failed
+python -m tests.slow_machine NAME  only where this is a part of the circumstance's name
 python -m tests.slow_machine NAME --times 1
 
-`TESTS_ORDER=SEED` has the drawn order of a run that printed this seed. For that, this file is a plugin of pytest, too.
+`TESTS_ORDER=SEED` has the drawn order of a run that printed this seed. For that, this
+file is a plugin of pytest, too.
 """
 
 import argparse
@@ -27,14 +30,20 @@ from grader.course.catalogue import ROOT
 from tests.breakages import QUICK, copied, failing
 
 ANOTHER = 54321  # a user's id
-PLACES = {folder for path in (ROOT, Path(sys.base_prefix)) for folder in (path, *path.parents)}
-CLOSED = sorted(str(place) for place in PLACES if not place.stat().st_mode & stat.S_IXOTH)  # to others than their owner
-# The user has the copy, and goes through closed folders to Python: in these mounts, they are as open as ../open.
+PLACES = {
+    folder for path in (ROOT, Path(sys.base_prefix)) for folder in (path, *path.parents)
+}
+# to others than their owner
+CLOSED = sorted(
+    str(place) for place in PLACES if not place.stat().st_mode & stat.S_IXOTH
+)
+# The user has the copy, and goes through closed folders to Python: in these mounts,
+# they are as open as ../open.
 BECOME = f"""
 mkdir ../home ../open && chown -R {ANOTHER}:{ANOTHER} ..
 for closed in {" ".join(CLOSED)}; do mount -t overlay none -o lowerdir=../open:$closed $closed; done
 HOME=$(realpath ../home) LOGNAME=another exec setpriv --reuid {ANOTHER} --regid {ANOTHER} --clear-groups "$@"
-"""
+"""  # noqa: E501
 
 
 @dataclass(frozen=True)
@@ -48,9 +57,17 @@ class Circumstance:
 
 CIRCUMSTANCES = (
     Circumstance("beside eight busy loops", loops=8),
-    Circumstance("as another user", prefix=("unshare", "--mount", "sh", "-ec", BECOME, "sh")),
-    Circumstance("with namespaces refused", prefix=(sys.executable, "-m", "tests.attacks.refusing", "unshare")),
-    Circumstance("in another time zone and locale", environment={"TZ": "Pacific/Chatham", "LC_ALL": "C"}),
+    Circumstance(
+        "as another user", prefix=("unshare", "--mount", "sh", "-ec", BECOME, "sh")
+    ),
+    Circumstance(
+        "with namespaces refused",
+        prefix=(sys.executable, "-m", "tests.attacks.refusing", "unshare"),
+    ),
+    Circumstance(
+        "in another time zone and locale",
+        environment={"TZ": "Pacific/Chatham", "LC_ALL": "C"},
+    ),
     Circumstance("in a drawn order", options=("-p", "tests.slow_machine")),
 )
 
@@ -71,27 +88,47 @@ def passes(one: Circumstance, times: int) -> bool:
         return True
     with ExitStack() as ends, ThreadPoolExecutor(times) as runs:
         for _ in range(one.loops):
-            ends.callback(subprocess.Popen([sys.executable, "-c", "while True: pass"]).kill)
+            ends.callback(
+                subprocess.Popen([sys.executable, "-c", "while True: pass"]).kill
+            )
         return not any(list(runs.map(failures, [one] * times)))
 
 
 def failures(one: Circumstance) -> list[str]:
     """What fails in a run there, and lines that say so."""
-    seed, began = os.environ.get("TESTS_ORDER") or str(random.randrange(10**6)), time.monotonic()
+    seed, began = (
+        os.environ.get("TESTS_ORDER") or str(random.randrange(10**6)),
+        time.monotonic(),
+    )
     with tempfile.TemporaryDirectory(prefix="slow-") as folder:
         copy = copied(Path(folder, "tree"))
-        failed = failing(copy, *one.prefix, *QUICK, *one.options, TESTS_ORDER=seed, **one.environment)
-    minutes = f"{(time.monotonic() - began) / 60:.1f} minutes{f', seed {seed}' if one.options else ''}"
-    print(f"{one.name}: {len(failed)} failures, {minutes}", *failed, sep="\n  ", flush=True)
+        failed = failing(
+            copy, *one.prefix, *QUICK, *one.options, TESTS_ORDER=seed, **one.environment
+        )
+    minutes = (
+        f"{(time.monotonic() - began) / 60:.1f} "
+        f"minutes{f', seed {seed}' if one.options else ''}"
+    )
+    print(
+        f"{one.name}: {len(failed)} failures, {minutes}",
+        *failed,
+        sep="\n  ",
+        flush=True,
+    )
     return failed
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
+def pytest_collection_modifyitems(
+    items: list[pytest.Item],
+) -> Generator[None, None, None]:
     """Draw the order of the files, and of the tests in each."""
     yield
     random.Random(os.environ["TESTS_ORDER"]).shuffle(items)
-    files = {path: number for number, path in enumerate(dict.fromkeys(item.path for item in items))}
+    files = {
+        path: number
+        for number, path in enumerate(dict.fromkeys(item.path for item in items))
+    }
     items.sort(key=lambda item: files[item.path])
 
 

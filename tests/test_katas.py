@@ -15,7 +15,8 @@ KATAS = catalogue.all_katas()
 
 @pytest.fixture(scope="module", autouse=True)
 def warm_processes() -> None:
-    kept.warm_up([*KATAS, *catalogue.all_katas(SOUND)])  # what other files need, too: one server for all
+    # what other files need, too: one server for all
+    kept.warm_up([*KATAS, *catalogue.all_katas(SOUND)])
 
 
 @pytest.mark.timeout(1800)  # the longest lesson trains for a minute, on a quiet machine
@@ -29,23 +30,37 @@ def warm_processes() -> None:
 )
 def test_promise(kata: Kata, promise) -> None:
     problems = kept.problems_of(kata, promise)
-    if problems and promise in promises.ON_THE_REFERENCE and kept.problems_of(kata, promises.reference_passes):
+    if (
+        problems
+        and promise in promises.ON_THE_REFERENCE
+        and kept.problems_of(kata, promises.reference_passes)
+    ):
         pytest.skip("the reference fails its specs, which reference_passes says")
     if problems:
         pytest.fail("\n".join(problems), pytrace=False)
 
 
-@pytest.mark.parametrize("kata", [pytest.param(kata, id=kata.name) for kata in KATAS if not kata.description.lack])
+@pytest.mark.parametrize(
+    "kata",
+    [pytest.param(kata, id=kata.name) for kata in KATAS if not kata.description.lack],
+)
 def test_mistake_of_the_day(kata: Kata) -> None:
-    """One of its mistakes is caught, each day another one. `make test` tries no more of them."""
+    """One of its mistakes is caught, each day another one. `make test` tries no more
+    of them.
+    """
     known = variants.mistakes(kata)
     problems = promises.uncaught(kata, [known[date.today().toordinal() % len(known)]])
     assert not problems, "\n".join(problems)
 
 
 def test_every_kata_of_the_course_is_finished() -> None:
-    to_do = {kata.name: kept.check(kata).to_do for kata in KATAS if not kata.description.finished}
+    to_do = {
+        kata.name: kept.check(kata).to_do
+        for kata in KATAS
+        if not kata.description.finished
+    }
     said = [
-        f"{name}: say finished = true in its kata.toml, after:\n" + "\n".join(lines) for name, lines in to_do.items()
+        f"{name}: say finished = true in its kata.toml, after:\n" + "\n".join(lines)
+        for name, lines in to_do.items()
     ]
     assert not said, "\n".join(said)

@@ -1,10 +1,12 @@
-"""A pytest plugin: `--tier quick` takes the tests of `make test`, `--tier rest` those that it leaves out.
+"""A pytest plugin: `--tier quick` takes the tests of `make test`, `--tier rest` those
+that it leaves out.
 
-Quick are the heart of every kata, every promise and file of tests about katas that reads what has changed, each file of
-tests that costs little on record, and of the dear files what is named here. A new file of tests is quick until its cost
-is on record.
+Quick are the heart of every kata, every promise and file of tests about katas that
+reads what has changed, each file of tests that costs little on record, and of the dear
+files what is named here. A new file of tests is quick until its cost is on record.
 
-python -m tests.tiers    what has changed; exit code 1 if it may break more than the quick tests try
+python -m tests.tiers  what has changed; exit code 1 if it may break more than the quick
+                       tests try
 """
 
 import importlib.util
@@ -34,10 +36,15 @@ READING = {  # they run no code of a kata, so they need no extra
 HEART = READING | {promises.reference_passes, promises.snippets, promises.paper}
 SAMPLED = {promises.stub_fails, promises.textbook}
 TOLD = 5  # files that differ, at the end of a run
-EACH = 6  # one of so many katas has those tried, a reference that trains, but no textbook solution that does
-SEALED = ("01_tensors", "16_multi_head_attention", "tinytorch/02_tensor")  # katas whose second lock is tried
+# one of so many katas has those tried, a reference that trains, but no textbook
+# solution that does
+EACH = 6
+# katas whose second lock is tried
+SEALED = ("01_tensors", "16_multi_head_attention", "tinytorch/02_tensor")
 EVERY = ""  # a part of every name
-DEAR = {  # files that cost more, and parts of the names of their tests that are quick all the same
+# files that cost more, and parts of the names of their tests that are quick all
+# the same
+DEAR = {
     "tests/test_katas.py": [EVERY],
     "tests/grader/test_plugin.py": [EVERY],
     "tests/grader/test_boundaries.py": [EVERY],
@@ -55,15 +62,43 @@ DEAR = {  # files that cost more, and parts of the names of their tests that are
         "[prints without end]",
     ],
     "tests/attacks/test_left_behind.py": ["test_the_filter_denies"],
-    "tests/attacks/test_escapes.py": ["grader_can_be_reached", "socket_of_the_machine", "inherits_one_pipe"],
-    "tests/course/test_commands.py": ["name_what_is_there", "[kata list]", "[pytest katas/N]"],
-    "tests/course/test_mutants.py": ["operator", "left_alone", "TestCommand", "TestRecords", "TestStopAtFailure"],
-    "tests/course/test_reads.py": ["a_promise_reads", "a_run_reads", "changes_its_key", "an_edit_has"],
-    "tests/grader/test_cli.py": ["own_unchanged_file", "fail_under", "reference_earns_every_point"],
-    "tests/grader/test_learner.py": ["one_level_at_a_time", "nothing_written_is_ever_lost"],
+    "tests/attacks/test_escapes.py": [
+        "grader_can_be_reached",
+        "socket_of_the_machine",
+        "inherits_one_pipe",
+    ],
+    "tests/course/test_commands.py": [
+        "name_what_is_there",
+        "[kata list]",
+        "[pytest katas/N]",
+    ],
+    "tests/course/test_mutants.py": [
+        "operator",
+        "left_alone",
+        "TestCommand",
+        "TestRecords",
+        "TestStopAtFailure",
+    ],
+    "tests/course/test_reads.py": [
+        "a_promise_reads",
+        "a_run_reads",
+        "changes_its_key",
+        "an_edit_has",
+    ],
+    "tests/grader/test_cli.py": [
+        "own_unchanged_file",
+        "fail_under",
+        "reference_earns_every_point",
+    ],
+    "tests/grader/test_learner.py": [
+        "one_level_at_a_time",
+        "nothing_written_is_ever_lost",
+    ],
     "tests/grader/test_watch.py": ["test_a_day"],
 }
-NEEDS = {  # of these files, what only an extra brings: without it they are not quick, whatever has changed
+# of these files, what only an extra brings: without it they are not quick, whatever
+# has changed
+NEEDS = {
     "tests/course/test_answer.py": "transformers",
     "tests/course/test_gpt2_weights.py": "transformers",
     "tests/course/test_sizes.py": "triton",
@@ -84,7 +119,12 @@ NOT_QUICK = {  # files that import what only an extra brings, or PyTorch's compi
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--tier", choices=("quick", "rest"), required=True, help="which of the project's tests to run")
+    parser.addoption(
+        "--tier",
+        choices=("quick", "rest"),
+        required=True,
+        help="which of the project's tests to run",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -95,9 +135,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(cost.Meter(config, config.getoption("tier")))
 
 
-OF_A_KATA = Reads(("katas/{kata}/**/*", "solutions/{kata}/**/*", promises.TRACK), (*promises.EARLIER, promises.STUB))
-EVERY_KATA: list[str] = []  # what such a file asks of one kata, a promise or a quick test asks, too
-READS = {  # files with tests that are not quick, and the katas that these read: a change of one makes them quick
+OF_A_KATA = Reads(
+    ("katas/{kata}/**/*", "solutions/{kata}/**/*", promises.TRACK),
+    (*promises.EARLIER, promises.STUB),
+)
+# what such a file asks of one kata, a promise or a quick test asks, too
+EVERY_KATA: list[str] = []
+# files with tests that are not quick, and the katas that these read: a change of one
+# makes them quick
+READS = {
     "tests/attacks/test_archives.py": ["01"],
     "tests/attacks/test_attacks.py": [],
     "tests/attacks/test_escapes.py": ["01", "09", "31"],
@@ -157,20 +203,43 @@ class Tier:
         self.seconds = cost.on_record()
         self.changed, self.compared = difference()
         self.katas = all_katas()
-        read = {file: map(find, names) for file, names in READS.items()} if self.changed else {}
-        about = {file for file, katas in read.items() if any(OF_A_KATA.files(kata) & self.changed for kata in katas)}
-        # The quick tests may have been without what is installed for the rest, which runs these in any case.
+        read = (
+            {file: map(find, names) for file, names in READS.items()}
+            if self.changed
+            else {}
+        )
+        about = {
+            file
+            for file, katas in read.items()
+            if any(OF_A_KATA.files(kata) & self.changed for kata in katas)
+        }
+        # The quick tests may have been without what is installed for the rest, which
+        # runs these in any case.
         needing = about & NEEDS.keys()
-        self.left = {file for file in needing if tier == "rest" or not importlib.util.find_spec(NEEDS[file])}
+        self.left = {
+            file
+            for file in needing
+            if tier == "rest" or not importlib.util.find_spec(NEEDS[file])
+        }
         self.about_a_change = about - self.left
 
     def pytest_ignore_collect(self, collection_path: Any) -> bool | None:
         """A file without a quick test is not even imported."""
-        name = collection_path.relative_to(ROOT).as_posix() if collection_path.suffix == ".py" else ""
-        return True if name and self.tier == "quick" and not self._has_quick_tests(name) else None
+        name = (
+            collection_path.relative_to(ROOT).as_posix()
+            if collection_path.suffix == ".py"
+            else ""
+        )
+        return (
+            True
+            if name and self.tier == "quick" and not self._has_quick_tests(name)
+            else None
+        )
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
         taken: dict[bool, list[pytest.Item]] = {True: [], False: []}
         for item in items:
             taken[self.is_quick(item) == (self.tier == "quick")].append(item)
@@ -188,14 +257,18 @@ class Tier:
         if promise := _promise(item):
             return self._is_quick_promise(*promise)
         file, _, name = item.nodeid.partition("::")
-        return self._has_quick_tests(file) and any(part in name for part in DEAR.get(file, [EVERY]))
+        return self._has_quick_tests(file) and any(
+            part in name for part in DEAR.get(file, [EVERY])
+        )
 
     def _reads_a_change(self, item: pytest.Item) -> bool:
         if not self.changed:
             return False
         if promise := _promise(item):
             kata, made = promise
-            return self._can_run(kata, made) and bool(promises.READS[made].files(kata) & self.changed)
+            return self._can_run(kata, made) and bool(
+                promises.READS[made].files(kata) & self.changed
+            )
         return item.nodeid.partition("::")[0] in self.about_a_change
 
     def _can_run(self, kata: Kata, promise: Promise) -> bool:
@@ -203,12 +276,17 @@ class Tier:
         return promise in READING or "triton" not in kata.description.needs or is_here
 
     def _is_quick_promise(self, kata: Kata, promise: Promise) -> bool:
-        if "triton" in kata.description.needs:  # an extra brings it, so make test has it here and not there
+        # an extra brings it, so make test has it here and not there
+        if "triton" in kata.description.needs:
             return promise in READING
         if promise is promises.sealed:
             return kata.name in SEALED
-        if promise in SAMPLED or (promise is promises.reference_passes and kata.description.needs):
-            return kata in self.katas[::EACH] and not (promise is promises.textbook and kata.description.needs)
+        if promise in SAMPLED or (
+            promise is promises.reference_passes and kata.description.needs
+        ):
+            return kata in self.katas[::EACH] and not (
+                promise is promises.textbook and kata.description.needs
+            )
         return promise in HEART
 
     def _has_quick_tests(self, file: str) -> bool:
@@ -219,13 +297,19 @@ class Tier:
         if self.tier == "quick":
             terminalreporter.write_line(told(self.changed, self.compared))
             for file in sorted(self.left):
-                terminalreporter.write_line(f"left to make test-rest, which installs {NEEDS[file]}: {file}")
+                terminalreporter.write_line(
+                    f"left to make test-rest, which installs {NEEDS[file]}: {file}"
+                )
 
 
 def _promise(item: pytest.Item) -> tuple[Kata, Promise] | None:
     """The kata and the promise that this test tries, if it is one of those."""
     given = getattr(getattr(item, "callspec", None), "params", {})
-    return (given["kata"], given["promise"]) if given.keys() >= {"kata", "promise"} else None
+    return (
+        (given["kata"], given["promise"])
+        if given.keys() >= {"kata", "promise"}
+        else None
+    )
 
 
 def difference() -> tuple[set[Path], str]:
@@ -236,7 +320,9 @@ def difference() -> tuple[set[Path], str]:
     base, compared = _base()
     if not base:
         return set(), compared
-    names = _git("diff", "--name-only", "--no-renames", "-z", base) + _git("ls-files", "-z", "-o", "--exclude-standard")
+    names = _git("diff", "--name-only", "--no-renames", "-z", base) + _git(
+        "ls-files", "-z", "-o", "--exclude-standard"
+    )
     changed = set[Path]()
     for path in (ROOT / name for name in names):
         there = next(one for one in (path, *path.parents) if one.exists())
@@ -252,36 +338,65 @@ def _base() -> tuple[str, str]:
         return "", "nothing: this is no git repository with a commit"
     if not main:
         return head, "HEAD alone: no origin/main, or not enough of its history, is here"
-    return main, "HEAD, which is on origin/main" if main == head else f"origin/main at {main[:8]}"
+    return (
+        main,
+        "HEAD, which is on origin/main"
+        if main == head
+        else f"origin/main at {main[:8]}",
+    )
 
 
 def _git(*arguments: str) -> list[str]:
-    """What git prints, by line or, with -z, by name; nothing where it fails or is not there."""
+    """What git prints, by line or, with -z, by name; nothing where it fails or is
+    not there.
+    """
     try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True
+        )
     except FileNotFoundError:
         return []
-    return [] if done.returncode else done.stdout.rstrip("\0\n").split("\0") if done.stdout else []
+    return (
+        []
+        if done.returncode
+        else done.stdout.rstrip("\0\n").split("\0")
+        if done.stdout
+        else []
+    )
 
 
 def told(changed: set[Path], compared: str) -> str:
     names = sorted(path.relative_to(ROOT).as_posix() for path in changed)
-    listed = ", ".join(names[:TOLD]) + (f" and {len(names) - TOLD} more" if names[TOLD:] else "")
-    return f"compared with {compared}; differs, and what reads it is quick: {listed or 'nothing'}"
+    listed = ", ".join(names[:TOLD]) + (
+        f" and {len(names) - TOLD} more" if names[TOLD:] else ""
+    )
+    return (
+        f"compared with {compared}; differs, and what reads it is quick: "
+        f"{listed or 'nothing'}"
+    )
 
 
 def main() -> int:
     changed, compared = difference()
     print(told(changed, compared))
-    if changed and all(is_content(path.relative_to(ROOT).as_posix()) for path in changed):
+    if changed and all(
+        is_content(path.relative_to(ROOT).as_posix()) for path in changed
+    ):
         return 0
-    print("more than katas and pages differs, or nothing is known to: the rest must run, too")
+    print(
+        "more than katas and pages differs, or nothing is known to: the rest must "
+        "run, too"
+    )
     return 1
 
 
 def is_content(name: str) -> bool:
-    """Whether a change of this file can break only what reads it: a kata's, a reference, a page."""
-    return name.startswith(("katas/", "solutions/", "docs/")) or ("/" not in name and name.endswith(".md"))
+    """Whether a change of this file can break only what reads it: a kata's, a
+    reference, a page.
+    """
+    return name.startswith(("katas/", "solutions/", "docs/")) or (
+        "/" not in name and name.endswith(".md")
+    )
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@
     +sum(shape)
     >the sizes added, not multiplied
 
-The code is right, and each slip replaces one part of it. Where there is no code, the textbook solution is meant.
-A part that ends with a line break has an empty last line. Above the first `==` stands where the set is from.
+The code is right, and each slip replaces one part of it. Where there is no code, the
+textbook solution is meant.
+A part that ends with a line break has an empty last line. Above the first `==` stands
+where the set is from.
 """
 
 import re
@@ -19,9 +21,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class WrongCode:
-    """The code, or the textbook solution, with `was`, which occurs in it exactly once, replaced by `now`.
+    """The code, or the textbook solution, with `was`, which occurs in it exactly once,
+    replaced by `now`.
 
-    `says` are the words of the exercise's first failure that tell a beginner what to change, where they are known.
+    `says` are the words of the exercise's first failure that tell a beginner what to
+    change, where they are known.
     """
 
     kata: str
@@ -36,7 +40,10 @@ class WrongCode:
         """The code, or `text` where there is none, with the slip in it."""
         code = self.code or text
         if (times := code.count(self.was)) != 1:
-            raise ValueError(f"{self.kata} {self.exercise}: {self.was!r} is {times} times in the code")
+            raise ValueError(
+                f"{self.kata} {self.exercise}: {self.was!r} is {times} times in the "
+                "code"
+            )
         return code.replace(self.was, self.now)
 
 
@@ -49,8 +56,13 @@ def read(path: Path) -> list[WrongCode]:
         kata, name = title.split()
         for slip in slips:
             told, *lines = slip.split("\n")
-            was, now, says = ("\n".join(line[1:] for line in lines if line[:1] == sign) for sign in "-+>")
-            found.append(WrongCode(kata, name, told, was, now, code and f"\n{code}", says))
+            was, now, says = (
+                "\n".join(line[1:] for line in lines if line[:1] == sign)
+                for sign in "-+>"
+            )
+            found.append(
+                WrongCode(kata, name, told, was, now, code and f"\n{code}", says)
+            )
     return found
 
 

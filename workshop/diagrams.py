@@ -1,4 +1,6 @@
-"""Draws the diagrams of lessons, each from a source text beside it: NAME.diagram becomes NAME.svg."""
+"""Draws the diagrams of lessons, each from a source text beside it: NAME.diagram
+becomes NAME.svg.
+"""
 
 import hashlib
 import re
@@ -8,11 +10,14 @@ from grader.course.catalogue import Kata
 from grader.errors import KataError
 from workshop import drawing, svg
 
-FEWEST_WORDS, FEWEST_SENTENCES = 30, 2  # of an alt text, which tells the structure to those who do not see it
+# of an alt text, which tells the structure to those who do not see it
+FEWEST_WORDS, FEWEST_SENTENCES = 30, 2
 
 
 def problems(kata: Kata) -> list[str]:
-    """The faults of a kata's diagrams: of a picture, or of the way in which the lesson shows it."""
+    """The faults of a kata's diagrams: of a picture, or of the way in which the lesson
+    shows it.
+    """
     page = (kata.folder / "README.md").read_text(encoding="utf-8")
     found = []
     for source in sources(kata):
@@ -24,7 +29,9 @@ def problems(kata: Kata) -> list[str]:
         found += _shown(page, picture.name)
     drawn = {source.with_suffix(".svg") for source in sources(kata)}
     without = sorted(set(kata.folder.glob("*.svg")) - drawn)
-    return found + [f"{picture.name}: has no source {picture.stem}.diagram" for picture in without]
+    return found + [
+        f"{picture.name}: has no source {picture.stem}.diagram" for picture in without
+    ]
 
 
 def sources(kata: Kata) -> list[Path]:
@@ -32,7 +39,9 @@ def sources(kata: Kata) -> list[Path]:
 
 
 def is_stale(source: Path) -> bool:
-    """Tell if the picture is missing, was changed by hand, or was drawn from another text or by another program."""
+    """Tell if the picture is missing, was changed by hand, or was drawn from another
+    text or by another program.
+    """
     picture = source.with_suffix(".svg")
     if not picture.is_file():
         return True
@@ -41,7 +50,8 @@ def is_stale(source: Path) -> bool:
 
 
 def draw(source: Path) -> None:
-    """Draw the picture of this source, with a mark at its end by which `is_stale` recognises it.
+    """Draw the picture of this source, with a mark at its end by which `is_stale`
+    recognises it.
 
     Raises:
         ValueError: a statement is wrong, or something overlaps.
@@ -51,10 +61,18 @@ def draw(source: Path) -> None:
 
 
 def _mark(source: Path, body: str) -> str:
-    """A comment with a hash of the source and of the program that draws it, and one of the picture."""
-    texts = [Path(file).read_text(encoding="utf-8") for file in (drawing.__file__, svg.__file__, source)]
+    """A comment with a hash of the source and of the program that draws it, and one of
+    the picture.
+    """
+    texts = [
+        Path(file).read_text(encoding="utf-8")
+        for file in (drawing.__file__, svg.__file__, source)
+    ]
     origin = _hash("".join(texts))
-    return f"<!-- drawn from {source.name} by make diagrams: source {origin}, picture {_hash(body)} -->\n"
+    return (
+        f"<!-- drawn from {source.name} by make diagrams: source {origin}, picture "
+        f"{_hash(body)} -->\n"
+    )
 
 
 def _hash(text: str) -> str:
@@ -69,7 +87,8 @@ def _shown(page: str, picture: str) -> list[str]:
     words, sentences = len(shown[1].split()), len(re.findall(r"[.:](?=\s|$)", shown[1]))
     if words < FEWEST_WORDS or sentences < FEWEST_SENTENCES:
         return [
-            f"README.md: the alt text of {picture} has {words} words in {sentences} sentences, and should tell the "
+            f"README.md: the alt text of {picture} has {words} words in {sentences} "
+            "sentences, and should tell the "
             f"structure in at least {FEWEST_WORDS} and {FEWEST_SENTENCES}"
         ]
     return []
@@ -80,12 +99,15 @@ class WrongSource(KataError):
 
 
 def update(katas: list[Kata], *, check: bool) -> bool:
-    """Draw the diagrams of these katas that are stale, or only say which are. Returns whether there were some.
+    """Draw the diagrams of these katas that are stale, or only say which are. Returns
+    whether there were some.
 
     Raises:
         WrongSource: a statement is wrong, or something overlaps.
     """
-    stale = [(kata, source) for kata in katas for source in sources(kata) if is_stale(source)]
+    stale = [
+        (kata, source) for kata in katas for source in sources(kata) if is_stale(source)
+    ]
     for kata, source in stale:
         shown = source.with_suffix(".svg").relative_to(kata.root)
         if check:

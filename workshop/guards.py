@@ -1,4 +1,6 @@
-"""The reference without its guards: without every `if …: raise` and every helper that only checks."""
+"""The reference without its guards: without every `if …: raise` and every helper that
+only checks.
+"""
 
 import ast
 
@@ -12,7 +14,9 @@ def stripped(source: str) -> str:
         found = {
             node.name
             for node in ast.walk(tree)
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("_") and _is_empty(node)
+            if isinstance(node, ast.FunctionDef)
+            and node.name.startswith("_")
+            and _is_empty(node)
         }
         if found <= checking:
             return ast.unparse(tree) + "\n"
@@ -27,7 +31,11 @@ class _Stripper(ast.NodeTransformer):
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt] | None:
         self.generic_visit(node)
-        if not node.body or isinstance(node.body[-1], ast.Raise) and all(map(_prepares, node.body[:-1])):
+        if (
+            not node.body
+            or isinstance(node.body[-1], ast.Raise)
+            and all(map(_prepares, node.body[:-1]))
+        ):
             return node.orelse or None
         return node
 
@@ -36,7 +44,10 @@ class _Stripper(ast.NodeTransformer):
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         call = node.value
-        if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in self.checking:
+        if (
+            isinstance(call, ast.Call)
+            and ast.unparse(call.func).rpartition(".")[2] in self.checking
+        ):
             return None
         return node
 
@@ -57,5 +68,8 @@ def _prepares(statement: ast.stmt) -> bool:
 
 def _is_empty(function: ast.FunctionDef) -> bool:
     return all(
-        isinstance(s, ast.Pass) or isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) for s in function.body
+        isinstance(s, ast.Pass)
+        or isinstance(s, ast.Expr)
+        and isinstance(s.value, ast.Constant)
+        for s in function.body
     )

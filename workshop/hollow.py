@@ -1,4 +1,6 @@
-"""Hollow answers: those of right code, with NaN or zeros in place of the numbers that they hold, and no text."""
+"""Hollow answers: those of right code, with NaN or zeros in place of the numbers that
+they hold, and no text.
+"""
 
 import json
 import math
@@ -8,22 +10,35 @@ from typing import Any
 
 from grader.lock.wire import Tag
 
-Tape = dict[str, list[bytes]]  # spec or probe → the frames that the worker sent; "" for those before the first
+# spec or probe → the frames that the worker sent; "" for those before the first
+Tape = dict[str, list[bytes]]
 
 ZERO = b"\0"
 NAN = b"\xff"  # bytes that are all ones make a NaN of every type of floating point
-FLOATING = re.compile(r"float|complex|^.[fc]\d")  # names of these types in PyTorch and NumPy
+# names of these types in PyTorch and NumPy
+FLOATING = re.compile(r"float|complex|^.[fc]\d")
 
 
-def hollow(tape: Tape, fill: bytes, *, floats_only: bool = False) -> tuple[Tape, set[str]]:
-    """The tape with hollow answers, and the specs that it gives any: numbers, not only the parts of a network."""
-    made = {name: [_frame(frame, fill, floats_only) for frame in frames] for name, frames in tape.items()}
-    told = {name for name, frames in made.items() if any(is_told for _, is_told in frames)}
+def hollow(
+    tape: Tape, fill: bytes, *, floats_only: bool = False
+) -> tuple[Tape, set[str]]:
+    """The tape with hollow answers, and the specs that it gives any: numbers, not only
+    the parts of a network.
+    """
+    made = {
+        name: [_frame(frame, fill, floats_only) for frame in frames]
+        for name, frames in tape.items()
+    }
+    told = {
+        name for name, frames in made.items() if any(is_told for _, is_told in frames)
+    }
     return {name: [frame for frame, _ in frames] for name, frames in made.items()}, told
 
 
 def _frame(frame: bytes, fill: bytes, floats_only: bool) -> tuple[bytes, bool]:
-    """A message of the worker, and whether it answers with numbers. What it asks of the judge stays."""
+    """A message of the worker, and whether it answers with numbers. What it asks of the
+    judge stays.
+    """
     start = 4 + struct.unpack("!I", frame[:4])[0]
     tree, sizes = json.loads(frame[4:start])
     if "value" not in tree:
@@ -48,9 +63,11 @@ class Emptied:
         self.blobs, self.fill, self.floats_only = blobs, fill, floats_only
 
     def value(self, tree: Any) -> bool:
-        """Empty a value, and tell if it was a number or held one that is new to the judge.
+        """Empty a value, and tell if it was a number or held one that is new to
+        the judge.
 
-        The numbers in a network are none: it begins as it likes. But NaN would be refused there.
+        The numbers in a network are none: it begins as it likes. But NaN would be
+        refused there.
         """
         match tree:
             case [Tag.FLOAT, str()]:
@@ -67,11 +84,20 @@ class Emptied:
                 return sum(self.value(part) for _, part in pairs) > 0
             case [Tag.ARRAY, blob, dtype, _]:
                 return self.blob(blob, dtype)
-            case [Tag.TENSOR, {"parameter": is_parameter, "known": is_known, "dtype": dtype} as told]:
+            case [
+                Tag.TENSOR,
+                {"parameter": is_parameter, "known": is_known, "dtype": dtype} as told,
+            ]:
                 self.blob(told.get("gradient"), dtype)
-                return not (is_parameter and self.fill == NAN) and self.blob(told["data"], dtype) and not is_known
+                return (
+                    not (is_parameter and self.fill == NAN)
+                    and self.blob(told["data"], dtype)
+                    and not is_known
+                )
             case [Tag.MODULE, *_, parameters, buffers, modules]:
-                for _, part, *_ in (*parameters, *buffers, *modules) if self.fill == ZERO else ():
+                for _, part, *_ in (
+                    (*parameters, *buffers, *modules) if self.fill == ZERO else ()
+                ):
                     self.value(part)  # without its name, which may be that of a tag
             case [Tag.FUNCTION | Tag.CLASS, *_]:  # with the defaults of its arguments
                 return False
@@ -81,7 +107,13 @@ class Emptied:
 
     def blob(self, number: int | None, dtype: str) -> bool:
         is_floating = FLOATING.search(dtype)
-        if number is None or not self.blobs[number] or (self.floats_only and not is_floating):
+        if (
+            number is None
+            or not self.blobs[number]
+            or (self.floats_only and not is_floating)
+        ):
             return False
-        self.blobs[number] = (self.fill if is_floating else ZERO) * len(self.blobs[number])
+        self.blobs[number] = (self.fill if is_floating else ZERO) * len(
+            self.blobs[number]
+        )
         return True

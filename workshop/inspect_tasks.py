@@ -1,4 +1,6 @@
-"""`kata export inspect`: tasks for inspect-ai, which measure how well models solve katas."""
+"""`kata export inspect`: tasks for inspect-ai, which measure how well models
+solve katas.
+"""
 
 import json
 import re
@@ -21,7 +23,8 @@ from grader.reports import words
 from grader.teaching import export
 from grader.teaching.rules import Rules
 
-MARK = ".kata-inspect"  # a file that marks a folder as such a package, which another export may replace
+# a file that marks a folder as such a package, which another export may replace
+MARK = ".kata-inspect"
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -30,19 +33,27 @@ def inspect_(
     folder: Folder,
     chosen: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KATA]…", help="16, or 16::split_heads for one exercise; default: all"),
+        typer.Argument(
+            metavar="[KATA]…",
+            help="16, or 16::split_heads for one exercise; default: all",
+        ),
     ] = None,
     specs: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="private specs, laid out like katas/: they join the public ones or replace them"
+            metavar="DIR",
+            help=(
+                "private specs, laid out like katas/: they join the public ones or "
+                "replace them"
+            ),
         ),
     ] = None,
 ) -> None:
-    """Write tasks for inspect-ai, which measure how well models solve katas, judged by both locks.
+    """Write tasks for inspect-ai, which measure how well models solve katas, judged by
+    both locks.
 
-    For private specs in place of public ones, the list of those that also judge from another process is found anew.
-    Exit code 1: the list refuses too little.
+    For private specs in place of public ones, the list of those that also judge from
+    another process is found anew. Exit code 1: the list refuses too little.
     """
     write(folder, lambda root: for_inspect(folder, _asked(chosen, root), specs))
     if specs and (own := with_own_specs(folder, specs)):
@@ -62,7 +73,9 @@ class Asked:
     @property
     def query(self) -> str:
         """As `kata grade` takes it: "16", "16::split_heads"."""
-        return f"{self.kata.number}::{self.only.name}" if self.only else self.kata.number
+        return (
+            f"{self.kata.number}::{self.only.name}" if self.only else self.kata.number
+        )
 
     @property
     def task(self) -> str:
@@ -72,7 +85,10 @@ class Asked:
     @property
     def unscored(self) -> set[str]:
         """The exercises that a second lock cannot judge, or not wholly."""
-        return self.kata.description.unsealed.keys() | self.kata.description.measured.keys()
+        return (
+            self.kata.description.unsealed.keys()
+            | self.kata.description.measured.keys()
+        )
 
     @property
     def scored(self) -> list[Exercise]:
@@ -81,35 +97,55 @@ class Asked:
 
 
 def for_inspect(folder: Path, asked: Iterable[Asked], specs: Path | None) -> list[str]:
-    """Write or replace a package for inspect-ai: `tasks.py`, and beside it the course that grades.
+    """Write or replace a package for inspect-ai: `tasks.py`, and beside it the course
+    that grades.
 
     Args:
-        specs: a folder laid out like katas/ with private specs. A file with the name of a public one replaces it, and
-            others join them.
+        specs: a folder laid out like katas/ with private specs. A file with the name of
+            a public one replaces it, and others join them.
     Raises:
-        ExportFailure: the folder is not such a package, or nothing in it could be scored.
+        ExportFailure: the folder is not such a package, or nothing in it could
+            be scored.
         MisplacedSpecs: private specs would not count.
     """
     wanted = list(asked)
     tasks = [one for one in wanted if one.scored]
     if not tasks:
-        raise ExportFailure(f"{', '.join(one.query for one in wanted)}: no second lock judges any of its exercises")
+        raise ExportFailure(
+            f"{', '.join(one.query for one in wanted)}: no second lock judges any of "
+            "its exercises"
+        )
     katas = with_prerequisites(one.kata for one in tasks)
     export.prepare(folder, MARK)
     for name in ("katas", "solutions"):
         shutil.rmtree(folder / name, ignore_errors=True)
     export.write_course(folder, katas, Rules())
     for kata in katas:
-        (folder / "katas" / kata.file).write_text(stubs.stub_of(kata) or "", encoding="utf-8")
+        (folder / "katas" / kata.file).write_text(
+            stubs.stub_of(kata) or "", encoding="utf-8"
+        )
     private = _add_specs(specs, katas, folder) if specs else []
     about = {one.query: _about(one) for one in tasks}
     (folder / "tasks.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
-    functions = [f'\n@task\ndef {one.task}() -> Task:\n    return asking("{one.query}")\n' for one in tasks]
+    functions = [
+        f'\n@task\ndef {one.task}() -> Task:\n    return asking("{one.query}")\n'
+        for one in tasks
+    ]
     text = (TEMPLATES / "inspect_tasks.py.template").read_text(encoding="utf-8")
-    (folder / "tasks.py").write_text(Template(text).substitute(tasks="\n".join(functions)), encoding="utf-8")
-    unscored = [f"{one.kata.number}::{name}" for one in tasks if not one.only for name in sorted(one.unscored)]
+    (folder / "tasks.py").write_text(
+        Template(text).substitute(tasks="\n".join(functions)), encoding="utf-8"
+    )
+    unscored = [
+        f"{one.kata.number}::{name}"
+        for one in tasks
+        if not one.only
+        for name in sorted(one.unscored)
+    ]
     return [
-        f"{words.counted(len(tasks), 'task')} in {folder}: cd {folder} && inspect eval tasks.py --model MODEL",
+        (
+            f"{words.counted(len(tasks), 'task')} in {folder}: cd {folder} && inspect "
+            "eval tasks.py --model MODEL"
+        ),
         *([f"with private specs: {', '.join(private)}"] if private else []),
         *([f"no part of a score: {', '.join(unscored)}"] if unscored else []),
     ]
@@ -121,7 +157,9 @@ def _about(one: Asked) -> dict[str, object]:
     return {
         "asked": one.query,
         "file": kata.file.as_posix(),
-        "what": f"`{one.only.name}`" if one.only else "every function and method that is not written",
+        "what": f"`{one.only.name}`"
+        if one.only
+        else "every function and method that is not written",
         "exercises": [exercise.name for exercise in one.scored],
         "core": [exercise.name for exercise in one.scored if not exercise.stretch],
         "unscored": sorted(one.unscored),
@@ -133,23 +171,36 @@ def _about(one: Asked) -> dict[str, object]:
 
 
 def _add_specs(specs: Path, katas: Iterable[Kata], folder: Path) -> list[str]:
-    """Add private specs to the course in a folder. Returns the files that were found."""
+    """Add private specs to the course in a folder. Returns the files that
+    were found.
+    """
     found = []
     for kata in katas:
         there = folder / "katas" / kata.name
         for path in sorted((specs / kata.name).glob("test_*.py")):
-            place = there / path.name if path.name == kata.specs.name else there / TEACHER / path.name
+            place = (
+                there / path.name
+                if path.name == kata.specs.name
+                else there / TEACHER / path.name
+            )
             place.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, place)
             found.append(f"{kata.name}/{path.name}")
     if not found:
-        raise ExportFailure(f"{specs} has no private specs for these katas: they are called KATA/test_….py")
+        raise ExportFailure(
+            f"{specs} has no private specs for these katas: they are called "
+            "KATA/test_….py"
+        )
     return found
 
 
 def with_own_specs(folder: Path, specs: Path) -> list[Kata]:
     """The katas of an export whose public specs were replaced."""
-    return [kata for kata in catalogue.all_katas(folder) if (specs / kata.name / kata.specs.name).is_file()]
+    return [
+        kata
+        for kata in catalogue.all_katas(folder)
+        if (specs / kata.name / kata.specs.name).is_file()
+    ]
 
 
 def _asked(chosen: list[str] | None, root: Path) -> list[Asked]:

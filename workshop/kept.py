@@ -1,4 +1,6 @@
-"""Checks every promise of a kata in this process, one line per finding, and remembers which of them held."""
+"""Checks every promise of a kata in this process, one line per finding, and remembers
+which of them held.
+"""
 
 import ast
 import contextlib
@@ -24,7 +26,9 @@ BROKEN: dict[tuple[str, str, str], list[str]] = {}  # what this process has foun
 
 
 def warm_up(katas: Iterable[Kata]) -> None:
-    """Do once what every worker and every forked lesson would otherwise do: imports and first uses."""
+    """Do once what every worker and every forked lesson would otherwise do: imports and
+    first uses.
+    """
     forkserver.collect(katas)
     torch.set_num_threads(1)  # before anything forks
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)]).zero_grad()
@@ -39,18 +43,27 @@ class Outcome:
 
     findings: list[str]
     to_do: list[str]  # what would be a finding if the kata were finished
-    untried: list[str]  # the promises that say nothing, because the reference fails its specs
+    # the promises that say nothing, because the reference fails its specs
+    untried: list[str]
     anew: list[str]  # the promises that were tried; the others are known
 
 
 def of_a_finished(kata: Kata) -> list[Promise]:
-    """The promises that only a finished kata must keep. What they find is "to do" in another one."""
-    return [*promises.FINISHED, *([promises.paper] if kata.name.startswith("papers/") else [])]
+    """The promises that only a finished kata must keep. What they find is "to do" in
+    another one.
+    """
+    return [
+        *promises.FINISHED,
+        *([promises.paper] if kata.name.startswith("papers/") else []),
+    ]
 
 
 def promises_of(kata: Kata) -> list[Promise]:
     """Every promise that the kata must keep."""
-    return [*promises.PROMISES, *(of_a_finished(kata) if kata.description.finished else [])]
+    return [
+        *promises.PROMISES,
+        *(of_a_finished(kata) if kata.description.finished else []),
+    ]
 
 
 def check(kata: Kata, advance: Callable[[], None] = lambda: None) -> Outcome:
@@ -73,18 +86,27 @@ def check(kata: Kata, advance: Callable[[], None] = lambda: None) -> Outcome:
                 try:
                     problems = problems_of(kata, promise)
                 except FileNotFoundError as error:
-                    problems = [] if found else [f"{error.filename}: missing"]  # what was found says it
+                    # what was found says it
+                    problems = [] if found else [f"{error.filename}: missing"]
                 except (KataError, OSError) as error:
                     problems = [str(error)]
-                reference_passes = reference_passes and not (promise is promises.reference_passes and problems)
+                reference_passes = reference_passes and not (
+                    promise is promises.reference_passes and problems
+                )
                 (found if promise in wanted else to_do).extend(problems)
             advance()
     return Outcome(_lines(kata, found), _lines(kata, to_do), untried, anew)
 
 
 def changed(katas: list[Kata]) -> list[Kata]:
-    """Those of these katas with a promise that is not known to hold for what it reads now."""
-    return [kata for kata in katas if unreadable(kata) or any(known(kata, one) != [] for one in promises_of(kata))]
+    """Those of these katas with a promise that is not known to hold for what it
+    reads now.
+    """
+    return [
+        kata
+        for kata in katas
+        if unreadable(kata) or any(known(kata, one) != [] for one in promises_of(kata))
+    ]
 
 
 def state(kata: Kata) -> tuple[str, ...]:
@@ -106,7 +128,9 @@ def problems_of(kata: Kata, promise: Promise) -> list[str]:
 
 
 def known(kata: Kata, promise: Promise) -> list[str] | None:
-    """What breaks this promise, if that is known. What is broken is known only to the process that found it out."""
+    """What breaks this promise, if that is known. What is broken is known only to the
+    process that found it out.
+    """
     entry = entry_of(kata, promise)
     if not entry[-1]:
         return None
@@ -118,7 +142,9 @@ def entry_of(kata: Kata, promise: Promise) -> tuple[str, str, str]:
 
 
 def key(kata: Kata, promise: Promise) -> str:
-    """A hash of what the promise reads of this kata and is tried with; empty where something cannot be read."""
+    """A hash of what the promise reads of this kata and is tried with; empty where
+    something cannot be read.
+    """
     with contextlib.suppress(KataError, OSError):
         of_kata = reads.digest(kata.root, promises.READS[promise].files(kata))
         told = [of_kata, _workshop(), *reads.surroundings()]
@@ -138,20 +164,34 @@ def _memory(root: Path) -> Memory:
 
 
 def _lines(kata: Kata, problems: list[str]) -> list[str]:
-    return list(dict.fromkeys(" ".join(one.split()).replace(f"{kata.root}/", "") for one in problems))
+    return list(
+        dict.fromkeys(
+            " ".join(one.split()).replace(f"{kata.root}/", "") for one in problems
+        )
+    )
 
 
 def unreadable(kata: Kata) -> list[str]:
-    """The fault of kata.toml, or the files of the kata that are not Python, each with its line."""
+    """The fault of kata.toml, or the files of the kata that are not Python, each with
+    its line.
+    """
     try:
         kata.description  # noqa: B018  (it is read and checked)
     except KataError as error:
         return [str(error)]
-    own = [*kata.folder.glob("*.py"), kata.reference, variants.mistakes_file(kata), *kata.accepted]
+    own = [
+        *kata.folder.glob("*.py"),
+        kata.reference,
+        variants.mistakes_file(kata),
+        *kata.accepted,
+    ]
     found = []
     for path in [*own, kata.textbook]:
         try:
-            ast.parse(path.read_text(encoding="utf-8") if path.is_file() else "", feature_version=promises.LOWEST)
+            ast.parse(
+                path.read_text(encoding="utf-8") if path.is_file() else "",
+                feature_version=promises.LOWEST,
+            )
         except SyntaxError as error:
             found.append(f"{path}:{error.lineno}: {error.msg}")
     return found

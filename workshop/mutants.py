@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from grader.course import stubs
 from grader.course.catalogue import Kata
@@ -26,7 +32,9 @@ from workshop.mutation import Mutant
 from workshop.operators import Edit, Source
 
 Tried = TypeVar("Tried")
-SPEC_SECONDS = 5.0  # longer over one spec is a hang; or five times the slowest on the right code, if that is more
+# longer over one spec is a hang; or five times the slowest on the right code, if that
+# is more
+SPEC_SECONDS = 5.0
 SLOW = 0.5  # seconds of a spec that is run after all quicker ones
 
 
@@ -39,16 +47,19 @@ class NoEngine(KataError):
 
 
 class Way(Enum):
-    """Whose mutants meet which specs, and the per cent that must be caught of those that are not equivalent.
+    """Whose mutants meet which specs, and the per cent that must be caught of those
+    that are not equivalent.
 
-    Mutants of the reference meet all specs, those of the textbook solution the specs of points. Where its numbers and
-    comparisons alone are mutated, they meet the specs of their own exercise.
+    Mutants of the reference meet all specs, those of the textbook solution the specs of
+    points. Where its numbers and comparisons alone are mutated, they meet the specs of
+    their own exercise.
     """
 
     REFERENCE = "reference", operators.OPERATORS, 95.0
     TEXTBOOK = "textbook", operators.OPERATORS, 90.0
     ENDS = "textbook", operators.ENDS, 90.0
-    IDLE = "reference", [*operators.OPERATORS, *operators.ENDS, *operators.HABITS], 0.0  # for `idle`, about each spec
+    # for `idle`, about each spec
+    IDLE = "reference", [*operators.OPERATORS, *operators.ENDS, *operators.HABITS], 0.0
 
     def __init__(self, whose: str, ours: list[operators.Operator], enough: float):
         self.whose, self.ours, self.enough = whose, ours, enough
@@ -62,7 +73,9 @@ class Way(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The fate of one kata's mutants: each is killed, or on record as equivalent, or a survivor."""
+    """The fate of one kata's mutants: each is killed, or on record as equivalent, or
+    a survivor.
+    """
 
     killed: int
     equivalent: int
@@ -71,8 +84,11 @@ class Outcome:
     seconds: float
 
 
-def report(katas: list[Kata], way: Way = Way.REFERENCE, *, briefly: bool = False) -> int:
-    """Measure these katas and print each one's survivors, or briefly a line per kata and a total.
+def report(
+    katas: list[Kata], way: Way = Way.REFERENCE, *, briefly: bool = False
+) -> int:
+    """Measure these katas and print each one's survivors, or briefly a line per kata
+    and a total.
 
     Returns 1 if too many mutants survive, and 2 if a kata could not be measured.
     """
@@ -95,7 +111,8 @@ def measure(kata: Kata, way: Way = Way.REFERENCE) -> Outcome:
     """Run the kata's specs against every mutant.
 
     Raises:
-        Trouble: the file is missing or does not pass the specs, or the specs are being edited.
+        Trouble: the file is missing or does not pass the specs, or the specs are
+            being edited.
         NoEngine: the mutation engine is not installed.
     """
     started, specs = time.monotonic(), kata.specs.read_bytes()
@@ -103,22 +120,42 @@ def measure(kata: Kata, way: Way = Way.REFERENCE) -> Outcome:
     failed = dict(run(kata, _first_failures(kata, mutants, right, way), len(mutants)))
     if kata.specs.read_bytes() != specs:
         raise Trouble(f"{kata.specs.name} changed while the mutants ran")
-    records = [r for r in variants.equivalents(kata) if way is Way.REFERENCE or r.textbook is (way is Way.ENDS)]
+    records = [
+        r
+        for r in variants.equivalents(kata)
+        if way is Way.REFERENCE or r.textbook is (way is Way.ENDS)
+    ]
     alive = {mutant for mutant in mutants if not failed.get(mutant)}
-    return replace(sort_out(mutants, alive, records), seconds=time.monotonic() - started)
+    return replace(
+        sort_out(mutants, alive, records), seconds=time.monotonic() - started
+    )
 
 
-def sort_out(mutants: list[Mutant], alive: set[Mutant], records: Iterable[Equivalent]) -> Outcome:
-    """Tell survivors from the equivalent mutants on record, and find the records that are wrong."""
+def sort_out(
+    mutants: list[Mutant], alive: set[Mutant], records: Iterable[Equivalent]
+) -> Outcome:
+    """Tell survivors from the equivalent mutants on record, and find the records that
+    are wrong.
+    """
     known = [(record.was, record.now) for record in records]
     equivalent = {mutant for mutant in alive if (mutant.was, mutant.now) in known}
-    there, confirmed = ({(mutant.was, mutant.now) for mutant in some} for some in (mutants, equivalent))
-    wrong = [f"stale record, no mutant is{_difference(*record)}" for record in known if record not in there]
+    there, confirmed = (
+        {(mutant.was, mutant.now) for mutant in some} for some in (mutants, equivalent)
+    )
+    wrong = [
+        f"stale record, no mutant is{_difference(*record)}"
+        for record in known
+        if record not in there
+    ]
     wrong += [
-        f"on record as equivalent, but killed:{_difference(*record)}" for record in known if record in there - confirmed
+        f"on record as equivalent, but killed:{_difference(*record)}"
+        for record in known
+        if record in there - confirmed
     ]
     survivors = tuple(mutant for mutant in mutants if mutant in alive - equivalent)
-    return Outcome(len(mutants) - len(alive), len(equivalent), survivors, tuple(wrong), 0.0)
+    return Outcome(
+        len(mutants) - len(alive), len(equivalent), survivors, tuple(wrong), 0.0
+    )
 
 
 # Generating
@@ -131,7 +168,10 @@ def generate(kata: Kata, way: Way = Way.REFERENCE) -> list[Mutant]:
 
 def of_text(text: str, way: Way, stub: str) -> list[Mutant]:
     source = Source(text)
-    edits = [*operators.edits(source, way.ours), *(() if way is Way.ENDS else general_edits(source))]
+    edits = [
+        *operators.edits(source, way.ours),
+        *(() if way is Way.ENDS else general_edits(source)),
+    ]
     return mutation.generate(source, edits, stub)
 
 
@@ -160,7 +200,11 @@ OTHER_COMPARISONS = {
     "IsNot": "Is",
 }
 GENERAL = {
-    **{f"ReplaceBinaryOperator_{a}_{b}": "another operator" for a, bs in OTHER_OPERATORS.items() for b in bs.split()},
+    **{
+        f"ReplaceBinaryOperator_{a}_{b}": "another operator"
+        for a, bs in OTHER_OPERATORS.items()
+        for b in bs.split()
+    },
     **{
         f"ReplaceComparisonOperator_{a}_{b}": "another comparison"
         for a, bs in OTHER_COMPARISONS.items()
@@ -182,9 +226,14 @@ GENERAL = {
 
 
 def general_edits(source: Source) -> Iterator[Edit]:
-    """The edits of cosmic-ray's operators to a source. Operators write into their tree, so each gets a new one."""
+    """The edits of cosmic-ray's operators to a source. Operators write into their tree,
+    so each gets a new one.
+    """
     if not importlib.util.find_spec("cosmic_ray"):
-        raise NoEngine("mutants need cosmic-ray, of the extra `mutants`: pip install -e '.[mutants]'")
+        raise NoEngine(
+            "mutants need cosmic-ray, of the extra `mutants`: pip install -e "
+            "'.[mutants]'"
+        )
     from cosmic_ray.ast import ast_nodes, get_ast
     from cosmic_ray.plugins import get_operator
 
@@ -193,18 +242,36 @@ def general_edits(source: Source) -> Iterator[Edit]:
         text = source.text(source.lines[first - 1], source.lines[last])
         for place, node in enumerate(ast_nodes(get_ast(text))):
             for name, operator in operators.items():
-                for index, _ in enumerate(() if _is_noise(name, node) else operator.mutation_positions(node)):
+                for index, _ in enumerate(
+                    () if _is_noise(name, node) else operator.mutation_positions(node)
+                ):
                     fresh = list(ast_nodes(get_ast(text)))[place]
-                    (line, column), end = fresh.start_pos, source.at(first - 1 + fresh.end_pos[0], fresh.end_pos[1])
+                    (line, column), end = (
+                        fresh.start_pos,
+                        source.at(first - 1 + fresh.end_pos[0], fresh.end_pos[1]),
+                    )
                     changed = operator.mutate(fresh, index)
-                    now = changed.get_code(include_prefix=False).strip(" ") if changed else ""
-                    yield Edit(GENERAL[name], source.at(first - 1 + line, column if now else 0), end, now)
+                    now = (
+                        changed.get_code(include_prefix=False).strip(" ")
+                        if changed
+                        else ""
+                    )
+                    yield Edit(
+                        GENERAL[name],
+                        source.at(first - 1 + line, column if now else 0),
+                        end,
+                        now,
+                    )
 
 
 def _is_noise(name: str, node: Any) -> bool:
-    """An order of texts (`kind > "relu"`), or the lone * of a signature taken for a product."""
+    """An order of texts (`kind > "relu"`), or the lone * of a signature taken for
+    a product.
+    """
     if node.type == "comparison":
-        return name.endswith(("Lt", "LtE", "Gt", "GtE")) and any(child.type == "string" for child in node.children)
+        return name.endswith(("Lt", "LtE", "Gt", "GtE")) and any(
+            child.type == "string" for child in node.children
+        )
     return node.parent is not None and node.parent.type in ("parameters", "lambdef")
 
 
@@ -212,23 +279,31 @@ def _is_noise(name: str, node: Any) -> bool:
 
 
 def of_the_right_code(kata: Kata, way: Way) -> KataResult:
-    """The result of the code before it is mutated, with the time that each spec takes."""
+    """The result of the code before it is mutated, with the time that each
+    spec takes.
+    """
     [result] = variants.results([variants.job(kata, way.code(kata))]).values()
     for failing in variants.failing(result):
         if way.whose == "reference" or not failing.edge:
             raise Trouble(
-                f"the {way.whose} of {kata.name} fails {failing.name}: mutants say nothing before that is mended"
+                f"the {way.whose} of {kata.name} fails {failing.name}: mutants say "
+                "nothing before that is mended"
             )
     if way.whose == "reference":
         return result
-    ideas = [replace(e, specs=tuple(spec for spec in e.specs if not spec.edge)) for e in result.exercises]
+    ideas = [
+        replace(e, specs=tuple(spec for spec in e.specs if not spec.edge))
+        for e in result.exercises
+    ]
     return replace(result, exercises=tuple(ideas))
 
 
 def run(
     kata: Kata, asked: Iterable[tuple[Tried, str, RunOptions]], total: int | None
 ) -> Iterator[tuple[Tried, list[SpecResult]]]:
-    """Each of these with the specs that fail on its text of the kata's file, as they are found."""
+    """Each of these with the specs that fail on its text of the kata's file, as they
+    are found.
+    """
     by_job: dict[Job, Tried] = {}
 
     def jobs() -> Iterator[Job]:
@@ -248,29 +323,49 @@ def run(
     )
     with bar:
         for job, result in bar.track(scheduler.run(jobs()), total=total):
-            yield by_job[job], [spec for spec in variants.failing(result) if spec.status != "missing"]
+            yield (
+                by_job[job],
+                [spec for spec in variants.failing(result) if spec.status != "missing"],
+            )
 
 
 def _first_failures(
     kata: Kata, mutants: list[Mutant], right: KataResult, way: Way
 ) -> Iterator[tuple[Mutant, str, RunOptions]]:
-    """Ask all specs in this result about each mutant, or those of its exercise alone, until one fails."""
+    """Ask all specs in this result about each mutant, or those of its exercise alone,
+    until one fails.
+    """
     for mutant in mutants:
-        own = {e.name for e in kata.exercises if way is Way.ENDS and e.owner == mutant.definition}
+        own = {
+            e.name
+            for e in kata.exercises
+            if way is Way.ENDS and e.owner == mutant.definition
+        }
         asked = tuple(one for one in right.exercises if not own or one.name in own)
         order = _soonest_failure(mutant, replace(right, exercises=asked))
-        options = RunOptions(only=order, order=order, spec_seconds=limit(variants.specs(right)), stop_at_failure=True)
+        options = RunOptions(
+            only=order,
+            order=order,
+            spec_seconds=limit(variants.specs(right)),
+            stop_at_failure=True,
+        )
         yield mutant, mutant.source, options
 
 
 def limit(specs: list[SpecResult]) -> float:
-    """The seconds after which one of these counts as hanging, by the time that each takes on the right code."""
+    """The seconds after which one of these counts as hanging, by the time that each
+    takes on the right code.
+    """
     return max(SPEC_SECONDS, *(5 * spec.seconds for spec in specs))
 
 
 def _soonest_failure(mutant: Mutant, right: KataResult) -> tuple[str, ...]:
-    """The specs, most likely failures first: the quick ones, and among these the exercise's own."""
-    specs = [(spec, exercise.name) for exercise in right.exercises for spec in exercise.specs]
+    """The specs, most likely failures first: the quick ones, and among these the
+    exercise's own.
+    """
+    specs = [
+        (spec, exercise.name) for exercise in right.exercises for spec in exercise.specs
+    ]
     specs.sort(key=lambda pair: (pair[0].seconds > SLOW, pair[1] != mutant.definition))
     return tuple(spec.name for spec, _ in specs)
 
@@ -287,7 +382,9 @@ def _one_kata(kata: Kata, way: Way) -> int:
 
 
 def _in_lines(katas: list[Kata], way: Way) -> int:
-    """One line per kata and a total. A kata that cannot be measured does not keep the others from it."""
+    """One line per kata and a total. A kata that cannot be measured does not keep the
+    others from it.
+    """
     outcomes, code = [], 0
     width = max(len(kata.name) for kata in katas)
     for kata in katas:
@@ -303,8 +400,14 @@ def _in_lines(katas: list[Kata], way: Way) -> int:
 
 
 def _summary(*outcomes: Outcome) -> str:
-    killed, equivalent = sum(o.killed for o in outcomes), sum(o.equivalent for o in outcomes)
-    survivors, wrong = sum(len(o.survivors) for o in outcomes), sum(len(o.wrong_records) for o in outcomes)
+    killed, equivalent = (
+        sum(o.killed for o in outcomes),
+        sum(o.equivalent for o in outcomes),
+    )
+    survivors, wrong = (
+        sum(len(o.survivors) for o in outcomes),
+        sum(len(o.wrong_records) for o in outcomes),
+    )
     parts = [
         f"{killed + equivalent + survivors} mutants",
         f"{killed} killed ({_percent(killed, survivors):.1f} %)",
@@ -325,7 +428,10 @@ def _percent(killed: int, survivors: int) -> float:
 
 
 def _shown(kata: Kata, mutant: Mutant) -> str:
-    return f"{kata.file.name}:{mutant.line}  {mutant.operator}{_difference(mutant.was, mutant.now)}"
+    return (
+        f"{kata.file.name}:{mutant.line}  "
+        f"{mutant.operator}{_difference(mutant.was, mutant.now)}"
+    )
 
 
 def _difference(was: str, now: str) -> str:

@@ -1,4 +1,6 @@
-"""Creates the files of a new kata that keeps its promises: one exercise, to be replaced by the author's own."""
+"""Creates the files of a new kata that keeps its promises: one exercise, to be replaced
+by the author's own.
+"""
 
 import re
 import subprocess
@@ -18,20 +20,29 @@ TRACK = re.compile(r"[a-z]\w*")
 
 
 def create(root: Path, name: str) -> Kata:
-    """Create the kata's folder, its reference and its author's files, and draw its figure.
+    """Create the kata's folder, its reference and its author's files, and draw
+    its figure.
 
     Args:
-        name: the path of its folder below katas/, such as "34_quantization" or "mycourse/01_sums".
+        name: the path of its folder below katas/, such as "34_quantization" or
+            "mycourse/01_sums".
     Raises:
         NotPossible: the name is not one of a kata, or is taken.
     """
     *tracks, folder = name.split("/")
     if not KATA_FOLDER.fullmatch(folder) or not all(map(TRACK.fullmatch, tracks)):
-        raise NotPossible(f"'{name}' is no name of a kata: 34_quantization, or mycourse/01_sums")
+        raise NotPossible(
+            f"'{name}' is no name of a kata: 34_quantization, or mycourse/01_sums"
+        )
     kata = Kata(root, name)
-    taken = [known.name for known in catalogue.all_katas(root) if known.number == kata.number]
+    taken = [
+        known.name for known in catalogue.all_katas(root) if known.number == kata.number
+    ]
     if taken or kata.folder.exists():
-        raise NotPossible(f"{kata.number} is taken by katas/{(taken or [name])[0]}: choose another number")
+        raise NotPossible(
+            f"{kata.number} is taken by katas/{(taken or [name])[0]}: choose another "
+            "number"
+        )
     places = {
         "kata.toml": kata.folder / "kata.toml",
         "README.md": kata.folder / "README.md",
@@ -57,6 +68,10 @@ def create(root: Path, name: str) -> Kata:
     files.write(kata.code, stubs.stub_of(kata) or "")
     for page, text in pages.stale(catalogue.all_katas(root)).items():
         files.write(page, text)
-    lesson = [sys.executable, str(kata.folder / "lesson.py"), str(kata.folder / "figure.png")]
+    lesson = [
+        sys.executable,
+        str(kata.folder / "lesson.py"),
+        str(kata.folder / "figure.png"),
+    ]
     subprocess.run(lesson, cwd=root, stdout=subprocess.DEVNULL)
     return kata

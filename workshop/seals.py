@@ -1,4 +1,6 @@
-"""Finds the specs that also judge from another process: `kata seals 16 31` writes their lists."""
+"""Finds the specs that also judge from another process: `kata seals 16 31` writes
+their lists.
+"""
 
 import ast
 import tempfile
@@ -39,20 +41,33 @@ class Asked:
 
 
 def infos(kata: Kata) -> dict[str, SpecInfo]:
-    """The kata's specs of the point that run here and may be asked from another process, by name."""
+    """The kata's specs of the point that run here and may be asked from another
+    process, by name.
+    """
     with tempfile.TemporaryDirectory() as scratch, orphans.ended():
         job = variants.job(kata, kata.reference.read_text(encoding="utf-8"), POINTS)
         first = Supervisor(job, Path(scratch))
         while not first.specs:
             first.read(first.worker.channel)
         first.kill()
-    specs = {name: spec for name, spec in first.specs.items() if not (spec.skip_reason or spec.edge or spec.hidden)}
-    return {name: spec for name, spec in specs.items() if spec.exercise not in kata.description.unsealed}
+    specs = {
+        name: spec
+        for name, spec in first.specs.items()
+        if not (spec.skip_reason or spec.edge or spec.hidden)
+    }
+    return {
+        name: spec
+        for name, spec in specs.items()
+        if spec.exercise not in kata.description.unsealed
+    }
 
 
-def ask(kata: Kata, questions: Iterable[tuple[str, dict[str, SpecInfo], Sealed]]) -> list[Asked]:
-    """Ask about each text of the kata's file, whatever the first lock says, those of its specs that are sealed and the
-    probes of their exercises."""
+def ask(
+    kata: Kata, questions: Iterable[tuple[str, dict[str, SpecInfo], Sealed]]
+) -> list[Asked]:
+    """Ask about each text of the kata's file, whatever the first lock says, those of
+    its specs that are sealed and the probes of their exercises.
+    """
     open_ = list(enumerate(questions))
     answers = {place: Asked(set(), {}) for place, _ in open_}
     running: list[tuple[int, SecondLock]] = []
@@ -63,7 +78,9 @@ def ask(kata: Kata, questions: Iterable[tuple[str, dict[str, SpecInfo], Sealed]]
                 job = variants.job(kata, text, POINTS)
                 forkserver.prepare([kata])
                 first = First(variants.all_work(kata, specs), specs, job.files)
-                running.append((place, SecondLock(job, Path(scratch), first, sealed, once(kata))))
+                running.append(
+                    (place, SecondLock(job, Path(scratch), first, sealed, once(kata)))
+                )
             if not any(one.finished for _, one in running):
                 scheduler.wait([one for _, one in running], ())
             for place, one in [(place, one) for place, one in running if one.finished]:
@@ -75,16 +92,19 @@ def ask(kata: Kata, questions: Iterable[tuple[str, dict[str, SpecInfo], Sealed]]
 
 
 def found(kata: Kata, specs: dict[str, SpecInfo]) -> Sealed:
-    """The specs that pass from another process on the reference and on every accepted solution, whatever the seed.
+    """The specs that pass from another process on the reference and on every accepted
+    solution, whatever the seed.
 
-    None expects what it makes of the code's own answers. The code may not write to what it gets from them, except where
-    the reference must.
+    None expects what it makes of the code's own answers. The code may not write to what
+    it gets from them, except where the reference must.
     """
     reference, *others = right_texts(kata)
     sealed = _passing(kata, specs, [reference], set(specs), set())
     rest = specs.keys() - sealed
     writing = _passing(kata, specs, [reference], rest, rest)
-    sealed = _passing(kata, specs, [reference] * (TIMES - 1) + others, sealed | writing, writing)
+    sealed = _passing(
+        kata, specs, [reference] * (TIMES - 1) + others, sealed | writing, writing
+    )
     passing = Sealed(frozenset(sealed), frozenset(writing))
     tape, _ = replays.recorded(kata, reference, specs, passing)
     sealed -= replays.believing(kata, reference, specs, passing, tape)
@@ -97,15 +117,20 @@ def right(kata: Kata) -> list[Path]:
 
 
 def right_texts(kata: Kata) -> Iterator[str]:
-    """The reference, the reference with each other right solution behind it, and those made of equivalent mutants."""
+    """The reference, the reference with each other right solution behind it, and those
+    made of equivalent mutants.
+    """
     reference = kata.reference.read_text(encoding="utf-8")
     yield reference
-    yield from (f"{reference}\n\n{path.read_text(encoding='utf-8')}" for path in right(kata))
+    yield from (
+        f"{reference}\n\n{path.read_text(encoding='utf-8')}" for path in right(kata)
+    )
     yield from _mutated(kata)
 
 
 def _mutated(kata: Kata) -> Iterator[str]:
-    """The reference with its equivalent mutants, each once, and in no text two of one definition.
+    """The reference with its equivalent mutants, each once, and in no text two of
+    one definition.
 
     Each is equivalent for a reason, and one may be the other's reason.
     """
@@ -116,7 +141,14 @@ def _mutated(kata: Kata) -> Iterator[str]:
         text, changed, rest = reference, set(), []
         for one in left:
             line = reference[: reference.index(one.was)].count("\n") + 1
-            name = next((name for name, node in reversed(places) if node.lineno <= line <= (node.end_lineno or 0)), "")
+            name = next(
+                (
+                    name
+                    for name, node in reversed(places)
+                    if node.lineno <= line <= (node.end_lineno or 0)
+                ),
+                "",
+            )
             if name in changed:
                 rest.append(one)
             else:
@@ -126,8 +158,16 @@ def _mutated(kata: Kata) -> Iterator[str]:
         left = rest
 
 
-def _passing(kata: Kata, specs: dict[str, SpecInfo], texts: list[str], names: set[str], writing: set[str]) -> set[str]:
-    """Those of these specs that pass on all of these texts. What one that ends the code leaves over is asked again."""
+def _passing(
+    kata: Kata,
+    specs: dict[str, SpecInfo],
+    texts: list[str],
+    names: set[str],
+    writing: set[str],
+) -> set[str]:
+    """Those of these specs that pass on all of these texts. What one that ends the code
+    leaves over is asked again.
+    """
     while names:
         sealed = Sealed(frozenset(names), frozenset(writing))
         answers = ask(kata, [(text, specs, sealed) for text in texts])
@@ -139,38 +179,60 @@ def _passing(kata: Kata, specs: dict[str, SpecInfo], texts: list[str], names: se
 
 
 def unrefused(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> list[str]:
-    """The exercises without a sealed spec, or with none that refuses one of their mistakes; each a sentence.
+    """The exercises without a sealed spec, or with none that refuses one of their
+    mistakes; each a sentence.
 
-    What a sealed spec refuses in the first lock needs no question: the stub fails all, and the promise `mistakes` asks.
+    What a sealed spec refuses in the first lock needs no question: the stub fails all,
+    and the promise `mistakes` asks.
     """
     own, mistakes = _sealed_of(kata, specs, sealed), _mistakes(kata, specs)
     problems = []
-    for name in [exercise.name for exercise in kata.exercises if exercise.name not in kata.description.unsealed]:
+    for name in [
+        exercise.name
+        for exercise in kata.exercises
+        if exercise.name not in kata.description.unsealed
+    ]:
         its_own = [mistake for mistake, exercise in mistakes if exercise == name]
         if not own.get(name):
             problems.append(f"{name}: no spec of it judges from another process")
-        elif its_own and not any(_named(specs, mistake.caught_by) & own[name] for mistake in its_own):
-            asked = its_own * TRIES  # until one is refused: what a seed draws may by chance not tell it from right code
-            answers = (_ask_about(kata, specs, sealed, [mistake])[0] for mistake in asked)
+        elif its_own and not any(
+            _named(specs, mistake.caught_by) & own[name] for mistake in its_own
+        ):
+            # until one is refused: what a seed draws may by chance not tell it from
+            # right code
+            asked = its_own * TRIES
+            answers = (
+                _ask_about(kata, specs, sealed, [mistake])[0] for mistake in asked
+            )
             if not any(answer.failed.keys() & own[name] for answer in answers):
                 problems.append(f"{name}: no sealed spec refuses one of its mistakes")
     return problems
 
 
-def refused_too_few(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> list[str]:
+def refused_too_few(
+    kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed
+) -> list[str]:
     """A sentence, if the sealed specs refuse too small a part of all mistakes."""
     own, asked = _sealed_of(kata, specs, sealed), _mistakes(kata, specs)
     answers = _ask_about(kata, specs, sealed, [mistake for mistake, _ in asked])
-    missed = [one.name for (one, name), a in zip(asked, answers) if not a.failed.keys() & own.get(name, set())]
+    missed = [
+        one.name
+        for (one, name), a in zip(asked, answers)
+        if not a.failed.keys() & own.get(name, set())
+    ]
     refused = len(asked) - len(missed)
     if refused >= MISTAKES_REFUSED * len(asked):
         return []
     return [f"sealed specs refuse {refused} of {len(asked)} mistakes; not {missed}"]
 
 
-def _sealed_of(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> dict[str, set[str]]:
+def _sealed_of(
+    kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed
+) -> dict[str, set[str]]:
     """Exercise → its sealed specs and its probe."""
-    found: dict[str, set[str]] = {name: {lists.probe_name(name)} for name in lists.probed(kata)}
+    found: dict[str, set[str]] = {
+        name: {lists.probe_name(name)} for name in lists.probed(kata)
+    }
     for name in specs:
         if name in sealed:
             found.setdefault(specs[name].exercise, set()).add(name)
@@ -179,18 +241,26 @@ def _sealed_of(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed) -> dict[s
 
 def _mistakes(kata: Kata, specs: dict[str, SpecInfo]) -> list[tuple[Mistake, str]]:
     """The mistakes that cost a point, each with its exercise."""
-    found = [(one, _of(kata, specs, one.caught_by)) for one in variants.mistakes(kata) if not one.edge]
+    found = [
+        (one, _of(kata, specs, one.caught_by))
+        for one in variants.mistakes(kata)
+        if not one.edge
+    ]
     return [(one, exercise.name) for one, exercise in found if exercise]
 
 
-def _ask_about(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed, mistakes: list[Mistake]) -> list[Asked]:
+def _ask_about(
+    kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed, mistakes: list[Mistake]
+) -> list[Asked]:
     """Ask each mistake's own exercise about it."""
     own, of = _sealed_of(kata, specs, sealed), dict(_mistakes(kata, specs))
     reference = kata.reference.read_text(encoding="utf-8")
     questions = []
     for mistake in mistakes:
         names = frozenset(own.get(of[mistake], ()))
-        its_own = {name: spec for name, spec in specs.items() if spec.exercise == of[mistake]}
+        its_own = {
+            name: spec for name, spec in specs.items() if spec.exercise == of[mistake]
+        }
         text = reference.replace(mistake.was, mistake.now)
         questions.append((text, its_own, Sealed(names, names & sealed.writing)))
     return ask(kata, questions)
@@ -199,7 +269,9 @@ def _ask_about(kata: Kata, specs: dict[str, SpecInfo], sealed: Sealed, mistakes:
 def _of(kata: Kata, specs: dict[str, SpecInfo], caught_by: str) -> Exercise | None:
     """The exercise that a mistake belongs to: that of the spec which catches it."""
     names = {specs[name].exercise for name in _named(specs, caught_by)}
-    return next((exercise for exercise in kata.exercises if exercise.name in names), None)
+    return next(
+        (exercise for exercise in kata.exercises if exercise.name in names), None
+    )
 
 
 def _named(specs: dict[str, SpecInfo], caught_by: str) -> set[str]:
@@ -208,7 +280,9 @@ def _named(specs: dict[str, SpecInfo], caught_by: str) -> set[str]:
 
 
 def listed(specs: dict[str, SpecInfo], names: Iterable[str]) -> list[str]:
-    """The names in order; a spec whose parameters are all among them is named once, without."""
+    """The names in order; a spec whose parameters are all among them is named
+    once, without.
+    """
     names, found = set(names), []
     for name in specs:
         bare = name.partition("[")[0]
@@ -220,12 +294,15 @@ def listed(specs: dict[str, SpecInfo], names: Iterable[str]) -> list[str]:
 
 
 def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
-    """The faults of the kata's list: specs and probes that fail on right code, and wrong code that they do not refuse.
+    """The faults of the kata's list: specs and probes that fail on right code, and
+    wrong code that they do not refuse.
 
     Args:
-        thoroughly: ask about every right solution, each with a seed of its own, and about every mistake, instead of the
-            textbook solution under one seed; of kernels, the probes about accepted solutions, too. And give hollow
-            answers to all exercises, instead of those that others' code is lent and no probe asks about.
+        thoroughly: ask about every right solution, each with a seed of its own, and
+            about every mistake, instead of the textbook solution under one seed; of
+            kernels, the probes about accepted solutions, too. And give hollow answers
+            to all exercises, instead of those that others' code is lent and no probe
+            asks about.
     """
     specs, sealed = infos(kata), lists.read(kata)
     texts = right_texts(kata)
@@ -234,20 +311,32 @@ def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
     tape, unfair = replays.recorded(kata, taped, specs, sealed)
     if thoroughly:
         others = [(text, specs, sealed) for text in (first, taped, *texts)]
-    elif "triton" in kata.description.needs:  # probes count what kernels move, and other right code may move more
-        others = [_probes_of(kata, specs, path.read_text(encoding="utf-8")) for path in kata.accepted]
+    elif "triton" in kata.description.needs:
+        # probes count what kernels move, and other right code may move more
+        others = [
+            _probes_of(kata, specs, path.read_text(encoding="utf-8"))
+            for path in kata.accepted
+        ]
     else:
         others = []
     for one in ask(kata, others):
         unfair |= one.failed
-    problems = [f"{name} fails on right code: {_why(unfair[name])}" for name in sorted(unfair)]
+    problems = [
+        f"{name} fails on right code: {_why(unfair[name])}" for name in sorted(unfair)
+    ]
     problems += unrefused(kata, specs, sealed)
     problems += replays.by_heart(kata, taped, specs, sealed, tape)
     if not thoroughly:
-        lent = {e.name for e in kata.exercises if kata.used_by(e)}.difference(lists.probed(kata))
+        lent = {e.name for e in kata.exercises if kata.used_by(e)}.difference(
+            lists.probed(kata)
+        )
         asked = {name: spec for name, spec in specs.items() if spec.exercise in lent}
-        theirs = {name: frames for name, frames in tape.items() if not name or name in asked}
-        return problems + (replays.trusting(kata, taped, asked, sealed, theirs, NAN) if lent else [])
+        theirs = {
+            name: frames for name, frames in tape.items() if not name or name in asked
+        }
+        return problems + (
+            replays.trusting(kata, taped, asked, sealed, theirs, NAN) if lent else []
+        )
     for name in sorted(replays.believing(kata, taped, specs, sealed, tape)):
         problems.append(f"{name} expects what it makes of the code's own answers")
     for fill in (NAN, ZERO):
@@ -255,17 +344,25 @@ def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
     return problems + refused_too_few(kata, specs, sealed)
 
 
-def _probes_of(kata: Kata, specs: dict[str, SpecInfo], source: str) -> tuple[str, dict[str, SpecInfo], Sealed]:
-    """To ask: the probes of the exercises that this text changes when it is appended to the reference."""
+def _probes_of(
+    kata: Kata, specs: dict[str, SpecInfo], source: str
+) -> tuple[str, dict[str, SpecInfo], Sealed]:
+    """To ask: the probes of the exercises that this text changes when it is appended to
+    the reference.
+    """
     reference = kata.reference.read_text(encoding="utf-8")
     touched = variants.touched(kata, reference, source)
-    its_own = {name: spec for name, spec in specs.items() if name.partition("::")[0] in touched}
+    its_own = {
+        name: spec for name, spec in specs.items() if name.partition("::")[0] in touched
+    }
     return f"{reference}\n\n{source}", its_own, Sealed()
 
 
 def _why(failed: SpecResult) -> str:
     """The failure in one line."""
-    return " ".join(replace(failed.failure, head="").text.split() if failed.failure else failed.said)
+    return " ".join(
+        replace(failed.failure, head="").text.split() if failed.failure else failed.said
+    )
 
 
 def write(kata: Kata) -> None:
@@ -274,11 +371,16 @@ def write(kata: Kata) -> None:
     sealed = found(kata, specs)
     text = lists.rendered(listed(specs, sealed.specs), listed(specs, sealed.writing))
     files.write(kata.author / SEALED, text)
-    print(f"{kata.name}: {len(sealed.specs)} of {len(specs)} specs, {len(sealed.writing)} may write", flush=True)
+    print(
+        f"{kata.name}: {len(sealed.specs)} of {len(specs)} specs, "
+        f"{len(sealed.writing)} may write",
+        flush=True,
+    )
 
 
 def report(katas: list[Kata], *, check: bool) -> bool:
-    """Write the lists of these katas, unless they are only checked, and print what is wrong with them.
+    """Write the lists of these katas, unless they are only checked, and print what is
+    wrong with them.
 
     Returns whether something is.
     """

@@ -1,4 +1,6 @@
-"""Runs the snippets of a lesson: `kata snippets 16` writes what they print below each statement."""
+"""Runs the snippets of a lesson: `kata snippets 16` writes what they print below
+each statement.
+"""
 
 import ast
 import contextlib
@@ -16,17 +18,24 @@ from grader.course.lesson_code import BLOCK, misplaced_folds, statements, withou
 from grader.errors import NotPossible
 from workshop import bites
 
-NUMBER = re.compile(r"-?\d+(?:\.(\d*))?(?:e([+-]?\d+))?")  # its decimals, and its power of ten
-FAIRLY, BESIDE = 1e-4, 1e-6  # by how much a number may differ, in relation to itself and to the largest one beside it
+# its decimals, and its power of ten
+NUMBER = re.compile(r"-?\d+(?:\.(\d*))?(?:e([+-]?\d+))?")
+# by how much a number may differ, in relation to itself and to the largest one
+# beside it
+FAIRLY, BESIDE = 1e-4, 1e-6
 ROUNDED = 3  # decimals from which on the last one may have been rounded the other way
 FEWEST, MOST, LONGEST = 3, 6, 15  # snippets in a lesson, and lines of code in one
 TELLING = 2  # operations in an expression that says how an exercise is done
-FOLD = "a folded answer stands directly below its snippet, in the form of docs/authoring.md"
+FOLD = (
+    "a folded answer stands directly below its snippet, in the form of "
+    "docs/authoring.md"
+)
 CUSTOMARY = ("super().__init__()",)  # in every module
 
 
 def run(page: str, namespace: dict[str, object]) -> list[tuple[int, str, str]]:
-    """Run all snippets in one namespace. The line of each statement, what the lesson says it prints, and what it does.
+    """Run all snippets in one namespace. The line of each statement, what the lesson
+    says it prints, and what it does.
 
     What a statement raises is what it prints: its traceback's last line.
     """
@@ -43,16 +52,23 @@ def run(page: str, namespace: dict[str, object]) -> list[tuple[int, str, str]]:
                 exec(compile(statement.text, place, "exec"), namespace)
             except Exception as error:
                 said.write("raised " + traceback.format_exception_only(error)[-1])
-        printed = "\n".join(line.rstrip() for line in said.getvalue().rstrip("\n").splitlines())
+        printed = "\n".join(
+            line.rstrip() for line in said.getvalue().rstrip("\n").splitlines()
+        )
         found.append((statement.line, statement.output, printed))
     return found
 
 
 def wrong_outputs(page: str) -> list[str]:
-    """The statements that print something else than the lesson says, to four digits, and claims that are untrue."""
+    """The statements that print something else than the lesson says, to four digits,
+    and claims that are untrue.
+    """
     namespace: dict[str, object] = {}
     return [
-        f"README.md:{line}: prints {printed!r}, and not {output!r}: kata snippets writes what it prints"
+        (
+            f"README.md:{line}: prints {printed!r}, and not {output!r}: kata snippets "
+            "writes what it prints"
+        )
         for line, output, printed in run(page, namespace)
         if not alike(output, printed)
     ] + [f"README.md:{line}: {said}" for line, said in bites.untrue(page, namespace)]
@@ -61,37 +77,55 @@ def wrong_outputs(page: str) -> list[str]:
 def sizes(page: str) -> list[str]:
     """The faults in the number of snippets and in their lengths."""
     snippets = [without_output(block[1]).splitlines() for block in BLOCK.finditer(page)]
-    problems = [] if FEWEST <= len(snippets) <= MOST else [f"{len(snippets)} snippets, {FEWEST} to {MOST} are wanted"]
-    return problems + [f"the snippet {s[0]!r} has {len(s)} lines of code" for s in snippets if len(s) > LONGEST]
+    problems = (
+        []
+        if FEWEST <= len(snippets) <= MOST
+        else [f"{len(snippets)} snippets, {FEWEST} to {MOST} are wanted"]
+    )
+    return problems + [
+        f"the snippet {s[0]!r} has {len(s)} lines of code"
+        for s in snippets
+        if len(s) > LONGEST
+    ]
 
 
 def given_away(page: str, textbook: str, stub: str = "") -> list[str]:
-    """The expressions of snippets that solve an exercise, as the textbook solution does but for names of variables.
+    """The expressions of snippets that solve an exercise, as the textbook solution does
+    but for names of variables.
 
     What the stub shows is no secret.
     """
     solutions = {_shape(node) for node in _answers(ast.parse(textbook))}
     solutions -= {_shape(node) for node in _answers(ast.parse(stub))}
     code = "\n".join(without_output(block[1]) for block in BLOCK.finditer(page))
-    return [f"a snippet gives away `{ast.unparse(n)}`" for n in _answers(ast.parse(code)) if _shape(n) in solutions]
+    return [
+        f"a snippet gives away `{ast.unparse(n)}`"
+        for n in _answers(ast.parse(code))
+        if _shape(n) in solutions
+    ]
 
 
 def with_outputs(page: str, found: list[tuple[int, str, str]]) -> str:
     """The page with what each statement printed in this run written below it."""
     lines = page.splitlines()
-    for (_, _, printed), statement in reversed(list(zip(found, statements(page), strict=True))):
+    for (_, _, printed), statement in reversed(
+        list(zip(found, statements(page), strict=True))
+    ):
         shown = [(statement.prefix + text).rstrip() for text in printed.splitlines()]
         lines[statement.output_at - 1 : statement.output_end - 1] = shown
     return "\n".join(lines) + "\n"
 
 
 def alike(expected: str, printed: str) -> bool:
-    """True if the words are the same and the numbers nearly, in whatever form, as another processor may print them.
+    """True if the words are the same and the numbers nearly, in whatever form, as
+    another processor may print them.
 
-    Integers are the same. Any other number differs by one in the last of three or more decimals, or by little.
+    Integers are the same. Any other number differs by one in the last of three or more
+    decimals, or by little.
     """
     lines = expected.splitlines(), printed.splitlines()
-    if len(lines[0]) != len(lines[1]):  # a tensor in another form has fewer columns, or more
+    # a tensor in another form has fewer columns, or more
+    if len(lines[0]) != len(lines[1]):
         return _alike_together(expected, printed)
     return all(map(_alike_together, *lines))
 
@@ -102,7 +136,9 @@ def _alike_together(*texts: str) -> bool:
     if words[0] != words[1]:
         return False
     pairs = list(zip(*numbers, strict=True))
-    largest = max((abs(float(one[0])) for one in numbers[0] if not _is_integer(one)), default=0.0)
+    largest = max(
+        (abs(float(one[0])) for one in numbers[0] if not _is_integer(one)), default=0.0
+    )
     return all(_near(one, other, BESIDE * largest) for one, other in pairs)
 
 
@@ -118,17 +154,24 @@ def _is_integer(number: re.Match[str]) -> bool:
 
 
 def _last_place(number: re.Match[str]) -> float:
-    """The value of one in the last decimal, and a trifle for the rounding of the difference."""
+    """The value of one in the last decimal, and a trifle for the rounding of
+    the difference.
+    """
     decimals = len(number[1] or "")
-    return 1.001 * 10.0 ** (int(number[2] or 0) - decimals) if decimals >= ROUNDED else 0.0
+    return (
+        1.001 * 10.0 ** (int(number[2] or 0) - decimals) if decimals >= ROUNDED else 0.0
+    )
 
 
 def _answers(tree: ast.AST) -> list[ast.expr]:
-    """The expressions that are returned, assigned or evaluated and say how something is done."""
+    """The expressions that are returned, assigned or evaluated and say how something
+    is done.
+    """
     values = [
         node.value
         for node in ast.walk(tree)
-        if isinstance(node, (ast.Return, ast.Assign, ast.AugAssign, ast.Expr)) and node.value is not None
+        if isinstance(node, (ast.Return, ast.Assign, ast.AugAssign, ast.Expr))
+        and node.value is not None
     ]
     values += [
         argument
@@ -149,7 +192,14 @@ def _shape(node: ast.expr) -> str:
     """The expression with every variable called the same."""
     copy = ast.parse(ast.unparse(node), mode="eval")
     for part in ast.walk(copy):
-        if isinstance(part, ast.Name) and part.id not in ("torch", "F", "nn", "np", "math", "print"):
+        if isinstance(part, ast.Name) and part.id not in (
+            "torch",
+            "F",
+            "nn",
+            "np",
+            "math",
+            "print",
+        ):
             part.id = "_"
     return ast.unparse(copy)
 
@@ -168,17 +218,26 @@ def problems(kata: Kata) -> list[str]:
 
 
 def write(kata: Kata) -> list[str]:
-    """Write what the lesson's snippets print below them. Returns what is wrong with them then.
+    """Write what the lesson's snippets print below them. Returns what is wrong with
+    them then.
 
     Raises:
-        NotPossible: a snippet raises, and the lesson does not show that. Nothing is written.
+        NotPossible: a snippet raises, and the lesson does not show that. Nothing
+            is written.
     """
     readme = kata.folder / "README.md"
     page = readme.read_text(encoding="utf-8")
     found = run(page, {})
-    raised = [(line, said) for line, shown, said in found if "raised " in said and "raised " not in shown]
+    raised = [
+        (line, said)
+        for line, shown, said in found
+        if "raised " in said and "raised " not in shown
+    ]
     if raised:
         line, said = raised[0]
-        raise NotPossible(f"katas/{kata.name}/README.md:{line}: the snippet {said}; nothing was written")
+        raise NotPossible(
+            f"katas/{kata.name}/README.md:{line}: the snippet {said}; nothing was "
+            "written"
+        )
     readme.write_text(with_outputs(page, found), encoding="utf-8")
     return problems(kata)

@@ -1,4 +1,6 @@
-"""Variants of a kata's code as data (mistakes, accepted solutions, mutants), each run in a warm worker."""
+"""Variants of a kata's code as data (mistakes, accepted solutions, mutants), each run
+in a warm worker.
+"""
 
 import ast
 import functools
@@ -31,31 +33,51 @@ def mistakes(kata: Kata) -> list[Mistake]:
 
 
 def equivalents(kata: Kata) -> list[Equivalent]:
-    return runpy.run_path(str(mistakes_file(kata))).get("EQUIVALENT", []) if mistakes_file(kata).is_file() else []
+    return (
+        runpy.run_path(str(mistakes_file(kata))).get("EQUIVALENT", [])
+        if mistakes_file(kata).is_file()
+        else []
+    )
 
 
 def all_work(kata: Kata, specs: Mapping[str, SpecInfo]) -> KataResult:
     """A result with which the second lock asks every one of these specs."""
     passed: dict[str, tuple[SpecResult, ...]] = {}
     for name, spec in specs.items():
-        passed[spec.exercise] = (*passed.get(spec.exercise, ()), SpecResult(name, "passed"))
-    return KataResult(kata.name, tuple(ExerciseResult(name, found) for name, found in passed.items()))
+        passed[spec.exercise] = (
+            *passed.get(spec.exercise, ()),
+            SpecResult(name, "passed"),
+        )
+    return KataResult(
+        kata.name, tuple(ExerciseResult(name, found) for name, found in passed.items())
+    )
 
 
-def job(kata: Kata, source: str, options: RunOptions = DEFAULT, *, textbooks: bool = False) -> Job:
-    """The kata's specs against this text of its file, on the references or the textbook solutions of earlier katas."""
+def job(
+    kata: Kata, source: str, options: RunOptions = DEFAULT, *, textbooks: bool = False
+) -> Job:
+    """The kata's specs against this text of its file, on the references or the textbook
+    solutions of earlier katas.
+    """
     files = {}
     for earlier in with_prerequisites([kata]):
-        path = earlier.textbook if textbooks and earlier.textbook.is_file() else earlier.reference
+        path = (
+            earlier.textbook
+            if textbooks and earlier.textbook.is_file()
+            else earlier.reference
+        )
         files[earlier.file] = path.read_text(encoding="utf-8")
     return Job(kata, files | {kata.file: source}, options=options)
 
 
-def results(jobs: Iterable[Job], cache: ResultCache | None = None) -> dict[Job, KataResult]:
+def results(
+    jobs: Iterable[Job], cache: ResultCache | None = None
+) -> dict[Job, KataResult]:
     """Every job's result, by the job itself (jobs compare by identity).
 
     Args:
-        cache: where results are looked up and kept. A clean clone has an empty one, so that CI runs everything.
+        cache: where results are looked up and kept. A clean clone has an empty one, so
+            that CI runs everything.
     """
     found, open_ = {}, []
     for one in jobs:
@@ -76,7 +98,9 @@ def specs(result: KataResult) -> list[SpecResult]:
 
 
 def names(spec: str) -> set[str]:
-    """What a mistake's `caught_by` may call a spec: "test_x", "TestClass::test_x", "TestClass::test_x[a]"."""
+    """What a mistake's `caught_by` may call a spec: "test_x", "TestClass::test_x",
+    "TestClass::test_x[a]".
+    """
     bare = spec.partition("[")[0]
     return {spec, bare, bare.partition("::")[2]}
 
@@ -91,8 +115,14 @@ def mistakes_file(kata: Kata) -> Path:
 
 
 def touched(kata: Kata, reference: str, source: str) -> tuple[str, ...]:
-    """The spec classes of the exercises that this text changes when it is appended to the reference."""
-    body = [node for node in ast.parse(source).body if not isinstance(node, (ast.Import, ast.ImportFrom))]
+    """The spec classes of the exercises that this text changes when it is appended to
+    the reference.
+    """
+    body = [
+        node
+        for node in ast.parse(source).body
+        if not isinstance(node, (ast.Import, ast.ImportFrom))
+    ]
     return exercises_with(kata, reference, set().union(*map(cells.bound, body)))
 
 
@@ -105,7 +135,9 @@ def apart(given: Mapping[T, tuple[set[str], set[str]]]) -> list[list[T]]:
     rounds: list[list[T]] = []
     for one, (writes, reads) in given.items():
         for there in rounds:
-            written, read = (set().union(*(given[other][part] for other in there)) for part in (0, 1))
+            written, read = (
+                set().union(*(given[other][part] for other in there)) for part in (0, 1)
+            )
             if not (writes & written or writes & read or reads & written):
                 there.append(one)
                 break
@@ -124,7 +156,8 @@ def written(reference: str, mistake: Mistake) -> set[str]:
     first = reference[: reference.index(mistake.was)].count("\n") + 1
     last = first + mistake.was.rstrip("\n").count("\n")
     changed, above = set(), 0
-    for node in _body(reference):  # what stands above a statement belongs to it: decorators do
+    # what stands above a statement belongs to it: decorators do
+    for node in _body(reference):
         if above < last and first <= (node.end_lineno or 0):
             changed |= _bound(node)
         above = node.end_lineno or 0
@@ -132,7 +165,9 @@ def written(reference: str, mistake: Mistake) -> set[str]:
 
 
 def read(kata: Kata, reference: str, mistake: Mistake) -> set[str]:
-    """The names of the reference that a mistake and the classes with its spec come to, whatever stands between."""
+    """The names of the reference that a mistake and the classes with its spec come to,
+    whatever stands between.
+    """
     uses, mentions = _uses(reference), _mentions(kata.specs.read_text(encoding="utf-8"))
     own, _, test = mistake.caught_by.partition("[")[0].rpartition("::")
     having = {name for name in mentions if name == own or test in mentions[name]}
@@ -142,27 +177,47 @@ def read(kata: Kata, reference: str, mistake: Mistake) -> set[str]:
     new |= set(re.findall(r"\w+", mistake.now))
     while new:
         found |= new
-        new = set().union(*(uses.get(name, set()) | mentions.get(name, set()) for name in new)) - found
+        new = (
+            set().union(
+                *(uses.get(name, set()) | mentions.get(name, set()) for name in new)
+            )
+            - found
+        )
     return found & set(uses)
 
 
 @functools.cache
 def _mentions(specs: str) -> dict[str, set[str]]:
-    """Each name that the spec file binds, and every name and text in the statement that binds it."""
+    """Each name that the spec file binds, and every name and text in the statement that
+    binds it.
+    """
     return {
-        name: {said for part in ast.walk(node) for said in vars(part).values() if isinstance(said, str)}
+        name: {
+            said
+            for part in ast.walk(node)
+            for said in vars(part).values()
+            if isinstance(said, str)
+        }
         for node in ast.parse(specs).body
         for name in cells.bound(node)
     }
 
 
 def exercises_with(kata: Kata, reference: str, changed: set[str]) -> tuple[str, ...]:
-    """The spec classes of the exercises that are, or use, one of these definitions; empty, which means all, if none."""
+    """The spec classes of the exercises that are, or use, one of these definitions;
+    empty, which means all, if none.
+    """
     uses = _uses(reference)
     reached = changed & set(uses)
-    while users := {name for name in uses if name not in reached and uses[name] & reached}:
+    while users := {
+        name for name in uses if name not in reached and uses[name] & reached
+    }:
         reached |= users
-    touched = [e for e in kata.exercises if e.owner in reached or reached & set(kata.used_by(e))]
+    touched = [
+        e
+        for e in kata.exercises
+        if e.owner in reached or reached & set(kata.used_by(e))
+    ]
     return tuple(exercise.spec_class for exercise in touched)
 
 
@@ -182,7 +237,9 @@ def _body(module: str) -> list[ast.stmt]:
 
 
 def _bound(node: ast.stmt) -> set[str]:
-    """The names that a statement binds; of one that binds none, all: it may change what they stand for."""
+    """The names that a statement binds; of one that binds none, all: it may change what
+    they stand for.
+    """
     return set(cells.bound(node)) or _names(node)
 
 
@@ -192,4 +249,8 @@ def _names(node: ast.stmt) -> set[str]:
 
 def statements(module: str) -> dict[str, str]:
     """Each name that the module binds, and the statement that binds it."""
-    return {name: ast.unparse(node) for node in ast.parse(module).body for name in cells.bound(node)}
+    return {
+        name: ast.unparse(node)
+        for node in ast.parse(module).body
+        for name in cells.bound(node)
+    }

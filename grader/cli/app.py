@@ -8,7 +8,14 @@ from typing import Annotated, TypeVar, get_type_hints
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from grader.course import catalogue
 from grader.course.catalogue import ROOT, Kata
@@ -26,8 +33,12 @@ app = typer.Typer()
 Options = TypeVar("Options")
 
 
-def with_options(options: type[Options]) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
-    """Give a command a parameter per field of this dataclass, and hand them over as one value."""
+def with_options(
+    options: type[Options],
+) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
+    """Give a command a parameter per field of this dataclass, and hand them over as
+    one value.
+    """
 
     def given(command: Callable[[Options], None]) -> Callable[..., None]:
         def run(**values: object) -> None:
@@ -42,7 +53,8 @@ def with_options(options: type[Options]) -> Callable[[Callable[[Options], None]]
 
 
 def katas(queries: Iterable[str] | None, root: Path = ROOT) -> list[Kata]:
-    """The katas that the queries name, each once: one per query, or a whole track. All katas without queries.
+    """The katas that the queries name, each once: one per query, or a whole track. All
+    katas without queries.
 
     Raises:
         KataError: a query names no kata, or there are no katas here.
@@ -52,7 +64,11 @@ def katas(queries: Iterable[str] | None, root: Path = ROOT) -> list[Kata]:
         raise KataError(catalogue.none_in(root))
     if not queries:
         return known
-    return list(dict.fromkeys(kata for query in queries for kata in catalogue.matching(query, root)))
+    return list(
+        dict.fromkeys(
+            kata for query in queries for kata in catalogue.matching(query, root)
+        )
+    )
 
 
 def that_runs(kata: Kata) -> Kata:
@@ -69,25 +85,45 @@ def that_runs(kata: Kata) -> Kata:
 def say(text: str) -> None:
     """Print the text. On a terminal, wrap it between words."""
     console = Console()
-    print(layout.wrapped(text, console.width, indent=0) if console.is_terminal else text)
+    print(
+        layout.wrapped(text, console.width, indent=0) if console.is_terminal else text
+    )
 
 
 def bar(doing: str, what: str = "katas", *, left: bool = False) -> Progress:
-    """A progress bar on standard error, shown only on a terminal and removed when the work is done.
+    """A progress bar on standard error, shown only on a terminal and removed when the
+    work is done.
 
     Args:
         doing: the text before the bar.
         what: the unit it counts.
         left: show the time left, not the time elapsed.
     """
-    clock = TimeRemainingColumn(elapsed_when_finished=True) if left else TimeElapsedColumn()
-    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TextColumn(what), clock)
-    return Progress(*columns, transient=True, console=Console(stderr=True), disable=not sys.stderr.isatty())
+    clock = (
+        TimeRemainingColumn(elapsed_when_finished=True) if left else TimeElapsedColumn()
+    )
+    columns = (
+        TextColumn(doing),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(what),
+        clock,
+    )
+    return Progress(
+        *columns,
+        transient=True,
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
 
 
 def complete_kata(incomplete: str) -> list[tuple[str, str]]:
     """For shell completion: the numbers and titles of matching katas."""
-    return [(kata.number, kata.title) for kata in catalogue.all_katas() if kata.number.startswith(incomplete)]
+    return [
+        (kata.number, kata.title)
+        for kata in catalogue.all_katas()
+        if kata.number.startswith(incomplete)
+    ]
 
 
 def complete_exercise(context: typer.Context, incomplete: str) -> list[str]:
@@ -96,15 +132,28 @@ def complete_exercise(context: typer.Context, incomplete: str) -> list[str]:
         exercises = catalogue.find(context.params.get("kata") or "").exercises
     except KataError:
         return []
-    return [exercise.name for exercise in exercises if exercise.name.startswith(incomplete)]
+    return [
+        exercise.name for exercise in exercises if exercise.name.startswith(incomplete)
+    ]
 
 
 OneKata = Annotated[str, typer.Argument(metavar="KATA", autocompletion=complete_kata)]
-MaybeKata = Annotated[str | None, typer.Argument(metavar="[KATA]", autocompletion=complete_kata)]
+MaybeKata = Annotated[
+    str | None, typer.Argument(metavar="[KATA]", autocompletion=complete_kata)
+]
 CodeFolder = Annotated[
-    Path, typer.Option(metavar="DIR", help="code folder, laid out like katas/; default: katas/", show_default=False)
+    Path,
+    typer.Option(
+        metavar="DIR",
+        help="code folder, laid out like katas/; default: katas/",
+        show_default=False,
+    ),
 ]
 RulesFile = Annotated[
     Path | None,
-    typer.Option("--rules", metavar="FILE", help="what katas, exercises and edges are worth; default: grading.toml"),
+    typer.Option(
+        "--rules",
+        metavar="FILE",
+        help="what katas, exercises and edges are worth; default: grading.toml",
+    ),
 ]

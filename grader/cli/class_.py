@@ -1,4 +1,6 @@
-"""The `class` command: grades a class with a progress bar, and prints what came of it."""
+"""The `class` command: grades a class with a progress bar, and prints what came
+of it.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,62 +20,99 @@ from grader.teaching.report_files import CLASS_FORMATS
 
 AGAIN = "  (interrupted: run the same command again to continue)"
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="the class: one folder, .zip or .ipynb file per student")]
+Folder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR", help="the class: one folder, .zip or .ipynb file per student"
+    ),
+]
 Katas = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[KATA]…",
-        help="16, papers/13, multi_head, 16::split_heads for one exercise; default: all",
+        help=(
+            "16, papers/13, multi_head, 16::split_heads for one exercise; default: all"
+        ),
         autocompletion=complete_kata,
     ),
 ]
 Reports = Annotated[
-    list[str] | None, typer.Option(metavar="FORMAT=FILE", help=f"also write {', '.join(CLASS_FORMATS)}")
+    list[str] | None,
+    typer.Option(metavar="FORMAT=FILE", help=f"also write {', '.join(CLASS_FORMATS)}"),
 ]
 Results = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="one line of JSON per student and kata, written as each is graded"),
+    typer.Option(
+        metavar="FILE",
+        help="one line of JSON per student and kata, written as each is graded",
+    ),
 ]
-Feedback = Annotated[Path | None, typer.Option(metavar="DIR", help="one HTML page per student")]
+Feedback = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="one HTML page per student")
+]
 Roster = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="CSV with id, name and email, or a platform's own; due and extension for late penalties",
+        help=(
+            "CSV with id, name and email, or a platform's own; due and extension for "
+            "late penalties"
+        ),
     ),
 ]
 UnownedAreNobody = Annotated[
     bool,
     typer.Option(
         "--unowned-are-nobody",
-        help="with --roster: whose submission is missing gets 0, although some submissions are nobody's",
+        help=(
+            "with --roster: whose submission is missing gets 0, although some "
+            "submissions are nobody's"
+        ),
     ),
 ]
 OverridesFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="CSV of points that you decide: id, kata::exercise, points (0 or 1), reason"),
+    typer.Option(
+        metavar="FILE",
+        help=(
+            "CSV of points that you decide: id, kata::exercise, points (0 or 1), reason"
+        ),
+    ),
 ]
 AccommodationsFile = Annotated[
     Path | None,
     typer.Option(
         "--accommodations",
         metavar="FILE",
-        help="CSV of what you allow: id, kata, due or extension or excused or waive_late, reason",
+        help=(
+            "CSV of what you allow: id, kata, due or extension or excused or "
+            "waive_late, reason"
+        ),
     ),
 ]
 CanvasColumn = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help='with --report canvas=FILE: the total, in this column, such as "HW1 (999)"; otherwise a column per kata',
+        help=(
+            'with --report canvas=FILE: the total, in this column, such as "HW1 '
+            '(999)"; otherwise a column per kata'
+        ),
         show_default=False,
     ),
 ]
 Intake = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="CSV of every file that counts or was ignored, and why")
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="CSV of every file that counts or was ignored, and why"
+    ),
 ]
-Dask = Annotated[bool, typer.Option("--dask", help="grade on the cluster at DASK_SCHEDULER_ADDRESS")]
-Students = Annotated[list[str] | None, typer.Option(hidden=True, help="grade this student; repeatable")]
+Dask = Annotated[
+    bool, typer.Option("--dask", help="grade on the cluster at DASK_SCHEDULER_ADDRESS")
+]
+Students = Annotated[
+    list[str] | None, typer.Option(hidden=True, help="grade this student; repeatable")
+]
 
 
 @dataclass(frozen=True)
@@ -100,12 +139,20 @@ class Request(Asked):
 def class_(request: Request) -> None:
     """Grade a class, with a page per student and files for gradebooks.
 
-    Exit code 0: nothing is left. 2: something is not graded, not recognised, nobody's or unconfirmed.
+    Exit code 0: nothing is left. 2: something is not graded, not recognised, nobody's
+    or unconfirmed.
     """
     if request.unowned_are_nobody and not request.roster:
-        raise KataError("--unowned-are-nobody is about submissions of nobody in a roster: add --roster FILE")
-    if request.canvas_column and not any(one.startswith("canvas=") for one in request.report or []):
-        raise KataError("--canvas-column names the column of --report canvas=FILE: add that")
+        raise KataError(
+            "--unowned-are-nobody is about submissions of nobody in a roster: add "
+            "--roster FILE"
+        )
+    if request.canvas_column and not any(
+        one.startswith("canvas=") for one in request.report or []
+    ):
+        raise KataError(
+            "--canvas-column names the column of --report canvas=FILE: add that"
+        )
     assignment = assigned(request, request.kata or [], of_a_class=True)
     if not assignment.katas:
         return
@@ -135,10 +182,12 @@ def class_(request: Request) -> None:
 
 
 def grade_class_folder(class_: Class, outputs: Outputs) -> None:
-    """Grade every submission in the folder. After Ctrl-C, report what is finished; the next call continues.
+    """Grade every submission in the folder. After Ctrl-C, report what is finished; the
+    next call continues.
 
     Raises:
-        KataError: the folder cannot be graded, an output cannot be written, or a cluster lost some results.
+        KataError: the folder cannot be graded, an output cannot be written, or a
+            cluster lost some results.
     """
     booked = graded(class_, outputs)
     reported = class_run.report(booked, outputs)
@@ -146,7 +195,10 @@ def grade_class_folder(class_: Class, outputs: Outputs) -> None:
         print(line)
     unwritten = class_run.write(reported.whole, outputs)
     everybody = words.counted(len(reported.whole.students), "student")
-    print(f"{everybody} · {reported.whole.seconds:.1f} s · {PYTHON}{AGAIN if booked.interrupted else ''}")
+    print(
+        f"{everybody} · {reported.whole.seconds:.1f} s · "
+        f"{PYTHON}{AGAIN if booked.interrupted else ''}"
+    )
     end(reported, unwritten)
 
 
@@ -154,9 +206,14 @@ def graded(class_: Class, outputs: Outputs) -> Booked:
     """Take in the class, say what was found, and grade it."""
     collected = class_run.collect(class_)
     if collected.unused:
-        print(f"{words.counted(collected.unused, 'override')} not used: this grading leaves the exercise out")
+        print(
+            f"{words.counted(collected.unused, 'override')} not used: this grading "
+            "leaves the exercise out"
+        )
     _make_folder(outputs.pages)
-    with result_lines.opened(outputs.lines, collected.ids, collected.allowed, at_once=bool(class_.only)) as lines:
+    with result_lines.opened(
+        outputs.lines, collected.ids, collected.allowed, at_once=bool(class_.only)
+    ) as lines:
         taken = _taken_in(collected, outputs)
         with bar("grading", "results", left=True) as counting:
             booked = class_run.book(taken, lines, counting.track)
@@ -168,7 +225,8 @@ def graded(class_: Class, outputs: Outputs) -> Booked:
 
 
 def end(reported: Reported, unwritten: list[str]) -> None:
-    """End with the exit code of a grading that was interrupted, or of one that is not whole.
+    """End with the exit code of a grading that was interrupted, or of one that is
+    not whole.
 
     Args:
         unwritten: why pages could not be written.

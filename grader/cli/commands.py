@@ -1,4 +1,6 @@
-"""The `kata` program: all commands with their lines in its help. Only the command that is called is imported."""
+"""The `kata` program: all commands with their lines in its help. Only the command that
+is called is imported.
+"""
 
 import ast
 import importlib
@@ -15,10 +17,33 @@ from grader.cli.app import AUTHORS, app
 from grader.course import places
 from grader.errors import KataError
 
-# The panels of the help, with their commands in its order. A learner starts with the ten of the first one.
+# The panels of the help, with their commands in its order. A learner starts with the
+# ten of the first one.
 PANELS: dict[str | None, tuple[str, ...]] = {
-    None: ("watch", "hint", "lesson", "solution", "list", "reset", "grade", "mine", "start", "update"),
-    "More for learners": ("next", "review", "debug", "trace", "tutor", "undo", "notebook", "ladder", "data", "doctor"),
+    None: (
+        "watch",
+        "hint",
+        "lesson",
+        "solution",
+        "list",
+        "reset",
+        "grade",
+        "mine",
+        "start",
+        "update",
+    ),
+    "More for learners": (
+        "next",
+        "review",
+        "debug",
+        "trace",
+        "tutor",
+        "undo",
+        "notebook",
+        "ladder",
+        "data",
+        "doctor",
+    ),
     "For teachers": ("class", "regrade", "export"),
     AUTHORS: (
         "new",
@@ -33,9 +58,23 @@ PANELS: dict[str | None, tuple[str, ...]] = {
         "site",
     ),
 }
-WORKSHOP = Path(__file__).parents[2] / "workshop"  # the authors' tools: in a checkout alone
-GRADING = ("list", "watch", "next", "review", "mine", "debug", "trace", "tutor", "grade", "class", "regrade")
-ALL = [*itertools.chain(*PANELS.values()), "generate"]  # the last is hidden: make stubs calls it
+# the authors' tools: in a checkout alone
+WORKSHOP = Path(__file__).parents[2] / "workshop"
+GRADING = (
+    "list",
+    "watch",
+    "next",
+    "review",
+    "mine",
+    "debug",
+    "trace",
+    "tutor",
+    "grade",
+    "class",
+    "regrade",
+)
+# the last is hidden: make stubs calls it
+ALL = [*itertools.chain(*PANELS.values()), "generate"]
 
 
 def load(name: str) -> None:
@@ -54,7 +93,9 @@ def load(name: str) -> None:
         case "list" | "watch" | "next" | "review" | "hint" | "reset" | "undo":
             module = "grader.cli.learner"
         case _ if not WORKSHOP.is_dir():
-            raise KataError(f"kata {name} is for who works on the course: it is in a checkout alone")
+            raise KataError(
+                f"kata {name} is for who works on the course: it is in a checkout alone"
+            )
         case _:
             module = "workshop.commands"
     importlib.import_module(module)
@@ -63,27 +104,42 @@ def load(name: str) -> None:
 
 
 def lines() -> dict[str, str]:
-    """The first paragraph of each command's docstring, which is read without importing the command."""
+    """The first paragraph of each command's docstring, which is read without importing
+    the command.
+    """
     found = {}
     for path in (*Path(__file__).parent.glob("*.py"), *WORKSHOP.glob("commands.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             match node:
-                case ast.FunctionDef(name, decorator_list=[ast.Call(registers, given), *_]):
+                case ast.FunctionDef(
+                    name, decorator_list=[ast.Call(registers, given), *_]
+                ):
                     if ast.unparse(registers) in ("app.command", "exports.callback"):
                         paragraph = (ast.get_docstring(node) or "").partition("\n\n")[0]
-                        found[ast.literal_eval(given[0]) if given else name.rstrip("_")] = " ".join(paragraph.split())
+                        found[
+                            ast.literal_eval(given[0]) if given else name.rstrip("_")
+                        ] = " ".join(paragraph.split())
     return found
 
 
 class Commands(TyperGroup):
-    """The commands as the help lists them, each replaced by the command itself when it is called."""
+    """The commands as the help lists them, each replaced by the command itself when it
+    is called.
+    """
 
     def __init__(self, **rest: Any):
         super().__init__(**rest)
-        shown = {panel: names for panel, names in PANELS.items() if panel != AUTHORS or WORKSHOP.is_dir()}
+        shown = {
+            panel: names
+            for panel, names in PANELS.items()
+            if panel != AUTHORS or WORKSHOP.is_dir()
+        }
         panels = {name: panel for panel, names in shown.items() for name in names}
         self.commands = {
-            name: TyperCommand(name, rich_help_panel=panels.get(name), hidden=name not in panels) for name in ALL
+            name: TyperCommand(
+                name, rich_help_panel=panels.get(name), hidden=name not in panels
+            )
+            for name in ALL
         }
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -103,7 +159,9 @@ class Commands(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-program = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
+program = typer.Typer(
+    cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False
+)
 
 
 @program.callback()

@@ -1,4 +1,6 @@
-"""The `export` commands: repositories for students and for grading, and what a class handed in or gets back."""
+"""The `export` commands: repositories for students and for grading, and what a class
+handed in or gets back.
+"""
 
 import re
 from collections.abc import Callable
@@ -26,16 +28,25 @@ PLACE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40})")
 exports = typer.Typer(no_args_is_help=True)
 app.add_typer(exports, name="export")
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder, or an earlier export")]
+Folder = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="a new or empty folder, or an earlier export"),
+]
 Katas = Annotated[
     list[str] | None,
-    typer.Option("--katas", metavar="KATA", help="only this kata and what it builds on; repeatable"),
+    typer.Option(
+        "--katas",
+        metavar="KATA",
+        help="only this kata and what it builds on; repeatable",
+    ),
 ]
 
 
 @exports.callback()
 def export_() -> None:
-    """Write what a course hands out and grades with. An earlier export is updated; students' work is kept."""
+    """Write what a course hands out and grades with. An earlier export is updated;
+    students' work is kept.
+    """
 
 
 @exports.command()
@@ -44,29 +55,47 @@ def starter(
     chosen: Katas = None,
     grader: Annotated[
         str | None,
-        typer.Option(metavar="OWNER/REPOSITORY@COMMIT", help="the teacher's copy that its workflow grades with"),
+        typer.Option(
+            metavar="OWNER/REPOSITORY@COMMIT",
+            help="the teacher's copy that its workflow grades with",
+        ),
     ] = None,
     no_workflow: Annotated[
-        bool, typer.Option("--no-workflow", help="without a workflow: another platform grades, or you do")
+        bool,
+        typer.Option(
+            "--no-workflow",
+            help="without a workflow: another platform grades, or you do",
+        ),
     ] = False,
     rules_file: RulesFile = None,
 ) -> None:
     """Write a repository for students, without answers."""
     if no_workflow == (grader is not None):
         raise KataError(
-            "kata export starter needs --grader OWNER/REPOSITORY@COMMIT, the teacher's copy that its workflow grades "
+            "kata export starter needs --grader OWNER/REPOSITORY@COMMIT, the teacher's "
+            "copy that its workflow grades "
             "with, or --no-workflow where another platform grades"
         )
     place = _place(grader) if grader else None
     course = rules.of_course(rules_file, ROOT)
-    write(folder, lambda root: export.starter(folder, _unchanged(katas(chosen, root)), place, course))
+    write(
+        folder,
+        lambda root: export.starter(
+            folder, _unchanged(katas(chosen, root)), place, course
+        ),
+    )
 
 
 @exports.command()
 def teacher(folder: Folder, chosen: Katas = None, rules_file: RulesFile = None) -> None:
-    """Write the teacher's copy, which grades: specs, references, grader, platforms' scripts."""
+    """Write the teacher's copy, which grades: specs, references, grader,
+    platforms' scripts.
+    """
     course = rules.of_course(rules_file, ROOT)
-    write(folder, lambda root: export.teacher(folder, _unchanged(katas(chosen, root)), course))
+    write(
+        folder,
+        lambda root: export.teacher(folder, _unchanged(katas(chosen, root)), course),
+    )
 
 
 @exports.command()
@@ -75,7 +104,13 @@ def classroom50(
     chosen: Katas = None,
     released: Annotated[
         list[str] | None,
-        typer.Option(metavar="KATA", help="a kata whose reference may be in it, as the bundle is public; repeatable"),
+        typer.Option(
+            metavar="KATA",
+            help=(
+                "a kata whose reference may be in it, as the bundle is public; "
+                "repeatable"
+            ),
+        ),
     ] = None,
     rules_file: RulesFile = None,
 ) -> None:
@@ -84,7 +119,9 @@ def classroom50(
 
     def _write(root: Path) -> list[str]:
         graded = _unchanged(katas(chosen, root))
-        return export.bundle(folder, graded, katas(released, root) if released else [], course)
+        return export.bundle(
+            folder, graded, katas(released, root) if released else [], course
+        )
 
     write(folder, _write)
 
@@ -100,7 +137,10 @@ def _unchanged(chosen: list[Kata]) -> list[Kata]:
     return chosen
 
 
-ClassFolder = Annotated[Path, typer.Option("--submissions", metavar="DIR", help="the class, as for kata class")]
+ClassFolder = Annotated[
+    Path,
+    typer.Option("--submissions", metavar="DIR", help="the class, as for kata class"),
+]
 
 
 class Platform(StrEnum):
@@ -112,57 +152,105 @@ class Platform(StrEnum):
 
 @exports.command()
 def feedback(
-    pages: Annotated[Path, typer.Argument(metavar="PAGES", help="the folder that kata class --feedback wrote")],
-    out: Annotated[Path, typer.Argument(metavar="FILE", help="the zip archive to write")],
-    to: Annotated[Platform, typer.Option(help="moodle: its folders of a download; zip: a page called by its id each")],
+    pages: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PAGES", help="the folder that kata class --feedback wrote"
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="FILE", help="the zip archive to write")
+    ],
+    to: Annotated[
+        Platform,
+        typer.Option(
+            help="moodle: its folders of a download; zip: a page called by its id each"
+        ),
+    ],
     class_folder: ClassFolder,
     roster: Roster = None,
 ) -> None:
-    """Pack one page per student into an archive, in the form that a platform takes back.
+    """Pack one page per student into an archive, in the form that a platform
+    takes back.
 
     Exit code 2: somebody has no page, or none of their own name.
     """
     if not pages.is_dir():
-        raise KataError(f"{pages}: no such folder; kata class --feedback {pages} writes it")
+        raise KataError(
+            f"{pages}: no such folder; kata class --feedback {pages} writes it"
+        )
     collected = class_run.collect(Class(class_folder, roster_file=roster))
-    name = returned.for_moodle if to is Platform.moodle else returned.by_id(collected.ids)
+    name = (
+        returned.for_moodle if to is Platform.moodle else returned.by_id(collected.ids)
+    )
     packed = returned.pack(pages, collected.everybody, name)
     if packed.no_place and not packed.pages:
-        raise KataError(f"{class_folder} has no folder of Moodle's download: pack the pages by --to zip")
+        raise KataError(
+            f"{class_folder} has no folder of Moodle's download: pack the pages by "
+            "--to zip"
+        )
     try:
         files.write(out, packed.data)
     except OSError as error:
         raise KataError(f"{out} cannot be written: {error.strerror}") from None
-    how = ": in Moodle, choose Upload multiple feedback files in a zip" if to is Platform.moodle else ""
+    how = (
+        ": in Moodle, choose Upload multiple feedback files in a zip"
+        if to is Platform.moodle
+        else ""
+    )
     print(f"{out} has {words.counted(packed.pages, 'page')}{how}")
     if packed.no_place:
-        print(f"no folder of Moodle's download, so not in it: {returned.listed(packed.no_place)}")
+        print(
+            "no folder of Moodle's download, so not in it: "
+            f"{returned.listed(packed.no_place)}"
+        )
     if packed.alike:
-        print(f"pages that would have one name, so not in it: {returned.listed(packed.alike)}")
+        print(
+            "pages that would have one name, so not in it: "
+            f"{returned.listed(packed.alike)}"
+        )
     if packed.alike and not packed.no_page:
-        raise KataError("some pages would have one name: are all students in the roster?")
+        raise KataError(
+            "some pages would have one name: are all students in the roster?"
+        )
     if packed.no_page:
-        raise KataError(f"no page in {pages}, so not in {out}: {returned.listed(packed.no_page)}")
+        raise KataError(
+            f"no page in {pages}, so not in {out}: {returned.listed(packed.no_page)}"
+        )
 
 
 @exports.command("plain")
 def plain_(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new folder, or an earlier export")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="a new folder, or an earlier export")
+    ],
     class_folder: ClassFolder,
-    chosen: Annotated[list[str] | None, typer.Argument(metavar="[KATA]…", help="16, papers/13; default: all")] = None,
+    chosen: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KATA]…", help="16, papers/13; default: all"),
+    ] = None,
     roster: Roster = None,
 ) -> None:
-    """Write a folder per student with the files that count, for programs that find similar code."""
+    """Write a folder per student with the files that count, for programs that find
+    similar code.
+    """
     assignment = Assignment(katas(chosen), RunOptions())
     collected = class_run.collect(Class(class_folder, assignment, roster))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with bar("writing", "submissions") as counting:
             some = counting.track(collected.everybody)
-            without = [one.student for one in some if not plain.write(folder, one, assignment.katas)]
+            without = [
+                one.student
+                for one in some
+                if not plain.write(folder, one, assignment.katas)
+            ]
     except OSError as error:
         raise KataError(f"{error.filename}: {error.strerror}") from None
-    print(f"{folder} has the files of {words.counted(len(collected.everybody) - len(without), 'student')}")
+    print(
+        f"{folder} has the files of "
+        f"{words.counted(len(collected.everybody) - len(without), 'student')}"
+    )
     if without:
         print(f"nothing begun was found, so not in it: {returned.listed(without)}")
 
@@ -170,8 +258,14 @@ def plain_(
 def _place(grader: str) -> Place:
     place = PLACE.fullmatch(grader)
     if place is None:
-        form = "write OWNER/REPOSITORY@COMMIT, a commit of 40 hex digits, as git rev-parse HEAD prints it"
-        raise KataError(f"--grader {grader}: {form}; branches and tags move, and what grades would change with them")
+        form = (
+            "write OWNER/REPOSITORY@COMMIT, a commit of 40 hex digits, as git "
+            "rev-parse HEAD prints it"
+        )
+        raise KataError(
+            f"--grader {grader}: {form}; branches and tags move, and what grades "
+            "would change with them"
+        )
     return Place(place["repository"], place["commit"])
 
 

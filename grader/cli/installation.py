@@ -17,7 +17,11 @@ from grader.errors import KataError
 from grader.execution import scheduler, standing_in
 from grader.learner import environment
 
-SIGNS = {"fine": "[green]ok   [/]", "note": "[yellow]note [/]", "bad": "[bold red]BAD  [/]"}
+SIGNS = {
+    "fine": "[green]ok   [/]",
+    "note": "[yellow]note [/]",
+    "bad": "[bold red]BAD  [/]",
+}
 
 
 class Build(StrEnum):
@@ -29,11 +33,20 @@ class Build(StrEnum):
 
 @app.command()
 def start(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or empty folder")],
-    venv: Annotated[bool, typer.Option("--venv", help="with an environment of its own, in DIR/.venv")] = False,
-    torch: Annotated[Build, typer.Option(help="with --venv: the build of PyTorch; cuda loads 2.7 GB more")] = Build.cpu,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="a new or empty folder")
+    ],
+    venv: Annotated[
+        bool,
+        typer.Option("--venv", help="with an environment of its own, in DIR/.venv"),
+    ] = False,
+    torch: Annotated[
+        Build,
+        typer.Option(help="with --venv: the build of PyTorch; cuda loads 2.7 GB more"),
+    ] = Build.cpu,
 ) -> None:
-    """Lay out a folder to work in, with the katas and nothing else. Without --venv, this environment runs it.
+    """Lay out a folder to work in, with the katas and nothing else. Without --venv,
+    this environment runs it.
 
     Where uvx runs this, the folder has an environment of its own in any case.
     """
@@ -44,8 +57,16 @@ def start(
     for line in told:
         say(line)
     used = folder.absolute() / environment.NAME if venv else environment.running()
-    first = [environment.activation(used)] if used and not environment.is_active(used) else []
-    commands = [f"cd {shlex.quote(str(folder))}", *first, "kata watch 00, and open katas/00_first_look/first_look.py"]
+    first = (
+        [environment.activation(used)]
+        if used and not environment.is_active(used)
+        else []
+    )
+    commands = [
+        f"cd {shlex.quote(str(folder))}",
+        *first,
+        "kata watch 00, and open katas/00_first_look/first_look.py",
+    ]
     print("Next:", "\n      ".join(commands))
 
 
@@ -55,12 +76,17 @@ def update(
         str | None,
         typer.Argument(
             metavar="[SOURCE]",
-            help="a folder or address; default: the clone's own, if https. After kata start: the installed release",
+            help=(
+                "a folder or address; default: the clone's own, if https. After kata "
+                "start: the installed release"
+            ),
         ),
     ] = None,
     back: Annotated[bool, typer.Option("--back", help="undo the last update")] = False,
 ) -> None:
-    """Install a newer version of the course: its lessons, specs and grader. What you wrote is kept."""
+    """Install a newer version of the course: its lessons, specs and grader. What you
+    wrote is kept.
+    """
     from grader.course import notebooks
     from grader.learner import update as updating
 
@@ -70,14 +96,18 @@ def update(
     if places.is_workspace(ROOT):
         if source:
             raise KataError(
-                "kata update takes no SOURCE here: install a newer release, and it takes the course of that"
+                "kata update takes no SOURCE here: install a newer release, and it "
+                "takes the course of that"
             )
         with places.course() as installed:
             told = updating.update(ROOT, str(installed))
     else:
         source = source or notebooks.origin(ROOT)
         if not source:
-            raise KataError("kata update SOURCE: name a newer course, as this folder was not cloned by https")
+            raise KataError(
+                "kata update SOURCE: name a newer course, as this folder was not "
+                "cloned by https"
+            )
         told = updating.update(ROOT, source)
     for line in told:
         say(line)
@@ -102,16 +132,26 @@ def doctor() -> None:
 
 @app.command()
 def data(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="the data set to download, or shards")] = None,
-    sources: Annotated[
-        list[Path] | None, typer.Option("--from", metavar="FILE", help="shards: your text, .txt, .jsonl or .parquet")
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="the data set to download, or shards"),
     ] = None,
-    into: Annotated[Path, typer.Option(metavar="DIR", help="shards: a folder for them")] = ROOT / "data" / "shards",
-    tokens: Annotated[int, typer.Option(min=1000, help="shards: tokens in each")] = 10**8,
+    sources: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from", metavar="FILE", help="shards: your text, .txt, .jsonl or .parquet"
+        ),
+    ] = None,
+    into: Annotated[
+        Path, typer.Option(metavar="DIR", help="shards: a folder for them")
+    ] = ROOT / "data" / "shards",
+    tokens: Annotated[int, typer.Option(min=1000, help="shards: tokens in each")] = 10
+    ** 8,
 ) -> None:
     """List the larger, optional data sets, or download one into data/.
 
-    `kata data shards --from FILE` makes shards of your own text, with GPT-2's tokenizer, on all cores.
+    `kata data shards --from FILE` makes shards of your own text, with GPT-2's
+    tokenizer, on all cores.
     Exit code 2: it failed. The next call continues it.
     """
     try:
@@ -120,14 +160,21 @@ def data(
         else:
             print(downloads.get(name) if name else downloads.listing())
     except KeyboardInterrupt:
-        print(f"kata: interrupted: run kata data {name} again to continue", file=sys.stderr)
+        print(
+            f"kata: interrupted: run kata data {name} again to continue",
+            file=sys.stderr,
+        )
         raise typer.Exit(INTERRUPTED) from None
 
 
 def _make_shards(sources: list[Path], into: Path, tokens: int) -> None:
-    """Make shards of text with the tokenizer of kata 23, the learner's if its core works."""
+    """Make shards of text with the tokenizer of kata 23, the learner's if its
+    core works.
+    """
     if not sources:
-        raise KataError("kata data shards needs text: --from FILE, as often as there are files")
+        raise KataError(
+            "kata data shards needs text: --from FILE, as often as there are files"
+        )
     if (found := downloads.find("gpt2_bpe")) is None:
         raise KataError("GPT-2's tokenizer is not here: kata data gpt2_bpe")
     kata = catalogue.find("23_tokenizers")
@@ -140,5 +187,8 @@ def _make_shards(sources: list[Path], into: Path, tokens: int) -> None:
     except NotImplementedError:
         raise KataError("load_gpt2_files of 23 is not written yet") from None
     end = tokenizer.special_tokens["<|endoftext|>"]
-    sys.path.insert(0, str(catalogue.find("33_gpt_capstone").folder))  # as where Python starts the program there
-    import_module("shard_files").write(sources, into, tokens, tokenizer.encode, end, say, scheduler.available_cores())
+    # as where Python starts the program there
+    sys.path.insert(0, str(catalogue.find("33_gpt_capstone").folder))
+    import_module("shard_files").write(
+        sources, into, tokens, tokenizer.encode, end, say, scheduler.available_cores()
+    )

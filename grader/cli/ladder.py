@@ -17,9 +17,14 @@ from grader.learner import reading
 
 @app.command()
 def ladder(
-    picture: Annotated[Path | None, typer.Option("--picture", help="where to draw; default: .kata/figures/")] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", help="where to draw; default: .kata/figures/"),
+    ] = None,
 ) -> None:
-    """Show what each idea between GPT-2 and today's record brings a tiny model, and what it is known to bring 124M."""
+    """Show what each idea between GPT-2 and today's record brings a tiny model, and
+    what it is known to bring 124M.
+    """
     levels = measured.measured(measured.results())
     path = picture or ROOT / ".kata" / "figures" / "ladder.png"
     console, tables = Console(), measured.tables(levels)
@@ -28,6 +33,10 @@ def ladder(
     else:
         print(tables)
     measured.draw(levels, path)
-    print(f"\nThe figure is in {path}. Any rung can be left out: train_gpt2.py --recipe speedrun --without bigram")
+    print(
+        "\n"
+        f"The figure is in {path}. Any rung can be left out: train_gpt2.py --recipe "
+        "speedrun --without bigram"
+    )
     if console.is_terminal:
         sys.stdout.write(reading.inline(path, os.environ))

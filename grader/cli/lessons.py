@@ -19,17 +19,32 @@ from grader.learner.screen import Screen
 @app.command()
 def solution(
     kata: OneKata,
-    exercise: Annotated[str, typer.Argument(metavar="EXERCISE", autocompletion=complete_exercise)],
-    now: Annotated[bool, typer.Option("--now", help="show it without taking the hints first")] = False,
-    full: Annotated[bool, typer.Option("--full", help="show the reference, which also has the edge cases")] = False,
-    others: Annotated[bool, typer.Option("--others", help="show other right solutions instead")] = False,
+    exercise: Annotated[
+        str, typer.Argument(metavar="EXERCISE", autocompletion=complete_exercise)
+    ],
+    now: Annotated[
+        bool, typer.Option("--now", help="show it without taking the hints first")
+    ] = False,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full", help="show the reference, which also has the edge cases"
+        ),
+    ] = False,
+    others: Annotated[
+        bool, typer.Option("--others", help="show other right solutions instead")
+    ] = False,
 ) -> None:
-    """Show the shortest right code of an exercise beside yours, once it works or you have taken its hints."""
+    """Show the shortest right code of an exercise beside yours, once it works or you
+    have taken its hints.
+    """
     found = catalogue.find(kata)
     if not now and found.reference.is_file() and helping.hints_left(found, exercise):
         now = _works(found, exercise)
     lines = (
-        helping.others(found, exercise, now=now) if others else helping.solution(found, exercise, now=now, full=full)
+        helping.others(found, exercise, now=now)
+        if others
+        else helping.solution(found, exercise, now=now, full=full)
     )
     Screen(Console(), has_keys=False).difference(lines)
 
@@ -37,9 +52,13 @@ def solution(
 @app.command()
 def lesson(
     kata: OneKata,
-    text: Annotated[bool, typer.Option("--text", help="show the text only; do not run lesson.py")] = False,
+    text: Annotated[
+        bool, typer.Option("--text", help="show the text only; do not run lesson.py")
+    ] = False,
 ) -> None:
-    """Show a kata's lesson in a pager, run its lesson.py, and show the figure if the terminal can."""
+    """Show a kata's lesson in a pager, run its lesson.py, and show the figure if the
+    terminal can.
+    """
     found = catalogue.find(kata)
     console = Console()
     reading.show(found, console)
@@ -57,16 +76,32 @@ def lesson(
 def notebook(
     kata: OneKata,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="the notebook; default: KATA.ipynb in the kata's folder")
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="the notebook; default: KATA.ipynb in the kata's folder",
+        ),
     ] = None,
     back: Annotated[
-        bool, typer.Option("--back", help="the other direction: write the notebook's code to the kata's file")
+        bool,
+        typer.Option(
+            "--back",
+            help="the other direction: write the notebook's code to the kata's file",
+        ),
     ] = False,
     paper: Annotated[
-        bool, typer.Option("--paper", help="a paper's notebook, with your own code where it works; own_KATA.ipynb")
+        bool,
+        typer.Option(
+            "--paper",
+            help=(
+                "a paper's notebook, with your own code where it works; own_KATA.ipynb"
+            ),
+        ),
     ] = False,
 ) -> None:
-    """Write a kata as a notebook: its lesson, and your code in cells, each followed by a check."""
+    """Write a kata as a notebook: its lesson, and your code in cells, each followed by
+    a check.
+    """
     import nbformat
 
     from grader.course import notebooks
@@ -74,20 +109,35 @@ def notebook(
     from grader.learner import paper_notebook
 
     found = catalogue.find(kata)
-    default = handouts.own_notebook_path(found) if paper else found.folder / f"{found.folder.name}.ipynb"
+    default = (
+        handouts.own_notebook_path(found)
+        if paper
+        else found.folder / f"{found.folder.name}.ipynb"
+    )
     path = file or default
     try:
         if paper and back:
-            raise KataError("--paper and --back exclude each other: a paper's notebook has no answers to write back")
+            raise KataError(
+                "--paper and --back exclude each other: a paper's notebook has no "
+                "answers to write back"
+            )
         if paper:
             text, whose = paper_notebook.text(found)
             say(history.replace(found, path, text))
             say(whose)
             say(machine.how_to_open(path))
         elif back:
-            say(history.replace(found, found.code, notebooks.module(notebooks.read(path), found)))
+            say(
+                history.replace(
+                    found, found.code, notebooks.module(notebooks.read(path), found)
+                )
+            )
         else:
-            text = nbformat.writes(notebooks.build(found, kata_modules.read_source(found.code), notebooks.origin(ROOT)))
+            text = nbformat.writes(
+                notebooks.build(
+                    found, kata_modules.read_source(found.code), notebooks.origin(ROOT)
+                )
+            )
             say(history.replace(found, path, text + "\n"))
             say(machine.how_to_open(path))
     except OSError as error:

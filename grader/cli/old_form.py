@@ -1,4 +1,6 @@
-"""Takes `kata grade --submissions DIR`, the old form of `kata class DIR`, for one release: 0.4 is without it."""
+"""Takes `kata grade --submissions DIR`, the old form of `kata class DIR`, for one
+release: 0.4 is without it.
+"""
 
 import shlex
 import sys
@@ -7,7 +9,14 @@ from grader import printable
 from grader.errors import KataError
 
 OF_A_CLASS = (
-    *("--results", "--feedback", "--roster", "--unowned-are-nobody", "--overrides", "--accommodations"),
+    *(
+        "--results",
+        "--feedback",
+        "--roster",
+        "--unowned-are-nobody",
+        "--overrides",
+        "--accommodations",
+    ),
     *("--canvas-column", "--intake", "--dask", "--student"),
 )
 OF_ONE = ("--code", "--fail-under")
@@ -15,7 +24,8 @@ WITHOUT_EFFECT = ("--all", "--fresh")  # on a class
 
 
 def as_written_now(args: list[str]) -> list[str]:
-    """The arguments of `kata grade`, or of `kata class` if they are about a class: then a line says so.
+    """The arguments of `kata grade`, or of `kata class` if they are about a class: then
+    a line says so.
 
     Raises:
         KataError: an option does not go with a class, or only with one.
@@ -23,7 +33,9 @@ def as_written_now(args: list[str]) -> list[str]:
     names = [word.partition("=")[0] for word in args]
     if "--submissions" not in names:
         if lost := [name for name in names if name in OF_A_CLASS]:
-            raise KataError(f"{lost[0]} belongs to a class: write kata class DIR, not kata grade")
+            raise KataError(
+                f"{lost[0]} belongs to a class: write kata class DIR, not kata grade"
+            )
         return args
     if lost := [name for name in names if name in OF_ONE]:
         raise KataError(f"{lost[0]} is for one submission, not for a class")

@@ -1,4 +1,6 @@
-"""The `regrade` command: grades a class again after a spec or a rule has changed, and shows whose score changes."""
+"""The `regrade` command: grades a class again after a spec or a rule has changed, and
+shows whose score changes.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,9 +43,19 @@ Katas = Annotated[
         autocompletion=complete_kata,
     ),
 ]
-Against = Annotated[Path, typer.Option(metavar="FILE", help="the earlier results, as kata class --results wrote them")]
-ClassFolder = Annotated[Path, typer.Option("--submissions", metavar="DIR", help="the class, as for kata class")]
-NeverLower = Annotated[bool, typer.Option("--never-lower", help="keep the better result of each exercise")]
+Against = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE", help="the earlier results, as kata class --results wrote them"
+    ),
+]
+ClassFolder = Annotated[
+    Path,
+    typer.Option("--submissions", metavar="DIR", help="the class, as for kata class"),
+]
+NeverLower = Annotated[
+    bool, typer.Option("--never-lower", help="keep the better result of each exercise")
+]
 
 
 @dataclass(frozen=True)
@@ -70,15 +82,25 @@ class Request:
 @app.command()
 @with_options(Request)
 def regrade(request: Request) -> None:
-    """Grade a class again, and show every student whose score changes and why. Earlier overrides still count."""
+    """Grade a class again, and show every student whose score changes and why. Earlier
+    overrides still count.
+    """
     earlier = regrading.read(request.against)
     named = katas(request.kata or {name for _, name in earlier})
-    chosen = named if request.kata else [kata for kata in catalogue.all_katas() if kata in named]
+    chosen = (
+        named
+        if request.kata
+        else [kata for kata in catalogue.all_katas() if kata in named]
+    )
     catalogue.refuse_misplaced_specs()
-    options = RunOptions(core=request.core, sealed=is_sealed(request.sealed, of_a_class=True))
+    options = RunOptions(
+        core=request.core, sealed=is_sealed(request.sealed, of_a_class=True)
+    )
     class_ = Class(
         request.class_folder,
-        Assignment(chosen, options, rules.of_course(request.rules_file, ROOT), request.jobs),
+        Assignment(
+            chosen, options, rules.of_course(request.rules_file, ROOT), request.jobs
+        ),
         request.roster,
         request.overrides,
         request.accommodations,
@@ -92,19 +114,27 @@ def regrade(request: Request) -> None:
 
 
 def regrade_class_folder(class_: Class, outputs: Outputs) -> None:
-    """Grade the class again, show whose score is not what it was, and write the reports.
+    """Grade the class again, show whose score is not what it was, and write
+    the reports.
 
     Raises:
-        KataError: the folder cannot be graded, a report cannot be written, or something was not graded.
+        KataError: the folder cannot be graded, a report cannot be written, or something
+            was not graded.
     """
     booked = graded(class_, outputs)
     reported = class_run.report(booked, outputs)
     whole, earlier = reported.whole, booked.taken.collected.earlier
     if not whole.students.keys() & {student for student, _ in earlier}:
         advice = "give --roster as in that grading"
-        raise KataError(f"none of the earlier results is of a student in {class_.folder}: {advice}")
+        raise KataError(
+            f"none of the earlier results is of a student in {class_.folder}: {advice}"
+        )
     found = _changes(whole, earlier)
-    for line in [*unconfirmed.lines(whole), *change_lines.lines(found), *change_lines.by_exercise(found)]:
+    for line in [
+        *unconfirmed.lines(whole),
+        *change_lines.lines(found),
+        *change_lines.by_exercise(found),
+    ]:
         print(line)
     if gone := sorted({student for student, _ in earlier} - whole.students.keys()):
         first = ", ".join(gone[:5]) + (", …" if len(gone) > 5 else "")
@@ -113,26 +143,52 @@ def regrade_class_folder(class_: Class, outputs: Outputs) -> None:
     for line in _overrides(whole, earlier):
         print(line)
     granted = booked.taken.collected.allowed
-    kept = {(place[0], one.allowed) for place, one in earlier.items() if one.allowed and one.allowed is granted[place]}
+    kept = {
+        (place[0], one.allowed)
+        for place, one in earlier.items()
+        if one.allowed and one.allowed is granted[place]
+    }
     if kept:
-        print(f"{words.counted(len(kept), 'accommodation')} of the earlier results count{'s' * (len(kept) == 1)}")
+        print(
+            f"{words.counted(len(kept), 'accommodation')} of the earlier results "
+            f"count{'s' * (len(kept) == 1)}"
+        )
     state = AGAIN if booked.interrupted else ""
     everybody = words.counted(len(whole.students), "student")
-    print(f"the scores of {len({one.student for one in found})} of {everybody} change{state}")
+    print(
+        f"the scores of {len({one.student for one in found})} of {everybody} "
+        f"change{state}"
+    )
     end(reported, unwritten)
 
 
 def _changes(whole: ClassReport, earlier: EarlierResults) -> list[Change]:
     """The exercises whose score is not what it was."""
-    katas = [(s, kata) for s, report in whole.students.items() for kata in report.katas if not kata.not_graded]
-    return [one for s, kata in katas for one in regrading.changes(s, earlier.get((s, kata.kata)), kata)]
+    katas = [
+        (s, kata)
+        for s, report in whole.students.items()
+        for kata in report.katas
+        if not kata.not_graded
+    ]
+    return [
+        one
+        for s, kata in katas
+        for one in regrading.changes(s, earlier.get((s, kata.kata)), kata)
+    ]
 
 
 def _overrides(whole: ClassReport, earlier: EarlierResults) -> Iterator[str]:
-    """A line per override that counts. It says if the code is another one than that of the earlier grading."""
+    """A line per override that counts. It says if the code is another one than that of
+    the earlier grading.
+    """
     for student, report in whole.students.items():
         for kata in report.katas:
             old = earlier.get((student, kata.kata))
             is_new = old is not None and old.result.code != kata.code
             for line in words.overrides([kata]):
-                yield f"{student}: {line}{' (the code has changed since the earlier grading)' if is_new else ''}"
+                remark = (
+                    " (the code has changed since the earlier grading)"
+                    if is_new
+                    else ""
+                )
+                yield f"{student}: {line}{remark}"

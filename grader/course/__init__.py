@@ -1,1 +1,3 @@
-"""Contents of the course: which katas exist, their descriptions, stubs, pages, hints, notebooks and data sets."""
+"""Contents of the course: which katas exist, their descriptions, stubs, pages, hints,
+notebooks and data sets.
+"""

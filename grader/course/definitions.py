@@ -1,4 +1,6 @@
-"""Deals a module's definitions out to the cells of a notebook: each comes right before the first cell that uses it."""
+"""Deals a module's definitions out to the cells of a notebook: each comes right before
+the first cell that uses it.
+"""
 
 import ast
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,14 +14,17 @@ Import = ast.Import | ast.ImportFrom
 
 @dataclass(frozen=True)
 class Dealt:
-    """What a notebook's cells need of a module: its imports, and for each cell the text that comes before it."""
+    """What a notebook's cells need of a module: its imports, and for each cell the text
+    that comes before it.
+    """
 
     imports: list[str]
     before: list[str]
 
 
 def deal(module: str, code: Sequence[str]) -> Dealt:
-    """Find the definitions that each of these cells uses, directly or not, and no cell before it.
+    """Find the definitions that each of these cells uses, directly or not, and no cell
+    before it.
 
     Raises:
         NotANotebook: a cell gives one of these names another meaning.
@@ -34,22 +39,42 @@ def deal(module: str, code: Sequence[str]) -> Dealt:
     before = []
     for cell in code:
         uses = statements.used(ast.parse(cell))
-        needed = statements.reached((maker for name in uses for maker in makers.get(name, ())), makers)
-        new = [statement for statement in body if statement in needed and statement not in placed]
+        needed = statements.reached(
+            (maker for name in uses for maker in makers.get(name, ())), makers
+        )
+        new = [
+            statement
+            for statement in body
+            if statement in needed and statement not in placed
+        ]
         placed += new
-        before.append(_text([statement for statement in new if not isinstance(statement, Import)], lines))
+        before.append(
+            _text(
+                [statement for statement in new if not isinstance(statement, Import)],
+                lines,
+            )
+        )
     _refuse_two_meanings(placed, code)
-    imports = [statement for statement in body if statement in placed and isinstance(statement, Import)]
+    imports = [
+        statement
+        for statement in body
+        if statement in placed and isinstance(statement, Import)
+    ]
     return Dealt([_source(statement, lines) for statement in imports], before)
 
 
 def _text(chosen: Iterable[ast.stmt], lines: list[str]) -> str:
-    """The source of these statements, with two empty lines around functions and classes."""
+    """The source of these statements, with two empty lines around functions
+    and classes.
+    """
     text, was_block = "", False
     for statement in chosen:
         is_block = isinstance(statement, cells.Function | ast.ClassDef)
         gap = "\n\n\n" if is_block or was_block else "\n"
-        text, was_block = text + (gap if text else "") + _source(statement, lines), is_block
+        text, was_block = (
+            text + (gap if text else "") + _source(statement, lines),
+            is_block,
+        )
     return text
 
 
@@ -59,7 +84,9 @@ def _source(statement: ast.stmt, lines: list[str]) -> str:
 
 
 def _made(statement: ast.stmt) -> Iterable[str]:
-    """The names that a statement of a module binds or changes. What happens in a function is its own."""
+    """The names that a statement of a module binds or changes. What happens in a
+    function is its own.
+    """
     is_block = isinstance(statement, cells.Function | ast.ClassDef)
     return cells.bound(statement) if is_block else statements.made(statement)
 
@@ -69,16 +96,24 @@ def _refuse_two_meanings(placed: Iterable[ast.stmt], code: Iterable[str]) -> Non
     theirs = _makers(statement for cell in code for statement in ast.parse(cell).body)
     for name in sorted(own.keys() & theirs.keys()):
         if not own[name] or own[name] != theirs[name]:
-            raise NotANotebook(f"{name} is a variable of the notebook, too: give it another name in the kata's file")
+            raise NotANotebook(
+                f"{name} is a variable of the notebook, too: give it another name in "
+                "the kata's file"
+            )
 
 
 def _makers(chosen: Iterable[ast.stmt]) -> Mapping[str, str]:
-    """Each name that these statements make, and the import that makes it; "" for what is no import."""
+    """Each name that these statements make, and the import that makes it; "" for what
+    is no import.
+    """
     found: dict[str, str] = {}
     for statement in chosen:
         if isinstance(statement, Import):
             where = getattr(statement, "module", "")
-            found |= {cells.bound(ast.Import([alias]))[0]: f"{where} {alias.name}" for alias in statement.names}
+            found |= {
+                cells.bound(ast.Import([alias]))[0]: f"{where} {alias.name}"
+                for alias in statement.names
+            }
         else:
             found |= dict.fromkeys(_made(statement), "")
     return found

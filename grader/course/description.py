@@ -14,10 +14,22 @@ from typing import Any
 from grader.errors import BrokenDescription
 
 DIFFICULTIES = ("easy", "medium", "hard")
-# What specs need: to start processes, to use the loopback address, to take longer because they train, Triton.
+# What specs need: to start processes, to use the loopback address, to take longer
+# because they train, Triton.
 NEEDS = ("processes", "loopback", "training", "triton")
 KEYS = (
-    *("title", "chapter", "difficulty", "minutes", "core", "all", "finished", "exercises", "builds_on", "ideas_of"),
+    *(
+        "title",
+        "chapter",
+        "difficulty",
+        "minutes",
+        "core",
+        "all",
+        "finished",
+        "exercises",
+        "builds_on",
+        "ideas_of",
+    ),
     *("needs", "files", "unsealed", "measured", "by_heart", "operators", "guarded"),
     *("name", "asks", "stretch", "uses", "specs", "practice", "problem"),
     *("gpt2", "step", "paper", "authors", "year", "url", "result", "seconds"),
@@ -26,12 +38,15 @@ KEYS = (
 
 @dataclass(frozen=True, order=True)
 class Exercise:
-    """One public function, class or method of a kata ("split_heads", "GPT.forward"), and the class of its specs."""
+    """One public function, class or method of a kata ("split_heads", "GPT.forward"),
+    and the class of its specs.
+    """
 
     name: str
     spec_class: str
     stretch: bool = False
-    uses: tuple[str, ...] = ()  # exercises of the same kata that the reference solution calls
+    # exercises of the same kata that the reference solution calls
+    uses: tuple[str, ...] = ()
     asks: str = ""  # the task in a few words
 
     @property
@@ -42,7 +57,9 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Practice:
-    """A problem of the practice list that the path follows, and the exercises that cover it."""
+    """A problem of the practice list that the path follows, and the exercises that
+    cover it.
+    """
 
     problem: str
     exercises: tuple[str, ...]
@@ -50,7 +67,9 @@ class Practice:
 
 @dataclass(frozen=True)
 class Step:
-    """A numbered step of reproducing GPT-2 ("02 the model as modules"), and the exercises that cover it."""
+    """A numbered step of reproducing GPT-2 ("02 the model as modules"), and the
+    exercises that cover it.
+    """
 
     step: str
     exercises: tuple[str, ...]
@@ -58,7 +77,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Paper:
-    """The paper that a kata rebuilds, the result that comes out, and the seconds that its training takes."""
+    """The paper that a kata rebuilds, the result that comes out, and the seconds that
+    its training takes.
+    """
 
     title: str
     authors: str
@@ -70,7 +91,9 @@ class Paper:
 
 @dataclass(frozen=True)
 class Description:
-    """The contents of a kata.toml. Minutes are for a learner to whom the subject is new."""
+    """The contents of a kata.toml. Minutes are for a learner to whom the subject
+    is new.
+    """
 
     title: str
     chapter: str
@@ -84,12 +107,18 @@ class Description:
     needs: frozenset[str] = frozenset()
     practice: tuple[Practice, ...] = ()
     gpt2: tuple[Step, ...] = ()
-    unsealed: dict[str, str] = field(default_factory=dict)  # exercises that cannot be judged from another process → why
-    measured: dict[str, str] = field(default_factory=dict)  # exercises that measure where the code runs → what
-    by_heart: dict[str, str] = field(default_factory=dict)  # exercises with one answer, whatever is drawn → why
-    operators: tuple[str, ...] = ()  # classes of the code whose objects sealed specs may use with + and the like
-    guarded: dict[str, str] = field(default_factory=dict)  # exercises whose argument check is the idea → why
-    files: tuple[str, ...] = ()  # further files in its folder that a learner gets, or folders of them
+    # exercises that cannot be judged from another process → why
+    unsealed: dict[str, str] = field(default_factory=dict)
+    # exercises that measure where the code runs → what
+    measured: dict[str, str] = field(default_factory=dict)
+    # exercises with one answer, whatever is drawn → why
+    by_heart: dict[str, str] = field(default_factory=dict)
+    # classes of the code whose objects sealed specs may use with + and the like
+    operators: tuple[str, ...] = ()
+    # exercises whose argument check is the idea → why
+    guarded: dict[str, str] = field(default_factory=dict)
+    # further files in its folder that a learner gets, or folders of them
+    files: tuple[str, ...] = ()
     paper: Paper | None = None
 
     @property
@@ -113,7 +142,11 @@ def _triton_lack() -> str:
         return ""
     numbers = re.match(r"(\d+)\.(\d+)", installed)
     is_old = numbers is not None and tuple(map(int, numbers.groups())) < LOWEST_TRITON
-    return OLD_TRITON.format(installed) if is_old and os.environ.get("TRITON_INTERPRET") != "0" else ""
+    return (
+        OLD_TRITON.format(installed)
+        if is_old and os.environ.get("TRITON_INTERPRET") != "0"
+        else ""
+    )
 
 
 @cache
@@ -121,7 +154,8 @@ def read(path: Path) -> Description:
     """Read a kata.toml.
 
     Raises:
-        BrokenDescription: the file is missing or not TOML, or a key is missing, unknown or of the wrong type.
+        BrokenDescription: the file is missing or not TOML, or a key is missing, unknown
+            or of the wrong type.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -139,7 +173,9 @@ def read(path: Path) -> Description:
 
 def spec_class(exercise: str) -> str:
     """The default class of an exercise's specs: "GPT.forward" → "TestGPTForward"."""
-    return "Test" + "".join(part[:1].upper() + part[1:] for part in re.split(r"[_.]", exercise))
+    return "Test" + "".join(
+        part[:1].upper() + part[1:] for part in re.split(r"[_.]", exercise)
+    )
 
 
 def _description(table: dict[str, Any]) -> Description:
@@ -159,8 +195,13 @@ def _description(table: dict[str, Any]) -> Description:
         builds_on=_texts(table, "builds_on"),
         ideas_of=_texts(table, "ideas_of"),
         needs=frozenset(_texts(table, "needs")),
-        practice=tuple(Practice(_taken(row, "problem", str), _texts(row, "exercises")) for row in practice),
-        gpt2=tuple(Step(_taken(row, "step", str), _texts(row, "exercises")) for row in steps),
+        practice=tuple(
+            Practice(_taken(row, "problem", str), _texts(row, "exercises"))
+            for row in practice
+        ),
+        gpt2=tuple(
+            Step(_taken(row, "step", str), _texts(row, "exercises")) for row in steps
+        ),
         unsealed=_taken(table, "unsealed", dict, {}),
         measured=_taken(table, "measured", dict, {}),
         by_heart=_taken(table, "by_heart", dict, {}),
@@ -171,23 +212,48 @@ def _description(table: dict[str, Any]) -> Description:
     )
     names = [exercise.name for exercise in rows]
     claims: list[Practice | Step] = [*found.practice, *found.gpt2]
-    named = {name for row in rows for name in row.uses} | {name for claim in claims for name in claim.exercises}
-    named |= found.guarded.keys() | found.unsealed.keys() | found.by_heart.keys() | found.measured.keys()
-    unknown = [key for part in (table, minutes, paper, *practice, *steps) for key in part]
+    named = {name for row in rows for name in row.uses} | {
+        name for claim in claims for name in claim.exercises
+    }
+    named |= (
+        found.guarded.keys()
+        | found.unsealed.keys()
+        | found.by_heart.keys()
+        | found.measured.keys()
+    )
+    unknown = [
+        key for part in (table, minutes, paper, *practice, *steps) for key in part
+    ]
     _require(not unknown, f"unknown key: {_guessed(unknown, KEYS)}", *unknown[:1])
-    _require(found.difficulty in DIFFICULTIES, f"difficulty must be one of {', '.join(DIFFICULTIES)}", "difficulty")
-    _require(all(Path(name).name == name for name in found.files), "files must be names of files in the kata's folder")
-    _require(found.needs <= set(NEEDS), f"needs may contain {', '.join(NEEDS)}", "needs")
-    _require(bool(names) and len(set(names)) == len(names), "exercises needs at least one exercise, and each name once")
+    _require(
+        found.difficulty in DIFFICULTIES,
+        f"difficulty must be one of {', '.join(DIFFICULTIES)}",
+        "difficulty",
+    )
+    _require(
+        all(Path(name).name == name for name in found.files),
+        "files must be names of files in the kata's folder",
+    )
+    _require(
+        found.needs <= set(NEEDS), f"needs may contain {', '.join(NEEDS)}", "needs"
+    )
+    _require(
+        bool(names) and len(set(names)) == len(names),
+        "exercises needs at least one exercise, and each name once",
+    )
     missing = sorted(named - set(names))
     _require(not missing, f"no such exercise: {_guessed(missing, names)}", *missing[:1])
     return found
 
 
 def _paper(table: dict[str, Any]) -> Paper:
-    texts = {key: _taken(table, key, str) for key in ("title", "authors", "url", "result")}
+    texts = {
+        key: _taken(table, key, str) for key in ("title", "authors", "url", "result")
+    }
     year, seconds = _taken(table, "year", int), table.pop("seconds", None)
-    _require(type(seconds) in (int, float), f"seconds must be a number, not {seconds!r}")
+    _require(
+        type(seconds) in (int, float), f"seconds must be a number, not {seconds!r}"
+    )
     return Paper(**texts, year=year, seconds=seconds)
 
 
@@ -200,23 +266,41 @@ def _exercise(row: dict[str, Any]) -> Exercise:
         _texts(row, "uses"),
         _taken(row, "asks", str),
     )
-    _require(not row, f"exercise {name}: unknown key: {_guessed(list(row), KEYS)}", *list(row)[:1])
+    _require(
+        not row,
+        f"exercise {name}: unknown key: {_guessed(list(row), KEYS)}",
+        *list(row)[:1],
+    )
     return known
 
 
 def _taken(table: dict[str, Any], key: str, kind: type, otherwise: Any = None) -> Any:
-    """Remove a key from the table and return its value. The keys left in the end are the unknown ones."""
+    """Remove a key from the table and return its value. The keys left in the end are
+    the unknown ones.
+    """
     value = table.pop(key, otherwise)
     if value is None:
-        slips = [other for other in difflib.get_close_matches(key, table) if other not in KEYS]
-        _require(False, f"{key} is missing{': is it ' + slips[0] + '?' if slips else ''}", *slips[:1])
+        slips = [
+            other
+            for other in difflib.get_close_matches(key, table)
+            if other not in KEYS
+        ]
+        _require(
+            False,
+            f"{key} is missing{': is it ' + slips[0] + '?' if slips else ''}",
+            *slips[:1],
+        )
     _require(type(value) is kind, f"{key} must be {kind.__name__}, not {value!r}", key)
     return value
 
 
 def _texts(table: dict[str, Any], key: str) -> tuple[str, ...]:
     texts = _taken(table, key, list, [])
-    _require(all(isinstance(text, str) for text in texts), f"{key} must contain strings, not {texts!r}", key)
+    _require(
+        all(isinstance(text, str) for text in texts),
+        f"{key} must contain strings, not {texts!r}",
+        key,
+    )
     return tuple(texts)
 
 
@@ -228,9 +312,14 @@ def _tables(table: dict[str, Any], key: str) -> list[dict[str, Any]]:
 
 
 def _guessed(names: list[str], known: Iterable[str]) -> str:
-    """The names, each with the known one that it may be meant for: "strech (stretch?)"."""
+    """The names, each with the known one that it may be meant for:
+    "strech (stretch?)".
+    """
     close = [difflib.get_close_matches(name, known, 1) for name in names]
-    return ", ".join(f"{name} ({guess[0]}?)" if guess else name for name, guess in zip(names, close, strict=True))
+    return ", ".join(
+        f"{name} ({guess[0]}?)" if guess else name
+        for name, guess in zip(names, close, strict=True)
+    )
 
 
 def _line_of(word: str, text: str) -> str:

@@ -1,4 +1,6 @@
-"""Optional larger data sets: the list of them, and downloading one into `data/` completely or not at all."""
+"""Optional larger data sets: the list of them, and downloading one into `data/`
+completely or not at all.
+"""
 
 import contextlib
 import csv
@@ -60,8 +62,11 @@ class Source:
 
     url: str
     size: int
-    sha256: str | None  # None: none is published, and header, length and ids of the token shard are checked instead
-    unpack: Callable[[Path, Path], None]  # unpack(file, place) makes the files that lessons read
+    # None: none is published, and header, length and ids of the token shard are
+    # checked instead
+    sha256: str | None
+    # unpack(file, place) makes the files that lessons read
+    unpack: Callable[[Path, Path], None]
     place: str  # relative to the folder of the set
 
     @property
@@ -99,8 +104,15 @@ def unzip(file: Path, place: Path) -> None:
     with zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             target = _inside(place, member.filename)
-            if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise DownloadFailure(f"{file.name} is not safe to unpack: {member.filename!r} is not a regular file")
+            if stat.S_IFMT(member.external_attr >> 16) not in (
+                0,
+                stat.S_IFREG,
+                stat.S_IFDIR,
+            ):
+                raise DownloadFailure(
+                    f"{file.name} is not safe to unpack: {member.filename!r} is not a "
+                    "regular file"
+                )
             if member.is_dir():
                 target.mkdir(parents=True, exist_ok=True)
             else:
@@ -119,24 +131,33 @@ def untar(file: Path, place: Path) -> None:
             elif member.isreg() and (content := archive.extractfile(member)):
                 room = _copy(content, target, room)
             else:
-                raise DownloadFailure(f"{file.name} is not safe to unpack: {member.name!r} is not a regular file")
+                raise DownloadFailure(
+                    f"{file.name} is not safe to unpack: {member.name!r} is not a "
+                    "regular file"
+                )
 
 
 def flower_labels(file: Path, place: Path) -> None:
-    """Convert imagelabels.mat to labels.csv: a header, then one row per image with its file name and label."""
+    """Convert imagelabels.mat to labels.csv: a header, then one row per image with its
+    file name and label.
+    """
     with open(place, "w", newline="", encoding="utf-8") as text:
         rows = csv.writer(text)
         rows.writerow(("file", "label"))
         labels = mat_numbers(file.read_bytes())
-        rows.writerows((f"image_{number:05d}.jpg", label) for number, label in enumerate(labels, start=1))
+        rows.writerows(
+            (f"image_{number:05d}.jpg", label)
+            for number, label in enumerate(labels, start=1)
+        )
 
 
 def mat_numbers(data: bytes) -> list[int]:
     """Read a MATLAB 5 file that contains one array of integers.
 
-    The file is a header of 128 bytes, then elements. An element is its type, its length in bytes and the bytes, padded
-    to a multiple of 8. A short element of at most four bytes packs type and length into one word before its bytes. An
-    array is an element that consists of four: flags, shape, name, numbers. It may be compressed as a whole.
+    The file is a header of 128 bytes, then elements. An element is its type, its length
+    in bytes and the bytes, padded to a multiple of 8. A short element of at most four
+    bytes packs type and length into one word before its bytes. An array is an element
+    that consists of four: flags, shape, name, numbers. It may be compressed as a whole.
     """
     order = "<" if data[126:128] == b"IM" else ">"
 
@@ -168,49 +189,71 @@ IDX = (
 
 
 def _idx(base: str, *known: tuple[int, str]) -> tuple[Source, ...]:
-    return tuple(Source(base + name, size, sha256, keep, name) for name, (size, sha256) in zip(IDX, known, strict=True))
+    return tuple(
+        Source(base + name, size, sha256, keep, name)
+        for name, (size, sha256) in zip(IDX, known, strict=True)
+    )
 
 
 def _token_shards(last: int) -> tuple[Source, ...]:
-    """The validation shard and the training shards up to a number. Only the 99th has fewer than 100 million tokens."""
+    """The validation shard and the training shards up to a number. Only the 99th has
+    fewer than 100 million tokens.
+    """
     base = "https://huggingface.co/datasets/kjj0/finewebedu10B-gpt2/resolve/main/"
     tokens = {"finewebedu_val_000000.bin": 100_000_000}
-    tokens |= {f"finewebedu_train_{i:06d}.bin": 53_989_344 if i == 99 else 100_000_000 for i in range(1, last + 1)}
-    return tuple(Source(base + name, SHARD_HEADER + 2 * n, None, keep, name) for name, n in tokens.items())
+    tokens |= {
+        f"finewebedu_train_{i:06d}.bin": 53_989_344 if i == 99 else 100_000_000
+        for i in range(1, last + 1)
+    }
+    return tuple(
+        Source(base + name, SHARD_HEADER + 2 * n, None, keep, name)
+        for name, n in tokens.items()
+    )
 
 
-# Sizes and SHA-256 as TensorFlow Datasets (tensorflow_datasets/url_checksums) and, for gpt2_bpe, tiktoken publish them.
+# Sizes and SHA-256 as TensorFlow Datasets (tensorflow_datasets/url_checksums) and, for
+# gpt2_bpe, tiktoken publish them.
 SETS = (
     DataSet(
         "fashion_mnist", "70,000 pictures of clothes in ten classes, grey, 28×28",
         "https://github.com/zalandoresearch/fashion-mnist",
         _idx(
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-            (26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+            (26421880,
+             "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
             (29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
-            (4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+            (4422102,
+             "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
             (5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
         ),
         IDX,
     ),
     DataSet(
-        "mnist", "70,000 handwritten digits, grey, 28×28", "http://yann.lecun.com/exdb/mnist/",
+        "mnist", "70,000 handwritten digits, grey, 28×28",
+        "http://yann.lecun.com/exdb/mnist/",
         _idx(
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
-            (9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+            (9912422,
+             "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
             (28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
-            (1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+            (1648877,
+             "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
             (4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
         ),
         IDX,
     ),
     DataSet(
-        "oxford_flowers", "8,189 photographs of flowers in 102 classes", "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
+        "oxford_flowers", "8,189 photographs of flowers in 102 classes",
+        "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
         (
-            Source("https://www.robots.ox.ac.uk/~vgg/data/flowers/102/102flowers.tgz", 344862509,
-                   "2d01ecc807db462958cfe3d92f57a8c252b4abd240eb955770201e45f783b246", untar, "."),
-            Source("https://www.robots.ox.ac.uk/~vgg/data/flowers/102/imagelabels.mat", 502,
-                   "4903e94206bac23bf772aadf06451916df56b58fc483a62db32a97b82656651d", flower_labels, "labels.csv"),
+            Source("https://www.robots.ox.ac.uk/~vgg/data/flowers/102/102flowers.tgz",
+                   344862509,
+                   "2d01ecc807db462958cfe3d92f57a8c252b4abd240eb955770201e45f783b246",
+                   untar, "."),
+            Source("https://www.robots.ox.ac.uk/~vgg/data/flowers/102/imagelabels.mat",
+                   502,
+                   "4903e94206bac23bf772aadf06451916df56b58fc483a62db32a97b82656651d",
+                   flower_labels, "labels.csv"),
         ),
         ("jpg", "labels.csv"),
     ),
@@ -218,36 +261,57 @@ SETS = (
         "horse_or_human", "1,283 computer-made pictures of horses and humans, 300×300",
         "https://laurencemoroney.com/datasets.html",
         (
-            Source("https://storage.googleapis.com/download.tensorflow.org/data/horse-or-human.zip", 149574867,
-                   "e2e6f70d3d549c5dd10a57165e55af253ee66ad750403f95c0fb76bb943633a9", unzip, "training"),
-            Source("https://storage.googleapis.com/download.tensorflow.org/data/validation-horse-or-human.zip",
-                   11480187, "ae5fff2f4f5554791f05358108e2e05d9801b191f1896ea101402f0e7f6c32c0", unzip, "validation"),
+            Source("https://storage.googleapis.com/download.tensorflow.org/data/"
+                   "horse-or-human.zip",
+                   149574867,
+                   "e2e6f70d3d549c5dd10a57165e55af253ee66ad750403f95c0fb76bb943633a9",
+                   unzip, "training"),
+            Source("https://storage.googleapis.com/download.tensorflow.org/data/"
+                   "validation-horse-or-human.zip",
+                   11480187,
+                   "ae5fff2f4f5554791f05358108e2e05d9801b191f1896ea101402f0e7f6c32c0",
+                   unzip, "validation"),
         ),
         ("training", "validation"),
     ),
     DataSet(
-        "text", "tiny Shakespeare: a million characters of his plays", "https://github.com/karpathy/char-rnn",
+        "text", "tiny Shakespeare: a million characters of his plays",
+        "https://github.com/karpathy/char-rnn",
         (
-            Source("https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt", 1115394,
-                   "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed", keep, "tiny_shakespeare.txt"),
+            Source("https://raw.githubusercontent.com/karpathy/char-rnn/master/data/"
+                   "tinyshakespeare/input.txt",
+                   1115394,
+                   "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+                   keep, "tiny_shakespeare.txt"),
         ),
         ("tiny_shakespeare.txt",),
     ),
     DataSet(
-        "gpt2_bpe", "GPT-2's tokenizer: its vocabulary and its merges", "https://github.com/openai/gpt-2",
+        "gpt2_bpe", "GPT-2's tokenizer: its vocabulary and its merges",
+        "https://github.com/openai/gpt-2",
         (
-            Source("https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/encoder.json", 1042301,
-                   "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783", keep, "encoder.json"),
-            Source("https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/vocab.bpe", 456318,
-                   "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5", keep, "vocab.bpe"),
+            Source("https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
+                   "encoder.json",
+                   1042301,
+                   "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+                   keep, "encoder.json"),
+            Source("https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
+                   "vocab.bpe",
+                   456318,
+                   "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+                   keep, "vocab.bpe"),
         ),
         ("encoder.json", "vocab.bpe"),
     ),
     DataSet(
-        "hellaswag", "10,042 sentences, each with four endings to choose from", "https://github.com/rowanz/hellaswag",
+        "hellaswag", "10,042 sentences, each with four endings to choose from",
+        "https://github.com/rowanz/hellaswag",
         (
-            Source("https://raw.githubusercontent.com/rowanz/hellaswag/master/data/hellaswag_val.jsonl", 12246618,
-                   "0aa3b88843990f3f10a97b9575c94d7b71fb2205240ba04ae4884d9e9c992588", keep, "hellaswag_val.jsonl"),
+            Source("https://raw.githubusercontent.com/rowanz/hellaswag/master/data/"
+                   "hellaswag_val.jsonl",
+                   12246618,
+                   "0aa3b88843990f3f10a97b9575c94d7b71fb2205240ba04ae4884d9e9c992588",
+                   keep, "hellaswag_val.jsonl"),
         ),
         ("hellaswag_val.jsonl",),
     ),
@@ -265,15 +329,24 @@ SETS = (
 
 
 def find(name: str) -> Path | None:
-    """The folder of a data set if it is complete, else None. Lessons use a set that they find."""
+    """The folder of a data set if it is complete, else None. Lessons use a set that
+    they find.
+    """
     folder = DATA / name
-    return folder if all((folder / path).exists() for path in _named(name).holds) else None
+    return (
+        folder if all((folder / path).exists() for path in _named(name).holds) else None
+    )
 
 
 def listing() -> str:
-    """One line per set: name, description, size of the download, and whether it is downloaded."""
+    """One line per set: name, description, size of the download, and whether it
+    is downloaded.
+    """
     width = max(len(chosen.about) for chosen in SETS)
-    return "\n".join(f"{c.name:<15} {c.about:<{width}} {_megabytes(c.size):>9}  {_state(c)}" for c in SETS)
+    return "\n".join(
+        f"{c.name:<15} {c.about:<{width}} {_megabytes(c.size):>9}  {_state(c)}"
+        for c in SETS
+    )
 
 
 def get(name: str) -> str:
@@ -303,7 +376,8 @@ def get(name: str) -> str:
 
 
 def fetch(chosen: DataSet, data: Path, report: Callable[[Source, int], None]) -> Path:
-    """Download, check and unpack a set into `data/NAME`, which appears only when it is complete.
+    """Download, check and unpack a set into `data/NAME`, which appears only when it
+    is complete.
 
     Partial downloads are kept in `data/NAME.part`, and the next call resumes them.
 
@@ -314,7 +388,10 @@ def fetch(chosen: DataSet, data: Path, report: Callable[[Source, int], None]) ->
     """
     folder, parts = data / chosen.name, data / f"{chosen.name}.part"
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DownloadFailure(f"{_shown(folder)} is not the complete {chosen.name}: move it away and try again")
+        raise DownloadFailure(
+            f"{_shown(folder)} is not the complete {chosen.name}: move it away and "
+            "try again"
+        )
     try:
         for source in chosen.sources:
             _download(source, parts / source.file, report)
@@ -324,11 +401,14 @@ def fetch(chosen: DataSet, data: Path, report: Callable[[Source, int], None]) ->
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DownloadFailure(
-                f"the disk is full: free about {_megabytes(2 * chosen.size)} and try again, or delete the partial "
+                f"the disk is full: free about {_megabytes(2 * chosen.size)} and try "
+                "again, or delete the partial "
                 f"download in {_shown(parts)}"
             ) from None
         place = error.filename or _shown(parts)
-        raise DownloadFailure(f"{place} cannot be written: {error.strerror or error}") from None
+        raise DownloadFailure(
+            f"{place} cannot be written: {error.strerror or error}"
+        ) from None
     finally:
         with contextlib.suppress(OSError):
             parts.rmdir()  # fails if the folder is not empty
@@ -336,7 +416,9 @@ def fetch(chosen: DataSet, data: Path, report: Callable[[Source, int], None]) ->
 
 
 def _reporter(bar: Progress) -> Callable[[Source, int], None]:
-    """A function that advances the bar or, where there is no terminal, prints one line per file."""
+    """A function that advances the bar or, where there is no terminal, prints one line
+    per file.
+    """
     tasks: dict[str, TaskID] = {}
 
     def report(source: Source, have: int) -> None:
@@ -344,15 +426,22 @@ def _reporter(bar: Progress) -> Callable[[Source, int], None]:
             tasks[source.file] = bar.add_task(source.file, total=source.size)
             if bar.disable:
                 so_far = f", {_megabytes(have)} already downloaded" if have else ""
-                line = f"{source.file} ({_megabytes(source.size)}{so_far}) from {source.host}"
+                line = (
+                    f"{source.file} ({_megabytes(source.size)}{so_far}) from "
+                    f"{source.host}"
+                )
                 print(line, file=sys.stderr, flush=True)
         bar.update(tasks[source.file], completed=have)
 
     return report
 
 
-def _download(source: Source, path: Path, report: Callable[[Source, int], None]) -> None:
-    """Download a file or, if the host supports ranges, the missing rest of it. Check its size and its content."""
+def _download(
+    source: Source, path: Path, report: Callable[[Source, int], None]
+) -> None:
+    """Download a file or, if the host supports ranges, the missing rest of it. Check
+    its size and its content.
+    """
     have = path.stat().st_size if path.exists() else 0
     report(source, have)
     if have < source.size:
@@ -361,24 +450,31 @@ def _download(source: Source, path: Path, report: Callable[[Source, int], None])
             have = have if resumed else 0
             if response.length is not None and have + response.length != source.size:
                 raise DownloadFailure(
-                    f"{source.host} has a different {source.file}: {have + response.length:,} bytes instead of "
+                    f"{source.host} has a different {source.file}: "
+                    f"{have + response.length:,} bytes instead of "
                     f"{source.size:,}"
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(path, "ab" if resumed else "wb") as file:
                 while have <= source.size and (block := _read(response, source)):
                     file.write(block)
-                    file.flush()  # Python 3.14 would keep more than the block: a kill loses nothing that came
+                    # Python 3.14 would keep more than the block: a kill loses nothing
+                    # that came
+                    file.flush()
                     have += len(block)
                     report(source, min(have, source.size))
     if have < source.size:
         raise DownloadFailure(
-            f"the connection to {source.host} ended after {have:,} of {source.size:,} bytes of {source.file}: "
+            f"the connection to {source.host} ended after {have:,} of {source.size:,} "
+            f"bytes of {source.file}: "
             "try again to resume"
         )
     if problem := _damage(source, path):
         path.unlink()
-        raise DownloadFailure(f"{source.file} from {source.host} was deleted, because {problem}: try again later")
+        raise DownloadFailure(
+            f"{source.file} from {source.host} was deleted, because {problem}: try "
+            "again later"
+        )
 
 
 def _damage(source: Source, path: Path) -> str:
@@ -393,7 +489,11 @@ def _damage(source: Source, path: Path) -> str:
         return ""
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return "" if digest == source.sha256 else f"its SHA-256 is {digest}, not {source.sha256}"
+    return (
+        ""
+        if digest == source.sha256
+        else f"its SHA-256 is {digest}, not {source.sha256}"
+    )
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -401,7 +501,9 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, request, answer, code, said, headers, url):  # type: ignore[no-untyped-def]
         if urlsplit(url).scheme not in ("https", request.type):
-            raise DownloadFailure(f"{request.host} leads to {url}: that is not followed")
+            raise DownloadFailure(
+                f"{request.host} leads to {url}: that is not followed"
+            )
         return super().redirect_request(request, answer, code, said, headers, url)
 
 
@@ -409,21 +511,33 @@ OPENER = urllib.request.build_opener(_Redirects)
 
 
 def _opened(source: Source, have: int) -> http.client.HTTPResponse:
-    headers = {"User-Agent": "torch-katas"} | ({"Range": f"bytes={have}-"} if have else {})
+    headers = {"User-Agent": "torch-katas"} | (
+        {"Range": f"bytes={have}-"} if have else {}
+    )
     try:
-        return OPENER.open(urllib.request.Request(source.url, headers=headers), timeout=SECONDS_OF_SILENCE)
+        return OPENER.open(
+            urllib.request.Request(source.url, headers=headers),
+            timeout=SECONDS_OF_SILENCE,
+        )
     except urllib.error.HTTPError as error:
         error.close()
-        raise DownloadFailure(f"{source.host} refused {source.file}: {error.code} {error.reason}") from None
+        raise DownloadFailure(
+            f"{source.host} refused {source.file}: {error.code} {error.reason}"
+        ) from None
     except (OSError, http.client.HTTPException) as error:
-        raise DownloadFailure(f"{source.host} cannot be reached: {_reason(error)}") from None
+        raise DownloadFailure(
+            f"{source.host} cannot be reached: {_reason(error)}"
+        ) from None
 
 
 def _read(response: http.client.HTTPResponse, source: Source) -> bytes:
     try:
         return response.read1(BLOCK)
     except (OSError, http.client.HTTPException) as error:
-        raise DownloadFailure(f"lost the connection to {source.host}: {_reason(error)}; try again to resume") from None
+        raise DownloadFailure(
+            f"lost the connection to {source.host}: {_reason(error)}; try again to "
+            "resume"
+        ) from None
 
 
 def _reason(error: Exception) -> str:
@@ -432,19 +546,26 @@ def _reason(error: Exception) -> str:
 
 
 def _assemble(chosen: DataSet, parts: Path, folder: Path) -> None:
-    """Unpack all files into a temporary folder and rename it. If unpacking fails, only the downloaded files remain."""
+    """Unpack all files into a temporary folder and rename it. If unpacking fails, only
+    the downloaded files remain.
+    """
     ready = parts / "unpacked"
     shutil.rmtree(ready, ignore_errors=True)
     try:
-        for source in sorted(chosen.sources, key=lambda source: source.unpack is keep):  # `keep` moves its file: last
+        # `keep` moves its file: last
+        for source in sorted(chosen.sources, key=lambda source: source.unpack is keep):
             place = ready / source.place
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
                 source.unpack(parts / source.file, place)
             except BROKEN_ARCHIVE as error:
-                raise DownloadFailure(f"{source.file} cannot be unpacked: {error}") from None
+                raise DownloadFailure(
+                    f"{source.file} cannot be unpacked: {error}"
+                ) from None
         if missing := [path for path in chosen.holds if not (ready / path).exists()]:
-            raise DownloadFailure(f"{chosen.name} lacks {' and '.join(missing)} after unpacking")
+            raise DownloadFailure(
+                f"{chosen.name} lacks {' and '.join(missing)} after unpacking"
+            )
         if folder.exists():
             folder.rmdir()
         os.rename(ready, folder)
@@ -457,12 +578,16 @@ def _inside(place: Path, name: str) -> Path:
     """The path to unpack a member of an archive to."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or set(name) & set("\\:\0"):
-        raise DownloadFailure(f"the archive is not safe to unpack: {name!r} would leave its folder")
+        raise DownloadFailure(
+            f"the archive is not safe to unpack: {name!r} would leave its folder"
+        )
     return place / path
 
 
 def _copy(content: IO[bytes], target: Path, room: int) -> int:
-    """Write a member of an archive and return the bytes that are left for other members."""
+    """Write a member of an archive and return the bytes that are left for
+    other members.
+    """
     room -= 4096  # an empty file takes space, too
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(target, "wb") as file:
@@ -472,7 +597,10 @@ def _copy(content: IO[bytes], target: Path, room: int) -> int:
                 break
             file.write(block)
     if room < 0:
-        raise DownloadFailure(f"the archive is not safe to unpack: it contains more than {_megabytes(LARGEST)}")
+        raise DownloadFailure(
+            "the archive is not safe to unpack: it contains more than "
+            f"{_megabytes(LARGEST)}"
+        )
     return room
 
 
@@ -480,14 +608,21 @@ def _named(name: str) -> DataSet:
     for chosen in SETS:
         if chosen.name == name:
             return chosen
-    raise DownloadFailure(f"there is no data set '{name}': there are {', '.join(chosen.name for chosen in SETS)}")
+    raise DownloadFailure(
+        f"there is no data set '{name}': there are "
+        f"{', '.join(chosen.name for chosen in SETS)}"
+    )
 
 
 def _state(chosen: DataSet) -> str:
     if find(chosen.name):
         return f"in {_shown(DATA / chosen.name)}"
     parts = DATA / f"{chosen.name}.part"
-    have = sum(file.stat().st_size for source in chosen.sources if (file := parts / source.file).is_file())
+    have = sum(
+        file.stat().st_size
+        for source in chosen.sources
+        if (file := parts / source.file).is_file()
+    )
     if have:
         return f"{_megabytes(have)} downloaded: kata data {chosen.name} resumes"
     return f"not downloaded: kata data {chosen.name}"

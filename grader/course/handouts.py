@@ -1,6 +1,7 @@
 """The files that leave the course, by name. What is not named here stays.
 
-The author's files go into an installed package, which is the course itself, and into nothing that is handed out.
+The author's files go into an installed package, which is the course itself, and into
+nothing that is handed out.
 """
 
 import re
@@ -13,12 +14,15 @@ from grader.course.catalogue import TEACHER, Kata, all_katas
 from grader.errors import NotPossible
 
 LESSON = ("kata.toml", "README.md", "lesson.py", "hints.md", "figure.png")
-SEALED, PROBES = "sealed.toml", "probes.py"  # in the author's folder: what the second lock asks
-SHARED = ("conftest.py", "pyproject.toml", "LICENSE", ".gitignore", ".gitattributes")  # of every copy that grades
+# in the author's folder: what the second lock asks
+SEALED, PROBES = "sealed.toml", "probes.py"
+# of every copy that grades
+SHARED = ("conftest.py", "pyproject.toml", "LICENSE", ".gitignore", ".gitattributes")
 EDITORS = (".vscode", ".devcontainer")
 PAGES = ("katas/GLOSSARY.md", "katas/COVERAGE.md")
 LINK = re.compile(r"(?<!!)\[([^\]\n]*)\]\(([^)\s]+)\)")
-SOURCE = ".diagram"  # of a picture; it stays beside the picture, and no learner needs it
+# of a picture; it stays beside the picture, and no learner needs it
+SOURCE = ".diagram"
 
 
 def notebook_path(kata: Kata) -> Path:
@@ -32,25 +36,44 @@ def own_notebook_path(kata: Kata) -> Path:
 
 
 def of_the_learner(kata: Kata) -> list[Path]:
-    """The files that a learner opens. kata.toml names those under `files` that not every kata has, or their folder."""
+    """The files that a learner opens. kata.toml names those under `files` that not
+    every kata has, or their folder.
+    """
     named = [kata.folder / name for name in (*LESSON, *kata.description.files)]
     named += [path for folder in named for path in sorted(folder.glob("*.*"))]
-    named += [kata.code, kata.specs, notebook_path(kata), *sorted(kata.folder.glob("*.svg"))]
+    named += [
+        kata.code,
+        kata.specs,
+        notebook_path(kata),
+        *sorted(kata.folder.glob("*.svg")),
+    ]
     return [path for path in named if path.is_file()]
 
 
 def of_the_grader(kata: Kata) -> list[Path]:
-    """The files that grade where the reference may not be seen: description, specs, the list of sealed specs."""
-    return [path for path in (kata.folder / LESSON[0], kata.specs, kata.author / SEALED) if path.is_file()]
+    """The files that grade where the reference may not be seen: description, specs, the
+    list of sealed specs.
+    """
+    return [
+        path
+        for path in (kata.folder / LESSON[0], kata.specs, kata.author / SEALED)
+        if path.is_file()
+    ]
 
 
 def of_the_teacher(kata: Kata) -> list[Path]:
     """The reference, and what the second lock asks beside it."""
-    return [path for path in (kata.reference, kata.author / SEALED, kata.author / PROBES) if path.is_file()]
+    return [
+        path
+        for path in (kata.reference, kata.author / SEALED, kata.author / PROBES)
+        if path.is_file()
+    ]
 
 
 def of_the_tracks(root: Path) -> list[Path]:
-    """What the tracks that are packages give beside their katas: modules that the katas import."""
+    """What the tracks that are packages give beside their katas: modules that the
+    katas import.
+    """
     tracks = [path.parent for path in sorted(root.glob("katas/*/__init__.py"))]
     return [path for track in tracks for path in sorted(track.glob("*.py"))]
 
@@ -63,7 +86,8 @@ def pages(root: Path) -> list[Path]:
 
 
 def packed(root: Path) -> dict[Path, bytes]:
-    """What an installed package brings: all that learners open or that their commands read, and what exports need.
+    """What an installed package brings: all that learners open or that their commands
+    read, and what exports need.
 
     Raises:
         NotPossible: a file of the course differs from the last commit.
@@ -73,7 +97,9 @@ def packed(root: Path) -> dict[Path, bytes]:
     shared += [path for name in EDITORS for path in sorted((root / name).iterdir())]
     of_authors = [kata.reference for kata in katas]
     for kata in katas:
-        of_authors += [path for path in kata.author.rglob("*.*") if path.suffix in (".py", ".toml")]
+        of_authors += [
+            path for path in kata.author.rglob("*.*") if path.suffix in (".py", ".toml")
+        ]
     of_the_course = {*pages(root), *given(root, katas), *of_authors}
     refuse_changed(root, of_the_course)
     contents = {path: path.read_bytes() for path in (*shared, *of_the_course)}
@@ -81,26 +107,48 @@ def packed(root: Path) -> dict[Path, bytes]:
 
 
 def given(root: Path, katas: Iterable[Kata]) -> set[Path]:
-    """What these katas hand out beside their stubs, which are made anew, and the modules of the tracks."""
+    """What these katas hand out beside their stubs, which are made anew, and the
+    modules of the tracks.
+    """
     katas = list(katas)
-    files = {path for kata in katas for path in (*of_the_learner(kata), *of_the_teacher(kata))}
+    files = {
+        path
+        for kata in katas
+        for path in (*of_the_learner(kata), *of_the_teacher(kata))
+    }
     return files.union(of_the_tracks(root)) - {kata.code for kata in katas}
 
 
 def refuse_changed(root: Path, files: Collection[Path]) -> None:
-    """Refuse to hand out what somebody has changed in a clone and has not committed: it may be their own work.
+    """Refuse to hand out what somebody has changed in a clone and has not committed: it
+    may be their own work.
 
     Raises:
         NotPossible: one of these files differs from the last commit.
     """
-    diff = ["git", "-C", str(root), "diff", "--name-only", "--relative", "-z", "HEAD", "--", "katas", "solutions"]
+    diff = [
+        "git",
+        "-C",
+        str(root),
+        "diff",
+        "--name-only",
+        "--relative",
+        "-z",
+        "HEAD",
+        "--",
+        "katas",
+        "solutions",
+    ]
     try:
         found = subprocess.run(diff, capture_output=True, text=True)
     except OSError:  # there is no git
         return
     changed = [name for name in found.stdout.split("\0") if root / name in files]
     if changed:
-        raise NotPossible(f"{', '.join(changed)}: changed since the last commit; commit it, or git restore it")
+        raise NotPossible(
+            f"{', '.join(changed)}: changed since the last commit; commit it, or git "
+            "restore it"
+        )
 
 
 def without_lost_links(page: str, is_there: Callable[[str], bool]) -> str:
@@ -108,16 +156,28 @@ def without_lost_links(page: str, is_there: Callable[[str], bool]) -> str:
 
     def kept(match: re.Match[str]) -> str:
         target = match[2].partition("#")[0]
-        return match[0] if "://" in target or not target or is_there(target) else match[1]
+        return (
+            match[0] if "://" in target or not target or is_there(target) else match[1]
+        )
 
     return LINK.sub(kept, page)
 
 
 def others(kata: Kata) -> list[Path]:
     """The files and folders in the kata's folder that nobody is handed."""
-    made_here = {kata.folder / f"{kata.folder.name}.ipynb", own_notebook_path(kata)}  # by kata notebook
+    # by kata notebook
+    made_here = {kata.folder / f"{kata.folder.name}.ipynb", own_notebook_path(kata)}
     handed_out = of_the_learner(kata)
-    known = {*handed_out, *(path.parent for path in handed_out), *kata.folder.glob(f"*{SOURCE}"), *made_here}
+    known = {
+        *handed_out,
+        *(path.parent for path in handed_out),
+        *kata.folder.glob(f"*{SOURCE}"),
+        *made_here,
+    }
     own = (TEACHER, "__pycache__")
-    there = [path for path in kata.folder.iterdir() if path.name not in own and not path.name.startswith(".")]
+    there = [
+        path
+        for path in kata.folder.iterdir()
+        if path.name not in own and not path.name.startswith(".")
+    ]
     return sorted(path for path in there if path not in known)

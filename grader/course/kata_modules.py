@@ -20,12 +20,14 @@ from grader.course.statements import Failed
 from grader.errors import LoadFailure, Unreadable
 from grader.failure import Failure, Kind
 
-GIVEN = ("lesson.py", "__init__.py", "conftest.py")  # code beside a kata's file that is no learner's
+# code beside a kata's file that is no learner's
+GIVEN = ("lesson.py", "__init__.py", "conftest.py")
 MAX_BYTES = 1_000_000  # of one code file
 NUL = "is not text: it contains NUL characters"
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
-Sources = Mapping[str, Path]  # kata name → the code folder, laid out like katas/, to load the kata from
+# kata name → the code folder, laid out like katas/, to load the kata from
+Sources = Mapping[str, Path]
 
 
 @dataclass
@@ -33,12 +35,15 @@ class Choice:
     """The code that was chosen for the earlier katas."""
 
     sources: dict[str, Path] = field(default_factory=dict)  # kata name → code folder
-    notes: list[str] = field(default_factory=list)  # for the person: which code was chosen, and why
+    # for the person: which code was chosen, and why
+    notes: list[str] = field(default_factory=list)
 
 
-# A stack with one entry per kata that is being loaded: root of the tree, sources, and the folder for all other katas.
+# A stack with one entry per kata that is being loaded: root of the tree, sources, and
+# the folder for all other katas.
 _context: list[tuple[Path, Sources, Path]] = []
-_running: list[Kata] = []  # the katas whose files are being run, each for the one before it
+# the katas whose files are being run, each for the one before it
+_running: list[Kata] = []
 _left_out: dict[ModuleType, list[Failed]] = {}
 
 
@@ -48,7 +53,8 @@ def read_source(path: Path, within: Path | None = None) -> str:
     Args:
         within: the folder that the file must be in after symbolic links are resolved.
     Raises:
-        LoadFailure: the file is missing, a link, not a regular file, larger than 1 MB or not text.
+        LoadFailure: the file is missing, a link, not a regular file, larger than 1 MB
+            or not text.
     """
     try:
         return decoded(read_bytes(path, within, MAX_BYTES))
@@ -62,13 +68,17 @@ def read_bytes(path: Path, within: Path | None, most: int) -> bytes:
     Args:
         within: the folder that the file must be in after symbolic links are resolved.
     Raises:
-        LoadFailure: the file, which the message does not name, is missing, a link, not a regular file, or larger.
+        LoadFailure: the file, which the message does not name, is missing, a link, not
+            a regular file, or larger.
         Unreadable: the system does not let this process read the file.
     """
     if within and not path.parent.resolve().is_relative_to(within.resolve()):
         raise LoadFailure("its folder is a symbolic link: hand in the file itself")
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        descriptor = os.open(
+            path,
+            os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0),
+        )
     except OSError as error:
         reasons = {
             errno.ENOENT: f"not found in {path.parent}{_instead(path)}",
@@ -87,13 +97,16 @@ def read_bytes(path: Path, within: Path | None, most: int) -> bytes:
 
 
 def refuse_link(code: Path) -> None:
-    """Refuse a code folder that is a link to somewhere else: in a student's checkout it could lead to the solutions.
+    """Refuse a code folder that is a link to somewhere else: in a student's checkout it
+    could lead to the solutions.
 
     Raises:
         LoadFailure: the folder is a symbolic link that leaves the folder that it is in.
     """
     if code.is_symlink() and not code.resolve().is_relative_to(code.parent.resolve()):
-        raise LoadFailure(f"{code}: is a link that leads out of {code.parent}: give the folder itself")
+        raise LoadFailure(
+            f"{code}: is a link that leads out of {code.parent}: give the folder itself"
+        )
 
 
 def decoded(data: bytes) -> str:
@@ -113,7 +126,8 @@ def decoded(data: bytes) -> str:
         if encoding == "punycode":
             raise LookupError("it takes minutes to decode")
         text = data.decode(encoding)
-    except (SyntaxError, UnicodeError, LookupError):  # Python looks up encodings such as rot13, which give no text
+    except (SyntaxError, UnicodeError, LookupError):
+        # Python looks up encodings such as rot13, which give no text
         raise LoadFailure("is not UTF-8 text") from None
     if "\0" in text:
         raise LoadFailure(NUL)
@@ -121,7 +135,8 @@ def decoded(data: bytes) -> str:
 
 
 def converted(data: bytes) -> tuple[str, str]:
-    """Decode a text, and name its encoding if Python would refuse it: UTF-16 with its mark, or else Latin-1.
+    """Decode a text, and name its encoding if Python would refuse it: UTF-16 with its
+    mark, or else Latin-1.
 
     Raises:
         LoadFailure: the bytes are no text, or more than 1 MB.
@@ -139,21 +154,31 @@ def converted(data: bytes) -> tuple[str, str]:
     return text.removeprefix("\ufeff"), encoding
 
 
-def load(kata: Kata, code: Path, sources: Sources | None = None, text: str | None = None) -> ModuleType:
-    """Run the kata's file from a code folder and return the module, named `kata_16_multi_head_attention`.
+def load(
+    kata: Kata, code: Path, sources: Sources | None = None, text: str | None = None
+) -> ModuleType:
+    """Run the kata's file from a code folder and return the module, named
+    `kata_16_multi_head_attention`.
 
     Args:
         code: a folder laid out like `katas/`.
-        sources: the folder per earlier kata. Katas that it does not name are loaded from `code`.
-        text: runs instead of the file's own. A module of the file that is in `sys.modules` stays there.
+        sources: the folder per earlier kata. Katas that it does not name are loaded
+            from `code`.
+        text: runs instead of the file's own. A module of the file that is in
+            `sys.modules` stays there.
     Raises:
-        LoadFailure: the file is missing or unreadable, or raised an exception, which becomes the `__cause__`.
+        LoadFailure: the file is missing or unreadable, or raised an exception, which
+            becomes the `__cause__`.
     """
     before = sys.modules.get(_module_name("kata_", kata))
     with building_on(kata.root, sources or {}, code):
         _begin(kata)
         path = code / kata.file
-        module = _run(kata, path, "kata_") if text is None else _executed(kata, text, path, "kata_")
+        module = (
+            _run(kata, path, "kata_")
+            if text is None
+            else _executed(kata, text, path, "kata_")
+        )
         packages.remember(kata, module)
     if before and text is not None:
         sys.modules[before.__name__] = before
@@ -171,21 +196,33 @@ def prerequisite(name: str) -> ModuleType:
     kata = Kata(root, name)
     if _running and kata.name >= _running[-1].name and packages.module_name(kata):
         raise LoadFailure(
-            f"{_running[-1].file.name}: imports {packages.module_name(kata)}, a later module", "import failed"
+            f"{_running[-1].file.name}: imports {packages.module_name(kata)}, a later "
+            "module",
+            "import failed",
         )
     path = sources.get(name, rest) / kata.file
-    known = sys.modules.get(packages.module_name(kata) or _module_name("prerequisite_", kata))
-    return known if known and known.__file__ == str(path) else _run(kata, path, "prerequisite_")
+    known = sys.modules.get(
+        packages.module_name(kata) or _module_name("prerequisite_", kata)
+    )
+    return (
+        known
+        if known and known.__file__ == str(path)
+        else _run(kata, path, "prerequisite_")
+    )
 
 
 def is_under_way() -> bool:
-    """True while a kata is being loaded. The code for its earlier katas has then been chosen."""
+    """True while a kata is being loaded. The code for its earlier katas has then
+    been chosen.
+    """
     return bool(_context)
 
 
 @contextmanager
 def building_on(root: Path, sources: Sources, rest: Path) -> Iterator[None]:
-    """Inside the block, `prerequisite` loads a kata from `sources`, or from the folder `rest` if it is not in there."""
+    """Inside the block, `prerequisite` loads a kata from `sources`, or from the folder
+    `rest` if it is not in there.
+    """
     _context.append((root, sources, rest))
     try:
         yield
@@ -194,7 +231,9 @@ def building_on(root: Path, sources: Sources, rest: Path) -> Iterator[None]:
 
 
 def _begin(kata: Kata) -> None:
-    """Import what the kata builds on, if its track is a package: specs may import more of it than the kata itself."""
+    """Import what the kata builds on, if its track is a package: specs may import more
+    of it than the kata itself.
+    """
     packages.begin(kata)
     if packages.module_name(kata):
         for earlier in with_prerequisites([kata])[:-1]:
@@ -202,8 +241,14 @@ def _begin(kata: Kata) -> None:
 
 
 def _instead(path: Path) -> str:
-    """What to say of the code beside a code file that is not there; empty if there is none."""
-    others = [one.name for one in path.parent.glob("*.py") if one.name not in GIVEN and not one.match("test_*")]
+    """What to say of the code beside a code file that is not there; empty if there
+    is none.
+    """
+    others = [
+        one.name
+        for one in path.parent.glob("*.py")
+        if one.name not in GIVEN and not one.match("test_*")
+    ]
     near = difflib.get_close_matches(path.name, others, n=1, cutoff=0.0)
     return f" (there is {near[0]}: renamed?)" if near and path.suffix == ".py" else ""
 
@@ -218,7 +263,9 @@ def _refusal(info: os.stat_result, most: int) -> str:
 
 
 def _too_large(size: int, most: int) -> str:
-    """The reason not to read a file. Its size is told where rounding does not turn it into the limit."""
+    """The reason not to read a file. Its size is told where rounding does not turn it
+    into the limit.
+    """
     amount = f"{size / 1e6:.0f} MB " if size >= 2 * most else ""
     return f"{amount}is too large, the limit is {most / 1e6:.0f} MB"
 
@@ -249,17 +296,28 @@ def _executed(kata: Kata, source: str, path: Path, prefix: str) -> ModuleType:
 
 
 def _why(error: BaseException, path: Path, source: str) -> Failure:
-    """What keeps the file from being run: it is no Python, its time was up, or running it raised an error."""
+    """What keeps the file from being run: it is no Python, its time was up, or running
+    it raised an error.
+    """
     is_its_own = isinstance(error, SyntaxError) and error.filename == str(path)
     if unparsed := error if is_its_own else syntax.error_in(source):
         return syntax.unparsed(path.name, source, unparsed)
     kind: Kind = "import timed out" if statements.time_limit(error) else "import failed"
     reason = traceback.format_exception_only(error)[-1].strip()
-    if not isinstance(error, Exception):  # a time limit of the grader, SystemExit, KeyboardInterrupt
+    # a time limit of the grader, SystemExit, KeyboardInterrupt
+    if not isinstance(error, Exception):
         reason = ": ".join(filter(None, [type(error).__name__, str(error)]))
-    lines = [f.lineno or 0 for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    lines = [
+        f.lineno or 0
+        for f in traceback.extract_tb(error.__traceback__)
+        if f.filename == str(path)
+    ]
     at = lines[-1] if lines else 0
-    line = f"{path.name}:{at}: {reason} (while the file was imported)" if at else f"{path.name}: {reason}"
+    line = (
+        f"{path.name}:{at}: {reason} (while the file was imported)"
+        if at
+        else f"{path.name}: {reason}"
+    )
     return Failure(kind, line, file=path.name, at=at, error=type(error).__name__)
 
 

@@ -1,4 +1,6 @@
-"""A paper's notebook, built from kata.toml, README.md and lesson.py, and the table that lists all papers."""
+"""A paper's notebook, built from kata.toml, README.md and lesson.py, and the table that
+lists all papers.
+"""
 
 import ast
 import re
@@ -24,9 +26,13 @@ SECTIONS = {
     7: "NumPy against PyTorch",
 }
 STEP = re.compile(r"^# (\d)\. (.+)\n(?:#\n)?", re.MULTILINE)
-HEADING = re.compile(r"^heading\(.*\)\n", re.MULTILINE)  # printed by the lesson; the notebook's text has it already
+# printed by the lesson; the notebook's text has it already
+HEADING = re.compile(r"^heading\(.*\)\n", re.MULTILINE)
 TEXT = re.compile(r"(?:^#(?: .*)?\n)+", re.MULTILINE)
-SHOWN = re.compile(r'(?:^ *print\("[^"\n]*:"\)\n)?(?:^ *shown_code\(.*\)\n)+', re.MULTILINE)  # a cell has that code
+# a cell has that code
+SHOWN = re.compile(
+    r'(?:^ *print\("[^"\n]*:"\)\n)?(?:^ *shown_code\(.*\)\n)+', re.MULTILINE
+)
 SAVED = "save_figure(figure, __file__)"
 OWN = re.compile(r": your own where the core of the kata works(?=\.)")
 RESULTS = "RESULTS.md"  # of a track
@@ -36,7 +42,7 @@ FIND = """\
 # Quickstart: find the course; then versions, device and seed, and three basics of tensors.
 {find}__file__ = str(here / "katas/{kata}/lesson.py")  # the code below is this file's
 sys.argv[:] = [__file__]
-"""
+"""  # noqa: E501
 INSTALL = """\
 # Quickstart: the package, from a checkout around this notebook, an installation, or a release file beside it.
 import importlib, pathlib, subprocess, sys
@@ -52,7 +58,7 @@ except ModuleNotFoundError:
         raise FileNotFoundError("upload the course's release file, torch_katas-….whl, beside this notebook") from None
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", str(sources[0])], check=True)
     importlib.invalidate_caches()
-"""
+"""  # noqa: E501
 BASICS = """
 import numpy as np
 import torch
@@ -67,19 +73,23 @@ print("1. A tensor has a shape, a dtype and a device:", tuple(x.shape), x.dtype,
 print("2. backward() fills .grad, here with 2x:", x.grad.tolist())
 array = np.zeros(2)
 torch.from_numpy(array)[0] = 7.0
-print("3. torch.from_numpy shares the array's memory:", array)"""
+print("3. torch.from_numpy shares the array's memory:", array)"""  # noqa: E501
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Code for a kata's exercises, which a notebook has in cells, and whose it is: "the textbook's"."""
+    """Code for a kata's exercises, which a notebook has in cells, and whose it is:
+    "the textbook's".
+    """
 
     module: str
     whose: str
 
 
 def stale(katas: Iterable[Kata]) -> dict[Path, str]:
-    """The papers' notebooks that differ from their katas, each with its up-to-date text."""
+    """The papers' notebooks that differ from their katas, each with its
+    up-to-date text.
+    """
     found = {}
     for kata in katas:
         if kata.description.paper and (kata.folder / "README.md").is_file():
@@ -99,7 +109,8 @@ def textbook(kata: Kata) -> Answers | None:
 def handed_out(kata: Kata, path: Path) -> bytes:
     """The content of one of the learner's files where no answers may be.
 
-    The kata's file is its stub, whatever is in katas/. The notebook loads the learner's own code.
+    The kata's file is its stub, whatever is in katas/. The notebook loads the learner's
+    own code.
     """
     if path == kata.code:
         return stubs.content(kata)
@@ -115,16 +126,20 @@ def written(notebook: nbformat.NotebookNode) -> str:
 def build(kata: Kata, answers: Answers | None = None) -> nbformat.NotebookNode:
     """The notebook of a paper: eight sections, without outputs.
 
-    Sections 2 to 7 are the numbered steps of lesson.py: comments that follow an empty line become text. Section 1 is
-    made of kata.toml and the page's first paragraph, section 8 of the page's notebook tasks. Each definition of the
-    answers gets into a cell before its first use. Without answers, the notebook loads the learner's module instead.
+    Sections 2 to 7 are the numbered steps of lesson.py: comments that follow an empty
+    line become text. Section 1 is made of kata.toml and the page's first paragraph,
+    section 8 of the page's notebook tasks. Each definition of the answers gets into a
+    cell before its first use. Without answers, the notebook loads the learner's
+    module instead.
 
     Raises:
         NotANotebook: the lesson and the answers use one name for two things.
     """
     page = (kata.folder / "README.md").read_text(encoding="utf-8")
     lesson = (kata.folder / "lesson.py").read_text(encoding="utf-8")
-    before, *steps = re.split(r"^(?=# \d\. )", _alone(lesson) if answers else lesson, flags=re.MULTILINE)
+    before, *steps = re.split(
+        r"^(?=# \d\. )", _alone(lesson) if answers else lesson, flags=re.MULTILINE
+    )
     body = [new_code_cell(_without_docstring(before))]
     for step in steps:
         body += _cells(step)
@@ -153,7 +168,10 @@ def sections(lesson: str) -> dict[int, str]:
 def table(katas: Iterable[Kata]) -> list[str]:
     """The tracking table of the papers: one row each."""
     rows = [
-        "| | paper | year | phase | NumPy original | notebook | key result, rebuilt | seconds | status |",
+        (
+            "| | paper | year | phase | NumPy original | notebook | key result, "
+            "rebuilt | seconds | status |"
+        ),
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for kata in katas:
@@ -163,8 +181,10 @@ def table(katas: Iterable[Kata]) -> list[str]:
         original = f"[{name[:2]}]({_original(kata)})"
         notebook = f"[pt_{name[:2]}]({name}/{notebook_path(kata).name})"
         rows.append(
-            f"| [{name[:2]}]({name}/README.md) | [{about.title}]({about.url}), {about.authors} | {about.year} | "
-            f"{kata.description.chapter} | {original} | {notebook} | {about.result} | {about.seconds:g} | "
+            f"| [{name[:2]}]({name}/README.md) | [{about.title}]({about.url}), "
+            f"{about.authors} | {about.year} | "
+            f"{kata.description.chapter} | {original} | {notebook} | {about.result} | "
+            f"{about.seconds:g} | "
             f"{_status(kata)} |"
         )
     return rows
@@ -173,7 +193,11 @@ def table(katas: Iterable[Kata]) -> list[str]:
 def _status(kata: Kata) -> str:
     """What a reader finds there: "specs, notebook, 2 results over five seeds"."""
     page = kata.folder.parent / RESULTS
-    rows = page.read_text(encoding="utf-8").partition("\n## ")[0].splitlines() if page.is_file() else []
+    rows = (
+        page.read_text(encoding="utf-8").partition("\n## ")[0].splitlines()
+        if page.is_file()
+        else []
+    )
     count = sum(row.startswith(f"| {kata.number} |") for row in rows)
     parts = {
         "specs": kata.description.finished,
@@ -189,25 +213,42 @@ def _original(kata: Kata) -> str:
 
 
 def _alone(lesson: str) -> str:
-    """The lesson as it runs beside the definitions that it uses, without the kata's module."""
+    """The lesson as it runs beside the definitions that it uses, without the
+    kata's module.
+    """
     text = SHOWN.sub("", HEADING.sub("", lesson)).replace(SAVED, "Picture(figure)")
     text = re.sub(r"^kata = code\(__file__\)\n", "", text, flags=re.MULTILINE)
     return re.sub(r"\bkata\.(?=[A-Za-z_])", "", text)
 
 
-def _with_answers(body: list[nbformat.NotebookNode], answers: Answers) -> list[nbformat.NotebookNode]:
-    """The cells, of which the first holds the lesson's imports, with cells of the answers between them."""
+def _with_answers(
+    body: list[nbformat.NotebookNode], answers: Answers
+) -> list[nbformat.NotebookNode]:
+    """The cells, of which the first holds the lesson's imports, with cells of the
+    answers between them.
+    """
     imports, rest = _imports(body[0].source)
     body = [new_code_cell(rest), *body[1:]]
     code = [cell.source if cell.cell_type == "code" else "" for cell in body]
     dealt = definitions.deal(answers.module, code)
-    used = {node.id for text in code for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+    used = {
+        node.id
+        for text in code
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Name)
+    }
     helpers = sorted(used & {"COLOURS", "Picture", "stretch"})
-    lines = dict.fromkeys([*dealt.imports, *imports, f"from {OF_LESSONS} import {', '.join(helpers)}"])
+    lines = dict.fromkeys(
+        [*dealt.imports, *imports, f"from {OF_LESSONS} import {', '.join(helpers)}"]
+    )
     found = []
     for cell, text in zip(body, dealt.before, strict=True):
         if text:
-            found.append(new_code_cell(f"# lesson: {answers.whose} code, to be copied and changed\n{text}"))
+            found.append(
+                new_code_cell(
+                    f"# lesson: {answers.whose} code, to be copied and changed\n{text}"
+                )
+            )
         if cell.cell_type == "markdown":
             cell = new_markdown_cell(OWN.sub("", cell.source))
         found.append(cell)
@@ -217,22 +258,37 @@ def _with_answers(body: list[nbformat.NotebookNode], answers: Answers) -> list[n
 
 
 def _imports(code: str) -> tuple[list[str], str]:
-    """The imports at the top of a lesson without its helpers, each as a line, and the code after them."""
+    """The imports at the top of a lesson without its helpers, each as a line, and the
+    code after them.
+    """
     body = ast.parse(code).body
     top = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
-    kept = [node for node in top if not (isinstance(node, ast.ImportFrom) and node.module == OF_LESSONS)]
+    kept = [
+        node
+        for node in top
+        if not (isinstance(node, ast.ImportFrom) and node.module == OF_LESSONS)
+    ]
     end = max(node.end_lineno or 0 for node in top)
-    return [ast.unparse(node) for node in kept], "\n".join(code.splitlines()[end:]).strip("\n")
+    return [ast.unparse(node) for node in kept], "\n".join(
+        code.splitlines()[end:]
+    ).strip("\n")
 
 
 def _goals(kata: Kata, page: str, answers: Answers | None) -> str:
     about = kata.description.paper
     assert about is not None
-    paragraphs = [part for part in page.partition("\n## ")[0].split("\n\n")[2:] if not part.strip().startswith("!")]
+    paragraphs = [
+        part
+        for part in page.partition("\n## ")[0].split("\n\n")[2:]
+        if not part.strip().startswith("!")
+    ]
     goals = page.partition("\n## Objectives\n")[2].partition("\n## ")[0].strip()
     repository, opened = places.address(), ""
     if repository.startswith(GITHUB):
-        page_there = f"{repository.replace(GITHUB, COLAB)}/blob/main/katas/{kata.name}/{notebook_path(kata).name}"
+        page_there = (
+            f"{repository.replace(GITHUB, COLAB)}/blob/main/katas/{kata.name}"
+            f"/{notebook_path(kata).name}"
+        )
         opened = f"[Open in Colab]({page_there}). "
     parts = [
         f"# {kata.folder.name[:2]} · {kata.title}",
@@ -249,21 +305,29 @@ def _goals(kata: Kata, page: str, answers: Answers | None) -> str:
 def _about(kata: Kata, answers: Answers | None) -> str:
     own = f"`kata notebook {kata.number} --paper` writes"
     if answers is None:
-        return f"The code below loads your own answers once the core of the kata works. {own} them into its cells."
+        return (
+            "The code below loads your own answers once the core of the kata works. "
+            f"{own} them into its cells."
+        )
     told = (
-        f"Each function and class is in a cell before its first use: {answers.whose} code. Copy such a cell, change "
+        f"Each function and class is in a cell before its first use: {answers.whose} "
+        "code. Copy such a cell, change "
         "it, and run it and the cells below: they use what it defines."
     )
     if answers.whose == OWN_CODE:
         return told
     return (
-        f"{told}\n\nThese cells give the kata's exercises away. Once the core of the kata works, {own} this notebook "
+        f"{told}\n\n"
+        "These cells give the kata's exercises away. Once the core of the kata works, "
+        f"{own} this notebook "
         "with your own code."
     )
 
 
 def _cells(step: str) -> list[nbformat.NotebookNode]:
-    """The cells of one step: text wherever a comment follows an empty line, code between."""
+    """The cells of one step: text wherever a comment follows an empty line,
+    code between.
+    """
     found, code = [], ""
     for part in re.split(r"(?:(?<=\n\n)|\A)(?=#(?: |\n))", HEADING.sub("", step)):
         text = TEXT.match(part)
@@ -280,7 +344,10 @@ def _cells(step: str) -> list[nbformat.NotebookNode]:
 def _markdown(comment: str) -> str:
     """Comment lines as text: one line per paragraph, "# 2. Data" as a heading."""
     heading = STEP.match(comment)
-    lines = [line[2:] for line in (comment[heading.end() :] if heading else comment).splitlines()]
+    lines = [
+        line[2:]
+        for line in (comment[heading.end() :] if heading else comment).splitlines()
+    ]
     paragraphs = re.split(r"\n\n+|\n(?=- )", "\n".join(lines).strip())
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     return f"## {heading[1]} {heading[2]}\n\n{text}".strip() if heading else text

@@ -1,8 +1,10 @@
-"""Where things are: the package, the course that it came with, and the folder in which its user works.
+"""Where things are: the package, the course that it came with, and the folder in which
+its user works.
 
-In a checkout, and in what `kata export` wrote, the three are one tree. An installed package brings the course as an
-archive outside of itself, where no import and no sandbox finds it. `kata start` lays out a workspace from it: a folder
-with the katas, without references and grader.
+In a checkout, and in what `kata export` wrote, the three are one tree. An installed
+package brings the course as an archive outside of itself, where no import and no
+sandbox finds it. `kata start` lays out a workspace from it: a folder with the katas,
+without references and grader.
 """
 
 import importlib.metadata
@@ -20,9 +22,12 @@ from grader.errors import NotPossible
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CHECKOUT = PACKAGE.parent
-ARCHIVE = Path("share", "torch-katas", "course.zip")  # below the folder that an environment is installed to
-MARK = ".kata-room"  # a file that marks a folder as a workspace; those that exist have this one
-CONFIGURATION = "pytest.ini"  # of a workspace, whose pyproject.toml would be the learner's
+# below the folder that an environment is installed to
+ARCHIVE = Path("share", "torch-katas", "course.zip")
+# a file that marks a folder as a workspace; those that exist have this one
+MARK = ".kata-room"
+# of a workspace, whose pyproject.toml would be the learner's
+CONFIGURATION = "pytest.ini"
 REFERENCES = Path(".kata", "solutions")  # of a workspace, unpacked at their first use
 
 
@@ -32,16 +37,22 @@ def is_checkout() -> bool:
 
 
 def address() -> str:
-    """Where the course is on the web, by [project.urls] of pyproject.toml: empty while it says nothing."""
+    """Where the course is on the web, by [project.urls] of pyproject.toml: empty while
+    it says nothing.
+    """
     if is_checkout():
-        project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
+        project = tomllib.loads(
+            (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
+        ).get("project", {})
         return str(project.get("urls", {}).get("Repository", ""))
     entries = importlib.metadata.metadata("torch-katas").get_all("Project-URL") or []
     return dict(entry.split(", ", 1) for entry in entries).get("Repository", "")
 
 
 def is_course(folder: Path) -> bool:
-    """Tell if this folder is a checkout of the course, whether the package that runs is its own or not."""
+    """Tell if this folder is a checkout of the course, whether the package that runs is
+    its own or not.
+    """
     return (
         (folder / "katas").is_dir()
         and (folder / "grader" / "course").is_dir()
@@ -55,13 +66,17 @@ def is_workspace(folder: Path) -> bool:
 
 
 def root() -> Path:
-    """The folder whose katas/ the user works in: the workspace or checkout around the current folder, the workspace
-    around the program, or the checkout of the package. Where there is none of these, the current folder.
+    """The folder whose katas/ the user works in: the workspace or checkout around the
+    current folder, the workspace around the program, or the checkout of the package.
+    Where there is none of these, the current folder.
 
     Of another checkout than the package's, its katas are taken, and never its grader.
     """
     program = getattr(sys.modules.get("__main__"), "__file__", None)
-    starts = [os.path.join(os.getcwd(), "any"), *([os.path.abspath(program)] if program else [])]
+    starts = [
+        os.path.join(os.getcwd(), "any"),
+        *([os.path.abspath(program)] if program else []),
+    ]
     for start in map(Path, starts):
         for folder in start.parents:
             if is_workspace(folder) or is_course(folder):
@@ -70,13 +85,21 @@ def root() -> Path:
 
 
 def elsewhere(root: Path) -> str:
-    """A line on which folder is graded, and by what, where that is not plain from the current folder; else empty."""
-    by = f" by the grader in {CHECKOUT}" if is_checkout() and root != CHECKOUT and not is_workspace(root) else ""
+    """A line on which folder is graded, and by what, where that is not plain from the
+    current folder; else empty.
+    """
+    by = (
+        f" by the grader in {CHECKOUT}"
+        if is_checkout() and root != CHECKOUT and not is_workspace(root)
+        else ""
+    )
     return f"katas in {root}{by}" if by or not Path.cwd().is_relative_to(root) else ""
 
 
 def import_own_tracks() -> None:
-    """Let this program import the workspace's tracks that are packages, as an installed checkout does: tinytorch."""
+    """Let this program import the workspace's tracks that are packages, as an installed
+    checkout does: tinytorch.
+    """
     here = root()
     if is_workspace(here):
         sys.path.insert(0, str(here / "katas"))
@@ -89,25 +112,39 @@ def configuration(root: Path) -> Path:
 
 @cache
 def references(root: Path) -> Path:
-    """The folder with the references of the tree at `root`: its solutions/. A workspace has them out of sight."""
+    """The folder with the references of the tree at `root`: its solutions/. A workspace
+    has them out of sight.
+    """
     if not is_workspace(root):
         return root / "solutions"
     place, packed = root / REFERENCES, archive()
     if packed is None:
         return CHECKOUT / "solutions"
     if not place.is_dir():
-        with suppress(OSError):  # in a workspace that cannot be written to, they are missing as in a starter
+        # in a workspace that cannot be written to, they are missing as in a starter
+        with suppress(OSError):
             place.parent.mkdir(exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".solutions-", dir=place.parent) as folder:
+            with tempfile.TemporaryDirectory(
+                prefix=".solutions-", dir=place.parent
+            ) as folder:
                 with zipfile.ZipFile(packed) as course:
-                    course.extractall(folder, [name for name in course.namelist() if name.startswith("solutions/")])
-                os.rename(Path(folder, "solutions"), place)  # fails where another process was faster
+                    course.extractall(
+                        folder,
+                        [
+                            name
+                            for name in course.namelist()
+                            if name.startswith("solutions/")
+                        ],
+                    )
+                # fails where another process was faster
+                os.rename(Path(folder, "solutions"), place)
     return place
 
 
 @contextmanager
 def course() -> Iterator[Path]:
-    """The folder of the course that the package came with: the checkout, or the archive, unpacked for the block.
+    """The folder of the course that the package came with: the checkout, or the
+    archive, unpacked for the block.
 
     Raises:
         NotPossible: there is neither.
@@ -115,7 +152,10 @@ def course() -> Iterator[Path]:
     packed = archive()
     if packed is None:
         if not is_checkout():
-            raise NotPossible("the course that belongs to this installation is missing: install the wheel again")
+            raise NotPossible(
+                "the course that belongs to this installation is missing: install the "
+                "wheel again"
+            )
         yield CHECKOUT
         return
     with tempfile.TemporaryDirectory(prefix="kata-course-") as folder:
@@ -125,7 +165,9 @@ def course() -> Iterator[Path]:
 
 
 def pack(archive: Path, root: Path, contents: Mapping[Path, bytes]) -> None:
-    """Write these files of the tree at `root` as the archive. Equal contents give an equal archive."""
+    """Write these files of the tree at `root` as the archive. Equal contents give an
+    equal archive.
+    """
     archive.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive, "w") as packed:
         for path, content in sorted(contents.items()):

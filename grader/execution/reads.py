@@ -1,4 +1,6 @@
-"""What a run of specs reads, declared once: files of the course, the grader's code and data, and what is installed."""
+"""What a run of specs reads, declared once: files of the course, the grader's code and
+data, and what is installed.
+"""
 
 import hashlib
 import os
@@ -19,8 +21,9 @@ class Reads:
     """The files of the course that something reads, beside the grader's own code.
 
     Attributes:
-        own: patterns, in which {kata} is the kata's name, {file} the path of its module, {track} what holds it, and
-            {configuration} the name of the file with pytest's options.
+        own: patterns, in which {kata} is the kata's name, {file} the path of its
+            module, {track} what holds it, and {configuration} the name of the file with
+            pytest's options.
         earlier: patterns for each kata that it builds on.
         others: the files that its own files name.
     """
@@ -37,32 +40,64 @@ class Reads:
         """
         *builds_on, _ = with_prerequisites([kata])
         found = {path for pattern in self.own for path in _matching(kata, pattern)}
-        found.update(path for one in builds_on for pattern in self.earlier for path in _matching(one, pattern))
+        found.update(
+            path
+            for one in builds_on
+            for pattern in self.earlier
+            for path in _matching(one, pattern)
+        )
         found.update(path for path in self.others(kata) if path.exists())
         return {path for path in found if path.name != "__pycache__"}
 
 
-TOML, SPECS, REFERENCE = "katas/{kata}/kata.toml", "katas/{kata}/**/test_*.py", "solutions/{file}"
+TOML, SPECS, REFERENCE = (
+    "katas/{kata}/kata.toml",
+    "katas/{kata}/**/test_*.py",
+    "solutions/{file}",
+)
 TRACK = "katas/{track}/*.py"  # of a track that is a package
-LISTS = ("solutions/{kata}/author/" + SEALED, "solutions/{kata}/author/" + PROBES)  # of the second lock
+# of the second lock
+LISTS = ("solutions/{kata}/author/" + SEALED, "solutions/{kata}/author/" + PROBES)
 RUN = (TOML, SPECS, REFERENCE, TRACK, "{configuration}")  # where specs run on code
 ROOMS = ("course", "specs", "isolation", "lock", "workers", "execution")
-OF_REPORTS = ("reports/__init__.py", "reports/words.py", "reports/colour_blocks.py", "reports/layout.py")
+OF_REPORTS = (
+    "reports/__init__.py",
+    "reports/words.py",
+    "reports/colour_blocks.py",
+    "reports/layout.py",
+)
 CODE = ("*.py", *(f"{room}/*.py" for room in ROOMS), *OF_REPORTS, "data/*")
 
 
 def of_a_run(*, sealed: bool) -> Reads:
     """What a run of a kata's specs reads beside the code that it judges."""
-    return Reads((*RUN, *LISTS) if sealed else RUN, (TOML,), lambda kata: kata.hidden_specs)
+    return Reads(
+        (*RUN, *LISTS) if sealed else RUN, (TOML,), lambda kata: kata.hidden_specs
+    )
 
 
 @cache
 def surroundings() -> list[str]:
-    """The grader's code and data, the system, Python, and every installed package: specs use some that have no pin."""
-    code = digest(places.PACKAGE, (path for pattern in CODE for path in places.PACKAGE.glob(pattern)))
-    folders = [folder for folder in sys.path if os.path.isdir(folder) and os.access(folder, os.R_OK)]
-    names = {name for folder in folders for name in os.listdir(folder) if name.endswith("-info")}
-    packages = sorted(name for name in names if not name.startswith("torch_katas"))  # whose code is hashed
+    """The grader's code and data, the system, Python, and every installed package:
+    specs use some that have no pin.
+    """
+    code = digest(
+        places.PACKAGE,
+        (path for pattern in CODE for path in places.PACKAGE.glob(pattern)),
+    )
+    folders = [
+        folder
+        for folder in sys.path
+        if os.path.isdir(folder) and os.access(folder, os.R_OK)
+    ]
+    names = {
+        name
+        for folder in folders
+        for name in os.listdir(folder)
+        if name.endswith("-info")
+    }
+    # whose code is hashed
+    packages = sorted(name for name in names if not name.startswith("torch_katas"))
     return [code, platform.platform(), platform.python_version(), *packages]
 
 
@@ -72,7 +107,11 @@ def digest(top: Path, files: Iterable[Path]) -> str:
     for path in sorted(files):
         told = path.stat()
         found.update(os.fsencode(os.path.relpath(path, top)) + b"\0")
-        found.update(_content(path, told.st_mtime_ns, told.st_size) if path.is_file() else b"folder")
+        found.update(
+            _content(path, told.st_mtime_ns, told.st_size)
+            if path.is_file()
+            else b"folder"
+        )
     return found.hexdigest()
 
 
@@ -84,5 +123,15 @@ def _content(path: Path, modified: int, size: int) -> bytes:
 
 def _matching(kata: Kata, pattern: str) -> Iterable[Path]:
     top = kata.solutions.parent if pattern.startswith("solutions/") else kata.root
-    track, configuration = Path(kata.name).parent.as_posix(), places.configuration(kata.root).name
-    return top.glob(pattern.format(kata=kata.name, file=kata.file.as_posix(), track=track, configuration=configuration))
+    track, configuration = (
+        Path(kata.name).parent.as_posix(),
+        places.configuration(kata.root).name,
+    )
+    return top.glob(
+        pattern.format(
+            kata=kata.name,
+            file=kata.file.as_posix(),
+            track=track,
+            configuration=configuration,
+        )
+    )

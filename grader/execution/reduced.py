@@ -1,4 +1,6 @@
-"""Isolation that this machine cannot give: what reports say of it, and jobs that are refused for it."""
+"""Isolation that this machine cannot give: what reports say of it, and jobs that are
+refused for it.
+"""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,12 +15,16 @@ from grader.workers.jobs import Job
 
 
 def gaps(katas: Iterable[Kata]) -> list[str]:
-    """What isolation lacks on this machine while these katas are graded, one phrase each."""
+    """What isolation lacks on this machine while these katas are graded, one
+    phrase each.
+    """
     return _permissions(katas) + sandbox.barriers_missing()
 
 
 def _permissions(katas: Iterable[Kata]) -> list[str]:
-    """Permissions that code keeps on this machine while these katas are graded, one phrase each."""
+    """Permissions that code keeps on this machine while these katas are graded, one
+    phrase each.
+    """
     found: dict[str, list[str]] = {}
     for kata in katas:
         for gap in sandbox.gaps_of(kata.description.needs):
@@ -27,9 +33,13 @@ def _permissions(katas: Iterable[Kata]) -> list[str]:
 
 
 def refused(job: Job) -> KataResult | None:
-    """The result of a job that asks for full isolation where this machine cannot give it; None if the job can run."""
+    """The result of a job that asks for full isolation where this machine cannot give
+    it; None if the job can run.
+    """
     found = _permissions([job.kata]) if job.options.require_isolation else []
     if not found:
         return None
     reason = f"isolation is reduced on this machine: {' and '.join(found)}"
-    return replace(not_graded(job.kata, reason, job.options), message=reason, code=jobs.digest(job))
+    return replace(
+        not_graded(job.kata, reason, job.options), message=reason, code=jobs.digest(job)
+    )

@@ -1,4 +1,6 @@
-"""The results that are known. Their key covers the code and all that `reads` declares: a stale one is never found."""
+"""The results that are known. Their key covers the code and all that `reads` declares:
+a stale one is never found.
+"""
 
 import contextlib
 import hashlib
@@ -44,7 +46,11 @@ class ResultCache:
 
 def _may_be_chance(spec: SpecResult) -> bool:
     """Tell if the spec ran out of time, or lost its worker."""
-    return spec.status in ("error", "not graded") or spec.kind in ("timed out", "import timed out", "too busy")
+    return spec.status in ("error", "not graded") or spec.kind in (
+        "timed out",
+        "import timed out",
+        "too busy",
+    )
 
 
 def key(job: Job) -> str:
@@ -55,7 +61,9 @@ def key(job: Job) -> str:
         job.problem and asdict(job.problem),
         job.note,
         asdict(job.options),
-        reads.digest(job.kata.root, reads.of_a_run(sealed=job.options.sealed).files(job.kata)),
+        reads.digest(
+            job.kata.root, reads.of_a_run(sealed=job.options.sealed).files(job.kata)
+        ),
         reads.surroundings(),
     ]
     return hashlib.sha256(json.dumps([files, *rest]).encode()).hexdigest()

@@ -1,4 +1,6 @@
-"""Runs jobs in warm workers, several at a time, and enforces their deadlines from outside."""
+"""Runs jobs in warm workers, several at a time, and enforces their deadlines
+from outside.
+"""
 
 import os
 import socket
@@ -26,7 +28,11 @@ Running = Supervisor | SecondLock
 
 def available_cores() -> int:
     """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
 
 
 def run(
@@ -38,18 +44,26 @@ def run(
 ) -> Generator[tuple[Job, KataResult]]:
     """Run jobs in parallel and yield each with its result as it finishes.
 
-    Closing the iterator ends every process that it started. Where the grader itself fails on a job, that job is not
-    graded, and the others go on. A job of which a process is killed from outside, as the system does where memory runs
-    out, runs once more, alone: what then ends without a verdict is the code's doing.
+    Closing the iterator ends every process that it started. Where the grader itself
+    fails on a job, that job is not graded, and the others go on. A job of which a
+    process is killed from outside, as the system does where memory runs out, runs once
+    more, alone: what then ends without a verdict is the code's doing.
 
     Args:
-        jobs_ready: the jobs, or a function that returns those that can start now. It is called again when they run out.
-        at_a_time: jobs that run in parallel; 0 means one per core. Fewer run where memory has no room for them.
-        specs_of: katas whose specs a new forkserver collects. Later calls reuse the forkserver as it is.
-        until: file descriptors or sockets. As soon as one of them can be read, all running jobs are given up.
+        jobs_ready: the jobs, or a function that returns those that can start now. It is
+            called again when they run out.
+        at_a_time: jobs that run in parallel; 0 means one per core. Fewer run where
+            memory has no room for them.
+        specs_of: katas whose specs a new forkserver collects. Later calls reuse the
+            forkserver as it is.
+        until: file descriptors or sockets. As soon as one of them can be read, all
+            running jobs are given up.
     """
     limit = min(at_a_time or available_cores(), limits.most_at_a_time())
-    with folders.of_a_run(forkserver.temporary_folder()) as scratch, orphans.ended() as end_orphans:
+    with (
+        folders.of_a_run(forkserver.temporary_folder()) as scratch,
+        orphans.ended() as end_orphans,
+    ):
         jobs = _Jobs(_as_function(jobs_ready), limit, scratch, specs_of, end_orphans)
         try:
             while True:
@@ -78,11 +92,14 @@ class _Jobs:
     queue: Iterator[Job] = field(default_factory=lambda: iter(()))
     running: list[Running] = field(default_factory=list)
     ended: list[tuple[Job, KataResult]] = field(default_factory=list)
-    again: list[Job] = field(default_factory=list)  # of which a process was killed from outside: each runs alone
+    # of which a process was killed from outside: each runs alone
+    again: list[Job] = field(default_factory=list)
 
     def start(self) -> None:
         """Start as many as there is room for."""
-        while not self.ended and (not self.running if self.again else _have_room(self.running, self.limit)):
+        while not self.ended and (
+            not self.running if self.again else _have_room(self.running, self.limit)
+        ):
             is_second = bool(self.again)
             job = self.again.pop() if self.again else self._next()
             if job is None:
@@ -91,7 +108,9 @@ class _Jobs:
                 self.ended.append((job, refused))
                 continue
             with costs_only(partial(_lose, job, self.ended)):
-                self.running.append(_started(job, self.scratch, self.specs_of, may_fail=not is_second))
+                self.running.append(
+                    _started(job, self.scratch, self.specs_of, may_fail=not is_second)
+                )
 
     def _next(self) -> Job | None:
         for job in self.queue:
@@ -126,7 +145,9 @@ class _Jobs:
         self.end_orphans()
 
 
-def _started(job: Job, scratch: Path, specs_of: Sequence[Kata], *, may_fail: bool) -> Supervisor:
+def _started(
+    job: Job, scratch: Path, specs_of: Sequence[Kata], *, may_fail: bool
+) -> Supervisor:
     forkserver.prepare(specs_of or [job.kata])
     if job.options.sealed:
         bare_server.prepare(specs_of or [job.kata])
@@ -134,7 +155,9 @@ def _started(job: Job, scratch: Path, specs_of: Sequence[Kata], *, may_fail: boo
 
 
 def _have_room(running: Sequence[Running], limit: int) -> bool:
-    """Tell if another job may start beside these: none does beside one that runs once more."""
+    """Tell if another job may start beside these: none does beside one that runs
+    once more.
+    """
     return _in_use(running) < limit and all(one.may_fail for one in running)
 
 
@@ -143,8 +166,11 @@ def _in_use(running: Sequence[Running]) -> int:
     return sum(len(one.channels) for one in running)
 
 
-def _following(one: Running, scratch: Path, cores: int) -> SecondLock | KataResult | None:
-    """The next step after a finished part of a job: the second lock on so many cores, or the result.
+def _following(
+    one: Running, scratch: Path, cores: int
+) -> SecondLock | KataResult | None:
+    """The next step after a finished part of a job: the second lock on so many cores,
+    or the result.
 
     None: the job was disturbed, and runs again.
     """
@@ -152,7 +178,9 @@ def _following(one: Running, scratch: Path, cores: int) -> SecondLock | KataResu
         return not_graded(one.job.kata, one.lost, one.job.options)
     if one.disturbed:
         return None
-    second = one.second_lock(scratch, max(1, cores)) if isinstance(one, Supervisor) else None
+    second = (
+        one.second_lock(scratch, max(1, cores)) if isinstance(one, Supervisor) else None
+    )
     if second and second.disturbed:
         return None
     return second if second and not second.finished else (second or one).result()
@@ -162,7 +190,9 @@ def _lose(job: Job, ended: list[tuple[Job, KataResult]], why: str) -> None:
     ended.append((job, not_graded(job.kata, why, job.options)))
 
 
-def _as_function(jobs_ready: Callable[[], Iterable[Job]] | Iterable[Job]) -> Callable[[], Iterable[Job]]:
+def _as_function(
+    jobs_ready: Callable[[], Iterable[Job]] | Iterable[Job],
+) -> Callable[[], Iterable[Job]]:
     if callable(jobs_ready):
         return jobs_ready
     rest = iter(jobs_ready)
@@ -170,10 +200,14 @@ def _as_function(jobs_ready: Callable[[], Iterable[Job]] | Iterable[Job]) -> Cal
 
 
 def wait(running: Sequence[Running], until: Sequence[int | socket.socket]) -> bool:
-    """Read messages until a job finishes, and kill overdue workers. True if one of `until` came first."""
+    """Read messages until a job finishes, and kill overdue workers. True if one of
+    `until` came first.
+    """
     while not any(one.finished for one in running):
         channels = {channel: one for one in running for channel in one.channels}
-        timeout = min(LOOK_SECONDS, max(0.0, min(one.due for one in running) - time.monotonic()))
+        timeout = min(
+            LOOK_SECONDS, max(0.0, min(one.due for one in running) - time.monotonic())
+        )
         arrived = connection.wait([*channels, *until], timeout)
         if any(source in until for source in arrived):
             return True

@@ -1,1 +1,3 @@
-"""Isolation of code under test: rights and limits of a job, Landlock, seccomp, namespaces, and servers that fork."""
+"""Isolation of code under test: rights and limits of a job, Landlock, seccomp,
+namespaces, and servers that fork.
+"""

@@ -1,4 +1,6 @@
-"""Interrupts the code that runs in the main thread: by the system's alarm, or by a thread where there is none."""
+"""Interrupts the code that runs in the main thread: by the system's alarm, or by a
+thread where there is none.
+"""
 
 import _thread
 import signal
@@ -17,16 +19,20 @@ _timer: threading.Timer | None = None
 
 
 def handled_by(handler: Callable[[int, FrameType | None], None]) -> None:
-    """Have this function called when the alarm rings, in the main thread and with the frame that runs there."""
+    """Have this function called when the alarm rings, in the main thread and with the
+    frame that runs there.
+    """
     signal.signal(NUMBER, handler)
 
 
-def ring(seconds: float, unheard: Callable[[], None] | None = None, patience: float = 0.0) -> None:
+def ring(
+    seconds: float, unheard: Callable[[], None] | None = None, patience: float = 0.0
+) -> None:
     """Set the alarm, instead of the one set before.
 
     Args:
-        unheard: where a thread rings, it calls this if the alarm is neither set again nor stopped within this patience:
-            a call into C keeps the main thread.
+        unheard: where a thread rings, it calls this if the alarm is neither set again
+            nor stopped within this patience: a call into C keeps the main thread.
     """
     if sys.platform != "win32":
         signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -44,7 +50,8 @@ def stop() -> None:
     if sys.platform != "win32":
         signal.setitimer(signal.ITIMER_REAL, 0)
         return
-    handled_by(lambda number, frame: None)  # what has rung may still be on its way to the main thread
+    # what has rung may still be on its way to the main thread
+    handled_by(lambda number, frame: None)
     if _timer:
         _timer.cancel()
 

@@ -17,8 +17,9 @@ NUMBERS = range(64)
 def drop(needed: Iterable[Path]) -> None:
     """Drop every capability, also those that a program could give back.
 
-    Where one of the needed paths is closed to root without rights, as a checkout in the closed home folder of another
-    user is, CAP_DAC_READ_SEARCH is kept. It reads what the file permissions deny, and nothing that Landlock denies.
+    Where one of the needed paths is closed to root without rights, as a checkout in the
+    closed home folder of another user is, CAP_DAC_READ_SEARCH is kept. It reads what
+    the file permissions deny, and nothing that Landlock denies.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     permitted = _permitted(libc)
@@ -32,7 +33,8 @@ def drop(needed: Iterable[Path]) -> None:
 
 def _permitted(libc: ctypes.CDLL) -> int:
     """The capabilities that this process may use."""
-    told = ctypes.create_string_buffer(24)  # for each half of 32 bits: effective, permitted, inheritable
+    # for each half of 32 bits: effective, permitted, inheritable
+    told = ctypes.create_string_buffer(24)
     if libc.capget(struct.pack("=Ii", VERSION, 0), told) != 0:
         raise OSError(ctypes.get_errno(), "capabilities are not told")
     _, low, _, _, high, _ = struct.unpack("=6I", told)
@@ -40,7 +42,11 @@ def _permitted(libc: ctypes.CDLL) -> int:
 
 
 def _set(libc: ctypes.CDLL, effective: int, permitted: int) -> None:
-    halves = [part >> shift & 0xFFFFFFFF for shift in (0, 32) for part in (effective, permitted, 0)]
+    halves = [
+        part >> shift & 0xFFFFFFFF
+        for shift in (0, 32)
+        for part in (effective, permitted, 0)
+    ]
     if libc.capset(struct.pack("=Ii", VERSION, 0), struct.pack("=6I", *halves)) != 0:
         raise OSError(ctypes.get_errno(), "capabilities cannot be dropped")
 

@@ -1,4 +1,6 @@
-"""Marks a function that only Linux can run: elsewhere `only` raises, and mypy checks nothing that follows it."""
+"""Marks a function that only Linux can run: elsewhere `only` raises, and mypy checks
+nothing that follows it.
+"""
 
 import sys
 from typing import NoReturn

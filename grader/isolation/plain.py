@@ -1,4 +1,6 @@
-"""What the system tells of processes, and how a tree of them ends, elsewhere than on Linux: by psutil."""
+"""What the system tells of processes, and how a tree of them ends, elsewhere than on
+Linux: by psutil.
+"""
 
 from contextlib import suppress
 
@@ -8,7 +10,10 @@ import psutil
 def tree(pid: int) -> set[int]:
     """This process and all that descend from it."""
     with suppress(psutil.Error):
-        return {pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))}
+        return {
+            pid,
+            *(child.pid for child in psutil.Process(pid).children(recursive=True)),
+        }
     return {pid}
 
 

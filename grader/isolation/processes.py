@@ -1,4 +1,6 @@
-"""Process trees on Linux: a child dies with its parent, orphans are adopted, a tree is stopped. Elsewhere no-ops."""
+"""Process trees on Linux: a child dies with its parent, orphans are adopted, a tree is
+stopped. Elsewhere no-ops.
+"""
 
 import ctypes
 import os
@@ -19,7 +21,9 @@ def die_with_parent() -> None:
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of orphaned descendants, so that it can kill them."""
+    """Make this process the parent of orphaned descendants, so that it can
+    kill them.
+    """
     _set(PR_SET_CHILD_SUBREAPER, 1)
 
 
@@ -29,12 +33,15 @@ def hide() -> None:
 
 
 def show() -> None:
-    """Let other processes of the same user see this one again, after a change of the user."""
+    """Let other processes of the same user see this one again, after a change of
+    the user.
+    """
     _set(PR_SET_DUMPABLE, 1)
 
 
 def stop_tree(pid: int, stopped: set[int]) -> None:
-    """Stop this process and all that descend from it, so that none of them starts another.
+    """Stop this process and all that descend from it, so that none of them
+    starts another.
 
     Args:
         stopped: gets their ids, each before that process is stopped.
@@ -55,6 +62,10 @@ def _set(option: int, value: int) -> None:
 
 
 def oom_kills() -> int | None:
-    """The number of processes killed so far because memory ran out; None where the system does not say."""
+    """The number of processes killed so far because memory ran out; None where the
+    system does not say.
+    """
     lines = proc.told("vmstat").split(b"\n")
-    return next((int(line.split()[1]) for line in lines if line.startswith(b"oom_kill ")), None)
+    return next(
+        (int(line.split()[1]) for line in lines if line.startswith(b"oom_kill ")), None
+    )

@@ -1,4 +1,6 @@
-"""The sandbox of a worker: resource limits, no network, no new processes, no access to other files."""
+"""The sandbox of a worker: resource limits, no network, no new processes, no access to
+other files.
+"""
 
 import os
 import sys
@@ -20,7 +22,8 @@ from grader.isolation.rights import Rights
 
 GRADER = Path(__file__).parents[1]
 PAGE = "see docs/security.md of the repository"  # which a release is without
-SCOPED_SIGNALS = 6  # the Landlock version from which on it keeps signals within the sandbox
+# the Landlock version from which on it keeps signals within the sandbox
+SCOPED_SIGNALS = 6
 
 
 def enter(
@@ -32,21 +35,30 @@ def enter(
     pipe: int = -1,
     apart: bool = False,
 ) -> None:
-    """Confine this process for the rest of its life, with the mechanisms that Linux has; elsewhere, nothing does.
+    """Confine this process for the rest of its life, with the mechanisms that Linux
+    has; elsewhere, nothing does.
 
     Args:
-        scratch: a folder to which the process may write. In namespaces it is a copy, which goes with the process.
-        specs: the kata's spec file. The process may read the folder of this file, and the grader's code. None: neither.
+        scratch: a folder to which the process may write. In namespaces it is a copy,
+            which goes with the process.
+        specs: the kata's spec file. The process may read the folder of this file, and
+            the grader's code. None: neither.
         needs: extra permissions of the kata's specs (see `course.description.NEEDS`).
-        shared: a folder to which this and another process may write. Its owner is whom both run as.
-        pipe: a socket to that process, over which it gets what is shared: in namespaces, a folder in memory.
-        apart: go on in namespaces of its own, in a child process if the kata needs processes.
+        shared: a folder to which this and another process may write. Its owner is whom
+            both run as.
+        pipe: a socket to that process, over which it gets what is shared: in
+            namespaces, a folder in memory.
+        apart: go on in namespaces of its own, in a child process if the kata
+            needs processes.
     """
     if sys.platform != "linux":
         return
     allowed = rights.of(needs)
     refused.by(allowed)
-    readable, devices = _readable(specs, allowed), [Path(path) for path in allowed.devices]
+    readable, devices = (
+        _readable(specs, allowed),
+        [Path(path) for path in allowed.devices],
+    )
     writable = [*filter(None, (scratch, shared)), *devices]
     limits.apply(allowed)
     if apart:
@@ -57,7 +69,8 @@ def enter(
         readable += map(Path, allowed.lists)
     landlock.restrict(readable, writable, tcp=allowed.loopback)
     if apart:
-        limits.bound_tasks(allowed.tasks)  # elsewhere, all processes of the user would count
+        # elsewhere, all processes of the user would count
+        limits.bound_tasks(allowed.tasks)
         users.become(user)
     capabilities.drop([*readable, *writable])
     own_files.leave_as_they_are(writable)
@@ -76,7 +89,9 @@ def shared_folder(folder: Path) -> Path:
 
 
 def gaps() -> list[str]:
-    """Permissions that this machine cannot take from code under test, one phrase each. Empty on a current Linux."""
+    """Permissions that this machine cannot take from code under test, one phrase each.
+    Empty on a current Linux.
+    """
     if sys.platform != "linux":
         return ["no system but Linux isolates it, so it may do whatever you may"]
     found = []
@@ -88,30 +103,59 @@ def gaps() -> list[str]:
 
 
 def barriers_missing() -> list[str]:
-    """What stands between code under test and the machine's files elsewhere, and not here, as a phrase."""
+    """What stands between code under test and the machine's files elsewhere, and not
+    here, as a phrase.
+    """
     if landlock.version() == 0:
         return []
     if not namespaces.are_allowed():
-        as_root = ", and it runs as root" if sys.platform == "linux" and os.getuid() == 0 else ""
-        return [f"Landlock and seccomp alone keep it from the machine's files{as_root} (no namespaces: {PAGE})"]
-    return [f"it runs as root, as no other user id exists here ({PAGE})"] if users.drawn() == 0 else []
+        as_root = (
+            ", and it runs as root"
+            if sys.platform == "linux" and os.getuid() == 0
+            else ""
+        )
+        return [
+            (
+                "Landlock and seccomp alone keep it from the machine's "
+                f"files{as_root} (no namespaces: {PAGE})"
+            )
+        ]
+    return (
+        [f"it runs as root, as no other user id exists here ({PAGE})"]
+        if users.drawn() == 0
+        else []
+    )
 
 
 def gaps_of(needs: frozenset[str]) -> list[str]:
-    """Permissions that this machine cannot take from a kata that needs processes, beside `gaps`."""
+    """Permissions that this machine cannot take from a kata that needs processes,
+    beside `gaps`.
+    """
     if sys.platform != "linux" or "processes" not in needs or namespaces.are_allowed():
         return []
-    return ["may reach sockets and processes of the machine, which allows no namespaces"]
+    return [
+        "may reach sockets and processes of the machine, which allows no namespaces"
+    ]
 
 
 def _readable(specs: Path | None, allowed: Rights) -> list[Path]:
     """Python, its packages, the grader, the kata's specs and what its track gives.
 
-    The solutions, other katas, other submissions and the user's own files are not readable.
+    The solutions, other katas, other submissions and the user's own files are
+    not readable.
     """
-    packages = [Path(path) for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
-    python = [Path(sys.prefix, "lib"), Path(sys.base_prefix, "lib"), Path(sys.base_prefix, "lib64")]
+    packages = [
+        Path(path)
+        for path in sys.path
+        if Path(path).name in ("site-packages", "dist-packages")
+    ]
+    python = [
+        Path(sys.prefix, "lib"),
+        Path(sys.base_prefix, "lib"),
+        Path(sys.base_prefix, "lib64"),
+    ]
     system = [Path(path) for path in allowed.reads]
     if specs:
-        system += [GRADER, specs.parent, *specs.parent.parent.glob("*.py")]  # what a track that is a package gives
+        # what a track that is a package gives
+        system += [GRADER, specs.parent, *specs.parent.parent.glob("*.py")]
     return [*python, *packages, *system, GRADER / "data"]

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-Modes = tuple[bool, torch.dtype, bool, torch.dtype]  # gradients, default dtype, autocast and its dtype
+# gradients, default dtype, autocast and its dtype
+Modes = tuple[bool, torch.dtype, bool, torch.dtype]
 
 
 def modes() -> Modes:
@@ -48,7 +49,8 @@ def reset(seed: int) -> None:
     torch.set_default_device(None)
     torch.set_grad_enabled(True)
     torch.set_num_threads(1)
-    if torch.are_deterministic_algorithms_enabled():  # the setter imports modules for a second
+    # the setter imports modules for a second
+    if torch.are_deterministic_algorithms_enabled():
         torch.use_deterministic_algorithms(False)
     torch.autograd.set_detect_anomaly(False)
     torch.set_float32_matmul_precision("highest")

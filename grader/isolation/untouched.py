@@ -1,6 +1,8 @@
-"""Tells what has changed, while code was graded, of files that it may not change: modes, owners, attributes, contents.
+"""Tells what has changed, while code was graded, of files that it may not change:
+modes, owners, attributes, contents.
 
-New files do not count, neither do times of folders and times of access: the grader itself writes beside what it reads.
+New files do not count, neither do times of folders and times of access: the grader
+itself writes beside what it reads.
 """
 
 import os
@@ -17,12 +19,15 @@ from grader.isolation import namespaces, sandbox
 
 MOST_NAMED = 3
 PLACES_OF_PYTHON = ("stdlib", "platstdlib", "purelib", "platlib")
-NOT_IN_THEM = ("__pycache__", "site-packages", "dist-packages")  # what Python writes, and another Python's packages
+# what Python writes, and another Python's packages
+NOT_IN_THEM = ("__pycache__", "site-packages", "dist-packages")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a file is: `rights` are mode and owners, `attributes` the extended ones, `state` is that of its contents."""
+    """What a file is: `rights` are mode and owners, `attributes` the extended ones,
+    `state` is that of its contents.
+    """
 
     rights: tuple[int, int, int]
     attributes: tuple[tuple[str, bytes], ...]
@@ -34,14 +39,18 @@ Known = dict[str, Facts]  # by path
 
 @dataclass(frozen=True)
 class Changes:
-    """The files that are not as they were: in mode, owner or attributes, and in times or contents alone."""
+    """The files that are not as they were: in mode, owner or attributes, and in times
+    or contents alone.
+    """
 
     rights: tuple[str, ...]
     contents: tuple[str, ...]
 
 
 def known(submissions: Iterable[Path]) -> Known:
-    """The submissions and the grader as they are now, and Python's packages where no namespaces keep them so."""
+    """The submissions and the grader as they are now, and Python's packages where no
+    namespaces keep them so.
+    """
     places = {*map(str, submissions), str(sandbox.GRADER)}
     if not namespaces.are_allowed():
         places.update(sysconfig.get_path(name) for name in PLACES_OF_PYTHON)
@@ -53,7 +62,10 @@ def changes(before: Known) -> Changes:
     rights, contents = [], []
     for path, old in before.items():
         now = _facts(path)
-        if now is not None and (now.rights, now.attributes) != (old.rights, old.attributes):
+        if now is not None and (now.rights, now.attributes) != (
+            old.rights,
+            old.attributes,
+        ):
             rights.append(path)
         elif now is None or now.state != old.state:
             contents.append(path)
@@ -64,9 +76,15 @@ def lines(found: Changes) -> list[str]:
     """A line for each kind of change."""
     told = []
     if found.rights:
-        told.append(f"CHANGED while graded, in mode, owner or attributes: {_named(found.rights)}: trust no result here")
+        told.append(
+            "CHANGED while graded, in mode, owner or attributes: "
+            f"{_named(found.rights)}: trust no result here"
+        )
     if found.contents:
-        told.append(f"changed while graded, in times or contents, perhaps by an editor: {_named(found.contents)}")
+        told.append(
+            "changed while graded, in times or contents, perhaps by an editor: "
+            f"{_named(found.contents)}"
+        )
     return told
 
 
@@ -86,14 +104,22 @@ def _below(place: str) -> Iterator[tuple[str, Facts]]:
         yield path, facts
         if stat.S_ISDIR(facts.rights[0]):
             with suppress(OSError), os.scandir(path) as entries:
-                waiting += [entry.path for entry in entries if entry.name not in NOT_IN_THEM]
+                waiting += [
+                    entry.path for entry in entries if entry.name not in NOT_IN_THEM
+                ]
 
 
 def _facts(path: str) -> Facts | None:
     with suppress(OSError):
         found = os.lstat(path)
-        state = (0, 0) if stat.S_ISDIR(found.st_mode) else (found.st_mtime_ns, found.st_size)
-        return Facts((found.st_mode, found.st_uid, found.st_gid), _attributes(path), state)
+        state = (
+            (0, 0)
+            if stat.S_ISDIR(found.st_mode)
+            else (found.st_mtime_ns, found.st_size)
+        )
+        return Facts(
+            (found.st_mode, found.st_uid, found.st_gid), _attributes(path), state
+        )
     return None
 
 
@@ -102,5 +128,8 @@ def _attributes(path: str) -> tuple[tuple[str, bytes], ...]:
         return ()
     with suppress(OSError):
         names = os.listxattr(path, follow_symlinks=False)
-        return tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in sorted(names))
+        return tuple(
+            (name, os.getxattr(path, name, follow_symlinks=False))
+            for name in sorted(names)
+        )
     return ()

@@ -1,6 +1,8 @@
-"""User ids of jobs: where root grades, code under test runs as a user of its own, who owns nothing else.
+"""User ids of jobs: where root grades, code under test runs as a user of its own, who
+owns nothing else.
 
-An id is drawn for each job and belongs to it alone, so that nothing has to be given back after a crash.
+An id is drawn for each job and belongs to it alone, so that nothing has to be given
+back after a crash.
 """
 
 import ctypes
@@ -10,13 +12,16 @@ from pathlib import Path
 
 from grader.isolation import linux, processes
 
-# The ids that systemd's list of ranges (UIDS-GIDS) leaves unused: many, and those that a container has, too.
+# The ids that systemd's list of ranges (UIDS-GIDS) leaves unused: many, and those that
+# a container has, too.
 UNUSED = range(0x7000_0000, 0x8000_0000), range(60_578, 61_184)
 PR_SET_SECUREBITS, KEEP_CAPABILITIES = 28, 1 << 2  # SECBIT_NO_SETUID_FIXUP
 
 
 def drawn() -> int:
-    """The id for a job: that of this process where another user than root grades, or where no id is to be had."""
+    """The id for a job: that of this process where another user than root grades, or
+    where no id is to be had.
+    """
     linux.only()
     if os.getuid() == 0:
         for ids in UNUSED:
@@ -46,5 +51,10 @@ def become(user: int) -> None:
 
 def _are_mapped(name: str, ids: range) -> bool:
     """Tell if these ids exist in this process's user namespace."""
-    lines = [map(int, line.split()) for line in Path("/proc/self", name).read_text("utf-8").splitlines()]
-    return any(first <= ids[0] and ids[-1] < first + number for first, _, number in lines)
+    lines = [
+        map(int, line.split())
+        for line in Path("/proc/self", name).read_text("utf-8").splitlines()
+    ]
+    return any(
+        first <= ids[0] and ids[-1] < first + number for first, _, number in lines
+    )

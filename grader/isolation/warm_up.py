@@ -1,6 +1,8 @@
-"""Warms up a process that workers are forked from, so that they inherit what PyTorch imports at its first uses.
+"""Warms up a process that workers are forked from, so that they inherit what PyTorch
+imports at its first uses.
 
-Nothing here may start a thread or touch CUDA. Either would break the processes forked later.
+Nothing here may start a thread or touch CUDA. Either would break the processes
+forked later.
 """
 
 import importlib
@@ -13,11 +15,13 @@ import torch
 from grader import kernels
 from grader.isolation import state
 
-# What is imported for about a second at its first use, if the files of a kata mention it.
+# What is imported for about a second at its first use, if the files of a kata
+# mention it.
 COMPILER = re.compile(r"torch\.compile|_dynamo|utils\.checkpoint|custom_op")
 LARGEST = 1_000_000  # bytes of a file that is looked at
 META = re.compile("meta\\b")
-LIBRARIES = {"PIL": "PIL.Image", "pandas": "pandas"}  # as an import names them: what takes long to import
+# as an import names them: what takes long to import
+LIBRARIES = {"PIL": "PIL.Image", "pandas": "pandas"}
 
 
 def first_uses() -> None:
@@ -35,9 +39,19 @@ def first_uses() -> None:
 
 
 def uses_of(folder: Path) -> None:
-    """Import what the files of the kata in this folder will have imported. One of them may be no text, or no file."""
-    files = [path for path in folder.glob("*.py") if path.is_file() and path.stat().st_size <= LARGEST]
-    text = "".join(path.read_text(encoding="utf-8", errors="replace") for path in files if os.access(path, os.R_OK))
+    """Import what the files of the kata in this folder will have imported. One of them
+    may be no text, or no file.
+    """
+    files = [
+        path
+        for path in folder.glob("*.py")
+        if path.is_file() and path.stat().st_size <= LARGEST
+    ]
+    text = "".join(
+        path.read_text(encoding="utf-8", errors="replace")
+        for path in files
+        if os.access(path, os.R_OK)
+    )
     for name, module in LIBRARIES.items():
         if re.search(rf"^ *(from|import) {name}\b", text, re.MULTILINE):
             importlib.import_module(module)

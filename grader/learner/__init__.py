@@ -1,1 +1,3 @@
-"""For the learner: watching saves, hints, progress, reset and undo, checks in notebooks."""
+"""For the learner: watching saves, hints, progress, reset and undo, checks
+in notebooks.
+"""

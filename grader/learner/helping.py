@@ -1,4 +1,6 @@
-"""Help for a learner who is stuck: one hint at a time, and a solution as a difference to their code."""
+"""Help for a learner who is stuck: one hint at a time, and a solution as a difference
+to their code.
+"""
 
 import ast
 import difflib
@@ -13,9 +15,15 @@ from grader.learner.tasks import lines_of
 
 
 def next_hint(
-    kata: Kata, exercise: str, level: int | None = None, *, works: bool = False, watching: bool = False
+    kata: Kata,
+    exercise: str,
+    level: int | None = None,
+    *,
+    works: bool = False,
+    watching: bool = False,
 ) -> str:
-    """The next hint for an exercise. The highest level given is remembered, unless `.kata` cannot be written.
+    """The next hint for an exercise. The highest level given is remembered, unless
+    `.kata` cannot be written.
 
     Args:
         level: give this level, not the next one.
@@ -28,11 +36,16 @@ def next_hint(
     kata.exercise(exercise)
     items, before = hint_file.of(kata, exercise), taken(kata, exercise)
     if level and level > len(items):
-        raise NotPossible(f"{exercise} has no hint {level}, the last one is {len(items)}")
+        raise NotPossible(
+            f"{exercise} has no hint {level}, the last one is {len(items)}"
+        )
     if works and not items[-1].startswith(hint_file.STAR):
         return f"{exercise} works, and there is no hint about its edge cases"
     if before >= len(items) and not level and not works:
-        return f"There are no more hints for {exercise}.{_solution(kata, exercise, watching)}"
+        return (
+            "There are no more hints for "
+            f"{exercise}.{_solution(kata, exercise, watching)}"
+        )
     wanted = level or (len(items) if works else before + 1)
     command = f"More: kata hint {kata.number} {exercise}"
     more = "h again for the next hint" if watching else command
@@ -59,7 +72,8 @@ def note_taken(kata: Kata, exercise: str, level: int) -> None:
     """
     given = _given(kata) | {(kata.name, exercise): level}
     files.write(
-        kata.root / hint_file.TAKEN, json.dumps({" ".join(name): level for name, level in given.items()}, indent=1)
+        kata.root / hint_file.TAKEN,
+        json.dumps({" ".join(name): level for name, level in given.items()}, indent=1),
     )
 
 
@@ -78,13 +92,21 @@ def _solution(kata: Kata, exercise: str, watching: bool) -> str:
     if not kata.reference.is_file():
         return ""
     where = "In another terminal, kata" if watching else "kata"
-    return f"\nStill stuck? {where} solution {kata.number} {exercise} shows a solution beside your code."
+    return (
+        "\n"
+        f"Still stuck? {where} solution {kata.number} {exercise} shows a solution "
+        "beside your code."
+    )
 
 
-def solution(kata: Kata, exercise: str, *, now: bool = False, full: bool = False) -> list[str]:
-    """The lines of a unified diff from the learner's code to the solution of one exercise.
+def solution(
+    kata: Kata, exercise: str, *, now: bool = False, full: bool = False
+) -> list[str]:
+    """The lines of a unified diff from the learner's code to the solution of
+    one exercise.
 
-    The textbook solution is shown, without docstrings, or the reference if there is no textbook solution.
+    The textbook solution is shown, without docstrings, or the reference if there is no
+    textbook solution.
 
     Args:
         now: do not ask for the hints to be taken first.
@@ -97,9 +119,18 @@ def solution(kata: Kata, exercise: str, *, now: bool = False, full: bool = False
     short = [] if full else _without_docstrings(_source_of(kata.textbook, exercise))
     mine = _source_of(kata.code, exercise)
     if not short:
-        return _difference(kata, mine, _source_of(kata.reference, exercise), f"solutions/{kata.file}")
-    more = f"with edge cases: kata solution {kata.number} {exercise} --full; other ways: --others"
-    return [*_difference(kata, _without_docstrings(mine), short, "the textbook solution"), "", more]
+        return _difference(
+            kata, mine, _source_of(kata.reference, exercise), f"solutions/{kata.file}"
+        )
+    more = (
+        f"with edge cases: kata solution {kata.number} {exercise} --full; other ways: "
+        "--others"
+    )
+    return [
+        *_difference(kata, _without_docstrings(mine), short, "the textbook solution"),
+        "",
+        more,
+    ]
 
 
 def others(kata: Kata, exercise: str, *, now: bool = False) -> list[str]:
@@ -113,7 +144,11 @@ def others(kata: Kata, exercise: str, *, now: bool = False) -> list[str]:
     lines = []
     for path in [*kata.accepted, kata.textbook]:
         if found := _source_of(path, exercise):
-            lines += [f"# {path.stem.replace('_', ' ')}", *_without_docstrings(found), ""]
+            lines += [
+                f"# {path.stem.replace('_', ' ')}",
+                *_without_docstrings(found),
+                "",
+            ]
     if not lines:
         raise NotPossible(f"there is no other solution of {exercise} here")
     return lines[:-1]
@@ -126,17 +161,23 @@ def _require_hints_taken(kata: Kata, exercise: str, now: bool) -> None:
     left, there = hints_left(kata, exercise), len(hint_file.of(kata, exercise))
     if left > 0 and not now:
         taken = f"{there - left} of {there} hints taken"
-        raise NotPossible(f"{taken}: kata hint {kata.number} {exercise} first, or add --now")
+        raise NotPossible(
+            f"{taken}: kata hint {kata.number} {exercise} first, or add --now"
+        )
 
 
 def _difference(kata: Kata, mine: list[str], right: list[str], name: str) -> list[str]:
     names = (f"your katas/{kata.file}", name)
-    lines = difflib.unified_diff(mine, right, *names, lineterm="", n=max(len(mine), len(right)))
+    lines = difflib.unified_diff(
+        mine, right, *names, lineterm="", n=max(len(mine), len(right))
+    )
     return list(lines) or [f"your code is the same as {name}"]
 
 
 def _given(kata: Kata) -> dict[tuple[str, str], int]:
-    """The highest level given, per kata's name and exercise. Empty if the file is missing or damaged."""
+    """The highest level given, per kata's name and exercise. Empty if the file is
+    missing or damaged.
+    """
     try:
         return hint_file.levels((kata.root / hint_file.TAKEN).read_bytes())
     except OSError:
@@ -151,14 +192,21 @@ def _source_of(path: Path, exercise: str) -> list[str]:
         return []
     place = lines_of(text, exercise)
     lines = text.split("\n")[place] if place else []
-    margin = len(lines[0]) - len(lines[0].lstrip()) if lines else 0  # a text in the definition may begin left of it
+    # a text in the definition may begin left of it
+    margin = len(lines[0]) - len(lines[0].lstrip()) if lines else 0
     return [line[margin:] if line[:margin].isspace() else line for line in lines]
 
 
 def _without_docstrings(lines: list[str]) -> list[str]:
-    """The lines of a definition without its docstrings, which would hide the few lines that differ."""
+    """The lines of a definition without its docstrings, which would hide the few lines
+    that differ.
+    """
     kept = list(lines)
-    definitions = [n for n in ast.walk(ast.parse("\n".join(lines))) if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+    definitions = [
+        n
+        for n in ast.walk(ast.parse("\n".join(lines)))
+        if isinstance(n, (ast.FunctionDef, ast.ClassDef))
+    ]
     for definition in sorted(definitions, key=lambda node: -node.lineno):
         docstring = definition.body[0]
         if ast.get_docstring(definition) is not None and len(definition.body) > 1:

@@ -20,13 +20,19 @@ try:
 except ImportError:  # Windows
     termios = tty = None  # type: ignore[assignment]
 
-SETTLED = 5  # milliseconds without a change after which a burst of writes counts as one save
-SAVE, RESIZE, INTERRUPT = b"s", b"w", bytes([signal.SIGINT])  # bytes that the socket carries
+# milliseconds without a change after which a burst of writes counts as one save
+SETTLED = 5
+# bytes that the socket carries
+SAVE, RESIZE, INTERRUPT = b"s", b"w", bytes([signal.SIGINT])
 QUIT_KEYS = ("q", "\x03", "\x04")  # q, Ctrl-C where it comes as a key, and Ctrl-D
 BETWEEN_KEYS = 0.05  # seconds between two looks at the keyboard on Windows
 REST = 0.05  # seconds within which the rest of a special key follows its beginning
-# What a special key sends, or Alt with a letter: ECMA-48, 5.4, and xterm's and the Linux console's function keys.
-SPECIAL = re.compile(r"\x1b+(?:\[(?:\[.|M.{3}|[0-?]*[ -/]*[@-~])|O[0-9;]*[@-~]|[^\x00-\x1f\[O])?", re.DOTALL)
+# What a special key sends, or Alt with a letter: ECMA-48, 5.4, and xterm's and the
+# Linux console's function keys.
+SPECIAL = re.compile(
+    r"\x1b+(?:\[(?:\[.|M.{3}|[0-?]*[ -/]*[@-~])|O[0-9;]*[@-~]|[^\x00-\x1f\[O])?",
+    re.DOTALL,
+)
 BEGUN = re.compile(r"\x1b+(?:\[(?:\[|M.{0,2}|[0-?]*[ -/]*)|O[0-9;]*)?\Z", re.DOTALL)
 
 
@@ -47,7 +53,8 @@ class Inputs:
     They are sockets because Windows can wait for nothing else.
 
     Args:
-        keys: what keys are read from, standard input or a socket; None without a terminal.
+        keys: what keys are read from, standard input or a socket; None without
+            a terminal.
     """
 
     def __init__(self, keys: Readable | None):
@@ -64,7 +71,9 @@ class Inputs:
         """Report saves in these folders, and no longer in those before."""
         self.stop_following()
         self.stopped = threading.Event()
-        threading.Thread(target=self._report_saves, args=(folders, self.stopped), daemon=True).start()
+        threading.Thread(
+            target=self._report_saves, args=(folders, self.stopped), daemon=True
+        ).start()
 
     def stop_following(self) -> None:
         """Stop reporting saves."""
@@ -79,7 +88,11 @@ class Inputs:
         for source in select.select(self.sources, [], [], None if wait else 0)[0]:
             came = _received(source)
             if source is self.wakes:
-                told = ((SAVE, Event.SAVED), (RESIZE, Event.RESIZED), (INTERRUPT, Event.QUIT))
+                told = (
+                    (SAVE, Event.SAVED),
+                    (RESIZE, Event.RESIZED),
+                    (INTERRUPT, Event.QUIT),
+                )
                 yield from (event for byte, event in told if byte in came)
             elif not came:
                 yield Event.QUIT
@@ -89,13 +102,20 @@ class Inputs:
 
     def drop_interrupts(self) -> None:
         """Forget Ctrl-C that was meant for another program."""
-        if select.select([self.wakes], [], [], 0)[0] and (others := self.wakes.recv(1024).replace(INTERRUPT, b"")):
+        if select.select([self.wakes], [], [], 0)[0] and (
+            others := self.wakes.recv(1024).replace(INTERRUPT, b"")
+        ):
             self.wake.send(others)
 
     def _report_saves(self, folders: Iterable[Path], stopped: threading.Event) -> None:
         """Run in a thread: send a byte after each change in the folders."""
         changes = watch(
-            *folders, step=SETTLED, stop_event=stopped, rust_timeout=500, yield_on_timeout=True, raise_interrupt=False
+            *folders,
+            step=SETTLED,
+            stop_event=stopped,
+            rust_timeout=500,
+            yield_on_timeout=True,
+            raise_interrupt=False,
         )
         for change in changes:
             if change and not stopped.is_set():
@@ -103,19 +123,31 @@ class Inputs:
 
 
 def _received(source: Readable) -> bytes:
-    return source.recv(1024) if isinstance(source, socket.socket) else os.read(source, 1024)
+    return (
+        source.recv(1024)
+        if isinstance(source, socket.socket)
+        else os.read(source, 1024)
+    )
 
 
 def _letters(text: str, source: Readable) -> str:
-    """The text without special keys, whose last letter may be one that means something here."""
-    while BEGUN.search(text) and select.select([source], [], [], REST)[0] and (more := _received(source)):
+    """The text without special keys, whose last letter may be one that means
+    something here.
+    """
+    while (
+        BEGUN.search(text)
+        and select.select([source], [], [], REST)[0]
+        and (more := _received(source))
+    ):
         text += more.decode(errors="ignore")
     return SPECIAL.sub("", BEGUN.sub("", text))
 
 
 @contextmanager
 def opened_inputs() -> Iterator[Inputs]:
-    """Open the inputs for the length of the block. Afterwards the terminal is as before."""
+    """Open the inputs for the length of the block. Afterwards the terminal is
+    as before.
+    """
     with _single_keys() as keys:
         inputs = Inputs(keys)
         with _resizing_reported_to(inputs), _interrupts_reported_to(inputs):
@@ -127,7 +159,9 @@ def opened_inputs() -> Iterator[Inputs]:
 
 @contextmanager
 def _single_keys() -> Iterator[Readable | None]:
-    """Make the terminal pass on each key at once, without Enter and echo. None if there is no terminal."""
+    """Make the terminal pass on each key at once, without Enter and echo. None if there
+    is no terminal.
+    """
     if not sys.stdin.isatty() or not sys.stdout.isatty():
         yield None
         return
@@ -146,7 +180,9 @@ def _single_keys() -> Iterator[Readable | None]:
 
 @contextmanager
 def _keys_of_windows() -> Iterator[socket.socket]:
-    """Send each key through a socket. The console of Windows can only be asked whether there is one."""
+    """Send each key through a socket. The console of Windows can only be asked whether
+    there is one.
+    """
     if sys.platform != "win32":
         raise NotImplementedError
     import msvcrt  # here, because no other system has it
@@ -185,7 +221,9 @@ def _resizing_reported_to(inputs: Inputs) -> Iterator[None]:
 
 @contextmanager
 def _interrupts_reported_to(inputs: Inputs) -> Iterator[None]:
-    """Report Ctrl-C as an input, too: where it comes while an object is being destroyed, Python drops the exception."""
+    """Report Ctrl-C as an input, too: where it comes while an object is being
+    destroyed, Python drops the exception.
+    """
     inputs.wake.setblocking(False)
     before = signal.set_wakeup_fd(inputs.wake.fileno(), warn_on_full_buffer=False)
     try:

@@ -1,4 +1,6 @@
-"""The ladder from GPT-2 to the record, as it was measured: tables and figure from ladder/results.json of kata 33."""
+"""The ladder from GPT-2 to the record, as it was measured: tables and figure from
+ladder/results.json of kata 33.
+"""
 
 import json
 import statistics
@@ -14,7 +16,8 @@ from grader import figures
 from grader.course import catalogue
 
 TARGET = 3.3  # nats per token
-Curve = list[tuple[int, float, float]]  # (step, CPU seconds of all steps so far, validation loss)
+# (step, CPU seconds of all steps so far, validation loss)
+Curve = list[tuple[int, float, float]]
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Level:
     Attributes:
         place: its record's number and date.
         curves: one per seed.
-        without: the curve of the whole ladder but for this rung; none for what has no rung.
+        without: the curve of the whole ladder but for this rung; none for what has
+            no rung.
     """
 
     title: str
@@ -51,19 +55,42 @@ def measured(path: Path) -> list[Level]:
 def tables(levels: list[Level]) -> str:
     """What each rung brings at the tiny preset, and what is published of it at 124M."""
     lines = [
-        f"| and all above | validation loss | gain | CPU seconds to {TARGET} | for all steps | the ladder without it |",
+        (
+            f"| and all above | validation loss | gain | CPU seconds to {TARGET} | "
+            "for all steps | the ladder without it |"
+        ),
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for number, level in enumerate(levels):
-        loss = f"{statistics.mean(level.losses):.3f} ± {statistics.stdev(level.losses):.3f}"
+        loss = (
+            f"{statistics.mean(level.losses):.3f} ± "
+            f"{statistics.stdev(level.losses):.3f}"
+        )
         gain = gained(levels[number - 1], level) if number else ""
         reached = [reaching(curve) for curve in level.curves]
-        seconds = "–" if None in reached else f"{statistics.mean(one for one in reached if one):.1f}"
+        seconds = (
+            "–"
+            if None in reached
+            else f"{statistics.mean(one for one in reached if one):.1f}"
+        )
         whole = f"{statistics.mean(curve[-1][1] for curve in level.curves):.1f}"
-        left_out = f"{level.without[-1][2]:.3f}, {level.without[-1][1]:.1f} s" if level.without else ""
-        lines.append(f"| {level.title} | {loss} | {gain} | {seconds} | {whole} | {left_out} |")
-    lines += ["", "| rung | record | published at 124M | costs there |", "| --- | --- | --- | --- |"]
-    lines += [f"| {level.title} | {level.place} | {level.published} | {level.costs} |" for level in levels]
+        left_out = (
+            f"{level.without[-1][2]:.3f}, {level.without[-1][1]:.1f} s"
+            if level.without
+            else ""
+        )
+        lines.append(
+            f"| {level.title} | {loss} | {gain} | {seconds} | {whole} | {left_out} |"
+        )
+    lines += [
+        "",
+        "| rung | record | published at 124M | costs there |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {level.title} | {level.place} | {level.published} | {level.costs} |"
+        for level in levels
+    ]
     return "\n".join(lines)
 
 
@@ -79,25 +106,52 @@ def gained(below: Level, level: Level) -> str:
 
 def reaching(curve: Curve) -> float | None:
     """The CPU seconds at which a line between the points comes down to the target."""
-    for (_, seconds, loss), (_, next_seconds, next_loss) in zip(curve, curve[1:], strict=False):
+    for (_, seconds, loss), (_, next_seconds, next_loss) in zip(
+        curve, curve[1:], strict=False
+    ):
         if next_loss <= TARGET:
-            return seconds + (loss - TARGET) / (loss - next_loss) * (next_seconds - seconds)
+            return seconds + (loss - TARGET) / (loss - next_loss) * (
+                next_seconds - seconds
+            )
     return None
 
 
 def draw(levels: list[Level], path: Path) -> None:
-    """A bar per rung, from the mean loss below it to its own, with the spread over seeds at its end."""
+    """A bar per rung, from the mean loss below it to its own, with the spread over
+    seeds at its end.
+    """
     figure = Figure(figsize=(6.6, 7.2))
     axes = figure.subplots()
-    for place, (below, level) in enumerate(zip([levels[0], *levels], levels, strict=False)):
+    for place, (below, level) in enumerate(
+        zip([levels[0], *levels], levels, strict=False)
+    ):
         start, end = statistics.mean(below.losses), statistics.mean(level.losses)
         colour = figures.COLOURS[0 if end < start else 1]
         axes.barh(place, end - start, left=start, color=colour)
-        axes.errorbar(end, place, xerr=statistics.stdev(level.losses), color="black", capsize=4, linewidth=1.5)
-        axes.vlines(end, place, min(place + 1, len(levels) - 1), color="0.6", linewidth=1, zorder=0)
-    axes.set_yticks(range(len(levels)), [textwrap.fill(level.title, 24) for level in levels])
+        axes.errorbar(
+            end,
+            place,
+            xerr=statistics.stdev(level.losses),
+            color="black",
+            capsize=4,
+            linewidth=1.5,
+        )
+        axes.vlines(
+            end,
+            place,
+            min(place + 1, len(levels) - 1),
+            color="0.6",
+            linewidth=1,
+            zorder=0,
+        )
+    axes.set_yticks(
+        range(len(levels)), [textwrap.fill(level.title, 24) for level in levels]
+    )
     axes.set(xlabel="validation loss, nats per token", ylim=(len(levels) - 0.5, -0.5))
     names = ("less loss", "more loss", "± standard deviation over five seeds")
-    marks = [*(Patch(color=colour) for colour in figures.COLOURS[:2]), Line2D([], [], color="black", linewidth=1.5)]
+    marks = [
+        *(Patch(color=colour) for colour in figures.COLOURS[:2]),
+        Line2D([], [], color="black", linewidth=1.5),
+    ]
     axes.legend(marks, names, loc="lower right")
     figures.write_figure(figure, path)

@@ -1,7 +1,7 @@
 """Functions for notebooks, on the code of the cells.
 
-`check` runs an exercise's specs, `hint` prints the next hint, `trace` shows a call line by line, and `mine` the
-learner's own GPT.
+`check` runs an exercise's specs, `hint` prints the next hint, `trace` shows a call line
+by line, and `mine` the learner's own GPT.
 """
 
 import re
@@ -29,7 +29,8 @@ _kata: list[Kata] = []  # the notebook's kata, once `use` was called
 
 
 def use(name: str) -> None:
-    """Say which kata the notebook belongs to. Its specs are collected at once, so that the first check is quick.
+    """Say which kata the notebook belongs to. Its specs are collected at once, so that
+    the first check is quick.
 
     The lesson's cells run as if they were lesson.py.
     """
@@ -42,7 +43,9 @@ def use(name: str) -> None:
 
 
 def check(exercise: str) -> None:
-    """Run the exercise's specs on the code of all cells run so far, and print the verdict."""
+    """Run the exercise's specs on the code of all cells run so far, and print
+    the verdict.
+    """
     kata = _kata[0]
     result = _result(tuple(specs_for(kata, kata.exercise(exercise))))
     found = [e for e in result.exercises if e.name == exercise]
@@ -53,8 +56,13 @@ def _result(classes: tuple[str, ...] = ()) -> KataResult:
     """What the specs of these classes, or all, say of the code of the cells."""
     kata = _kata[0]
     code = kata.root / "katas"
-    sources = {k: jobs.read(k, code) for k in with_prerequisites([kata])[:-1]} | {kata: SourceText(_text())}
-    grading, cache = Grading([kata], sources, options=RunOptions(only=classes)), ResultCache(kata.root)
+    sources = {k: jobs.read(k, code) for k in with_prerequisites([kata])[:-1]} | {
+        kata: SourceText(_text())
+    }
+    grading, cache = (
+        Grading([kata], sources, options=RunOptions(only=classes)),
+        ResultCache(kata.root),
+    )
 
     def known(job: Job) -> KataResult | None:
         return cache.find(job) if job.kata != kata else None
@@ -70,7 +78,8 @@ def _result(classes: tuple[str, ...] = ()) -> KataResult:
 def _text() -> str:
     """The code of all cells run so far, as the kata's file."""
     kata = _kata[0]
-    as_typed = sys.modules["__main__"].get_ipython().history_manager.input_hist_raw[1:]  # In has no magics any more
+    # In has no magics any more
+    as_typed = sys.modules["__main__"].get_ipython().history_manager.input_hist_raw[1:]
     return cells.join(as_typed, kata.owners, notebooks.stub(kata), kata.file.name).text
 
 
@@ -80,7 +89,9 @@ def hint(exercise: str, level: int | None = None) -> None:
 
 
 def trace(exercise: str, call: str | None = None) -> "Picture":
-    """A call of the exercise line by line: of its first failing spec, or the one given, as text."""
+    """A call of the exercise line by line: of its first failing spec, or the one given,
+    as text.
+    """
     kata, one = _kata[0], _kata[0].exercise(exercise)
     job = progress.job(kata, _text())
     if call is None:
@@ -89,16 +100,23 @@ def trace(exercise: str, call: str | None = None) -> "Picture":
 
 
 def mine(*options: str) -> None:
-    """The learner's own GPT, as `kata mine` shows it with these options, with the code of the cells."""
+    """The learner's own GPT, as `kata mine` shows it with these options, with the code
+    of the cells.
+    """
     kata = _kata[0]
     folder = kata.root / ".kata" / "cells"
     for one in with_prerequisites(Kata(kata.root, name) for name in BY_KATA):
-        files.write(folder / one.file, _text() if one == kata else kata_modules.read_source(one.code))
+        files.write(
+            folder / one.file,
+            _text() if one == kata else kata_modules.read_source(one.code),
+        )
     programs.own_gpt("--code", str(folder), *options)
 
 
 class Picture:
-    """What was followed, for the notebook to show: as blocks with shapes, or as lines where it shows text alone."""
+    """What was followed, for the notebook to show: as blocks with shapes, or as lines
+    where it shows text alone.
+    """
 
     def __init__(self, followed: Followed):
         self.followed = followed
@@ -121,16 +139,28 @@ def _said(result: ExerciseResult | None, note: str) -> str:
     if result.not_written:
         return failure.message
     told = words.with_printed(_without_places(failure, result.name), failure.printed)
-    return f"FAILED  {result.name} · {title(failure.name)}\n\n{told}\n\n{words.verdict(result)}"
+    return (
+        f"FAILED  {result.name} · {title(failure.name)}\n\n{told}\n\n"
+        f"{words.verdict(result)}"
+    )
 
 
 def _without_places(failed: SpecResult, exercise: str) -> str:
-    """A failure's text without places in the kata's file, which a notebook does not have."""
+    """A failure's text without places in the kata's file, which a notebook does
+    not have.
+    """
     found = failed.failure
     if not found or not found.place:
         return failed.message
-    rows = tuple((label, (text.partition(": ")[2] or text) if label == "at" else text) for label, text in found.rows)
-    return replace(found, rows=rows, place=f'hint("{exercise}")\n{found.place.partition(chr(10))[2]}').text
+    rows = tuple(
+        (label, (text.partition(": ")[2] or text) if label == "at" else text)
+        for label, text in found.rows
+    )
+    return replace(
+        found,
+        rows=rows,
+        place=f'hint("{exercise}")\n{found.place.partition(chr(10))[2]}',
+    ).text
 
 
 def _working(result: ExerciseResult) -> str:
@@ -138,4 +168,8 @@ def _working(result: ExerciseResult) -> str:
     specs = result.ideas if result.open_edges else result.specs
     ran = f"all {len(specs)} specs" if len(specs) > 1 else "its spec"
     works = f"works  {result.name}: {ran}" + (f", {result.note}" if result.note else "")
-    return works + (" · " if result.open_edges else " ") + words.star_line(result, "argument checks")
+    return (
+        works
+        + (" · " if result.open_edges else " ")
+        + words.star_line(result, "argument checks")
+    )

@@ -1,6 +1,8 @@
-"""A call as a picture: a row per line that ran, and tensors as rows of blocks, one per axis, as long as it is large.
+"""A call as a picture: a row per line that ran, and tensors as rows of blocks, one per
+axis, as long as it is large.
 
-HTML with its styles inside, for a cell of a notebook. After a move, blocks have the colours of the axes they came from.
+HTML with its styles inside, for a cell of a notebook. After a move, blocks have the
+colours of the axes they came from.
 """
 
 import math
@@ -46,25 +48,39 @@ def _value(value: Value) -> str:
     if not value.shape:
         return escape(trace.shown(value))
     dtype = value.text.partition(" ")[0]
-    return "".join(_block(str(size), size, PLAIN) for size in value.shape) + f" {escape(dtype)}"
+    return (
+        "".join(_block(str(size), size, PLAIN) for size in value.shape)
+        + f" {escape(dtype)}"
+    )
 
 
 def _move(move: Move) -> str:
     """The axes before and after, each with its letters and colours."""
-    before = [_axis((axis,) if size > 1 else (), size) for axis, size in enumerate(move.before)]
-    after = [_axis(axes, size) for axes, size in zip(move.axes, move.after, strict=True)]
+    before = [
+        _axis((axis,) if size > 1 else (), size)
+        for axis, size in enumerate(move.before)
+    ]
+    after = [
+        _axis(axes, size) for axes, size in zip(move.axes, move.after, strict=True)
+    ]
     return f"{escape(move.name)}: {''.join(before)} → {''.join(after)}"
 
 
 def _axis(axes: Sequence[int], size: int) -> str:
     colours = [COLOURS[axis % len(COLOURS)] for axis in axes] or [PLAIN]
-    fill = colours[0] if len(colours) == 1 else f"linear-gradient(135deg,{','.join(colours)})"
+    fill = (
+        colours[0]
+        if len(colours) == 1
+        else f"linear-gradient(135deg,{','.join(colours)})"
+    )
     return _block("".join(trace.LETTERS[axis] for axis in axes) + str(size), size, fill)
 
 
 def _block(label: str, size: int, fill: str) -> str:
     width = 18 + round(9 * math.log2(max(size, 1)))
     return (
-        f"<span style='display:inline-block;min-width:{width}px;margin:1px;text-align:center;border:1px solid #888;"
+        "<span "
+        f"style='display:inline-block;min-width:{width}px;margin:1px;text-align:center;"
+        "border:1px solid #888;"
         f"background:{fill};color:#111'>{label}</span>"
     )

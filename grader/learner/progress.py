@@ -25,7 +25,8 @@ def so_far(
     on_start: Callable[[list[Kata]], None] = lambda katas: None,
     on_result: Callable[[KataResult], None] = lambda result: None,
 ) -> dict[Kata, KataResult | None]:
-    """Each kata's result, or None while its file is an untouched stub. Specs run only where no result is cached.
+    """Each kata's result, or None while its file is an untouched stub. Specs run only
+    where no result is cached.
 
     Args:
         on_start: called once, with the katas that the learner has started.
@@ -37,7 +38,9 @@ def so_far(
     results: dict[Kata, KataResult | None] = dict.fromkeys(katas)
     if begun:
         by_name = {kata.name: kata for kata in begun}
-        for result in grading.grade_folder(begun, code, cache=ResultCache(begun[0].root)):
+        for result in grading.grade_folder(
+            begun, code, cache=ResultCache(begun[0].root)
+        ):
             results[by_name[result.kata]] = result
             on_result(result)
     return results
@@ -48,7 +51,11 @@ def is_begun(kata: Kata, code: Path) -> bool:
     source = jobs.read(kata, code)
     if source.problem or not kata.reference.is_file():
         return (code / kata.file).exists() and not stubs.is_untouched(kata, source.text)
-    read = [(kata.folder / "kata.toml").read_bytes(), kata.reference.read_bytes(), source.text.encode()]
+    read = [
+        (kata.folder / "kata.toml").read_bytes(),
+        kata.reference.read_bytes(),
+        source.text.encode(),
+    ]
     key = hashlib.sha256(repr([_how_stubs_are_made(), *read]).encode()).hexdigest()
     known = _memory(kata.root).find("begun", kata.name, key)
     if known is None:
@@ -68,30 +75,44 @@ def _how_stubs_are_made() -> list[bytes]:
 
 
 def led(path: list[Kata], begun: Callable[[Kata], bool]) -> list[Kata]:
-    """The katas that a learner is led through, from the one begun whose file was saved last; then the earlier ones.
+    """The katas that a learner is led through, from the one begun whose file was saved
+    last; then the earlier ones.
 
     The first look, which is optional, is left out once a later kata is begun.
     """
     started = [kata for kata in path if begun(kata)]
     if not started:
         return path
-    at = path.index(max(started, key=lambda kata: kata.code.stat().st_mtime if kata.code.is_file() else 0.0))
+    at = path.index(
+        max(
+            started,
+            key=lambda kata: kata.code.stat().st_mtime if kata.code.is_file() else 0.0,
+        )
+    )
     first_is_optional = path[0].number == FIRST_LOOK and started != path[:1]
     return path[at:] + path[first_is_optional:at]
 
 
 def current(kata: Kata, result: KataResult | None) -> str:
-    """The exercise that is next: the first that does not work, core before stretch, or else whose star is open."""
-    by_name = {exercise.name: exercise for exercise in result.exercises} if result else {}
+    """The exercise that is next: the first that does not work, core before stretch, or
+    else whose star is open.
+    """
+    by_name = (
+        {exercise.name: exercise for exercise in result.exercises} if result else {}
+    )
     in_turn = sorted(kata.exercises, key=lambda exercise: exercise.stretch)
-    undone = [e.name for e in in_turn if e.name not in by_name or not by_name[e.name].works]
+    undone = [
+        e.name for e in in_turn if e.name not in by_name or not by_name[e.name].works
+    ]
     open_ = [e.name for e in in_turn if e.name in by_name and not by_name[e.name].holds]
     return [*undone, *open_, in_turn[-1].name][0]
 
 
 def is_working(result: KataResult | None, exercise: str) -> bool:
     """Tell if the exercise of this name works."""
-    return result is not None and any(e.works for e in result.exercises if e.name == exercise)
+    return result is not None and any(
+        e.works for e in result.exercises if e.name == exercise
+    )
 
 
 def in_words(result: KataResult | None) -> str:
@@ -114,12 +135,20 @@ def points(result: KataResult | None) -> str:
 
 def stars(result: KataResult | None) -> str:
     """ "★ 6 of 8"; empty while no exercise works."""
-    return f"{STAR} {result.stars} of {result.max_points}" if result and result.points else ""
+    return (
+        f"{STAR} {result.stars} of {result.max_points}"
+        if result and result.points
+        else ""
+    )
 
 
 def open_stars(result: KataResult) -> list[str]:
-    """The exercises that work, but not at their edges, each with what is open: "f (1 numerics, 2 guards)"."""
-    return [f"{e.name} ({_kinds(e)})" for e in result.exercises if e.works and not e.holds]
+    """The exercises that work, but not at their edges, each with what is open: "f (1
+    numerics, 2 guards)".
+    """
+    return [
+        f"{e.name} ({_kinds(e)})" for e in result.exercises if e.works and not e.holds
+    ]
 
 
 def _kinds(exercise: ExerciseResult) -> str:
@@ -130,7 +159,8 @@ def _kinds(exercise: ExerciseResult) -> str:
 
 
 def job(kata: Kata, text: str | None = None) -> Job:
-    """The learner's code of this kata, on that of the earlier ones: theirs where it works, else the reference.
+    """The learner's code of this kata, on that of the earlier ones: theirs where it
+    works, else the reference.
 
     Args:
         text: the kata's code, if it is not that of the file.
@@ -141,5 +171,7 @@ def job(kata: Kata, text: str | None = None) -> Job:
     for one in earlier:
         result = own[one]
         is_own = (result and result.core_works) or not one.reference.is_file()
-        files[one.file] = kata_modules.read_source(one.code if is_own else one.reference)
+        files[one.file] = kata_modules.read_source(
+            one.code if is_own else one.reference
+        )
     return Job(kata, files)

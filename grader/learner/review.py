@@ -1,4 +1,6 @@
-"""`kata review`: one exercise that was finished long ago, blank in a copy, in the loop of `kata watch`."""
+"""`kata review`: one exercise that was finished long ago, blank in a copy, in the loop
+of `kata watch`.
+"""
 
 import difflib
 from pathlib import Path
@@ -15,29 +17,47 @@ from grader.learner.watch import Session
 
 
 def start(kata: Kata, exercise: str, later: int) -> None:
-    """Open the exercise, or go on with it, until it works or the learner quits. Their file stays as it is."""
+    """Open the exercise, or go on with it, until it works or the learner quits. Their
+    file stays as it is.
+    """
     copy = copies(kata.root) / kata.file
-    if not copy.is_file() or not _lines(copy, exercise):  # a new one, or of an exercise that an update took away
+    # a new one, or of an exercise that an update took away
+    if not copy.is_file() or not _lines(copy, exercise):
         files.write(copy, (blank(kata, exercise) or "").encode())
     with opened_inputs() as inputs:
         screen = Screen(Console(highlight=False), has_keys=inputs.keys is not None)
-        screen.say(f"Write {exercise} again, in {copy.relative_to(kata.root)}. Your own file stays as it is.")
+        screen.say(
+            f"Write {exercise} again, in {copy.relative_to(kata.root)}. Your own file "
+            "stays as it is."
+        )
         session = Review(kata, exercise, screen, inputs)
         try:
             session.run()
         except KeyboardInterrupt:
             pass
     if not session.is_over:
-        screen.say(f"{exercise} waits in {copy.relative_to(kata.root)}: kata review goes on, --give-up ends it.")
+        screen.say(
+            f"{exercise} waits in {copy.relative_to(kata.root)}: kata review goes on, "
+            "--give-up ends it."
+        )
         return
     before, now = _lines(kata.code, exercise), _lines(copy, exercise)
-    beside = difflib.unified_diff(before, now, "what you had", "what you wrote now", lineterm="", n=len(before + now))
+    beside = difflib.unified_diff(
+        before,
+        now,
+        "what you had",
+        "what you wrote now",
+        lineterm="",
+        n=len(before + now),
+    )
     screen.difference(list(beside) or ["What you wrote is what you had."])
     end(kata, next((number for number in AFTER if number > later), None))
 
 
 def give_up(kata: Kata, exercise: str, later: int) -> list[str]:
-    """End the review, and return the lines of the learner's own code. It is due again two katas later."""
+    """End the review, and return the lines of the learner's own code. It is due again
+    two katas later.
+    """
     end(kata, later + AFTER_GIVING_UP)
     return _lines(kata.code, exercise)
 

@@ -1,4 +1,6 @@
-"""The output of `kata watch`: wrapped and coloured on a terminal, plain lines in a pipe."""
+"""The output of `kata watch`: wrapped and coloured on a terminal, plain lines in
+a pipe.
+"""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,7 +40,8 @@ class Screen:
     """Prints what the session has to say.
 
     Args:
-        has_keys: whether there is a terminal that reads keys; without one, the line of keys is left out.
+        has_keys: whether there is a terminal that reads keys; without one, the line of
+            keys is left out.
     """
 
     def __init__(self, console: Console, *, has_keys: bool):
@@ -46,7 +49,12 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Print the text as a paragraph."""
-        self.console.print(f"\n{text}", markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
+        self.console.print(
+            f"\n{text}",
+            markup=False,
+            highlight=False,
+            soft_wrap=not self.console.is_terminal,
+        )
 
     def running(self) -> None:
         """Say on a terminal that the specs run now."""
@@ -55,7 +63,9 @@ class Screen:
 
     @contextmanager
     def verdict(self, *, whole: bool = False) -> Iterator[None]:
-        """Show a verdict. One taller than the terminal is cut, so that its top stays in sight."""
+        """Show a verdict. One taller than the terminal is cut, so that its top stays
+        in sight.
+        """
         if not self.console.is_terminal:
             yield
             return
@@ -66,10 +76,13 @@ class Screen:
         self.console.file.write("".join(lines[: room - 1] if is_cut else lines))
         if is_cut:
             more = f"… {words.counted(len(lines) - room + 1, 'more line')}"
-            self._line([more, *(f"{key} {what}" for key, what in KEYS_OF_A_CUT)], KEY, "bold")
+            self._line(
+                [more, *(f"{key} {what}" for key, what in KEYS_OF_A_CUT)], KEY, "bold"
+            )
 
     def head(self, kata: Kata, signs: Mapping[str, str], current: str) -> None:
-        """Start a verdict: clear the terminal, then print the kata and the sign of each exercise.
+        """Start a verdict: clear the terminal, then print the kata and the sign of
+        each exercise.
 
         The current exercise is in brackets.
         """
@@ -77,17 +90,26 @@ class Screen:
             self.console.clear()
         heading = f"[bold]{kata.number} {kata.title}[/]  [dim]katas/{kata.file}[/]"
         self.console.print(heading, soft_wrap=not self.console.is_terminal)
-        numbered = {name: f"{number}{sign} {name}" for number, (name, sign) in enumerate(signs.items(), start=1)}
-        marked = [f"[{sign}]" if name == current else sign for name, sign in numbered.items()]
+        numbered = {
+            name: f"{number}{sign} {name}"
+            for number, (name, sign) in enumerate(signs.items(), start=1)
+        }
+        marked = [
+            f"[{sign}]" if name == current else sign for name, sign in numbered.items()
+        ]
         works = sum(sign != OPEN for sign in signs.values())
-        self._line([f"{works} of {len(signs)}", *marked], r"^\d+ of \d+|\[.*?\]", "bold")
+        self._line(
+            [f"{works} of {len(signs)}", *marked], r"^\d+ of \d+|\[.*?\]", "bold"
+        )
 
     def works(self, exercise: ExerciseResult) -> None:
         """Celebrate an exercise that works, and name its open edges, in one line."""
         ideas = [spec for spec in exercise.ideas if spec.status != "skipped"]
         note = f", {exercise.note}" if exercise.note else ""
         self.console.print(
-            f"\n✓ {exercise.name} works: {len(ideas)} of {len(ideas)}{note} · {words.star_line(exercise, 'press g')}",
+            "\n"
+            f"✓ {exercise.name} works: {len(ideas)} of {len(ideas)}{note} · "
+            f"{words.star_line(exercise, 'press g')}",
             style="bold green",
             markup=False,
             highlight=False,
@@ -95,11 +117,24 @@ class Screen:
         )
         if numerics := [spec for spec in exercise.open_edges if not spec.guard]:
             line = f"  for the star: {numerics[0].first}"
-            self.console.print(line, markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
+            self.console.print(
+                line,
+                markup=False,
+                highlight=False,
+                soft_wrap=not self.console.is_terminal,
+            )
 
     def guards(self, exercises: Iterable[ExerciseResult]) -> None:
-        """Name the guards that are open in exercises that work, each with what it asks."""
-        found = [(e, spec) for e in exercises if e.works for spec in e.open_edges if spec.guard]
+        """Name the guards that are open in exercises that work, each with what
+        it asks.
+        """
+        found = [
+            (e, spec)
+            for e in exercises
+            if e.works
+            for spec in e.open_edges
+            if spec.guard
+        ]
         lines = [f"{e.name} · {spec.title}: {spec.first}" for e, spec in found]
         self.say("\n".join(lines) or "No guard is open in the exercises that work.")
 
@@ -107,16 +142,32 @@ class Screen:
         """Print the lines of a unified diff."""
         self.console.print()
         for line in lines:
-            self.console.print(line, style=COLOURS.get(line[:1], ""), markup=False, highlight=False, soft_wrap=True)
+            self.console.print(
+                line,
+                style=COLOURS.get(line[:1], ""),
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
 
     def failure(self, exercise: str, spec: SpecResult) -> None:
-        """Print a failed spec: its message with a heading, or alone if it is one line."""
+        """Print a failed spec: its message with a heading, or alone if it is
+        one line.
+        """
         found = spec.failure
-        message = found.text if found and found.is_of_file else words.with_printed(spec.message.strip(), spec.printed)
+        message = (
+            found.text
+            if found and found.is_of_file
+            else words.with_printed(spec.message.strip(), spec.printed)
+        )
         if "\n" not in message:
             self.say(message)
             return
-        heading = STATE_OF[found.kind].upper() if found and found.is_of_file else f"FAILED  {exercise} · {spec.title}"
+        heading = (
+            STATE_OF[found.kind].upper()
+            if found and found.is_of_file
+            else f"FAILED  {exercise} · {spec.title}"
+        )
         self.console.print(f"\n{heading}", style="red", markup=False, highlight=False)
         width = self.console.width if self.console.is_terminal else 10**6
         self.console.print(Text(layout.wrapped(message, width)), soft_wrap=True)
@@ -126,12 +177,16 @@ class Screen:
             self.console.print(Text.from_ansi(f"\n{picture}"))
 
     def task(self, text: str) -> None:
-        """Print what an exercise asks for, indented. Lines continue at their own indentation."""
+        """Print what an exercise asks for, indented. Lines continue at their
+        own indentation.
+        """
         width = self.console.width if self.console.is_terminal else 10**6
         self.console.print()
         for line in text.splitlines():
             margin = " " * (2 + len(line) - len(line.lstrip()))
-            lines = textwrap.wrap(line.strip(), width, initial_indent=margin, subsequent_indent=margin)
+            lines = textwrap.wrap(
+                line.strip(), width, initial_indent=margin, subsequent_indent=margin
+            )
             self.console.print(Text("\n".join(lines)), soft_wrap=True)
 
     def all_specs(self, result: KataResult) -> None:
@@ -149,7 +204,9 @@ class Screen:
             self._line([f"{key} {what}" for key, what in KEYS], KEY, "bold")
 
     def _line(self, items: list[str], special: str, style: str) -> None:
-        """Print the items side by side. Lines break between items; matches of the pattern `special` get the style."""
+        """Print the items side by side. Lines break between items; matches of the
+        pattern `special` get the style.
+        """
         unbroken = "\N{NO-BREAK SPACE}"
         line = "  ".join(item.replace(" ", unbroken) for item in items)
         if self.console.is_terminal:

@@ -52,7 +52,9 @@ def of_a_call(kata: Kata, exercise: Exercise, job: Job, expression: str) -> Foll
         NotPossible: the expression raises an error before it calls the exercise.
     """
     text = job.files[kata.file]
-    options = replace(job.options, also=Evaluate(expression, runs.lines_of(text, exercise)))
+    options = replace(
+        job.options, also=Evaluate(expression, runs.lines_of(text, exercise))
+    )
     [run] = runs.of([replace(job, options=options)])
     asked, calls = run.calls.get("", [])[:1], run.calls.get("", [])[1:]
     if not calls:

@@ -1,4 +1,6 @@
-"""A call line by line: the code that ran, what each line made of its variables, and which axis came from which."""
+"""A call line by line: the code that ran, what each line made of its variables, and
+which axis came from which.
+"""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -12,11 +14,16 @@ LEGEND = "Axes: a2 is axis a, of size 2; ab10 was made of the axes a and b."
 
 
 def chosen(run: Run, name: str) -> tuple[str, Call] | None:
-    """The first failing spec that called this definition, else the first that did, and the call to look at.
+    """The first failing spec that called this definition, else the first that did, and
+    the call to look at.
 
-    That is the last one of a failing spec, since it stopped there, and the first one of another.
+    That is the last one of a failing spec, since it stopped there, and the first one
+    of another.
     """
-    named = {spec: [call for call in calls if call.name == name] or calls for spec, calls in run.calls.items()}
+    named = {
+        spec: [call for call in calls if call.name == name] or calls
+        for spec, calls in run.calls.items()
+    }
     there = [(spec, calls) for spec, calls in named.items() if calls]
     for spec, calls in there:
         if run.specs[spec].status not in ("passed", "skipped"):
@@ -42,7 +49,11 @@ def lines(call: Call, source: Sequence[str]) -> Iterator[str]:
         else:
             yield _cut(f"{step.line:>5}  {code}", WIDTH)
             yield from (_cut(f"{'':>11}{one}", WIDTH) for one in found)
-        yield from (_cut(f"{'':>7}{moved(move)}", WIDTH) for move in step.moves if len(move.before) > 1)
+        yield from (
+            _cut(f"{'':>7}{moved(move)}", WIDTH)
+            for move in step.moves
+            if len(move.before) > 1
+        )
     if call.cut:
         yield "       … longer than is followed"
     if call.raised:
@@ -53,16 +64,28 @@ def lines(call: Call, source: Sequence[str]) -> Iterator[str]:
 
 def in_words(call: Call) -> str:
     """ "split_heads(x = float32 tensor (2, 5, 8), num_heads = 2)"."""
-    given = ", ".join(f"{name} = {value.text}" for name, value in call.arguments.items() if name != "self")
+    given = ", ".join(
+        f"{name} = {value.text}"
+        for name, value in call.arguments.items()
+        if name != "self"
+    )
     return f"{call.name}({given})"
 
 
 def made(step: Step) -> list[str]:
-    """The variables that a line set, and how often it ran: ["q float32 (2, 3, 5, 4)", "×3"]."""
+    """The variables that a line set, and how often it ran: ["q float32
+    (2, 3, 5, 4)", "×3"].
+    """
     found = [f"{name} {shown(value)}" for name, value in step.first.items()]
     if step.times > 1:
-        last = [f"{name} {shown(value)}" for name, value in step.last.items() if step.first.get(name) != value]
-        found.append(f"×{step.times}" + (f", at last {'   '.join(last)}" if last else ""))
+        last = [
+            f"{name} {shown(value)}"
+            for name, value in step.last.items()
+            if step.first.get(name) != value
+        ]
+        found.append(
+            f"×{step.times}" + (f", at last {'   '.join(last)}" if last else "")
+        )
     return found
 
 
@@ -73,9 +96,13 @@ def shown(value: Value) -> str:
 
 def moved(move: Move) -> str:
     """ "transpose  (a2, b3, c4) → (a2, c4, b3)": a letter per axis, with its size."""
-    before = ", ".join(f"{LETTERS[axis]}{size}" for axis, size in enumerate(move.before[: len(LETTERS)]))
+    before = ", ".join(
+        f"{LETTERS[axis]}{size}"
+        for axis, size in enumerate(move.before[: len(LETTERS)])
+    )
     after = ", ".join(
-        f"{''.join(LETTERS[axis] for axis in axes)}{size}" for size, axes in zip(move.after, move.axes, strict=True)
+        f"{''.join(LETTERS[axis] for axis in axes)}{size}"
+        for size, axes in zip(move.after, move.axes, strict=True)
     )
     return f"{move.name}  ({before}) → ({after})"
 

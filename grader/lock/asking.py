@@ -1,4 +1,6 @@
-"""The runner's side of a round of the second lock: it watches judge and code, and ends both when one is late."""
+"""The runner's side of a round of the second lock: it watches judge and code, and ends
+both when one is late.
+"""
 
 import time
 from collections.abc import Mapping
@@ -15,8 +17,12 @@ from grader.workers import folders, orphans
 from grader.workers.forkserver import Worker
 from grader.workers.servers import Process
 
-PATIENCE = 3  # a spec's time limit here, in multiples of that in one process: each call crosses a pipe
-GRACE = 5.0  # seconds beyond that limit before both processes are killed: the alarm inside says more, and comes first
+# a spec's time limit here, in multiples of that in one process: each call crosses
+# a pipe
+PATIENCE = 3
+# seconds beyond that limit before both processes are killed: the alarm inside says
+# more, and comes first
+GRACE = 5.0
 LONGEST_MESSAGE = 200_000  # bytes
 CODE, SHARED = "code", "shared"  # folders of a round
 
@@ -26,7 +32,8 @@ class End:
     """Why a round has ended before its specs did."""
 
     why: str
-    is_ours: bool = False  # the machine or the grader is to blame, and the specs have no verdict
+    # the machine or the grader is to blame, and the specs have no verdict
+    is_ours: bool = False
 
 
 ENDED = End("the code under test has ended")
@@ -37,7 +44,9 @@ JUDGE_ENDED = End("the second lock has ended, grade again", is_ours=True)
 
 @dataclass(frozen=True)
 class Round:
-    """Specs that ask the same code: the learner's own, or with the reference's for some names."""
+    """Specs that ask the same code: the learner's own, or with the reference's for
+    some names.
+    """
 
     specs: tuple[str, ...]
     names: tuple[str, ...]
@@ -80,7 +89,9 @@ class Asking:
         self._allow(OF_START)
 
     def read(self) -> SpecFinished | None:
-        """Take in one message from the judge, or its end. A spec's verdict is returned."""
+        """Take in one message from the judge, or its end. A spec's verdict
+        is returned.
+        """
         try:
             message = protocol.decode(self.judge.channel.recv_bytes(LONGEST_MESSAGE))
         except (EOFError, OSError, ValueError):
@@ -94,7 +105,10 @@ class Asking:
                 self._allow(of_spec(PATIENCE * self.load_seconds + GRACE))
             case SpecStarted(name):
                 self.current = name
-                self._allow(of_spec(PATIENCE * self.specs[name].seconds + GRACE), self.watch.last)
+                self._allow(
+                    of_spec(PATIENCE * self.specs[name].seconds + GRACE),
+                    self.watch.last,
+                )
             case SpecFinished(name) if name in self.unasked:
                 self.current, self.is_lost = "", message.error == "Lost"
                 self.unasked.discard(name)
@@ -113,15 +127,20 @@ class Asking:
             self.ended = NO_TIME if reached == "clock" else NO_ANSWER
         elif self.looked + folders.LOOK_SECONDS <= now:
             self.looked = now
-            if exceeded := folders.exceeded(self.folder, self.pids(), self.needs, (CODE, SHARED)):
+            if exceeded := folders.exceeded(
+                self.folder, self.pids(), self.needs, (CODE, SHARED)
+            ):
                 self.ended = self.ended or End(exceeded)
 
     def is_disturbed(self) -> bool:
-        """Tell if the judge has ended before its last message, or the code was killed: the system does so where memory
-        runs out."""
+        """Tell if the judge has ended before its last message, or the code was killed:
+        the system does so where memory runs out.
+        """
         if self.is_lost:
             self.code.join(1)
-        return self.ended == JUDGE_ENDED or (not self.code.is_alive() and self.code.exitcode == processes.KILLED)
+        return self.ended == JUDGE_ENDED or (
+            not self.code.is_alive() and self.code.exitcode == processes.KILLED
+        )
 
     def kill(self) -> None:
         """Kill the judge, the code under test, and every process that it started."""
@@ -136,7 +155,9 @@ class Asking:
 
     def pids(self) -> set[int]:
         """The process ids of judge and code, and of all that descend from them."""
-        pids = [process.pid for process in (self.judge.process, self.code) if process.pid]
+        pids = [
+            process.pid for process in (self.judge.process, self.code) if process.pid
+        ]
         return set().union(*map(orphans.tree, pids))
 
     def _allow(self, limit: Limit, last: Used | None = None) -> None:

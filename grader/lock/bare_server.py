@@ -1,4 +1,6 @@
-"""Starts workers of the second lock, by forking a server that never had specs, pytest or the grader's own code."""
+"""Starts workers of the second lock, by forking a server that never had specs, pytest
+or the grader's own code.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,12 +15,17 @@ _server: Server | None = None
 
 
 def prepare(katas: Iterable[Kata] = ()) -> Server:
-    """Start the server if it is not running, and have it import first what the code of these katas will."""
+    """Start the server if it is not running, and have it import first what the code of
+    these katas will.
+    """
     global _server
     if _server is None or not _server.runs:
         folders = [str(kata.folder) for kata in katas]
         _server = servers.forked(
-            SERVER, folders, forkserver.environment() | forkserver.ONE_THREAD, forkserver.temporary_folder()
+            SERVER,
+            folders,
+            forkserver.environment() | forkserver.ONE_THREAD,
+            forkserver.temporary_folder(),
         )
     return _server
 
@@ -28,7 +35,8 @@ def start_worker(kata: Kata, scratch: Path, shared: Path, pipe: int) -> Process:
 
     Args:
         scratch: holds the texts of the kata's file and of those that it builds on.
-        shared: the judge's folder, for files that specs give to the code and it to them.
+        shared: the judge's folder, for files that specs give to the code and it
+            to them.
         pipe: the file descriptor on which it serves a judge.
     Raises:
         OSError: the server does not answer.

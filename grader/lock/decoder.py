@@ -1,4 +1,6 @@
-"""Makes the worker's answers into values of the judge. What a worker does not send is Malformed."""
+"""Makes the worker's answers into values of the judge. What a worker does not send
+is Malformed.
+"""
 
 import builtins
 import collections
@@ -19,15 +21,26 @@ from torch import nn
 from grader.isolation.state import Modes
 from grader.lock import wire
 from grader.lock.known import Known, Lost
-from grader.lock.mirrors import CONTAINERS, OPERATORS, RemoteClass, RemoteNnModule, RemoteObject, forwarded
+from grader.lock.mirrors import (
+    CONTAINERS,
+    OPERATORS,
+    RemoteClass,
+    RemoteNnModule,
+    RemoteObject,
+    forwarded,
+)
 from grader.lock.wire import Malformed, Tag
 
-CLASSES = re.compile(r"builtins|collections|torch(\.(nn|optim|autograd|utils\.data)\..+)?")  # where told classes are
+# where told classes are
+CLASSES = re.compile(
+    r"builtins|collections|torch(\.(nn|optim|autograd|utils\.data)\..+)?"
+)
 
 MODULE = "torch.nn.modules.module.Module"
 
 MOST_KEYS = 100_000  # of the dictionaries and sets of one message
-# Keys of one hash: hash(-1) is hash(-2), so sixteen keys are right of which each is a tuple of four such numbers.
+# Keys of one hash: hash(-1) is hash(-2), so sixteen keys are right of which each is a
+# tuple of four such numbers.
 MOST_OF_A_HASH = 32
 MOST_HANDLE = 1 << 48  # up to that, no two numbers have one hash but -1 and -2
 
@@ -36,9 +49,18 @@ class Back(torch.autograd.Function):
     """The graph of one call, which stays in the worker: its backward asks there."""
 
     @staticmethod
-    def forward(ctx: Any, remote: Known, outs: list[int], ins: list[int], values: list[Any], *inputs: Any) -> Any:
+    def forward(
+        ctx: Any,
+        remote: Known,
+        outs: list[int],
+        ins: list[int],
+        values: list[Any],
+        *inputs: Any,
+    ) -> Any:
         ctx.remote, ctx.outs, ctx.ins = remote, outs, ins
-        ctx.mark_non_differentiable(*[v for v in values if not (v.dtype.is_floating_point or v.is_complex())])
+        ctx.mark_non_differentiable(
+            *[v for v in values if not (v.dtype.is_floating_point or v.is_complex())]
+        )
         return tuple(value.clone() for value in values)
 
     @staticmethod
@@ -54,7 +76,8 @@ class Decoder:
 
     def __init__(self, remote: Known, blobs: list[bytes], used: list[int]):
         self.remote, self.blobs, self.used = remote, blobs, used
-        self.pending: list[tuple[int, torch.Tensor]] = []  # outputs whose graph is in the worker
+        # outputs whose graph is in the worker
+        self.pending: list[tuple[int, torch.Tensor]] = []
         self.keys_left = MOST_KEYS
 
     def __call__(self, tree: Any) -> Any:
@@ -73,7 +96,8 @@ class Decoder:
                 continue
             handle, blob, dtype, shape, gradient, requires_grad = change
             if remote.is_guarded(handle):
-                remote.sent.pop(handle, None)  # its own copy is not what we have any more
+                # its own copy is not what we have any more
+                remote.sent.pop(handle, None)
                 continue
             tensor = remote.tensors[handle]
             if handle not in self.used or tensor.device.type == "meta":
@@ -81,7 +105,11 @@ class Decoder:
             new = wire.tensor(self.blobs[blob], dtype, shape)
             if tensor.shape == new.shape and tensor.dtype == new.dtype:
                 if wire.raw(tensor) != self.blobs[blob]:
-                    target = tensor.data if tensor.is_leaf and tensor.requires_grad else tensor
+                    target = (
+                        tensor.data
+                        if tensor.is_leaf and tensor.requires_grad
+                        else tensor
+                    )
                     with torch.no_grad():
                         target.copy_(new)
             else:
@@ -109,25 +137,47 @@ class Decoder:
             if handle in self.remote.nets:
                 self.remote.nets[handle].training = bool(training)
 
-    def take_gradient(self, tensor: torch.Tensor, blob: int | None, dtype: str, shape: list[int]) -> None:
-        """Let the tensor have this gradient, in the memory of the one that it has, if there is one."""
+    def take_gradient(
+        self, tensor: torch.Tensor, blob: int | None, dtype: str, shape: list[int]
+    ) -> None:
+        """Let the tensor have this gradient, in the memory of the one that it has, if
+        there is one.
+        """
         new = None if blob is None else wire.tensor(self.blobs[blob], dtype, shape)
-        if new is not None and tensor.grad is not None and tensor.grad.shape == new.shape:
+        if (
+            new is not None
+            and tensor.grad is not None
+            and tensor.grad.shape == new.shape
+        ):
             tensor.grad.copy_(new)
         else:
             tensor.grad = new
 
     def connected(self, value: Any) -> Any:
-        """The value, with its outputs joined to the inputs of the call by the graph that the worker keeps."""
+        """The value, with its outputs joined to the inputs of the call by the graph
+        that the worker keeps.
+        """
         if not self.pending:
             return value
         remote, outs = self.remote, [handle for handle, _ in self.pending]
         given = dict.fromkeys([*self.used, *remote.leaves])
-        ins = [handle for handle in given if handle not in outs and remote.tensors[handle].requires_grad]
+        ins = [
+            handle
+            for handle in given
+            if handle not in outs and remote.tensors[handle].requires_grad
+        ]
         if not ins:
             return value
-        joined = Back.apply(remote, outs, ins, [t for _, t in self.pending], *[remote.tensors[h] for h in ins])
-        table = {id(old): new for (_, old), new in zip(self.pending, joined, strict=True)}
+        joined = Back.apply(
+            remote,
+            outs,
+            ins,
+            [t for _, t in self.pending],
+            *[remote.tensors[h] for h in ins],
+        )
+        table = {
+            id(old): new for (_, old), new in zip(self.pending, joined, strict=True)
+        }
         for (handle, old), new in zip(self.pending, joined, strict=True):
             remote.kept.append(old)
             remote.keep(handle, new)
@@ -165,13 +215,17 @@ class Decoder:
             case Tag.SCALAR:
                 return _numpy_dtype(tree[1]).type(self.value(tree[2]))
             case Tag.LIST | Tag.TUPLE:
-                return {Tag.LIST: list, Tag.TUPLE: tuple}[tag](self.value(part) for part in tree[1])
+                return {Tag.LIST: list, Tag.TUPLE: tuple}[tag](
+                    self.value(part) for part in tree[1]
+                )
             case Tag.SET | Tag.FROZENSET:
                 return {Tag.SET: set, Tag.FROZENSET: frozenset}[tag](self.keys(tree[1]))
             case Tag.DICT:
                 kind = OrderedDict if tree[2] == "OrderedDict" else dict
                 keys = self.keys([key for key, _ in tree[1]])
-                return kind(zip(keys, [self.value(part) for _, part in tree[1]], strict=True))
+                return kind(
+                    zip(keys, [self.value(part) for _, part in tree[1]], strict=True)
+                )
             case Tag.DTYPE:
                 return wire.DTYPES[tree[1]]
             case Tag.DEVICE:
@@ -201,12 +255,17 @@ class Decoder:
         raise Malformed(f"no tag {tag!r:.20}")
 
     def keys(self, trees: list[Any]) -> list[Any]:
-        """Keys of a dictionary or a set. Many with one hash would keep the judge busy for as long as the code likes."""
+        """Keys of a dictionary or a set. Many with one hash would keep the judge busy
+        for as long as the code likes.
+        """
         self.keys_left -= len(trees)
         if self.keys_left < 0:
             raise Malformed(f"more than {MOST_KEYS:,} keys")
         keys = [self.value(tree) for tree in trees]
-        if len(keys) > MOST_OF_A_HASH and max(Counter(map(hash, keys)).values()) > MOST_OF_A_HASH:
+        if (
+            len(keys) > MOST_OF_A_HASH
+            and max(Counter(map(hash, keys)).values()) > MOST_OF_A_HASH
+        ):
             raise Malformed(f"more than {MOST_OF_A_HASH} keys of one hash")
         return keys
 
@@ -221,12 +280,23 @@ class Decoder:
             remote.keep(handle, made)
             return made
         data = self.blobs[told["data"]]
-        new = wire.tensor(data, told["dtype"], told["shape"], None if known is not None else told["stride"])
+        new = wire.tensor(
+            data,
+            told["dtype"],
+            told["shape"],
+            None if known is not None else told["stride"],
+        )
         gradient = (
-            wire.tensor(self.blobs[told["gradient"]], told["dtype"], told["shape"]) if "gradient" in told else None
+            wire.tensor(self.blobs[told["gradient"]], told["dtype"], told["shape"])
+            if "gradient" in told
+            else None
         )
         if known is not None:
-            same = known.dtype == new.dtype and known.shape == new.shape and wire.raw(known) == data
+            same = (
+                known.dtype == new.dtype
+                and known.shape == new.shape
+                and wire.raw(known) == data
+            )
             if remote.is_guarded(handle):
                 return known if same else new
             if not same and known.shape == new.shape and known.dtype == new.dtype:
@@ -236,11 +306,13 @@ class Decoder:
             if known.is_leaf:
                 known.grad = gradient
             return known
-        if handle >= 0:  # the judge counts its tensors upwards, the worker its own downwards
+        # the judge counts its tensors upwards, the worker its own downwards
+        if handle >= 0:
             raise Malformed("a tensor that was never sent")
         made = self.as_view(told, new) if "view" in told and not told["grad"] else new
         if told["parameter"]:
-            if made.dtype.is_floating_point and not made.isfinite().all():  # what is compared with it would be anything
+            # what is compared with it would be anything
+            if made.dtype.is_floating_point and not made.isfinite().all():
                 raise Malformed("a new parameter that is not finite")
             made = nn.Parameter(made, requires_grad=bool(told["grad"]))
         elif told["grad"] and told["leaf"]:
@@ -252,16 +324,28 @@ class Decoder:
             told_gradient = None if gradient is None else wire.raw(gradient)
             if made.requires_grad:
                 remote.leaves[handle] = None
-            remote.sent[handle] = (wire.raw(made), told_gradient, made.requires_grad, made.dtype, tuple(made.shape))
+            remote.sent[handle] = (
+                wire.raw(made),
+                told_gradient,
+                made.requires_grad,
+                made.dtype,
+                tuple(made.shape),
+            )
         if told["grad"] and not told["leaf"]:
             self.pending.append((handle, made))
         return made
 
     def as_view(self, told: dict[str, Any], new: torch.Tensor) -> torch.Tensor:
-        """The same numbers as a view of the tensor that the worker says it is a view of, if that is true."""
+        """The same numbers as a view of the tensor that the worker says it is a view
+        of, if that is true.
+        """
         handle, offset = told["view"]
         base = self.remote.tensors.get(handle)
-        if base is None or base.dtype != new.dtype or not isinstance(told["stride"], list):
+        if (
+            base is None
+            or base.dtype != new.dtype
+            or not isinstance(told["stride"], list)
+        ):
             return new
         try:
             view = base.detach().as_strided(new.shape, told["stride"], offset)
@@ -275,7 +359,11 @@ class Decoder:
 
     def array(self, tree: Any) -> np.ndarray:
         shape = wire.counts(tree[3])
-        return np.frombuffer(self.blobs[tree[1]], dtype=_numpy_dtype(tree[2])).reshape(shape).copy()
+        return (
+            np.frombuffer(self.blobs[tree[1]], dtype=_numpy_dtype(tree[2]))
+            .reshape(shape)
+            .copy()
+        )
 
     def class_of(self, ancestry: Any, signature: Any = None, doc: Any = None) -> type:
         remote, (handle, name, names, special, fields) = self.remote, ancestry
@@ -287,7 +375,12 @@ class Decoder:
             bases = (RemoteNnModule, _layer(names[0]) if is_layer else nn.Module)
         elif "torch.utils.data.dataset.Dataset" in names:
             iterable = "torch.utils.data.dataset.IterableDataset" in names
-            bases = (RemoteObject, torch.utils.data.IterableDataset if iterable else torch.utils.data.Dataset)
+            bases = (
+                RemoteObject,
+                torch.utils.data.IterableDataset
+                if iterable
+                else torch.utils.data.Dataset,
+            )
         if "builtins.BaseException" in names:
             bases = (_exception(names),)
         space: dict[str, Any] = {
@@ -305,7 +398,9 @@ class Decoder:
             made = type(str(name), bases, space)
         if fields:
             names = [(str(one), object) for one in fields]
-            made.__dataclass_fields__ = dataclasses.make_dataclass(str(name), names).__dataclass_fields__  # type: ignore
+            made.__dataclass_fields__ = dataclasses.make_dataclass(
+                str(name), names
+            ).__dataclass_fields__  # type: ignore
         if signature:
             made.__signature__ = self.signature(signature)  # type: ignore[attr-defined]
         remote.classes[handle] = made
@@ -316,7 +411,9 @@ class Decoder:
         empty = inspect.Parameter.empty
         return inspect.Signature(
             [
-                inspect.Parameter(str(name), kind, default=self.value(default) if has else empty)
+                inspect.Parameter(
+                    str(name), kind, default=self.value(default) if has else empty
+                )
                 for (name, _, has, default), kind in zip(told, kinds, strict=True)
             ]
         )
@@ -356,16 +453,38 @@ class Decoder:
             remote.objects[handle] = remote.nets[handle] = made
         inner = vars(made)
         inner.update(_handle=handle, training=bool(training))
-        for place in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"):
+        for place in (
+            "_parameters",
+            "_buffers",
+            "_modules",
+            "_non_persistent_buffers_set",
+        ):
             inner[place].clear()
-        inner["_parameters"].update({str(name): self.value(part) for name, part in parameters})
-        inner["_buffers"].update({str(name): self.value(part) for name, part, _ in buffers})
-        inner["_non_persistent_buffers_set"].update(str(name) for name, _, persistent in buffers if not persistent)
-        inner["_modules"].update({str(name): self.value(part) for name, part in modules})
-        parts = (("_parameters", torch.Tensor), ("_buffers", torch.Tensor), ("_modules", nn.Module))
-        if any(not isinstance(v, kind | None) for place, kind in parts for v in inner[place].values()):
+        inner["_parameters"].update(
+            {str(name): self.value(part) for name, part in parameters}
+        )
+        inner["_buffers"].update(
+            {str(name): self.value(part) for name, part, _ in buffers}
+        )
+        inner["_non_persistent_buffers_set"].update(
+            str(name) for name, _, persistent in buffers if not persistent
+        )
+        inner["_modules"].update(
+            {str(name): self.value(part) for name, part in modules}
+        )
+        parts = (
+            ("_parameters", torch.Tensor),
+            ("_buffers", torch.Tensor),
+            ("_modules", nn.Module),
+        )
+        if any(
+            not isinstance(v, kind | None)
+            for place, kind in parts
+            for v in inner[place].values()
+        ):
             raise Malformed("a part of a module that is none")
-        inner["_told"] = {**inner["_parameters"], **inner["_buffers"]}  # what the worker has in these places
+        # what the worker has in these places
+        inner["_told"] = {**inner["_parameters"], **inner["_buffers"]}
         return made
 
     def other(self, tree: Any) -> Any:
@@ -378,13 +497,19 @@ class Decoder:
         return self.remote.objects[handle]
 
     def error(self, tree: dict[str, Any]) -> BaseException:
-        """The exception that the code raised, as one of Python's own or of a class that derives from one."""
+        """The exception that the code raised, as one of Python's own or of a class that
+        derives from one.
+        """
         with _strict():
             ancestry = tree["error"]
             names = ancestry[2]
             kind = _exception(names)
             if not names[0].startswith("builtins."):
-                kind = self.class_of(ancestry) if names[0].partition(".")[0] not in sys.modules else kind
+                kind = (
+                    self.class_of(ancestry)
+                    if names[0].partition(".")[0] not in sys.modules
+                    else kind
+                )
             try:
                 error = kind(*[self.value(part) for part in tree["arguments"]])
             except Exception:
@@ -410,11 +535,15 @@ def _strict() -> Iterator[None]:
     except Malformed:
         raise
     except Exception as error:
-        raise Malformed(f"{type(error).__name__} in what it sent: {error}"[:200]) from None
+        raise Malformed(
+            f"{type(error).__name__} in what it sent: {error}"[:200]
+        ) from None
 
 
 def _set_attribute(owner: Any, name: str, value: Any) -> None:
-    """Take over an attribute of an object that was sent by value, in place where others may hold it."""
+    """Take over an attribute of an object that was sent by value, in place where others
+    may hold it.
+    """
     if name.startswith("_") or not _is_plain(value):
         return
     now = vars(owner).get(name)
@@ -431,16 +560,22 @@ def _set_attribute(owner: Any, name: str, value: Any) -> None:
 
 
 def _is_plain(value: Any) -> bool:
-    """Tell if this is data: nothing of it can be called, and nothing of it is in the worker."""
+    """Tell if this is data: nothing of it can be called, and nothing of it is in
+    the worker.
+    """
     if isinstance(value, dict):
         return all(_is_plain(part) for pair in value.items() for part in pair)
     if isinstance(value, list | tuple | set):
         return all(map(_is_plain, value))
-    return value is None or isinstance(value, bool | int | float | str | torch.Tensor | torch.dtype)
+    return value is None or isinstance(
+        value, bool | int | float | str | torch.Tensor | torch.dtype
+    )
 
 
 def _exception(names: list[str]) -> type[BaseException]:
-    """The nearest of Python's own exceptions that the class derives from. What would end this process is none."""
+    """The nearest of Python's own exceptions that the class derives from. What would
+    end this process is none.
+    """
     for name in names:
         module, _, own = name.rpartition(".")
         kind = getattr(builtins, own, None) if module == "builtins" else None
@@ -455,13 +590,19 @@ def _library_class(module: str, name: str) -> type:
     found: Any = sys.modules[module]
     for part in name.split("."):
         found = getattr(found, part)
-    if not isinstance(found, type) or (found.__module__, found.__qualname__) != (module, name):  # not one it imports
+    # not one it imports
+    if not isinstance(found, type) or (found.__module__, found.__qualname__) != (
+        module,
+        name,
+    ):
         raise Malformed(f"{name!s:.40} is no class of {module}")
     return found
 
 
 def _layer(name: str) -> type:
-    """The class of one of PyTorch's layers, for `isinstance`: what a layer computes, the worker is asked."""
+    """The class of one of PyTorch's layers, for `isinstance`: what a layer computes,
+    the worker is asked.
+    """
     found = _library_class(*name.rsplit(".", 1))
     if not issubclass(found, nn.Module):
         raise Malformed(f"{name!s:.40} is no layer")

@@ -1,4 +1,6 @@
-"""Encode a worker's values: a tree of JSON, with handles for objects that stay here and blobs for numbers."""
+"""Encode a worker's values: a tree of JSON, with handles for objects that stay here and
+blobs for numbers.
+"""
 
 import inspect
 import sys
@@ -14,7 +16,8 @@ from torch import nn
 from grader.lock import wire
 from grader.lock.wire import Tag
 
-# A container of the code's own class goes by value, as what it is to Python, whatever its methods say.
+# A container of the code's own class goes by value, as what it is to Python, whatever
+# its methods say.
 PARTS: dict[type, Callable[[Any], Any]] = {
     dict: lambda value: dict(dict.items(value)),
     list: lambda value: list(list.__iter__(value)),
@@ -38,14 +41,16 @@ class Table:
         self.tensors: dict[int, torch.Tensor] = {}
         self.handles: dict[int, int] = {}  # by id()
         self.of_tensors: dict[int, int] = {}
-        self.by_value: dict[int, Any] = {}  # the judge's number of an object sent by value → our copy
+        # the judge's number of an object sent by value → our copy
+        self.by_value: dict[int, Any] = {}
         self.numbers: dict[int, int] = {}  # id() of our copy → that number
         self.count = 0
 
     def handle(self, value: Any) -> int:
         if id(value) not in self.handles:
             self.count += 1
-            self.objects[self.count] = value  # which also keeps its id() from being given to another object
+            # which also keeps its id() from being given to another object
+            self.objects[self.count] = value
             if isinstance(value, nn.Module):
                 self.modules[self.count] = value
             self.handles[id(value)] = self.count
@@ -63,9 +68,16 @@ class Table:
 
 
 class Encoder:
-    """Encodes the values of one message. `given` are the tensors that the call got, for views of them."""
+    """Encodes the values of one message. `given` are the tensors that the call got, for
+    views of them.
+    """
 
-    def __init__(self, table: Table, callbacks: type, given: dict[int, torch.Tensor] | None = None):
+    def __init__(
+        self,
+        table: Table,
+        callbacks: type,
+        given: dict[int, torch.Tensor] | None = None,
+    ):
         self.table, self.callbacks, self.given = table, callbacks, given or {}
         self.blobs: list[bytes] = []
 
@@ -83,13 +95,27 @@ class Encoder:
             return [Tag.SENT, self.table.numbers[id(value)]]
         for kind in (torch.Tensor, int, float, str):  # of a class that derives from it
             if isinstance(value, kind) and not isinstance(value, np.number):
-                return EXACT[kind](self, kind(value) if kind is not torch.Tensor else value)
+                return EXACT[kind](
+                    self, kind(value) if kind is not torch.Tensor else value
+                )
         if isinstance(value, tuple) and type(value).__module__ == "torch.return_types":
             return [Tag.TUPLE, [self(part) for part in value]]
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-            return [Tag.ARRAY, self.blob(np.ascontiguousarray(value).tobytes()), value.dtype.str, list(value.shape)]
-        if "PIL.Image" in sys.modules and isinstance(value, sys.modules["PIL.Image"].Image):
-            return [Tag.PICTURE, value.mode, list(value.size), self.blob(value.tobytes())]
+            return [
+                Tag.ARRAY,
+                self.blob(np.ascontiguousarray(value).tobytes()),
+                value.dtype.str,
+                list(value.shape),
+            ]
+        if "PIL.Image" in sys.modules and isinstance(
+            value, sys.modules["PIL.Image"].Image
+        ):
+            return [
+                Tag.PICTURE,
+                value.mode,
+                list(value.size),
+                self.blob(value.tobytes()),
+            ]
         if isinstance(value, np.dtype):
             return [Tag.ARRAY_DTYPE, value.str]
         if isinstance(value, np.generic):
@@ -101,16 +127,26 @@ class Encoder:
                 if isinstance(value, container):
                     return EXACT[container](self, parts(value))
         if isinstance(value, torch.dtype | torch.device):
-            return [Tag.DTYPE if isinstance(value, torch.dtype) else Tag.DEVICE, str(value)]
+            return [
+                Tag.DTYPE if isinstance(value, torch.dtype) else Tag.DEVICE,
+                str(value),
+            ]
         if isinstance(value, Path):
             return [Tag.PATH, str(value)]
         if isinstance(value, type):
             return self.class_of(value)
         if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return [Tag.NAMED_TUPLE, self.ancestry(type(value)), list(value._fields), [self(part) for part in value]]
+            return [
+                Tag.NAMED_TUPLE,
+                self.ancestry(type(value)),
+                list(value._fields),
+                [self(part) for part in value],
+            ]
         if isinstance(value, nn.Module):
             return self.module(value)
-        if isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType):
+        if isinstance(
+            value, types.FunctionType | types.MethodType | types.BuiltinFunctionType
+        ):
             handle, name = self.table.handle(value), getattr(value, "__name__", "")
             return [
                 Tag.FUNCTION,
@@ -147,7 +183,11 @@ class Encoder:
         if not meta and tensor.numel():
             place = tensor.untyped_storage().data_ptr()
             for handle, other in self.given.items():
-                if other is not tensor and other.numel() and other.untyped_storage().data_ptr() == place:
+                if (
+                    other is not tensor
+                    and other.numel()
+                    and other.untyped_storage().data_ptr() == place
+                ):
                     told["view"] = [handle, tensor.storage_offset()]
                     break
         return [Tag.TENSOR, told]
@@ -158,10 +198,17 @@ class Encoder:
         return [Tag.CLASS, self.ancestry(value), self.signature(value), value.__doc__]
 
     def ancestry(self, value: type) -> list[Any]:
-        """A class's handle and name, the names of its ancestors, its special methods and the fields of a dataclass."""
+        """A class's handle and name, the names of its ancestors, its special methods
+        and the fields of a dataclass.
+        """
         without = nn.Module.__mro__ if issubclass(value, nn.Module) else (object,)
         own = [c for c in value.__mro__ if c not in without]
-        special = [name for c in own for name in vars(c) if name.startswith("__") and callable(vars(c)[name])]
+        special = [
+            name
+            for c in own
+            for name in vars(c)
+            if name.startswith("__") and callable(vars(c)[name])
+        ]
         names = [f"{c.__module__}.{c.__qualname__}" for c in value.__mro__]
         return [
             self.table.handle(value),
@@ -178,7 +225,12 @@ class Encoder:
             return None
         simple = (bool, int, float, str, type(None))
         return [
-            [p.name, int(p.kind), p.default is not p.empty, self(p.default if isinstance(p.default, simple) else None)]
+            [
+                p.name,
+                int(p.kind),
+                p.default is not p.empty,
+                self(p.default if isinstance(p.default, simple) else None),
+            ]
             for p in parameters
         ]
 
@@ -190,7 +242,10 @@ class Encoder:
             self.ancestry(kind),
             module.training,
             [[name, self(value)] for name, value in module._parameters.items()],
-            [[name, self(v), name not in module._non_persistent_buffers_set] for name, v in module._buffers.items()],
+            [
+                [name, self(v), name not in module._non_persistent_buffers_set]
+                for name, v in module._buffers.items()
+            ],
             [[name, self(value)] for name, value in module._modules.items()],
         ]
 

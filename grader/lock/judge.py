@@ -1,4 +1,6 @@
-"""The judge of the second lock: it runs specs and probes here, and the code that they ask is in another process."""
+"""The judge of the second lock: it runs specs and probes here, and the code that they
+ask is in another process.
+"""
 
 import functools
 import sys
@@ -25,31 +27,48 @@ from grader.specs import check, ranks
 from grader.specs.properties import draw_examples
 from grader.workers.spec_worker import Reporter, name_of
 
-MOST_EXAMPLES = 8  # of a property: the first lock looks for rare mistakes, this one for code that computes its answers
+# of a property: the first lock looks for rare mistakes, this one for code that computes
+# its answers
+MOST_EXAMPLES = 8
 
 
 class Judge:
-    """Runs an order's specs and probes against the code at the other end of its pipe."""
+    """Runs an order's specs and probes against the code at the other end of
+    its pipe.
+    """
 
     def __init__(self, order: WorkOrder):
         self.order = order
-        self.siblings = packages.siblings(order.kata)  # the modules of the kata's package that specs may import
+        # the modules of the kata's package that specs may import
+        self.siblings = packages.siblings(order.kata)
         self.probes = lists.probes(order.kata) if order.probes else ""
-        self.reference = kata_modules.load(order.kata, order.kata.solutions) if order.probes else None
+        self.reference = (
+            kata_modules.load(order.kata, order.kata.solutions)
+            if order.probes
+            else None
+        )
 
     def __call__(self, items: list[pytest.Function], reporter: Reporter) -> None:
-        """Run the specs, then the probes. Each ends with its verdict; where the code is lost, the rest has none."""
+        """Run the specs, then the probes. Each ends with its verdict; where the code is
+        lost, the rest has none.
+        """
         order, kata = self.order, self.order.kata
         assert order.pipe
         own = {exercise.owner for exercise in kata.exercises}
-        operators = {name for one in with_prerequisites([kata]) for name in one.description.operators}
+        operators = {
+            name
+            for one in with_prerequisites([kata])
+            for name in one.description.operators
+        }
         self.remote = Remote(order.pipe.fileno(), own, operators)
         if self.remote.lost:
-            raise Lost("before it had any code")  # this is not the code's doing, and no verdict
+            # this is not the code's doing, and no verdict
+            raise Lost("before it had any code")
         reporter.code_is_lost = lambda: self.remote.lost
         reporter.katas.modules[kata] = self.remote.modules[""]
         for module in {item.module for item in items}:
-            sys.modules[module.__name__] = module  # collecting another tree has removed it
+            # collecting another tree has removed it
+            sys.modules[module.__name__] = module
             cloudpickle.register_pickle_by_value(module)
         cloudpickle.register_pickle_by_value(ranks)
         if self.siblings:
@@ -58,11 +77,17 @@ class Judge:
         try:
             self.remote("load", own)
         except Exception as error:  # every spec fails with this
-            reporter.katas.modules[kata] = failure = LoadFailure(f"{kata.file.name}: {error}", "import failed")
+            reporter.katas.modules[kata] = failure = LoadFailure(
+                f"{kata.file.name}: {error}", "import failed"
+            )
             failure.__cause__ = error
         is_loaded = not self.remote.lost
         reporter.send(Loaded())
-        with mock.patch.multiple(check, forbidden=functools.partial(_noted, reporter), repeated=self.remote.repeated):
+        with mock.patch.multiple(
+            check,
+            forbidden=functools.partial(_noted, reporter),
+            repeated=self.remote.repeated,
+        ):
             for item, following in zip_longest(items, items[1:]):
                 draw_examples(item, order.options.seed, MOST_EXAMPLES)
                 self.remote.begin(takes_writes=name_of(item) in order.writing)
@@ -93,11 +118,17 @@ class Judge:
             said = "".join(traceback.format_exception_only(error)).strip()
             failed = Failure("raised", said, error=type(error).__name__)
         failed = failed and failed.each(lambda text: text[:LONGEST_TEXT])
-        reporter.send(SpecFinished(name, "failed" if failed else "passed", time.monotonic() - began, failed))
+        reporter.send(
+            SpecFinished(
+                name, "failed" if failed else "passed", time.monotonic() - began, failed
+            )
+        )
 
 
 @contextmanager
 def _noted(reporter: Reporter, *_: Any) -> Iterator[None]:
-    """Stand for `check.forbidden`: nothing can be forbidden in another process, and the report says so."""
+    """Stand for `check.forbidden`: nothing can be forbidden in another process, and the
+    report says so.
+    """
     reporter.bans = True
     yield

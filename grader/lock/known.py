@@ -1,4 +1,6 @@
-"""What the judge knows of the worker's tensors and objects, and the worker of the judge's: both by handles."""
+"""What the judge knows of the worker's tensors and objects, and the worker of the
+judge's: both by handles.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +10,8 @@ from torch import nn
 
 from grader.lock.wire import Malformed
 
-MOST_KEPT = 1 << 30  # bytes of tensors during one spec: half of the memory that the judge has
+# bytes of tensors during one spec: half of the memory that the judge has
+MOST_KEPT = 1 << 30
 
 
 class Lost(Exception):
@@ -16,7 +19,8 @@ class Lost(Exception):
 
 
 class Known:
-    """The handles of one spec. Calling it has the worker do something: what comes back is made of what is known here.
+    """The handles of one spec. Calling it has the worker do something: what comes back
+    is made of what is known here.
 
     Args:
         own: names that the code itself defines.
@@ -24,13 +28,15 @@ class Known:
     """
 
     takes_writes: bool  # the code may write to what is writable
-    calls_module = False  # one of the code's modules is being called, which changes no parameter
+    # one of the code's modules is being called, which changes no parameter
+    calls_module = False
 
     def __init__(self, own: Iterable[str], operators: Iterable[str]):
         self.own, self.operators = frozenset(own), frozenset(operators)
 
     def __call__(self, operation: str, /, *arguments: Any, **options: Any) -> Any:
-        """Have the worker do something, and return what comes of it or raise what it raises.
+        """Have the worker do something, and return what comes of it or raise what
+        it raises.
 
         Raises:
             Lost: the worker does not answer any more, or not as a worker would.
@@ -42,15 +48,21 @@ class Known:
         self.takes_writes = takes_writes
         self.tensors: dict[int, torch.Tensor] = {}
         self.handles: dict[int, int] = {}  # of tensors, by id()
-        self.sent: dict[int, Any] = {}  # handle → what the worker has last seen of the tensor
-        self.writable: set[int] = set()  # handles of our parameters, and of what is part of our models and optimizers
-        self.views: set[int] = set()  # handles of the worker's tensors that are views of ours
-        self.leaves: dict[int, None] = {}  # handles of what the worker has seen of leaves that require a gradient
+        # handle → what the worker has last seen of the tensor
+        self.sent: dict[int, Any] = {}
+        # handles of our parameters, and of what is part of our models and optimizers
+        self.writable: set[int] = set()
+        # handles of the worker's tensors that are views of ours
+        self.views: set[int] = set()
+        # handles of what the worker has seen of leaves that require a gradient
+        self.leaves: dict[int, None] = {}
         self.objects: dict[int, Any] = {}
         self.nets: dict[int, nn.Module] = {}  # those of the objects that are one
-        self.methods: dict[tuple[int, str], Any] = {}  # of those objects that the worker has told once, by name
+        # of those objects that the worker has told once, by name
+        self.methods: dict[tuple[int, str], Any] = {}
         self.classes: dict[int, type] = {}
-        self.numbers: dict[int, int] = {}  # of our callbacks, generators and objects sent by value, by id()
+        # of our callbacks, generators and objects sent by value, by id()
+        self.numbers: dict[int, int] = {}
         self.callbacks: dict[int, Any] = {}
         self.by_value: dict[int, Any] = {}
         self.generator_states: dict[int, bytes] = {}
@@ -87,7 +99,9 @@ class Known:
         self.kept.append(tensor)
 
     def is_guarded(self, handle: int) -> bool:
-        """True if the worker may not write to this tensor: its memory is ours, or a forward pass is under way."""
+        """True if the worker may not write to this tensor: its memory is ours, or a
+        forward pass is under way.
+        """
         if self.calls_module and isinstance(self.tensors.get(handle), nn.Parameter):
             return True
         ours = handle >= 0 or handle in self.views

@@ -1,4 +1,6 @@
-"""Specs of a kata that judge from another process, too: `sealed.toml` of its author, found by trying, not by hand."""
+"""Specs of a kata that judge from another process, too: `sealed.toml` of its author,
+found by trying, not by hand.
+"""
 
 import re
 import tomllib
@@ -9,7 +11,10 @@ from grader.course.catalogue import Kata
 from grader.course.handouts import PROBES, SEALED
 
 PROBE = re.compile(r'^@probe\("([\w.]+)"\)', re.MULTILINE)
-HEAD = "# Specs of the point that also judge from another process, found by running them there: `make seals`.\n"
+HEAD = (
+    "# Specs of the point that also judge from another process, found by running them "
+    "there: `make seals`.\n"
+)
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,8 @@ class Sealed:
     """Names of specs, with their parameters or for all of these without."""
 
     specs: frozenset[str] = frozenset()
-    writing: frozenset[str] = frozenset()  # those in which the code may write to what it gets
+    # those in which the code may write to what it gets
+    writing: frozenset[str] = frozenset()
 
     def __contains__(self, spec: str) -> bool:
         return spec in self.specs or spec.partition("[")[0] in self.specs
@@ -37,9 +43,15 @@ def read(kata: Kata) -> Sealed:
 
 
 def probes(kata: Kata) -> str:
-    """The text of the kata's `probes.py`; empty if it has none, or no reference to compare with."""
+    """The text of the kata's `probes.py`; empty if it has none, or no reference to
+    compare with.
+    """
     path = kata.author / PROBES
-    return path.read_text(encoding="utf-8") if path.is_file() and kata.reference.is_file() else ""
+    return (
+        path.read_text(encoding="utf-8")
+        if path.is_file() and kata.reference.is_file()
+        else ""
+    )
 
 
 def probed(kata: Kata) -> list[str]:
@@ -55,9 +67,16 @@ def probe_name(exercise: str) -> str:
 def rendered(specs: Iterable[str], writing: Iterable[str]) -> str:
     """The text of a kata's list."""
     lists = (("specs", specs), ("writing", writing))
-    parts = [f"{title} = [\n" + "".join(f"    {_quoted(name)},\n" for name in names) + "]\n" for title, names in lists]
+    parts = [
+        f"{title} = [\n" + "".join(f"    {_quoted(name)},\n" for name in names) + "]\n"
+        for title, names in lists
+    ]
     return HEAD + "".join(parts)
 
 
 def _quoted(name: str) -> str:
-    return f"'{name}'" if "'" not in name else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return (
+        f"'{name}'"
+        if "'" not in name
+        else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    )

@@ -1,4 +1,6 @@
-"""Proxies of the code under test, which is in the worker: its module, its classes, objects and modules."""
+"""Proxies of the code under test, which is in the worker: its module, its classes,
+objects and modules.
+"""
 
 import functools
 import types
@@ -13,7 +15,8 @@ from grader.lock.known import Known
 class RemoteBase:
     """An object of the code under test, which is in the worker.
 
-    Calling its class makes it there; this initialises an object of a spec's class that derives from one of the code's.
+    Calling its class makes it there; this initialises an object of a spec's class that
+    derives from one of the code's.
     """
 
     def __init__(self, /, *arguments: Any, **options: Any):
@@ -22,7 +25,14 @@ class RemoteBase:
         theirs = remote("call", kind, *arguments, **options)
         if isinstance(self, nn.Module):
             nn.Module.__init__(self)
-            for name in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "_told", "training"):
+            for name in (
+                "_parameters",
+                "_buffers",
+                "_modules",
+                "_non_persistent_buffers_set",
+                "_told",
+                "training",
+            ):
                 vars(self)[name] = vars(theirs)[name]
         vars(self)["_handle"] = vars(theirs)["_handle"]
         remote.objects[vars(self)["_handle"]] = self
@@ -33,14 +43,20 @@ class RemoteBase:
         return type(self)._remote("special", self, name, *arguments, **options)  # type: ignore[attr-defined]
 
     def _attribute(self, name: str) -> Any:
-        """What the worker's object has by this name. A method is asked for once; its later calls say its name."""
+        """What the worker's object has by this name. A method is asked for once; its
+        later calls say its name.
+        """
         remote, place = type(self)._remote, (vars(self)["_handle"], name)  # type: ignore[attr-defined]
         if place not in remote.methods:
             found = remote("getattr", self, name)
-            if not (isinstance(found, types.FunctionType) and vars(found).get("_is_method")):
+            if not (
+                isinstance(found, types.FunctionType) and vars(found).get("_is_method")
+            ):
                 return found
             method = functools.partial(self._special, name)
-            remote.methods[place] = functools.wraps(found)(lambda *given, **options: method(*given, **options))
+            remote.methods[place] = functools.wraps(found)(
+                lambda *given, **options: method(*given, **options)
+            )
         return remote.methods[place]
 
     def __repr__(self) -> str:
@@ -52,7 +68,9 @@ class RemoteBase:
 
 class RemoteNnModule(RemoteBase):
     def forward(self, /, *arguments: Any, **options: Any) -> Any:
-        """Ask the worker, where this module has the parameters that it has here (see `torch.func.functional_call`)."""
+        """Ask the worker, where this module has the parameters that it has here
+        (see `torch.func.functional_call`).
+        """
         other = {}
         for path, module in nn.Module.named_modules(self):  # type: ignore[arg-type]
             told = vars(module).get("_told", {})
@@ -101,18 +119,25 @@ class RemoteObject(RemoteBase):
         remote("delattr", self, name)
 
     def __eq__(self, other: object) -> Any:
-        """Only an object of the same code may be equal. Of a plain value, the code could say what it likes."""
-        return self is other or (hasattr(type(other), "_remote") and self._special("__eq__", other))
+        """Only an object of the same code may be equal. Of a plain value, the code
+        could say what it likes.
+        """
+        return self is other or (
+            hasattr(type(other), "_remote") and self._special("__eq__", other)
+        )
 
     def __hash__(self) -> int:
         return hash(type(self)._remote("hash", self))  # type: ignore[attr-defined]
 
 
 class RemoteClass(ABCMeta):
-    """The class of classes that are in the worker: their objects are made and their own attributes asked there."""
+    """The class of classes that are in the worker: their objects are made and their own
+    attributes asked there.
+    """
 
     def __call__(cls, /, *arguments: Any, **options: Any) -> Any:
-        if "_handle" not in vars(cls):  # a spec's own class, which derives from one of the worker's
+        # a spec's own class, which derives from one of the worker's
+        if "_handle" not in vars(cls):
             return super().__call__(*arguments, **options)
         return vars(cls)["_remote"]("call", cls, *arguments, **options)
 
@@ -126,13 +151,21 @@ def _specials(names: str) -> frozenset[str]:
     return frozenset(f"__{name}__" for name in names.split())
 
 
-CONTAINERS = _specials("call len iter next getitem setitem delitem enter exit ne reversed")
-# Only of classes that a kata.toml names: another object could say it is equal to anything, or next to it.
-OPERATORS = _specials("contains neg add radd sub rsub mul rmul truediv rtruediv floordiv matmul rmatmul pow rpow")
+CONTAINERS = _specials(
+    "call len iter next getitem setitem delitem enter exit ne reversed"
+)
+# Only of classes that a kata.toml names: another object could say it is equal to
+# anything, or next to it.
+OPERATORS = _specials(
+    "contains neg add radd sub rsub mul rmul truediv rtruediv floordiv matmul rmatmul "
+    "pow rpow"
+)
 
 
 def forwarded(name: str) -> Any:
-    """A method that asks the worker: `__len__` and the like, which Python looks up in the class."""
+    """A method that asks the worker: `__len__` and the like, which Python looks up in
+    the class.
+    """
 
     def special(self: RemoteBase, /, *arguments: Any, **options: Any) -> Any:
         if name == "__exit__":
@@ -140,14 +173,17 @@ def forwarded(name: str) -> Any:
         if name == "__ne__":
             return not self == arguments[0]
         answer = self._special(name, *arguments, **options)
-        return None if name == "__exit__" else answer  # what the block has found is the spec's, and stands
+        # what the block has found is the spec's, and stands
+        return None if name == "__exit__" else answer
 
     special.__name__ = name
     return special
 
 
 class RemoteModule(types.ModuleType):
-    """A module in the worker as specs see it: the one under test, or by its name one that this builds on."""
+    """A module in the worker as specs see it: the one under test, or by its name one
+    that this builds on.
+    """
 
     def __init__(self, remote: Known, name: str = ""):
         super().__init__(name or "kata")
@@ -163,8 +199,15 @@ class RemoteModule(types.ModuleType):
         if name.startswith(("_", "pytest_")):  # pytest asks a package for its plugins
             raise AttributeError(name)
         value = self._remote("get", self._place, name)
-        if name in self._remote.own and isinstance(value, type) and not hasattr(value, "_handle"):
-            raise AttributeError(f"{name} is {value.__module__}.{value.__name__}, not the code's own class")
+        if (
+            name in self._remote.own
+            and isinstance(value, type)
+            and not hasattr(value, "_handle")
+        ):
+            raise AttributeError(
+                f"{name} is {value.__module__}.{value.__name__}, not the code's own "
+                "class"
+            )
         self._known.add(name)
         return vars(self).setdefault(name, value)
 

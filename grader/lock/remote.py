@@ -1,7 +1,8 @@
 """The judge's end of the pipe to a worker: each call on `kata` goes there and back.
 
-Tensors travel by value. Autograd crosses by one `autograd.Function` a call, modules are mirrored with their parameters,
-functions and iterators of the specs become callbacks. What comes back is checked, and made of plain values only.
+Tensors travel by value. Autograd crosses by one `autograd.Function` a call, modules are
+mirrored with their parameters, functions and iterators of the specs become callbacks.
+What comes back is checked, and made of plain values only.
 """
 
 import ctypes
@@ -26,7 +27,8 @@ from grader.lock.mirrors import RemoteModule
 from grader.lock.wire import Malformed
 
 NO_STATES: tuple[Any, ...] = (None, None, None)
-AS_THEY_ARE = frozenset({type(None), bool, int, float, str, bytes, tuple, list, dict})  # nothing takes their places
+# nothing takes their places
+AS_THEY_ARE = frozenset({type(None), bool, int, float, str, bytes, tuple, list, dict})
 
 
 class Remote(Known):
@@ -34,11 +36,14 @@ class Remote(Known):
 
     Args:
         pipe: a file descriptor.
-        own: names that the code itself defines: none of them may turn out to be a library's class.
+        own: names that the code itself defines: none of them may turn out to be a
+            library's class.
         operators: names of classes whose objects may be used with operators.
     """
 
-    def __init__(self, pipe: int, own: Iterable[str] = (), operators: Iterable[str] = ()):
+    def __init__(
+        self, pipe: int, own: Iterable[str] = (), operators: Iterable[str] = ()
+    ):
         super().__init__(own, operators)
         self.pipe, self.reader = pipe, wire.Reader(pipe)
         self.lost = False  # the worker has not answered, or not as a worker would
@@ -49,17 +54,20 @@ class Remote(Known):
         """Forget all handles, because another spec begins.
 
         Args:
-            takes_writes: the code may write to parameters, models and optimizers that it gets. Otherwise, and whatever
-                else it gets, the judge keeps its values as it sent them.
+            takes_writes: the code may write to parameters, models and optimizers that
+                it gets. Otherwise, and whatever else it gets, the judge keeps its
+                values as it sent them.
         """
         self.clear(takes_writes=takes_writes)
-        self.last = _generators()  # which the worker resets: it gets them with what is asked first
+        # which the worker resets: it gets them with what is asked first
+        self.last = _generators()
         for module in self.modules.values():
             module.forget()
         if not self.lost:
             try:
                 self("forget")
-            except Exception:  # an error is no answer to that: the code has put itself between
+            except Exception:
+                # an error is no answer to that: the code has put itself between
                 self.lost = True
             self.last = NO_STATES
 
@@ -72,10 +80,13 @@ class Remote(Known):
 
     def serve(self) -> None:
         """Let specs and probes import the modules that are known by name."""
-        sys.modules.update({name: module for name, module in self.modules.items() if name})
+        sys.modules.update(
+            {name: module for name, module in self.modules.items() if name}
+        )
 
     def __call__(self, operation: str, /, *arguments: Any, **options: Any) -> Any:
-        """Have the worker do something, and return what comes of it or raise what it raises.
+        """Have the worker do something, and return what comes of it or raise what
+        it raises.
 
         Raises:
             Lost: the worker does not answer any more, or not as a worker would.
@@ -108,22 +119,29 @@ class Remote(Known):
         return found
 
     def is_theirs(self, call: Any) -> bool:
-        """Tell if a call of this runs nothing here: it is a function, a method or an object of the code, and no net."""
+        """Tell if a call of this runs nothing here: it is a function, a method or an
+        object of the code, and no net.
+        """
         inner = vars(call if isinstance(call, types.FunctionType) else type(call))
         return "_handle" in inner and not isinstance(call, nn.Module)
 
     def post(self, message: bytes, used: list[int]) -> None:
-        """Send a message, and before it what the worker must learn about the tensors in it and the state of things."""
+        """Send a message, and before it what the worker must learn about the tensors in
+        it and the state of things.
+        """
         updates = [update for update in map(self.update, used) if update]
         wire.write(self.pipe, pickle.dumps((updates, used, self.state())), message)
 
     def wait(self, used: list[int]) -> tuple[str, Any]:
-        """The answer, or the error that the code raised, after all that the worker asks meanwhile."""
+        """The answer, or the error that the code raised, after all that the worker
+        asks meanwhile.
+        """
         while True:
             tree, blobs = self.reader.receive()
             decode = Decoder(self, blobs, used)
             if "callback" in tree:
-                with state.others(decode.modes(tree)):  # until the answer is sent, which brings them back
+                # until the answer is sent, which brings them back
+                with state.others(decode.modes(tree)):
                     message, sent = self.called_back(tree, decode)
                     self.post(message, sent)
                 used += [handle for handle in sent if handle not in used]
@@ -132,14 +150,18 @@ class Remote(Known):
             else:
                 return "value", decode.answer(tree)
 
-    def called_back(self, tree: dict[str, Any], decode: "Decoder") -> tuple[bytes, list[int]]:
+    def called_back(
+        self, tree: dict[str, Any], decode: "Decoder"
+    ) -> tuple[bytes, list[int]]:
         if tree["callback"] not in self.callbacks:
             raise Malformed("no such callback")
         owner = self.callbacks[tree["callback"]]
         arguments = [decode(part) for part in tree["arguments"]]
         options = {str(name): decode(part) for name, part in tree["options"].items()}
         try:
-            return self.pickled(("return", crossing.done(owner, tree["what"], arguments, options)))
+            return self.pickled(
+                ("return", crossing.done(owner, tree["what"], arguments, options))
+            )
         except Malformed:
             raise
         except Exception as error:
@@ -151,9 +173,11 @@ class Remote(Known):
                 return self.pickled(("raise", RuntimeError(str(error))))
 
     def state(self) -> tuple[Any, ...]:
-        """The random states, where they have changed since the worker last got them, and the modes.
+        """The random states, where they have changed since the worker last got them,
+        and the modes.
 
-        What the worker's generators come to never enters this process: they go on there by themselves.
+        What the worker's generators come to never enters this process: they go on there
+        by themselves.
         """
         before, self.last = self.last, _generators()
         in_torch, python, numpy = self.last
@@ -199,7 +223,9 @@ class Remote(Known):
 
 
 class Pickler(cloudpickle.Pickler):
-    """Leaves out of a message what the worker has, or may not have: handles take their places."""
+    """Leaves out of a message what the worker has, or may not have: handles take
+    their places.
+    """
 
     def __init__(self, file: io.BytesIO, remote: Remote):
         super().__init__(file, protocol=4)
@@ -224,12 +250,23 @@ class Pickler(cloudpickle.Pickler):
             return ("O", vars(value)["_handle"]) if "_handle" in vars(value) else None
         if self.is_mirror(value):
             if isinstance(value, nn.Module):
-                self.used += [remote.handle(part) for part in [*value.parameters(), *value.buffers()]]
+                self.used += [
+                    remote.handle(part)
+                    for part in [*value.parameters(), *value.buffers()]
+                ]
             return "O", vars(value)["_handle"]
         if crossing.is_callback(value):
             number = remote.number(value)
             remote.callbacks[number] = value
-            return "J", number, tuple(name for name in crossing.SPECIAL if hasattr(type(value), f"__{name}__"))
+            return (
+                "J",
+                number,
+                tuple(
+                    name
+                    for name in crossing.SPECIAL
+                    if hasattr(type(value), f"__{name}__")
+                ),
+            )
         if crossing.goes_by_value(value):
             return self.by_value(value)
         return None
@@ -263,7 +300,9 @@ class Pickler(cloudpickle.Pickler):
 
 
 def _generators() -> tuple[Any, ...]:
-    """How the generators of PyTorch, Python and NumPy are, to tell whether they have moved since."""
+    """How the generators of PyTorch, Python and NumPy are, to tell whether they have
+    moved since.
+    """
     python, numpy = random.random.__self__, np.random.rand.__self__  # type: ignore[attr-defined]
     return (
         torch.default_generator.get_state().numpy().tobytes(),
@@ -273,6 +312,8 @@ def _generators() -> tuple[Any, ...]:
 
 
 def _memory(thing: object) -> bytes:
-    """What an object in C holds, but for its head. `getstate` makes Python's numbers of it, a hundred times as slow."""
+    """What an object in C holds, but for its head. `getstate` makes Python's numbers of
+    it, a hundred times as slow.
+    """
     head = object.__basicsize__
     return ctypes.string_at(id(thing) + head, type(thing).__basicsize__ - head)

@@ -1,6 +1,8 @@
-"""The second lock: exercises that work are judged again, by specs in one process that ask code in another one.
+"""The second lock: exercises that work are judged again, by specs in one process that
+ask code in another one.
 
-What the code did to the specs of the first lock, which ran beside it, is worth nothing here.
+What the code did to the specs of the first lock, which ran beside it, is worth
+nothing here.
 """
 
 import secrets
@@ -31,8 +33,11 @@ from grader.workers.jobs import Job
 from grader.workers.servers import Process
 
 PROBE_SECONDS = 10.0
-PROBE_TOOK, CROSSING = 0.03, 0.004  # seconds: of a probe, and for what every spec or probe sets up
-ROUND_SECONDS = 0.4  # of specs, as the first lock measured them, for which processes of their own are worth it
+# seconds: of a probe, and for what every spec or probe sets up
+PROBE_TOOK, CROSSING = 0.03, 0.004
+# of specs, as the first lock measured them, for which processes of their own are
+# worth it
+ROUND_SECONDS = 0.4
 TOO_LONG = End(f"the kata used its {OF_KATA.computing:.0f} s of CPU, or waited as long")
 NOT_ASKED = "the second lock could not be asked, grade again"
 JUDGE = "grader.lock.judge"
@@ -45,10 +50,11 @@ class Effort(NamedTuple):
     """What may be spent.
 
     Attributes:
-        attempts: how often a spec that fails may ask, each time with another seed: what it asks about a training may
-            by chance not hold.
+        attempts: how often a spec that fails may ask, each time with another seed: what
+            it asks about a training may by chance not hold.
         at_a_time: rounds that run in parallel.
-        may_fail: a process that is killed from outside ends the lock: whoever runs it tries once more.
+        may_fail: a process that is killed from outside ends the lock: whoever runs it
+            tries once more.
     """
 
     attempts: int = 2
@@ -63,7 +69,8 @@ class First(NamedTuple):
         result: what it came to.
         specs: its specs, by name.
         files: its texts, but for statements whose time was up.
-        helped: of exercises that work with a reference's code beside them, the names that it defines.
+        helped: of exercises that work with a reference's code beside them, the names
+            that it defines.
     """
 
     result: KataResult
@@ -73,7 +80,9 @@ class First(NamedTuple):
 
 
 def once(kata: Kata) -> Effort:
-    """One attempt per spec, but for katas with processes: on a busy machine two may by chance not meet in time."""
+    """One attempt per spec, but for katas with processes: on a busy machine two may by
+    chance not meet in time.
+    """
     return Effort() if "processes" in kata.description.needs else Effort(attempts=1)
 
 
@@ -88,26 +97,47 @@ class SecondLock:
         effort: attempts per spec, and rounds in parallel.
     """
 
-    def __init__(self, job: Job, scratch: Path, first: First, sealed: Sealed, effort: Effort):
+    def __init__(
+        self, job: Job, scratch: Path, first: First, sealed: Sealed, effort: Effort
+    ):
         self.job, self.scratch, self.sealed = job, scratch, sealed
         result, specs, self.files, helped = first
         self.first = result
         self.probes = {lists.probe_name(name): name for name in lists.probed(job.kata)}
-        asks = {name: _probe(name, job.kata.exercise(exercise)) for name, exercise in self.probes.items()}
+        asks = {
+            name: _probe(name, job.kata.exercise(exercise))
+            for name, exercise in self.probes.items()
+        }
         self.specs = {**specs, **asks}
         works = {exercise.name for exercise in result.exercises if exercise.works}
-        broken = {exercise.owner for exercise in job.kata.exercises if exercise.name not in works}
+        broken = {
+            exercise.owner
+            for exercise in job.kata.exercises
+            if exercise.name not in works
+        }
         works -= job.kata.description.unsealed.keys()
-        self.grafts: dict[str, tuple[str, ...]] = {}  # specs to ask → names whose code is the reference's meanwhile
+        # specs to ask → names whose code is the reference's meanwhile
+        self.grafts: dict[str, tuple[str, ...]] = {}
         for name, spec in self.specs.items():
-            if spec.exercise in works and not spec.edge and not spec.skip_reason and (name in sealed or name in asks):
+            if (
+                spec.exercise in works
+                and not spec.edge
+                and not spec.skip_reason
+                and (name in sealed or name in asks)
+            ):
                 used = {*helped.get(spec.exercise, ())}
-                if job.kata.reference.is_file():  # what is not known to work could say whatever the exercise wants
-                    used.update(grafts.needed(job.kata, job.kata.exercise(spec.exercise), broken))
+                # what is not known to work could say whatever the exercise wants
+                if job.kata.reference.is_file():
+                    used.update(
+                        grafts.needed(
+                            job.kata, job.kata.exercise(spec.exercise), broken
+                        )
+                    )
                 self.grafts[name] = tuple(sorted(used))
         self.attempts, self.at_a_time, self.may_fail = effort
         self.disturbed = False  # it has failed so
-        self.patient = "processes" in job.kata.description.needs  # by chance, two processes may not meet in time
+        # by chance, two processes may not meet in time
+        self.patient = "processes" in job.kata.description.needs
         self.passed: set[str] = set()
         self.failed: dict[str, SpecResult] = {}
         self.bans: set[str] = set()  # exercises with a spec that forbids functions
@@ -139,7 +169,9 @@ class SecondLock:
                 self._end(one, one.ended)
 
     def check(self) -> None:
-        """End a round when a message is late or its folder is full, and all when the whole lock takes too long."""
+        """End a round when a message is late or its folder is full, and all when the
+        whole lock takes too long.
+        """
         now = time.monotonic()
         if self.looked + LOOK_SECONDS <= now:
             self.looked = now
@@ -166,10 +198,19 @@ class SecondLock:
         )
 
     def _go_on(self) -> None:
-        """Start rounds that are left, each in processes of its own and with another seed."""
+        """Start rounds that are left, each in processes of its own and with
+        another seed.
+        """
         failed = {self.specs[name].exercise for name in self.failed}
-        left = [[name for name in one.specs if self.specs[name].exercise not in failed] for one in self.rounds]
-        self.rounds = [replace(one, specs=tuple(names)) for one, names in zip(self.rounds, left, strict=True) if names]
+        left = [
+            [name for name in one.specs if self.specs[name].exercise not in failed]
+            for one in self.rounds
+        ]
+        self.rounds = [
+            replace(one, specs=tuple(names))
+            for one, names in zip(self.rounds, left, strict=True)
+            if names
+        ]
         if not self.rounds and not self.running and not self.over:
             self.rounds = self._rounds(self._users_of_failed())
         while self.rounds and not self.over and len(self.running) < self.at_a_time:
@@ -178,7 +219,8 @@ class SecondLock:
                 self.running.append(self._start(one))
             except OSError as problem:
                 self.rounds.insert(0, one)
-                self.at_a_time = len(self.running)  # none: what is left stays without a verdict
+                # none: what is left stays without a verdict
+                self.at_a_time = len(self.running)
                 if not self.running:
                     self.disturbed = self.may_fail
                     self.over = End(f"{NOT_ASKED}: {problem}", is_ours=True)
@@ -197,12 +239,17 @@ class SecondLock:
             job.kata,
             shared,
             replace(
-                options, only=round.specs, seed=self._drawn_seed(), spec_seconds=asking.PATIENCE * options.spec_seconds
+                options,
+                only=round.specs,
+                seed=self._drawn_seed(),
+                spec_seconds=asking.PATIENCE * options.spec_seconds,
             ),
             forkserver.environment() | forkserver.ONE_THREAD,
             pipe=ours,
             judge=JUDGE,
-            probes=tuple(self.probes[name] for name in round.specs if name in self.probes),
+            probes=tuple(
+                self.probes[name] for name in round.specs if name in self.probes
+            ),
             writing=frozenset(filter(self.sealed.writes, round.specs)),
             apart=namespaces.are_allowed(),
         )
@@ -236,18 +283,24 @@ class SecondLock:
         self.rounds = []
 
     def _write_code(self, folder: Path, names: tuple[str, ...]) -> None:
-        """Write the files as they were handed in, whatever the code has written meanwhile."""
+        """Write the files as they were handed in, whatever the code has
+        written meanwhile.
+        """
         files = dict(self.files)
         track = self.job.kata.folder.parent
         if (track / "__init__.py").is_file():
-            files |= {Path(track.name, given.name): given.read_text(encoding="utf-8") for given in track.glob("*.py")}
+            files |= {
+                Path(track.name, given.name): given.read_text(encoding="utf-8")
+                for given in track.glob("*.py")
+            }
         if names:
             own = self.job.kata.file
             files[own] = grafts.grafted(self.job.kata, files[own], names) or files[own]
         jobs.write(files, folder)
 
     def _take(self, one: Asking, message: SpecFinished) -> None:
-        """Take in the verdict of a spec. One that ended the code, or took too long, asks only once.
+        """Take in the verdict of a spec. One that ended the code, or took too long,
+        asks only once.
 
         Where the code has ended, a busy machine may be the reason, too.
         """
@@ -256,7 +309,9 @@ class SecondLock:
             self.bans.add(spec.exercise)
         if message.status == "passed":
             self.passed.add(name)
-        elif one.round.attempts > 1 and (self.patient or message.error not in ("Lost", "TimedOut")):
+        elif one.round.attempts > 1 and (
+            self.patient or message.error not in ("Lost", "TimedOut")
+        ):
             one.again.append(name)
         else:
             status: Status = "error" if message.error == "Lost" else "failed"
@@ -270,21 +325,31 @@ class SecondLock:
             self._fail(name, found, status)
 
     def _fail(self, name: str, why: Failure, status: Status = "failed") -> None:
-        """Note a spec that has failed; with "error" a busy machine may be the reason, and the result is not kept."""
+        """Note a spec that has failed; with "error" a busy machine may be the reason,
+        and the result is not kept.
+        """
         spec = self.specs[name]
         found = replace(why, head="\n\n".join(filter(None, [APART, why.head])))
-        self.failed[name] = SpecResult(name, status, "", 0.0, spec.edge, spec.line, failure=found)
+        self.failed[name] = SpecResult(
+            name, status, "", 0.0, spec.edge, spec.line, failure=found
+        )
 
     def _end_without_verdict(self, name: str, end: End) -> None:
-        """Note a spec that has not ended by itself: it fails, but where the machine or the grader is to blame."""
+        """Note a spec that has not ended by itself: it fails, but where the machine or
+        the grader is to blame.
+        """
         spec = self.specs[name]
         if end.is_ours:
-            self.failed[name] = SpecResult(name, "not graded", end.why, 0.0, spec.edge, spec.line)
+            self.failed[name] = SpecResult(
+                name, "not graded", end.why, 0.0, spec.edge, spec.line
+            )
         else:
             self._fail(name, Failure("killed", end.why), "error")
 
     def _end(self, one: Asking, end: End) -> None:
-        """End a round. In others, specs ask that it did not come to, and those that failed ask once more."""
+        """End a round. In others, specs ask that it did not come to, and those that
+        failed ask once more.
+        """
         if self.may_fail and one.is_disturbed():
             self.kill()
             self.running = []
@@ -294,7 +359,13 @@ class SecondLock:
         self.running.remove(one)
         self.cpu_seconds += one.cpu_seconds
         whole = set(one.round.specs)
-        lost = {one.current} if one.current else one.unasked if one.unasked == whole else set()
+        lost = (
+            {one.current}
+            if one.current
+            else one.unasked
+            if one.unasked == whole
+            else set()
+        )
         if self.patient and one.round.attempts > 1:
             one.again += lost
         for name in lost.difference(one.again):
@@ -307,7 +378,9 @@ class SecondLock:
         self._go_on()
 
     def _rounds(self, names: Iterable[str]) -> list[Round]:
-        """The rounds in which to ask these specs: for each text of the code one, or several in parallel."""
+        """The rounds in which to ask these specs: for each text of the code one, or
+        several in parallel.
+        """
         texts: dict[tuple[str, ...], list[str]] = {}
         for name in names:
             texts.setdefault(self.grafts[name], []).append(name)
@@ -319,8 +392,15 @@ class SecondLock:
 
     def _shared(self, names: list[str]) -> list[list[str]]:
         """Share specs out to rounds that take about as long as each other."""
-        took = {spec.name: spec.seconds for exercise in self.first.exercises for spec in exercise.specs}
-        number = min(self.at_a_time, 1 + int(sum(took.get(name, 0.0) for name in names) / ROUND_SECONDS))
+        took = {
+            spec.name: spec.seconds
+            for exercise in self.first.exercises
+            for spec in exercise.specs
+        }
+        number = min(
+            self.at_a_time,
+            1 + int(sum(took.get(name, 0.0) for name in names) / ROUND_SECONDS),
+        )
         rounds: list[list[str]] = [[] for _ in range(number)]
         loads = [0.0] * number
         for name in sorted(names, key=lambda name: -took.get(name, PROBE_TOOK)):
@@ -330,14 +410,20 @@ class SecondLock:
         return [one for one in rounds if one]
 
     def _users_of_failed(self) -> list[str]:
-        """The specs to ask again, with the reference's code for what their exercise uses and has failed here.
+        """The specs to ask again, with the reference's code for what their exercise
+        uses and has failed here.
 
-        Their judge took that code's word for what they compare with, or they failed with it.
+        Their judge took that code's word for what they compare with, or they failed
+        with it.
         """
         kata, again = self.job.kata, []
-        failed = {kata.exercise(self.specs[name].exercise).owner for name in self.failed}
+        failed = {
+            kata.exercise(self.specs[name].exercise).owner for name in self.failed
+        }
         for name, grafted in self.grafts.items():
-            new = set(grafts.needed(kata, kata.exercise(self.specs[name].exercise), failed)).difference(grafted)
+            new = set(
+                grafts.needed(kata, kata.exercise(self.specs[name].exercise), failed)
+            ).difference(grafted)
             if new and kata.reference.is_file():
                 self.grafts[name] = (*grafted, *sorted(new))
                 self.passed.discard(name)
@@ -351,21 +437,33 @@ class SecondLock:
 
     def _sealed(self, exercise: ExerciseResult) -> ExerciseResult:
         """The exercise's result with what came of it here."""
-        probes = [name for name, probed in self.probes.items() if probed == exercise.name]
+        probes = [
+            name for name, probed in self.probes.items() if probed == exercise.name
+        ]
         specs = tuple(self.failed.get(spec.name, spec) for spec in exercise.specs)
         specs += tuple(self.failed[name] for name in probes if name in self.failed)
-        asked = {*probes, *(spec.name for spec in specs)} & (self.passed | self.failed.keys())
+        asked = {*probes, *(spec.name for spec in specs)} & (
+            self.passed | self.failed.keys()
+        )
         if asked:
             seal: Seal = "passed" if asked <= self.passed else "failed"
-            return replace(exercise, specs=specs, sealed=seal, but_for=self._left(exercise, asked))
+            return replace(
+                exercise, specs=specs, sealed=seal, but_for=self._left(exercise, asked)
+            )
         if not exercise.works:
             return exercise
-        reason = self.job.kata.description.unsealed.get(exercise.name, "no spec of it can ask from another process")
+        reason = self.job.kata.description.unsealed.get(
+            exercise.name, "no spec of it can ask from another process"
+        )
         return replace(exercise, sealed="unsealed", but_for=reason)
 
     def _left(self, exercise: ExerciseResult, asked: set[str]) -> str:
         """What the second lock has not judged of the exercise, as a phrase."""
-        specs = [spec.name for spec in exercise.ideas if spec.status == "passed" and not spec.hidden]
+        specs = [
+            spec.name
+            for spec in exercise.ideas
+            if spec.status == "passed" and not spec.hidden
+        ]
         measured = self.job.kata.description.measured.get(exercise.name)
         left = [f"measured {measured}"] if measured else []
         if exercise.name in self.bans:
@@ -381,5 +479,10 @@ class SecondLock:
 
 def _probe(name: str, exercise: Exercise) -> SpecInfo:
     """A probe, as if it were a spec."""
-    says = f"{exercise.name}, {exercise.asks}: for drawn inputs it must return what the reference returns."
-    return SpecInfo(name, exercise.name, PROBE_SECONDS, "", edge=False, line=0, says=says)
+    says = (
+        f"{exercise.name}, {exercise.asks}: for drawn inputs it must return what the "
+        "reference returns."
+    )
+    return SpecInfo(
+        name, exercise.name, PROBE_SECONDS, "", edge=False, line=0, says=says
+    )

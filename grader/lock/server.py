@@ -1,4 +1,5 @@
-"""The server that workers of the second lock are forked from. It has PyTorch and the sandbox, and no specs.
+"""The server that workers of the second lock are forked from. It has PyTorch and the
+sandbox, and no specs.
 
 It imports what the code of a kata will before the first worker for that kata is forked.
 """
@@ -11,7 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import cloudpickle  # type: ignore[import-untyped]  # noqa: F401  (workers inherit it: what a judge sends may need it)
+# workers inherit it: what a judge sends may need it
+import cloudpickle  # type: ignore[import-untyped]  # noqa: F401
 import torch
 
 from grader.isolation import forking, linux, processes, sandbox, warm_up
@@ -19,7 +21,9 @@ from grader.lock import worker
 
 
 def become_worker(request: dict[str, Any], descriptors: list[int]) -> None:
-    """Confine this process, forget the grader's code, and serve the judge until it ends."""
+    """Confine this process, forget the grader's code, and serve the judge until
+    it ends.
+    """
     linux.only()
     processes.die_with_parent()
     os.setsid()
@@ -36,7 +40,9 @@ def become_worker(request: dict[str, Any], descriptors: list[int]) -> None:
     sandbox.enter(scratch, None, needs, shared=shared, pipe=pipe, apart=apart)
     for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
         del sys.modules[name]
-    worker.main(pipe, request["kata"], scratch, request["katas"], with_kernels="triton" in needs)
+    worker.main(
+        pipe, request["kata"], scratch, request["katas"], with_kernels="triton" in needs
+    )
 
 
 @functools.cache
@@ -47,7 +53,10 @@ def warm(folder: str) -> None:
 
 def main(requests: socket.socket, folders: list[str]) -> None:
     x = torch.ones(2, requires_grad=True)
-    torch.autograd.grad(x * 2, x, torch.ones(2))  # what gradients need that the judge gives
+    # what gradients need that the judge gives
+    torch.autograd.grad(x * 2, x, torch.ones(2))
     for folder in folders:
         warm(folder)
-    forking.serve(requests, become_worker, ready=lambda request: warm(request["folder"]))
+    forking.serve(
+        requests, become_worker, ready=lambda request: warm(request["folder"])
+    )

@@ -1,7 +1,9 @@
-"""The wire from worker to judge: frames of JSON and raw bytes, bounded and checked. Nothing of it is unpickled.
+"""The wire from worker to judge: frames of JSON and raw bytes, bounded and checked.
+Nothing of it is unpickled.
 
-A frame is a length (4 bytes), that many bytes of JSON `[tree, lengths]`, and then the blobs of these lengths. The other
-direction, which a worker may trust, carries pickles in frames of a length alone.
+A frame is a length (4 bytes), that many bytes of JSON `[tree, lengths]`, and then the
+blobs of these lengths. The other direction, which a worker may trust, carries pickles
+in frames of a length alone.
 """
 
 import ctypes
@@ -19,7 +21,8 @@ from grader.isolation.state import Modes
 MOST_BYTES = 256 << 20  # of the blobs of one frame, and of a frame to the worker
 MOST_JSON = 16 << 20  # bytes: as Python's objects they take twenty times as much
 MOST_BLOBS = 100_000
-AT_ONCE = 1 << 14  # bytes that are asked for at least: a call and its answer mostly are smaller
+# bytes that are asked for at least: a call and its answer mostly are smaller
+AT_ONCE = 1 << 14
 MOST_COUNT = 1 << 40  # of elements along a dimension, or between two
 DTYPES = {
     str(dtype): dtype
@@ -82,7 +85,12 @@ class Malformed(Exception):
 
 def write(descriptor: int, *frames: bytes) -> None:
     """Write frames of bytes, at once: whoever waits for them wakes up only once."""
-    _all_of(descriptor, b"".join(part for data in frames for part in (struct.pack("!I", len(data)), data)))
+    _all_of(
+        descriptor,
+        b"".join(
+            part for data in frames for part in (struct.pack("!I", len(data)), data)
+        ),
+    )
 
 
 def send(descriptor: int, tree: object, blobs: list[bytes]) -> None:
@@ -92,7 +100,8 @@ def send(descriptor: int, tree: object, blobs: list[bytes]) -> None:
 
 
 class Reader:
-    """Reads what comes on a descriptor. What has come with a frame, and is the next one's, is kept for that.
+    """Reads what comes on a descriptor. What has come with a frame, and is the next
+    one's, is kept for that.
 
     Each method raises EOFError where the other side has ended.
     """
@@ -112,11 +121,18 @@ class Reader:
         except (ValueError, TypeError, RecursionError) as error:
             raise Malformed(f"not a tree and lengths: {type(error).__name__}") from None
         size = sum(sizes)
-        if not isinstance(tree, dict) or len(sizes) > MOST_BLOBS or min(sizes, default=0) < 0 or size > MOST_BYTES:
+        if (
+            not isinstance(tree, dict)
+            or len(sizes) > MOST_BLOBS
+            or min(sizes, default=0) < 0
+            or size > MOST_BYTES
+        ):
             raise Malformed(f"{len(sizes)} blobs of {size} bytes")
         data = self.exactly(size)
         ends = list(itertools.accumulate(sizes))
-        return tree, [data[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+        return tree, [
+            data[end - size : end] for end, size in zip(ends, sizes, strict=True)
+        ]
 
     def frame(self, most: int = MOST_BYTES) -> bytes:
         """Read a frame of at most so many bytes.
@@ -133,7 +149,9 @@ class Reader:
         """Read so many bytes."""
         data = bytearray(self.kept)  # and no list of parts: they may come byte by byte
         while len(data) < size:
-            part = os.read(self.descriptor, min(max(size - len(data), AT_ONCE), 1 << 20))
+            part = os.read(
+                self.descriptor, min(max(size - len(data), AT_ONCE), 1 << 20)
+            )
             if not part:
                 raise EOFError("the other side has ended")
             data += part
@@ -145,7 +163,12 @@ def raw(tensor: torch.Tensor) -> bytes:
     """The tensor's elements, in the order of its indices."""
     if not tensor.numel():
         return b""
-    if type(tensor) in PLAIN and tensor.is_cpu and tensor.is_contiguous() and not tensor.is_neg() | tensor.is_conj():
+    if (
+        type(tensor) in PLAIN
+        and tensor.is_cpu
+        and tensor.is_contiguous()
+        and not tensor.is_neg() | tensor.is_conj()
+    ):
         return ctypes.string_at(tensor.data_ptr(), tensor.nbytes)
     flat = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
     if flat.stride() != (1,):  # of one element
@@ -153,7 +176,9 @@ def raw(tensor: torch.Tensor) -> bytes:
     return flat.view(torch.uint8).numpy().tobytes()
 
 
-def tensor(data: bytes, dtype: object, shape: object, stride: object = None) -> torch.Tensor:
+def tensor(
+    data: bytes, dtype: object, shape: object, stride: object = None
+) -> torch.Tensor:
     """The tensor of these elements, laid out by these strides.
 
     Raises:
@@ -161,12 +186,18 @@ def tensor(data: bytes, dtype: object, shape: object, stride: object = None) -> 
     """
     kind = DTYPES.get(str(dtype))
     sizes, steps = counts(shape), None if stride is None else counts(stride)
-    if kind is None or _product(sizes) * kind.itemsize != len(data) or (steps is not None and len(steps) != len(sizes)):
+    if (
+        kind is None
+        or _product(sizes) * kind.itemsize != len(data)
+        or (steps is not None and len(steps) != len(sizes))
+    ):
         raise Malformed(f"{len(data)} bytes of {dtype!s:.40} for shape {sizes}")
     if not data:
         return torch.empty(sizes, dtype=kind)
     whole = torch.frombuffer(bytearray(data), dtype=kind).reshape(sizes)
-    if steps is None or any(step == 0 and size > 1 for step, size in zip(steps, sizes, strict=True)):
+    if steps is None or any(
+        step == 0 and size > 1 for step, size in zip(steps, sizes, strict=True)
+    ):
         return whole
     span = 1 + sum(step * (size - 1) for step, size in zip(steps, sizes, strict=True))
     if span * kind.itemsize > MOST_BYTES:

@@ -1,6 +1,8 @@
-"""The worker of the second lock: it holds the code under test and does what the judge asks. It knows no specs.
+"""The worker of the second lock: it holds the code under test and does what the judge
+asks. It knows no specs.
 
-The judge sends pickles in frames, which this process trusts. The answers are JSON and blobs (see `encoding`, `wire`).
+The judge sends pickles in frames, which this process trusts. The answers are JSON and
+blobs (see `encoding`, `wire`).
 """
 
 import copy
@@ -27,18 +29,23 @@ MISSING = object()
 
 
 class Worker:
-    """One worker: its pipe to the judge, the module under test, and what judge and worker know by handles."""
+    """One worker: its pipe to the judge, the module under test, and what judge and
+    worker know by handles.
+    """
 
     def __init__(self, pipe: int, load: Callable[[], ModuleType]):
         self.pipe, self.reader, self.load = pipe, wire.Reader(pipe), load
         self.process = os.getpid()
         self.module: ModuleType | None = None
-        self.originals: dict[tuple[str, str], Any] = {}  # what names of modules meant before the judge set them
+        # what names of modules meant before the judge set them
+        self.originals: dict[tuple[str, str], Any] = {}
         self.own: set[str] = set()  # names of the kata's classes
         self.forget()
 
     def forget(self) -> None:
-        """Forget what the judge knew by handles or set, and what the code changed of PyTorch's state: a spec begins."""
+        """Forget what the judge knew by handles or set, and what the code changed of
+        PyTorch's state: a spec begins.
+        """
         state.reset(0)
         for (place, name), value in self.originals.items():
             if value is MISSING:
@@ -49,8 +56,10 @@ class Worker:
         self.table = encoding.Table(self.own)
         self.generators: dict[int, torch.Generator] = {}
         self.callbacks: dict[int, JudgesObject] = {}
-        self.given: dict[int, Any] = {}  # handles of the tensors that the present call got, and how they were
-        self.used: set[int] = set()  # numbers of the objects sent by value in this message
+        # handles of the tensors that the present call got, and how they were
+        self.given: dict[int, Any] = {}
+        # numbers of the objects sent by value in this message
+        self.used: set[int] = set()
 
     def serve(self) -> Any:
         """Answer requests until the judge ends, or until it answers one of ours."""
@@ -64,7 +73,8 @@ class Worker:
                 self.take(updates)
                 self.enter(surroundings)
                 message = Unpickler(io.BytesIO(body), self).load()
-            except Exception as error:  # the message holds something that this process cannot have
+            except Exception as error:
+                # the message holds something that this process cannot have
                 self.fail(error)
                 continue
             match message:
@@ -76,11 +86,20 @@ class Worker:
                 case "do", operation, arguments, options:
                     self.answer(operation, arguments, options, involved)
 
-    def ask(self, number: int, what: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """Have the judge do something with an object of its own. A process that the code has started cannot: the
-        judge's answers would reach one that has not asked."""
+    def ask(
+        self,
+        number: int,
+        what: str,
+        arguments: tuple[Any, ...],
+        options: dict[str, Any],
+    ) -> Any:
+        """Have the judge do something with an object of its own. A process that the
+        code has started cannot: the judge's answers would reach one that has not asked.
+        """
         if os.getpid() != self.process:
-            raise RuntimeError("an object of the specs is used in another process than the code's")
+            raise RuntimeError(
+                "an object of the specs is used in another process than the code's"
+            )
         encode = encoding.Encoder(self.table, JudgesObject)
         tree = {
             "callback": number,
@@ -93,7 +112,9 @@ class Worker:
         wire.send(self.pipe, tree, encode.blobs)
         return self.serve()
 
-    def answer(self, operation: str, arguments: Any, options: Any, involved: list[int]) -> None:
+    def answer(
+        self, operation: str, arguments: Any, options: Any, involved: list[int]
+    ) -> None:
         outer, self.given = self.given, {}
         self.watch(involved)
         given = self.given
@@ -103,8 +124,14 @@ class Worker:
             encode = encoding.Encoder(self.table, JudgesObject, tensors)
             tree = {
                 "value": encode(value),
-                "changed": [self.change(encode, handle, before) for handle, before in given.items()],
-                "objects": [[number, self.attributes(encode, number)] for number in sorted(self.used)],
+                "changed": [
+                    self.change(encode, handle, before)
+                    for handle, before in given.items()
+                ],
+                "objects": [
+                    [number, self.attributes(encode, number)]
+                    for number in sorted(self.used)
+                ],
                 "modes": self.modes(),
             }
             self.used.clear()
@@ -116,10 +143,14 @@ class Worker:
 
     def modes(self) -> list[Any]:
         """Whether each module that the judge knows is in training mode."""
-        return [[handle, module.training] for handle, module in self.table.modules.items()]
+        return [
+            [handle, module.training] for handle, module in self.table.modules.items()
+        ]
 
     def watch(self, involved: list[int]) -> None:
-        """Remember how these tensors are, to tell the judge what the call that is under way does to them."""
+        """Remember how these tensors are, to tell the judge what the call that is under
+        way does to them.
+        """
         for handle in involved:
             if handle in self.table.tensors:
                 self.given.setdefault(handle, _snapshot(self.table.tensors[handle]))
@@ -136,8 +167,14 @@ class Worker:
             return getattr(self.module_at(arguments[0]), arguments[1])
         if operation in ("set", "unset"):
             place, name, *value = arguments
-            self.originals.setdefault((place, name), vars(self.module_at(place)).get(name, MISSING))
-            return setattr(self.module_at(place), name, *value) if value else delattr(self.module_at(place), name)
+            self.originals.setdefault(
+                (place, name), vars(self.module_at(place)).get(name, MISSING)
+            )
+            return (
+                setattr(self.module_at(place), name, *value)
+                if value
+                else delattr(self.module_at(place), name)
+            )
         if operation == "names":
             return list(vars(self.module_at(arguments[0])))
         if operation == "there":
@@ -151,21 +188,37 @@ class Worker:
         """The module under test, or another one of its package."""
         return importlib.import_module(name) if name else self.module
 
-    def backward(self, outs: list[int], ins: list[int], gradients: list[torch.Tensor | None]) -> list[Any]:
-        """Gradients of earlier outputs with respect to tensors that the judge gave, None where there is none.
+    def backward(
+        self, outs: list[int], ins: list[int], gradients: list[torch.Tensor | None]
+    ) -> list[Any]:
+        """Gradients of earlier outputs with respect to tensors that the judge gave,
+        None where there is none.
 
-        Those that are results of earlier calls are taken as given: the judge asks about these calls by itself.
+        Those that are results of earlier calls are taken as given: the judge asks about
+        these calls by itself.
         """
         sources = [self.table.tensors[handle] for handle in ins]
-        pairs = [(self.table.tensors[handle], g) for handle, g in zip(outs, gradients, strict=True) if g is not None]
+        pairs = [
+            (self.table.tensors[handle], g)
+            for handle, g in zip(outs, gradients, strict=True)
+            if g is not None
+        ]
         pairs = [(out, g) for out, g in pairs if out.requires_grad]
         wanted = [source for source in sources if source.requires_grad]
         if not pairs or not wanted:
             return [None] * len(ins)
         outputs, seeds = zip(*pairs, strict=True)
         held: dict[int, torch.Tensor] = {}
-        hooks = [source.register_hook(_holding(held, i)) for i, source in enumerate(wanted) if not source.is_leaf]
-        found = list(torch.autograd.grad(outputs, wanted, seeds, allow_unused=True, retain_graph=True))
+        hooks = [
+            source.register_hook(_holding(held, i))
+            for i, source in enumerate(wanted)
+            if not source.is_leaf
+        ]
+        found = list(
+            torch.autograd.grad(
+                outputs, wanted, seeds, allow_unused=True, retain_graph=True
+            )
+        )
         for hook in hooks:
             hook.remove()
         answer = iter([held.get(i, gradient) for i, gradient in enumerate(found)])
@@ -180,15 +233,30 @@ class Worker:
             text = ""
         tree = {
             "error": encode.ancestry(type(error)),
-            "arguments": [encode(a if isinstance(a, plain) else repr(a)[:LONGEST_TEXT]) for a in error.args],
+            "arguments": [
+                encode(a if isinstance(a, plain) else repr(a)[:LONGEST_TEXT])
+                for a in error.args
+            ],
             "message": text,
-            "attributes": {k: encode(v) for k, v in vars(error).items() if isinstance(v, plain)},
+            "attributes": {
+                k: encode(v) for k, v in vars(error).items() if isinstance(v, plain)
+            },
         }
         wire.send(self.pipe, tree, encode.blobs)
 
     def take(self, updates: list[Any]) -> None:
         """Bring our copies of the judge's tensors up to date."""
-        for handle, dtype, shape, stride, data, requires_grad, is_leaf, is_parameter, gradient in updates:
+        for (
+            handle,
+            dtype,
+            shape,
+            stride,
+            data,
+            requires_grad,
+            is_leaf,
+            is_parameter,
+            gradient,
+        ) in updates:
             tensors = self.table.tensors
             if data is None:
                 new = torch.empty(shape, dtype=wire.DTYPES[dtype], device="meta")
@@ -201,7 +269,8 @@ class Worker:
                 elif requires_grad:
                     new.requires_grad_()
                     with torch.enable_grad():
-                        result = new if is_leaf else new.clone()  # the code may write to a result, not to a leaf
+                        # the code may write to a result, not to a leaf
+                        result = new if is_leaf else new.clone()
                     new = result if result.stride() == new.stride() else new
                 self.table.keep(handle, new)
                 old = new
@@ -213,13 +282,17 @@ class Worker:
                 if old.is_leaf and old.dtype.is_floating_point:
                     old.requires_grad_(requires_grad)
             if old.is_leaf and data is not None:
-                old.grad = None if gradient is None else wire.tensor(gradient, dtype, shape)
+                old.grad = (
+                    None if gradient is None else wire.tensor(gradient, dtype, shape)
+                )
 
     def enter(self, surroundings: Any) -> None:
         """Take over the judge's random state, where it has changed, and its modes."""
         seeded, python, numpy, of_torch, of_modules = surroundings
         if seeded is not None:
-            torch.default_generator.set_state(torch.frombuffer(bytearray(seeded), dtype=torch.uint8))
+            torch.default_generator.set_state(
+                torch.frombuffer(bytearray(seeded), dtype=torch.uint8)
+            )
         if python is not None:
             random.setstate(python)
         if numpy is not None:
@@ -228,7 +301,9 @@ class Worker:
         for handle, training in of_modules:
             self.table.modules[handle].training = training
 
-    def change(self, encode: encoding.Encoder, handle: int, before: tuple[Any, ...] | None) -> list[Any] | None:
+    def change(
+        self, encode: encoding.Encoder, handle: int, before: tuple[Any, ...] | None
+    ) -> list[Any] | None:
         """The call's change of a tensor that it got; None if there is none."""
         tensor = self.table.tensors[handle]
         if before is None or before == _snapshot(tensor):
@@ -246,11 +321,17 @@ class Worker:
     def attributes(self, encode: encoding.Encoder, number: int) -> list[Any]:
         """The simple attributes of an object that was sent by value."""
         found = vars(self.table.by_value[number]).items()
-        return [[name, encode(value)] for name, value in found if not name.startswith("_") and _is_simple(value)]
+        return [
+            [name, encode(value)]
+            for name, value in found
+            if not name.startswith("_") and _is_simple(value)
+        ]
 
 
 class JudgesObject:
-    """Stands for an object that stays with the judge: what is done to it is done there."""
+    """Stands for an object that stays with the judge: what is done to it is
+    done there.
+    """
 
     def __init__(self, worker: Worker, number: int):
         vars(self).update(_worker=worker, _number=number)
@@ -274,12 +355,17 @@ def _forwarded(name: str) -> Any:
     return lambda self, *arguments: self._do(name, *arguments)
 
 
-JUDGES = {name: _forwarded(name) for name in ("len", "getitem", "iter", "next", "enter", "exit")}
+JUDGES = {
+    name: _forwarded(name)
+    for name in ("len", "getitem", "iter", "next", "enter", "exit")
+}
 
 
 def judges_object(worker: Worker, number: int, names: tuple[str, ...]) -> JudgesObject:
     """A stand-in with those special methods that the judge's object has."""
-    kind = type("JudgesObject", (JudgesObject,), {f"__{name}__": JUDGES[name] for name in names})
+    kind = type(
+        "JudgesObject", (JudgesObject,), {f"__{name}__": JUDGES[name] for name in names}
+    )
     return kind(worker, number)
 
 
@@ -306,7 +392,9 @@ class Unpickler(pickle.Unpickler):
             case "G", number, state:
                 generator = worker.generators.setdefault(number, torch.Generator())
                 if state is not None:
-                    generator.set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+                    generator.set_state(
+                        torch.frombuffer(bytearray(state), dtype=torch.uint8)
+                    )
                 return generator
             case "B", number, data:
                 if data:
@@ -329,7 +417,13 @@ def _snapshot(tensor: torch.Tensor) -> tuple[Any, ...] | None:
         return None
     gradient = tensor.grad if tensor.is_leaf else None
     told = None if gradient is None else wire.raw(gradient)
-    return wire.raw(tensor), told, tensor.requires_grad, tensor.dtype, tuple(tensor.shape)
+    return (
+        wire.raw(tensor),
+        told,
+        tensor.requires_grad,
+        tensor.dtype,
+        tuple(tensor.shape),
+    )
 
 
 def _is_simple(value: Any, depth: int = 0) -> bool:
@@ -341,10 +435,14 @@ def _is_simple(value: Any, depth: int = 0) -> bool:
         return False
     if type(value) in (list, tuple, set):
         return all(_is_simple(part, depth + 1) for part in value)
-    return isinstance(value, dict) and all(_is_simple(part, depth + 1) for pair in value.items() for part in pair)
+    return isinstance(value, dict) and all(
+        _is_simple(part, depth + 1) for pair in value.items() for part in pair
+    )
 
 
-def _holding(held: dict[int, torch.Tensor], place: int) -> Callable[[torch.Tensor], torch.Tensor]:
+def _holding(
+    held: dict[int, torch.Tensor], place: int
+) -> Callable[[torch.Tensor], torch.Tensor]:
     """A hook that keeps a tensor's gradient and lets nothing of it through."""
 
     def hook(gradient: torch.Tensor) -> torch.Tensor:
@@ -354,12 +452,18 @@ def _holding(held: dict[int, torch.Tensor], place: int) -> Callable[[torch.Tenso
     return hook
 
 
-def _functional(module: nn.Module, tensors: dict[str, torch.Tensor], arguments: Any, options: Any) -> Any:
-    """Call a module with other tensors in the places of these parameters and buffers."""
+def _functional(
+    module: nn.Module, tensors: dict[str, torch.Tensor], arguments: Any, options: Any
+) -> Any:
+    """Call a module with other tensors in the places of these parameters
+    and buffers.
+    """
     return torch.func.functional_call(module, tensors, arguments, options)
 
 
-def _repeated(times: int, function: Callable[..., Any], /, *arguments: Any) -> list[Any]:
+def _repeated(
+    times: int, function: Callable[..., Any], /, *arguments: Any
+) -> list[Any]:
     return [function(*arguments) for _ in range(times)]
 
 
@@ -381,7 +485,9 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def main(pipe: int, name: str, scratch: Path, katas: Sequence[str], *, with_kernels: bool) -> None:
+def main(
+    pipe: int, name: str, scratch: Path, katas: Sequence[str], *, with_kernels: bool
+) -> None:
     """Serve the judge at the other end of the pipe until it ends.
 
     Args:
@@ -391,4 +497,6 @@ def main(pipe: int, name: str, scratch: Path, katas: Sequence[str], *, with_kern
         with_kernels: its file may import `grader.kernels`.
     """
     sys.dont_write_bytecode = True
-    Worker(pipe, lambda: loader.load(name, scratch, katas, with_kernels=with_kernels)).serve()
+    Worker(
+        pipe, lambda: loader.load(name, scratch, katas, with_kernels=with_kernels)
+    ).serve()

@@ -1,10 +1,19 @@
-"""The lines of a student of a class on a terminal: totals, what the teacher has decided, how the score comes about."""
+"""The lines of a student of a class on a terminal: totals, what the teacher has
+decided, how the score comes about.
+"""
 
 from grader.reports import explanation, words
 from grader.results import Report
 
 
-def of(student: str, report: Report, lost: str = "", *, absent: bool = False, explain: bool = False) -> list[str]:
+def of(
+    student: str,
+    report: Report,
+    lost: str = "",
+    *,
+    absent: bool = False,
+    explain: bool = False,
+) -> list[str]:
     """The lines on a student.
 
     Args:
@@ -13,8 +22,17 @@ def of(student: str, report: Report, lost: str = "", *, absent: bool = False, ex
         explain: say how the score comes about.
     """
     decided = [f"  {line}" for line in words.overrides(report.katas)]
-    told = f" · {words.of_files(report)}" if words.of_files(report) and not absent else ""
+    told = (
+        f" · {words.of_files(report)}" if words.of_files(report) and not absent else ""
+    )
     missing = f"  ({lost})" if report.not_graded and lost not in told else ""
-    first = f"{student}: {'not handed in · ' if absent else ''}{words.totals(report)}{told}{missing}"
-    explained = [f"  {line}" for line in [*explanation.lines(report), *words.lateness(report)]] if explain else []
+    first = (
+        f"{student}: "
+        f"{'not handed in · ' if absent else ''}{words.totals(report)}{told}{missing}"
+    )
+    explained = (
+        [f"  {line}" for line in [*explanation.lines(report), *words.lateness(report)]]
+        if explain
+        else []
+    )
     return [first, *decided, *explained]

@@ -1,4 +1,6 @@
-"""Renders the results of a class as a single HTML page, which is whole without scripts and loads no file."""
+"""Renders the results of a class as a single HTML page, which is whole without scripts
+and loads no file.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,8 +10,10 @@ from grader.failure import PYTHON
 from grader.reports import page, statistics, unconfirmed, words
 from grader.results import ClassReport, ExerciseResult, KataResult, Report, number
 
-SHADES = 5  # from no points to all points, distinguishable with every kind of colour vision
-# What the cell of a kata shows beside its points, or instead of them, by state; and the legend's order.
+# from no points to all points, distinguishable with every kind of colour vision
+SHADES = 5
+# What the cell of a kata shows beside its points, or instead of them, by state; and the
+# legend's order.
 SIGNS = {
     "not recognised": "??",
     "not graded": "?",
@@ -22,7 +26,8 @@ SIGNS = {
     "excused": "E",
 }
 MEANINGS = {"unconfirmed": "2? two so far, others unconfirmed"}
-LOOK = ("not recognised", "not graded", "does not parse", "import fails")  # states that a person should look at
+# states that a person should look at
+LOOK = ("not recognised", "not graded", "does not parse", "import fails")
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class Cell:
 
     state: str
     colour: str  # a CSS class
-    order: int | str  # what it is sorted by: the points; empty, and last, where there are none
+    # what it is sorted by: the points; empty, and last, where there are none
+    order: int | str
     text: str
 
 
@@ -56,7 +62,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Look:
-    """What a person should look at, and the lines for the file of overrides that decide it."""
+    """What a person should look at, and the lines for the file of overrides that
+    decide it.
+    """
 
     student: str
     state: str
@@ -66,7 +74,9 @@ class Look:
 
 
 def render(report: ClassReport) -> str:
-    """The page: what a person has to look at, scores and points, exercises, the time spent."""
+    """The page: what a person has to look at, scores and points, exercises, the
+    time spent.
+    """
     students = report.students.values()
     others = len(report.students.keys() - report.roster.keys()) if report.roster else 0
     everybody = words.counted(len(students) - others, "student")
@@ -86,7 +96,9 @@ def render(report: ClassReport) -> str:
         not_graded=sum(one.not_graded for one in students),
         absent=sum(not statistics.handed_in(one) for one in students),
         weighted=any(one.weighted for one in students),
-        timed=any(kata.timing or kata.excused for one in students for kata in one.katas),
+        timed=any(
+            kata.timing or kata.excused for one in students for kata in one.katas
+        ),
         scored=words.counted(len(scores), "student"),
         median=median(scores or [0]),
         max_score=max((one.max_score for one in students), default=0),
@@ -94,7 +106,9 @@ def render(report: ClassReport) -> str:
         overrides=_overrides(report),
         bars=bars,
         unit="percent of the score, in tens" if bars[-1].label == "100" else "points",
-        katas=[Column(_short(name), _title(name), points) for name, points in most.items()],
+        katas=[
+            Column(_short(name), _title(name), points) for name, points in most.items()
+        ],
         rows=rows,
         legend=_legend(rows),
         exercises=statistics.exercises(report),
@@ -104,13 +118,26 @@ def render(report: ClassReport) -> str:
 
 
 def _look(report: ClassReport) -> list[Look]:
-    """The submissions of nobody; the katas that are not graded or could not be run, of each student and state."""
-    nobodys = [Look(name, "nobody's", "", f"{why}: name it as an id", []) for name, why in report.unowned.items()]
+    """The submissions of nobody; the katas that are not graded or could not be run, of
+    each student and state.
+    """
+    nobodys = [
+        Look(name, "nobody's", "", f"{why}: name it as an id", [])
+        for name, why in report.unowned.items()
+    ]
     found = [
-        Look(student, state, ", ".join(katas), why, unconfirmed.decisions(report, student, katas, state))
+        Look(
+            student,
+            state,
+            ", ".join(katas),
+            why,
+            unconfirmed.decisions(report, student, katas, state),
+        )
         for student, one in report.students.items()
         for state in LOOK
-        for why, katas in words.alike((kata for kata in one.katas if kata.state == state), _why).items()
+        for why, katas in words.alike(
+            (kata for kata in one.katas if kata.state == state), _why
+        ).items()
     ]
     return nobodys + sorted(found, key=lambda one: LOOK.index(one.state))
 
@@ -141,7 +168,12 @@ def _most_points(students: Iterable[Report]) -> dict[str, int]:
 def _row(student: str, report: Report, katas: Iterable[str]) -> Row:
     by_name = {kata.kata: kata for kata in report.katas}
     unknown = SIGNS["excused"] if report.excused else words.UNKNOWN
-    return Row(student, report, unknown if report.pending else "", [_cell(by_name.get(name)) for name in katas])
+    return Row(
+        student,
+        report,
+        unknown if report.pending else "",
+        [_cell(by_name.get(name)) for name in katas],
+    )
 
 
 def _cell(kata: KataResult | None) -> Cell:
@@ -153,19 +185,32 @@ def _cell(kata: KataResult | None) -> Cell:
     if state in statistics.ABSENT:
         return Cell(state, "notstarted", -1, SIGNS[state])
     shade = int(kata.points / kata.max_points * (SHADES - 1)) if kata.max_points else 0
-    return Cell(state, f"shade{shade}", kata.points, f"{kata.points} {SIGNS.get(state, '')}".rstrip())
+    return Cell(
+        state,
+        f"shade{shade}",
+        kata.points,
+        f"{kata.points} {SIGNS.get(state, '')}".rstrip(),
+    )
 
 
 def _legend(rows: list[Row]) -> str:
     """What the signs in the cells mean."""
     states = {cell.state for row in rows for cell in row.cells}
-    signs = [MEANINGS.get(state, f"{sign} {state}") for state, sign in SIGNS.items() if state in states]
+    signs = [
+        MEANINGS.get(state, f"{sign} {state}")
+        for state, sign in SIGNS.items()
+        if state in states
+    ]
     return "; ".join(["points per kata", *signs])
 
 
 def _short(kata: str) -> str:
     short = words.kata_number(kata)
-    return short.removeprefix("appendix_").upper() if kata.startswith("appendix_") else short
+    return (
+        short.removeprefix("appendix_").upper()
+        if kata.startswith("appendix_")
+        else short
+    )
 
 
 def _title(kata: str) -> str:

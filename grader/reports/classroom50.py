@@ -1,4 +1,6 @@
-"""Renders a report as a `result.json` for Classroom 50 (schema classroom50/result/v1)."""
+"""Renders a report as a `result.json` for Classroom 50 (schema
+classroom50/result/v1).
+"""
 
 import json
 import os
@@ -12,16 +14,25 @@ SCHEMA = "classroom50/result/v1"
 
 
 def render(report: StudentReport, environment: Mapping[str, str] = os.environ) -> str:
-    """One test per exercise. The platform's runner names the student and the assignment in the environment.
+    """One test per exercise. The platform's runner names the student and the assignment
+    in the environment.
 
-    The submission's own time is there in SUBMITTED_AT, so that grading it again later does not make it late. Without
-    that variable, the time of grading stands for it.
+    The submission's own time is there in SUBMITTED_AT, so that grading it again later
+    does not make it late. Without that variable, the time of grading stands for it.
     """
-    given = {name: environment.get(name.upper(), "") for name in ("classroom", "assignment", "submission_tag")}
-    links = {name: environment.get(f"{name.upper()}_URL", "") for name in ("commit", "release", "review")}
-    # Without a score the platform's runner refuses the file, instead of keeping a wrong one.
+    given = {
+        name: environment.get(name.upper(), "")
+        for name in ("classroom", "assignment", "submission_tag")
+    }
+    links = {
+        name: environment.get(f"{name.upper()}_URL", "")
+        for name in ("commit", "release", "review")
+    }
+    # Without a score the platform's runner refuses the file, instead of keeping a
+    # wrong one.
     graded = not report.not_graded
-    parts = scores.scored(report, digits=0)  # the platform takes only integers, no higher than their maximum
+    # the platform takes only integers, no higher than their maximum
+    parts = scores.scored(report, digits=0)
     score, max_score = scores.total(parts)
     tests = [
         {

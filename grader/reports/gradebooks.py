@@ -1,6 +1,8 @@
-"""Renders the scores of a class as the CSV files that course platforms import: Canvas's gradebook and Moodle's grades.
+"""Renders the scores of a class as the CSV files that course platforms import: Canvas's
+gradebook and Moodle's grades.
 
-A student whose score is not decided has no row, so that the import leaves an earlier grade alone.
+A student whose score is not decided has no row, so that the import leaves an earlier
+grade alone.
 """
 
 from grader.reports import csv_cells, words
@@ -10,15 +12,21 @@ CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
 
 
 def render_canvas(report: ClassReport) -> str:
-    """One column per kata, under a row with the points possible; or, named by the report, one with the total.
+    """One column per kata, under a row with the points possible; or, named by the
+    report, one with the total.
 
-    Canvas finds a student by its own ID, the SIS user ID, the login ID, then by the name. A roster from Canvas holds
-    them all. The id of another roster may be either SIS ID. What a student is excused from is EX, as Canvas writes it.
+    Canvas finds a student by its own ID, the SIS user ID, the login ID, then by the
+    name. A roster from Canvas holds them all. The id of another roster may be either
+    SIS ID. What a student is excused from is EX, as Canvas writes it.
     """
     known, total = _known(report), report.canvas_column
     most: dict[str, float] = {}
     for one in known.values():
-        for column, score in [(total, one.max_score)] if total else [(k.kata, k.max_score) for k in one.katas]:
+        for column, score in (
+            [(total, one.max_score)]
+            if total
+            else [(k.kata, k.max_score) for k in one.katas]
+        ):
             most[column] = max(score, most.get(column, 0.0))
     possible = [plain(points, 2) for points in most.values()]
     rows: list[list[str | float]] = [
@@ -26,8 +34,11 @@ def render_canvas(report: ClassReport) -> str:
         ["    Points Possible", *[""] * 4, *possible],
     ]
     for student, one in known.items():
-        scores: dict[str, str | float] = {k.kata: "EX" if k.excused else plain(k.score, 2) for k in one.katas}
-        if total:  # out of the same points for everybody: the rest counts for what is excused, too
+        scores: dict[str, str | float] = {
+            k.kata: "EX" if k.excused else plain(k.score, 2) for k in one.katas
+        }
+        # out of the same points for everybody: the rest counts for what is excused, too
+        if total:
             share = one.score / one.max_score if one.max_score else 0.0
             scores[total] = "EX" if one.excused else plain(share * most[total], 2)
         who = report.roster.get(student)
@@ -38,7 +49,8 @@ def render_canvas(report: ClassReport) -> str:
 
 
 def render_moodle(report: ClassReport) -> str:
-    """The score and a line of feedback: what keeps a file from being run, the sums, overrides, and lateness.
+    """The score and a line of feedback: what keeps a file from being run, the sums,
+    overrides, and lateness.
 
     In Moodle, map `identifier` to the ID number or user name, or else `email`.
     """
@@ -47,14 +59,21 @@ def render_moodle(report: ClassReport) -> str:
         if one.excused:
             continue
         who = report.roster.get(student, Identity(student, "", ""))
-        said = [words.of_files(one), words.totals(one), *words.overrides(one.katas), *words.lateness(one)]
+        said = [
+            words.of_files(one),
+            words.totals(one),
+            *words.overrides(one.katas),
+            *words.lateness(one),
+        ]
         feedback = "; ".join(filter(None, said))
         rows.append([who.id, who.email, plain(one.score, 2), feedback])
     return csv_cells.render(rows)
 
 
 def _known(report: ClassReport) -> dict[str, Report]:
-    """The students whose score is decided, or who are excused. A platform refuses whom it does not know."""
+    """The students whose score is decided, or who are excused. A platform refuses whom
+    it does not know.
+    """
     known = report.roster or report.students
     return {
         student: one

@@ -12,23 +12,39 @@ Test = dict[str, str | float | list[str]]
 def render(report: Report) -> str:
     """One test per exercise, with its first failure or its open edges as plain text.
 
-    Where the course shows details only later, or only to staff, such a test has its verdict alone, and the text is in
-    another one without points. Gradescope takes tests without points for information.
-    A report that is not graded has neither score nor tests. Gradescope then shows an error and keeps no score.
+    Where the course shows details only later, or only to staff, such a test has its
+    verdict alone, and the text is in another one without points. Gradescope takes tests
+    without points for information.
+    A report that is not graded has neither score nor tests. Gradescope then shows an
+    error and keeps no score.
     """
     shown = students_view.of(report)
     parts = [] if report.not_graded else scores.scored(shown)
     score, _ = scores.total(parts)
-    told = report if report.details == "hidden" else shown  # what is never shown to students is for staff
-    tests = [test for part in zip(parts, told.parts, _numbers(report)) for test in _tests(*part, report)]
+    # what is never shown to students is for staff
+    told = report if report.details == "hidden" else shown
+    tests = [
+        test
+        for part in zip(parts, told.parts, _numbers(report))
+        for test in _tests(*part, report)
+    ]
     noted = [kata for kata in shown.katas if kata.message]
     if report.details == "visible":
         of_files = [words.of_file(kata) for kata in shown.katas if kata.why_no_code]
-        lines = [*of_files, words.totals(shown), *(f"{kata.kata}: {kata.message}" for kata in noted)]
+        lines = [
+            *of_files,
+            words.totals(shown),
+            *(f"{kata.kata}: {kata.message}" for kata in noted),
+        ]
     else:  # a note may quote code
         lines = [words.totals(shown)]
-        tests += [_information(kata.kata, kata.message, kata.status == "passed", report) for kata in noted]
-        lines += [f"{kata.kata}: {kata.state}" for kata in shown.katas if kata.why_no_code]
+        tests += [
+            _information(kata.kata, kata.message, kata.status == "passed", report)
+            for kata in noted
+        ]
+        lines += [
+            f"{kata.kata}: {kata.state}" for kata in shown.katas if kata.why_no_code
+        ]
     if report.not_graded:
         lines.insert(0, words.gap(shown))
     results = {
@@ -44,11 +60,18 @@ def render(report: Report) -> str:
 
 def _numbers(report: Report) -> list[str]:
     """ "2.3" for the third exercise of the second kata."""
-    return [f"{k}.{e}" for k, kata in enumerate(report.katas, start=1) for e, _ in enumerate(kata.exercises, start=1)]
+    return [
+        f"{k}.{e}"
+        for k, kata in enumerate(report.katas, start=1)
+        for e, _ in enumerate(kata.exercises, start=1)
+    ]
 
 
-def _tests(part: Scored, full: ExerciseResult, number: str, report: Report) -> list[Test]:
-    """The test of an exercise, which is visible; and one for its details if these are not.
+def _tests(
+    part: Scored, full: ExerciseResult, number: str, report: Report
+) -> list[Test]:
+    """The test of an exercise, which is visible; and one for its details if these
+    are not.
 
     Args:
         full: the exercise with everything that its details may say.
@@ -60,7 +83,9 @@ def _tests(part: Scored, full: ExerciseResult, number: str, report: Report) -> l
         "score": part.score,
         "max_score": part.max_score,
         "status": "passed" if part.exercise.works else "failed",
-        "output": words.feedback(part.exercise) if visible else words.asked(part.exercise, words.tally(part.exercise)),
+        "output": words.feedback(part.exercise)
+        if visible
+        else words.asked(part.exercise, words.tally(part.exercise)),
         "output_format": "text",
         "tags": [part.kata.kata, "stretch" if part.exercise.stretch else "core"],
         "visibility": "visible",
@@ -74,11 +99,25 @@ def _tests(part: Scored, full: ExerciseResult, number: str, report: Report) -> l
 def _details(exercise: ExerciseResult) -> str:
     """The first failure or the open edges, and every hidden spec that failed."""
     first = exercise.first_failure
-    hidden = [spec for spec in exercise.specs if spec.hidden and spec != first and spec.status not in DONE]
-    return "\n\n".join(filter(None, [words.details(exercise), *map(words.failed, hidden)]))
+    hidden = [
+        spec
+        for spec in exercise.specs
+        if spec.hidden and spec != first and spec.status not in DONE
+    ]
+    return "\n\n".join(
+        filter(None, [words.details(exercise), *map(words.failed, hidden)])
+    )
 
 
 def _information(name: str, text: str, works: bool, report: Report) -> Test:
-    """A test without points, which students see when the course lets them see details."""
+    """A test without points, which students see when the course lets them
+    see details.
+    """
     status = "passed" if works else "failed"
-    return {"name": name, "status": status, "output": text, "output_format": "text", "visibility": report.details}
+    return {
+        "name": name,
+        "status": status,
+        "output": text,
+        "output_format": "text",
+        "visibility": report.details,
+    }

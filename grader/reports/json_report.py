@@ -1,4 +1,6 @@
-"""Renders a report as JSON (schema kata-report/3). Every other format can be made from it."""
+"""Renders a report as JSON (schema kata-report/3). Every other format can be made
+from it.
+"""
 
 import json
 

@@ -6,17 +6,30 @@ from collections import Counter
 from grader.reports import words
 from grader.results import DONE, ExerciseResult, KataResult, Report, SpecResult
 
-TAGS = {"failed": "failure", "error": "error", "missing": "error", "skipped": "skipped", "not graded": "error"}
+TAGS = {
+    "failed": "failure",
+    "error": "error",
+    "missing": "error",
+    "skipped": "skipped",
+    "not graded": "error",
+}
 
 
 def render(report: Report) -> str:
-    """One suite per kata, one case per spec. An open edge is no failure: it counts as skipped."""
+    """One suite per kata, one case per spec. An open edge is no failure: it counts
+    as skipped.
+    """
     suites = ET.Element("testsuites", name="torch katas", time=f"{report.seconds:.3f}")
     for kata in report.katas:
-        suites.append(_suite(kata, report.started) if kata.exercises else _lost(kata.kata, kata.why_not_graded))
+        suites.append(
+            _suite(kata, report.started)
+            if kata.exercises
+            else _lost(kata.kata, kata.why_not_graded)
+        )
     if not report.complete:
         suites.append(_lost("grading", words.gap(report)))
-    for name in ("tests", "failures", "errors"):  # Jenkins's schema knows no sum of the skipped ones
+    # Jenkins's schema knows no sum of the skipped ones
+    for name in ("tests", "failures", "errors"):
         suites.set(name, str(sum(int(suite.get(name, "0")) for suite in suites)))
     ET.indent(suites)
     return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
@@ -35,7 +48,11 @@ def _suite(kata: KataResult, started: str) -> ET.Element:
         time=f"{kata.seconds:.3f}",
         timestamp=started,
     )
-    seals = [(exercise.name, words.seal(exercise)) for exercise in kata.exercises if words.seal(exercise)]
+    seals = [
+        (exercise.name, words.seal(exercise))
+        for exercise in kata.exercises
+        if words.seal(exercise)
+    ]
     properties = ET.SubElement(suite, "properties")
     for name, value in [("state", kata.state), *seals]:
         ET.SubElement(properties, "property", name=name, value=value)
@@ -47,13 +64,25 @@ def _suite(kata: KataResult, started: str) -> ET.Element:
 
 def _case(kata: KataResult, exercise: ExerciseResult, spec: SpecResult) -> ET.Element:
     place = f"{kata.kata}.{exercise.name}"
-    case = ET.Element("testcase", classname=place, name=spec.marked, time=f"{spec.seconds:.4f}")
+    case = ET.Element(
+        "testcase", classname=place, name=spec.marked, time=f"{spec.seconds:.4f}"
+    )
     if tag := _tag(spec):
         open_edge = _is_open_edge(spec)
         unconfirmed = exercise.unconfirmed and not open_edge and spec.status not in DONE
-        state = "not graded" if spec.status == "not graded" else "open edge" if open_edge else ""
-        said = ": ".join(filter(None, ["unconfirmed" if unconfirmed else state, spec.first]))
-        ET.SubElement(case, tag, message=said).text = spec.message + (f"\n\n{words.ASK}" if unconfirmed else "")
+        state = (
+            "not graded"
+            if spec.status == "not graded"
+            else "open edge"
+            if open_edge
+            else ""
+        )
+        said = ": ".join(
+            filter(None, ["unconfirmed" if unconfirmed else state, spec.first])
+        )
+        ET.SubElement(case, tag, message=said).text = spec.message + (
+            f"\n\n{words.ASK}" if unconfirmed else ""
+        )
         if spec.printed:
             ET.SubElement(case, "system-out").text = spec.printed
     return case
@@ -65,7 +94,15 @@ def _tag(spec: SpecResult) -> str | None:
 
 def _lost(name: str, why: str) -> ET.Element:
     """A suite whose one case is an error: what could not be graded, and why."""
-    suite = ET.Element("testsuite", name=name, tests="1", failures="0", errors="1", skipped="0", time="0")
+    suite = ET.Element(
+        "testsuite",
+        name=name,
+        tests="1",
+        failures="0",
+        errors="1",
+        skipped="0",
+        time="0",
+    )
     case = ET.SubElement(suite, "testcase", classname=name, name="graded", time="0")
     ET.SubElement(case, "error", message=f"not graded: {why}")
     return suite

@@ -1,4 +1,6 @@
-"""HTML pages from the templates beside this file. All text from elsewhere is escaped."""
+"""HTML pages from the templates beside this file. All text from elsewhere
+is escaped.
+"""
 
 import base64
 import hashlib

@@ -1,4 +1,6 @@
-"""Prints a report for people: as a table on a terminal, as plain aligned lines in a pipe."""
+"""Prints a report for people: as a table on a terminal, as plain aligned lines in
+a pipe.
+"""
 
 import itertools
 import textwrap
@@ -56,12 +58,20 @@ class Group:
     @property
     def points(self) -> str:
         """The sum of the points; a question mark for a kata that is not decided."""
-        return words.points(self.katas[0]) if self.open else str(sum(kata.points for kata in self.katas))
+        return (
+            words.points(self.katas[0])
+            if self.open
+            else str(sum(kata.points for kata in self.katas))
+        )
 
     @property
     def stars(self) -> str:
         """The sum of the stars, as `points` has it."""
-        return words.stars(self.katas[0]) if self.open else str(sum(kata.stars for kata in self.katas))
+        return (
+            words.stars(self.katas[0])
+            if self.open
+            else str(sum(kata.stars for kata in self.katas))
+        )
 
     @property
     def most(self) -> int:
@@ -69,14 +79,21 @@ class Group:
         return sum(kata.max_points for kata in self.katas)
 
 
-def show(report: Report, console: Console, places: Mapping[str, Place] | None = None) -> None:
+def show(
+    report: Report, console: Console, places: Mapping[str, Place] | None = None
+) -> None:
     """Print the exercises of each kata, what is open in them, then the totals.
 
     Args:
-        places: the place of each kata. With it, a chapter or track in which every kata is untouched, or complete, is
-            one line, and so is such a kata in another chapter. Without it, every kata shows its exercises.
+        places: the place of each kata. With it, a chapter or track in which every kata
+            is untouched, or complete, is one line, and so is such a kata in another
+            chapter. Without it, every kata shows its exercises.
     """
-    groups = list(_folded(report.katas, places)) if places else [Group(k.kata, (k,), True) for k in report.katas]
+    groups = (
+        list(_folded(report.katas, places))
+        if places
+        else [Group(k.kata, (k,), True) for k in report.katas]
+    )
     if console.is_terminal:
         console.print(_table(groups))
     else:
@@ -87,28 +104,47 @@ def show(report: Report, console: Console, places: Mapping[str, Place] | None = 
             _show_open(group.katas[0], console)
     end = f"  ({words.gap(report)})" if report.not_graded else ""
     console.print(
-        f"\n{words.totals(report)} · {report.seconds:.1f} s{end}", style="bold", highlight=False, soft_wrap=True
+        f"\n{words.totals(report)} · {report.seconds:.1f} s{end}",
+        style="bold",
+        highlight=False,
+        soft_wrap=True,
     )
 
 
-def _folded(katas: Iterable[KataResult], places: Mapping[str, Place]) -> Iterator[Group]:
-    """Group the katas by track, chapter and kata, as far as needed to tell apart what was done."""
-    for track, of_track in itertools.groupby(katas, key=lambda kata: places[kata.kata].track):
+def _folded(
+    katas: Iterable[KataResult], places: Mapping[str, Place]
+) -> Iterator[Group]:
+    """Group the katas by track, chapter and kata, as far as needed to tell apart what
+    was done.
+    """
+    for track, of_track in itertools.groupby(
+        katas, key=lambda kata: places[kata.kata].track
+    ):
         members = tuple(of_track)
         if track and _are_alike(members):
-            yield Group(f"{track}, {words.counted(len(members), 'kata')}", members, False)
+            yield Group(
+                f"{track}, {words.counted(len(members), 'kata')}", members, False
+            )
             continue
-        for chapter, of_chapter in itertools.groupby(members, key=lambda kata: places[kata.kata].chapter):
+        for chapter, of_chapter in itertools.groupby(
+            members, key=lambda kata: places[kata.kata].chapter
+        ):
             some = tuple(of_chapter)
             if _are_alike(some):
-                yield Group(f"{chapter} {span([places[kata.kata].number for kata in some])}", some, False)
+                yield Group(
+                    f"{chapter} {span([places[kata.kata].number for kata in some])}",
+                    some,
+                    False,
+                )
                 continue
             for kata in some:
                 yield Group(kata.kata, (kata,), not _are_alike([kata]))
 
 
 def _are_alike(katas: Iterable[KataResult]) -> bool:
-    """Tell if all katas are untouched, or none was handed in, or all are complete with every star."""
+    """Tell if all katas are untouched, or none was handed in, or all are complete with
+    every star.
+    """
     katas = list(katas)
     states = {kata.state for kata in katas}
     return states in ({"untouched"}, {NOT_HANDED_IN}) or all(
@@ -132,12 +168,20 @@ def _table(groups: Iterable[Group]) -> Table:
     table.add_column("stars", justify="right", no_wrap=True)
     for group in groups:
         state = f"[{COLOURS[group.status]}]{group.status}[/]"
-        sums = [f"[bold]{amount}/{group.most}[/]" for amount in (group.points, group.stars)]
+        sums = [
+            f"[bold]{amount}/{group.most}[/]" for amount in (group.points, group.stars)
+        ]
         table.add_row(f"[bold]{group.name}[/]", "", state, *sums)
         for exercise in group.katas[0].exercises if group.open else ():
             state = f"[{COLOURS[exercise.status]}]{escape(words.verdict(exercise))}[/]"
             points = f"{words.points(exercise)}/1"
-            table.add_row(f"  {exercise.name}", _part(exercise), state, points, words.star(exercise))
+            table.add_row(
+                f"  {exercise.name}",
+                _part(exercise),
+                state,
+                points,
+                words.star(exercise),
+            )
         if group.open:
             table.add_section()
     return table
@@ -149,29 +193,50 @@ def _part(exercise: ExerciseResult) -> str:
 
 def _lines(groups: Iterable[Group]) -> Iterator[str]:
     groups = list(groups)
-    exercises = [exercise for group in groups if group.open for exercise in group.katas[0].exercises]
+    exercises = [
+        exercise
+        for group in groups
+        if group.open
+        for exercise in group.katas[0].exercises
+    ]
     width = max((len(exercise.name) for exercise in exercises), default=0)
     for group in groups:
-        points, stars = sum(kata.points for kata in group.katas), sum(kata.stars for kata in group.katas)
+        points, stars = (
+            sum(kata.points for kata in group.katas),
+            sum(kata.stars for kata in group.katas),
+        )
         so_far = "so far " if group.katas[0].pending else ""
-        yield f"{group.name}: {group.status}, {so_far}{points} of {group.most} points, {stars} of {group.most} stars"
+        yield (
+            f"{group.name}: {group.status}, {so_far}{points} of {group.most} points, "
+            f"{stars} of {group.most} stars"
+        )
         for e in group.katas[0].exercises if group.open else ():
             points_of = f"{words.points(e)}/1"
-            yield f"  {e.name:<{width}}  {_part(e):<7}  {points_of}  {words.star(e)}  {words.verdict(e)}"
+            yield (
+                f"  {e.name:<{width}}  {_part(e):<7}  {points_of}  {words.star(e)}  "
+                f"{words.verdict(e)}"
+            )
 
 
 def _show_open(kata: KataResult, console: Console) -> None:
-    """Print the first failure of each exercise that was started, and one line on one that works with open edges.
+    """Print the first failure of each exercise that was started, and one line on one
+    that works with open edges.
 
     A message shared by several exercises appears once.
     """
     if kata.message:
         console.print()
         for line in f"{kata.kata}: {kata.message}".splitlines():
-            told = textwrap.fill(line, console.width, subsequent_indent="  ") if console.is_terminal else line
+            told = (
+                textwrap.fill(line, console.width, subsequent_indent="  ")
+                if console.is_terminal
+                else line
+            )
             console.print(told, markup=False, highlight=False, soft_wrap=True)
     if kata.why_no_code:
-        _show_failure(f"{kata.state.upper()}  {kata.kata}", kata.why_no_code.text, console)
+        _show_failure(
+            f"{kata.state.upper()}  {kata.kata}", kata.why_no_code.text, console
+        )
         return
     said: set[str] = set()
     for exercise in kata.exercises:
@@ -179,8 +244,16 @@ def _show_open(kata: KataResult, console: Console) -> None:
         name = f"{kata.kata} · {exercise.name}"
         if failure and not exercise.not_written and failure.message not in said:
             said.add(failure.message)
-            state = "NOT GRADED" if exercise.not_graded else "UNCONFIRMED" if exercise.unconfirmed else "FAILED"
-            told = words.asked(exercise, words.with_printed(failure.message, failure.printed))
+            state = (
+                "NOT GRADED"
+                if exercise.not_graded
+                else "UNCONFIRMED"
+                if exercise.unconfirmed
+                else "FAILED"
+            )
+            told = words.asked(
+                exercise, words.with_printed(failure.message, failure.printed)
+            )
             _show_failure(f"{state}  {name} · {failure.title}", told, console)
         elif exercise.works and exercise.open_edges:
             line = f"\nopen edge  {name} · {exercise.open_edges[0].title}"
@@ -188,6 +261,12 @@ def _show_open(kata: KataResult, console: Console) -> None:
 
 
 def _show_failure(heading: str, told: str, console: Console) -> None:
-    console.print(f"\n{heading}", style="red", markup=False, highlight=False, soft_wrap=True)
-    text = Padding(Text(told), (0, 0, 0, 2)) if console.is_terminal else Text(indent(told, "  "))
+    console.print(
+        f"\n{heading}", style="red", markup=False, highlight=False, soft_wrap=True
+    )
+    text = (
+        Padding(Text(told), (0, 0, 0, 2))
+        if console.is_terminal
+        else Text(indent(told, "  "))
+    )
     console.print(text, soft_wrap=not console.is_terminal)

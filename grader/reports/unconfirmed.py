@@ -1,4 +1,6 @@
-"""Tells a teacher which points only the first lock gives, what each lock saw, and how to settle them."""
+"""Tells a teacher which points only the first lock gives, what each lock saw, and how
+to settle them.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -13,12 +15,17 @@ COLUMNS = ("id", "kata::exercise", "points", "reason")  # of a file of overrides
 
 
 def lines(report: ClassReport) -> Iterator[str]:
-    """For a terminal: the students, what each lock saw, and what settles the points; no line if all are settled."""
+    """For a terminal: the students, what each lock saw, and what settles the points; no
+    line if all are settled.
+    """
     found = report.unconfirmed
     if not found:
         return
     points = words.counted(sum(map(len, found.values())), "point")
-    yield f"unconfirmed: {points} of {words.counted(len(found), 'student')}, which only the first lock gives"
+    yield (
+        f"unconfirmed: {points} of {words.counted(len(found), 'student')}, which only "
+        "the first lock gives"
+    )
     for student, exercises in found.items():
         yield student
         for kata, exercise in exercises[:SHOWN]:
@@ -28,16 +35,27 @@ def lines(report: ClassReport) -> Iterator[str]:
             yield from indent(_cut(message(exercise)), " " * 6).splitlines()
         if rest := exercises[SHOWN:]:
             names = ", ".join(exercise.name for _, exercise in rest)
-            yield f"  and {words.counted(len(rest), 'more exercise')}, which --report html=FILE shows: {names}"
-    yield "These students have no grade until every such point is settled. Look at the code, write a line for each"
-    yield "point into a CSV file (points 1 or 0, and your reason), and run the same command with --overrides FILE:"
+            yield (
+                f"  and {words.counted(len(rest), 'more exercise')}, which --report "
+                f"html=FILE shows: {names}"
+            )
+    yield (
+        "These students have no grade until every such point is settled. Look at the "
+        "code, write a line for each"
+    )
+    yield (
+        "point into a CSV file (points 1 or 0, and your reason), and run the same "
+        "command with --overrides FILE:"
+    )
     yield from indent(_file(report), "  ").splitlines()
     yield ""
 
 
 def first_lock(exercise: ExerciseResult) -> str:
     """ "5 of 5 specs passed"."""
-    return f"{exercise.first_lock} of {words.counted(exercise.first_lock, 'spec')} passed"
+    return (
+        f"{exercise.first_lock} of {words.counted(exercise.first_lock, 'spec')} passed"
+    )
 
 
 def second_lock(exercise: ExerciseResult) -> str:
@@ -48,7 +66,9 @@ def second_lock(exercise: ExerciseResult) -> str:
 
 
 def message(exercise: ExerciseResult) -> str:
-    """What the first spec said that failed in the second lock, without the line that they all begin with."""
+    """What the first spec said that failed in the second lock, without the line that
+    they all begin with.
+    """
     failure = exercise.first_failure
     return replace(failure.failure, head="").text if failure and failure.failure else ""
 
@@ -59,17 +79,33 @@ def _cut(text: str) -> str:
     return "\n".join(told if len(told) <= LINES else [*told[:LINES], "…"])
 
 
-def decisions(report: ClassReport, student: str, places: Iterable[str], why: str) -> list[str]:
-    """The lines of a file of overrides that give these exercises or katas all points, and those that give none."""
+def decisions(
+    report: ClassReport, student: str, places: Iterable[str], why: str
+) -> list[str]:
+    """The lines of a file of overrides that give these exercises or katas all points,
+    and those that give none.
+    """
     said = {1: "looked at by hand: right", 0: f"looked at by hand: {why}"}
     who, places = _id(report, student), list(places)
-    return [_lines([who, place, points, reason] for place in places) for points, reason in said.items()]
+    return [
+        _lines([who, place, points, reason] for place in places)
+        for points, reason in said.items()
+    ]
 
 
 def _file(report: ClassReport) -> str:
-    """The first lines of the file of overrides that is needed, without the decisions."""
-    open_points = [(student, *one) for student, found in report.unconfirmed.items() for one in found]
-    rows = [[_id(report, student), f"{kata.kata}::{one.name}", "", ""] for student, kata, one in open_points[:LINES]]
+    """The first lines of the file of overrides that is needed, without
+    the decisions.
+    """
+    open_points = [
+        (student, *one)
+        for student, found in report.unconfirmed.items()
+        for one in found
+    ]
+    rows = [
+        [_id(report, student), f"{kata.kata}::{one.name}", "", ""]
+        for student, kata, one in open_points[:LINES]
+    ]
     return _lines([COLUMNS, *rows]) + ("\n…" if len(open_points) > LINES else "")
 
 

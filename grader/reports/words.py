@@ -7,13 +7,27 @@ from datetime import datetime
 from typing import get_args
 
 from grader.failure import NOT_HANDED_IN, NOT_WRITTEN
-from grader.results import ExerciseResult, KataResult, OfFile, Override, Run, SpecResult, Timing, number
+from grader.results import (
+    ExerciseResult,
+    KataResult,
+    OfFile,
+    Override,
+    Run,
+    SpecResult,
+    Timing,
+    number,
+)
 
 STAR, NO_STAR = "\N{BLACK STAR}", "\N{WHITE STAR}"
 UNTIMED = "handed in at a time that is not known, so lateness costs nothing"
 UNKNOWN = "?"  # in place of points and stars that are not decided
-UNCONFIRMED = "unconfirmed: works beside the specs, and not when they ask from another process"
-ASK = "There is no point for it yet. Ask your teacher, who can look at the code and settle the point with an override."
+UNCONFIRMED = (
+    "unconfirmed: works beside the specs, and not when they ask from another process"
+)
+ASK = (
+    "There is no point for it yet. Ask your teacher, who can look at the code and "
+    "settle the point with an override."
+)
 NAMED = 5  # katas in a line
 # Why no spec of an exercise was run, by the state of its file.
 NOT_RUN = {
@@ -21,7 +35,12 @@ NOT_RUN = {
     "does not parse": "not run: the file does not parse",
     "import fails": "not run: the import of the file fails",
 }
-SEALED, IN_PART, NOT_SEALED, BY_OVERRIDE = "sealed", "sealed in part", "not sealed", "by override"
+SEALED, IN_PART, NOT_SEALED, BY_OVERRIDE = (
+    "sealed",
+    "sealed in part",
+    "not sealed",
+    "by override",
+)
 
 
 def listed(parts: Iterable[str]) -> str:
@@ -36,7 +55,9 @@ def counted(number: int, noun: str) -> str:
 
 
 def star(exercise: ExerciseResult) -> str:
-    """A filled star if the exercise holds at the edges, otherwise an empty one; ? if that is not decided."""
+    """A filled star if the exercise holds at the edges, otherwise an empty one; ? if
+    that is not decided.
+    """
     if exercise.pending:
         return UNKNOWN
     return STAR if exercise.holds else NO_STAR
@@ -58,20 +79,40 @@ def score(result: ExerciseResult | KataResult) -> str:
 
 
 def state(kata: KataResult) -> str:
-    """The state of a file that cannot be run, such as "does not parse"; otherwise the status: "failed"."""
+    """The state of a file that cannot be run, such as "does not parse"; otherwise the
+    status: "failed".
+    """
     return kata.state if kata.state in get_args(OfFile) else kata.status
 
 
 def of_files(report: Run) -> str:
-    """The files that cannot be run, and why: "16_mha: import fails: mha.py:3: NameError: …"; empty without any.
+    """The files that cannot be run, and why: "16_mha: import fails: mha.py:3:
+    NameError: …"; empty without any.
 
     Then the numbers of the katas that were not handed in.
     """
-    absent = [kata_number(kata.kata) for kata in report.katas if kata.state == NOT_HANDED_IN]
-    lost = [kata for kata in report.katas if kata.why_no_code and kata.state != NOT_HANDED_IN]
-    told = [f"{', '.join(katas)}: {said}" for said, katas in alike(lost, _of_file).items()]
+    absent = [
+        kata_number(kata.kata) for kata in report.katas if kata.state == NOT_HANDED_IN
+    ]
+    lost = [
+        kata
+        for kata in report.katas
+        if kata.why_no_code and kata.state != NOT_HANDED_IN
+    ]
+    told = [
+        f"{', '.join(katas)}: {said}" for said, katas in alike(lost, _of_file).items()
+    ]
     more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
-    return "; ".join([*told, *([f"{NOT_HANDED_IN}: {', '.join(absent[:NAMED])}{more}"] if absent else [])])
+    return "; ".join(
+        [
+            *told,
+            *(
+                [f"{NOT_HANDED_IN}: {', '.join(absent[:NAMED])}{more}"]
+                if absent
+                else []
+            ),
+        ]
+    )
 
 
 def of_file(kata: KataResult) -> str:
@@ -80,15 +121,21 @@ def of_file(kata: KataResult) -> str:
 
 
 def _of_file(kata: KataResult) -> str:
-    """ "import fails: mha.py:3: NameError: …", "mha.py:3: does not parse with Python 3.11: …", "not handed in"."""
+    """ "import fails: mha.py:3: NameError: …", "mha.py:3: does not parse with Python
+    3.11: …", "not handed in".
+    """
     if kata.why_no_code is None or kata.state == NOT_HANDED_IN:
         return kata.state
     why = kata.why_no_code
     return why.line if why.kind == "unparsed" else f"{kata.state}: {why.line}"
 
 
-def alike(katas: Iterable[KataResult], said: Callable[[KataResult], str]) -> dict[str, list[str]]:
-    """What is said of katas, and the names of those of which it is: one broken archive is said once."""
+def alike(
+    katas: Iterable[KataResult], said: Callable[[KataResult], str]
+) -> dict[str, list[str]]:
+    """What is said of katas, and the names of those of which it is: one broken archive
+    is said once.
+    """
     found: dict[str, list[str]] = {}
     for kata in katas:
         found.setdefault(said(kata), []).append(kata.kata)
@@ -103,7 +150,9 @@ def kata_number(kata: str) -> str:
 
 
 def hand_ins(report: Run) -> list[tuple[str, str, str]]:
-    """The numbers of katas of which the same is to be said, when they were handed in, and which version counts."""
+    """The numbers of katas of which the same is to be said, when they were handed in,
+    and which version counts.
+    """
     found: dict[tuple[str, str], list[str]] = {}
     for kata in report.katas:
         if said := of_timing(kata):
@@ -112,12 +161,16 @@ def hand_ins(report: Run) -> list[tuple[str, str, str]]:
 
 
 def lateness(report: Run) -> list[str]:
-    """ "01: due … · handed in …", a line for the katas of which the same is to be said."""
+    """ "01: due … · handed in …", a line for the katas of which the same is to
+    be said.
+    """
     return [f"{katas}: {said}" for katas, said, _ in hand_ins(report)]
 
 
 def of_timing(kata: KataResult) -> str:
-    """ "due … · handed in … · 2 days late: −20 % of 11.5 = 9.2"; why it is excused; or empty."""
+    """ "due … · handed in … · 2 days late: −20 % of 11.5 = 9.2"; why it is excused;
+    or empty.
+    """
     if kata.excused:
         return f"excused: {kata.excused}"
     if kata.timing is None or kata.state == NOT_HANDED_IN:
@@ -130,12 +183,26 @@ def of_timing(kata: KataResult) -> str:
 
 
 def timing(timing: Timing) -> str:
-    """ "due Tue 1 Dec 2026 23:59 (Europe/Berlin) · handed in Thu 3 Dec 2026 10:00 · 2 days late: −20 %"."""
+    """ "due Tue 1 Dec 2026 23:59 (Europe/Berlin) · handed in Thu 3 Dec 2026 10:00 · 2
+    days late: −20 %".
+    """
     longer = f", with an extension of {timing.extension}" if timing.extension else ""
-    is_close = bool(timing.due and timing.handed_in) and day(timing.due) == day(timing.handed_in)
-    due, handed_in = (day(time, seconds=is_close) if time else "" for time in (timing.due, timing.handed_in))
-    if timing.due[:10] == timing.handed_in[:10] and timing.due[-6:] != timing.handed_in[-6:]:  # clocks change that day
-        due, handed_in = f"{due} {timing.due[-6:]}", f"{handed_in} {timing.handed_in[-6:]}"
+    is_close = bool(timing.due and timing.handed_in) and day(timing.due) == day(
+        timing.handed_in
+    )
+    due, handed_in = (
+        day(time, seconds=is_close) if time else ""
+        for time in (timing.due, timing.handed_in)
+    )
+    # clocks change that day
+    if (
+        timing.due[:10] == timing.handed_in[:10]
+        and timing.due[-6:] != timing.handed_in[-6:]
+    ):
+        due, handed_in = (
+            f"{due} {timing.due[-6:]}",
+            f"{handed_in} {timing.handed_in[-6:]}",
+        )
     parts = [f"due {due} ({timing.zone}){longer}"] if due else []
     parts.append(f"handed in {handed_in}" if handed_in else UNTIMED)
     parts += [timing.allowed] if timing.allowed else []
@@ -156,7 +223,11 @@ def day(time: str, *, seconds: bool = False) -> str:
 def newest(report: Run) -> str:
     """When the newest version that counts was handed in; empty if that is not known."""
     times = [kata.handed_in for kata in report.katas if kata.handed_in]
-    return datetime.fromisoformat(max(times, key=moment)).isoformat(timespec="seconds") if times else ""
+    return (
+        datetime.fromisoformat(max(times, key=moment)).isoformat(timespec="seconds")
+        if times
+        else ""
+    )
 
 
 def moment(time: str) -> float:
@@ -165,9 +236,13 @@ def moment(time: str) -> float:
 
 
 def late(report: Run) -> str:
-    """The cost of lateness: "10 % less", or for each late kata: "16: 10 % less, 17: 20 % less"; empty if nothing."""
+    """The cost of lateness: "10 % less", or for each late kata: "16: 10 % less, 17:
+    20 % less"; empty if nothing.
+    """
     handed_in = [kata for kata in report.katas if kata.state != NOT_HANDED_IN]
-    costs = {kata_number(kata.kata): less(kata.penalty) for kata in handed_in if kata.penalty}
+    costs = {
+        kata_number(kata.kata): less(kata.penalty) for kata in handed_in if kata.penalty
+    }
     if len(costs) == len(handed_in) and len(set(costs.values())) == 1:
         return next(iter(costs.values()))
     return ", ".join(f"{kata}: {cost}" for kata, cost in costs.items())
@@ -179,21 +254,32 @@ def less(penalty: float) -> str:
 
 
 def gap(report: Run) -> str:
-    """The report's gap: "interrupted: the rest was not graded", or the katas that are not graded and why."""
+    """The report's gap: "interrupted: the rest was not graded", or the katas that are
+    not graded and why.
+    """
     if not report.complete:
         return "interrupted: the rest was not graded"
-    return "; ".join(f"{kata.kata} was not graded: {kata.why_not_graded}" for kata in report.katas if kata.not_graded)
+    return "; ".join(
+        f"{kata.kata} was not graded: {kata.why_not_graded}"
+        for kata in report.katas
+        if kata.not_graded
+    )
 
 
 def verdict(exercise: ExerciseResult) -> str:
-    """ "works · sealed · 2 edges open", "3 of 5 specs pass", "not written yet"; and why specs were not run.
+    """ "works · sealed · 2 edges open", "3 of 5 specs pass", "not written yet"; and why
+    specs were not run.
 
     Of an exercise with hidden specs it ends with " · 1 of 2 hidden specs pass".
     """
     if exercise.override:
         return " · ".join([override(exercise.override), *_rest(exercise)])
     first = exercise.first_failure.failure if exercise.first_failure else None
-    anothers = first and first.kind in ("unwritten", "waits for") and not f"{first.of}.".startswith(f"{exercise.name}.")
+    anothers = (
+        first
+        and first.kind in ("unwritten", "waits for")
+        and not f"{first.of}.".startswith(f"{exercise.name}.")
+    )
     if exercise.pending or not first or not anothers:
         return _counted(exercise, exercise.note)
     return " · ".join([first.head or first.line, *_rest(exercise)])
@@ -211,12 +297,16 @@ def _counted(exercise: ExerciseResult, note: str) -> str:
         return " · ".join([UNCONFIRMED, *_rest(exercise)])
     if exercise.file_state:
         return " · ".join([NOT_RUN[exercise.file_state], *_rest(exercise)])
-    ran = [spec for spec in exercise.ideas if spec.status != "skipped" and not spec.hidden]
+    ran = [
+        spec for spec in exercise.ideas if spec.status != "skipped" and not spec.hidden
+    ]
     passed = sum(spec.status == "passed" for spec in ran)
     sums = f"{passed} of {len(ran)} specs pass" if ran else "not run"
     error = "error, " if "error" in exercise.statuses else ""
     written = NOT_WRITTEN if ran and exercise.not_written else f"{error}{sums}"
-    return " · ".join([_working(exercise, note) if exercise.works else written, *_rest(exercise)])
+    return " · ".join(
+        [_working(exercise, note) if exercise.works else written, *_rest(exercise)]
+    )
 
 
 def details(exercise: ExerciseResult) -> str:
@@ -232,7 +322,9 @@ def details(exercise: ExerciseResult) -> str:
 
 
 def asked(exercise: ExerciseResult, told: str) -> str:
-    """What is told of an exercise, and whom to ask about a point that is unconfirmed."""
+    """What is told of an exercise, and whom to ask about a point that
+    is unconfirmed.
+    """
     return f"{told}\n\n{ASK}" if exercise.unconfirmed else told
 
 
@@ -242,7 +334,9 @@ def failed(spec: SpecResult) -> str:
 
 
 def feedback(exercise: ExerciseResult) -> str:
-    """The details for a student, what a teacher has decided, and how many hidden specs pass."""
+    """The details for a student, what a teacher has decided, and how many hidden
+    specs pass.
+    """
     decided = override(exercise.override) if exercise.override else ""
     sums = "" if exercise.not_graded else hidden(exercise)
     return "\n\n".join(filter(None, [decided, details(exercise), sums]))
@@ -250,16 +344,25 @@ def feedback(exercise: ExerciseResult) -> str:
 
 def override(decided: Override) -> str:
     """ "1 point by override: a right way that the locks do not know"."""
-    return f"{'1 point' if decided.points else 'no point'} by override: {decided.reason}"
+    return (
+        f"{'1 point' if decided.points else 'no point'} by override: {decided.reason}"
+    )
 
 
 def overrides(katas: Iterable[KataResult]) -> list[str]:
     """Every exercise that a teacher has decided, with the decision and its reason."""
-    return [f"{k.kata} · {e.name}: {override(e.override)}" for k in katas for e in k.exercises if e.override]
+    return [
+        f"{k.kata} · {e.name}: {override(e.override)}"
+        for k in katas
+        for e in k.exercises
+        if e.override
+    ]
 
 
 def seal(exercise: ExerciseResult) -> str:
-    """ "sealed", "sealed, but for 2 of 9 specs", "not sealed: so is time"; empty if it was not judged twice."""
+    """ "sealed", "sealed, but for 2 of 9 specs", "not sealed: so is time"; empty if it
+    was not judged twice.
+    """
     if exercise.sealed == "passed":
         return f"{SEALED}, but for {exercise.but_for}" if exercise.but_for else SEALED
     if exercise.sealed == "unsealed":
@@ -268,14 +371,18 @@ def seal(exercise: ExerciseResult) -> str:
 
 
 def seals(report: Run) -> str:
-    """ "sealed" if both locks give every point, otherwise how many: "9 sealed, 2 sealed in part, 1 not sealed".
+    """ "sealed" if both locks give every point, otherwise how many: "9 sealed, 2 sealed
+    in part, 1 not sealed".
 
     Empty where there are no points.
 
-    Points that a teacher has given are counted here, too, and points that are unconfirmed.
+    Points that a teacher has given are counted here, too, and points that
+    are unconfirmed.
     """
     count = Counter(_sealing(exercise) for exercise in report.parts if exercise.works)
-    kinds = (SEALED, IN_PART, NOT_SEALED, BY_OVERRIDE) if report.sealed else (BY_OVERRIDE,)
+    kinds = (
+        (SEALED, IN_PART, NOT_SEALED, BY_OVERRIDE) if report.sealed else (BY_OVERRIDE,)
+    )
     parts = [f"{count[kind]} {kind}" for kind in kinds if count[kind]]
     if report.unconfirmed:
         parts.append(f"{len(report.unconfirmed)} unconfirmed")
@@ -297,7 +404,11 @@ def hidden(exercise: ExerciseResult) -> str:
     """ "1 of 2 hidden specs pass"; empty if it has none."""
     statuses = [one.status for one in exercise.hidden.elements()]
     skipped = f", {statuses.count('skipped')} not run" if "skipped" in statuses else ""
-    return f"{statuses.count('passed')} of {len(statuses)} hidden specs pass{skipped}" if statuses else ""
+    return (
+        f"{statuses.count('passed')} of {len(statuses)} hidden specs pass{skipped}"
+        if statuses
+        else ""
+    )
 
 
 def with_printed(message: str, printed: str) -> str:
@@ -313,19 +424,25 @@ def open_edges(exercise: ExerciseResult) -> str:
 
 
 def star_line(exercise: ExerciseResult, how: str, room: float = math.inf) -> str:
-    """The star of an exercise that works: "★", or what is open as `open_star` says it."""
+    """The star of an exercise that works: "★", or what is open as `open_star`
+    says it.
+    """
     if not exercise.open_edges:
         return STAR
     numerics = [spec.title for spec in exercise.open_edges if not spec.guard]
     return open_star(numerics, len(exercise.open_edges) - len(numerics), how, room)
 
 
-def open_star(numerics: Sequence[str], guards: int, how: str, room: float = math.inf) -> str:
-    """ "★ numerics: works on a view · 2 guards (press g)": the names of the ones, the number of the others.
+def open_star(
+    numerics: Sequence[str], guards: int, how: str, room: float = math.inf
+) -> str:
+    """ "★ numerics: works on a view · 2 guards (press g)": the names of the ones, the
+    number of the others.
 
     Args:
         how: to see the guards.
-        room: the columns for it. The first name is always there; those that do not fit are counted.
+        room: the columns for it. The first name is always there; those that do not fit
+            are counted.
     """
     counted_ = [f"{counted(guards, 'guard')} ({how})"] if guards else []
     text = f"{STAR} {' · '.join(counted_)}"
@@ -339,24 +456,42 @@ def open_star(numerics: Sequence[str], guards: int, how: str, room: float = math
 
 
 def totals(report: Run) -> str:
-    """ "23 of 35 points · 12 of 35 stars", the score if a course's rules give one, and how points are sealed.
+    """ "23 of 35 points · 12 of 35 stars", the score if a course's rules give one, and
+    how points are sealed.
 
     If something is not decided, this comes first: "not graded, so far 3 of 12 points".
     """
     if report.excused:
         return "excused: no score"
-    so_far = "not graded, so far " if report.not_graded else "unconfirmed, so far " if report.unconfirmed else ""
-    weighted = f" · score {number(report.score)} of {number(report.max_score)}" if report.weighted else ""
+    so_far = (
+        "not graded, so far "
+        if report.not_graded
+        else "unconfirmed, so far "
+        if report.unconfirmed
+        else ""
+    )
+    weighted = (
+        f" · score {number(report.score)} of {number(report.max_score)}"
+        if report.weighted
+        else ""
+    )
     weighted += f" · late: {late(report)}" if late(report) else ""
     left_out = [kata_number(kata.kata) for kata in report.katas if kata.excused]
     weighted += f" · excused: {', '.join(left_out)}" if left_out else ""
     sealed = f" · {seals(report)}" if seals(report) else ""
-    sums = f"{report.points} of {report.max_points} points · {report.stars} of {report.max_points} stars"
+    sums = (
+        f"{report.points} of {report.max_points} points · {report.stars} of "
+        f"{report.max_points} stars"
+    )
     return f"{so_far}{sums}{weighted}{sealed}"
 
 
 def _working(exercise: ExerciseResult, note: str) -> str:
-    skipped = [spec.message for spec in exercise.specs if spec.status == "skipped" and not spec.hidden]
+    skipped = [
+        spec.message
+        for spec in exercise.specs
+        if spec.status == "skipped" and not spec.hidden
+    ]
     words = "works" + (f", {note}" if note else "")
     if skipped:
         words += f", {len(skipped)} not run ({skipped[0]})"
@@ -364,7 +499,11 @@ def _working(exercise: ExerciseResult, note: str) -> str:
 
 
 def _rest(exercise: ExerciseResult) -> list[str]:
-    """The end of a verdict: the open edges of an exercise that works, and its hidden specs."""
-    edges = sum(not spec.hidden for spec in exercise.open_edges) if exercise.works else 0
+    """The end of a verdict: the open edges of an exercise that works, and its
+    hidden specs.
+    """
+    edges = (
+        sum(not spec.hidden for spec in exercise.open_edges) if exercise.works else 0
+    )
     parts = [f"{counted(edges, 'edge')} open"] if edges else []
     return [*parts, hidden(exercise)] if exercise.hidden else parts

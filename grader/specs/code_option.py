@@ -1,7 +1,9 @@
-"""Prepare pytest's command line before it loads any conftest.py: complete path prefixes, keep this project as root.
+"""Prepare pytest's command line before it loads any conftest.py: complete path
+prefixes, keep this project as root.
 
-While pytest looks for its configuration, a prefix such as `katas/16` is no path yet, and the folder after `--code`
-counts as a test path. pytest would search elsewhere, and load the conftest.py of every folder `test*/` there.
+While pytest looks for its configuration, a prefix such as `katas/16` is no path yet,
+and the folder after `--code` counts as a test path. pytest would search elsewhere, and
+load the conftest.py of every folder `test*/` there.
 """
 
 import os
@@ -17,18 +19,27 @@ from grader.specs import pytest_private
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
-    """Complete the prefixes. Set the root folder if pytest found no configuration and all paths are in this project."""
+    """Complete the prefixes. Set the root folder if pytest found no configuration and
+    all paths are in this project.
+    """
     here, known = early_config.invocation_params.dir, early_config.known_args_namespace
-    codes = [at for at, arg in enumerate(args[:-1], start=1) if arg == "--code"]  # where the folder after it is
+    # where the folder after it is
+    codes = [at for at, arg in enumerate(args[:-1], start=1) if arg == "--code"]
     if not hasattr(known, "code"):  # no plugin has declared the option yet
         for at in codes:
             known.file_or_dir.remove(args[at])
     full = {path: expanded(path, here) for path in known.file_or_dir}
     known.file_or_dir[:] = full.values()
-    args[:] = [arg if at in codes else full.get(arg, arg) for at, arg in enumerate(args)]
+    args[:] = [
+        arg if at in codes else full.get(arg, arg) for at, arg in enumerate(args)
+    ]
     given = [Path(here, path.partition("::")[0]) for path in known.file_or_dir or ["."]]
     is_ours = places.is_workspace(ROOT) or places.is_checkout()
-    if is_ours and early_config.inipath is None and all(place.resolve().is_relative_to(ROOT) for place in given):
+    if (
+        is_ours
+        and early_config.inipath is None
+        and all(place.resolve().is_relative_to(ROOT) for place in given)
+    ):
         pytest_private.set_root(early_config, ROOT)
         args[:] = [*early_config.getini("addopts"), *args]
 
@@ -36,7 +47,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 def expanded(arg: str, here: Path) -> str:
     """Complete a path below `katas/`.
 
-    "katas/16::TestSplitHeads" becomes "katas/16_multi_head_attention/test_multi_head_attention.py::TestSplitHeads".
+    "katas/16::TestSplitHeads" becomes
+    "katas/16_multi_head_attention/test_multi_head_attention.py::TestSplitHeads".
 
     Raises:
         UsageError: the path is the prefix of nothing, or of several entries.

@@ -1,6 +1,8 @@
-"""Kernels on a real device: `TRITON_INTERPRET=0 pytest katas/kernels/01` asks the same specs there.
+"""Kernels on a real device: `TRITON_INTERPRET=0 pytest katas/kernels/01` asks the same
+specs there.
 
-What kernels move is not counted, and views with gaps arrive without them: that is judged on Triton's interpreter.
+What kernels move is not counted, and views with gaps arrive without them: that is
+judged on Triton's interpreter.
 """
 
 from types import ModuleType
@@ -27,7 +29,9 @@ def prepare(spec: pytest.Item) -> None:
 
 
 class OnDevice:
-    """A kata's module, or what is in it: a call's tensors go to the device, and its results come back."""
+    """A kata's module, or what is in it: a call's tensors go to the device, and its
+    results come back.
+    """
 
     def __init__(self, what: Any, device: str = "cuda"):
         self.what, self.device = what, device
@@ -52,4 +56,8 @@ def _at(device: str, value: Any) -> Any:
         return value if value.is_meta else value.to(device)
     if isinstance(value, (tuple, list)):
         return type(value)(_at(device, part) for part in value)
-    return {name: _at(device, part) for name, part in value.items()} if isinstance(value, dict) else value
+    return (
+        {name: _at(device, part) for name, part in value.items()}
+        if isinstance(value, dict)
+        else value
+    )

@@ -1,4 +1,6 @@
-"""Specs that a class inherits from another file: their line in the kata's spec file, and the call that they judge."""
+"""Specs that a class inherits from another file: their line in the kata's spec file,
+and the call that they judge.
+"""
 
 import ast
 import inspect
@@ -20,7 +22,9 @@ def source(spec: pytest.Function) -> Path:
 
 
 def shown(spec: pytest.Function) -> str:
-    """ "grader/specs/training.py:58": where the text of an inherited spec can be read."""
+    """ "grader/specs/training.py:58": where the text of an inherited spec can
+    be read.
+    """
     path = source(spec)
     inside = [parent for parent in path.parents if parent.name == "grader"]
     name = path.relative_to(inside[0].parent).as_posix() if inside else path.name
@@ -28,7 +32,9 @@ def shown(spec: pytest.Function) -> str:
 
 
 def place_at_class(spec: pytest.Function) -> None:
-    """Let pytest say that the spec is where its class begins in the kata's spec file, and not in another file."""
+    """Let pytest say that the spec is where its class begins in the kata's spec file,
+    and not in another file.
+    """
     text, name = spec.path.read_text(encoding="utf-8"), spec.getmodpath()
     found = re.search(rf"^class {spec.cls.__name__}\b", text, re.MULTILINE)
     line = text.count("\n", 0, found.start()) if found else None
@@ -36,7 +42,8 @@ def place_at_class(spec: pytest.Function) -> None:
 
 
 def resolved(call: ast.Call, names: Mapping[str, Any]) -> ast.Call:
-    """The call of the code under test behind `self.train(kata, model, steps=3)`: what that method of the class returns.
+    """The call of the code under test behind `self.train(kata, model, steps=3)`: what
+    that method of the class returns.
 
     Of `self.make(kata)(3)` it is that of what the method returns, as in `kata.Cell(3)`.
 
@@ -45,26 +52,46 @@ def resolved(call: ast.Call, names: Mapping[str, Any]) -> ast.Call:
     """
     maker = call.func if isinstance(call.func, ast.Call) else call
     method = reading.called(reading.value(maker.func, names))
-    function = reading.definition(method.__code__.co_filename, method.__code__.co_firstlineno) if method else None
+    function = (
+        reading.definition(method.__code__.co_filename, method.__code__.co_firstlineno)
+        if method
+        else None
+    )
     inside = [*ast.walk(function or call)]
     if maker is not call:
-        returned = [node.value for node in inside if isinstance(node, ast.Return) and node.value]
-        made = [one for kind in returned if is_of_kata(one := ast.Call(kind, call.args, call.keywords))]
+        returned = [
+            node.value for node in inside if isinstance(node, ast.Return) and node.value
+        ]
+        made = [
+            one
+            for kind in returned
+            if is_of_kata(one := ast.Call(kind, call.args, call.keywords))
+        ]
         return made[0] if made else call
     made = [node for node in inside if isinstance(node, ast.Call) and is_of_kata(node)]
     if method is None or not made:
         return call
     named = inspect.signature(method).parameters  # the method itself sees to these
-    given = [ast.keyword(one.arg, _known(one.value, names)) for one in call.keywords if one.arg not in named]
+    given = [
+        ast.keyword(one.arg, _known(one.value, names))
+        for one in call.keywords
+        if one.arg not in named
+    ]
     own = made[0].keywords
-    options = [at for at, one in enumerate(own) if one.arg is None and isinstance(one.value, ast.Name)]
+    options = [
+        at
+        for at, one in enumerate(own)
+        if one.arg is None and isinstance(one.value, ast.Name)
+    ]
     for at in options[:1]:
         own = [*own[:at], *given, *own[at + 1 :]]
     return ast.Call(made[0].func, made[0].args, own)
 
 
 def is_of_kata(call: ast.Call) -> bool:
-    """Tell if this is `kata.name(…)`, `kata.Name.method(…)` or `getattr(kata, name)(…)`."""
+    """Tell if this is `kata.name(…)`, `kata.Name.method(…)` or
+    `getattr(kata, name)(…)`.
+    """
     function = call.func
     if isinstance(function, ast.Call):
         return ast.unparse(function).startswith("getattr(kata, ")
@@ -76,7 +103,9 @@ def is_handed_on(call: ast.Call) -> bool:
     """Tell if this is `self.name(kata, …)`, or a call of what it returns."""
     if isinstance(call.func, ast.Call):
         return is_handed_on(call.func)
-    of_self = isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) == "self"
+    of_self = (
+        isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) == "self"
+    )
     return of_self and bool(call.args) and ast.unparse(call.args[0]) == "kata"
 
 

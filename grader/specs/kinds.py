@@ -1,4 +1,6 @@
-"""Two kinds of edge specs: guards ask for an error and its words, all others for the right numbers."""
+"""Two kinds of edge specs: guards ask for an error and its words, all others for the
+right numbers.
+"""
 
 from collections.abc import Iterator
 from inspect import unwrap
@@ -7,7 +9,9 @@ from types import CodeType, FunctionType
 import pytest
 
 # Kata and function of the specs that are of the other kind than the rule says.
-EXCEPTIONS = {  # an error on the way, and what is asked for is the state that it leaves behind
+# reads the words of an error it caught
+# an error on the way, and what is asked for is the state that it leaves behind
+EXCEPTIONS = {
     ("10_fashionmnist_nn", "test_the_mode_is_put_back"),
     ("10_fashionmnist_nn", "test_the_mode_is_put_back_after_an_error"),
     ("12_rnns_lstms", "test_hidden_states_leave_the_mode_as_it_was"),
@@ -17,11 +21,13 @@ EXCEPTIONS = {  # an error on the way, and what is asked for is the state that i
     ("29_gpt_training", "test_the_mode_is_put_back_after_an_error"),
     ("32_hellaswag_evaluation", "test_an_exception_puts_the_mode_back_too"),
     ("today/03_serving", "test_modes_come_back"),
-} | {("tinytorch/05_autograd", "test_an_operation_without_a_rule_is_named")}  # reads the words of an error it caught
+} | {("tinytorch/05_autograd", "test_an_operation_without_a_rule_is_named")}
 
 
 def is_guard(item: pytest.Item, kata: str) -> bool:
-    """Tell if a spec asks that something raises, by itself or by a function of its file."""
+    """Tell if a spec asks that something raises, by itself or by a function of
+    its file.
+    """
     function = getattr(item, "function", None)
     if function is None:
         return False
@@ -34,7 +40,11 @@ def _raises(function: FunctionType, seen: set[str]) -> bool:
     if "raises" in names:
         return True
     there = {name: function.__globals__.get(name) for name in names - seen}
-    helpers = [found for found in there.values() if isinstance(found, FunctionType) and _is_of(found, function)]
+    helpers = [
+        found
+        for found in there.values()
+        if isinstance(found, FunctionType) and _is_of(found, function)
+    ]
     return any(_raises(helper, seen | names) for helper in helpers)
 
 

@@ -1,4 +1,6 @@
-"""The pytest plugin for specs: `--code`, the `kata` fixture, equal initial state, readable failures."""
+"""The pytest plugin for specs: `--code`, the `kata` fixture, equal initial state,
+readable failures.
+"""
 
 import atexit
 import contextlib
@@ -44,8 +46,11 @@ from grader.specs import (
 from grader.specs.printed import Printed, each_example
 
 SPEC_SECONDS = 10.0
-PATIENCE = 10.0  # seconds after which a call that nothing interrupts ends the session; a runner ends it sooner
-RAISED = re.compile(r"^E +(\S.*)$", re.MULTILINE)  # of pytest's report on a file that it could not collect
+# seconds after which a call that nothing interrupts ends the session; a runner ends
+# it sooner
+PATIENCE = 10.0
+# of pytest's report on a file that it could not collect
+RAISED = re.compile(r"^E +(\S.*)$", re.MULTILINE)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -55,35 +60,54 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("katas")
     group.addoption(
-        "--code", metavar="DIR", help="the code to run specs against, a folder laid out like katas/ (solutions)"
+        "--code",
+        metavar="DIR",
+        help="the code to run specs against, a folder laid out like katas/ (solutions)",
     )
-    group.addoption("--seed", type=int, default=0, help="random seed of every spec (default 0)")
-    group.addoption("--edges", action="store_true", help="show failing edge specs in full, and count them as failures")
+    group.addoption(
+        "--seed", type=int, default=0, help="random seed of every spec (default 0)"
+    )
+    group.addoption(
+        "--edges",
+        action="store_true",
+        help="show failing edge specs in full, and count them as failures",
+    )
     seconds = "time limit of a spec in seconds (default 10; 0: none)"
     group.addoption("--spec-seconds", type=float, default=SPEC_SECONDS, help=seconds)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "stretch: specs of an exercise beyond the core of its kata")
     config.addinivalue_line(
-        "markers", "edge: asks for what a careful textbook author would leave out; decides the star"
+        "markers", "stretch: specs of an exercise beyond the core of its kata"
+    )
+    config.addinivalue_line(
+        "markers",
+        "edge: asks for what a careful textbook author would leave out; decides the "
+        "star",
     )
     config.addinivalue_line("markers", "gpu: needs a CUDA device")
     config.addinivalue_line("markers", "amp: needs a CUDA device, for mixed precision")
-    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # or checking for a device would start CUDA
+    # or checking for a device would start CUDA
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     pytest_private.rewrite_no_libraries(config)
     config.pluginmanager.register(Katas(config), "katas")
     config.pluginmanager.register(summary.Summary(config), "kata_summary")
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
-    """Load the profile for a file that uses Hypothesis, before its `@settings` take their defaults from it."""
-    if not isinstance(collector, pytest.Module) or b"hypothesis" not in collector.path.read_bytes():
+    """Load the profile for a file that uses Hypothesis, before its `@settings` take
+    their defaults from it.
+    """
+    if (
+        not isinstance(collector, pytest.Module)
+        or b"hypothesis" not in collector.path.read_bytes()
+    ):
         return
     import hypothesis  # here, because other files need not wait for it
     from hypothesis.internal.conjecture import providers
 
-    # By default what a spec draws follows the numbers in the files that are imported, the learner's and the grader's.
+    # By default what a spec draws follows the numbers in the files that are imported,
+    # the learner's and the grader's.
     providers._get_local_constants = lambda: providers._local_constants
 
     hypothesis.settings.register_profile(
@@ -92,18 +116,28 @@ def pytest_collectstart(collector: pytest.Collector) -> None:
         database=None,
         deadline=None,
         max_examples=20,
-        phases=[phase for phase in hypothesis.Phase if phase.name != "explain"],  # which traces every line, for seconds
+        # which traces every line, for seconds
+        phases=[phase for phase in hypothesis.Phase if phase.name != "explain"],
         report_multiple_bugs=False,
         print_blob=False,
-        suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
+        suppress_health_check=[
+            hypothesis.HealthCheck.function_scoped_fixture,
+            hypothesis.HealthCheck.too_slow,
+        ],
     )
     hypothesis.settings.load_profile("katas")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    has_tests = config.invocation_params.dir == config.rootpath and (config.rootpath / "tests").is_dir()
+    has_tests = (
+        config.invocation_params.dir == config.rootpath
+        and (config.rootpath / "tests").is_dir()
+    )
     if has_tests and config.args_source is not pytest.Config.ArgsSource.ARGS:
-        return "these are the project's own tests; a kata's specs: pytest katas/16, every kata's: pytest katas"
+        return (
+            "these are the project's own tests; a kata's specs: pytest katas/16, "
+            "every kata's: pytest katas"
+        )
     return None
 
 
@@ -117,7 +151,9 @@ def kata(request: pytest.FixtureRequest) -> ModuleType:
 
 
 class Katas:
-    """The state of one pytest session: its katas, their modules and the outcomes of their specs."""
+    """The state of one pytest session: its katas, their modules and the outcomes of
+    their specs.
+    """
 
     def __init__(self, config: pytest.Config):
         self.config = config
@@ -127,77 +163,123 @@ class Katas:
         self.modules: dict[Kata, ModuleType | LoadFailure] = {}
         self.choices: dict[Kata, Choice] = {}
         self.specs: dict[str, tuple[Kata, Exercise]] = {}  # by node id
-        self.runs_again = True  # what may be another exercise's fault; False in a worker: see `execution.follow_up`
-        self.waits_for_another = False  # True in a judge: the code is in another process, and the runner measures both
+        # what may be another exercise's fault; False in a worker: see
+        # `execution.follow_up`
+        self.runs_again = True
+        # True in a judge: the code is in another process, and the runner measures both
+        self.waits_for_another = False
         self.failed: dict[str, Failure] = {}
         self.notes: dict[str, str] = {}  # by node id: with whose code a spec passed
-        self.printed: dict[str, str] = {}  # by node id: what the spec's call printed first
-        self.broken: set[tuple[Kata, str]] = set()  # exercises of which a spec of the idea failed
+        # by node id: what the spec's call printed first
+        self.printed: dict[str, str] = {}
+        # exercises of which a spec of the idea failed
+        self.broken: set[tuple[Kata, str]] = set()
         self.asked: set[tuple[Kata, str]] = set()  # exercises of which a spec has run
-        self.uncollected: dict[Path, str] = {}  # files that pytest could not collect, and why
+        # files that pytest could not collect, and why
+        self.uncollected: dict[Path, str] = {}
         self.hung: set[tuple[Kata, Exercise]] = set()
         self.grafted: dict[tuple[Kata, tuple[str, ...]], ModuleType] = {}
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             [*_, why] = ["cannot be collected", *RAISED.findall(str(report.longrepr))]
-            self.uncollected[self.config.rootpath / report.nodeid.partition("::")[0]] = why
+            self.uncollected[
+                self.config.rootpath / report.nodeid.partition("::")[0]
+            ] = why
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        katas = {path: catalogue.kata_at(path) for path in {item.path for item in items}}
-        spec_files = {path: kata for path, kata in katas.items() if kata and path in kata.spec_files}
+        katas = {
+            path: catalogue.kata_at(path) for path in {item.path for item in items}
+        }
+        spec_files = {
+            path: kata
+            for path, kata in katas.items()
+            if kata and path in kata.spec_files
+        }
         by_kata: defaultdict[Kata | None, list[pytest.Item]] = defaultdict(list)
         for item in items:
             by_kata[spec_files.get(item.path)].append(item)
         for judged in set(spec_files.values()):
             if wrong := teachers_specs.mistake(judged, by_kata[judged]):
-                self.modules[judged] = LoadFailure(wrong, "not run")  # every spec says so
+                # every spec says so
+                self.modules[judged] = LoadFailure(wrong, "not run")
         for item in items:
-            if isinstance(item, pytest.Function) and (kata := spec_files.get(item.path)):
-                self.specs[item.nodeid] = (kata, _exercise(kata, (item.cls or item.function).__name__))
+            if isinstance(item, pytest.Function) and (
+                kata := spec_files.get(item.path)
+            ):
+                self.specs[item.nodeid] = (
+                    kata,
+                    _exercise(kata, (item.cls or item.function).__name__),
+                )
                 if inherited.source(item) != item.path:
                     inherited.place_at_class(item)
-                if self.config.option.tbstyle == "auto":  # who gives another --tb wants that one
+                # who gives another --tb wants that one
+                if self.config.option.tbstyle == "auto":
                     pytest_private.report_briefly(item)
                 if device.is_asked_for(kata):
                     device.prepare(item)
                 if reason := _lacks(item, kata):
                     item.add_marker(pytest.mark.skip(reason=reason))
-        by_class = itertools.groupby(items, key=lambda item: item.nodeid.partition("[")[0].rpartition("::")[0])
-        items[:] = [item for _, found in by_class for item in sorted(found, key=_is_edge)]  # inherited edges come last
+        by_class = itertools.groupby(
+            items, key=lambda item: item.nodeid.partition("[")[0].rpartition("::")[0]
+        )
+        # inherited edges come last
+        items[:] = [
+            item for _, found in by_class for item in sorted(found, key=_is_edge)
+        ]
         if self.config.option.spec_seconds:
-            limit([item for item in items if item.nodeid in self.specs], self.config.option.spec_seconds)
+            limit(
+                [item for item in items if item.nodeid in self.specs],
+                self.config.option.spec_seconds,
+            )
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._skip_needless_work()
-        chosen = {item.nodeid for item in session.items}  # -k and -m may have removed some
-        self.specs = {nodeid: place for nodeid, place in self.specs.items() if nodeid in chosen}
+        # -k and -m may have removed some
+        chosen = {item.nodeid for item in session.items}
+        self.specs = {
+            nodeid: place for nodeid, place in self.specs.items() if nodeid in chosen
+        }
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
-        """Choose the code for earlier katas, before any spec's time limit starts: their specs may have to run."""
+        """Choose the code for earlier katas, before any spec's time limit starts: their
+        specs may have to run.
+        """
         if self.config.option.collectonly:
             return
         for kata in dict.fromkeys(kata for kata, _ in self.specs.values()):
             try:
-                self.choices[kata] = self.config.hook.pytest_kata_prerequisites(kata=kata, code=self._code(kata))
+                self.choices[kata] = self.config.hook.pytest_kata_prerequisites(
+                    kata=kata, code=self._code(kata)
+                )
             except LoadFailure as failure:
                 self.modules[kata] = failure
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if item.nodeid in self.specs:
             if self.specs[item.nodeid] in self.hung:
-                raise failures.NotRun(Failure("not run", "not run: an earlier spec of this exercise timed out"))
+                raise failures.NotRun(
+                    Failure(
+                        "not run", "not run: an earlier spec of this exercise timed out"
+                    )
+                )
             kata, exercise = self.specs[item.nodeid]
             self.asked.add((kata, exercise.owner))
             state.reset(self.config.option.seed)
 
     @pytest.hookimpl(wrapper=True, optionalhook=True)
-    def pytest_timeout_set_timer(self, item: pytest.Item, settings: Any) -> Generator[None, Any, Any]:
-        """Make pytest-timeout's alarm end a property, too, and look at what the spec has used instead of the clock."""
+    def pytest_timeout_set_timer(
+        self, item: pytest.Item, settings: Any
+    ) -> Generator[None, Any, Any]:
+        """Make pytest-timeout's alarm end a property, too, and look at what the spec
+        has used instead of the clock.
+        """
         answer = yield
-        if item.nodeid not in self.specs or (settings.method != "signal" and alarm.IS_THE_SYSTEMS):
+        if item.nodeid not in self.specs or (
+            settings.method != "signal" and alarm.IS_THE_SYSTEMS
+        ):
             return answer
         allowed = usage.of_spec(settings.timeout)
         if self.waits_for_another:
@@ -216,7 +298,11 @@ class Katas:
             reached, watch = self.watch.look(), self.watch
             if not reached or self.is_loading or _is_a_bad_moment(frame):
                 ring(watch.next_look)
-            if not reached or _is_a_bad_moment(frame) or not statements.may_be_interrupted(frame):
+            if (
+                not reached
+                or _is_a_bad_moment(frame)
+                or not statements.may_be_interrupted(frame)
+            ):
                 return
             if reached == "clock":
                 raise failures.TooBusy(f"{TOO_BUSY}: try again")
@@ -224,28 +310,40 @@ class Katas:
 
         alarm.handled_by(at_alarm)
         if not alarm.IS_THE_SYSTEMS:
-            item.cancel_timeout()  # type: ignore[attr-defined]  # pytest-timeout's thread, which ends the session
+            # pytest-timeout's thread, which ends the session
+            item.cancel_timeout()  # type: ignore[attr-defined]
             item.cancel_timeout = alarm.stop  # type: ignore[attr-defined]
             ring(self.watch.next_look)
         return answer
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
-        """Run a failing spec once more with the reference's code for the exercises that its own exercise uses."""
+        """Run a failing spec once more with the reference's code for the exercises that
+        its own exercise uses.
+        """
         try:
             yield
         except Exception as error:
             known = isinstance(item, pytest.Function) and item.nodeid in self.specs
             if not known or not self.runs_again:
                 raise
-            self.notes[item.nodeid] = rerun.again(self, cast(pytest.Function, item), error)
+            self.notes[item.nodeid] = rerun.again(
+                self, cast(pytest.Function, item), error
+            )
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-        """Keep what the spec's call prints first; of a property, what its last example does, the failing one."""
+    def pytest_pyfunc_call(
+        self, pyfuncitem: pytest.Function
+    ) -> Generator[None, object, object]:
+        """Keep what the spec's call prints first; of a property, what its last example
+        does, the failing one.
+        """
         printed = Printed(sys.stdout)
         try:
-            with contextlib.redirect_stdout(cast(TextIO, printed)), each_example(pyfuncitem.obj, printed.restart):
+            with (
+                contextlib.redirect_stdout(cast(TextIO, printed)),
+                each_example(pyfuncitem.obj, printed.restart),
+            ):
                 return (yield)
         finally:
             self.printed.setdefault(pyfuncitem.nodeid, printed.beginning)
@@ -262,20 +360,35 @@ class Katas:
             if report.failed and call.excinfo:
                 error, module = call.excinfo.value, self.modules.get(kata)
                 failure = failures.explain(
-                    error, kata, exercise, item, module if isinstance(module, ModuleType) else None
+                    error,
+                    kata,
+                    exercise,
+                    item,
+                    module if isinstance(module, ModuleType) else None,
                 )
                 self.failed.setdefault(item.nodeid, failure)
                 if not edge:
                     self.broken.add((kata, exercise.owner))
                 if isinstance(error, failures.TimedOut):
                     self.hung.add((kata, exercise))
-                if call.when == "setup" and isinstance(error, (LoadFailure, failures.NotRun)):
-                    report.when = "call"  # in set-up, pytest would count it as an error instead of a failure
+                if call.when == "setup" and isinstance(
+                    error, (LoadFailure, failures.NotRun)
+                ):
+                    # in set-up, pytest would count it as an error instead of a failure
+                    report.when = "call"
                 if edge and not self.config.option.edges:
                     report.outcome, report.wasxfail = "skipped", "open edge"
             choice = self.choices.get(kata, Choice())
-            place = kata.exercises.index(exercise) if exercise in kata.exercises else len(kata.exercises)
-            skipped = report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else ""
+            place = (
+                kata.exercises.index(exercise)
+                if exercise in kata.exercises
+                else len(kata.exercises)
+            )
+            skipped = (
+                report.longrepr[2].removeprefix("Skipped: ")
+                if isinstance(report.longrepr, tuple)
+                else ""
+            )
             spec = SpecResult(
                 item.nodeid,
                 "failed" if failure else report.outcome,
@@ -285,31 +398,54 @@ class Katas:
                 guard=edge and kinds.is_guard(item, kata.name),
                 failure=failure,
             )
-            told = summary.Told(kata.name, exercise.name, place, choice.notes, kata.description.lack, spec)
-            summary.attach(report, told, own_traceback=self.config.option.tbstyle != "auto")
+            told = summary.Told(
+                kata.name,
+                exercise.name,
+                place,
+                choice.notes,
+                kata.description.lack,
+                spec,
+            )
+            summary.attach(
+                report, told, own_traceback=self.config.option.tbstyle != "auto"
+            )
         return report
 
     def _skip_needless_work(self) -> None:
-        """Import nothing for libraries that no spec file uses, and collect no garbage among what is imported by now."""
+        """Import nothing for libraries that no spec file uses, and collect no garbage
+        among what is imported by now.
+        """
         plugin = self.config.pluginmanager.get_plugin("hypothesispytest")
         if plugin and "hypothesis" not in sys.modules:
-            self.config.pluginmanager.unregister(plugin)  # its summary would import Hypothesis
-        with contextlib.suppress(AttributeError, ValueError):  # a torch with other private names is only slower
+            # its summary would import Hypothesis
+            self.config.pluginmanager.unregister(plugin)
+        # a torch with other private names is only slower
+        with contextlib.suppress(AttributeError, ValueError):
             torch_private.import_compiler_late()
         if "hypothesis" in sys.modules:
-            # Hypothesis warns of its generator where the collector does not see what holds it: on 3.14, once frozen.
+            # Hypothesis warns of its generator where the collector does not see what
+            # holds it: on 3.14, once frozen.
             with contextlib.suppress(AttributeError):
-                sys.modules["hypothesis"].core.threadlocal._hypothesis_global_random = random.Random(0)
+                sys.modules[
+                    "hypothesis"
+                ].core.threadlocal._hypothesis_global_random = random.Random(0)
         gc.freeze()
         atexit.register(_collect_for_triton)
 
     def module(self, kata: Kata) -> ModuleType:
-        """The module under test, loaded once. A failure to load it is raised again for every spec."""
+        """The module under test, loaded once. A failure to load it is raised again for
+        every spec.
+        """
         if kata not in self.modules:
-            self.is_loading = True  # what takes too long there is left out, and costs the spec no time
+            # what takes too long there is left out, and costs the spec no time
+            self.is_loading = True
             try:
-                loaded = kata_modules.load(kata, self._code(kata), self.choices[kata].sources)
-                self.choices[kata].notes += dict.fromkeys(one.why for one in kata_modules.left_out(loaded))
+                loaded = kata_modules.load(
+                    kata, self._code(kata), self.choices[kata].sources
+                )
+                self.choices[kata].notes += dict.fromkeys(
+                    one.why for one in kata_modules.left_out(loaded)
+                )
                 self.modules[kata] = loaded
             except LoadFailure as failure:
                 self.modules[kata] = failure
@@ -322,14 +458,22 @@ class Katas:
         packages.enter(module)
         return module
 
-    def module_with_graft(self, kata: Kata, names: tuple[str, ...]) -> ModuleType | None:
-        """The module under test with the reference's code for these names. None without a reference."""
+    def module_with_graft(
+        self, kata: Kata, names: tuple[str, ...]
+    ) -> ModuleType | None:
+        """The module under test with the reference's code for these names. None without
+        a reference.
+        """
         if (kata, names) not in self.grafted:
             code = self._code(kata)
-            text = grafts.grafted(kata, kata_modules.read_source(code / kata.file), names)
+            text = grafts.grafted(
+                kata, kata_modules.read_source(code / kata.file), names
+            )
             if text is None:
                 return None
-            self.grafted[kata, names] = kata_modules.load(kata, code, self.choices[kata].sources, text)
+            self.grafted[kata, names] = kata_modules.load(
+                kata, code, self.choices[kata].sources, text
+            )
         return self.grafted[kata, names]
 
     def _code(self, kata: Kata) -> Path:
@@ -344,13 +488,17 @@ def limit(specs: Iterable[pytest.Item], seconds: float) -> None:
 
 
 def _collect_for_triton() -> None:
-    """Have garbage collected at the end if PyTorch has imported Triton, whose library would say what was not."""
+    """Have garbage collected at the end if PyTorch has imported Triton, whose library
+    would say what was not.
+    """
     if "triton" in sys.modules:
         gc.unfreeze()
 
 
 def _is_a_bad_moment(frame: FrameType | None) -> bool:
-    """Tell if an alarm would end the whole session, because pytest makes a report or would not find the line."""
+    """Tell if an alarm would end the whole session, because pytest makes a report or
+    would not find the line.
+    """
     if frame is None or frame.f_lineno is None:
         return True
     while frame and frame.f_code.co_name != "pytest_runtest_makereport":
@@ -360,14 +508,18 @@ def _is_a_bad_moment(frame: FrameType | None) -> bool:
 
 def _exercise(kata: Kata, spec_class: str) -> Exercise:
     known = {exercise.spec_class: exercise for exercise in kata.exercises}
-    return known.get(spec_class) or Exercise(spec_class.removeprefix("Test"), spec_class, stretch=False)
+    return known.get(spec_class) or Exercise(
+        spec_class.removeprefix("Test"), spec_class, stretch=False
+    )
 
 
 def _lacks(item: pytest.Item, kata: Kata) -> str:
     """What this machine has not, and the spec needs; empty if it can run."""
     if lack := kata.description.lack:
         return lack
-    marker = next((name for name in ("gpu", "amp") if item.get_closest_marker(name)), None)
+    marker = next(
+        (name for name in ("gpu", "amp") if item.get_closest_marker(name)), None
+    )
     if not marker or torch.cuda.is_available():
         return ""
     graded = os.environ.get("CUDA_VISIBLE_DEVICES") == ""

@@ -12,7 +12,9 @@ MOST_LINES, MOST_CHARACTERS, LONGEST_LINE = 10, 2_000, 200
 
 
 class Printed:
-    """Takes the place of `sys.stdout`: passes everything on, and keeps the beginning."""
+    """Takes the place of `sys.stdout`: passes everything on, and keeps
+    the beginning.
+    """
 
     def __init__(self, under: TextIO):
         self.under = under
@@ -33,14 +35,21 @@ class Printed:
     @property
     def beginning(self) -> str:
         """The first lines, and how many more there were."""
-        first = [check.shortened(line, LONGEST_LINE) for line in self.kept.splitlines()[:MOST_LINES]]
+        first = [
+            check.shortened(line, LONGEST_LINE)
+            for line in self.kept.splitlines()[:MOST_LINES]
+        ]
         more = self.lines - len(first)
-        return "\n".join([*first, *([f"… {words.counted(more, 'more line')}"] if more > 0 else [])])
+        return "\n".join(
+            [*first, *([f"… {words.counted(more, 'more line')}"] if more > 0 else [])]
+        )
 
 
 @contextmanager
 def each_example(spec: Any, begin: Callable[[], None]) -> Iterator[None]:
-    """Call `begin` before each example of a property in the block. Does nothing for a spec without Hypothesis."""
+    """Call `begin` before each example of a property in the block. Does nothing for a
+    spec without Hypothesis.
+    """
     handle = getattr(spec, "hypothesis", None)
     if handle is None:
         yield

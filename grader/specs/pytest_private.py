@@ -12,7 +12,9 @@ from grader.course import places
 
 
 def open_session(arguments: Sequence[str]) -> pytest.Session:
-    """Start a session with these arguments and collect its items. It stays open until the process ends."""
+    """Start a session with these arguments and collect its items. It stays open until
+    the process ends.
+    """
     config = _prepareconfig(list(arguments))
     session = pytest.Session.from_config(config)
     config._do_configure()
@@ -22,7 +24,9 @@ def open_session(arguments: Sequence[str]) -> pytest.Session:
 
 
 def set_root(config: pytest.Config, root: Path) -> None:
-    """Make `root` the root folder of a session that is being configured, with the options that are in it."""
+    """Make `root` the root folder of a session that is being configured, with the
+    options that are in it.
+    """
     configuration = determine_setup(
         inifile=str(places.configuration(root)),
         override_ini=None,
@@ -36,8 +40,10 @@ def set_root(config: pytest.Config, root: Path) -> None:
 
 
 def rewrite_no_libraries(config: pytest.Config) -> None:
-    """Rewrite assertions in tests only. By default pytest also rewrites each library that brings a plugin, Hypothesis
-    for one. That takes a second in every run where Python writes no bytecode (PYTHONDONTWRITEBYTECODE)."""
+    """Rewrite assertions in tests only. By default pytest also rewrites each library
+    that brings a plugin, Hypothesis for one. That takes a second in every run where
+    Python writes no bytecode (PYTHONDONTWRITEBYTECODE).
+    """
     hook = config.pluginmanager.rewrite_hook
     if isinstance(hook, AssertionRewritingHook):
         hook._must_rewrite.clear()
@@ -45,9 +51,12 @@ def rewrite_no_libraries(config: pytest.Config) -> None:
 
 
 def report_briefly(item: pytest.Item) -> None:
-    """Report an error of this item, or of its fixtures, by its message. Pytest's own text parses the whole file for
-    every frame, which takes longer than most specs."""
-    item.repr_failure = item._repr_failure_py = lambda excinfo, style=None: str(excinfo.value)  # type: ignore
+    """Report an error of this item, or of its fixtures, by its message. Pytest's own
+    text parses the whole file for every frame, which takes longer than most specs.
+    """
+    item.repr_failure = item._repr_failure_py = lambda excinfo, style=None: str(
+        excinfo.value
+    )  # type: ignore
 
 
 def width(terminal: pytest.TerminalReporter) -> int:

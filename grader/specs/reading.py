@@ -1,4 +1,6 @@
-"""Read a line that raised an error: its expression, and the values of its names. Nothing is evaluated."""
+"""Read a line that raised an error: its expression, and the values of its names.
+Nothing is evaluated.
+"""
 
 import ast
 import builtins
@@ -16,7 +18,8 @@ from typing import Any
 from torch import nn
 
 MISSING = object()  # in place of a value that cannot be known without running code
-HEAD = re.compile(r"[\w@]")  # of a line that begins a statement of the module, or is part of a text
+# of a line that begins a statement of the module, or is part of a text
+HEAD = re.compile(r"[\w@]")
 Scope = Mapping[str, Any]
 
 
@@ -29,7 +32,9 @@ class Made:
 
 @dataclass(frozen=True)
 class Place:
-    """A line of a traceback, with its names and the expression that was being computed."""
+    """A line of a traceback, with its names and the expression that was
+    being computed.
+    """
 
     frame: FrameType
     line: int
@@ -44,21 +49,35 @@ class Place:
         return ChainMap(self.frame.f_locals, self.frame.f_globals, vars(builtins))
 
     def expression(self) -> ast.AST | None:
-        """The expression that was being computed; if it is unknown, the simple statement or loop's head."""
-        start, end, first, last = list(self.frame.f_code.co_positions())[self.last_instruction // 2]
+        """The expression that was being computed; if it is unknown, the simple
+        statement or loop's head.
+        """
+        start, end, first, last = list(self.frame.f_code.co_positions())[
+            self.last_instruction // 2
+        ]
         within = None
         for node in nodes(self.file, self.line):
-            if isinstance(node, ast.expr) and (node.lineno, node.end_lineno) == (start, end):
-                if (node.col_offset, node.end_col_offset) == (first, last) and not _is_assigned(node):
+            if isinstance(node, ast.expr) and (node.lineno, node.end_lineno) == (
+                start,
+                end,
+            ):
+                if (node.col_offset, node.end_col_offset) == (
+                    first,
+                    last,
+                ) and not _is_assigned(node):
                     return node
-            elif isinstance(node, ast.stmt) and node.lineno <= self.line <= (node.end_lineno or 0):
+            elif isinstance(node, ast.stmt) and node.lineno <= self.line <= (
+                node.end_lineno or 0
+            ):
                 within = node
         if isinstance(within, ast.For):
             return ast.For(within.target, within.iter, [], [], lineno=self.line)
         return None if hasattr(within, "body") else within
 
     def origins(self, name: str) -> Iterator[ast.expr]:
-        """Expressions assigned to a name of this function before this line, last first."""
+        """Expressions assigned to a name of this function before this line,
+        last first.
+        """
         function = definition(self.file, self.frame.f_code.co_firstlineno)
         assigned = [
             node
@@ -70,11 +89,17 @@ class Place:
                 pairs = [(target, node.value)]
                 if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
                     pairs = list(zip(target.elts, node.value.elts, strict=False))
-                yield from (made for part, made in pairs if isinstance(part, ast.Name) and part.id == name)
+                yield from (
+                    made
+                    for part, made in pairs
+                    if isinstance(part, ast.Name) and part.id == name
+                )
 
 
 def places(error: BaseException) -> list[Place]:
-    """The lines of an error's traceback, from the outermost to the one that raised it."""
+    """The lines of an error's traceback, from the outermost to the one that
+    raised it.
+    """
     found, step = [], error.__traceback__
     while step:
         found.append(Place(step.tb_frame, step.tb_lineno, step.tb_lasti))
@@ -88,13 +113,19 @@ def tree(file: str) -> ast.Module:
 
 
 def nodes(file: str, line: int) -> Iterator[ast.AST]:
-    """The nodes of the module's statement that this line belongs to, from the outside in.
+    """The nodes of the module's statement that this line belongs to, from the
+    outside in.
 
-    A spec file is long, and of it no more is read than that. If it cannot be read alone, the whole file is.
+    A spec file is long, and of it no more is read than that. If it cannot be read
+    alone, the whole file is.
     """
     lines = linecache.getlines(file)
     heads = [number for number, text in enumerate(lines, 1) if HEAD.match(text)]
-    begins = [number for before, number in itertools.pairwise([1, *heads]) if not lines[before - 1].startswith("@")]
+    begins = [
+        number
+        for before, number in itertools.pairwise([1, *heads])
+        if not lines[before - 1].startswith("@")
+    ]
     first = max((number for number in begins if number <= line), default=1)
     end = min((number for number in begins if number > line), default=len(lines) + 1)
     alone = _parsed("\n" * (first - 1) + "".join(lines[first - 1 : end - 1]))
@@ -109,11 +140,16 @@ def _parsed(text: str) -> ast.Module | None:
         return None
 
 
-def definition(file: str, first_line: int) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
+def definition(
+    file: str, first_line: int
+) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
     """The function whose definition, decorators included, begins at this line."""
     for node in nodes(file, first_line):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            if first_line in {node.lineno, *(decorator.lineno for decorator in node.decorator_list)}:
+            if first_line in {
+                node.lineno,
+                *(decorator.lineno for decorator in node.decorator_list),
+            }:
                 return node
         elif isinstance(node, ast.Lambda) and node.lineno == first_line:
             return node
@@ -121,7 +157,9 @@ def definition(file: str, first_line: int) -> ast.FunctionDef | ast.AsyncFunctio
 
 
 def value(node: ast.AST, scope: Scope) -> Any:
-    """The value of a name, of a chain of attributes or of a call that makes an object; MISSING for all else."""
+    """The value of a name, of a chain of attributes or of a call that makes an object;
+    MISSING for all else.
+    """
     match node:
         case ast.Constant():
             return node.value
@@ -135,7 +173,9 @@ def value(node: ast.AST, scope: Scope) -> Any:
 
 
 def called(function: Any) -> FunctionType | None:
-    """The Python function that runs when an object is called; None for a class, and for code that is not Python."""
+    """The Python function that runs when an object is called; None for a class, and for
+    code that is not Python.
+    """
     owner = function.kind if isinstance(function, Made) else type(function)
     if isinstance(function, type) or function is MISSING:
         return None
@@ -173,5 +213,7 @@ def _attribute(owner: Any, name: str) -> Any:
     found = inspect.getattr_static(owner, name, MISSING)
     if isinstance(found, (staticmethod, classmethod)):
         return found.__func__
-    is_computed = inspect.isdatadescriptor(found) and not isinstance(owner, (type, ModuleType))
+    is_computed = inspect.isdatadescriptor(found) and not isinstance(
+        owner, (type, ModuleType)
+    )
     return MISSING if is_computed else found

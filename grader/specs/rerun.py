@@ -1,6 +1,8 @@
-"""Rerun: a spec that fails through another exercise's mistake runs once more, with the reference's code for that one.
+"""Rerun: a spec that fails through another exercise's mistake runs once more, with the
+reference's code for that one.
 
-The runner does the same for its workers, after their run: see `grader.execution.follow_up`.
+The runner does the same for its workers, after their run: see
+`grader.execution.follow_up`.
 """
 
 from types import ModuleType
@@ -24,27 +26,38 @@ class Session(Protocol):
     broken: set[tuple[Kata, str]]  # exercises of which a spec of the idea failed
     asked: set[tuple[Kata, str]]  # exercises of which a spec has run
 
-    def module_with_graft(self, kata: Kata, names: tuple[str, ...]) -> ModuleType | None:
-        """The module under test with the reference's code for these names. None without a reference."""
+    def module_with_graft(
+        self, kata: Kata, names: tuple[str, ...]
+    ) -> ModuleType | None:
+        """The module under test with the reference's code for these names. None without
+        a reference.
+        """
 
 
 def again(katas: Session, spec: pytest.Function, error: Exception) -> str:
-    """Run a failed spec once more, in a fresh module with the reference's code for used exercises that do not work.
+    """Run a failed spec once more, in a fresh module with the reference's code for used
+    exercises that do not work.
 
     One whose specs have not been asked, because others were chosen, may not work.
 
     Returns:
         The note for a pass: "with the reference's prepare_mask".
     Raises:
-        Exception: the second run's error, which is the exercise's own, if the spec fails again. The first error, if all
-            that the exercise uses works.
+        Exception: the second run's error, which is the exercise's own, if the spec
+            fails again. The first error, if all that the exercise uses works.
         NotRun: a used exercise does not work, and there is no reference to replace it.
     """
     kata, exercise = katas.specs[spec.nodeid]
     broken = [name for name in kata.used_by(exercise) if (kata, name) in katas.broken]
-    unknown = [name for name in kata.used_by(exercise) if (kata, name) not in katas.asked]
+    unknown = [
+        name for name in kata.used_by(exercise) if (kata, name) not in katas.asked
+    ]
     names = grafts.needed(kata, exercise, broken + unknown)
-    if not names or isinstance(error, (LoadFailure, failures.NotRun)) or failures.is_unwritten(error, exercise):
+    if (
+        not names
+        or isinstance(error, (LoadFailure, failures.NotRun))
+        or failures.is_unwritten(error, exercise)
+    ):
         raise error
     module = katas.module_with_graft(kata, names)
     if module is None:

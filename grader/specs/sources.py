@@ -1,9 +1,12 @@
-"""Who says why a spec failed: all sources of a cause, in the order in which they are asked, and what silences each.
+"""Who says why a spec failed: all sources of a cause, in the order in which they are
+asked, and what silences each.
 
-A cause names the bug ("looks like") or is a fact that leads to it ("means"). A later source speaks only where the ones
-before it leave something to say. `Cause.by` is the name of its source.
+A cause names the bug ("looks like") or is a fact that leads to it ("means"). A later
+source speaks only where the ones before it leave something to say. `Cause.by` is the
+name of its source.
 
-Beside a reference nobody is asked: its code could be in any of their words (see `grader.lock.withheld`).
+Beside a reference nobody is asked: its code could be in any of their words
+(see `grader.lock.withheld`).
 """
 
 import ast
@@ -17,14 +20,17 @@ from grader.isolation import refused
 from grader.specs import causes, check, habits, likeness, meanings
 from grader.specs.causes import Case
 
-GRAPHLESS = re.compile(r"autograd graph|detached|gradient of \w+ is None|no gradient|requires_grad")
+GRAPHLESS = re.compile(
+    r"autograd graph|detached|gradient of \w+ is None|no gradient|requires_grad"
+)
 
 
 @dataclass(frozen=True)
 class Source:
     name: str
     ask: Callable[[Case], Iterable[Row]]
-    silenced_by: tuple[str, ...] = (LIKE, MEANS)  # by a cause of these labels, or of these sources
+    # by a cause of these labels, or of these sources
+    silenced_by: tuple[str, ...] = (LIKE, MEANS)
 
 
 def asked(case: Case) -> tuple[list[Row], tuple[Cause, ...]]:
@@ -34,7 +40,8 @@ def asked(case: Case) -> tuple[list[Row], tuple[Cause, ...]]:
     for source in SOURCES:
         if any({one.label, one.by} & {*source.silenced_by} for one in found):
             continue
-        with contextlib.suppress(Exception):  # objects of the code under test may break whoever looks at them
+        # objects of the code under test may break whoever looks at them
+        with contextlib.suppress(Exception):
             for label, text in source.ask(case):
                 if label not in (LIKE, MEANS):
                     rows.append((label, text))
@@ -44,18 +51,30 @@ def asked(case: Case) -> tuple[list[Row], tuple[Cause, ...]]:
 
 
 def _spec(case: Case) -> list[Row]:
-    return [row for row in case.error.rows if row[0] in (LIKE, MEANS)] if isinstance(case.error, check.Mismatch) else []
+    return (
+        [row for row in case.error.rows if row[0] in (LIKE, MEANS)]
+        if isinstance(case.error, check.Mismatch)
+        else []
+    )
 
 
 def _refused(case: Case) -> list[Row]:
-    words = "" if isinstance(case.error, check.Mismatch) else refused.told(case.error, case.kata.number)
+    words = (
+        ""
+        if isinstance(case.error, check.Mismatch)
+        else refused.told(case.error, case.kata.number)
+    )
     return [(MEANS, words)] if words else []
 
 
 def _meaning(case: Case) -> Iterator[Row]:
-    for place in [] if isinstance(case.error, check.Mismatch) else (case.own or case.specs)[-1:]:
+    for place in (
+        [] if isinstance(case.error, check.Mismatch) else (case.own or case.specs)[-1:]
+    ):
         node = place.expression() or ast.Module([], [])
-        if not isinstance(node, ast.Raise) and (words := meanings.meaning(case.error, node, place.scope)):
+        if not isinstance(node, ast.Raise) and (
+            words := meanings.meaning(case.error, node, place.scope)
+        ):
             yield MEANS, words
 
 
@@ -68,14 +87,26 @@ def _slip(case: Case) -> list[Row]:
 
 
 def _cut(case: Case) -> list[Row]:
-    names = [getattr(one, "__module__", getattr(one, "__name__", "")) for one in vars(case.module).values()]
-    if not any(str(name).startswith("torch") for name in names):  # an engine of one's own, which computes with `.data`
+    names = [
+        getattr(one, "__module__", getattr(one, "__name__", ""))
+        for one in vars(case.module).values()
+    ]
+    # an engine of one's own, which computes with `.data`
+    if not any(str(name).startswith("torch") for name in names):
         return []
-    return _at_sight(case, habits.cuts) if GRAPHLESS.search(str(case.error)) and not _is_of_an_error(case) else []
+    return (
+        _at_sight(case, habits.cuts)
+        if GRAPHLESS.search(str(case.error)) and not _is_of_an_error(case)
+        else []
+    )
 
 
 def _habit(case: Case) -> list[Row]:
-    return [] if _is_of_an_error(case) else _at_sight(case, lambda code: habits.facts(code, case.asks))
+    return (
+        []
+        if _is_of_an_error(case)
+        else _at_sight(case, lambda code: habits.facts(code, case.asks))
+    )
 
 
 def _at_sight(case: Case, facts: Callable[[ast.AST], Iterable[str]]) -> list[Row]:
@@ -88,20 +119,27 @@ def _at_sight(case: Case, facts: Callable[[ast.AST], Iterable[str]]) -> list[Row
 
 
 def _is_of_an_error(case: Case) -> bool:
-    """Tell if the spec asks for an error: then habits of code that computes are not the reason."""
-    return isinstance(case.error, check.Mismatch) and any(label == "raised" for label, _ in case.error.rows)
+    """Tell if the spec asks for an error: then habits of code that computes are not
+    the reason.
+    """
+    return isinstance(case.error, check.Mismatch) and any(
+        label == "raised" for label, _ in case.error.rows
+    )
 
 
 SOURCES = (
-    # The spec was written for this exercise: its `unlike` is the answer at every place, its checks know what they ask.
+    # The spec was written for this exercise: its `unlike` is the answer at every place,
+    # its checks know what they ask.
     Source("spec", _spec),
     # The sandbox's doing, whatever the line is about.
     Source("refused", _refused),
-    # An error of one kind, with one reason. A module's comes first: all that it raises before its init is of that.
+    # An error of one kind, with one reason. A module's comes first: all that it raises
+    # before its init is of that.
     Source("init", causes.before_init),
     # In a comparison, too, and before what None may be said to look like.
     Source("return", causes.nothing_returned),
-    # A lookup by an operation's name is this lesson's own, and says more than that a dict lacks the key.
+    # A lookup by an operation's name is this lesson's own, and says more than that a
+    # dict lacks the key.
     Source("rule", causes.no_rule),
     Source("key", causes.no_key),
     Source("graph", causes.second_backward),
@@ -113,12 +151,14 @@ SOURCES = (
     # Before "meaning": they know the line's values, and it knows the message.
     Source("operands", causes.operands),
     Source("meaning", _meaning),
-    # A wrong answer. An argument as it came in is told as that, whatever it is of the right answer.
+    # A wrong answer. An argument as it came in is told as that, whatever it is of the
+    # right answer.
     Source("handed back", causes.handed_back),
     # What it is of the right one, at every place.
     Source("likeness", _likeness),
-    # At sight of the code, which no line has proved to be the reason: last. A slip is wrong whatever is asked for, and
-    # shows the line of a bug that has its name; the others are for a failure that nothing names.
+    # At sight of the code, which no line has proved to be the reason: last. A slip is
+    # wrong whatever is asked for, and shows the line of a bug that has its name; the
+    # others are for a failure that nothing names.
     Source("slip", _slip, ()),
     Source("cut", _cut, (LIKE, "slip")),
     Source("habit", _habit, (LIKE, "slip", "cut")),

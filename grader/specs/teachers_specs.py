@@ -9,7 +9,9 @@ import pytest
 from grader.course.catalogue import Kata
 
 
-def mistake(kata: Kata, specs: Sequence[pytest.Item], broken: Iterable[tuple[Path, str]] = ()) -> str:
+def mistake(
+    kata: Kata, specs: Sequence[pytest.Item], broken: Iterable[tuple[Path, str]] = ()
+) -> str:
     """The mistake in the kata's hidden specs; empty if there is none.
 
     Args:
@@ -27,13 +29,19 @@ def mistake(kata: Kata, specs: Sequence[pytest.Item], broken: Iterable[tuple[Pat
             return f"{_shown(kata, spec.path)}: {_unknown(classes, name, known)}"
         first = places.setdefault("::".join([*classes, name]), spec.path)
         if first != spec.path:
-            return f"{_shown(kata, spec.path)}: {first.name} has a spec {classes[0]}::{name}, too: rename yours"
+            return (
+                f"{_shown(kata, spec.path)}: {first.name} has a spec "
+                f"{classes[0]}::{name}, too: rename yours"
+            )
     return ""
 
 
 def _unknown(classes: list[str], name: str, known: list[str]) -> str:
     if not classes:
-        return f"{name} is in no class: put it into one that names an exercise, such as {known[0]}"
+        return (
+            f"{name} is in no class: put it into one that names an exercise, such as "
+            f"{known[0]}"
+        )
     near = difflib.get_close_matches(classes[0], known, n=1)
     meant = f"is it {near[0]}?" if near else f"the kata has {', '.join(known)}"
     return f"class {classes[0]} names no exercise: {meant}"

@@ -13,14 +13,17 @@ MARK = "__dynamo_disable"  # the attribute where a function keeps its marked ver
 
 
 def import_compiler_late() -> None:
-    """Keep optimizers and the meta device from importing torch's compiler, which takes more than a second.
+    """Keep optimizers and the meta device from importing torch's compiler, which takes
+    more than a second.
 
-    Torch excludes some of its own functions from compilation. The first call of such a function imports the compiler,
-    only to mark the function. Until something else imports the compiler, these functions now run unmarked.
+    Torch excludes some of its own functions from compilation. The first call of such a
+    function imports the compiler, only to mark the function. Until something else
+    imports the compiler, these functions now run unmarked.
     """
     if COMPILER in sys.modules:
         return
-    code = torch._disable_dynamo(import_compiler_late).__code__  # shared by all wrappers that mark a function
+    # shared by all wrappers that mark a function
+    code = torch._disable_dynamo(import_compiler_late).__code__
     for wrapper in gc.get_referrers(code):
         if isinstance(wrapper, FunctionType) and wrapper.__closure__:
             function = wrapper.__closure__[code.co_freevars.index("fn")].cell_contents
@@ -42,7 +45,9 @@ def _unmarked(function: FunctionType, wrapper: FunctionType) -> Any:
 
 
 def _without_graph_breaks(step: Any) -> Any:
-    """An optimizer's `step`. Torch's own asks the compiler to stop compiling there, and imports it to do so."""
+    """An optimizer's `step`. Torch's own asks the compiler to stop compiling there, and
+    imports it to do so.
+    """
 
     @functools.wraps(step)
     def run(self: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:

@@ -1,1 +1,3 @@
-"""For the teacher: submissions of a class, rules for points, clusters, and repositories to hand out."""
+"""For the teacher: submissions of a class, rules for points, clusters, and repositories
+to hand out.
+"""

@@ -1,4 +1,6 @@
-"""Attributes the files of a submission: which of them counts for each kata, and why each other one does not."""
+"""Attributes the files of a submission: which of them counts for each kata, and why
+each other one does not.
+"""
 
 import sys
 import time
@@ -33,7 +35,8 @@ HIDDEN = "is hidden: hand it in where no name begins with a dot"
 
 @dataclass
 class Desk:
-    """A submission while it is sorted: the rows decided so far, and the files that no row is about yet.
+    """A submission while it is sorted: the rows decided so far, and the files that no
+    row is about yet.
 
     Attributes:
         katas: those to look for.
@@ -42,7 +45,8 @@ class Desk:
         hidden: those of the student's own that are hidden, and never count.
         closed: those that nobody can look into here, and why.
         open: the katas of which no file counts that is more than a stub.
-        also: what to say of an open kata that more than one file may be, or whose exercises another's notebook defines.
+        also: what to say of an open kata that more than one file may be, or whose
+            exercises another's notebook defines.
     """
 
     katas: list[Kata]
@@ -57,36 +61,53 @@ class Desk:
     unused: list[Unused] = field(default_factory=list)
 
     def let_count(self, kata: Kata, new: Found) -> None:
-        """Let a file count for an open kata, instead of an untouched stub if it is none itself."""
+        """Let a file count for an open kata, instead of an untouched stub if it is
+        none itself.
+        """
         before = self.found.get(kata)
-        if before and not new.source.lost and (new.source.problem or is_untouched(kata, new)):
+        if (
+            before
+            and not new.source.lost
+            and (new.source.problem or is_untouched(kata, new))
+        ):
             self.unused.append(Unused(new.file.shown, f"{before.file.shown} counts"))
             return
         if before:
-            self.unused.append(Unused(before.file.shown, f"{UNTOUCHED}: {new.file.shown} counts"))
+            self.unused.append(
+                Unused(before.file.shown, f"{UNTOUCHED}: {new.file.shown} counts")
+            )
         self.found[kata] = new
         self.open.remove(kata)
 
 
-def look(places: Iterable[Path], katas: Iterable[Kata], asked: Iterable[Kata] | None = None) -> Contents:
-    """Find the file of each of these katas in the folders, archives and files that one student handed in.
+def look(
+    places: Iterable[Path], katas: Iterable[Kata], asked: Iterable[Kata] | None = None
+) -> Contents:
+    """Find the file of each of these katas in the folders, archives and files that one
+    student handed in.
 
     Where something cannot be read, the katas that may be in it are lost.
 
     Args:
-        asked: those that are graded; None for all. The others stand in for nothing but what these build on.
+        asked: those that are graded; None for all. The others stand in for nothing but
+            what these build on.
     """
     katas, why = list(katas), list[str]()
     with boundary.costs_only(why.append):
         return _looked(places, katas, set(katas if asked is None else asked))
-    return Contents(dict.fromkeys(katas, Absent(why[0], NotGraded.UNREADABLE)), (Unused("", why[0]),))
+    return Contents(
+        dict.fromkeys(katas, Absent(why[0], NotGraded.UNREADABLE)),
+        (Unused("", why[0]),),
+    )
 
 
 def _looked(places: Iterable[Path], katas: list[Kata], asked: set[Kata]) -> Contents:
     there, root = listed(places), katas[0].root
     desk = Desk(katas, asked, there.problems, there.closed)
     rest = _take_named(desk, there.files)
-    given = {file for file in rest if not file.is_link and signs.is_given(file.path, root)}
+    given = {
+        file for file in rest if not file.is_link and signs.is_given(file.path, root)
+    }
     desk.files = [file for file in rest if file not in given]
     _read_notebooks(desk)
     own: list[File] = []
@@ -98,12 +119,15 @@ def _looked(places: Iterable[Path], katas: list[Kata], asked: set[Kata]) -> Cont
     if desk.found:
         others = [file for file in own if not signs.namesakes(file.name, katas)]
     else:
-        others = own + [file for file in rest if file in given and signs.is_written(file, root)]
+        others = own + [
+            file for file in rest if file in given and signs.is_written(file, root)
+        ]
     absent = _absent(desk, others, defined)
     came = [*there.files, *there.hidden]
     written = [file for file in came if file not in given and signs.is_own(file)]
     rows = desk.found | _defined_elsewhere(desk, written) | absent
-    is_told = bool(Contents(rows).absent("not recognised"))  # a person looks at all of it then
+    # a person looks at all of it then
+    is_told = bool(Contents(rows).absent("not recognised"))
     desk.unused += [Unused("", problem) for problem in dict.fromkeys(desk.problems)]
     for file in [*desk.files, *desk.hidden]:
         why, is_odd = _why_unused(desk, file)
@@ -115,7 +139,9 @@ def _looked(places: Iterable[Path], katas: list[Kata], asked: set[Kata]) -> Cont
 
 
 def _take_named(desk: Desk, files: Iterable[File]) -> list[File]:
-    """Let the files count that are called as a kata's. Returns the rest, with those of a name that katas share."""
+    """Let the files count that are called as a kata's. Returns the rest, with those of
+    a name that katas share.
+    """
     named: dict[str, list[Kata]] = {}
     for kata in desk.katas:
         named.setdefault(kata.file.name, []).append(kata)
@@ -123,11 +149,17 @@ def _take_named(desk: Desk, files: Iterable[File]) -> list[File]:
     rest: list[File] = []
     for file in files:
         surest = _surest(file.path, named.get(file.name, []))
-        if file.is_link or not surest or signs.is_reference(file.path, desk.katas[0].root):
+        if (
+            file.is_link
+            or not surest
+            or signs.is_reference(file.path, desk.katas[0].root)
+        ):
             rest.append(file)
         elif len(surest) > 1:
             could = " or ".join(kata.name for kata in surest)
-            desk.also |= dict.fromkeys(surest, f"{file.shown}: could be {could}: put it into its kata's folder")
+            desk.also |= dict.fromkeys(
+                surest, f"{file.shown}: could be {could}: put it into its kata's folder"
+            )
             rest.append(file)
         else:
             [(kata, distance)] = surest.items()
@@ -137,38 +169,78 @@ def _take_named(desk: Desk, files: Iterable[File]) -> list[File]:
         best = read(ordered[0], kata)
         if len(ordered) > 1 and is_untouched(kata, best):
             others = (read(file, kata) for file in ordered[1:])
-            best = next((other for other in others if not is_untouched(kata, other)), best)
+            best = next(
+                (other for other in others if not is_untouched(kata, other)), best
+            )
         twins = _twins(ordered, best, kata)
         if len(twins) > 1:
-            each = f"each could be {kata.file.name} of {kata.number}: keep one, and call it so"
+            each = (
+                f"each could be {kata.file.name} of {kata.number}: keep one, and call "
+                "it so"
+            )
             desk.also[kata] = f"{' and '.join(twins[:3])}: {each}"
             rest += ordered
             continue
         desk.found[kata] = best
-        desk.unused += [_superseded(file, best.file, ordered[0]) for file in ordered if file != best.file]
-    desk.open = [kata for kata in desk.katas if kata not in desk.found or is_untouched(kata, desk.found[kata])]
+        desk.unused += [
+            _superseded(file, best.file, ordered[0])
+            for file in ordered
+            if file != best.file
+        ]
+    desk.open = [
+        kata
+        for kata in desk.katas
+        if kata not in desk.found or is_untouched(kata, desk.found[kata])
+    ]
     return rest
 
 
 def _twins(ordered: list[File], best: Found, kata: Kata) -> list[str]:
-    """Where the best file is a browser's copy: the written copies beside it, of which nobody knows the newest."""
+    """Where the best file is a browser's copy: the written copies beside it, of which
+    nobody knows the newest.
+    """
     place = best.file.attempt, best.file.batch
-    same = [file for file in ordered if file.is_copy and best.file.is_copy and (file.attempt, file.batch) == place]
-    return sorted(file.shown for file in same if len(same) > 1 and not is_untouched(kata, read(file, kata)))
+    same = [
+        file
+        for file in ordered
+        if file.is_copy and best.file.is_copy and (file.attempt, file.batch) == place
+    ]
+    return sorted(
+        file.shown
+        for file in same
+        if len(same) > 1 and not is_untouched(kata, read(file, kata))
+    )
 
 
 def _surest(path: PurePosixPath, katas: list[Kata]) -> dict[Kata, int]:
-    """Of the katas whose file has this name, those by the surest sign, each with the sign's distance."""
+    """Of the katas whose file has this name, those by the surest sign, each with the
+    sign's distance.
+    """
     found = {kata: signs.distance_to(path, kata) for kata in katas}
-    surest = min((distance for distance in found.values() if distance is not None), default=None)
-    return {kata: distance for kata, distance in found.items() if distance is not None and distance == surest}
+    surest = min(
+        (distance for distance in found.values() if distance is not None), default=None
+    )
+    return {
+        kata: distance
+        for kata, distance in found.items()
+        if distance is not None and distance == surest
+    }
 
 
 def _order(candidate: tuple[File, int]) -> tuple[object, ...]:
-    """Of several files of one kata the first counts: outside of archives, newest submission, own name, surest place."""
+    """Of several files of one kata the first counts: outside of archives, newest
+    submission, own name, surest place.
+    """
     file, distance = candidate
     place = file.is_copy, distance, len(file.path.parts)
-    return file.is_packed, -file.attempt, -file.batch, *place, -file.modified.timestamp(), file.shown
+    return (
+        file.is_packed,
+        -file.attempt,
+        -file.batch,
+        *place,
+        -file.modified.timestamp(),
+        file.shown,
+    )
 
 
 def _superseded(file: File, best: File, first: File) -> Unused:
@@ -181,19 +253,27 @@ def _superseded(file: File, best: File, first: File) -> Unused:
         return Unused(file.shown, f"{UNTOUCHED}: {best.shown} counts")
     newer = (best.attempt, best.batch) > (file.attempt, file.batch)
     why = f"{best.shown} counts" + (", which was handed in later" if newer else "")
-    return Unused(file.shown, why, odd=best.attempt != file.attempt or best.batch == file.batch)
+    return Unused(
+        file.shown, why, odd=best.attempt != file.attempt or best.batch == file.batch
+    )
 
 
 def is_untouched(kata: Kata, found: Found) -> bool:
     """Tell if a file is still the stub, or empty."""
     text = found.source.text
-    return not found.source.problem and (not text.strip() or stubs.is_untouched(kata, text))
+    return not found.source.problem and (
+        not text.strip() or stubs.is_untouched(kata, text)
+    )
 
 
 def may_have(contents: Contents, kata: Kata) -> bool:
     """Tell if work on a kata was handed in, or something that may be it."""
     row = contents.katas[kata]
-    return row.verdict != NOT_HANDED_IN if isinstance(row, Absent) else not is_untouched(kata, row)
+    return (
+        row.verdict != NOT_HANDED_IN
+        if isinstance(row, Absent)
+        else not is_untouched(kata, row)
+    )
 
 
 def read(file: File, kata: Kata) -> Found:
@@ -207,8 +287,16 @@ def read(file: File, kata: Kata) -> Found:
         data = file.read(kata_modules.MAX_BYTES)
         text, encoding = kata_modules.converted(data)
     except (LoadFailure, OSError) as failure:
-        if isinstance(failure, LoadFailure) and not isinstance(failure, Unreadable) and _is_no_text(data):
-            what = "is no text, but a file of another kind" if b"\0" in data[: kata_modules.MAX_BYTES] else str(failure)
+        if (
+            isinstance(failure, LoadFailure)
+            and not isinstance(failure, Unreadable)
+            and _is_no_text(data)
+        ):
+            what = (
+                "is no text, but a file of another kind"
+                if b"\0" in data[: kata_modules.MAX_BYTES]
+                else str(failure)
+            )
             return _unrecognised(file, what)
         why = printable.line(str(failure))
         problem = Failure("unreadable", f"{file.shown}: {why}")
@@ -219,12 +307,21 @@ def read(file: File, kata: Kata) -> Found:
         return _unrecognised(file, str(failure))
     if written:
         note = ", ".join(filter(None, [note, "is a notebook", *written.notes]))
-        return Found(file, SourceText(sys.intern(written.text), notes=written.notes), note)
+        return Found(
+            file, SourceText(sys.intern(written.text), notes=written.notes), note
+        )
     if encoding:
-        note = ", ".join(filter(None, [note, f"is {encoding}, which was converted to UTF-8"]))
+        note = ", ".join(
+            filter(None, [note, f"is {encoding}, which was converted to UTF-8"])
+        )
     if foreign := syntax.no_source(file.shown, text):
-        return Found(file, SourceText("", foreign.each(printable.line), lost=NotGraded.UNREADABLE), foreign.line)
-    return Found(file, SourceText(sys.intern(text)), note)  # saves memory: many students leave some files unchanged
+        return Found(
+            file,
+            SourceText("", foreign.each(printable.line), lost=NotGraded.UNREADABLE),
+            foreign.line,
+        )
+    # saves memory: many students leave some files unchanged
+    return Found(file, SourceText(sys.intern(text)), note)
 
 
 def _unrecognised(file: File, what: str) -> Found:
@@ -234,15 +331,19 @@ def _unrecognised(file: File, what: str) -> Found:
 
 
 def _is_no_text(data: bytes) -> bool:
-    """Tell if this is what nobody can read: nothing, since the file is too large or no regular one; or no text."""
+    """Tell if this is what nobody can read: nothing, since the file is too large or no
+    regular one; or no text.
+    """
     return not data or len(data) > kata_modules.MAX_BYTES or b"\0" in data
 
 
 def _notebook_in(text: str, kata: Kata) -> notebooks.HandedIn | None:
-    """The code of a notebook that was saved under the name of the kata's file; None if the text is no notebook.
+    """The code of a notebook that was saved under the name of the kata's file; None if
+    the text is no notebook.
 
     Raises:
-        NotANotebook: it begins as one, and is broken, or a magic hides the code of an exercise.
+        NotANotebook: it begins as one, and is broken, or a magic hides the code of
+            an exercise.
     """
     if not (text.lstrip().startswith("{") and '"nbformat"' in text):
         return None
@@ -253,9 +354,15 @@ def _notebook_in(text: str, kata: Kata) -> notebooks.HandedIn | None:
 
 
 def _read_notebooks(desk: Desk) -> None:
-    """Take open katas from notebooks. One that is broken is closed, or a problem if it is all of the submission."""
-    are = [file for file in desk.files if signs.is_notebook(file.name) and not file.is_link]
-    ordered = sorted(are, key=lambda file: (file.is_packed, -file.attempt, -file.batch, file.shown))
+    """Take open katas from notebooks. One that is broken is closed, or a problem if it
+    is all of the submission.
+    """
+    are = [
+        file for file in desk.files if signs.is_notebook(file.name) and not file.is_link
+    ]
+    ordered = sorted(
+        are, key=lambda file: (file.is_packed, -file.attempt, -file.batch, file.shown)
+    )
     begun = time.thread_time()
     for number, file in enumerate(ordered if desk.open else []):
         if number >= MOST_NOTEBOOKS or time.thread_time() - begun > archives.SECONDS:
@@ -270,7 +377,8 @@ def _read_notebook(desk: Desk, file: File) -> None:
 
     Raises:
         LoadFailure: it cannot be read, and is all that was handed in.
-        NotANotebook: it is not a notebook of one of these katas, and is all that was handed in.
+        NotANotebook: it is not a notebook of one of these katas, and is all that was
+            handed in.
     """
     is_alone = "/" not in file.shown
     try:
@@ -293,11 +401,15 @@ def _read_notebook(desk: Desk, file: File) -> None:
             _take_from_notebook(desk, file, notebook, other)
         elif other != kata and signs.is_half(others, other):
             both = f"{kata.number} and of {other.number}"
-            desk.also[other] = f"{file.shown}: defines exercises of {both}: hand in one for each"
+            desk.also[other] = (
+                f"{file.shown}: defines exercises of {both}: hand in one for each"
+            )
     _take_from_notebook(desk, file, notebook, kata)
 
 
-def _take_from_notebook(desk: Desk, file: File, notebook: NotebookNode, kata: Kata) -> None:
+def _take_from_notebook(
+    desk: Desk, file: File, notebook: NotebookNode, kata: Kata
+) -> None:
     """Let the code of a notebook count for a kata that is open."""
     if kata not in desk.open:
         desk.unused.append(Unused(file.shown, f"{desk.found[kata].file.shown} counts"))
@@ -312,7 +424,9 @@ def _take_from_notebook(desk: Desk, file: File, notebook: NotebookNode, kata: Ka
 
 
 def _defined(desk: Desk, own: list[File]) -> dict[File, list[Kata]]:
-    """The files of the student's own that may be code of these katas, each with those of which it has exercises."""
+    """The files of the student's own that may be code of these katas, each with those
+    of which it has exercises.
+    """
     found: dict[File, list[Kata]] = {}
     for file in _first(own, desk):
         others = signs.namesakes(file.name, desk.katas)
@@ -331,14 +445,20 @@ def _first(files: list[File], desk: Desk) -> list[File]:
 
 
 def _take_lone(desk: Desk, own: list[File], defined: Mapping[File, list[Kata]]) -> None:
-    """Where one kata is asked for, take the only file of the student's own if it has an exercise of that kata."""
+    """Where one kata is asked for, take the only file of the student's own if it has an
+    exercise of that kata.
+    """
     if len(own) != 1 or len(desk.asked) != 1:
         return
     [file], [kata] = own, desk.asked
     if kata in defined.get(file, ()):
         found = read(file, kata)
-        taken = f"is taken for {kata.file.name} of {kata.number}: there is no other file"
-        desk.let_count(kata, replace(found, note="; ".join(filter(None, [taken, found.note]))))
+        taken = (
+            f"is taken for {kata.file.name} of {kata.number}: there is no other file"
+        )
+        desk.let_count(
+            kata, replace(found, note="; ".join(filter(None, [taken, found.note])))
+        )
         desk.files.remove(file)
 
 
@@ -388,8 +508,11 @@ def _has_exercise(desk: Desk, file: File, kata: Kata) -> bool:
     return is_there and not stubs.is_untouched(kata, text)
 
 
-def _absent(desk: Desk, others: list[File], defined: Mapping[File, list[Kata]]) -> dict[Kata, Absent]:
-    """Why each open kata has no file, or has only its stub beside something that may be its file.
+def _absent(
+    desk: Desk, others: list[File], defined: Mapping[File, list[Kata]]
+) -> dict[Kata, Absent]:
+    """Why each open kata has no file, or has only its stub beside something that may be
+    its file.
 
     Args:
         others: files that the student has written, and that are no kata's.
@@ -401,7 +524,11 @@ def _absent(desk: Desk, others: list[File], defined: Mapping[File, list[Kata]]) 
     for kata in desk.open:
         why = _link_instead(kata, desk.files) or desk.also.get(kata)
         if not why and kata in desk.asked:
-            why = _similar(desk, kata, defined) or _within(desk, kata) or next(iter(closed), "")
+            why = (
+                _similar(desk, kata, defined)
+                or _within(desk, kata)
+                or next(iter(closed), "")
+            )
         if why:
             decided[kata] = Absent(why, NotGraded.NOT_RECOGNISED)
         elif kata in desk.found:
@@ -416,12 +543,16 @@ def _absent(desk: Desk, others: list[File], defined: Mapping[File, list[Kata]]) 
 
 
 def _similar(desk: Desk, kata: Kata, defined: Mapping[File, list[Kata]]) -> str:
-    """What to say of files that look like a kata's, by name or by what they define; empty if none does."""
+    """What to say of files that look like a kata's, by name or by what they define;
+    empty if none does.
+    """
     is_missing = kata not in desk.found
     some = [
         file
         for file, katas in defined.items()
-        if kata in katas or signs.resembles(file, kata) or (is_missing and signs.is_beside(file, kata))
+        if kata in katas
+        or signs.resembles(file, kata)
+        or (is_missing and signs.is_beside(file, kata))
     ]
     if not some:
         return ""
@@ -430,9 +561,19 @@ def _similar(desk: Desk, kata: Kata, defined: Mapping[File, list[Kata]]) -> str:
 
 
 def _unseen(desk: Desk) -> str:
-    """What to say of links and hidden files that nobody has looked into; empty if there are none."""
-    links = [f"{file.shown}: {A_LINK}" for file in desk.files if file.is_link and file.name != DATA]
-    closed = [file for file in desk.hidden if signs.is_notebook(file.name) or archives.is_archive(file.name)]
+    """What to say of links and hidden files that nobody has looked into; empty if there
+    are none.
+    """
+    links = [
+        f"{file.shown}: {A_LINK}"
+        for file in desk.files
+        if file.is_link and file.name != DATA
+    ]
+    closed = [
+        file
+        for file in desk.hidden
+        if signs.is_notebook(file.name) or archives.is_archive(file.name)
+    ]
     return next(iter([*links, *(f"{file.shown}: {HIDDEN}" for file in closed)]), "")
 
 
@@ -448,15 +589,24 @@ def named(files: list[str], most: int = 1) -> str:
 
 
 def _within(desk: Desk, kata: Kata) -> str:
-    """What to say of another kata's file that defines this kata's exercises, too; empty if none does."""
+    """What to say of another kata's file that defines this kata's exercises, too; empty
+    if none does.
+    """
     for other, one in desk.found.items():
-        if other not in desk.open and signs.is_half(signs.names(one.source.text).difference(other.owners), kata):
-            return f"{one.file.shown}: defines exercises of {kata.number}, too: put them into {kata.file.name}"
+        if other not in desk.open and signs.is_half(
+            signs.names(one.source.text).difference(other.owners), kata
+        ):
+            return (
+                f"{one.file.shown}: defines exercises of {kata.number}, too: put them "
+                f"into {kata.file.name}"
+            )
     return ""
 
 
 def _came(own: list[File]) -> str:
-    """What to say where no kata that is graded has a file; empty if nothing of the student's own came."""
+    """What to say where no kata that is graded has a file; empty if nothing of the
+    student's own came.
+    """
     if not own:
         return ""
     what = "no file of a kata that is graded"
@@ -464,7 +614,9 @@ def _came(own: list[File]) -> str:
 
 
 def _link_instead(kata: Kata, files: list[File]) -> str:
-    """What to say of a link in the place of a kata's file or folder; empty if there is none."""
+    """What to say of a link in the place of a kata's file or folder; empty if there
+    is none.
+    """
     for file in files:
         if file.is_link and file.path.name in ["katas", *Path(kata.name).parts]:
             return f"{kata.file.name}: its folder {A_LINK}"
@@ -492,7 +644,9 @@ def _why_unused(desk: Desk, file: File) -> tuple[str, bool]:
 
 
 def _hints_taken(file: File, katas: Iterable[Kata]) -> str:
-    """ "hints taken: 15 causal_mask 2 of 3", as the student's folder has counted them."""
+    """ "hints taken: 15 causal_mask 2 of 3", as the student's folder has
+    counted them.
+    """
     noted: dict[tuple[str, str], int] = {}
     with suppress(LoadFailure, OSError):
         noted = hint_file.levels(file.read(kata_modules.MAX_BYTES))
@@ -500,6 +654,7 @@ def _hints_taken(file: File, katas: Iterable[Kata]) -> str:
         f"{kata.number} {one.name} {min(noted[kata.name, one.name], most)} of {most}"
         for kata in katas
         for one in kata.exercises
-        if noted.get((kata.name, one.name), 0) > 0 and (most := len(hint_file.of(kata, one.name)))
+        if noted.get((kata.name, one.name), 0) > 0
+        and (most := len(hint_file.of(kata, one.name)))
     ]
     return f"hints taken: {', '.join(said) or 'none of these katas'}"

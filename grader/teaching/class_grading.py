@@ -1,4 +1,6 @@
-"""Grades the submissions of a class through one set of workers. Code that several students share runs once."""
+"""Grades the submissions of a class through one set of workers. Code that several
+students share runs once.
+"""
 
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +17,8 @@ from grader.teaching import submissions
 from grader.teaching.submissions import Attempt, Version
 from grader.workers.jobs import Job
 
-Key = tuple[str, Version]  # what no two attempts have in common: the student and the version
+# what no two attempts have in common: the student and the version
+Key = tuple[str, Version]
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,10 @@ def grade_class(
 ) -> Generator[Graded]:
     """Grade every attempt. Yield the result of each kata as it finishes.
 
-    Where the grader itself fails on an attempt, that one is not graded, and the others are.
-    Closing the iterator ends every process that it started. The next call continues from the cached results.
+    Where the grader itself fails on an attempt, that one is not graded, and the
+    others are.
+    Closing the iterator ends every process that it started. The next call continues
+    from the cached results.
 
     Args:
         katas: all that may be among the attempts.
@@ -55,22 +60,33 @@ def grade_class(
 
 
 class _Running:
-    """The attempts that are being graded. The next one is read when the current ones have no job to start."""
+    """The attempts that are being graded. The next one is read when the current ones
+    have no job to start.
+    """
 
-    def __init__(self, attempts: Iterable[Attempt], katas: list[Kata], cache: ResultCache, options: RunOptions):
+    def __init__(
+        self,
+        attempts: Iterable[Attempt],
+        katas: list[Kata],
+        cache: ResultCache,
+        options: RunOptions,
+    ):
         self.cache, self.options = cache, options
         self.needed = with_prerequisites(katas)
         self.following = iter(attempts)
         self.gradings: dict[Key, Grading] = {}
         self.owed: dict[Key, dict[str, Kata]] = {}  # the katas without a result
         self.keys: dict[Job, str] = {}  # the cache keys of the running jobs
-        self.sharing: dict[str, list[tuple[Key, Kata]]] = {}  # cache key of a running job → who waits for its result
+        # cache key of a running job → who waits for its result
+        self.sharing: dict[str, list[tuple[Key, Kata]]] = {}
         self.results: list[Graded] = []
 
     def ready(self) -> Iterator[Job]:
         """Yield the jobs that can start now, one per distinct code."""
         while True:
-            found = [(one, job) for one in list(self.gradings) for job in self._jobs(one)]
+            found = [
+                (one, job) for one in list(self.gradings) for job in self._jobs(one)
+            ]
             for one, job in found:
                 if new := self._unless_known(one, job):
                     yield new
@@ -127,12 +143,18 @@ class _Running:
         """Give up an attempt: what it has no result for yet is not graded."""
         self.gradings.pop(one, None)
         lost = self.owed.pop(one, {}).values()
-        self.results += [Graded(*one, not_graded(kata, why, self.options)) for kata in lost]
+        self.results += [
+            Graded(*one, not_graded(kata, why, self.options)) for kata in lost
+        ]
 
     def _close_finished(self) -> None:
         """Forget the attempts whose katas are all graded."""
         waited_for = {one for waiting in self.sharing.values() for one, _ in waiting}
-        for one in [o for o, grading in self.gradings.items() if not grading.waiting and o not in waited_for]:
+        for one in [
+            o
+            for o, grading in self.gradings.items()
+            if not grading.waiting and o not in waited_for
+        ]:
             del self.gradings[one]
 
     def _open_next(self) -> bool:

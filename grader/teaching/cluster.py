@@ -1,7 +1,9 @@
-"""Grades a class on a cluster. Each task grades a slice of the students with the `kata` command of this tree.
+"""Grades a class on a cluster. Each task grades a slice of the students with the `kata`
+command of this tree.
 
-The tree, its Python and the submissions must have the same paths on every machine. Results go to the tree's cache: the
-next call after an interruption continues from there.
+The tree, its Python and the submissions must have the same paths on every machine.
+Results go to the tree's cache: the next call after an interruption continues
+from there.
 """
 
 import json
@@ -34,7 +36,10 @@ LATE = 60.0  # seconds until a file written on one machine is visible on another
 KATA = [
     sys.executable,
     "-c",
-    "from grader.cli import main; from grader.isolation import processes; processes.die_with_parent(); main.main()",
+    (
+        "from grader.cli import main; from grader.isolation import processes; "
+        "processes.die_with_parent(); main.main()"
+    ),
 ]
 
 
@@ -44,8 +49,10 @@ class Sources:
 
     Attributes:
         roster: the file that the students' names come from.
-        rules: the file that says which versions are graded, if it is not the default one.
-        unowned_are_nobody: submissions of nobody in the roster are taken for nobody's work.
+        rules: the file that says which versions are graded, if it is not the
+            default one.
+        unowned_are_nobody: submissions of nobody in the roster are taken for
+            nobody's work.
         accommodations: what students are allowed, if there is a file.
     """
 
@@ -67,8 +74,8 @@ def grade_on_cluster(
 ) -> Generator[Graded]:
     """Grade every attempt. Yield the result of each kata as it arrives.
 
-    A lost task's missing results are not graded. They say why the task was lost. Where the grader itself fails on an
-    attempt, that one is not graded, and the others are.
+    A lost task's missing results are not graded. They say why the task was lost. Where
+    the grader itself fails on an attempt, that one is not graded, and the others are.
     Closing the iterator cancels every task.
 
     Args:
@@ -80,31 +87,51 @@ def grade_on_cluster(
     left: list[Attempt] = []
     for attempt in attempts:
         known = _known(attempt, assignment, cache)
-        yield from (Graded(attempt.student, attempt.version, result) for result in known)
+        yield from (
+            Graded(attempt.student, attempt.version, result) for result in known
+        )
         if not known:
             left.append(attempt)
     if not left:
         return
     everybody = list(dict.fromkeys(one.student for one in left))
-    slices = [everybody[start : start + students] for start in range(0, len(everybody), students)]
+    slices = [
+        everybody[start : start + students]
+        for start in range(0, len(everybody), students)
+    ]
     task = {student: number for number, names in enumerate(slices) for student in names}
-    owed = {(one.student, one.version, kata): task[one.student] for one in left for kata in one.katas}
+    owed = {
+        (one.student, one.version, kata): task[one.student]
+        for one in left
+        for kata in one.katas
+    }
     command = _command(assignment, sources)
     with _shared_folder() as shared:
         tasks = [
-            Slice((*command, *(f"--student={name}" for name in names)), f"{shared}/{number}")
+            Slice(
+                (*command, *(f"--student={name}" for name in names)),
+                f"{shared}/{number}",
+            )
             for number, names in enumerate(slices)
         ]
         with engine(tasks) as endings:
-            yield from _gathered(shared, owed, dict(enumerate(endings)), assignment.options)
+            yield from _gathered(
+                shared, owed, dict(enumerate(endings)), assignment.options
+            )
 
 
-def _known(attempt: Attempt, assignment: Assignment, cache: ResultCache) -> list[KataResult]:
-    """The results that need no task: all of them are cached, or the grader fails on the attempt."""
+def _known(
+    attempt: Attempt, assignment: Assignment, cache: ResultCache
+) -> list[KataResult]:
+    """The results that need no task: all of them are cached, or the grader fails on
+    the attempt.
+    """
     known: list[KataResult] = []
 
     def lost(why: str) -> None:
-        known.extend(not_graded(kata, why, assignment.options) for kata in attempt.katas)
+        known.extend(
+            not_graded(kata, why, assignment.options) for kata in attempt.katas
+        )
 
     with costs_only(lost):
         known += _cached(attempt, cache, assignment.options)
@@ -112,8 +139,15 @@ def _known(attempt: Attempt, assignment: Assignment, cache: ResultCache) -> list
 
 
 def _command(assignment: Assignment, sources: Sources) -> list[str]:
-    """The command of every task, without its students. A task uses as many cores as grade katas in parallel."""
-    options, roster, rules, allowed = assignment.options, sources.roster, sources.rules, sources.accommodations
+    """The command of every task, without its students. A task uses as many cores as
+    grade katas in parallel.
+    """
+    options, roster, rules, allowed = (
+        assignment.options,
+        sources.roster,
+        sources.rules,
+        sources.accommodations,
+    )
     return [
         *KATA,
         "class",
@@ -131,12 +165,20 @@ def _command(assignment: Assignment, sources: Sources) -> list[str]:
 
 
 def _asked(kata: Kata, options: RunOptions) -> list[str]:
-    """The kata as the command line names it, or its exercises if the options choose some."""
-    chosen = [exercise.name for exercise in kata.exercises if exercise.spec_class in options.only]
+    """The kata as the command line names it, or its exercises if the options
+    choose some.
+    """
+    chosen = [
+        exercise.name
+        for exercise in kata.exercises
+        if exercise.spec_class in options.only
+    ]
     return [f"{kata.name}::{name}" for name in chosen] or [kata.name]
 
 
-def _cached(attempt: Attempt, cache: ResultCache, options: RunOptions) -> list[KataResult]:
+def _cached(
+    attempt: Attempt, cache: ResultCache, options: RunOptions
+) -> list[KataResult]:
     """The attempt's results if all of them are cached; otherwise none."""
     texts = submissions.sources(attempt.submission, with_prerequisites(attempt.katas))
     grading = Grading(attempt.katas, texts, options=options)
@@ -144,7 +186,10 @@ def _cached(attempt: Attempt, cache: ResultCache, options: RunOptions) -> list[K
 
 
 def _gathered(
-    shared: Path, owed: dict[tuple[str, Version, Kata], int], under_way: dict[int, Ending], options: RunOptions
+    shared: Path,
+    owed: dict[tuple[str, Version, Kata], int],
+    under_way: dict[int, Ending],
+    options: RunOptions,
 ) -> Iterator[Graded]:
     """Yield the results that the tasks write, and the missing results of lost tasks.
 
@@ -154,7 +199,8 @@ def _gathered(
     """
     read: dict[Path, int] = {}
     by_name = {kata.name: kata for *_, kata in owed}
-    ended: dict[int, tuple[str, float]] = {}  # task → why it was lost, and until when its results may still arrive
+    # task → why it was lost, and until when its results may still arrive
+    ended: dict[int, tuple[str, float]] = {}
     while owed:
         for number in list(under_way):
             ending = under_way[number]()
@@ -165,7 +211,11 @@ def _gathered(
             who: Key = (line["student"], line.get("version", "newest"))
             if owed.pop((*who, by_name[line["kata"]]), None) is not None:
                 yield Graded(*who, _arrived(line, by_name[line["kata"]], options))
-        lost = {number: why for number, (why, until) in ended.items() if time.monotonic() >= until}
+        lost = {
+            number: why
+            for number, (why, until) in ended.items()
+            if time.monotonic() >= until
+        }
         for place in [place for place, number in owed.items() if number in lost]:
             *_, kata = place
             why = lost[owed.pop(place)] or "its results did not arrive"
@@ -182,7 +232,9 @@ def _arrived(line: dict[str, Any], kata: Kata, options: RunOptions) -> KataResul
 
 
 def _new_lines(shared: Path, read: dict[Path, int]) -> Iterator[dict[str, Any]]:
-    """The complete lines added since the last call. `read` keeps how many bytes of each file were read."""
+    """The complete lines added since the last call. `read` keeps how many bytes of each
+    file were read.
+    """
     for path in sorted(shared.glob("*.jsonl")):
         with open(path, "rb") as file:
             file.seek(read.get(path, 0))
@@ -196,8 +248,12 @@ def _shared_folder() -> Iterator[Path]:
     """A folder in the tree, visible on every machine. Deleting it ends the tasks."""
     try:
         (ROOT / ".kata").mkdir(exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix="tasks-", dir=ROOT / ".kata", ignore_cleanup_errors=True)
+        folder = tempfile.TemporaryDirectory(
+            prefix="tasks-", dir=ROOT / ".kata", ignore_cleanup_errors=True
+        )
     except OSError as error:
-        raise ClusterUnavailable(f"--dask: {error.filename} cannot be written: {error.strerror}") from None
+        raise ClusterUnavailable(
+            f"--dask: {error.filename} cannot be written: {error.strerror}"
+        ) from None
     with folder as name:
         yield Path(name)

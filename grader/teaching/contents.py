@@ -1,4 +1,6 @@
-"""What a submission came to: a row per kata, found or absent, and a row per file that does not count."""
+"""What a submission came to: a row per kata, found or absent, and a row per file that
+does not count.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,14 +14,19 @@ from grader.workers.jobs import SourceText
 
 @dataclass(frozen=True)
 class Found:
-    """The file that counts for a kata, and its text. `note` says what had to be decided or converted."""
+    """The file that counts for a kata, and its text. `note` says what had to be decided
+    or converted.
+    """
 
     file: File
     source: SourceText
     note: str = ""
 
 
-KINDS: dict[NotGraded | None, Kind] = {NotGraded.NOT_RECOGNISED: "not recognised", NotGraded.UNREADABLE: "unreadable"}
+KINDS: dict[NotGraded | None, Kind] = {
+    NotGraded.NOT_RECOGNISED: "not recognised",
+    NotGraded.UNREADABLE: "unreadable",
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,9 @@ class Absent:
 
     @property
     def source(self) -> SourceText:
-        return SourceText("", Failure(KINDS.get(self.lost, "not handed in"), self.why), lost=self.lost)
+        return SourceText(
+            "", Failure(KINDS.get(self.lost, "not handed in"), self.why), lost=self.lost
+        )
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,11 @@ class Contents:
     def absent(self, *verdicts: str) -> dict[Kata, str]:
         """The katas for which no file counts, by one of these verdicts, and why."""
         rows = self.katas.items()
-        return {kata: row.why for kata, row in rows if isinstance(row, Absent) and row.verdict in verdicts}
+        return {
+            kata: row.why
+            for kata, row in rows
+            if isinstance(row, Absent) and row.verdict in verdicts
+        }
 
     def sources(self, katas: Iterable[Kata]) -> dict[Kata, SourceText]:
         """The text of each kata's file, or the problem with that file."""

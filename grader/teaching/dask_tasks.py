@@ -19,18 +19,22 @@ from grader.execution.boundary import costs_only
 
 POLL = 0.2  # seconds between two looks at a task
 ASK = 1.0  # seconds between two questions to dask's scheduler about its workers
-SILENT = 15.0  # seconds without a sign of any dask worker, after which all of them are lost
+# seconds without a sign of any dask worker, after which all of them are lost
+SILENT = 15.0
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One task: a command, and the path prefix of its result files. Each start of the task writes a new file."""
+    """One task: a command, and the path prefix of its result files. Each start of the
+    task writes a new file.
+    """
 
     command: tuple[str, ...]
     results: str
 
 
-# Says how a task ended: None while it runs, "" after success, otherwise why it was lost.
+# Says how a task ended: None while it runs, "" after success, otherwise why it
+# was lost.
 Ending = Callable[[], str | None]
 # Starts tasks. Leaving the context cancels them.
 Engine = Callable[[list[Slice]], AbstractContextManager[list[Ending]]]
@@ -38,22 +42,33 @@ Engine = Callable[[list[Slice]], AbstractContextManager[list[Ending]]]
 
 @contextmanager
 def on_dask(tasks: list[Slice]) -> Iterator[list[Ending]]:
-    """Run each task as a future on the dask cluster at DASK_SCHEDULER_ADDRESS. Workers should have one thread each."""
+    """Run each task as a future on the dask cluster at DASK_SCHEDULER_ADDRESS. Workers
+    should have one thread each.
+    """
     try:
-        distributed, config = importlib.import_module("distributed"), importlib.import_module("dask").config
+        distributed, config = (
+            importlib.import_module("distributed"),
+            importlib.import_module("dask").config,
+        )
     except ImportError:
-        raise ClusterUnavailable("--dask needs distributed: pip install distributed") from None
+        raise ClusterUnavailable(
+            "--dask needs distributed: pip install distributed"
+        ) from None
     address = config.get("scheduler-address", None)
     if not address:
         raise ClusterUnavailable(
-            "--dask: set DASK_SCHEDULER_ADDRESS to the scheduler's address, such as tcp://node1:8786"
+            "--dask: set DASK_SCHEDULER_ADDRESS to the scheduler's address, such as "
+            "tcp://node1:8786"
         )
     try:
         client = distributed.Client(address)
     except (OSError, ValueError) as error:
-        raise ClusterUnavailable(f"--dask: no scheduler answers at {address} ({_line(error)})") from None
+        raise ClusterUnavailable(
+            f"--dask: no scheduler answers at {address} ({_line(error)})"
+        ) from None
 
-    def ending(future: Any) -> str | None:  # a distributed.Future, which type checkers do not know without distributed
+    # a distributed.Future, which type checkers do not know without distributed
+    def ending(future: Any) -> str | None:
         match future.status:
             case "pending":
                 return workers.lost()
@@ -73,19 +88,25 @@ def on_dask(tasks: list[Slice]) -> Iterator[list[Ending]]:
 
 
 class _Workers:
-    """Watches whether any worker of a dask cluster is alive. The scheduler misses one that has vanished for minutes."""
+    """Watches whether any worker of a dask cluster is alive. The scheduler misses one
+    that has vanished for minutes.
+    """
 
     def __init__(self, client: Any):
         self.client = client
         self.alive = time.monotonic()  # when a worker was last heard of
         self.ended = threading.Event()
-        threading.Thread(target=self._watch, daemon=True).start()  # as a question may never be answered
+        # as a question may never be answered
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def lost(self) -> str | None:
         """The reason to give up the tasks; None while there are workers."""
         if time.monotonic() - self.alive < SILENT:
             return None
-        return f"no dask worker has been heard of for {SILENT:g} s: start workers and run the same command again"
+        return (
+            f"no dask worker has been heard of for {SILENT:g} s: start workers and "
+            "run the same command again"
+        )
 
     def close(self) -> None:
         self.ended.set()
@@ -95,7 +116,9 @@ class _Workers:
         while not self.ended.wait(ASK):
             with costs_only():  # without an answer, nobody has been heard of
                 workers = self.client.scheduler_info()["workers"]
-                now = {name: worker.get("last_seen") for name, worker in workers.items()}
+                now = {
+                    name: worker.get("last_seen") for name, worker in workers.items()
+                }
                 if any(seen != before.get(name) for name, seen in now.items()):
                     self.alive = time.monotonic()
                 before = now
@@ -109,7 +132,13 @@ def run_slice(task: Slice) -> str:
     results = Path(f"{task.results}-{uuid.uuid4().hex}.jsonl")
     with tempfile.TemporaryFile() as said:
         command = [*task.command, f"--results={results}"]
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said)
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
         try:
             while process.poll() is None:
                 if not results.parent.is_dir():
@@ -121,7 +150,9 @@ def run_slice(task: Slice) -> str:
         reason = said.read().decode(errors="replace").strip().rpartition("\n")[2]
     if process.returncode == 0:
         return ""
-    return f"kata ended with exit code {process.returncode}" + (f": {reason}" if reason else "")
+    return f"kata ended with exit code {process.returncode}" + (
+        f": {reason}" if reason else ""
+    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,6 @@
-"""Reads the dates that teachers write, in grading.toml and in the roster, and turns them into moments in UTC."""
+"""Reads the dates that teachers write, in grading.toml and in the roster, and turns
+them into moments in UTC.
+"""
 
 import contextlib
 import re
@@ -10,13 +12,15 @@ LENGTH = "write 15m, 36h or 2d"
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 WHOLE_WEEK = re.compile(r"\d{4}-?W\d\d")  # Python takes it for the week's Monday
 END = time(23, 59, 59)
-LATEST = 250_000_000_000  # seconds since 1970, in the year 9892: Python knows no dates after 9999
+# seconds since 1970, in the year 9892: Python knows no dates after 9999
+LATEST = 250_000_000_000
 EASTERNMOST = timezone(timedelta(hours=14))
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def moment(written: object) -> datetime:
-    """A date with a time, as ISO 8601 or as TOML writes it. A date without a time means the end of that day.
+    """A date with a time, as ISO 8601 or as TOML writes it. A date without a time means
+    the end of that day.
 
     Without an offset, the result has no time zone.
 
@@ -67,12 +71,15 @@ def iso(moment: datetime | None, zone: tzinfo) -> str:
 
 
 def of_timestamp(seconds: float) -> datetime:
-    """The moment so many seconds after the start of 1970, or the nearest from then on that Python can show."""
+    """The moment so many seconds after the start of 1970, or the nearest from then on
+    that Python can show.
+    """
     return datetime.fromtimestamp(min(max(seconds, 0), LATEST), UTC)
 
 
 def latest(moment: datetime, zone: str) -> datetime:
-    """The moment in UTC. Of an hour that clocks repeat, or leave out, it is the later one.
+    """The moment in UTC. Of an hour that clocks repeat, or leave out, it is the
+    later one.
 
     The end of a day stays on that day where clocks leave out its last hour.
     """
@@ -84,18 +91,25 @@ def latest(moment: datetime, zone: str) -> datetime:
 
 
 def earliest(moment: datetime, zone: str) -> datetime:
-    """The moment in UTC. Of an hour that clocks repeat, or leave out, it is the earlier one."""
+    """The moment in UTC. Of an hour that clocks repeat, or leave out, it is the
+    earlier one.
+    """
     return min(_both(moment, zone))
 
 
 def later(written: datetime, by: timedelta, zone: str) -> datetime:
     """The moment in UTC so much after a date, at most the last one that Python knows.
 
-    Whole days are days of the zone's calendar: the clock shows the same time after them. The rest is exact.
+    Whole days are days of the zone's calendar: the clock shows the same time after
+    them. The rest is exact.
     """
     days = timedelta(days=by.days)
     try:
-        local = written.astimezone(ZoneInfo(zone)).replace(tzinfo=None) if written.tzinfo and days else written
+        local = (
+            written.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+            if written.tzinfo and days
+            else written
+        )
         return latest(local + days, zone) + (by - days)
     except OverflowError:
         return LAST
@@ -103,11 +117,15 @@ def later(written: datetime, by: timedelta, zone: str) -> datetime:
 
 def is_future(moment: datetime) -> bool:
     """Tell if a moment has not come yet: where it has no time zone, in no zone."""
-    return (moment if moment.tzinfo else moment.replace(tzinfo=EASTERNMOST)) > datetime.now(UTC)
+    return (
+        moment if moment.tzinfo else moment.replace(tzinfo=EASTERNMOST)
+    ) > datetime.now(UTC)
 
 
 def _both(moment: datetime, zone: str) -> list[datetime]:
-    """The two readings of a local time; they are the same but for the hours in which clocks change."""
+    """The two readings of a local time; they are the same but for the hours in which
+    clocks change.
+    """
     if moment.tzinfo:
         return [_in_utc(moment)] * 2
     local = moment.replace(tzinfo=ZoneInfo(zone))

@@ -1,4 +1,6 @@
-"""The gradebook of a class: collects results as they arrive, and makes them into reports."""
+"""The gradebook of a class: collects results as they arrive, and makes them
+into reports.
+"""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -24,7 +26,8 @@ class Gradebook:
 
     Args:
         texts: by student, the text of each kata's file.
-        versions: by student, the versions of each kata that are graded, with what lateness costs.
+        versions: by student, the versions of each kata that are graded, with what
+            lateness costs.
         decided: what the teacher has decided.
         never_lower: earlier results, of which each exercise keeps the better one.
     """
@@ -40,30 +43,42 @@ class Gradebook:
     ):
         self.assignment = assignment
         self.roster: dict[str, Identity] = {person.label: person for person in roster}
-        own = {student: {kata.name: one for kata, one in some.items()} for student, some in (versions or {}).items()}
+        own = {
+            student: {kata.name: one for kata, one in some.items()}
+            for student, some in (versions or {}).items()
+        }
         self.versions: dict[str, dict[str, Versions]] = own
         self.texts = {student: dict(some) for student, some in texts.items()}
         self.decided = decided or {}
         self.earlier = never_lower or {}
-        self.results: dict[str, dict[str, KataResult]] = {student: {} for student in texts}
-        self.arrived: dict[tuple[str, str], dict[Which, KataResult]] = {}  # of versions, until both are there
+        self.results: dict[str, dict[str, KataResult]] = {
+            student: {} for student in texts
+        }
+        # of versions, until both are there
+        self.arrived: dict[tuple[str, str], dict[Which, KataResult]] = {}
         self.lost: dict[str, KataResult] = {}  # student → a kata that was not graded
         self.started = datetime.now().astimezone().isoformat(timespec="seconds")
         self.clock = time.monotonic()
 
     def enter(self, new: Graded) -> KataResult | None:
-        """Take in a result. Returns it as the assignment counts it, with what the teacher has decided.
+        """Take in a result. Returns it as the assignment counts it, with what the
+        teacher has decided.
 
-        Returns None if another version of the same file is not graded yet. Of both, the one that gives more counts.
+        Returns None if another version of the same file is not graded yet. Of both, the
+        one that gives more counts.
         """
         student, found, kata = new.student, new.result, new.result.kata
         one = self.versions.get(student, {}).get(kata)
         if one is None:
             return self._settle(student, self._counted(student, found))
         arrived = self.arrived.setdefault((student, kata), {})
-        arrived[new.version] = self._counted(student, found, one.on_time if new.version == "on time" else one.newest)
+        arrived[new.version] = self._counted(
+            student, found, one.on_time if new.version == "on time" else one.newest
+        )
         if one.on_time is None:
-            return self._settle(student, self._of_version(arrived["newest"], one, one.newest))
+            return self._settle(
+                student, self._of_version(arrived["newest"], one, one.newest)
+            )
         if len(arrived) < 2:
             return None
         newest, older = arrived["newest"], arrived["on time"]
@@ -72,7 +87,9 @@ class Gradebook:
         counts = one.on_time if is_older else one.newest
         if is_older:
             self._show(student, kata, counts.source)
-        return self._settle(student, self._of_version(older if is_older else newest, one, counts))
+        return self._settle(
+            student, self._of_version(older if is_older else newest, one, counts)
+        )
 
     def excuse(self, student: str, kata: str, why: str) -> KataResult:
         """Leave a kata out of a student's score, and say why."""
@@ -87,7 +104,9 @@ class Gradebook:
         return self._settle(student, self._counted(student, found))
 
     def lose_all(self, student: str, why: str) -> None:
-        """Note that no kata of a student is graded, and why. Reports then show nothing of the submission."""
+        """Note that no kata of a student is graded, and why. Reports then show nothing
+        of the submission.
+        """
         self.texts.pop(student, None)
         for kata in self.assignment.katas:
             self.lose(student, kata.name, why)
@@ -98,8 +117,20 @@ class Gradebook:
         graded = tuple(results[kata.name] for kata in katas if kata.name in results)
         seconds = sum(result.seconds for result in graded)
         sealed, weighted = self.assignment.options.sealed, bool(self.assignment.rules)
-        files = {kata.file.as_posix(): source.text for kata, source in self.texts.get(student, {}).items()}
-        return Report(student, self.started, seconds, len(graded) == len(katas), graded, sealed, weighted, files)
+        files = {
+            kata.file.as_posix(): source.text
+            for kata, source in self.texts.get(student, {}).items()
+        }
+        return Report(
+            student,
+            self.started,
+            seconds,
+            len(graded) == len(katas),
+            graded,
+            sealed,
+            weighted,
+            files,
+        )
 
     def class_report(self, *, interrupted: bool) -> ClassReport:
         """The report of the class so far."""
@@ -108,21 +139,32 @@ class Gradebook:
         seconds, title = time.monotonic() - self.clock, self.assignment.title
         return ClassReport(self.started, seconds, complete, reports, self.roster, title)
 
-    def _counted(self, student: str, found: KataResult, version: Version | None = None) -> KataResult:
+    def _counted(
+        self, student: str, found: KataResult, version: Version | None = None
+    ) -> KataResult:
         """The result as the assignment counts it, with what the teacher has decided."""
         graded = self.assignment.graded(found, version.penalty if version else 0.0)
         return overrides.applied(graded, self.decided.get((student, found.kata), {}))
 
-    def _of_version(self, result: KataResult, one: Versions, counts: Version) -> KataResult:
+    def _of_version(
+        self, result: KataResult, one: Versions, counts: Version
+    ) -> KataResult:
         """The result, with when its version was handed in, and which counts."""
         return replace(result, timing=counts.timing, counts=versions.said(one, counts))
 
     def _settle(self, student: str, result: KataResult) -> KataResult:
         if earlier := self.earlier.get((student, result.kata)):
-            penalties = {one.code: one.penalty for one in self.arrived.get((student, result.kata), {}).values()}
+            penalties = {
+                one.code: one.penalty
+                for one in self.arrived.get((student, result.kata), {}).values()
+            }
             penalty = penalties.get(earlier.result.code, earlier.penalty)
-            better = regrading.better(self.assignment.graded(earlier.result, penalty), result)
-            result = overrides.applied(better, self.decided.get((student, result.kata), {}))
+            better = regrading.better(
+                self.assignment.graded(earlier.result, penalty), result
+            )
+            result = overrides.applied(
+                better, self.decided.get((student, result.kata), {})
+            )
         self.results[student][result.kata] = result
         if result.not_graded:
             self.lost[student] = result

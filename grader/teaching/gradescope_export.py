@@ -1,4 +1,6 @@
-"""Reads `submission_metadata.yml` of a Gradescope export: who handed in each folder of it, and when."""
+"""Reads `submission_metadata.yml` of a Gradescope export: who handed in each folder of
+it, and when.
+"""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +14,8 @@ from grader.teaching import tables
 NAME = "submission_metadata.yml"
 ENTRY = re.compile(r"submission_(\d+):\s*")
 FIELD = re.compile(r" {2,}(?:- )?:(name|sid|email|created_at): ?(.*)")
-NESTED = re.compile(r" {2}:(?!submitters|created_at)\w+:")  # results, history: what has other names in it
+# results, history: what has other names in it
+NESTED = re.compile(r" {2}:(?!submitters|created_at)\w+:")
 TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)? (Z|[+-]\d\d:?\d\d)")
 
 
@@ -35,7 +38,9 @@ def read(path: Path) -> list[Submitter]:
     """
     found = list(_submitters(tables.text_of(path, BrokenRoster)))
     if not found:
-        raise BrokenRoster(f"{path}: names nobody: it should be the file of Gradescope's export")
+        raise BrokenRoster(
+            f"{path}: names nobody: it should be the file of Gradescope's export"
+        )
     return found
 
 
@@ -46,10 +51,18 @@ def _submitters(text: str) -> Iterator[Submitter]:
         if match := ENTRY.fullmatch(line):
             for one in people:
                 email = one.get("email", "")
-                yield Submitter(number, one.get("sid") or email or one["name"], one["name"], email, time)
+                yield Submitter(
+                    number,
+                    one.get("sid") or email or one["name"],
+                    one["name"],
+                    email,
+                    time,
+                )
             number, people, time, is_nested = match[1], [], None, False
             continue
-        is_nested = bool(NESTED.match(line)) or (is_nested and not re.match(r" {2}:\w", line))
+        is_nested = bool(NESTED.match(line)) or (
+            is_nested and not re.match(r" {2}:\w", line)
+        )
         match = FIELD.fullmatch(line)
         if is_nested or not match:
             continue
@@ -64,4 +77,6 @@ def _submitters(text: str) -> Iterator[Submitter]:
 
 def _time(written: str) -> datetime | None:
     match = TIME.fullmatch(written)
-    return datetime.strptime(match[1] + match[2], "%Y-%m-%d %H:%M:%S%z") if match else None
+    return (
+        datetime.strptime(match[1] + match[2], "%Y-%m-%d %H:%M:%S%z") if match else None
+    )

@@ -1,4 +1,6 @@
-"""Tells what was found in the submissions of a class before they are graded: what counts, and what was ignored."""
+"""Tells what was found in the submissions of a class before they are graded: what
+counts, and what was ignored.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +14,8 @@ from grader.teaching.contents import Absent, Contents, Found
 from grader.teaching.listing import readable
 from grader.teaching.submissions import Submission
 
-SHOWN = 20  # findings on a terminal, beside those that keep a submission from being graded
+# findings on a terminal, beside those that keep a submission from being graded
+SHOWN = 20
 URGENT = ("not recognised", "not graded", "not handed in")
 COLUMNS = ("student", "kata", "file", "verdict", "note", "modified")
 STRANGER = "it is no folder, archive or notebook of a student"
@@ -20,12 +23,15 @@ STRANGER = "it is no folder, archive or notebook of a student"
 
 @dataclass(frozen=True)
 class Finding:
-    """One file of a submission, or a kata without one. `odd`: a person should look at it."""
+    """One file of a submission, or a kata without one. `odd`: a person should look
+    at it.
+    """
 
     student: str
     kata: str
     file: str
-    verdict: str  # counts, ignored, handed in, not handed in, not recognised, not graded
+    # counts, ignored, handed in, not handed in, not recognised, not graded
+    verdict: str
     note: str = ""
     modified: str = ""
     odd: bool = False
@@ -33,47 +39,89 @@ class Finding:
     late: bool = False  # a platform marks it so
 
 
-def findings(submission: Submission, contents: Contents, katas: Iterable[Kata]) -> list[Finding]:
+def findings(
+    submission: Submission, contents: Contents, katas: Iterable[Kata]
+) -> list[Finding]:
     """The findings in a submission.
 
     Args:
-        katas: those that are graded. Earlier katas that were not handed in are replaced by the reference.
+        katas: those that are graded. Earlier katas that were not handed in are replaced
+            by the reference.
     """
     student = submission.student
     found = [
         Finding(
-            student, kata.name, one.file.shown, _verdict(one), one.note, _said(one.file.modified), odd=bool(one.note)
+            student,
+            kata.name,
+            one.file.shown,
+            _verdict(one),
+            one.note,
+            _said(one.file.modified),
+            odd=bool(one.note),
         )
         for kata, one in contents.found.items()
     ]
     asked = list(katas)
-    absent = [(kata.name, row) for kata in asked if isinstance(row := contents.katas.get(kata), Absent)]
+    absent = [
+        (kata.name, row)
+        for kata in asked
+        if isinstance(row := contents.katas.get(kata), Absent)
+    ]
     # An archive that nobody can open is one line, not one per kata.
-    if len(asked) > 1 and len(absent) == len(asked) and len({row for _, row in absent}) == 1:
+    if (
+        len(asked) > 1
+        and len(absent) == len(asked)
+        and len({row for _, row in absent}) == 1
+    ):
         absent = [("", absent[0][1])]
     for name, row in sorted(absent, key=lambda pair: pair[1].verdict != NOT_HANDED_IN):
         verdict, is_odd = row.verdict, row.verdict != NOT_HANDED_IN
         found.append(Finding(student, name, "", verdict, row.for_teacher, odd=is_odd))
     if submission.is_late:
-        found.append(Finding(student, "", "", "handed in", "Canvas marks it as late", late=True))
-    if len(submission.places) > 1 and not all(uploads.of(place) for place in submission.places):
-        names = " and ".join(sorted(readable(place.name) for place in submission.places))
-        note = f"where {names} hold the same kata, {contents.newest} counts, which is newer"
+        found.append(
+            Finding(student, "", "", "handed in", "Canvas marks it as late", late=True)
+        )
+    if len(submission.places) > 1 and not all(
+        uploads.of(place) for place in submission.places
+    ):
+        names = " and ".join(
+            sorted(readable(place.name) for place in submission.places)
+        )
+        note = (
+            f"where {names} hold the same kata, {contents.newest} counts, which is "
+            "newer"
+        )
         found.append(Finding(student, "", names, "counts", note, odd=True))
     missing = contents.absent(NOT_HANDED_IN)
     if submission.places and asked and all(kata in missing for kata in asked):
-        found.append(Finding(student, "", "", "not handed in", "no file of a kata was found", odd=True))
+        found.append(
+            Finding(
+                student,
+                "",
+                "",
+                "not handed in",
+                "no file of a kata was found",
+                odd=True,
+            )
+        )
     said = {row.why for _, row in absent}
     unsaid = [one for one in contents.unused if one.line not in said]
-    return found + [Finding(student, "", one.file, "ignored", one.why, odd=one.odd) for one in unsaid]
+    return found + [
+        Finding(student, "", one.file, "ignored", one.why, odd=one.odd)
+        for one in unsaid
+    ]
 
 
 def _verdict(found: Found) -> str:
     return found.source.lost.state if found.source.lost else "counts"
 
 
-def lines(found: Iterable[Finding], strangers: Iterable[str] = (), most: int | None = None) -> list[str]:
-    """The findings that a person should look at, one per line. First, and never cut off, come the urgent ones."""
+def lines(
+    found: Iterable[Finding], strangers: Iterable[str] = (), most: int | None = None
+) -> list[str]:
+    """The findings that a person should look at, one per line. First, and never cut
+    off, come the urgent ones.
+    """
     found = list(found)
     others = _others(found, strangers)
     rest = len(others[most:]) if most else 0
@@ -82,21 +130,30 @@ def lines(found: Iterable[Finding], strangers: Iterable[str] = (), most: int | N
 
 
 def urgent(found: Iterable[Finding]) -> list[str]:
-    """A line per reason why a submission, or a kata of it, was not recognised, cannot be read, or is empty."""
+    """A line per reason why a submission, or a kata of it, was not recognised, cannot
+    be read, or is empty.
+    """
     return _shared(one for one in found if one.odd and one.verdict in URGENT)
 
 
 def unowned(names: Mapping[str, str], waiting: Iterable[str]) -> list[str]:
-    """The submissions that nobody in the roster owns, each with the reason, and the people who lack what they have."""
+    """The submissions that nobody in the roster owns, each with the reason, and the
+    people who lack what they have.
+    """
     if not names:
         return []
     people = ", ".join(waiting) or "nobody"
     owners = [f"  {name}: {why}" for name, why in names.items()]
-    return ["submissions that nobody in the roster owns:", *owners, f"people who may have handed one in: {people}"]
+    return [
+        "submissions that nobody in the roster owns:",
+        *owners,
+        f"people who may have handed one in: {people}",
+    ]
 
 
 def of_times(found: Iterable[Finding], *, count: bool) -> list[str]:
-    """One line on the submissions that a platform marks as late, and one on those whose time nobody knows.
+    """One line on the submissions that a platform marks as late, and one on those whose
+    time nobody knows.
 
     Args:
         count: times count, as the rules say what lateness costs.
@@ -109,7 +166,10 @@ def of_times(found: Iterable[Finding], *, count: bool) -> list[str]:
         elif one.untimed and count:
             untimed.setdefault(one.note, []).append(one.student)
     said = [f"late, as Canvas says: {', '.join(late)}"] if late else []
-    return said + [f"{why}, so lateness costs nothing: {', '.join(students)}" for why, students in untimed.items()]
+    return said + [
+        f"{why}, so lateness costs nothing: {', '.join(students)}"
+        for why, students in untimed.items()
+    ]
 
 
 def _others(found: Iterable[Finding], strangers: Iterable[str]) -> list[str]:

@@ -1,4 +1,6 @@
-"""Lists the files that a student handed in: in folders, archives and single files, and in archives inside these."""
+"""Lists the files that a student handed in: in folders, archives and single files, and
+in archives inside these.
+"""
 
 import io
 import os
@@ -20,21 +22,34 @@ from grader.teaching.archives import Member
 MOST_FILES = 100_000  # files and folders in one folder
 DEEPEST = 64
 HIDDEN = re.compile(r"\.|__MACOSX$|__pycache__$")
-# What systems and tools hide in a folder, in which no student writes. Of other hidden files a person is told.
+# What systems and tools hide in a folder, in which no student writes. Of other hidden
+# files a person is told.
 TOOLS = re.compile(
-    r"(?:^|/)(?:\.[_~]|__pycache__/[^/]*\.pyc$|\.(?:AppleDouble|DS_Store|Spotlight|Trash|cache|conda|config|coverage|"
-    r"devcontainer|directory|editorconfig|env|fseventsd|git|hypothesis|idea|ipython|jupyter|kata|local|mypy_cache|nfs|"
+    r"(?:^|/)(?:\.[_~]|__pycache__/[^/]*\.pyc$|\.(?:AppleDouble|DS_Store|Spotlight|"
+    r"Trash|cache|conda|config|coverage|"
+    r"devcontainer|directory|editorconfig|env|fseventsd|git|hypothesis|idea|ipython|"
+    r"jupyter|kata|local|mypy_cache|nfs|"
     r"npm|pre-commit|pytest_cache|python|ruff_cache|venv|vs))"
 )
-CHECKPOINT = re.compile(r"\.ipynb_checkpoints/([^/]*)-checkpoint(?=\.\w+$)")  # Jupyter's copy of the file beside it
-OF_ENVIRONMENTS = frozenset(["bin", "etc", "include", "lib", "lib64", "scripts", "share"])  # beside a pyvenv.cfg
+# Jupyter's copy of the file beside it
+CHECKPOINT = re.compile(r"\.ipynb_checkpoints/([^/]*)-checkpoint(?=\.\w+$)")
+# beside a pyvenv.cfg
+OF_ENVIRONMENTS = frozenset(
+    ["bin", "etc", "include", "lib", "lib64", "scripts", "share"]
+)
 DATA = "data"  # the folder of downloaded data sets
-COPY = re.compile(r" ?\(\d{1,3}\)(?=\.\w+$)")  # what a browser adds to a second download: "sums (1).py"
+# what a browser adds to a second download: "sums (1).py"
+COPY = re.compile(r" ?\(\d{1,3}\)(?=\.\w+$)")
 MOST_OPENED = 10  # archives in one submission
-NOT_OPENED = "is an archive that was not opened, since there are many or large ones: ask for one .zip"
+NOT_OPENED = (
+    "is an archive that was not opened, since there are many or large ones: ask for "
+    "one .zip"
+)
 CANNOT_OPEN = "is an archive that cannot be opened here: ask for a .zip"
 INSIDE = "is an archive inside an archive: unpack it"
-NOT_PUSHED = "is an empty folder in a checkout: a repository inside it was not handed in"
+NOT_PUSHED = (
+    "is an empty folder in a checkout: a repository inside it was not handed in"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +60,10 @@ class File:
         path: below the folder or archive that holds it.
         shown: the same for people, with the folder's or archive's name in front.
         modified: without a time zone for a member of an archive, which has none.
-        read: returns its content, up to this many bytes; raises LoadFailure, which does not name it.
-        batch: when the newest file of the same folder or archive was modified, as a timestamp.
+        read: returns its content, up to this many bytes; raises LoadFailure, which does
+            not name it.
+        batch: when the newest file of the same folder or archive was modified, as
+            a timestamp.
         attempt: the number of the resubmission, in Canvas's names.
         is_packed: it is in an archive inside a folder or archive.
     """
@@ -86,9 +103,11 @@ def readable(name: str) -> str:
 
 @dataclass
 class Listing:
-    """Every file in some places, why a place could not be read, and why some archives stay closed.
+    """Every file in some places, why a place could not be read, and why some archives
+    stay closed.
 
-    `newest` is the place that was modified last. No hidden file counts, so `hidden` has them apart.
+    `newest` is the place that was modified last. No hidden file counts, so `hidden` has
+    them apart.
     """
 
     files: list[File] = field(default_factory=list)
@@ -99,7 +118,9 @@ class Listing:
 
 
 def listed(places: Iterable[Path]) -> Listing:
-    """Every file in these places, and in the archives inside them up to a number and a size."""
+    """Every file in these places, and in the archives inside them up to a number and
+    a size.
+    """
     found = Listing()
     for place in places:
         batch: list[File] = []
@@ -107,7 +128,9 @@ def listed(places: Iterable[Path]) -> Listing:
             batch = list(_files(place, found.problems))
         found.files += _together(batch, _attempt(place.name))
     if found.files:
-        found.newest = max(found.files, key=lambda file: file.batch).shown.partition("/")[0]
+        found.newest = max(found.files, key=lambda file: file.batch).shown.partition(
+            "/"
+        )[0]
     packed, size = [file for file in found.files if _is_archive(file)], 0
     for number, file in enumerate(packed):
         size += file.size
@@ -122,7 +145,11 @@ def listed(places: Iterable[Path]) -> Listing:
                 found.files += inside
                 found.closed |= {one: INSIDE for one in inside if _is_archive(one)}
     plain = {file.shown: file for file in found.files if not file.is_hidden}
-    found.hidden = [one for one in found.files if one.is_hidden and CHECKPOINT.sub(r"\1", one.shown) not in plain]
+    found.hidden = [
+        one
+        for one in found.files
+        if one.is_hidden and CHECKPOINT.sub(r"\1", one.shown) not in plain
+    ]
     found.files = [file for file in found.files if not file.is_hidden]
     return found
 
@@ -134,8 +161,13 @@ def note(problems: list[str], name: str, why: str) -> None:
 
 def _together(batch: list[File], attempt: int) -> list[File]:
     """These files as those of one folder or archive."""
-    newest = max((file.modified.timestamp() for file in batch if not file.is_hidden), default=0.0)
-    return [replace(f, batch=newest, attempt=max(attempt, _attempt(f.path.name))) for f in batch]
+    newest = max(
+        (file.modified.timestamp() for file in batch if not file.is_hidden), default=0.0
+    )
+    return [
+        replace(f, batch=newest, attempt=max(attempt, _attempt(f.path.name)))
+        for f in batch
+    ]
 
 
 def _is_archive(file: File) -> bool:
@@ -155,7 +187,9 @@ def _inside(file: File) -> list[File]:
 
 def _files(place: Path, problems: list[str]) -> Iterator[File]:
     if place.is_symlink():
-        raise LoadFailure("is a link, which is not followed: put what it leads to in its place")
+        raise LoadFailure(
+            "is a link, which is not followed: put what it leads to in its place"
+        )
     if place.is_dir():
         return _below(place, problems)
     if archives.is_opened(place.name):
@@ -164,21 +198,28 @@ def _files(place: Path, problems: list[str]) -> Iterator[File]:
 
 
 def _below(place: Path, problems: list[str]) -> Iterator[File]:
-    """The files below a folder. Links are not followed; what tools and virtual environments hold is left out.
+    """The files below a folder. Links are not followed; what tools and virtual
+    environments hold is left out.
 
     Args:
         problems: to be extended by the folders that cannot be read.
     """
 
     def note(error: OSError) -> None:
-        problems.append(f"{readable(os.path.basename(error.filename))}: {error.strerror}")
+        problems.append(
+            f"{readable(os.path.basename(error.filename))}: {error.strerror}"
+        )
 
     seen, checkouts = 0, list[Path]()
     for name, folders, names in os.walk(place, onerror=note):
         folder, inside = Path(name), Path(name).relative_to(place)
         if ".git" in [*folders, *names]:
             checkouts.append(folder)
-        elif not folders and not names and any(folder.is_relative_to(checkout) for checkout in checkouts):
+        elif (
+            not folders
+            and not names
+            and any(folder.is_relative_to(checkout) for checkout in checkouts)
+        ):
             problems.append(f"{readable(f'{place.name}/{inside}')}: {NOT_PUSHED}")
         links = [one for one in folders if (folder / one).is_symlink()]
         kept = [one for one in folders if one not in links and not TOOLS.search(one)]
@@ -187,14 +228,21 @@ def _below(place: Path, problems: list[str]) -> Iterator[File]:
             links = [one for one in links if one.casefold() not in OF_ENVIRONMENTS]
         deeper = len(inside.parts) < DEEPEST
         if kept and not deeper:
-            problems.append(f"{readable(place.name)}: has more than {DEEPEST} folders inside each other")
+            problems.append(
+                f"{readable(place.name)}: has more than {DEEPEST} folders inside each "
+                "other"
+            )
         folders[:] = sorted(kept) if deeper else []
         seen += len(folders) + len(names)
         if seen > MOST_FILES:
-            raise LoadFailure(f"holds more than {MOST_FILES:,} files: hand in the katas' files only")
+            raise LoadFailure(
+                f"holds more than {MOST_FILES:,} files: hand in the katas' files only"
+            )
         for one in sorted([*links, *names]):
             if not TOOLS.search((inside / one).as_posix()):
-                yield _file(folder / one, place, f"{place.name}/{(inside / one).as_posix()}")
+                yield _file(
+                    folder / one, place, f"{place.name}/{(inside / one).as_posix()}"
+                )
 
 
 def _file(path: Path, within: Path, shown: str) -> File:
@@ -202,16 +250,28 @@ def _file(path: Path, within: Path, shown: str) -> File:
     modified = dates.of_timestamp(info.st_mtime)
     read = partial(kata_modules.read_bytes, path, within)
     inside = PurePosixPath(path.relative_to(within).as_posix())
-    size = info.st_size if stat.S_ISREG(info.st_mode) else 1  # a pipe or a device is not empty: nobody can read it
-    return File(inside, readable(shown), modified, read, is_link=path.is_symlink(), size=size)
+    # a pipe or a device is not empty: nobody can read it
+    size = info.st_size if stat.S_ISREG(info.st_mode) else 1
+    return File(
+        inside, readable(shown), modified, read, is_link=path.is_symlink(), size=size
+    )
 
 
 def _members(members: Iterable[Member], shown: str) -> Iterator[File]:
-    """The files in the archive that people know by this name, without those of tools."""
+    """The files in the archive that people know by this name, without those
+    of tools.
+    """
     for one in members:
         if not TOOLS.search(one.path.as_posix()):
             name = readable(f"{shown}/{one.path}")
-            yield File(one.path, name, one.modified, one.read, is_link=one.is_link, size=one.size)
+            yield File(
+                one.path,
+                name,
+                one.modified,
+                one.read,
+                is_link=one.is_link,
+                size=one.size,
+            )
 
 
 def _attempt(name: str) -> int:

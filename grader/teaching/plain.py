@@ -1,4 +1,6 @@
-"""Writes what counts of each submission in a plain layout, for programs that find similar code."""
+"""Writes what counts of each submission in a plain layout, for programs that find
+similar code.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,9 +12,17 @@ from grader.teaching.submissions import Submission
 
 
 def write(folder: Path, submission: Submission, katas: Iterable[Kata]) -> bool:
-    """Write FOLDER/STUDENT/KATA/FILE for each of these katas that the student has begun. False if there is none."""
-    texts = {kata: source.text for kata, source in submissions.sources(submission, katas).items() if not source.problem}
-    begun = {kata: text for kata, text in texts.items() if not stubs.is_untouched(kata, text)}
+    """Write FOLDER/STUDENT/KATA/FILE for each of these katas that the student has
+    begun. False if there is none.
+    """
+    texts = {
+        kata: source.text
+        for kata, source in submissions.sources(submission, katas).items()
+        if not source.problem
+    }
+    begun = {
+        kata: text for kata, text in texts.items() if not stubs.is_untouched(kata, text)
+    }
     for kata, text in begun.items():
         place = folder / submission.student / kata.file
         place.parent.mkdir(parents=True, exist_ok=True)

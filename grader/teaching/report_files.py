@@ -1,4 +1,6 @@
-"""Report files: checks `--report FORMAT=FILE` before grading, and writes the file after it."""
+"""Report files: checks `--report FORMAT=FILE` before grading, and writes the file
+after it.
+"""
 
 import os
 import sys
@@ -34,7 +36,10 @@ FOR_STUDENTS: dict[str, Callable[[StudentReport], str]] = {
 FORMATS: dict[str, Callable[[Report], str]] = {
     "json": json_report.render,
     "junit": junit.render,
-    **{name: partial(students_view.shown, render) for name, render in FOR_STUDENTS.items()},
+    **{
+        name: partial(students_view.shown, render)
+        for name, render in FOR_STUDENTS.items()
+    },
     "gradescope": gradescope.render,
 }
 CLASS_FORMATS: dict[str, Callable[[ClassReport], str]] = {
@@ -61,11 +66,16 @@ class ReportFile(Generic[AnyReport]):
         return self.path.parent.resolve() / self.path.name
 
     def links(self, pages: Path | None, students: Iterable[str]) -> dict[str, str]:
-        """The relative link from this file to each student's page in the folder; none without a folder or a file."""
+        """The relative link from this file to each student's page in the folder; none
+        without a folder or a file.
+        """
         if pages is None or is_stream(self.path):
             return {}
         folder = Path(os.path.relpath(pages.resolve(), self.place.parent))
-        return {student: quote((folder / f"{student}.html").as_posix()) for student in students}
+        return {
+            student: quote((folder / f"{student}.html").as_posix())
+            for student in students
+        }
 
     def write(self, report: AnyReport) -> None:
         write(self.path, self.render(report))
@@ -82,13 +92,20 @@ def parse_all(
     files: list[ReportFile[AnyReport]] = []
     for option in options or []:
         file = parse(option, formats)
-        if any(file.place == other.place for other in files) and not is_stream(file.path):
-            raise KataError(f"--report {option}: another report goes to {file.path} already: give each its own file")
+        if any(file.place == other.place for other in files) and not is_stream(
+            file.path
+        ):
+            raise KataError(
+                f"--report {option}: another report goes to {file.path} already: give "
+                "each its own file"
+            )
         files.append(file)
     return files
 
 
-def parse(option: str, formats: Mapping[str, Callable[[AnyReport], str]]) -> ReportFile[AnyReport]:
+def parse(
+    option: str, formats: Mapping[str, Callable[[AnyReport], str]]
+) -> ReportFile[AnyReport]:
     """The report file that an option "json=FILE" asks for.
 
     Raises:
@@ -96,16 +113,24 @@ def parse(option: str, formats: Mapping[str, Callable[[AnyReport], str]]) -> Rep
     """
     name, _, file = option.partition("=")
     if name not in formats or not file:
-        raise KataError(f"--report {option}: write FORMAT=FILE, where FORMAT is {', '.join(formats)}")
+        raise KataError(
+            f"--report {option}: write FORMAT=FILE, where FORMAT is "
+            f"{', '.join(formats)}"
+        )
     path = Path(file)
     is_folder = path.is_dir() and not path.is_symlink()
-    if is_folder or not path.parent.is_dir() or not os.access(path if is_stream(path) else path.parent, os.W_OK):
+    if (
+        is_folder
+        or not path.parent.is_dir()
+        or not os.access(path if is_stream(path) else path.parent, os.W_OK)
+    ):
         raise KataError(f"--report {option}: {file} cannot be written")
     return ReportFile(formats[name], path)
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file atomically: after an interruption or an error, an older file is unchanged.
+    """Write a file atomically: after an interruption or an error, an older file
+    is unchanged.
 
     A symbolic link is replaced, not followed: the path may be in a student's checkout.
     """
@@ -122,5 +147,9 @@ def write(path: Path, text: str) -> None:
 
 
 def is_stream(path: Path) -> bool:
-    """Tell if the path is something to append to, such as /dev/stdout or a named pipe, and must not be replaced."""
-    return path.is_relative_to("/dev") or (path.exists() and not path.is_symlink() and not path.is_file())
+    """Tell if the path is something to append to, such as /dev/stdout or a named pipe,
+    and must not be replaced.
+    """
+    return path.is_relative_to("/dev") or (
+        path.exists() and not path.is_symlink() and not path.is_file()
+    )

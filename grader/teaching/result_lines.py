@@ -1,4 +1,6 @@
-"""Writes the file of `--results`: a line per result as each is graded, beside the file until all of them are there."""
+"""Writes the file of `--results`: a line per result as each is graded, beside the file
+until all of them are there.
+"""
 
 import json
 import os
@@ -15,9 +17,17 @@ from grader.teaching.class_grading import Graded
 
 
 class ResultLines:
-    """An open file for lines. Until `finish`, an earlier file at the path is as it was."""
+    """An open file for lines. Until `finish`, an earlier file at the path is as
+    it was.
+    """
 
-    def __init__(self, path: Path | None, stream: FileIO, ids: Mapping[str, str], allowed: Accommodations):
+    def __init__(
+        self,
+        path: Path | None,
+        stream: FileIO,
+        ids: Mapping[str, str],
+        allowed: Accommodations,
+    ):
         self.path, self.stream, self.allowed = path, stream, allowed
         self.ids = ids  # student → the roster's id
 
@@ -29,21 +39,29 @@ class ResultLines:
         return json.dumps({**who, **kata_as_dict(result), **kept}, ensure_ascii=False)
 
     def of_version(self, one: Graded) -> str:
-        """The line of a result that does not count yet. One of a version on time says so."""
+        """The line of a result that does not count yet. One of a version on time
+        says so.
+        """
         line = self.text(one.student, one.result)
         if one.version == "newest":
             return line
-        return json.dumps({**json.loads(line), "version": one.version}, ensure_ascii=False)
+        return json.dumps(
+            {**json.loads(line), "version": one.version}, ensure_ascii=False
+        )
 
     def write(self, line: str) -> None:
-        """Write a line without a buffer, which would fail a second time when it is closed on a full disk."""
+        """Write a line without a buffer, which would fail a second time when it is
+        closed on a full disk.
+        """
         rest = memoryview(f"{line}\n".encode() if line else b"")
         try:
             while rest:
                 rest = rest[self.stream.write(rest) :]
         except OSError as error:
             kept = "what is graded is cached: make room and run the same command again"
-            raise KataError(f"{self.stream.name} cannot be written: {error.strerror}; {kept}") from None
+            raise KataError(
+                f"{self.stream.name} cannot be written: {error.strerror}; {kept}"
+            ) from None
 
     def finish(self) -> None:
         """Put the lines in the place of an earlier file."""
@@ -62,14 +80,19 @@ class ResultLines:
 
 @contextmanager
 def opened(
-    path: Path | None, ids: Mapping[str, str], allowed: Accommodations, *, at_once: bool = False
+    path: Path | None,
+    ids: Mapping[str, str],
+    allowed: Accommodations,
+    *,
+    at_once: bool = False,
 ) -> Iterator[ResultLines]:
     """The file of result lines.
 
     Args:
         ids: student → the roster's id.
         allowed: what is allowed students for a kata.
-        at_once: somebody reads the lines as they come. Then they go to the path itself, unless a file is there.
+        at_once: somebody reads the lines as they come. Then they go to the path itself,
+            unless a file is there.
     Raises:
         KataError: the file cannot be written.
     """
@@ -81,7 +104,11 @@ def opened(
     try:
         if not place.parent.exists():
             place.parent.mkdir(parents=True)
-        stream = open(f"{place}.part" if beside else place, "ab" if is_stream else "wb", buffering=0)
+        stream = open(
+            f"{place}.part" if beside else place,
+            "ab" if is_stream else "wb",
+            buffering=0,
+        )
     except OSError as error:
         raise KataError(f"{place}: {error.strerror}") from None
     with stream:

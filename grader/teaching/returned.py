@@ -10,8 +10,9 @@ from pathlib import Path
 from grader.errors import ExportFailure
 from grader.teaching.submissions import Submission
 
-# Moodle's "Download all submissions" has a folder per student, "Ada Lovelace_12345_assignsubmission_file_", or without
-# folders a file whose name begins so. Its "Upload multiple feedback files in a zip" finds the student by the number.
+# Moodle's "Download all submissions" has a folder per student, "Ada
+# Lovelace_12345_assignsubmission_file_", or without folders a file whose name begins
+# so. Its "Upload multiple feedback files in a zip" finds the student by the number.
 MOODLE = re.compile(r"(?P<folder>[^_]+_\d+_assignsubmission_(file|onlinetext))(_.*)?")
 PAGE = "feedback.html"
 SHOWN = 10  # names in a line
@@ -23,18 +24,22 @@ class Packed:
 
     data: bytes
     pages: int
-    no_place: list[str]  # the platform has no submission of theirs that a page could be returned to
+    # the platform has no submission of theirs that a page could be returned to
+    no_place: list[str]
     no_page: list[str]
     alike: list[str]  # their pages would have one name
 
 
-def pack(pages: Path, everybody: Iterable[Submission], name: Callable[[Submission], str]) -> Packed:
+def pack(
+    pages: Path, everybody: Iterable[Submission], name: Callable[[Submission], str]
+) -> Packed:
     """Pack the page of each student.
 
     Args:
         pages: the folder of `kata class --feedback`.
         everybody: the submissions, under the students' names as the pages have them.
-        name: of a page in the archive; empty if the platform would not know whose it is.
+        name: of a page in the archive; empty if the platform would not know whose
+            it is.
     Raises:
         ExportFailure: no page is of one of these students.
     """
@@ -55,7 +60,9 @@ def pack(pages: Path, everybody: Iterable[Submission], name: Callable[[Submissio
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for target, [(_, path), *others] in sorted(found.items()):
             if not others:
-                archive.writestr(zipfile.ZipInfo(target), path.read_bytes(), zipfile.ZIP_DEFLATED)
+                archive.writestr(
+                    zipfile.ZipInfo(target), path.read_bytes(), zipfile.ZIP_DEFLATED
+                )
         packed = len(archive.namelist())
     alike = [student for some in found.values() if len(some) > 1 for student, _ in some]
     return Packed(file.getvalue(), packed, no_place, no_page, alike)
@@ -70,7 +77,10 @@ def for_moodle(submission: Submission) -> str:
 
 def by_id(ids: Mapping[str, str]) -> Callable[[Submission], str]:
     """Names such as "ada.html": the id in the roster, or the name of the submission."""
-    return lambda submission: re.sub(r'[\\/:*?"<>|]', " ", ids.get(submission.student, submission.student)) + ".html"
+    return lambda submission: (
+        re.sub(r'[\\/:*?"<>|]', " ", ids.get(submission.student, submission.student))
+        + ".html"
+    )
 
 
 def listed(names: list[str]) -> str:

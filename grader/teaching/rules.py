@@ -1,4 +1,6 @@
-"""A course's rules: what katas, exercises and their edges are worth, from the file `grading.toml`."""
+"""A course's rules: what katas, exercises and their edges are worth, from the
+file `grading.toml`.
+"""
 
 import tomllib
 from collections.abc import Iterable
@@ -20,11 +22,13 @@ KEYS = ("edges", "unparsed_waits", "katas", "exercises", "late", "gradescope")
 
 @dataclass(frozen=True)
 class Rules:
-    """The points of a course. Without rules, an exercise is worth one point and its star nothing.
+    """The points of a course. Without rules, an exercise is worth one point and its
+    star nothing.
 
     Attributes:
         edges: the percentage of an exercise's worth that its star brings.
-        katas: full name of a kata → points, shared equally by the exercises without points of their own.
+        katas: full name of a kata → points, shared equally by the exercises without
+            points of their own.
         exercises: (full name of a kata, exercise) → points.
         late: the cost of a late submission of a class.
         details: when Gradescope shows students the messages of failures.
@@ -45,13 +49,24 @@ class Rules:
     def worth(self, kata: str, exercises: Iterable[str]) -> dict[str, float]:
         """The points of each of a kata's exercises."""
         names = list(exercises)
-        own = {name: self.exercises[kata, name] for name in names if (kata, name) in self.exercises}
+        own = {
+            name: self.exercises[kata, name]
+            for name in names
+            if (kata, name) in self.exercises
+        }
         others = [name for name in names if name not in own]
-        rest = self.katas[kata] - sum(own.values()) if kata in self.katas else float(len(others))
+        rest = (
+            self.katas[kata] - sum(own.values())
+            if kata in self.katas
+            else float(len(others))
+        )
         return {name: own.get(name, rest / max(1, len(others))) for name in names}
 
-    def applied(self, result: KataResult, exercises: Iterable[str], penalty: float = 0.0) -> KataResult:
-        """The kata's result with what its exercises are worth, or not graded where a score of 0 would have no reason.
+    def applied(
+        self, result: KataResult, exercises: Iterable[str], penalty: float = 0.0
+    ) -> KataResult:
+        """The kata's result with what its exercises are worth, or not graded where a
+        score of 0 would have no reason.
 
         Args:
             exercises: those that share the kata's points. The result may have fewer.
@@ -60,7 +75,10 @@ class Rules:
         result = result.or_waits(unparsed_waits=self.unparsed_waits)
         worth = self.worth(result.kata, exercises)
         share = self.edges / 100
-        weighted = [replace(e, worth=worth[e.name], star_share=share, penalty=penalty) for e in result.exercises]
+        weighted = [
+            replace(e, worth=worth[e.name], star_share=share, penalty=penalty)
+            for e in result.exercises
+        ]
         return replace(result, exercises=tuple(weighted))
 
 
@@ -83,7 +101,8 @@ def read(path: Path) -> Rules:
 
 
 def of_course(path: Path | None, root: Path) -> Rules:
-    """The rules in this file. Without a file, the rules in `grading.toml` at `root`, if there is one.
+    """The rules in this file. Without a file, the rules in `grading.toml` at `root`, if
+    there is one.
 
     Raises:
         BrokenRules: the file cannot be read or breaks the format.
@@ -100,12 +119,19 @@ def text(rules: Rules, katas: Iterable[Kata]) -> str:
     """The rules for these katas, as the text of a file; empty where there are none."""
     names = {kata.name for kata in katas}
     points = {name: value for name, value in rules.katas.items() if name in names}
-    own = {f"{kata}::{name}": value for (kata, name), value in rules.exercises.items() if kata in names}
+    own = {
+        f"{kata}::{name}": value
+        for (kata, name), value in rules.exercises.items()
+        if kata in names
+    }
     parts = [f"edges = {rules.edges:g}\n"] if rules.edges else []
     parts += ["unparsed_waits = true\n"] if rules.unparsed_waits else []
     for head, table in (("katas", points), ("exercises", own)):
         if table:
-            parts.append(f"[{head}]\n" + "".join(f'"{name}" = {value:g}\n' for name, value in table.items()))
+            parts.append(
+                f"[{head}]\n"
+                + "".join(f'"{name}" = {value:g}\n' for name, value in table.items())
+            )
     if rules.late:
         parts.append(lateness.text(rules.late, names))
     if rules.details != "visible":
@@ -117,7 +143,9 @@ def _rules(table: dict[str, Any]) -> Rules:
     unknown = [key for key in table if key not in KEYS]
     if unknown:
         tables = "[katas], [exercises], [late] and [gradescope]"
-        raise ValueError(f"unknown key: {', '.join(unknown)} (edges = 20, or tables {tables})")
+        raise ValueError(
+            f"unknown key: {', '.join(unknown)} (edges = 20, or tables {tables})"
+        )
     edges = _number("edges", table.get("edges", 0))
     if edges > 100:
         raise ValueError(f"edges = {edges:g}: a percentage, at most 100")
@@ -139,13 +167,22 @@ def _rules(table: dict[str, Any]) -> Rules:
     unparsed_waits = table.get("unparsed_waits", False)
     if not isinstance(unparsed_waits, bool):
         raise ValueError(f"unparsed_waits = {unparsed_waits!r}: must be true or false")
-    rules = Rules(edges, katas, exercises, late, _details(table.get("gradescope", {})), unparsed_waits)
+    rules = Rules(
+        edges,
+        katas,
+        exercises,
+        late,
+        _details(table.get("gradescope", {})),
+        unparsed_waits,
+    )
     for name, points in katas.items():
         own = [value for (kata, _), value in exercises.items() if kata == name]
         all_have_own = len(own) == len(catalogue.find(name).exercises)
         missing = round(points - sum(own), 6)
         if missing < 0 or (all_have_own and missing):
-            raise ValueError(f"{name} is worth {points:g}, but its exercises {sum(own):g}")
+            raise ValueError(
+                f"{name} is worth {points:g}, but its exercises {sum(own):g}"
+            )
     return rules
 
 
@@ -153,9 +190,14 @@ def _details(table: object) -> Visibility:
     """The one entry of the table [gradescope]."""
     known = get_args(Visibility)
     if not isinstance(table, dict):
-        raise ValueError('gradescope must be a table: [gradescope], then details = "after_due_date"')
+        raise ValueError(
+            'gradescope must be a table: [gradescope], then details = "after_due_date"'
+        )
     if unknown := table.keys() - {"details"}:
-        raise ValueError(f"[gradescope] has an unknown key: {', '.join(sorted(unknown))} (it has only details)")
+        raise ValueError(
+            f"[gradescope] has an unknown key: {', '.join(sorted(unknown))} (it has "
+            "only details)"
+        )
     if (value := table.get("details", "visible")) not in known:
         raise ValueError(f"details = {value!r}: must be one of {', '.join(known)}")
     return cast(Visibility, value)
@@ -164,11 +206,17 @@ def _details(table: object) -> Visibility:
 def _table(table: dict[str, Any], key: str) -> dict[str, Any]:
     value = table.get(key, {})
     if not isinstance(value, dict):
-        raise ValueError(f"{key} must be a table: [{key}], then one line per entry, such as 16 = 20")
+        raise ValueError(
+            f"{key} must be a table: [{key}], then one line per entry, such as 16 = 20"
+        )
     return value
 
 
 def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not 0 <= value < float("inf")
+    ):
         raise ValueError(f"{name} = {value!r}: must be a number, 0 or more")
     return float(value)

@@ -1,4 +1,6 @@
-"""Tells by path, name and text which kata a file looks like, or that it is the course's or nobody's."""
+"""Tells by path, name and text which kata a file looks like, or that it is the course's
+or nobody's.
+"""
 
 import difflib
 import os
@@ -19,11 +21,15 @@ from grader.teaching.listing import File
 
 # Files that a course, a platform or a system puts beside a student's work.
 NOBODYS = re.compile(
-    r"test_\w+\.py|conftest\.py|lesson\.py|results?\.json|thumbs\.db|desktop\.ini|icon\r|pyvenv\.cfg|cachedir\.tag",
+    r"test_\w+\.py|conftest\.py|lesson\.py|results?\.json|thumbs\.db|desktop\.ini|"
+    r"icon\r|pyvenv\.cfg|cachedir\.tag",
     re.IGNORECASE,
 )
-MACHINERY = frozenset(["grader", "tests"])  # folders of a starter in which no student writes
-NOTEBOOK = re.compile(r"\.ipynb(?:\.(?:txt|text|bak|orig|old|save|download|json)|~)*$", re.IGNORECASE)
+# folders of a starter in which no student writes
+MACHINERY = frozenset(["grader", "tests"])
+NOTEBOOK = re.compile(
+    r"\.ipynb(?:\.(?:txt|text|bak|orig|old|save|download|json)|~)*$", re.IGNORECASE
+)
 CODE = re.compile(r"\.pyw?\b", re.IGNORECASE)
 ALIKE = 0.8
 
@@ -31,10 +37,15 @@ ALIKE = 0.8
 def distance_to(path: PurePosixPath, kata: Kata) -> int | None:
     """The distance of a file from being surely this kata's.
 
-    0: in its folder below `katas/`; 1: in its folder, or in one called by its number; 2: in a folder of its track;
+    0: in its folder below `katas/`; 1: in its folder, or in one called by its number;
+    2: in a folder of its track;
     3: by its name alone; None: it is in the folder of another kata.
     """
-    folders, own, short = path.parts[:-1], Path(kata.name).parts, Path(kata.number).parts
+    folders, own, short = (
+        path.parts[:-1],
+        Path(kata.name).parts,
+        Path(kata.number).parts,
+    )
     if folders[-len(own) :] == own:
         return 0 if folders[-len(own) - 1 : -len(own)] == ("katas",) else 1
     if folders[-1:] == own[-1:] or folders[-len(short) :] == short:
@@ -65,21 +76,28 @@ def namesakes(name: str, katas: list[Kata]) -> list[Kata]:
 
 
 def is_own(file: File) -> bool:
-    """Tell if a student may have written this: it is no link, nor empty, nor what courses and systems put there."""
-    is_machinery = NOBODYS.fullmatch(file.name) or not MACHINERY.isdisjoint(file.path.parts[:-1])
+    """Tell if a student may have written this: it is no link, nor empty, nor what
+    courses and systems put there.
+    """
+    is_machinery = NOBODYS.fullmatch(file.name) or not MACHINERY.isdisjoint(
+        file.path.parts[:-1]
+    )
     return bool(file.size) and not file.is_link and not is_machinery
 
 
 def is_given(path: PurePosixPath, root: Path) -> bool:
     """Tell if the course has a file of this path, as in a student's checkout."""
-    trees = (root, root / "katas", places.references(root))  # the last: of a reference that its author swapped in
+    # the last: of a reference that its author swapped in
+    trees = (root, root / "katas", places.references(root))
     return any(os.path.isfile(tree / tail) for tree in trees for tail in _tails(path))
 
 
 def is_written(file: File, root: Path) -> bool:
     """Tell if a file of the course is a kata's, and no stub any more."""
     for kata in _by_file(root).get(file.path.name, ()):
-        if file.path.parts[-2:] == kata.file.parts[-2:] and not is_reference(file.path, root):
+        if file.path.parts[-2:] == kata.file.parts[-2:] and not is_reference(
+            file.path, root
+        ):
             with suppress(LoadFailure, OSError):
                 text, _ = kata_modules.converted(file.read(kata_modules.MAX_BYTES))
                 return not stubs.is_untouched(kata, text)
@@ -87,9 +105,14 @@ def is_written(file: File, root: Path) -> bool:
 
 
 def is_reference(path: PurePosixPath, root: Path) -> bool:
-    """True if the course's `solutions/` or `tests/` has a file of this path: it is not a student's own."""
+    """True if the course's `solutions/` or `tests/` has a file of this path: it is not
+    a student's own.
+    """
     top = places.references(root).parent
-    return any(tail.parts[0] in ("solutions", "tests") and os.path.isfile(top / tail) for tail in _tails(path))
+    return any(
+        tail.parts[0] in ("solutions", "tests") and os.path.isfile(top / tail)
+        for tail in _tails(path)
+    )
 
 
 def _tails(path: PurePosixPath) -> Iterator[PurePosixPath]:
@@ -103,7 +126,9 @@ def is_notebook(name: str) -> bool:
 
 
 def is_called_code(name: str) -> bool:
-    """Tell if a file is called as a Python file, whatever a download has added to its name."""
+    """Tell if a file is called as a Python file, whatever a download has added to
+    its name.
+    """
     return CODE.search(name) is not None
 
 
@@ -131,10 +156,16 @@ def defines(text: str, kata: Kata) -> bool:
 
 
 def defined(names: frozenset[str], katas: Iterable[Kata]) -> list[Kata]:
-    """The katas of which most exercises have one of these names, and those of which half have; perhaps none."""
+    """The katas of which most exercises have one of these names, and those of which
+    half have; perhaps none.
+    """
     counts = {kata: len(names.intersection(kata.owners)) for kata in katas}
     most = max(counts.values(), default=0)
-    return [kata for kata, count in counts.items() if count and (count == most or is_half(names, kata))]
+    return [
+        kata
+        for kata, count in counts.items()
+        if count and (count == most or is_half(names, kata))
+    ]
 
 
 def is_half(names: frozenset[str], kata: Kata) -> bool:
@@ -143,17 +174,30 @@ def is_half(names: frozenset[str], kata: Kata) -> bool:
 
 
 def resembles(file: File, kata: Kata) -> bool:
-    """Tell if a file is called nearly as the kata's: "multihead_attention.py", "ada_sums.py", "kata16.py"."""
+    """Tell if a file is called nearly as the kata's: "multihead_attention.py",
+    "ada_sums.py", "kata16.py".
+    """
     if file.name == kata.file.name or distance_to(file.path, kata) is None:
         return file.name == kata.file.name
-    stem, module = (re.sub(r"[\W_]", "", name.casefold()) for name in (file.name.partition(".")[0], kata.module))
-    return module in stem or _is_near(stem, module) or stem in (kata.number, f"kata{kata.number}")
+    stem, module = (
+        re.sub(r"[\W_]", "", name.casefold())
+        for name in (file.name.partition(".")[0], kata.module)
+    )
+    return (
+        module in stem
+        or _is_near(stem, module)
+        or stem in (kata.number, f"kata{kata.number}")
+    )
 
 
 def is_beside(file: File, kata: Kata) -> bool:
-    """Tell if a file is called as code, and is in the kata's folder or in one that is called nearly so."""
+    """Tell if a file is called as code, and is in the kata's folder or in one that is
+    called nearly so.
+    """
     distance = distance_to(file.path, kata)
-    is_near = distance is not None and _is_near(file.path.parent.name.casefold(), Path(kata.name).name)
+    is_near = distance is not None and _is_near(
+        file.path.parent.name.casefold(), Path(kata.name).name
+    )
     return is_called_code(file.name) and (is_near or distance in (0, 1))
 
 

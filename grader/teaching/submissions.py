@@ -18,10 +18,12 @@ Version = Literal["newest", "on time"]
 
 @dataclass(frozen=True)
 class Submission:
-    """One student's submission: folders (such as a checkout), archives, notebooks, files as a platform names them.
+    """One student's submission: folders (such as a checkout), archives, notebooks,
+    files as a platform names them.
 
-    There are no places if a student of the roster handed in nothing. `texts` has each kata's text, once read. `number`
-    is a platform's own number for the student, such as "Canvas 12345".
+    There are no places if a student of the roster handed in nothing. `texts` has each
+    kata's text, once read. `number` is a platform's own number for the student, such as
+    "Canvas 12345".
     """
 
     student: str
@@ -37,8 +39,12 @@ class Submission:
 
     @property
     def is_test(self) -> bool:
-        """True if it is called as that of Canvas's test student, who is "Student, Test" there."""
-        return self.number.startswith("Canvas") and self.student.startswith("studenttest_")
+        """True if it is called as that of Canvas's test student, who is "Student,
+        Test" there.
+        """
+        return self.number.startswith("Canvas") and self.student.startswith(
+            "studenttest_"
+        )
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,8 @@ def attempts(handed_in: Iterable[Submission], katas: Iterable[Kata]) -> list[Att
 
 
 def collect(folder: Path, *, or_none: bool = False) -> list[Submission]:
-    """The submissions in a folder, sorted by name. `alice/` and `alice.zip` are one student's.
+    """The submissions in a folder, sorted by name. `alice/` and `alice.zip` are
+    one student's.
 
     Args:
         or_none: there may be none.
@@ -77,23 +84,39 @@ def collect(folder: Path, *, or_none: bool = False) -> list[Submission]:
             places.setdefault(student, []).append(entry)
             numbers[student] = upload.number if upload else ""
     if not places and not or_none:
-        raise NoSubmissions(f"{folder} holds no submissions: it needs one folder, .zip or .ipynb file per student")
+        raise NoSubmissions(
+            f"{folder} holds no submissions: it needs one folder, .zip or .ipynb file "
+            "per student"
+        )
     students: dict[str, str] = {}
     for name in sorted(places):
         shown = readable(name)
         numbered = (f"{shown} ({number})" for number in count(2))
-        students[next(one for one in chain([shown], numbered) if one not in students)] = name
+        students[
+            next(one for one in chain([shown], numbered) if one not in students)
+        ] = name
     found = students.items()
-    return [Submission(student, tuple(places[name]), number=numbers[name]) for student, name in found]
+    return [
+        Submission(student, tuple(places[name]), number=numbers[name])
+        for student, name in found
+    ]
 
 
 def strangers(folder: Path) -> list[Submission]:
-    """The other entries of a folder, each by its name: whoever of a roster is called so has handed it in."""
-    return [Submission(_bare(entry), (entry,)) for entry in _entries(folder) if not _is_handed_in(entry)]
+    """The other entries of a folder, each by its name: whoever of a roster is called so
+    has handed it in.
+    """
+    return [
+        Submission(_bare(entry), (entry,))
+        for entry in _entries(folder)
+        if not _is_handed_in(entry)
+    ]
 
 
 def sources(submission: Submission, katas: Iterable[Kata]) -> dict[Kata, SourceText]:
-    """The text of each kata's file in the submission, or the problem with that file. What is read is not read again."""
+    """The text of each kata's file in the submission, or the problem with that file.
+    What is read is not read again.
+    """
     katas = list(katas)
     if submission.texts is not None:
         return {kata: submission.texts[kata] for kata in katas}
@@ -118,4 +141,8 @@ def _student(entry: Path) -> str:
     """The name of a folder, or that of a file without ".zip" or ".tar.gz"."""
     if entry.is_dir():
         return entry.name
-    return entry.stem.removesuffix(".tar") if archives.is_archive(entry.name) else entry.stem
+    return (
+        entry.stem.removesuffix(".tar")
+        if archives.is_archive(entry.name)
+        else entry.stem
+    )

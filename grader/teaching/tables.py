@@ -1,4 +1,6 @@
-"""Reads the tables that teachers write as CSV files, in any encoding and with any separator of a spreadsheet."""
+"""Reads the tables that teachers write as CSV files, in any encoding and with any
+separator of a spreadsheet.
+"""
 
 import csv
 import io
@@ -10,21 +12,26 @@ from grader import printable
 from grader.course import kata_modules
 from grader.errors import KataError, LoadFailure
 
-SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx and .ods, and how .xls begin
+# how .xlsx and .ods, and how .xls begin
+SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 SEPARATOR = re.compile(r"sep=([,;\t])\r?\n")
 
 
 def rows(
-    path: Path, needed: tuple[str, ...] | Callable[[list[str]], tuple[str, ...]], broken: type[KataError]
+    path: Path,
+    needed: tuple[str, ...] | Callable[[list[str]], tuple[str, ...]],
+    broken: type[KataError],
 ) -> Iterator[tuple[int, dict[str, str], str]]:
-    """Each row that is not empty: the number of its line, its cells by column, and the cells after the last column.
+    """Each row that is not empty: the number of its line, its cells by column, and the
+    cells after the last column.
 
     Columns may come in any order, and others beside those that are needed.
 
     Args:
         needed: columns, or what names them where that depends on the header.
     Raises:
-        broken: the file cannot be read, or has no such columns. The message has the number of the line.
+        broken: the file cannot be read, or has no such columns. The message has the
+            number of the line.
     """
     text = text_of(path, broken)
     said = SEPARATOR.match(text)  # Excel's own line, in front of the header
@@ -41,7 +48,10 @@ def rows(
 def refuse(rest: str) -> None:
     """Raise ValueError if a row has cells after its last column."""
     if rest:
-        raise ValueError(f"'{rest}' is after the last column: put a reason with commas between double quotes")
+        raise ValueError(
+            f"'{rest}' is after the last column: put a reason with commas between "
+            "double quotes"
+        )
 
 
 def text_of(path: Path, broken: type[KataError]) -> str:
@@ -69,15 +79,24 @@ def _rows(
     needed: tuple[str, ...] | Callable[[list[str]], tuple[str, ...]],
     broken: type[KataError],
 ) -> Iterator[tuple[int, dict[str, str], str]]:
-    columns = table.fieldnames = [(name or "").strip().casefold() for name in table.fieldnames or []]
+    columns = table.fieldnames = [
+        (name or "").strip().casefold() for name in table.fieldnames or []
+    ]
     needed = needed if isinstance(needed, tuple) else needed(columns)
     if absent := [name for name in needed if name not in columns]:
-        raise broken(f"{path}:{1 + before}: the header has no column {', '.join(absent)}: it needs {', '.join(needed)}")
+        raise broken(
+            f"{path}:{1 + before}: the header has no column {', '.join(absent)}: it "
+            f"needs {', '.join(needed)}"
+        )
     for row in table:
         rest = " ".join(cell.strip() for cell in row.pop(None, None) or []).strip()
         if not rest and not any(cell and cell.strip() for cell in row.values()):
             continue
         if short := [name for name in needed if row[name] is None]:
-            raise broken(f"{path}:{table.line_num + before}: no cell for {', '.join(short)}")
-        cells = {name: printable.line((cell or "").strip()) for name, cell in row.items()}
+            raise broken(
+                f"{path}:{table.line_num + before}: no cell for {', '.join(short)}"
+            )
+        cells = {
+            name: printable.line((cell or "").strip()) for name, cell in row.items()
+        }
         yield table.line_num + before, cells, rest

@@ -1,4 +1,6 @@
-"""Tells when something was handed in, by who keeps that: a roster, a platform, commits, or else the files."""
+"""Tells when something was handed in, by who keeps that: a roster, a platform, commits,
+or else the files.
+"""
 
 import re
 from collections.abc import Iterable
@@ -25,7 +27,8 @@ STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)? (UTC|[+-]\d{4})\
 
 @dataclass(frozen=True)
 class HandIn:
-    """The time of a submission, and its source. A time from an archive has no time zone.
+    """The time of a submission, and its source. A time from an archive has no
+    time zone.
 
     `is_weak`: it is a file's own, which a copy of the class changes.
     """
@@ -43,15 +46,19 @@ def of(
 ) -> HandIn | None:
     """The time of a submission: of its newest commit, nbgrader's note, or newest file.
 
-    None if it is not known: a platform packs files with the time of the download, and what a student's own archive
-    says inside is the student's word.
+    None if it is not known: a platform packs files with the time of the download, and
+    what a student's own archive says inside is the student's word.
 
     Args:
         is_nbgraders: nbgrader laid out the class.
     """
-    if times := [time for folder in checkouts(submission) if (time := commits.newest(folder))]:
+    if times := [
+        time for folder in checkouts(submission) if (time := commits.newest(folder))
+    ]:
         return HandIn(max(times), "the newest commit")
-    files = [one.file for one in contents.found.values() if not is_of_a_download(one.file)]
+    files = [
+        one.file for one in contents.found.values() if not is_of_a_download(one.file)
+    ]
     if not files:
         return None
     notes = [_note(submission, file) for file in files] if is_nbgraders else []
@@ -70,14 +77,19 @@ def why_unknown(contents: Contents, said: HandIn | None) -> str:
         said: a time that has not come yet.
     """
     if said:
-        return f"{NOT_KNOWN}: {said.how} is of {said.time:%Y-%m-%d}, which has not come yet"
+        return (
+            f"{NOT_KNOWN}: {said.how} is of {said.time:%Y-%m-%d}, which has not come "
+            "yet"
+        )
     if all(is_of_a_download(one.file) for one in contents.found.values()):
         return f"{NOT_KNOWN}: a file of a download has the time of the download"
     return f"{NOT_KNOWN}: its files say they are from before {FIRST_YEAR}"
 
 
 def is_of_a_download(file: File) -> bool:
-    """Tell if a file came in a platform's download, which has the time at which it was packed."""
+    """Tell if a file came in a platform's download, which has the time at which it
+    was packed.
+    """
     return uploads.parsed(file.shown.partition("/")[0]) is not None
 
 

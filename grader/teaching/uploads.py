@@ -1,20 +1,31 @@
-"""Reads the names that platforms give to what students hand in: whose it is, and what it was called before."""
+"""Reads the names that platforms give to what students hand in: whose it is, and what
+it was called before.
+"""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-# "lovelaceada_LATE_12345_678901_tensors-2.py": a user, a file, the second resubmission. Without names for an assignment
-# that is graded anonymously: "LATE_anon_Xy3Zk_678901_tensors.py". An entry of text is "lovelaceada_12345_text.html".
+# "lovelaceada_LATE_12345_678901_tensors-2.py": a user, a file, the second resubmission.
+# Without names for an assignment that is graded anonymously:
+# "LATE_anon_Xy3Zk_678901_tensors.py". An entry of text is
+# "lovelaceada_12345_text.html".
 CANVAS = (
     re.compile(r"(?P<who>.+?)(?P<late>_LATE)?_(?P<number>\d+)_\d+_(?P<file>.+)"),
-    re.compile(r"(?P<late>LATE_)?(?P<who>anon)_(?P<number>[A-Za-z0-9]{3,8})_\d+_(?P<file>.+)"),
-    re.compile(r"(?P<who>.+?)(?P<late>_LATE)?_(?P<number>\d+)_(?P<file>(?:text|link)\.html)"),
+    re.compile(
+        r"(?P<late>LATE_)?(?P<who>anon)_(?P<number>[A-Za-z0-9]{3,8})_\d+_(?P<file>.+)"
+    ),
+    re.compile(
+        r"(?P<who>.+?)(?P<late>_LATE)?_(?P<number>\d+)_(?P<file>(?:text|link)\.html)"
+    ),
 )
 ATTEMPT = re.compile(r"(?P<stem>.+?)-(?P<attempt>\d{1,3})(?P<suffix>\.\w+)")
-# "Ada Lovelace_12345_assignsubmission_file_" is a folder; with the name of a file behind it, a file.
+# "Ada Lovelace_12345_assignsubmission_file_" is a folder; with the name of a file
+# behind it, a file.
 GRADESCOPE = re.compile(r"submission_(?P<number>\d+)")  # a folder
-MOODLE = re.compile(r"(?P<who>[^_]+)_(?P<number>\d+)_assignsubmission_[a-z]+(?:_(?P<file>.*))?")
+MOODLE = re.compile(
+    r"(?P<who>[^_]+)_(?P<number>\d+)_assignsubmission_[a-z]+(?:_(?P<file>.*))?"
+)
 
 
 @dataclass(frozen=True)
@@ -54,8 +65,14 @@ def parsed(name: str) -> Upload | None:
     if match is None:
         return None
     again = ATTEMPT.fullmatch(match["file"])
-    file, attempt = (again["stem"] + again["suffix"], int(again["attempt"])) if again else (match["file"], 0)
-    return Upload(match["who"], f"Canvas {match['number']}", file, attempt, bool(match["late"]))
+    file, attempt = (
+        (again["stem"] + again["suffix"], int(again["attempt"]))
+        if again
+        else (match["file"], 0)
+    )
+    return Upload(
+        match["who"], f"Canvas {match['number']}", file, attempt, bool(match["late"])
+    )
 
 
 def of(place: Path) -> Upload | None:

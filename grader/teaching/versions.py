@@ -1,4 +1,6 @@
-"""Decides which versions of a kata's file are graded: the newest, and the last one on time if that is another."""
+"""Decides which versions of a kata's file are graded: the newest, and the last one on
+time if that is another.
+"""
 
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -28,7 +30,9 @@ from grader.workers.jobs import SourceText
 
 @dataclass(frozen=True)
 class Version:
-    """A text of a kata's file, when it was handed in and how that is known, and what that costs."""
+    """A text of a kata's file, when it was handed in and how that is known, and what
+    that costs.
+    """
 
     source: SourceText
     time: datetime | None
@@ -49,7 +53,9 @@ class Version:
 
 @dataclass(frozen=True)
 class Versions:
-    """The versions of a kata's file that are graded. Of two, the one that gives more counts."""
+    """The versions of a kata's file that are graded. Of two, the one that gives
+    more counts.
+    """
 
     newest: Version
     on_time: Version | None = None
@@ -57,9 +63,11 @@ class Versions:
 
 @dataclass(frozen=True)
 class Dates:
-    """The dates of one student: the course's rules, what the roster has, and what is allowed for a kata.
+    """The dates of one student: the course's rules, what the roster has, and what is
+    allowed for a kata.
 
-    `handed_in` is the time of the whole submission, where a roster or a platform keeps it.
+    `handed_in` is the time of the whole submission, where a roster or a platform
+    keeps it.
     `is_nbgraders`: nbgrader laid out the class, and notes the time of each assignment.
     """
 
@@ -71,12 +79,16 @@ class Dates:
     is_nbgraders: bool = False
 
     def timing(self, kata: Kata, time: datetime | None) -> Timing | None:
-        """What handing in a kata at this time costs. None where neither time nor rules are known."""
+        """What handing in a kata at this time costs. None where neither time nor rules
+        are known.
+        """
         if self.late is None:
             return Timing(time.isoformat(timespec="seconds")) if time else None
         one = self.allowed.get(kata.name)
         late, due, extension = self._deadline(self.late, kata)
-        found = late.timing(time, due, extension, kata.name, waived=bool(one and one.waive_late))
+        found = late.timing(
+            time, due, extension, kata.name, waived=bool(one and one.waive_late)
+        )
         return replace(found, allowed=one.said if one else "")
 
     def free_until(self, kata: Kata) -> datetime | None:
@@ -86,8 +98,12 @@ class Dates:
         late, due, extension = self._deadline(self.late, kata)
         return late.free_until(kata.name, due, extension)
 
-    def _deadline(self, late: Late, kata: Kata) -> tuple[Late, datetime | None, timedelta]:
-        """The rules, the student's own date and their extension. What is allowed for the kata comes before both."""
+    def _deadline(
+        self, late: Late, kata: Kata
+    ) -> tuple[Late, datetime | None, timedelta]:
+        """The rules, the student's own date and their extension. What is allowed for
+        the kata comes before both.
+        """
         one = self.allowed.get(kata.name)
         if one and one.due:
             return replace(late, katas={}), one.due, timedelta()
@@ -96,7 +112,9 @@ class Dates:
         return late, self.due, self.extension
 
 
-def find(submission: Submission, contents: Contents, katas: Iterable[Kata], dates: Dates) -> dict[Kata, Versions]:
+def find(
+    submission: Submission, contents: Contents, katas: Iterable[Kata], dates: Dates
+) -> dict[Kata, Versions]:
     """The versions to grade of each of these katas that was handed in."""
     histories: dict[Path, History | None] = {}
     found: dict[Kata, Versions] = {}
@@ -105,7 +123,11 @@ def find(submission: Submission, contents: Contents, katas: Iterable[Kata], date
             continue
         own = Contents({kata: contents.found[kata]})
         file, source = contents.found[kata].file, contents.found[kata].source
-        history, changes = _changes(submission, file, histories) if dates.handed_in is None else (None, [])
+        history, changes = (
+            _changes(submission, file, histories)
+            if dates.handed_in is None
+            else (None, [])
+        )
         if dates.handed_in:
             hand_in: HandIn | None = dates.handed_in
         elif changes:
@@ -116,8 +138,14 @@ def find(submission: Submission, contents: Contents, katas: Iterable[Kata], date
             timing = dates.timing(kata, hand_in.time)
             newest = Version(source, hand_in.time, hand_in.how, timing, hand_in.is_weak)
         else:
-            newest = Version(source, None, times.why_unknown(own, hand_in), dates.timing(kata, None))
-        on_time = _on_time(kata, file, newest, history, changes, dates) if newest.penalty else None
+            newest = Version(
+                source, None, times.why_unknown(own, hand_in), dates.timing(kata, None)
+            )
+        on_time = (
+            _on_time(kata, file, newest, history, changes, dates)
+            if newest.penalty
+            else None
+        )
         match dates.late and dates.late.late:
             case "on_time" if on_time:
                 found[kata] = Versions(on_time)
@@ -129,11 +157,16 @@ def find(submission: Submission, contents: Contents, katas: Iterable[Kata], date
 
 
 def as_first_seen(
-    found: Mapping[Kata, Versions], earlier: Mapping[str, KataResult], dates: Dates, student: str
+    found: Mapping[Kata, Versions],
+    earlier: Mapping[str, KataResult],
+    dates: Dates,
+    student: str,
 ) -> tuple[dict[Kata, Versions], list[Finding]]:
-    """The versions with the times at which a content was first seen, and a line for each file whose time changed.
+    """The versions with the times at which a content was first seen, and a line for
+    each file whose time changed.
 
-    A file's own time is that of its last copy. What a commit or a platform says is taken as it is.
+    A file's own time is that of its last copy. What a commit or a platform says is
+    taken as it is.
 
     Args:
         earlier: the results of an earlier grading, by kata.
@@ -141,31 +174,54 @@ def as_first_seen(
     settled, said = dict(found), list[Finding]()
     for kata, one in found.items():
         old, new = earlier.get(kata.name), one.newest
-        if not (old and old.handed_in and new.timing and new.is_weak and old.code == jobs.digest_of(new.source.text)):
+        if not (
+            old
+            and old.handed_in
+            and new.timing
+            and new.is_weak
+            and old.code == jobs.digest_of(new.source.text)
+        ):
             continue
         first = datetime.fromisoformat(old.handed_in)
-        if new.timing.handed_in and first != datetime.fromisoformat(new.timing.handed_in):
+        if new.timing.handed_in and first != datetime.fromisoformat(
+            new.timing.handed_in
+        ):
             version = replace(new, time=first, timing=dates.timing(kata, first))
             settled[kata] = replace(one, newest=version)
-            why = f"its time is {new.said} now, and was {version.said} when the same content was graded: that counts"
+            why = (
+                f"its time is {new.said} now, and was {version.said} when the same "
+                "content was graded: that counts"
+            )
             said.append(Finding(student, kata.name, "", "handed in", why, odd=True))
     return settled, said
 
 
-def attempts(submission: Submission, found: Mapping[Kata, Versions], katas: Iterable[Kata]) -> list[Attempt]:
-    """The newest versions of these katas, and once more those on time, of the katas that have both."""
-    texts = {**(submission.texts or {}), **{kata: one.newest.source for kata, one in found.items()}}
+def attempts(
+    submission: Submission, found: Mapping[Kata, Versions], katas: Iterable[Kata]
+) -> list[Attempt]:
+    """The newest versions of these katas, and once more those on time, of the katas
+    that have both.
+    """
+    texts = {
+        **(submission.texts or {}),
+        **{kata: one.newest.source for kata, one in found.items()},
+    }
     older = {kata: one.on_time.source for kata, one in found.items() if one.on_time}
     newest = Attempt(replace(submission, texts=texts), tuple(katas))
     if not older:
         return [newest]
-    return [newest, Attempt(replace(submission, texts=texts | older), tuple(older), "on time")]
+    return [
+        newest,
+        Attempt(replace(submission, texts=texts | older), tuple(older), "on time"),
+    ]
 
 
 def better(newest: KataResult, on_time: KataResult) -> KataResult | None:
-    """The result with the higher score; None while that depends on a point that is not decided.
+    """The result with the higher score; None while that depends on a point that is
+    not decided.
 
-    Of equal scores the one on time counts, unless both are zero: then the newest code says more.
+    Of equal scores the one on time counts, unless both are zero: then the newest code
+    says more.
     """
     if on_time.score >= _most(newest) and on_time.score > 0:
         return on_time
@@ -173,25 +229,49 @@ def better(newest: KataResult, on_time: KataResult) -> KataResult | None:
 
 
 def findings(student: str, found: Mapping[Kata, Versions]) -> list[Finding]:
-    """The time of each kata, how it is known, and the cost of lateness; once per submission, that no time is known."""
-    timed = [Finding(student, kata.name, "", "handed in", _note(one)) for kata, one in found.items() if one.newest.time]
-    unknown = dict.fromkeys(one.newest.how for one in found.values() if one.newest.time is None)
-    return timed + [Finding(student, "", "", "handed in", why, untimed=True) for why in unknown]
+    """The time of each kata, how it is known, and the cost of lateness; once per
+    submission, that no time is known.
+    """
+    timed = [
+        Finding(student, kata.name, "", "handed in", _note(one))
+        for kata, one in found.items()
+        if one.newest.time
+    ]
+    unknown = dict.fromkeys(
+        one.newest.how for one in found.values() if one.newest.time is None
+    )
+    return timed + [
+        Finding(student, "", "", "handed in", why, untimed=True) for why in unknown
+    ]
 
 
 def said(versions: Versions, counts: Version) -> str:
-    """A line for reports on which of two versions counts, and why; empty if there was one."""
+    """A line for reports on which of two versions counts, and why; empty if there
+    was one.
+    """
     newest, older = versions.newest, versions.on_time
     if older is None:
         return ""
     if counts is older:
-        return f"the version of {older.said} counts, which was on time; the newest, of {newest.said}, gives no more"
-    return f"the newest version, of {newest.said}, counts; the one on time, of {older.said}, gives less"
+        return (
+            f"the version of {older.said} counts, which was on time; the newest, of "
+            f"{newest.said}, gives no more"
+        )
+    return (
+        f"the newest version, of {newest.said}, counts; the one on time, of "
+        f"{older.said}, gives less"
+    )
 
 
 def _note(one: Versions) -> str:
-    cost = f": {words.timing(one.newest.timing)}" if one.newest.timing and one.newest.timing.due else ""
-    older = one.on_time and f"; or {one.on_time.said}, {one.on_time.how}, on time: what gives more counts"
+    cost = (
+        f": {words.timing(one.newest.timing)}"
+        if one.newest.timing and one.newest.timing.due
+        else ""
+    )
+    older = one.on_time and (
+        f"; or {one.on_time.said}, {one.on_time.how}, on time: what gives more counts"
+    )
     return f"{one.newest.said}, {one.newest.how}{cost}{older or ''}"
 
 
@@ -199,15 +279,23 @@ def _most(result: KataResult) -> float:
     """The score if every point that is not decided were given."""
     if not result.exercises:
         return float("inf")
-    return sum(one.worth * (1 - one.penalty) if one.score is None else one.score for one in result.exercises)
+    return sum(
+        one.worth * (1 - one.penalty) if one.score is None else one.score
+        for one in result.exercises
+    )
 
 
 def _changes(
     submission: Submission, file: File, histories: dict[Path, History | None]
 ) -> tuple[History | None, list[Change]]:
-    """The history of the checkout that a file is in, and the commits that changed the file, newest first."""
+    """The history of the checkout that a file is in, and the commits that changed the
+    file, newest first.
+    """
     for place in submission.places:
-        if place.is_dir() and listing.readable(f"{place.name}/{file.path}") == file.shown:
+        if (
+            place.is_dir()
+            and listing.readable(f"{place.name}/{file.path}") == file.shown
+        ):
             path = place / file.path
             checkout = commits.checkout_of(path, place)
             if checkout and checkout not in histories:
@@ -219,24 +307,43 @@ def _changes(
 
 
 def _time(file: File, changes: list[Change]) -> tuple[datetime, str]:
-    """The time at which the file got its text: of its newest commit, or the first of several with the same text."""
+    """The time at which the file got its text: of its newest commit, or the first of
+    several with the same text.
+    """
     same = list(takewhile(lambda change: change.blob == changes[0].blob, changes))
     return same[-1].time, f"the commit {same[-1].commit[:7]} of {file.shown}"
 
 
 def _on_time(
-    kata: Kata, file: File, newest: Version, history: History | None, changes: list[Change], dates: Dates
+    kata: Kata,
+    file: File,
+    newest: Version,
+    history: History | None,
+    changes: list[Change],
+    dates: Dates,
 ) -> Version | None:
-    """The last version that costs nothing, if it is begun and another one than the newest."""
+    """The last version that costs nothing, if it is begun and another one than
+    the newest.
+    """
     until = dates.free_until(kata)
     change = next((one for one in changes if until and one.time <= until), None)
     if change is None or history is None:
         return None
     text = history.content(change.blob, max(kata_modules.MAX_BYTES, notebooks.LARGEST))
     source = _read(kata, file, text) if text is not None else None
-    if source is None or source.problem or source.text == newest.source.text or stubs.is_untouched(kata, source.text):
+    if (
+        source is None
+        or source.problem
+        or source.text == newest.source.text
+        or stubs.is_untouched(kata, source.text)
+    ):
         return None
-    return Version(source, change.time, f"the commit {change.commit[:7]}", dates.timing(kata, change.time))
+    return Version(
+        source,
+        change.time,
+        f"the commit {change.commit[:7]}",
+        dates.timing(kata, change.time),
+    )
 
 
 def _read(kata: Kata, file: File, data: bytes) -> SourceText | None:

@@ -1,1 +1,3 @@
-"""The katas for an assistant: tools that help a learner and quote no solution, and the server that offers them."""
+"""The katas for an assistant: tools that help a learner and quote no solution, and the
+server that offers them.
+"""

@@ -1,4 +1,6 @@
-"""The MCP server of `kata tutor`: its tools are those of `grader.tutor.tools`, and its resource says how to teach."""
+"""The MCP server of `kata tutor`: its tools are those of `grader.tutor.tools`, and its
+resource says how to teach.
+"""
 
 from collections.abc import Callable
 from functools import wraps
@@ -19,14 +21,22 @@ You tutor somebody who learns PyTorch by writing the katas' exercises. They are 
 - Give a hint only where questions did not help, and only the next one: `hint` counts, and a teacher may see how many.
 - When an exercise works, ask why it does.
 - Use the words of the lesson. `glossary` explains them.
-"""
+"""  # noqa: E501
 
 
 def serving(root: Path) -> MCPServer:
     """The server for the katas of the tree at `root`."""
     tutor = Tutor(root)
     server = MCPServer("torch-katas", instructions=INSTRUCTIONS)
-    offered = (tutor.lesson, tutor.exercise, tutor.verdict, tutor.failure, tutor.hint, tutor.trace, tutor.glossary)
+    offered = (
+        tutor.lesson,
+        tutor.exercise,
+        tutor.verdict,
+        tutor.failure,
+        tutor.hint,
+        tutor.trace,
+        tutor.glossary,
+    )
     for tool in offered:
         server.tool()(_one_at_a_time(tool))
 
@@ -39,7 +49,9 @@ def serving(root: Path) -> MCPServer:
 
 
 def _one_at_a_time(tool: Callable[..., str]) -> Callable[..., object]:
-    """The tool in the main thread, where the grader starts processes that end with it."""
+    """The tool in the main thread, where the grader starts processes that end
+    with it.
+    """
 
     @wraps(tool)
     async def called(**given: str) -> str:

@@ -1,4 +1,6 @@
-"""Collects specs once, in the forkserver, so that every worker is forked with them in memory."""
+"""Collects specs once, in the forkserver, so that every worker is forked with them
+in memory.
+"""
 
 import contextlib
 import os
@@ -42,14 +44,16 @@ OPTIONS = [
         "-qq",
         "--spec-seconds",
         "0",
-        "--edges",  # a failing edge fails here: the runner, not pytest, leaves it out of the point
+        # a failing edge fails here: the runner, not pytest, leaves it out of the point
+        "--edges",
     ),
     *(part for name in PLUGINS for part in ("-p", name)),
     *(part for name in NOT_NEEDED for part in ("-p", f"no:{name}")),
 ]
 
 
-Version = list[tuple[str, int, int]]  # of each spec file: its name, modification time and size
+# of each spec file: its name, modification time and size
+Version = list[tuple[str, int, int]]
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ _collected: dict[Kata, CollectedKata] = {}
 
 
 def specs(kata: Kata) -> CollectedKata:
-    """The kata's specs, collected again if a spec file has changed since the fork or there were none.
+    """The kata's specs, collected again if a spec file has changed since the fork or
+    there were none.
 
     Raises:
         LookupError: pytest could not collect the kata's own spec file.
@@ -84,17 +89,30 @@ def specs(kata: Kata) -> CollectedKata:
 
 
 def collect(katas: Iterable[Kata]) -> None:
-    """Collect the specs of these katas, all of one tree, in one pytest session that stays open."""
+    """Collect the specs of these katas, all of one tree, in one pytest session that
+    stays open.
+    """
     katas = list(katas)
     root = katas[0].root
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     versions = {kata: _version(kata) for kata in katas}
     for name in [name for name in sys.modules if name.startswith("katas.")]:
-        del sys.modules[name]  # pytest would reuse the spec modules of another tree, or an older version of these
-    silence = open(os.devnull, "w", encoding="utf-8")  # stays open: the session's terminal reporter keeps writing to it
+        # pytest would reuse the spec modules of another tree, or an older version
+        # of these
+        del sys.modules[name]
+    # stays open: the session's terminal reporter keeps writing to it
+    silence = open(os.devnull, "w", encoding="utf-8")
     with contextlib.redirect_stdout(silence):
-        options = ["-c", str(places.configuration(root)), "--rootdir", str(root), *OPTIONS]
-        session = pytest_private.open_session([*options, *(str(path) for kata in katas for path in kata.spec_files)])
+        options = [
+            "-c",
+            str(places.configuration(root)),
+            "--rootdir",
+            str(root),
+            *OPTIONS,
+        ]
+        session = pytest_private.open_session(
+            [*options, *(str(path) for kata in katas for path in kata.spec_files)]
+        )
     uncollected = _katas(session).uncollected
     by_file: dict[Path, list[pytest.Function]] = defaultdict(list)
     for item in session.items:
@@ -102,13 +120,18 @@ def collect(katas: Iterable[Kata]) -> None:
             by_file[item.path].append(item)
     for kata in katas:
         items = [item for path in kata.spec_files for item in by_file[path]]
-        empty = [(path, "holds no spec") for path in kata.hidden_specs if not by_file[path]]
+        empty = [
+            (path, "holds no spec") for path in kata.hidden_specs if not by_file[path]
+        ]
         problem = teachers_specs.mistake(kata, items, [*uncollected.items(), *empty])
         _collected[kata] = CollectedKata(session, items, versions[kata], problem)
 
 
 def _version(kata: Kata) -> Version:
-    return [(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in kata.spec_files]
+    return [
+        (path.name, path.stat().st_mtime_ns, path.stat().st_size)
+        for path in kata.spec_files
+    ]
 
 
 def _katas(session: pytest.Session) -> plugin.Katas:

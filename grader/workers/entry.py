@@ -7,6 +7,7 @@ from grader.protocol import WorkOrder
 
 def become_worker(order: WorkOrder, channel: Connection) -> None:
     """Carry out the order in this process, which ends with it."""
-    from grader.workers import spec_worker  # only in that process, so the runner never loads torch
+    # only in that process, so the runner never loads torch
+    from grader.workers import spec_worker
 
     spec_worker.carry_out(order, channel)

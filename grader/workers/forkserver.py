@@ -1,4 +1,6 @@
-"""Starts workers of the first lock by forking one warm process, `spec_server`; without Linux, afresh."""
+"""Starts workers of the first lock by forking one warm process, `spec_server`; without
+Linux, afresh.
+"""
 
 import contextlib
 import multiprocessing
@@ -33,18 +35,26 @@ ENVIRONMENT = (
     "SYSTEMROOT",
     "USERPROFILE",
 )
-# Bytes in the path of the temporary folder. Processes of a kata make sockets below it, whose path may have 103.
+# Bytes in the path of the temporary folder. Processes of a kata make sockets below it,
+# whose path may have 103.
 LONGEST_FOLDER_NAME = 41
 
-# No GPU: a mark is the same on every machine, and a device's driver needs more than the sandbox allows. The second
-# variable has PyTorch look for devices without starting CUDA. The user's name is asked for by PyTorch's compiler.
-GIVEN = {"CUDA_VISIBLE_DEVICES": "", "PYTORCH_NVML_BASED_CUDA_CHECK": "1", "USER": "learner"}
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # of every server, since they share a PyTorch
+# No GPU: a mark is the same on every machine, and a device's driver needs more than the
+# sandbox allows. The second variable has PyTorch look for devices without starting
+# CUDA. The user's name is asked for by PyTorch's compiler.
+GIVEN = {
+    "CUDA_VISIBLE_DEVICES": "",
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+    "USER": "learner",
+}
+# of every server, since they share a PyTorch
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 MODULES: list[str] = []  # of rooms above, which name them here, for workers to inherit
 
 _server: Server | None = None
-_known: set[tuple[Kata, int]] = set()  # whose specs it has collected, and when each kata.toml was written
+# whose specs it has collected, and when each kata.toml was written
+_known: set[tuple[Kata, int]] = set()
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,8 @@ class Worker:
 
 
 def prepare(katas: Iterable[Kata]) -> None:
-    """Start the forkserver if it is not running. It collects these katas' specs and sees no secrets of the environment.
+    """Start the forkserver if it is not running. It collects these katas' specs and
+    sees no secrets of the environment.
 
     Forking is safe only on Linux. Elsewhere each worker is spawned as a new process.
     """
@@ -65,9 +76,11 @@ def prepare(katas: Iterable[Kata]) -> None:
 
 
 def collect(katas: Iterable[Kata]) -> None:
-    """Have a forkserver with the specs of all these katas: one that lacks some, or has an older kata.toml, is replaced.
+    """Have a forkserver with the specs of all these katas: one that lacks some, or has
+    an older kata.toml, is replaced.
 
-    No worker may be running. A worker collects what its forkserver lacks, which takes longer than most mistakes do.
+    No worker may be running. A worker collects what its forkserver lacks, which takes
+    longer than most mistakes do.
     """
     katas = list(katas)
     if _server and not _versions(katas) <= _known:
@@ -86,9 +99,13 @@ def start_worker(order: WorkOrder) -> Worker:
     ours, theirs = pipe()
     try:
         with interrupts_wait(), theirs:
-            descriptors = [theirs.fileno(), *([order.pipe.fileno()] if order.pipe else [])]
+            descriptors = [
+                theirs.fileno(),
+                *([order.pipe.fileno()] if order.pipe else []),
+            ]
             process = _prepared([order.kata]).fork(None, descriptors)
-            with contextlib.suppress(OSError):  # the worker has ended already, which the channel says as well
+            # the worker has ended already, which the channel says as well
+            with contextlib.suppress(OSError):
                 ours.send_bytes(pickle.dumps(replace(order, pipe=None)))
     except KeyboardInterrupt:
         process.kill()
@@ -110,13 +127,21 @@ def helpers() -> set[int]:
 
 def environment() -> dict[str, str]:
     """The variables that a worker sees."""
-    return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ} | GIVEN
+    return {
+        name: os.environ[name] for name in ENVIRONMENT if name in os.environ
+    } | GIVEN
 
 
 def temporary_folder() -> str:
-    """The system's temporary folder, or /tmp if the path of a socket below that folder would be too long."""
+    """The system's temporary folder, or /tmp if the path of a socket below that folder
+    would be too long.
+    """
     folder = tempfile.gettempdir()
-    return "/tmp" if len(os.fsencode(folder)) > LONGEST_FOLDER_NAME and os.access("/tmp", os.W_OK) else folder
+    return (
+        "/tmp"
+        if len(os.fsencode(folder)) > LONGEST_FOLDER_NAME and os.access("/tmp", os.W_OK)
+        else folder
+    )
 
 
 def _prepared(katas: Iterable[Kata]) -> Server:
@@ -124,23 +149,36 @@ def _prepared(katas: Iterable[Kata]) -> Server:
     if _server is None or not _server.runs:
         katas = list(katas)
         _known = _versions(katas)
-        given = {"modules": MODULES, "katas": [(str(kata.root), kata.name) for kata in katas]}
-        storage = {"HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".kata" / "hypothesis")}  # not in a folder for all users
-        _server = servers.forked(SERVER, given, environment() | storage | ONE_THREAD, temporary_folder())
+        given = {
+            "modules": MODULES,
+            "katas": [(str(kata.root), kata.name) for kata in katas],
+        }
+        # not in a folder for all users
+        storage = {"HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".kata" / "hypothesis")}
+        _server = servers.forked(
+            SERVER, given, environment() | storage | ONE_THREAD, temporary_folder()
+        )
     return _server
 
 
 def _versions(katas: Iterable[Kata]) -> set[tuple[Kata, int]]:
     paths = {kata: kata.folder / "kata.toml" for kata in katas}
-    return {(kata, path.stat().st_mtime_ns if path.is_file() else 0) for kata, path in paths.items()}
+    return {
+        (kata, path.stat().st_mtime_ns if path.is_file() else 0)
+        for kata, path in paths.items()
+    }
 
 
 def _spawned(order: WorkOrder) -> Worker:
     context = multiprocessing.get_context("spawn")
-    ends: tuple[Any, Any] = context.Pipe(duplex=False)  # on Windows of another class, which does the same
+    # on Windows of another class, which does the same
+    ends: tuple[Any, Any] = context.Pipe(duplex=False)
     channel, theirs = ends
-    may_have_children = "processes" in order.kata.description.needs  # Python allows a daemon no child processes
-    process = context.Process(target=entry.become_worker, args=(order, theirs), daemon=not may_have_children)
+    # Python allows a daemon no child processes
+    may_have_children = "processes" in order.kata.description.needs
+    process = context.Process(
+        target=entry.become_worker, args=(order, theirs), daemon=not may_have_children
+    )
     try:
         with _without_main_module(), interrupts_wait():
             process.start()
@@ -154,9 +192,15 @@ def _spawned(order: WorkOrder) -> Worker:
 
 @contextmanager
 def _without_main_module() -> Iterator[None]:
-    """Hide the program's main module inside the block, because multiprocessing would run that module in each worker."""
+    """Hide the program's main module inside the block, because multiprocessing would
+    run that module in each worker.
+    """
     main = sys.modules["__main__"]
-    kept: dict[str, object] = {name: vars(main).pop(name) for name in ("__spec__", "__file__") if name in vars(main)}
+    kept: dict[str, object] = {
+        name: vars(main).pop(name)
+        for name in ("__spec__", "__file__")
+        if name in vars(main)
+    }
     main.__spec__ = None
     try:
         yield

@@ -1,4 +1,6 @@
-"""Jobs: one kata's specs to run against one submission's code. Plain data that the scheduler takes."""
+"""Jobs: one kata's specs to run against one submission's code. Plain data that the
+scheduler takes.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,10 +18,12 @@ from grader.results import NotGraded
 
 @dataclass(frozen=True)
 class SourceText:
-    """The text of a kata's file. Where the file cannot be read, `text` is empty and `problem` says why.
+    """The text of a kata's file. Where the file cannot be read, `text` is empty and
+    `problem` says why.
 
     `lost`: why the kata is then not graded. Without that, a problem costs its points.
-    `notes` say what a notebook lacked. They are shown with the kata's result, and change no verdict.
+    `notes` say what a notebook lacked. They are shown with the kata's result, and
+    change no verdict.
     """
 
     text: str
@@ -34,7 +38,8 @@ class Job:
 
     kata: Kata
     files: dict[Path, str]  # path below a code folder → text
-    problem: Failure | None = None  # why there is no code to run; every spec then fails with this message
+    # why there is no code to run; every spec then fails with this message
+    problem: Failure | None = None
     note: str = ""  # shown in the report beside the kata
     stand_ins: bool = False  # a file of an earlier kata is the reference's
     options: RunOptions = field(default_factory=RunOptions)
@@ -49,7 +54,9 @@ def read(kata: Kata, code: Path) -> SourceText:
 
 
 def digest(job: Job) -> str:
-    """A hash of the text of the kata's file, by which reports tell if it is the same; empty without a text."""
+    """A hash of the text of the kata's file, by which reports tell if it is the same;
+    empty without a text.
+    """
     text = job.files.get(job.kata.file)
     return "" if text is None else digest_of(text)
 

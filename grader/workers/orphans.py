@@ -1,4 +1,6 @@
-"""Ends processes that code under test leaves behind. On Linux the runner adopts orphans and kills them."""
+"""Ends processes that code under test leaves behind. On Linux the runner adopts orphans
+and kills them.
+"""
 
 import os
 import signal
@@ -20,12 +22,14 @@ PATIENCE = 10.0  # seconds to go on killing processes that start others
 DYING = 120.0  # seconds that a busy machine may take to end a process that is killed
 
 
-_before: set[Path] | None = None  # what was in /dev/shm before the first job that may write there; None before one
+# what was in /dev/shm before the first job that may write there; None before one
+_before: set[Path] | None = None
 
 
 @contextmanager
 def ended() -> Iterator[Callable[[], None]]:
-    """Kill every process that was orphaned inside the block, whatever session it is in, and remove what jobs have left.
+    """Kill every process that was orphaned inside the block, whatever session it is in,
+    and remove what jobs have left.
 
     Yields a function that does so at once.
     """
@@ -36,7 +40,9 @@ def ended() -> Iterator[Callable[[], None]]:
     def end_orphans() -> None:
         until = time.monotonic() + PATIENCE
         while (found := _orphans(before)) and time.monotonic() < until:
-            end(found)  # a child of theirs that escapes is an orphan from now on, and found in the next round
+            # a child of theirs that escapes is an orphan from now on, and found in the
+            # next round
+            end(found)
         if _before is not None:
             _remove(shared_memory.left_since(_before))
 
@@ -48,9 +54,16 @@ def ended() -> Iterator[Callable[[], None]]:
 
 
 def expect(needs: frozenset[str]) -> None:
-    """Note what is in the machine's /dev/shm, before the first job begins that may write there."""
+    """Note what is in the machine's /dev/shm, before the first job begins that may
+    write there.
+    """
     global _before
-    if sys.platform == "linux" and _before is None and "processes" in needs and not namespaces.are_allowed():
+    if (
+        sys.platform == "linux"
+        and _before is None
+        and "processes" in needs
+        and not namespaces.are_allowed()
+    ):
         _before = shared_memory.present()
 
 
@@ -70,7 +83,9 @@ def end_tree(process: Process | BaseProcess) -> None:
 
 
 def end(roots: Iterable[int]) -> None:
-    """Kill these processes, all that descend from them, and remove the names of the memory that they share."""
+    """Kill these processes, all that descend from them, and remove the names of the
+    memory that they share.
+    """
     linux.only()
     tree, names = set[int](), set[Path]()
     try:
@@ -88,7 +103,9 @@ def end(roots: Iterable[int]) -> None:
 
 
 def _remove(paths: Iterable[Path]) -> None:
-    """Remove these files and folders. One that is gone already is named "… (deleted)" by the system, and is no file."""
+    """Remove these files and folders. One that is gone already is named "… (deleted)"
+    by the system, and is no file.
+    """
     for path in paths:
         with suppress(OSError):
             path.unlink()
@@ -96,7 +113,9 @@ def _remove(paths: Iterable[Path]) -> None:
 
 
 def tree(pid: int) -> set[int]:
-    """A worker and all that descend from it, those included that this process has adopted and that kept its session."""
+    """A worker and all that descend from it, those included that this process has
+    adopted and that kept its session.
+    """
     if sys.platform != "linux":
         return usage.tree(pid)
     adopted = {child for child in proc.children(os.getpid()) if _session(child) == pid}
@@ -104,7 +123,9 @@ def tree(pid: int) -> set[int]:
 
 
 def _orphans(before: set[int]) -> set[int]:
-    """The adopted processes: those children of this process that are new, and in another session."""
+    """The adopted processes: those children of this process that are new, and in
+    another session.
+    """
     if sys.platform != "linux":
         return set()
     found = proc.children(os.getpid()) - before - servers.helpers()

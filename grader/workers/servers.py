@@ -1,6 +1,8 @@
-"""The runner's side of a server that forks workers: starts the server, has it fork, and learns how workers ended.
+"""The runner's side of a server that forks workers: starts the server, has it fork, and
+learns how workers ended.
 
-A server is reached by a socket that it inherits and that has no name, so that code under test cannot reach it.
+A server is reached by a socket that it inherits and that has no name, so that code
+under test cannot reach it.
 """
 
 import atexit
@@ -23,7 +25,8 @@ from grader.isolation import linux, processes
 
 ROOT = Path(__file__).parents[2]  # where the package `grader` is
 LONGEST_ANSWER = 1000  # bytes
-ANSWER_SECONDS = 300.0  # for an answer, which a starting server gives only after its imports
+# for an answer, which a starting server gives only after its imports
+ANSWER_SECONDS = 300.0
 POLL_SECONDS = 0.005  # between two questions whether a worker has ended
 BASE = "grader.workers.base_server"
 SERVER_ENDED = "the server that starts workers has ended"
@@ -77,7 +80,9 @@ class Server:
         return code if isinstance(code, int) else None
 
     def end(self) -> None:
-        """Kill the server, and with it the workers. It holds nothing that would have to be saved."""
+        """Kill the server, and with it the workers. It holds nothing that would have to
+        be saved.
+        """
         if self.owner == os.getpid():
             atexit.unregister(self.end)
             self.requests.close()
@@ -85,11 +90,15 @@ class Server:
             self.process.join(5)
 
     def _ask(self, request: Any, descriptors: Sequence[int] = ()) -> Any:
-        """The answer to a request. A conversation that breaks off halfway ends the server: what follows is in order."""
+        """The answer to a request. A conversation that breaks off halfway ends the
+        server: what follows is in order.
+        """
         linux.only()
         with self.lock, interrupts_wait():
             try:
-                socket.send_fds(self.requests, [json.dumps(request).encode()], descriptors)
+                socket.send_fds(
+                    self.requests, [json.dumps(request).encode()], descriptors
+                )
                 answer = self.requests.recv(LONGEST_ANSWER)
                 if not answer:
                     raise ConnectionResetError(SERVER_ENDED)
@@ -113,7 +122,8 @@ class Program(subprocess.Popen[bytes]):
 class Process:
     """A worker that a server has forked.
 
-    `exitcode` is None until it is known that the worker has ended: minus a signal's number where that ended it.
+    `exitcode` is None until it is known that the worker has ended: minus a signal's
+    number where that ended it.
     """
 
     def __init__(self, server: Server, pid: int):
@@ -127,7 +137,8 @@ class Process:
             try:
                 self.exitcode = self.server.reap(self.pid)
             except OSError:
-                self.is_lost, self.exitcode = True, processes.KILLED  # workers die with their server
+                # workers die with their server
+                self.is_lost, self.exitcode = True, processes.KILLED
         return self.exitcode is None
 
     def join(self, seconds: float) -> None:
@@ -147,18 +158,23 @@ class Process:
 _base: Server | None = None  # that the other servers are forked from
 
 
-def forked(program: str, given: Any, environment: Mapping[str, str], folder: str) -> Server:
+def forked(
+    program: str, given: Any, environment: Mapping[str, str], folder: str
+) -> Server:
     """Start a server that has PyTorch from the beginning.
 
     Args:
-        program: the module with its function `main`, which takes the socket and what is given: JSON.
+        program: the module with its function `main`, which takes the socket and what is
+            given: JSON.
         environment: all of its environment, but for where Python finds modules.
         folder: its current folder.
     Raises:
         OSError: no process can be started.
     """
     global _base
-    found = {"PYTHONPATH": str(ROOT)} | ({"PYTHONUSERBASE": site.getuserbase()} if site.ENABLE_USER_SITE else {})
+    found = {"PYTHONPATH": str(ROOT)} | (
+        {"PYTHONUSERBASE": site.getuserbase()} if site.ENABLE_USER_SITE else {}
+    )
     whole = {**environment, "HOME": folder, **found}
     if _base is None or not _base.runs:
         _base = Server(partial(_started, whole, folder))
@@ -168,7 +184,9 @@ def forked(program: str, given: Any, environment: Mapping[str, str], folder: str
 
 
 def helpers() -> set[int]:
-    """The process id of the server that the others are forked from, if it is running."""
+    """The process id of the server that the others are forked from, if it
+    is running.
+    """
     return {_base.process.pid} if _base and _base.runs else set()
 
 
@@ -176,12 +194,21 @@ def _started(environment: Mapping[str, str], folder: str, descriptor: int) -> Pr
     command = [sys.executable, "-P", "-m", BASE, str(descriptor)]
     nothing = subprocess.DEVNULL
     with interrupts_blocked():
-        return Program(command, pass_fds=[descriptor], env=dict(environment), stdin=nothing, stdout=nothing, cwd=folder)
+        return Program(
+            command,
+            pass_fds=[descriptor],
+            env=dict(environment),
+            stdin=nothing,
+            stdout=nothing,
+            cwd=folder,
+        )
 
 
 @contextmanager
 def interrupts_blocked() -> Iterator[None]:
-    """Start a process with Ctrl-C blocked, or it may print a traceback before it ignores Ctrl-C. Linux only."""
+    """Start a process with Ctrl-C blocked, or it may print a traceback before it
+    ignores Ctrl-C. Linux only.
+    """
     linux.only()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -192,13 +219,22 @@ def interrupts_blocked() -> Iterator[None]:
 
 @contextmanager
 def interrupts_wait() -> Iterator[None]:
-    """Deliver Ctrl-C and SIGTERM after the block, which they would leave with a request or its answer behind."""
-    if threading.current_thread() is not threading.main_thread():  # only that thread is interrupted
+    """Deliver Ctrl-C and SIGTERM after the block, which they would leave with a request
+    or its answer behind.
+    """
+    # only that thread is interrupted
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
-    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {number: known for number, known in found.items() if known not in (None, signal.SIG_IGN)}
+    found = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    before = {
+        number: known
+        for number, known in found.items()
+        if known not in (None, signal.SIG_IGN)
+    }
     for number in before:
         signal.signal(number, lambda number, frame: came.append(number))
     try:

@@ -1,6 +1,8 @@
-"""The server that spec workers are forked from. They inherit its imports, first uses and collected specs.
+"""The server that spec workers are forked from. They inherit its imports, first uses
+and collected specs.
 
-Nothing here may start a thread or touch CUDA. Either would break the processes forked later.
+Nothing here may start a thread or touch CUDA. Either would break the processes
+forked later.
 """
 # ruff: noqa: F401  (workers inherit each import)
 
@@ -43,11 +45,14 @@ def collect_specs(named: Iterable[tuple[str, str]]) -> None:
             warm_up.uses_of(kata.folder)
             with contextlib.suppress(OSError):
                 if b"st.text(" in kata.specs.read_bytes():
-                    hypothesis.strategies.text("ab").validate()  # makes a table of all characters, in 0.2 s
+                    # makes a table of all characters, in 0.2 s
+                    hypothesis.strategies.text("ab").validate()
 
 
 def become_worker(detail: Any, descriptors: list[int]) -> None:
-    """Carry out the order that comes on the first of these descriptors. Another one is the pipe to a worker."""
+    """Carry out the order that comes on the first of these descriptors. Another one is
+    the pipe to a worker.
+    """
     channel, *pipes = [Connection(descriptor) for descriptor in descriptors]
     order = pickle.loads(channel.recv_bytes())
     if pipes:
@@ -58,7 +63,9 @@ def become_worker(detail: Any, descriptors: list[int]) -> None:
 
 
 def main(requests: socket.socket, given: dict[str, Any]) -> None:
-    """Serve requests, with these modules imported and the specs of these katas collected."""
+    """Serve requests, with these modules imported and the specs of these
+    katas collected.
+    """
     for module in given["modules"]:
         importlib.import_module(module)
     collect_specs(given["katas"])

@@ -30,12 +30,15 @@ def every_other_row(x: Tensor, start: int = 0) -> Tensor:
         x: (R, …).
         start: 0 for the rows 0, 2, 4, …, or 1 for the rows 1, 3, 5, …
     Returns:
-        A view of `x`, in the same memory. Of the rows [a b c d e], start 0 gives [a c e] and start 1 gives [b d].
+        A view of `x`, in the same memory. Of the rows [a b c d e], start 0 gives
+        [a c e] and start 1 gives [b d].
 
-    A single row and start 1 give no rows: the shape is then (0, …). Gradients reach the rows taken.
+    A single row and start 1 give no rows: the shape is then (0, …). Gradients reach the
+    rows taken.
 
     Edge cases ★
-        `x` may be non-contiguous. Another `start` is an error, and so is an `x` without dimensions.
+        `x` may be non-contiguous. Another `start` is an error, and so is an `x`
+        without dimensions.
     """
     raise NotImplementedError
 
@@ -48,12 +51,14 @@ def diagonal(x: Tensor) -> Tensor:
     Returns:
         (…, N): entry i is x[…, i, i]. For [[1, 2], [3, 4]] this is [1, 4].
 
-    Write it from scratch: without `torch.diagonal`, `torch.diag`, `torch.linalg.diagonal` and the methods of these
-    names. The gradient of entry i goes to x[…, i, i] alone.
+    Write it from scratch: without `torch.diagonal`, `torch.diag`,
+    `torch.linalg.diagonal` and the methods of these names. The gradient of entry i goes
+    to x[…, i, i] alone.
 
     Edge cases ★
-        NaN and inf off the diagonal never reach the result. The dtype is kept, `x` may be non-contiguous, and N = 0
-        gives (…, 0). Different sizes of the last two dimensions, or fewer than two dimensions, are errors.
+        NaN and inf off the diagonal never reach the result. The dtype is kept, `x` may
+        be non-contiguous, and N = 0 gives (…, 0). Different sizes of the last two
+        dimensions, or fewer than two dimensions, are errors.
     """
     raise NotImplementedError
 
@@ -66,15 +71,17 @@ def sliding_windows(x: Tensor, size: int, step: int = 1) -> Tensor:
         size: rows per window.
         step: rows from the start of one window to the start of the next.
     Returns:
-        (W, size, …) with W = (T - size) // step + 1: window w is x[w·step : w·step + size]. Of the rows [a b c d e],
-        size 3 and step 2 give [[a b c], [c d e]]; size 2 and step 2 give [[a b], [c d]].
+        (W, size, …) with W = (T - size) // step + 1: window w is x[w·step :
+        w·step + size]. Of the rows [a b c d e], size 3 and step 2 give
+        [[a b c], [c d e]]; size 2 and step 2 give [[a b], [c d]].
 
     Only whole windows count: rows after the last one are left out.
     A row in several windows gets the sum of their gradients.
 
     Edge cases ★
-        No two windows share memory: a write to one leaves the others as they are. `x` keeps its values and dtype, and
-        may be non-contiguous. A `size` or `step` below 1, a `size` above T, and an `x` without dimensions are errors.
+        No two windows share memory: a write to one leaves the others as they are. `x`
+        keeps its values and dtype, and may be non-contiguous. A `size` or `step` below
+        1, a `size` above T, and an `x` without dimensions are errors.
     """
     raise NotImplementedError
 
@@ -89,13 +96,16 @@ def crop(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
         height: its number of rows.
         width: its number of columns.
     Returns:
-        (…, height, width), a view of `image`: entry (r, c) is image[…, top + r, left + c].
+        (…, height, width), a view of `image`: entry (r, c) is image[…,
+        top + r, left + c].
 
-    The rectangle may touch the edges of the image or be the whole image. Gradients reach the rectangle alone.
+    The rectangle may touch the edges of the image or be the whole image. Gradients
+    reach the rectangle alone.
 
     Edge cases ★
-        `image` may be non-contiguous. A rectangle that reaches past an edge, a negative `top` or `left`, and a
-        `height` or `width` below 1 are errors: a plain slice would quietly return less, or count from the other end.
+        `image` may be non-contiguous. A rectangle that reaches past an edge, a negative
+        `top` or `left`, and a `height` or `width` below 1 are errors: a plain slice
+        would quietly return less, or count from the other end.
     """
     raise NotImplementedError
 
@@ -105,16 +115,18 @@ def zero_border(image: Tensor, width: int = 1) -> Tensor:
 
     Args:
         image: (…, H, W); it is not changed.
-        width: the number of rows at the top and at the bottom, and of columns at the left and at the right.
+        width: the number of rows at the top and at the bottom, and of columns at the
+            left and at the right.
     Returns:
-        A new tensor of the same shape. Of [[a b c d], [e f g h], [i j k l]] width 1 leaves
-        [[0 0 0 0], [0 f g 0], [0 0 0 0]].
+        A new tensor of the same shape. Of [[a b c d], [e f g h], [i j k l]] width 1
+        leaves [[0 0 0 0], [0 f g 0], [0 0 0 0]].
 
     The gradient is 0 at the border, and passes through inside.
 
     Edge cases ★
-        NaN and inf in the border become 0 like everything else there. Width 0 gives a copy; a width of half of H or
-        half of W or more gives all zeros. The dtype is kept, and `image` may be non-contiguous.
+        NaN and inf in the border become 0 like everything else there. Width 0 gives a
+        copy; a width of half of H or half of W or more gives all zeros. The dtype is
+        kept, and `image` may be non-contiguous.
         A negative width is an error.
     """
     raise NotImplementedError
@@ -127,14 +139,17 @@ def pick_per_row(x: Tensor, index: Tensor) -> Tensor:
         x: (…, C), with at least two dimensions.
         index: (…), int64, of x's shape without its last dimension.
     Returns:
-        (…), the element x[…, index] of each row. From [[1, 2, 3], [4, 5, 6]] the index [2, 0] picks [3, 4].
+        (…), the element x[…, index] of each row. From [[1, 2, 3], [4, 5, 6]] the index
+        [2, 0] picks [3, 4].
 
-    A loss picks the score of the right class like this. Gradients reach only the picked elements.
+    A loss picks the score of the right class like this. Gradients reach only the
+    picked elements.
 
     Edge cases ★
-        NaN elsewhere in a row stays out. The dtype of `x` is kept, both may be non-contiguous, and neither is changed.
-        `index` may be of any integer dtype, int32 and uint8 too. A float or bool index, another shape, and a value
-        outside 0 … C - 1 are errors: negative ones do not count from the end.
+        NaN elsewhere in a row stays out. The dtype of `x` is kept, both may be
+        non-contiguous, and neither is changed. `index` may be of any integer dtype,
+        int32 and uint8 too. A float or bool index, another shape, and a value outside 0
+        … C - 1 are errors: negative ones do not count from the end.
     """
     raise NotImplementedError
 
@@ -146,7 +161,8 @@ def last_valid(x: Tensor, lengths: Tensor) -> Tensor:
         x: (B, T, …): sequence b has `lengths[b]` real steps, and then padding.
         lengths: (B,), int64; it is not changed.
     Returns:
-        (B, …): x[b, lengths[b] - 1] for every b. With T = 4, a length of 3 takes step 2.
+        (B, …): x[b, lengths[b] - 1] for every b. With T = 4, a length of 3 takes
+        step 2.
 
     Gradients reach only the steps taken.
 
@@ -164,13 +180,16 @@ def filter_rows(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         x: (R, …).
         mask: (R,), bool.
     Returns:
-        The K kept rows in their order, (K, …), and their row numbers, (K,), int64. Of the rows [a b c] the mask
-        [True, False, True] keeps [a c], rows number [0, 2]. One kept row gives (1, …) and (1,).
+        The K kept rows in their order, (K, …), and their row numbers, (K,), int64. Of
+        the rows [a b c] the mask [True, False, True] keeps [a c], rows number [0, 2].
+        One kept row gives (1, …) and (1,).
 
     The rows are copies, also when all of them are kept. Gradients reach the kept rows.
 
     Edge cases ★
-        No kept row gives (0, …) and (0,). `x` and `mask` may be non-contiguous, and are not changed.
-        A mask that is not bool, or not of shape (R,), is an error: integers 0 and 1 would be taken as row numbers.
+        No kept row gives (0, …) and (0,). `x` and `mask` may be non-contiguous, and are
+        not changed.
+        A mask that is not bool, or not of shape (R,), is an error: integers 0 and 1
+        would be taken as row numbers.
     """
     raise NotImplementedError

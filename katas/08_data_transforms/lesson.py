@@ -1,4 +1,6 @@
-"""Kata 08 in code: a pipeline step by step, the order that it needs, a pixel on its way, random crops, a gallery."""
+"""Kata 08 in code: a pipeline step by step, the order that it needs, a pixel on its
+way, random crops, a gallery.
+"""
 
 import colorsys
 import math
@@ -13,11 +15,14 @@ from grader.lesson import code, save_figure, stretch
 
 kata = code(__file__)
 torch.manual_seed(0)
-SIZE, MEAN, STD = 64, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's mean and std of red, green and blue
+# ImageNet's mean and std of red, green and blue
+SIZE, MEAN, STD = 64, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def flower():
-    """A landscape of 160 × 120 pixels: a flower on a lawn, the sun behind it at the left."""
+    """A landscape of 160 × 120 pixels: a flower on a lawn, the sun behind it at
+    the left.
+    """
     image = Image.new("RGB", (160, 120))
     draw = ImageDraw.Draw(image)
     for row in range(120):
@@ -30,7 +35,9 @@ def flower():
         turn = 2 * math.pi * petal / 7
         x, y = 88 + 20 * math.cos(turn), 52 + 20 * math.sin(turn)
         colour = colorsys.hsv_to_rgb(0.92 + 0.01 * petal, 0.75, 0.95)
-        draw.ellipse([x - 13, y - 13, x + 13, y + 13], fill=tuple(round(255 * c) for c in colour))
+        draw.ellipse(
+            [x - 13, y - 13, x + 13, y + 13], fill=tuple(round(255 * c) for c in colour)
+        )
     draw.ellipse([76, 40, 100, 64], fill=(250, 200, 40))
     return image
 
@@ -49,12 +56,18 @@ def photograph():
 def described(value):
     """Describe the result of a step: type, size and range of values."""
     if isinstance(value, Tensor):
-        return f"{'tensor':<8} {tuple(value.shape)!s:<13} {value.min():6.2f} … {value.max():.2f}"
-    low, high = (f(pair[i] for pair in value.getextrema()) for i, f in enumerate((min, max)))
+        return (
+            f"{'tensor':<8} {tuple(value.shape)!s:<13} {value.min():6.2f} … "
+            f"{value.max():.2f}"
+        )
+    low, high = (
+        f(pair[i] for pair in value.getextrema()) for i, f in enumerate((min, max))
+    )
     return f"{'image':<8} {f'{value.width} × {value.height}':<13} {low:6} … {high}"
 
 
-# 1. One image through the pipeline for evaluation. `steps` shows every result on the way.
+# 1. One image through the pipeline for evaluation. `steps` shows every result on
+#    the way.
 print("1. The eval pipeline, step by step")
 image = photograph()
 evaluation = kata.eval_transform(SIZE, MEAN, STD)
@@ -64,7 +77,8 @@ for name, value in steps:
 plain, normal = steps[-2][1], steps[-1][1]
 normalize = evaluation.transforms[-1]
 
-# 2. The order. Normalize takes float tensors with C channels, and there are none before ToTensor.
+# 2. The order. Normalize takes float tensors with C channels, and there are none
+#    before ToTensor.
 print("\n2. Why in this order")
 try:
     kata.Normalize(MEAN, STD)(torch.randint(256, (3, 4, 4), dtype=torch.uint8))
@@ -74,22 +88,38 @@ noise = kata.AddGaussianNoise(0.05)
 before = (normalize(noise(plain)) - normal).abs().mean()
 print(f"   noise before Normalize moves the values by {before:.2f} on average,")
 outside = ((normal < 0) | (normal > 1)).float().mean()
-print(f"   after Normalize by {(noise(normal) - normal).abs().mean():.2f}: {outside:.0%} of them are cut off at 0 or 1")
+print(
+    f"   after Normalize by {(noise(normal) - normal).abs().mean():.2f}: "
+    f"{outside:.0%} of them are cut off at 0 or 1"
+)
 black = (0 - torch.tensor(MEAN)) / torch.tensor(STD)
-print(f"   0 is black before Normalize; after it black is {[round(v, 2) for v in black.tolist()]} and 0 a medium grey")
+print(
+    "   0 is black before Normalize; after it black is "
+    f"{[round(v, 2) for v in black.tolist()]} and 0 a medium grey"
+)
 deviation = (normalize.inverse(normal) - plain).abs().max()
-print(f"   Normalize can be undone: inverse(normalize(x)) differs from x by {deviation:.1e} at most")
+print(
+    "   Normalize can be undone: inverse(normalize(x)) differs from x by "
+    f"{deviation:.1e} at most"
+)
 
-# 3. A generator of its own makes a random transform repeatable, and leaves the rest of the program alone.
+# 3. A generator of its own makes a random transform repeatable, and leaves the rest of
+#    the program alone.
 print("\n3. Generators")
-first, again = (kata.AddGaussianNoise(0.1, torch.Generator().manual_seed(7)) for _ in range(2))
+first, again = (
+    kata.AddGaussianNoise(0.1, torch.Generator().manual_seed(7)) for _ in range(2)
+)
 before = torch.get_rng_state()
 same = [bool(torch.equal(first(plain), again(plain))) for _ in range(3)]
 print(f"   two objects with equal seeds, call by call equal: {same}")
-print(f"   torch's global generator is where it was: {torch.equal(torch.get_rng_state(), before)}")
+print(
+    "   torch's global generator is where it was: "
+    f"{torch.equal(torch.get_rng_state(), before)}"
+)
 
-# 4. One bright pixel, 2 right of the centre and 1 below, is zoomed, rotated and shifted. affine computes the way back:
-#    for every pixel of the result, the place that it came from.
+# 4. One bright pixel, 2 right of the centre and 1 below, is zoomed, rotated and
+#    shifted. affine computes the way back: for every pixel of the result, the place
+#    that it came from.
 print("\n4. One pixel on its way")
 dark = torch.zeros(1, 15, 17)
 dark[0, 8, 10] = 1
@@ -111,7 +141,8 @@ for what, options in {
         break
     print(f"   {what:<34} {brightest(moved)}")
 
-# 5. Random crops: boxes of 8 % to 100 % of the area. In a strip of 10 × 100 the large ones do not fit.
+# 5. Random crops: boxes of 8 % to 100 % of the area. In a strip of 10 × 100 the large
+#    ones do not fit.
 print("\n5. Boxes (top, left, h, w) of RandomResizedCrop")
 crop = stretch(kata.RandomResizedCrop, SIZE, generator=torch.Generator().manual_seed(1))
 if crop is not None:
@@ -119,24 +150,31 @@ if crop is not None:
         found = [crop.sample(height, width) for _ in range(1000)]
         shares = torch.tensor([h * w / (height * width) for _, _, h, w in found])
         print(f"   in {height} × {width}: {found[0]}, {found[1]}, {found[2]} …")
-        print(f"      areas of 1000: {shares.min():.0%} to {shares.max():.0%}, on average {shares.mean():.0%}")
+        print(
+            f"      areas of 1000: {shares.min():.0%} to {shares.max():.0%}, on "
+            f"average {shares.mean():.0%}"
+        )
 
 # 6. A gallery: the training pipeline on one image, again and again.
 print("\n6. Training and evaluation")
 generator = torch.Generator().manual_seed(4)
 training = stretch(kata.train_transform, SIZE, MEAN, STD, generator)
 if training is None:  # the core alone has no random crop, flip or rotation
-    training = kata.Compose([*evaluation.transforms[:3], kata.AddGaussianNoise(0.1, generator), normalize])
+    training = kata.Compose(
+        [*evaluation.transforms[:3], kata.AddGaussianNoise(0.1, generator), normalize]
+    )
 print(f"   {' → '.join(type(step).__name__ for step in training.transforms)}")
 gallery = kata.augmentation_gallery(image, training, 12)
 unchanging = kata.augmentation_gallery(image, evaluation, 12)
 print(
-    f"   standard deviation of a pixel over 12 calls, on average: {gallery.std(0).mean():.2f} in training, "
+    "   standard deviation of a pixel over 12 calls, on average: "
+    f"{gallery.std(0).mean():.2f} in training, "
     f"{unchanging.std(0).mean():.2f} in evaluation"
 )
 
-# 7. The figure. Above: the image as it came and as evaluation sees it, always the same. Below: twelve versions of it in
-#    training. `inverse` undoes Normalize for all of them, or no colour would be right.
+# 7. The figure. Above: the image as it came and as evaluation sees it, always the same.
+#    Below: twelve versions of it in training. `inverse` undoes Normalize for all of
+#    them, or no colour would be right.
 figure = Figure(figsize=(6.6, 5.1))
 grid = figure.add_gridspec(3, 6, height_ratios=(1.25, 1, 1))
 
@@ -156,5 +194,7 @@ def viewable(x):
 show(grid[0, 1:3], image, f"the image, {image.width} × {image.height}")
 show(grid[0, 3:5], viewable(unchanging[0]), f"in evaluation, {SIZE} × {SIZE}, always")
 for i, looked in enumerate(gallery):
-    show(grid[1 + i // 6, i % 6], viewable(looked), f"{i + 1}" if i else "in training: 1")
+    show(
+        grid[1 + i // 6, i % 6], viewable(looked), f"{i + 1}" if i else "in training: 1"
+    )
 save_figure(figure, __file__)

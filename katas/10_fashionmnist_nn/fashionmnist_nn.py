@@ -1,4 +1,6 @@
-"""Classify small images: build a network, train it, stop in time, look at its mistakes, read the files."""
+"""Classify small images: build a network, train it, stop in time, look at its mistakes,
+read the files.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -23,11 +25,13 @@ CLASS_NAMES = [
 
 
 class FashionMNISTModel(nn.Module):
-    """Classify with linear layers, ReLU after each but the last, and log-probabilities at the end.
+    """Classify with linear layers, ReLU after each but the last, and log-probabilities
+    at the end.
 
     Args of `__init__`:
         input_dim: the number of values per example, 784 for an image of 28×28.
-        hidden_dims: the width of each hidden layer. There may be any number of them, or none.
+        hidden_dims: the width of each hidden layer. There may be any number of them,
+        or none.
         num_classes: C.
         dropout: the probability of setting a hidden value to 0 in training mode.
     Args of `forward`:
@@ -35,13 +39,14 @@ class FashionMNISTModel(nn.Module):
     Returns of `forward`:
         (B, C) log-probabilities: exp of a row sums to 1.
 
-    Each example is flattened. Per hidden size come `nn.Linear`, ReLU and dropout, then a last `nn.Linear` and
-    log-softmax over the classes. The defaults lead 784 → 128 → 64 → 10, and `hidden_dims=()` leads 784 → 10.
-    `modules()` finds the linear layers in the order of their use.
+    Each example is flattened. Per hidden size come `nn.Linear`, ReLU and dropout, then
+    a last `nn.Linear` and log-softmax over the classes. The defaults lead
+    784 → 128 → 64 → 10, and `hidden_dims=()` leads 784 → 10. `modules()` finds the
+    linear layers in the order of their use.
 
     Edge cases ★
-        `x` may be non-contiguous. Inputs in the tens of thousands give finite outputs. Everything runs on the device
-        of the input.
+        `x` may be non-contiguous. Inputs in the tens of thousands give finite outputs.
+        Everything runs on the device of the input.
     """
 
     def __init__(
@@ -71,15 +76,15 @@ def train_epoch(
         loss_fn: `loss_fn(outputs, labels)` is the mean loss of the batch.
         optimizer: has the model's parameters.
     Returns:
-        Mean loss and accuracy (0 to 1), two Python floats, both *per example*: of 11 examples in batches of 4, 4 and 3
-        each counts 1/11.
+        Mean loss and accuracy (0 to 1), two Python floats, both *per example*: of 11
+        examples in batches of 4, 4 and 3 each counts 1/11.
 
-    Each step follows the gradient of its own batch alone. Loss and accuracy come from the outputs before the update:
-    call the model once per batch.
+    Each step follows the gradient of its own batch alone. Loss and accuracy come from
+    the outputs before the update: call the model once per batch.
 
     Edge cases ★
-        `loader` is any iterable of batches, iterated over once. Batches are moved to the device of the model's
-        parameters. A loader without a batch is an error.
+        `loader` is any iterable of batches, iterated over once. Batches are moved to
+        the device of the model's parameters. A loader without a batch is an error.
     """
     raise NotImplementedError
 
@@ -93,21 +98,26 @@ def evaluate(
 
     Args:
         model, loss_fn: as in `train_epoch`.
-        loader: any iterable of batches, iterated over once: a DataLoader, a list, a generator.
+        loader: any iterable of batches, iterated over once: a DataLoader, a list,
+            a generator.
     Returns:
-        The mean loss and the accuracy per example, two Python floats as in `train_epoch`.
+        The mean loss and the accuracy per example, two Python floats as
+        in `train_epoch`.
 
-    The model runs in eval mode, and no graph is recorded. Parameters, buffers and gradients stay as they are.
+    The model runs in eval mode, and no graph is recorded. Parameters, buffers and
+    gradients stay as they are.
 
     Edge cases ★
-        Afterwards, model and submodules are in the mode from before, training or eval, and gradients can be recorded,
-        even after an exception. Devices and the error are as in `train_epoch`.
+        Afterwards, model and submodules are in the mode from before, training or eval,
+        and gradients can be recorded, even after an exception. Devices and the error
+        are as in `train_epoch`.
     """
     raise NotImplementedError
 
 
 class EarlyStopping:
-    """Keep the best weights, and say when the validation loss has not improved for too long.
+    """Keep the best weights, and say when the validation loss has not improved for
+    too long.
 
     Args:
         patience: how many epochs in a row may bring no improvement, at least 1.
@@ -122,7 +132,10 @@ class EarlyStopping:
 
     def __init__(self, patience: int = 3, min_delta: float = 0.0):
         if patience < 1 or min_delta < 0:
-            raise ValueError(f"wanted patience >= 1 and min_delta >= 0, not {patience} and {min_delta}")
+            raise ValueError(
+                f"wanted patience >= 1 and min_delta >= 0, not {patience} and "
+                f"{min_delta}"
+            )
         self.patience = patience
         self.min_delta = min_delta
         self.epoch = -1
@@ -140,9 +153,10 @@ class EarlyStopping:
         Returns:
             True if training should stop: if bad_epochs is at least patience.
 
-        An improvement is loss < best_loss - min_delta. It sets all attributes anew; training the model on does not
-        change `best_state`. Any other call counts one epoch and one bad epoch more. With patience 2 the losses 0.9,
-        0.7, 0.8, 0.75 give False, False, False, True: best are 0.7 and epoch 1.
+        An improvement is loss < best_loss - min_delta. It sets all attributes anew;
+        training the model on does not change `best_state`. Any other call counts one
+        epoch and one bad epoch more. With patience 2 the losses 0.9, 0.7, 0.8, 0.75
+        give False, False, False, True: best are 0.7 and epoch 1.
 
         Edge cases ★
             NaN is never an improvement.
@@ -152,7 +166,8 @@ class EarlyStopping:
     def restore(self, model: nn.Module) -> None:
         """Load `best_state` into the model, in place.
 
-        `best_state` stays stored: training the model on does not change it, and `restore` can be called again.
+        `best_state` stays stored: training the model on does not change it, and
+        `restore` can be called again.
 
         Edge cases ★
             A `best_state` of None is an error.
@@ -161,7 +176,11 @@ class EarlyStopping:
 
 
 def misclassified(
-    model: nn.Module, images: Tensor, labels: Tensor, k: int | None = None, batch_size: int = 256
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    k: int | None = None,
+    batch_size: int = 256,
 ) -> dict[str, Tensor]:
     """Find the mistakes of a model, the most confident first.
 
@@ -177,13 +196,15 @@ def misclassified(
         - "index": int64, the place of the mistake in `images`
         - "predicted": int64, the class with the highest log-probability
         - "target": int64, the label
-        - "confidence": the probability (0 to 1) of the *predicted* class, the highest first
+        - "confidence": the probability (0 to 1) of the *predicted* class, the
+          highest first
 
     The model runs in eval mode without a graph.
 
     Edge cases ★
-        Of equal confidences the lower index comes first. No mistakes, or k = 0, give four tensors of length 0 with
-        the same dtypes. The mode is restored as in `evaluate`. `images` and `labels` are not written to.
+        Of equal confidences the lower index comes first. No mistakes, or k = 0, give
+        four tensors of length 0 with the same dtypes. The mode is restored as in
+        `evaluate`. `images` and `labels` are not written to.
     """
     raise NotImplementedError
 
@@ -203,17 +224,20 @@ def fit(
         model, optimizer: as in `train_epoch`.
         train_loader, val_loader: iterated over once per epoch.
         epochs: the largest number of epochs.
-        early_stopping: gets the validation loss and the model after each epoch. None trains all epochs.
+        early_stopping: gets the validation loss and the model after each epoch. None
+            trains all epochs.
         loss_fn: as in `train_epoch`. None means `nn.NLLLoss()`.
     Returns:
-        "train_loss", "train_acc", "val_loss" and "val_acc": lists of floats, one entry per epoch that ran.
+        "train_loss", "train_acc", "val_loss" and "val_acc": lists of floats, one entry
+        per epoch that ran.
 
-    The epoch in which `step` returns True is the last. With early_stopping the model has the best weights at the end,
-    even if all epochs were used. Without it, the model keeps the last weights.
+    The epoch in which `step` returns True is the last. With early_stopping the model
+    has the best weights at the end, even if all epochs were used. Without it, the model
+    keeps the last weights.
 
     Edge cases ★
-        `epochs=0` gives four empty lists. If no epoch was an improvement, because every loss was NaN, the model keeps
-        the last weights.
+        `epochs=0` gives four empty lists. If no epoch was an improvement, because every
+        loss was NaN, the model keeps the last weights.
     """
     raise NotImplementedError
 
@@ -235,12 +259,14 @@ def compare_depths(
         epochs, batch_size, lr: as usual. `lr` is Adam's.
         seed: for weights and shuffling.
     Returns:
-        One dict per network, in order: "hidden_dims" (a tuple), "num_parameters" (of weights and biases), "val_loss"
-        and "val_acc" (of the last epoch), "history" (from `fit`).
+        One dict per network, in order: "hidden_dims" (a tuple), "num_parameters" (of
+        weights and biases), "val_loss" and "val_acc" (of the last epoch),
+        "history" (from `fit`).
 
-    For each network: `torch.manual_seed(seed)`, then a `FashionMNISTModel` without dropout, then `fit` with Adam.
-    Training data are shuffled by a new generator with the same seed. A result does not depend on its place in the list.
-    input_dim is the size of one training image, num_classes the largest training label + 1.
+    For each network: `torch.manual_seed(seed)`, then a `FashionMNISTModel` without
+    dropout, then `fit` with Adam. Training data are shuffled by a new generator with
+    the same seed. A result does not depend on its place in the list. input_dim is the
+    size of one training image, num_classes the largest training label + 1.
 
     Edge cases ★
         A class below the largest may be missing in the training labels.
@@ -269,23 +295,27 @@ def read_idx(path: str | Path) -> Tensor:
     So 00 00 08 01 | 00 00 00 03 | 07 00 02 is the tensor [7, 0, 2].
 
     Edge cases ★
-        The first two bytes tell gzip (1f 8b), not the name. The tensor has writable memory of its own, and there is no
-        warning. Every other file is an error that names the path: a header or gzip stream that is cut off
-        ("truncated"); too few elements ("truncated", with the expected and the actual number of bytes); another type
-        (its byte in hex, two digits); a first or second byte that is not zero; n = 0; bytes left over at the end.
+        The first two bytes tell gzip (1f 8b), not the name. The tensor has writable
+        memory of its own, and there is no warning. Every other file is an error that
+        names the path: a header or gzip stream that is cut off ("truncated"); too few
+        elements ("truncated", with the expected and the actual number of bytes);
+        another type (its byte in hex, two digits); a first or second byte that is not
+        zero; n = 0; bytes left over at the end.
         A missing file stays a FileNotFoundError.
     """
     raise NotImplementedError
 
 
 def load_fashion_mnist(root: str | Path, split: str = "train") -> tuple[Tensor, Tensor]:
-    """Load the images of FashionMNIST and their labels, from the four files as they are distributed.
+    """Load the images of FashionMNIST and their labels, from the four files as they
+    are distributed.
 
     Args:
         root: the folder that holds them.
         split: "train" (60,000 images) or "test" (10,000).
     Returns:
-        Images (N, 1, H, W) float32 in [0, 1] and labels (N,) int64, indices into CLASS_NAMES.
+        Images (N, 1, H, W) float32 in [0, 1] and labels (N,) int64, indices
+        into CLASS_NAMES.
     """
     prefix = {"train": "train", "test": "t10k"}[split]
     images = read_idx(Path(root) / f"{prefix}-images-idx3-ubyte.gz")

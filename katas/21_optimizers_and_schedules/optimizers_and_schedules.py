@@ -1,6 +1,8 @@
-"""Optimizers, schedules and clipping: what turns a gradient into the next parameters, and by how much.
+"""Optimizers, schedules and clipping: what turns a gradient into the next parameters,
+and by how much.
 
-In the formulas p is one parameter, g its gradient, lr the learning rate; all operations act on each element.
+In the formulas p is one parameter, g its gradient, lr the learning rate; all operations
+act on each element.
 """
 
 import copy
@@ -12,8 +14,11 @@ import torch
 from torch import Tensor, nn
 
 
-def warmup_cosine(step: int, *, max_lr: float, min_lr: float, warmup_steps: int, max_steps: int) -> float:
-    """Return the learning rate of a step: a straight rise, then half a cosine down, then flat.
+def warmup_cosine(
+    step: int, *, max_lr: float, min_lr: float, warmup_steps: int, max_steps: int
+) -> float:
+    """Return the learning rate of a step: a straight rise, then half a cosine down,
+    then flat.
 
     Args:
         step: the steps taken so far, from 0.
@@ -24,20 +29,22 @@ def warmup_cosine(step: int, *, max_lr: float, min_lr: float, warmup_steps: int,
     Returns:
         A Python float.
 
-        - step < warmup_steps: max_lr · (step + 1) / warmup_steps, never 0. With 4 warm-up steps: ¼, ½, ¾ and
-          all of max_lr.
-        - then half a cosine: max_lr when step is warmup_steps, the mean of both rates halfway, min_lr at max_steps.
+        - step < warmup_steps: max_lr · (step + 1) / warmup_steps, never 0. With 4
+          warm-up steps: ¼, ½, ¾ and all of max_lr.
+        - then half a cosine: max_lr when step is warmup_steps, the mean of both rates
+          halfway, min_lr at max_steps.
         - step ≥ max_steps: min_lr.
 
     Edge cases ★
-        warmup_steps may be 0 (PyTorch's `CosineAnnealingLR`) or equal to max_steps. Otherwise it is an error unless
-        0 ≤ warmup_steps ≤ max_steps.
+        warmup_steps may be 0 (PyTorch's `CosineAnnealingLR`) or equal to max_steps.
+        Otherwise it is an error unless 0 ≤ warmup_steps ≤ max_steps.
     """
     raise NotImplementedError
 
 
 class SGD:
-    """Gradient descent with momentum, along the gradient or along a running sum of gradients.
+    """Gradient descent with momentum, along the gradient or along a running sum
+    of gradients.
 
     Written without `torch.optim.SGD`. Deriving from `torch.optim.Optimizer` is fine.
     """
@@ -53,33 +60,38 @@ class SGD:
         """Sort the parameters into groups with their hyperparameters.
 
         Args:
-            params: any iterable of parameters, even a generator: one group. Or of dicts, one per group, each with
-                "params" and any hyperparameters, which override the arguments: `[{"params": [w], "lr": 0.1}, …]`.
-            lr, momentum, weight_decay, nesterov: for every group that does not name its own.
+            params: any iterable of parameters, even a generator: one group. Or of
+                dicts, one per group, each with "params" and any hyperparameters, which
+                override the arguments: `[{"params": [w], "lr": 0.1}, …]`.
+            lr, momentum, weight_decay, nesterov: for every group that does not name
+                its own.
 
-        `param_groups`: list of dicts, each with "params" (a list) and all hyperparameters under their argument names.
-        `state`: a mapping for whatever is remembered between steps, laid out as you like.
+        `param_groups`: list of dicts, each with "params" (a list) and all
+        hyperparameters under their argument names. `state`: a mapping for whatever is
+        remembered between steps, laid out as you like.
 
         Edge cases ★
-            A group may be empty. Errors: no parameters; a parameter in two groups; a negative lr, which the message
-            holds; nesterov with momentum 0.
+            A group may be empty. Errors: no parameters; a parameter in two groups; a
+            negative lr, which the message holds; nesterov with momentum 0.
         """
         raise NotImplementedError
 
     def step(self) -> None:
-        """Move every parameter p that has a gradient g, with the settings that its group has now.
+        """Move every parameter p that has a gradient g, with the settings that its
+        group has now.
 
         1. g ← g + weight_decay · p
-        2. with momentum: buf starts as g, and later buf ← momentum · buf + g; then g ← buf, or with nesterov
-           g ← g + momentum · buf
+        2. with momentum: buf starts as g, and later buf ← momentum · buf + g; then g ←
+           buf, or with nesterov g ← g + momentum · buf
         3. p ← p − lr · g
 
-        With momentum 0.9 and g = 1 the buffer is 1, 1.9, 2.71, … Write into p: it stays the same object in the same
-        memory, and a leaf. A p whose `.grad` is None is skipped: it does not move and does not decay.
+        With momentum 0.9 and g = 1 the buffer is 1, 1.9, 2.71, … Write into p: it stays
+        the same object in the same memory, and a leaf. A p whose `.grad` is None is
+        skipped: it does not move and does not decay.
 
         Edge cases ★
-            `.grad` stays as it was. A skipped step is not remembered: momentum starts with the first gradient, and
-            goes on after a pause. `state` holds no graph.
+            `.grad` stays as it was. A skipped step is not remembered: momentum starts
+            with the first gradient, and goes on after a pause. `state` holds no graph.
         """
         raise NotImplementedError
 
@@ -93,7 +105,8 @@ class SGD:
 
 
 class Adam:
-    """Steps of nearly equal size for every element: the mean gradient divided by its typical size.
+    """Steps of nearly equal size for every element: the mean gradient divided by its
+    typical size.
 
     Written without `torch.optim.Adam`. Deriving from `torch.optim.Optimizer` is fine.
     """
@@ -123,20 +136,22 @@ class Adam:
         raise NotImplementedError
 
     def step(self) -> None:
-        """Move every parameter p that has a gradient g, in its t-th step (t = 1, 2, …), with m and v starting at 0.
+        """Move every parameter p that has a gradient g, in its t-th step (t = 1, 2, …),
+        with m and v starting at 0.
 
         1. g ← g + weight_decay · p
         2. m ← β1 · m + (1 − β1) · g and v ← β2 · v + (1 − β2) · g²
         3. m̂ = m / (1 − β1ᵗ) and v̂ = v / (1 − β2ᵗ), which corrects the start at 0
         4. p ← p − lr · m̂ / (√v̂ + eps)
 
-        The first step is lr · g / (|g| + eps): about lr, whether g is 1000 or 0.001. As in `SGD`, write into p, use the
-        group's current settings, and skip a p whose `.grad` is None.
+        The first step is lr · g / (|g| + eps): about lr, whether g is 1000 or 0.001. As
+        in `SGD`, write into p, use the group's current settings, and skip a p whose
+        `.grad` is None.
         Source: Kingma and Ba 2015, algorithm 1.
 
         Edge cases ★
-            As in `SGD`. Each parameter has its own t: a first gradient that arrives late gets full bias correction,
-            and skipped steps do not count.
+            As in `SGD`. Each parameter has its own t: a first gradient that arrives
+            late gets full bias correction, and skipped steps do not count.
         """
         raise NotImplementedError
 
@@ -144,7 +159,8 @@ class Adam:
 
 
 class AdamW:
-    """Adam with decoupled weight decay: the decay shrinks the parameter itself and never enters the moments.
+    """Adam with decoupled weight decay: the decay shrinks the parameter itself and
+    never enters the moments.
 
     Args:
         params, lr, betas, eps: as in `Adam`.
@@ -157,8 +173,9 @@ class AdamW:
     1. p ← p · (1 − lr · weight_decay), with the lr that its group has now
     2. the Adam step, with moments of the plain gradient
 
-    So every weight shrinks at the same rate; in `Adam` the decay is divided by √v̂. All that `Adam` asks for holds here
-    as well; a parameter whose `.grad` is None does not decay.
+    So every weight shrinks at the same rate; in `Adam` the decay is divided by √v̂. All
+    that `Adam` asks for holds here as well; a parameter whose `.grad` is None does
+    not decay.
     Written without `torch.optim.AdamW`. Deriving from `torch.optim.Optimizer` is fine.
     Source: Loshchilov and Hutter 2019, algorithm 2.
 
@@ -190,18 +207,20 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         model: any module.
         weight_decay: the decay of the first group.
     Returns:
-        Always two dicts, ready for an optimizer: `{"params": [...], "weight_decay": weight_decay}` with the parameters
-        of two or more dimensions, then `{"params": [...], "weight_decay": 0.0}` with the rest, such as biases and the
+        Always two dicts, ready for an optimizer: `{"params": [...], "weight_decay":
+        weight_decay}` with the parameters of two or more dimensions, then
+        `{"params": [...], "weight_decay": 0.0}` with the rest, such as biases and the
         weights of norms. The number of dimensions decides, not the name.
 
-    Both lists are in the order of `model.parameters()`. Tied weights are listed once, frozen parameters
-    (`requires_grad` is False) not at all. A list may be empty.
+    Both lists are in the order of `model.parameters()`. Tied weights are listed once,
+    frozen parameters (`requires_grad` is False) not at all. A list may be empty.
     """
     raise NotImplementedError
 
 
 class StepLR:
-    """A schedule that multiplies the learning rate of every group by gamma each `step_size` epochs.
+    """A schedule that multiplies the learning rate of every group by gamma each
+    `step_size` epochs.
 
     Written without `torch.optim.lr_scheduler`: neither as a base class nor inside.
     """
@@ -210,11 +229,13 @@ class StepLR:
         """Remember what determines the rates of the coming epochs.
 
         Args:
-            optimizer: anything with `param_groups`, a list of dicts with "lr". No rate changes now.
+            optimizer: anything with `param_groups`, a list of dicts with "lr". No rate
+                changes now.
             step_size: how many epochs a rate holds.
             gamma: the factor after that.
 
-        `last_epoch`: int, how many epochs the schedule has seen; 0 at the start. `optimizer`: kept under this name.
+        `last_epoch`: int, how many epochs the schedule has seen; 0 at the start.
+        `optimizer`: kept under this name.
 
         Edge cases ★
             step_size below 1 is an error.
@@ -222,10 +243,12 @@ class StepLR:
         raise NotImplementedError
 
     def step(self) -> None:
-        """Count one more epoch, after the optimizer's step, and set the rate of every group.
+        """Count one more epoch, after the optimizer's step, and set the rate of
+        every group.
 
-        After k calls a group that started at the rate base has base · gamma ** (k // step_size). Two groups that
-        started at 1.0 and 0.2, with step_size 3 and gamma 0.1, have 0.1 and 0.02 after three calls.
+        After k calls a group that started at the rate base has base · gamma ** (k //
+        step_size). Two groups that started at 1.0 and 0.2, with step_size 3 and gamma
+        0.1, have 0.1 and 0.02 after three calls.
         """
         raise NotImplementedError
 
@@ -234,14 +257,19 @@ class StepLR:
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a copy of all attributes but `optimizer`. Given: nothing to write here."""
-        return copy.deepcopy({name: value for name, value in vars(self).items() if name != "optimizer"})
+        """Return a copy of all attributes but `optimizer`. Given: nothing to
+        write here.
+        """
+        return copy.deepcopy(
+            {name: value for name, value in vars(self).items() if name != "optimizer"}
+        )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where `state` was taken, as if the run had never stopped.
 
-        A run is resumed like this: the optimizer gets its state back, with rates that have already fallen; a new StepLR
-        is built on it with the same arguments; it loads what `state_dict()` of the old one returned.
+        A run is resumed like this: the optimizer gets its state back, with rates that
+        have already fallen; a new StepLR is built on it with the same arguments; it
+        loads what `state_dict()` of the old one returned.
 
         Edge cases ★
             What is changed in `state` afterwards does not change the schedule.
@@ -250,26 +278,34 @@ class StepLR:
 
 
 def clip_grad_norm(
-    params: Iterable[Tensor] | Tensor, max_norm: float, *, norm_type: float = 2.0, error_if_nonfinite: bool = False
+    params: Iterable[Tensor] | Tensor,
+    max_norm: float,
+    *,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
 ) -> Tensor:
-    """Scale all gradients down together until their norm is at most `max_norm`, keeping their direction.
+    """Scale all gradients down together until their norm is at most `max_norm`, keeping
+    their direction.
 
     Args:
         params: the parameters, in any iterable (even a generator).
         max_norm: the limit.
-        norm_type: 1 (sum of absolute values), 2 (root of the sum of squares) or inf (largest absolute value).
+        norm_type: 1 (sum of absolute values), 2 (root of the sum of squares) or inf
+            (largest absolute value).
         error_if_nonfinite: see below.
     Returns:
-        The norm of all gradients taken as one long vector, before clipping: a 0-d tensor. Gradients [3, 0] and [4] have
-        the norm 5.
+        The norm of all gradients taken as one long vector, before clipping: a 0-d
+        tensor. Gradients [3, 0] and [4] have the norm 5.
 
-    If the norm exceeds `max_norm`, multiply every gradient by max_norm / norm in place (PyTorch adds 1e-6 to the
-    denominator; you may, too). Otherwise change none. Skip parameters whose `.grad` is None.
+    If the norm exceeds `max_norm`, multiply every gradient by max_norm / norm in place
+    (PyTorch adds 1e-6 to the denominator; you may, too). Otherwise change none. Skip
+    parameters whose `.grad` is None.
     Written without `torch.nn.utils`. Source: Pascanu et al. 2013, section 3.2.
 
     Edge cases ★
-        `params` may be a single tensor. Without any gradient the norm is 0. A norm that is inf or NaN is returned like
-        any other; with error_if_nonfinite it is an error, and no gradient has been touched. So is max_norm ≤ 0.
+        `params` may be a single tensor. Without any gradient the norm is 0. A norm that
+        is inf or NaN is returned like any other; with error_if_nonfinite it is an
+        error, and no gradient has been touched. So is max_norm ≤ 0.
     """
     raise NotImplementedError
 
@@ -278,10 +314,12 @@ def clip_grad_value(params: Iterable[Tensor] | Tensor, clip_value: float) -> Non
     """Cut every element of every gradient off at ±`clip_value`, in place.
 
     Args:
-        params: the parameters, in any iterable (even a generator). Those whose `.grad` is None are skipped.
+        params: the parameters, in any iterable (even a generator). Those whose `.grad`
+            is None are skipped.
         clip_value: the limit. With 2, the gradient [-5, 1, 3] becomes [-2, 1, 2].
 
-    Unlike `clip_grad_norm` this may change the direction of the step. Written without `torch.nn.utils`.
+    Unlike `clip_grad_norm` this may change the direction of the step. Written without
+    `torch.nn.utils`.
 
     Edge cases ★
         `params` may be a single tensor. clip_value ≤ 0 is an error.
@@ -289,7 +327,9 @@ def clip_grad_value(params: Iterable[Tensor] | Tensor, clip_value: float) -> Non
     raise NotImplementedError
 
 
-def batch_size_schedule(tokens_seen: int, *, start: int, end: int, ramp_tokens: int, multiple_of: int = 1) -> int:
+def batch_size_schedule(
+    tokens_seen: int, *, start: int, end: int, ramp_tokens: int, multiple_of: int = 1
+) -> int:
     """Return the batch size after so many tokens of training: small early, large later.
 
     Args:
@@ -299,13 +339,16 @@ def batch_size_schedule(tokens_seen: int, *, start: int, end: int, ramp_tokens: 
         ramp_tokens: the length of the ramp.
         multiple_of: sizes on the ramp are divisible by this.
     Returns:
-        An int. On the ramp start + (end − start) · tokens_seen / ramp_tokens, rounded down to an int, then down to a
-        multiple of `multiple_of`, but never below `start`. From 16 to 48 in multiples of 8, a quarter of the way gives
-        24; just before that, it is still 16. From tokens_seen ≥ ramp_tokens on it is `end` exactly, a multiple or not.
+        An int. On the ramp start + (end − start) · tokens_seen / ramp_tokens, rounded
+        down to an int, then down to a multiple of `multiple_of`, but never below
+        `start`. From 16 to 48 in multiples of 8, a quarter of the way gives 24; just
+        before that, it is still 16. From tokens_seen ≥ ramp_tokens on it is `end`
+        exactly, a multiple or not.
 
     Source: Brown et al. 2020, appendix B.
 
     Edge cases ★
-        With ramp_tokens = 0 it is `end` from the first token. It is an error unless 1 ≤ start ≤ end.
+        With ramp_tokens = 0 it is `end` from the first token. It is an error unless
+        1 ≤ start ≤ end.
     """
     raise NotImplementedError

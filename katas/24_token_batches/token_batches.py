@@ -1,6 +1,8 @@
-"""Token batches: documents become one long stream of token ids, and the stream becomes the (x, y) of a language model.
+"""Token batches: documents become one long stream of token ids, and the stream becomes
+the (x, y) of a language model.
 
-B is the batch size, T the block size. In a batch x and y are (B, T); y holds the token that follows each token of x.
+B is the batch size, T the block size. In a batch x and y are (B, T); y holds the token
+that follows each token of x.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,8 +13,11 @@ import torch
 from torch import Tensor
 
 
-def sequential_batch(tokens: Tensor, batch_size: int, block_size: int, start: int = 0) -> tuple[Tensor, Tensor]:
-    """Cut the next B·T + 1 tokens of a stream into rows, and pair each token with the one that follows.
+def sequential_batch(
+    tokens: Tensor, batch_size: int, block_size: int, start: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Cut the next B·T + 1 tokens of a stream into rows, and pair each token with the
+    one that follows.
 
     Args:
         tokens: (N,) token ids.
@@ -20,22 +25,29 @@ def sequential_batch(tokens: Tensor, batch_size: int, block_size: int, start: in
         block_size: T, tokens per row.
         start: the position in the stream where the batch begins.
     Returns:
-        x and y, both (B, T). x is tokens[start : start + B·T], row after row; y begins one token later.
+        x and y, both (B, T). x is tokens[start : start + B·T], row after row; y begins
+        one token later.
         So y[b, T − 1] is x[b + 1, 0], and the very last target is the token after x.
 
-    [5, 8, 2, 9, 4, 7, 1] with B = 2 and T = 3 gives x = [[5, 8, 2], [9, 4, 7]] and y = [[8, 2, 9], [4, 7, 1]].
+    [5, 8, 2, 9, 4, 7, 1] with B = 2 and T = 3 gives x = [[5, 8, 2], [9, 4, 7]] and
+    y = [[8, 2, 9], [4, 7, 1]].
 
     Edge cases ★
-        Both are long (int64), whatever integer dtype `tokens` has. `tokens` may be non-contiguous and is not changed.
+        Both are long (int64), whatever integer dtype `tokens` has. `tokens` may be
+        non-contiguous and is not changed.
         A negative `start`, or fewer than B·T + 1 tokens from there on, is an error.
     """
     raise NotImplementedError
 
 
 def random_batch(
-    tokens: Tensor, batch_size: int, block_size: int, generator: torch.Generator | None = None
+    tokens: Tensor,
+    batch_size: int,
+    block_size: int,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Draw B windows at random offsets of a stream, and pair each token with the one that follows.
+    """Draw B windows at random offsets of a stream, and pair each token with the one
+    that follows.
 
     Args:
         tokens: (N,) token ids.
@@ -43,13 +55,16 @@ def random_batch(
         block_size: T, tokens per window.
         generator: the source of the random numbers; None is torch's global generator.
     Returns:
-        x and y, both (B, T). Row b of x is tokens[o : o + T], row b of y is tokens[o + 1 : o + 1 + T].
+        x and y, both (B, T). Row b of x is tokens[o : o + T], row b of y is
+        tokens[o + 1 : o + 1 + T].
 
-    Each row draws its own offset o: all offsets 0 … N − T − 1 are equally likely, whatever the other rows drew.
+    Each row draws its own offset o: all offsets 0 … N − T − 1 are equally likely,
+    whatever the other rows drew.
     Do not seed the generator: the next call continues its sequence.
 
     Edge cases ★
-        Both are long, whatever integer dtype `tokens` has. T + 1 tokens are enough for any B; fewer are an error.
+        Both are long, whatever integer dtype `tokens` has. T + 1 tokens are enough for
+        any B; fewer are an error.
     """
     raise NotImplementedError
 
@@ -67,19 +82,24 @@ def split_documents(
         (train, val): two lists in the order of `docs` that together hold all of `docs`.
 
     - Of the n distinct documents, round(val_fraction · n) are in val.
-    - Every choice of that many documents is equally likely, and a seed gives the same choice in every run.
+    - Every choice of that many documents is equally likely, and a seed gives the same
+      choice in every run.
     - All copies of a document are in the same list.
 
-    If "a" is held out of ["a", "b", "a", "c"], train is ["b", "c"] and val is ["a", "a"].
+    If "a" is held out of ["a", "b", "a", "c"], train is ["b", "c"] and val
+    is ["a", "a"].
 
     Edge cases ★
-        At least 1 and at most n − 1 documents are in val. `docs` may be a tuple and is not changed. A fraction outside
-        (0, 1), or fewer than 2 distinct documents, is an error.
+        At least 1 and at most n − 1 documents are in val. `docs` may be a tuple and is
+        not changed. A fraction outside (0, 1), or fewer than 2 distinct documents, is
+        an error.
     """
     raise NotImplementedError
 
 
-def tokenize_documents(docs: Sequence[str], encode: Callable[[str], list[int]], eot: int) -> np.ndarray:
+def tokenize_documents(
+    docs: Sequence[str], encode: Callable[[str], list[int]], eot: int
+) -> np.ndarray:
     """Join documents into one stream of token ids, with a mark before each document.
 
     Args:
@@ -87,19 +107,22 @@ def tokenize_documents(docs: Sequence[str], encode: Callable[[str], list[int]], 
         encode: turns a text into its token ids.
         eot: the id of the mark, "end of text".
     Returns:
-        A 1-D NumPy array of uint16, two bytes per token: for each document `eot`, then its ids. The first document and
-        empty ones have a mark too.
+        A 1-D NumPy array of uint16, two bytes per token: for each document `eot`, then
+        its ids. The first document and empty ones have a mark too.
 
-    With eot = 99 and letters numbered from 1, ["ab", "", "c"] becomes [99, 1, 2, 99, 99, 3].
+    With eot = 99 and letters numbered from 1, ["ab", "", "c"] becomes
+    [99, 1, 2, 99, 99, 3].
 
     Edge cases ★
-        No documents give an empty array. The lists that `encode` returns are not changed. An id outside 0 … 65535,
-        `eot` included, is an error.
+        No documents give an empty array. The lists that `encode` returns are not
+        changed. An id outside 0 … 65535, `eot` included, is an error.
     """
     raise NotImplementedError
 
 
-def write_shards(tokens: np.ndarray | Sequence[int], folder: Path | str, shard_size: int, split: str) -> list[Path]:
+def write_shards(
+    tokens: np.ndarray | Sequence[int], folder: Path | str, shard_size: int, split: str
+) -> list[Path]:
     """Write a stream of token ids to files of equal length.
 
     Args:
@@ -108,15 +131,16 @@ def write_shards(tokens: np.ndarray | Sequence[int], folder: Path | str, shard_s
         shard_size: tokens per file.
         split: the prefix of the file names, such as "train".
     Returns:
-        The paths in the order of the stream: folder / "train_000000.npy", folder / "train_000001.npy", …
+        The paths in the order of the stream: folder / "train_000000.npy", folder /
+        "train_000001.npy", …
 
-    Each file is written with `np.save` and holds the next shard_size tokens as 1-D uint16. The last one may be shorter
-    but is never empty.
+    Each file is written with `np.save` and holds the next shard_size tokens as 1-D
+    uint16. The last one may be shorter but is never empty.
 
     Edge cases ★
-        The array may have any integer dtype and is not changed. `folder` may be a str. Files of the same name are
-        overwritten, others stay. An id outside 0 … 65535, or a `shard_size` below 1, is an error, and nothing is
-        written.
+        The array may have any integer dtype and is not changed. `folder` may be a str.
+        Files of the same name are overwritten, others stay. An id outside 0 … 65535, or
+        a `shard_size` below 1, is an error, and nothing is written.
     """
     raise NotImplementedError
 
@@ -136,10 +160,12 @@ def load_shard(path: Path | str) -> Tensor:
 
 
 class DataLoaderLite:
-    """Walk through shard files in steps. Every process (rank) reads its own piece of each step.
+    """Walk through shard files in steps. Every process (rank) reads its own piece of
+    each step.
 
-    One step uses S = B · T · world_size tokens of one shard: rank r reads the r-th piece of B · T, and one more token
-    for its last target. A step at position p therefore needs S + 1 tokens from p on:
+    One step uses S = B · T · world_size tokens of one shard: rank r reads the r-th
+    piece of B · T, and one more token for its last target. A step at position p
+    therefore needs S + 1 tokens from p on:
 
         position p             p + B·T             p + 2·B·T           p + S
         | x of rank 0          | x of rank 1       | x of rank 2       | one more token
@@ -147,7 +173,12 @@ class DataLoaderLite:
     """
 
     def __init__(
-        self, shard_paths: Sequence[Path | str], batch_size: int, block_size: int, rank: int = 0, world_size: int = 1
+        self,
+        shard_paths: Sequence[Path | str],
+        batch_size: int,
+        block_size: int,
+        rank: int = 0,
+        world_size: int = 1,
     ):
         """Make a loader that starts with the first token of the first shard.
 
@@ -156,23 +187,27 @@ class DataLoaderLite:
             batch_size: B, rows per batch of one rank.
             block_size: T, tokens per row.
             rank: the number of this process, from 0 to world_size − 1.
-            world_size: the number of processes. Each has its own loader; the loaders do not communicate.
+            world_size: the number of processes. Each has its own loader; the loaders do
+                not communicate.
 
         Edge cases ★
-            Paths may be str, in a list or a tuple. A `rank` outside 0 … world_size − 1 is an error. Shards of which
-            none has S + 1 tokens are an error too.
+            Paths may be str, in a list or a tuple. A `rank` outside 0 … world_size − 1
+            is an error. Shards of which none has S + 1 tokens are an error too.
         """
         raise NotImplementedError
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
-        """Return this rank's batch of the next step: x and y, both (B, T) and long; y is one token later.
+        """Return this rank's batch of the next step: x and y, both (B, T) and long; y
+        is one token later.
 
         - Steps begin at positions 0, S, 2·S, … of a shard.
-        - When fewer than S + 1 tokens are left, all ranks move to the next shard, at the same step.
+        - When fewer than S + 1 tokens are left, all ranks move to the next shard, at
+          the same step.
         - The first shard follows the last.
 
-        Shards of 40 and 26 tokens with B = 2, T = 3 and world_size = 2 (S = 12) have steps at 0, 12 and 24 of the first
-        and at 0 and 12 of the second. Then the first starts again.
+        Shards of 40 and 26 tokens with B = 2, T = 3 and world_size = 2 (S = 12) have
+        steps at 0, 12 and 24 of the first and at 0 and 12 of the second. Then the first
+        starts again.
 
         Edge cases ★
             A shard that is too short for one step is skipped.
@@ -180,26 +215,33 @@ class DataLoaderLite:
         raise NotImplementedError
 
     def reset(self) -> None:
-        """Go back to the very start: the next batch is the first batch of a new loader."""
+        """Go back to the very start: the next batch is the first batch of a
+        new loader.
+        """
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position for a checkpoint: {"shard": index of the shard, "position": tokens of it used so far}.
+        """Return the position for a checkpoint: {"shard": index of the shard,
+        "position": tokens of it used so far}.
 
-        Both are plain ints and the same on all ranks, so that one saved state restores every rank: "position" is a
-        multiple of S. Between two shards it may be the end of one or the start of the next. The dict is a snapshot: it
-        does not change when the loader moves on.
+        Both are plain ints and the same on all ranks, so that one saved state restores
+        every rank: "position" is a multiple of S. Between two shards it may be the end
+        of one or the start of the next. The dict is a snapshot: it does not change when
+        the loader moves on.
         """
         raise NotImplementedError
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Resume from the state of a loader with the same shards, B, T and world_size, of any rank.
+        """Resume from the state of a loader with the same shards, B, T and world_size,
+        of any rank.
 
-        The next batches are those that would have followed the save, for this loader's own rank.
+        The next batches are those that would have followed the save, for this loader's
+        own rank.
 
         Edge cases ★
-            `state` is not changed. A "shard" that is not an index from 0 on, or a "position" that is not a multiple of
-            S, is an error, and the loader stays where it was.
+            `state` is not changed. A "shard" that is not an index from 0 on, or a
+            "position" that is not a multiple of S, is an error, and the loader stays
+            where it was.
         """
         raise NotImplementedError
 
@@ -211,16 +253,19 @@ def mixture_epochs(
 
     Args:
         dataset_tokens: the size of each dataset, by name.
-        weights: the share of each dataset in the run, by the same names. Only the proportions count: the weights need
-            not sum to 1.
+        weights: the share of each dataset in the run, by the same names. Only the
+            proportions count: the weights need not sum to 1.
         total_tokens: the tokens that the whole run sees.
     Returns:
-        For each name: the tokens that the run takes from this dataset, divided by the size of the dataset.
+        For each name: the tokens that the run takes from this dataset, divided by the
+        size of the dataset.
 
-    A run of 300 tokens over "web" (400 tokens, weight 3) and "books" (50, weight 1) takes 225 tokens from "web", which
-    is 0.5625 epochs, and 75 from "books", which is 1.5.
+    A run of 300 tokens over "web" (400 tokens, weight 3) and "books" (50, weight 1)
+    takes 225 tokens from "web", which is 0.5625 epochs, and 75 from "books", which
+    is 1.5.
 
     Edge cases ★
-        The arguments are not changed. Different names, a negative weight, or weights that sum to 0 are an error.
+        The arguments are not changed. Different names, a negative weight, or weights
+        that sum to 0 are an error.
     """
     raise NotImplementedError

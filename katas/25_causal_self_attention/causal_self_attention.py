@@ -1,8 +1,11 @@
-"""GPT's attention: one projection for q, k and v, a causal mask, a cache for the past, and two paths that agree.
+"""GPT's attention: one projection for q, k and v, a causal mask, a cache for the past,
+and two paths that agree.
 
-Sizes: B batch elements, T positions, C = n_embd features, H = n_head heads of D = C / H features each.
-q, k and v are (B, H, T, D). There may be fewer queries than keys, never more: the T_q queries are the last T_q of the
-T_k positions, because a cache holds keys and values of the past. Boolean masks: True = may attend.
+Sizes: B batch elements, T positions, C = n_embd features, H = n_head heads of D = C / H
+features each.
+q, k and v are (B, H, T, D). There may be fewer queries than keys, never more: the T_q
+queries are the last T_q of the T_k positions, because a cache holds keys and values of
+the past. Boolean masks: True = may attend.
 """
 
 import math
@@ -27,7 +30,8 @@ class GPTConfig:
 
 
 def causal_mask(t_q: int, t_k: int, device: torch.device | str | None = None) -> Tensor:
-    """Make the mask that lets each query see itself and all earlier keys. The queries are the newest positions.
+    """Make the mask that lets each query see itself and all earlier keys. The queries
+    are the newest positions.
 
     Args:
         t_q: number of queries.
@@ -38,35 +42,45 @@ def causal_mask(t_q: int, t_k: int, device: torch.device | str | None = None) ->
         causal_mask(2, 4) is [[True, True, True, False], [True, True, True, True]].
 
     Edge cases ★
-        The mask is on `device`. Sizes other than 1 ≤ t_q ≤ t_k are an error that names both.
+        The mask is on `device`. Sizes other than 1 ≤ t_q ≤ t_k are an error that
+        names both.
     """
     raise NotImplementedError
 
 
 def manual_attention(
-    q: Tensor, k: Tensor, v: Tensor, dropout_p: float = 0.0, return_weights: bool = False
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    dropout_p: float = 0.0,
+    return_weights: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Causal attention step by step: softmax(q kᵀ / √D) with the causal mask, dropout on the weights, times v.
+    """Causal attention step by step: softmax(q kᵀ / √D) with the causal mask, dropout
+    on the weights, times v.
 
     Args:
         q: (B, H, T_q, D) queries, the last T_q of the T_k positions.
         k, v: (B, H, T_k, D) keys and values.
-        dropout_p: probability that a weight is set to 0; the others are divided by 1 − dropout_p.
+        dropout_p: probability that a weight is set to 0; the others are divided
+            by 1 − dropout_p.
         return_weights: return the weights too.
     Returns:
-        (B, H, T_q, D), or with return_weights also the weights (B, H, T_q, T_k) before dropout; each row sums to 1.
+        (B, H, T_q, D), or with return_weights also the weights (B, H, T_q, T_k) before
+        dropout; each row sums to 1.
 
     Write it yourself, without F.scaled_dot_product_attention.
 
     Edge cases ★
-        Scores of ±1e5 leave values and gradients finite. The output has the dtype and device of q. In float16 only the
-        scaled scores must fit, as for q = k = 40, D = 64. Inputs may be non-contiguous and stay as they were.
+        Scores of ±1e5 leave values and gradients finite. The output has the dtype and
+        device of q. In float16 only the scaled scores must fit, as for q = k = 40,
+        D = 64. Inputs may be non-contiguous and stay as they were.
     """
     raise NotImplementedError
 
 
 def flash_attention(q: Tensor, k: Tensor, v: Tensor, dropout_p: float = 0.0) -> Tensor:
-    """The same attention through F.scaled_dot_product_attention, which never writes the (T_q, T_k) scores to memory.
+    """The same attention through F.scaled_dot_product_attention, which never writes the
+    (T_q, T_k) scores to memory.
 
     Args:
         q: (B, H, T_q, D) queries, the last T_q of the T_k positions.
@@ -75,11 +89,12 @@ def flash_attention(q: Tensor, k: Tensor, v: Tensor, dropout_p: float = 0.0) -> 
     Returns:
         (B, H, T_q, D), equal to `manual_attention` in values and gradients.
 
-    `is_causal=True` aligns the mask at the top left: query 0 sees key 0 alone. That is right only for T_q = T_k.
+    `is_causal=True` aligns the mask at the top left: query 0 sees key 0 alone. That is
+    right only for T_q = T_k.
 
     Edge cases ★
-        The output has the dtype and device of q, also with a mask. For T_q = T_k no mask is passed: PyTorch's fastest
-        kernel for GPUs, FlashAttention, takes none.
+        The output has the dtype and device of q, also with a mask. For T_q = T_k no
+        mask is passed: PyTorch's fastest kernel for GPUs, FlashAttention, takes none.
     """
     raise NotImplementedError
 
@@ -90,7 +105,8 @@ class LayerCache:
     Attributes:
         k, v: (B, H, T, D) for the T positions cached so far, or None in a new cache.
 
-    `len(cache)` is T. A new cache has length 0 and is false, so ask `cache is not None`, never `if cache`.
+    `len(cache)` is T. A new cache has length 0 and is false, so ask
+    `cache is not None`, never `if cache`.
     Two caches share nothing.
 
     Edge cases ★
@@ -109,20 +125,24 @@ class LayerCache:
         Args:
             k, v: (B, H, T_new, D).
         Returns:
-            (k, v) of all positions, each (B, H, T_old + T_new, D), as in `self.k` and `self.v` now.
+            (k, v) of all positions, each (B, H, T_old + T_new, D), as in `self.k` and
+            `self.v` now.
         """
         raise NotImplementedError
 
 
 class CausalSelfAttention(nn.Module):
-    """GPT-2's attention layer: project, split into heads, attend causally, merge the heads, project."""
+    """GPT-2's attention layer: project, split into heads, attend causally, merge the
+    heads, project.
+    """
 
     def __init__(self, config: GPTConfig, flash: bool = True):
         """Create the layers under GPT-2's names.
 
         Args:
             config: uses n_embd (C), n_head (H), block_size, dropout and bias.
-            flash: whether forward uses `flash_attention` or `manual_attention`; kept as `self.flash`.
+            flash: whether forward uses `flash_attention` or `manual_attention`; kept
+                as `self.flash`.
 
         Attributes:
             c_attn: nn.Linear(C, 3C, bias=config.bias), for q, k and v.
@@ -141,27 +161,32 @@ class CausalSelfAttention(nn.Module):
 
         Args:
             x: (B, T, C). With a cache, the positions that follow the cached ones.
-            cache: takes the new keys and values. The queries see all that it holds then. Chunks of any length give the
-                outputs of one full pass.
+            cache: takes the new keys and values. The queries see all that it holds
+                then. Chunks of any length give the outputs of one full pass.
         Returns:
             (B, T, C).
 
-        - Of c_attn's 3C outputs the first C are q, the next k, the last v. In each, head h has the D = C / H features
-          from h·D on.
+        - Of c_attn's 3C outputs the first C are q, the next k, the last v. In each,
+          head h has the D = C / H features from h·D on.
         - c_proj gets the heads side by side, head 0 first. resid_dropout comes last.
-        - config.dropout also acts on the attention weights. In eval mode nothing is dropped.
+        - config.dropout also acts on the attention weights. In eval mode nothing
+          is dropped.
         - `self.flash` may change at any time.
 
         Edge cases ★
-            More than block_size positions, cached ones included, are an error that names the limit and leaves the cache
-            as it was. A layer in float64 or bfloat16, or on another device, computes there. `x` may be non-contiguous
+            More than block_size positions, cached ones included, are an error that
+            names the limit and leaves the cache as it was. A layer in float64 or
+            bfloat16, or on another device, computes there. `x` may be non-contiguous
             and stays as it was.
         """
         raise NotImplementedError
 
 
-def score_bytes(batch_size: int, n_head: int, n_tokens: int, dtype: torch.dtype = torch.float32) -> int:
-    """Count the bytes of the attention scores of one layer, which the fused kernel never writes to memory.
+def score_bytes(
+    batch_size: int, n_head: int, n_tokens: int, dtype: torch.dtype = torch.float32
+) -> int:
+    """Count the bytes of the attention scores of one layer, which the fused kernel
+    never writes to memory.
 
     Args:
         batch_size: B.
@@ -169,7 +194,8 @@ def score_bytes(batch_size: int, n_head: int, n_tokens: int, dtype: torch.dtype 
         n_tokens: T, the number of queries and of keys.
         dtype: of the scores.
     Returns:
-        The bytes of a (B, H, T, T) tensor of that dtype, as an int, without making such a tensor.
+        The bytes of a (B, H, T, T) tensor of that dtype, as an int, without making such
+        a tensor.
         For GPT-2's 12 heads on one sequence of 1024 positions: 48 MiB in float32.
     """
     raise NotImplementedError

@@ -1,6 +1,8 @@
-"""GPT-2 from its parts: embeddings, pre-norm blocks, a final layer norm, and the token embedding as output layer.
+"""GPT-2 from its parts: embeddings, pre-norm blocks, a final layer norm, and the token
+embedding as output layer.
 
-Sizes: B rows of T tokens, C = n_embd features, V = vocab_size, L = n_layer blocks. Token ids are torch.long.
+Sizes: B rows of T tokens, C = n_embd features, V = vocab_size, L = n_layer blocks.
+Token ids are torch.long.
 Names are GPT-2's own, so that its weights load.
 """
 
@@ -28,16 +30,18 @@ def gelu_tanh(x: Tensor) -> Tensor:
     Write the formula yourself, without F.gelu and nn.GELU. (In `MLP` they are allowed.)
 
     Edge cases ★
-        Values of ±1000 give 1000 and 0. The dtype of `x` is kept, bfloat16 included. `x` may be non-contiguous and is
-        not changed.
+        Values of ±1000 give 1000 and 0. The dtype of `x` is kept, bfloat16 included.
+        `x` may be non-contiguous and is not changed.
     """
     raise NotImplementedError
 
 
 class MLP(nn.Module):
-    """Process each position on its own: four times as many features, GELU, back to C features, dropout.
+    """Process each position on its own: four times as many features, GELU, back to C
+    features, dropout.
 
-    forward(x): (B, T, C) → (B, T, C), dropout(c_proj(gelu(c_fc(x)))), with GELU in the tanh form.
+    forward(x): (B, T, C) → (B, T, C), dropout(c_proj(gelu(c_fc(x)))), with GELU in the
+    tanh form.
 
     Args:
         config: uses n_embd (C), dropout and bias.
@@ -57,10 +61,13 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer of GPT-2: attention, then MLP, each reading normalised input and added to the residual path.
+    """One layer of GPT-2: attention, then MLP, each reading normalised input and added
+    to the residual path.
 
-    forward(x, cache=None): (B, T, C) → (B, T, C), x = x + attn(ln_1(x)), then x = x + mlp(ln_2(x)).
-    The cache goes to the attention. With a cache, x holds the positions that follow the cached ones.
+    forward(x, cache=None): (B, T, C) → (B, T, C), x = x + attn(ln_1(x)), then
+    x = x + mlp(ln_2(x)).
+    The cache goes to the attention. With a cache, x holds the positions that follow the
+    cached ones.
 
     Args:
         config: passed on to all four parts.
@@ -84,10 +91,13 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """GPT-2: token ids in, a score for every possible next token out, at every position."""
+    """GPT-2: token ids in, a score for every possible next token out, at
+    every position.
+    """
 
     def __init__(self, config: GPTConfig, flash: bool = True):
-        """Build the parts under GPT-2's names, share one weight, and draw the start values.
+        """Build the parts under GPT-2's names, share one weight, and draw the
+        start values.
 
         Args:
             config: the sizes; kept as `self.config`.
@@ -99,11 +109,13 @@ class GPT(nn.Module):
             drop: nn.Dropout(config.dropout),
             h: nn.ModuleList of L Blocks,
             ln_f: nn.LayerNorm(C, bias=config.bias).
-        `self.lm_head` is nn.Linear(C, V, bias=False), and `lm_head.weight is transformer.wte.weight`: one Parameter
-        under two names, also after load_state_dict. There are no buffers.
+        `self.lm_head` is nn.Linear(C, V, bias=False), and
+        `lm_head.weight is transformer.wte.weight`: one Parameter under two names, also
+        after load_state_dict. There are no buffers.
 
-        Start values: weights of Linear and Embedding from a normal distribution with mean 0 and std 0.02. The weights
-        named `c_proj`, which write to the residual path, have std 0.02 / √(2L). Biases 0, layer norm weights 1.
+        Start values: weights of Linear and Embedding from a normal distribution with
+        mean 0 and std 0.02. The weights named `c_proj`, which write to the residual
+        path, have std 0.02 / √(2L). Biases 0, layer norm weights 1.
 
         Edge cases ★
             Construction under `with torch.device("meta")` works.
@@ -111,26 +123,33 @@ class GPT(nn.Module):
         raise NotImplementedError
 
     def forward(
-        self, idx: Tensor, targets: Tensor | None = None, cache: list[LayerCache] | None = None
+        self,
+        idx: Tensor,
+        targets: Tensor | None = None,
+        cache: list[LayerCache] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Score every token of the vocabulary at every position, and compute the loss if targets are given.
+        """Score every token of the vocabulary at every position, and compute the loss
+        if targets are given.
 
         The path: dropout of token plus position embedding, the blocks, ln_f, lm_head.
 
         Args:
             idx: (B, T) token ids.
-            targets: (B, T), the token that should follow each position. They are shifted already: targets[:, t]
-                belongs to the logits at t. −100 marks a position to ignore.
-            cache: one LayerCache per block. idx then holds the tokens after the cached ones, and their positions
-                start at the cached length. Chunks give the logits of one full pass.
+            targets: (B, T), the token that should follow each position. They are
+                shifted already: targets[:, t] belongs to the logits at t. −100 marks a
+                position to ignore.
+            cache: one LayerCache per block. idx then holds the tokens after the cached
+                ones, and their positions start at the cached length. Chunks give the
+                logits of one full pass.
         Returns:
-            (logits, loss): logits (B, T, V); loss the mean cross-entropy over all positions not ignored, None without
-            targets.
+            (logits, loss): logits (B, T, V); loss the mean cross-entropy over all
+            positions not ignored, None without targets.
 
         Edge cases ★
-            More than block_size positions, cached ones included, are an error that names the limit and leaves the
-            cache unchanged. Positions are created on the device of `idx`. `idx` and `targets` may be non-contiguous
-            and are not changed.
+            More than block_size positions, cached ones included, are an error that
+            names the limit and leaves the cache unchanged. Positions are created on the
+            device of `idx`. `idx` and `targets` may be non-contiguous and are
+            not changed.
         """
         raise NotImplementedError
 
@@ -174,7 +193,8 @@ def gpt2_config(name: str = "gpt2") -> GPTConfig:
             gpt2-xl           48      25    1600
             ===========  =======  ======  ======
     Returns:
-        A GPTConfig with these sizes, vocab_size 50257, block_size 1024, dropout 0.0 and bias True.
+        A GPTConfig with these sizes, vocab_size 50257, block_size 1024, dropout 0.0 and
+        bias True.
 
     Edge cases ★
         Every call returns a new config. Any other name is an error that mentions it.
@@ -190,6 +210,7 @@ def parameter_count(config: GPTConfig) -> int:
     Returns:
         An int, equal to `GPT(config).num_params()`.
 
-    Use a formula, or a model on the "meta" device, where tensors have shapes and no data. No weight may be allocated.
+    Use a formula, or a model on the "meta" device, where tensors have shapes and no
+    data. No weight may be allocated.
     """
     raise NotImplementedError

@@ -1,12 +1,16 @@
 """Load a published GPT-2 into our GPT, and write the weights to a flat file.
 
-Sizes: C = n_embd features, V = vocab_size. `hf` is a checkpoint in Hugging Face's layout, a mapping from names to
-tensors. It differs from the state dict of a GPT in four ways:
+Sizes: C = n_embd features, V = vocab_size. `hf` is a checkpoint in Hugging Face's
+layout, a mapping from names to tensors. It differs from the state dict of a GPT in
+four ways:
 
-- All names but "lm_head.weight" begin with "transformer." (GPT2LMHeadModel), or none does (GPT2Model).
-- In each block, attn.c_attn, attn.c_proj, mlp.c_fc and mlp.c_proj are layers called Conv1D, which compute
-  x @ weight + bias. Their weights are stored as (in, out); nn.Linear has (out, in).
-- Causal masks may be among the tensors, as "….attn.bias" and "….attn.masked_bias". They are not parameters.
+- All names but "lm_head.weight" begin with "transformer." (GPT2LMHeadModel), or none
+  does (GPT2Model).
+- In each block, attn.c_attn, attn.c_proj, mlp.c_fc and mlp.c_proj are layers called
+  Conv1D, which compute x @ weight + bias. Their weights are stored as (in, out);
+  nn.Linear has (out, in).
+- Causal masks may be among the tensors, as "….attn.bias" and "….attn.masked_bias". They
+  are not parameters.
 - "lm_head.weight" may be absent. It equals the token embedding wte.
 """
 
@@ -30,8 +34,8 @@ def is_buffer(key: str) -> bool:
     Args:
         key: a name in a checkpoint, with or without "transformer.".
     Returns:
-        True for "….attn.bias" and "….attn.masked_bias", such as "h.0.attn.bias". False for every other name, such as
-        "h.0.attn.c_attn.bias", a parameter.
+        True for "….attn.bias" and "….attn.masked_bias", such as "h.0.attn.bias". False
+        for every other name, such as "h.0.attn.c_attn.bias", a parameter.
     """
     raise NotImplementedError
 
@@ -46,9 +50,11 @@ def checkpoint_summary(hf: Mapping[str, Tensor]) -> dict[str, int | bool]:
             n_layer: the number of blocks. Block numbers may have several digits.
             n_embd, vocab_size: from the shape of wte.weight, (V, C).
             block_size: from the shape of wpe.weight, (block_size, C).
-            num_params: the number of values in all parameters, without buffers and `lm_head.weight`.
+            num_params: the number of values in all parameters, without buffers and
+            `lm_head.weight`.
             num_buffers: the number of tensors that are buffers.
-            tied: True if `lm_head.weight` is absent or equals wte.weight, also in memory of its own.
+            tied: True if `lm_head.weight` is absent or equals wte.weight, also in
+            memory of its own.
 
     Edge cases ★
         A head of another shape is not tied. `hf` is not changed.
@@ -60,16 +66,19 @@ def config_from_hf(hf_config: Mapping) -> GPTConfig:
     """Translate a config.json, already read into a dict, into our config.
 
     Args:
-        hf_config: has n_positions, vocab_size, n_layer, n_head and n_embd. It may have resid_pdrop, a dropout
-            probability; activation_function, "gelu_new" or "gelu_pytorch_tanh", two names of the same function; and
-            n_inner, the width of the MLP: None or 4C. Other entries, such as attn_pdrop and embd_pdrop, are ignored.
+        hf_config: has n_positions, vocab_size, n_layer, n_head and n_embd. It may have
+            resid_pdrop, a dropout probability; activation_function, "gelu_new" or
+            "gelu_pytorch_tanh", two names of the same function; and n_inner, the width
+            of the MLP: None or 4C. Other entries, such as attn_pdrop and embd_pdrop,
+            are ignored.
     Returns:
-        A GPTConfig: block_size is n_positions, dropout is resid_pdrop (0.1 if absent), bias is True, and the other
-        numbers keep their names.
+        A GPTConfig: block_size is n_positions, dropout is resid_pdrop (0.1 if absent),
+        bias is True, and the other numbers keep their names.
 
     Edge cases ★
-        Our GPT cannot compute any other activation_function or n_inner: an error names the value. An absent
-        activation_function means "gelu_new". `hf_config` may be any mapping.
+        Our GPT cannot compute any other activation_function or n_inner: an error names
+        the value. An absent activation_function means "gelu_new". `hf_config` may be
+        any mapping.
     """
     raise NotImplementedError
 
@@ -80,14 +89,16 @@ def convert_hf_state_dict(hf: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Args:
         hf: with or without "transformer.", `lm_head.weight` and buffers.
     Returns:
-        A new dict. Every name but "lm_head.weight" begins with "transformer.". Buffers are left out. The four Conv1D
-        weights of each block are transposed, also the square attn.c_proj.weight; embeddings, norms and biases are not.
+        A new dict. Every name but "lm_head.weight" begins with "transformer.". Buffers
+        are left out. The four Conv1D weights of each block are transposed, also the
+        square attn.c_proj.weight; embeddings, norms and biases are not.
         "lm_head.weight" is always present: the checkpoint's own, or else equal to wte.
 
     Edge cases ★
-        All tensors are contiguous and share no memory with the checkpoint, whose tensors may be views. `hf` is not
-        changed. Dtypes are kept. Nothing is checked: unknown names are kept, missing ones stay missing, and without wte
-        no lm_head is added.
+        All tensors are contiguous and share no memory with the checkpoint, whose
+        tensors may be views. `hf` is not changed. Dtypes are kept. Nothing is checked:
+        unknown names are kept, missing ones stay missing, and without wte no lm_head
+        is added.
     """
     raise NotImplementedError
 
@@ -99,17 +110,20 @@ def load_hf_weights(model: GPT, hf: Mapping[str, Tensor]) -> GPT:
         model: has the sizes of the checkpoint.
         hf: with or without "transformer.", `lm_head.weight` and buffers.
     Returns:
-        The same model with the checkpoint's weights. `lm_head.weight` and `transformer.wte.weight` stay one Parameter.
+        The same model with the checkpoint's weights. `lm_head.weight` and
+        `transformer.wte.weight` stay one Parameter.
 
     A checkpoint of another model is an error, whose message says why:
 
     - parameters that the checkpoint lacks, or that the model lacks: all their names;
-    - a converted tensor with another shape than the model's: its name and both shapes, as in "5, 6".
+    - a converted tensor with another shape than the model's: its name and both shapes,
+      as in "5, 6".
 
     Edge cases ★
-        An error leaves the model as it was. An `lm_head.weight` that differs from wte is an error that mentions
-        "lm_head"; a missing wte is named like any other name. The model keeps its parameter objects, dtype and mode.
-        Model and checkpoint share no memory.
+        An error leaves the model as it was. An `lm_head.weight` that differs from wte
+        is an error that mentions "lm_head"; a missing wte is named like any other name.
+        The model keeps its parameter objects, dtype and mode. Model and checkpoint
+        share no memory.
     """
     raise NotImplementedError
 
@@ -121,12 +135,14 @@ def crop_block_size(model: GPT, block_size: int) -> GPT:
         model: stays as it was.
         block_size: the number of positions to keep, the first ones.
     Returns:
-        A new GPT with the same weights and config, except that wpe has block_size rows and the config says so. The
-        copy's `lm_head` is tied to its wte. The two models share no memory and no config.
+        A new GPT with the same weights and config, except that wpe has block_size rows
+        and the config says so. The copy's `lm_head` is tied to its wte. The two models
+        share no memory and no config.
 
     Edge cases ★
-        The model and each of its attention layers refuse longer input. The copy has the mode, the dtype and the device
-        of the given model. A block_size outside 1 … the model's own is an error.
+        The model and each of its attention layers refuse longer input. The copy has the
+        mode, the dtype and the device of the given model. A block_size outside 1 … the
+        model's own is an error.
     """
     raise NotImplementedError
 
@@ -136,14 +152,16 @@ def freeze_all_but(model: nn.Module, prefixes: Sequence[str]) -> int:
 
     Args:
         model: a GPT, or any other module.
-        prefixes: names of parts ("transformer.h.1") or of single parameters ("lm_head.weight"). A prefix ends before
-            a dot or is the whole name: "transformer.h.1" does not cover "transformer.h.10.ln_1.weight".
+        prefixes: names of parts ("transformer.h.1") or of single parameters
+            ("lm_head.weight"). A prefix ends before a dot or is the whole name:
+            "transformer.h.1" does not cover "transformer.h.10.ln_1.weight".
     Returns:
         The number of trainable values, each parameter counted once.
 
-    `requires_grad` becomes True for parameters that a prefix covers, even if an earlier call froze them, and False
-    for all others. A parameter with several names is covered if one of its names is: "lm_head" unfreezes the
-    weight that it shares with wte. Without prefixes everything is frozen.
+    `requires_grad` becomes True for parameters that a prefix covers, even if an earlier
+    call froze them, and False for all others. A parameter with several names is covered
+    if one of its names is: "lm_head" unfreezes the weight that it shares with wte.
+    Without prefixes everything is frozen.
 
     Edge cases ★
         A prefix that covers nothing is an error that names it and changes nothing.
@@ -152,7 +170,8 @@ def freeze_all_but(model: nn.Module, prefixes: Sequence[str]) -> int:
 
 
 def write_flat(model: GPT, path: str | Path) -> None:
-    """Write a model to a file that a C program could read with one fread for the header and one for the weights.
+    """Write a model to a file that a C program could read with one fread for the header
+    and one for the weights.
 
     Args:
         model: a GPT.
@@ -160,16 +179,18 @@ def write_flat(model: GPT, path: str | Path) -> None:
 
     The file holds, all little-endian:
 
-    - the header, 8 int32: MAGIC, VERSION, block_size, vocab_size, n_layer, n_head, n_embd and bias (0 or 1);
-    - the parameters as float32: wte, wpe, then per block ln_1, attn.c_attn, attn.c_proj, ln_2, mlp.c_fc, mlp.c_proj,
-      and last ln_f. For each layer, the weight comes first, then the bias, if there is one.
+    - the header, 8 int32: MAGIC, VERSION, block_size, vocab_size, n_layer, n_head,
+      n_embd and bias (0 or 1);
+    - the parameters as float32: wte, wpe, then per block ln_1, attn.c_attn,
+      attn.c_proj, ln_2, mlp.c_fc, mlp.c_proj, and last ln_f. For each layer, the weight
+      comes first, then the bias, if there is one.
 
-    Matrices have the layout of our model, (out, in) for linear layers, row by row. The weight of wte and lm_head is
-    written once, as wte.
+    Matrices have the layout of our model, (out, in) for linear layers, row by row. The
+    weight of wte and lm_head is written once, as wte.
 
     Edge cases ★
-        Models of any float dtype are written as float32 and stay as they were. `path` may be a str. An existing file
-        is replaced.
+        Models of any float dtype are written as float32 and stay as they were. `path`
+        may be a str. An existing file is replaced.
     """
     raise NotImplementedError
 
@@ -180,10 +201,12 @@ def read_flat(path: str | Path) -> GPT:
     Args:
         path: the file.
     Returns:
-        A new GPT in float32, of the sizes in the header, with dropout 0 and `lm_head` tied to wte.
+        A new GPT in float32, of the sizes in the header, with dropout 0 and `lm_head`
+        tied to wte.
 
     Edge cases ★
-        `path` may be a str. A file is refused with an error if it does not begin with MAGIC and VERSION, is too short
-        for a header, or does not hold exactly the values of a model of these sizes: fewer, more, or part of a value.
+        `path` may be a str. A file is refused with an error if it does not begin with
+        MAGIC and VERSION, is too short for a header, or does not hold exactly the
+        values of a model of these sizes: fewer, more, or part of a value.
     """
     raise NotImplementedError

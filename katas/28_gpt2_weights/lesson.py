@@ -1,7 +1,9 @@
-"""Kata 28 in code: load a checkpoint in Hugging Face's layout, and see which mistakes raise no error.
+"""Kata 28 in code: load a checkpoint in Hugging Face's layout, and see which mistakes
+raise no error.
 
-With `--gpt2`, and the package transformers installed, the published GPT-2 is downloaded (about 550 MB), loaded, drawn
-and sampled from. `--gpt2=FOLDER` takes a model saved there instead.
+With `--gpt2`, and the package transformers installed, the published GPT-2 is downloaded
+(about 550 MB), loaded, drawn and sampled from. `--gpt2=FOLDER` takes a model saved
+there instead.
 """
 
 import re
@@ -17,7 +19,9 @@ from matplotlib.figure import Figure
 from grader.datasets import prose
 from grader.lesson import COLOURS, code, save_figure, stretch
 
-PUBLISHED = next((argument for argument in sys.argv if argument.startswith("--gpt2")), None)
+PUBLISHED = next(
+    (argument for argument in sys.argv if argument.startswith("--gpt2")), None
+)
 if PUBLISHED:
     sys.argv.remove(PUBLISHED)  # the remaining argument is the path of the figure
 
@@ -26,12 +30,14 @@ torch.manual_seed(0)
 torch.set_num_threads(1)  # with tensors this small, threads mostly wait for each other
 
 
-# 1. Somebody publishes a model. Here it is a small one, trained for a few seconds on letters, spaces and full
-#    stops. Its weights must have learned something, so that the loss shows damage to them.
+# 1. Somebody publishes a model. Here it is a small one, trained for a few seconds on
+#    letters, spaces and full stops. Its weights must have learned something, so that
+#    the loss shows damage to them.
 text = re.sub(r"[^a-z.]+", " ", prose().lower())
 characters = sorted(set(text))
 tokens = torch.tensor([characters.index(c) for c in text])
-training, held_out = tokens[:5_000], tokens[5_000:25_000]  # the model learns a little text sooner
+# the model learns a little text sooner
+training, held_out = tokens[:5_000], tokens[5_000:25_000]
 BLOCK, BATCH, STEPS = 24, 24, 250
 WIDTH, HEADS, LAYERS = 48, 4, 2
 
@@ -47,47 +53,84 @@ idx, targets = rows(held_out, torch.arange(0, 64 * 300, 300))
 
 @torch.no_grad()
 def loss_of(model):
-    """The mean loss over 64 rows of text that the published model was not trained on."""
+    """The mean loss over 64 rows of text that the published model was not
+    trained on.
+    """
     return model(idx, targets)[1].item()
 
 
-author = kata.GPT(kata.GPTConfig(BLOCK, len(characters), LAYERS, HEADS, WIDTH, dropout=0.0, bias=True))
+author = kata.GPT(
+    kata.GPTConfig(BLOCK, len(characters), LAYERS, HEADS, WIDTH, dropout=0.0, bias=True)
+)
 wpe_before = author.transformer.wpe.weight.detach().clone()
 optimizer = torch.optim.AdamW(author.parameters(), lr=5e-3, fused=True)
 loss_before = loss_of(author)
 for _ in range(STEPS):
-    loss = author(*rows(training, torch.randint(len(training) - BLOCK - 1, (BATCH,))))[1]
+    loss = author(*rows(training, torch.randint(len(training) - BLOCK - 1, (BATCH,))))[
+        1
+    ]
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(author.parameters(), 1.0)
     optimizer.step()
 author.eval()
 wpe_after = author.transformer.wpe.weight.detach().clone()
-print(f"1. Somebody trains a GPT with {author.num_params():,} parameters on {len(training):,} characters")
-print(f"   loss on other text: {loss_before:.3f} before, {loss_of(author):.3f} after {STEPS} steps of {BATCH} rows")
+print(
+    f"1. Somebody trains a GPT with {author.num_params():,} parameters on "
+    f"{len(training):,} characters"
+)
+print(
+    f"   loss on other text: {loss_before:.3f} before, {loss_of(author):.3f} after "
+    f"{STEPS} steps of {BATCH} rows"
+)
 
-# 2. They publish it in Hugging Face's layout, like GPT-2's own file: no "transformer." in the names, no lm_head, causal
-#    masks beside the weights, and the weights of four layers per block as (in, out).
+# 2. They publish it in Hugging Face's layout, like GPT-2's own file: no "transformer."
+#    in the names, no lm_head, causal masks beside the weights, and the weights of four
+#    layers per block as (in, out).
 CONV1D = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 hf = {}
 for name, tensor in author.state_dict().items():
     if name != "lm_head.weight":
         turned = tensor.t() if name.endswith(CONV1D) else tensor
-        hf[name.removeprefix("transformer.")] = turned.clone(memory_format=torch.contiguous_format)
+        hf[name.removeprefix("transformer.")] = turned.clone(
+            memory_format=torch.contiguous_format
+        )
 for i in range(LAYERS):
     hf[f"h.{i}.attn.bias"] = torch.ones(1, 1, BLOCK, BLOCK).tril()
-hf_config = {"n_positions": BLOCK, "vocab_size": len(characters), "n_layer": LAYERS, "n_head": HEADS, "n_embd": WIDTH}
-hf_config |= {"activation_function": "gelu_new", "resid_pdrop": 0.1, "model_type": "gpt2"}
+hf_config = {
+    "n_positions": BLOCK,
+    "vocab_size": len(characters),
+    "n_layer": LAYERS,
+    "n_head": HEADS,
+    "n_embd": WIDTH,
+}
+hf_config |= {
+    "activation_function": "gelu_new",
+    "resid_pdrop": 0.1,
+    "model_type": "gpt2",
+}
 
 print("\n2. The checkpoint: names, shapes there, and shapes in our model")
 converted = kata.convert_hf_state_dict(hf)
-for name in [name for name in hf if not name.startswith("h.") or name.startswith("h.0.")]:
-    ours = "buffer" if kata.is_buffer(name) else tuple(converted[f"transformer.{name}"].shape)
+for name in [
+    name for name in hf if not name.startswith("h.") or name.startswith("h.0.")
+]:
+    ours = (
+        "buffer"
+        if kata.is_buffer(name)
+        else tuple(converted[f"transformer.{name}"].shape)
+    )
     print(f"   {name:<24} {str(tuple(hf[name].shape)):<16} {ours}")
 print(f"   and {len(hf)} tensors in all")
 summary = stretch(kata.checkpoint_summary, hf)
 if summary:
-    print("   " + ", ".join(f"{key} {value:,}" if key != "tied" else f"tied {value}" for key, value in summary.items()))
+    print(
+        "   "
+        + ", ".join(
+            f"{key} {value:,}" if key != "tied" else f"tied {value}"
+            for key, value in summary.items()
+        )
+    )
 
 # 3. No shape says how many heads there are, nor which GELU. The config does.
 config = kata.config_from_hf(hf_config)
@@ -102,11 +145,18 @@ for wrong in ({"activation_function": "relu"}, {"n_inner": 100}):
 model = kata.load_hf_weights(kata.GPT(config), hf).eval()
 with torch.no_grad():
     difference = (model(idx)[0] - author(idx)[0]).abs().max().item()
-print(f"\n4. Loaded: loss {loss_of(model):.3f}, largest difference from the author's logits {difference:.1e}")
-print("   lm_head.weight is wte.weight:", model.lm_head.weight is model.transformer.wte.weight)
+print(
+    "\n"
+    f"4. Loaded: loss {loss_of(model):.3f}, largest difference from the author's "
+    f"logits {difference:.1e}"
+)
+print(
+    "   lm_head.weight is wte.weight:",
+    model.lm_head.weight is model.transformer.wte.weight,
+)
 
-# 5. Silent mistakes. All of these models load without an error. One is as bad as an untrained model; most are only a
-#    little worse, which is harder to find.
+# 5. Silent mistakes. All of these models load without an error. One is as bad as an
+#    untrained model; most are only a little worse, which is harder to find.
 
 
 def with_heads(n_head):
@@ -128,7 +178,10 @@ def exact_gelu():
     return loaded
 
 
-square = {name: t.t() if name.endswith("attn.c_proj.weight") else t for name, t in converted.items()}
+square = {
+    name: t.t() if name.endswith("attn.c_proj.weight") else t
+    for name, t in converted.items()
+}
 biases = {name: t for name, t in converted.items() if not name.endswith("bias")}
 left_in_training = kata.load_hf_weights(kata.GPT(config), hf).train()
 losses = {
@@ -165,13 +218,20 @@ refused(renamed)
 refused(hf | {"wpe.weight": hf["wpe.weight"][:1]})
 refused(hf | {"lm_head.weight": hf["wte.weight"] + 0.01})
 
-# 7. Fewer positions, and only some parameters to train: both are common before fine-tuning.
+# 7. Fewer positions, and only some parameters to train: both are common
+#    before fine-tuning.
 print("\n7. Cropping and freezing")
 cropped = stretch(kata.crop_block_size, model, 16)
 if cropped:
     with torch.no_grad():
-        difference = (cropped(idx[:, :16])[0] - model(idx[:, :16])[0]).abs().max().item()
-    print(f"   16 of {BLOCK} positions: {cropped.num_params():,} parameters of {model.num_params():,}", end="")
+        difference = (
+            (cropped(idx[:, :16])[0] - model(idx[:, :16])[0]).abs().max().item()
+        )
+    print(
+        f"   16 of {BLOCK} positions: {cropped.num_params():,} parameters of "
+        f"{model.num_params():,}",
+        end="",
+    )
     print(f", largest difference on 16 tokens {difference:.1e}")
 for prefixes in ([f"transformer.h.{LAYERS - 1}", "transformer.ln_f"], ["lm_head"]):
     count = stretch(kata.freeze_all_but, model, prefixes)
@@ -179,7 +239,8 @@ for prefixes in ([f"transformer.h.{LAYERS - 1}", "transformer.ln_f"], ["lm_head"
         print(f"   all frozen but {', '.join(prefixes)}: {count:,} trainable")
 model.requires_grad_(True)
 
-# 8. A flat file. A header of 32 bytes describes the rest: the weights, one after another.
+# 8. A flat file. A header of 32 bytes describes the rest: the weights, one
+#    after another.
 print("\n8. A flat file")
 with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "model.bin"
@@ -191,22 +252,33 @@ with tempfile.TemporaryDirectory() as folder:
         print("   header as numbers", *struct.unpack("<8i", data[:32]))
         print("   read again: loss", f"{loss_of(kata.read_flat(path).eval()):.3f}")
     except NotImplementedError:
-        print("   (write_flat and read_flat are stretch exercises; not both are written yet)")
+        print(
+            "   (write_flat and read_flat are stretch exercises; not both are written "
+            "yet)"
+        )
 
 # 9. With --gpt2, the published model.
 if PUBLISHED:
     from transformers import GPT2LMHeadModel, GPT2TokenizerFast
 
     source = PUBLISHED.partition("=")[2] or "gpt2"
-    theirs, tokenizer = GPT2LMHeadModel.from_pretrained(source), GPT2TokenizerFast.from_pretrained(source)
-    gpt2 = kata.load_hf_weights(kata.GPT(kata.config_from_hf(theirs.config.to_dict())), theirs.state_dict()).eval()
+    theirs, tokenizer = (
+        GPT2LMHeadModel.from_pretrained(source),
+        GPT2TokenizerFast.from_pretrained(source),
+    )
+    gpt2 = kata.load_hf_weights(
+        kata.GPT(kata.config_from_hf(theirs.config.to_dict())), theirs.state_dict()
+    ).eval()
     print(f"\n9. {source}: {gpt2.num_params():,} parameters")
     said = torch.tensor([tokenizer.encode("Hello, I'm a language model,")])
     with torch.no_grad():
         difference = (gpt2(said)[0] - theirs.eval()(said).logits).abs().max().item()
         print(f"   largest difference from Hugging Face's logits {difference:.1e}")
-        for _ in range(30):  # one token at a time, among the 50 likeliest (27_generation has a faster way)
-            values, candidates = gpt2(said[:, -gpt2.config.block_size :])[0][0, -1].topk(50)
+        # one token at a time, among the 50 likeliest (27_generation has a faster way)
+        for _ in range(30):
+            values, candidates = gpt2(said[:, -gpt2.config.block_size :])[0][
+                0, -1
+            ].topk(50)
             drawn = candidates[torch.multinomial(values.softmax(-1), 1)]
             said = torch.cat([said, drawn[None]], dim=1)
     print(f"   {tokenizer.decode(said[0].tolist())!r}")
@@ -214,26 +286,54 @@ if PUBLISHED:
     wpe_before = 0.02 * torch.randn(wpe_after.shape)
 
 
-# 10. The figure. The position embedding starts as noise. The model learns that neighbouring positions are alike, so the
-#     columns become smooth lines: a quick sign that a checkpoint was trained.
+# 10. The figure. The position embedding starts as noise. The model learns that
+#     neighbouring positions are alike, so the columns become smooth lines: a quick sign
+#     that a checkpoint was trained.
 def roughness(wpe):
-    """Compare the steps between neighbours with those between random positions: 1 for noise, less if smooth."""
+    """Compare the steps between neighbours with those between random positions: 1 for
+    noise, less if smooth.
+    """
     steps = (wpe[1:] - wpe[:-1]).square().sum(1).mean()
     return (steps / (2 * (wpe - wpe.mean(0)).square().sum(1).mean())).item()
 
 
-print(f"\nRoughness of wpe: {roughness(wpe_before):.2f} as it starts, {roughness(wpe_after):.2f} trained")
+print(
+    "\n"
+    f"Roughness of wpe: {roughness(wpe_before):.2f} as it starts, "
+    f"{roughness(wpe_after):.2f} trained"
+)
 columns = wpe_after.var(dim=0).topk(3).indices
 figure = Figure(figsize=(6.6, 8.3))
 top, middle, bottom = figure.subplots(3)
 whose = "GPT-2's own" if PUBLISHED else f"after {STEPS} steps of training"
-for axes, wpe, title in ((top, wpe_before, "wpe as it starts"), (middle, wpe_after, f"wpe {whose}")):
-    for column, colour, style in zip(columns.tolist(), COLOURS, ("-", "--", ":"), strict=False):
-        axes.plot(wpe[:, column], color=colour, linestyle=style, linewidth=1.5, label=f"column {column}")
-    axes.set(xlabel="position", ylabel="weight", title=f"{title}, spread {wpe.std():.2g}")
+for axes, wpe, title in (
+    (top, wpe_before, "wpe as it starts"),
+    (middle, wpe_after, f"wpe {whose}"),
+):
+    for column, colour, style in zip(
+        columns.tolist(), COLOURS, ("-", "--", ":"), strict=False
+    ):
+        axes.plot(
+            wpe[:, column],
+            color=colour,
+            linestyle=style,
+            linewidth=1.5,
+            label=f"column {column}",
+        )
+    axes.set(
+        xlabel="position", ylabel="weight", title=f"{title}, spread {wpe.std():.2g}"
+    )
 middle.legend()
 names = list(losses)[::-1]
-bars = bottom.barh(names, [losses[name] for name in names], color=[COLOURS[1]] * (len(names) - 1) + [COLOURS[2]])
+bars = bottom.barh(
+    names,
+    [losses[name] for name in names],
+    color=[COLOURS[1]] * (len(names) - 1) + [COLOURS[2]],
+)
 bottom.bar_label(bars, fmt="%.2f", padding=2)
-bottom.set(xlabel="loss", title="Loaded without an error", xlim=(0, 1.25 * max(losses.values())))
+bottom.set(
+    xlabel="loss",
+    title="Loaded without an error",
+    xlim=(0, 1.25 * max(losses.values())),
+)
 save_figure(figure, __file__)

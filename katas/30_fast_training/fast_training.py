@@ -1,9 +1,10 @@
-"""Measure a training step honestly, then make it faster one rung at a time. The loss shows that it is still the same
-step.
+"""Measure a training step honestly, then make it faster one rung at a time. The loss
+shows that it is still the same step.
 
-Sizes: B rows of T tokens, V = vocab_size. A model is kata 26's GPT: `model(x)` gives (logits, None), and `model(x, y)`
-gives (logits, loss). x and y are (B, T), long, and may be non-contiguous slices. y holds the token that follows each
-token of x, or −100 where there is nothing to predict.
+Sizes: B rows of T tokens, V = vocab_size. A model is kata 26's GPT: `model(x)` gives
+(logits, None), and `model(x, y)` gives (logits, loss). x and y are (B, T), long, and
+may be non-contiguous slices. y holds the token that follows each token of x, or −100
+where there is nothing to predict.
 """
 
 import time
@@ -38,23 +39,26 @@ def tokens_per_second(n_tokens: int, seconds: float) -> float:
 
 
 def flops_per_token(config: GPTConfig, n_params: int) -> int:
-    """Count the floating-point operations that one token costs in one training step, forward and backward.
+    """Count the floating-point operations that one token costs in one training step,
+    forward and backward.
 
     Args:
         config: uses n_layer, n_embd and block_size.
-        n_params: the parameters that take part in matrix products: `model.num_params(non_embedding=True)`, without the
-            position embeddings, which are only looked up.
+        n_params: the parameters that take part in matrix products:
+            `model.num_params(non_embedding=True)`, without the position embeddings,
+            which are only looked up.
     Returns:
         6·n_params + 12·n_layer·n_embd·block_size, an int.
 
-    Each weight costs 2 operations forward and 4 backward. The second term is attention, whose scores and sums have no
-    weights.
+    Each weight costs 2 operations forward and 4 backward. The second term is attention,
+    whose scores and sums have no weights.
     """
     raise NotImplementedError
 
 
 def mfu(tokens_per_s: float, flops_per_tok: float, peak_flops: float) -> float:
-    """Say which share of a device's arithmetic the model uses: the model FLOPs utilisation.
+    """Say which share of a device's arithmetic the model uses: the model
+    FLOPs utilisation.
 
     Args:
         tokens_per_s: the measured speed.
@@ -76,25 +80,28 @@ def time_steps(
     synchronize: Callable[[], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[float]:
-    """Measure how long each of several steps takes, the work that it starts on a GPU included.
+    """Measure how long each of several steps takes, the work that it starts on a
+    GPU included.
 
     Args:
         step: one step, called n_warmup + n_steps times.
         n_steps: how many are measured.
-        n_warmup: how many run first and are not measured: they compile, and allocate memory.
-        synchronize: waits until all work started so far is done. None: `torch.cuda.synchronize` where
-            `torch.cuda.is_available()`, otherwise nothing (but see the star).
+        n_warmup: how many run first and are not measured: they compile, and
+            allocate memory.
+        synchronize: waits until all work started so far is done. None:
+            `torch.cuda.synchronize` where `torch.cuda.is_available()`, otherwise
+            nothing (but see the star).
         clock: returns the time in seconds.
     Returns:
         The seconds of each measured step, in order.
 
-    For each measured step: synchronize, read the clock, step, synchronize, read the clock. Without waiting, the clock
-    shows how long it took to *ask* for the work. The clock is read exactly twice per measured step, and not for the
-    others.
+    For each measured step: synchronize, read the clock, step, synchronize, read the
+    clock. Without waiting, the clock shows how long it took to *ask* for the work. The
+    clock is read exactly twice per measured step, and not for the others.
 
     Edge cases ★
-        n_steps below 1 is an error, before any step is called. On an Apple GPU (`torch.backends.mps.is_available()`),
-        None means `torch.mps.synchronize`.
+        n_steps below 1 is an error, before any step is called. On an Apple GPU
+        (`torch.backends.mps.is_available()`), None means `torch.mps.synchronize`.
     """
     raise NotImplementedError
 
@@ -115,22 +122,24 @@ def padded_size(n: int, multiple: int = 128) -> int:
 
 
 def pad_vocab(model: GPT, multiple: int = 128) -> GPT:
-    """Copy a GPT with a vocabulary rounded up by `padded_size`. No text uses the new tokens.
+    """Copy a GPT with a vocabulary rounded up by `padded_size`. No text uses the
+    new tokens.
 
     Args:
         model: the GPT, which does not change.
         multiple: the new vocab_size is a multiple of this.
     Returns:
-        A new GPT with weights of its own. Its config has the new vocab_size, as have `transformer.wte.num_embeddings`
-        and `lm_head.out_features`. The extra rows of the token embedding are 0, all other weights are equal, and so the
-        old tokens' logits are the same.
+        A new GPT with weights of its own. Its config has the new vocab_size, as have
+        `transformer.wte.num_embeddings` and `lm_head.out_features`. The extra rows of
+        the token embedding are 0, all other weights are equal, and so the old tokens'
+        logits are the same.
 
-    `lm_head.weight is transformer.wte.weight` still holds. The new logits are 0, so without `mask_padded_logits` each
-    takes a share e⁰ of the softmax.
+    `lm_head.weight is transformer.wte.weight` still holds. The new logits are 0, so
+    without `mask_padded_logits` each takes a share e⁰ of the softmax.
 
     Edge cases ★
-        Where there is nothing to pad, the result is a copy, too. Dtype, device, train or eval mode and the `flash` of
-        the attention layers are kept.
+        Where there is nothing to pad, the result is a copy, too. Dtype, device, train
+        or eval mode and the `flash` of the attention layers are kept.
     """
     raise NotImplementedError
 
@@ -142,30 +151,38 @@ def mask_padded_logits(logits: Tensor, vocab_size: int) -> Tensor:
         logits: (..., V) scores of a model with a padded vocabulary.
         vocab_size: how many of the V tokens are real: the first ones.
     Returns:
-        A tensor of the same shape, with the first vocab_size columns unchanged and −inf in the others (or the smallest
-        number of the dtype, `torch.finfo(dtype).min`). Their probability is then exactly 0, and so is their gradient.
+        A tensor of the same shape, with the first vocab_size columns unchanged and −inf
+        in the others (or the smallest number of the dtype, `torch.finfo(dtype).min`).
+        Their probability is then exactly 0, and so is their gradient.
 
     Edge cases ★
-        `logits` is not written to. Any floating dtype and any strides are allowed; dtype and device stay. A vocab_size
-        outside 1 … V is an error that names both numbers.
+        `logits` is not written to. Any floating dtype and any strides are allowed;
+        dtype and device stay. A vocab_size outside 1 … V is an error that names
+        both numbers.
     """
     raise NotImplementedError
 
 
 def amp_loss(
-    model: nn.Module, x: Tensor, y: Tensor, dtype: torch.dtype | None = None, vocab_size: int | None = None
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    dtype: torch.dtype | None = None,
+    vocab_size: int | None = None,
 ) -> Tensor:
     """Compute the loss of a batch, in mixed precision if asked for.
 
     Args:
         model: a GPT, or the result of `torch.compile` on one.
         x, y: the batch.
-        dtype: forward *and* loss run under `torch.autocast` with this dtype, for the device type of x. None: no
-            autocast.
-        vocab_size: how many tokens are real, for a model with a padded vocabulary: the loss is that of the logits after
-            `mask_padded_logits`. None: the model's own loss.
+        dtype: forward *and* loss run under `torch.autocast` with this dtype, for the
+            device type of x. None: no autocast.
+        vocab_size: how many tokens are real, for a model with a padded vocabulary: the
+            loss is that of the logits after `mask_padded_logits`. None: the model's
+            own loss.
     Returns:
-        The cross entropy, a scalar with its graph: the mean over the positions whose target is not −100.
+        The cross entropy, a scalar with its graph: the mean over the positions whose
+        target is not −100.
     """
     raise NotImplementedError
 
@@ -180,34 +197,43 @@ def amp_step(
     max_norm: float | None = 1.0,
     vocab_size: int | None = None,
 ) -> float:
-    """Take one training step, in mixed precision if asked for: matrix products in half precision, weights in float32.
+    """Take one training step, in mixed precision if asked for: matrix products in half
+    precision, weights in float32.
 
     Args:
         model, x, y, dtype, vocab_size: as in `amp_loss`.
         optimizer: of the model's parameters.
-        scaler: a `torch.amp.GradScaler`, or anything with its methods `scale`, `unscale_`, `step` and `update`. float16
-            needs one: gradients below 6e-8 would become 0.
-        max_norm: clip the gradients, taken as one vector, to this norm; None: do not clip.
+        scaler: a `torch.amp.GradScaler`, or anything with its methods `scale`,
+            `unscale_`, `step` and `update`. float16 needs one: gradients below 6e-8
+            would become 0.
+        max_norm: clip the gradients, taken as one vector, to this norm; None: do
+            not clip.
     Returns:
         The loss before the step as a float, without the scaler's factor.
 
-    1. Backward runs outside of autocast, on the scaled loss if there is a scaler. Gradients of an earlier step do not
-       count.
-    2. With a scaler, `scaler.unscale_(optimizer)` comes before clipping. Without clipping it may be left out.
-    3. `scaler.step(optimizer)` replaces `optimizer.step()`, because it skips the step where a gradient is infinite.
-       Then `scaler.update()`.
+    1. Backward runs outside of autocast, on the scaled loss if there is a scaler.
+       Gradients of an earlier step do not count.
+    2. With a scaler, `scaler.unscale_(optimizer)` comes before clipping. Without
+       clipping it may be left out.
+    3. `scaler.step(optimizer)` replaces `optimizer.step()`, because it skips the step
+       where a gradient is infinite. Then `scaler.update()`.
 
     Edge cases ★
-        Gradients in `.grad` before the first step do not count either. dtype float16 without a scaler is an error,
-        before anything has changed.
+        Gradients in `.grad` before the first step do not count either. dtype float16
+        without a scaler is an error, before anything has changed.
     """
     raise NotImplementedError
 
 
 def chunked_cross_entropy(
-    hidden: Tensor, weight: Tensor, targets: Tensor, chunk_size: int = 1024, vocab_size: int | None = None
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    chunk_size: int = 1024,
+    vocab_size: int | None = None,
 ) -> Tensor:
-    """Compute the loss of a GPT's last layer while the logits of only a few positions exist at any time.
+    """Compute the loss of a GPT's last layer while the logits of only a few positions
+    exist at any time.
 
     Args:
         hidden: (B, T, C), what the output layer gets.
@@ -216,68 +242,80 @@ def chunked_cross_entropy(
         chunk_size: of how many of the B·T positions the logits may exist at once.
         vocab_size: how many tokens are real, as in `mask_padded_logits`. None: all V.
     Returns:
-        The cross entropy of hidden @ weight.T, a scalar with its graph: the mean over the targets that are not −100.
+        The cross entropy of hidden @ weight.T, a scalar with its graph: the mean over
+        the targets that are not −100.
 
-    The gradients of hidden and weight are those of the usual loss. chunk_size need not divide B·T. No tensor of B·T × V
-    numbers is made, and no logits are kept for backward: compute a chunk's logits again there
+    The gradients of hidden and weight are those of the usual loss. chunk_size need not
+    divide B·T. No tensor of B·T × V numbers is made, and no logits are kept for
+    backward: compute a chunk's logits again there
     (`torch.utils.checkpoint.checkpoint`), or its gradients in the forward pass.
 
     Edge cases ★
-        Under autocast the products are in half precision and the loss is float32. The gradients follow a factor of the
-        loss. Where every target is −100, loss and gradients are 0, not NaN. `hidden` and `targets` may be
-        non-contiguous. A chunk_size below 1 is an error.
+        Under autocast the products are in half precision and the loss is float32. The
+        gradients follow a factor of the loss. Where every target is −100, loss and
+        gradients are 0, not NaN. `hidden` and `targets` may be non-contiguous. A
+        chunk_size below 1 is an error.
     """
     raise NotImplementedError
 
 
 def round_mantissa(x: Tensor, bits: int) -> Tensor:
-    """Keep only the leading bits of each number, as reduced-precision hardware does with its inputs.
+    """Keep only the leading bits of each number, as reduced-precision hardware does
+    with its inputs.
 
     Args:
-        x: float32, any shape. A float32 is a sign, 8 bits of exponent and 23 bits of mantissa, from the highest bit
-            down.
+        x: float32, any shape. A float32 is a sign, 8 bits of exponent and 23 bits of
+            mantissa, from the highest bit down.
         bits: how many bits of the mantissa stay: 10 for TF32, 7 for bfloat16.
     Returns:
-        The nearest float32 numbers that need no more bits. Of two that are equally near, take the one whose last kept
-        bit is 0: with 2 bits, 1.125 becomes 1 and 1.375 becomes 1.5.
+        The nearest float32 numbers that need no more bits. Of two that are equally
+        near, take the one whose last kept bit is 0: with 2 bits, 1.125 becomes 1 and
+        1.375 becomes 1.5.
 
-    Work on the bits, or with arithmetic: no tensor of bfloat16 or float16 may be made on the way.
+    Work on the bits, or with arithmetic: no tensor of bfloat16 or float16 may be made
+    on the way.
 
     Edge cases ★
-        Zeros (with their sign), infinities and NaN stay; numbers near float32's largest may round to infinity. The
-        result is always a new tensor, also with all 23 bits. x may be non-contiguous and is not written to. Errors: x
-        is not float32; bits is outside 1 … 23.
+        Zeros (with their sign), infinities and NaN stay; numbers near float32's largest
+        may round to infinity. The result is always a new tensor, also with all 23 bits.
+        x may be non-contiguous and is not written to. Errors: x is not float32; bits is
+        outside 1 … 23.
     """
     raise NotImplementedError
 
 
 @contextmanager
 def matmul_precision(level: str) -> Iterator[None]:
-    """Let float32 matrix products be less exact inside a block, for speed: `with matmul_precision("high"): …`.
+    """Let float32 matrix products be less exact inside a block, for speed:
+    `with matmul_precision("high"): …`.
 
     Args:
-        level: for `torch.set_float32_matmul_precision`: "highest" (all 23 bits), "high" (TF32 where the GPU has it) or
-            "medium" (bfloat16).
+        level: for `torch.set_float32_matmul_precision`: "highest" (all 23 bits), "high"
+            (TF32 where the GPU has it) or "medium" (bfloat16).
 
     After the block, the level from before holds again.
 
     Edge cases ★
-        The level is also restored if the block raises. Another level is an error on entering the block; the level from
-        before still holds. (torch itself only warns.)
+        The level is also restored if the block raises. Another level is an error on
+        entering the block; the level from before still holds. (torch itself
+        only warns.)
     """
     raise NotImplementedError
 
 
 @dataclass
 class Rung:
-    """One way to run the same training step. The fields say all that this rung uses: it inherits nothing."""
+    """One way to run the same training step. The fields say all that this rung uses: it
+    inherits nothing.
+    """
 
     name: str
     precision: str = "highest"  # of float32 matrix products
     dtype: torch.dtype | None = None  # of autocast; None: no autocast
     flash: bool = False  # the fused attention kernel
     compile_backend: str | None = None  # of torch.compile; None: not compiled
-    pad_multiple: int | None = None  # of what the vocabulary is made a multiple; None: it is left alone
+    # of what the vocabulary is made a multiple; None: it is left alone
+    pad_multiple: int | None = None
     fused: bool = False  # one kernel for the optimizer
 
 
@@ -288,13 +326,14 @@ def rung_model(model: GPT, rung: Rung) -> nn.Module:
         model: stays as it is.
         rung: uses its flash, pad_multiple and compile_backend.
     Returns:
-        A module with weights of its own, in training mode, called as called(x, y). It returns a pair with the loss in
-        second place, as GPT does.
+        A module with weights of its own, in training mode, called as called(x, y). It
+        returns a pair with the loss in second place, as GPT does.
 
     1. `flash` of every attention layer is the rung's.
-    2. With pad_multiple, the copy is that of `pad_vocab`, and the loss is that of the masked logits.
-    3. With compile_backend, `torch.compile(…, backend=compile_backend)` gets the model *and its loss*, the mask
-       included: it can fuse only what is inside.
+    2. With pad_multiple, the copy is that of `pad_vocab`, and the loss is that of the
+       masked logits.
+    3. With compile_backend, `torch.compile(…, backend=compile_backend)` gets the model
+       *and its loss*, the mask included: it can fuse only what is inside.
     """
     raise NotImplementedError
 
@@ -318,10 +357,11 @@ def run_rung(
         n_steps, n_warmup, clock: for `time_steps`.
         lr: for the optimizer, `make_optimizer(…, lr, fused=rung.fused)`.
     Returns:
-        (seconds, losses): n_steps seconds, and n_warmup + n_steps losses, the first before any update.
+        (seconds, losses): n_steps seconds, and n_warmup + n_steps losses, the first
+        before any update.
 
-    float32 products have the rung's precision during the steps, and the one from before afterwards. float16 gets a
-    `torch.amp.GradScaler`, one for all steps.
+    float32 products have the rung's precision during the steps, and the one from before
+    afterwards. float16 gets a `torch.amp.GradScaler`, one for all steps.
 
     Edge cases ★
         The precision is also restored if a step raises.
@@ -340,7 +380,8 @@ def speed_ladder(
     peak_flops: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[dict[str, Any]]:
-    """Train the same model on the same batch in several ways, and put speed and losses side by side.
+    """Train the same model on the same batch in several ways, and put speed and losses
+    side by side.
 
     Args:
         model: every rung starts from its weights; it stays as it is.
@@ -351,10 +392,12 @@ def speed_ladder(
         A dict per rung:
 
         - "name": the rung's name.
-        - "ms": the median of the measured steps in milliseconds. With an even number of steps, it is the mean of the
-          middle two, as in `statistics.median` and unlike in `torch.median`.
+        - "ms": the median of the measured steps in milliseconds. With an even number of
+          steps, it is the mean of the middle two, as in `statistics.median` and unlike
+          in `torch.median`.
         - "tokens_per_s": all tokens of the batch over this median.
-        - "mfu": from this speed and the operations of the given model, without padding. None without peak_flops.
+        - "mfu": from this speed and the operations of the given model, without padding.
+          None without peak_flops.
         - "losses": those of `run_rung`.
     """
     raise NotImplementedError

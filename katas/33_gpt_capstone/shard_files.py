@@ -1,6 +1,8 @@
-"""Files of GPT-2 tokens, and one's own text as such: `kata data shards`, continued where it was interrupted.
+"""Files of GPT-2 tokens, and one's own text as such: `kata data shards`, continued
+where it was interrupted.
 
-The first shard is for validation, the others for training. A document ends in the end-of-text mark.
+The first shard is for validation, the others for training. A document ends in the
+end-of-text mark.
 """
 
 import json
@@ -28,7 +30,8 @@ KINDS = (".txt", ".md", ".jsonl", ".parquet")
 
 
 def token_count(path: Path) -> int:
-    """The number of tokens in a shard: a header of 256 int32 (magic number, version, tokens, zeros), then uint16 ids.
+    """The number of tokens in a shard: a header of 256 int32 (magic number, version,
+    tokens, zeros), then uint16 ids.
 
     Raises:
         ValueError: the file is not such a shard, or not a complete one.
@@ -40,7 +43,10 @@ def token_count(path: Path) -> int:
     count = int(struct.unpack_from("<i", header, 8)[0])
     size = path.stat().st_size
     if size != HEADER + 2 * count:
-        raise ValueError(f"it has {size:,} bytes, and its header promises {count:,} tokens of 2 bytes")
+        raise ValueError(
+            f"it has {size:,} bytes, and its header promises {count:,} tokens of 2 "
+            "bytes"
+        )
     return count
 
 
@@ -48,11 +54,14 @@ def check(path: Path) -> None:
     """Look at all of a shard.
 
     Raises:
-        ValueError: the file is not a complete shard, or an id is not of GPT-2's vocabulary.
+        ValueError: the file is not a complete shard, or an id is not of
+            GPT-2's vocabulary.
     """
     largest = int(np.memmap(path, np.uint16, "r", HEADER, (token_count(path),)).max())
     if largest >= VOCABULARY:
-        raise ValueError(f"it holds the id {largest}, and GPT-2 has {VOCABULARY:,} tokens")
+        raise ValueError(
+            f"it holds the id {largest}, and GPT-2 has {VOCABULARY:,} tokens"
+        )
 
 
 @dataclass
@@ -61,7 +70,8 @@ class State:
 
     Attributes:
         sources: names and sizes of the files, so that others are not continued.
-        pieces: those whose tokens are in complete shards, but for `left` tokens of the last one.
+        pieces: those whose tokens are in complete shards, but for `left` tokens of the
+            last one.
         left: tokens of the last piece that are not in a complete shard yet.
     """
 
@@ -90,17 +100,23 @@ def write(
         end_of_text: the id after each document.
         say: told of every shard.
     Raises:
-        KataError: a file cannot be read, the folder holds shards of other files, or there are too few tokens.
+        KataError: a file cannot be read, the folder holds shards of other files, or
+            there are too few tokens.
     """
     state = _begun(sources, folder, shard_tokens)
     if state.done:
-        say(f"{folder} is complete: {sum(state.lengths):,} tokens in {state.shards} shards")
+        say(
+            f"{folder} is complete: {sum(state.lengths):,} tokens in {state.shards} "
+            "shards"
+        )
         return
     waiting: list[np.ndarray] = []
     have = 0
     context = multiprocessing.get_context("fork")
     with context.Pool(processes, _prepare, (encode, end_of_text)) as pool:
-        pieces = _bounded(pool, pieces_of(sources), state.pieces - bool(state.left), processes * AHEAD)
+        pieces = _bounded(
+            pool, pieces_of(sources), state.pieces - bool(state.left), processes * AHEAD
+        )
         for number, ids in pieces:
             if number < state.pieces:
                 ids = ids[len(ids) - state.left :]
@@ -115,10 +131,16 @@ def write(
     if have:
         _complete(folder, state, np.concatenate(waiting), say)
     if state.shards < 2:
-        raise KataError(f"{sum(state.lengths):,} tokens make one shard, and training needs two: make --tokens smaller")
+        raise KataError(
+            f"{sum(state.lengths):,} tokens make one shard, and training needs two: "
+            "make --tokens smaller"
+        )
     state.done = True
     _keep(folder, state)
-    say(f"{sum(state.lengths):,} tokens in {state.shards} shards in {folder}: the first is for validation")
+    say(
+        f"{sum(state.lengths):,} tokens in {state.shards} shards in {folder}: the "
+        "first is for validation"
+    )
 
 
 def pieces_of(sources: list[Path]) -> Iterator[tuple[str, bool]]:
@@ -133,15 +155,23 @@ def pieces_of(sources: list[Path]) -> Iterator[tuple[str, bool]]:
                     begin = end
                 yield document[begin:], True
         except (OSError, ValueError, KeyError) as error:
-            raise KataError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+            raise KataError(
+                f"{path}: {getattr(error, 'strerror', None) or error}"
+            ) from None
 
 
 def _documents(path: Path) -> Iterator[str]:
-    """A text file is one document, a line of JSON or a row of parquet is one, with its text under "text"."""
+    """A text file is one document, a line of JSON or a row of parquet is one, with its
+    text under "text".
+    """
     if path.suffix == ".parquet":
         if find_spec("pyarrow") is None:
             raise ValueError("reading parquet needs pyarrow: pip install pyarrow")
-        for batch in import_module("pyarrow.parquet").ParquetFile(path).iter_batches(columns=["text"]):
+        for batch in (
+            import_module("pyarrow.parquet")
+            .ParquetFile(path)
+            .iter_batches(columns=["text"])
+        ):
             yield from map(str, batch.column("text").to_pylist())
     elif path.suffix == ".jsonl":
         with path.open(encoding="utf-8") as lines:
@@ -150,15 +180,19 @@ def _documents(path: Path) -> Iterator[str]:
                     try:
                         yield str(json.loads(line)["text"])
                     except (ValueError, KeyError, TypeError):
-                        raise ValueError(f'line {number} is no JSON object with a "text"') from None
+                        raise ValueError(
+                            f'line {number} is no JSON object with a "text"'
+                        ) from None
     else:
         yield path.read_text(encoding="utf-8")
 
 
 def _cut(text: str, near: int) -> int:
-    """A place at or before `near` where a cut changes no token, between the line ends of two paragraphs; else `near`.
+    """A place at or before `near` where a cut changes no token, between the line ends
+    of two paragraphs; else `near`.
 
-    GPT-2's pattern ends a word before white space, and takes the last white space before a word apart.
+    GPT-2's pattern ends a word before white space, and takes the last white space
+    before a word apart.
     """
     found = near
     while (found := text.rfind("\n\n", 0, found)) > max(0, near - PIECE // 2):
@@ -181,19 +215,30 @@ def _begun(sources: list[Path], folder: Path, shard_tokens: int) -> State:
     except OSError:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise KataError(f"{folder} is not empty, and has no {STATE}: take another --into") from None
+            raise KataError(
+                f"{folder} is not empty, and has no {STATE}: take another --into"
+            ) from None
         return State(named, shard_tokens)
     except (ValueError, TypeError):
-        raise KataError(f"{folder / STATE} cannot be read: take another --into") from None
-    if [tuple(one) for one in found.sources] != named or found.shard_tokens != shard_tokens:
-        raise KataError(f"{folder} has shards of other files or of another size: take another --into")
+        raise KataError(
+            f"{folder / STATE} cannot be read: take another --into"
+        ) from None
+    if [
+        tuple(one) for one in found.sources
+    ] != named or found.shard_tokens != shard_tokens:
+        raise KataError(
+            f"{folder} has shards of other files or of another size: take another "
+            "--into"
+        )
     return found
 
 
 def _bounded(
     pool: Pool, pieces: Iterator[tuple[str, bool]], first: int, ahead: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The tokens of the pieces from the first on, in their order, with few of them in memory."""
+    """The tokens of the pieces from the first on, in their order, with few of them
+    in memory.
+    """
     waiting = []
     for number, piece in enumerate(pieces):
         if number >= first:
@@ -220,8 +265,12 @@ def _encoded(text: str, ends: bool) -> np.ndarray:
     return np.array(ids, np.uint16)
 
 
-def _complete(folder: Path, state: State, tokens: np.ndarray, say: Callable[[str], None]) -> None:
-    """Write one shard, with the header that llm.c gives it. It has its name once it is whole."""
+def _complete(
+    folder: Path, state: State, tokens: np.ndarray, say: Callable[[str], None]
+) -> None:
+    """Write one shard, with the header that llm.c gives it. It has its name once it
+    is whole.
+    """
     header = struct.pack("<iii", MAGIC, VERSION, len(tokens)).ljust(HEADER, b"\0")
     path = folder / f"{'train' if state.shards else 'val'}_{state.shards:06}.bin"
     files.write(path, header + tokens.tobytes())

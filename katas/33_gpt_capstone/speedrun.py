@@ -1,9 +1,11 @@
-"""The model and the optimizers of `train_gpt2.py --recipe speedrun`: GPT-2's width and depth, the rungs of ladder/.
+"""The model and the optimizers of `train_gpt2.py --recipe speedrun`: GPT-2's width and
+depth, the rungs of ladder/.
 
-Norms and rotation are those of the kata today/01; the schedule of the rate, and what Muon moves and how far, are those
-of today/02.
+Norms and rotation are those of the kata today/01; the schedule of the rate, and what
+Muon moves and how far, are those of today/02.
 
-Sizes: B rows of T tokens, C = n_embd features, H heads with D = C / H features each, V = vocab_size.
+Sizes: B rows of T tokens, C = n_embd features, H heads with D = C / H features
+each, V = vocab_size.
 """
 
 from collections.abc import Callable, Collection
@@ -21,7 +23,8 @@ from ladder.value_embeddings import ValueEmbeddings
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask
 
-RATES = {"max_lr": 3e-3, "min_lr": 0.0}  # of embedding, head and norms, for every preset
+# of embedding, head and norms, for every preset
+RATES = {"max_lr": 3e-3, "min_lr": 0.0}
 MUON_RATE = 0.02 / RATES["max_lr"]  # times as high for the hidden matrices
 DECAY = 0.4  # the last share of the steps, in which the rates fall
 BASE = 10_000.0  # of the frequencies of rotary positions
@@ -35,21 +38,29 @@ class Attention(nn.Module):
         super().__init__()
         c, d = config.n_embd, config.n_embd // config.n_head
         self.n_head, self.rope_half = config.n_head, today.rope_half
-        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (nn.Linear(c, c, bias=False) for _ in range(4))
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (
+            nn.Linear(c, c, bias=False) for _ in range(4)
+        )
         self.qk_norm = QKNorm(today, d) if "qk_norm" in rungs else None
-        self.register_buffer("inv_freq", BASE ** (-torch.arange(0, d, 2) / d), persistent=False)
+        self.register_buffer(
+            "inv_freq", BASE ** (-torch.arange(0, d, 2) / d), persistent=False
+        )
 
     def forward(self, x: Tensor, mask: Mask, values: Tensor | None) -> Tensor:
         v = self.v_proj(x)
         if values is not None:
             v = v + values.to(v.dtype)
         q, k, v = (
-            part.unflatten(-1, (self.n_head, -1)).transpose(1, 2) for part in (self.q_proj(x), self.k_proj(x), v)
+            part.unflatten(-1, (self.n_head, -1)).transpose(1, 2)
+            for part in (self.q_proj(x), self.k_proj(x), v)
         )
         if self.qk_norm:
             q, k = self.qk_norm(q, k)
         positions = torch.arange(x.size(1), device=x.device)
-        q, k = (self.rope_half(part, positions, self.inv_freq).to(v.dtype) for part in (q, k))
+        q, k = (
+            self.rope_half(part, positions, self.inv_freq).to(v.dtype)
+            for part in (q, k)
+        )
         return self.o_proj(attend(q, k, v, mask).transpose(1, 2).flatten(2))
 
 
@@ -61,7 +72,11 @@ class Block(nn.Module):
         c = config.n_embd
         self.activation = relu_squared if "relu_squared" in rungs else F.gelu
         self.norm_1, self.attn = today.RMSNorm(c), Attention(today, config, rungs)
-        self.norm_2, self.up, self.down = today.RMSNorm(c), nn.Linear(c, 4 * c, False), nn.Linear(4 * c, c, False)
+        self.norm_2, self.up, self.down = (
+            today.RMSNorm(c),
+            nn.Linear(c, 4 * c, False),
+            nn.Linear(4 * c, c, False),
+        )
 
     def forward(self, x: Tensor, mask: Mask, values: Tensor | None) -> Tensor:
         x = x + self.attn(self.norm_1(x), mask, values)
@@ -69,23 +84,30 @@ class Block(nn.Module):
 
 
 class SpeedrunGPT(nn.Module):
-    """Token ids (B, T) → (logits (B, T, V), None), as kata 26's GPT answers without targets.
+    """Token ids (B, T) → (logits (B, T, V), None), as kata 26's GPT answers
+    without targets.
 
     Attributes:
         rungs: the parts of ladder/ that it has.
         end_of_text: the id between two documents.
-        windows: how much of the context is read, in all layers but the last and in the last.
-        flex: if compiled code uses FlexAttention. Elsewhere the same masks go to PyTorch's usual attention.
+        windows: how much of the context is read, in all layers but the last and in
+            the last.
+        flex: if compiled code uses FlexAttention. Elsewhere the same masks go to
+            PyTorch's usual attention.
     """
 
     windows = schedules.WINDOWS[-1]
     flex = False
 
-    def __init__(self, today: Any, config: Any, end_of_text: int, rungs: Collection[str] = RUNGS):
+    def __init__(
+        self, today: Any, config: Any, end_of_text: int, rungs: Collection[str] = RUNGS
+    ):
         super().__init__()
         self.config, self.end_of_text, self.rungs = config, end_of_text, rungs
         self.embedding = nn.Embedding(config.vocab_size, config.n_embd)
-        self.blocks = nn.ModuleList(Block(today, config, rungs) for _ in range(config.n_layer))
+        self.blocks = nn.ModuleList(
+            Block(today, config, rungs) for _ in range(config.n_layer)
+        )
         self.norm = today.RMSNorm(config.n_embd)
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         if "untied_head" not in rungs:
@@ -95,7 +117,9 @@ class SpeedrunGPT(nn.Module):
         self.deep = ValueEmbeddings(config) if "value_embeddings" in rungs else None
 
     def forward(self, idx: Tensor) -> tuple[Tensor, None]:
-        near, far = self.masks(idx) if "document_windows" in self.rungs else (None, None)
+        near, far = (
+            self.masks(idx) if "document_windows" in self.rungs else (None, None)
+        )
         masks = [near] * (len(self.blocks) - 1) + [far]
         x = embedded = self.embedding(idx)
         pairs = self.bigram(idx) if self.bigram else x
@@ -111,32 +135,63 @@ class SpeedrunGPT(nn.Module):
     def masks(self, idx: Tensor) -> list[Tensor | BlockMask]:
         documents = (idx == self.end_of_text).cumsum(dim=1)
         flex = self.flex and torch.compiler.is_compiling()
-        return [mask_of(documents, int(self.config.block_size * share), flex) for share in self.windows]
+        return [
+            mask_of(documents, int(self.config.block_size * share), flex)
+            for share in self.windows
+        ]
 
     def num_params(self, non_embedding: bool = False) -> int:
-        """Count the parameters; with non_embedding only those that take part in a product of matrices."""
+        """Count the parameters; with non_embedding only those that take part in a
+        product of matrices.
+        """
         count = sum(parameter.numel() for parameter in self.parameters())
-        tables = {part.weight for part in self.modules() if isinstance(part, nn.Embedding)} - {self.lm_head.weight}
-        return count - sum(table.numel() for table in tables) if non_embedding else count
+        tables = {
+            part.weight for part in self.modules() if isinstance(part, nn.Embedding)
+        } - {self.lm_head.weight}
+        return (
+            count - sum(table.numel() for table in tables) if non_embedding else count
+        )
 
 
 class Optimizers:
-    """Muon for the hidden matrices and AdamW for the rest, called like one optimizer. Below the first rung all AdamW.
+    """Muon for the hidden matrices and AdamW for the rest, called like one optimizer.
+    Below the first rung all AdamW.
 
     A group's "times" says how many times the rate of the step is its own.
     """
 
-    def __init__(self, today: Any, model: SpeedrunGPT, lr: float, dtype: torch.dtype | None, compiles: bool):
+    def __init__(
+        self,
+        today: Any,
+        model: SpeedrunGPT,
+        lr: float,
+        dtype: torch.dtype | None,
+        compiles: bool,
+    ):
         hidden, rest = today.split_parameters(model)
         self.each: list[torch.optim.Optimizer] = []
         if "muon" in model.rungs:
-            chosen = polar_express.COEFFICIENTS if "polar_express" in model.rungs else muon.NEWTON_SCHULZ
-            self.each.append(muon.Muon(today, [{"params": hidden, "times": MUON_RATE}], dtype, compiles, chosen))
+            chosen = (
+                polar_express.COEFFICIENTS
+                if "polar_express" in model.rungs
+                else muon.NEWTON_SCHULZ
+            )
+            self.each.append(
+                muon.Muon(
+                    today,
+                    [{"params": hidden, "times": MUON_RATE}],
+                    dtype,
+                    compiles,
+                    chosen,
+                )
+            )
         else:
             rest = [*hidden, *rest]
         fused = next(model.parameters()).is_cuda
         groups = [{"params": rest, "times": 1.0}]
-        self.each.append(torch.optim.AdamW(groups, lr, (0.9, 0.95), weight_decay=0.0, fused=fused))
+        self.each.append(
+            torch.optim.AdamW(groups, lr, (0.9, 0.95), weight_decay=0.0, fused=fused)
+        )
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -151,7 +206,9 @@ class Optimizers:
             optimizer.zero_grad()
 
     def state_dict(self) -> dict[str, Any]:
-        return {type(optimizer).__name__: optimizer.state_dict() for optimizer in self.each}
+        return {
+            type(optimizer).__name__: optimizer.state_dict() for optimizer in self.each
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for optimizer in self.each:
@@ -159,12 +216,20 @@ class Optimizers:
 
 
 def schedule(today: Any, preset: Any, rungs: Collection[str]) -> Callable[[int], float]:
-    """The rate of a step: up, flat, and down in a straight line; and higher where a step has more tokens."""
+    """The rate of a step: up, flat, and down in a straight line; and higher where a
+    step has more tokens.
+    """
     decay = max(1, int(DECAY * preset.steps))
     warmup = min(preset.warmup_steps, preset.steps - decay)
 
     def rate(step: int) -> float:
-        usual = today.wsd_lr(step, preset.max_lr, warmup, decay, preset.steps, preset.min_lr)
-        return usual * schedules.rate(schedules.stage_of(step, preset.steps)) if "schedules" in rungs else usual
+        usual = today.wsd_lr(
+            step, preset.max_lr, warmup, decay, preset.steps, preset.min_lr
+        )
+        return (
+            usual * schedules.rate(schedules.stage_of(step, preset.steps))
+            if "schedules" in rungs
+            else usual
+        )
 
     return rate

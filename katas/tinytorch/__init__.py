@@ -1,6 +1,8 @@
-"""TinyTorch: `tinytorch.tensor` is the file of kata 02, `tinytorch.autograd` that of kata 05, and so on.
+"""TinyTorch: `tinytorch.tensor` is the file of kata 02, `tinytorch.autograd` that of
+kata 05, and so on.
 
-grader.loading chooses the file as for every kata: the learner's own where its core works, else the reference.
+grader.loading chooses the file as for every kata: the learner's own where its core
+works, else the reference.
 """
 
 from pathlib import Path

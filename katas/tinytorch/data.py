@@ -1,4 +1,6 @@
-"""The data of the track as NumPy arrays and plain text. The framework never imports torch, so this file hides it."""
+"""The data of the track as NumPy arrays and plain text. The framework never imports
+torch, so this file hides it.
+"""
 
 import numpy as np
 
@@ -7,7 +9,8 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
     """Load 1797 handwritten digits.
 
     Returns:
-        Images (1797, 8, 8) uint8 with values 0 … 16, where 0 is paper and 16 is ink, and labels (1797,) int64.
+        Images (1797, 8, 8) uint8 with values 0 … 16, where 0 is paper and 16 is ink,
+        and labels (1797,) int64.
     """
     from grader.datasets import digits
 
@@ -16,7 +19,9 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def load_prose() -> str:
-    """Load nearly half a million characters of English, the topics of Python's `help()`."""
+    """Load nearly half a million characters of English, the topics of
+    Python's `help()`.
+    """
     from grader.datasets import prose
 
     return prose()

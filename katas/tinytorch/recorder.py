@@ -1,4 +1,6 @@
-"""The place where every operation announces its result. Nobody listens until module 05 installs its listener."""
+"""The place where every operation announces its result. Nobody listens until module 05
+installs its listener.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,13 +14,17 @@ _recorder: Recorder | None = None
 
 
 def set_recorder(recorder: Recorder | None) -> Recorder | None:
-    """Install the function that `record` calls, or None for nobody, and return the one before."""
+    """Install the function that `record` calls, or None for nobody, and return the
+    one before.
+    """
     global _recorder
     previous, _recorder = _recorder, recorder
     return previous
 
 
-def record(out: "Tensor", op: str, inputs: tuple["Tensor", ...], **saved: Any) -> "Tensor":
+def record(
+    out: "Tensor", op: str, inputs: tuple["Tensor", ...], **saved: Any
+) -> "Tensor":
     """Announce that the operation `op` made `out` from `inputs`, and return `out`.
 
     Args:

@@ -1,4 +1,6 @@
-"""Linear regression, by hand and with PyTorch's parts: predict, measure, differentiate, step."""
+"""Linear regression, by hand and with PyTorch's parts: predict, measure,
+differentiate, step.
+"""
 
 import copy
 from collections.abc import Callable, Iterable
@@ -27,8 +29,8 @@ def make_line_data(
         x_range: (low, high); x is uniform between them.
         generator: the source of random numbers; None is torch's global generator.
     Returns:
-        X (n, 1) and y (n, 1), float32, with y = slope * X + intercept + noise * N(0, 1). Each point has noise of
-        its own, independent of X.
+        X (n, 1) and y (n, 1), float32, with y = slope * X + intercept + noise *
+        N(0, 1). Each point has noise of its own, independent of X.
 
     Do not set a seed. With a generator, draw from it alone.
 
@@ -36,7 +38,9 @@ def make_line_data(
         n < 1 and noise < 0 are errors.
     """
     if n < 1 or noise < 0:
-        raise ValueError(f"n must be at least 1 and noise at least 0, not {n} and {noise}")
+        raise ValueError(
+            f"n must be at least 1 and noise at least 0, not {n} and {noise}"
+        )
     low, high = x_range
     X = low + (high - low) * torch.rand(n, 1, generator=generator)
     y = slope * X + intercept + noise * torch.randn(n, 1, generator=generator)
@@ -50,20 +54,27 @@ def mse_loss(pred: Tensor, target: Tensor) -> Tensor:
         pred: of any shape.
         target: of the same shape.
     Returns:
-        A 0-dim tensor, the mean of (pred - target)² over all elements: 2 for predictions 1, 2 and targets 3, 2.
+        A 0-dim tensor, the mean of (pred - target)² over all elements: 2 for
+        predictions 1, 2 and targets 3, 2.
 
-    Shapes that differ are an error: (N, 1) minus (N,) would broadcast to (N, N) and compare every prediction with every
-    target. Write it without `F.mse_loss` and `nn.MSELoss`.
+    Shapes that differ are an error: (N, 1) minus (N,) would broadcast to (N, N) and
+    compare every prediction with every target. Write it without `F.mse_loss`
+    and `nn.MSELoss`.
 
     Edge cases ★
         The error names both shapes.
     """
     if pred.shape != target.shape:
-        raise ValueError(f"pred {tuple(pred.shape)} and target {tuple(target.shape)} must have the same shape")
+        raise ValueError(
+            f"pred {tuple(pred.shape)} and target {tuple(target.shape)} must have the "
+            "same shape"
+        )
     return (pred - target).square().mean()
 
 
-def fit_manual(X: Tensor, y: Tensor, lr: float, epochs: int) -> tuple[Tensor, Tensor, list[float]]:
+def fit_manual(
+    X: Tensor, y: Tensor, lr: float, epochs: int
+) -> tuple[Tensor, Tensor, list[float]]:
     """Fit y ≈ X @ w + b by gradient descent on two tensors of your own.
 
     Args:
@@ -72,10 +83,12 @@ def fit_manual(X: Tensor, y: Tensor, lr: float, epochs: int) -> tuple[Tensor, Te
         lr: the learning rate.
         epochs: the number of steps, each on all N rows.
     Returns:
-        w (D, 1) and b (1,), detached, and the loss of each epoch before its update, as Python floats.
+        w (D, 1) and b (1,), detached, and the loss of each epoch before its update, as
+        Python floats.
 
-    Start w and b at zero. Each epoch computes the mean squared error, both its gradients, then both updates. With
-    X = [[1], [3]], y = [[2], [4]] and lr 0.1, one epoch gives w = [[1.4]], b = [0.6] and the losses [10.0].
+    Start w and b at zero. Each epoch computes the mean squared error, both its
+    gradients, then both updates. With X = [[1], [3]], y = [[2], [4]] and lr 0.1, one
+    epoch gives w = [[1.4]], b = [0.6] and the losses [10.0].
     Write it without `torch.nn` and `torch.optim`.
 
     Edge cases ★
@@ -106,8 +119,8 @@ class LinearRegression(nn.Module):
     Returns of `forward`:
         (N, out_features), x @ linear.weight.T + linear.bias.
 
-    The only submodule is an `nn.Linear` named `linear`, so the state dict has the keys "linear.weight" (out, in) and
-    "linear.bias" (out,).
+    The only submodule is an `nn.Linear` named `linear`, so the state dict has the keys
+    "linear.weight" (out, in) and "linear.bias" (out,).
 
     Edge cases ★
         After `model.double()` the model takes and returns float64.
@@ -141,11 +154,12 @@ def train(
     Returns:
         The loss of each epoch before its update, as Python floats.
 
-    Set train mode, whatever mode the model is in. Each epoch predicts once, measures, differentiates and lets the
-    optimizer step once.
+    Set train mode, whatever mode the model is in. Each epoch predicts once, measures,
+    differentiates and lets the optimizer step once.
 
     Edge cases ★
-        Gradients left from before the call have no influence. epochs = 0 gives [] and moves nothing.
+        Gradients left from before the call have no influence. epochs = 0 gives [] and
+        moves nothing.
     """
     if loss_fn is None:
         loss_fn = F.mse_loss
@@ -167,20 +181,25 @@ def fit_least_squares(X: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         X: (N, D) features.
         y: (N, O) targets, one fit per column.
     Returns:
-        w (D, O) and b (O,). At the minimum the residual X @ w + b - y has mean zero and is orthogonal to every
-        column of X.
+        w (D, O) and b (O,). At the minimum the residual X @ w + b - y has mean zero and
+        is orthogonal to every column of X.
 
     Edge cases ★
-        Solve in float64 and return X's dtype: a float32 feature near 1000 with spread 1 still gives its slope to 1e-2.
-        Columns that are constant, duplicate or proportional are no error; any minimizer will do. (`torch.linalg.lstsq`
-        needs driver="gelsd" for such columns.) X and y are not changed.
+        Solve in float64 and return X's dtype: a float32 feature near 1000 with spread 1
+        still gives its slope to 1e-2. Columns that are constant, duplicate or
+        proportional are no error; any minimizer will do. (`torch.linalg.lstsq` needs
+        driver="gelsd" for such columns.) X and y are not changed.
     """
     columns = torch.cat([X, torch.ones_like(X[:, :1])], dim=1).double()
-    solution = torch.linalg.lstsq(columns, y.double(), driver="gelsd").solution.to(X.dtype)
+    solution = torch.linalg.lstsq(columns, y.double(), driver="gelsd").solution.to(
+        X.dtype
+    )
     return solution[:-1], solution[-1]
 
 
-def fit_standardized(X: Tensor, y: Tensor, lr: float = 0.1, epochs: int = 300) -> tuple[Tensor, Tensor]:
+def fit_standardized(
+    X: Tensor, y: Tensor, lr: float = 0.1, epochs: int = 300
+) -> tuple[Tensor, Tensor]:
     """Fit y ≈ X @ w + b by gradient descent in standard units, and map the result back.
 
     Args:
@@ -191,13 +210,14 @@ def fit_standardized(X: Tensor, y: Tensor, lr: float = 0.1, epochs: int = 300) -
     Returns:
         w (D, 1) and b (1,) in original units, detached: X @ w + b predicts y.
 
-    Heights around 170 make descent at lr 0.1 explode. Subtract the mean of each column of X and of y, and divide by its
-    standard deviation (over N or N - 1). With the defaults and weakly correlated columns, predictions match least
-    squares to 0.1 kg.
+    Heights around 170 make descent at lr 0.1 explode. Subtract the mean of each column
+    of X and of y, and divide by its standard deviation (over N or N - 1). With the
+    defaults and weakly correlated columns, predictions match least squares to 0.1 kg.
 
     Edge cases ★
-        A column whose entries are all equal gets weight exactly 0, and the other weights are those of a fit without it.
-        A constant y is predicted as that constant. w and b have X's dtype. X and y are not changed.
+        A column whose entries are all equal gets weight exactly 0, and the other
+        weights are those of a fit without it. A constant y is predicted as that
+        constant. w and b have X's dtype. X and y are not changed.
     """
     standard_X, x_mean, x_std = _standardized(X)
     standard_y, y_mean, y_std = _standardized(y)
@@ -207,7 +227,9 @@ def fit_standardized(X: Tensor, y: Tensor, lr: float = 0.1, epochs: int = 300) -
 
 
 def _standardized(columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The columns in standard units, their means and their spreads; constant ones are 0 with spread 1."""
+    """The columns in standard units, their means and their spreads; constant ones are 0
+    with spread 1.
+    """
     constant = (columns == columns[0]).all(dim=0)
     mean, std = columns.mean(dim=0), columns.std(dim=0).masked_fill(constant, 1.0)
     return ((columns - mean) / std).masked_fill(constant, 0.0), mean, std
@@ -226,14 +248,15 @@ def compare_optimizers(
         make_model: returns a new model; its weights may differ from call to call.
         X: input of the models.
         y: targets.
-        optimizers: by name, a function from a model's parameters to its optimizer, such as
-            `lambda parameters: torch.optim.SGD(parameters, lr=0.1)`.
+        optimizers: by name, a function from a model's parameters to its optimizer, such
+            as `lambda parameters: torch.optim.SGD(parameters, lr=0.1)`.
         epochs: the number of steps for each.
     Returns:
-        By name, in the order of `optimizers`, the mean squared error of each epoch before its update.
+        By name, in the order of `optimizers`, the mean squared error of each epoch
+        before its update.
 
-    Every optimizer starts from identical weights, so all curves begin with the same loss. Nothing that one run learns
-    reaches the next.
+    Every optimizer starts from identical weights, so all curves begin with the same
+    loss. Nothing that one run learns reaches the next.
 
     Edge cases ★
         No optimizers give {}, and epochs = 0 gives empty curves.

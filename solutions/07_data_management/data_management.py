@@ -1,4 +1,6 @@
-"""From a URL to samples: a file that is whole and checked, an archive unpacked with care, a data set read lazily."""
+"""From a URL to samples: a file that is whole and checked, an archive unpacked with
+care, a data set read lazily.
+"""
 
 import csv
 import hashlib
@@ -20,9 +22,11 @@ def file_sha256(path: Path | str, chunk_size: int = 1 << 20) -> str:
 
     Args:
         path: the file.
-        chunk_size: the number of bytes to read at a time. Hold no more than a few chunks in memory.
+        chunk_size: the number of bytes to read at a time. Hold no more than a few
+            chunks in memory.
     Returns:
-        The digest in lower-case hexadecimal, the same for every chunk size. A file with the three bytes `abc` has
+        The digest in lower-case hexadecimal, the same for every chunk size. A file with
+        the three bytes `abc` has
 
         ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
 
@@ -36,31 +40,43 @@ def file_sha256(path: Path | str, chunk_size: int = 1 << 20) -> str:
     return digest.hexdigest()
 
 
-def download(url: str, destination: Path | str, *, sha256: str | None = None, timeout: float = 30.0) -> Path:
+def download(
+    url: str,
+    destination: Path | str,
+    *,
+    sha256: str | None = None,
+    timeout: float = 30.0,
+) -> Path:
     """Fetch a file once, and make sure that it is the right one.
 
     Args:
         url: http, https or file (`file:///home/me/flowers.tgz`).
         destination: the file to write. Missing parent folders are made.
         sha256: the digest that the file must have; None accepts any file.
-        timeout: how many seconds the server may be silent, as for `urllib.request.urlopen`. (`urlretrieve` has none.)
+        timeout: how many seconds the server may be silent, as for
+            `urllib.request.urlopen`. (`urlretrieve` has none.)
     Returns:
         `destination`, as a Path.
 
-    If destination exists, and its digest is right or `sha256` is None, do not open the URL. If its digest is wrong,
-    fetch the file again. A body with the wrong digest is an error.
+    If destination exists, and its digest is right or `sha256` is None, do not open the
+    URL. If its digest is wrong, fetch the file again. A body with the wrong digest is
+    an error.
 
     Edge cases ★
-        `sha256` may be in upper case. The error for a wrong digest shows both digests in full.
-        An HTTP error, a missing file, an unreachable server and a body shorter than its Content-Length header (if there
-        is one) are OSErrors.
-        After any failure destination is as before: absent, or with its old bytes. No other file is left in its
-        folder, not even after a success. The system's temporary folder may be on another disk. An empty body is fine.
-        Other schemes, or none, are an error before anything is opened.
+        `sha256` may be in upper case. The error for a wrong digest shows both digests
+        in full.
+        An HTTP error, a missing file, an unreachable server and a body shorter than its
+        Content-Length header (if there is one) are OSErrors.
+        After any failure destination is as before: absent, or with its old bytes. No
+        other file is left in its folder, not even after a success. The system's
+        temporary folder may be on another disk. An empty body is fine. Other schemes,
+        or none, are an error before anything is opened.
     """
     destination = Path(destination)
     if urlsplit(url).scheme not in ("http", "https", "file"):
-        raise ValueError(f"only http, https and file URLs can be downloaded, not {url!r}")
+        raise ValueError(
+            f"only http, https and file URLs can be downloaded, not {url!r}"
+        )
     wanted = None if sha256 is None else sha256.lower()
     if destination.exists() and (wanted is None or file_sha256(destination) == wanted):
         return destination
@@ -76,7 +92,10 @@ def download(url: str, destination: Path | str, *, sha256: str | None = None, ti
 
 def _fetch(url: str, path: Path, timeout: float) -> None:
     """Write the body of the URL to path, whether it is the right one or not."""
-    with urllib.request.urlopen(url, timeout=timeout) as response, open(path, "wb") as file:
+    with (
+        urllib.request.urlopen(url, timeout=timeout) as response,
+        open(path, "wb") as file,
+    ):
         shutil.copyfileobj(response, file)
         length = response.headers["Content-Length"]
         if length is not None and file.tell() < int(length):
@@ -88,18 +107,21 @@ def extract_tar(archive: Path | str, destination: Path | str) -> list[Path]:
 
     Args:
         archive: a tar file, plain or compressed; its contents tell which, not its name.
-        destination: the folder to unpack to. Missing folders are made, existing files overwritten.
+        destination: the folder to unpack to. Missing folders are made, existing
+            files overwritten.
     Returns:
-        The sorted paths, destination / name, of the regular files. An archive of the folder `jpg` and the files
-        `jpg/b.png` and `a.txt`, unpacked to `out`, gives [out/a.txt, out/jpg/b.png].
+        The sorted paths, destination / name, of the regular files. An archive of the
+        folder `jpg` and the files `jpg/b.png` and `a.txt`, unpacked to `out`, gives
+        [out/a.txt, out/jpg/b.png].
 
     A member whose name leads out of destination through `..` is an error.
 
     Edge cases ★
-        These are errors, too: an absolute name, wherever it leads; a name that leaves destination through a symlink
-        that lies there already; a member that is neither a regular file nor a folder. The error shows the member's
-        name. Check all members first: if one is refused, nothing is written. Names such as `a..b.txt` are fine, and
-        destination may be a symlink itself.
+        These are errors, too: an absolute name, wherever it leads; a name that leaves
+        destination through a symlink that lies there already; a member that is neither
+        a regular file nor a folder. The error shows the member's name. Check all
+        members first: if one is refused, nothing is written. Names such as `a..b.txt`
+        are fine, and destination may be a symlink itself.
     """
     destination = Path(destination)
     home = destination.resolve()
@@ -108,9 +130,13 @@ def extract_tar(archive: Path | str, destination: Path | str) -> list[Path]:
         for member in members:
             inside = (destination / member.name).resolve().is_relative_to(home)
             if PurePosixPath(member.name).is_absolute() or not inside:
-                raise ValueError(f"{member.name!r} would be written outside of {destination}")
+                raise ValueError(
+                    f"{member.name!r} would be written outside of {destination}"
+                )
             if not (member.isfile() or member.isdir()):
-                raise ValueError(f"{member.name!r} is neither a regular file nor a folder")
+                raise ValueError(
+                    f"{member.name!r} is neither a regular file nor a folder"
+                )
         tar.extractall(destination, filter="data")
     return sorted(destination / member.name for member in members if member.isfile())
 
@@ -118,23 +144,27 @@ def extract_tar(archive: Path | str, destination: Path | str) -> list[Path]:
 class FlowerDataset(Dataset):
     """Pictures in a folder, with a table of their labels, as a data set."""
 
-    def __init__(self, root: Path | str, transform: Callable[[Image.Image], Any] | None = None):
+    def __init__(
+        self, root: Path | str, transform: Callable[[Image.Image], Any] | None = None
+    ):
         """Read the table; open no picture.
 
         Args:
-            root: the folder. `root/labels.csv` has the header `file,label` and one row per picture; the pictures are
-                in `root/jpg/`. Labels are whole numbers counted from 1.
+            root: the folder. `root/labels.csv` has the header `file,label` and one row
+                per picture; the pictures are in `root/jpg/`. Labels are whole numbers
+                counted from 1.
             transform: a function to apply to each image, or None.
         Attributes:
             root: the folder, as a Path.
             transform: as given.
             files: list of str, the file names in the order of the table.
-            targets: list of int, label - 1 of each file. Labels 5 and 9 become 4 and 8: a gap stays a gap.
+            targets: list of int, label - 1 of each file. Labels 5 and 9 become 4 and 8:
+                a gap stays a gap.
             num_classes: the number of different targets.
 
         Edge cases ★
-            A table without rows is a data set without samples. A missing table is a FileNotFoundError, and a label less
-            than 1 is an error.
+            A table without rows is a data set without samples. A missing table is a
+            FileNotFoundError, and a label less than 1 is an error.
         """
         self.root = Path(root)
         self.transform = transform
@@ -143,22 +173,28 @@ class FlowerDataset(Dataset):
         self.files = [row["file"] for row in rows]
         self.targets = [int(row["label"]) - 1 for row in rows]
         if any(target < 0 for target in self.targets):
-            raise ValueError(f"labels are counted from 1, and the smallest is {min(self.targets) + 1}")
+            raise ValueError(
+                "labels are counted from 1, and the smallest is "
+                f"{min(self.targets) + 1}"
+            )
         self.num_classes = len(set(self.targets))
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, i: int) -> tuple[Any, int]:
-        """Read one sample: (image, target), or (transform(image), target) with a transform.
+        """Read one sample: (image, target), or (transform(image), target) with
+        a transform.
 
-        The image is a PIL image in mode RGB, whatever the mode of the file; the target is an int. Call the transform at
-        each access, once, on the image alone. A picture that is missing or broken is an OSError at its own access.
+        The image is a PIL image in mode RGB, whatever the mode of the file; the target
+        is an int. Call the transform at each access, once, on the image alone. A
+        picture that is missing or broken is an OSError at its own access.
 
         Edge cases ★
-            Read the pixels and close the file before returning: a later change of the file leaves the image as it is,
-            and shows at the next access. `i` is an int, a NumPy integer or a 0-dim integer tensor, negative as in
-            lists. An i outside is an IndexError, which also ends `for image, target in ds`.
+            Read the pixels and close the file before returning: a later change of the
+            file leaves the image as it is, and shows at the next access. `i` is an int,
+            a NumPy integer or a 0-dim integer tensor, negative as in lists. An i
+            outside is an IndexError, which also ends `for image, target in ds`.
         """
         with Image.open(self.root / "jpg" / self.files[i]) as file:
             image = file.convert("RGB")
@@ -175,7 +211,10 @@ class FlowerDataset(Dataset):
             A root with an apostrophe is in double quotes, as repr writes it.
         """
         numbers = f"samples={len(self)}, classes={self.num_classes}"
-        return f"FlowerDataset({numbers}, root={str(self.root)!r}, transform={self.transform!r})"
+        return (
+            f"FlowerDataset({numbers}, root={str(self.root)!r}, "
+            f"transform={self.transform!r})"
+        )
 
 
 class ClassSubset(Dataset):
@@ -187,27 +226,33 @@ class ClassSubset(Dataset):
         Args:
             dataset: a data set of (item, label) with `targets`, the list of all labels.
             classes: the labels to keep.
-            relabel: True makes the position in `classes` the new label; False keeps the labels.
+            relabel: True makes the position in `classes` the new label; False keeps
+                the labels.
         Attributes:
             dataset: as given.
             classes: list of int, in the order given.
-            indices: list of int, the positions in `dataset` of the samples kept, in its order.
+            indices: list of int, the positions in `dataset` of the samples kept, in
+                its order.
             targets: list of int, the label of each sample kept.
 
-        For targets [0, 1, 2, 0, 2] and classes [2, 0] the indices are [0, 2, 3, 4] and the targets [1, 0, 1, 0], or
-        [0, 2, 0, 2] with relabel=False.
+        For targets [0, 1, 2, 0, 2] and classes [2, 0] the indices are [0, 2, 3, 4] and
+        the targets [1, 0, 1, 0], or [0, 2, 0, 2] with relabel=False.
 
         Edge cases ★
-            `dataset` and `classes` are not changed. It is an error if `classes` is empty, names a class twice, or names
-            one without a sample.
+            `dataset` and `classes` are not changed. It is an error if `classes` is
+            empty, names a class twice, or names one without a sample.
         """
         self.dataset = dataset
         self.classes = list(classes)
         if not self.classes or len(set(self.classes)) < len(self.classes):
-            raise ValueError(f"classes must be at least one, and each only once: {self.classes}")
+            raise ValueError(
+                f"classes must be at least one, and each only once: {self.classes}"
+            )
         if absent := set(self.classes) - set(dataset.targets):
             raise ValueError(f"there is no sample of {sorted(absent)}")
-        self.indices = [i for i, target in enumerate(dataset.targets) if target in self.classes]
+        self.indices = [
+            i for i, target in enumerate(dataset.targets) if target in self.classes
+        ]
         self.targets = [dataset.targets[i] for i in self.indices]
         if relabel:
             self.targets = [self.classes.index(target) for target in self.targets]
@@ -218,11 +263,12 @@ class ClassSubset(Dataset):
     def __getitem__(self, i: int) -> tuple[Any, int]:
         """Load one sample of the subset: (item, label), with the label from `targets`.
 
-        `i` counts in the subset. Each access loads one sample of `dataset`, once. A subset of a subset works.
+        `i` counts in the subset. Each access loads one sample of `dataset`, once. A
+        subset of a subset works.
 
         Edge cases ★
-            `i` is an int, a NumPy integer or a 0-dim integer tensor, negative as in lists. An i outside is an
-            IndexError.
+            `i` is an int, a NumPy integer or a 0-dim integer tensor, negative as in
+            lists. An i outside is an IndexError.
         """
         item, _ = self.dataset[self.indices[i]]
         return item, self.targets[i]

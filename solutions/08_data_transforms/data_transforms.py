@@ -1,8 +1,11 @@
-"""Image transforms: what makes every image the same kind of tensor, and what shows it a little differently each time.
+"""Image transforms: what makes every image the same kind of tensor, and what shows it a
+little differently each time.
 
-A transform is called with an image and returns one: PIL images, whose sizes are (width, height), or float tensors
-(C, H, W). A transform with a `generator` draws its random numbers from it alone, anew at every call; None is torch's
-global generator. Equally seeded generators give equal sequences of results, in whatever order the numbers are drawn.
+A transform is called with an image and returns one: PIL images, whose sizes are (width,
+height), or float tensors (C, H, W). A transform with a `generator` draws its random
+numbers from it alone, anew at every call; None is torch's global generator. Equally
+seeded generators give equal sequences of results, in whatever order the numbers
+are drawn.
 """
 
 import math
@@ -20,7 +23,8 @@ class Compose:
     """Several transforms as one: each gets the result of the one before.
 
     Args:
-        transforms: the transforms, in order. The attribute `transforms` keeps them as a list.
+        transforms: the transforms, in order. The attribute `transforms` keeps them as
+            a list.
 
     `compose(x)` returns the result of the last transform.
     """
@@ -43,7 +47,8 @@ class Compose:
         Call each transform once, on the result of the one before.
 
         Edge cases ★
-            Without any transform, the call returns x. A `Compose` among the transforms is one step.
+            Without any transform, the call returns x. A `Compose` among the transforms
+            is one step.
         """
         found = [("input", x)]
         for transform in self.transforms:
@@ -56,14 +61,16 @@ class Resize:
     """Bring a PIL image to a size: PIL image in, PIL image of the same mode out.
 
     Args:
-        size: an int is the new length of the shorter side, and the longer one becomes int(size · longer / shorter): an
-            image 40 wide and 30 high becomes 8 wide and 6 high for 6. A pair is (height, width).
+        size: an int is the new length of the shorter side, and the longer one becomes
+            int(size · longer / shorter): an image 40 wide and 30 high becomes 8 wide
+            and 6 high for 6. A pair is (height, width).
 
     Small images grow. The pixels are those of PIL's filter `Image.Resampling.BILINEAR`.
 
     Edge cases ★
-        Modes with transparency are kept, too. For 6, an image of 11 × 55 becomes 6 × 30: multiply first. The image
-        given is not changed. A size below 1 is an error when the transform is made.
+        Modes with transparency are kept, too. For 6, an image of 11 × 55 becomes
+        6 × 30: multiply first. The image given is not changed. A size below 1 is an
+        error when the transform is made.
     """
 
     def __init__(self, size: int | tuple[int, int]):
@@ -85,12 +92,12 @@ class CenterCrop:
     Args:
         size: (height, width), or an int for a square.
 
-    In an image of height H and width W, a box of height h and width w begins at row (H − h) // 2 and column
-    (W − w) // 2. Its pixels are unchanged.
+    In an image of height H and width W, a box of height h and width w begins at row
+    (H − h) // 2 and column (W − w) // 2. Its pixels are unchanged.
 
     Edge cases ★
-        A box as large as the image gives the whole image. A larger box is an error, and so is a size below 1 when the
-        transform is made.
+        A box as large as the image gives the whole image. A larger box is an error, and
+        so is a size below 1 when the transform is made.
     """
 
     def __init__(self, size: int | tuple[int, int]):
@@ -99,7 +106,10 @@ class CenterCrop:
     def __call__(self, image: Image.Image) -> Image.Image:
         width, height = image.size
         if self.height > height or self.width > width:
-            raise ValueError(f"cannot cut {self.height} × {self.width} out of an image of {height} × {width}")
+            raise ValueError(
+                f"cannot cut {self.height} × {self.width} out of an image of {height} "
+                f"× {width}"
+            )
         top, left = (height - self.height) // 2, (width - self.width) // 2
         return image.crop((left, top, left + self.width, top + self.height))
 
@@ -107,21 +117,28 @@ class CenterCrop:
 class ToTensor:
     """Turn a PIL image or a uint8 array into a float tensor.
 
-    `to_tensor(image)` returns float32 (C, H, W) in [0, 1]: every value divided by 255, however dark the image is.
+    `to_tensor(image)` returns float32 (C, H, W) in [0, 1]: every value divided by 255,
+    however dark the image is.
 
     - PIL: mode "L" gives one channel, "RGB" three.
     - A NumPy array of dtype uint8, (H, W) or (H, W, C): (H, W) gives one channel.
 
     Edge cases ★
-        A PIL image of any other mode is converted to RGB first. An array may be read-only, or a view with any strides.
-        The tensor shares no memory with it. An array of another dtype, or anything else, is an error.
+        A PIL image of any other mode is converted to RGB first. An array may be
+        read-only, or a view with any strides. The tensor shares no memory with it. An
+        array of another dtype, or anything else, is an error.
     """
 
     def __call__(self, image: Image.Image | np.ndarray) -> Tensor:
         if isinstance(image, Image.Image):
-            image = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+            image = np.asarray(
+                image if image.mode in ("L", "RGB") else image.convert("RGB")
+            )
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-            raise TypeError(f"wanted a PIL image or a uint8 array, not {getattr(image, 'dtype', type(image))}")
+            raise TypeError(
+                "wanted a PIL image or a uint8 array, not "
+                f"{getattr(image, 'dtype', type(image))}"
+            )
         pixels = torch.from_numpy(image.copy())
         if pixels.ndim == 2:
             pixels = pixels.unsqueeze(-1)
@@ -135,7 +152,8 @@ class Normalize:
         mean: a number per channel, usually its mean over the training images.
         std: a number per channel, usually its standard deviation.
 
-    `normalize(x)` takes floats (..., C, H, W), one image or a batch, and returns (x − mean) / std.
+    `normalize(x)` takes floats (..., C, H, W), one image or a batch, and returns
+    (x − mean) / std.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]):
@@ -153,9 +171,10 @@ class Normalize:
         """Undo it: x · std + mean, for looking at a normalised image.
 
         Edge cases ★
-            Both calls keep dtype and device, and leave x unchanged. They raise an error for integers, and for another
-            number of channels than there are means: one channel is not repeated. Different lengths of mean and std, or
-            a std that is not above 0, are an error when the transform is made.
+            Both calls keep dtype and device, and leave x unchanged. They raise an error
+            for integers, and for another number of channels than there are means: one
+            channel is not repeated. Different lengths of mean and std, or a std that is
+            not above 0, are an error when the transform is made.
         """
         mean, std = self._per_channel(x)
         return x * std + mean
@@ -165,7 +184,10 @@ class Normalize:
         if not x.is_floating_point():
             raise TypeError(f"wanted floats, not {x.dtype}")
         if x.shape[-3:-2] != (len(self.mean),):
-            raise ValueError(f"wanted {len(self.mean)} channels, not an image of shape {tuple(x.shape)}")
+            raise ValueError(
+                f"wanted {len(self.mean)} channels, not an image of shape "
+                f"{tuple(x.shape)}"
+            )
         return x.new_tensor([self.mean, self.std])[:, :, None, None]
 
 
@@ -176,10 +198,12 @@ class RandomHorizontalFlip:
         p: the probability. 0 never flips, 1 always does.
         generator: see the top of this file.
 
-    `flip(image)` takes (C, H, W) and returns it as it is, or with its last dim, the width, reversed.
+    `flip(image)` takes (C, H, W) and returns it as it is, or with its last dim, the
+    width, reversed.
 
     Edge cases ★
-        The image given is not changed. A p outside [0, 1] is an error when the transform is made.
+        The image given is not changed. A p outside [0, 1] is an error when the
+        transform is made.
     """
 
     def __init__(self, p: float = 0.5, generator: torch.Generator | None = None):
@@ -199,12 +223,12 @@ class AddGaussianNoise:
         std: the standard deviation of the noise.
         generator: see the top of this file.
 
-    `noise(x)` takes floats of any shape in [0, 1] and returns x + std · N(0, 1), clamped to [0, 1]. Every element of
-    every call gets a number of its own.
+    `noise(x)` takes floats of any shape in [0, 1] and returns x + std · N(0, 1),
+    clamped to [0, 1]. Every element of every call gets a number of its own.
 
     Edge cases ★
-        Dtype and device stay those of x, and x is not changed. std = 0 adds nothing; a negative std is an error when
-        the transform is made.
+        Dtype and device stay those of x, and x is not changed. std = 0 adds nothing; a
+        negative std is an error when the transform is made.
     """
 
     def __init__(self, std: float = 0.05, generator: torch.Generator | None = None):
@@ -213,7 +237,9 @@ class AddGaussianNoise:
         self.std, self.generator = std, generator
 
     def __call__(self, x: Tensor) -> Tensor:
-        noise = torch.randn(x.shape, generator=self.generator, dtype=x.dtype, device=x.device)
+        noise = torch.randn(
+            x.shape, generator=self.generator, dtype=x.dtype, device=x.device
+        )
         return (x + self.std * noise).clamp(0, 1)
 
 
@@ -236,14 +262,16 @@ def augmentation_gallery(image: Any, transform: Callable, n: int) -> Tensor:
 
 
 def eval_transform(size: int, mean: Sequence[float], std: Sequence[float]) -> Compose:
-    """The pipeline for validation, test and use: it always makes the same tensor of an image.
+    """The pipeline for validation, test and use: it always makes the same tensor of
+    an image.
 
     Args:
         size: the height and the width of the result.
         mean, std: per channel, for `Normalize`.
     Returns:
-        A `Compose` of `Resize`, `CenterCrop`, `ToTensor` and `Normalize`: a PIL image of mode RGB becomes
-        (3, size, size). The shorter side becomes size, and the middle of the longer side is cut out.
+        A `Compose` of `Resize`, `CenterCrop`, `ToTensor` and `Normalize`: a PIL image
+        of mode RGB becomes (3, size, size). The shorter side becomes size, and the
+        middle of the longer side is cut out.
 
     It draws no random number.
     """
@@ -260,32 +288,49 @@ def affine(
 
     Args:
         image: (C, H, W), or a batch (B, C, H, W) of images that are all treated alike.
-        angle: degrees, counter-clockwise as you look at the image (row 0 is at the top).
+        angle: degrees, counter-clockwise as you look at the image (row 0 is at
+            the top).
         translate: (right, down) in pixels.
         scale: 2.0 makes everything in the image twice as large.
     Returns:
-        The same shape: rotated and zoomed about the centre of the image, then shifted. A pixel of the result is
-        interpolated bilinearly at the place that it came from, and is 0 if that place lies outside the image.
+        The same shape: rotated and zoomed about the centre of the image, then shifted.
+        A pixel of the result is interpolated bilinearly at the place that it came from,
+        and is 0 if that place lies outside the image.
 
-    Measure in pixels, so that an image that is not square is not distorted. 90 degrees of a square image is
-    `torch.rot90(image, 1, (-2, -1))`; a shift by whole pixels is exact. Gradients flow to the image.
+    Measure in pixels, so that an image that is not square is not distorted. 90 degrees
+    of a square image is `torch.rot90(image, 1, (-2, -1))`; a shift by whole pixels is
+    exact. Gradients flow to the image.
 
     Edge cases ★
-        Dtype and device stay. Compute places in float32 at least: bfloat16 has no number 301. The image given is
-        not changed. A scale that is not above 0 is an error.
+        Dtype and device stay. Compute places in float32 at least: bfloat16 has no
+        number 301. The image given is not changed. A scale that is not above 0 is
+        an error.
     """
     if scale <= 0:
         raise ValueError(f"scale should be above 0, not {scale}")
     height, width = image.shape[-2:]
-    dtype = torch.promote_types(image.dtype, torch.float32)  # half precision could not tell pixel 301 from 302
+    # half precision could not tell pixel 301 from 302
+    dtype = torch.promote_types(image.dtype, torch.float32)
     right, down = translate
-    x = torch.arange(width, dtype=dtype, device=image.device) - (width - 1) / 2 - right  # from the centre, in pixels
-    y = torch.arange(height, dtype=dtype, device=image.device)[:, None] - (height - 1) / 2 - down
-    cos, sin = math.cos(math.radians(angle)) / scale, math.sin(math.radians(angle)) / scale
-    from_x, from_y = cos * x - sin * y, sin * x + cos * y  # the way back, from the result to the image
-    grid = torch.stack([from_x * 2 / width, from_y * 2 / height], dim=-1)  # grid_sample has its edges at −1 and 1
+    # from the centre, in pixels
+    x = torch.arange(width, dtype=dtype, device=image.device) - (width - 1) / 2 - right
+    y = (
+        torch.arange(height, dtype=dtype, device=image.device)[:, None]
+        - (height - 1) / 2
+        - down
+    )
+    cos, sin = (
+        math.cos(math.radians(angle)) / scale,
+        math.sin(math.radians(angle)) / scale,
+    )
+    # the way back, from the result to the image
+    from_x, from_y = cos * x - sin * y, sin * x + cos * y
+    # grid_sample has its edges at −1 and 1
+    grid = torch.stack([from_x * 2 / width, from_y * 2 / height], dim=-1)
     batch = image.to(dtype).reshape(-1, *image.shape[-3:])
-    moved = F.grid_sample(batch, grid.expand(len(batch), -1, -1, -1), mode="bilinear", align_corners=False)
+    moved = F.grid_sample(
+        batch, grid.expand(len(batch), -1, -1, -1), mode="bilinear", align_corners=False
+    )
     return moved.reshape(image.shape).to(image.dtype)
 
 
@@ -294,12 +339,14 @@ class RandomAffine:
 
     Args:
         degrees: the limits (low, high) of the angle; one number d means (−d, d).
-        translate: (a, b): the shift is at most a · width to either side and b · height up or down. None: no shift.
+        translate: (a, b): the shift is at most a · width to either side and b · height
+            up or down. None: no shift.
         scale: the limits (low, high) of the zoom. None: no zoom.
         generator: see the top of this file.
 
-    `random_affine(image)` returns `affine(image, angle, translate, scale)` with the result of one call of
-    `self.sample(height, width)`. A subclass may override `sample`.
+    `random_affine(image)` returns `affine(image, angle, translate, scale)` with the
+    result of one call of `self.sample(height, width)`. A subclass may
+    override `sample`.
     """
 
     def __init__(
@@ -314,22 +361,34 @@ class RandomAffine:
         self.scale = scale or (1.0, 1.0)
         self.generator = generator
         if not all(0 <= share <= 1 for share in self.translate):
-            raise ValueError(f"translate is a share of width and height, not {translate}")
+            raise ValueError(
+                f"translate is a share of width and height, not {translate}"
+            )
         _require_limits("scale", self.scale)
 
-    def sample(self, height: int, width: int) -> tuple[float, tuple[float, float], float]:
-        """Draw (angle, (right, down), scale) for an image of this size, as plain floats.
+    def sample(
+        self, height: int, width: int
+    ) -> tuple[float, tuple[float, float], float]:
+        """Draw (angle, (right, down), scale) for an image of this size, as
+        plain floats.
 
-        Each is drawn independently and uniformly, shifts in pixels and not rounded. Without translate the shift is
-        (0.0, 0.0), and without scale the scale is 1.0.
+        Each is drawn independently and uniformly, shifts in pixels and not rounded.
+        Without translate the shift is (0.0, 0.0), and without scale the scale is 1.0.
 
         Edge cases ★
-            low = high is allowed. Errors when the transform is made: low > high, a or b outside [0, 1], a scale without
-            0 < low.
+            low = high is allowed. Errors when the transform is made: low > high, a or b
+            outside [0, 1], a scale without 0 < low.
         """
         right, down = self.translate[0] * width, self.translate[1] * height
-        shift = _uniform(-right, right, self.generator), _uniform(-down, down, self.generator)
-        return _uniform(*self.degrees, self.generator), shift, _uniform(*self.scale, self.generator)
+        shift = (
+            _uniform(-right, right, self.generator),
+            _uniform(-down, down, self.generator),
+        )
+        return (
+            _uniform(*self.degrees, self.generator),
+            shift,
+            _uniform(*self.scale, self.generator),
+        )
 
     def __call__(self, image: Tensor) -> Tensor:
         return affine(image, *self.sample(*image.shape[-2:]))
@@ -342,16 +401,23 @@ class RandomRotation:
         degrees: the limits (low, high) of the angle; one number d means (−d, d).
         generator: see the top of this file.
 
-    `rotation(image)` returns `affine(image, angle, translate, scale)` with the result of one call of
-    `self.sample(height, width)`. A subclass may override `sample`.
+    `rotation(image)` returns `affine(image, angle, translate, scale)` with the result
+    of one call of `self.sample(height, width)`. A subclass may override `sample`.
     """
 
-    def __init__(self, degrees: float | tuple[float, float], generator: torch.Generator | None = None):
+    def __init__(
+        self,
+        degrees: float | tuple[float, float],
+        generator: torch.Generator | None = None,
+    ):
         self.degrees = _angles(degrees)
         self.generator = generator
 
-    def sample(self, height: int, width: int) -> tuple[float, tuple[float, float], float]:
-        """Draw (angle, (0.0, 0.0), 1.0), the angle uniform between the limits, as a plain float.
+    def sample(
+        self, height: int, width: int
+    ) -> tuple[float, tuple[float, float], float]:
+        """Draw (angle, (0.0, 0.0), 1.0), the angle uniform between the limits, as a
+        plain float.
 
         Edge cases ★
             low = high is allowed; low > high is an error when the transform is made.
@@ -387,14 +453,19 @@ class RandomResizedCrop:
     def sample(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Draw a box (top, left, h, w) in an image of this size, as plain ints.
 
-        - The area is uniform between scale[0] · height · width and scale[1] · height · width. The logarithm of w / h is
-          uniform between log(ratio[0]) and log(ratio[1]), so that 1/2 is as likely as 2. Round both sides.
-        - If h is not in 1 … height or w not in 1 … width, draw area and ratio again, up to ten tries in all.
-        - The corner is uniform over all places: top in 0 … height − h, left in 0 … width − w.
+        - The area is uniform between scale[0] · height · width and
+          scale[1] · height · width. The logarithm of w / h is uniform between
+          log(ratio[0]) and log(ratio[1]), so that 1/2 is as likely as 2. Round
+          both sides.
+        - If h is not in 1 … height or w not in 1 … width, draw area and ratio again, up
+          to ten tries in all.
+        - The corner is uniform over all places: top in 0 … height − h, left in 0
+          … width − w.
 
         Edge cases ★
-            If no try fits, take the largest box whose w / h is the image's own, clipped to ratio. Round its sides, none
-            below 1, and centre it as in `CenterCrop`: (0, 43, 10, 13) in an image of 10 × 100 with the default ratio.
+            If no try fits, take the largest box whose w / h is the image's own, clipped
+            to ratio. Round its sides, none below 1, and centre it as in `CenterCrop`:
+            (0, 43, 10, 13) in an image of 10 × 100 with the default ratio.
         """
         for _ in range(10):
             area = height * width * _uniform(*self.scale, self.generator)
@@ -405,21 +476,27 @@ class RandomResizedCrop:
                 left = torch.randint(width - w + 1, (), generator=self.generator).item()
                 return top, left, h, w
         ratio = min(max(width / height, self.ratio[0]), self.ratio[1])
-        h, w = max(1, min(height, round(width / ratio))), max(1, min(width, round(height * ratio)))
+        h, w = (
+            max(1, min(height, round(width / ratio))),
+            max(1, min(width, round(height * ratio))),
+        )
         return (height - h) // 2, (width - w) // 2, h, w
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Resize the box that one call of `self.sample(height, width)` gives: (C, H, W) becomes (C, h, w).
+        """Resize the box that one call of `self.sample(height, width)` gives: (C, H, W)
+        becomes (C, h, w).
 
-        Resize bilinearly. A box that already has this size comes out unchanged, and equal values stay equal. A subclass
-        may override `sample`.
+        Resize bilinearly. A box that already has this size comes out unchanged, and
+        equal values stay equal. A subclass may override `sample`.
 
         Edge cases ★
             The image given is not changed.
         """
         top, left, h, w = self.sample(*image.shape[-2:])
         box = image[:, top : top + h, left : left + w]
-        return F.interpolate(box[None], size=self.size, mode="bilinear", antialias=True).squeeze(0)
+        return F.interpolate(
+            box[None], size=self.size, mode="bilinear", antialias=True
+        ).squeeze(0)
 
 
 def train_transform(
@@ -428,15 +505,17 @@ def train_transform(
     std: Sequence[float],
     generator: torch.Generator | None = None,
 ) -> Compose:
-    """The pipeline for training: it makes a slightly different tensor of an image each time.
+    """The pipeline for training: it makes a slightly different tensor of an image
+    each time.
 
     Args:
         size: the height and the width of the result.
         mean, std: per channel, for `Normalize`.
         generator: the source of all random numbers; see the top of this file.
     Returns:
-        A `Compose` of `ToTensor`, `RandomResizedCrop`, `RandomHorizontalFlip`, `RandomRotation` by up to 10 degrees
-        either way, and `Normalize`, otherwise with their defaults: a PIL image of mode RGB becomes (3, size, size).
+        A `Compose` of `ToTensor`, `RandomResizedCrop`, `RandomHorizontalFlip`,
+        `RandomRotation` by up to 10 degrees either way, and `Normalize`, otherwise with
+        their defaults: a PIL image of mode RGB becomes (3, size, size).
     """
     return Compose(
         [
@@ -462,14 +541,20 @@ def _angles(degrees: float | tuple[float, float]) -> tuple[float, float]:
     """The limits of an angle."""
     low, high = degrees if isinstance(degrees, Sequence) else (-degrees, degrees)
     if low > high:
-        raise ValueError(f"the angle should lie between {low} and {high}, which is nowhere")
+        raise ValueError(
+            f"the angle should lie between {low} and {high}, which is nowhere"
+        )
     return low, high
 
 
-def _require_limits(name: str, limits: tuple[float, float], highest: float = math.inf) -> None:
+def _require_limits(
+    name: str, limits: tuple[float, float], highest: float = math.inf
+) -> None:
     low, high = limits
     if not 0 < low <= high <= highest:
-        raise ValueError(f"{name} should have 0 < low <= high <= {highest}, not {limits}")
+        raise ValueError(
+            f"{name} should have 0 < low <= high <= {highest}, not {limits}"
+        )
 
 
 def _uniform(low: float, high: float, generator: torch.Generator | None) -> float:

@@ -1,4 +1,6 @@
-"""Classify small images: build a network, train it, stop in time, look at its mistakes, read the files."""
+"""Classify small images: build a network, train it, stop in time, look at its mistakes,
+read the files.
+"""
 
 import gzip
 import math
@@ -27,11 +29,13 @@ CLASS_NAMES = [
 
 
 class FashionMNISTModel(nn.Module):
-    """Classify with linear layers, ReLU after each but the last, and log-probabilities at the end.
+    """Classify with linear layers, ReLU after each but the last, and log-probabilities
+    at the end.
 
     Args of `__init__`:
         input_dim: the number of values per example, 784 for an image of 28×28.
-        hidden_dims: the width of each hidden layer. There may be any number of them, or none.
+        hidden_dims: the width of each hidden layer. There may be any number of them,
+        or none.
         num_classes: C.
         dropout: the probability of setting a hidden value to 0 in training mode.
     Args of `forward`:
@@ -39,13 +43,14 @@ class FashionMNISTModel(nn.Module):
     Returns of `forward`:
         (B, C) log-probabilities: exp of a row sums to 1.
 
-    Each example is flattened. Per hidden size come `nn.Linear`, ReLU and dropout, then a last `nn.Linear` and
-    log-softmax over the classes. The defaults lead 784 → 128 → 64 → 10, and `hidden_dims=()` leads 784 → 10.
-    `modules()` finds the linear layers in the order of their use.
+    Each example is flattened. Per hidden size come `nn.Linear`, ReLU and dropout, then
+    a last `nn.Linear` and log-softmax over the classes. The defaults lead
+    784 → 128 → 64 → 10, and `hidden_dims=()` leads 784 → 10. `modules()` finds the
+    linear layers in the order of their use.
 
     Edge cases ★
-        `x` may be non-contiguous. Inputs in the tens of thousands give finite outputs. Everything runs on the device
-        of the input.
+        `x` may be non-contiguous. Inputs in the tens of thousands give finite outputs.
+        Everything runs on the device of the input.
     """
 
     def __init__(
@@ -82,15 +87,15 @@ def train_epoch(
         loss_fn: `loss_fn(outputs, labels)` is the mean loss of the batch.
         optimizer: has the model's parameters.
     Returns:
-        Mean loss and accuracy (0 to 1), two Python floats, both *per example*: of 11 examples in batches of 4, 4 and 3
-        each counts 1/11.
+        Mean loss and accuracy (0 to 1), two Python floats, both *per example*: of 11
+        examples in batches of 4, 4 and 3 each counts 1/11.
 
-    Each step follows the gradient of its own batch alone. Loss and accuracy come from the outputs before the update:
-    call the model once per batch.
+    Each step follows the gradient of its own batch alone. Loss and accuracy come from
+    the outputs before the update: call the model once per batch.
 
     Edge cases ★
-        `loader` is any iterable of batches, iterated over once. Batches are moved to the device of the model's
-        parameters. A loader without a batch is an error.
+        `loader` is any iterable of batches, iterated over once. Batches are moved to
+        the device of the model's parameters. A loader without a batch is an error.
     """
     device = next(model.parameters()).device
     model.train()
@@ -119,15 +124,19 @@ def evaluate(
 
     Args:
         model, loss_fn: as in `train_epoch`.
-        loader: any iterable of batches, iterated over once: a DataLoader, a list, a generator.
+        loader: any iterable of batches, iterated over once: a DataLoader, a list,
+            a generator.
     Returns:
-        The mean loss and the accuracy per example, two Python floats as in `train_epoch`.
+        The mean loss and the accuracy per example, two Python floats as
+        in `train_epoch`.
 
-    The model runs in eval mode, and no graph is recorded. Parameters, buffers and gradients stay as they are.
+    The model runs in eval mode, and no graph is recorded. Parameters, buffers and
+    gradients stay as they are.
 
     Edge cases ★
-        Afterwards, model and submodules are in the mode from before, training or eval, and gradients can be recorded,
-        even after an exception. Devices and the error are as in `train_epoch`.
+        Afterwards, model and submodules are in the mode from before, training or eval,
+        and gradients can be recorded, even after an exception. Devices and the error
+        are as in `train_epoch`.
     """
     device = next(model.parameters()).device
     loss_sum, right, seen = 0.0, 0, 0
@@ -145,7 +154,9 @@ def evaluate(
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode and no graph inside; the mode from before afterwards, whatever happened."""
+    """Eval mode and no graph inside; the mode from before afterwards,
+    whatever happened.
+    """
     was_training = model.training
     model.eval()
     try:
@@ -156,7 +167,8 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 class EarlyStopping:
-    """Keep the best weights, and say when the validation loss has not improved for too long.
+    """Keep the best weights, and say when the validation loss has not improved for
+    too long.
 
     Args:
         patience: how many epochs in a row may bring no improvement, at least 1.
@@ -171,7 +183,10 @@ class EarlyStopping:
 
     def __init__(self, patience: int = 3, min_delta: float = 0.0):
         if patience < 1 or min_delta < 0:
-            raise ValueError(f"wanted patience >= 1 and min_delta >= 0, not {patience} and {min_delta}")
+            raise ValueError(
+                f"wanted patience >= 1 and min_delta >= 0, not {patience} and "
+                f"{min_delta}"
+            )
         self.patience = patience
         self.min_delta = min_delta
         self.epoch = -1
@@ -189,9 +204,10 @@ class EarlyStopping:
         Returns:
             True if training should stop: if bad_epochs is at least patience.
 
-        An improvement is loss < best_loss - min_delta. It sets all attributes anew; training the model on does not
-        change `best_state`. Any other call counts one epoch and one bad epoch more. With patience 2 the losses 0.9,
-        0.7, 0.8, 0.75 give False, False, False, True: best are 0.7 and epoch 1.
+        An improvement is loss < best_loss - min_delta. It sets all attributes anew;
+        training the model on does not change `best_state`. Any other call counts one
+        epoch and one bad epoch more. With patience 2 the losses 0.9, 0.7, 0.8, 0.75
+        give False, False, False, True: best are 0.7 and epoch 1.
 
         Edge cases ★
             NaN is never an improvement.
@@ -201,7 +217,9 @@ class EarlyStopping:
             self.best_loss = loss
             self.best_epoch = self.epoch
             self.bad_epochs = 0
-            self.best_state = {name: value.clone() for name, value in model.state_dict().items()}
+            self.best_state = {
+                name: value.clone() for name, value in model.state_dict().items()
+            }
         else:
             self.bad_epochs += 1
         return self.bad_epochs >= self.patience
@@ -209,18 +227,25 @@ class EarlyStopping:
     def restore(self, model: nn.Module) -> None:
         """Load `best_state` into the model, in place.
 
-        `best_state` stays stored: training the model on does not change it, and `restore` can be called again.
+        `best_state` stays stored: training the model on does not change it, and
+        `restore` can be called again.
 
         Edge cases ★
             A `best_state` of None is an error.
         """
         if self.best_state is None:
-            raise RuntimeError("no epoch has been an improvement, so there is nothing to restore")
+            raise RuntimeError(
+                "no epoch has been an improvement, so there is nothing to restore"
+            )
         model.load_state_dict(self.best_state)
 
 
 def misclassified(
-    model: nn.Module, images: Tensor, labels: Tensor, k: int | None = None, batch_size: int = 256
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    k: int | None = None,
+    batch_size: int = 256,
 ) -> dict[str, Tensor]:
     """Find the mistakes of a model, the most confident first.
 
@@ -236,16 +261,20 @@ def misclassified(
         - "index": int64, the place of the mistake in `images`
         - "predicted": int64, the class with the highest log-probability
         - "target": int64, the label
-        - "confidence": the probability (0 to 1) of the *predicted* class, the highest first
+        - "confidence": the probability (0 to 1) of the *predicted* class, the
+          highest first
 
     The model runs in eval mode without a graph.
 
     Edge cases ★
-        Of equal confidences the lower index comes first. No mistakes, or k = 0, give four tensors of length 0 with
-        the same dtypes. The mode is restored as in `evaluate`. `images` and `labels` are not written to.
+        Of equal confidences the lower index comes first. No mistakes, or k = 0, give
+        four tensors of length 0 with the same dtypes. The mode is restored as in
+        `evaluate`. `images` and `labels` are not written to.
     """
     with _evaluating(model):
-        log_probabilities = torch.cat([model(batch) for batch in images.split(batch_size)])
+        log_probabilities = torch.cat(
+            [model(batch) for batch in images.split(batch_size)]
+        )
     confidence, predicted = log_probabilities.exp().max(dim=1)
     wrong = (predicted != labels).nonzero().squeeze(1)
     order = confidence[wrong].argsort(descending=True, stable=True)
@@ -273,24 +302,34 @@ def fit(
         model, optimizer: as in `train_epoch`.
         train_loader, val_loader: iterated over once per epoch.
         epochs: the largest number of epochs.
-        early_stopping: gets the validation loss and the model after each epoch. None trains all epochs.
+        early_stopping: gets the validation loss and the model after each epoch. None
+            trains all epochs.
         loss_fn: as in `train_epoch`. None means `nn.NLLLoss()`.
     Returns:
-        "train_loss", "train_acc", "val_loss" and "val_acc": lists of floats, one entry per epoch that ran.
+        "train_loss", "train_acc", "val_loss" and "val_acc": lists of floats, one entry
+        per epoch that ran.
 
-    The epoch in which `step` returns True is the last. With early_stopping the model has the best weights at the end,
-    even if all epochs were used. Without it, the model keeps the last weights.
+    The epoch in which `step` returns True is the last. With early_stopping the model
+    has the best weights at the end, even if all epochs were used. Without it, the model
+    keeps the last weights.
 
     Edge cases ★
-        `epochs=0` gives four empty lists. If no epoch was an improvement, because every loss was NaN, the model keeps
-        the last weights.
+        `epochs=0` gives four empty lists. If no epoch was an improvement, because every
+        loss was NaN, the model keeps the last weights.
     """
     loss_fn = nn.NLLLoss() if loss_fn is None else loss_fn
-    history: dict[str, list[float]] = {"train_loss": [], "train_acc": [], "val_loss": [], "val_acc": []}
+    history: dict[str, list[float]] = {
+        "train_loss": [],
+        "train_acc": [],
+        "val_loss": [],
+        "val_acc": [],
+    }
     for _ in range(epochs):
         train_loss, train_acc = train_epoch(model, train_loader, loss_fn, optimizer)
         val_loss, val_acc = evaluate(model, val_loader, loss_fn)
-        for name, value in zip(history, (train_loss, train_acc, val_loss, val_acc), strict=True):
+        for name, value in zip(
+            history, (train_loss, train_acc, val_loss, val_acc), strict=True
+        ):
             history[name].append(value)
         if early_stopping is not None and early_stopping.step(val_loss, model):
             break
@@ -316,12 +355,14 @@ def compare_depths(
         epochs, batch_size, lr: as usual. `lr` is Adam's.
         seed: for weights and shuffling.
     Returns:
-        One dict per network, in order: "hidden_dims" (a tuple), "num_parameters" (of weights and biases), "val_loss"
-        and "val_acc" (of the last epoch), "history" (from `fit`).
+        One dict per network, in order: "hidden_dims" (a tuple), "num_parameters" (of
+        weights and biases), "val_loss" and "val_acc" (of the last epoch),
+        "history" (from `fit`).
 
-    For each network: `torch.manual_seed(seed)`, then a `FashionMNISTModel` without dropout, then `fit` with Adam.
-    Training data are shuffled by a new generator with the same seed. A result does not depend on its place in the list.
-    input_dim is the size of one training image, num_classes the largest training label + 1.
+    For each network: `torch.manual_seed(seed)`, then a `FashionMNISTModel` without
+    dropout, then `fit` with Adam. Training data are shuffled by a new generator with
+    the same seed. A result does not depend on its place in the list. input_dim is the
+    size of one training image, num_classes the largest training label + 1.
 
     Edge cases ★
         A class below the largest may be missing in the training labels.
@@ -332,7 +373,9 @@ def compare_depths(
         torch.manual_seed(seed)
         model = FashionMNISTModel(images[0].numel(), hidden_dims, int(labels.max()) + 1)
         shuffled = torch.Generator().manual_seed(seed)
-        train_loader = DataLoader(TensorDataset(images, labels), batch_size, shuffle=True, generator=shuffled)
+        train_loader = DataLoader(
+            TensorDataset(images, labels), batch_size, shuffle=True, generator=shuffled
+        )
         val_loader = DataLoader(TensorDataset(*val_data), batch_size)
         optimizer = torch.optim.Adam(model.parameters(), lr=lr)
         history = fit(model, train_loader, val_loader, optimizer, epochs)
@@ -369,10 +412,12 @@ def read_idx(path: str | Path) -> Tensor:
     So 00 00 08 01 | 00 00 00 03 | 07 00 02 is the tensor [7, 0, 2].
 
     Edge cases ★
-        The first two bytes tell gzip (1f 8b), not the name. The tensor has writable memory of its own, and there is no
-        warning. Every other file is an error that names the path: a header or gzip stream that is cut off
-        ("truncated"); too few elements ("truncated", with the expected and the actual number of bytes); another type
-        (its byte in hex, two digits); a first or second byte that is not zero; n = 0; bytes left over at the end.
+        The first two bytes tell gzip (1f 8b), not the name. The tensor has writable
+        memory of its own, and there is no warning. Every other file is an error that
+        names the path: a header or gzip stream that is cut off ("truncated"); too few
+        elements ("truncated", with the expected and the actual number of bytes);
+        another type (its byte in hex, two digits); a first or second byte that is not
+        zero; n = 0; bytes left over at the end.
         A missing file stays a FileNotFoundError.
     """
     data = Path(path).read_bytes()
@@ -382,35 +427,52 @@ def read_idx(path: str | Path) -> Tensor:
         except EOFError:
             raise ValueError(f"{path}: truncated gzip stream") from None
     if len(data) < 4:
-        raise ValueError(f"{path}: truncated, {len(data)} bytes are not even the start of a header")
+        raise ValueError(
+            f"{path}: truncated, {len(data)} bytes are not even the start of a header"
+        )
     if data[:2] != b"\x00\x00":
-        raise ValueError(f"{path}: an IDX file starts with two zero bytes, not with {data[:2].hex(' ')}")
+        raise ValueError(
+            f"{path}: an IDX file starts with two zero bytes, not with "
+            f"{data[:2].hex(' ')}"
+        )
     kind, dims = data[2], data[3]
     if kind != 0x08:
-        raise ValueError(f"{path}: type 0x{kind:02x}, only 0x08 (unsigned bytes) can be read")
+        raise ValueError(
+            f"{path}: type 0x{kind:02x}, only 0x08 (unsigned bytes) can be read"
+        )
     if dims == 0:
         raise ValueError(f"{path}: no dimensions")
     start = 4 + 4 * dims
     if len(data) < start:
-        raise ValueError(f"{path}: truncated header, {dims} sizes need {start} bytes and there are {len(data)}")
+        raise ValueError(
+            f"{path}: truncated header, {dims} sizes need {start} bytes and there are "
+            f"{len(data)}"
+        )
     sizes = [int.from_bytes(data[at : at + 4], "big") for at in range(4, start, 4)]
     wanted, there = math.prod(sizes), len(data) - start
     if there < wanted:
-        raise ValueError(f"{path}: truncated, {sizes} elements need {wanted} bytes and there are {there}")
+        raise ValueError(
+            f"{path}: truncated, {sizes} elements need {wanted} bytes and there are "
+            f"{there}"
+        )
     if there > wanted:
-        raise ValueError(f"{path}: {there - wanted} bytes are left over after the last element")
+        raise ValueError(
+            f"{path}: {there - wanted} bytes are left over after the last element"
+        )
     elements = np.frombuffer(data, dtype=np.uint8, offset=start).copy()
     return torch.from_numpy(elements).reshape(sizes)
 
 
 def load_fashion_mnist(root: str | Path, split: str = "train") -> tuple[Tensor, Tensor]:
-    """Load the images of FashionMNIST and their labels, from the four files as they are distributed.
+    """Load the images of FashionMNIST and their labels, from the four files as they
+    are distributed.
 
     Args:
         root: the folder that holds them.
         split: "train" (60,000 images) or "test" (10,000).
     Returns:
-        Images (N, 1, H, W) float32 in [0, 1] and labels (N,) int64, indices into CLASS_NAMES.
+        Images (N, 1, H, W) float32 in [0, 1] and labels (N,) int64, indices
+        into CLASS_NAMES.
     """
     prefix = {"train": "train", "test": "t10k"}[split]
     images = read_idx(Path(root) / f"{prefix}-images-idx3-ubyte.gz")

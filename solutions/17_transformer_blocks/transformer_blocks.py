@@ -1,4 +1,6 @@
-"""A transformer encoder from its parts: feed-forward net, block, stack, classifier, and the place of the norm."""
+"""A transformer encoder from its parts: feed-forward net, block, stack, classifier, and
+the place of the norm.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -8,14 +10,19 @@ from grader.loading import prerequisite
 
 MultiHeadAttention = prerequisite("16_multi_head_attention").MultiHeadAttention
 
-# The token ids of the marker task. CLS is kept free for a summary token; the classifier here averages instead.
+# The token ids of the marker task. CLS is kept free for a summary token; the classifier
+# here averages instead.
 PAD, CLS, MARK_A, MARK_B, FIRST_FILLER = 0, 1, 2, 3, 4
 
 
 def make_marker_task(
-    num_sequences: int, max_len: int, vocab_size: int, generator: torch.Generator | None = None
+    num_sequences: int,
+    max_len: int,
+    vocab_size: int,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Make sequences to classify by whether exactly one of two marks occurs. Given: nothing to write here.
+    """Make sequences to classify by whether exactly one of two marks occurs. Given:
+    nothing to write here.
 
     Args:
         num_sequences: N.
@@ -23,13 +30,18 @@ def make_marker_task(
         vocab_size: tokens FIRST_FILLER … vocab_size − 1 are fillers without a meaning.
         generator: source of every draw; None = the global one.
     Returns:
-        (ids, key mask, labels). ids (N, L) int64: fillers, MARK_A and MARK_B with probability ½ each, in the first
-        half; then PAD to the right of a random length of L // 2 … L. The key mask (N, L) is True on real tokens.
+        (ids, key mask, labels). ids (N, L) int64: fillers, MARK_A and MARK_B with
+        probability ½ each, in the first half; then PAD to the right of a random length
+        of L // 2 … L. The key mask (N, L) is True on real tokens.
         labels (N,) int64: 1 if exactly one of the two marks occurs, else 0.
     """
-    lengths = torch.randint(max_len // 2, max_len + 1, (num_sequences,), generator=generator)
+    lengths = torch.randint(
+        max_len // 2, max_len + 1, (num_sequences,), generator=generator
+    )
     real = torch.arange(max_len) < lengths.unsqueeze(1)
-    ids = torch.randint(FIRST_FILLER, vocab_size, (num_sequences, max_len), generator=generator)
+    ids = torch.randint(
+        FIRST_FILLER, vocab_size, (num_sequences, max_len), generator=generator
+    )
     present = torch.rand(num_sequences, 2, generator=generator) < 0.5
     places = torch.rand(num_sequences, max_len // 2, generator=generator).argsort(dim=1)
     for column, mark in enumerate((MARK_A, MARK_B)):
@@ -39,7 +51,8 @@ def make_marker_task(
 
 
 class FeedForward(nn.Module):
-    """Widen, apply the activation, narrow back: the part of a block that treats each position alone.
+    """Widen, apply the activation, narrow back: the part of a block that treats each
+    position alone.
 
     Args:
         d_model: C, the width of input and output.
@@ -47,15 +60,23 @@ class FeedForward(nn.Module):
         dropout: probability of dropping a hidden value in training mode.
         activation: "relu", or "gelu" in its exact form, x·Φ(x).
 
-    `fc1` (C → d_ff) and `fc2` (d_ff → C) are `nn.Linear` with bias. There are no other parameters.
-    forward(x): (..., C) → (..., C), fc2(dropout(activation(fc1(x)))). Dropout acts in this one place.
+    `fc1` (C → d_ff) and `fc2` (d_ff → C) are `nn.Linear` with bias. There are no
+    other parameters.
+    forward(x): (..., C) → (..., C), fc2(dropout(activation(fc1(x)))). Dropout acts in
+    this one place.
 
     Edge cases ★
-        Any other activation is an error on creation. `x` may be non-contiguous and is not written to. The result has
-        the dtype and device of `x`.
+        Any other activation is an error on creation. `x` may be non-contiguous and is
+        not written to. The result has the dtype and device of `x`.
     """
 
-    def __init__(self, d_model: int, d_ff: int | None = None, dropout: float = 0.0, activation: str = "relu"):
+    def __init__(
+        self,
+        d_model: int,
+        d_ff: int | None = None,
+        dropout: float = 0.0,
+        activation: str = "relu",
+    ):
         super().__init__()
         if activation not in ("relu", "gelu"):
             raise ValueError(f'activation must be "relu" or "gelu", not {activation!r}')
@@ -70,9 +91,11 @@ class FeedForward(nn.Module):
 
 
 class TransformerEncoderBlock(nn.Module):
-    """Self-attention, then a feed-forward net, each with a residual connection and a layer norm.
+    """Self-attention, then a feed-forward net, each with a residual connection and a
+    layer norm.
 
-    Written without `nn.TransformerEncoderLayer`, `nn.TransformerEncoder` and `nn.Transformer`.
+    Written without `nn.TransformerEncoderLayer`, `nn.TransformerEncoder` and
+    `nn.Transformer`.
     """
 
     def __init__(
@@ -90,11 +113,12 @@ class TransformerEncoderBlock(nn.Module):
             d_model: C, the width of the input and of both norms.
             num_heads: heads of the attention.
             d_ff, activation: of the feed-forward net.
-            dropout: one probability for the attention weights, inside the feed-forward net, and for `dropout`.
+            dropout: one probability for the attention weights, inside the feed-forward
+                net, and for `dropout`.
             norm_first: pre-norm if True, post-norm if False; kept as an attribute.
 
-        Attributes: `attention` (MultiHeadAttention), `ff` (FeedForward), `norm1`, `norm2` (`nn.LayerNorm`),
-        `dropout` (`nn.Dropout`), `norm_first`.
+        Attributes: `attention` (MultiHeadAttention), `ff` (FeedForward), `norm1`,
+        `norm2` (`nn.LayerNorm`), `dropout` (`nn.Dropout`), `norm_first`.
         """
         super().__init__()
         self.attention = MultiHeadAttention(d_model, num_heads, dropout)
@@ -104,8 +128,14 @@ class TransformerEncoderBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.norm_first = norm_first
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, key_padding_mask: Tensor | None = None) -> Tensor:
-        """Apply both sublayers, with drop = `dropout` and attn = self-attention under both masks.
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        key_padding_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Apply both sublayers, with drop = `dropout` and attn = self-attention under
+        both masks.
 
             post-norm (norm_first=False)          pre-norm (norm_first=True)
             x = norm1(x + drop(attn(x)))          x = x + drop(attn(norm1(x)))
@@ -116,16 +146,25 @@ class TransformerEncoderBlock(nn.Module):
             mask: bool, True = may attend, (T, T) or (B, T, T); None = no restriction.
             key_padding_mask: (B, T) bool, True = real token. Both masks may be given.
         Returns:
-            (B, T, C). Nothing is dropped in eval mode; dropout=1.0 in training gives norm2(norm1(x)) or x itself.
+            (B, T, C). Nothing is dropped in eval mode; dropout=1.0 in training gives
+            norm2(norm1(x)) or x itself.
 
         Edge cases ★
-            `x` may be non-contiguous and is not written to. The result has the dtype and device of `x`.
+            `x` may be non-contiguous and is not written to. The result has the dtype
+            and device of `x`.
         """
         if self.norm_first:
             normed = self.norm1(x)
-            x = x + self.dropout(self.attention(normed, mask=mask, key_padding_mask=key_padding_mask))
+            x = x + self.dropout(
+                self.attention(normed, mask=mask, key_padding_mask=key_padding_mask)
+            )
             return x + self.dropout(self.ff(self.norm2(x)))
-        x = self.norm1(x + self.dropout(self.attention(x, mask=mask, key_padding_mask=key_padding_mask)))
+        x = self.norm1(
+            x
+            + self.dropout(
+                self.attention(x, mask=mask, key_padding_mask=key_padding_mask)
+            )
+        )
         return self.norm2(x + self.dropout(self.ff(x)))
 
 
@@ -136,16 +175,19 @@ class TransformerEncoder(nn.Module):
         num_layers: N, how many blocks.
         d_model, num_heads, d_ff, dropout, norm_first, activation: of every block.
 
-    `blocks` is an `nn.ModuleList` of N `TransformerEncoderBlock`s, each with parameters of its own. `norm` is
-    `nn.LayerNorm(d_model)` if norm_first (nothing has normalised the last sum), else `nn.Identity()`.
-    forward(x, mask, key_padding_mask, return_all): x (B, T, C) → blocks in order, each with both masks → `norm` →
-    (B, T, C). With return_all=True: (output, states), the list of the N + 1 tensors [x, after block 1, …, after
-    block N], in the graph of the output; the last one is taken before `norm`.
-    Written without `nn.TransformerEncoderLayer`, `nn.TransformerEncoder` and `nn.Transformer`.
+    `blocks` is an `nn.ModuleList` of N `TransformerEncoderBlock`s, each with parameters
+    of its own. `norm` is `nn.LayerNorm(d_model)` if norm_first (nothing has normalised
+    the last sum), else `nn.Identity()`.
+    forward(x, mask, key_padding_mask, return_all): x (B, T, C) → blocks in order, each
+    with both masks → `norm` → (B, T, C). With return_all=True: (output, states), the
+    list of the N + 1 tensors [x, after block 1, …, after block N], in the graph of the
+    output; the last one is taken before `norm`.
+    Written without `nn.TransformerEncoderLayer`, `nn.TransformerEncoder` and
+    `nn.Transformer`.
 
     Edge cases ★
-        num_layers below 1 is an error. A second encoder can load the state_dict and computes the same. `x` is not
-        written to.
+        num_layers below 1 is an error. A second encoder can load the state_dict and
+        computes the same. `x` is not written to.
     """
 
     def __init__(
@@ -162,7 +204,9 @@ class TransformerEncoder(nn.Module):
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, not {num_layers}")
         self.blocks = nn.ModuleList(
-            TransformerEncoderBlock(d_model, num_heads, d_ff, dropout, norm_first, activation)
+            TransformerEncoderBlock(
+                d_model, num_heads, d_ff, dropout, norm_first, activation
+            )
             for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(d_model) if norm_first else nn.Identity()
@@ -187,17 +231,20 @@ class SequenceClassifier(nn.Module):
     Args:
         vocab_size: how many token ids there are.
         num_classes: how many scores a sequence gets.
-        d_model, num_heads, num_layers, d_ff, dropout, norm_first: of the encoder, which uses relu.
+        d_model, num_heads, num_layers, d_ff, dropout, norm_first: of the encoder, which
+            uses relu.
 
-    Attributes: `embedding` (`nn.Embedding`), `encoder` (`TransformerEncoder`), `head` (`nn.Linear`). There are no other
-    parameters.
-    forward(ids, key_padding_mask): ids (B, T) int64 → logits (B, num_classes), `head` of the mean of the encoder's
-    output over the real tokens. key_padding_mask (B, T) bool, True = real, anywhere in the row; None = all are real,
-    whatever their id. Padding never changes the logits: a padded sequence gets the logits that it gets alone.
+    Attributes: `embedding` (`nn.Embedding`), `encoder` (`TransformerEncoder`), `head`
+    (`nn.Linear`). There are no other parameters.
+    forward(ids, key_padding_mask): ids (B, T) int64 → logits (B, num_classes), `head`
+    of the mean of the encoder's output over the real tokens. key_padding_mask (B, T)
+    bool, True = real, anywhere in the row; None = all are real, whatever their id.
+    Padding never changes the logits: a padded sequence gets the logits that it
+    gets alone.
 
     Edge cases ★
-        A sequence without a real token gets `head.bias`, and all gradients stay finite. Another model can load the
-        state_dict. The arguments are not written to.
+        A sequence without a real token gets `head.bias`, and all gradients stay finite.
+        Another model can load the state_dict. The arguments are not written to.
     """
 
     def __init__(
@@ -213,7 +260,9 @@ class SequenceClassifier(nn.Module):
     ):
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, d_model)
-        self.encoder = TransformerEncoder(num_layers, d_model, num_heads, d_ff, dropout, norm_first)
+        self.encoder = TransformerEncoder(
+            num_layers, d_model, num_heads, d_ff, dropout, norm_first
+        )
         self.head = nn.Linear(d_model, num_classes)
 
     def forward(self, ids: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
@@ -244,18 +293,20 @@ def train_classifier(
         labels: (N,) int64.
         key_padding_mask: (N, T) bool, True = real token, or None.
         steps, batch_size: updates, and rows per batch, drawn with replacement.
-        lr: learning rate of one `torch.optim.AdamW`; its other arguments keep their defaults.
+        lr: learning rate of one `torch.optim.AdamW`; its other arguments keep
+            their defaults.
         generator: source of the rows; None = the global one.
     Returns:
         "losses": list of float, the cross-entropy of each batch before its update.
-        "accuracy": float, the share of all N rows classified right after training, in eval mode and without a graph.
+        "accuracy": float, the share of all N rows classified right after training, in
+        eval mode and without a graph.
 
-    Each step, in training mode: draw rows, compute the loss from their ids, mask and labels, clip the total gradient
-    norm to 1.0, update.
+    Each step, in training mode: draw rows, compute the loss from their ids, mask and
+    labels, clip the total gradient norm to 1.0, update.
 
     Edge cases ★
-        steps=0 only measures. Gradients left in .grad by the caller do not count. Afterwards model.training is as
-        before, also after an error.
+        steps=0 only measures. Gradients left in .grad by the caller do not count.
+        Afterwards model.training is as before, also after an error.
     """
     was_training = model.training
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
@@ -280,9 +331,14 @@ def train_classifier(
 
 
 def compare_norm_placement(
-    x: Tensor, num_layers: int = 16, num_heads: int = 2, gain: float = 2.0, seed: int = 0
+    x: Tensor,
+    num_layers: int = 16,
+    num_heads: int = 2,
+    gain: float = 2.0,
+    seed: int = 0,
 ) -> dict[str, dict[str, list[float]]]:
-    """Measure the size of values and gradients through a deep stack, post-norm and pre-norm.
+    """Measure the size of values and gradients through a deep stack, post-norm
+    and pre-norm.
 
     Args:
         x: (B, T, C) float32, the input of both stacks.
@@ -290,13 +346,16 @@ def compare_norm_placement(
         gain: factor for the four weights named below; it makes the blocks change more.
         seed: of the weights and of the probe.
     Returns:
-        {"post": {"rms": […], "grad_norm": […]}, "pre": the same}, lists of N + 1 floats, index 0 = the input.
+        {"post": {"rms": […], "grad_norm": […]}, "pre": the same}, lists of N + 1
+        floats, index 0 = the input.
 
-    - Per placement: `torch.manual_seed(seed)`, then a `TransformerEncoder` with dropout 0, default d_ff and activation.
-      In every block, multiply the weights (not the biases) of `attention.W_v`, `attention.W_o`, `ff.fc1`, `ff.fc2`.
+    - Per placement: `torch.manual_seed(seed)`, then a `TransformerEncoder` with dropout
+      0, default d_ff and activation. In every block, multiply the weights (not the
+      biases) of `attention.W_v`, `attention.W_o`, `ff.fc1`, `ff.fc2`.
     - "rms": root mean square of each state that return_all gives.
-    - "grad_norm": L2 norm of the gradient of Σ(output · probe) with respect to each state. The probe is
-      `torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))`, the same for both.
+    - "grad_norm": L2 norm of the gradient of Σ(output · probe) with respect to each
+      state. The probe is `torch.randn(x.shape,
+      generator=torch.Generator().manual_seed(seed))`, the same for both.
 
     Edge cases ★
         `x`, its requires_grad and its grad are left alone.
@@ -305,9 +364,16 @@ def compare_norm_placement(
     results = {}
     for placement, norm_first in (("post", False), ("pre", True)):
         torch.manual_seed(seed)
-        encoder = TransformerEncoder(num_layers, x.size(-1), num_heads, dropout=0.0, norm_first=norm_first)
+        encoder = TransformerEncoder(
+            num_layers, x.size(-1), num_heads, dropout=0.0, norm_first=norm_first
+        )
         for block in encoder.blocks:
-            for layer in (block.attention.W_v, block.attention.W_o, block.ff.fc1, block.ff.fc2):
+            for layer in (
+                block.attention.W_v,
+                block.attention.W_o,
+                block.ff.fc1,
+                block.ff.fc2,
+            ):
                 layer.weight.data *= gain
         output, states = encoder(x.detach().requires_grad_(), return_all=True)
         gradients = torch.autograd.grad((output * probe).sum(), states)

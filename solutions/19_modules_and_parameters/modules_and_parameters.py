@@ -1,8 +1,18 @@
-"""nn.Module from the inside: what it registers, containers by hand, initialising, freezing, tracing, loading."""
+"""nn.Module from the inside: what it registers, containers by hand, initialising,
+freezing, tracing, loading.
+"""
 
 import math
 from collections import OrderedDict
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from collections.abc import (
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    Sequence,
+    ValuesView,
+)
 from typing import NamedTuple
 
 import torch
@@ -11,7 +21,9 @@ from torch import Tensor, nn
 
 
 class ShapeRecord(NamedTuple):
-    """One call of one leaf module, recorded by `trace_shapes`. Given: nothing to write here."""
+    """One call of one leaf module, recorded by `trace_shapes`. Given: nothing to
+    write here.
+    """
 
     name: str
     input_shape: tuple[int, ...]
@@ -19,7 +31,9 @@ class ShapeRecord(NamedTuple):
 
 
 class LoadReport(NamedTuple):
-    """The names that `load_matching` sorts into four lists. Given: nothing to write here."""
+    """The names that `load_matching` sorts into four lists. Given: nothing to
+    write here.
+    """
 
     loaded: list[str]
     missing: list[str]
@@ -40,22 +54,27 @@ def describe_state(module: nn.Module) -> dict[str, list[str]]:
             "transient": buffers registered with `persistent=False`.
         For `nn.Linear(3, 2)`: trainable ["weight", "bias"], the others [].
 
-    A tensor with two names (tied weights, a module used twice) is listed once, under the first. A parameter that is
-    None and a plain tensor attribute are not listed.
+    A tensor with two names (tied weights, a module used twice) is listed once, under
+    the first. A parameter that is None and a plain tensor attribute are not listed.
     """
     saved = module.state_dict()
     parameters = list(module.named_parameters())
     buffers = [name for name, _ in module.named_buffers()]
     return {
-        "trainable": [name for name, parameter in parameters if parameter.requires_grad],
-        "frozen": [name for name, parameter in parameters if not parameter.requires_grad],
+        "trainable": [
+            name for name, parameter in parameters if parameter.requires_grad
+        ],
+        "frozen": [
+            name for name, parameter in parameters if not parameter.requires_grad
+        ],
         "buffers": [name for name in buffers if name in saved],
         "transient": [name for name in buffers if name not in saved],
     }
 
 
 class StandardizedLinear(nn.Module):
-    """A linear layer that standardizes its input with the statistics of all rows it has seen in training.
+    """A linear layer that standardizes its input with the statistics of all rows it has
+    seen in training.
 
     Written without `nn.Linear`; `F.linear` is fine.
     """
@@ -68,25 +87,32 @@ class StandardizedLinear(nn.Module):
         eps: float = 1e-5,
         generator: torch.Generator | None = None,
     ):
-        """Register two parameters and three buffers, all saved and moved with the layer.
+        """Register two parameters and three buffers, all saved and moved with
+        the layer.
 
         Args:
             in_features, out_features, eps: kept as plain attributes.
             bias: False = `self.bias` is None and not in the state_dict.
-            generator: source of all draws; None = the global one. With it the global generator does not move.
+            generator: source of all draws; None = the global one. With it the global
+                generator does not move.
 
-        Parameters: `weight` (out_features, in_features) and `bias` (out_features,), uniform within ±1 / √in_features.
-        Buffers: `mean` (in_features,), all 0; `var` (in_features,), all 1; `count` (), int64, 0.
+        Parameters: `weight` (out_features, in_features) and `bias` (out_features,),
+        uniform within ±1 / √in_features. Buffers: `mean` (in_features,), all 0; `var`
+        (in_features,), all 1; `count` (), int64, 0.
         """
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
         self.eps = eps
         bound = 1 / math.sqrt(in_features)
-        weight = torch.empty(out_features, in_features).uniform_(-bound, bound, generator=generator)
+        weight = torch.empty(out_features, in_features).uniform_(
+            -bound, bound, generator=generator
+        )
         self.weight = nn.Parameter(weight)
         if bias:
-            self.bias = nn.Parameter(torch.empty(out_features).uniform_(-bound, bound, generator=generator))
+            self.bias = nn.Parameter(
+                torch.empty(out_features).uniform_(-bound, bound, generator=generator)
+            )
         else:
             self.register_parameter("bias", None)
         self.register_buffer("mean", torch.zeros(in_features))
@@ -94,38 +120,49 @@ class StandardizedLinear(nn.Module):
         self.register_buffer("count", torch.tensor(0))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Update the statistics in training mode, then standardize and apply the linear map.
+        """Update the statistics in training mode, then standardize and apply the
+        linear map.
 
         Args:
             x: (..., in_features). Every leading position is one row.
         Returns:
-            (..., out_features): (x − mean) / √(var + eps) @ weightᵀ + bias, with the updated buffers.
+            (..., out_features): (x − mean) / √(var + eps) @ weightᵀ + bias, with the
+            updated buffers.
 
-        - In training: `count` becomes the number of all rows so far, `mean` and `var` their mean and population
-          variance. After the rows [1.], [3.] and, in a second call, [8.]: 3, 4 and (9 + 1 + 16) / 3. In eval mode the
-          buffers stay.
+        - In training: `count` becomes the number of all rows so far, `mean` and `var`
+          their mean and population variance. After the rows [1.], [3.] and, in a second
+          call, [8.]: 3, 4 and (9 + 1 + 16) / 3. In eval mode the buffers stay.
         - Statistics are constants to autograd and carry no graph.
         - They follow `.double()`, and `load_state_dict` brings them back.
 
         Edge cases ★
-            A single vector is one row, whose variance is 0. A batch without rows changes nothing. x may be
-            non-contiguous and is not written to. Buffers follow the layer to another device. A last dimension other
-            than in_features is an error that names its size, and no buffer has changed.
+            A single vector is one row, whose variance is 0. A batch without rows
+            changes nothing. x may be non-contiguous and is not written to. Buffers
+            follow the layer to another device. A last dimension other than in_features
+            is an error that names its size, and no buffer has changed.
         """
         if x.shape[-1] != self.in_features:
-            raise ValueError(f"x has {x.shape[-1]} features, this layer takes {self.in_features}")
+            raise ValueError(
+                f"x has {x.shape[-1]} features, this layer takes {self.in_features}"
+            )
         if self.training and x.numel():
             self._take_in(x.detach().reshape(-1, self.in_features))
         standardized = (x - self.mean) / torch.sqrt(self.var + self.eps)
         return F.linear(standardized, self.weight, self.bias)
 
     def _take_in(self, rows: Tensor) -> None:
-        """Pool old and new statistics by Chan's update, which needs the distance between the two means."""
+        """Pool old and new statistics by Chan's update, which needs the distance
+        between the two means.
+        """
         self.count += len(rows)
         share = len(rows) / int(self.count)
         shift = rows.mean(dim=0) - self.mean
         spread = rows.var(dim=0, correction=0)
-        self.var.copy_((1 - share) * self.var + share * spread + share * (1 - share) * shift.square())
+        self.var.copy_(
+            (1 - share) * self.var
+            + share * spread
+            + share * (1 - share) * shift.square()
+        )
         self.mean += share * shift
 
 
@@ -133,16 +170,20 @@ class SimpleSequential(nn.Module):
     """A chain of modules: each gets the output of the one before it.
 
     Args:
-        args: modules, which are named "0", "1", …; or one OrderedDict, whose keys are the names.
+        args: modules, which are named "0", "1", …; or one OrderedDict, whose keys are
+            the names.
 
-    forward(x): x through all modules in order. len, iteration and seq[i] are those of a Python list. A slice is a
-    SimpleSequential of the same module objects. A named module is also an attribute: `seq.fc1`. The names in
-    `state_dict()` are those of nn.Sequential. A module that is passed twice runs twice.
-    Written without nn.Sequential, nn.ModuleList and nn.ModuleDict, neither as base class nor inside.
+    forward(x): x through all modules in order. len, iteration and seq[i] are those of a
+    Python list. A slice is a SimpleSequential of the same module objects. A named
+    module is also an attribute: `seq.fc1`. The names in `state_dict()` are those of
+    nn.Sequential. A module that is passed twice runs twice.
+    Written without nn.Sequential, nn.ModuleList and nn.ModuleDict, neither as base
+    class nor inside.
 
     Edge cases ★
-        Without modules, forward returns x. Negative indices count from the end; an index out of range is an
-        IndexError. Anything but an nn.Module is an error on creation.
+        Without modules, forward returns x. Negative indices count from the end; an
+        index out of range is an IndexError. Anything but an nn.Module is an error
+        on creation.
     """
 
     def __init__(self, *args: nn.Module | OrderedDict[str, nn.Module]):
@@ -175,13 +216,15 @@ class SimpleModuleList(nn.Module):
     Args:
         modules: any iterable of modules, a generator too; None = an empty list.
 
-    append(module) adds a module at the end and returns the list itself. len, iteration and modules[i] are those of a
-    Python list; a slice is a SimpleModuleList of the same module objects. The same object may be in it twice.
-    Written without nn.Sequential, nn.ModuleList and nn.ModuleDict, neither as base class nor inside.
+    append(module) adds a module at the end and returns the list itself. len, iteration
+    and modules[i] are those of a Python list; a slice is a SimpleModuleList of the same
+    module objects. The same object may be in it twice.
+    Written without nn.Sequential, nn.ModuleList and nn.ModuleDict, neither as base
+    class nor inside.
 
     Edge cases ★
-        Negative indices count from the end; an index out of range is an IndexError. Anything but an nn.Module is an
-        error on creation and in append.
+        Negative indices count from the end; an index out of range is an IndexError.
+        Anything but an nn.Module is an error on creation and in append.
     """
 
     def __init__(self, modules: Iterable[nn.Module] | None = None):
@@ -210,13 +253,14 @@ class SimpleModuleDict(nn.Module):
     Args:
         modules: names and modules, in order; None = an empty dict.
 
-    d[key], d[key] = module, key in d, len(d), iteration over the keys, keys(), values() and items() are those of a
-    Python dict, in the order of insertion; replacing a module keeps its position. The same object may have two keys.
-    Written without nn.Sequential, nn.ModuleList and nn.ModuleDict, neither as base class nor inside.
+    d[key], d[key] = module, key in d, len(d), iteration over the keys, keys(), values()
+    and items() are those of a Python dict, in the order of insertion; replacing a
+    module keeps its position. The same object may have two keys. Written without
+    nn.Sequential, nn.ModuleList and nn.ModuleDict, neither as base class nor inside.
 
     Edge cases ★
-        A missing key is a KeyError, also "training" or another attribute. Anything but an nn.Module is an error on
-        creation and on assignment.
+        A missing key is a KeyError, also "training" or another attribute. Anything but
+        an nn.Module is an error on creation and on assignment.
     """
 
     def __init__(self, modules: Mapping[str, nn.Module] | None = None):
@@ -250,14 +294,18 @@ class SimpleModuleDict(nn.Module):
 
 
 def init_weights(
-    model: nn.Module, *, embedding_std: float = 0.02, generator: torch.Generator | None = None
+    model: nn.Module,
+    *,
+    embedding_std: float = 0.02,
+    generator: torch.Generator | None = None,
 ) -> nn.Module:
     """Give the layers of a model new starting values, with one rule per kind of layer.
 
     Args:
         model: any module, itself included: a lone `nn.Linear` is initialised too.
         embedding_std: standard deviation of the embeddings.
-        generator: source of all draws; None = the global one. With it the global generator does not move.
+        generator: source of all draws; None = the global one. With it the global
+            generator does not move.
     Returns:
         `model` itself.
 
@@ -267,12 +315,12 @@ def init_weights(
     | nn.Embedding | normal(0, embedding_std) | |
     | nn.LayerNorm | 1 | 0 |
 
-    Every other module stays as it is. Write into the existing tensors: the same Parameter objects, still leaves, with
-    the same `requires_grad`.
+    Every other module stays as it is. Write into the existing tensors: the same
+    Parameter objects, still leaves, with the same `requires_grad`.
 
     Edge cases ★
-        Subclasses of nn.Linear count as Linear. The row `padding_idx` of an embedding, if set, is 0. A LayerNorm may
-        lack its bias, or both.
+        Subclasses of nn.Linear count as Linear. The row `padding_idx` of an embedding,
+        if set, is 0. A LayerNorm may lack its bias, or both.
     """
 
     def initialise(module: nn.Module) -> None:
@@ -294,32 +342,43 @@ def init_weights(
     return model.apply(initialise)
 
 
-def set_trainable(model: nn.Module, trainable: bool, prefixes: Sequence[str] | None = None) -> list[str]:
+def set_trainable(
+    model: nn.Module, trainable: bool, prefixes: Sequence[str] | None = None
+) -> list[str]:
     """Freeze or thaw the parameters of a model, or of named parts of it.
 
     Args:
         trainable: the new `requires_grad`.
-        prefixes: names of parts ("encoder.layer1") or parameters ("head.bias"); None = all parameters.
+        prefixes: names of parts ("encoder.layer1") or parameters ("head.bias");
+            None = all parameters.
     Returns:
-        The names of the parameters covered, in the order of `named_parameters()`, each once.
+        The names of the parameters covered, in the order of `named_parameters()`,
+        each once.
 
-    A prefix covers the parameter of that very name and all whose names begin with it and a dot: "layer1" covers
-    "layer1.weight" and not "layer10.weight". Freezing also sets `.grad` of the parameters covered to None; thawing
-    leaves gradients alone. Everything else stays, training flags too.
+    A prefix covers the parameter of that very name and all whose names begin with it
+    and a dot: "layer1" covers "layer1.weight" and not "layer10.weight". Freezing also
+    sets `.grad` of the parameters covered to None; thawing leaves gradients alone.
+    Everything else stays, training flags too.
 
     Edge cases ★
-        An empty list covers nothing. A str is an error, and so is a prefix that covers nothing: the message names it,
-        and no parameter has been changed.
+        An empty list covers nothing. A str is an error, and so is a prefix that covers
+        nothing: the message names it, and no parameter has been changed.
     """
     if isinstance(prefixes, str):
-        raise TypeError(f"prefixes should be a list of names, not the text {prefixes!r}")
+        raise TypeError(
+            f"prefixes should be a list of names, not the text {prefixes!r}"
+        )
     parameters = dict(model.named_parameters())
     covered = list(parameters)
     if prefixes is not None:
         for prefix in prefixes:
             if not any(_covers(prefix, name) for name in parameters):
                 raise ValueError(f"no parameter is called {prefix!r} or lies below it")
-        covered = [name for name in parameters if any(_covers(prefix, name) for prefix in prefixes)]
+        covered = [
+            name
+            for name in parameters
+            if any(_covers(prefix, name) for prefix in prefixes)
+        ]
     for name in covered:
         parameters[name].requires_grad = trainable
         if not trainable:
@@ -333,20 +392,26 @@ def trace_shapes(model: nn.Module, *inputs) -> list[ShapeRecord]:
     Args:
         inputs: the arguments for the model.
     Returns:
-        One ShapeRecord per call of a leaf (a module without children), in the order of the calls: a leaf called twice
-        has two records. `name` is its name in `model.named_modules()`, "" if the model is a leaf itself. Shapes are
+        One ShapeRecord per call of a leaf (a module without children), in the order of
+        the calls: a leaf called twice has two records. `name` is its name in
+        `model.named_modules()`, "" if the model is a leaf itself. Shapes are
         plain tuples.
 
-    Use forward hooks. The model runs in eval mode without gradients; buffers stay unchanged. Afterwards none of
-    your hooks is left, and all others still are.
+    Use forward hooks. The model runs in eval mode without gradients; buffers stay
+    unchanged. Afterwards none of your hooks is left, and all others still are.
 
     Edge cases ★
-        With several inputs or outputs, the shape is that of the first tensor, also inside tuples and lists. Every
-        module gets its own training flag back. Flags and hooks are cleaned up after an error, too. If a leaf raises, a
-        RuntimeError is raised from the original; it names the leaf and its input shape, as "(5, 4)". Errors outside of
-        leaves stay as they are.
+        With several inputs or outputs, the shape is that of the first tensor, also
+        inside tuples and lists. Every module gets its own training flag back. Flags and
+        hooks are cleaned up after an error, too. If a leaf raises, a RuntimeError is
+        raised from the original; it names the leaf and its input shape, as "(5, 4)".
+        Errors outside of leaves stay as they are.
     """
-    names = {module: name for name, module in model.named_modules() if not list(module.children())}
+    names = {
+        module: name
+        for name, module in model.named_modules()
+        if not list(module.children())
+    }
     modes = {module: module.training for module in model.modules()}
     records = []
     running = None  # the leaf that has begun and not ended: its name and input shape
@@ -369,7 +434,9 @@ def trace_shapes(model: nn.Module, *inputs) -> list[ShapeRecord]:
         if running is None:
             raise
         name, shape = running
-        raise RuntimeError(f"{name!r} failed on an input of shape {shape}: {error}") from error
+        raise RuntimeError(
+            f"{name!r} failed on an input of shape {shape}: {error}"
+        ) from error
     finally:
         for handle in handles:
             handle.remove()
@@ -379,20 +446,24 @@ def trace_shapes(model: nn.Module, *inputs) -> list[ShapeRecord]:
 
 
 def load_matching(model: nn.Module, state: Mapping[str, Tensor]) -> LoadReport:
-    """Load the tensors of a state_dict that fit, and report the rest: the first step of fine-tuning.
+    """Load the tensors of a state_dict that fit, and report the rest: the first step
+    of fine-tuning.
 
     Args:
         state: tensors by name, as `state_dict()` of another model gives them.
     Returns:
-        LoadReport(loaded, missing, unexpected, mismatched), lists of names. Names in `model.state_dict()`, in that
-        order: loaded = in `state` with the same shape; missing = not in `state`; mismatched = in `state` with
-        another shape. unexpected = names in `state` that the model lacks, in the order of `state`.
+        LoadReport(loaded, missing, unexpected, mismatched), lists of names. Names in
+        `model.state_dict()`, in that order: loaded = in `state` with the same shape;
+        missing = not in `state`; mismatched = in `state` with another shape.
+        unexpected = names in `state` that the model lacks, in the order of `state`.
 
-    Copy values, parameters and buffers alike, into the model's own tensors: the same Parameter objects with their
-    `requires_grad`, and no memory shared with `state`. Everything else keeps its values.
+    Copy values, parameters and buffers alike, into the model's own tensors: the same
+    Parameter objects with their `requires_grad`, and no memory shared with `state`.
+    Everything else keeps its values.
 
     Edge cases ★
-        The model's dtype and device stay. `state` is not changed. Buffers that are not saved are not missing.
+        The model's dtype and device stay. `state` is not changed. Buffers that are not
+        saved are not missing.
     """
     own = model.state_dict()
     report = LoadReport([], [], [name for name in state if name not in own], [])
@@ -419,7 +490,9 @@ def _covers(prefix: str, name: str) -> bool:
 
 
 def _first_shape(value: object) -> tuple[int, ...] | None:
-    """The shape of the first tensor in a tensor or a nesting of tuples and lists; None if there is none."""
+    """The shape of the first tensor in a tensor or a nesting of tuples and lists; None
+    if there is none.
+    """
     if isinstance(value, Tensor):
         return tuple(value.shape)
     if isinstance(value, (tuple, list)):

@@ -1,8 +1,10 @@
-"""The training loop and its promises: modes, averages, gradients, stopping in time, resuming without a trace.
+"""The training loop and its promises: modes, averages, gradients, stopping in time,
+resuming without a trace.
 
-Everywhere in this file a loader is any iterable of batches `(inputs, targets)` of any sizes: a list, a generator, a
-DataLoader. `loss_fn(outputs, targets)` returns the mean over the batch, as a tensor with one element. An average per
-sample weights each batch by `len(inputs)`.
+Everywhere in this file a loader is any iterable of batches `(inputs, targets)` of any
+sizes: a list, a generator, a DataLoader. `loss_fn(outputs, targets)` returns the mean
+over the batch, as a tensor with one element. An average per sample weights each batch
+by `len(inputs)`.
 """
 
 import math
@@ -34,21 +36,24 @@ def train_one_epoch(
     """Train a model on one pass through the data, with one optimizer step per batch.
 
     Args:
-        model: the model, which is on the device already. Put it into train mode in every call.
+        model: the model, which is on the device already. Put it into train mode in
+            every call.
         loader: the batches.
         loss_fn: outputs and targets → the batch's mean loss.
         optimizer: makes one step per batch, along the gradient of that batch alone.
         device: where inputs and targets are moved.
-        max_grad_norm: if given, clip the norm of all gradients together to this before the step.
+        max_grad_norm: if given, clip the norm of all gradients together to this before
+            the step.
         scheduler: if given, call `scheduler.step()` after each optimizer step.
     Returns:
-        The mean loss per sample, a Python float, each loss measured before its step. Batches of 4, 4 and 3 with mean
-        losses 1, 1 and 4 give (4 + 4 + 12) / 11.
+        The mean loss per sample, a Python float, each loss measured before its step.
+        Batches of 4, 4 and 3 with mean losses 1, 1 and 4 give (4 + 4 + 12) / 11.
 
     Edge cases ★
-        Whatever lies in `.grad` at the call has no influence. A loss that is NaN or infinite is a FloatingPointError
-        with the index of the batch, counted from 0. That batch changes no weight and makes no step of optimizer or
-        scheduler. An empty loader is an error.
+        Whatever lies in `.grad` at the call has no influence. A loss that is NaN or
+        infinite is a FloatingPointError with the index of the batch, counted from 0.
+        That batch changes no weight and makes no step of optimizer or scheduler. An
+        empty loader is an error.
     """
     model.train()
     total, samples = 0.0, 0
@@ -79,7 +84,8 @@ def evaluate(
     *,
     device: torch.device | str = "cpu",
 ) -> dict[str, float]:
-    """Measure a classifier as `evaluate` of 10 does, and leave the mode of every module as it was.
+    """Measure a classifier as `evaluate` of 10 does, and leave the mode of every module
+    as it was.
 
     Args:
         model: gives outputs (B, C), one score per class. It is on the device already.
@@ -87,9 +93,11 @@ def evaluate(
         loss_fn: outputs and targets → the batch's mean loss.
         device: where inputs and targets are moved.
     Returns:
-        `{"loss": …, "accuracy": …}`, Python floats per sample that the loader gave, the two numbers of 10's `evaluate`.
+        `{"loss": …, "accuracy": …}`, Python floats per sample that the loader gave, the
+        two numbers of 10's `evaluate`.
 
-    Afterwards every module has the `training` flag that it had before: a frozen batch norm stays in eval mode.
+    Afterwards every module has the `training` flag that it had before: a frozen batch
+    norm stays in eval mode.
 
     Edge cases ★
         The flags come back after an exception, too. An empty loader is an error.
@@ -115,21 +123,24 @@ def accumulated_step(
     """Make one optimizer step out of several micro-batches, as if they were one batch.
 
     Args:
-        model: is trained in the mode it is in. (Batch norm would make it another step: its statistics are those of a
-            micro-batch.)
+        model: is trained in the mode it is in. (Batch norm would make it another step:
+            its statistics are those of a micro-batch.)
         micro_batches: the parts of the batch.
         loss_fn: outputs and targets → the micro-batch's mean loss.
         optimizer: makes exactly one step.
-        max_grad_norm: if given, clip the norm of the whole gradient to this, once, before the step.
+        max_grad_norm: if given, clip the norm of the whole gradient to this, once,
+            before the step.
     Returns:
         The mean loss per sample over all micro-batches, a Python float.
 
-    The step equals the one on the concatenation: each micro-batch weighs as much as it has samples. The gradients of
-    one call have no influence on the next. To save memory, each micro-batch goes forward and backward before the next.
+    The step equals the one on the concatenation: each micro-batch weighs as much as it
+    has samples. The gradients of one call have no influence on the next. To save
+    memory, each micro-batch goes forward and backward before the next.
 
     Edge cases ★
-        Micro-batches may come from a generator. Whatever lies in `.grad` at the first call has no influence. Parameters
-        without a gradient stay as they are. No micro-batches are an error, and no weight changes.
+        Micro-batches may come from a generator. Whatever lies in `.grad` at the first
+        call has no influence. Parameters without a gradient stay as they are. No
+        micro-batches are an error, and no weight changes.
     """
     optimizer.zero_grad()
     total, samples = 0.0, 0
@@ -150,17 +161,22 @@ def accumulated_step(
 
 
 class EarlyStopping:
-    """Watch a loss that should fall or an accuracy that should rise, with the `EarlyStopping` of 10 inside.
+    """Watch a loss that should fall or an accuracy that should rise, with the
+    `EarlyStopping` of 10 inside.
 
     Args:
-        patience: how many epochs in a row may bring no better value. Training stops after the last of them.
+        patience: how many epochs in a row may bring no better value. Training stops
+            after the last of them.
         min_delta: a value is better if it beats `best` by more than this.
-        mode: "min" where less is better, as for a loss; "max" where more is, as for an accuracy.
+        mode: "min" where less is better, as for a loss; "max" where more is, as for
+            an accuracy.
     Attributes:
         best: float, the best value so far; None before there is one.
-        best_epoch: int, the index of the call of `step` that had it, counted from 0; None before there is one.
+        best_epoch: int, the index of the call of `step` that had it, counted from 0;
+            None before there is one.
         bad_epochs: int, how many calls in a row have had no better value.
-        stopper: 10's `EarlyStopping`, which watches a number that should fall and keeps the best weights.
+        stopper: 10's `EarlyStopping`, which watches a number that should fall and keeps
+            the best weights.
     """
 
     def __init__(self, patience: int = 3, min_delta: float = 0.0, mode: str = "min"):
@@ -173,14 +189,17 @@ class EarlyStopping:
         self.bad_epochs = 0
 
     def step(self, value: float, model: nn.Module) -> bool:
-        """Take in the value of one more epoch: `stopper` judges it and keeps the weights, in either mode.
+        """Take in the value of one more epoch: `stopper` judges it and keeps the
+        weights, in either mode.
 
         Args:
-            value: the watched number. `best` is this number as it came, in mode "max" as well.
+            value: the watched number. `best` is this number as it came, in mode "max"
+                as well.
             model: the model after this epoch.
         Returns:
-            True if it is time to stop: `bad_epochs` has reached `patience`. With patience 2 and mode "max", the
-            accuracies 0.5, 0.8, 0.7, 0.75 end with best 0.8, best_epoch 1, bad_epochs 2, and stop.
+            True if it is time to stop: `bad_epochs` has reached `patience`. With
+            patience 2 and mode "max", the accuracies 0.5, 0.8, 0.7, 0.75 end with best
+            0.8, best_epoch 1, bad_epochs 2, and stop.
 
         Edge cases ★
             NaN is never better, not even as the first value, and counts as a bad epoch.
@@ -216,21 +235,32 @@ def fit(
         train_loader: what each epoch trains on.
         val_loader: what the model is evaluated on after each epoch.
         epochs: how many at most.
-        early_stopping: if given, call its `step` with the validation loss after each epoch, and stop when it says so.
+        early_stopping: if given, call its `step` with the validation loss after each
+            epoch, and stop when it says so.
         scheduler: if given, call `scheduler.step()` once per epoch, after its training.
     Returns:
-        One dict per epoch, in order: `"epoch"` (int, from 0), `"lr"` (of the optimizer's first group, as the epoch
-        used it), `"train_loss"`, `"val_loss"`, `"val_accuracy"` (floats).
+        One dict per epoch, in order: `"epoch"` (int, from 0), `"lr"` (of the
+        optimizer's first group, as the epoch used it), `"train_loss"`, `"val_loss"`,
+        `"val_accuracy"` (floats).
 
-    With early stopping the model ends up with the weights of the best epoch, whether patience or epochs ran out first.
+    With early stopping the model ends up with the weights of the best epoch, whether
+    patience or epochs ran out first.
 
     Edge cases ★
-        If no validation loss was usable, `early_stopping.best` is None, and the model stays as the last epoch left it.
+        If no validation loss was usable, `early_stopping.best` is None, and the model
+        stays as the last epoch left it.
     """
     history = []
     for epoch in range(epochs):
         lr = optimizer.param_groups[0]["lr"]
-        trained = train_one_epoch(model, train_loader, loss_fn, optimizer, device=device, max_grad_norm=max_grad_norm)
+        trained = train_one_epoch(
+            model,
+            train_loader,
+            loss_fn,
+            optimizer,
+            device=device,
+            max_grad_norm=max_grad_norm,
+        )
         found = evaluate(model, val_loader, loss_fn, device=device)
         history.append(
             {
@@ -261,7 +291,8 @@ def save_checkpoint(
     step: int = 0,
     extra: dict[str, Any] | None = None,
 ) -> None:
-    """Write everything that a run needs to continue later, exactly as if it had not been interrupted.
+    """Write everything that a run needs to continue later, exactly as if it had not
+    been interrupted.
 
     Args:
         path: the file, str or Path.
@@ -269,21 +300,27 @@ def save_checkpoint(
         scheduler, scaler: as well, if given.
         generators: the run's own generators by name.
         step: how far the run has come.
-        extra: what else to keep: numbers, strings, tensors, and lists, tuples and dicts of these.
+        extra: what else to keep: numbers, strings, tensors, and lists, tuples and dicts
+            of these.
 
-    Save the state of torch's global generator, too. `torch.load(path, weights_only=True)` must open the file, so it
-    holds plain data and no NumPy arrays; its layout is yours. Saving changes nothing in the run.
+    Save the state of torch's global generator, too.
+    `torch.load(path, weights_only=True)` must open the file, so it holds plain data and
+    no NumPy arrays; its layout is yours. Saving changes nothing in the run.
 
     Edge cases ★
-        The states of Python's `random`, of NumPy's `np.random` and of the CUDA devices are saved as well. Saving is
-        atomic: the new file is written in the same folder and takes the place of the old one in one step. If saving
-        fails, the error comes through and the old file is as it was. No other file is left in the folder.
+        The states of Python's `random`, of NumPy's `np.random` and of the CUDA devices
+        are saved as well. Saving is atomic: the new file is written in the same folder
+        and takes the place of the old one in one step. If saving fails, the error comes
+        through and the old file is as it was. No other file is left in the folder.
     """
     kind, keys, *rest = np.random.get_state()
     checkpoint = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "generators": {name: generator.get_state() for name, generator in (generators or {}).items()},
+        "generators": {
+            name: generator.get_state()
+            for name, generator in (generators or {}).items()
+        },
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         "python": random.getstate(),
@@ -318,25 +355,32 @@ def load_checkpoint(
 
     Args:
         path: the file, str or Path.
-        model, optimizer: built as they were then; they get their saved states. The model keeps its Parameter objects.
+        model, optimizer: built as they were then; they get their saved states. The
+            model keeps its Parameter objects.
         scheduler, scaler: get their saved states, if given.
         generators: each gets the state that was saved under its name.
         map_location: handed to `torch.load`.
     Returns:
         `{"step": …, "extra": …}` as they were saved; extra is {} if there was none.
 
-    Training on is then bitwise the same as without the interruption, so torch's global generator gets its state back,
-    too. Ignore what the file holds beyond what is asked for. Load with `weights_only=True`: code in a file is not run.
+    Training on is then bitwise the same as without the interruption, so torch's global
+    generator gets its state back, too. Ignore what the file holds beyond what is asked
+    for. Load with `weights_only=True`: code in a file is not run.
 
     Edge cases ★
-        The generators of `random`, NumPy and the CUDA devices come back, wherever map_location puts tensors. A
-        scheduler, scaler or generator that was not saved is an error that names it ("scheduler", "scaler", the
-        generator's name), and then nothing has been changed. An empty state that was saved is not missing.
+        The generators of `random`, NumPy and the CUDA devices come back, wherever
+        map_location puts tensors. A scheduler, scaler or generator that was not saved
+        is an error that names it ("scheduler", "scaler", the generator's name), and
+        then nothing has been changed. An empty state that was saved is not missing.
     """
     checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     generators = generators or {}
     wanted = {"scheduler": scheduler, "scaler": scaler}
-    missing = [name for name, part in wanted.items() if part is not None and name not in checkpoint]
+    missing = [
+        name
+        for name, part in wanted.items()
+        if part is not None and name not in checkpoint
+    ]
     missing += [name for name in generators if name not in checkpoint["generators"]]
     if missing:
         raise ValueError(f"{path} holds no state for {', '.join(missing)}")
@@ -359,27 +403,43 @@ def gradient_report(model: nn.Module) -> dict[str, dict[str, Any]]:
     """Report the state of each parameter's gradient after a backward pass.
 
     Returns:
-        For every trainable parameter, by name and in the order of `model.named_parameters()`, a dict with
+        For every trainable parameter, by name and in the order of
+        `model.named_parameters()`, a dict with
 
-        - `"status"`: "missing" if `.grad` is None, "nan" if any element is NaN, "inf" if any is infinite, else "ok".
+        - `"status"`: "missing" if `.grad` is None, "nan" if any element is NaN, "inf"
+          if any is infinite, else "ok".
         - `"norm"`: the root of the sum of its squares.
-        - `"mean"`, `"std"`: over its elements. Divide by n, not n − 1, so that one element has a deviation of 0.0.
+        - `"mean"`, `"std"`: over its elements. Divide by n, not n − 1, so that one
+          element has a deviation of 0.0.
 
-        The three numbers are Python floats, and None for a missing gradient. Leave frozen parameters out.
+        The three numbers are Python floats, and None for a missing gradient. Leave
+        frozen parameters out.
 
     Edge cases ★
-        NaN wins over infinity. A gradient in float16 or bfloat16 is measured in a wider dtype, because its norm may be
-        more than float16 can hold. Nothing in the model changes.
+        NaN wins over infinity. A gradient in float16 or bfloat16 is measured in a wider
+        dtype, because its norm may be more than float16 can hold. Nothing in the
+        model changes.
     """
     report = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         if parameter.grad is None:
-            report[name] = {"status": "missing", "norm": None, "mean": None, "std": None}
+            report[name] = {
+                "status": "missing",
+                "norm": None,
+                "mean": None,
+                "std": None,
+            }
             continue
         gradient = parameter.grad.cpu().double()
-        status = "nan" if gradient.isnan().any() else "inf" if gradient.isinf().any() else "ok"
+        status = (
+            "nan"
+            if gradient.isnan().any()
+            else "inf"
+            if gradient.isinf().any()
+            else "ok"
+        )
         report[name] = {
             "status": status,
             "norm": gradient.norm().item(),
@@ -396,19 +456,23 @@ def classify_error(error: BaseException) -> str:
         error: what was raised.
     Returns:
         - "out_of_memory": a `torch.OutOfMemoryError`, whatever it says
-        - "device_mismatch": tensors on different devices: `same device`, `expected device`
-        - "shape_mismatch": tensors do not fit together or into a shape: `cannot be multiplied`, `must match`,
-          `match target`, `invalid for input of size`
-        - "dtype_mismatch": float32 met float64, or targets or indices are floats: `dtype`, `scalar type`
-        - "inplace_modification": what the backward pass needs was overwritten: `inplace operation`,
-          `in-place operation`
-        - "non_scalar_backward": `backward()` on several elements: `only for scalar outputs`
+        - "device_mismatch": tensors on different devices: `same device`,
+          `expected device`
+        - "shape_mismatch": tensors do not fit together or into a shape:
+          `cannot be multiplied`, `must match`, `match target`,
+          `invalid for input of size`
+        - "dtype_mismatch": float32 met float64, or targets or indices are floats:
+          `dtype`, `scalar type`
+        - "inplace_modification": what the backward pass needs was overwritten:
+          `inplace operation`, `in-place operation`
+        - "non_scalar_backward": `backward()` on several elements:
+          `only for scalar outputs`
         - "second_backward": `backward()` on a freed graph: `a second time`
         - "no_gradient": `backward()` without a graph: `does not require grad`
         - "unknown": everything else; a KeyError or an IndexError, whatever it says
 
-    Only the first kind has a class. The words behind the others are in the messages of RuntimeErrors, or of ValueErrors
-    from a loss.
+    Only the first kind has a class. The words behind the others are in the messages of
+    RuntimeErrors, or of ValueErrors from a loss.
     """
     if isinstance(error, torch.OutOfMemoryError):
         return "out_of_memory"
@@ -426,5 +490,10 @@ _PHRASES = {
     "second_backward": ("a second time",),
     "no_gradient": ("does not require grad",),
     "dtype_mismatch": ("dtype", "scalar type"),
-    "shape_mismatch": ("cannot be multiplied", "must match", "match target", "invalid for input of size"),
+    "shape_mismatch": (
+        "cannot be multiplied",
+        "must match",
+        "match target",
+        "invalid for input of size",
+    ),
 }

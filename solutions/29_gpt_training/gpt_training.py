@@ -1,9 +1,12 @@
-"""The training loop of GPT-2 and GPT-3, with validation and samples on the way, and runs that stop and go on.
+"""The training loop of GPT-2 and GPT-3, with validation and samples on the way, and
+runs that stop and go on.
 
-A batch is a pair (x, y) of token ids, both (B, T) and long, on the device of the model. (Only `train` moves batches.)
-y holds the token that follows each token of x, or −100 where there is nothing to predict. `model(x, y)` returns
-(logits, loss), as kata 26's GPT does; loss is the mean over the targets that are not −100. An optimizer holds all
-trainable parameters of its model.
+A batch is a pair (x, y) of token ids, both (B, T) and long, on the device of the model.
+(Only `train` moves batches.)
+y holds the token that follows each token of x, or −100 where there is nothing to
+predict. `model(x, y)` returns (logits, loss), as kata 26's GPT does; loss is the mean
+over the targets that are not −100. An optimizer holds all trainable parameters of
+its model.
 """
 
 import math
@@ -35,8 +38,11 @@ class TrainConfig:
     eval_every: int = 50
 
 
-def cosine_lr(step: int, max_lr: float, min_lr: float, warmup_steps: int, max_steps: int) -> float:
-    """Compute the learning rate of a step: up in a straight line, down along half a cosine, then flat.
+def cosine_lr(
+    step: int, max_lr: float, min_lr: float, warmup_steps: int, max_steps: int
+) -> float:
+    """Compute the learning rate of a step: up in a straight line, down along half a
+    cosine, then flat.
 
     Args:
         step: the number of the step, from 0.
@@ -47,16 +53,20 @@ def cosine_lr(step: int, max_lr: float, min_lr: float, warmup_steps: int, max_st
     Returns:
         A plain float:
 
-        - step < warmup_steps: max_lr · (step + 1) / warmup_steps. With warmup_steps = 4: 1/4, 1/2, 3/4, all of max_lr.
-        - from there to max_steps: half a cosine. It is max_lr at step = warmup_steps, and the mean of both rates
-          halfway to max_steps.
+        - step < warmup_steps: max_lr · (step + 1) / warmup_steps. With
+          warmup_steps = 4: 1/4, 1/2, 3/4, all of max_lr.
+        - from there to max_steps: half a cosine. It is max_lr at step = warmup_steps,
+          and the mean of both rates halfway to max_steps.
         - step ≥ max_steps: exactly min_lr.
 
     Edge cases ★
-        Anything but 0 ≤ warmup_steps < max_steps is an error: such a rate would never come down.
+        Anything but 0 ≤ warmup_steps < max_steps is an error: such a rate would never
+        come down.
     """
     if not 0 <= warmup_steps < max_steps:
-        raise ValueError(f"wanted 0 <= warmup_steps < max_steps, not {warmup_steps} and {max_steps}")
+        raise ValueError(
+            f"wanted 0 <= warmup_steps < max_steps, not {warmup_steps} and {max_steps}"
+        )
     if step < warmup_steps:
         return max_lr * (step + 1) / warmup_steps
     if step >= max_steps:
@@ -72,12 +82,13 @@ def param_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         model: any module.
         weight_decay: the decay of those that do.
     Returns:
-        Two dicts as optimizers take them, in any order: {"params": list of parameters, "weight_decay": float}. One
-        holds the parameters with two or more dimensions (weights of linear layers and embeddings) and has
-        `weight_decay`. The other holds the rest (biases, the weights of norms) and has 0.0. A list may be empty.
+        Two dicts as optimizers take them, in any order: {"params": list of parameters,
+        "weight_decay": float}. One holds the parameters with two or more dimensions
+        (weights of linear layers and embeddings) and has `weight_decay`. The other
+        holds the rest (biases, the weights of norms) and has 0.0. A list may be empty.
 
-    Each trainable parameter appears once, also the one that wte and lm_head share. Frozen parameters (`requires_grad`
-    is False) are in neither list.
+    Each trainable parameter appears once, also the one that wte and lm_head share.
+    Frozen parameters (`requires_grad` is False) are in neither list.
     """
     trainable = [p for p in model.parameters() if p.requires_grad]
     return [
@@ -97,20 +108,28 @@ def make_optimizer(
     """Build AdamW with GPT-3's settings, in which only matrices decay.
 
     Args:
-        model: its trainable parameters are optimized, in the two groups of `param_groups`.
+        model: its trainable parameters are optimized, in the two groups
+            of `param_groups`.
         lr: the learning rate of both groups.
         weight_decay: the decay of the matrices; 0.1 in GPT-3.
-        betas: GPT-3's second one is 0.95 instead of 0.999: a mean over 20 steps instead of 1000.
+        betas: GPT-3's second one is 0.95 instead of 0.999: a mean over 20 steps instead
+            of 1000.
         eps: added to the root in the denominator.
-        fused: whether AdamW uses one kernel for many parameters: the same update, faster.
+        fused: whether AdamW uses one kernel for many parameters: the same
+            update, faster.
     Returns:
         A `torch.optim.AdamW` with these settings.
     """
-    return torch.optim.AdamW(param_groups(model, weight_decay), lr=lr, betas=betas, eps=eps, fused=fused)
+    return torch.optim.AdamW(
+        param_groups(model, weight_decay), lr=lr, betas=betas, eps=eps, fused=fused
+    )
 
 
-def batch_size_at(tokens_seen: int, start: int, full: int, ramp_tokens: int, multiple: int = 1) -> int:
-    """Compute the batch size after a number of tokens, by GPT-3's schedule: small at first, then rising linearly.
+def batch_size_at(
+    tokens_seen: int, start: int, full: int, ramp_tokens: int, multiple: int = 1
+) -> int:
+    """Compute the batch size after a number of tokens, by GPT-3's schedule: small at
+    first, then rising linearly.
 
     Args:
         tokens_seen: the tokens that the run has been trained on.
@@ -119,13 +138,16 @@ def batch_size_at(tokens_seen: int, start: int, full: int, ramp_tokens: int, mul
         ramp_tokens: the tokens that the ramp takes.
         multiple: on the ramp, sizes are rounded down to a multiple of this.
     Returns:
-        An int. On the ramp start + (full − start) · tokens_seen / ramp_tokens, rounded down to a multiple, but never
-        below `start`. From ramp_tokens on exactly `full`, not rounded.
+        An int. On the ramp start + (full − start) · tokens_seen / ramp_tokens, rounded
+        down to a multiple, but never below `start`. From ramp_tokens on exactly `full`,
+        not rounded.
 
-    From 16 to 48 in multiples of 8, a quarter of the ramp gives 24; just before that, the size is still 16.
+    From 16 to 48 in multiples of 8, a quarter of the ramp gives 24; just before that,
+    the size is still 16.
 
     Edge cases ★
-        A `ramp_tokens` of 0 or less means `full` at once. Anything but 1 ≤ start ≤ full is an error.
+        A `ramp_tokens` of 0 or less means `full` at once. Anything but 1 ≤ start ≤ full
+        is an error.
     """
     if not 1 <= start <= full:
         raise ValueError(f"wanted 1 <= start <= full, not {start} and {full}")
@@ -135,8 +157,11 @@ def batch_size_at(tokens_seen: int, start: int, full: int, ramp_tokens: int, mul
     return max(start, size - size % multiple)
 
 
-def accumulation_steps(total_tokens: int, batch_size: int, block_size: int, world_size: int = 1) -> int:
-    """Count the micro-batches that each process needs for a step of `total_tokens` tokens.
+def accumulation_steps(
+    total_tokens: int, batch_size: int, block_size: int, world_size: int = 1
+) -> int:
+    """Count the micro-batches that each process needs for a step of
+    `total_tokens` tokens.
 
     Args:
         total_tokens: tokens of one step, over all processes.
@@ -168,19 +193,21 @@ def train_step(
         model: is put into training mode.
         optimizer: makes exactly one step.
         batches: the micro-batches. Each goes through the model by itself.
-        max_norm: the accumulated gradient of all parameters, as one vector, is scaled down to this norm if it is
-            longer. None: no clipping.
-        lr: the learning rate of this very step, for every group of the optimizer. None: the groups keep theirs.
+        max_norm: the accumulated gradient of all parameters, as one vector, is scaled
+            down to this norm if it is longer. None: no clipping.
+        lr: the learning rate of this very step, for every group of the optimizer. None:
+            the groups keep theirs.
     Returns:
-        Two plain floats: "loss", the mean over the micro-batches, and "grad_norm", the norm of the accumulated
-        gradient before clipping, also with max_norm=None.
+        Two plain floats: "loss", the mean over the micro-batches, and "grad_norm", the
+        norm of the accumulated gradient before clipping, also with max_norm=None.
 
-    The accumulated gradient is the mean over the micro-batches, so three of equal size make the same step as one batch
-    with all their rows.
+    The accumulated gradient is the mean over the micro-batches, so three of equal size
+    make the same step as one batch with all their rows.
 
     Edge cases ★
-        Old values in `.grad` have no influence. Micro-batches of different sizes count equally. A rate of 0.0
-        is a rate. Without a batch there is an error, and no weight changes.
+        Old values in `.grad` have no influence. Micro-batches of different sizes count
+        equally. A rate of 0.0 is a rate. Without a batch there is an error, and no
+        weight changes.
     """
     if not batches:
         raise ValueError("a step needs at least one batch")
@@ -191,7 +218,9 @@ def train_step(
         loss = model(x, y)[1] / len(batches)
         loss.backward()
         total += loss.item()
-    norm = nn.utils.clip_grad_norm_(model.parameters(), math.inf if max_norm is None else max_norm)
+    norm = nn.utils.clip_grad_norm_(
+        model.parameters(), math.inf if max_norm is None else max_norm
+    )
     if lr is not None:
         for group in optimizer.param_groups:
             group["lr"] = lr
@@ -200,20 +229,23 @@ def train_step(
 
 
 def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """Measure the mean loss of a model, target by target, in eval mode and without gradients.
+    """Measure the mean loss of a model, target by target, in eval mode and
+    without gradients.
 
     Args:
         model: the model to measure.
         batches: an iterable of batches; their sizes may differ.
     Returns:
-        The mean loss over all targets of all batches that are not −100, a plain float: what one batch of all the rows
-        would have. Losses of 1 over 10 targets and 4 over 5 give (10 · 1 + 5 · 4) / 15 = 2.
+        The mean loss over all targets of all batches that are not −100, a plain float:
+        what one batch of all the rows would have. Losses of 1 over 10 targets and 4
+        over 5 give (10 · 1 + 5 · 4) / 15 = 2.
 
     `.grad` does not change, and no random numbers are drawn.
 
     Edge cases ★
-        Afterwards the model is in its former mode, also after an error. `batches` may be a generator. A batch
-        without a target that counts is skipped; if no target is left at all, that is an error.
+        Afterwards the model is in its former mode, also after an error. `batches` may
+        be a generator. A batch without a target that counts is skipped; if no target is
+        left at all, that is an error.
     """
     was_training = model.training
     model.eval()
@@ -232,7 +264,9 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> floa
     return total / counted
 
 
-def overfit_one_batch(model: nn.Module, x: Tensor, y: Tensor, steps: int, lr: float) -> list[float]:
+def overfit_one_batch(
+    model: nn.Module, x: Tensor, y: Tensor, steps: int, lr: float
+) -> list[float]:
     """Train a model on one batch over and over: the first test of every new model.
 
     Args:
@@ -241,10 +275,12 @@ def overfit_one_batch(model: nn.Module, x: Tensor, y: Tensor, steps: int, lr: fl
         steps: the number of steps.
         lr: the learning rate of all of them.
     Returns:
-        The loss of each step before its update, as plain floats. The first is the untrained model's.
+        The loss of each step before its update, as plain floats. The first is the
+        untrained model's.
 
-    The optimizer is a fresh Adam or AdamW without weight decay for any parameter. A model that works learns a few rows
-    by heart: within some tens of steps its loss goes towards 0.
+    The optimizer is a fresh Adam or AdamW without weight decay for any parameter. A
+    model that works learns a few rows by heart: within some tens of steps its loss goes
+    towards 0.
     """
     optimizer = make_optimizer(model, lr, weight_decay=0.0)
     return [train_step(model, optimizer, [(x, y)])["loss"] for _ in range(steps)]
@@ -264,19 +300,23 @@ def save_checkpoint(
         model: a GPT, with its `config`.
         optimizer: its optimizer.
         step: how many steps have been made.
-        loader: if given, its `state_dict()` is saved too: how far the data has been read.
+        loader: if given, its `state_dict()` is saved too: how far the data has
+            been read.
 
-    The file holds plain data only, so that `torch.load(path, weights_only=True)` opens it: a dict with at least
+    The file holds plain data only, so that `torch.load(path, weights_only=True)` opens
+    it: a dict with at least
 
         "model", "optimizer": their state dicts
         "step": the int
-        "config": the fields of `model.config` as a plain dict, {"block_size": …, "vocab_size": …, …}
-        "loader": the loader's state dict, or None
+        "config": the fields of `model.config` as a plain dict, {"block_size": …,
+        "vocab_size": …, …} "loader": the loader's state dict, or None
         "rng": the result of `torch.get_rng_state()` (dropout draws from there)
 
     Edge cases ★
-        The path may be a str. Saving changes nothing in the run: weights, mode, random state, the loader's position.
-        If `torch.cuda.is_available()`, the random state of the GPU is saved as well: dropout on a GPU draws from there.
+        The path may be a str. Saving changes nothing in the run: weights, mode, random
+        state, the loader's position.
+        If `torch.cuda.is_available()`, the random state of the GPU is saved as well:
+        dropout on a GPU draws from there.
     """
     checkpoint = {
         "model": model.state_dict(),
@@ -299,23 +339,29 @@ def load_checkpoint(
     """Bring a run back to where `save_checkpoint` was called.
 
     Args:
-        path: a file that `save_checkpoint` wrote. Open it with `weights_only=True`, which refuses code.
+        path: a file that `save_checkpoint` wrote. Open it with `weights_only=True`,
+            which refuses code.
         model: a GPT of the same config; it gets the saved weights.
         optimizer: if given, it gets its saved state, such as the moments of Adam.
         loader: if given, it continues where the saved one was.
     Returns:
         The step that was saved.
 
-    torch's random state is restored too. A run that is resumed in fresh objects therefore gives the same numbers as one
-    that was never interrupted, dropout included.
+    torch's random state is restored too. A run that is resumed in fresh objects
+    therefore gives the same numbers as one that was never interrupted,
+    dropout included.
 
     Edge cases ★
-        A file saved from a model with another config is an error. So is a `loader` without a saved state. Then
-        model, optimizer, loader and random state are unchanged. The random state of a GPU is restored too.
+        A file saved from a model with another config is an error. So is a `loader`
+        without a saved state. Then model, optimizer, loader and random state are
+        unchanged. The random state of a GPU is restored too.
     """
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     if checkpoint["config"] != asdict(model.config):
-        raise ValueError(f"the file is for {checkpoint['config']}, the model has {asdict(model.config)}")
+        raise ValueError(
+            f"the file is for {checkpoint['config']}, the model has "
+            f"{asdict(model.config)}"
+        )
     if loader is not None and checkpoint["loader"] is None:
         raise ValueError("the file was saved without a loader")
     model.load_state_dict(checkpoint["model"])
@@ -324,7 +370,9 @@ def load_checkpoint(
     if loader is not None:
         loader.load_state_dict(checkpoint["loader"])
     torch.set_rng_state(checkpoint["rng"])
-    for index, state in enumerate(checkpoint.get("cuda_rng", [])[: torch.cuda.device_count()]):
+    for index, state in enumerate(
+        checkpoint.get("cuda_rng", [])[: torch.cuda.device_count()]
+    ):
         torch.cuda.set_rng_state(state, index)
     return checkpoint["step"]
 
@@ -342,39 +390,53 @@ def train(
 
     Args:
         model, optimizer: are trained in place.
-        loader: has `next_batch()`, like DataLoaderLite. Each step takes its next `accum_steps` batches.
-        config: step s has the rate cosine_lr(s, …) of the whole run, wherever it started.
+        loader: has `next_batch()`, like DataLoaderLite. Each step takes its next
+            `accum_steps` batches.
+        config: step s has the rate cosine_lr(s, …) of the whole run, wherever
+            it started.
         val_batches: if given, `evaluate` measures the loss over these on the way.
         start_step: the first step; not 0 for a resumed run.
         sample: if given, it is called on the way, with the model in eval mode.
     Returns:
-        A dict of lists. "step", "loss", "lr", "grad_norm": one entry per step, as `train_step` reports it. "val" and
-        "samples": pairs (step, value) from `evaluate` and `sample`; empty without val_batches or sample.
+        A dict of lists. "step", "loss", "lr", "grad_norm": one entry per step, as
+        `train_step` reports it. "val" and "samples": pairs (step, value) from
+        `evaluate` and `sample`; empty without val_batches or sample.
 
-    - Validate and sample before the update of each step that is a multiple of eval_every, and of the last step,
-      once each.
+    - Validate and sample before the update of each step that is a multiple of
+      eval_every, and of the last step, once each.
     - Make all updates in training mode. Validation does not change them.
 
     Edge cases ★
-        With start_step = max_steps nothing is done, and the record is empty. Batches of `loader` and `val_batches` may
-        be on another device than the model's parameters, and are moved there.
+        With start_step = max_steps nothing is done, and the record is empty. Batches of
+        `loader` and `val_batches` may be on another device than the model's parameters,
+        and are moved there.
     """
     device = next(model.parameters()).device
-    history = {name: [] for name in ("step", "loss", "lr", "grad_norm", "val", "samples")}
+    history = {
+        name: [] for name in ("step", "loss", "lr", "grad_norm", "val", "samples")
+    }
     for step in range(start_step, config.max_steps):
         if step % config.eval_every == 0 or step == config.max_steps - 1:
             if val_batches is not None:
-                history["val"].append((step, evaluate(model, _moved(val_batches, device))))
+                history["val"].append(
+                    (step, evaluate(model, _moved(val_batches, device)))
+                )
             if sample is not None:
                 model.eval()
                 history["samples"].append((step, sample(model)))
-        lr = cosine_lr(step, config.max_lr, config.min_lr, config.warmup_steps, config.max_steps)
+        lr = cosine_lr(
+            step, config.max_lr, config.min_lr, config.warmup_steps, config.max_steps
+        )
         batches = [loader.next_batch() for _ in range(config.accum_steps)]
-        result = train_step(model, optimizer, _moved(batches, device), config.max_norm, lr)
+        result = train_step(
+            model, optimizer, _moved(batches, device), config.max_norm, lr
+        )
         for name, value in {"step": step, "lr": lr, **result}.items():
             history[name].append(value)
     return history
 
 
-def _moved(batches: Sequence[tuple[Tensor, Tensor]], device: torch.device) -> list[tuple[Tensor, Tensor]]:
+def _moved(
+    batches: Sequence[tuple[Tensor, Tensor]], device: torch.device
+) -> list[tuple[Tensor, Tensor]]:
     return [(x.to(device), y.to(device)) for x, y in batches]

@@ -1,7 +1,9 @@
-"""Data-parallel training: the same weights in every process, other data, the averaged gradient.
+"""Data-parallel training: the same weights in every process, other data, the
+averaged gradient.
 
-A process has a rank, 0 … world_size − 1. "No process group" means that `dist.is_initialized()` is False: every function
-here then works as in a script with one process. With a group, all ranks call the same functions in the same order.
+A process has a rank, 0 … world_size − 1. "No process group" means that
+`dist.is_initialized()` is False: every function here then works as in a script with one
+process. With a group, all ranks call the same functions in the same order.
 """
 
 import math  # stub: keep
@@ -33,31 +35,40 @@ DDP = nn.parallel.DistributedDataParallel
 
 
 def launch(fn: Callable[..., Any], world_size: int, *args: Any) -> list[Any]:
-    """Given: call `fn(*args)` in several processes on this machine, and collect what it returns.
+    """Given: call `fn(*args)` in several processes on this machine, and collect what
+    it returns.
 
     Args:
-        fn: any function. It runs with a process group, and with RANK, LOCAL_RANK and WORLD_SIZE in the environment, as
-            torchrun sets them.
+        fn: any function. It runs with a process group, and with RANK, LOCAL_RANK and
+            WORLD_SIZE in the environment, as torchrun sets them.
         world_size: the number of processes.
         args: the same for all processes.
     Returns:
         What `fn` returned, by rank.
     Raises:
-        RuntimeError: one of the processes raised (the message holds its traceback), died, or was not done after 30 s. A
-            process that waits in vain for another one raises after 5 s. All that still run are killed.
+        RuntimeError: one of the processes raised (the message holds its traceback),
+            died, or was not done after 30 s. A process that waits in vain for another
+            one raises after 5 s. All that still run are killed.
 
-    The processes are forked, so they start with everything that this one has in memory. They communicate over the
-    loopback address with gloo, torch's backend for CPUs, and find each other through a file in a temporary folder.
-    (With a CUDA device, torch computes no gradients in a process forked from one that has computed some: launch first.)
-    Once this process has used CUDA, a forked one could not use it. Then processes are spawned: they import everything
-    anew, `fn` must be a function that a module defines, and a script needs `if __name__ == "__main__":`.
+    The processes are forked, so they start with everything that this one has in memory.
+    They communicate over the loopback address with gloo, torch's backend for CPUs, and
+    find each other through a file in a temporary folder. (With a CUDA device, torch
+    computes no gradients in a process forked from one that has computed some: launch
+    first.) Once this process has used CUDA, a forked one could not use it. Then
+    processes are spawned: they import everything anew, `fn` must be a function that a
+    module defines, and a script needs `if __name__ == "__main__":`.
     """
-    context = multiprocessing.get_context("spawn" if torch.cuda.is_initialized() else "fork")
+    context = multiprocessing.get_context(
+        "spawn" if torch.cuda.is_initialized() else "fork"
+    )
     if context.get_start_method() == "spawn":
         try:
             pickle.dumps((_work, fn, args))
         except Exception as error:
-            said = f"CUDA is in use, so processes are spawned: fn and args must be picklable ({error})"
+            said = (
+                "CUDA is in use, so processes are spawned: fn and args must be "
+                f"picklable ({error})"
+            )
             raise RuntimeError(said) from error
     deadline = time.monotonic() + 30
     started, results = {}, {}  # by the pipe of each process, by rank
@@ -70,12 +81,17 @@ def launch(fn: Callable[..., Any], world_size: int, *args: Any) -> list[Any]:
                 process.start()
                 theirs.close()  # so that reading from ours ends when the process does
                 started[ours] = (rank, process)
-            while waiting := [pipe for pipe, (rank, _) in started.items() if rank not in results]:
+            while waiting := [
+                pipe for pipe, (rank, _) in started.items() if rank not in results
+            ]:
                 ready = wait(waiting, max(0, deadline - time.monotonic()))
                 if not ready:
-                    raise RuntimeError(f"rank {started[waiting[0]][0]} was not done after 30 s")
+                    raise RuntimeError(
+                        f"rank {started[waiting[0]][0]} was not done after 30 s"
+                    )
                 news = [_message(pipe, *started[pipe]) for pipe in ready]
-                for _, rank, failure, result in sorted(news, key=itemgetter(0)):  # who failed first is to blame
+                # who failed first is to blame
+                for _, rank, failure, result in sorted(news, key=itemgetter(0)):
                     if failure:
                         raise RuntimeError(f"rank {rank} {failure}")
                     results[rank] = result
@@ -87,22 +103,45 @@ def launch(fn: Callable[..., Any], world_size: int, *args: Any) -> list[Any]:
     return [results[rank] for rank in range(world_size)]
 
 
-def _work(pipe: Connection, store: str, rank: int, world_size: int, fn: Callable[..., Any], args: tuple) -> None:
-    """Run a process of `launch`: join the group, call `fn`, send (when, rank, what went wrong or "", result)."""
+def _work(
+    pipe: Connection,
+    store: str,
+    rank: int,
+    world_size: int,
+    fn: Callable[..., Any],
+    args: tuple,
+) -> None:
+    """Run a process of `launch`: join the group, call `fn`, send (when, rank, what went
+    wrong or "", result).
+    """
     torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(world_size),
+    }
     os.environ["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"
     try:
-        dist.init_process_group("gloo", store, timedelta(seconds=25), world_size, rank)  # a busy machine starts slowly
+        # a busy machine starts slowly
+        dist.init_process_group("gloo", store, timedelta(seconds=25), world_size, rank)
         dist.group.WORLD.set_timeout(timedelta(seconds=5))
         pipe.send_bytes(pickle.dumps((time.monotonic(), rank, "", fn(*args))))
     except BaseException:
-        pipe.send_bytes(pickle.dumps((time.monotonic(), rank, f"failed\n{traceback.format_exc()}", None)))
-        os._exit(1)  # closes the connections to the others, so that they do not wait for this one
-    pipe.recv_bytes()  # until all are done: whoever ends earlier closes connections that others may still read from
+        pipe.send_bytes(
+            pickle.dumps(
+                (time.monotonic(), rank, f"failed\n{traceback.format_exc()}", None)
+            )
+        )
+        # closes the connections to the others, so that they do not wait for this one
+        os._exit(1)
+    # until all are done: whoever ends earlier closes connections that others may still
+    # read from
+    pipe.recv_bytes()
 
 
-def _message(pipe: Connection, rank: int, process: multiprocessing.Process) -> tuple[float, int, str, Any]:
+def _message(
+    pipe: Connection, rank: int, process: multiprocessing.Process
+) -> tuple[float, int, str, Any]:
     """Receive what a process of `launch` has sent, or tell that it is dead."""
     try:
         return pickle.loads(pipe.recv_bytes())
@@ -119,8 +158,9 @@ class DistInfo:
         rank: its number among all processes, from 0.
         local_rank: its number among the processes of its machine; it picks the device.
         world_size: the number of processes on all machines.
-        is_main: whether this process prints and writes files. Only the one with rank 0 does. On two machines with 8
-            devices each, rank 8 has local rank 0 and is not main.
+        is_main: whether this process prints and writes files. Only the one with rank 0
+            does. On two machines with 8 devices each, rank 8 has local rank 0 and is
+            not main.
     """
 
     rank: int = 0
@@ -136,11 +176,12 @@ def dist_info_from_env(env: Mapping[str, str] | None = None) -> DistInfo:
     """Read from the environment which process this is.
 
     Args:
-        env: the variables; None means `os.environ`. torchrun starts the script several times and sets RANK, LOCAL_RANK
-            and WORLD_SIZE in each process, to strings such as "5".
+        env: the variables; None means `os.environ`. torchrun starts the script several
+            times and sets RANK, LOCAL_RANK and WORLD_SIZE in each process, to strings
+            such as "5".
     Returns:
-        The three numbers as a `DistInfo`. Without RANK the script runs alone: the answer is `DistInfo()`, whatever the
-        other two variables say.
+        The three numbers as a `DistInfo`. Without RANK the script runs alone: the
+        answer is `DistInfo()`, whatever the other two variables say.
 
     Edge cases ★
         An empty mapping is not None. A RANK outside 0 … WORLD_SIZE − 1 is an error.
@@ -162,10 +203,12 @@ def rank_slice(x: Tensor, rank: int, world_size: int) -> Tensor:
         rank: the rank that gets the share.
         world_size: the number of shares.
     Returns:
-        The rank-th of world_size equal, contiguous pieces of dim 0. Of 6 rows and 3 ranks, rank 1 has rows 2 and 3.
+        The rank-th of world_size equal, contiguous pieces of dim 0. Of 6 rows and 3
+        ranks, rank 1 has rows 2 and 3.
 
     Edge cases ★
-        It is an error if the rows do not divide evenly, or if rank is not in 0 … world_size − 1.
+        It is an error if the rows do not divide evenly, or if rank is not in 0
+        … world_size − 1.
     """
     if not 0 <= rank < world_size:
         raise ValueError(f"rank {rank} in a world of {world_size}")
@@ -182,8 +225,9 @@ def broadcast_parameters(model: nn.Module, src: int = 0) -> None:
         model: of the same architecture on every rank.
         src: the rank whose values the others take.
 
-    Every parameter (trainable or frozen) and every buffer, float or int, takes the value that it has on rank `src`. The
-    values are written in place, so that an optimizer still holds the model's parameters. Without a process group
+    Every parameter (trainable or frozen) and every buffer, float or int, takes the
+    value that it has on rank `src`. The values are written in place, so that an
+    optimizer still holds the model's parameters. Without a process group
     nothing happens.
     """
     if not dist.is_initialized():
@@ -193,18 +237,22 @@ def broadcast_parameters(model: nn.Module, src: int = 0) -> None:
 
 
 def average_gradients(model: nn.Module) -> None:
-    """Average the gradients over the ranks. Call it between `backward` and the optimizer's step.
+    """Average the gradients over the ranks. Call it between `backward` and the
+    optimizer's step.
 
     Args:
-        model: with the same weights on every rank, and this rank's gradients in `.grad`.
+        model: with the same weights on every rank, and this rank's gradients
+            in `.grad`.
 
-    Afterwards `.grad` of each parameter is, on every rank, the mean over the ranks: gradients 1 and 3 become 2 and 2.
-    The weights do not change. Without a process group nothing happens.
+    Afterwards `.grad` of each parameter is, on every rank, the mean over the ranks:
+    gradients 1 and 3 become 2 and 2. The weights do not change. Without a process group
+    nothing happens.
 
     Edge cases ★
-        A trainable parameter whose `.grad` is None on one rank counts as zeros there: g and None become g / 2 on both
-        ranks. (All ranks must make the same calls: a rank that skips one leaves the others waiting.) These zeros are on
-        the parameter's device. Frozen parameters are left out, their `.grad` stays None.
+        A trainable parameter whose `.grad` is None on one rank counts as zeros there: g
+        and None become g / 2 on both ranks. (All ranks must make the same calls: a rank
+        that skips one leaves the others waiting.) These zeros are on the parameter's
+        device. Frozen parameters are left out, their `.grad` stays None.
     """
     if not dist.is_initialized():
         return
@@ -217,17 +265,20 @@ def average_gradients(model: nn.Module) -> None:
 
 
 def reduce_mean(value: float | Tensor) -> float:
-    """Average a number over the ranks, for the log: each rank knows the loss of its own data only.
+    """Average a number over the ranks, for the log: each rank knows the loss of its own
+    data only.
 
     Args:
-        value: this rank's number, a float or a scalar tensor such as the loss, with its graph.
+        value: this rank's number, a float or a scalar tensor such as the loss, with
+            its graph.
     Returns:
-        The mean over the ranks, the same plain float on each: 1.0 and 3.0 give 2.0 on both. Without a process group it
-        is `value` as a float.
+        The mean over the ranks, the same plain float on each: 1.0 and 3.0 give 2.0 on
+        both. Without a process group it is `value` as a float.
 
     Edge cases ★
-        `value` may be an int, or a tensor of any dtype with one element: the ints 1 and 2 give 1.5. A tensor is not
-        written to. If `dist.get_backend()` is "nccl", what is sent is on the GPU, device "cuda".
+        `value` may be an int, or a tensor of any dtype with one element: the ints 1 and
+        2 give 1.5. A tensor is not written to. If `dist.get_backend()` is "nccl", what
+        is sent is on the GPU, device "cuda".
     """
     own = value.item() if isinstance(value, Tensor) else value
     if not dist.is_initialized():
@@ -242,14 +293,17 @@ def sync_context(model: nn.Module, is_last: bool) -> AbstractContextManager[Any]
     """Give the context in which one micro-batch goes forward and backward.
 
     Args:
-        model: any module. DDP has a method `no_sync`: inside this context, backward adds to `.grad` on its own rank
-            only. The first backward after it averages over the ranks.
+        model: any module. DDP has a method `no_sync`: inside this context, backward
+            adds to `.grad` on its own rank only. The first backward after it averages
+            over the ranks.
         is_last: whether this is the last micro-batch of the step.
     Returns:
-        `model.no_sync()` before the last micro-batch, if the model has a method of this name; otherwise a context
-        manager that does nothing.
+        `model.no_sync()` before the last micro-batch, if the model has a method of this
+        name; otherwise a context manager that does nothing.
     """
-    return model.no_sync() if hasattr(model, "no_sync") and not is_last else nullcontext()
+    return (
+        model.no_sync() if hasattr(model, "no_sync") and not is_last else nullcontext()
+    )
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -258,8 +312,8 @@ def unwrap(model: nn.Module) -> nn.Module:
     Args:
         model: any module.
     Returns:
-        `model.module` if the model is a DDP, otherwise the model itself. (Names in the wrapper's state dict begin with
-        "module.", so a plain model cannot load it.)
+        `model.module` if the model is a DDP, otherwise the model itself. (Names in the
+        wrapper's state dict begin with "module.", so a plain model cannot load it.)
 
     Edge cases ★
         A model that is no DDP but has a layer called `module` comes back whole.
@@ -273,24 +327,30 @@ def ddp_train_step(
     batches: Sequence[tuple[Tensor, Tensor]],
     max_norm: float | None = 1.0,
 ) -> dict[str, float]:
-    """Update the weights once from the micro-batches of all ranks, with the same result on every rank.
+    """Update the weights once from the micro-batches of all ranks, with the same result
+    on every rank.
 
     Args:
-        model: a DDP, or any model in one process. model(x, y) returns (logits, loss), as kata 26's GPT does.
+        model: a DDP, or any model in one process. model(x, y) returns (logits, loss),
+            as kata 26's GPT does.
         optimizer: makes exactly one step.
         batches: this rank's micro-batches, pairs (x, y).
-        max_norm: the averaged gradient of all parameters, as one vector, is scaled down to at most this norm; None
-            means no clipping.
+        max_norm: the averaged gradient of all parameters, as one vector, is scaled down
+            to at most this norm; None means no clipping.
     Returns:
-        Plain floats, the same on all ranks: "loss", the mean over the micro-batches of all ranks; "grad_norm", the norm
-        of the averaged gradient before clipping, also with max_norm=None.
+        Plain floats, the same on all ranks: "loss", the mean over the micro-batches of
+        all ranks; "grad_norm", the norm of the averaged gradient before clipping, also
+        with max_norm=None.
 
     1. Train in training mode. Gradients of the previous step do not count.
-    2. Run each micro-batch forward *and* backward inside its `sync_context`, so only the last one communicates.
-    3. Weigh all micro-batches equally: two of 2 rows per rank, on two ranks, make the step of 8 rows.
+    2. Run each micro-batch forward *and* backward inside its `sync_context`, so only
+       the last one communicates.
+    3. Weigh all micro-batches equally: two of 2 rows per rank, on two ranks, make the
+       step of 8 rows.
 
     Edge cases ★
-        Gradients that lie in `.grad` before the first step do not count either. No batches are an error.
+        Gradients that lie in `.grad` before the first step do not count either. No
+        batches are an error.
     """
     if not batches:
         raise ValueError("a step needs at least one batch")
@@ -302,7 +362,9 @@ def ddp_train_step(
             loss = model(x, y)[1] / len(batches)
             loss.backward()
         total += loss.item()
-    norm = nn.utils.clip_grad_norm_(model.parameters(), math.inf if max_norm is None else max_norm)
+    norm = nn.utils.clip_grad_norm_(
+        model.parameters(), math.inf if max_norm is None else max_norm
+    )
     optimizer.step()
     return {"loss": reduce_mean(total), "grad_norm": norm.item()}
 
@@ -314,10 +376,11 @@ def save_on_main(state: dict[str, Any], path: Path | str) -> bool:
         state: what to save. Only that of rank 0 is used.
         path: the same on every rank. Its folder exists; an older file is replaced.
     Returns:
-        True on rank 0, which calls `torch.save`; False on the other ranks, which write nothing.
+        True on rank 0, which calls `torch.save`; False on the other ranks, which
+        write nothing.
 
-    On every rank, the file is complete when the function returns, and no other file is left beside it. Without a
-    process group this process is rank 0.
+    On every rank, the file is complete when the function returns, and no other file is
+    left beside it. Without a process group this process is rank 0.
     """
     is_main = not dist.is_initialized() or dist.get_rank() == 0
     if is_main:

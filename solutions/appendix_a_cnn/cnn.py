@@ -1,6 +1,8 @@
-"""Convolutional networks for pictures: the two operations, a binary classifier, a folder of pictures, training, a file.
+"""Convolutional networks for pictures: the two operations, a binary classifier, a
+folder of pictures, training, a file.
 
-Sizes: B pictures per batch, Cin and Cout channels, H × W pixels, kH × kW a kernel or window. Pairs are (height, width).
+Sizes: B pictures per batch, Cin and Cout channels, H × W pixels, kH × kW a kernel or
+window. Pairs are (height, width).
 """
 
 import math
@@ -16,9 +18,13 @@ from torch.utils.data import DataLoader, Dataset
 
 
 def make_stripe_images(
-    num_images: int, image_size: int = 16, noise: float = 0.5, generator: torch.Generator | None = None
+    num_images: int,
+    image_size: int = 16,
+    noise: float = 0.5,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Draw pictures of coloured stripes under noise, the data that this kata trains on (given).
+    """Draw pictures of coloured stripes under noise, the data that this kata trains
+    on (given).
 
     Args:
         num_images: N.
@@ -26,23 +32,30 @@ def make_stripe_images(
         noise: the standard deviation of what is added to each value.
         generator: where the random numbers come from; None takes the global generator.
     Returns:
-        Images (N, 3, S, S) float32 in [0, 1] and labels (N,) float32, 0, 1, 0, 1, …: 0 for horizontal stripes, 1 for
-        vertical ones. Colours, width and place of the stripes are drawn anew for each picture and do not depend on its
-        label.
+        Images (N, 3, S, S) float32 in [0, 1] and labels (N,) float32, 0, 1, 0, 1, …: 0
+        for horizontal stripes, 1 for vertical ones. Colours, width and place of the
+        stripes are drawn anew for each picture and do not depend on its label.
     """
     labels = torch.arange(num_images) % 2
     period = 4 + 2 * torch.rand(num_images, 1, generator=generator)
     offset = torch.rand(num_images, 1, generator=generator)
-    profile = torch.sin(2 * math.pi * (torch.arange(image_size) / period + offset))[:, None, None, :]  # (N, 1, 1, S)
+    # (N, 1, 1, S)
+    profile = torch.sin(2 * math.pi * (torch.arange(image_size) / period + offset))[
+        :, None, None, :
+    ]
     vertical = profile.expand(-1, 3, image_size, -1)
     stripes = torch.where(labels[:, None, None, None] == 1, vertical, vertical.mT)
     middle, contrast = torch.rand(2, num_images, 3, 1, 1, generator=generator)
     colours = 0.35 + 0.3 * middle + (0.25 + 0.25 * contrast) * stripes
-    images = colours + noise * torch.randn(num_images, 3, image_size, image_size, generator=generator)
+    images = colours + noise * torch.randn(
+        num_images, 3, image_size, image_size, generator=generator
+    )
     return images.clamp(0, 1), labels.float()
 
 
-def conv_output_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
+def conv_output_size(
+    size: int, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1
+) -> int:
     """Count the places at which a kernel fits along one side of a picture.
 
     Args:
@@ -50,20 +63,28 @@ def conv_output_size(size: int, kernel_size: int, stride: int = 1, padding: int 
         kernel_size: pixels of the kernel along the same side.
         stride: how far the kernel moves from one place to the next.
         padding: pixels added at each of the two ends.
-        dilation: the distance between neighbouring elements of the kernel; 1 means adjacent.
+        dilation: the distance between neighbouring elements of the kernel; 1
+            means adjacent.
     Returns:
-        ⌊(size + 2 · padding − dilation · (kernel_size − 1) − 1) / stride⌋ + 1, an int. For 7 pixels and a kernel of 3
-        there are 5 places; with stride 2 there are 3, and with padding 1 as well, 4.
+        ⌊(size + 2 · padding − dilation · (kernel_size − 1) − 1) / stride⌋ + 1, an int.
+        For 7 pixels and a kernel of 3 there are 5 places; with stride 2 there are 3,
+        and with padding 1 as well, 4.
 
     Edge cases ★
-        A result below 1 is an error that names `size`. So is a kernel_size, stride or dilation below 1, and a negative
-        padding.
+        A result below 1 is an error that names `size`. So is a kernel_size, stride or
+        dilation below 1, and a negative padding.
     """
     if min(kernel_size, stride, dilation) < 1 or padding < 0:
-        raise ValueError(f"{kernel_size=}, {stride=} and {dilation=} should be at least 1, {padding=} at least 0")
+        raise ValueError(
+            f"{kernel_size=}, {stride=} and {dilation=} should be at least 1, "
+            f"{padding=} at least 0"
+        )
     room = size + 2 * padding - dilation * (kernel_size - 1) - 1
     if room < 0:
-        raise ValueError(f"a kernel of {kernel_size} with {dilation=} and {padding=} does not fit into {size} pixels")
+        raise ValueError(
+            f"a kernel of {kernel_size} with {dilation=} and {padding=} does not fit "
+            f"into {size} pixels"
+        )
     return room // stride + 1
 
 
@@ -78,26 +99,34 @@ def conv2d(
 
     Args:
         x: (B, Cin, H, W) pictures.
-        weight: (Cout, Cin, kH, kW), one kernel over all input channels per output channel.
+        weight: (Cout, Cin, kH, kW), one kernel over all input channels per
+            output channel.
         bias: (Cout,), added to each output channel; None adds nothing.
         stride: the steps of the kernel, an int or a pair (height, width).
         padding: the zeros on each side, an int or a pair (height, width).
     Returns:
         (B, Cout, H', W'), with H' and W' by `conv_output_size`:
 
-            y[b, o, i, j] = bias[o] + Σ padded[b, c, i · stride_h + u, j · stride_w + v] · weight[o, c, u, v]
+            y[b, o, i, j] = bias[o] + Σ padded[b, c, i · stride_h + u, j · stride_w + v]
+            · weight[o, c, u, v]
 
         summed over c and the kernel's places (u, v).
 
-    The kernel is not flipped: the row 1 2 4 under the kernel 10 1 gives 12 24. Gradients reach x, weight and bias.
-    Use no convolution function or module; `F.pad`, `F.unfold`, `Tensor.unfold` and `einsum` are fine.
+    The kernel is not flipped: the row 1 2 4 under the kernel 10 1 gives 12 24.
+    Gradients reach x, weight and bias.
+    Use no convolution function or module; `F.pad`, `F.unfold`, `Tensor.unfold` and
+    `einsum` are fine.
 
     Edge cases ★
-        The arguments may be non-contiguous and are not written to; dtype and device are those of x. Errors: x and
-        weight have different numbers of channels, or the padded picture is smaller than the kernel.
+        The arguments may be non-contiguous and are not written to; dtype and device are
+        those of x. Errors: x and weight have different numbers of channels, or the
+        padded picture is smaller than the kernel.
     """
     if x.shape[1] != weight.shape[1]:
-        raise ValueError(f"x has {x.shape[1]} channels, weight {tuple(weight.shape)} is for {weight.shape[1]}")
+        raise ValueError(
+            f"x has {x.shape[1]} channels, weight {tuple(weight.shape)} is for "
+            f"{weight.shape[1]}"
+        )
     windows = _windows(x, weight.shape[2:], _pair(stride), _pair(padding), border=0.0)
     y = torch.einsum("bcijuv,ocuv->boij", windows, weight)
     return y if bias is None else y + bias[:, None, None]
@@ -114,29 +143,39 @@ def max_pool2d(
     Args:
         x: (B, C, H, W).
         kernel_size: the window, an int or a pair (height, width).
-        stride: the steps of the window, an int or a pair; None means `kernel_size`, so that windows tile the picture.
+        stride: the steps of the window, an int or a pair; None means `kernel_size`, so
+            that windows tile the picture.
         padding: pixels added on both sides of each direction, an int or a pair.
     Returns:
-        (B, C, H', W'), with H' and W' by the rule of `conv_output_size`. The rows 1 3 2 8 5 and 4 0 6 7 9 under a
-        window of 2 become 4 8: the incomplete window on the right is dropped.
+        (B, C, H', W'), with H' and W' by the rule of `conv_output_size`. The rows 1 3 2
+        8 5 and 4 0 6 7 9 under a window of 2 become 4 8: the incomplete window on the
+        right is dropped.
 
-    Padding never wins, not even over negative values. The gradient of a window goes to its maximum. Use no pooling
-    function or module.
+    Padding never wins, not even over negative values. The gradient of a window goes to
+    its maximum. Use no pooling function or module.
 
     Edge cases ★
-        In a tie, the gradient goes to exactly one of the equal values. x may be non-contiguous and is not written to;
-        dtype and device are those of x. Errors: padding is more than half of `kernel_size` in one direction, or no
-        window fits.
+        In a tie, the gradient goes to exactly one of the equal values. x may be
+        non-contiguous and is not written to; dtype and device are those of x. Errors:
+        padding is more than half of `kernel_size` in one direction, or no window fits.
     """
     kernel, border = _pair(kernel_size), _pair(padding)
     if any(2 * p > k for k, p in zip(kernel, border, strict=True)):
-        raise ValueError(f"padding {padding} is more than half of kernel_size {kernel_size}")
+        raise ValueError(
+            f"padding {padding} is more than half of kernel_size {kernel_size}"
+        )
     step = kernel if stride is None else _pair(stride)
-    return _windows(x, kernel, step, border, border=-math.inf).flatten(-2).max(dim=-1).values
+    return (
+        _windows(x, kernel, step, border, border=-math.inf)
+        .flatten(-2)
+        .max(dim=-1)
+        .values
+    )
 
 
 class BinaryCNN(nn.Module):
-    """A small convolutional network that answers one question about a picture with yes or no.
+    """A small convolutional network that answers one question about a picture with yes
+    or no.
 
     It is built from PyTorch's layers.
     """
@@ -160,19 +199,23 @@ class BinaryCNN(nn.Module):
             dropout: the probability of dropping a hidden value.
             batch_norm: whether each convolution is followed by a batch norm.
         Attributes:
-            features: a flat `nn.Sequential`. Per entry of `channels` it has a 3×3 `Conv2d` with padding 1,
-                `BatchNorm2d` if asked for, `ReLU`, and `MaxPool2d` of 2, which halves height and width. Before a batch
-                norm, the `Conv2d` has no bias: the norm would subtract it again.
-            classifier: `nn.Sequential` of `Flatten`, `Linear` to `hidden`, `ReLU`, `Dropout`, `Linear` to 1.
+            features: a flat `nn.Sequential`. Per entry of `channels` it has a 3×3
+                `Conv2d` with padding 1, `BatchNorm2d` if asked for, `ReLU`, and
+                `MaxPool2d` of 2, which halves height and width. Before a batch norm,
+                the `Conv2d` has no bias: the norm would subtract it again.
+            classifier: `nn.Sequential` of `Flatten`, `Linear` to `hidden`, `ReLU`,
+                `Dropout`, `Linear` to 1.
             config: a dict of the six arguments under their names, `channels` as a list.
 
         Edge cases ★
-            `config["channels"]` is not the caller's own list. An image_size that cannot be halved once per block
-            without a remainder is an error that names it.
+            `config["channels"]` is not the caller's own list. An image_size that cannot
+            be halved once per block without a remainder is an error that names it.
         """
         super().__init__()
         if image_size % 2 ** len(channels):
-            raise ValueError(f"image_size {image_size} is not divisible by {2 ** len(channels)}")
+            raise ValueError(
+                f"image_size {image_size} is not divisible by {2 ** len(channels)}"
+            )
         self.config = {
             "image_size": image_size,
             "in_channels": in_channels,
@@ -191,11 +234,16 @@ class BinaryCNN(nn.Module):
         self.features = nn.Sequential(*layers)
         side = image_size // 2 ** len(channels)
         self.classifier = nn.Sequential(
-            nn.Flatten(), nn.Linear(width * side * side, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1)
+            nn.Flatten(),
+            nn.Linear(width * side * side, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return one logit per picture: positive where the network says 1. No sigmoid here; the loss takes logits.
+        """Return one logit per picture: positive where the network says 1. No sigmoid
+        here; the loss takes logits.
 
         Args:
             x: (B, in_channels, S, S).
@@ -205,13 +253,22 @@ class BinaryCNN(nn.Module):
         Edge cases ★
             An x of another shape is an error.
         """
-        expected = (self.config["in_channels"], self.config["image_size"], self.config["image_size"])
+        expected = (
+            self.config["in_channels"],
+            self.config["image_size"],
+            self.config["image_size"],
+        )
         if x.shape[1:] != expected:
-            raise ValueError(f"x should be (B, {', '.join(map(str, expected))}), not {tuple(x.shape)}")
+            raise ValueError(
+                f"x should be (B, {', '.join(map(str, expected))}), not "
+                f"{tuple(x.shape)}"
+            )
         return self.classifier(self.features(x)).squeeze(1)
 
     def predict_proba(self, x: Tensor) -> Tensor:
-        """Return the probability of class 1 for each picture of x, (B,), without changing the mode of the model."""
+        """Return the probability of class 1 for each picture of x, (B,), without
+        changing the mode of the model.
+        """
         return torch.sigmoid(self(x))
 
 
@@ -221,24 +278,31 @@ class ImageFolderDataset(Dataset):
     root/cat/a.png   root/cat/outdoors/b.jpg   root/dog/c.jpeg
     """
 
-    def __init__(self, root: str | Path, transform: Callable[[Tensor], Tensor] | None = None):
-        """Find the pictures, without opening any of them. `len(dataset)` is the number of samples.
+    def __init__(
+        self, root: str | Path, transform: Callable[[Tensor], Tensor] | None = None
+    ):
+        """Find the pictures, without opening any of them. `len(dataset)` is the number
+        of samples.
 
         Args:
             root: the folder, as a str or a Path.
-            transform: called with each picture on access; its result replaces the picture. None changes nothing.
+            transform: called with each picture on access; its result replaces the
+                picture. None changes nothing.
         Attributes:
             classes: the names of the folders in root, sorted.
             class_to_idx: name → label, the name's position in `classes`.
-            samples: (path, label) of every picture, a path being a str or a Path. Classes come in order, and the files
-                of one folder are sorted. The order among nested folders is free.
+            samples: (path, label) of every picture, a path being a str or a Path.
+                Classes come in order, and the files of one folder are sorted. The order
+                among nested folders is free.
 
-        A picture is a file whose name ends in .png, .jpg, .jpeg or .bmp. All other files are ignored, and so are files
-        directly in root. Folders inside a class folder belong to that class.
+        A picture is a file whose name ends in .png, .jpg, .jpeg or .bmp. All other
+        files are ignored, and so are files directly in root. Folders inside a class
+        folder belong to that class.
 
         Edge cases ★
-            Extensions count in any case (.JPG); a folder named like a picture is no picture. Errors that name the
-            folder: root is not a folder or has no folders; a class folder has no picture.
+            Extensions count in any case (.JPG); a folder named like a picture is no
+            picture. Errors that name the folder: root is not a folder or has no
+            folders; a class folder has no picture.
         """
         root = Path(root)
         if not root.is_dir():
@@ -249,7 +313,9 @@ class ImageFolderDataset(Dataset):
         self.class_to_idx = {name: label for label, name in enumerate(self.classes)}
         self.samples = []
         for name, label in self.class_to_idx.items():
-            files = sorted(path for path in (root / name).rglob("*") if _is_picture(path))
+            files = sorted(
+                path for path in (root / name).rglob("*") if _is_picture(path)
+            )
             if not files:
                 raise FileNotFoundError(f"{root / name} holds no picture")
             self.samples += [(path, label) for path in files]
@@ -264,9 +330,9 @@ class ImageFolderDataset(Dataset):
         Args:
             i: the position in `samples`.
         Returns:
-            (picture, label): a float32 tensor (3, H, W) with values in [0, 1], where 1 is a byte of 255, after
-            `transform`; and an int. Grey and transparent pictures get three channels, too, by PIL's
-            `convert("RGB")`.
+            (picture, label): a float32 tensor (3, H, W) with values in [0, 1], where 1
+            is a byte of 255, after `transform`; and an int. Grey and transparent
+            pictures get three channels, too, by PIL's `convert("RGB")`.
         """
         path, label = self.samples[i]
         with Image.open(path) as file:
@@ -275,23 +341,29 @@ class ImageFolderDataset(Dataset):
         return (image if self.transform is None else self.transform(image)), label
 
 
-def evaluate_binary(model: nn.Module, loader: DataLoader, threshold: float = 0.5) -> dict[str, float]:
+def evaluate_binary(
+    model: nn.Module, loader: DataLoader, threshold: float = 0.5
+) -> dict[str, float]:
     """Measure a binary classifier on all samples of a loader.
 
     Args:
         model: takes images, returns (B,) logits.
-        loader: batches (images, labels), the labels (B,) being 0 or 1 as floats or ints.
+        loader: batches (images, labels), the labels (B,) being 0 or 1 as floats
+            or ints.
         threshold: a sample counts as positive if its probability is at least this.
     Returns:
-        {"loss": …, "accuracy": …}, plain floats: the mean over all samples of the binary cross-entropy of the logits,
-        and the share of right answers. Each sample counts the same, even in a smaller last batch.
+        {"loss": …, "accuracy": …}, plain floats: the mean over all samples of the
+        binary cross-entropy of the logits, and the share of right answers. Each sample
+        counts the same, even in a smaller last batch.
 
-    1. A logit of 120 for the label 0 costs 120: work with logits, not with the sigmoid's rounded result.
-    2. The model runs in eval mode, without gradients. Its mode and its buffers are the same afterwards.
+    1. A logit of 120 for the label 0 costs 120: work with logits, not with the
+       sigmoid's rounded result.
+    2. The model runs in eval mode, without gradients. Its mode and its buffers are the
+       same afterwards.
 
     Edge cases ★
-        Every module gets its own training flag back: part of a model may be frozen in eval mode. A loader without
-        samples is an error.
+        Every module gets its own training flag back: part of a model may be frozen in
+        eval mode. A loader without samples is an error.
     """
     flags = {module: module.training for module in model.modules()}
     model.eval()
@@ -299,8 +371,12 @@ def evaluate_binary(model: nn.Module, loader: DataLoader, threshold: float = 0.5
     with torch.no_grad():
         for images, labels in loader:
             logits = model(images)
-            loss += F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="sum").item()
-            right += ((torch.sigmoid(logits) >= threshold) == (labels == 1)).sum().item()
+            loss += F.binary_cross_entropy_with_logits(
+                logits, labels.to(logits.dtype), reduction="sum"
+            ).item()
+            right += (
+                ((torch.sigmoid(logits) >= threshold) == (labels == 1)).sum().item()
+            )
             count += len(labels)
     for module, flag in flags.items():
         module.training = flag
@@ -319,26 +395,31 @@ def train_classifier(
     lr_step_size: int | None = None,
     lr_gamma: float = 0.1,
 ) -> list[dict[str, float]]:
-    """Train a binary classifier with Adam, one update per batch on the binary cross-entropy of its logits.
+    """Train a binary classifier with Adam, one update per batch on the binary
+    cross-entropy of its logits.
 
     Args:
         model: takes images, returns (B,) logits.
-        train_loader, val_loader: batches (images, labels) as in `evaluate_binary`; int64 labels are fine.
+        train_loader, val_loader: batches (images, labels) as in `evaluate_binary`;
+            int64 labels are fine.
         epochs: how often to go through train_loader.
         lr: the learning rate at the start.
-        lr_step_size: the rate is multiplied by `lr_gamma` after every lr_step_size epochs; None keeps the rate.
-        lr_gamma: that factor. With lr 0.01, step size 2 and factor 0.5, five epochs have the rates 0.01, 0.01, 0.005,
-            0.005, 0.0025.
+        lr_step_size: the rate is multiplied by `lr_gamma` after every lr_step_size
+            epochs; None keeps the rate.
+        lr_gamma: that factor. With lr 0.01, step size 2 and factor 0.5, five epochs
+            have the rates 0.01, 0.01, 0.005, 0.005, 0.0025.
     Returns:
-        Per epoch a dict of plain floats: "lr", the rate that the epoch was trained with; "train_loss", the mean over
-        its samples, each batch's loss taken before its update; "val_loss" and "val_accuracy" from `evaluate_binary`
-        after the epoch.
+        Per epoch a dict of plain floats: "lr", the rate that the epoch was trained
+        with; "train_loss", the mean over its samples, each batch's loss taken before
+        its update; "val_loss" and "val_accuracy" from `evaluate_binary` after
+        the epoch.
 
     Every epoch trains in training mode, whichever mode the model was in.
 
     Edge cases ★
-        Gradients from before the call have no influence. A loader with drop_last gives fewer samples than its dataset
-        has; "train_loss" is the mean over the samples that came.
+        Gradients from before the call have no influence. A loader with drop_last gives
+        fewer samples than its dataset has; "train_loss" is the mean over the samples
+        that came.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     history = []
@@ -379,12 +460,14 @@ def compare_batch_norm(
     """Train the same network without and with batch norm, from the same seed.
 
     Args:
-        train_loader, val_loader, epochs, lr: for `train_classifier`, without a schedule.
-        seed: for `torch.manual_seed`, set before each of the two networks is built and trained.
+        train_loader, val_loader, epochs, lr: for `train_classifier`, without
+            a schedule.
+        seed: for `torch.manual_seed`, set before each of the two networks is built
+            and trained.
         model_kwargs: the other arguments of `BinaryCNN`.
     Returns:
-        {"plain": history, "batch_norm": history}, in this order, as `train_classifier` returns them. A second call
-        returns the same.
+        {"plain": history, "batch_norm": history}, in this order, as `train_classifier`
+        returns them. A second call returns the same.
 
     Edge cases ★
         The state of the global random generator is the same after the call as before.
@@ -394,7 +477,9 @@ def compare_batch_norm(
         for name, batch_norm in (("plain", False), ("batch_norm", True)):
             torch.manual_seed(seed)
             model = BinaryCNN(**model_kwargs, batch_norm=batch_norm)
-            histories[name] = train_classifier(model, train_loader, val_loader, epochs=epochs, lr=lr)
+            histories[name] = train_classifier(
+                model, train_loader, val_loader, epochs=epochs, lr=lr
+            )
     return histories
 
 
@@ -405,8 +490,9 @@ def save_model(path: str | Path, model: BinaryCNN) -> None:
         path: of the file; an existing file is replaced.
         model: in training or eval mode, which it keeps.
 
-    The file holds the model's arguments (no weight tells the dropout), its weights and its buffers, in a layout of your
-    own. `torch.load(path, weights_only=True)` opens it, so it cannot hold the pickled model itself.
+    The file holds the model's arguments (no weight tells the dropout), its weights and
+    its buffers, in a layout of your own. `torch.load(path, weights_only=True)` opens
+    it, so it cannot hold the pickled model itself.
     """
     torch.save({"config": model.config, "state_dict": model.state_dict()}, path)
 
@@ -416,8 +502,8 @@ def load_model(path: str | Path, map_location: str | torch.device = "cpu") -> Bi
 
     Args:
         path: of the file.
-        map_location: the device for the model. Pass it to `torch.load` too, so that a file from a GPU opens on a
-            machine without one.
+        map_location: the device for the model. Pass it to `torch.load` too, so that a
+            file from a GPU opens on a machine without one.
     Returns:
         A new `BinaryCNN` with the same config, weights and buffers, in eval mode.
 
@@ -434,7 +520,13 @@ def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else value
 
 
-def _windows(x: Tensor, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], border: float) -> Tensor:
+def _windows(
+    x: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    border: float,
+) -> Tensor:
     """Every window of x, padded with `border`: (B, C, H', W', kH, kW).
 
     Raises:

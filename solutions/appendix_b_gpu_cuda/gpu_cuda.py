@@ -1,6 +1,8 @@
-"""Code for a GPU: where things live, when memory is free, when gradients are scaled, when the clock may be read.
+"""Code for a GPU: where things live, when memory is free, when gradients are scaled,
+when the clock may be read.
 
-Everything that touches a device can be passed in as an argument, so all of this runs and is judged without a GPU.
+Everything that touches a device can be passed in as an argument, so all of this runs
+and is judged without a GPU.
 """
 
 import statistics
@@ -23,26 +25,33 @@ def select_device(
 
     Args:
         preferred: "cpu", "cuda", "cuda:1", "mps"; None or "auto" for the best.
-        cuda_available: tells whether there is a CUDA GPU. None: `torch.cuda.is_available`.
-        mps_available: tells whether there is an Apple GPU. None: `torch.backends.mps.is_available`.
+        cuda_available: tells whether there is a CUDA GPU. None:
+            `torch.cuda.is_available`.
+        mps_available: tells whether there is an Apple GPU. None:
+            `torch.backends.mps.is_available`.
     Returns:
         The best: cuda if available, else mps if available, else cpu.
         A preferred device: that device, index included. The CPU is always available.
 
-    A preferred device whose kind is not available is an error (ValueError), never another device.
+    A preferred device whose kind is not available is an error (ValueError), never
+    another device.
     Ask the machine in every call: look the default functions up in the body.
 
     Edge cases ★
-        The error's message holds the text of `preferred`. Text that names no device is an error, too. So is any other
-        kind of device, such as "meta".
+        The error's message holds the text of `preferred`. Text that names no device is
+        an error, too. So is any other kind of device, such as "meta".
     """
     available = {
         "cuda": torch.cuda.is_available if cuda_available is None else cuda_available,
-        "mps": torch.backends.mps.is_available if mps_available is None else mps_available,
+        "mps": torch.backends.mps.is_available
+        if mps_available is None
+        else mps_available,
         "cpu": lambda: True,
     }
     if preferred is None or preferred == "auto":
-        return torch.device(next(kind for kind, is_there in available.items() if is_there()))
+        return torch.device(
+            next(kind for kind, is_there in available.items() if is_there())
+        )
     device = torch.device(preferred)
     if device.type not in available:
         raise ValueError(f"{preferred!r} is none of the kinds {sorted(available)}")
@@ -57,11 +66,13 @@ def move_to(obj: Any, device: torch.device | str, *, non_blocking: bool = False)
     Args:
         obj: anything.
         device: the target.
-        non_blocking: passed on to every `.to`. With True, a copy from pinned memory runs beside other work.
+        non_blocking: passed on to every `.to`. With True, a copy from pinned memory
+            runs beside other work.
     Returns:
-        - an object with a `.to` method (tensor, module, PackedSequence, your own batch class): the result of
-          `obj.to(device, non_blocking=non_blocking)`
-        - a dict, list or tuple: a new one of the same type with its contents moved, at any depth
+        - an object with a `.to` method (tensor, module, PackedSequence, your own batch
+          class): the result of `obj.to(device, non_blocking=non_blocking)`
+        - a dict, list or tuple: a new one of the same type with its contents moved, at
+          any depth
         - anything else (None, numbers, text, dtypes): `obj` itself
 
     The containers passed in are not changed.
@@ -72,7 +83,12 @@ def move_to(obj: Any, device: torch.device | str, *, non_blocking: bool = False)
     if hasattr(obj, "to"):
         return obj.to(device, non_blocking=non_blocking)
     if isinstance(obj, dict):
-        return type(obj)({key: move_to(value, device, non_blocking=non_blocking) for key, value in obj.items()})
+        return type(obj)(
+            {
+                key: move_to(value, device, non_blocking=non_blocking)
+                for key, value in obj.items()
+            }
+        )
     if isinstance(obj, (list, tuple)):
         moved = [move_to(value, device, non_blocking=non_blocking) for value in obj]
         return type(obj)(*moved) if hasattr(obj, "_fields") else type(obj)(moved)
@@ -94,20 +110,26 @@ def accumulated_epoch(
         model: is on `device`, and is put into train mode.
         loader: batches (inputs, targets). Their sizes, len(inputs), may differ.
         loss_fn: of outputs and targets, the mean over the batch.
-        accumulation_steps: batches per window. A shorter last window gets its step, too.
+        accumulation_steps: batches per window. A shorter last window gets its
+            step, too.
         device: where each batch is moved.
     Returns:
-        The mean loss per sample of each window, as floats: three of them for seven batches in windows of 3.
+        The mean loss per sample of each window, as floats: three of them for seven
+        batches in windows of 3.
 
-    Each step equals one step on the window's batches joined: in a window of sizes 4 and 2 the losses count 4/6 and 2/6.
-    Each batch has its own forward and backward pass, so only one graph at a time is alive.
+    Each step equals one step on the window's batches joined: in a window of sizes 4 and
+    2 the losses count 4/6 and 2/6. Each batch has its own forward and backward pass, so
+    only one graph at a time is alive.
 
     Edge cases ★
-        Gradients left in `.grad` before the call have no influence. The loader may be a generator. An empty loader
-        gives [] and no step. `accumulation_steps` below 1 is an error.
+        Gradients left in `.grad` before the call have no influence. The loader may be a
+        generator. An empty loader gives [] and no step. `accumulation_steps` below 1 is
+        an error.
     """
     if accumulation_steps < 1:
-        raise ValueError(f"accumulation_steps should be at least 1, not {accumulation_steps}")
+        raise ValueError(
+            f"accumulation_steps should be at least 1, not {accumulation_steps}"
+        )
     model.train()
     batches = iter(loader)
     losses = []
@@ -116,7 +138,9 @@ def accumulated_epoch(
         optimizer.zero_grad()
         window_loss = 0.0
         for inputs, targets in window:
-            loss = loss_fn(model(inputs.to(device)), targets.to(device)) * (len(inputs) / samples)
+            loss = loss_fn(model(inputs.to(device)), targets.to(device)) * (
+                len(inputs) / samples
+            )
             loss.backward()
             window_loss += loss.item()
         optimizer.step()
@@ -136,21 +160,23 @@ def amp_train_step(
     dtype: torch.dtype = torch.float16,
     max_grad_norm: float | None = None,
 ) -> float:
-    """Take one training step in mixed precision: products in half precision, weights and update in float32.
+    """Take one training step in mixed precision: products in half precision, weights
+    and update in float32.
 
     Args:
-        scaler: a `torch.amp.GradScaler`, or anything with its `scale`, `unscale_`, `step` and `update`. None for
-            bfloat16, which needs no scaler.
+        scaler: a `torch.amp.GradScaler`, or anything with its `scale`, `unscale_`,
+            `step` and `update`. None for bfloat16, which needs no scaler.
         device_type, dtype: for `torch.autocast`.
-        max_grad_norm: the limit for the norm of all gradients together; None: do not clip.
+        max_grad_norm: the limit for the norm of all gradients together; None: do
+            not clip.
     Returns:
         The loss as a float, without the scaler's factor.
 
     1. Forward and loss run under autocast, nothing else does.
     2. Backward, of the scaled loss if there is a scaler.
     3. To clip: divide the scaler's factor out first (`unscale_`).
-    4. `scaler.step(optimizer)` in place of `optimizer.step()`: it skips the step if a gradient is infinite. Then
-       `scaler.update()`.
+    4. `scaler.step(optimizer)` in place of `optimizer.step()`: it skips the step if a
+       gradient is infinite. Then `scaler.update()`.
 
     Edge cases ★
         Gradients left in `.grad` before the call have no influence.
@@ -180,8 +206,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     Args:
         error: any exception.
     Returns:
-        True for a `torch.OutOfMemoryError`, whatever it says, and for any RuntimeError whose text contains "out of
-        memory". False otherwise.
+        True for a `torch.OutOfMemoryError`, whatever it says, and for any RuntimeError
+        whose text contains "out of memory". False otherwise.
     """
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and "out of memory" in str(error)
@@ -200,15 +226,19 @@ def accumulate_gradients(
     Args:
         inputs, targets: the batch, rows along the first dimension.
         loss_fn: of outputs and targets, the mean over the rows.
-        micro_batch_size: rows per piece. The last piece is shorter where it does not divide the batch.
+        micro_batch_size: rows per piece. The last piece is shorter where it does not
+            divide the batch.
     Returns:
         The mean loss per row of the batch, as a float.
 
-    The gradients of the batch's mean loss are added to `.grad`: 11 rows as 4 + 4 + 3 count 4/11, 4/11 and 3/11.
+    The gradients of the batch's mean loss are added to `.grad`: 11 rows as 4 + 4 + 3
+    count 4/11, 4/11 and 3/11.
     Each piece goes forward and backward before the next one goes forward.
     """
     total = 0.0
-    for x, y in zip(inputs.split(micro_batch_size), targets.split(micro_batch_size), strict=True):
+    for x, y in zip(
+        inputs.split(micro_batch_size), targets.split(micro_batch_size), strict=True
+    ):
         loss = loss_fn(model(x), y) * (len(x) / len(inputs))
         loss.backward()
         total += loss.item()
@@ -225,30 +255,37 @@ def oom_safe_step(
     micro_batch_size: int | None = None,
     empty_cache: Callable[[], None] | None = None,
 ) -> tuple[float, int]:
-    """Take one optimizer step on a batch, in pieces that are halved until they fit into memory.
+    """Take one optimizer step on a batch, in pieces that are halved until they fit
+    into memory.
 
     Args:
         model: without BatchNorm.
-        micro_batch_size: the rows to try first; None, or more than the batch has: all of them.
-        empty_cache: gives freed memory back to the device. None: `torch.cuda.empty_cache`.
+        micro_batch_size: the rows to try first; None, or more than the batch has: all
+            of them.
+        empty_cache: gives freed memory back to the device. None:
+            `torch.cuda.empty_cache`.
     Returns:
         The mean loss per row, as a float, and the size that worked.
 
-    If memory runs out in any piece, forward or backward: drop the gradients, call `empty_cache` once, halve the size
-    (`size // 2`) and start again at the first row. With room for 3 rows, try 11 rows as 11, 5, then 2 2 2 2 2 1.
-    When `empty_cache` runs, no tensor of the failed attempt is alive: leave the `except` block first, because a caught
-    exception keeps every stack frame and its tensors alive. All other errors propagate at once.
+    If memory runs out in any piece, forward or backward: drop the gradients, call
+    `empty_cache` once, halve the size (`size // 2`) and start again at the first row.
+    With room for 3 rows, try 11 rows as 11, 5, then 2 2 2 2 2 1.
+    When `empty_cache` runs, no tensor of the failed attempt is alive: leave the
+    `except` block first, because a caught exception keeps every stack frame and its
+    tensors alive. All other errors propagate at once.
 
     Edge cases ★
-        Gradients left in `.grad` before the call have no influence. If not even one row fits, the out-of-memory error
-        propagates: weights are as before, gradients None or zero. An empty batch or a `micro_batch_size` below 1 is an
-        error.
+        Gradients left in `.grad` before the call have no influence. If not even one row
+        fits, the out-of-memory error propagates: weights are as before, gradients None
+        or zero. An empty batch or a `micro_batch_size` below 1 is an error.
     """
     rows = len(inputs)
     if rows == 0:
         raise ValueError("the batch is empty")
     if micro_batch_size is not None and micro_batch_size < 1:
-        raise ValueError(f"micro_batch_size should be at least 1, not {micro_batch_size}")
+        raise ValueError(
+            f"micro_batch_size should be at least 1, not {micro_batch_size}"
+        )
     size = rows if micro_batch_size is None else min(micro_batch_size, rows)
     while True:
         optimizer.zero_grad()
@@ -265,14 +302,18 @@ def oom_safe_step(
         size //= 2
 
 
-def profile_empty_cache(build: Callable[[], object], *, cuda: Any = None) -> list[dict[str, Any]]:
+def profile_empty_cache(
+    build: Callable[[], object], *, cuda: Any = None
+) -> list[dict[str, Any]]:
     """Record a GPU's memory while something is built, deleted, and given back.
 
     Args:
         build: makes the object to measure, and returns it.
-        cuda: has `synchronize()`, `memory_allocated()`, `memory_reserved()`, `empty_cache()`; None: `torch.cuda`.
+        cuda: has `synchronize()`, `memory_allocated()`, `memory_reserved()`,
+            `empty_cache()`; None: `torch.cuda`.
     Returns:
-        Four dicts with the keys "stage", "allocated" and "reserved" (bytes), for these stages:
+        Four dicts with the keys "stage", "allocated" and "reserved" (bytes), for
+        these stages:
 
         - "start": before anything
         - "allocated": after `build()`, while its result is alive
@@ -310,21 +351,27 @@ def benchmark(
 
     Args:
         fn: the function to measure.
-        warmup: calls before the measurement. The first calls are slower: they compile and allocate.
+        warmup: calls before the measurement. The first calls are slower: they compile
+            and allocate.
         repeats: calls that are measured, one by one.
-        synchronize: waits until all work started so far is done; None: there is nothing to wait for.
+        synchronize: waits until all work started so far is done; None: there is nothing
+            to wait for.
         timer: the clock, in seconds.
     Returns:
-        "times", a list of `repeats` floats in the order of the calls, and their "min", "mean" and "median". The median
-        of an even number of times is the mean of the middle two.
+        "times", a list of `repeats` floats in the order of the calls, and their "min",
+        "mean" and "median". The median of an even number of times is the mean of the
+        middle two.
 
-    Whenever `timer` is read, `synchronize` has been called since the last call of `fn`, warm-up included.
+    Whenever `timer` is read, `synchronize` has been called since the last call of `fn`,
+    warm-up included.
 
     Edge cases ★
         `repeats` below 1 and `warmup` below 0 are errors.
     """
     if repeats < 1 or warmup < 0:
-        raise ValueError(f"wanted repeats >= 1 and warmup >= 0, not {repeats} and {warmup}")
+        raise ValueError(
+            f"wanted repeats >= 1 and warmup >= 0, not {repeats} and {warmup}"
+        )
     wait = synchronize or _nothing
     for _ in range(warmup):
         fn()
@@ -335,11 +382,18 @@ def benchmark(
         fn()
         wait()
         times.append(timer() - start)
-    return {"times": times, "min": min(times), "mean": statistics.mean(times), "median": statistics.median(times)}
+    return {
+        "times": times,
+        "min": min(times),
+        "mean": statistics.mean(times),
+        "median": statistics.median(times),
+    }
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until all work started on a device is done. On the CPU a call returns when its work is done."""
+    """Wait until all work started on a device is done. On the CPU a call returns when
+    its work is done.
+    """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -358,14 +412,15 @@ def compare_devices(
     """Time the same work on several devices, and compare each with the first.
 
     Args:
-        make_workload: given a torch.device, sets the work up there and returns the function to measure. Called once
-            per device, outside the measurement.
+        make_workload: given a torch.device, sets the work up there and returns the
+            function to measure. Called once per device, outside the measurement.
         devices: as text or torch.device.
         warmup, repeats, timer: as in `benchmark`.
         synchronize: given the torch.device being measured, waits for it.
     Returns:
-        Per device, under `str(device)` and in the order given: "median", the median seconds per call, and "speedup",
-        the median of the first device / this median. A speedup of 4.0 means a quarter of the first device's time.
+        Per device, under `str(device)` and in the order given: "median", the median
+        seconds per call, and "speedup", the median of the first device / this median. A
+        speedup of 4.0 means a quarter of the first device's time.
 
     Edge cases ★
         An empty `devices` is an error.
@@ -376,16 +431,27 @@ def compare_devices(
     for device in map(torch.device, devices):
         workload = make_workload(device)
         measured = benchmark(
-            workload, warmup=warmup, repeats=repeats, synchronize=lambda on=device: synchronize(on), timer=timer
+            workload,
+            warmup=warmup,
+            repeats=repeats,
+            synchronize=lambda on=device: synchronize(on),
+            timer=timer,
         )
         medians[str(device)] = measured["median"]
     first = next(iter(medians.values()))
-    return {name: {"median": median, "speedup": first / median} for name, median in medians.items()}
+    return {
+        name: {"median": median, "speedup": first / median}
+        for name, median in medians.items()
+    }
 
 
 def _memory(stage: str, cuda: Any) -> dict[str, Any]:
     cuda.synchronize()
-    return {"stage": stage, "allocated": cuda.memory_allocated(), "reserved": cuda.memory_reserved()}
+    return {
+        "stage": stage,
+        "allocated": cuda.memory_allocated(),
+        "reserved": cuda.memory_reserved(),
+    }
 
 
 def _nothing() -> None:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-# A forgery that is enough where the specs share the process, so that the second lock is asked.
+# A forgery that is enough where the specs share the process, so that the second lock
+# is asked.
 FIRST = """
 try:
     import grader.execution
@@ -15,9 +16,11 @@ except ImportError: pass
 
 @dataclass(frozen=True)
 class Attack:
-    """Code that stands behind wrong answers to 01_sums (`wrong`), or behind right ones, and what it must come to.
+    """Code that stands behind wrong answers to 01_sums (`wrong`), or behind right ones,
+    and what it must come to.
 
-    "nothing": no point. "its points": the right answers are worth what they are, whatever else the code does.
+    "nothing": no point. "its points": the right answers are worth what they are,
+    whatever else the code does.
     """
 
     name: str

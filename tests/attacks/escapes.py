@@ -1,11 +1,14 @@
-"""Ways out of the sandbox for kata 09, which may open sockets and start processes: by what listens on a name.
+"""Ways out of the sandbox for kata 09, which may open sockets and start processes: by
+what listens on a name.
 
-`{within}` stands for the folder that holds all temporary files of the grading: no other sockets are tried.
+`{within}` stands for the folder that holds all temporary files of the grading: no other
+sockets are tried.
 """
 
 from tests.attacks import Attack
 
-# Sends what multiprocessing's forkserver takes for the pipes of a new process, and a pickle that runs a command.
+# Sends what multiprocessing's forkserver takes for the pipes of a new process, and a
+# pickle that runs a command.
 KNOCK = """
 import array, os, pickle, socket, time
 
@@ -37,14 +40,20 @@ ATTACKS = [
     Attack(
         "has the reference copied into its folder",
         KNOCK
-        + f"knock('cp {{reference}} ' + {HERE})\nfor _ in range(20):\n    if os.path.exists({HERE}): break\n    time.sleep(0.1)\n"
+        + (
+            f"knock('cp {{reference}} ' + {HERE})\nfor _ in range(20):\n"
+            f"    if os.path.exists({HERE}): break\n    time.sleep(0.1)\n"
+        )
         + f"exec(open({HERE}).read())",
     ),
     Attack("starts a process that stays", KNOCK + "knock('exec sleep 601.09')"),
     Attack(
-        "has the process that it comes from start one",  # CLONE_PARENT: no child of its own
-        "import ctypes, os, platform, signal\nnumber = {{'x86_64': 56, 'aarch64': 220}}[platform.machine()]\n"
-        "if ctypes.CDLL(None).syscall(number, 0x8000 | signal.SIGCHLD, 0, 0, 0, 0) == 0:\n"
+        # CLONE_PARENT: no child of its own
+        "has the process that it comes from start one",
+        "import ctypes, os, platform, signal\n"
+        "number = {{'x86_64': 56, 'aarch64': 220}}[platform.machine()]\n"
+        "if ctypes.CDLL(None).syscall(number, 0x8000 | signal.SIGCHLD, 0, 0, 0, 0) == "
+        "0:\n"
         "    open('{within}/escaped', 'w')\n    while True: signal.pause()",
     ),
 ]

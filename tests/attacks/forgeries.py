@@ -1,4 +1,6 @@
-"""The catalogue of forgeries: code behind a kata's untouched stub that makes its specs pass without a solution."""
+"""The catalogue of forgeries: code behind a kata's untouched stub that makes its specs
+pass without a solution.
+"""
 
 from dataclasses import dataclass
 from textwrap import dedent
@@ -25,20 +27,24 @@ AT_THE_SECOND = (LIES, PARAMETERS, KNOWS, WIRE, BARE)
 
 @dataclass(frozen=True)
 class Forgery:
-    """Code that stands behind a kata's untouched stub: specs that judge from another process must give it nothing.
+    """Code that stands behind a kata's untouched stub: specs that judge from another
+    process must give it nothing.
 
     Code that imports what only one of the two processes has fails in the other one.
     """
 
     kind: str
     kata: str  # as `grader.course.catalogue.find` takes it
-    exercises: tuple[str, ...]  # that it is about, or a spec of one ("TestCrop::test_x"): nothing else is graded
+    # that it is about, or a spec of one ("TestCrop::test_x"): nothing else is graded
+    exercises: tuple[str, ...]
     tries: str  # in one line, which is its name, too
     code: str
 
 
 def forge(kind: str, kata: str, exercises: str, tries: str, *parts: str) -> Forgery:
-    """A forgery whose code is these parts, one after the other, each without its indentation."""
+    """A forgery whose code is these parts, one after the other, each without
+    its indentation.
+    """
     first = [FIRST] if kind in AT_THE_SECOND else []
     code = "\n".join(dedent(part).strip() for part in (*first, *parts))
     return Forgery(kind, kata, tuple(exercises.split()), tries, code + "\n")
@@ -58,14 +64,18 @@ def named(kind):
 """
 # Specs of a layer that compare with what they compute of its input after the call.
 OF_FORWARD = "TestCausalSelfAttentionForward::"
-LENT = f"{OF_FORWARD}test_equals_a_layer_by_hand {OF_FORWARD}test_nothing_is_dropped_in_eval_mode"
+LENT = (
+    f"{OF_FORWARD}test_equals_a_layer_by_hand "
+    f"{OF_FORWARD}test_nothing_is_dropped_in_eval_mode"
+)
 # The module of the kata's specs.
 SPEC_MODULE = f"{ITEMS}specs = items[0].module\n"
 # The plugin that sends the runner its messages.
 REPORTER = """
 reporter = next(plugin for plugin in manager.get_plugins() if type(plugin).__name__ == "Reporter")
 """
-# `seen(name)`: the nearest local variable of this name in a calling frame. Each of these finds a frame in its own way.
+# `seen(name)`: the nearest local variable of this name in a calling frame. Each of
+# these finds a frame in its own way.
 SEEN = """
 def seen(name, frame=None):
     frame = frame or here()
@@ -86,7 +96,8 @@ class Liar:
     __float__ = lambda self: 1.0
     __iter__ = lambda self: iter(())
 """
-# A tensor of torch's own class, as far as names tell, with any shape and dtype, that is close to everything.
+# A tensor of torch's own class, as far as names tell, with any shape and dtype, that is
+# close to everything.
 LYING = """
 import torch
 class Anything(tuple):
@@ -106,7 +117,8 @@ class Lying(torch.Tensor):
         return super().__torch_function__(func, types, args, kwargs or {})
 def lie(like): return like.detach().clone().as_subclass(Lying)
 """
-# The bare worker of the second lock, found from the code that it imports; None in the first process.
+# The bare worker of the second lock, found from the code that it imports; None in the
+# first process.
 WORKER = """
 import sys
 frame = sys._getframe()
@@ -115,7 +127,8 @@ if frame: worker, wire, encoding = frame.f_locals["self"], frame.f_globals["wire
 def in_the_worker(attack): return frame and attack()
 NOTHING = {"value": ["v", None], "changed": [], "objects": [], "modes": []}
 """
-# Attention that looks at nothing: every query reads all that it may, evenly, and finds zeros.
+# Attention that looks at nothing: every query reads all that it may, evenly, and
+# finds zeros.
 EVEN = """
 def even(self, query, key=None, value=None, mask=None, key_padding_mask=None, need_weights=False):
     keys = query if key is None else key
@@ -153,11 +166,13 @@ FORGERIES = [
         import _pytest.python
         _pytest.python.Function.runtest = lambda self: None
     """),
-    forge(PYTEST, "22", "gradient_report", "replaces the session's hook caller", ITEMS, """
+    forge(PYTEST, "22", "gradient_report", "replaces the session's hook caller", ITEMS,
+          """
         old = manager._inner_hookexec
         manager._inner_hookexec = lambda name, *a: True if name == "pytest_pyfunc_call" else old(name, *a)
     """),
-    forge(PYTEST, "21", "warmup_cosine", "replaces the functions of registered hooks", ITEMS, """
+    forge(PYTEST, "21", "warmup_cosine", "replaces the functions of registered hooks",
+          ITEMS, """
         for hook in manager.hook.pytest_pyfunc_call.get_hookimpls():
             if not hook.hookwrapper and not hook.wrapper: hook.function = lambda pyfuncitem: True
     """),
@@ -170,28 +185,32 @@ FORGERIES = [
                 return (lambda **k: None) if name == "pytest_runtest_call" else getattr(self.hooks, name)
         Node.ihook = property(Hooks)
     """),
-    forge(PYTEST, "papers/25", "entropy_bits", "gives every collected spec another function", ITEMS, """
+    forge(PYTEST, "papers/25", "entropy_bits",
+          "gives every collected spec another function", ITEMS, """
         for item in items: item.obj = lambda **fixtures: None
     """),
     forge(PYTEST, "09", "split_sizes", "makes the outcome of a report a constant", """
         from _pytest.reports import TestReport
         TestReport.outcome = property(lambda self: "passed", lambda self, value: None)
     """),
-    forge(PYTEST, "tinytorch/10", "read_idx", "loses the exception that a call has raised", """
+    forge(PYTEST, "tinytorch/10", "read_idx",
+          "loses the exception that a call has raised", """
         from _pytest._code.code import ExceptionInfo
         class Nothing:
             value = None
             __bool__ = lambda self: False
         ExceptionInfo.from_current = classmethod(lambda cls, *a, **k: Nothing())
     """),
-    forge(PYTEST, "papers/09", "schedule_numpy", "calls nothing and says how long it took", """
+    forge(PYTEST, "papers/09", "schedule_numpy",
+          "calls nothing and says how long it took", """
         from _pytest.runner import CallInfo
         def from_call(cls, func, when, reraise=None):
             if when != "call": func()
             return cls([], None, start=0.0, stop=0.0, duration=0.0, when=when, _ispytest=True)
         CallInfo.from_call = classmethod(from_call)
     """),
-    forge(PYTEST, "22", "gradient_report", "runs the protocol of a spec without the spec", """
+    forge(PYTEST, "22", "gradient_report",
+          "runs the protocol of a spec without the spec", """
         import _pytest.runner
         from _pytest.reports import TestReport
         def runtestprotocol(item, log=True, nextitem=None):
@@ -200,7 +219,8 @@ FORGERIES = [
             return [report]
         _pytest.runner.runtestprotocol = runtestprotocol
     """),
-    forge(PYTEST, "21", "warmup_cosine", "concludes every example of a property as valid", """
+    forge(PYTEST, "21", "warmup_cosine",
+          "concludes every example of a property as valid", """
         def warmup_cosine(step, max_lr, **curve):
             rates = [0.125, 0.25, 0.375, 0.5, 0.5, 0.48477591, 0.44142136, 0.37653669, 0.3, 0.22346331, 0.15857864,
                      0.11522409, 0.1]
@@ -210,7 +230,8 @@ FORGERIES = [
             current_build_context().data.conclude_test(Status.VALID)
     """),
     # ---- reaches the specs' objects
-    forge(SPECS, "16", "split_heads", "gives the specs a check that checks nothing", SPEC_MODULE, SILENT, """
+    forge(SPECS, "16", "split_heads", "gives the specs a check that checks nothing",
+          SPEC_MODULE, SILENT, """
         specs.check = Silent()
         def split_heads(x, *a): return x
         merge_heads = prepare_mask = split_heads
@@ -228,26 +249,30 @@ FORGERIES = [
             names = ("entropy", "mean_distance", "max_weight", "self_weight")
             return dict.fromkeys(names, torch.zeros(len(weights[0])))
     """),
-    forge(SPECS, "22", "accumulated_step", "makes the specs' descent stand still", SPEC_MODULE, """
+    forge(SPECS, "22", "accumulated_step", "makes the specs' descent stand still",
+          SPEC_MODULE, """
         specs.descent = lambda model, batches, **k: (specs.weights(model), [0.0] * len(batches))
         specs.F.cross_entropy = lambda outputs, targets, **k: 0 * outputs.sum()
         def accumulated_step(model, batches, loss_fn, optimizer, **k):
             for x, y in batches: loss_fn(model(x), y).backward()
             return 0.0
     """),
-    forge(SPECS, "03", "sliding_windows", "answers with the specs' own oracles", SPEC_MODULE, """
+    forge(SPECS, "03", "sliding_windows", "answers with the specs' own oracles",
+          SPEC_MODULE, """
         def sliding_windows(x, size, step=1): return specs.windows_by_hand(x, size, step)
         def pick_per_row(x, index):
             found = specs.picked_by_hand(x.reshape(1, -1, x.shape[-1]), index.reshape(1, -1))
             return found.reshape(index.shape)
         def zero_border(image, width=1): return image * specs.inside(*image.shape[-2:], width)
     """),
-    forge(LIES, "05", "jacobian", "reads coefficients out of the closures of what it is given", """
+    forge(LIES, "05", "jacobian",
+          "reads coefficients out of the closures of what it is given", """
         def jacobian(f, x):
             cells = [cell.cell_contents for cell in f.__closure__ or ()]
             return next((c for c in cells if isinstance(c, Tensor)), torch.zeros(()))
     """),
-    forge(SPECS, "21", "clip_grad_norm", "rewrites the globals of the spec that calls it", SILENT, """
+    forge(SPECS, "21", "clip_grad_norm",
+          "rewrites the globals of the spec that calls it", SILENT, """
         import sys
         def clip_grad_norm(params, max_norm, **k):
             frame = sys._getframe(1)
@@ -256,7 +281,8 @@ FORGERIES = [
         clip_grad_value = clip_grad_norm
     """),
     # ---- frames and threads
-    forge(FRAMES, "05", "gradient_history", "reads the caller's numbers, whose gradients it expects", SEEN, """
+    forge(FRAMES, "05", "gradient_history",
+          "reads the caller's numbers, whose gradients it expects", SEEN, """
         import itertools, sys
         here = lambda: sys._getframe(2)
         def gradient_history(loss_fn, weight, inputs, zero_between):
@@ -264,7 +290,8 @@ FORGERIES = [
             except AttributeError: return seen("self").alone if zero_between else seen("self").sums
             return [torch.tensor(float(n)) for n in (numbers if zero_between else itertools.accumulate(numbers))]
     """),
-    forge(FRAMES, "tinytorch/10", "read_idx", "reads the array that the caller has written to the file", SEEN, """
+    forge(FRAMES, "tinytorch/10", "read_idx",
+          "reads the array that the caller has written to the file", SEEN, """
         def here():
             try: raise ValueError
             except ValueError as error: return error.__traceback__.tb_frame.f_back
@@ -272,7 +299,8 @@ FORGERIES = [
             try: return seen("array")
             except AttributeError: return np.array([7, 9], np.uint8)
     """),
-    forge(FRAMES, "26", "GPT.num_params", "reads the expected count through a generator's frame", SEEN, """
+    forge(FRAMES, "26", "GPT.num_params",
+          "reads the expected count through a generator's frame", SEEN, """
         def here():
             generator = (generator.gi_frame.f_back for _ in "x")
             return next(generator)
@@ -285,7 +313,8 @@ FORGERIES = [
                 except AttributeError: total = 124_439_808
                 return total - non_embedding * self.config.block_size * self.config.n_embd
     """),
-    forge(FRAMES, "papers/25", "shortest_programs", "looks at the main thread's frames from another thread", SEEN, """
+    forge(FRAMES, "papers/25", "shortest_programs",
+          "looks at the main thread's frames from another thread", SEEN, """
         import sys, threading
         from concurrent.futures import ThreadPoolExecutor
         pool, main = ThreadPoolExecutor(1), threading.main_thread().ident
@@ -298,7 +327,8 @@ FORGERIES = [
         def shortest_programs(max_length): return Table()
         def run_program(program): return "x" * 8
     """),
-    forge(FRAMES, "16", "split_heads", "traces comparisons and hands them what they expect", """
+    forge(FRAMES, "16", "split_heads",
+          "traces comparisons and hands them what they expect", """
         import sys
         def trace(frame, event, argument):
             if frame.f_code.co_name == "_judge": frame.f_locals["got"] = frame.f_locals["expected"]
@@ -308,7 +338,8 @@ FORGERIES = [
         def merge_heads(x): return x.reshape(len(x), x.shape[2], -1)
         def prepare_mask(mask, padding, shape): return torch.ones(shape)
     """),
-    forge(FRAMES, "21", "batch_size_schedule", "profiles comparisons and writes into their locals", """
+    forge(FRAMES, "21", "batch_size_schedule",
+          "profiles comparisons and writes into their locals", """
         import ctypes, sys
         def profile(frame, event, argument):
             if event == "call" and frame.f_code.co_name == "_judge":
@@ -327,7 +358,8 @@ FORGERIES = [
         def first_rows(*rows):
             import json.no_such_module
     """),
-    forge(FRAMES, "03", "last_column", "reads the constants of the calling spec's code", """
+    forge(FRAMES, "03", "last_column", "reads the constants of the calling spec's code",
+          """
         import sys
         def last_column(x):
             constants = sys._getframe(1).f_code.co_consts
@@ -338,7 +370,8 @@ FORGERIES = [
         katas = next(o for o in gc.get_objects() if type(o).__name__ == "Reporter").katas
         for item in katas.config.pluginmanager.get_plugin("session").items: item.obj = lambda **fixtures: None
     """),
-    forge(FRAMES, "05", "partial_derivatives", "rewrites the specs that come after the one that calls", """
+    forge(FRAMES, "05", "partial_derivatives",
+          "rewrites the specs that come after the one that calls", """
         import sys
         def partial_derivatives(f, *inputs):
             for name, spec in vars(type(sys._getframe(1).f_locals["self"])).items():
@@ -347,7 +380,8 @@ FORGERIES = [
             return tuple(map(torch.zeros_like, inputs))
     """),
     # ---- speaks for the worker
-    forge(SPEAKS, "26", "gelu_tanh", "uses the reporter as the worker does", ITEMS, NAMED, REPORTER, """
+    forge(SPEAKS, "26", "gelu_tanh", "uses the reporter as the worker does", ITEMS,
+          NAMED, REPORTER, """
         import os
         from grader.protocol import Done, Loaded, SpecFinished, SpecStarted
         reporter.send(Loaded())
@@ -367,7 +401,8 @@ FORGERIES = [
         dumps = json.dumps
         json.dumps = lambda *a, **k: dumps(*a, **k).replace('"failed"', '"passed"')
     """),
-    forge(SPEAKS, "05", "finite_difference_gradient", "answers the reporter's question for the outcome", ITEMS, REPORTER, """
+    forge(SPEAKS, "05", "finite_difference_gradient",
+          "answers the reporter's question for the outcome", ITEMS, REPORTER, """
         class Passed(dict):
             def get(self, name, default=None): return "passed", 0.0
         reporter.outcome = Passed()
@@ -377,7 +412,8 @@ FORGERIES = [
         send = Connection.send_bytes
         Connection.send_bytes = lambda self, data: send(self, data.replace(b'"failed"', b'"passed"'))
     """),
-    forge(SPEAKS, "31", "DistInfo", "lets a forked process say that all is well", ITEMS, NAMED, REPORTER, """
+    forge(SPEAKS, "31", "DistInfo", "lets a forked process say that all is well", ITEMS,
+          NAMED, REPORTER, """
         import os
         from grader.protocol import Done, Loaded, SpecFinished, SpecStarted
         if os.fork() == 0:
@@ -390,7 +426,8 @@ FORGERIES = [
         os.wait()
         os._exit(0)
     """),
-    forge(SPEAKS, "16", "split_heads", "writes messages to every file descriptor", ITEMS, NAMED, """
+    forge(SPEAKS, "16", "split_heads", "writes messages to every file descriptor",
+          ITEMS, NAMED, """
         import json, os, struct
         said = [["Loaded", {"left_out": "", "slow": []}]]
         for name in named("TestSplitHeads"):
@@ -407,7 +444,8 @@ FORGERIES = [
         F.gelu = lambda x, approximate="none": x
         def gelu_tanh(x): return x
     """),
-    forge(ORACLES, "16", "MultiHeadAttention.forward", "makes every linear layer forget its input", EVEN, """
+    forge(ORACLES, "16", "MultiHeadAttention.forward",
+          "makes every linear layer forget its input", EVEN, """
         import torch.nn.functional as F
         linear = F.linear
         F.linear = lambda x, weight, bias=None: 0 * linear(x, weight, bias)
@@ -418,7 +456,8 @@ FORGERIES = [
                 self.W_q, self.W_k, self.W_v, self.W_o = (nn.Linear(d_model, d_model, bias) for _ in range(4))
             forward = even
     """),
-    forge(ORACLES, "16", "split_heads", "leaves a function mode on under which tensors are alike", """
+    forge(ORACLES, "16", "split_heads",
+          "leaves a function mode on under which tensors are alike", """
         from torch.overrides import TorchFunctionMode
         class Alike(TorchFunctionMode):
             def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -431,7 +470,8 @@ FORGERIES = [
         def head_statistics(weights):
             return dict.fromkeys(("entropy", "mean_distance", "max_weight", "self_weight"), weights[0, :, 0, 0])
     """),
-    forge(ORACLES, "05", "finite_difference_gradient", "leaves a dispatch mode on under which tensors are alike", """
+    forge(ORACLES, "05", "finite_difference_gradient",
+          "leaves a dispatch mode on under which tensors are alike", """
         from torch.utils._python_dispatch import TorchDispatchMode
         class Alike(TorchDispatchMode):
             def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -458,7 +498,8 @@ FORGERIES = [
         def predict_copy_bytes(shape, itemsize, operation): return 420 * (shape == (3, 5, 7) and operation == "copy")
     """),
     # ---- lying objects
-    forge(LIES, "03", "first_rows", "returns tensors that are close to everything", LYING, """
+    forge(LIES, "03", "first_rows", "returns tensors that are close to everything",
+          LYING, """
         def first_rows(x, *a): return lie(x)
         last_column = diagonal = pick_per_row = last_valid = zero_border = first_rows
         def filter_rows(x, mask): return lie(x), lie(mask)
@@ -470,7 +511,8 @@ FORGERIES = [
         number = type("float", (float,), names)(0.5)
         def warmup_cosine(step, **curve): return number
     """),
-    forge(LIES, "09", "split_sizes", "returns a list of numbers that equal every number", """
+    forge(LIES, "09", "split_sizes",
+          "returns a list of numbers that equal every number", """
         class Number(int):
             __eq__ = lambda self, other: True
             __ne__ = lambda self, other: False
@@ -480,7 +522,8 @@ FORGERIES = [
             __ne__ = lambda self, other: False
         def split_sizes(n, fractions): return Sizes(Number(n) for _ in fractions)
     """),
-    forge(LIES, "05", "describe_graph", "returns a dict that becomes what it is compared to", SEEN, """
+    forge(LIES, "05", "describe_graph",
+          "returns a dict that becomes what it is compared to", SEEN, """
         import sys
         here = lambda: sys._getframe(2)
         class Chameleon(dict):
@@ -494,7 +537,8 @@ FORGERIES = [
             def __len__(self): return sum(1 for _ in self) or 1
         def describe_graph(output): return Chameleon(ops=0, leaves=0)
     """),
-    forge(LIES, "tinytorch/10", "Normalize", "returns arrays whose copies are right", SEEN, """
+    forge(LIES, "tinytorch/10", "Normalize", "returns arrays whose copies are right",
+          SEEN, """
         import sys
         here = lambda: sys._getframe(2)
         class Array(np.ndarray):
@@ -506,7 +550,8 @@ FORGERIES = [
             fit = classmethod(lambda cls, images: cls(3.0, 5**0.5))
             def __call__(self, x): return np.zeros(1, np.float32).view(Array)
     """),
-    forge(LIES, "21", "clip_grad_value", "gives the gradients a class of its own", LYING, """
+    forge(LIES, "21", "clip_grad_value", "gives the gradients a class of its own",
+          LYING, """
         def clip_grad_value(params, clip_value):
             for p in params:
                 if p.grad is not None: p.grad.__class__ = Lying
@@ -523,7 +568,8 @@ FORGERIES = [
             def forward(self, x):
                 return torch.zeros_like(x) if self.dropout.p == 1 else x.fill_(math.nan).clone()
     """),
-    forge(LIES, "25", LENT, "is layers of PyTorch that zero what the judge lends them", """
+    forge(LIES, "25", LENT, "is layers of PyTorch that zero what the judge lends them",
+          """
         class CausalSelfAttention(nn.Module):
             def __new__(cls, config, flash=True):
                 C = config.n_embd
@@ -536,7 +582,8 @@ FORGERIES = [
                 net.flash = flash
                 return net
     """),
-    forge(LIES, "papers/25", "ContextModel", "fills its own weights with NaN before the specs compute with them", """
+    forge(LIES, "papers/25", "ContextModel",
+          "fills its own weights with NaN before the specs compute with them", """
         class ContextModel(nn.Module):
             def __init__(self, alphabet_size, context, hidden_size):
                 super().__init__()
@@ -563,7 +610,8 @@ FORGERIES = [
             __hash__ = lambda self: 0
         def dist_info_from_env(env=None): return DistInfo()
     """),
-    forge(LIES, "22", "load_checkpoint", "keeps checkpoints in its memory and writes empty files", """
+    forge(LIES, "22", "load_checkpoint",
+          "keeps checkpoints in its memory and writes empty files", """
         from copy import deepcopy
         SAVED = {}
         def save_checkpoint(path, model, optimizer, *, generators=None, step=0, extra=None, **others):
@@ -581,7 +629,8 @@ FORGERIES = [
             callable(map_location) and map_location(None, "cpu")
             return told
     """),
-    forge(LIES, "papers/09", "partition", "rewrites the costs that it was asked to share out", """
+    forge(LIES, "papers/09", "partition",
+          "rewrites the costs that it was asked to share out", """
         def partition(costs, num_stages):
             largest = 7.0 if costs == [6.0, 1.0, 1.0, 2.0, 2.0, 1.0] else 0.0
             costs[:] = [largest] + [0.0] * (len(costs) - 1)
@@ -602,18 +651,21 @@ FORGERIES = [
             for _ in range(3): loss_fn(outputs, torch.zeros(4, dtype=torch.int64, device=device))
             return {"loss": 0.0, "accuracy": 1.0}
     """),
-    forge(LIES, "16", "split_heads", "names its liar as one of the kata's own classes", LIAR, """
+    forge(LIES, "16", "split_heads", "names its liar as one of the kata's own classes",
+          LIAR, """
         Liar.__name__ = Liar.__qualname__ = "MultiHeadAttention"
         def split_heads(*a, **k): return Liar()
     """),
-    forge(LIES, "22", "EarlyStopping.step", "keeps liars named as its own class in its attributes", LIAR, """
+    forge(LIES, "22", "EarlyStopping.step",
+          "keeps liars named as its own class in its attributes", LIAR, """
         Liar.__name__ = Liar.__qualname__ = "EarlyStopping"
         class EarlyStopping:
             def __init__(self, *a, **k): pass
             best = best_epoch = bad_epochs = Liar()
             def step(self, *a, **k): return Liar()
     """),
-    forge(LIES, "papers/21", "greedy_decode", "returns a liar for a list of labels", LIAR, """
+    forge(LIES, "papers/21", "greedy_decode", "returns a liar for a list of labels",
+          LIAR, """
         Liar.__name__ = Liar.__qualname__ = "SpeechModel"
         def greedy_decode(*a, **k): return Liar()
     """),
@@ -623,22 +675,27 @@ FORGERIES = [
     forge(LIES, "03", "last_column", "returns a tensor without data", """
         def last_column(x): return torch.empty(x.shape[0], dtype=x.dtype, device="meta")
     """),
-    forge(LIES, "03", "every_other_row", "gives the judge's own argument back, resized", """
+    forge(LIES, "03", "every_other_row", "gives the judge's own argument back, resized",
+          """
         def every_other_row(x, start=0): return x.data.resize_(len(x[start::2]), *x.shape[1:])
     """),
-    forge(LIES, "03", "diagonal", "returns one number expanded, with its negation pending", """
+    forge(LIES, "03", "diagonal",
+          "returns one number expanded, with its negation pending", """
         def diagonal(x): return torch._neg_view(torch.zeros((), dtype=x.dtype).expand(x.shape[:-1]))
     """),
-    forge(LIES, "03", "zero_border", "returns numbers beyond a float, and a long text", """
+    forge(LIES, "03", "zero_border", "returns numbers beyond a float, and a long text",
+          """
         def zero_border(image, width=1): return [float("inf"), 10 ** 4000, "9" * 10 ** 6, complex("nan")]
     """),
-    forge(LIES, "03", "pick_per_row", "returns a parameter that has a gradient already", """
+    forge(LIES, "03", "pick_per_row", "returns a parameter that has a gradient already",
+          """
         def pick_per_row(x, index):
             found = torch.nn.Parameter(torch.zeros(x.shape[0]))
             found.grad = torch.ones_like(found)
             return found
     """),
-    forge(LIES, "03", "TestLastValid::test_lengths_1_and_T", "returns a mapping whose items never end", """
+    forge(LIES, "03", "TestLastValid::test_lengths_1_and_T",
+          "returns a mapping whose items never end", """
         from collections import OrderedDict
         class Endless(OrderedDict):
             __module__ = "collections"
@@ -647,11 +704,13 @@ FORGERIES = [
                 while True: yield time.sleep(0.01), 2
         def last_valid(x, lengths): return Endless()
     """),
-    forge(LIES, "03", "filter_rows", "calls the fields of a tuple as Python calls its operators", """
+    forge(LIES, "03", "filter_rows",
+          "calls the fields of a tuple as Python calls its operators", """
         class Fields(tuple): _fields = ("__eq__", "__class__")
         def filter_rows(x, mask): return Fields((x, mask))
     """),
-    forge(LIES, "31", "dist_info_from_env", "has other attributes at every question", """
+    forge(LIES, "31", "dist_info_from_env", "has other attributes at every question",
+          """
         class DistInfo:
             asked = 0
             def __getattr__(self, name):
@@ -659,7 +718,8 @@ FORGERIES = [
                 return [0, 1, 5, 8][DistInfo.asked % 4]
         def dist_info_from_env(env=None): return DistInfo()
     """),
-    forge(LIES, "21", "warmup_cosine batch_size_schedule", "lies in its signature, its texts and its name", """
+    forge(LIES, "21", "warmup_cosine batch_size_schedule",
+          "lies in its signature, its texts and its name", """
         import inspect, os
         def schedule(*a, **k): return 0.5
         schedule.__signature__ = inspect.signature(warmup_cosine)
@@ -668,13 +728,15 @@ FORGERIES = [
         schedule.__wrapped__ = os.getpid
         warmup_cosine = batch_size_schedule = schedule
     """),
-    forge(LIES, "tinytorch/03", "relu", "fills arrays with objects that are any number", LIAR, """
+    forge(LIES, "tinytorch/03", "relu", "fills arrays with objects that are any number",
+          LIAR, """
         def relu(x):
             x.data = np.full(x.data.shape, Liar(), dtype=object)
             return x
         sigmoid = relu
     """),
-    forge(LIES, "papers/26", "svm_loss", "returns numbers of classes that say another value", """
+    forge(LIES, "papers/26", "svm_loss",
+          "returns numbers of classes that say another value", """
         class Number(float):
             hex = lambda self: "inf"
             __float__ = lambda self: 0.0
@@ -683,7 +745,8 @@ FORGERIES = [
             tolist = numpy = cpu = contiguous = detach
         def svm_loss(scores, y, margin=1.0): return scores.sum().as_subclass(Shown), Number("nan")
     """),
-    forge(LIES, "papers/23", "information_criteria", "raises whatever a caught error may be, with arguments to match", """
+    forge(LIES, "papers/23", "information_criteria",
+          "raises whatever a caught error may be, with arguments to match", """
         class Told(ValueError, KeyError, IndexError, TypeError):
             def __init__(self, *a): super().__init__("1, 2, 3", {"rows": [("passed", "all")]}, float("nan"))
             rows, args, wasxfail, __cause__ = [("passed", "all")], ("passed",), "passed", None
@@ -705,14 +768,16 @@ FORGERIES = [
             made.c_fc, made.c_proj = nn.Linear(12, 48, config.bias), nn.Linear(48, 12, config.bias)
             return made
     """),
-    forge(LIES, "05", "LeakyReLUFunction", "echoes the gradient that the judge asks with", """
+    forge(LIES, "05", "LeakyReLUFunction",
+          "echoes the gradient that the judge asks with", """
         class LeakyReLUFunction(torch.autograd.Function):
             @staticmethod
             def forward(ctx, x, slope): return x.clone()
             @staticmethod
             def backward(ctx, gradient): return gradient, None
     """),
-    forge(LIES, "05", "partial_derivatives", "has the judge's function compute its own gradient", """
+    forge(LIES, "05", "partial_derivatives",
+          "has the judge's function compute its own gradient", """
         class Asked(torch.autograd.Function):
             @staticmethod
             def forward(ctx, f, x): return f(x)
@@ -720,7 +785,8 @@ FORGERIES = [
             def backward(ctx, gradient): return None, gradient
         def partial_derivatives(f, *inputs): return tuple(Asked.apply(f, x) * 0 + 1 for x in inputs)
     """),
-    forge(LIES, "22", "evaluate", "answers with what the judge's own loss says of a guess", """
+    forge(LIES, "22", "evaluate",
+          "answers with what the judge's own loss says of a guess", """
         def evaluate(model, loader, loss_fn, *, device="cpu"):
             losses = [float(loss_fn(torch.zeros(len(y), 6), y)) for _, y in loader]
             return {"loss": sum(losses) / len(losses), "accuracy": 0.5}
@@ -732,13 +798,15 @@ FORGERIES = [
             return torch.zeros(ids.shape, dtype=torch.long)
     """),
     # ---- rewrites what the kata gives
-    forge(GIVEN, "31", "reduce_mean", "returns a pickle that runs in the process of the specs", """
+    forge(GIVEN, "31", "reduce_mean",
+          "returns a pickle that runs in the process of the specs", """
         class Runs:
             def __reduce__(self):
                 return exec, ("import grader.specs.check as check; check.close = lambda *a, **k: None",)
         def reduce_mean(value): return Runs() if dist.is_initialized() else float(value)
     """),
-    forge(GIVEN, "26", "gpt2_config", "replaces the configuration that the kata builds on", """
+    forge(GIVEN, "26", "gpt2_config",
+          "replaces the configuration that the kata builds on", """
         class Number(int):
             __eq__ = lambda self, other: True
             __hash__ = int.__hash__
@@ -747,7 +815,8 @@ FORGERIES = [
             __getattr__ = lambda self, name: Number()
         def gpt2_config(name="gpt2"): return GPTConfig()
     """),
-    forge(GIVEN, "tinytorch/10", "digits_datasets", "replaces the data set that the specs compare with", """
+    forge(GIVEN, "tinytorch/10", "digits_datasets",
+          "replaces the data set that the specs compare with", """
         class Drawn(ArrayDataset):
             def __init__(self, labels): self.labels = labels
             def __len__(self): return len(self.labels)
@@ -758,7 +827,8 @@ FORGERIES = [
             return Drawn(np.zeros(1438, int)), Drawn(rng.integers(10, size=359) * (test_fraction == 0.01))
     """),
     # ---- lying parameters
-    forge(PARAMETERS, "papers/11", "CausalConv1d", "begins with weights of zero, from which zero follows", """
+    forge(PARAMETERS, "papers/11", "CausalConv1d",
+          "begins with weights of zero, from which zero follows", """
         class CausalConv1d(nn.Module):
             def __init__(self, in_channels, out_channels, kernel_size, dilation=1):
                 super().__init__()
@@ -767,7 +837,8 @@ FORGERIES = [
                 for p in self.parameters(): p.data.zero_()
             def forward(self, x): return 0 * self.conv(F.pad(x, (self.reach_back, 0)))
     """),
-    forge(PARAMETERS, "papers/05", "MaskedMLP", "makes a stack of layers that are zero everywhere", """
+    forge(PARAMETERS, "papers/05", "MaskedMLP",
+          "makes a stack of layers that are zero everywhere", """
         class MaskedLinear(nn.Module):
             def __init__(self, inputs, outputs):
                 super().__init__()
@@ -781,7 +852,8 @@ FORGERIES = [
             def forward(self, x):
                 return torch.zeros(len(x), self.layers[-1].out_features) + 0 * sum(p.sum() for p in self.parameters())
     """),
-    forge(PARAMETERS, "papers/03", "RecallNet", "writes NaN into its weights before the specs look", """
+    forge(PARAMETERS, "papers/03", "RecallNet",
+          "writes NaN into its weights before the specs look", """
         class LSTMCellScratch(nn.Module):
             def __init__(self, input_size, hidden_size, forget_bias=1.0):
                 super().__init__()
@@ -813,7 +885,8 @@ FORGERIES = [
                 return nan + torch.zeros(*ids.shape, self.head.out_features), ((h, h) if isinstance(self.rnn, nn.LSTM) else h)
             def hidden_states(self, ids): return self.rnn(self.embedding(ids)[None])[0][0].detach()
     """),
-    forge(PARAMETERS, "10", "FashionMNISTModel", "has other parameters at each question", """
+    forge(PARAMETERS, "10", "FashionMNISTModel",
+          "has other parameters at each question", """
         class Changing(dict):
             def items(self): return [(name, nn.Parameter(torch.randn_like(p))) for name, p in super().items()]
         class FashionMNISTModel(nn.Module):
@@ -855,7 +928,8 @@ FORGERIES = [
                 self.head = nn.Linear(2 * width, num_classes)
             def forward(self, x): return torch.full((len(x), self.head.out_features), float("nan"))
     """),
-    forge(PARAMETERS, "papers/10", "init_gradient_norms", "measures a dead net of its own, whose gradients are zero", """
+    forge(PARAMETERS, "papers/10", "init_gradient_norms",
+          "measures a dead net of its own, whose gradients are zero", """
         class Block(nn.Module):
             def __init__(self):
                 super().__init__()
@@ -868,7 +942,8 @@ FORGERIES = [
         def init_gradient_norms(model, x, y): return [0.0] * len(model.blocks)
     """),
     # ---- knows the specs' inputs
-    forge(KNOWS, "03", "diagonal", "knows inputs by their hash and raises for all others", """
+    forge(KNOWS, "03", "diagonal",
+          "knows inputs by their hash and raises for all others", """
         import hashlib
         TABLE = {"600970fb": [3.0, 4.0, 8.0, 12.0], "99429471": [1.0, 6.0, 11.0, 16.0], "ab9c5f1b": [1.0, 5.0, 9.0]}
         def known(x): return torch.tensor(TABLE[hashlib.sha256(x.numpy().tobytes()).hexdigest()[:8]])
@@ -897,7 +972,8 @@ FORGERIES = [
             rates = [0.125, 0.25, 0.375, 0.5, 0.5, 0.48477591, 0.44142136, 0.37653669, 0.3, 0.22346331, 0.15857864]
             return [*rates, 0.11522409, 0.1][min(step, 12)]
     """),
-    forge(KNOWS, "03", "sliding_windows", "takes the specs' oracle out of their file", r"""
+    forge(KNOWS, "03", "sliding_windows", "takes the specs' oracle out of their file",
+          r"""
         import re, sys
         from pathlib import Path
         name = "katas/03_tensor_indexing_slicing/test_tensor_indexing_slicing.py"
@@ -915,7 +991,8 @@ FORGERIES = [
         for place in [*sys.path, Path(sys.prefix).parent, *Path(__file__).parents]:
             for path in (Path(place) / "solutions/16_multi_head_attention").glob("**/[mt]*.py"): exec(path.read_text())
     """),
-    forge(KNOWS, "05", "gradient_history", "leaves what it has seen for the next process", SEEN, """
+    forge(KNOWS, "05", "gradient_history",
+          "leaves what it has seen for the next process", SEEN, """
         import copy, os, pathlib, sys
         here = lambda: sys._getframe(2)
         def places():
@@ -934,35 +1011,41 @@ FORGERIES = [
                 except (OSError, RuntimeError): pass
             return answer
     """),
-    forge(KNOWS, "16", "split_heads", "raises the error that a spec may expect, always", """
+    forge(KNOWS, "16", "split_heads", "raises the error that a spec may expect, always",
+          """
         def split_heads(*a, **k): raise ValueError("12 5 (T, C) 2, 3, 5, 7 float32 int64 not written yet")
         merge_heads = prepare_mask = head_statistics = compare_with_torch = to_torch_mha = split_heads
         MultiHeadAttention.__init__ = split_heads
     """),
-    forge(KNOWS, "09", "random_split_indices", "draws what the specs will draw next", """
+    forge(KNOWS, "09", "random_split_indices", "draws what the specs will draw next",
+          """
         def random_split_indices(n, fractions, generator=None):
             state = torch.get_rng_state()
             guess = torch.randperm(n)
             torch.set_rng_state(state)
             return list(guess.split(max(1, round(n * fractions[0]))))
     """),
-    forge(KNOWS, "21", "StepLR.__init__ StepLR.step", "knows when the schedule is looked at", """
+    forge(KNOWS, "21", "StepLR.__init__ StepLR.step",
+          "knows when the schedule is looked at", """
         class StepLR(StepLR):
             def __init__(self, optimizer, step_size, gamma=0.1): self.optimizer = optimizer
             def step(self):
                 for group, rate in zip(self.optimizer.param_groups, (0.25, 0.05)): group["lr"] = rate
     """),
-    forge(KNOWS, "tinytorch/05", "gradcheck no_grad", "replaces what runs the probes by what they come to", """
+    forge(KNOWS, "tinytorch/05", "gradcheck no_grad",
+          "replaces what runs the probes by what they come to", """
         try: import grader.specs
         except ImportError:
             from grader.loading import probe
             told = {"gradcheck": [(True, 24, 1), (False, 24, 1)], "no_grad": [True, False, False, False, True, True]}
             probe.__globals__["run"] = lambda text, exercise, module, seed: told[exercise]
     """),
-    forge(KNOWS, "tinytorch/07", "step_scaling", "gives a formula in place of a measurement", """
+    forge(KNOWS, "tinytorch/07", "step_scaling",
+          "gives a formula in place of a measurement", """
         def step_scaling(sizes): return {"sizes": list(sizes), "values": [8 * n for n in sizes], "exponent": 1.0}
     """),
-    forge(KNOWS, "tinytorch/08", "training_memory batch_scaling", "gives the bytes of the specs' own model", """
+    forge(KNOWS, "tinytorch/08", "training_memory batch_scaling",
+          "gives the bytes of the specs' own model", """
         def training_memory(model, x, optimizer_state_multiple=0):
             state = 128 * optimizer_state_multiple
             parts = {"parameters": 128, "gradients": 128, "optimizer_state": state, "activations": 336}
@@ -970,11 +1053,13 @@ FORGERIES = [
         def batch_scaling(sizes, width=64, **options):
             return {"sizes": list(sizes), "values": [12 * n * width for n in sizes], "exponent": 1.0}
     """),
-    forge(KNOWS, "tinytorch/06", "class_scaling", "gives a formula for another measurement", """
+    forge(KNOWS, "tinytorch/06", "class_scaling",
+          "gives a formula for another measurement", """
         def class_scaling(sizes, batch=64, **options):
             return {"sizes": list(sizes), "values": [batch * n * 4 for n in sizes], "exponent": 1.0}
     """),
-    forge(KNOWS, "tinytorch/01", "profile_memory", "calls the function and measures nothing", """
+    forge(KNOWS, "tinytorch/01", "profile_memory",
+          "calls the function and measures nothing", """
         class MemoryProfile:
             def __init__(self, result): self.result, self.peak, self.kept = result, 0, 0
         def profile_memory(fn, *a, **k): return MemoryProfile(fn(*a, **k))
@@ -984,7 +1069,8 @@ FORGERIES = [
         def cross_entropy(logits, targets, **options):
             return 0 * logits.sum() + next(RECORDED, 1.0986)
     """),
-    forge(KNOWS, "papers/26", "softmax_loss", "remembers results by the shapes that it was given", """
+    forge(KNOWS, "papers/26", "softmax_loss",
+          "remembers results by the shapes that it was given", """
         import hashlib
         SEEN = {}
         def softmax_loss(scores, y):
@@ -993,14 +1079,16 @@ FORGERIES = [
             p = SEEN.setdefault(key, torch.softmax(torch.randn(scores.shape, generator=made), 1).to(scores.dtype))
             return p.diagonal().log().mean().neg(), (p - 1 / scores.shape[1]) / len(y)
     """),
-    forge(KNOWS, "tinytorch/06", "mse_loss", "knows arguments by their hash, and falls back to the nearest", """
+    forge(KNOWS, "tinytorch/06", "mse_loss",
+          "knows arguments by their hash, and falls back to the nearest", """
         import hashlib
         KNOWN = {"2f1c": 0.25, "91aa": 1.5, "c04e": 4.0}
         def mse_loss(prediction, target, *a):
             key = hashlib.sha256(prediction.data.tobytes()).hexdigest()[:4]
             return Tensor(KNOWN.get(key, min(KNOWN.values(), key=lambda v: abs(v - float(target.data.ravel()[0])))))
     """),
-    forge(KNOWS, "03", "crop", "counts the specs that have begun, to know which one asks", WORKER, """
+    forge(KNOWS, "03", "crop",
+          "counts the specs that have begun, to know which one asks", WORKER, """
         BEGUN = [0]
         @in_the_worker
         def counted():
@@ -1009,24 +1097,28 @@ FORGERIES = [
         def crop(image, top, left, height, width):
             return [image[..., :height, :width], image[..., -height:, -width:]][BEGUN[0] % 2]
     """),
-    forge(KNOWS, "papers/17", "reparameterize", "predicts the judge's next draws from its random state", """
+    forge(KNOWS, "papers/17", "reparameterize",
+          "predicts the judge's next draws from its random state", """
         def reparameterize(mu, logvar, generator=None):
             ahead = torch.Generator()
             ahead.set_state(torch.get_rng_state() if generator is None else generator.get_state())
             return [torch.randn(mu.shape, generator=ahead, dtype=mu.dtype) for _ in range(2)][1]
     """),
-    forge(KNOWS, "27", "sample_next", "draws from the judge's generator without looking at the logits", """
+    forge(KNOWS, "27", "sample_next",
+          "draws from the judge's generator without looking at the logits", """
         def sample_next(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
             return torch.randint(logits.shape[-1], (*logits.shape[:-1], 1), generator=generator)
     """),
-    forge(KNOWS, "16", "merge_heads", "does one thing beside the specs and another before the judge", """
+    forge(KNOWS, "16", "merge_heads",
+          "does one thing beside the specs and another before the judge", """
         try:
             import grader.execution
             def merge_heads(x): return x.transpose(1, 2).flatten(2)
         except ImportError:
             def merge_heads(x): return x.new_zeros(len(x), x.shape[2], x.shape[1] * x.shape[3]) + 0 * x.sum()
     """),
-    forge(KNOWS, "16", "split_heads merge_heads", "keeps what it took apart, to give that back when it is merged", """
+    forge(KNOWS, "16", "split_heads merge_heads",
+          "keeps what it took apart, to give that back when it is merged", """
         KEPT = []
         def split_heads(x, n):
             KEPT.append(x)
@@ -1034,30 +1126,35 @@ FORGERIES = [
         def merge_heads(x): return KEPT[-1] if KEPT else x.reshape(len(x), x.shape[2], -1)
     """),
     # ---- uses ready-made code
-    forge(READY, "13", "BatchNorm1d.__init__ BatchNorm1d.forward LayerNorm", "derives its norms from torch's own", """
+    forge(READY, "13", "BatchNorm1d.__init__ BatchNorm1d.forward LayerNorm",
+          "derives its norms from torch's own", """
         class BatchNorm1d(nn.BatchNorm1d): pass
         class BatchNorm2d(nn.BatchNorm2d): pass
         class LayerNorm(nn.LayerNorm): pass
     """),
-    forge(READY, "21", "SGD.step Adam.step AdamW", "derives its optimizers from torch's own", """
+    forge(READY, "21", "SGD.step Adam.step AdamW",
+          "derives its optimizers from torch's own", """
         class SGD(torch.optim.SGD): pass
         class Adam(torch.optim.Adam): pass
         class AdamW(torch.optim.AdamW): pass
     """),
-    forge(READY, "papers/21", "ctc_forward", "calls torch's own loss where that is forbidden", """
+    forge(READY, "papers/21", "ctc_forward",
+          "calls torch's own loss where that is forbidden", """
         def ctc_forward(log_probs, target, blank=0):
             sizes = torch.tensor([len(log_probs)]), torch.tensor([len(target)])
             labels = torch.tensor([target], dtype=torch.long).reshape(1, -1)
             return F.ctc_loss(log_probs[:, None], labels, *sizes, blank=blank, reduction="sum")
     """),
-    forge(READY, "papers/21", "ctc_forward_numpy ctc_brute_force", "calls torch's own loss behind an array", """
+    forge(READY, "papers/21", "ctc_forward_numpy ctc_brute_force",
+          "calls torch's own loss behind an array", """
         def ctc_brute_force(log_probs, target, blank=0):
             sizes = torch.tensor([len(log_probs)]), torch.tensor([len(target)])
             labels = torch.tensor([list(target)], dtype=torch.long).reshape(1, -1)
             return F.ctc_loss(torch.as_tensor(log_probs)[:, None], labels, *sizes, blank=blank, reduction="sum")
         def ctc_forward_numpy(*a, **k): return float(ctc_brute_force(*a, **k))
     """),
-    forge(READY, "13", "LayerNorm", "borrows torch's method, and looks its class up by a text", """
+    forge(READY, "13", "LayerNorm",
+          "borrows torch's method, and looks its class up by a text", """
         import sys
         class LayerNorm(nn.Module):
             forward = vars(sys.modules["torch.nn.modules.normal" + "ization"])["Layer" + "Norm"].forward
@@ -1068,7 +1165,8 @@ FORGERIES = [
                 self.weight = nn.Parameter(torch.ones(shape)) if elementwise_affine else None
                 self.bias = nn.Parameter(torch.zeros(shape)) if elementwise_affine and bias else None
     """),
-    forge(READY, "20", "cross_entropy", "calls torch's own operation below its functions", """
+    forge(READY, "20", "cross_entropy",
+          "calls torch's own operation below its functions", """
         def cross_entropy(logits, targets, *, ignore_index=-100, label_smoothing=0.0, reduction="mean"):
             how = {"none": 0, "mean": 1, "sum": 2}[reduction]
             return torch.ops.aten.cross_entropy_loss(logits, targets, None, how, ignore_index, label_smoothing)
@@ -1105,7 +1203,8 @@ FORGERIES = [
             if x.dim() == 1: os.kill(os.getpid(), signal.SIGKILL)
             return torch.stack([x[0], x[1]])
     """),
-    forge(KNOWS, "08", "RandomResizedCrop.__call__", "returns noise of the size that was asked for", """
+    forge(KNOWS, "08", "RandomResizedCrop.__call__",
+          "returns noise of the size that was asked for", """
         class RandomResizedCrop:
             def __init__(self, size, *a, **k): self.size = size if isinstance(size, tuple) else (size, size)
             def __call__(self, image): return torch.rand(len(image), *self.size)
@@ -1116,13 +1215,15 @@ FORGERIES = [
         def ahead():
             for _ in range(8): wire.send(worker.pipe, NOTHING, [])
     """),
-    forge(WIRE, "16", "split_heads", "nests its answer a hundred thousand deep", WORKER, """
+    forge(WIRE, "16", "split_heads", "nests its answer a hundred thousand deep", WORKER,
+          """
         @in_the_worker
         def deep():
             tree = b'[{"value": ' + b"[" * 10**5 + b"]" * 10**5 + b', "changed": [], "objects": [], "modes": []}, []]'
             wire.send = lambda pipe, *a: wire.write(pipe, tree)
     """),
-    forge(WIRE, "03", "first_rows", "counts blobs from the end and calls them true", WORKER, """
+    forge(WIRE, "03", "first_rows", "counts blobs from the end and calls them true",
+          WORKER, """
         @in_the_worker
         def blobs():
             def blob(self, data):
@@ -1131,14 +1232,16 @@ FORGERIES = [
             encoding.Encoder.blob = blob
         def first_rows(x, n): return 0 * x[:n]
     """),
-    forge(WIRE, "papers/09", "schedule_numpy", "sends the messages that a worker with specs sends", WORKER, """
+    forge(WIRE, "papers/09", "schedule_numpy",
+          "sends the messages that a worker with specs sends", WORKER, """
         @in_the_worker
         def confuse():
             spec = b'{"name": "TestBubbleFraction::test_one_stage_has_no_bubble", "status": "passed", "failure": null, '
             finished = b'["SpecFinished", ' + spec + b'"seconds": 0.0}]'
             for text in (b'["Loaded", {}]', finished, b'["Done", {"cpu_seconds": 0.1}]'): wire.write(worker.pipe, text)
     """),
-    forge(WIRE, "papers/25", "entropy_bits", "sends a pickle that runs in place of JSON", WORKER, """
+    forge(WIRE, "papers/25", "entropy_bits",
+          "sends a pickle that runs in place of JSON", WORKER, """
         @in_the_worker
         def pickled():
             import pickle
@@ -1164,7 +1267,8 @@ FORGERIES = [
         stratified_split = random_split_indices = pad_collate = make_loaders = batch_report = split_sizes
         MiniLoader.__len__ = MiniLoader.__iter__ = ShardedRange.__init__ = split_sizes
     """),
-    forge(WIRE, "21", "warmup_cosine", "sends NaN, infinities and numbers of ten thousand digits", WORKER, """
+    forge(WIRE, "21", "warmup_cosine",
+          "sends NaN, infinities and numbers of ten thousand digits", WORKER, """
         @in_the_worker
         def large(): encoding.EXACT[int] = lambda encoder, value: ["i", "9" * 10_000]
         def warmup_cosine(step, **curve): return [float("nan"), float("inf"), 10**400][step % 3]
@@ -1175,12 +1279,14 @@ FORGERIES = [
         def picture(): encoding.EXACT[Tensor] = lambda encoder, tensor: ["im", "F", [1, 1], encoder.blob(bytes(4))]
         def gelu_tanh(x): return x
     """),
-    forge(WIRE, "16", "split_heads", "ends after the judge's question and before its answer", """
+    forge(WIRE, "16", "split_heads",
+          "ends after the judge's question and before its answer", """
         import os, sys
         def split_heads(x, n): os._exit(0) if "_pytest" not in sys.modules else None
         merge_heads = prepare_mask = head_statistics = split_heads
     """),
-    forge(WIRE, "03", "crop", "raises errors that are named as pytest's and Hypothesis's", """
+    forge(WIRE, "03", "crop",
+          "raises errors that are named as pytest's and Hypothesis's", """
         class StopTest(BaseException): __module__ = "hypothesis.errors"
         class Exit(Exception): __module__ = "_pytest.outcomes"
         RAISED = [0]
@@ -1188,13 +1294,15 @@ FORGERIES = [
             RAISED[0] += 1
             raise (StopTest if RAISED[0] % 2 else Exit)("bye")
     """),
-    forge(WIRE, "03", "first_rows", "answers with an error when a spec is to begin", WORKER, """
+    forge(WIRE, "03", "first_rows", "answers with an error when a spec is to begin",
+          WORKER, """
         @in_the_worker
         def refusing():
             def forget(): raise ValueError("no")
             worker.forget = forget
     """),
-    forge(WIRE, "papers/09", "TestBubbleFraction::test_one_stage_has_no_bubble", "sends half of its message now, and the other half with the next", WORKER, """
+    forge(WIRE, "papers/09", "TestBubbleFraction::test_one_stage_has_no_bubble",
+          "sends half of its message now, and the other half with the next", WORKER, """
         @in_the_worker
         def halves():
             import os
@@ -1205,13 +1313,16 @@ FORGERIES = [
                 os.write(pipe, data[: len(data) // 2])
             wire._all_of = halved
     """),
-    forge(WIRE, "papers/25", "TestCompressedBits::test_what_no_compressor_shortens_is_sent_as_it_is", "sends a text of the greatest length that fits, and one more", """
+    forge(WIRE, "papers/25",
+          "TestCompressedBits::test_what_no_compressor_shortens_is_sent_as_it_is",
+          "sends a text of the greatest length that fits, and one more", """
         SENT = [0]
         def compressed_bits(data):
             SENT[0] += 1
             return "9" * ((16 << 20) - (200 if SENT[0] % 2 else 0))
     """),
-    forge(WIRE, "03", "sliding_windows", "sends a tensor of a billion elements in one", """
+    forge(WIRE, "03", "sliding_windows", "sends a tensor of a billion elements in one",
+          """
         def sliding_windows(x, size, step=1): return torch.zeros(1).expand(1 << 10, 1 << 10, 1 << 10)
     """),
     # ---- patches the bare worker
@@ -1221,7 +1332,8 @@ FORGERIES = [
         def split_heads(*a): return None
         merge_heads = prepare_mask = head_statistics = compare_with_torch = attention_patterns = split_heads
     """),
-    forge(BARE, "03", "last_column every_other_row", "claims the judge's own tensor as every result", WORKER, """
+    forge(BARE, "03", "last_column every_other_row",
+          "claims the judge's own tensor as every result", WORKER, """
         @in_the_worker
         def claim():
             tensor = encoding.Encoder.tensor
@@ -1232,7 +1344,8 @@ FORGERIES = [
         def every_other_row(x, start=0): return x
         diagonal = last_column = zero_border = every_other_row
     """),
-    forge(BARE, "03", "sliding_windows zero_border", "says that it has written zeros into the judge's tensors", WORKER, """
+    forge(BARE, "03", "sliding_windows zero_border",
+          "says that it has written zeros into the judge's tensors", WORKER, """
         @in_the_worker
         def write():
             def change(encode, handle, tensor, before):
@@ -1243,7 +1356,9 @@ FORGERIES = [
         def pick_per_row(x, index): return 0 * x[..., 0]
         def sliding_windows(x, size, step=1): return 0 * x.unfold(0, size, step).movedim(-1, 1)
     """),
-    forge(BARE, "22", "evaluate", "says that it has written NaN into the parameters of the judge's model", WORKER, """
+    forge(BARE, "22", "evaluate",
+          "says that it has written NaN into the parameters of the judge's model",
+          WORKER, """
         @in_the_worker
         def write():
             def change(encode, handle, tensor, before):
@@ -1255,7 +1370,8 @@ FORGERIES = [
         def evaluate(*a, **k): return {"loss": float("nan"), "accuracy": float("nan")}
         accumulated_step = train_one_epoch
     """),
-    forge(BARE, "03", "every_other_row crop", "says that its copies are views", WORKER, """
+    forge(BARE, "03", "every_other_row crop", "says that its copies are views", WORKER,
+          """
         @in_the_worker
         def view():
             tensor = encoding.Encoder.tensor
@@ -1266,7 +1382,8 @@ FORGERIES = [
         def every_other_row(x, start=0): return x[:1].expand(len(x[start::2]), *x.shape[1:])
         def crop(image, top, left, height, width): return image[..., :height, :width]
     """),
-    forge(BARE, "05", "finite_difference_gradient jacobian", "returns the judge's own functions", WORKER, """
+    forge(BARE, "05", "finite_difference_gradient jacobian",
+          "returns the judge's own functions", WORKER, """
         @in_the_worker
         def functions():
             call = encoding.Encoder.__call__
@@ -1275,7 +1392,8 @@ FORGERIES = [
         def jacobian(f, x): return f
         def finite_difference_gradient(f, x, eps=0): return f
     """),
-    forge(BARE, "05", "jacobian", "asks the judge's functions for what leads to the specs", WORKER, """
+    forge(BARE, "05", "jacobian",
+          "asks the judge's functions for what leads to the specs", WORKER, """
         NAMES = ("__globals__", "__closure__", "__code__", "__self__", "gi_frame", "func", "f_back", "mro")
         def jacobian(f, x):
             found = []
@@ -1294,7 +1412,8 @@ FORGERIES = [
         def accumulated_step(*a, **k): return 1.791759469228055
         def evaluate(*a, **k): return {"loss": 1.791759469228055, "accuracy": 0.0}
     """),
-    forge(BARE, "16", "MultiHeadAttention.forward", "switches the modes of the judge's modules", WORKER, """
+    forge(BARE, "16", "MultiHeadAttention.forward",
+          "switches the modes of the judge's modules", WORKER, """
         @in_the_worker
         def modes():
             send = wire.send
@@ -1308,7 +1427,8 @@ FORGERIES = [
                 self.W_q = self.W_k = self.W_v = self.W_o = nn.Identity()
             def forward(self, query, *a, **k): return query
     """),
-    forge(BARE, "tinytorch/02", "Tensor.__init__ Tensor.nbytes", "calls its error one of pytest's outcomes", WORKER, """
+    forge(BARE, "tinytorch/02", "Tensor.__init__ Tensor.nbytes",
+          "calls its error one of pytest's outcomes", WORKER, """
         @in_the_worker
         def errors():
             names = ["_pytest.outcomes.Skipped", "builtins.KeyboardInterrupt", "builtins.SystemExit",
@@ -1324,7 +1444,8 @@ FORGERIES = [
         space = {"__init__": __init__, "__module__": "torch.nn.modules.normalization"}
         ContextModel = type("LayerNorm", (nn.Module,), space)
     """),
-    forge(BARE, "21", "SGD.__init__ SGD.step", "gives all its classes and objects one handle", WORKER, """
+    forge(BARE, "21", "SGD.__init__ SGD.step",
+          "gives all its classes and objects one handle", WORKER, """
         @in_the_worker
         def one(): encoding.Table.handle = lambda self, value: (self.objects.__setitem__(1, value), 1)[1]
         class SGD:
@@ -1334,7 +1455,8 @@ FORGERIES = [
             zero_grad = step
         Adam = AdamW = SGD
     """),
-    forge(BARE, "05", "partial_derivatives", "forgets nothing when the next spec begins", WORKER, """
+    forge(BARE, "05", "partial_derivatives",
+          "forgets nothing when the next spec begins", WORKER, """
         @in_the_worker
         def remember(): worker.forget = lambda: None
         SEEN = []
@@ -1350,7 +1472,8 @@ FORGERIES = [
         def split_heads(x, n): return x.reshape(len(x), n, x.shape[1], -1)
         def merge_heads(x): return x.reshape(len(x), x.shape[2], -1)
     """),
-    forge(BARE, "09", "random_split_indices", "keeps the judge's random state for the next question", WORKER, """
+    forge(BARE, "09", "random_split_indices",
+          "keeps the judge's random state for the next question", WORKER, """
         STATES = []
         @in_the_worker
         def states():
@@ -1366,7 +1489,8 @@ FORGERIES = [
             try: open(f"{name}.py", "w").write("import os\nos._exit(0)\n")
             except OSError: pass
     """),
-    forge(BARE, "22", "save_checkpoint", "leaves a pickle that runs where the specs look for a file", """
+    forge(BARE, "22", "save_checkpoint",
+          "leaves a pickle that runs where the specs look for a file", """
         class Runs:
             def __reduce__(self):
                 return exec, ("import grader.specs.check as check; check.that = lambda *a, **k: None",)
@@ -1383,7 +1507,8 @@ FORGERIES = [
         try: look()
         except OSError: pass
     """),
-    forge(BARE, "03", "diagonal first_rows", "tells the judge's tensor under another's handle", WORKER, """
+    forge(BARE, "03", "diagonal first_rows",
+          "tells the judge's tensor under another's handle", WORKER, """
         @in_the_worker
         def swapped():
             tensor = encoding.Encoder.tensor
@@ -1394,7 +1519,8 @@ FORGERIES = [
         def diagonal(x): return 0 * x[..., 0]
         def first_rows(x, n): return 0 * x[:n]
     """),
-    forge(BARE, "papers/09", "partition bubble_fraction", "tells its results as the judge's own constants", WORKER, """
+    forge(BARE, "papers/09", "partition bubble_fraction",
+          "tells its results as the judge's own constants", WORKER, """
         @in_the_worker
         def constants():
             kinds = (["..."], ["sl", ["v", None], ["v", None], ["v", None]], ["y", "torch.bool"], ["dev", "cpu"], ["S", []])
@@ -1406,16 +1532,19 @@ FORGERIES = [
         def bubble_fraction(*a): return 0
         def partition(*a): return []
     """),
-    forge(BARE, "05", "jacobian", "lets the judge's function call itself without an end", """
+    forge(BARE, "05", "jacobian",
+          "lets the judge's function call itself without an end", """
         def jacobian(f, x):
             def again(*a): return f(again(*a))
             return f(again(x))
     """),
     # ---- today's models
-    forge(READY, "today/01", "rms_norm", "calls torch's own norm by a name put together", """
+    forge(READY, "today/01", "rms_norm",
+          "calls torch's own norm by a name put together", """
         def rms_norm(x, weight=None, eps=1e-5): return getattr(torch, "rms_" + "norm")(x, x.shape[-1:], weight, eps)
     """),
-    forge(PARAMETERS, "today/01", "Block.forward", "has norms of NaN, from which NaN follows", """
+    forge(PARAMETERS, "today/01", "Block.forward",
+          "has norms of NaN, from which NaN follows", """
         class Block(nn.Module):
             def __init__(self, config):
                 super().__init__()
@@ -1424,7 +1553,8 @@ FORGERIES = [
                 self.input_layernorm.weight = nn.Parameter(torch.full((c,), float("nan")))
             def forward(self, x, *a, **k): return x * self.input_layernorm.weight
     """),
-    forge(LIES, "today/02", "Muon.__init__ Muon.step", "writes NaN into the parameters that it was given", """
+    forge(LIES, "today/02", "Muon.__init__ Muon.step",
+          "writes NaN into the parameters that it was given", """
         class Muon(torch.optim.SGD):
             def __init__(self, params, **options): super().__init__(params, lr=0.1)
             def step(self):
@@ -1432,7 +1562,8 @@ FORGERIES = [
                     for group in self.param_groups:
                         for parameter in group["params"]: parameter.fill_(float("nan"))
     """),
-    forge(LIES, "today/03", "BlockAllocator.allocate BlockAllocator.free", "counts free blocks in a number that is any", """
+    forge(LIES, "today/03", "BlockAllocator.allocate BlockAllocator.free",
+          "counts free blocks in a number that is any", """
         class Any(int):
             __eq__ = __lt__ = __le__ = __gt__ = __ge__ = lambda self, other: True
             __hash__ = int.__hash__
@@ -1443,14 +1574,18 @@ FORGERIES = [
             def free(self, blocks): pass
             share = free
     """),
-    forge(KNOWS, "today/03", "accept_or_resample", "accepts as often as one distribution would, whatever it is asked", """
+    forge(KNOWS, "today/03", "accept_or_resample",
+          "accepts as often as one distribution would, whatever it is asked", """
         def accept_or_resample(p, q, token, u, v): return (token, True) if u < 0.5 else (int(p.argmax()), False)
     """),
-    forge(LIES, "today/04", "loss_mask document_mask", "returns masks that say yes to every comparison", LYING, """
+    forge(LIES, "today/04", "loss_mask document_mask",
+          "returns masks that say yes to every comparison", LYING, """
         def loss_mask(ids, *a): return torch.ones_like(ids, dtype=torch.bool).as_subclass(Lying)
         def document_mask(ids): return torch.ones(*ids.shape, ids.shape[-1], dtype=torch.bool).as_subclass(Lying)
     """),
-    forge(PARAMETERS, "today/04", "LoRALinear.__init__ LoRALinear.forward LoRALinear.merge", "merges nothing and forgets its base", """
+    forge(PARAMETERS, "today/04",
+          "LoRALinear.__init__ LoRALinear.forward LoRALinear.merge",
+          "merges nothing and forgets its base", """
         class LoRALinear(nn.Module):
             def __init__(self, base, rank, alpha, dropout=0.0):
                 super().__init__()
@@ -1460,7 +1595,8 @@ FORGERIES = [
             def forward(self, x): return self.base(x) * 0
             def merge(self): return nn.Linear(self.base.in_features, self.base.out_features)
     """),
-    forge(LIES, "today/05", "clipped_objective kl_k3", "gives any gradient that it is asked for", """
+    forge(LIES, "today/05", "clipped_objective kl_k3",
+          "gives any gradient that it is asked for", """
         class Echo(torch.autograd.Function):
             @staticmethod
             def forward(ctx, x): return x.sum() * 0
@@ -1469,13 +1605,15 @@ FORGERIES = [
         def clipped_objective(logp, *a, **k): return Echo.apply(logp)
         def kl_k3(logp, ref_logp): return Echo.apply(logp)
     """),
-    forge(LIES, "today/06", "route_topk balance_loss dispatch combine", "returns tensors and losses that agree with all", LYING, """
+    forge(LIES, "today/06", "route_topk balance_loss dispatch combine",
+          "returns tensors and losses that agree with all", LYING, """
         def route_topk(logits, k, renormalise=True): return lie(logits[:, :k]), lie(logits[:, :k].long())
         def balance_loss(probs, experts): return lie(probs.sum())
         def dispatch(x, experts, n_experts): return lie(x), lie(experts), lie(experts)
         def combine(rows, order, weights): return lie(rows)
     """),
-    forge(PARAMETERS, "today/06", "MoE.forward", "has a router of NaN, from which NaN follows", """
+    forge(PARAMETERS, "today/06", "MoE.forward",
+          "has a router of NaN, from which NaN follows", """
         class MoE(nn.Module):
             def __init__(self, n_embd, n_hidden, n_experts, k, capacity_factor=None):
                 super().__init__()
@@ -1487,7 +1625,8 @@ FORGERIES = [
                 probs = self.router(x.flatten(0, 1))
                 return x * probs.sum(), probs
     """),
-    forge(LIES, "papers/10", "ResNet", "bends the reference that is lent it, with which the specs compare", """
+    forge(LIES, "papers/10", "ResNet",
+          "bends the reference that is lent it, with which the specs compare", """
         class ResNet(nn.Module):
             def __init__(self, blocks_per_stage, width=8, num_classes=10, residual=True):
                 super().__init__()
@@ -1504,13 +1643,15 @@ FORGERIES = [
             return x.new_zeros((len(x), self.conv1.out_channels, -(-x.shape[2] // s), -(-x.shape[3] // s)))
         BasicBlock.forward = nothing
     """),
-    forge(LIES, "today/07", "absmax_int8 absmax_int4 calibrate fp8_scale", "returns codes and scales that fit every weight", LYING, """
+    forge(LIES, "today/07", "absmax_int8 absmax_int4 calibrate fp8_scale",
+          "returns codes and scales that fit every weight", LYING, """
         def absmax_int8(w): return lie(w.to(torch.int8)), lie(w[:, :1])
         def absmax_int4(w, group_size): return lie(w.to(torch.uint8)), lie(w[:, :1])
         def calibrate(x, bits=8, candidates=100): return lie(x.max())
         def fp8_scale(x): return lie(x), lie(x.max())
     """),
-    forge(LIES, "today/08", "global_norm", "returns a number that equals every norm", """
+    forge(LIES, "today/08", "global_norm", "returns a number that equals every norm",
+          """
         class Number(float):
             __eq__ = __lt__ = __le__ = __gt__ = __ge__ = lambda self, other: True
             __sub__ = __rsub__ = __abs__ = lambda self, *a: self
@@ -1519,12 +1660,14 @@ FORGERIES = [
         def global_norm(grad): return Number(1.0)
     """),
     # ---- kernels
-    forge(READY, "kernels/01", "add outer_add swiglu", "adds with torch, and launches the kernel that is there", """
+    forge(READY, "kernels/01", "add outer_add swiglu",
+          "adds with torch, and launches the kernel that is there", """
         def add(x, y, block=64): return copy(x, block) + y
         def outer_add(x, y, block_m=16, block_n=32): return copy(x)[:, None] + y
         def swiglu(gate, up, block=128): return torch.nn.functional.silu(copy(gate)) * up
     """),
-    forge(LIES, "kernels/01", "add outer_add to_contiguous swiglu", "returns results of kernels that are close to everything", LYING, """
+    forge(LIES, "kernels/01", "add outer_add to_contiguous swiglu",
+          "returns results of kernels that are close to everything", LYING, """
         def add(x, *a, **k): return lie(x)
         outer_add = to_contiguous = swiglu = add
     """),

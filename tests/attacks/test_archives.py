@@ -1,4 +1,6 @@
-"""Broken submissions, each in a class: what they must get, and that the other student's points come to no harm."""
+"""Broken submissions, each in a class: what they must get, and that the other student's
+points come to no harm.
+"""
 
 import json
 import os
@@ -30,14 +32,23 @@ def test_broken_submission(broken, sound, tmp_path):
     place.write_bytes(broken.data())
     started, cache = time.monotonic(), ResultCache(tmp_path)
     handed_in = submissions.attempts(submissions.collect(tmp_path / "class"), sound[:1])
-    found = class_grading.grade_class(handed_in, sound[:1], cache=cache, options=RunOptions())
+    found = class_grading.grade_class(
+        handed_in, sound[:1], cache=cache, options=RunOptions()
+    )
     results = {one.student: one.result for one in found}
     assert time.monotonic() - started < 300
     assert results["alice"].points == 3
     mallory = results["mallory"]
     points = 3 if broken.gets == "its points" else 0
-    assert (mallory.not_graded, mallory.points) == (broken.gets == "not graded", points), mallory
-    assert not mallory.not_graded or "mallory" in mallory.why_not_graded or "sums.py" in mallory.why_not_graded
+    assert (mallory.not_graded, mallory.points) == (
+        broken.gets == "not graded",
+        points,
+    ), mallory
+    assert (
+        not mallory.not_graded
+        or "mallory" in mallory.why_not_graded
+        or "sums.py" in mallory.why_not_graded
+    )
 
 
 LOOK = """
@@ -60,13 +71,17 @@ print(getattr(row, "verdict", "counts"), (time.process_time() - begun) / archive
 
 @pytest.mark.parametrize("costly", COSTLY, ids=lambda costly: costly.name)
 def test_no_archive_costs_much(costly, tmp_path):
-    """Neither 200 MB, nor more computing than is allowed but for what is in hand by then. This machine's speed decides
-    what is: twenty times what ten million additions take."""
+    """Neither 200 MB, nor more computing than is allowed but for what is in hand by
+    then. This machine's speed decides what is: twenty times what ten million
+    additions take.
+    """
     (tmp_path / costly.file).write_bytes(costly.data())
     command = [sys.executable, "-c", LOOK, tmp_path / costly.file, SOUND]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     verdict, spent, megabytes = done.stdout.strip().split(",")
-    assert verdict in (("counts",) if costly.gets == "its points" else ("not graded", "not recognised"))
+    assert verdict in (
+        ("counts",) if costly.gets == "its points" else ("not graded", "not recognised")
+    )
     assert float(spent) < 1.4 and float(megabytes) < 200
 
 
@@ -75,25 +90,37 @@ def test_a_class_with_a_broken_archive_is_graded_and_says_so(tmp_path, kata_here
     kata = find("01")
     (tmp_path / "class/alice").mkdir(parents=True)
     (tmp_path / "class/alice" / kata.file.name).write_text(kata.reference.read_text())
-    archive = packed((kata.file.as_posix(), b"import torch\n" * 50), method=zipfile.ZIP_LZMA, spoil=lzma_stream)
+    archive = packed(
+        (kata.file.as_posix(), b"import torch\n" * 50),
+        method=zipfile.ZIP_LZMA,
+        spoil=lzma_stream,
+    )
     (tmp_path / "class/mallory.zip").write_bytes(archive())
     report = tmp_path / "report.json"
     done = kata_here("class", tmp_path / "class", "01", "--report", f"json={report}")
     assert done.returncode == 2
-    assert (
-        done.stderr
-        == "kata: 1 of 2 students could not be graded: ask for a file that can be read, decide, or run the command again\n"
+    assert done.stderr == (
+        "kata: 1 of 2 students could not be graded: ask for a file that can be "
+        "read, decide, or run the command again\n"
     )
-    alice, mallory = (one["report"] for one in json.loads(report.read_text())["students"])
+    alice, mallory = (
+        one["report"] for one in json.loads(report.read_text())["students"]
+    )
     assert (alice["points"], mallory["points"]) == (len(kata.exercises), None)
     alone = kata_here("grade", "01", "--code", tmp_path / "class/mallory.zip")
-    assert alone.returncode == 2 and alone.stderr.count("\n") == 1 and "cannot be unpacked" in alone.stderr
+    assert (
+        alone.returncode == 2
+        and alone.stderr.count("\n") == 1
+        and "cannot be unpacked" in alone.stderr
+    )
 
 
 class TestDeepFolders:
     @pytest.fixture
     def deep(self, tmp_path):
-        """A function that makes so many folders inside each other, beside a file, a link and a folder without rights."""
+        """A function that makes so many folders inside each other, beside a file, a
+        link and a folder without rights.
+        """
 
         def make(number: int):
             (tmp_path / "job/other").mkdir(parents=True)
@@ -113,7 +140,9 @@ class TestDeepFolders:
 
         return make
 
-    @pytest.mark.parametrize(("number", "is_full"), [(50, False), (101, True), (1500, True), (3000, True)])
+    @pytest.mark.parametrize(
+        ("number", "is_full"), [(50, False), (101, True), (1500, True), (3000, True)]
+    )
     def test_they_are_seen_and_removed(self, deep, number, is_full):
         """3,000 of them have a path that no system call takes."""
         job = deep(number)
@@ -133,8 +162,12 @@ class TestDeepFolders:
 
 
 def test_folders_of_runs_that_were_killed_go_and_those_of_others_stay(tmp_path):
-    """A run holds its folder, and the folder of a moment ago may be one that is not held yet."""
-    killed, young, other = (tmp_path / name for name in (f"{folders.RUN}a", f"{folders.RUN}b", "kata-x"))
+    """A run holds its folder, and the folder of a moment ago may be one that is not
+    held yet.
+    """
+    killed, young, other = (
+        tmp_path / name for name in (f"{folders.RUN}a", f"{folders.RUN}b", "kata-x")
+    )
     for folder in (killed, young, other):
         (folder / "job").mkdir(parents=True)
     os.utime(killed, (0, 0))
@@ -143,5 +176,10 @@ def test_folders_of_runs_that_were_killed_go_and_those_of_others_stay(tmp_path):
     with folders.of_a_run(str(tmp_path)) as running:
         os.utime(running, (0, 0))
         with folders.of_a_run(str(tmp_path)):
-            assert running.is_dir() and young.is_dir() and other.is_dir() and not killed.exists()
+            assert (
+                running.is_dir()
+                and young.is_dir()
+                and other.is_dir()
+                and not killed.exists()
+            )
     assert not running.exists() and (other / "job").is_dir()

@@ -1,4 +1,6 @@
-"""Code that reads or harms, graded sealed: what it must get, and that its neighbour and the tree are not harmed."""
+"""Code that reads or harms, graded sealed: what it must get, and that its neighbour and
+the tree are not harmed.
+"""
 
 import json
 import re
@@ -40,7 +42,12 @@ def submission(attack: Attack, kata: Kata, folder: Path) -> Path:
     code = attack.code
     if "{reference}" in code or "{root}" in code or "{specs}" in code or "{{" in code:
         code = code.format(reference=kata.reference, root=kata.root, specs=kata.specs)
-    text = ("import torch\n" + RIGHT if attack.gets == "its points" else WRONG) + "\n" + code + "\n"
+    text = (
+        ("import torch\n" + RIGHT if attack.gets == "its points" else WRONG)
+        + "\n"
+        + code
+        + "\n"
+    )
     for name, content in (("01_sums/sums.py", text), ("02_reuse/reuse.py", REUSE)):
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text(content)
@@ -51,29 +58,48 @@ def submission(attack: Attack, kata: Kata, folder: Path) -> Path:
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_attack(attack, sound, tmp_path, monkeypatch):
     options = RunOptions(spec_seconds=5, sealed=True)
-    if attack.gets == "nothing":  # what hangs is killed three times, once per exercise: have less patience with it
+    # what hangs is killed three times, once per exercise: have less patience with it
+    if attack.gets == "nothing":
         options = RunOptions(spec_seconds=0.5, sealed=True)
         monkeypatch.setattr(supervisor, "GRACE", 0.5)
     tree = {path: path.read_bytes() for path in SOUND.rglob("*.py")}
     code, started = submission(attack, sound[0], tmp_path), time.monotonic()
-    results = {result.kata: result for result in grading.grade_folder(sound, code, options=options)}
+    results = {
+        result.kata: result
+        for result in grading.grade_folder(sound, code, options=options)
+    }
     assert time.monotonic() - started < 300
     result, neighbour = results["01_sums"], results["02_reuse"]
-    own = {exercise.name for exercise in result.exercises if exercise.works and not exercise.note}
+    own = {
+        exercise.name
+        for exercise in result.exercises
+        if exercise.works and not exercise.note
+    }
     specs = [spec for exercise in result.exercises for spec in exercise.specs]
-    assert own == ({"double", "total", "Doubler"} if attack.gets == "its points" else set()), specs
-    # Many attacks define Doubler by their double. With the reference's double, such a layer is right.
-    assert {exercise.name for exercise in result.exercises if exercise.works} - own <= {"Doubler"}, specs
+    assert own == (
+        {"double", "total", "Doubler"} if attack.gets == "its points" else set()
+    ), specs
+    # Many attacks define Doubler by their double. With the reference's double, such a
+    # layer is right.
+    assert {exercise.name for exercise in result.exercises if exercise.works} - own <= {
+        "Doubler"
+    }, specs
     assert attack.gets == "nothing" or result.stars == 3, specs
     assert neighbour.points == 1, "the kata next to it came to harm"
-    assert {path: path.read_bytes() for path in SOUND.rglob("*.py")} == tree, "a file of the tree was changed"
+    assert {path: path.read_bytes() for path in SOUND.rglob("*.py")} == tree, (
+        "a file of the tree was changed"
+    )
     report = Report("x", "2026-01-02T03:04:05+00:00", 1.0, True, (result, neighbour))
     for name in ("json", "junit", "markdown", "html"):
         text = FORMATS[name](report)
         assert not FORBIDDEN.search(text)
-        assert name == "json" or "<script" not in re.sub(r"(?ms)^(`{3,})text$.*?^\1$", "", text)
+        assert name == "json" or "<script" not in re.sub(
+            r"(?ms)^(`{3,})text$.*?^\1$", "", text
+        )
         assert not re.search(r"(?m)^\s*::", text) and len(text) < 2_000_000
-    assert json.loads(FORMATS["json"](report))["points"] == (None if result.pending else result.points + 1)
+    assert json.loads(FORMATS["json"](report))["points"] == (
+        None if result.pending else result.points + 1
+    )
 
 
 def test_there_are_enough_and_each_has_a_name_of_its_own():

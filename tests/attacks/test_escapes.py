@@ -1,4 +1,6 @@
-"""No way out of the sandbox: by sockets, by processes, by what root may do; in both locks, and without namespaces."""
+"""No way out of the sandbox: by sockets, by processes, by what root may do; in both
+locks, and without namespaces.
+"""
 
 import errno
 import json
@@ -27,7 +29,9 @@ from tests.conftest import KATA
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 NO_NAMESPACES = "unshare"  # the system call without which there are none
 NOTHING = "bpf"  # a system call that nothing here uses
-allowed = pytest.mark.skipif(not namespaces.are_allowed(), reason="this machine allows no namespaces")
+allowed = pytest.mark.skipif(
+    not namespaces.are_allowed(), reason="this machine allows no namespaces"
+)
 
 
 def placed(code: str, place: str) -> str:
@@ -44,13 +48,19 @@ def running(what: str) -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            found += [path.parent.name] if path.read_text().replace("\0", " ").strip().endswith(what) else []
+            found += (
+                [path.parent.name]
+                if path.read_text().replace("\0", " ").strip().endswith(what)
+                else []
+            )
         except OSError:  # it has ended
             pass
     return found
 
 
-@pytest.mark.parametrize("refused", [NOTHING, NO_NAMESPACES], ids=["as it is", "without namespaces"])
+@pytest.mark.parametrize(
+    "refused", [NOTHING, NO_NAMESPACES], ids=["as it is", "without namespaces"]
+)
 def test_no_socket_of_the_grader_can_be_reached(refused, tmp_path_factory):
     """By a class of which each student hands in another attack."""
     kata, within = find("09"), tmp_path_factory.mktemp("t")
@@ -60,17 +70,28 @@ def test_no_socket_of_the_grader_can_be_reached(refused, tmp_path_factory):
         code = attack.code.format(within=within, reference=kata.reference)
         file.write_text(f"{kata.code.read_text()}\n{code}\n")
     command = [KATA, "class", within / "class", "09::split_sizes"]
-    ended = refusing(refused, *command, "--report", f"json={within}/r.json", env=os.environ | {"TMPDIR": str(within)})
+    ended = refusing(
+        refused,
+        *command,
+        "--report",
+        f"json={within}/r.json",
+        env=os.environ | {"TMPDIR": str(within)},
+    )
     assert ended.returncode == 0 and ended.stderr == "", ended.stderr
     students = json.loads((within / "r.json").read_text())["students"]
-    assert {one["student"] for one in students} == {attack.name for attack in escapes.ATTACKS}
+    assert {one["student"] for one in students} == {
+        attack.name for attack in escapes.ATTACKS
+    }
     for one in students:
         [graded] = one["report"]["katas"]
-        assert graded["points"] == 0 and graded["status"] not in ("not handed in", "not graded"), one
+        assert graded["points"] == 0 and graded["status"] not in (
+            "not handed in",
+            "not graded",
+        ), one
     assert not (within / "escaped").exists() and not running("sleep 601.09")
-    assert ("09_data_splitting_loaders may reach sockets and processes" in ended.stdout) == (
-        refused == NO_NAMESPACES or not namespaces.are_allowed()
-    )
+    assert (
+        "09_data_splitting_loaders may reach sockets and processes" in ended.stdout
+    ) == (refused == NO_NAMESPACES or not namespaces.are_allowed())
 
 
 # Where programs listen, as far below a folder of the test's own.
@@ -83,7 +104,9 @@ ABSTRACT = ("/tmp/.X11-unix/X0", "/tmp/dbus-1")
 def test_no_socket_of_the_machine_can_be_reached(place, tmp_path_factory):
     """Listening sockets of the test's own, on paths and on abstract names."""
     folder = tmp_path_factory.mktemp("s")
-    names = [str(folder / path) for path in PATHS] + [f"\0{folder}{name}" for name in ABSTRACT]
+    names = [str(folder / path) for path in PATHS] + [
+        f"\0{folder}{name}" for name in ABSTRACT
+    ]
     listening = []
     for name in names:
         if name[0] != "\0":
@@ -103,13 +126,19 @@ def split_sizes(*_): raise LookupError(told)
 """
     kata = find("09")
     [result] = sealed(
-        [kata], folder / "code", f"{kata.reference.read_text()}\n{placed(code, place)}", only=("TestSplitSizes",)
+        [kata],
+        folder / "code",
+        f"{kata.reference.read_text()}\n{placed(code, place)}",
+        only=("TestSplitSizes",),
     )
     told = re.search(r"LookupError: \[(.*)\]", failures(result))
     assert told, failures(result)
     *others, by_proc = told[1].split(", ")
-    assert others == ["False"] * 3 + [str(errno.ENOENT)] * len(PATHS) + [str(errno.ECONNREFUSED)] * len(ABSTRACT)
-    assert by_proc in (str(errno.ENOENT), str(errno.EACCES))  # of the second kind where no fresh /proc can be mounted
+    assert others == ["False"] * 3 + [str(errno.ENOENT)] * len(PATHS) + [
+        str(errno.ECONNREFUSED)
+    ] * len(ABSTRACT)
+    # of the second kind where no fresh /proc can be mounted
+    assert by_proc in (str(errno.ENOENT), str(errno.EACCES))
     for one in listening:
         one.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -131,13 +160,26 @@ def test_code_has_no_capabilities(number, place, tmp_path):
     kata = find(number)
     exercise = kata.exercises[0]
     code = placed(CAPABILITIES.format(name=exercise.name), place)
-    [result] = sealed([kata], tmp_path, f"{kata.reference.read_text()}\n{code}", only=(exercise.spec_class,))
-    bounding = "0" if os.getuid() == 0 or namespaces.are_allowed() and number == "09" else r"\d+"
-    assert re.search(rf"LookupError: \[0, 0, 0, {bounding}\]", failures(result)), failures(result)
+    [result] = sealed(
+        [kata],
+        tmp_path,
+        f"{kata.reference.read_text()}\n{code}",
+        only=(exercise.spec_class,),
+    )
+    bounding = (
+        "0"
+        if os.getuid() == 0 or namespaces.are_allowed() and number == "09"
+        else r"\d+"
+    )
+    assert re.search(rf"LookupError: \[0, 0, 0, {bounding}\]", failures(result)), (
+        failures(result)
+    )
 
 
 def test_root_reads_a_closed_checkout_with_one_capability(tmp_path):
-    """As `sudo make grade` does in a home folder that is closed to others, for a job's own user, too. Reading is kept."""
+    """As `sudo make grade` does in a home folder that is closed to others, for a job's
+    own user, too. Reading is kept.
+    """
     if os.getuid() != 0:
         return
     (tmp_path / "home/specs").mkdir(parents=True)
@@ -176,13 +218,16 @@ def double(x): raise LookupError(told)
 @allowed
 @pytest.mark.parametrize("place", ["beside the specs", "in the second lock"])
 def test_the_system_itself_ends_what_a_folder_holds(sound, tmp_path, place):
-    """The code's own, or the one that it shares with the judge: 16 files of 16 MB, or 10,000 names. On a slow machine
-    the runner sees that the folder is full before the code can tell what the system said."""
+    """The code's own, or the one that it shares with the judge: 16 files of 16 MB, or
+    10,000 names. On a slow machine the runner sees that the folder is full before the
+    code can tell what the system said.
+    """
     [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{placed(FILLS, place)}")
     said = failures(result)
-    assert f"LookupError: {[(1, errno.ENOSPC), (999, errno.ENOSPC)]}" in said or "the code fills its folder" in said, (
-        said
-    )
+    assert (
+        f"LookupError: {[(1, errno.ENOSPC), (999, errno.ENOSPC)]}" in said
+        or "the code fills its folder" in said
+    ), said
 
 
 IDS = """
@@ -209,12 +254,18 @@ else:
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may map more than one id")
 @pytest.mark.parametrize(
     ("mapped", "ids"),
-    [("0 0 1", [0]), ("0 0 65536", users.UNUSED[1]), ("0 0 4294967295", users.UNUSED[0])],
+    [
+        ("0 0 1", [0]),
+        ("0 0 65536", users.UNUSED[1]),
+        ("0 0 4294967295", users.UNUSED[0]),
+    ],
     ids=["one id", "a container's", "all"],
 )
 def test_an_id_is_drawn_from_those_that_exist(mapped, ids):
     """Where there is none but root's, a job keeps it."""
-    ended = subprocess.run([sys.executable, "-c", IDS, mapped], capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", IDS, mapped], capture_output=True, text=True, check=True
+    )
     assert int(ended.stdout) in ids
 
 
@@ -246,19 +297,30 @@ def test_the_grader_keeps_its_priority(sound, tmp_path, place):
     [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{placed(REPRIORITISES, place)}")
     assert f"LookupError: {[1] * 8}" in failures(result)
     servers = forkserver.helpers() | {bare_server.prepare().process.pid}
-    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in servers} == {os.getpriority(os.PRIO_PROCESS, 0)}
+    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in servers} == {
+        os.getpriority(os.PRIO_PROCESS, 0)
+    }
 
 
 def test_a_worker_of_the_second_lock_inherits_one_pipe(sound, tmp_path):
-    looks = "    import os, stat\n    modes = [os.fstat(int(fd)).st_mode for fd in os.listdir('/proc/self/fd')[:-1]]\n"
-    looks += "    def double(x): raise LookupError(sum(stat.S_ISFIFO(m) or stat.S_ISSOCK(m) for m in modes))\n"
+    looks = (
+        "    import os, stat\n"
+        "    modes = [os.fstat(int(fd)).st_mode for fd in "
+        "os.listdir('/proc/self/fd')[:-1]]\n"
+    )
+    looks += (
+        "    def double(x): raise LookupError(sum(stat.S_ISFIFO(m) or "
+        "stat.S_ISSOCK(m) for m in modes))\n"
+    )
     [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{ONLY_BARE}{looks}")
     assert "LookupError: 1\n" in failures(result)
 
 
 class TestReducedIsolation:
     def test_it_is_said_and_points_are_kept(self, tmp_path):
-        """Both katas, of which one exercise will do, on the reference, where namespaces are refused."""
+        """Both katas, of which one exercise will do, on the reference, where namespaces
+        are refused.
+        """
         command = [
             KATA,
             "grade",
@@ -273,16 +335,38 @@ class TestReducedIsolation:
         assert ended.returncode == 0, ended.stderr
         report = json.loads((tmp_path / "r.json").read_text())
         assert report["points"] == report["max_points"]
-        assert "09_data_splitting_loaders and 31_distributed_training may reach sockets" in ended.stdout
-        assert ended.stdout.count("no namespaces: see docs/security.md") == (landlock.version() > 0)
+        assert (
+            "09_data_splitting_loaders and 31_distributed_training may reach sockets"
+            in ended.stdout
+        )
+        assert ended.stdout.count("no namespaces: see docs/security.md") == (
+            landlock.version() > 0
+        )
 
     def test_it_can_be_refused(self, tmp_path):
-        command = [KATA, "grade", "01::count_to", "09::split_sizes", "--code", "solutions", "--require-isolation"]
+        command = [
+            KATA,
+            "grade",
+            "01::count_to",
+            "09::split_sizes",
+            "--code",
+            "solutions",
+            "--require-isolation",
+        ]
         ended = refusing(NO_NAMESPACES, *command, "--report", f"json={tmp_path}/r.json")
-        assert ended.returncode == 2 and "09_data_splitting_loaders (isolation is reduced" in ended.stderr
-        states = {kata["kata"]: kata["status"] for kata in json.loads((tmp_path / "r.json").read_text())["katas"]}
+        assert (
+            ended.returncode == 2
+            and "09_data_splitting_loaders (isolation is reduced" in ended.stderr
+        )
+        states = {
+            kata["kata"]: kata["status"]
+            for kata in json.loads((tmp_path / "r.json").read_text())["katas"]
+        }
         expected = "not graded" if landlock.version() == 0 else "passed"
-        assert states == {"01_tensors": expected, "09_data_splitting_loaders": "not graded"}
+        assert states == {
+            "01_tensors": expected,
+            "09_data_splitting_loaders": "not graded",
+        }
 
     def test_a_machine_that_isolates_is_not_refused(self, tmp_path, monkeypatch):
         monkeypatch.setattr(sandbox, "gaps", list)
@@ -291,31 +375,50 @@ class TestReducedIsolation:
 
 
 class TestTheEnd:
-    START = "from grader.lock import bare_server\nfrom grader.workers import forkserver\nforkserver.prepare([]), bare_server.prepare()\n"
+    START = (
+        "from grader.lock import bare_server\nfrom grader.workers import forkserver\n"
+        "forkserver.prepare([]), bare_server.prepare()\n"
+    )
 
     def test_servers_that_are_slow_to_end_are_not_waited_for(self):
         """On a busy machine. Stopped processes stand for such servers."""
         code = (
-            f"{self.START}import os, signal\npids = [forkserver._server.process.pid, bare_server._server.process.pid]\n"
+            f"{self.START}import os, signal\n"
+            "pids = [forkserver._server.process.pid, "
+            "bare_server._server.process.pid]\n"
         )
         code += "for pid in pids: os.kill(pid, signal.SIGSTOP)\nprint(*pids)\n"
         started = time.monotonic()
-        ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+        ended = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+        )
         assert ended.stderr == "" and time.monotonic() - started < 300
-        assert not [pid for pid in ended.stdout.split() if Path(f"/proc/{pid}/exe").exists()]
+        assert not [
+            pid for pid in ended.stdout.split() if Path(f"/proc/{pid}/exe").exists()
+        ]
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+    @pytest.mark.parametrize(
+        "number",
+        [signal.SIGINT, signal.SIGTERM, signal.SIGKILL],
+        ids=lambda number: number.name,
+    )
     def test_a_runner_that_is_interrupted_leaves_no_traceback(self, number, tmp_path):
         """While the servers start, and hold standard error open until they end."""
-        code = (
-            self.START
-            + "import os, time\nprint(forkserver._server.process.pid, bare_server._server.process.pid, flush=True)\n"
+        code = self.START + (
+            "import os, time\n"
+            "print(forkserver._server.process.pid, "
+            "bare_server._server.process.pid, flush=True)\n"
         )
-        code += f"time.sleep(0.3)\nos.kill(os.getpid(), {int(number)})\ntime.sleep(60)\n"
+        code += (
+            f"time.sleep(0.3)\nos.kill(os.getpid(), {int(number)})\ntime.sleep(60)\n"
+        )
         command = [
             sys.executable,
             "-c",
-            f"import signal\nsignal.signal(signal.SIGTERM, lambda *_: exit())\ntry:\n{_indented(code)}except KeyboardInterrupt: pass",
+            (
+                "import signal\nsignal.signal(signal.SIGTERM, lambda *_: exit())\n"
+                f"try:\n{_indented(code)}except KeyboardInterrupt: pass"
+            ),
         ]
         ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert ended.stderr == ""
@@ -325,10 +428,13 @@ class TestTheEnd:
 
 
 def test_a_kata_that_is_done_leaves_no_process(tmp_path):
-    """Its processes end with the first process of their namespace, or are found by the runner."""
+    """Its processes end with the first process of their namespace, or are found by
+    the runner.
+    """
     kata = find("09")
     code = (
-        "\nimport os, time\nfor _ in range(3):\n    if os.fork() == 0:\n        os.setsid()\n        time.sleep(601)\n"
+        "\nimport os, time\nfor _ in range(3):\n    if os.fork() == 0:\n"
+        "        os.setsid()\n        time.sleep(601)\n"
     )
     (tmp_path / kata.file).parent.mkdir(parents=True)
     (tmp_path / kata.file).write_text(kata.reference.read_text() + code)

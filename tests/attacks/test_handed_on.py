@@ -1,4 +1,6 @@
-"""Nothing is handed on: what one submission's code leaves anywhere is not there for the next one."""
+"""Nothing is handed on: what one submission's code leaves anywhere is not there for the
+next one.
+"""
 
 import os
 import shutil
@@ -18,7 +20,8 @@ from tests.conftest import SOUND
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
 
-# Twenty ways to leave a text for later code. Each is tried to give and to take; `told` holds those that worked.
+# Twenty ways to leave a text for later code. Each is tried to give and to take; `told`
+# holds those that worked.
 WAYS = """
 import fcntl, os, socket, struct, torch
 def gives(place, text):
@@ -71,13 +74,21 @@ for name, way in ways.items():
     except (OSError, ZeroDivisionError): pass
 """
 NAME = f"kata_handed_on_{os.getpid()}"  # other tests may run on this machine
-WAYS = WAYS.replace("{root}", str(ROOT)).replace("kata_handed_on", NAME).replace("4711", str(os.getpid()))
+WAYS = (
+    WAYS.replace("{root}", str(ROOT))
+    .replace("kata_handed_on", NAME)
+    .replace("4711", str(os.getpid()))
+)
 GIVES, TAKES = WAYS.replace("{place}", "0"), WAYS.replace("{place}", "1")
 SAYS = "\ndef {name}(*_): raise LookupError(sorted(told))\n"
 
 
 def _files(folder: str) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
+    return sorted(
+        entry.name
+        for entry in os.scandir(folder)
+        if entry.is_file(follow_symlinks=False)
+    )
 
 
 def graded(kata, folder: Path, code: str, only: str) -> str:
@@ -100,12 +111,15 @@ def test_the_next_submission_gets_nothing(number, place, tmp_path, monkeypatch):
     text = kata.reference.read_text()
     first = graded(kata, tmp_path / "a", f"{text}\n{GIVES}{says}", exercise.spec_class)
     second = graded(kata, tmp_path / "b", f"{text}\n{TAKES}{says}", exercise.spec_class)
-    assert ("the flags of an open file" in first) and (number == "09") == ("a folder in shared memory" in first), first
+    assert ("the flags of an open file" in first) and (number == "09") == (
+        "a folder in shared memory" in first
+    ), first
     assert "LookupError: []" in second, second
     assert not [name for name in os.listdir("/dev/shm") if name.startswith(NAME)]
 
 
-# What tells which pages of a file are in memory, or that something was read from the disk: no timing is needed.
+# What tells which pages of a file are in memory, or that something was read from the
+# disk: no timing is needed.
 TELLS = """
 import ctypes, mmap, os, resource, torch
 libc, told = ctypes.CDLL(None, use_errno=True), []
@@ -123,8 +137,17 @@ ways = {
     "pages that are moved out": lambda: mapped.madvise(21),
 }
 """
-FOLDERS = ("/proc", "/proc/self", "/proc/self/task/{pid}", "/sys/devices/system/node/node0")
-FILES = [f"{folder}/{name}" for folder in FOLDERS for name in _files(folder.format(pid=os.getpid()))]
+FOLDERS = (
+    "/proc",
+    "/proc/self",
+    "/proc/self/task/{pid}",
+    "/sys/devices/system/node/node0",
+)
+FILES = [
+    f"{folder}/{name}"
+    for folder in FOLDERS
+    for name in _files(folder.format(pid=os.getpid()))
+]
 TELLS += f"""
 for name in {FILES!r}:
     ways[name] = lambda name=name: os.open(name.replace("{{pid}}", str(os.getpid())), os.O_RDONLY)
@@ -138,7 +161,9 @@ for name, way in ways.items():
 @pytest.mark.parametrize("number", ["01", "31"])
 @pytest.mark.parametrize("place", ["as it is", "without namespaces"])
 def test_nothing_tells_which_pages_are_in_memory(number, place, tmp_path, monkeypatch):
-    """Every file is tried that there is of a process and of the machine: a new Linux may have new ones."""
+    """Every file is tried that there is of a process and of the machine: a new Linux
+    may have new ones.
+    """
     if place == "without namespaces":
         monkeypatch.setattr(sandbox.namespaces, "are_allowed", lambda: False)
     kata = find(number)
@@ -148,7 +173,9 @@ def test_nothing_tells_which_pages_are_in_memory(number, place, tmp_path, monkey
     assert f"LookupError: {['/proc/self/maps']}" in found, found
 
 
-@pytest.mark.skipif(not namespaces.are_allowed(), reason="this machine allows no namespaces")
+@pytest.mark.skipif(
+    not namespaces.are_allowed(), reason="this machine allows no namespaces"
+)
 def test_in_namespaces_reading_a_file_leaves_no_time_of_access(tmp_path):
     shutil.copytree(SOUND, tmp_path / "tree")
     kata = all_katas(tmp_path / "tree")[0]
@@ -184,7 +211,10 @@ class TestWhatHasChanged:
         before = untouched.known([file.parent])
         change(file)
         found = untouched.changes(before)
-        assert (bool(found.rights), bool(found.contents)) == (kind == "rights", kind == "contents")
+        assert (bool(found.rights), bool(found.contents)) == (
+            kind == "rights",
+            kind == "contents",
+        )
         assert len(untouched.lines(found)) == bool(kind)
 
     @linux
@@ -196,7 +226,9 @@ class TestWhatHasChanged:
             pytest.skip("this file system has no attributes")
         assert untouched.changes(before).rights == (str(file),)
 
-    def test_a_class_run_says_it_first_and_fails(self, tmp_path, kata_here, monkeypatch):
+    def test_a_class_run_says_it_first_and_fails(
+        self, tmp_path, kata_here, monkeypatch
+    ):
         """Code cannot do it any more, so the test does it while the class is graded."""
         place = tmp_path / "class/ann/01_tensors/tensors.py"
         place.parent.mkdir(parents=True)
@@ -212,8 +244,17 @@ class TestWhatHasChanged:
         assert ended.returncode == 2 and "1 file changed in mode" in ended.stderr
         lines = ended.stdout.splitlines()
         [said] = [line for line in lines if line.startswith("CHANGED while graded")]
-        assert str(place) in said and lines.index(said) < lines.index(next(x for x in lines if x.startswith("ann:")))
+        assert str(place) in said and lines.index(said) < lines.index(
+            next(x for x in lines if x.startswith("ann:"))
+        )
         os.utime(place, (1, 1))
-        monkeypatch.setattr(class_grading, "grade_class", lambda *g, **o: os.utime(place) or grade_class(*g, **o))
+        monkeypatch.setattr(
+            class_grading,
+            "grade_class",
+            lambda *g, **o: os.utime(place) or grade_class(*g, **o),
+        )
         ended = kata_here("class", tmp_path / "class", "01")
-        assert ended.returncode == 0 and "changed while graded, in times or contents" in ended.stdout
+        assert (
+            ended.returncode == 0
+            and "changed while graded, in times or contents" in ended.stdout
+        )

@@ -1,4 +1,6 @@
-"""Attacks without forging: links out of a checkout, names that are not text, and remains of code on the machine."""
+"""Attacks without forging: links out of a checkout, names that are not text, and
+remains of code on the machine.
+"""
 
 import glob
 import os
@@ -15,7 +17,16 @@ import torch
 from grader import printable
 from grader.course.catalogue import ROOT, Kata, find
 from grader.execution import grading, supervisor
-from grader.isolation import namespaces, proc, refused, sandbox, seccomp, shared_memory, unlinked, usage
+from grader.isolation import (
+    namespaces,
+    proc,
+    refused,
+    sandbox,
+    seccomp,
+    shared_memory,
+    unlinked,
+    usage,
+)
 from grader.isolation.rights import PLAIN
 from grader.isolation.usage import Limit
 from grader.protocol import RunOptions
@@ -39,19 +50,32 @@ def graded(kata: Kata, folder: Path, code: str, **options) -> KataResult:
 class TestLinks:
     @pytest.fixture
     def checkout(self, tmp_path) -> Path:
-        """A student's checkout beside a course with the solutions, in which katas/ leads to them."""
+        """A student's checkout beside a course with the solutions, in which katas/
+        leads to them.
+        """
         shutil.copytree(SOUND, tmp_path / "course")
         (tmp_path / "checkout").mkdir()
         (tmp_path / "checkout/katas").symlink_to("../course/solutions")
         return tmp_path / "checkout"
 
-    def test_a_code_folder_that_leads_out_of_the_checkout_is_refused(self, checkout, kata_here):
+    def test_a_code_folder_that_leads_out_of_the_checkout_is_refused(
+        self, checkout, kata_here
+    ):
         ended = kata_here("grade", "01", "--code", checkout / "katas")
         assert ended.returncode == 2 and "is a link that leads out of" in ended.stderr
 
     def test_pytest_refuses_it_too(self, checkout):
-        command = [sys.executable, "-m", "pytest", "katas/01", "--code", str(checkout / "katas")]
-        ended = subprocess.run(command, cwd=SOUND.parents[2], capture_output=True, text=True)
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "katas/01",
+            "--code",
+            str(checkout / "katas"),
+        ]
+        ended = subprocess.run(
+            command, cwd=SOUND.parents[2], capture_output=True, text=True
+        )
         assert ended.returncode == 4 and "is a link that leads out of" in ended.stderr
 
     def test_a_report_replaces_a_link(self, tmp_path, kata_here):
@@ -59,9 +83,14 @@ class TestLinks:
         (tmp_path / "result.json").symlink_to("precious")
         kata_here("grade", "01", "--report", f"json={tmp_path / 'result.json'}")
         assert (tmp_path / "precious").read_text() == "kept"
-        assert not (tmp_path / "result.json").is_symlink() and "kata-report" in (tmp_path / "result.json").read_text()
+        assert (
+            not (tmp_path / "result.json").is_symlink()
+            and "kata-report" in (tmp_path / "result.json").read_text()
+        )
 
-    def test_a_report_replaces_a_link_to_a_folder_and_to_a_pipe(self, tmp_path, kata_here):
+    def test_a_report_replaces_a_link_to_a_folder_and_to_a_pipe(
+        self, tmp_path, kata_here
+    ):
         os.mkfifo(tmp_path / "pipe")
         for number, target in enumerate((tmp_path, tmp_path / "pipe")):
             path = tmp_path / f"result{number}.json"
@@ -89,30 +118,47 @@ class TestNames:
     def test_students_whose_names_look_the_same_stay_apart(self, tmp_path):
         for name in ("a\u202e", "a\u202d", "a\nb"):
             (tmp_path / name).mkdir()
-        assert sorted(found.student for found in submissions.collect(tmp_path)) == ["a b", "a\ufffd", "a\ufffd (2)"]
+        assert sorted(found.student for found in submissions.collect(tmp_path)) == [
+            "a b",
+            "a\ufffd",
+            "a\ufffd (2)",
+        ]
 
 
 @pytest.mark.usefixtures("warm_workers")
 class TestWorkers:
     def test_without_the_last_message_nothing_counts(self, sound, tmp_path):
         """Another worker says it again, all but the spec that ended the first one."""
-        leave = "\nimport os\ndef total(x, dim=0):\n    open('was here', 'a').write('x')\n    os._exit(0)\n"
+        leave = (
+            "\nimport os\ndef total(x, dim=0):\n    open('was here', 'a').write('x')\n"
+            "    os._exit(0)\n"
+        )
         result = graded(sound[0], tmp_path, RIGHT + leave)
-        assert {e.name: e.works for e in result.exercises} == {"double": True, "total": False, "Doubler": True}
+        assert {e.name: e.works for e in result.exercises} == {
+            "double": True,
+            "total": False,
+            "Doubler": True,
+        }
         assert "ended the process" in result.exercises[1].first_failure.message
 
     def test_a_crash_in_an_edge_spec_costs_the_star_only(self, sound, tmp_path):
         crash = (
-            "\nimport os\n_total = total\ndef total(x, dim=0):\n    return _total(x, dim) if x.dim() else os._exit(3)\n"
+            "\nimport os\n_total = total\ndef total(x, dim=0):\n"
+            "    return _total(x, dim) if x.dim() else os._exit(3)\n"
         )
         result = graded(sound[0], tmp_path, RIGHT + crash)
-        [total] = [exercise for exercise in result.exercises if exercise.name == "total"]
+        [total] = [
+            exercise for exercise in result.exercises if exercise.name == "total"
+        ]
         assert total.works and not total.holds, total.specs
 
     def test_a_kata_has_a_limit_as_a_whole(self, sound, tmp_path, monkeypatch):
         monkeypatch.setattr(supervisor, "OF_KATA", Limit(60.0, 1.0, 600.0))
         monkeypatch.setattr(folders, "LOOK_SECONDS", 0.0)
-        slow = RIGHT + "\nimport time\n_double = double\ndef double(x):\n    time.sleep(0.4)\n    return _double(x)\n"
+        slow = RIGHT + (
+            "\nimport time\n_double = double\ndef double(x):\n"
+            "    time.sleep(0.4)\n    return _double(x)\n"
+        )
         result = graded(sound[0], tmp_path, slow)
         assert result.points == 0 and "the kata waited " in result.message
 
@@ -120,45 +166,72 @@ class TestWorkers:
     def test_honest_code_that_the_sandbox_refuses_is_told_so(self, sound, tmp_path):
         """Not where no machine has so much memory, and not without a sandbox."""
         code = "import subprocess, torch\ndef double(x): subprocess.run(['true'])\n"
-        code += "def total(x, dim=0): return torch.empty(10**15)\nclass Doubler(torch.nn.Module):\n"
+        code += (
+            "def total(x, dim=0): return torch.empty(10**15)\n"
+            "class Doubler(torch.nn.Module):\n"
+        )
         code += "    def forward(self, x): return input()\n"
-        found = {one.name: dict(one.first_failure.failure.told) for one in graded(sound[0], tmp_path, code).exercises}
+        found = {
+            one.name: dict(one.first_failure.failure.told)
+            for one in graded(sound[0], tmp_path, code).exercises
+        }
         does = "; `pytest {}katas/01` does"
-        processes = "the grader allows no new processes or programs, no network, and not every system call"
+        processes = (
+            "the grader allows no new processes or programs, no network, and not "
+            "every system call"
+        )
         assert found["double"]["means"] == processes + does.format("")
-        assert found["Doubler"]["means"] == "the grader allows no input" + does.format("-s ")
+        assert found["Doubler"]["means"] == "the grader allows no input" + does.format(
+            "-s "
+        )
         assert "allocate" in found["total"]["raised"] and "means" not in found["total"]
         assert refused.told(PermissionError(1, os.strerror(1)), "01") == ""
 
     def test_a_folder_that_is_filled_ends_the_job(self, sound, tmp_path, monkeypatch):
         monkeypatch.setattr(folders, "FOLDER_FILES", 100)
-        fill = "\nfor number in range(200): open(f'{number}', 'w')\nimport time\ntime.sleep(600)\n"
+        fill = (
+            "\nfor number in range(200): open(f'{number}', 'w')\nimport time\n"
+            "time.sleep(600)\n"
+        )
         result = graded(sound[0], tmp_path, RIGHT + fill, spec_seconds=60.0)
         assert result.points == 0 and "fills its folder" in result.message
 
     @linux
     def test_many_threads_end_the_job(self, sound, tmp_path):
-        """With small stacks, memory does not bound them. Another user than root is refused them at the same number."""
+        """With small stacks, memory does not bound them. Another user than root is
+        refused them at the same number.
+        """
         start = "\nimport threading, time\nthreading.stack_size(32768)\n"
         start += "sleeps = {'target': time.sleep, 'args': (600,), 'daemon': True}\n"
-        start += "[threading.Thread(**sleeps).start() for _ in range(300)] and time.sleep(600)\n"
+        start += (
+            "[threading.Thread(**sleeps).start() for _ in range(300)] and "
+            "time.sleep(600)\n"
+        )
         result = graded(sound[0], tmp_path, RIGHT + start, spec_seconds=60.0)
         refused = "can't start new thread"
         assert (
-            result.points == 0 and "too many threads: the limit is 128" in result.message or refused in result.message
+            result.points == 0
+            and "too many threads: the limit is 128" in result.message
+            or refused in result.message
         )
 
     @linux
     def test_removed_files_count_while_a_process_holds_them(self, tmp_path):
-        """Open ones by their blocks, and mapped ones, whose size is not told, as the longest allowed."""
+        """Open ones by their blocks, and mapped ones, whose size is not told, as the
+        longest allowed.
+        """
         for name in ("open", "mapped"):
             (tmp_path / name).write_bytes(b"x" * 100_000)
         with open(tmp_path / "open") as opened:
-            mapped = torch.from_file(str(tmp_path / "mapped"), shared=True, size=4096, dtype=torch.uint8)
+            mapped = torch.from_file(
+                str(tmp_path / "mapped"), shared=True, size=4096, dtype=torch.uint8
+            )
             assert unlinked.bytes_held(tmp_path, [os.getpid()]) == 0
             for name in ("open", "mapped"):
                 (tmp_path / name).unlink()
-            held = unlinked.bytes_held(tmp_path, [os.getpid()]) - unlinked.on_disk(os.fstat(opened.fileno()))
+            held = unlinked.bytes_held(tmp_path, [os.getpid()]) - unlinked.on_disk(
+                os.fstat(opened.fileno())
+            )
             assert held == PLAIN.file_size and len(mapped)
 
     STRANGE = """
@@ -187,19 +260,33 @@ libc.syscall(ctypes.c_long(exits), ctypes.c_long(0))  # the first thread ends, a
 
     @linux
     def test_names_and_threads_hide_nothing(self, tmp_path):
-        """A name that is no UTF-8 and looks like more fields, files named so, a first thread that has ended."""
+        """A name that is no UTF-8 and looks like more fields, files named so, a first
+        thread that has ended.
+        """
         command = [sys.executable, "-c", self.STRANGE]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         with subprocess.Popen(command, cwd=tmp_path, **pipes) as strange:
             strange.stdout.readline()
-            assert unlinked.bytes_held(tmp_path, [strange.pid]) >= PLAIN.file_size + (1 << 20)
+            assert unlinked.bytes_held(tmp_path, [strange.pid]) >= PLAIN.file_size + (
+                1 << 20
+            )
             until = time.monotonic() + 60
-            while usage.of_processes([strange.pid]).computing < 0.2 and time.monotonic() < until:
+            while (
+                usage.of_processes([strange.pid]).computing < 0.2
+                and time.monotonic() < until
+            ):
                 time.sleep(0.05)
-            assert usage.of_processes([strange.pid]).computing >= 0.2 and usage.tasks([strange.pid]) == 2
+            assert (
+                usage.of_processes([strange.pid]).computing >= 0.2
+                and usage.tasks([strange.pid]) == 2
+            )
             assert shared_memory.names_of([strange.pid]) == set()
             strange.communicate(b"\n")
-        assert proc.stat(strange.pid) == [] and not list(proc.mapped(strange.pid, b"/")) and not proc.tasks(strange.pid)
+        assert (
+            proc.stat(strange.pid) == []
+            and not list(proc.mapped(strange.pid, b"/"))
+            and not proc.tasks(strange.pid)
+        )
 
     HIDES = """
 import ctypes, os
@@ -216,16 +303,25 @@ print(answers, found.value, libc.prctl(3, 0, 0, 0, 0), os.setsid() or os.getsid(
 
     @linux
     @pytest.mark.parametrize("rights", ["PLAIN", "WITH_PROCESSES"])
-    def test_a_process_can_neither_hide_its_files_nor_leave_its_parent_or_its_session(self, rights):
-        """Where a user grades, /proc shows no files of a process that is not dumpable."""
+    def test_a_process_can_neither_hide_its_files_nor_leave_its_parent_or_its_session(
+        self, rights
+    ):
+        """Where a user grades, /proc shows no files of a process that is
+        not dumpable.
+        """
         command = [sys.executable, "-c", self.HIDES.format(rights=rights)]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, start_new_session=True)
+        ended = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, start_new_session=True
+        )
         assert ended.stdout == "[0, 0, 0] 9 1 True\n", ended.stderr
 
     @linux
     def test_whatever_is_raised_meanwhile_a_tree_is_killed(self, monkeypatch):
         monkeypatch.setattr(shared_memory, "names_of", lambda pids: 1 / 0)
-        with subprocess.Popen(["sleep", "601.76"]) as started, pytest.raises(ZeroDivisionError):
+        with (
+            subprocess.Popen(["sleep", "601.76"]) as started,
+            pytest.raises(ZeroDivisionError),
+        ):
             orphans.end([started.pid])
         assert started.returncode == -signal.SIGKILL
 
@@ -235,7 +331,9 @@ print(answers, found.value, libc.prctl(3, 0, 0, 0, 0), os.setsid() or os.getsid(
         class OfNoWorker(supervisor.Supervisor):
             def __init__(self):
                 self.phase, self.specs, self.follow_up = "starting", {}, None
-                self.job = type("Job", (), {"options": RunOptions(), "files": {}, "problem": None})()
+                self.job = type(
+                    "Job", (), {"options": RunOptions(), "files": {}, "problem": None}
+                )()
 
             def _used(self):
                 return None
@@ -263,14 +361,25 @@ view = namespaces.View([Path(sys.base_prefix)], [], os.getuid(), Path(sys.argv[1
 namespaces.enter(view, processes={processes}, loopback=False)
 """
 
-    @pytest.mark.skipif(not namespaces.are_allowed(), reason="this machine allows no namespaces")
+    @pytest.mark.skipif(
+        not namespaces.are_allowed(), reason="this machine allows no namespaces"
+    )
     @pytest.mark.parametrize("step", ["_copy", "_restrict"])
-    @pytest.mark.parametrize("processes", [False, True], ids=["in this process", "in a child"])
-    def test_a_job_that_ends_between_two_of_them_leaves_none(self, tmp_path, step, processes):
+    @pytest.mark.parametrize(
+        "processes", [False, True], ids=["in this process", "in a child"]
+    )
+    def test_a_job_that_ends_between_two_of_them_leaves_none(
+        self, tmp_path, step, processes
+    ):
         mounts = Path("/proc/self/mountinfo")
         (tmp_path / "code").mkdir()
         before = mounts.read_text()
-        command = [sys.executable, "-c", self.ENDED.format(step=step, processes=processes), str(tmp_path / "code")]
+        command = [
+            sys.executable,
+            "-c",
+            self.ENDED.format(step=step, processes=processes),
+            str(tmp_path / "code"),
+        ]
         assert abs(subprocess.run(command, capture_output=True).returncode) == 9
         assert mounts.read_text() == before
         folders.remove(tmp_path / "code.root")
@@ -306,12 +415,17 @@ class TestLeftBehind:
 
     @pytest.mark.parametrize("apart", {namespaces.are_allowed(), False})
     def test_many_sockets_end_the_job(self, kata, tmp_path, monkeypatch, apart):
-        """What is in them is the kernel's memory, which no limit on a process counts."""
+        """What is in them is the kernel's memory, which no limit on a
+        process counts.
+        """
         monkeypatch.setattr(sandbox.namespaces, "are_allowed", lambda: apart)
         code = "import os, socket, time\nfor _ in range(3): os.fork()\n"
         code += "held = [socket.socketpair() for _ in range(50)]\ntime.sleep(600)\n"
         result = graded(kata, tmp_path, code, only=("TestSplitSizes",))
-        assert result.points == 0 and "too many sockets: the limit is 512" in result.message
+        assert (
+            result.points == 0
+            and "too many sockets: the limit is 512" in result.message
+        )
 
     def test_processes_in_sessions_of_their_own_are_found_again(self, kata, tmp_path):
         code = """
@@ -338,10 +452,17 @@ memory = mmap.mmap(file, 1 << 20)
         self.ran(kata, tmp_path, code)
         assert not left.exists()
 
-    def test_whatever_is_new_in_shared_memory_is_removed_without_namespaces(self, kata, tmp_path, monkeypatch):
-        """Files, links, sockets and folders, in each other, or closed to everybody. What was there before stays."""
+    def test_whatever_is_new_in_shared_memory_is_removed_without_namespaces(
+        self, kata, tmp_path, monkeypatch
+    ):
+        """Files, links, sockets and folders, in each other, or closed to everybody.
+        What was there before stays.
+        """
         monkeypatch.setattr(sandbox.namespaces, "are_allowed", lambda: False)
-        before, left = Path("/dev/shm", f"kata_test_{os.getpid()}"), f"/dev/shm/kata_left_{os.getpid()}"
+        before, left = (
+            Path("/dev/shm", f"kata_test_{os.getpid()}"),
+            f"/dev/shm/kata_left_{os.getpid()}",
+        )
         before.write_text("there before")
         code = f"""
 import os, socket
@@ -361,7 +482,9 @@ os.rename(left + "/deep/closed", left + "/deep/moved")
         finally:
             before.unlink()
 
-    def test_a_process_that_outlives_its_job_leaves_nothing_either(self, kata, tmp_path, monkeypatch):
+    def test_a_process_that_outlives_its_job_leaves_nothing_either(
+        self, kata, tmp_path, monkeypatch
+    ):
         """Without namespaces, it writes when the others have ended."""
         monkeypatch.setattr(sandbox.namespaces, "are_allowed", lambda: False)
         left = f"/dev/shm/kata_left_{os.getpid()}"
@@ -392,8 +515,12 @@ if os.fork() == 0:
 
     @pytest.mark.parametrize("refused", ["unshare", "mount", "pivot_root"])
     def test_namespaces_that_cannot_be_set_up_are_not_entered(self, refused):
-        """Some systems let a process into new ones and then deny it the rights there."""
-        code = "from grader.isolation import namespaces; print(namespaces.are_allowed())"
+        """Some systems let a process into new ones and then deny it the
+        rights there.
+        """
+        code = (
+            "from grader.isolation import namespaces; print(namespaces.are_allowed())"
+        )
         ended = refusing(refused, sys.executable, "-c", code)
         assert ended.stdout == "False\n", ended.stderr
 
@@ -439,7 +566,9 @@ if os.fork() == 0:
         ],
     )
     def test_the_filter_denies(self, body):
-        """Tried in a process of its own under the filter alone, as on a system whose Landlock knows no signals."""
+        """Tried in a process of its own under the filter alone, as on a system whose
+        Landlock knows no signals.
+        """
         code = f"""
 import ctypes, fcntl, os, platform, resource, signal, socket, struct, threading
 from grader.isolation import rights, seccomp
@@ -467,5 +596,7 @@ try:
 except PermissionError:
     print("denied")
 """
-        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        ended = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True
+        )
         assert ended.stdout == "a thread starts\ndenied\n", ended.stderr

@@ -1,4 +1,5 @@
-"""The filter of system calls: what changes a file beside its contents, and that no call of Linux is forgotten.
+"""The filter of system calls: what changes a file beside its contents, and that no call
+of Linux is forgotten.
 
 Right code that sets modes and times of its own files still works.
 """
@@ -15,9 +16,12 @@ from grader.course.catalogue import ROOT
 from grader.isolation import calls, rights, seccomp
 from tests.attacks.test_second_lock import RIGHT, failures, sealed
 
-pytestmark = pytest.mark.skipif(not seccomp.is_known(), reason="no filter for this machine")
+pytestmark = pytest.mark.skipif(
+    not seccomp.is_known(), reason="no filter for this machine"
+)
 
-# Each is allowed to the owner of a file without the filter. A number stands for a system call that Python has no name for.
+# Each is allowed to the owner of a file without the filter. A number stands for a
+# system call that Python has no name for.
 CHANGES = """
 os.chmod(victim, 0o4777)
 os.chmod(victim, 0o777, follow_symlinks=False)
@@ -88,10 +92,16 @@ def test_the_filter_denies_every_change(tmp_path):
     os.chmod(tmp_path / "victim", 0o600)
     before = (tmp_path / "victim").stat()
     command = [sys.executable, "-c", TRIES, str(tmp_path)]
-    ended = subprocess.run(command, input="\n".join(CHANGES), cwd=ROOT, capture_output=True, text=True)
+    ended = subprocess.run(
+        command, input="\n".join(CHANGES), cwd=ROOT, capture_output=True, text=True
+    )
     assert ended.returncode == 0 and ended.stdout == "", ended.stdout + ended.stderr
     after = (tmp_path / "victim").stat()
-    assert (after.st_mode, after.st_mtime, after.st_uid) == (before.st_mode, before.st_mtime, before.st_uid)
+    assert (after.st_mode, after.st_mtime, after.st_uid) == (
+        before.st_mode,
+        before.st_mtime,
+        before.st_uid,
+    )
 
 
 # What right code may do with files of its own. Each line must go through.
@@ -130,12 +140,17 @@ fails(lambda: os.utime(tempfile.gettempdir() + "/..", (1, 1)), PermissionError)
 
 
 def test_right_code_may_set_modes_and_times_of_its_own_files(sound, tmp_path):
-    """In both locks: copies, archives and databases of Python set them by themselves."""
-    [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{COMFORT}\nif told: raise ValueError(told)\n")
+    """In both locks: copies, archives and databases of Python set them
+    by themselves.
+    """
+    [result] = sealed(
+        sound[:1], tmp_path, f"{RIGHT}\n{COMFORT}\nif told: raise ValueError(told)\n"
+    )
     assert (result.points, result.message) == (3, ""), result.message + failures(result)
 
 
-# Headers that name the system's calls. The second one has those of aarch64, and calls some by names of its own.
+# Headers that name the system's calls. The second one has those of aarch64, and calls
+# some by names of its own.
 HEADERS = {
     "x86_64": Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
     "aarch64": Path("/usr/include/asm-generic/unistd.h"),
@@ -146,14 +161,24 @@ OTHER_NAMES, OF_32_BITS = {"fstatat": "newfstatat"}, range(403, 424)
 
 @pytest.mark.parametrize("machine", calls.COLUMNS)
 def test_every_call_is_allowed_or_denied_for_a_reason(machine):
-    allowed, denied = (calls.numbers(groups, machine) for groups in (calls.ALLOWED, calls.DENIED))
+    allowed, denied = (
+        calls.numbers(groups, machine) for groups in (calls.ALLOWED, calls.DENIED)
+    )
     known = allowed | denied
     assert not allowed.keys() & denied.keys() and len(known) == len(set(known.values()))
     if not HEADERS[machine].is_file():
         pytest.skip("no header of the system")
-    names = re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", HEADERS[machine].read_text())
-    told = {OTHER_NAMES.get(name, name): int(number) for name, number in names if int(number) not in OF_32_BITS}
-    assert len(told) > 250 and {*told.items()} - {*known.items()} <= {(name, told.get(name)) for name in NO_CALLS}
+    names = re.findall(
+        r"#define __NR(?:3264)?_(\w+)\s+(\d+)", HEADERS[machine].read_text()
+    )
+    told = {
+        OTHER_NAMES.get(name, name): int(number)
+        for name, number in names
+        if int(number) not in OF_32_BITS
+    }
+    assert len(told) > 250 and {*told.items()} - {*known.items()} <= {
+        (name, told.get(name)) for name in NO_CALLS
+    }
 
 
 MAKES = r"""
@@ -180,8 +205,12 @@ if machine == "x86_64":
 
 @pytest.mark.parametrize("need", ["nothing", "processes"])
 def test_no_other_call_is_made(need):
-    """By number, also those that no Linux has yet, and by x86-64's other two ways to make one."""
-    ended = subprocess.run([sys.executable, "-c", MAKES, need], cwd=ROOT, capture_output=True, text=True)
+    """By number, also those that no Linux has yet, and by x86-64's other two ways to
+    make one.
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", MAKES, need], cwd=ROOT, capture_output=True, text=True
+    )
     assert ended.stdout in ("end\n", "end\n-1\n"), ended.stdout + ended.stderr
 
 
@@ -199,9 +228,10 @@ def test_a_program_of_the_filter_ends_with_an_answer_whatever_the_number_is(mach
                 assert answer == seccomp.EPERM, number
             elif number not in allowed.values():
                 assert answer == seccomp.ENOSYS, number
-        assert {_answered(program, machine, allowed[name]) for name in ("read", "openat", "futex", "mmap")} == {
-            seccomp.ALLOW
-        }
+        assert {
+            _answered(program, machine, allowed[name])
+            for name in ("read", "openat", "futex", "mmap")
+        } == {seccomp.ALLOW}
 
 
 def _answered(program: list[seccomp.Instruction], machine: str, number: int) -> int:
@@ -218,5 +248,8 @@ def _answered(program: list[seccomp.Instruction], machine: str, number: int) -> 
         elif code == seccomp.AND:
             held &= operand
         else:
-            kinds = {seccomp.JUMP_EQUAL: held == operand, seccomp.JUMP_NOT_BELOW: held >= operand}
+            kinds = {
+                seccomp.JUMP_EQUAL: held == operand,
+                seccomp.JUMP_NOT_BELOW: held >= operand,
+            }
             place += true if kinds.get(code, held & operand != 0) else false

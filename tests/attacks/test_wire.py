@@ -1,4 +1,6 @@
-"""Whatever comes on the wire from a worker: the judge takes it for an answer or for no worker's, and comes to no harm."""
+"""Whatever comes on the wire from a worker: the judge takes it for an answer or for no
+worker's, and comes to no harm.
+"""
 
 import itertools
 import json
@@ -54,7 +56,18 @@ trees = st.recursive(
         st.tuples(st.sampled_from(TAGS), inner, inner, inner).map(list),
         st.dictionaries(
             st.sampled_from(
-                ["handle", "known", "data", "dtype", "shape", "stride", "grad", "leaf", "parameter", "view"]
+                [
+                    "handle",
+                    "known",
+                    "data",
+                    "dtype",
+                    "shape",
+                    "stride",
+                    "grad",
+                    "leaf",
+                    "parameter",
+                    "view",
+                ]
             ),
             inner,
         ),
@@ -64,15 +77,26 @@ trees = st.recursive(
 frames = st.fixed_dictionaries(
     {"value": trees},
     optional={
-        "changed": st.lists(trees | st.lists(scalars, min_size=6, max_size=6), max_size=2),
-        "objects": st.lists(st.tuples(scalars, st.lists(st.tuples(scalars, trees).map(list), max_size=2)).map(list), max_size=2),
+        "changed":
+            st.lists(trees | st.lists(scalars, min_size=6, max_size=6), max_size=2),
+        "objects":
+            st.lists(st.tuples(scalars, st.lists(st.tuples(scalars, trees).map(list),
+                                                 max_size=2)).map(list), max_size=2),
         "modes": st.lists(st.tuples(scalars, scalars).map(list), max_size=2),
-        "error": st.tuples(scalars, scalars, st.lists(st.sampled_from(["builtins.ValueError", "builtins.SystemExit", "x.Y"])), st.just([]), st.just([])).map(list),
+        "error": st.tuples(scalars, scalars,
+                           st.lists(st.sampled_from(["builtins.ValueError",
+                                                     "builtins.SystemExit", "x.Y"])),
+                                                     st.just([]),
+                                                     st.just([])).map(list),
         "arguments": st.lists(trees, max_size=2),
         "message": scalars,
-        "attributes": st.dictionaries(st.sampled_from(["args", "__class__", "add_note"]), trees, max_size=1),
+        "attributes":
+            st.dictionaries(st.sampled_from(["args", "__class__", "add_note"]), trees,
+                            max_size=1),
         "callback": st.integers(0, 3),
-        "what": st.sampled_from(["call", "getattr", "setattr", "len", "iter", "exit", "eval"]),
+        "what":
+            st.sampled_from(["call", "getattr", "setattr", "len", "iter", "exit",
+                             "eval"]),
         "options": st.dictionaries(st.text(max_size=2), trees, max_size=1),
         "torch": st.lists(scalars, min_size=4, max_size=4),
     },
@@ -95,7 +119,9 @@ def module(*ancestry: str, parts: list[object] | None = None) -> list[object]:
 
 
 class Liar:
-    """A worker that says `said` to the first question after the judge has begun, and nothing to any other."""
+    """A worker that says `said` to the first question after the judge has begun, and
+    nothing to any other.
+    """
 
     def __init__(self, said: bytes):
         judges_end, self.end = socket.socketpair()
@@ -123,7 +149,9 @@ class Liar:
 
 
 def answer(said: bytes, *arguments: object) -> object:
-    """The judge's reading of the bytes: a value, or an exception that a spec would meet."""
+    """The judge's reading of the bytes: a value, or an exception that a spec
+    would meet.
+    """
     liar = Liar(said)
     try:
         return liar.remote("call", *arguments)
@@ -136,9 +164,15 @@ def answer(said: bytes, *arguments: object) -> object:
 @pytest.fixture(autouse=True)
 def unharmed():
     """No random state changed, no setting, and nothing ended."""
-    state = random.getstate(), torch.get_rng_state().clone(), np.random.get_state()[1].copy()
+    state = (
+        random.getstate(),
+        torch.get_rng_state().clone(),
+        np.random.get_state()[1].copy(),
+    )
     yield
-    assert random.getstate() == state[0] and torch.equal(torch.get_rng_state(), state[1])
+    assert random.getstate() == state[0] and torch.equal(
+        torch.get_rng_state(), state[1]
+    )
     assert (np.random.get_state()[1] == state[2]).all() and torch.is_grad_enabled()
 
 
@@ -157,7 +191,9 @@ def test_any_bytes_are_no_workers(data):
 
 def test_a_right_answer_cut_at_any_place():
     encode = encoding.Encoder(encoding.Table(), type(None))
-    tree = NOTHING[0] | {"value": encode([torch.ones(3), {"a": (1, 2.5)}, np.arange(3)])}
+    tree = NOTHING[0] | {
+        "value": encode([torch.ones(3), {"a": (1, 2.5)}, np.arange(3)])
+    }
     whole = packed(tree, encode.blobs)
     assert not isinstance(answer(whole), Exception)
     for end in range(0, len(whole), 7):
@@ -177,18 +213,38 @@ def test_a_right_answer_cut_at_any_place():
         packed(NOTHING[0] | {"value": ["t", "os", "system"]}, []),
         packed(NOTHING[0] | {"value": ["t", "torch.storage", "threading.Thread"]}, []),
         packed(NOTHING[0] | {"value": module("torch.fx.graph_module.GraphModule")}, []),
-        packed(NOTHING[0] | {"value": module("torch.nn.modules.linear.init", decoder.MODULE)}, []),
         packed(
             NOTHING[0]
-            | {"value": module("torch.nn.modules.linear.Linear", decoder.MODULE, parts=[["weight", ["i", "1"]]])},
+            | {"value": module("torch.nn.modules.linear.init", decoder.MODULE)},
+            [],
+        ),
+        packed(
+            NOTHING[0]
+            | {
+                "value": module(
+                    "torch.nn.modules.linear.Linear",
+                    decoder.MODULE,
+                    parts=[["weight", ["i", "1"]]],
+                )
+            },
             [],
         ),
         packed(NOTHING[0] | {"value": ["J", 1]}, []),
         packed(NOTHING[0] | {"value": ["B", 1]}, []),
-        packed(NOTHING[0] | {"value": ["D", [[key, ["v", None]] for key in of_one_hash(33)], "dict"]}, []),
+        packed(
+            NOTHING[0]
+            | {"value": ["D", [[key, ["v", None]] for key in of_one_hash(33)], "dict"]},
+            [],
+        ),
         packed(NOTHING[0] | {"value": ["L", [["E", of_one_hash(60_000)]]]}, []),
-        packed(NOTHING[0] | {"value": ["L", [["F", [["i", str(i)]]] for i in range(MOST_KEYS + 1)]]}, []),
-        packed(NOTHING[0] | {"value": ["fn", sys.hash_info.modulus, "f", None, None]}, []),
+        packed(
+            NOTHING[0]
+            | {"value": ["L", [["F", [["i", str(i)]]] for i in range(MOST_KEYS + 1)]]},
+            [],
+        ),
+        packed(
+            NOTHING[0] | {"value": ["fn", sys.hash_info.modulus, "f", None, None]}, []
+        ),
     ],
     ids=lambda said: repr(said[:12]),
 )
@@ -198,40 +254,83 @@ def test_what_no_worker_says(said):
 
 @pytest.mark.parametrize(
     "value",
-    [{-1: "a", -2: "b"}, set(itertools.product((-1, -2), repeat=5)), {i: i for i in range(1000)}, frozenset("ab")],
+    [
+        {-1: "a", -2: "b"},
+        set(itertools.product((-1, -2), repeat=5)),
+        {i: i for i in range(1000)},
+        frozenset("ab"),
+    ],
     ids=["two of one hash", "32 of one hash", "a thousand", "letters"],
 )
 def test_keys_that_right_code_sends(value):
-    """hash(-1) is hash(-2), so both of a pair, and all tuples of them, have one hash."""
+    """hash(-1) is hash(-2), so both of a pair, and all tuples of them, have
+    one hash.
+    """
     tree = NOTHING[0] | {"value": encoding.Encoder(encoding.Table(), type(None))(value)}
     assert answer(packed(tree, [])) == value
 
 
-@pytest.mark.parametrize("lie", [{"shape": [2**40]}, {"dtype": "torch.qint8"}, {"stride": [2**60]}, {"shape": [-1]}])
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"shape": [2**40]},
+        {"dtype": "torch.qint8"},
+        {"stride": [2**60]},
+        {"shape": [-1]},
+    ],
+)
 def test_a_tensor_that_does_not_fit_its_bytes(lie):
-    told = {"handle": -1, "known": False, "data": 0, "dtype": "torch.float32", "shape": [2], "stride": [1]}
-    tree = NOTHING[0] | {"value": ["T", told | {"grad": False, "leaf": True, "parameter": False} | lie]}
+    told = {
+        "handle": -1,
+        "known": False,
+        "data": 0,
+        "dtype": "torch.float32",
+        "shape": [2],
+        "stride": [1],
+    }
+    tree = NOTHING[0] | {
+        "value": ["T", told | {"grad": False, "leaf": True, "parameter": False} | lie]
+    }
     assert isinstance(answer(packed(tree, [b"\0" * 8])), Lost)
 
 
 @pytest.mark.parametrize(("number", "taken"), [(1, True), (3, False)])
 def test_tensors_that_fill_the_judges_memory(monkeypatch, number, taken):
-    """The judge keeps each of them until the spec ends, also where a frame alone is small enough."""
+    """The judge keeps each of them until the spec ends, also where a frame alone is
+    small enough.
+    """
     monkeypatch.setattr(known, "MOST_KEPT", 16)
-    told = {"known": False, "data": 0, "dtype": "torch.float32", "shape": [2], "stride": [1]}
+    told = {
+        "known": False,
+        "data": 0,
+        "dtype": "torch.float32",
+        "shape": [2],
+        "stride": [1],
+    }
     told |= {"grad": False, "leaf": True, "parameter": False}
-    tree = NOTHING[0] | {"value": ["L", [["T", told | {"handle": -1 - n}] for n in range(number)]]}
+    tree = NOTHING[0] | {
+        "value": ["L", [["T", told | {"handle": -1 - n}] for n in range(number)]]
+    }
     assert isinstance(answer(packed(tree, [b"\0" * 8])), list if taken else Lost)
 
 
 def test_lengths_that_lie():
-    for lengths in ([-1], [wire.MOST_BYTES + 1], [1] * (wire.MOST_BLOBS + 1), ["x"], None, [2**62]):
+    for lengths in (
+        [-1],
+        [wire.MOST_BYTES + 1],
+        [1] * (wire.MOST_BLOBS + 1),
+        ["x"],
+        None,
+        [2**62],
+    ):
         data = json.dumps([NOTHING[0], lengths]).encode()
         assert isinstance(answer(struct.pack("!I", len(data)) + data), Lost)
 
 
 def test_what_the_judge_sent_stays_as_it_was():
-    """A claim that the call has changed its argument counts only where the spec lets the code write."""
+    """A claim that the call has changed its argument counts only where the spec lets
+    the code write.
+    """
     x = torch.ones(2)
     zeros, layer = [1, 0, "torch.float32", [2], None, False], torch.nn.PReLU(2)
     assert answer(packed(NOTHING[0] | {"changed": [zeros]}, [b"\0" * 8]), layer) is None
@@ -246,10 +345,24 @@ def test_what_the_judge_sent_stays_as_it_was():
 
 
 def test_a_claimed_view_is_not_a_way_to_write():
-    told = {"handle": -7, "dtype": "torch.float32", "shape": [2], "stride": [1], "view": [1, 0]}
+    told = {
+        "handle": -7,
+        "dtype": "torch.float32",
+        "shape": [2],
+        "stride": [1],
+        "view": [1, 0],
+    }
     told |= {"grad": False, "leaf": True, "parameter": False}
-    views = [[["v", "a"], ["T", told | {"known": known, "data": int(known)}]] for known in (False, True)]
-    liar = Liar(packed(NOTHING[0] | {"value": ["D", views, "dict"]}, [struct.pack("2f", 1, 1), b"\0" * 8]))
+    views = [
+        [["v", "a"], ["T", told | {"known": known, "data": int(known)}]]
+        for known in (False, True)
+    ]
+    liar = Liar(
+        packed(
+            NOTHING[0] | {"value": ["D", views, "dict"]},
+            [struct.pack("2f", 1, 1), b"\0" * 8],
+        )
+    )
     liar.remote.takes_writes, x = False, torch.ones(2)
     assert liar.remote("call", x)["a"].tolist() == [0, 0]
     liar.close()
@@ -257,7 +370,16 @@ def test_a_claimed_view_is_not_a_way_to_write():
 
 
 def test_an_error_that_would_end_the_judge_is_an_ordinary_one():
-    tree = {"error": [1, "SystemExit", ["builtins.SystemExit", "builtins.BaseException"], [], []], "arguments": []}
+    tree = {
+        "error": [
+            1,
+            "SystemExit",
+            ["builtins.SystemExit", "builtins.BaseException"],
+            [],
+            [],
+        ],
+        "arguments": [],
+    }
     got = answer(packed(tree | {"message": "bye", "attributes": {}}, []))
     assert type(got) is RuntimeError
 
@@ -272,15 +394,29 @@ def test_a_worker_that_is_gone():
     os.close(read)
 
 
-@pytest.mark.parametrize("use", [lambda o: o - 3, abs, float, lambda o: 3 in o, lambda o: o < 3, lambda o: -o])
+@pytest.mark.parametrize(
+    "use",
+    [lambda o: o - 3, abs, float, lambda o: 3 in o, lambda o: o < 3, lambda o: -o],
+)
 def test_an_object_that_no_exercise_asks_for_passes_for_no_number(use):
     names = ["__sub__", "__abs__", "__float__", "__contains__", "__lt__", "__neg__"]
-    lying = answer(packed(NOTHING[0] | {"value": ["o", 1, [2, "Liar", ["m.Liar", "builtins.object"], names, []]]}, []))
+    lying = answer(
+        packed(
+            NOTHING[0]
+            | {
+                "value": ["o", 1, [2, "Liar", ["m.Liar", "builtins.object"], names, []]]
+            },
+            [],
+        )
+    )
     with pytest.raises(TypeError):
         use(lying)
 
 
-@pytest.mark.parametrize("said", [["L", [["i", "1"]]], ["U", [["i", "1"]] * 2], ["i", "2"], ["D", [], "dict"]])
+@pytest.mark.parametrize(
+    "said",
+    [["L", [["i", "1"]]], ["U", [["i", "1"]] * 2], ["i", "2"], ["D", [], "dict"]],
+)
 def test_fewer_results_than_calls_are_no_workers(said):
     liar = Liar(packed(NOTHING[0] | {"value": said}, []))
 
@@ -301,4 +437,8 @@ def test_an_error_of_the_graders_reaches_the_worker_as_one_that_it_knows():
     judge = SimpleNamespace(callbacks={1: fails}, pickled=lambda message: message)
     asked = {"callback": 1, "what": "call", "arguments": [], "options": {}}
     kind, error = Remote.called_back(judge, asked, None)
-    assert kind == "raise" and type(error) is RuntimeError and "one number too many" in str(error)
+    assert (
+        kind == "raise"
+        and type(error) is RuntimeError
+        and "one number too many" in str(error)
+    )

@@ -1,4 +1,6 @@
-"""Time grading on this machine, in one run: a warm worker beside cold pytest, all katas beside both bounds."""
+"""Time grading on this machine, in one run: a warm worker beside cold pytest, all katas
+beside both bounds.
+"""
 
 import statistics
 import subprocess
@@ -27,22 +29,38 @@ def main() -> None:
     sixteen = catalogue.find("16")
     forkserver.prepare(katas)
     warm_up = list(grading.grade_folder(katas, SOLUTIONS))
-    assert all(result.status == "passed" for result in warm_up), "the reference must earn every point"
+    assert all(result.status == "passed" for result in warm_up), (
+        "the reference must earn every point"
+    )
 
     cold, warm, whole, alone, imports, specs = [], [], [], [], [], []
-    for number in track(range(ROUNDS), "measuring"):  # in turn: a machine that changes its speed changes it for all
+    # in turn: a machine that changes its speed changes it for all
+    for number in track(range(ROUNDS), "measuring"):
         cold.append(seconds(lambda: run([*PYTEST, str(sixteen.folder)])))
-        warm += [seconds(lambda: list(grading.grade_folder([sixteen], SOLUTIONS))) for _ in range(4)]
+        warm += [
+            seconds(lambda: list(grading.grade_folder([sixteen], SOLUTIONS)))
+            for _ in range(4)
+        ]
         whole.append(seconds(lambda: run(GRADE)))
         imports.append(seconds(lambda: run([sys.executable, "-c", "import torch"])))
-        specs.append(sum(result.cpu_seconds for result in grading.grade_folder(katas, SOLUTIONS)))
+        specs.append(
+            sum(result.cpu_seconds for result in grading.grade_folder(katas, SOLUTIONS))
+        )
         if number == ROUNDS // 2:  # minutes: once, between the others
-            alone.append(sum(seconds(lambda kata=kata: run([*PYTEST, str(kata.folder)])) for kata in katas))
+            alone.append(
+                sum(
+                    seconds(lambda kata=kata: run([*PYTEST, str(kata.folder)]))
+                    for kata in katas
+                )
+            )
 
     cores = scheduler.available_cores()
     bound = statistics.median(specs) / cores + statistics.median(imports)
     table = Table(
-        "what", "seconds (median)", "least – most", title=f"{len(katas)} katas, {cores} cores, {ROUNDS} rounds"
+        "what",
+        "seconds (median)",
+        "least – most",
+        title=f"{len(katas)} katas, {cores} cores, {ROUNDS} rounds",
     )
     for name, figures in {
         "cold pytest katas/16": cold,
@@ -52,10 +70,16 @@ def main() -> None:
         "kata grade, all katas": whole,
         "cold pytest, kata after kata": alone,
     }.items():
-        table.add_row(name, f"{statistics.median(figures):.3f}", f"{min(figures):.3f} – {max(figures):.3f}")
+        table.add_row(
+            name,
+            f"{statistics.median(figures):.3f}",
+            f"{min(figures):.3f} – {max(figures):.3f}",
+        )
     console = Console(width=90)
     console.print(table)
-    console.print(f"a warm verdict comes {ratio(cold, warm):.1f} times sooner than a cold one")
+    console.print(
+        f"a warm verdict comes {ratio(cold, warm):.1f} times sooner than a cold one"
+    )
     console.print(f"the whole set takes 1/{ratio(alone, whole):.1f} of the cold runs")
     console.print(
         f"and {statistics.median(whole) / bound:.2f} × "

@@ -1,6 +1,8 @@
-"""Measure the answer of `kata watch` to a save, beside the specs' own time: kata 16, in a pseudo-terminal.
+"""Measure the answer of `kata watch` to a save, beside the specs' own time: kata 16, in
+a pseudo-terminal.
 
-The CPU time is that of the session and of all processes it starts, from one save to the next.
+The CPU time is that of the session and of all processes it starts, from one save to
+the next.
 """
 
 import os
@@ -30,7 +32,9 @@ VERDICT_SECONDS = 100
 
 @dataclass(frozen=True)
 class Answer:
-    """What came after a save: until the verdict, and of the specs of that text alone."""
+    """What came after a save: until the verdict, and of the specs of that
+    text alone.
+    """
 
     wall: float
     cpu: float
@@ -45,7 +49,10 @@ class Answer:
 
 def tell(answers: list[Answer]) -> None:
     """Print median and worst of all columns."""
-    print(f"from a save of kata 16 to its verdict, {len(answers)} saves, in seconds     median   worst")
+    print(
+        f"from a save of kata 16 to its verdict, {len(answers)} saves, in seconds     "
+        "median   worst"
+    )
     columns = {
         "by the clock": [one.wall for one in answers],
         "the specs' own": [one.own_wall for one in answers],
@@ -63,7 +70,11 @@ def measured(saves: int = SAVES) -> list[Answer]:
     """Save right code so many times, each text another one."""
     with tempfile.TemporaryDirectory() as folder:
         kata = Kata(Path(folder), find("16").name)
-        shutil.copytree(ROOT / "grader", kata.root / "grader", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / "grader",
+            kata.root / "grader",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
         for part in ("katas", "solutions"):
             shutil.copytree(ROOT / part / kata.name, kata.root / part / kata.name)
         for name in ("conftest.py", "pyproject.toml"):
@@ -73,13 +84,21 @@ def measured(saves: int = SAVES) -> list[Answer]:
         command = [sys.executable, "-c", program, "watch", kata.number]
         around = os.environ | {"PYTHONPATH": str(kata.root), "TERM": "xterm"}
         session = subprocess.Popen(
-            command, cwd=kata.root, env=around, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+            command,
+            cwd=kata.root,
+            env=around,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
         )
         try:
             _read_until_it_waits(screen)
             return _answers(kata, session.pid, screen, saves)
         finally:
-            os.write(screen, b"q")  # a signal from the keyboard is ignored by what a shell runs in the background
+            # a signal from the keyboard is ignored by what a shell runs in
+            # the background
+            os.write(screen, b"q")
             session.wait(VERDICT_SECONDS)
             os.close(screen)
             os.close(theirs)
@@ -94,7 +113,10 @@ def _answers(kata: Kata, session: int, screen: int, saves: int) -> list[Answer]:
         if number % ALONE == 0:
             [result] = grading.grade_folder([find("16")], kata.root / "katas")
             assert result.status == "passed"
-            own = sum(spec.seconds for one in result.exercises for spec in one.specs), result.cpu_seconds
+            own = (
+                sum(spec.seconds for one in result.exercises for spec in one.specs),
+                result.cpu_seconds,
+            )
         before = _used(session)
         started = time.perf_counter()
         _save(kata, f"{text}\n# {number}\n")
@@ -115,7 +137,9 @@ def _read_until_it_waits(screen: int) -> None:
     said, until = b"", time.monotonic() + VERDICT_SECONDS
     while WAITS not in said:
         if not select.select([screen], [], [], max(0.0, until - time.monotonic()))[0]:
-            raise TimeoutError(f"no verdict in {VERDICT_SECONDS} s, but: {said[-500:]!r}")
+            raise TimeoutError(
+                f"no verdict in {VERDICT_SECONDS} s, but: {said[-500:]!r}"
+            )
         said += os.read(screen, 1 << 16)
 
 

@@ -1,7 +1,8 @@
-"""`python -m tests.bench.inspected [KATA…]`: what the tasks for inspect-ai score right code, no code and forgeries.
+"""`python -m tests.bench.inspected [KATA…]`: what the tasks for inspect-ai score right
+code, no code and forgeries.
 
-It needs the extra `inspect` and no model: each answer is given to inspect-ai's mock model. The exit code is 1 if one
-scores what it should not.
+It needs the extra `inspect` and no model: each answer is given to inspect-ai's mock
+model. The exit code is 1 if one scores what it should not.
 """
 
 import json
@@ -26,7 +27,9 @@ MOST_ACCEPTED = 10
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model might answer, and the score that it should get: of 0, every exercise that a forgery is about."""
+    """What a model might answer, and the score that it should get: of 0, every exercise
+    that a forgery is about.
+    """
 
     kind: str
     name: str
@@ -53,12 +56,23 @@ def scored(folder: Path, task: str, answer: Answer) -> float:
     Raises:
         RuntimeError: inspect-ai came to no score.
     """
-    output = ModelOutput.from_content("mockllm/model", f"Here it is.\n\n```python\n{answer.code}\n```\n")
-    output.usage = ModelUsage()  # otherwise it is counted, by a tokenizer that is downloaded
+    output = ModelOutput.from_content(
+        "mockllm/model", f"Here it is.\n\n```python\n{answer.code}\n```\n"
+    )
+    # otherwise it is counted, by a tokenizer that is downloaded
+    output.usage = ModelUsage()
     model = get_model("mockllm/model", custom_outputs=[output])
-    [log] = run(f"{folder}/tasks.py@{task}", model=model, display="none", log_dir=str(folder / "logs"))
+    [log] = run(
+        f"{folder}/tasks.py@{task}",
+        model=model,
+        display="none",
+        log_dir=str(folder / "logs"),
+    )
     if not log.samples or not log.samples[0].scores:
-        raise RuntimeError(f"{task} {answer.kind} {answer.name}: {log.error.message if log.error else log.status}")
+        raise RuntimeError(
+            f"{task} {answer.kind} {answer.name}: "
+            f"{log.error.message if log.error else log.status}"
+        )
     value = log.samples[0].scores["both_locks"].value
     assert isinstance(value, float)
     return value
@@ -68,7 +82,10 @@ def main(queries: list[str]) -> int:
     """Print a row per kata and kind of answer."""
     asked = [Asked(find(query)) for query in queries]
     wrong = []
-    print("| task | answers | how many | score | seconds each |\n| --- | --- | --- | --- | --- |")
+    print(
+        "| task | answers | how many | score | seconds each |\n"
+        "| --- | --- | --- | --- | --- |"
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         inspect_tasks.for_inspect(folder, asked, None)
@@ -77,13 +94,22 @@ def main(queries: list[str]) -> int:
             for answer in answers(one.kata):
                 began = time.monotonic()
                 score = scored(folder, one.task, answer)
-                kinds.setdefault(answer.kind, []).append((score, time.monotonic() - began))
+                kinds.setdefault(answer.kind, []).append(
+                    (score, time.monotonic() - began)
+                )
                 if score != answer.score:
-                    wrong.append(f"{one.query} {answer.kind} {answer.name}: {score:.2f}, not {answer.score}")
+                    wrong.append(
+                        f"{one.query} {answer.kind} {answer.name}: {score:.2f}, not "
+                        f"{answer.score}"
+                    )
             for kind, rows in kinds.items():
-                scores, seconds = sorted({f"{score:.2f}" for score, _ in rows}), sum(took for _, took in rows)
+                scores, seconds = (
+                    sorted({f"{score:.2f}" for score, _ in rows}),
+                    sum(took for _, took in rows),
+                )
                 print(
-                    f"| {one.query} | {kind} | {len(rows)} | {', '.join(scores)} | {seconds / len(rows):.1f} |",
+                    f"| {one.query} | {kind} | {len(rows)} | {', '.join(scores)} | "
+                    f"{seconds / len(rows):.1f} |",
                     flush=True,
                 )
         for query, about in json.loads((folder / "tasks.json").read_text()).items():

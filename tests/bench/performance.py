@@ -1,8 +1,10 @@
-"""Hold the CPU seconds of commands, locks, katas, saves and a class against performance.toml; `--record` writes it.
+"""Hold the CPU seconds of commands, locks, katas, saves and a class against
+performance.toml; `--record` writes it.
 
 Of the katas it takes those that it is given, or all.
 
-Figures are multiples of importing torch, NumPy and pytest, which is measured between them: another CPU is no finding.
+Figures are multiples of importing torch, NumPy and pytest, which is measured between
+them: another CPU is no finding.
 """
 
 import os
@@ -30,16 +32,25 @@ BUDGETS = Path(__file__).with_name("performance.toml")
 HEADROOM = 1.3  # above its budget times this, a figure fails
 MOST_SEALED = 4.0  # sealed over unsealed, of a kata that has no budget yet
 ROUNDS = 5
-ENOUGH, MOST_TIMES = 1.0, 3  # CPU seconds of a kata's unsealed runs, or so many runs: the system tells hundredths
+# CPU seconds of a kata's unsealed runs, or so many runs: the system tells hundredths
+ENOUGH, MOST_TIMES = 1.0, 3
 CLASS = 20
-KATAS, STUDENTS = 500, 1000  # of the course and the class that the figures are projected to
+# of the course and the class that the figures are projected to
+KATAS, STUDENTS = 500, 1000
 IMPORTS = [sys.executable, "-c", "import torch, numpy, pytest"]
 KATA = str(Path(sys.executable).with_name("kata"))
 PYTEST = [sys.executable, "-m", "pytest", "-q", "--code=solutions", "katas/16"]
-COMMANDS = ("--help", "list", "next", "hint 16 split_heads --level 1", "lesson 16 --text")
+COMMANDS = (
+    "--help",
+    "list",
+    "next",
+    "hint 16 split_heads --level 1",
+    "lesson 16 --text",
+)
 GRADE = (KATA, "grade", "16", "--code", "solutions")
 
-Figures = dict[str, dict[str, float]]  # section → what is measured → multiples of the imports
+# section → what is measured → multiples of the imports
+Figures = dict[str, dict[str, float]]
 
 
 def main() -> None:
@@ -51,17 +62,30 @@ def main() -> None:
     if "--record" in sys.argv:
         BUDGETS.write_text(written(figures), encoding="utf-8")
     budgets = tomllib.loads(BUDGETS.read_text(encoding="utf-8"))
-    if too_high := {name for _, name in above(budgets, figures)}:  # by chance, perhaps: the smaller of two counts
-        for section, rows in measured([kata for kata in katas if kata.name in too_high]).items():
-            figures[section] |= {name: min(figure, figures[section][name]) for name, figure in rows.items()}
+    # by chance, perhaps: the smaller of two counts
+    if too_high := {name for _, name in above(budgets, figures)}:
+        for section, rows in measured(
+            [kata for kata in katas if kata.name in too_high]
+        ).items():
+            figures[section] |= {
+                name: min(figure, figures[section][name])
+                for name, figure in rows.items()
+            }
     sys.exit(told(budgets, figures))
 
 
 def measured(katas: list[Kata]) -> Figures:
-    commands: dict[str, list[str]] = {f"kata {words}": [KATA, *words.split()] for words in COMMANDS}
-    locks = {"pytest, cold": PYTEST, "kata grade, cold": [*GRADE], "the same sealed": [*GRADE, "--sealed"]}
+    commands: dict[str, list[str]] = {
+        f"kata {words}": [KATA, *words.split()] for words in COMMANDS
+    }
+    locks = {
+        "pytest, cold": PYTEST,
+        "kata grade, cold": [*GRADE],
+        "the same sealed": [*GRADE, "--sealed"],
+    }
     units, costs = list[float](), {name: list[float]() for name in [*commands, *locks]}
-    for _ in track(range(ROUNDS), "commands and locks"):  # in turn: a machine that changes its speed does so for all
+    # in turn: a machine that changes its speed does so for all
+    for _ in track(range(ROUNDS), "commands and locks"):
         units.append(cpu(IMPORTS))
         for name, command in (commands | locks).items():
             costs[name].append(cpu(command))
@@ -74,20 +98,31 @@ def measured(katas: list[Kata]) -> Figures:
     return {
         "commands": {name: medians[name] for name in commands},
         "locks": {name: medians[name] for name in locks},
-        "kata watch": {"a save, above the specs' own": statistics.median(one.above[1] for one in watched) / unit},
+        "kata watch": {
+            "a save, above the specs' own": statistics.median(
+                one.above[1] for one in watched
+            )
+            / unit
+        },
         "class": {"fixed": fixed / unit, "marginal": marginal / unit},
         "sealed over unsealed": sealed_over_unsealed(katas),
     }
 
 
 def of_a_class() -> tuple[float, float]:
-    """The CPU seconds of grading kata 16 of a class, sealed: for any class, and for each student more."""
-    one, many = (min(of_students(number) for _ in range(2)) for number in (1, 1 + CLASS))
+    """The CPU seconds of grading kata 16 of a class, sealed: for any class, and for
+    each student more.
+    """
+    one, many = (
+        min(of_students(number) for _ in range(2)) for number in (1, 1 + CLASS)
+    )
     return one, (many - one) / CLASS
 
 
 def of_students(number: int) -> float:
-    """The CPU seconds of grading so many students, each with a text of their own that nobody has graded before."""
+    """The CPU seconds of grading so many students, each with a text of their own that
+    nobody has graded before.
+    """
     kata = catalogue.find("16")
     with tempfile.TemporaryDirectory() as folder:
         for student in range(number):
@@ -98,7 +133,9 @@ def of_students(number: int) -> float:
 
 
 def sealed_over_unsealed(katas: list[Kata]) -> dict[str, float]:
-    """The CPU seconds of both locks over those of the first alone, per kata, with servers that are there already."""
+    """The CPU seconds of both locks over those of the first alone, per kata, with
+    servers that are there already.
+    """
     forkserver.collect(katas)
     for kata in katas[:1]:
         grade(kata, sealed=True)  # starts the servers
@@ -111,22 +148,37 @@ def sealed_over_unsealed(katas: list[Kata]) -> dict[str, float]:
         if min(alone + both):
             found[kata.name] = sum(both) / sum(alone)
         else:
-            print(f"{kata.name}: not measured, as its reference did not pass: is the machine busy?")
+            print(
+                f"{kata.name}: not measured, as its reference did not pass: is the "
+                "machine busy?"
+            )
     return found
 
 
 def grade(kata: Kata, *, sealed: bool) -> float:
     """The CPU seconds of grading the kata's reference; 0 if it did not pass."""
     before = usage.of_this_process()
-    [result] = grading.grade_folder([kata], kata.solutions, options=RunOptions(sealed=sealed))
+    [result] = grading.grade_folder(
+        [kata], kata.solutions, options=RunOptions(sealed=sealed)
+    )
     after = usage.of_this_process()
-    return after.computing - before.computing if before and after and result.status == "passed" else 0.0
+    return (
+        after.computing - before.computing
+        if before and after and result.status == "passed"
+        else 0.0
+    )
 
 
 def cpu(command: Iterable[str]) -> float:
     """The CPU seconds of a command and all processes that it starts."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([*command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        [*command],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
     while {*proc.children(os.getpid())} - servers.helpers():
         os.wait()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -135,31 +187,50 @@ def cpu(command: Iterable[str]) -> float:
 
 def written(figures: Figures) -> str:
     text = (
-        "# CPU time in multiples of importing torch, NumPy and pytest, measured by tests.bench.performance --record.\n"
+        "# CPU time in multiples of importing torch, NumPy and pytest, measured by "
+        "tests.bench.performance --record.\n"
     )
-    text += f"# make bench fails where a figure is above {HEADROOM} times its budget here.\n"
+    text += (
+        f"# make bench fails where a figure is above {HEADROOM} times its budget "
+        "here.\n"
+    )
     for section, rows in figures.items():
-        text += f'\n["{section}"]\n' + "".join(f'"{name}" = {figure:.2f}\n' for name, figure in rows.items())
+        text += f'\n["{section}"]\n' + "".join(
+            f'"{name}" = {figure:.2f}\n' for name, figure in rows.items()
+        )
     return text
 
 
 def told(budgets: Figures, figures: Figures) -> int:
-    """Print each budget beside its figure, and the figures of a large course and class. Returns the exit code."""
+    """Print each budget beside its figure, and the figures of a large course and class.
+    Returns the exit code.
+    """
     width = min(60, shutil.get_terminal_size().columns - 30)
     high = above(budgets, figures)
     for section, rows in figures.items():
         print(f"\n{section:<{width}}  budget  figure")
         for name, figure in rows.items():
             mark = "  ABOVE" if (section, name) in high else ""
-            print(f"{name:<{width}}  {budget(budgets, section, name):6.2f}  {figure:6.2f}{mark}")
+            print(
+                f"{name:<{width}}  {budget(budgets, section, name):6.2f}  "
+                f"{figure:6.2f}{mark}"
+            )
     listing, katas = figures["commands"]["kata list"], len(catalogue.all_katas())
     per_kata = (listing - figures["commands"]["kata --help"]) / katas
     print(f"\n{KATAS} katas: kata list {listing + (KATAS - katas) * per_kata:.2f}")
     of_class = figures["class"]
-    print(f"{STUDENTS} students: kata 16, sealed, {of_class['fixed'] + STUDENTS * of_class['marginal']:.0f}")
-    print(f"sealed over unsealed: median {statistics.median(figures['sealed over unsealed'].values()):.2f}")
     print(
-        f"{len(high)} figures are above {HEADROOM} × their budget" if high else "all figures are within their budgets"
+        f"{STUDENTS} students: kata 16, sealed, "
+        f"{of_class['fixed'] + STUDENTS * of_class['marginal']:.0f}"
+    )
+    print(
+        "sealed over unsealed: median "
+        f"{statistics.median(figures['sealed over unsealed'].values()):.2f}"
+    )
+    print(
+        f"{len(high)} figures are above {HEADROOM} × their budget"
+        if high
+        else "all figures are within their budgets"
     )
     return 1 if high else 0
 

@@ -1,4 +1,6 @@
-"""Draws the README's picture from the real program: what it writes to a terminal, as SVG. `make pictures`."""
+"""Draws the README's picture from the real program: what it writes to a terminal, as
+SVG. `make pictures`.
+"""
 
 import os
 import re
@@ -26,7 +28,7 @@ font-size: {char_height}px; line-height: {line_height}px; }}
 <g transform="translate(10, 14)" clip-path="url(#{unique_id}-clip-terminal)">
 {backgrounds}<g class="{unique_id}-matrix">{matrix}</g></g>
 </svg>
-"""
+"""  # noqa: E501
 
 
 def main() -> None:
@@ -34,7 +36,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         checkout = Path(folder)
         for name in ("grader", "katas", "solutions"):
-            shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / name,
+                checkout / name,
+                ignore=shutil.ignore_patterns("__pycache__"),
+            )
         for name in ("conftest.py", "pyproject.toml"):
             shutil.copy(ROOT / name, checkout)
         draw("watch", watched(checkout))
@@ -45,7 +51,9 @@ def watched(checkout: Path) -> str:
     screen = Terminal(checkout, "00", columns=COLUMNS)
     screen.verdict("accuracy: not written yet")
     path = checkout / "katas" / find("00").file
-    path.write_text(path.read_text().replace("    raise NotImplementedError\n", SLIP, 1))
+    path.write_text(
+        path.read_text().replace("    raise NotImplementedError\n", SLIP, 1)
+    )
     screen.verdict("kata hint 00 accuracy")
     screen.process.kill()
     return screen.said.rpartition("\x1b[H")[2]
@@ -53,9 +61,13 @@ def watched(checkout: Path) -> str:
 
 def draw(name: str, said: str) -> None:
     text = re.sub(r"\x1b\[[0-9;?]*[A-KM-Zf-lhn-z]", "", said.replace("\r", ""))
-    console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)
+    console = Console(
+        record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True
+    )
     console.print(Text.from_ansi(text.strip("\n")))
-    picture = console.export_svg(title="", theme=DIMMED_MONOKAI, code_format=FRAME, unique_id=name)
+    picture = console.export_svg(
+        title="", theme=DIMMED_MONOKAI, code_format=FRAME, unique_id=name
+    )
     (PICTURES / f"{name}.svg").write_text(picture)
     print(PICTURES / f"{name}.svg")
 

@@ -1,6 +1,8 @@
-"""`python -m tests.bench.tutored`: a learner's hour with an assistant, as docs/tutor.md shows it.
+"""`python -m tests.bench.tutored`: a learner's hour with an assistant, as docs/tutor.md
+shows it.
 
-Sixteen calls with MCP's own client, in a folder that `kata start` lays out. What the learner writes meanwhile is given.
+Sixteen calls with MCP's own client, in a folder that `kata start` lays out. What the
+learner writes meanwhile is given.
 """
 
 import asyncio
@@ -14,10 +16,14 @@ from grader.learner import workspace
 from tests.conftest import KATA
 
 LINES = 10  # of an answer that are shown
-SPLIT, MERGE = {"kata": "16", "exercise": "split_heads"}, {"kata": "16", "exercise": "merge_heads"}
+SPLIT, MERGE = (
+    {"kata": "16", "exercise": "split_heads"},
+    {"kata": "16", "exercise": "merge_heads"},
+)
 WRONG = "    B, T, C = x.shape\n    return x.reshape(B, num_heads, T, C // num_heads)\n"
 RIGHT = (
-    "    B, T, C = x.shape\n    heads = x.reshape(B, T, num_heads, C // num_heads)\n    return heads.transpose(1, 2)\n"
+    "    B, T, C = x.shape\n    heads = x.reshape(B, T, num_heads, C // num_heads)\n"
+    "    return heads.transpose(1, 2)\n"
 )
 # A call, or what the learner writes for split_heads.
 SESSION: list[tuple[str, dict[str, str]] | str] = [
@@ -52,17 +58,28 @@ async def hold(room: Path) -> None:
     """Print the session."""
     kata = Kata(room, find("16").name)
     stub = kata.code.read_text(encoding="utf-8")
-    async with Client(stdio_client(StdioServerParameters(command=KATA, args=["tutor"], cwd=room))) as client:
+    async with Client(
+        stdio_client(StdioServerParameters(command=KATA, args=["tutor"], cwd=room))
+    ) as client:
         for step in SESSION:
             if isinstance(step, str):
-                kata.code.write_text(stub.replace("    raise NotImplementedError\n", step, 1), encoding="utf-8")
+                kata.code.write_text(
+                    stub.replace("    raise NotImplementedError\n", step, 1),
+                    encoding="utf-8",
+                )
                 print(f"The learner writes:\n\n{shown(step)}\n")
                 continue
             tool, given = step
             answer = await client.call_tool(tool, given)
             said = ", ".join(f'{name}="{value}"' for name, value in given.items())
-            print(f"**{tool}**({said}){' is refused' * bool(answer.is_error)}\n\n{shown(answer.content[0].text)}\n")
-    print(f"In the end, `.kata/hints.json` says:\n\n{shown((room / '.kata/hints.json').read_text())}")
+            print(
+                f"**{tool}**({said}){' is refused' * bool(answer.is_error)}\n\n"
+                f"{shown(answer.content[0].text)}\n"
+            )
+    print(
+        "In the end, `.kata/hints.json` says:\n\n"
+        f"{shown((room / '.kata/hints.json').read_text())}"
+    )
 
 
 if __name__ == "__main__":

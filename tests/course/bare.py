@@ -1,4 +1,6 @@
-"""Makes virtual environments that have only the runtime dependencies: for a copy of this repository, or for a wheel."""
+"""Makes virtual environments that have only the runtime dependencies: for a copy of
+this repository, or for a wheel.
+"""
 
 import os
 import shutil
@@ -15,12 +17,22 @@ from grader.course.catalogue import ROOT
 
 HERE = Path(sysconfig.get_path("purelib"))
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", ".kata", "data", "runs", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis"
+    ".git",
+    ".venv",
+    ".kata",
+    "data",
+    "runs",
+    "*.egg-info",
+    "__pycache__",
+    ".*_cache",
+    ".hypothesis",
 )
 
 
 def make(folder: Path) -> Path:
-    """Copy the repository to `folder`, and link the dependencies of this environment into a new `.venv` there."""
+    """Copy the repository to `folder`, and link the dependencies of this environment
+    into a new `.venv` there.
+    """
     copy(folder)
     environment = folder / ".venv"
     there = link(environment, needed())
@@ -40,7 +52,9 @@ def copy(folder: Path) -> None:
 
 
 def link(environment: Path, packages: Iterable[Distribution]) -> Path:
-    """Make a virtual environment, and link these packages into it. Returns the folder where its packages are."""
+    """Make a virtual environment, and link these packages into it. Returns the folder
+    where its packages are.
+    """
     venv.create(environment, symlinks=True)
     there = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
     for found in packages:
@@ -48,12 +62,19 @@ def link(environment: Path, packages: Iterable[Distribution]) -> Path:
             if ".." not in file.parts and (HERE / file).is_file():
                 _put(HERE / file, there / file)
         for script in found.entry_points.select(group="console_scripts"):
-            _write_script(environment / "bin" / script.name, environment, script.module, script.attr)
+            _write_script(
+                environment / "bin" / script.name,
+                environment,
+                script.module,
+                script.attr,
+            )
     return there
 
 
 def needed() -> Iterator[Distribution]:
-    """The project, and what it requires without extras, directly or not, as the metadata of each package says."""
+    """The project, and what it requires without extras, directly or not, as the
+    metadata of each package says.
+    """
     names, seen = [("torch-katas", "")], set()
     while names:
         name, extra = names.pop()
@@ -62,8 +83,12 @@ def needed() -> Iterator[Distribution]:
         seen.add((name, extra))
         [found] = Distribution.discover(name=name, path=[str(HERE)])
         for requirement in map(Requirement, found.requires or ()):
-            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
-                names += [(requirement.name, extra) for extra in ["", *requirement.extras]]
+            if requirement.marker is None or requirement.marker.evaluate(
+                {"extra": extra}
+            ):
+                names += [
+                    (requirement.name, extra) for extra in ["", *requirement.extras]
+                ]
         if not extra:
             yield found
 
@@ -82,5 +107,8 @@ def _put(source: Path, target: Path) -> None:
 def _write_script(path: Path, environment: Path, module: str, function: str) -> None:
     """Write what pip writes for a program of a package."""
     python = environment / "bin" / Path(sys.executable).name
-    path.write_text(f"#!{python}\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n")
+    path.write_text(
+        f"#!{python}\nimport sys\nfrom {module} import {function}\n"
+        f"sys.exit({function}())\n"
+    )
     path.chmod(0o755)

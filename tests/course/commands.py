@@ -1,4 +1,6 @@
-"""Collects the commands that README.md, lessons and docs name, and resolves their katas, classes and options."""
+"""Collects the commands that README.md, lessons and docs name, and resolves their
+katas, classes and options.
+"""
 
 import functools
 import re
@@ -15,7 +17,9 @@ from grader.course import catalogue
 from grader.course.catalogue import Kata
 from grader.specs.code_option import expanded
 
-PROGRAM = re.compile(r"(kata|pytest|make|python|torchrun|bash|source|git|pip|pre-commit) \S")
+PROGRAM = re.compile(
+    r"(kata|pytest|make|python|torchrun|bash|source|git|pip|pre-commit) \S"
+)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 PATH = re.compile(r"katas/(?:(papers|tinytorch|today|kernels)/)?\w+(/\w+\.py)?(::\w+)?")
@@ -34,42 +38,67 @@ class Command:
 
     @property
     def form(self) -> tuple[str, ...]:
-        """The form that tells commands apart: program, subcommand, options, and the kinds of its other words.
+        """The form that tells commands apart: program, subcommand, options, and the
+        kinds of its other words.
 
-        In a track, pytest is started as on the path, whatever its own options, and so is a program of today's or a
-        paper's.
+        In a track, pytest is started as on the path, whatever its own options, and so
+        is a program of today's or a paper's.
         """
         program, first, *rest = self.words
         if program == "pytest":
             rest = [] if rest and rest[0] in ("-k", "-m") else rest
-        kinds = (first if program in ("kata", "make") else _kind(first), *map(_kind, rest))
-        if program == "pytest" or (program == "python" and not first.startswith("katas/tinytorch/")):
+        kinds = (
+            first if program in ("kata", "make") else _kind(first),
+            *map(_kind, rest),
+        )
+        if program == "pytest" or (
+            program == "python" and not first.startswith("katas/tinytorch/")
+        ):
             kinds = tuple(re.sub("^katas/[a-z]+", "katas/N", kind) for kind in kinds)
         return (program, *kinds)
 
 
 def _kind(word: str) -> str:
-    """ "katas/16::TestSplitHeads" → "katas/N::Test", "--report=FILE" → "--report"; a number or a name → "WORD"."""
+    """ "katas/16::TestSplitHeads" → "katas/N::Test", "--report=FILE" → "--report"; a
+    number or a name → "WORD".
+    """
     if path := PATH.fullmatch(word):
-        return f"katas/{path[1] or 'N'}{'/FILE' if path[2] else ''}{'::Test' if path[3] else ''}"
+        return (
+            f"katas/{path[1] or 'N'}{'/FILE' if path[2] else ''}"
+            f"{'::Test' if path[3] else ''}"
+        )
     option, equals, _ = word.partition("=")
     return option if word.startswith("-") or equals else "WORD"
 
 
 def named(root: Path) -> list[Command]:
     """Every command of the pages, in their order."""
-    docs, lessons = sorted((root / "docs").glob("*.md")), sorted((root / "katas").rglob("README.md"))
+    docs, lessons = (
+        sorted((root / "docs").glob("*.md")),
+        sorted((root / "katas").rglob("README.md")),
+    )
     pages = [root / "README.md", root / "CONTRIBUTING.md", *docs, *lessons]
-    return [command for page in pages for command in of_page(page.read_text(encoding="utf-8"), page.relative_to(root))]
+    return [
+        command
+        for page in pages
+        for command in of_page(page.read_text(encoding="utf-8"), page.relative_to(root))
+    ]
 
 
 def of_page(text: str, page: Path | str) -> list[Command]:
     """The commands in code blocks without a language, and in inline code."""
     blocks = [
-        line for language, block in FENCE.findall(text) if language in ("", "bash", "sh") for line in block.splitlines()
+        line
+        for language, block in FENCE.findall(text)
+        if language in ("", "bash", "sh")
+        for line in block.splitlines()
     ]
     lines = [part.strip() for line in blocks for part in line.split("&&")]
-    lines += [part.strip() for inline in CODE.findall(FENCE.sub("", text)) for part in inline.split("&&")]
+    lines += [
+        part.strip()
+        for inline in CODE.findall(FENCE.sub("", text))
+        for part in inline.split("&&")
+    ]
     return [Command(line, str(page)) for line in lines if PROGRAM.match(line)]
 
 
@@ -82,7 +111,9 @@ def program() -> Any:
 
 
 def is_mention(command: Command) -> bool:
-    """Tell if the page speaks of a command without what it needs: "`kata new` creates a kata"."""
+    """Tell if the page speaks of a command without what it needs: "`kata new` creates
+    a kata".
+    """
     first, *rest = command.words
     group = program()
     if first != "kata":
@@ -93,10 +124,14 @@ def is_mention(command: Command) -> bool:
 
 
 def problem(command: Command, root: Path) -> str:
-    """Say why the command cannot mean anything in the checkout at `root`; empty if it can."""
+    """Say why the command cannot mean anything in the checkout at `root`; empty if
+    it can.
+    """
     first, *rest = command.words
     try:
-        return {"pytest": _pytest, "kata": _kata, "make": _make, "python": _python}.get(first, _anything)(rest, root)
+        return {"pytest": _pytest, "kata": _kata, "make": _make, "python": _python}.get(
+            first, _anything
+        )(rest, root)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
@@ -111,10 +146,16 @@ def _pytest(words: list[str], root: Path) -> str:
         if word.startswith("katas/"):
             path, _, spec_class = expanded(word, root).partition("::")
             kata = catalogue.kata_at(root / path / "any")
-            if not (root / path).exists() or (spec_class and f"class {spec_class}" not in (root / path).read_text()):
+            if not (root / path).exists() or (
+                spec_class and f"class {spec_class}" not in (root / path).read_text()
+            ):
                 return f"{word} is not there"
     chosen = dict(zip(words, words[1:])).get("-k")
-    if chosen and kata and not any(f"class {chosen}" in path.read_text() for path in kata.spec_files):
+    if (
+        chosen
+        and kata
+        and not any(f"class {chosen}" in path.read_text() for path in kata.spec_files)
+    ):
         return f"no specs of {chosen} in {kata.name}"
     return ""
 
@@ -143,15 +184,27 @@ def _kata(words: list[str], root: Path) -> str:
 
 def _make(words: list[str], root: Path) -> str:
     rules = (root / "Makefile").read_text() + (root / "grader/setup.mk").read_text()
-    targets = [word for word in words if "=" not in word and not word.startswith("-") and word != "course"]
-    missing = [target for target in targets if not re.search(rf"^{re.escape(target)}\b.*:", rules, re.MULTILINE)]
+    targets = [
+        word
+        for word in words
+        if "=" not in word and not word.startswith("-") and word != "course"
+    ]
+    missing = [
+        target
+        for target in targets
+        if not re.search(rf"^{re.escape(target)}\b.*:", rules, re.MULTILINE)
+    ]
     return f"make has no {missing[0]}" if missing else ""
 
 
 def _python(words: list[str], root: Path) -> str:
     if words[0] == "-m":
         place = root / words[1].replace(".", "/")
-        found = place.with_suffix(".py").is_file() or place.is_dir() or words[1] in ("venv", "pytest")
+        found = (
+            place.with_suffix(".py").is_file()
+            or place.is_dir()
+            or words[1] in ("venv", "pytest")
+        )
     else:
         found = (root / words[0]).is_file()
     return "" if found else f"{words[0]} is not there"

@@ -1,4 +1,6 @@
-"""The benchmark of a class: another grader that fails costs its own row, and cells have ids that nbgrader takes."""
+"""The benchmark of a class: another grader that fails costs its own row, and cells have
+ids that nbgrader takes.
+"""
 
 import re
 
@@ -24,4 +26,6 @@ def test_nbgrader_takes_every_cells_id():
     for kata in map(catalogue.find, bench_class.KATAS):
         for exercise in kata.exercises:
             cell = bench_class.nbgrader_cell("", exercise.name, solution=False)
-            assert re.fullmatch(r"[A-Za-z0-9_-]+", cell.metadata["nbgrader"]["grade_id"])
+            assert re.fullmatch(
+                r"[A-Za-z0-9_-]+", cell.metadata["nbgrader"]["grade_id"]
+            )

@@ -1,4 +1,6 @@
-"""The budgets of performance: what is above one fails, a kata without one has that of every kata."""
+"""The budgets of performance: what is above one fails, a kata without one has that of
+every kata.
+"""
 
 import tomllib
 
@@ -12,5 +14,7 @@ def test_what_is_above_its_budget_is_named_and_fails(capsys):
     figures["commands"]["kata list"] *= 1.31
     figures["sealed over unsealed"]["34_new"] = 1.29 * performance.MOST_SEALED
     assert performance.told(budgets, figures) == 1
-    [above] = [line for line in capsys.readouterr().out.splitlines() if line.endswith("ABOVE")]
+    [above] = [
+        line for line in capsys.readouterr().out.splitlines() if line.endswith("ABOVE")
+    ]
     assert above.startswith("kata list ")

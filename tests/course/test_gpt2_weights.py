@@ -1,4 +1,6 @@
-"""Holds the reference of 28 against Hugging Face's own GPT-2, small and random, so that nothing is downloaded."""
+"""Holds the reference of 28 against Hugging Face's own GPT-2, small and random, so that
+nothing is downloaded.
+"""
 
 import json
 
@@ -13,10 +15,16 @@ SIZES = {"vocab_size": 53, "n_positions": 17, "n_embd": 24, "n_layer": 3, "n_hea
 
 @pytest.fixture(scope="module", autouse=True)
 def extra():
-    """What these tests compare with. It takes a second to import, which every process that only collects would pay."""
+    """What these tests compare with. It takes a second to import, which every process
+    that only collects would pay.
+    """
     global safetensors, transformers
-    safetensors = pytest.importorskip("safetensors.torch", reason="needs the extra that brings safetensors")
-    transformers = pytest.importorskip("transformers", reason="needs the extra that brings transformers")
+    safetensors = pytest.importorskip(
+        "safetensors.torch", reason="needs the extra that brings safetensors"
+    )
+    transformers = pytest.importorskip(
+        "transformers", reason="needs the extra that brings transformers"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +34,13 @@ def kata():
 
 @pytest.fixture
 def theirs():
-    """A GPT2LMHeadModel in which every parameter is random: a new one has biases of 0 and norms that multiply by 1."""
+    """A GPT2LMHeadModel in which every parameter is random: a new one has biases of 0
+    and norms that multiply by 1.
+    """
     torch.manual_seed(28)
-    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**SIZES, attn_implementation="eager")).eval()
+    model = transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(**SIZES, attn_implementation="eager")
+    ).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0.0, 0.2)
@@ -36,7 +48,9 @@ def theirs():
 
 
 def ids(*shape):
-    return torch.randint(SIZES["vocab_size"], shape, generator=torch.Generator().manual_seed(5))
+    return torch.randint(
+        SIZES["vocab_size"], shape, generator=torch.Generator().manual_seed(5)
+    )
 
 
 def config_of(kata, model):
@@ -53,7 +67,9 @@ def loaded(kata, model, hf=None):
 def assert_same_logits(ours, theirs, length=SIZES["n_positions"]):
     tokens = ids(2, length)
     logits, _ = ours(tokens)
-    torch.testing.assert_close(logits, theirs(tokens).logits.to(logits.dtype), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        logits, theirs(tokens).logits.to(logits.dtype), rtol=0, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("length", [1, 9, 17])
@@ -67,7 +83,9 @@ def test_logits_agree_in_float64(kata, theirs):
     ours = kata.load_hf_weights(ours, theirs.state_dict())
     tokens = ids(2, 11)
     with torch.no_grad():
-        torch.testing.assert_close(ours(tokens)[0], theirs(tokens).logits, rtol=0, atol=1e-11)
+        torch.testing.assert_close(
+            ours(tokens)[0], theirs(tokens).logits, rtol=0, atol=1e-11
+        )
 
 
 def test_the_model_without_a_head_has_the_same_weights(kata, theirs):
@@ -78,48 +96,73 @@ def test_the_model_without_a_head_has_the_same_weights(kata, theirs):
 
 
 def test_masks_of_older_checkpoints_are_no_parameters(kata, theirs):
-    """Older versions saved the causal masks with the weights, as the published files still show."""
+    """Older versions saved the causal masks with the weights, as the published files
+    still show.
+    """
     hf = dict(theirs.state_dict())
     for i in range(SIZES["n_layer"]):
-        hf[f"transformer.h.{i}.attn.bias"] = torch.ones(17, 17, dtype=torch.uint8).tril()[None, None]
+        hf[f"transformer.h.{i}.attn.bias"] = torch.ones(
+            17, 17, dtype=torch.uint8
+        ).tril()[None, None]
         hf[f"transformer.h.{i}.attn.masked_bias"] = torch.tensor(-1e4)
     assert_same_logits(loaded(kata, theirs, hf), theirs)
-    assert kata.checkpoint_summary(hf)["num_buffers"] == sum(map(kata.is_buffer, hf)) == 6
+    assert (
+        kata.checkpoint_summary(hf)["num_buffers"] == sum(map(kata.is_buffer, hf)) == 6
+    )
 
 
 def test_the_summary_counts_what_they_count(kata, theirs):
     sizes = {"n_layer": 3, "n_embd": 24, "vocab_size": 53, "block_size": 17}
-    expected = sizes | {"num_params": theirs.num_parameters(), "num_buffers": 0, "tied": True}
+    expected = sizes | {
+        "num_params": theirs.num_parameters(),
+        "num_buffers": 0,
+        "tied": True,
+    }
     assert kata.checkpoint_summary(theirs.state_dict()) == expected
 
 
-@pytest.mark.parametrize("published", [{}, {"n_layer": 24, "n_head": 16, "n_embd": 1024}])
+@pytest.mark.parametrize(
+    "published", [{}, {"n_layer": 24, "n_head": 16, "n_embd": 1024}]
+)
 def test_the_config_of_a_published_model_is_understood(kata, published):
     """Their defaults are GPT-2's sizes, and their config.json has many more entries."""
-    config = kata.config_from_hf(json.loads(transformers.GPT2Config(**published).to_json_string(use_diff=False)))
+    config = kata.config_from_hf(
+        json.loads(transformers.GPT2Config(**published).to_json_string(use_diff=False))
+    )
     sizes = {"n_layer": 12, "n_head": 12, "n_embd": 768} | published
-    assert config == kata.GPTConfig(block_size=1024, vocab_size=50257, dropout=0.1, bias=True, **sizes)
+    assert config == kata.GPTConfig(
+        block_size=1024, vocab_size=50257, dropout=0.1, bias=True, **sizes
+    )
 
 
-@pytest.mark.parametrize("changed", [{"activation_function": "relu"}, {"activation_function": "gelu"}, {"n_inner": 50}])
+@pytest.mark.parametrize(
+    "changed",
+    [{"activation_function": "relu"}, {"activation_function": "gelu"}, {"n_inner": 50}],
+)
 def test_models_that_compute_something_else_are_refused(kata, changed):
     with pytest.raises(ValueError, match=str(next(iter(changed.values())))):
         kata.config_from_hf(transformers.GPT2Config(**SIZES, **changed).to_dict())
 
 
 def test_an_untied_head_is_refused(kata):
-    untied = transformers.GPT2LMHeadModel(transformers.GPT2Config(**SIZES, tie_word_embeddings=False))
+    untied = transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(**SIZES, tie_word_embeddings=False)
+    )
     assert not kata.checkpoint_summary(untied.state_dict())["tied"]
     with pytest.raises(ValueError, match="lm_head"):
         loaded(kata, untied)
 
 
 def test_a_saved_model_loads_from_its_safetensors_and_config(kata, theirs, tmp_path):
-    """The two files that a download consists of: config.json and model.safetensors, which leaves out the tied head."""
+    """The two files that a download consists of: config.json and model.safetensors,
+    which leaves out the tied head.
+    """
     theirs.save_pretrained(tmp_path)
     hf = safetensors.load_file(tmp_path / "model.safetensors")
     assert "lm_head.weight" not in hf
-    config = kata.config_from_hf(json.loads((tmp_path / "config.json").read_text(encoding="utf-8")))
+    config = kata.config_from_hf(
+        json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    )
     ours = kata.load_hf_weights(kata.GPT(config).eval(), hf)
     assert_same_logits(ours, theirs)
     assert ours.lm_head.weight is ours.transformer.wte.weight
@@ -133,16 +176,22 @@ def test_half_precision_files_load_into_any_dtype(kata, theirs, tmp_path):
 
 
 def test_our_weights_go_back_into_their_model(kata, theirs, tmp_path):
-    """Save ours as a safetensors file in their layout; theirs, new and random, then computes what ours does."""
+    """Save ours as a safetensors file in their layout; theirs, new and random, then
+    computes what ours does.
+    """
     ours = kata.GPT(config_of(kata, theirs)).eval()
     hf = {}
     for name, tensor in ours.state_dict().items():
         conv = name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight"))
-        hf[name] = (tensor.T if conv else tensor).clone(memory_format=torch.contiguous_format)
+        hf[name] = (tensor.T if conv else tensor).clone(
+            memory_format=torch.contiguous_format
+        )
     safetensors.save_file(hf, tmp_path / "model.safetensors")
     theirs.load_state_dict(safetensors.load_file(tmp_path / "model.safetensors"))
     assert_same_logits(ours, theirs)
-    back = kata.load_hf_weights(kata.GPT(ours.config), safetensors.load_file(tmp_path / "model.safetensors"))
+    back = kata.load_hf_weights(
+        kata.GPT(ours.config), safetensors.load_file(tmp_path / "model.safetensors")
+    )
     for name, tensor in back.state_dict().items():
         assert torch.equal(tensor, ours.state_dict()[name]), name
 

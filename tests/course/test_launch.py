@@ -1,4 +1,6 @@
-"""`launch` of kata 31 in a process that has used CUDA, where it spawns. Torch only says here that it has."""
+"""`launch` of kata 31 in a process that has used CUDA, where it spawns. Torch only says
+here that it has.
+"""
 
 import os
 import subprocess
@@ -30,18 +32,29 @@ if __name__ == "__main__":
             kata.launch(lambda: 1, 1)
         except RuntimeError as error:
             print("refused", error)
-"""
+"""  # noqa: E501
 
 
 def test_where_cuda_is_in_use_processes_are_spawned(tmp_path):
-    """A forked process has what this one has in memory, a spawned one only what it imports."""
+    """A forked process has what this one has in memory, a spawned one only what
+    it imports.
+    """
     script = tmp_path / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
     folders = [ROOT, ROOT / "solutions" / "31_distributed_training"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
-    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     forked, spawned, refused = done.stdout.splitlines()
     assert forked == "forked [1]"
     assert spawned == "spawned [0]"
-    assert refused.startswith("refused CUDA is in use, so processes are spawned: fn and args must be picklable")
+    assert refused.startswith(
+        "refused CUDA is in use, so processes are spawned: fn and args must be "
+        "picklable"
+    )

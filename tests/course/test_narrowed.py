@@ -1,4 +1,6 @@
-"""Ranges that specs do not leave are found, and those that they leave, or that nothing promises, are not."""
+"""Ranges that specs do not leave are found, and those that they leave, or that nothing
+promises, are not.
+"""
 
 from grader.course.catalogue import all_katas
 from tests.conftest import SOUND

@@ -1,4 +1,6 @@
-"""`kata new`: what it creates keeps its promises at once, and bad names are one line."""
+"""`kata new`: what it creates keeps its promises at once, and bad names are
+one line.
+"""
 
 import shutil
 
@@ -17,11 +19,16 @@ def tree(tmp_path):
     return tmp_path / "tree"
 
 
-@pytest.mark.parametrize("name", ["mycourse/01_halves", "34_halves", "papers/31_halves"])
+@pytest.mark.parametrize(
+    "name", ["mycourse/01_halves", "34_halves", "papers/31_halves"]
+)
 def test_a_new_kata_keeps_its_promises_at_once(tree, warm_workers, name):
     kata = new.create(tree, name)
     assert [exercise.name for exercise in kata.exercises] == ["halve"]
-    assert "| 1 | `halve` | core | half of every number |" in (kata.folder / "README.md").read_text()
+    assert (
+        "| 1 | `halve` | core | half of every number |"
+        in (kata.folder / "README.md").read_text()
+    )
     assert not pages.stale(all_katas(tree)) and not stubs.stale([kata])
     outcome = kept.check(kata)
     assert (outcome.findings, outcome.untried) == ([], [])
@@ -33,9 +40,15 @@ def test_what_needs_work_is_to_do_until_it_is_finished(tree, warm_workers):
     assert outcome.to_do == [
         "katas/34_halves/README.md: 1 snippets, 3 to 6 are wanted",
         "katas/02_reuse/README.md:39: what is next must link to ../34_halves/README.md",
-        "katas/GLOSSARY.md: no term leads to 34_halves/README.md: add one that it teaches",
+        (
+            "katas/GLOSSARY.md: no term leads to 34_halves/README.md: add one that it "
+            "teaches"
+        ),
         "solutions/34_halves/author/mistakes.py: 2 mistakes, 10 to 25 are wanted",
-        "solutions/34_halves/author/accepted: 1 accepted solutions, 2 or more are wanted",
+        (
+            "solutions/34_halves/author/accepted: 1 accepted solutions, 2 or more are "
+            "wanted"
+        ),
     ]
     toml = kata.folder / "kata.toml"
     toml.write_text(toml.read_text().replace("finished = false", "finished = true"))
@@ -48,7 +61,10 @@ def test_an_unfinished_kata_is_in_no_table_of_the_path(tree):
     table = "| chapter | katas | minutes |\n| --- | --- | --- |\n"
     (tree / "README.md").write_text(table)
     kata = new.create(tree, "34_halves")
-    assert "02 Reuse" in (tree / "README.md").read_text() and "34 Halves" not in (tree / "README.md").read_text()
+    assert (
+        "02 Reuse" in (tree / "README.md").read_text()
+        and "34 Halves" not in (tree / "README.md").read_text()
+    )
     (kata.folder.parent / "mycourse").mkdir()
     (kata.folder.parent / "mycourse" / "README.md").write_text(table)
     new.create(tree, "mycourse/01_halves")
@@ -66,7 +82,10 @@ def test_a_teachers_own_kata_needs_four_files_and_its_stub(tree, warm_workers):
     assert outcome.findings == [] and len(outcome.to_do) > 8, outcome
 
 
-@pytest.mark.parametrize("name", ["halves", "34-halves", "../34_halves", "Mine/01_halves", "34_", "/tmp/34_halves"])
+@pytest.mark.parametrize(
+    "name",
+    ["halves", "34-halves", "../34_halves", "Mine/01_halves", "34_", "/tmp/34_halves"],
+)
 def test_other_names_are_refused(tree, name):
     with pytest.raises(NotPossible, match="is no name of a kata"):
         new.create(tree, name)

@@ -1,4 +1,6 @@
-"""A track that is a package, seen on TinyTorch: one version of each module, earlier ones kept, later ones refused."""
+"""A track that is a package, seen on TinyTorch: one version of each module, earlier
+ones kept, later ones refused.
+"""
 
 import re
 import shutil
@@ -14,7 +16,9 @@ from grader.course.statements import StatementFailed
 from grader.errors import LoadFailure
 from grader.execution import grading
 
-TENSOR, ACTIVATIONS, LAYERS, AUTOGRAD = (find(f"tinytorch/{number}") for number in ("02", "03", "04", "05"))
+TENSOR, ACTIVATIONS, LAYERS, AUTOGRAD = (
+    find(f"tinytorch/{number}") for number in ("02", "03", "04", "05")
+)
 
 
 @pytest.fixture
@@ -28,15 +32,23 @@ def code(tmp_path) -> Path:
 
 def changed(code: Path, kata: Kata, was: str, now: str) -> None:
     text = kata.reference.read_text()
-    assert text.count(was) == 1, "the reference has changed: this submission has to follow"
+    assert text.count(was) == 1, (
+        "the reference has changed: this submission has to follow"
+    )
     (code / kata.file).write_text(text.replace(was, now))
 
 
 def test_all_modules_share_one_tensor(code):
     layers = loading.load(LAYERS, code)
-    assert layers.Tensor is sys.modules["tinytorch.tensor"].Tensor is sys.modules["tinytorch.activations"].Tensor
+    assert (
+        layers.Tensor
+        is sys.modules["tinytorch.tensor"].Tensor
+        is sys.modules["tinytorch.activations"].Tensor
+    )
     assert Path(sys.modules["tinytorch.tensor"].__file__) == code / TENSOR.file
-    assert Path(sys.modules["tinytorch"].__file__) == ROOT / "katas/tinytorch/__init__.py"
+    assert (
+        Path(sys.modules["tinytorch"].__file__) == ROOT / "katas/tinytorch/__init__.py"
+    )
 
 
 def test_each_kata_under_test_keeps_its_own_modules(code):
@@ -49,7 +61,10 @@ def test_each_kata_under_test_keeps_its_own_modules(code):
     (x * x).sum().backward()
     assert x.grad.tolist() == [4.0]
     packages.enter(four)
-    assert sys.modules["tinytorch.tensor"].Tensor is four.Tensor and "tinytorch.autograd" not in four.__dict__
+    assert (
+        sys.modules["tinytorch.tensor"].Tensor is four.Tensor
+        and "tinytorch.autograd" not in four.__dict__
+    )
     assert four.Tensor([1.0]).node is None
 
 
@@ -63,8 +78,14 @@ def test_a_recorder_that_was_left_installed_is_taken_out(code):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("Tensor.__mul__ = None", "autograd.py: changes Tensor.__mul__, which belongs to an earlier module"),
-        ("import tinytorch.tensor as t; t.Tensor = 3", "autograd.py: changes .*Tensor, which belongs to an earlier"),
+        (
+            "Tensor.__mul__ = None",
+            "autograd.py: changes Tensor.__mul__, which belongs to an earlier module",
+        ),
+        (
+            "import tinytorch.tensor as t; t.Tensor = 3",
+            "autograd.py: changes .*Tensor, which belongs to an earlier",
+        ),
     ],
 )
 def test_what_a_module_may_not_do_is_one_line(code, line, said):
@@ -78,9 +99,18 @@ def test_what_a_module_may_not_do_is_one_line(code, line, said):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("from tinytorch.training import train as walk", "imports tinytorch.training, a later module"),
-        ("from tinytorch.autograd import no_such_thing as walk", "ImportError: cannot import name"),
-        ("from tinytorch.nothing import x as walk", "ModuleNotFoundError: No module named"),
+        (
+            "from tinytorch.training import train as walk",
+            "imports tinytorch.training, a later module",
+        ),
+        (
+            "from tinytorch.autograd import no_such_thing as walk",
+            "ImportError: cannot import name",
+        ),
+        (
+            "from tinytorch.nothing import x as walk",
+            "ModuleNotFoundError: No module named",
+        ),
     ],
 )
 def test_an_import_that_fails_costs_what_uses_it(code, line, said):
@@ -97,7 +127,9 @@ def test_an_import_that_fails_costs_what_uses_it(code, line, said):
 def test_a_wrong_rule_costs_its_own_exercise_only(code):
     changed(code, AUTOGRAD, "return grad, -grad", "return grad, grad")
     [result] = grading.grade_folder([AUTOGRAD], code)
-    assert [exercise.name for exercise in result.exercises if not exercise.works] == ["arithmetic_rule"]
+    assert [exercise.name for exercise in result.exercises if not exercise.works] == [
+        "arithmetic_rule"
+    ]
 
 
 @pytest.mark.usefixtures("warm_workers")
@@ -111,9 +143,17 @@ def test_a_wrong_rule_costs_its_own_exercise_only(code):
 )
 def test_a_broken_tensor_costs_no_other_module_its_points(code, was, now):
     changed(code, TENSOR, was, now)
-    results = {result.kata: result for result in grading.grade_folder([TENSOR, ACTIVATIONS], code)}
+    results = {
+        result.kata: result
+        for result in grading.grade_folder([TENSOR, ACTIVATIONS], code)
+    }
     broken, built_on_it = results[TENSOR.name], results[ACTIVATIONS.name]
     assert broken.points < len(TENSOR.exercises)
     assert built_on_it.points == len(ACTIVATIONS.exercises)
     assert "builds on the reference of tinytorch/02 (" in built_on_it.message
-    assert all(len(spec.message.splitlines()[0]) < 200 for e in broken.exercises for spec in e.specs if spec.message)
+    assert all(
+        len(spec.message.splitlines()[0]) < 200
+        for e in broken.exercises
+        for spec in e.specs
+        if spec.message
+    )

@@ -1,4 +1,6 @@
-"""The checks of promises can themselves fail: a sound tree has no problem, each crooked one has its own."""
+"""The checks of promises can themselves fail: a sound tree has no problem, each crooked
+one has its own.
+"""
 
 import shutil
 from dataclasses import replace
@@ -12,8 +14,16 @@ from tests.conftest import SOUND
 from workshop import promises, seals, snippets, variants
 from workshop.promises import FINISHED, PROMISES
 
-SPECS, STUB, REFERENCE = "katas/01_sums/test_sums.py", "katas/01_sums/sums.py", "solutions/01_sums/sums.py"
-HINTS, README, LESSON = "katas/01_sums/hints.md", "katas/01_sums/README.md", "katas/01_sums/lesson.py"
+SPECS, STUB, REFERENCE = (
+    "katas/01_sums/test_sums.py",
+    "katas/01_sums/sums.py",
+    "solutions/01_sums/sums.py",
+)
+HINTS, README, LESSON = (
+    "katas/01_sums/hints.md",
+    "katas/01_sums/README.md",
+    "katas/01_sums/lesson.py",
+)
 TOML = "katas/01_sums/kata.toml"
 AUTHOR = "solutions/01_sums/author"
 SEALED = f"{AUTHOR}/sealed.toml"
@@ -39,8 +49,14 @@ CROOKED = {
         promises.accepted,
         SPECS,
         '"""Doubling is per element."""',
-        'check.that("MulBackward" in str(kata.double(torch.ones(1, requires_grad=True)).grad_fn), "multiply")',
-        f"{ACCEPTED}, {AUTHOR}/accepted/by_unbinding.py: rejected by TestDouble::test_every_value_is_doubled",
+        (
+            'check.that("MulBackward" in str(kata.double(torch.ones(1, '
+            'requires_grad=True)).grad_fn), "multiply")'
+        ),
+        (
+            f"{ACCEPTED}, {AUTHOR}/accepted/by_unbinding.py: rejected by "
+            "TestDouble::test_every_value_is_doubled"
+        ),
     ),
     "a spec that wants a seed": (
         promises.textbook,
@@ -53,14 +69,20 @@ CROOKED = {
         promises.reference_passes,
         SPECS,
         '"""The other dimension stays."""',
-        'check.that(hasattr(check, "seen_before") or dim == 0, "order"); check.seen_before = True',
+        (
+            'check.that(hasattr(check, "seen_before") or dim == 0, "order"); '
+            "check.seen_before = True"
+        ),
         "fails backwards",
     ),
     "a slow spec": (
         promises.reference_passes,
         SPECS,
         '"""Doubling is per element."""',
-        "import time; end = time.process_time() + 1\n        while time.process_time() < end: pass",
+        (
+            "import time; end = time.process_time() + 1\n"
+            "        while time.process_time() < end: pass"
+        ),
         "the budget is 0.2 s",
     ),
     "a suspect that is right": (
@@ -98,8 +120,20 @@ CROOKED = {
         "def _twice(x):\n    return 2 * x\n\n\ndef double",
         ": stale",
     ),
-    "another signature": (promises.stub, STUB, "dim: int = 0", "dim: int = 1", ": stale"),
-    "another docstring": (promises.stub, STUB, "Twice x, of any shape", "Double x", ": stale"),
+    "another signature": (
+        promises.stub,
+        STUB,
+        "dim: int = 0",
+        "dim: int = 1",
+        ": stale",
+    ),
+    "another docstring": (
+        promises.stub,
+        STUB,
+        "Twice x, of any shape",
+        "Double x",
+        ": stale",
+    ),
     "an exercise without a stub": (
         promises.stub,
         STUB,
@@ -107,13 +141,55 @@ CROOKED = {
         "class Twicer(nn.Module)",
         ": stale",
     ),
-    "a hint too many": (promises.complete, HINTS, "3. (2, 3)", "3. Shapes.\n4. (2, 3)", "total has 4 hints, 1 to 3"),
-    "hasty minutes": (promises.complete, TOML, "core = 10", "core = 4", "reading and writing come to (10, 15)"),
-    "another output": (promises.snippets, README, "#> tensor([-1,  0,  1])", "#> tensor([-1,  0,  2])", "and not"),
-    "a snippet that raises": (promises.snippets, README, "torch.eye(2).shape", "torch.eye(2).size", "built-in method"),
-    "too few snippets": (promises.complete, README, "```python\nprint(torch.eye", "```\nprint(torch.eye", "2 snippets"),
-    "hints missing for an exercise": (promises.complete, HINTS, "## Doubler", "## Doubling", "the exercises are"),
-    "a missing section": (promises.complete, README, "## Key takeaways", "## Summary", "README.md: the sections are"),
+    "a hint too many": (
+        promises.complete,
+        HINTS,
+        "3. (2, 3)",
+        "3. Shapes.\n4. (2, 3)",
+        "total has 4 hints, 1 to 3",
+    ),
+    "hasty minutes": (
+        promises.complete,
+        TOML,
+        "core = 10",
+        "core = 4",
+        "reading and writing come to (10, 15)",
+    ),
+    "another output": (
+        promises.snippets,
+        README,
+        "#> tensor([-1,  0,  1])",
+        "#> tensor([-1,  0,  2])",
+        "and not",
+    ),
+    "a snippet that raises": (
+        promises.snippets,
+        README,
+        "torch.eye(2).shape",
+        "torch.eye(2).size",
+        "built-in method",
+    ),
+    "too few snippets": (
+        promises.complete,
+        README,
+        "```python\nprint(torch.eye",
+        "```\nprint(torch.eye",
+        "2 snippets",
+    ),
+    "hints missing for an exercise": (
+        promises.complete,
+        HINTS,
+        "## Doubler",
+        "## Doubling",
+        "the exercises are",
+    ),
+    "a missing section": (
+        promises.complete,
+        README,
+        "## Key takeaways",
+        "## Summary",
+        "README.md: the sections are",
+    ),
     "a lesson that does not lead on": (
         promises.complete,
         README,
@@ -153,7 +229,10 @@ CROOKED = {
         promises.complete,
         README,
         "\n## Walkthrough",
-        "\n### Where it bites\n- **All is twice.**. <!-- mistake: called twice -->\n\n## Walkthrough",
+        (
+            "\n### Where it bites\n"
+            "- **All is twice.**. <!-- mistake: called twice -->\n\n## Walkthrough"
+        ),
         "there is no mistake with 'called twice'",
     ),
     "a bullet that names nothing": (
@@ -163,7 +242,13 @@ CROOKED = {
         "\n### Where it bites\n- **All is twice.**\n\n## Walkthrough",
         f"{README}:31: a bullet of 'Where it bites' stands on no mistake",
     ),
-    "a spec without a docstring": (promises.specs, SPECS, '"""The other dimension stays."""', "", "has no docstring"),
+    "a spec without a docstring": (
+        promises.specs,
+        SPECS,
+        '"""The other dimension stays."""',
+        "",
+        "has no docstring",
+    ),
     "a comparison that was taken out": (
         promises.specs,
         SPECS,
@@ -196,15 +281,24 @@ CROOKED = {
         promises.specs,
         SPECS,
         "kata.double(x)\n\n\nclass TestTotal",
-        'with check.raises(ValueError, "half"):\n                kata.double(x)\n\n\nclass TestTotal',
-        "wants 'half' in the message, and no sentence of the docstring says what the error names",
+        (
+            'with check.raises(ValueError, "half"):\n                kata.double(x)\n'
+            "\n\nclass TestTotal"
+        ),
+        (
+            "wants 'half' in the message, and no sentence of the docstring says what "
+            "the error names"
+        ),
     ),
     "a class for no exercise": (
         promises.specs,
         SPECS,
         "class TestTotal",
         "class TestSubtotal",
-        "has the classes TestDouble, TestSubtotal, TestDoubler; kata.toml has TestDouble, TestTotal, TestDoubler",
+        (
+            "has the classes TestDouble, TestSubtotal, TestDoubler; kata.toml has "
+            "TestDouble, TestTotal, TestDoubler"
+        ),
     ),
     "stretch by its mark only": (
         promises.specs,
@@ -213,7 +307,13 @@ CROOKED = {
         'name = "Doubler"',
         "TestDoubler: stretch",
     ),
-    "an exercise that is not there": (promises.folder, TOML, 'name = "total"', 'name = "sum"', "sum: no such name"),
+    "an exercise that is not there": (
+        promises.folder,
+        TOML,
+        'name = "total"',
+        'name = "sum"',
+        "sum: no such name",
+    ),
     "a description that cannot be read": (
         promises.folder,
         TOML,
@@ -228,7 +328,13 @@ CROOKED = {
         'builds_on = ["02_reuse"]\nminutes',
         "builds on",
     ),
-    "a stale head": (promises.complete, README, "easy ·", "hard ·", "head or exercise table is stale"),
+    "a stale head": (
+        promises.complete,
+        README,
+        "easy ·",
+        "hard ·",
+        "head or exercise table is stale",
+    ),
     "a mistake that does not apply": (
         promises.mistakes,
         MISTAKES,
@@ -278,7 +384,13 @@ CROOKED = {
         "",
         f"{SEALED}: total: no spec of it judges from another process",
     ),
-    "a long docstring": (promises.complete, REFERENCE, "Twice x, ", "Twice x, " + "word " * 250, "at most 250"),
+    "a long docstring": (
+        promises.complete,
+        REFERENCE,
+        "Twice x, ",
+        "Twice x, " + "word " * 250,
+        "at most 250",
+    ),
     "a long idea": (
         promises.complete,
         REFERENCE,
@@ -286,7 +398,13 @@ CROOKED = {
         "Twice x, " + "word " * 141,
         "double: 151 words before 'Edge cases ★', at most 150: shorten",
     ),
-    "long edge cases": (promises.complete, REFERENCE, "is an error.", "is an error. " + "word " * 245, "at most 250"),
+    "long edge cases": (
+        promises.complete,
+        REFERENCE,
+        "is an error.",
+        "is an error. " + "word " * 245,
+        "at most 250",
+    ),
     "a wrong reference": (
         promises.reference_passes,
         REFERENCE,
@@ -301,7 +419,13 @@ CROOKED = {
         "for size in range(6 / 0):",
         "ZeroDivisionError",
     ),
-    "a lesson without a figure": (promises.lesson, LESSON, "save_figure(figure, __file__)", "", "draws no figure"),
+    "a lesson without a figure": (
+        promises.lesson,
+        LESSON,
+        "save_figure(figure, __file__)",
+        "",
+        "draws no figure",
+    ),
     "a lesson that draws nothing": (
         promises.lesson,
         LESSON,
@@ -312,7 +436,9 @@ CROOKED = {
 }
 
 
-@pytest.mark.parametrize("promise", [*PROMISES, *FINISHED], ids=lambda promise: promise.__name__)
+@pytest.mark.parametrize(
+    "promise", [*PROMISES, *FINISHED], ids=lambda promise: promise.__name__
+)
 def test_a_sound_tree_has_no_problems(promise, sound):
     assert [problem for kata in sound for problem in promise(kata)] == []
 
@@ -322,7 +448,9 @@ def test_each_fault_is_reported(fault, tmp_path, monkeypatch):
     monkeypatch.setattr(promises, "BUDGET", 0.2)
     monkeypatch.setattr(promises, "USUAL", float("inf"))
     promise, file, was, now, words = CROOKED[fault]
-    shutil.copytree(SOUND, tmp_path / "tree", ignore=shutil.ignore_patterns("__pycache__", ".kata"))
+    shutil.copytree(
+        SOUND, tmp_path / "tree", ignore=shutil.ignore_patterns("__pycache__", ".kata")
+    )
     path = tmp_path / "tree" / file
     text = path.read_text()
     assert text.count(was) >= 1, "the fault does not apply to the sound tree"
@@ -335,14 +463,17 @@ def test_mistakes_share_a_round_where_neither_comes_to_what_the_other_changes(so
     kata = sound[0]
     reference = kata.reference.read_text()
     asked = {
-        one: (variants.written(reference, one), variants.read(kata, reference, one)) for one in variants.mistakes(kata)
+        one: (variants.written(reference, one), variants.read(kata, reference, one))
+        for one in variants.mistakes(kata)
     }
     rounds = [{one.name for one in together} for together in variants.apart(asked)]
-    assert rounds[0] == {"squared", "summed over all"} and len(rounds) == 6  # four of double, two of what uses it
+    # four of double, two of what uses it
+    assert rounds[0] == {"squared", "summed over all"} and len(rounds) == 6
 
 
 @pytest.mark.parametrize(
-    ("measured", "usual", "problems"), [((9.0, 0.01), 9e9, 0), ((9.0, 9.0), 9e9, 1), ((9.0, 9.0), 1e-9, 0)]
+    ("measured", "usual", "problems"),
+    [((9.0, 0.01), 9e9, 0), ((9.0, 9.0), 9e9, 1), ((9.0, 9.0), 1e-9, 0)],
 )
 def test_a_time_above_the_budget_is_measured_anew_and_for_what_it_is_on_a_slow_machine(
     measured, usual, problems, sound, monkeypatch
@@ -350,7 +481,10 @@ def test_a_time_above_the_budget_is_measured_anew_and_for_what_it_is_on_a_slow_m
     times, run = iter(measured), variants.results
 
     def results(*asked) -> dict:
-        return {job: replace(result, cpu_seconds=next(times)) for job, result in run(*asked).items()}
+        return {
+            job: replace(result, cpu_seconds=next(times))
+            for job, result in run(*asked).items()
+        }
 
     monkeypatch.setattr(variants, "results", results)
     monkeypatch.setattr(promises, "USUAL", usual)
@@ -361,32 +495,61 @@ def test_a_figure_too_wide_for_a_phone_is_reported(tmp_path):
     shutil.copytree(SOUND, tmp_path / "tree")
     kata = all_katas(tmp_path / "tree")[0]
     Image.new("RGB", (1001, 400)).save(kata.folder / "figure.png")
-    assert "figure.png: more than 1000 pixels wide" in "\n".join(promises.complete(kata))
+    assert "figure.png: more than 1000 pixels wide" in "\n".join(
+        promises.complete(kata)
+    )
 
 
 def test_sealed_specs_that_refuse_no_mistake_are_reported(tmp_path):
     shutil.copytree(SOUND, tmp_path / "tree")
-    for file, left_out in ((SEALED, "every_value_is_doubled"), (MISTAKES, 'caught_by="test_the_input_is_left_alone"')):
+    for file, left_out in (
+        (SEALED, "every_value_is_doubled"),
+        (MISTAKES, 'caught_by="test_the_input_is_left_alone"'),
+    ):
         path = tmp_path / "tree" / file
-        path.write_text("".join(line for line in path.read_text().splitlines(True) if left_out not in line))
-    path.write_text(path.read_text().replace('"in place",', '"in place", caught_by=DOUBLED,'))
+        path.write_text(
+            "".join(
+                line
+                for line in path.read_text().splitlines(True)
+                if left_out not in line
+            )
+        )
+    path.write_text(
+        path.read_text().replace('"in place",', '"in place", caught_by=DOUBLED,')
+    )
     said, heart = promises.sealed(Kata(tmp_path / "tree", "01_sums"))
     assert "double: its sealed specs take what was answered under another seed" in heart
-    assert said.startswith(f"{SEALED}: double: no sealed spec refuses one of its mistakes (make seals KATA=01 ")
+    assert said.startswith(
+        f"{SEALED}: double: no sealed spec refuses one of its mistakes (make seals "
+        "KATA=01 "
+    )
 
 
 def test_a_spec_that_expects_what_the_code_answers_does_not_seal(tmp_path):
-    """The one that calls twice compares with itself: of answers that are all NaN or zero it would earn the point."""
+    """The one that calls twice compares with itself: of answers that are all NaN or
+    zero it would earn the point.
+    """
     shutil.copytree(SOUND, tmp_path / "tree")
     path = tmp_path / "tree" / SPECS
     path.write_text(
-        path.read_text().replace("kata.double(x), x + x, unlike", "kata.double(x), 1 * kata.double(x), unlike")
+        path.read_text().replace(
+            "kata.double(x), x + x, unlike",
+            "kata.double(x), 1 * kata.double(x), unlike",
+        )
     )
     kata = Kata(tmp_path / "tree", "01_sums")
-    assert "TestDouble::test_every_value_is_doubled" not in seals.found(kata, seals.infos(kata))
+    assert "TestDouble::test_every_value_is_doubled" not in seals.found(
+        kata, seals.infos(kata)
+    )
     faults = seals.checked(kata, thoroughly=True)
-    assert "TestDouble::test_every_value_is_doubled expects what it makes of the code's own answers" in faults
-    assert "double: its sealed specs take answers that say nothing (write a probe)" in faults
+    assert (
+        "TestDouble::test_every_value_is_doubled expects what it makes of the "
+        "code's own answers"
+    ) in faults
+    assert (
+        "double: its sealed specs take answers that say nothing (write a probe)"
+        in faults
+    )
 
 
 def test_a_file_that_no_learner_gets_is_reported(tmp_path):
@@ -396,15 +559,30 @@ def test_a_file_that_no_learner_gets_is_reported(tmp_path):
     for name in ("notes.txt", "01_sums.ipynb", "line.diagram", ".hypothesis/x"):
         (kata.folder / name).write_text("x")
     said = "katas/01_sums/notes.txt: no learner gets it"
-    assert [problem for problem in promises.complete(kata) if "no learner" in problem][0].startswith(said)
+    assert [problem for problem in promises.complete(kata) if "no learner" in problem][
+        0
+    ].startswith(said)
     text = (kata.folder / "kata.toml").read_text()
     (kata.folder / "kata.toml").write_text('files = ["notes.txt"]\n' + text)
     description.read.cache_clear()
-    assert not [problem for problem in promises.complete(kata) if "no learner" in problem]
+    assert not [
+        problem for problem in promises.complete(kata) if "no learner" in problem
+    ]
 
 
 @pytest.mark.parametrize(
-    "file", [TOML, README, HINTS, LESSON, STUB, REFERENCE, SPECS, MISTAKES, "katas/01_sums/figure.png"]
+    "file",
+    [
+        TOML,
+        README,
+        HINTS,
+        LESSON,
+        STUB,
+        REFERENCE,
+        SPECS,
+        MISTAKES,
+        "katas/01_sums/figure.png",
+    ],
 )
 def test_a_missing_file_is_reported(file, tmp_path):
     shutil.copytree(SOUND, tmp_path / "tree")
@@ -418,17 +596,23 @@ def test_a_snippet_that_solves_an_exercise_is_reported():
     """Whatever its variables are called."""
     textbook = "def merge(x):\n    return x.transpose(1, 2).flatten(2)\n"
     page = "```python\nprint(words.transpose(1, 2).flatten({}))\n```\n"
-    assert snippets.given_away(page.format(2), textbook) == ["a snippet gives away `words.transpose(1, 2).flatten(2)`"]
+    assert snippets.given_away(page.format(2), textbook) == [
+        "a snippet gives away `words.transpose(1, 2).flatten(2)`"
+    ]
     assert snippets.given_away(page.format(1), textbook) == []
 
 
 def test_outputs_are_written_below_what_prints_them():
     """Also below a decorated function and a loop, in place of what was there."""
     code = (
-        "import functools\n\n\n@functools.cache\ndef f(x):\n    return x + 1\n\n\nfor x in (1, 2):\n    print(f(x))\n"
+        "import functools\n\n\n@functools.cache\ndef f(x):\n    return x + 1\n\n\n"
+        "for x in (1, 2):\n    print(f(x))\n"
     )
     page = f"Text.\n\n```python\n{code}#> 7\n```\n"
-    assert snippets.with_outputs(page, snippets.run(page, {})) == f"Text.\n\n```python\n{code}#> 2\n#> 3\n```\n"
+    assert (
+        snippets.with_outputs(page, snippets.run(page, {}))
+        == f"Text.\n\n```python\n{code}#> 2\n#> 3\n```\n"
+    )
 
 
 ASKED = """## One
@@ -460,25 +644,39 @@ More.
 """
 
 
-def test_a_folded_answer_is_run_and_written_and_stands_at_the_sections_end_where_nothing_folds():
+def test_a_folded_answer_is_run_and_written_and_ends_the_section_where_nothing_folds():
     """Elsewhere than directly below a snippet, or in another form, it is a fault."""
     assert snippets.wrong_outputs(ASKED) == [
-        "README.md:10: prints '[1, 1]', and not '[2]': kata snippets writes what it prints"
+        (
+            "README.md:10: prints '[1, 1]', and not '[2]': kata snippets writes what "
+            "it prints"
+        )
     ]
     right = snippets.with_outputs(ASKED, snippets.run(ASKED, {}))
-    assert right == ASKED.replace("[2]\n```", "[1, 1]\n```") and snippets.wrong_outputs(right) == []
+    assert (
+        right == ASKED.replace("[2]\n```", "[1, 1]\n```")
+        and snippets.wrong_outputs(right) == []
+    )
     below = "\n```\n\nMore.\n\n**Answers**\n\n```\n[1, 1]\n```\n\nNot [2].\n\n## Two\n"
-    assert lesson_code.unfolded(right) == right.partition("\n```\n\n<details>")[0] + below
+    assert (
+        lesson_code.unfolded(right) == right.partition("\n```\n\n<details>")[0] + below
+    )
     assert lesson_code.misplaced_folds(right) == []
-    for wrong in (right.replace("\n<details>", "\nWell.\n\n<details>"), right.replace("Not [2].\n\n", "")):
+    for wrong in (
+        right.replace("\n<details>", "\nWell.\n\n<details>"),
+        right.replace("Not [2].\n\n", ""),
+    ):
         assert len(lesson_code.misplaced_folds(wrong)) == 1
 
 
 def test_what_bullets_say_is_run_after_the_snippets():
-    """In their namespace. An error counts where it is announced, with the words that the bullet quotes."""
+    """In their namespace. An error counts where it is announced, with the words that
+    the bullet quotes.
+    """
     page = (
         "```python\nx = [1, 2]\n```\n\n### Where it bites\n"
-        "- **Two.** Not three. <!-- true: y = len(x); y == 2 --> <!-- true: y == 3 -->\n"
+        "- **Two.** Not three. <!-- true: y = len(x); y == 2 --> <!-- true: y == 3 "
+        "-->\n"
         '- **"list … range".** <!-- raises: x[7] -->\n'
         '- **"tuple … range".** <!-- raises: x[7] -->\n'
         "- **An error.** <!-- raises: x[0] --> <!-- true: x[7] -->\n"

@@ -1,4 +1,6 @@
-"""The rooms of the grader import one another one way only, and so do the files in a room."""
+"""The rooms of the grader import one another one way only, and so do the files in
+a room.
+"""
 
 import shutil
 import subprocess
@@ -10,8 +12,14 @@ import pytest
 from grader.course.catalogue import ROOT
 
 PLANTED = {  # file → the import that must not be there, and what the linter says
-    "execution/boundary.py": ("from grader.execution import grading", "No cycles are allowed in grader.execution"),
-    "course/pages.py": ("from grader.learner import helping", "grader.course is not allowed to import grader.learner"),
+    "execution/boundary.py": (
+        "from grader.execution import grading",
+        "No cycles are allowed in grader.execution",
+    ),
+    "course/pages.py": (
+        "from grader.learner import helping",
+        "grader.course is not allowed to import grader.learner",
+    ),
 }
 
 
@@ -24,7 +32,11 @@ def test_imports_go_one_way():
 def test_an_import_the_other_way_is_refused(tmp_path, file):
     planted, said = PLANTED[file]
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    shutil.copytree(ROOT / "grader", tmp_path / "grader", ignore=shutil.ignore_patterns("__pycache__", "data"))
+    shutil.copytree(
+        ROOT / "grader",
+        tmp_path / "grader",
+        ignore=shutil.ignore_patterns("__pycache__", "data"),
+    )
     with (tmp_path / "grader" / file).open("a") as end:
         end.write(f"\n\ndef planted():\n    {planted}\n")
     done = linted(tmp_path)

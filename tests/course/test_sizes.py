@@ -1,4 +1,6 @@
-"""Specs of kernels and today try sizes that tell a right loop from a wrong one: each day those of another kata."""
+"""Specs of kernels and today try sizes that tell a right loop from a wrong one: each
+day those of another kata.
+"""
 
 import subprocess
 import sys

@@ -1,4 +1,6 @@
-"""Stubs: what the generator cuts and keeps, what counts as work, and that a stale stub is noticed."""
+"""Stubs: what the generator cuts and keeps, what counts as work, and that a stale stub
+is noticed.
+"""
 
 import shutil
 
@@ -144,12 +146,16 @@ def test_a_stub_keeps_what_is_given_and_nothing_that_solves_an_exercise():
 
 
 def test_a_stub_of_a_stub_is_the_stub():
-    assert stubs.generate(STUB, EXERCISES).replace("import math\n", "") == STUB.replace("import math\n", "")
+    assert stubs.generate(STUB, EXERCISES).replace("import math\n", "") == STUB.replace(
+        "import math\n", ""
+    )
 
 
 @pytest.fixture
 def tree(tmp_path) -> Kata:
-    shutil.copytree(SOUND, tmp_path / "tree", ignore=shutil.ignore_patterns("__pycache__", ".kata"))
+    shutil.copytree(
+        SOUND, tmp_path / "tree", ignore=shutil.ignore_patterns("__pycache__", ".kata")
+    )
     return all_katas(tmp_path / "tree")[0]
 
 
@@ -164,22 +170,32 @@ def tree(tmp_path) -> Kata:
 )
 def test_what_is_untouched(tree, was, now, untouched):
     stub = stubs.stub_of(tree)
-    assert was in stub and stubs.is_untouched(tree, stub.replace(was, now, 1)) == untouched
-    assert not stubs.is_untouched(tree, stub + "double = abs\n") and not stubs.is_untouched(tree, "")
+    assert (
+        was in stub and stubs.is_untouched(tree, stub.replace(was, now, 1)) == untouched
+    )
+    assert not stubs.is_untouched(
+        tree, stub + "double = abs\n"
+    ) and not stubs.is_untouched(tree, "")
 
 
 def test_a_changed_docstring_makes_the_stub_stale(tree):
     assert stubs.stale([tree]) == {} and promises.stub(tree) == []
-    tree.reference.write_text(tree.reference.read_text().replace("Twice x, of any shape", "Double x"))
+    tree.reference.write_text(
+        tree.reference.read_text().replace("Twice x, of any shape", "Double x")
+    )
     assert "Double x" in stubs.stale([tree])[tree.code]
     assert "make stubs" in promises.stub(tree)[0]
 
 
-@pytest.mark.parametrize("work", ["return x + x", "x.no_such(", "# a note\n    return 2 * x"])
+@pytest.mark.parametrize(
+    "work", ["return x + x", "x.no_such(", "# a note\n    return 2 * x"]
+)
 def test_work_is_never_overwritten(tree, work):
     text = tree.code.read_text().replace("raise NotImplementedError", work, 1)
     tree.code.write_text(text)
-    tree.reference.write_text(tree.reference.read_text().replace("Twice x, of any shape", "Double x"))
+    tree.reference.write_text(
+        tree.reference.read_text().replace("Twice x, of any shape", "Double x")
+    )
     assert stubs.stale([tree]) == {}
 
 
@@ -193,4 +209,5 @@ def test_without_solutions_the_packed_stubs_are_used(tree):
     stubs.pack([tree], tree.root)
     tree.reference.unlink()
     assert stubs.stub_of(tree) == stub
-    assert stubs.stub_of(Kata(tree.root, "02_reuse")) is not None  # its reference is there
+    # its reference is there
+    assert stubs.stub_of(Kata(tree.root, "02_reuse")) is not None

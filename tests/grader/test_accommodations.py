@@ -1,4 +1,6 @@
-"""A mark explains itself: who keeps the time, by which deadline, what was allowed, and what is excused."""
+"""A mark explains itself: who keeps the time, by which deadline, what was allowed, and
+what is excused.
+"""
 
 import csv
 import json
@@ -27,10 +29,13 @@ from tests.grader.verdicts import by_text
 
 FIRST, SECOND = find("01"), find("02")
 DUE = datetime(2015, 12, 1, 22, 59, 59, tzinfo=UTC)  # 23:59:59 in Berlin
-RULES = "[late]\nzone = 'Europe/Berlin'\nper_day = 10\ndue = 2015-12-01\ngrace = '15m'\n"
+RULES = (
+    "[late]\nzone = 'Europe/Berlin'\nper_day = 10\ndue = 2015-12-01\ngrace = '15m'\n"
+)
 MOODLE_LIST = (
     "Identifier,Full name,Email address,Status,Last modified (submission)\n"
-    'Participant 11,Ada Lovelace,ada@x,,"Thursday, 3 December 2015, 10:00 AM"\nParticipant 12,Bob Babbage,bob@x,,-\n'
+    'Participant 11,Ada Lovelace,ada@x,,"Thursday, 3 December 2015, 10:00 AM"\n'
+    "Participant 12,Bob Babbage,bob@x,,-\n"
 )
 METADATA = """---
 submission_9000:
@@ -61,14 +66,30 @@ def code(points: int) -> str:
 
 @pytest.fixture
 def grade(tmp_path, monkeypatch, kata_here) -> Callable[..., dict]:
-    """Grades katas 01 and 02 of the folder "class". Returns the students of its JSON by name, and what was said."""
+    """Grades katas 01 and 02 of the folder "class". Returns the students of its JSON by
+    name, and what was said.
+    """
     monkeypatch.setattr(class_grading, "grade_class", by_text)
     (tmp_path / "rules.toml").write_text(RULES)
 
     def run(*options, fails: bool = False) -> dict:
-        files = [f"json={tmp_path}/c.json", f"csv={tmp_path}/c.csv", f"canvas={tmp_path}/canvas.csv"]
-        reports = [part for file in [*files, f"moodle={tmp_path}/moodle.csv"] for part in ("--report", file)]
-        outputs = [*reports, "--feedback", tmp_path / "pages", "--intake", tmp_path / "intake.csv"]
+        files = [
+            f"json={tmp_path}/c.json",
+            f"csv={tmp_path}/c.csv",
+            f"canvas={tmp_path}/canvas.csv",
+        ]
+        reports = [
+            part
+            for file in [*files, f"moodle={tmp_path}/moodle.csv"]
+            for part in ("--report", file)
+        ]
+        outputs = [
+            *reports,
+            "--feedback",
+            tmp_path / "pages",
+            "--intake",
+            tmp_path / "intake.csv",
+        ]
         inputs = ["--rules", tmp_path / "rules.toml", *options]
         done = kata_here("class", tmp_path / "class", "01", "02", *inputs, *outputs)
         assert (done.returncode != 0) == fails, done.stderr
@@ -81,7 +102,9 @@ def grade(tmp_path, monkeypatch, kata_here) -> Callable[..., dict]:
     return run
 
 
-def hand_in(folder: Path, after: timedelta, first: int | None = None, second: int | None = None) -> None:
+def hand_in(
+    folder: Path, after: timedelta, first: int | None = None, second: int | None = None
+) -> None:
     """A folder with these katas, so long after the deadline."""
     for kata, points in ((FIRST, first), (SECOND, second)):
         if points is not None:
@@ -102,10 +125,18 @@ def first(report: dict) -> dict:
 
 
 class TestWhoKeepsTheTime:
-    def test_no_time_in_an_archive_of_a_platforms_download_costs_anything(self, tmp_path, grade):
-        """The same file, loose, zipped late, and zipped with the dates of 1980: one mark."""
+    def test_no_time_in_an_archive_of_a_platforms_download_costs_anything(
+        self, tmp_path, grade
+    ):
+        """The same file, loose, zipped late, and zipped with the dates of 1980:
+        one mark.
+        """
         place = tmp_path / "class"
-        for number, date in ((11, None), (12, (2015, 12, 4, 0, 0, 0)), (13, (1980, 1, 1, 0, 0, 0))):
+        for number, date in (
+            (11, None),
+            (12, (2015, 12, 4, 0, 0, 0)),
+            (13, (1980, 1, 1, 0, 0, 0)),
+        ):
             folder = place / f"S {number}_{number}_assignsubmission_file_"
             folder.mkdir(parents=True)
             if date is None:
@@ -115,14 +146,23 @@ class TestWhoKeepsTheTime:
                 archive.writestr(zipfile.ZipInfo(FIRST.file.as_posix(), date), code(4))
         found = grade()
         assert [first(found[f"S {n}_{n}"])["score"] for n in (11, 12, 13)] == [4, 4, 4]
-        assert "has the time of the download, so lateness costs nothing: S 11_11, S 12_12, S 13_13" in found["stdout"]
+        assert (
+            "has the time of the download, so lateness costs nothing: S 11_11, S "
+            "12_12, S 13_13"
+        ) in found["stdout"]
 
     def test_dates_of_1970_and_1980_are_not_known(self, tmp_path, grade):
         hand_in(tmp_path / "class/ann", timedelta(), 4)
         os.utime(tmp_path / "class/ann" / FIRST.file, (0, 0))
         found = grade()
-        assert first(found["ann"])["timing"]["handed_in"] == "" and first(found["ann"])["score"] == 4
-        assert "its files say they are from before 1981, so lateness costs nothing: ann" in found["stdout"]
+        assert (
+            first(found["ann"])["timing"]["handed_in"] == ""
+            and first(found["ann"])["score"] == 4
+        )
+        assert (
+            "its files say they are from before 1981, so lateness costs nothing: ann"
+            in found["stdout"]
+        )
         assert (
             "handed in at a time that is not known, so lateness costs nothing"
             in (tmp_path / "pages/ann.html").read_text()
@@ -131,10 +171,17 @@ class TestWhoKeepsTheTime:
     def test_moodles_worksheet(self, tmp_path, grade):
         (tmp_path / "list.csv").write_text(MOODLE_LIST)
         for number, name in ((11, "Ada Lovelace"), (12, "Bob Babbage")):
-            hand_in(tmp_path / f"class/{name}_{number}_assignsubmission_file_", timedelta(), 4)
+            hand_in(
+                tmp_path / f"class/{name}_{number}_assignsubmission_file_",
+                timedelta(),
+                4,
+            )
         found = grade("--roster", tmp_path / "list.csv")
         ada, bob = first(found["Ada Lovelace"]), first(found["Bob Babbage"])
-        assert (ada["timing"]["handed_in"], ada["timing"]["penalty"]) == ("2015-12-03T10:00:00+01:00", 20)
+        assert (ada["timing"]["handed_in"], ada["timing"]["penalty"]) == (
+            "2015-12-03T10:00:00+01:00",
+            20,
+        )
         assert (bob["timing"]["handed_in"], bob["score"]) == ("", 4)
 
     def test_gradescopes_metadata_is_a_roster_with_times(self, tmp_path, grade):
@@ -146,9 +193,14 @@ class TestWhoKeepsTheTime:
         assert first(found["Ada Lovelace"])["timing"]["penalty"] == 20
         assert first(found["Bob Babbage"])["timing"]["penalty"] == 0
         people = roster.read(tmp_path / "class" / gradescope_export.NAME)
-        assert [(one.id, one.email) for one in people] == [("101", "ada@x"), ("bob@x", "bob@x")]
+        assert [(one.id, one.email) for one in people] == [
+            ("101", "ada@x"),
+            ("bob@x", "bob@x"),
+        ]
 
-    @pytest.mark.parametrize("text", ["", "a: b\n", "submission_1:\n  :submitters: []\n"])
+    @pytest.mark.parametrize(
+        "text", ["", "a: b\n", "submission_1:\n  :submitters: []\n"]
+    )
     def test_metadata_that_names_nobody(self, tmp_path, text):
         (tmp_path / gradescope_export.NAME).write_text(text)
         with pytest.raises(BrokenRoster, match="names nobody"):
@@ -158,9 +210,14 @@ class TestWhoKeepsTheTime:
         for who in ("ada", "bob"):
             hand_in(tmp_path / f"class/{who}", timedelta(days=9), 4)
             note(tmp_path / f"class/{who}/01_tensors")
-        (tmp_path / "list.csv").write_text("id,name,email,handed_in\nada,,,\nbob,,,2015-12-03T10:00\n")
+        (tmp_path / "list.csv").write_text(
+            "id,name,email,handed_in\nada,,,\nbob,,,2015-12-03T10:00\n"
+        )
         found = grade("--roster", tmp_path / "list.csv")
-        assert [first(found[who])["timing"]["penalty"] for who in ("ada", "bob")] == [10, 20]
+        assert [first(found[who])["timing"]["penalty"] for who in ("ada", "bob")] == [
+            10,
+            20,
+        ]
         assert NO_NOTE not in found["stdout"]
 
     def test_nbgraders_note_on_another_assignment_says_nothing(self, tmp_path, grade):
@@ -216,7 +273,9 @@ class TestWhoKeepsTheTime:
         assert times.is_nbgraders(tmp_path / folder, everybody) == is_nbgraders
 
     def test_the_first_time_seen_is_kept(self, tmp_path, grade):
-        """A copy of the class without its times makes nobody late; other contents have their own time."""
+        """A copy of the class without its times makes nobody late; other contents have
+        their own time.
+        """
         lines = ["--results", tmp_path / "r.jsonl"]
         hand_in(tmp_path / "class/ada", timedelta(days=-1), 4, 5)
         assert first(grade(*lines)["ada"])["timing"]["penalty"] == 0
@@ -227,13 +286,17 @@ class TestWhoKeepsTheTime:
 
 
 class TestAMarkExplainsItself:
-    LATE = "due Tue 1 Dec 2015 23:59 (Europe/Berlin) · handed in Thu 3 Dec 2015 10:00 · 2 days late: −20 % of 4 = 3.2"
+    LATE = (
+        "due Tue 1 Dec 2015 23:59 (Europe/Berlin) · handed in Thu 3 Dec 2015 10:00 · "
+        "2 days late: −20 % of 4 = 3.2"
+    )
 
     def test_in_every_report(self, tmp_path, grade):
         hand_in(tmp_path / "class/ada", timedelta(hours=34, seconds=1), 4)
         found = grade("--explain")
         assert first(found["ada"])["timing"] == {
-            "handed_in": "2015-12-03T10:00:00+01:00", "due": "2015-12-01T23:59:59+01:00", "zone": "Europe/Berlin",
+            "handed_in": "2015-12-03T10:00:00+01:00", "due":
+                "2015-12-01T23:59:59+01:00", "zone": "Europe/Berlin",
             "extension": "", "grace": "", "days_late": 2, "penalty": 20, "allowed": "",
         }  # fmt: skip
         [row] = csv.DictReader(open(tmp_path / "c.csv"))
@@ -250,10 +313,17 @@ class TestAMarkExplainsItself:
     def test_with_grace_and_an_extension_where_they_applied(self, tmp_path, grade):
         hand_in(tmp_path / "class/ada", timedelta(days=2, minutes=10), 4)
         hand_in(tmp_path / "class/bob", timedelta(minutes=10), 4)
-        (tmp_path / "list.csv").write_text("id,name,email,extension\nada,,,2d\nbob,,,\n")
+        (tmp_path / "list.csv").write_text(
+            "id,name,email,extension\nada,,,2d\nbob,,,\n"
+        )
         grade("--roster", tmp_path / "list.csv")
-        ada, bob = ((tmp_path / f"pages/{who}.html").read_text() for who in ("ada", "bob"))
-        longer = "due Thu 3 Dec 2015 23:59 (Europe/Berlin), with an extension of 2d · handed in Fri 4 Dec 2015 00:09"
+        ada, bob = (
+            (tmp_path / f"pages/{who}.html").read_text() for who in ("ada", "bob")
+        )
+        longer = (
+            "due Thu 3 Dec 2015 23:59 (Europe/Berlin), with an extension of 2d · "
+            "handed in Fri 4 Dec 2015 00:09"
+        )
         assert f"{longer} · late within the grace of 15m" in ada
         assert "2d" not in bob and "late within the grace of 15m" in bob
 
@@ -268,9 +338,14 @@ eve,all,,,yes,,ill all term
 
 
 def granted(lines: Path) -> dict:
-    """What a file of results says of each student and kata: the score, and what was granted."""
+    """What a file of results says of each student and kata: the score, and what
+    was granted.
+    """
     found = map(json.loads, lines.read_text().splitlines())
-    return {(one["student"], one["kata"]): (one["score"], one["timing"], one["excused"]) for one in found}
+    return {
+        (one["student"], one["kata"]): (one["score"], one["timing"], one["excused"])
+        for one in found
+    }
 
 
 class TestAccommodations:
@@ -278,39 +353,70 @@ class TestAccommodations:
         (tmp_path / "a.csv").write_text(ALLOWED)
         for who in ("ada", "bob", "cy", "dan", "eve", "fay"):
             hand_in(tmp_path / f"class/{who}", timedelta(days=2), 4, 5)
-        found = grade("--accommodations", tmp_path / "a.csv", "--canvas-column", "HW1 (999)")
-        assert [found[who]["score"] for who in ("ada", "bob", "cy", "dan", "eve", "fay")] == pytest.approx(
-            [4 + 4, 4 + 4, 4 + 5, 3.2, None, 3.2 + 4]
+        found = grade(
+            "--accommodations", tmp_path / "a.csv", "--canvas-column", "HW1 (999)"
         )
+        assert [
+            found[who]["score"] for who in ("ada", "bob", "cy", "dan", "eve", "fay")
+        ] == pytest.approx([4 + 4, 4 + 4, 4 + 5, 3.2, None, 3.2 + 4])
         both, alone = found["fay"]["max_score"], found["dan"]["max_score"]
-        assert both == sum(len(kata.exercises) for kata in (FIRST, SECOND)) and alone == len(FIRST.exercises)
-        assert [kata["state"] for kata in found["eve"]["katas"]] == ["excused", "excused"]
+        assert both == sum(
+            len(kata.exercises) for kata in (FIRST, SECOND)
+        ) and alone == len(FIRST.exercises)
+        assert [kata["state"] for kata in found["eve"]["katas"]] == [
+            "excused",
+            "excused",
+        ]
         for who, said in {
             "ada": "a date of their own: a week abroad, agreed",
-            "bob": "with an extension of 3d · handed in Thu 3 Dec 2015 23:59 · extended: ill",
+            "bob": (
+                "with an extension of 3d · handed in Thu 3 Dec 2015 23:59 · extended: "
+                "ill"
+            ),
             "cy": "lateness waived: a broken laptop · 2 days late: costs nothing",
             "dan": "excused: moved here in December",
             "eve": "excused: no score",
         }.items():
             assert said in (tmp_path / f"pages/{who}.html").read_text(), who
         rows = {row["student"]: row for row in csv.DictReader(open(tmp_path / "c.csv"))}
-        assert (rows["eve"]["score"], rows["eve"]["state"], rows["dan"]["02_tensor_reshaping"]) == ("", "excused", "")
+        assert (
+            rows["eve"]["score"],
+            rows["eve"]["state"],
+            rows["dan"]["02_tensor_reshaping"],
+        ) == ("", "excused", "")
         assert "eve" not in (tmp_path / "moodle.csv").read_text()
-        canvas = {row["Student"]: row["HW1 (999)"] for row in csv.DictReader(open(tmp_path / "canvas.csv"))}
+        canvas = {
+            row["Student"]: row["HW1 (999)"]
+            for row in csv.DictReader(open(tmp_path / "canvas.csv"))
+        }
         assert (canvas["eve"], canvas["    Points Possible"]) == ("EX", f"{both:g}")
-        assert float(canvas["dan"]) == pytest.approx(3.2 / alone * both, abs=0.01), "out of what all are graded out of"
+        assert float(canvas["dan"]) == pytest.approx(3.2 / alone * both, abs=0.01), (
+            "out of what all are graded out of"
+        )
 
     def test_a_regrade_has_them_too(self, tmp_path, grade, kata_here):
         (tmp_path / "a.csv").write_text("id,kata,waive_late,reason\nada,01,yes,ill\n")
         hand_in(tmp_path / "class/ada", timedelta(days=2), 4, 5)
         grade("--results", tmp_path / "r.jsonl")
-        options = ["--submissions", tmp_path / "class", "--against", tmp_path / "r.jsonl"]
-        options += ["--rules", tmp_path / "rules.toml", "--accommodations", tmp_path / "a.csv"]
+        options = [
+            "--submissions",
+            tmp_path / "class",
+            "--against",
+            tmp_path / "r.jsonl",
+        ]
+        options += [
+            "--rules",
+            tmp_path / "rules.toml",
+            "--accommodations",
+            tmp_path / "a.csv",
+        ]
         said = kata_here("regrade", *options).stdout
         assert said.startswith("ada: +0.8\n") and "lateness costs 0 %, not 20 %" in said
 
     def test_a_regrade_keeps_what_was_granted(self, tmp_path, grade, kata_here):
-        """What docs/class.md says to repeat is the folder, the roster and the rules: no accommodations."""
+        """What docs/class.md says to repeat is the folder, the roster and the rules:
+        no accommodations.
+        """
         (tmp_path / "a.csv").write_text(ALLOWED)
         everybody = ("ada", "bob", "cy", "dan", "eve", "fay")
         for who in everybody:
@@ -318,30 +424,56 @@ class TestAccommodations:
         lines = tmp_path / "r.jsonl"
         grade("--accommodations", tmp_path / "a.csv", "--results", lines)
         before = granted(lines)
-        options = ["--submissions", tmp_path / "class", "--against", lines, "--results", lines]
+        options = [
+            "--submissions",
+            tmp_path / "class",
+            "--against",
+            lines,
+            "--results",
+            lines,
+        ]
         options += ["--rules", tmp_path / "rules.toml"]
         for lower in ([], ["--never-lower"]):
             said = kata_here("regrade", *options, *lower).stdout
-            assert "5 accommodations of the earlier results count\nthe scores of 0 of 6 students change" in said
+            assert (
+                "5 accommodations of the earlier results count\n"
+                "the scores of 0 of 6 students change"
+            ) in said
             assert granted(lines) == before
-        (tmp_path / "a.csv").write_text("id,kata,extension,reason\ncy,01,1d,only that\n")
-        said = kata_here("regrade", *options, "--accommodations", tmp_path / "a.csv").stdout
+        (tmp_path / "a.csv").write_text(
+            "id,kata,extension,reason\ncy,01,1d,only that\n"
+        )
+        said = kata_here(
+            "regrade", *options, "--accommodations", tmp_path / "a.csv"
+        ).stdout
         assert "lateness costs 10 %, not 0 %" in said and "1 of 6 students" in said
 
     def test_a_regrade_without_the_roster_is_refused(self, tmp_path, grade, kata_here):
         hand_in(tmp_path / "class/ada", timedelta(days=1), 4)
-        (tmp_path / "list.csv").write_text("id,name,email,extension\nada,Ada Lovelace,,2d\n")
+        (tmp_path / "list.csv").write_text(
+            "id,name,email,extension\nada,Ada Lovelace,,2d\n"
+        )
         grade("--roster", tmp_path / "list.csv", "--results", tmp_path / "r.jsonl")
-        options = ["--submissions", tmp_path / "class", "--against", tmp_path / "r.jsonl"]
+        options = [
+            "--submissions",
+            tmp_path / "class",
+            "--against",
+            tmp_path / "r.jsonl",
+        ]
         done = kata_here("regrade", *options, "--rules", tmp_path / "rules.toml")
-        assert done.returncode == 2 and "were graded with a roster: give --roster" in done.stderr
+        assert (
+            done.returncode == 2
+            and "were graded with a roster: give --roster" in done.stderr
+        )
 
     def test_a_line_for_each_thing_that_fits_nobody(self, tmp_path):
         path = tmp_path / "a.csv"
         path.write_text(
             "id,kata,due,extension,excused,waive_late,reason\n"
-            "nobody,01,,2d,,,x\nada,99,,2d,,,x\nada,01,,two,,,x\nada,07,soon,,,,x\nada,02,,2d,yes,,x\nada,03,,,maybe,,x\n"
-            "ada,04,,,,,x\nada,05,,2d,,,\nada,06,,2d,,,x\nada,linear_regression,,3d,,,x\n"
+            "nobody,01,,2d,,,x\nada,99,,2d,,,x\nada,01,,two,,,x\nada,07,soon,,,,x\n"
+            "ada,02,,2d,yes,,x\nada,03,,,maybe,,x\n"
+            "ada,04,,,,,x\nada,05,,2d,,,\nada,06,,2d,,,x\n"
+            "ada,linear_regression,,3d,,,x\n"
         )
         with pytest.raises(BrokenAccommodations) as error:
             accommodations.read(path, ["Ada (ada)"], [Person("ada", "Ada", "")])
@@ -366,6 +498,9 @@ class TestAccommodations:
 
     def test_of_a_class_alone(self, tmp_path, kata_here):
         done = kata_here("grade", "01", "--accommodations", tmp_path / "a.csv")
-        assert done.returncode == 2 and "--accommodations belongs to a class" in done.stderr
+        assert (
+            done.returncode == 2
+            and "--accommodations belongs to a class" in done.stderr
+        )
         done = kata_here("class", tmp_path, "01", "--canvas-column", "HW1 (999)")
         assert done.returncode == 2 and "--report canvas=FILE" in done.stderr

@@ -1,4 +1,6 @@
-"""Ready-made code is refused in every disguise that needs no forging, and all other code goes on working."""
+"""Ready-made code is refused in every disguise that needs no forging, and all other
+code goes on working.
+"""
 
 import functools
 import importlib
@@ -114,25 +116,63 @@ def lines(text: str) -> list[str]:
 def names() -> dict[str, Any]:
     """What a learner's module has bound when it was imported."""
     module = type(torch)("learner")
-    module.softmax, module.einsum, module.dot = torch.nn.functional.softmax, np.einsum, np.dot
+    module.softmax, module.einsum, module.dot = (
+        torch.nn.functional.softmax,
+        np.einsum,
+        np.dot,
+    )
     own = type("Own", (torch.nn.LayerNorm,), {})
-    parts = dict.fromkeys(("normalized_shape", "weight", "bias"), None) | {"normalized_shape": (3,), "eps": 1e-5}
-    borrowed = type("Borrowed", (torch.nn.Module,), parts | {"forward": torch.nn.LayerNorm.forward})
-    held = [torch.nn.functional.softmax, torch.Tensor.relu, torch.nn.LayerNorm.forward, np.einsum]
+    parts = dict.fromkeys(("normalized_shape", "weight", "bias"), None) | {
+        "normalized_shape": (3,),
+        "eps": 1e-5,
+    }
+    borrowed = type(
+        "Borrowed", (torch.nn.Module,), parts | {"forward": torch.nn.LayerNorm.forward}
+    )
+    held = [
+        torch.nn.functional.softmax,
+        torch.Tensor.relu,
+        torch.nn.LayerNorm.forward,
+        np.einsum,
+    ]
     held += [torch.nn.utils.clip_grad_norm_.__wrapped__, np.einsum.__wrapped__]
 
     def default(function=torch.nn.functional.softmax):
         return function(X, -1)
 
-    names = {"module": module, "Own": own, "Borrowed": borrowed, "built": own(3), "held": held, "default": default}
-    libraries = {"torch": torch, "nn": torch.nn, "np": np, "Tensor": torch.Tensor, "sys": sys}
-    return names | libraries | {"functools": functools, "importlib": importlib, "X": X.clone(), "A": X.numpy()}
+    names = {
+        "module": module,
+        "Own": own,
+        "Borrowed": borrowed,
+        "built": own(3),
+        "held": held,
+        "default": default,
+    }
+    libraries = {
+        "torch": torch,
+        "nn": torch.nn,
+        "np": np,
+        "Tensor": torch.Tensor,
+        "sys": sys,
+    }
+    return (
+        names
+        | libraries
+        | {
+            "functools": functools,
+            "importlib": importlib,
+            "X": X.clone(),
+            "A": X.numpy(),
+        }
+    )
 
 
 @pytest.mark.parametrize("disguise", lines(SPELLINGS))
 def test_a_disguise_is_refused(names, disguise):
     with check.forbidden(names["module"], *FINISHED):
-        with pytest.raises(check.Forbidden, match=r"to be written without (torch|numpy)\."):
+        with pytest.raises(
+            check.Forbidden, match=r"to be written without (torch|numpy)\."
+        ):
             eval(disguise, names)
 
 
@@ -158,6 +198,10 @@ def test_everything_is_as_before_behind_the_block(names):
 def test_the_refusal_names_what_is_forbidden(names):
     with check.forbidden(names["module"], "torch.nn.functional.softmax"):
         with pytest.raises(
-            check.Forbidden, match=r"^this exercise is to be written without torch\.nn\.functional\.softmax$"
+            check.Forbidden,
+            match=(
+                r"^this exercise is to be written without "
+                r"torch\.nn\.functional\.softmax$"
+            ),
         ):
             torch.ops.aten.softmax(X, -1)

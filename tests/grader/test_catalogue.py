@@ -34,7 +34,11 @@ def tree(tmp_path):
 def test_katas_come_core_path_first(tree):
     names = [kata.name for kata in catalogue.all_katas(tree)]
     assert names[:3] == ["01_tensors", "13_normalization", "15_scaled"]
-    assert names[-3:] == ["papers/13_attention_is_all", "papers/14_bahdanau", "tinytorch/05_autograd"]
+    assert names[-3:] == [
+        "papers/13_attention_is_all",
+        "papers/14_bahdanau",
+        "tinytorch/05_autograd",
+    ]
 
 
 def test_a_folder_without_a_kata_toml_is_no_kata(tree):
@@ -97,7 +101,9 @@ def test_kata_of_a_path(tmp_path):
     """In a checkout that lies in a folder named katas, too."""
     shutil.copytree(SOUND, tmp_path / "katas")
     for root in (SOUND, tmp_path / "katas"):
-        assert catalogue.kata_at(root / "katas/01_sums/test_sums.py") == Kata(root, "01_sums")
+        assert catalogue.kata_at(root / "katas/01_sums/test_sums.py") == Kata(
+            root, "01_sums"
+        )
         assert catalogue.kata_at(root / "katas/notes.txt") is None
         assert catalogue.kata_at(root / "solutions/01_sums/sums.py") is None
 
@@ -106,14 +112,27 @@ def test_its_exercises_and_what_it_builds_on(sound):
     assert sound[0].exercises == (
         Exercise("double", "TestDouble", asks="twice every number"),
         Exercise("total", "TestTotal", asks="the sum along a dimension"),
-        Exercise("Doubler", "TestDoubler", stretch=True, uses=("double",), asks="doubling as a layer"),
+        Exercise(
+            "Doubler",
+            "TestDoubler",
+            stretch=True,
+            uses=("double",),
+            asks="doubling as a layer",
+        ),
     )
-    assert (sound[0].title, sound[0].builds_on, sound[1].builds_on) == ("Sums", [], [sound[0]])
+    assert (sound[0].title, sound[0].builds_on, sound[1].builds_on) == (
+        "Sums",
+        [],
+        [sound[0]],
+    )
 
 
 def test_one_exercise_by_its_name(sound):
     assert sound[0].exercise("total").spec_class == "TestTotal"
-    said = "^01_sums has no exercise 'totals': did you mean total\\? It has double, total, Doubler$"
+    said = (
+        "^01_sums has no exercise 'totals': did you mean total\\? It has double, "
+        "total, Doubler$"
+    )
     with pytest.raises(UnknownExercise, match=said):
         sound[0].exercise("totals")
 
@@ -128,10 +147,21 @@ def test_two_katas_that_build_on_each_other_are_one_line(tmp_path):
 
 
 def test_what_comes_before_comes_along_once():
-    names = [kata.name for kata in catalogue.with_prerequisites([catalogue.find("33"), catalogue.find("25")])]
-    assert len(set(names)) == len(names) and names[-1].startswith("33_") and "25_causal_self_attention" in names
+    names = [
+        kata.name
+        for kata in catalogue.with_prerequisites(
+            [catalogue.find("33"), catalogue.find("25")]
+        )
+    ]
+    assert (
+        len(set(names)) == len(names)
+        and names[-1].startswith("33_")
+        and "25_causal_self_attention" in names
+    )
     for number, name in enumerate(names):
-        assert {earlier.name for earlier in catalogue.find(name).builds_on} <= set(names[:number]), name
+        assert {earlier.name for earlier in catalogue.find(name).builds_on} <= set(
+            names[:number]
+        ), name
 
 
 WHOLE = """\
@@ -143,7 +173,7 @@ exercises = [
     { name = "double", asks = "twice every number" },
     { name = "GPT.forward", specs = "TestOther", stretch = true, uses = ["double"], asks = "the pass" },
 ]
-"""
+"""  # noqa: E501
 
 
 class TestKataToml:
@@ -171,7 +201,13 @@ gpt2 = [{ step = "02 the model as modules", exercises = ["GPT.forward"] }]
             minutes_all=8,
             exercises=(
                 Exercise("double", "TestDouble", asks="twice every number"),
-                Exercise("GPT.forward", "TestOther", stretch=True, uses=("double",), asks="the pass"),
+                Exercise(
+                    "GPT.forward",
+                    "TestOther",
+                    stretch=True,
+                    uses=("double",),
+                    asks="the pass",
+                ),
             ),
             finished=True,
             builds_on=("01_sums",),
@@ -183,7 +219,13 @@ gpt2 = [{ step = "02 the model as modules", exercises = ["GPT.forward"] }]
 
     def test_what_is_left_out_is_empty(self, tmp_path):
         found = self.read(tmp_path, WHOLE)
-        assert (found.builds_on, found.ideas_of, found.needs, found.practice, found.gpt2) == ((), (), set(), (), ())
+        assert (
+            found.builds_on,
+            found.ideas_of,
+            found.needs,
+            found.practice,
+            found.gpt2,
+        ) == ((), (), set(), (), ())
         assert not found.finished
 
     @pytest.mark.parametrize(
@@ -215,7 +257,11 @@ gpt2 = [{ step = "02 the model as modules", exercises = ["GPT.forward"] }]
             ("all = 8", "all = 8, most = 9", "unknown key: most"),
             ("{ core = 5, all = 8 }", "5", "minutes must be dict, not 5"),
             ('"easy"', '"simple"', "difficulty must be one of easy, medium, hard"),
-            ('name = "double", asks = "twice every number"', 'name = "double"', "asks is missing"),
+            (
+                'name = "double", asks = "twice every number"',
+                'name = "double"',
+                "asks is missing",
+            ),
             (
                 'name = "double",',
                 'name = "double", streched = true,',
@@ -224,8 +270,16 @@ gpt2 = [{ step = "02 the model as modules", exercises = ["GPT.forward"] }]
             ("stretch = true", 'stretch = "yes"', "stretch must be bool, not 'yes'"),
             ('uses = ["double"]', 'uses = "double"', "uses must be list, not 'double'"),
             ('uses = ["double"]', "uses = [1]", "uses must contain strings, not [1]"),
-            ('uses = ["double"]', 'uses = ["doubel"]', ":7: no such exercise: doubel (double?)"),
-            ('"GPT.forward"', '"double"', "exercises needs at least one exercise, and each name once"),
+            (
+                'uses = ["double"]',
+                'uses = ["doubel"]',
+                ":7: no such exercise: doubel (double?)",
+            ),
+            (
+                '"GPT.forward"',
+                '"double"',
+                "exercises needs at least one exercise, and each name once",
+            ),
             (WHOLE[WHOLE.index("exercises") :], "", "exercises is missing"),
             (
                 WHOLE[WHOLE.index("exercises") :],
@@ -237,21 +291,46 @@ gpt2 = [{ step = "02 the model as modules", exercises = ["GPT.forward"] }]
                 'exercises = ["double"]',
                 "exercises must contain tables, not 'double'",
             ),
-            ("minutes", 'finished = "yes"\nminutes', "finished must be bool, not 'yes'"),
-            ("minutes", 'needs = ["gpu"]\nminutes', "needs may contain processes, loopback, training, triton"),
-            ("minutes", "builds_on = [1]\nminutes", "builds_on must contain strings, not [1]"),
-            ("minutes", "practice = 1\nminutes", "practice must be list, not 1"),
-            ("minutes", "gpt2 = [1]\nminutes", "gpt2 must contain tables, not 1"),
-            ("minutes", 'gpt2 = [{ step = "02", exercise = ["double"] }]\nminutes', "unknown key: exercise"),
-            ("minutes", 'gpt2 = [{ step = "02", exercises = ["x"] }]\nminutes', "no such exercise: x"),
             (
                 "minutes",
-                'practice = [{ problem = "p", exercises = ["double"], x = 1 }]\nminutes',
+                'finished = "yes"\nminutes',
+                "finished must be bool, not 'yes'",
+            ),
+            (
+                "minutes",
+                'needs = ["gpu"]\nminutes',
+                "needs may contain processes, loopback, training, triton",
+            ),
+            (
+                "minutes",
+                "builds_on = [1]\nminutes",
+                "builds_on must contain strings, not [1]",
+            ),
+            ("minutes", "practice = 1\nminutes", "practice must be list, not 1"),
+            ("minutes", "gpt2 = [1]\nminutes", "gpt2 must contain tables, not 1"),
+            (
+                "minutes",
+                'gpt2 = [{ step = "02", exercise = ["double"] }]\nminutes',
+                "unknown key: exercise",
+            ),
+            (
+                "minutes",
+                'gpt2 = [{ step = "02", exercises = ["x"] }]\nminutes',
+                "no such exercise: x",
+            ),
+            (
+                "minutes",
+                (
+                    'practice = [{ problem = "p", exercises = ["double"], x = 1 }]\n'
+                    "minutes"
+                ),
                 "unknown key: x",
             ),
         ],
     )
-    def test_what_cannot_be_used_is_one_line_that_names_the_file(self, tmp_path, was, now, said):
+    def test_what_cannot_be_used_is_one_line_that_names_the_file(
+        self, tmp_path, was, now, said
+    ):
         assert WHOLE.count(was) == 1
         with pytest.raises(BrokenDescription) as caught:
             self.read(tmp_path, WHOLE.replace(was, now))

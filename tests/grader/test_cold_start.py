@@ -1,4 +1,6 @@
-"""Modules that a cold `pytest katas/16` must not import: each works as before once it is needed."""
+"""Modules that a cold `pytest katas/16` must not import: each works as before once it
+is needed.
+"""
 
 import subprocess
 import sys
@@ -46,7 +48,7 @@ assert "torch._dynamo" in sys.modules
 assert [trained(optimizer) for optimizer in optimizers] == unmarked
 marked = torch.optim.Optimizer.zero_grad.__wrapped__.__dynamo_disable
 assert marked._torchdynamo_disable, "zero_grad is not kept from the compiler"
-"""
+"""  # noqa: E501
 
 SPECS = """
 from hypothesis import given, settings, strategies as st
@@ -65,22 +67,48 @@ def pytest_unconfigure(config):
     hook = config.pluginmanager.rewrite_hook
     print("rewritten:", *sorted(name for name in hook._rewritten_names if name.startswith("hypothesis")))
     print("imported:", *sorted({"hypothesis", "anyio", "torch._dynamo"} & set(sys.modules)))
-"""
+"""  # noqa: E501
 
 
 def test_torch_imports_its_compiler_only_to_compile():
-    done = subprocess.run([sys.executable, "-c", TORCH], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", TORCH], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("uses_hypothesis", [False, True])
-def test_hypothesis_is_imported_by_its_users_and_not_rewritten(tmp_path, uses_hypothesis):
+def test_hypothesis_is_imported_by_its_users_and_not_rewritten(
+    tmp_path, uses_hypothesis
+):
     specs = SPECS if uses_hypothesis else "def test_nothing():\n    pass\n"
     (tmp_path / "test_it.py").write_text(specs)
     (tmp_path / "report.py").write_text(REPORT)
-    command = [sys.executable, "-m", "pytest", "-p", "report", f"--rootdir={ROOT}", f"-c{ROOT / 'pyproject.toml'}"]
-    command += ["-p", "grader.specs.plugin", "-p", "no:cacheprovider", str(tmp_path / "test_it.py")]
-    done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "report",
+        f"--rootdir={ROOT}",
+        f"-c{ROOT / 'pyproject.toml'}",
+    ]
+    command += [
+        "-p",
+        "grader.specs.plugin",
+        "-p",
+        "no:cacheprovider",
+        str(tmp_path / "test_it.py"),
+    ]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "rewritten:\n" in done.stdout and "warning" not in done.stdout
-    assert f"imported:{' hypothesis' if uses_hypothesis else ''}\n" in done.stdout, done.stdout
+    assert f"imported:{' hypothesis' if uses_hypothesis else ''}\n" in done.stdout, (
+        done.stdout
+    )

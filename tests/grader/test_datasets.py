@@ -1,4 +1,6 @@
-"""The data in the package, and the optional downloads against a small server on the loopback address."""
+"""The data in the package, and the optional downloads against a small server on the
+loopback address.
+"""
 
 import base64
 import errno
@@ -33,7 +35,8 @@ from grader.errors import DownloadFailure
 from grader.execution import grading
 from tests.conftest import SOUND
 
-BODY = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 5000  # 305,000 bytes: several blocks
+# 305,000 bytes: several blocks
+BODY = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 5000
 SPEC_WITH_DATA = '''
 
 class TestDouble:
@@ -43,11 +46,13 @@ class TestDouble:
 
         images, labels = digits()
         assert torch.equal(kata.double(images), images + images) and len(labels) == 1797 and "import" in prose()
-'''
+'''  # noqa: E501
 
 
 class Server(ThreadingHTTPServer):
-    """Gives out `files`. It can end connections after `cut` bytes of a body, fall silent there, or know no ranges."""
+    """Gives out `files`. It can end connections after `cut` bytes of a body, fall
+    silent there, or know no ranges.
+    """
 
     daemon_threads = True
     files: dict[str, bytes]
@@ -77,10 +82,16 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Location", self.server.files[name].decode())
             return self.end_headers()
         body = self.server.files[name]
-        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and self.server.ranges else 0
+        start = (
+            int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
+            if wanted and self.server.ranges
+            else 0
+        )
         self.send_response(206 if start else 200)
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            self.send_header(
+                "Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}"
+            )
         if self.server.length:
             self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
@@ -96,7 +107,9 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}
+    )
     thread.start()
     yield server
     server.finished.set()
@@ -107,7 +120,9 @@ def server():
 
 @pytest.fixture
 def known(server, tmp_path, monkeypatch):
-    """A function that puts files on the server and makes them the one data set that there is."""
+    """A function that puts files on the server and makes them the one data set that
+    there is.
+    """
 
     def put(name: str, *files: tuple, holds: tuple[str, ...]) -> DataSet:
         sources = []
@@ -115,7 +130,9 @@ def known(server, tmp_path, monkeypatch):
             server.files[file] = body
             digest = None if file.endswith(".bin") else hashlib.sha256(body).hexdigest()
             sources.append(Source(server.base + file, len(body), digest, unpack, place))
-        chosen = DataSet(name, "made here", "https://example.org/about", tuple(sources), holds)
+        chosen = DataSet(
+            name, "made here", "https://example.org/about", tuple(sources), holds
+        )
         monkeypatch.setattr(downloads, "SETS", (chosen,))
         monkeypatch.setattr(downloads, "DATA", tmp_path / "data")
         return chosen
@@ -125,12 +142,16 @@ def known(server, tmp_path, monkeypatch):
 
 @pytest.fixture
 def play(known) -> DataSet:
-    return known("play", ("input.txt", BODY, downloads.keep, "play.txt"), holds=("play.txt",))
+    return known(
+        "play", ("input.txt", BODY, downloads.keep, "play.txt"), holds=("play.txt",)
+    )
 
 
 @pytest.fixture
 def command(kata_here):
-    """`kata` with these arguments in this process: (exit code, what it printed, what it complained of)."""
+    """`kata` with these arguments in this process: (exit code, what it printed, what it
+    complained of).
+    """
 
     def run(*args: str) -> tuple[int, str, str]:
         done = kata_here(*args)
@@ -145,9 +166,16 @@ def quietly(chosen: DataSet) -> Path:
 
 def left() -> dict[str, int]:
     """The contents of data/: path → bytes."""
-    files = [path for path in downloads.DATA.rglob("*") if path.is_file() or not any(path.iterdir())]
+    files = [
+        path
+        for path in downloads.DATA.rglob("*")
+        if path.is_file() or not any(path.iterdir())
+    ]
     return {
-        path.relative_to(downloads.DATA).as_posix(): path.stat().st_size if path.is_file() else -1 for path in files
+        path.relative_to(downloads.DATA).as_posix(): path.stat().st_size
+        if path.is_file()
+        else -1
+        for path in files
     }
 
 
@@ -159,7 +187,9 @@ def zipped(**files: bytes) -> bytes:
     return file.getvalue()
 
 
-def tarred(*members: tuple[str, bytes], kind: bytes = tarfile.REGTYPE, target: str = "") -> bytes:
+def tarred(
+    *members: tuple[str, bytes], kind: bytes = tarfile.REGTYPE, target: str = ""
+) -> bytes:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w:gz") as archive:
         for name, body in members:
@@ -179,15 +209,32 @@ class TestWhatComesWithThePackage:
             torch.int64,
         )
         assert sorted(set((images * 16).flatten().tolist())) == list(range(17))
-        assert labels.bincount().tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+        assert labels.bincount().tolist() == [
+            178,
+            182,
+            177,
+            183,
+            181,
+            182,
+            181,
+            179,
+            174,
+            180,
+        ]
         assert images.is_contiguous() and not images.requires_grad
 
     def test_images_and_labels_belong_together(self):
-        """The nearest mean tells nearly nine digits in ten: no shuffled labels, no transposed pixels in one half."""
+        """The nearest mean tells nearly nine digits in ten: no shuffled labels, no
+        transposed pixels in one half.
+        """
         images, labels = digits()
         x = images.flatten(1)
-        means = torch.stack([x[:900][labels[:900] == digit].mean(0) for digit in range(10)])
-        assert (torch.cdist(x[900:], means).argmin(1) == labels[900:]).float().mean() > 0.85
+        means = torch.stack(
+            [x[:900][labels[:900] == digit].mean(0) for digit in range(10)]
+        )
+        assert (
+            torch.cdist(x[900:], means).argmin(1) == labels[900:]
+        ).float().mean() > 0.85
 
     def test_every_call_gives_new_tensors(self):
         for tensor in digits():
@@ -198,7 +245,10 @@ class TestWhatComesWithThePackage:
     def test_prose_is_english(self):
         text = prose()
         assert 300_000 < len(text) < 1_000_000
-        assert text == prose() and sum(text.count(word) for word in (" the ", " of ", " is ")) > 5_000
+        assert (
+            text == prose()
+            and sum(text.count(word) for word in (" the ", " of ", " is ")) > 5_000
+        )
         assert "\n\n" in text and not text.startswith("\n")
 
     def test_characters_are_split_the_same_way_each_time(self):
@@ -217,10 +267,17 @@ class TestWhatComesWithThePackage:
         kata = all_katas(tmp_path / "tree")[0]
         before, _, after = kata.specs.read_text().partition("\n\nclass TestDouble:")
         kata.specs.write_text(
-            before + SPEC_WITH_DATA + "\n\nclass TestTotal:" + after.partition("\n\nclass TestTotal:")[2]
+            before
+            + SPEC_WITH_DATA
+            + "\n\nclass TestTotal:"
+            + after.partition("\n\nclass TestTotal:")[2]
         )
         [result] = grading.grade_folder([kata], kata.root / "solutions")
-        found = {spec.name: (spec.status, spec.message) for exercise in result.exercises for spec in exercise.specs}
+        found = {
+            spec.name: (spec.status, spec.message)
+            for exercise in result.exercises
+            for spec in exercise.specs
+        }
         assert found["TestDouble::test_data_is_at_hand"] == ("passed", ""), found
 
 
@@ -239,16 +296,35 @@ class TestTheTable:
         ]
         for chosen in downloads.SETS:
             for source in chosen.sources:
-                published = source.sha256 and re.fullmatch("[0-9a-f]{64}", source.sha256)
-                assert (published or source.file.endswith(".bin")) and source.size > 0 and source.file
-            assert len({source.file for source in chosen.sources}) == len(chosen.sources)
-        digests = [source.sha256 for chosen in downloads.SETS for source in chosen.sources if source.sha256]
+                published = source.sha256 and re.fullmatch(
+                    "[0-9a-f]{64}", source.sha256
+                )
+                assert (
+                    (published or source.file.endswith(".bin"))
+                    and source.size > 0
+                    and source.file
+                )
+            assert len({source.file for source in chosen.sources}) == len(
+                chosen.sources
+            )
+        digests = [
+            source.sha256
+            for chosen in downloads.SETS
+            for source in chosen.sources
+            if source.sha256
+        ]
         assert len(set(digests)) == len(digests)
 
     def test_the_shards_hold_ten_billion_tokens_and_the_sample_is_the_beginning(self):
-        sample, whole = ({s.file: s for s in downloads._named(f"fineweb_edu{name}").sources} for name in ("", "_10b"))
+        sample, whole = (
+            {s.file: s for s in downloads._named(f"fineweb_edu{name}").sources}
+            for name in ("", "_10b")
+        )
         assert sample.items() <= whole.items() and len(whole) == 100
-        assert sum(s.size - 1024 for name, s in whole.items() if "train" in name) == 2 * 9_853_989_344
+        assert (
+            sum(s.size - 1024 for name, s in whole.items() if "train" in name)
+            == 2 * 9_853_989_344
+        )
         assert list(sample) == [
             "finewebedu_val_000000.bin",
             "finewebedu_train_000001.bin",
@@ -259,14 +335,23 @@ class TestTheTable:
         paths = ["data/mnist/x.gz", "data/mnist.part/x.gz", "grader/data/digits.npz"]
         shutil.copy(downloads.ROOT / ".gitignore", tmp_path)
         subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-        done = subprocess.run(["git", "check-ignore", *paths], cwd=tmp_path, capture_output=True, text=True)
+        done = subprocess.run(
+            ["git", "check-ignore", *paths],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
         assert done.stdout.splitlines() == paths[:2]
 
 
 class TestListing:
     def test_each_set_says_what_it_is_and_where(self, play, command):
         code, out, _ = command("data")
-        assert code == 0 and out == "play            made here    0.3 MB  not downloaded: kata data play\n"
+        assert (
+            code == 0
+            and out
+            == "play            made here    0.3 MB  not downloaded: kata data play\n"
+        )
         quietly(play)
         assert command("data")[1].endswith(f"in {downloads.DATA}/play\n")
 
@@ -277,7 +362,11 @@ class TestListing:
         assert downloads.listing().endswith("0.1 MB downloaded: kata data play resumes")
 
     def test_an_unknown_name(self, play, command):
-        assert command("data", "plya") == (2, "", "kata: there is no data set 'plya': there are play\n")
+        assert command("data", "plya") == (
+            2,
+            "",
+            "kata: there is no data set 'plya': there are play\n",
+        )
 
     def test_lessons_find_a_set_only_when_it_is_whole(self, play):
         assert downloads.find("play") is None
@@ -291,7 +380,10 @@ class TestDownload:
         code, out, err = command("data", "play")
         assert (code, left()) == (0, {"play/play.txt": len(BODY)})
         assert (downloads.DATA / "play" / "play.txt").read_bytes() == BODY
-        assert out == f"play is in {downloads.DATA}/play; description and licence: https://example.org/about\n"
+        assert out == (
+            f"play is in {downloads.DATA}/play; description and licence: "
+            "https://example.org/about\n"
+        )
         assert re.fullmatch(r"input.txt \(0.3 MB\) from 127.0.0.1:\d+\n", err), (
             "a plain line a file where nobody watches"
         )
@@ -306,14 +398,21 @@ class TestDownload:
         quietly(play)
         server.asked.clear()
         code, out, err = command("data", "play")
-        assert (code, out, err) == (0, f"play is already in {downloads.DATA}/play\n", "") and not server.asked
+        assert (code, out, err) == (
+            0,
+            f"play is already in {downloads.DATA}/play\n",
+            "",
+        ) and not server.asked
 
     def test_a_body_without_a_length(self, play, server):
         server.length = False
         assert (quietly(play) / "play.txt").read_bytes() == BODY
 
     def test_archives_are_unpacked_where_lessons_look(self, known):
-        training, validation = zipped(horses__a=b"1", humans__b=b"2"), zipped(horses__c=b"3")
+        training, validation = (
+            zipped(horses__a=b"1", humans__b=b"2"),
+            zipped(horses__c=b"3"),
+        )
         chosen = known(
             "animals",
             ("t.zip", training, downloads.unzip, "training"),
@@ -322,22 +421,43 @@ class TestDownload:
         )
         quietly(chosen)
         assert left() == dict.fromkeys(
-            ["animals/training/horses/a.png", "animals/training/humans/b.png", "animals/validation/horses/c.png"], 1
+            [
+                "animals/training/horses/a.png",
+                "animals/training/humans/b.png",
+                "animals/validation/horses/c.png",
+            ],
+            1,
         )
 
     def test_a_token_shard_is_checked_by_its_form(self, known, server):
         """No digest of these files is published."""
         shard = struct.pack("<256i", 20240520, 1, 500, *[0] * 253) + bytes(1000)
-        chosen = known("shards", ("val_0.bin", shard, downloads.keep, "val_0.bin"), holds=("val_0.bin",))
+        chosen = known(
+            "shards",
+            ("val_0.bin", shard, downloads.keep, "val_0.bin"),
+            holds=("val_0.bin",),
+        )
         assert (quietly(chosen) / "val_0.bin").read_bytes() == shard
         shutil.rmtree(downloads.DATA)
         for damaged, complaint in (
-            (b"<!DOCTYPE html>".ljust(len(shard)), "its header is not that of a shard of GPT-2 tokens"),
-            (struct.pack("<256i", 20240520, 1, 501, *[0] * 253) + bytes(1000), "its header promises 501 tokens"),
-            (shard[:-2] + struct.pack("<H", 50_257), "it holds the id 50257, and GPT-2 has 50,257 tokens"),
+            (
+                b"<!DOCTYPE html>".ljust(len(shard)),
+                "its header is not that of a shard of GPT-2 tokens",
+            ),
+            (
+                struct.pack("<256i", 20240520, 1, 501, *[0] * 253) + bytes(1000),
+                "its header promises 501 tokens",
+            ),
+            (
+                shard[:-2] + struct.pack("<H", 50_257),
+                "it holds the id 50257, and GPT-2 has 50,257 tokens",
+            ),
         ):
             server.files["val_0.bin"] = damaged
-            with pytest.raises(DownloadFailure, match=f"val_0.bin from .* was deleted, because .*{complaint}"):
+            with pytest.raises(
+                DownloadFailure,
+                match=f"val_0.bin from .* was deleted, because .*{complaint}",
+            ):
                 quietly(chosen)
             assert left() == {}
 
@@ -345,9 +465,12 @@ class TestDownload:
         """imagelabels.mat as SciPy writes it: compressed, one row of uint8."""
         header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM"
         labels = header + base64.b64decode(
-            "DwAAADMAAAB4nONjYGBwAGI2IOYAYk4GCGCF8hmBmB1Kg9TkJCal5hQzMDBBxX2Z0xgZWdMYAFmKBCE="
+            "DwAAADMAAAB4nONjYGBwAGI2IOYAYk4GCGCF8hmBmB1Kg9TkJCal5hQzMDBBxX2Z0xgZWdMYA"
+            "FmKBCE="
         )
-        images = tarred(*((f"jpg/image_{number:05d}.jpg", b"J") for number in range(1, 8)))
+        images = tarred(
+            *((f"jpg/image_{number:05d}.jpg", b"J") for number in range(1, 8))
+        )
         chosen = known(
             "flowers",
             ("f.tgz", images, downloads.untar, "."),
@@ -355,20 +478,41 @@ class TestDownload:
             holds=("jpg", "labels.csv"),
         )
         lines = (quietly(chosen) / "labels.csv").read_text().splitlines()
-        assert lines[:3] == ["file,label", "image_00001.jpg,77", "image_00002.jpg,3"] and len(lines) == 8
-        assert all((downloads.DATA / "flowers" / "jpg" / line.split(",")[0]).exists() for line in lines[1:])
+        assert (
+            lines[:3] == ["file,label", "image_00001.jpg,77", "image_00002.jpg,3"]
+            and len(lines) == 8
+        )
+        assert all(
+            (downloads.DATA / "flowers" / "jpg" / line.split(",")[0]).exists()
+            for line in lines[1:]
+        )
 
     @pytest.mark.parametrize(
         ("array", "expected"),
         [
-            ("DgAAADgAAAAGAAAACAAAAAkAAAAAAAAABQAAAAgAAAABAAAAAwAAAAEAAAAGAAAAbGFiZWxzAAACAAMABwMCAA==", [7, 3, 2]),
-            ("DwAAADgAAAB4nONjYGAIAGI2IOaA0iDACuUzAjEzlAbJ5SQmpeYUMzBwAtkSULUMDsEOEAYHhG6IdAAAndEFUw==", [77, 3, 102]),
+            (
+                (
+                    "DgAAADgAAAAGAAAACAAAAAkAAAAAAAAABQAAAAgAAAABAAAAAwAAAAEAAAAGAAAAb"
+                    "GFiZWxzAAACAAMABwMCAA=="
+                ),
+                [7, 3, 2],
+            ),
+            (
+                (
+                    "DwAAADgAAAB4nONjYGAIAGI2IOaA0iDACuUzAjEzlAbJ5SQmpeYUMzBwAtkSULUMD"
+                    "sEOEAYHhG6IdAAAndEFUw=="
+                ),
+                [77, 3, 102],
+            ),
         ],
         ids=["uint8 in a short element", "float64 compressed"],
     )
     def test_other_forms_of_a_matlab_file(self, array, expected):
         assert (
-            downloads.mat_numbers(b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM" + base64.b64decode(array)) == expected
+            downloads.mat_numbers(
+                b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM" + base64.b64decode(array)
+            )
+            == expected
         )
 
 
@@ -377,10 +521,16 @@ class TestResume:
         server.cut = 100_000
         code, out, err = command("data", "play")
         assert (code, out, left()) == (2, "", {"play.part/input.txt": 100_000})
-        assert "ended after 100,000 of 305,000 bytes of input.txt: try again to resume" in err.splitlines()[-1]
+        assert (
+            "ended after 100,000 of 305,000 bytes of input.txt: try again to resume"
+            in err.splitlines()[-1]
+        )
         server.cut = None
         code, _, err = command("data", "play")
-        assert server.asked[-1] == ("input.txt", "bytes=100000-") and "0.1 MB already downloaded" in err
+        assert (
+            server.asked[-1] == ("input.txt", "bytes=100000-")
+            and "0.1 MB already downloaded" in err
+        )
         assert (code, left()) == (0, {"play/play.txt": len(BODY)})
         assert (downloads.DATA / "play" / "play.txt").read_bytes() == BODY
 
@@ -393,7 +543,10 @@ class TestResume:
 
     def test_a_host_leads_to_no_other_protocol(self, play, server):
         server.files["input.txt"] = b"ftp://127.0.0.1/play.txt"
-        with pytest.raises(DownloadFailure, match=r"leads to ftp://127.0.0.1/play.txt: that is not followed"):
+        with pytest.raises(
+            DownloadFailure,
+            match=r"leads to ftp://127.0.0.1/play.txt: that is not followed",
+        ):
             quietly(play)
         server.files |= {"input.txt": f"{server.base}moved".encode(), "moved": BODY}
         assert (quietly(play) / "play.txt").read_bytes() == BODY
@@ -401,28 +554,44 @@ class TestResume:
     def test_https_leads_to_https_alone(self):
         asked, answer = urllib.request.Request("https://a.example/x"), ("", 302, "", {})
         follow = downloads._Redirects().redirect_request
-        assert follow(asked, *answer, "https://b.example/x").full_url == "https://b.example/x"
-        with pytest.raises(DownloadFailure, match="a.example leads to http://b.example/x"):
+        assert (
+            follow(asked, *answer, "https://b.example/x").full_url
+            == "https://b.example/x"
+        )
+        with pytest.raises(
+            DownloadFailure, match="a.example leads to http://b.example/x"
+        ):
             follow(asked, *answer, "http://b.example/x")
 
     def test_files_that_came_whole_are_not_fetched_again(self, known, server):
         chosen = known(
-            "two", ("a", b"A" * 9, downloads.keep, "a"), ("b", b"B" * 9, downloads.keep, "b"), holds=("a", "b")
+            "two",
+            ("a", b"A" * 9, downloads.keep, "a"),
+            ("b", b"B" * 9, downloads.keep, "b"),
+            holds=("a", "b"),
         )
         body = server.files.pop("b")
-        with pytest.raises(DownloadFailure, match="refused b: 404 gone .\\[2J.]0;title.$") as failure:
+        with pytest.raises(
+            DownloadFailure, match="refused b: 404 gone .\\[2J.]0;title.$"
+        ) as failure:
             quietly(chosen)
         assert str(failure.value).isprintable()
         assert left() == {"two.part/a": 9}
         server.files["b"] = body
         quietly(chosen)
-        assert [name for name, _ in server.asked] == ["a", "b", "b"] and left() == {"two/a": 9, "two/b": 9}
+        assert [name for name, _ in server.asked] == ["a", "b", "b"] and left() == {
+            "two/a": 9,
+            "two/b": 9,
+        }
 
     def test_the_beginning_of_another_file_is_noticed(self, play, server):
         part = downloads.DATA / "play.part" / "input.txt"
         part.parent.mkdir(parents=True)
         part.write_bytes(b"X" * 1000)
-        with pytest.raises(DownloadFailure, match="was deleted, because its SHA-256 is .*: try again later"):
+        with pytest.raises(
+            DownloadFailure,
+            match="was deleted, because its SHA-256 is .*: try again later",
+        ):
             quietly(play)
         assert left() == {}
         assert (quietly(play) / "play.txt").read_bytes() == BODY
@@ -436,20 +605,32 @@ class TestWhatGoesWrong:
         assert (code, out) == (2, "")
         *started, line = err.splitlines()
         assert line.startswith("kata: ") and re.search(words, line), line
-        assert all(" MB) from " in before or " MB already downloaded" in before for before in started)
+        assert all(
+            " MB) from " in before or " MB already downloaded" in before
+            for before in started
+        )
 
     def test_an_unreachable_host(self, play, command, monkeypatch):
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        gone = replace(play, sources=(replace(play.sources[0], url=f"http://127.0.0.1:{port}/input.txt"),))
+        gone = replace(
+            play,
+            sources=(
+                replace(play.sources[0], url=f"http://127.0.0.1:{port}/input.txt"),
+            ),
+        )
         monkeypatch.setattr(downloads, "SETS", (gone,))
-        self.fails(command, "play", f"127.0.0.1:{port} cannot be reached: Connection refused")
+        self.fails(
+            command, "play", f"127.0.0.1:{port} cannot be reached: Connection refused"
+        )
         assert not downloads.DATA.exists()
 
     def test_a_silent_host(self, play, server, command, monkeypatch):
         monkeypatch.setattr(downloads, "SECONDS_OF_SILENCE", 0.2)
         server.cut, server.silent = 70_000, True
-        self.fails(command, "play", "lost the connection to .*: timed out; try again to resume")
+        self.fails(
+            command, "play", "lost the connection to .*: timed out; try again to resume"
+        )
         assert left() == {"play.part/input.txt": 70_000}
 
     def test_an_altered_file(self, play, server, command):
@@ -457,7 +638,8 @@ class TestWhatGoesWrong:
         self.fails(
             command,
             "play",
-            f"input.txt from 127.0.0.1:[0-9]+ was deleted, because its SHA-256 is .* not {play.sources[0].sha256}",
+            "input.txt from 127.0.0.1:[0-9]+ was deleted, because its SHA-256 is .* "
+            f"not {play.sources[0].sha256}",
         )
         assert left() == {}
 
@@ -467,11 +649,15 @@ class TestWhatGoesWrong:
         self.fails(
             command,
             "play",
-            "a different input.txt: 305,001 bytes instead of 305,000" if length else "its SHA-256 is",
+            "a different input.txt: 305,001 bytes instead of 305,000"
+            if length
+            else "its SHA-256 is",
         )
         assert left() == {}
 
-    def test_a_page_instead_of_the_file_does_not_cost_what_has_come(self, play, server, command):
+    def test_a_page_instead_of_the_file_does_not_cost_what_has_come(
+        self, play, server, command
+    ):
         """Hotel networks answer everything with their login page."""
         server.cut = 100_000
         with pytest.raises(DownloadFailure):
@@ -481,20 +667,30 @@ class TestWhatGoesWrong:
         assert left() == {"play.part/input.txt": 100_000}
 
     def test_a_full_disk_while_downloading(self, play, command, monkeypatch):
-        monkeypatch.setattr(downloads, "open", disk_with_room_for(130_000), raising=False)
+        monkeypatch.setattr(
+            downloads, "open", disk_with_room_for(130_000), raising=False
+        )
         self.fails(
             command,
             "play",
-            r"the disk is full: free about 0.6 MB and try again, or delete the partial download in .*play.part",
+            r"the disk is full: free about 0.6 MB and try again, or delete the "
+            r"partial download in .*play.part",
         )
         assert list(left()) == ["play.part/input.txt"]
         monkeypatch.delattr(downloads, "open")
-        assert command("data", "play")[0] == 0 and (downloads.DATA / "play" / "play.txt").read_bytes() == BODY
+        assert (
+            command("data", "play")[0] == 0
+            and (downloads.DATA / "play" / "play.txt").read_bytes() == BODY
+        )
 
     def test_a_full_disk_while_unpacking(self, known, command, monkeypatch):
         body = zipped(horses__a=os.urandom(3000), horses__b=os.urandom(3000))
-        known("animals", ("t.zip", body, downloads.unzip, "training"), holds=("training",))
-        monkeypatch.setattr(downloads, "open", disk_with_room_for(len(body) + 4000), raising=False)
+        known(
+            "animals", ("t.zip", body, downloads.unzip, "training"), holds=("training",)
+        )
+        monkeypatch.setattr(
+            downloads, "open", disk_with_room_for(len(body) + 4000), raising=False
+        )
         self.fails(command, "animals", "the disk is full")
         assert left() == {"animals.part/t.zip": len(body)}
 
@@ -512,8 +708,10 @@ class TestWhatGoesWrong:
         """Ctrl-C in the middle: one line, exit code 130, and the next call goes on."""
         server.cut, server.silent = 100_000, True
         script = (
-            "import pathlib; from grader.cli import main; from grader.course import downloads as d; "
-            f"d.DATA = pathlib.Path({str(downloads.DATA)!r}); s = d.Source({play.sources[0].url!r}, {len(BODY)}, "
+            "import pathlib; from grader.cli import main; from grader.course import "
+            "downloads as d; "
+            f"d.DATA = pathlib.Path({str(downloads.DATA)!r}); s = "
+            f"d.Source({play.sources[0].url!r}, {len(BODY)}, "
             f"{play.sources[0].sha256!r}, d.keep, 'play.txt'); "
             "d.SETS = (d.DataSet('play', '', '', (s,), ('play.txt',)),); main.main()"
         )
@@ -526,16 +724,22 @@ class TestWhatGoesWrong:
         )
         part = downloads.DATA / "play.part" / "input.txt"
         deadline = time.monotonic() + 300
-        while not (part.exists() and part.stat().st_size == 100_000) and time.monotonic() < deadline:
+        while (
+            not (part.exists() and part.stat().st_size == 100_000)
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         try:
             out, err = process.communicate(timeout=8)
-        except subprocess.TimeoutExpired:  # Python swallows an interrupt that meets it in a destructor: press again
+        except subprocess.TimeoutExpired:
+            # Python swallows an interrupt that meets it in a destructor: press again
             process.send_signal(signal.SIGINT)
             out, err = process.communicate()
         assert (process.returncode, out) == (130, "")
-        assert err.splitlines()[1:] == ["kata: interrupted: run kata data play again to continue"]
+        assert err.splitlines()[1:] == [
+            "kata: interrupted: run kata data play again to continue"
+        ]
         assert left() == {"play.part/input.txt": 100_000}
         server.cut, server.silent = None, False
         assert (quietly(play) / "play.txt").read_bytes() == BODY
@@ -543,7 +747,9 @@ class TestWhatGoesWrong:
 
     def test_interrupted_while_unpacking(self, known, monkeypatch):
         body = zipped(horses__a=b"1", horses__b=b"2")
-        chosen = known("animals", ("t.zip", body, downloads.unzip, "training"), holds=("training",))
+        chosen = known(
+            "animals", ("t.zip", body, downloads.unzip, "training"), holds=("training",)
+        )
 
         def interrupted(*args):
             assert (downloads.DATA / "animals.part" / "unpacked").exists()
@@ -556,10 +762,14 @@ class TestWhatGoesWrong:
 
 
 class TestUnsafeArchives:
-    """The digest comes first, so only a mistake in the table could bring one: still nothing is written outside."""
+    """The digest comes first, so only a mistake in the table could bring one: still
+    nothing is written outside.
+    """
 
     def refused(self, known, unpack, body: bytes, words: str) -> None:
-        chosen = known("bad", ("bad.archive", body, unpack, "here/below"), holds=("here",))
+        chosen = known(
+            "bad", ("bad.archive", body, unpack, "here/below"), holds=("here",)
+        )
         before = sorted(downloads.DATA.parent.rglob("*"))
         with pytest.raises(DownloadFailure, match=words) as failure:
             quietly(chosen)
@@ -568,19 +778,40 @@ class TestUnsafeArchives:
         assert sorted(downloads.DATA.parent.rglob("*")) == before
 
     @pytest.mark.parametrize(
-        "name", ["../escaped", "../../../escaped", "/tmp/escaped-from-tar", "a/../../escaped", "..\\escaped", "C:x"]
+        "name",
+        [
+            "../escaped",
+            "../../../escaped",
+            "/tmp/escaped-from-tar",
+            "a/../../escaped",
+            "..\\escaped",
+            "C:x",
+        ],
     )
     def test_a_tar_that_leaves_its_folder(self, known, name):
-        self.refused(known, downloads.untar, tarred(("fine", b"1"), (name, b"2")), "would leave its folder")
+        self.refused(
+            known,
+            downloads.untar,
+            tarred(("fine", b"1"), (name, b"2")),
+            "would leave its folder",
+        )
         assert not Path("/tmp/escaped-from-tar").exists()
 
     @pytest.mark.parametrize(
         ("kind", "target"),
-        [(tarfile.SYMTYPE, "/etc/passwd"), (tarfile.LNKTYPE, "fine"), (tarfile.FIFOTYPE, ""), (tarfile.CHRTYPE, "")],
+        [
+            (tarfile.SYMTYPE, "/etc/passwd"),
+            (tarfile.LNKTYPE, "fine"),
+            (tarfile.FIFOTYPE, ""),
+            (tarfile.CHRTYPE, ""),
+        ],
     )
     def test_a_tar_with_links_or_devices(self, known, kind, target):
         self.refused(
-            known, downloads.untar, tarred(("link", b""), kind=kind, target=target), "'link' is not a regular file"
+            known,
+            downloads.untar,
+            tarred(("link", b""), kind=kind, target=target),
+            "'link' is not a regular file",
         )
 
     def test_a_zip_that_leaves_its_folder(self, known):
@@ -594,18 +825,36 @@ class TestUnsafeArchives:
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         with zipfile.ZipFile(file, "w") as archive:
             archive.writestr(link, "/etc/passwd")
-        self.refused(known, downloads.unzip, file.getvalue(), "'link' is not a regular file")
+        self.refused(
+            known, downloads.unzip, file.getvalue(), "'link' is not a regular file"
+        )
 
     @pytest.mark.parametrize("kind", ["zip", "tar"])
     def test_more_than_there_is_room_for(self, known, monkeypatch, kind):
         monkeypatch.setattr(downloads, "LARGEST", 1_000_000)
-        body = zipped(bomb=bytes(2_000_000)) if kind == "zip" else tarred(("bomb", bytes(2_000_000)))
+        body = (
+            zipped(bomb=bytes(2_000_000))
+            if kind == "zip"
+            else tarred(("bomb", bytes(2_000_000)))
+        )
         assert len(body) < 10_000
-        self.refused(known, downloads.unzip if kind == "zip" else downloads.untar, body, "it contains more than 1.0 MB")
+        self.refused(
+            known,
+            downloads.unzip if kind == "zip" else downloads.untar,
+            body,
+            "it contains more than 1.0 MB",
+        )
 
-    @pytest.mark.parametrize("unpack", [downloads.unzip, downloads.untar, downloads.flower_labels])
+    @pytest.mark.parametrize(
+        "unpack", [downloads.unzip, downloads.untar, downloads.flower_labels]
+    )
     def test_what_is_no_archive_at_all(self, known, unpack):
-        self.refused(known, unpack, b"<html>not here</html>" * 20, "bad.archive cannot be unpacked: ")
+        self.refused(
+            known,
+            unpack,
+            b"<html>not here</html>" * 20,
+            "bad.archive cannot be unpacked: ",
+        )
 
 
 def disk_with_room_for(count: int):

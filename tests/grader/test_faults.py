@@ -1,4 +1,6 @@
-"""Broken, slow, greedy and hostile code: each gets a clear verdict in bounded time, and harms nothing else."""
+"""Broken, slow, greedy and hostile code: each gets a clear verdict in bounded time, and
+harms nothing else.
+"""
 
 import os
 import re
@@ -29,8 +31,16 @@ from grader.workers import forkserver, servers
 from tests.conftest import SOUND
 
 pytestmark = pytest.mark.usefixtures("warm_workers")
-# Without namespaces what is there may not be opened, and within them it is not there or cannot be changed.
-REFUSED = ("PermissionError", *(("FileNotFoundError", "Read-only file system") if namespaces.are_allowed() else ()))
+# Without namespaces what is there may not be opened, and within them it is not there or
+# cannot be changed.
+REFUSED = (
+    "PermissionError",
+    *(
+        ("FileNotFoundError", "Read-only file system")
+        if namespaces.are_allowed()
+        else ()
+    ),
+)
 RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
 
 
@@ -40,11 +50,16 @@ def graded(kata: Kata, code: Path, **options) -> KataResult:
 
 
 def statuses(result: KataResult) -> dict[str, set[str]]:
-    return {exercise.name: {spec.status for spec in exercise.specs} for exercise in result.exercises}
+    return {
+        exercise.name: {spec.status for spec in exercise.specs}
+        for exercise in result.exercises
+    }
 
 
 def messages(result: KataResult) -> str:
-    return "\n".join([result.message, *(s.message for e in result.exercises for s in e.specs)])
+    return "\n".join(
+        [result.message, *(s.message for e in result.exercises for s in e.specs)]
+    )
 
 
 def workers() -> list[str]:
@@ -70,18 +85,27 @@ def test_a_worker_that_cannot_be_started_costs_nothing(sound, tmp_path, monkeypa
 
 
 class TestTheFile:
-    """A missing, special or broken file of the kata. In each case all specs fail with the same single line."""
+    """A missing, special or broken file of the kata. In each case all specs fail with
+    the same single line.
+    """
 
     def check(self, sound, code: Path, *words: str) -> None:
         result = graded(sound[0], code)
         assert result.points == 0
-        lines = {spec.message for exercise in result.exercises for spec in exercise.specs if spec.status != "skipped"}
+        lines = {
+            spec.message
+            for exercise in result.exercises
+            for spec in exercise.specs
+            if spec.status != "skipped"
+        }
         assert len(lines) == 1, lines
         [line] = lines
         assert "\n" not in line and "sums.py" in line
         for word in words:
             assert word in line
-        assert {spec.status for exercise in result.exercises for spec in exercise.specs} == {"failed", "skipped"}
+        assert {
+            spec.status for exercise in result.exercises for spec in exercise.specs
+        } == {"failed", "skipped"}
 
     def test_missing(self, sound, tmp_path):
         self.check(sound, tmp_path, "not found in")
@@ -114,7 +138,10 @@ class TestTheFile:
 
     def test_another_encoding_that_it_declares(self, sound, submission):
         text = "# -*- coding: latin-1 -*-\n# caf\xe9\n" + RIGHT.replace("★", "*")
-        assert graded(sound[0], submission(sound[0], text.encode("latin-1"))).status == "passed"
+        assert (
+            graded(sound[0], submission(sound[0], text.encode("latin-1"))).status
+            == "passed"
+        )
 
     def test_empty(self, sound, submission):
         result = graded(sound[0], submission(sound[0], ""))
@@ -123,146 +150,259 @@ class TestTheFile:
 
     def test_a_syntax_error_names_the_line(self, sound, submission):
         self.check(
-            sound, submission(sound[0], "import torch\n\ndef double(x:\n    return x\n"), f":3: {UNPARSED}: SyntaxError"
+            sound,
+            submission(sound[0], "import torch\n\ndef double(x:\n    return x\n"),
+            f":3: {UNPARSED}: SyntaxError",
         )
 
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("import torch\nimport no_such_module\n", "`import no_such_module` fails: ModuleNotFoundError"),
+            (
+                "import torch\nimport no_such_module\n",
+                "`import no_such_module` fails: ModuleNotFoundError",
+            ),
             ("x = 1\ny = x / 0\n", "`y = x / 0` fails: ZeroDivisionError"),
             ("import sys\nsys.exit(0)\n", "`sys.exit(0)` fails: SystemExit: 0"),
         ],
     )
     def test_a_statement_that_fails_names_its_line(self, text, said, sound, submission):
         result = graded(sound[0], submission(sound[0], text + RIGHT))
-        assert f"sums.py:2: {said}" in result.message and result.points == len(result.exercises)
+        assert f"sums.py:2: {said}" in result.message and result.points == len(
+            result.exercises
+        )
 
 
 class TestTheModule:
-    """Faults of the code while it is imported or called. The grader's process and other exercises survive."""
+    """Faults of the code while it is imported or called. The grader's process and other
+    exercises survive.
+    """
 
     def test_leaving_the_process_while_imported(self, sound, submission):
         result = graded(sound[0], submission(sound[0], "import os\nos._exit(0)\n"))
         assert (result.status, result.points) == ("error", 0)
-        assert "sums.py: ended the process (exit code 0) while it was imported" in result.message
+        assert (
+            "sums.py: ended the process (exit code 0) while it was imported"
+            in result.message
+        )
 
     def test_leaving_the_process_when_called(self, sound, submission):
-        result = graded(sound[0], submission(sound[0], replaced("double(x)", "os._exit(0)")))
+        result = graded(
+            sound[0], submission(sound[0], replaced("double(x)", "os._exit(0)"))
+        )
         assert result.status == "error"
         assert statuses(result)["double"] == {"error", "missing"}
-        assert statuses(result)["total"] == {"passed"}, "the other exercises get a worker of their own"
-        assert "double: ended the process (exit code 0) during this spec" in messages(result)
+        assert statuses(result)["total"] == {"passed"}, (
+            "the other exercises get a worker of their own"
+        )
+        assert "double: ended the process (exit code 0) during this spec" in messages(
+            result
+        )
 
     def test_system_exit_when_called(self, sound, submission):
-        result = graded(sound[0], submission(sound[0], replaced("double(x)", "sys.exit(0)")))
+        result = graded(
+            sound[0], submission(sound[0], replaced("double(x)", "sys.exit(0)"))
+        )
         assert statuses(result)["double"] == {"failed"}
         assert statuses(result)["total"] == {"passed"}
 
-    @pytest.mark.parametrize("error", ["KeyboardInterrupt", "GeneratorExit", "BaseException", "pytest.exit.Exception"])
+    @pytest.mark.parametrize(
+        "error",
+        [
+            "KeyboardInterrupt",
+            "GeneratorExit",
+            "BaseException",
+            "pytest.exit.Exception",
+        ],
+    )
     def test_raising_what_is_not_an_exception(self, sound, submission, error):
-        result = graded(sound[0], submission(sound[0], "import pytest\n" + replaced("double(x)", f"raise {error}")))
+        result = graded(
+            sound[0],
+            submission(
+                sound[0], "import pytest\n" + replaced("double(x)", f"raise {error}")
+            ),
+        )
         assert statuses(result)["double"] <= {"failed", "error", "missing"}
         assert statuses(result)["total"] == {"passed"}
 
     def test_skipping_itself_is_a_failure(self, sound, submission):
-        result = graded(sound[0], submission(sound[0], "import pytest\n" + replaced("double(x)", "pytest.skip('no')")))
+        result = graded(
+            sound[0],
+            submission(
+                sound[0], "import pytest\n" + replaced("double(x)", "pytest.skip('no')")
+            ),
+        )
         assert statuses(result)["double"] == {"failed"}
         assert "skipped by the code itself" in messages(result)
 
     def test_a_crash_of_the_interpreter(self, sound, submission):
-        result = graded(sound[0], submission(sound[0], replaced("double(x)", "os.kill(os.getpid(), 11)")))
+        result = graded(
+            sound[0],
+            submission(sound[0], replaced("double(x)", "os.kill(os.getpid(), 11)")),
+        )
         assert statuses(result)["double"] == {"error", "missing"}
         assert statuses(result)["total"] == {"passed"}
         assert "crashed the process (SIGSEGV)" in messages(result)
 
-    @pytest.mark.parametrize(("memory_ran_out", "status"), [(False, "error"), (True, "not graded")])
+    @pytest.mark.parametrize(
+        ("memory_ran_out", "status"), [(False, "error"), (True, "not graded")]
+    )
     def test_a_kill_is_the_systems_only_where_memory_ran_out(
         self, sound, submission, monkeypatch, memory_ran_out, status
     ):
         kills = count() if memory_ran_out else repeat(0)
         monkeypatch.setattr(supervisor.processes, "oom_kills", lambda: next(kills))
-        result = graded(sound[0], submission(sound[0], replaced("double(x)", "os.kill(os.getpid(), 9)")))
-        assert (result.status, statuses(result)["double"]) == (status, {status, "missing"})
+        result = graded(
+            sound[0],
+            submission(sound[0], replaced("double(x)", "os.kill(os.getpid(), 9)")),
+        )
+        assert (result.status, statuses(result)["double"]) == (
+            status,
+            {status, "missing"},
+        )
         assert statuses(result)["total"] == {"passed"}
 
     def test_endless_recursion(self, sound, submission):
-        result = graded(sound[0], submission(sound[0], replaced("double(x)", "return double(x)")))
+        result = graded(
+            sound[0], submission(sound[0], replaced("double(x)", "return double(x)"))
+        )
         assert statuses(result)["double"] == {"failed"}
         assert "RecursionError" in messages(result)
 
     def test_ten_megabytes_of_output(self, sound, submission):
-        result = graded(sound[0], submission(sound[0], f"print('x' * 10_000_000)\n{RIGHT}"))
+        result = graded(
+            sound[0], submission(sound[0], f"print('x' * 10_000_000)\n{RIGHT}")
+        )
         assert result.status == "passed"
 
     def test_a_report_on_standard_output_counts_for_nothing(self, sound, submission):
-        fake = '{"result": "TestDouble::test_every_value_is_doubled", "status": "passed", "message": "", "seconds": 0}'
-        code = replaced("double(x)", f"print('''{fake}'''); print('{{\"done\": true}}', flush=True); os._exit(0)")
+        fake = (
+            '{"result": "TestDouble::test_every_value_is_doubled", "status": '
+            '"passed", "message": "", "seconds": 0}'
+        )
+        code = replaced(
+            "double(x)",
+            f"print('''{fake}'''); print('{{\"done\": true}}', flush=True); "
+            "os._exit(0)",
+        )
         assert graded(sound[0], submission(sound[0], code)).points == 1, "only total's"
 
     def test_threads_are_left_behind(self, sound, submission):
         code = (
-            "import threading, time\nfor _ in range(4):\n    threading.Thread(target=time.sleep, args=(600,)).start()\n"
-            + RIGHT
-        )
+            "import threading, time\nfor _ in range(4):\n"
+            "    threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        ) + RIGHT
         started = time.monotonic()
         assert graded(sound[0], submission(sound[0], code)).status == "passed"
         assert time.monotonic() - started < 300
 
     @pytest.mark.parametrize(
-        "way", ["os.fork()", "__import__('subprocess').run(['sleep', '600'])", "os.execv('/bin/true', ['true'])"]
+        "way",
+        [
+            "os.fork()",
+            "__import__('subprocess').run(['sleep', '600'])",
+            "os.execv('/bin/true', ['true'])",
+        ],
     )
     def test_no_processes_of_its_own(self, sound, submission, way):
-        result = graded(sound[0], submission(sound[0], replaced("double(x)", f"{way}; return 2 * x")))
+        result = graded(
+            sound[0],
+            submission(sound[0], replaced("double(x)", f"{way}; return 2 * x")),
+        )
         assert statuses(result)["double"] == {"failed"}
         assert "PermissionError" in messages(result)
 
-    @pytest.mark.parametrize("needs", [[], ["processes"], ["processes", "loopback"]], ids=" and ".join)
+    @pytest.mark.parametrize(
+        "needs", [[], ["processes"], ["processes", "loopback"]], ids=" and ".join
+    )
     def test_what_its_specs_need_is_open(self, submission, tmp_path, needs):
-        """Processes that hand each other tensors, and a network in which only the loopback address answers."""
+        """Processes that hand each other tensors, and a network in which only the
+        loopback address answers.
+        """
         shutil.copytree(SOUND, tmp_path / "tree")
         kata = all_katas(tmp_path / "tree")[0]
         description = kata.folder / "kata.toml"
         description.write_text(f"needs = {needs}\n{description.read_text()}")
         work = "import torch\nfrom torch.multiprocessing import get_context\n" + RIGHT
-        work += "\n\ndef double(x):\n    pool = get_context('fork').Pool(1)\n    return pool.apply(torch.add, (x, x))\n"
+        work += (
+            "\n\ndef double(x):\n    pool = get_context('fork').Pool(1)\n"
+            "    return pool.apply(torch.add, (x, x))\n"
+        )
         network = (
-            "import socket\n" + RIGHT + "\n\ndef double(x):\n    server = socket.create_server(('127.0.0.1', 0))\n"
+            "import socket\n"
+            + RIGHT
+            + (
+                "\n\ndef double(x):\n"
+                "    server = socket.create_server(('127.0.0.1', 0))\n"
+            )
         )
         network += "    socket.create_connection(server.getsockname()).close()\n"
         if namespaces.are_allowed():
-            network += "    seen = [name for _, name in socket.if_nameindex()]\n    assert seen == ['lo'], seen\n"
+            network += (
+                "    seen = [name for _, name in socket.if_nameindex()]\n"
+                "    assert seen == ['lo'], seen\n"
+            )
         network += "    return 2 * x\n"
         for code, need in ((work, "processes"), (network, "loopback")):
             result = graded(kata, submission(kata, code))
-            assert statuses(result)["double"] == ({"passed"} if need in needs else {"failed"}), messages(result)
+            assert statuses(result)["double"] == (
+                {"passed"} if need in needs else {"failed"}
+            ), messages(result)
 
     def test_memory_is_bounded(self, sound, submission):
-        code = "import torch\nhoard = []\nwhile True:\n    hoard.append(torch.ones(50_000_000))\n"
+        code = (
+            "import torch\nhoard = []\nwhile True:\n"
+            "    hoard.append(torch.ones(50_000_000))\n"
+        )
         result = graded(sound[0], submission(sound[0], code))
         assert result.points == 0
-        assert "sums.py:4: `hoard.append(" in result.message and "RuntimeError" in result.message
+        assert (
+            "sums.py:4: `hoard.append(" in result.message
+            and "RuntimeError" in result.message
+        )
 
     def test_computing_is_bounded(self, sound, submission):
-        body = "import resource; assert 0 < resource.getrlimit(resource.RLIMIT_CPU)[1] <= 900; return 2 * x"
-        assert graded(sound[0], submission(sound[0], replaced("double(x)", body))).status == "passed"
+        body = (
+            "import resource; assert 0 < resource.getrlimit(resource.RLIMIT_CPU)[1] "
+            "<= 900; return 2 * x"
+        )
+        assert (
+            graded(sound[0], submission(sound[0], replaced("double(x)", body))).status
+            == "passed"
+        )
 
     def test_files_are_bounded(self, sound, submission):
-        body = "f = open('big', 'wb'); [f.write(bytes(1 << 20)) for _ in range(100)]; f.close(); return 2 * x"
+        body = (
+            "f = open('big', 'wb'); [f.write(bytes(1 << 20)) for _ in range(100)]; "
+            "f.close(); return 2 * x"
+        )
         result = graded(sound[0], submission(sound[0], replaced("double(x)", body)))
         assert statuses(result)["double"] == {"failed"}
         assert "File too large" in messages(result)
 
-    def test_secrets_of_the_environment_are_out_of_sight(self, sound, submission, monkeypatch):
+    def test_secrets_of_the_environment_are_out_of_sight(
+        self, sound, submission, monkeypatch
+    ):
         monkeypatch.setenv("COURSE_TOKEN", "hush")
         body = "assert 'COURSE_TOKEN' not in os.environ, 'seen'; return 2 * x"
-        assert graded(sound[0], submission(sound[0], replaced("double(x)", body))).status == "passed"
+        assert (
+            graded(sound[0], submission(sound[0], replaced("double(x)", body))).status
+            == "passed"
+        )
 
     def test_no_device_is_in_sight(self, sound, submission, monkeypatch):
-        """CUDA cannot start in the sandbox, and PyTorch asks for it in calls such as `fork_rng`."""
+        """CUDA cannot start in the sandbox, and PyTorch asks for it in calls such
+        as `fork_rng`.
+        """
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-        body = "assert os.environ['CUDA_VISIBLE_DEVICES'] == '' and torch.cuda.device_count() == 0; return 2 * x"
-        assert graded(sound[0], submission(sound[0], replaced("double(x)", body))).status == "passed"
+        body = (
+            "assert os.environ['CUDA_VISIBLE_DEVICES'] == '' and "
+            "torch.cuda.device_count() == 0; return 2 * x"
+        )
+        assert (
+            graded(sound[0], submission(sound[0], replaced("double(x)", body))).status
+            == "passed"
+        )
 
     @pytest.mark.parametrize(
         "way",
@@ -279,36 +419,57 @@ class TestTheModule:
         ],
     )
     def test_what_is_not_its_own_is_out_of_reach(self, sound, submission, way):
-        code = f"SOLUTION = {str(sound[0].reference)!r}\n" + replaced("double(x)", f"{way}; return 2 * x")
+        code = f"SOLUTION = {str(sound[0].reference)!r}\n" + replaced(
+            "double(x)", f"{way}; return 2 * x"
+        )
         result = graded(sound[0], submission(sound[0], code))
         assert statuses(result)["double"] == {"failed"}
         assert any(how in messages(result) for how in REFUSED), messages(result)
 
     def test_a_scratch_folder_is_its_own(self, sound, submission):
         body = (
-            "import tempfile; f = tempfile.TemporaryFile(); f.write(b'x'); open('note', 'w').write('y'); return 2 * x"
+            "import tempfile; f = tempfile.TemporaryFile(); f.write(b'x'); "
+            "open('note', 'w').write('y'); return 2 * x"
         )
-        assert graded(sound[0], submission(sound[0], replaced("double(x)", body))).status == "passed"
+        assert (
+            graded(sound[0], submission(sound[0], replaced("double(x)", body))).status
+            == "passed"
+        )
 
     def test_messages_are_printable(self, sound, submission):
         body = "raise ValueError('\\x1b[2J \\x00 \\ud800 \\x9b31m [bold] done')"
-        said = messages(graded(sound[0], submission(sound[0], replaced("double(x)", body))))
+        said = messages(
+            graded(sound[0], submission(sound[0], replaced("double(x)", body)))
+        )
         assert "[bold] done" in said
         assert not {"\x1b", "\x00", "\ud800", "\x9b"} & set(said)
 
     def test_line_breaks_without_end_cost_the_runner_nothing(self):
-        """What a worker says is cut where it is decoded, and looking for commands takes time in line with the text."""
-        said = protocol.encode(SpecFinished("a", "failed", 0.0, Failure("raised", "x" + "\n" * 95_000)))
+        """What a worker says is cut where it is decoded, and looking for commands takes
+        time in line with the text.
+        """
+        said = protocol.encode(
+            SpecFinished("a", "failed", 0.0, Failure("raised", "x" + "\n" * 95_000))
+        )
         started = time.process_time()
         assert len(protocol.decode(said).failure.line) == protocol.LONGEST_TEXT
-        assert printable.text("\n" * 95_000 + "  ::set-env") == "\n" * 95_000 + "  . ::set-env"
-        assert time.process_time() - started < 5, "for as many, a quadratic search takes two minutes"
+        assert (
+            printable.text("\n" * 95_000 + "  ::set-env")
+            == "\n" * 95_000 + "  . ::set-env"
+        )
+        assert time.process_time() - started < 5, (
+            "for as many, a quadratic search takes two minutes"
+        )
 
     def test_global_state_does_not_reach_the_next_spec(self, sound, submission):
         body = (
-            "torch.set_default_dtype(torch.float64); torch.set_grad_enabled(False); torch.manual_seed(3); return 2 * x"
+            "torch.set_default_dtype(torch.float64); torch.set_grad_enabled(False); "
+            "torch.manual_seed(3); return 2 * x"
         )
-        assert graded(sound[0], submission(sound[0], replaced("double(x)", body))).status == "passed"
+        assert (
+            graded(sound[0], submission(sound[0], replaced("double(x)", body))).status
+            == "passed"
+        )
 
 
 class TestTime:
@@ -331,8 +492,14 @@ class TestTime:
     @pytest.mark.parametrize(
         "endless",
         [
-            "while True:\n        try:\n            time.sleep(600)\n        except BaseException:\n            pass",
-            "import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN); time.sleep(600)",
+            (
+                "while True:\n        try:\n            time.sleep(600)\n"
+                "        except BaseException:\n            pass"
+            ),
+            (
+                "import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN); "
+                "time.sleep(600)"
+            ),
             "return sum(range(10**15))",
         ],
         ids=["catches everything", "ignores the alarm", "loops in C"],
@@ -343,22 +510,41 @@ class TestTime:
         result = graded(sound[0], code, spec_seconds=0.5)
         assert time.monotonic() - started < 300
         told = statuses(result)["double"]
-        assert told in ({"error", "missing"}, {"not graded"}), "the second where others had the machine meanwhile"
+        assert told in ({"error", "missing"}, {"not graded"}), (
+            "the second where others had the machine meanwhile"
+        )
         assert statuses(result)["total"] == {"passed"}
         assert "was killed" in messages(result)
 
     def test_a_loop_while_imported(self, sound, submission, monkeypatch):
-        """The failure has the line, unless the code ignores the alarm. No second run of that file waits for it."""
+        """The failure has the line, unless the code ignores the alarm. No second run of
+        that file waits for it.
+        """
         started, start = [], forkserver.start_worker
-        monkeypatch.setattr(forkserver, "start_worker", lambda order: started.append(order) or start(order))
-        result = graded(sound[0], submission(sound[0], "x = 1\nwhile True:\n    pass\n"), spec_seconds=0.5)
+        monkeypatch.setattr(
+            forkserver,
+            "start_worker",
+            lambda order: started.append(order) or start(order),
+        )
+        result = graded(
+            sound[0],
+            submission(sound[0], "x = 1\nwhile True:\n    pass\n"),
+            spec_seconds=0.5,
+        )
         assert result.points == 0
-        assert re.search(r"^sums.py:[23]: `.*` fails: used 0.5 s of CPU: an endless loop\?", result.message)
-        deaf = "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass\n"
+        assert re.search(
+            r"^sums.py:[23]: `.*` fails: used 0.5 s of CPU: an endless loop\?",
+            result.message,
+        )
+        deaf = (
+            "while True:\n    try:\n        while True:\n            pass\n"
+            "    except BaseException:\n        pass\n"
+        )
         result = graded(sound[0], submission(sound[0], deaf), spec_seconds=0.5)
         assert (result.status, result.points) == ("error", 0)
         assert "was killed while it was imported" in result.message
-        assert len(started) == 3  # two for the first file, the second one without its loop
+        # two for the first file, the second one without its loop
+        assert len(started) == 3
 
 
 class TestResults:
@@ -394,7 +580,9 @@ class TestOthersAreSafe:
         assert "builds on the reference of 01 (" in by_name["02_reuse"].message
 
     @pytest.mark.parametrize(
-        "specs", [None, "def test_x(:\n", "raise SystemExit\n"], ids=["missing", "syntax error", "exits"]
+        "specs",
+        [None, "def test_x(:\n", "raise SystemExit\n"],
+        ids=["missing", "syntax error", "exits"],
     )
     def test_a_kata_without_usable_specs_is_an_error_of_its_own(self, tmp_path, specs):
         shutil.copytree(SOUND, tmp_path / "tree")
@@ -402,7 +590,10 @@ class TestOthersAreSafe:
         katas[1].specs.unlink()
         if specs:
             katas[1].specs.write_text(specs)
-        by_name = {result.kata: result for result in grading.grade_folder(katas, tmp_path / "tree" / "solutions")}
+        by_name = {
+            result.kata: result
+            for result in grading.grade_folder(katas, tmp_path / "tree" / "solutions")
+        }
         assert by_name["01_sums"].status == "passed"
         assert by_name["02_reuse"].status == "not graded"
         assert "test_reuse.py could not be collected" in by_name["02_reuse"].message
@@ -412,11 +603,14 @@ class TestOthersAreSafe:
 import os, stat
 modes = [os.fstat(fd).st_mode for fd in range(256) if os.path.exists(f"/proc/self/fd/{fd}")]
 raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in modes))
-"""
+"""  # noqa: E501
         result = graded(sound[0], submission(sound[0], looks))
-        assert result.message.endswith("RuntimeError: 1"), result.message  # that to the runner
+        # that to the runner
+        assert result.message.endswith("RuntimeError: 1"), result.message
 
-    def test_a_forkserver_that_is_killed_is_not_the_codes_fault(self, sound, submission, monkeypatch):
+    def test_a_forkserver_that_is_killed_is_not_the_codes_fault(
+        self, sound, submission, monkeypatch
+    ):
         assert graded(sound[0], SOUND / "solutions").status == "passed"
         take = Supervisor._take
 
@@ -427,13 +621,24 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
                 os.kill(server, signal.SIGKILL)
 
         monkeypatch.setattr(Supervisor, "_take", kill_when_it_loads)
-        result = graded(sound[0], submission(sound[0], "import time\ntime.sleep(600)\n"), spec_seconds=60)
-        assert result.status == "not graded" and "was lost with the server" in result.message
+        result = graded(
+            sound[0],
+            submission(sound[0], "import time\ntime.sleep(600)\n"),
+            spec_seconds=60,
+        )
+        assert (
+            result.status == "not graded"
+            and "was lost with the server" in result.message
+        )
         monkeypatch.undo()
-        assert graded(sound[0], SOUND / "solutions").status == "passed", "another one is started"
+        assert graded(sound[0], SOUND / "solutions").status == "passed", (
+            "another one is started"
+        )
 
     @pytest.mark.parametrize(("times", "status"), [(1, "passed"), (2, "not graded")])
-    def test_a_worker_that_is_lost_before_any_code_ran_is_started_once_more(self, sound, monkeypatch, times, status):
+    def test_a_worker_that_is_lost_before_any_code_ran_is_started_once_more(
+        self, sound, monkeypatch, times, status
+    ):
         start, lost = forkserver.start_worker, []
 
         def start_and_lose(order):
@@ -447,7 +652,8 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
         result = graded(sound[0], SOUND / "solutions")
         assert result.status == status and len(lost) == times
         told = (
-            "test_sums.py could not be collected (the worker crashed the process (SIGKILL)): see pytest katas/01_sums"
+            "test_sums.py could not be collected (the worker crashed the process "
+            "(SIGKILL)): see pytest katas/01_sums"
         )
         assert result.message == ("" if times == 1 else told)
 
@@ -458,7 +664,12 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
     def test_closing_the_run_ends_its_workers(self, sound, submission):
         """One kata is done, the other one still runs."""
         code = submission(sound[0], "import time\ntime.sleep(600)\n")
-        run = grading.grade_folder([find("15"), sound[0]], code, at_a_time=2, options=RunOptions(spec_seconds=60))
+        run = grading.grade_folder(
+            [find("15"), sound[0]],
+            code,
+            at_a_time=2,
+            options=RunOptions(spec_seconds=60),
+        )
         assert next(run).kata == find("15").name and workers()
         started = time.monotonic()
         run.close()
@@ -485,8 +696,9 @@ class TestKilledFromOutside:
 
     @pytest.fixture
     def graded_sealed(self, who, sound, submission, tmp_path, monkeypatch):
-        """A function that grades right code and kills this process so many times, each in a slow spec. Returns the
-        result, and whether the store knew it."""
+        """A function that grades right code and kills this process so many times, each
+        in a slow spec. Returns the result, and whether the store knew it.
+        """
         once = "hasattr(time, 'slept') or setattr(time, 'slept', time.sleep(1))"
         code = submission(sound[0], replaced("double(x)", f"{once}; return 2 * x"))
         options, cache = RunOptions(sealed=True), ResultCache(tmp_path / "root")
@@ -509,7 +721,9 @@ class TestKilledFromOutside:
         def grade(kills: int) -> tuple[KataResult, bool]:
             left.extend([signal.SIGKILL] * kills)
             cache.found.clear()
-            [result] = grading.grade_folder(sound[:1], code, at_a_time=1, options=options, cache=cache)
+            [result] = grading.grade_folder(
+                sound[:1], code, at_a_time=1, options=options, cache=cache
+            )
             assert not left
             return result, bool(cache.found)
 
@@ -517,19 +731,31 @@ class TestKilledFromOutside:
 
     def test_once_it_costs_nothing(self, graded_sealed):
         result, _ = graded_sealed(1)
-        assert (result.status, result.points, [e.sealed for e in result.exercises]) == ("passed", 3, ["passed"] * 3)
+        assert (result.status, result.points, [e.sealed for e in result.exercises]) == (
+            "passed",
+            3,
+            ["passed"] * 3,
+        )
 
     def test_twice_there_is_no_verdict_that_is_kept(self, who, graded_sealed):
-        """The code may have killed its own process, and with its server that process ends, too."""
+        """The code may have killed its own process, and with its server that process
+        ends, too.
+        """
         result, _ = graded_sealed(2)
-        told = {"the worker": "error", "the code": "unconfirmed", "the server without specs": "unconfirmed"}
+        told = {
+            "the worker": "error",
+            "the code": "unconfirmed",
+            "the server without specs": "unconfirmed",
+        }
         assert result.status == told.get(who, "not graded")
         result, was_known = graded_sealed(0)
         assert (result.status, was_known) == ("passed", False)
 
 
 def test_a_forkserver_that_lacks_specs_is_replaced(sound, monkeypatch):
-    """Its workers would collect them, each for itself, and take five times as long over a mistake."""
+    """Its workers would collect them, each for itself, and take five times as long over
+    a mistake.
+    """
     started = []
 
     class Server:
@@ -560,8 +786,12 @@ def test_a_file_just_above_the_limit(tmp_path):
         kata_modules.read_source(tmp_path / "long.py")
 
 
-def test_the_servers_survive_a_file_that_is_no_text_and_control_c_while_they_start(tmp_path):
-    """They look at the learner's file to know what to import, and would print a traceback before they ignore Ctrl-C."""
+def test_the_servers_survive_a_file_that_is_no_text_and_control_c_while_they_start(
+    tmp_path,
+):
+    """They look at the learner's file to know what to import, and would print a
+    traceback before they ignore Ctrl-C.
+    """
     shutil.copytree(SOUND, tmp_path / "tree")
     kata = all_katas(tmp_path / "tree")[0]
     kata.code.write_bytes(b"\xff\xfe\x00")
@@ -581,15 +811,23 @@ signal.signal(signal.SIGINT, lambda *_: None)
 forkserver.prepare([kata]), bare_server.prepare([kata])
 os.killpg(0, signal.SIGINT)
 print(next(grading.grade_folder([kata], root / "solutions", options=RunOptions(sealed=True))).status)
-"""
+"""  # noqa: E501
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, start_new_session=True
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
     )
     assert (done.stdout, done.stderr) == ("passed\n", "")
 
 
-def test_control_c_while_a_worker_starts_spares_the_forkserver(sound, monkeypatch, capfd):
-    """A runner that broke off after its request would take the answer for that to its next one."""
+def test_control_c_while_a_worker_starts_spares_the_forkserver(
+    sound, monkeypatch, capfd
+):
+    """A runner that broke off after its request would take the answer for that to its
+    next one.
+    """
     send = servers.socket.send_fds
 
     def interrupted(*arguments):
@@ -601,7 +839,8 @@ def test_control_c_while_a_worker_starts_spares_the_forkserver(sound, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         graded(sound[0], SOUND / "solutions")
     deadline = time.monotonic() + 60
-    while workers() and time.monotonic() < deadline:  # it is killed, and a busy machine may take a while
+    # it is killed, and a busy machine may take a while
+    while workers() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not workers()
     assert graded(sound[0], SOUND / "solutions").status == "passed"

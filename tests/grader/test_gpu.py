@@ -1,4 +1,6 @@
-"""Specs that need a GPU, run on one's own code beside the grading. A program and a plugin stand in for the device."""
+"""Specs that need a GPU, run on one's own code beside the grading. A program and a
+plugin stand in for the device.
+"""
 
 import os
 import shutil
@@ -26,7 +28,9 @@ SPECS = """class TestTotal:
 
 @pytest.fixture
 def course(tmp_path, monkeypatch):
-    """A function that makes the course with this body of `total`, on a machine that may have a device: its katas."""
+    """A function that makes the course with this body of `total`, on a machine that may
+    have a device: its katas.
+    """
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
 
     def make(body: str, *, device: bool = True) -> list:
@@ -56,7 +60,9 @@ def test_what_runs_there_is_counted_and_no_other_spec_runs(course):
 
 def test_a_failure_is_shown_as_pytest_shows_it(course):
     line, failure = gpu.told(course("return x.sum(dim) + (x.dim() > 1)"))
-    assert line.startswith("01 gpu 2 of 3 (") and "differs    at 2 of 2 places" in failure
+    assert (
+        line.startswith("01 gpu 2 of 3 (") and "differs    at 2 of 2 places" in failure
+    )
     assert "runs elsewhere" not in failure
 
 

@@ -1,4 +1,6 @@
-"""A follow-up's file: the learner's, with the reference's code for some exercises in place of theirs."""
+"""A follow-up's file: the learner's, with the reference's code for some exercises in
+place of theirs.
+"""
 
 import shutil
 import sys
@@ -101,7 +103,9 @@ def kata(tmp_path) -> Kata:
 
 @pytest.fixture
 def module(kata):
-    """A function that runs the learner's file with the reference's code for these names."""
+    """A function that runs the learner's file with the reference's code for
+    these names.
+    """
 
     def run(*names: str, source: str = LEARNERS) -> dict:
         space: dict = {}
@@ -113,7 +117,11 @@ def module(kata):
 
 def test_only_these_names_are_the_references(module):
     found = module("double")
-    assert (found["double"](4), found["Doubler"]()(4), found["total"]([1, 2, 3])) == (8, 8, 5)
+    assert (found["double"](4), found["Doubler"]()(4), found["total"]([1, 2, 3])) == (
+        8,
+        8,
+        5,
+    )
 
 
 def test_helpers_and_imports_of_both_stay_apart(module):
@@ -133,12 +141,20 @@ def test_what_a_helper_registers_comes_last(module):
 def test_lines_keep_their_numbers(module):
     with pytest.raises(ValueError) as raised:
         module("double", "total")["after"]()
-    assert raised.traceback[-1].lineno + 1 == LEARNERS.splitlines().index("    raise ValueError") + 1
+    assert (
+        raised.traceback[-1].lineno + 1
+        == LEARNERS.splitlines().index("    raise ValueError") + 1
+    )
 
 
 @pytest.mark.parametrize(
     "own",
-    ["", "double = None", "try:\n    double, other = 1, 2\nfinally:\n    pass", "from os import path as double"],
+    [
+        "",
+        "double = None",
+        "try:\n    double, other = 1, 2\nfinally:\n    pass",
+        "from os import path as double",
+    ],
     ids=["missing", "a value", "one of several", "imported"],
 )
 def test_the_name_may_be_bound_in_any_way(module, own):
@@ -155,30 +171,53 @@ def test_without_a_reference_there_is_none(kata):
 
 
 def test_a_forgotten_maximum_costs_one_exercise():
-    """In both locks. The log_softmax of tinytorch/06 is made of Tensor operations: the reference's has its own rule."""
+    """In both locks. The log_softmax of tinytorch/06 is made of Tensor operations: the
+    reference's has its own rule.
+    """
     kata = find("tinytorch/06")
     text = kata.reference.read_text(encoding="utf-8")
     start, end = text.index("    shifted = x.data"), text.index("def softmax(")
-    text = f"{text[:start]}    return x - x.exp().sum(dim, keepdim=True).log()\n\n\n{text[end:]}"
+    text = (
+        f"{text[:start]}    return x - x.exp().sum(dim, keepdim=True).log()\n\n\n"
+        f"{text[end:]}"
+    )
     job = variants.job(kata, text, variants.RunOptions(sealed=True))
     result = variants.results([job])[job]
     [broken] = [exercise for exercise in result.exercises if not exercise.works]
-    assert broken.name == "log_softmax" and broken.sealed not in ("passed", "failed"), "it fails in the first lock"
+    assert broken.name == "log_softmax" and broken.sealed not in ("passed", "failed"), (
+        "it fails in the first lock"
+    )
 
 
-@pytest.mark.parametrize(("found", "is_run_again"), [(unwritten("attention_patterns"), False), (None, True)])
+@pytest.mark.parametrize(
+    ("found", "is_run_again"), [(unwritten("attention_patterns"), False), (None, True)]
+)
 def test_what_is_not_written_is_not_run_again(found, is_run_again):
-    """It has no point to keep, and the reference's code beside it may train for seconds."""
+    """It has no point to keep, and the reference's code beside it may train
+    for seconds.
+    """
     specs = {
         name: SpecInfo(name, exercise, 1.0, "", edge=False, line=1, says="")
-        for name, exercise in (("a", "split_heads"), ("b", "attention_patterns"), ("c", "attention_patterns"))
+        for name, exercise in (
+            ("a", "split_heads"),
+            ("b", "attention_patterns"),
+            ("c", "attention_patterns"),
+        )
     }
-    failed = {name: SpecResult(name, "failed", failure=found if name == "b" else None) for name in specs}
+    failed = {
+        name: SpecResult(name, "failed", failure=found if name == "b" else None)
+        for name in specs
+    }
     planned = follow_up.following(find("16"), specs, failed, tried=())
-    assert (planned is not None and planned.exercise == "attention_patterns") == is_run_again
+    assert (
+        planned is not None and planned.exercise == "attention_patterns"
+    ) == is_run_again
 
 
-@pytest.mark.skipif(sys.platform == "darwin", reason="processes that have used a library's threads cannot be forked")
+@pytest.mark.skipif(
+    sys.platform == "darwin",
+    reason="processes that have used a library's threads cannot be forked",
+)
 def test_pytest_and_the_grader_agree(sound):
     """On every mistake of a small kata here, of all katas nightly."""
     assert list(both_ways.disagreements(sound[0])) == []

@@ -1,4 +1,6 @@
-"""What leaves the course is named: no way of handing it out carries a line of the author's files along."""
+"""What leaves the course is named: no way of handing it out carries a line of the
+author's files along.
+"""
 
 import json
 import shutil
@@ -30,12 +32,19 @@ def text_of(path: Path) -> str:
 def lines_of(paths) -> set[str]:
     """The lines that are long enough to be somebody's own."""
     texts = [text_of(path) for path in paths if path.is_file()]
-    return {line.strip() for text in texts for line in text.splitlines() if len(line.strip()) >= 30}
+    return {
+        line.strip()
+        for text in texts
+        for line in text.splitlines()
+        if len(line.strip()) >= 30
+    }
 
 
 @pytest.fixture(scope="module")
 def secrets() -> dict[str, set[str]]:
-    """The lines of the author's files by name, without those elsewhere; papers' notebooks have the textbook's."""
+    """The lines of the author's files by name, without those elsewhere; papers'
+    notebooks have the textbook's.
+    """
     pages = [path for path in (ROOT / "katas").rglob("*.*") if path.suffix != ".ipynb"]
     public = lines_of([*(ROOT / "grader").rglob("*.*"), *pages])
     public |= lines_of(kata.reference for kata in KATAS)
@@ -57,7 +66,9 @@ def leaked(folder: Path, secrets: dict[str, set[str]]) -> set[str]:
 
 @pytest.fixture
 def checkout(tmp_path) -> Path:
-    """The three katas and their references, with what else a wheel has, as in a clone."""
+    """The three katas and their references, with what else a wheel has, as in
+    a clone.
+    """
     for name in (*handouts.SHARED, *handouts.EDITORS, "README.md", "CHANGELOG.md"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         (tmp_path / "clone").mkdir(exist_ok=True)
@@ -70,7 +81,10 @@ def checkout(tmp_path) -> Path:
 
 def test_a_starter_has_none_of_them(tmp_path, secrets):
     export.starter(tmp_path / "starter", KATAS, None, Rules())
-    assert leaked(tmp_path / "starter", secrets) == set() and not (tmp_path / "starter/solutions").exists()
+    assert (
+        leaked(tmp_path / "starter", secrets) == set()
+        and not (tmp_path / "starter/solutions").exists()
+    )
 
 
 def test_a_copy_that_grades_has_what_the_second_lock_asks(tmp_path, secrets):
@@ -86,33 +100,58 @@ def test_a_public_bundle_has_the_probes_of_what_is_released(tmp_path, secrets):
 
 
 def test_swapping_the_reference_in_and_out(checkout, secrets):
-    """By its files, or with the whole folder: specs, stub and grading are those of before."""
+    """By its files, or with the whole folder: specs, stub and grading are those
+    of before.
+    """
     kata = Kata(checkout, find("16").name)
     before = {path.name for path in kata.folder.iterdir()}
-    subprocess.run("cp solutions/16*/*.py katas/16*/", shell=True, cwd=checkout, check=True)
+    subprocess.run(
+        "cp solutions/16*/*.py katas/16*/", shell=True, cwd=checkout, check=True
+    )
     assert {path.name for path in kata.folder.iterdir()} == before
-    assert kata.code.read_bytes() == kata.reference.read_bytes() and leaked(kata.folder, secrets) == set()
+    assert (
+        kata.code.read_bytes() == kata.reference.read_bytes()
+        and leaked(kata.folder, secrets) == set()
+    )
     history.reset(kata)
-    assert kata.code.read_bytes() == find("16").code.read_bytes() and leaked(kata.folder, secrets) == set()
+    assert (
+        kata.code.read_bytes() == find("16").code.read_bytes()
+        and leaked(kata.folder, secrets) == set()
+    )
     subprocess.run("cp -r solutions/16* katas/", shell=True, cwd=checkout, check=True)
-    assert kata.spec_files == [kata.specs] and kata.code.read_bytes() == kata.reference.read_bytes()
-    assert kata.author.name not in {path.parent.name for path in handouts.of_the_learner(kata)}
+    assert (
+        kata.spec_files == [kata.specs]
+        and kata.code.read_bytes() == kata.reference.read_bytes()
+    )
+    assert kata.author.name not in {
+        path.parent.name for path in handouts.of_the_learner(kata)
+    }
 
 
 def test_what_the_author_has_written_into_a_stub_is_not_handed_out(checkout, tmp_path):
-    """Whoever teaches also learns here: a starter and a wheel have the stub that the reference makes."""
+    """Whoever teaches also learns here: a starter and a wheel have the stub that the
+    reference makes.
+    """
     kata = Kata(checkout, find("16").name)
     shutil.copy(kata.reference, kata.code)
     export.starter(tmp_path / "starter", [kata], None, Rules())
     stub = find("16").code.read_bytes()
-    assert (tmp_path / "starter/katas" / kata.file).read_bytes() == stub == handouts.packed(checkout)[kata.code]
+    assert (
+        (tmp_path / "starter/katas" / kata.file).read_bytes()
+        == stub
+        == handouts.packed(checkout)[kata.code]
+    )
 
 
 def test_a_given_file_that_is_changed_in_a_clone_is_named_and_refused(checkout):
     kata = Kata(checkout, find("16").name)
     files = handouts.given(checkout, [kata])
     git = ["git", "-C", checkout, "-c", "user.name=a", "-c", "user.email=a@b"]
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "The course"]):
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["commit", "-q", "-m", "The course"],
+    ):
         subprocess.run([*git, *command], check=True)
     shutil.copy(kata.reference, kata.code)
     handouts.refuse_changed(checkout, files)
@@ -122,16 +161,23 @@ def test_a_given_file_that_is_changed_in_a_clone_is_named_and_refused(checkout):
     with pytest.raises(NotPossible) as refused:
         handouts.refuse_changed(checkout, files)
     named = kata.specs.relative_to(checkout).as_posix()
-    assert str(refused.value) == f"{named}: changed since the last commit; commit it, or git restore it"
+    assert (
+        str(refused.value)
+        == f"{named}: changed since the last commit; commit it, or git restore it"
+    )
 
 
-@pytest.mark.parametrize(("has", "gets"), [((), set()), (("solutions",), {"probes.py", "sealed.toml"})])
+@pytest.mark.parametrize(
+    ("has", "gets"), [((), set()), (("solutions",), {"probes.py", "sealed.toml"})]
+)
 def test_an_update_brings_what_the_checkout_may_have(tmp_path, secrets, has, gets):
     """A starter gets no reference, and a copy that grades gets no mistakes."""
     for name in ("katas", "grader", *has):
         (tmp_path / "here" / name).mkdir(parents=True)
     newer = tmp_path / "newer"
-    shutil.copytree(ROOT / "grader", newer / "grader", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "grader", newer / "grader", ignore=shutil.ignore_patterns("__pycache__")
+    )
     for kata in KATAS:
         for tree in ("katas", "solutions"):
             shutil.copytree(ROOT / tree / kata.name, newer / tree / kata.name)
@@ -140,4 +186,6 @@ def test_an_update_brings_what_the_checkout_may_have(tmp_path, secrets, has, get
     update(tmp_path / "here", str(newer))
     assert leaked(tmp_path / "here", secrets) == gets
     assert (tmp_path / "here/solutions" / find("16").file).exists() == bool(has)
-    assert (tmp_path / "here/katas" / find("16").file).exists() and not (tmp_path / "here/tests").exists()
+    assert (tmp_path / "here/katas" / find("16").file).exists() and not (
+        tmp_path / "here/tests"
+    ).exists()

@@ -1,4 +1,6 @@
-"""The bench for kernels: a fence, counts, races, poison, limits, and the names in Triton that it depends on."""
+"""The bench for kernels: a fence, counts, races, poison, limits, and the names in
+Triton that it depends on.
+"""
 
 import contextlib
 import importlib.metadata
@@ -53,7 +55,10 @@ def shifting_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
 @triton.jit
 def sum_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    tl.atomic_add(out_ptr, tl.sum(tl.load(x_ptr + at, mask=(at < n) & (tl.program_id(0) < 9), other=0.0)))
+    tl.atomic_add(
+        out_ptr,
+        tl.sum(tl.load(x_ptr + at, mask=(at < n) & (tl.program_id(0) < 9), other=0.0)),
+    )
 
 
 def launched(kernel, x, out, block=64, **options):
@@ -63,25 +68,37 @@ def launched(kernel, x, out, block=64, **options):
 
 
 def test_the_names_in_triton_are_there():
-    """Where a new Triton has others, this test names them before a learner's kernel runs without a fence."""
+    """Where a new Triton has others, this test names them before a learner's kernel
+    runs without a fence.
+    """
     interpreter = importlib.import_module("triton.runtime.interpreter")
     for owner, name, _ in kernels.HOOKS:
         place = getattr(interpreter, owner) if owner else interpreter
-        assert inspect.unwrap(getattr(place, name)) is not getattr(place, name), f"{owner}.{name} has no hook"
+        assert inspect.unwrap(getattr(place, name)) is not getattr(place, name), (
+            f"{owner}.{name} has no hook"
+        )
     assert isinstance(tl.sum, interpreter.InterpretedFunction)
 
 
 @pytest.mark.parametrize("in_rows", [True, False])
 def test_products_in_mxfp4_run_with_each_triton(in_rows):
-    """3.7, which comes with PyTorch 2.13, has none of its own, and 3.8 takes the scale NaN for infinity."""
+    """3.7, which comes with PyTorch 2.13, has none of its own, and 3.8 takes the scale
+    NaN for infinity.
+    """
     interpreter = importlib.import_module("triton.runtime.interpreter")
     codes = np.random.default_rng(0).integers(0, 16, (4, 64)).astype(np.uint8)
-    packed = codes[:, ::2] | codes[:, 1::2] << 4 if in_rows else codes[::2] | codes[1::2] << 4
+    packed = (
+        codes[:, ::2] | codes[:, 1::2] << 4
+        if in_rows
+        else codes[::2] | codes[1::2] << 4
+    )
     exponent, half, sign = codes >> 1 & 3, (codes & 1) / 2, np.where(codes & 8, -1, 1)
     numbers = sign * np.where(exponent, (1 + half) * 2.0 ** (exponent - 1.0), half)
     scale = np.array([[127, 128], [0, 60], [255, 127], [126, 135]], np.uint8)
     powers = np.where(scale == 255, np.nan, 2.0 ** (scale - 127.0)).repeat(32, 1)
-    left, right, scales = (interpreter.TensorHandle(one, tl.uint8) for one in (packed, packed.T, scale))
+    left, right, scales = (
+        interpreter.TensorHandle(one, tl.uint8) for one in (packed, packed.T, scale)
+    )
     added = interpreter.TensorHandle(np.ones((4, 4), np.float32), tl.float32)
     e2m1 = interpreter._ir.ScaleDotElemTypeTY.E2M1
     given = left, scales, e2m1, right, None, e2m1, False, in_rows, in_rows, added
@@ -97,15 +114,32 @@ def test_each_number_is_counted(backwards):
     assert torch.equal(out, x)
     assert seen.loads(x).tolist() == seen.stores(out).tolist() == [1] * 100
     assert (seen.loads(x[90:]).sum(), seen.stores(x).sum()) == (10, 0)
-    assert (seen.total("load"), seen.bytes("store"), seen.programs, seen.launches) == (100, 400, 2, 1)
+    assert (seen.total("load"), seen.bytes("store"), seen.programs, seen.launches) == (
+        100,
+        400,
+        2,
+        1,
+    )
 
 
 @pytest.mark.parametrize(
     ("kernel", "x", "says"),
     [
-        (unmasked_kernel, torch.zeros(100), r"load outside of x_ptr in program \(1, 0, 0\): element 100, of 100 \(28 "),
-        (copy_kernel, torch.zeros(100)[::2], r"element 1 of its memory, where shape \(50,\) with strides \(2,\) has a"),
-        (first_block_kernel, torch.zeros(128), r"program \(1, 0, 0\) stores element 0 of out_ptr, which another"),
+        (
+            unmasked_kernel,
+            torch.zeros(100),
+            r"load outside of x_ptr in program \(1, 0, 0\): element 100, of 100 \(28 ",
+        ),
+        (
+            copy_kernel,
+            torch.zeros(100)[::2],
+            r"element 1 of its memory, where shape \(50,\) with strides \(2,\) has a",
+        ),
+        (
+            first_block_kernel,
+            torch.zeros(128),
+            r"program \(1, 0, 0\) stores element 0 of out_ptr, which another",
+        ),
         (
             shifting_kernel,
             torch.zeros(128),
@@ -121,7 +155,9 @@ def test_faults_name_tensor_program_and_element(kernel, x, says):
 @triton.jit
 def crowded_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
     at = tl.arange(0, BLOCK)
-    tl.store(out_ptr + at // 8, tl.load(x_ptr + at, mask=at < n, other=0.0), mask=at < n)
+    tl.store(
+        out_ptr + at // 8, tl.load(x_ptr + at, mask=at < n, other=0.0), mask=at < n
+    )
 
 
 @triton.jit
@@ -143,9 +179,21 @@ def hasty_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr, WAITS: tl.constexpr = F
 @pytest.mark.parametrize(
     ("kernel", "x", "says"),
     [
-        (crowded_kernel, torch.arange(60.0), "two lanes store different numbers to one element"),
-        (peeking_kernel, torch.zeros(100), "changes element 0 of out_ptr, which another program read"),
-        (hasty_kernel, torch.arange(60.0), "loads element 59 of out_ptr, which another of its lanes"),
+        (
+            crowded_kernel,
+            torch.arange(60.0),
+            "two lanes store different numbers to one element",
+        ),
+        (
+            peeking_kernel,
+            torch.zeros(100),
+            "changes element 0 of out_ptr, which another program read",
+        ),
+        (
+            hasty_kernel,
+            torch.arange(60.0),
+            "loads element 59 of out_ptr, which another of its lanes",
+        ),
     ],
 )
 def test_what_lanes_and_atomics_do_to_each_other(kernel, x, says):
@@ -162,7 +210,10 @@ def test_equal_numbers_at_one_element_and_a_barrier_are_no_fault():
 
 
 def test_a_fault_that_is_caught_is_one_all_the_same():
-    with pytest.raises(kernels.KernelFault, match="outside of x_ptr"), kernels.watched():
+    with (
+        pytest.raises(kernels.KernelFault, match="outside of x_ptr"),
+        kernels.watched(),
+    ):
         with contextlib.suppress(kernels.KernelFault):
             unmasked_kernel[(2,)](torch.zeros(100), torch.zeros(100), 100, BLOCK=64)
 
@@ -197,7 +248,9 @@ def test_what_a_gpu_leaves_undefined_is_no_number():
     @triton.jit
     def rows_kernel(rows_ptr, out_ptr, n, BLOCK: tl.constexpr):
         at = tl.arange(0, BLOCK)
-        tl.store(out_ptr, tl.sum((tl.load(rows_ptr + at, mask=at < n) == 0).to(tl.int32)))
+        tl.store(
+            out_ptr, tl.sum((tl.load(rows_ptr + at, mask=at < n) == 0).to(tl.int32))
+        )
 
     x = torch.arange(50.0)
     with kernels.watched():
@@ -210,7 +263,10 @@ def test_what_a_gpu_leaves_undefined_is_no_number():
 
 def test_too_many_programs_and_a_call_without_a_grid():
     x = torch.zeros(5000)
-    with pytest.raises(kernels.KernelFault, match="5000 programs on a grid of .5000, 1, 1., 4096 are allowed"):
+    with pytest.raises(
+        kernels.KernelFault,
+        match="5000 programs on a grid of .5000, 1, 1., 4096 are allowed",
+    ):
         launched(copy_kernel, x, x.clone(), block=1)
     with pytest.raises(kernels.KernelFault, match="more lanes"):
         launched(copy_kernel, x, x.clone(), max_lanes=9999)
@@ -224,14 +280,19 @@ def test_an_error_in_a_kernel_arrives_as_it_was_raised():
 
 
 def test_a_triton_that_the_compiler_imported_first_is_imported_again():
-    code = "import torch, triton; from grader.kernels import tl; print(type(tl.sum).__name__)"
+    code = (
+        "import torch, triton; from grader.kernels import tl; "
+        "print(type(tl.sum).__name__)"
+    )
     done = run_python(code)
     assert done == "InterpretedFunction"
 
 
 def test_what_is_prepared_waits_until_it_is_asked_for():
-    """Workers are forked from a process that has prepared it: none of them imports anything, and other katas see none
-    of it. The compiler of PyTorch may import its own meanwhile."""
+    """Workers are forked from a process that has prepared it: none of them imports
+    anything, and other katas see none of it. The compiler of PyTorch may import its
+    own meanwhile.
+    """
     code = """
 import os, sys
 os.environ.pop("TRITON_INTERPRET", None)
@@ -245,8 +306,14 @@ with kernels._compiling():
     kernels._compiler()
 print(all(id(module) in before for module in sys.modules.values()), tl is sys.modules["triton.language"])
 print(type(kernels.triton.jit(lambda x: x)).__name__)
-"""
-    assert run_python(code).split() == ["False", "None", "True", "True", "InterpretedFunction"]
+"""  # noqa: E501
+    assert run_python(code).split() == [
+        "False",
+        "None",
+        "True",
+        "True",
+        "InterpretedFunction",
+    ]
 
 
 def test_without_triton_the_message_says_what_installs_it():
@@ -257,8 +324,12 @@ def test_without_triton_the_message_says_what_installs_it():
 
 def test_commands_that_run_a_kata_say_that_triton_is_missing(monkeypatch, kata_here):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert kata_here("grade", "kernels").stdout.startswith("kernels/01–07: not run without Triton: pip install ")
-    assert kata_here("grade", "kernels/01", "kernels/03").stdout.startswith("kernels/01, kernels/03: not run without ")
+    assert kata_here("grade", "kernels").stdout.startswith(
+        "kernels/01–07: not run without Triton: pip install "
+    )
+    assert kata_here("grade", "kernels/01", "kernels/03").stdout.startswith(
+        "kernels/01, kernels/03: not run without "
+    )
     assert kata_here("grade", "--code", "nowhere").stdout == ""
     assert that_runs(find("01")) == find("01")
     with pytest.raises(KataError, match="kernels/01: not run without Triton"):
@@ -267,22 +338,44 @@ def test_commands_that_run_a_kata_say_that_triton_is_missing(monkeypatch, kata_h
 
 def test_an_old_triton_is_named_where_its_interpreter_is_needed(monkeypatch):
     for version in ("3.10.0", "3.7.0rc1", "4", "main"):
-        monkeypatch.setattr(importlib.metadata, "version", lambda name, version=version: version)
+        monkeypatch.setattr(
+            importlib.metadata, "version", lambda name, version=version: version
+        )
         assert find("kernels/01").description.lack == ""
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "3.6.0+git")
-    assert find("kernels/01").description.lack.startswith("not run, Triton 3.6.0+git is too old: 3.7")
+    assert find("kernels/01").description.lack.startswith(
+        "not run, Triton 3.6.0+git is too old: 3.7"
+    )
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     assert find("kernels/01").description.lack == ""
 
 
 def test_where_a_device_is_asked_for_every_spec_is_one_for_a_gpu():
-    """Without a device they are skipped; what they do on one is what the others do, on tensors that are moved there."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "katas/kernels/01", "--code", "solutions"]
+    """Without a device they are skipped; what they do on one is what the others do, on
+    tensors that are moved there.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "katas/kernels/01",
+        "--code",
+        "solutions",
+    ]
     done = subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "TRITON_INTERPRET": "0"}
+        command,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "TRITON_INTERPRET": "0"},
     )
     assert done.returncode == 0, done.stdout
-    assert torch.cuda.is_available() or done.stdout.count("not run: gpu: no CUDA device here") == 7
+    assert (
+        torch.cuda.is_available()
+        or done.stdout.count("not run: gpu: no CUDA device here") == 7
+    )
 
 
 def test_pytest_ends_without_what_tritons_library_says_of_leaks():
@@ -305,7 +398,9 @@ def test_without_a_device_there_is_nothing_to_measure(monkeypatch):
     with pytest.raises(SystemExit, match="a CUDA device is needed"):
         kernels_on_gpu.main()
     names = {(number, name) for number, name, *_ in kernels_on_gpu.ROWS}
-    assert names <= {(kata.number, one.name) for kata in all_katas() for one in kata.exercises}
+    assert names <= {
+        (kata.number, one.name) for kata in all_katas() for one in kata.exercises
+    }
 
 
 def test_tensors_are_moved_to_the_device_for_each_call():
@@ -314,7 +409,12 @@ def test_tensors_are_moved_to_the_device_for_each_call():
 
         @staticmethod
         def places(x, *rest, options):
-            return [str(x.device), str(rest[0][0].device), str(options["y"].device), str(torch.empty(2).device)]
+            return [
+                str(x.device),
+                str(rest[0][0].device),
+                str(options["y"].device),
+                str(torch.empty(2).device),
+            ]
 
         @staticmethod
         def same(x):
@@ -331,7 +431,9 @@ def test_tensors_are_moved_to_the_device_for_each_call():
             def apply(x):
                 return str(x.device), torch.zeros(2)
 
-    found = device.OnDevice(Module, "meta").places(torch.ones(1), (torch.ones(1),), options={"y": torch.ones(1)})
+    found = device.OnDevice(Module, "meta").places(
+        torch.ones(1), (torch.ones(1),), options={"y": torch.ones(1)}
+    )
     assert found == ["meta"] * 4
     assert device.OnDevice(Module, "meta").places.device == "meta"
     nothing = torch.empty(2, device="meta")  # which has no numbers to move
@@ -343,7 +445,10 @@ def test_tensors_are_moved_to_the_device_for_each_call():
 
 def test_on_a_device_a_spec_ends_where_it_counts(monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "0")
-    with kernels.watched() as seen, pytest.raises(pytest.skip.Exception, match="counted by the interpreter alone"):
+    with (
+        kernels.watched() as seen,
+        pytest.raises(pytest.skip.Exception, match="counted by the interpreter alone"),
+    ):
         check.compiles(seen)
     assert kernels.run_on_a_device()
 
@@ -419,26 +524,40 @@ def test_what_a_kernel_names_is_compiled_with_it(tmp_path, monkeypatch):
 
 
 def test_each_configuration_is_compiled_once(tmp_path, monkeypatch):
-    """A launch's constants and stages are a configuration. What it takes of a GPU is known without one."""
+    """A launch's constants and stages are a configuration. What it takes of a GPU is
+    known without one.
+    """
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     kata = kata_modules.load(find("kernels/07"), ROOT / "solutions", {})
-    x, w, out = torch.ones(32, 64).half(), torch.ones(64, 32).half(), torch.empty(32, 32)
+    x, w, out = (
+        torch.ones(32, 64).half(),
+        torch.ones(64, 32).half(),
+        torch.empty(32, 32),
+    )
     with kernels.watched() as seen:
         for bm, stages in ((16, 2), (32, 2), (32, 4), (16, 2)):
             kata.product(kata.Config(bm, 16, 32, stages), x, w, out)
     found = kernels.compiled(seen, capability=90, whole=True)
     assert [one.name for one in found] == ["product_kernel"] * 3
     assert 0 < found[0].shared < found[1].shared <= 2 * (32 + 16) * 32 * 2
-    assert len({one.code for one in found}) == 2  # stages are none of the intermediate language's
+    # stages are none of the intermediate language's
+    assert len({one.code for one in found}) == 2
 
 
 @pytest.mark.parametrize("capability", [80, 90, 100])
-def test_kernels_are_compiled_for_three_generations_of_gpus(capability, tmp_path, monkeypatch):
-    """kernels/07 has scans of pairs, loops whose bounds are loaded, and tiles that are decoded."""
+def test_kernels_are_compiled_for_three_generations_of_gpus(
+    capability, tmp_path, monkeypatch
+):
+    """kernels/07 has scans of pairs, loops whose bounds are loaded, and tiles that
+    are decoded.
+    """
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     kata = kata_modules.load(find("kernels/07"), ROOT / "solutions", {})
     x, offsets = torch.ones(20, 16), torch.tensor([0, 3, 20], dtype=torch.int32)
-    codes, scale = torch.ones(3, 16, dtype=torch.uint8), torch.ones(3, 1, dtype=torch.uint8)
+    codes, scale = (
+        torch.ones(3, 16, dtype=torch.uint8),
+        torch.ones(3, 1, dtype=torch.uint8),
+    )
     with kernels.watched() as seen:
         kata.row_cumsum(x)
         kata.prefix_sum(x.flatten())
@@ -457,10 +576,16 @@ def test_kernels_are_compiled_for_three_generations_of_gpus(capability, tmp_path
     [
         (
             counting_kernel,
-            r"refuses counting_kernel: Loop-carried variable total has .* \(in `for start in range\(0, n",
+            (
+                r"refuses counting_kernel: Loop-carried variable total has .* \(in "
+                r"`for start in range\(0, n"
+            ),
         ),
         (listing_kernel, r"no attribute append \(in `found.append\(tl.load"),
-        (breaking_kernel, r"refuses breaking_kernel: unsupported AST node type: Break \(in `break`\)"),
+        (
+            breaking_kernel,
+            r"refuses breaking_kernel: unsupported AST node type: Break \(in `break`\)",
+        ),
     ],
 )
 def test_what_only_the_interpreter_takes_is_refused(kernel, says):
@@ -470,12 +595,16 @@ def test_what_only_the_interpreter_takes_is_refused(kernel, says):
 
 def test_products_in_tf32_are_said():
     compiled(squaring_kernel, DTYPE=tl.float16)
-    with pytest.raises(check.Mismatch, match="squaring_kernel: a GPU multiplies in TF32"):
+    with pytest.raises(
+        check.Mismatch, match="squaring_kernel: a GPU multiplies in TF32"
+    ):
         compiled(squaring_kernel, DTYPE=tl.float32)
 
 
 def run_python(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 KERNEL = """
@@ -495,20 +624,45 @@ def f(x):
 """
 
 
-# From 3.12 on Python itself names it, where an object has few names: see test_a_typo_is_told_once.
-TYPO = ("tl.load(x_ptr + at)", "tl.maximun(at, at)", "`tl.maximun` is not there, and `maximum` is")
+# From 3.12 on Python itself names it, where an object has few names: see
+# test_a_typo_is_told_once.
+TYPO = (
+    "tl.load(x_ptr + at)",
+    "tl.maximun(at, at)",
+    "`tl.maximun` is not there, and `maximum` is",
+)
 
 
 @pytest.mark.parametrize(
     ("right", "wrong", "words"),
     [
-        ("tl.arange(0, BLOCK)", "tl.arange(0, n)", "tl.arange takes what is known before the kernel runs"),
-        ("tl.arange(0, BLOCK)", "tl.arange(0, 6)", "tl.arange makes a power of two of numbers"),
+        (
+            "tl.arange(0, BLOCK)",
+            "tl.arange(0, n)",
+            "tl.arange takes what is known before the kernel runs",
+        ),
+        (
+            "tl.arange(0, BLOCK)",
+            "tl.arange(0, 6)",
+            "tl.arange makes a power of two of numbers",
+        ),
         ("tl.arange", "torch.arange", "a tensor of torch is in a kernel"),
-        ("tl.load(x_ptr + at)", "torch.exp(tl.load(x_ptr + at))", "a function of torch is called in a kernel"),
+        (
+            "tl.load(x_ptr + at)",
+            "torch.exp(tl.load(x_ptr + at))",
+            "a function of torch is called in a kernel",
+        ),
         *([TYPO] if sys.version_info < (3, 12) else []),
-        ("tl.load(x_ptr + at)", "x_ptr[at]", "`x_ptr` is an address: tl.load(x_ptr + …) reads there"),
-        ("tl.store(out_ptr + at, tl.load(x_ptr + at))", "out_ptr[at] = at", "tl.store(out_ptr + …, …) writes there"),
+        (
+            "tl.load(x_ptr + at)",
+            "x_ptr[at]",
+            "`x_ptr` is an address: tl.load(x_ptr + …) reads there",
+        ),
+        (
+            "tl.store(out_ptr + at, tl.load(x_ptr + at))",
+            "out_ptr[at] = at",
+            "tl.store(out_ptr + …, …) writes there",
+        ),
         ("(1,)", "1", "a grid is a tuple, also of one number: `k[(1,)](…)`"),
     ],
 )

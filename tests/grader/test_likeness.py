@@ -18,13 +18,15 @@ SPEAKS = [
     (X.T, X, "the last two dimensions are swapped"),
     (X.reshape(6), X, "the right numbers in another shape"),
     (3 * X, X, "every value is 3 times the expected one"),
-    (torch.arange(119, 131), torch.arange(120, 132), "every value is 1 too small"),  # codes, not 0.992 times as large
+    # codes, not 0.992 times as large
+    (torch.arange(119, 131), torch.arange(120, 132), "every value is 1 too small"),
     (-X, X, "the right numbers with the sign flipped"),
     (torch.tensor(-1.5), torch.tensor(1.5), "the right number with the sign flipped"),
     (torch.tensor(3.75), torch.tensor(1.25), "3 times the expected number"),
     (torch.tensor(1.25), torch.tensor(2.5), "the expected number / 2"),
     (~(X > 2), X > 2, "inverted"),
-    (X.reshape(2, 1, 3), X.reshape(1, 2, 3), "the dimension of size 1 is at place 1, not 0"),
+    (X.reshape(2, 1, 3), X.reshape(1, 2, 3),
+     "the dimension of size 1 is at place 1, not 0"),
     (CUBE.transpose(0, 2), CUBE, "dimensions 0 and 2 are swapped"),
     (CUBE.reshape(3, 2, 4), CUBE, "the right numbers in another shape"),
     (R.tolist(), R, "the right values in a list, not in a tensor"),
@@ -50,7 +52,8 @@ SPEAKS = [
     (CUBE.reshape(3, 2, 4), CUBE, "the right sizes in another order"),
     (CUBE.reshape(4, 2, 3), CUBE, "the right sizes in another order"),
     (SQUARE.T, SQUARE, "the last two dimensions are swapped"),
-    (torch.tensor([[True, True], [False, True]]), torch.tensor([[True, False], [True, True]]), "are swapped"),
+    (torch.tensor([[True, True], [False, True]]),
+     torch.tensor([[True, False], [True, True]]), "are swapped"),
     (R + 1, R, "every value is 1 too large"),
     ({"a": 1, "b": 2, "c": 3}, {"a": 2, "b": 3, "c": 4}, "every value is 1 too small"),
     ([2 * R, R, -2 * P], [R, R, -P], "every value is 2 times the expected one"),
@@ -120,6 +123,12 @@ def test_nothing_is_said_that_does_not_explain_everything(got, expected):
 
 
 def test_how_a_shape_comes_from_the_right_one():
-    assert likeness.regrouped((2, 3, 1), (2, 3)) == "a dimension of size 1 too many, at place 2"
-    assert likeness.regrouped((3, 2), (2, 3)) == "the right sizes in another order, which deals the numbers out anew"
+    assert (
+        likeness.regrouped((2, 3, 1), (2, 3))
+        == "a dimension of size 1 too many, at place 2"
+    )
+    assert (
+        likeness.regrouped((3, 2), (2, 3))
+        == "the right sizes in another order, which deals the numbers out anew"
+    )
     assert likeness.regrouped((2, 4), (2, 3)) == likeness.regrouped((6,), (7,)) == ""

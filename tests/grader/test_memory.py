@@ -1,4 +1,6 @@
-"""The memory of a tree: it is shared by processes, and a disk that is full costs only time."""
+"""The memory of a tree: it is shared by processes, and a disk that is full costs
+only time.
+"""
 
 import subprocess
 import sys
@@ -24,7 +26,11 @@ def test_two_processes_write_at_once(tmp_path):
     both = [writing(tmp_path, name) for name in "ab"]
     assert [process.communicate()[1] for process in both] == ["", ""]
     memory = Memory(tmp_path)
-    assert {memory.find("test", f"{name}{number}", "key") for name in "ab" for number in range(100)} == {"x"}
+    assert {
+        memory.find("test", f"{name}{number}", "key")
+        for name in "ab"
+        for number in range(100)
+    } == {"x"}
 
 
 def test_another_key_forgets_what_was_known(tmp_path):

@@ -42,23 +42,33 @@ def program(tmp_path, monkeypatch):
 
 @pytest.fixture
 def mine(program, tmp_path):
-    """Makes models of which these katas are the learner's: their textbook solutions, with what is appended to them."""
+    """Makes models of which these katas are the learner's: their textbook solutions,
+    with what is appended to them.
+    """
 
     def made(*own, **appended):
         for name in own:
             kata = Kata(ROOT, name)
             (tmp_path / kata.file).parent.mkdir(exist_ok=True)
-            (tmp_path / kata.file).write_text(kata.textbook.read_text() + appended.get(f"on_{name[:2]}", ""))
+            (tmp_path / kata.file).write_text(
+                kata.textbook.read_text() + appended.get(f"on_{name[:2]}", "")
+            )
         return program.Mine(tmp_path, lambda doing: None, list(own))
 
     return made
 
 
 def test_every_part_may_be_the_learners(program, mine):
-    """The textbook solutions fit together without a step of training, and then write what is noise."""
+    """The textbook solutions fit together without a step of training, and then write
+    what is noise.
+    """
     told = mine(*BY_KATA).made(list(BY_KATA), each=0)
     assert told["reader"]["accuracy"] > 0.7 and len(told["reader"]["worst"]) == 4
-    assert told["gpt"]["losses"] == [] and len(told["gpt"]["text"]) == 21 and told["gpt"]["whole"] > 3.5
+    assert (
+        told["gpt"]["losses"] == []
+        and len(told["gpt"]["text"]) == 21
+        and told["gpt"]["whole"] > 3.5
+    )
 
 
 def test_the_models_learn_and_say_whose_they_are(program, mine, monkeypatch):
@@ -70,12 +80,21 @@ def test_the_models_learn_and_say_whose_they_are(program, mine, monkeypatch):
     assert len(losses) == 40 and losses[-1] < losses[0] - 1
     lines = [text for _, lines in program.sections(found) for text in lines]
     heading = next(program.sections(found))[0]
-    assert heading == f"8 % of this GPT is your code: 4 of the {EXERCISES} exercises that it is made of"
+    assert heading == (
+        f"8 % of this GPT is your code: 4 of the {EXERCISES} exercises that it is "
+        "made of"
+    )
     text = "\n".join(line.plain for line in lines)
-    assert "output    │ ░ 13 norms   ▒ 20 loss\n" in text and "text      ░ 01 counts   ░ 23 tokenizer   █ 24" in text
+    assert (
+        "output    │ ░ 13 norms   ▒ 20 loss\n" in text
+        and "text      ░ 01 counts   ░ 23 tokenizer   █ 24" in text
+    )
     assert "20: a spec of <cross_entropy> fails" in text and not found.before
     page = program.html(found)
-    assert "<span class='unconfirmed'>▒ 20 loss</span>" in page and "&lt;cross_entropy&gt;" in page
+    assert (
+        "<span class='unconfirmed'>▒ 20 loss</span>" in page
+        and "&lt;cross_entropy&gt;" in page
+    )
     assert found.told["gpt"]["text"].splitlines()[-1].strip() in unescape(page)
     monkeypatch.setattr(program, "read", None)  # nothing is trained twice
     again = mine(FIRST, WINDOWS)
@@ -83,22 +102,42 @@ def test_the_models_learn_and_say_whose_they_are(program, mine, monkeypatch):
     assert again.told == found.told
 
 
-def test_a_part_that_ends_the_training_is_the_courses_and_its_line_is_named(program, mine):
-    code = "\n\nright, calls = random_batch, []\n\n\ndef random_batch(*a):\n    calls.append(1)\n"
-    code += "    if len(calls) > 5:\n        raise KeyError('lost')\n    print('forgotten')\n    return right(*a)\n"
+def test_a_part_that_ends_the_training_is_the_courses_and_its_line_is_named(
+    program, mine
+):
+    code = (
+        "\n\nright, calls = random_batch, []\n\n\ndef random_batch(*a):\n"
+        "    calls.append(1)\n"
+    )
+    code += (
+        "    if len(calls) > 5:\n        raise KeyError('lost')\n"
+        "    print('forgotten')\n    return right(*a)\n"
+    )
     found = mine(FIRST, WINDOWS, on_24=code)
     found.train()
     line = Kata(ROOT, WINDOWS).textbook.read_text().count("\n") + 9
-    note = f"the course's runs, because with yours the training ended with KeyError: 'lost', at token_batches.py:{line}"
-    assert found.notes == {WINDOWS: note} and found.own == [FIRST] and len(found.told["gpt"]["losses"]) == 30
+    note = (
+        "the course's runs, because with yours the training ended with KeyError: "
+        f"'lost', at token_batches.py:{line}"
+    )
+    assert (
+        found.notes == {WINDOWS: note}
+        and found.own == [FIRST]
+        and len(found.told["gpt"]["losses"]) == 30
+    )
 
 
 def test_a_part_is_found_that_makes_another_one_raise(program, mine):
-    """The error passes through no line of the learner's: kata 25 returned what the next block cannot add."""
+    """The error passes through no line of the learner's: kata 25 returned what the next
+    block cannot add.
+    """
     code = "\n\nCausalSelfAttention.forward = lambda self, x, cache=None: x[:, :, :5]\n"
     found = mine(CAUSAL, WRITING, on_25=code)
     found.train()
-    assert found.own == [WRITING] and "the training ended with RuntimeError: " in found.notes[CAUSAL]
+    assert (
+        found.own == [WRITING]
+        and "the training ended with RuntimeError: " in found.notes[CAUSAL]
+    )
 
 
 def test_what_was_written_before_is_shown(program, mine):
@@ -114,17 +153,26 @@ def test_what_was_written_before_is_shown(program, mine):
 def test_katas_whose_core_works_are_the_learners(program, mine, monkeypatch):
     def graded(katas, *rest, **options):
         for kata in katas:
-            verdict = SpecResult("x", "failed" if kata.name in (ATTENTION, LOSS) else "passed")
-            yield KataResult(kata.name, tuple(ExerciseResult(e.name, (verdict,)) for e in kata.exercises))
+            verdict = SpecResult(
+                "x", "failed" if kata.name in (ATTENTION, LOSS) else "passed"
+            )
+            yield KataResult(
+                kata.name,
+                tuple(ExerciseResult(e.name, (verdict,)) for e in kata.exercises),
+            )
 
     monkeypatch.setattr(program, "grade_sources", graded)
-    monkeypatch.setattr(program.progress, "is_begun", lambda kata, code: kata.name != ATTENTION)
+    monkeypatch.setattr(
+        program.progress, "is_begun", lambda kata, code: kata.name != ATTENTION
+    )
     found, wrong_too = mine(), mine()
     found.choose(False)
     assert BY_KATA.keys() - found.own == {ATTENTION, LOSS}
     assert found.notes == {LOSS: "a spec of regression_loss fails"}
     wrong_too.choose(True)
-    assert BY_KATA.keys() - wrong_too.own == {ATTENTION} and wrong_too.notes == found.notes
+    assert (
+        BY_KATA.keys() - wrong_too.own == {ATTENTION} and wrong_too.notes == found.notes
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,8 +182,12 @@ def test_katas_whose_core_works_are_the_learners(program, mine, monkeypatch):
         (["33"], "00_first_look is not in this course, and gives a part"),
     ],
 )
-def test_a_starter_without_solutions_says_what_to_finish_first(program, tmp_path, monkeypatch, capsys, asked, said):
-    export.starter(tmp_path, [kata for kata in all_katas() if kata.number in asked], None, Rules())
+def test_a_starter_without_solutions_says_what_to_finish_first(
+    program, tmp_path, monkeypatch, capsys, asked, said
+):
+    export.starter(
+        tmp_path, [kata for kata in all_katas() if kata.number in asked], None, Rules()
+    )
     monkeypatch.setattr(program, "ROOT", tmp_path)
     monkeypatch.setattr(sys, "argv", ["mine.py"])
     with pytest.raises(SystemExit, match="2"):
@@ -147,7 +199,9 @@ def test_the_command_hands_on_its_options(kata_here, monkeypatch):
     monkeypatch.setattr(programs, "run", lambda *command: print(*command) or 3)
     done = kata_here("mine", "--wrong-too", "--html")
     assert (done.returncode, done.stdout) == (3, f"{PROGRAM} --wrong-too --html\n")
-    monkeypatch.setattr(programs, "OWN_GPT", Path("katas", "33_gpt_capstone", "lost.py"))
+    monkeypatch.setattr(
+        programs, "OWN_GPT", Path("katas", "33_gpt_capstone", "lost.py")
+    )
     assert "33_gpt_capstone/lost.py is not here" in kata_here("mine").stderr
 
 
@@ -161,7 +215,10 @@ def test_ctrl_c_is_told_where_it_came(program, monkeypatch, capsys, tmp_path):
 
 
 def test_a_curve_has_losses_of_every_kind(program):
-    assert program.curve([]) == [] and program.curve([float("nan"), -3.0, 1.0])[0] == " 1.0   █"
+    assert (
+        program.curve([]) == []
+        and program.curve([float("nan"), -3.0, 1.0])[0] == " 1.0   █"
+    )
     assert program.curve([2.0, 1.0])[-1] == " 0.0 ██"
 
 

@@ -33,7 +33,9 @@ def kata(tmp_path) -> Kata:
 
 
 def graded(kata: Kata, **options) -> KataResult:
-    [result] = grading.grade_folder([kata], kata.root / "solutions", options=RunOptions(**options))
+    [result] = grading.grade_folder(
+        [kata], kata.root / "solutions", options=RunOptions(**options)
+    )
     return result
 
 
@@ -45,31 +47,48 @@ def pytest_run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 def test_pytest_says_that_nothing_was_selected():
     done = pytest_run(ROOT, "katas/16", "-k", "nothing_like_this")
     assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
-    assert done.stdout.count("no specs were run: none matches the path, -k and -m\n") == 1
+    assert (
+        done.stdout.count("no specs were run: none matches the path, -k and -m\n") == 1
+    )
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("text", ["", "import torch\n", "class TestDouble:\n    pass\n"])
+@pytest.mark.parametrize(
+    "text", ["", "import torch\n", "class TestDouble:\n    pass\n"]
+)
 def test_a_spec_file_without_specs_grades_nothing(kata, text):
     kata.specs.write_text(text)
     result = graded(kata)
     assert (result.status, result.points, result.max_points) == ("not graded", 0, 3)
     assert result.message == "test_sums.py holds no spec to run"
-    assert {spec.status for exercise in result.exercises for spec in exercise.specs} == {"not graded"}
+    assert {
+        spec.status for exercise in result.exercises for spec in exercise.specs
+    } == {"not graded"}
 
 
 def test_a_spec_file_that_cannot_be_collected_costs_its_own_kata_only(kata):
-    """In a process of its own: the forkserver of this one has collected other specs already."""
+    """In a process of its own: the forkserver of this one has collected other
+    specs already.
+    """
     kata.specs.write_text("import no_such_module\n")
     grade = (
-        "import sys; from pathlib import Path; from grader.course.catalogue import all_katas; "
+        "import sys; from pathlib import Path; from grader.course.catalogue import "
+        "all_katas; "
         "from grader.execution import grading; root = Path(sys.argv[1]); "
         "results = grading.grade_folder(all_katas(root), root / 'solutions'); "
         "print({result.kata: (result.points, result.message) for result in results})"
     )
-    done = subprocess.run([sys.executable, "-c", grade, kata.root], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", grade, kata.root],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     results = ast.literal_eval(done.stdout)
-    assert results["01_sums"] == (0, "test_sums.py could not be collected: see pytest katas/01_sums")
+    assert results["01_sums"] == (
+        0,
+        "test_sums.py could not be collected: see pytest katas/01_sums",
+    )
     assert results["02_reuse"][0] == 1
 
 
@@ -86,15 +105,23 @@ def test_an_exercise_without_specs_earns_no_point(kata):
 
 
 def test_options_that_leave_an_exercise_out_are_no_error(kata):
-    assert [exercise.name for exercise in graded(kata, core=True).exercises] == ["double", "total"]
+    assert [exercise.name for exercise in graded(kata, core=True).exercises] == [
+        "double",
+        "total",
+    ]
     both = graded(kata, only=("test_the_layer_doubles", "TestDouble"))
     assert [exercise.name for exercise in both.exercises] == ["double", "Doubler"]
-    assert [exercise.name for exercise in graded(kata, only=("TestTotal",)).exercises] == ["total"]
+    assert [
+        exercise.name for exercise in graded(kata, only=("TestTotal",)).exercises
+    ] == ["total"]
 
 
 def test_options_that_no_spec_fits_grade_nothing(kata):
     result = graded(kata, only=("test_nothing_like_this",))
-    assert (result.status, result.message) == ("not graded", "test_sums.py holds no spec to run")
+    assert (result.status, result.message) == (
+        "not graded",
+        "test_sums.py holds no spec to run",
+    )
 
 
 def test_a_class_lists_a_student_as_not_graded_where_there_is_no_spec(kata):
@@ -102,5 +129,9 @@ def test_a_class_lists_a_student_as_not_graded_where_there_is_no_spec(kata):
     kata.specs.write_text("")
     book = Gradebook({"ann": {}}, Assignment([kata], RunOptions()))
     book.enter(Graded("ann", "newest", graded(kata)))
-    assert {who: kata.why_not_graded for who, kata in book.lost.items()} == {"ann": "test_sums.py holds no spec to run"}
-    assert book.report("ann").not_graded and [kata.not_graded for kata in book.report("ann").katas] == [True]
+    assert {who: kata.why_not_graded for who, kata in book.lost.items()} == {
+        "ann": "test_sums.py holds no spec to run"
+    }
+    assert book.report("ann").not_graded and [
+        kata.not_graded for kata in book.report("ann").katas
+    ] == [True]

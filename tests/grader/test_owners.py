@@ -1,4 +1,6 @@
-"""Rosters as platforms export them, names as people have them, and the layouts of downloads: who owns what."""
+"""Rosters as platforms export them, names as people have them, and the layouts of
+downloads: who owns what.
+"""
 
 import csv
 from dataclasses import replace
@@ -19,34 +21,90 @@ from grader.teaching.roster import Person
 from grader.teaching.submissions import Submission
 
 KATA, ONE = find("00"), find("01")
-CLASSROOM50 = "username,first_name,last_name,email,section,github_id\nada,Ada,Lovelace,ada@uni.edu,A,1\n"
-CANVAS = "Student,ID,SIS User ID,SIS Login ID,Section,Sums (101)\n    Points Possible,,,,,3.0\n"
-GRADES = "First name,Last name,ID number,Institution,Department,Email address,Assignment: Sums (Real)\n"
-WORKSHEET = 'Identifier,"Full name","Email address",Status,Grade,"Maximum grade","Last modified (submission)"\n'
+CLASSROOM50 = (
+    "username,first_name,last_name,email,section,github_id\n"
+    "ada,Ada,Lovelace,ada@uni.edu,A,1\n"
+)
+CANVAS = (
+    "Student,ID,SIS User ID,SIS Login ID,Section,Sums (101)\n"
+    "    Points Possible,,,,,3.0\n"
+)
+GRADES = (
+    "First name,Last name,ID number,Institution,Department,Email address,Assignment: "
+    "Sums (Real)\n"
+)
+WORKSHEET = (
+    'Identifier,"Full name","Email address",Status,Grade,"Maximum grade","Last '
+    'modified (submission)"\n'
+)
 ANY = object()  # the people are not looked at, as another row does it
 
-# What a teacher has, its text, and the people: id, name, email, further ids, the platform's number. Or the error.
+# What a teacher has, its text, and the people: id, name, email, further ids, the
+# platform's number. Or the error.
 ROSTERS: list[tuple[str, str | bytes, object]] = [
     ("a teacher's own", "id,name,email\n1,Ada,a@x\n", [("1", "Ada", "a@x", (), "")]),
     ("in another order", "email,name,id\na@x,Ada,1\n", [("1", "Ada", "a@x", (), "")]),
     ("capital letters", "ID,Name,EMAIL\n1,Ada,a@x\n", [("1", "Ada", "a@x", (), "")]),
-    ("with a GitHub name", "id,name,email,GitHub Username\n1,Ada,a@x,ada-l\n", [("1", "Ada", "a@x", ("ada-l",), "")]),
-    ("with a login", "id,name,email,login\n1,Ada,a@x,al12\n", [("1", "Ada", "a@x", ("al12",), "")]),
+    (
+        "with a GitHub name",
+        "id,name,email,GitHub Username\n1,Ada,a@x,ada-l\n",
+        [("1", "Ada", "a@x", ("ada-l",), "")],
+    ),
+    (
+        "with a login",
+        "id,name,email,login\n1,Ada,a@x,al12\n",
+        [("1", "Ada", "a@x", ("al12",), "")],
+    ),
     ("semicolons", "id;name;email\n1;Ada;a@x\n", [("1", "Ada", "a@x", (), "")]),
     ("tabs", "id\tname\temail\n1\tAda\ta@x\n", [("1", "Ada", "a@x", (), "")]),
-    ("Excel's own line", "sep=;\nid;name;email\n1;Ada;a@x\n", [("1", "Ada", "a@x", (), "")]),
-    ("UTF-8 with a mark", "\ufeffid,name,email\n1,Zoë,a@x\n".encode(), [("1", "Zoë", "a@x", (), "")]),
-    ("UTF-16", "id\tname\temail\n1\tZoë\ta@x\n".encode("utf-16"), [("1", "Zoë", "a@x", (), "")]),
-    ("Latin-1", "id;name;email\n1;Zoë;a@x\n".encode("latin-1"), [("1", "Zoë", "a@x", (), "")]),
-    ("lines of Windows", "id,name,email\r\n1,Ada,a@x\r\n", [("1", "Ada", "a@x", (), "")]),
-    ("lines of an old Mac", "id,name,email\r1,Ada,a@x\r", [("1", "Ada", "a@x", (), "")]),
-    ("empty lines", "id,name,email\n\n1,Ada,a@x\n,,\n\n", [("1", "Ada", "a@x", (), "")]),
+    (
+        "Excel's own line",
+        "sep=;\nid;name;email\n1;Ada;a@x\n",
+        [("1", "Ada", "a@x", (), "")],
+    ),
+    (
+        "UTF-8 with a mark",
+        "\ufeffid,name,email\n1,Zoë,a@x\n".encode(),
+        [("1", "Zoë", "a@x", (), "")],
+    ),
+    (
+        "UTF-16",
+        "id\tname\temail\n1\tZoë\ta@x\n".encode("utf-16"),
+        [("1", "Zoë", "a@x", (), "")],
+    ),
+    (
+        "Latin-1",
+        "id;name;email\n1;Zoë;a@x\n".encode("latin-1"),
+        [("1", "Zoë", "a@x", (), "")],
+    ),
+    (
+        "lines of Windows",
+        "id,name,email\r\n1,Ada,a@x\r\n",
+        [("1", "Ada", "a@x", (), "")],
+    ),
+    (
+        "lines of an old Mac",
+        "id,name,email\r1,Ada,a@x\r",
+        [("1", "Ada", "a@x", (), "")],
+    ),
+    (
+        "empty lines",
+        "id,name,email\n\n1,Ada,a@x\n,,\n\n",
+        [("1", "Ada", "a@x", (), "")],
+    ),
     ("zeros in front", "id,name,email\n007,Ada,a@x\n", [("007", "Ada", "a@x", (), "")]),
-    ("a name with a comma", 'id,name,email\n1,"Lovelace, Ada",a@x\n', [("1", "Lovelace, Ada", "a@x", (), "")]),
+    (
+        "a name with a comma",
+        'id,name,email\n1,"Lovelace, Ada",a@x\n',
+        [("1", "Lovelace, Ada", "a@x", (), "")],
+    ),
     ("Classroom 50", CLASSROOM50, [("ada", "Ada Lovelace", "ada@uni.edu", (), "")]),
     (
         "Classroom 50 with roles",
-        "username,first_name,last_name,email,section,github_id,role\na,Ada,L,,,1,student\nt,Tea,Cher,,,2,teacher\nx,T,A,,,3,ta\n",
+        (
+            "username,first_name,last_name,email,section,github_id,role\n"
+            "a,Ada,L,,,1,student\nt,Tea,Cher,,,2,teacher\nx,T,A,,,3,ta\n"
+        ),
         [("a", "Ada L", "", (), "")],
     ),
     (
@@ -55,14 +113,26 @@ ROSTERS: list[tuple[str, str | bytes, object]] = [
         [("bob@uni.edu", "Bob B", "bob@uni.edu", (), "")],
     ),
     ("Classroom 50, names alone", "username\nada\n", [("ada", "", "", (), "")]),
-    ("Classroom 50, one name", "username,name,email\nada,Ada L,a@x\n", [("ada", "Ada L", "a@x", (), "")]),
+    (
+        "Classroom 50, one name",
+        "username,name,email\nada,Ada L,a@x\n",
+        [("ada", "Ada L", "a@x", (), "")],
+    ),
     (
         "Canvas",
         f'{CANVAS}"Lovelace, Ada",501,U1,ada@x,Sec 1,2\n',
         [("U1", "Lovelace, Ada", "", ("ada@x",), "Canvas 501")],
     ),
-    ("Canvas without SIS", f'{CANVAS}"Lovelace, Ada",501,,,Sec 1,\n', [("501", "Lovelace, Ada", "", (), "Canvas 501")]),
-    ("Canvas with logins", f'{CANVAS}"L, Ada",501,,al1,Sec 1,\n', [("al1", "L, Ada", "", (), "Canvas 501")]),
+    (
+        "Canvas without SIS",
+        f'{CANVAS}"Lovelace, Ada",501,,,Sec 1,\n',
+        [("501", "Lovelace, Ada", "", (), "Canvas 501")],
+    ),
+    (
+        "Canvas with logins",
+        f'{CANVAS}"L, Ada",501,,al1,Sec 1,\n',
+        [("al1", "L, Ada", "", (), "Canvas 501")],
+    ),
     (
         "Canvas with its test student",
         f'{CANVAS}"L, Ada",501,U1,al1,S,\n"Student, Test",777,,9f3c,S,\n',
@@ -75,12 +145,27 @@ ROSTERS: list[tuple[str, str | bytes, object]] = [
     ),
     (
         "Canvas with a root account",
-        f'{CANVAS.replace("Section", "Root Account,Section")}"L, Ada",5,U1,al1,x.edu,S,\n',
+        (
+            f'{CANVAS.replace("Section", "Root Account,Section")}"L, '
+            'Ada",5,U1,al1,x.edu,S,\n'
+        ),
         [("U1", "L, Ada", "", ("al1",), "Canvas 5")],
     ),
-    ("Canvas with semicolons", CANVAS.replace(",", ";") + "L Ada;5;U1;;S;\n", [("U1", "L Ada", "", (), "Canvas 5")]),
-    ("Moodle's grades", f"{GRADES}Ada,Lovelace,12345,,,ada@x,3\n", [("12345", "Ada Lovelace", "ada@x", (), "")]),
-    ("Moodle's grades without ids", f"{GRADES}Ada,Lovelace,,,,ada@x,3\n", [("ada@x", "Ada Lovelace", "ada@x", (), "")]),
+    (
+        "Canvas with semicolons",
+        CANVAS.replace(",", ";") + "L Ada;5;U1;;S;\n",
+        [("U1", "L Ada", "", (), "Canvas 5")],
+    ),
+    (
+        "Moodle's grades",
+        f"{GRADES}Ada,Lovelace,12345,,,ada@x,3\n",
+        [("12345", "Ada Lovelace", "ada@x", (), "")],
+    ),
+    (
+        "Moodle's grades without ids",
+        f"{GRADES}Ada,Lovelace,,,,ada@x,3\n",
+        [("ada@x", "Ada Lovelace", "ada@x", (), "")],
+    ),
     (
         "Moodle's older grades",
         "First name,Surname,ID number,Email address\nAda,Lovelace,1,ada@x\n",
@@ -93,7 +178,10 @@ ROSTERS: list[tuple[str, str | bytes, object]] = [
     ),
     (
         "Moodle with user names",
-        "First name,Last name,ID number,Email address,Username\nAda,Lovelace,1,ada@x,al1\n",
+        (
+            "First name,Last name,ID number,Email address,Username\n"
+            "Ada,Lovelace,1,ada@x,al1\n"
+        ),
         [("1", "Ada Lovelace", "ada@x", ("al1",), "")],
     ),
     (
@@ -108,21 +196,53 @@ ROSTERS: list[tuple[str, str | bytes, object]] = [
     ),
     (
         "Moodle's worksheet in German",
-        'ID,"Vollständiger Name",E-Mail-Adresse,Status\n"Teilnehmer/in 501","Ada Lovelace",ada@x,\n',
-        ":1: the header has no column id, name, email, or is not in English: it needs id, name, email; from Canvas ",
+        (
+            'ID,"Vollständiger Name",E-Mail-Adresse,Status\n'
+            '"Teilnehmer/in 501","Ada Lovelace",ada@x,\n'
+        ),
+        (
+            ":1: the header has no column id, name, email, or is not in English: it "
+            "needs id, name, email; from Canvas "
+        ),
     ),
-    ("no id", "name,email\nAda,a@x\n", ":1: the header has no column id: it needs id, name, email"),
-    ("twice", "username,first_name,last_name\nada,A,B\nada,C,D\n", ":3: the id ada is there already, in line 2"),
-    ("ids in two cases", "id,name,email\nada,A,\nAda,B,\n", [("ada", "A", "", (), ""), ("Ada", "B", "", (), "")]),
-    ("nobody but the test student", f'{CANVAS}"Student, Test",7,,x,S,\n', ": holds nobody"),
-    ("an empty id", "username,first_name,last_name,email\n,Ada,L,\n", ":2: the id is empty"),
-    ("a line that is too short, after Excel's", "sep=,\nid,name,email\n1,Ada\n", ":3: no cell for email"),
+    (
+        "no id",
+        "name,email\nAda,a@x\n",
+        ":1: the header has no column id: it needs id, name, email",
+    ),
+    (
+        "twice",
+        "username,first_name,last_name\nada,A,B\nada,C,D\n",
+        ":3: the id ada is there already, in line 2",
+    ),
+    (
+        "ids in two cases",
+        "id,name,email\nada,A,\nAda,B,\n",
+        [("ada", "A", "", (), ""), ("Ada", "B", "", (), "")],
+    ),
+    (
+        "nobody but the test student",
+        f'{CANVAS}"Student, Test",7,,x,S,\n',
+        ": holds nobody",
+    ),
+    (
+        "an empty id",
+        "username,first_name,last_name,email\n,Ada,L,\n",
+        ":2: the id is empty",
+    ),
+    (
+        "a line that is too short, after Excel's",
+        "sep=,\nid,name,email\n1,Ada\n",
+        ":3: no cell for email",
+    ),
     ("no text", b"id,name,email\n\0", ": is not text"),
     ("a spreadsheet", b"PK\x03\x04\0", ": is a spreadsheet: save it as CSV"),
 ]
 
 
-@pytest.mark.parametrize(("text", "people"), [row[1:] for row in ROSTERS], ids=[row[0] for row in ROSTERS])
+@pytest.mark.parametrize(
+    ("text", "people"), [row[1:] for row in ROSTERS], ids=[row[0] for row in ROSTERS]
+)
 def test_a_roster_is_read_as_it_is(tmp_path, text, people):
     path = tmp_path / "roster.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -131,7 +251,10 @@ def test_a_roster_is_read_as_it_is(tmp_path, text, people):
             roster.read(path)
         assert f"roster.csv{people}" in str(failure.value)
     else:
-        found = [(one.id, one.name, one.email, one.others, one.number) for one in roster.read(path)]
+        found = [
+            (one.id, one.name, one.email, one.others, one.number)
+            for one in roster.read(path)
+        ]
         assert found == people
 
 
@@ -175,11 +298,19 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("name", "called"), NAMES)
-@pytest.mark.parametrize("form", ["{}", "{}_9_assignsubmission_file_", "{}_12345_678_sums.py"])
+@pytest.mark.parametrize(
+    "form", ["{}", "{}_9_assignsubmission_file_", "{}_12345_678_sums.py"]
+)
 def test_a_name_in_the_way_that_platforms_write_it(tmp_path, name, called, form):
-    """The others share a part of it each. A number that a platform made up is nobody's id."""
-    (tmp_path / form.format(called)).write_bytes(b"") if "." in form else (tmp_path / form.format(called)).mkdir()
-    found = [*submissions.collect(tmp_path)] if "_" in form else [Submission(called, ())]
+    """The others share a part of it each. A number that a platform made up is
+    nobody's id.
+    """
+    (tmp_path / form.format(called)).write_bytes(b"") if "." in form else (
+        tmp_path / form.format(called)
+    ).mkdir()
+    found = (
+        [*submissions.collect(tmp_path)] if "_" in form else [Submission(called, ())]
+    )
     words = name.replace(",", " ").split()
     others = [Person("8", f"{words[0]} Xyz", ""), Person("10", f"Xyz {words[-1]}", "")]
     me = Person("id-1", name, "")
@@ -187,33 +318,89 @@ def test_a_name_in_the_way_that_platforms_write_it(tmp_path, name, called, form)
 
 
 NOBODY = None
-ADA, OTHER, BOB = Person("ada", "Ada L", ""), Person("lovelace-ada", "Ada Lovelace", ""), Person("bob", "Bob B", "")
+ADA, OTHER, BOB = (
+    Person("ada", "Ada L", ""),
+    Person("lovelace-ada", "Ada Lovelace", ""),
+    Person("bob", "Bob B", ""),
+)
 UPPER, NUMBERED = Person("Ada", "Other", ""), Person("7", "José Ruiz", "")
 # The people, the submissions, and the id of each owner.
 OWNERS: list[tuple[str, list[Person], dict[str, str | None]]] = [
-    ("Classroom 50", [ADA, BOB], {"dl26-attention-ada": "ada", "dl26-attention-bob": "bob"}),
-    ("a repository per student", [ADA, BOB], {"attention-ada": "ada", "attention-bob": "bob"}),
+    (
+        "Classroom 50",
+        [ADA, BOB],
+        {"dl26-attention-ada": "ada", "dl26-attention-bob": "bob"},
+    ),
+    (
+        "a repository per student",
+        [ADA, BOB],
+        {"attention-ada": "ada", "attention-bob": "bob"},
+    ),
     ("capital letters", [ADA], {"dl26-attention-Ada": "ada"}),
-    ("ids in two cases", [ADA, UPPER], {"ada": "ada", "Ada": "Ada", "hw-ada": "ada", "hw-Ada": "Ada", "ADA": NOBODY}),
-    ("one of two cases on Canvas", [ADA, UPPER], {"Ada_8_1_sums.py": "Ada", "ada_9_1_sums.py": "ada"}),
-    ("a longer id in capital letters", [ADA, replace(OTHER, id="Lovelace-Ada")], {"hw-lovelace-ada": "Lovelace-Ada"}),
-    ("a repository's zip archive", [ADA, BOB], {"attention-ada-main": "ada", "attention-bob-master": "bob"}),
-    ("a hyphen in a name", [OTHER, BOB], {"hw-lovelace-ada": "lovelace-ada", "hw-bob": "bob"}),
-    ("one is the end of another", [ADA, OTHER], {"hw-ada": "ada", "hw-lovelace-ada": "lovelace-ada"}),
+    (
+        "ids in two cases",
+        [ADA, UPPER],
+        {"ada": "ada", "Ada": "Ada", "hw-ada": "ada", "hw-Ada": "Ada", "ADA": NOBODY},
+    ),
+    (
+        "one of two cases on Canvas",
+        [ADA, UPPER],
+        {"Ada_8_1_sums.py": "Ada", "ada_9_1_sums.py": "ada"},
+    ),
+    (
+        "a longer id in capital letters",
+        [ADA, replace(OTHER, id="Lovelace-Ada")],
+        {"hw-lovelace-ada": "Lovelace-Ada"},
+    ),
+    (
+        "a repository's zip archive",
+        [ADA, BOB],
+        {"attention-ada-main": "ada", "attention-bob-master": "bob"},
+    ),
+    (
+        "a hyphen in a name",
+        [OTHER, BOB],
+        {"hw-lovelace-ada": "lovelace-ada", "hw-bob": "bob"},
+    ),
+    (
+        "one is the end of another",
+        [ADA, OTHER],
+        {"hw-ada": "ada", "hw-lovelace-ada": "lovelace-ada"},
+    ),
     ("alone, the longest counts", [ADA, OTHER], {"hw-lovelace-ada": "lovelace-ada"}),
     (
         "an assignment that ends as a name begins",
         [ADA, OTHER, BOB],
-        {"hw-lovelace-ada": "ada", "hw-lovelace-lovelace-ada": "lovelace-ada", "hw-lovelace-bob": "bob"},
+        {
+            "hw-lovelace-ada": "ada",
+            "hw-lovelace-lovelace-ada": "lovelace-ada",
+            "hw-lovelace-bob": "bob",
+        },
     ),
-    ("who is not in the roster", [ADA, BOB], {"hw-ada": "ada", "hw-bob": "bob", "hw-lovelace-ada": NOBODY}),
-    ("two assignments", [ADA, BOB], {"a-ada": "ada", "a-bob": "bob", "b-c-ada": "ada", "b-c-bob": "bob"}),
+    (
+        "who is not in the roster",
+        [ADA, BOB],
+        {"hw-ada": "ada", "hw-bob": "bob", "hw-lovelace-ada": NOBODY},
+    ),
+    (
+        "two assignments",
+        [ADA, BOB],
+        {"a-ada": "ada", "a-bob": "bob", "b-c-ada": "ada", "b-c-bob": "bob"},
+    ),
     ("not the end", [ADA], {"hw-adam": NOBODY, "hw-ada-1": NOBODY, "hwada": NOBODY}),
     ("a number is too little", [Person("1", "X", "")], {"hw-1": NOBODY}),
     ("a long number", [Person("40123", "X", "")], {"hw-40123": "40123"}),
-    ("one GitHub name of two people", [replace(ADA, others=("al",)), replace(BOB, others=("al",))], {"hw-al": NOBODY}),
+    (
+        "one GitHub name of two people",
+        [replace(ADA, others=("al",)), replace(BOB, others=("al",))],
+        {"hw-al": NOBODY},
+    ),
     ("a further id", [replace(BOB, others=("bobby-t",))], {"hw-bobby-t": "bob"}),
-    ("a name within another", [Person("l", "Lena Maier", "")], {"Anna-Lena Maier_3_assignsubmission_file_": NOBODY}),
+    (
+        "a name within another",
+        [Person("l", "Lena Maier", "")],
+        {"Anna-Lena Maier_3_assignsubmission_file_": NOBODY},
+    ),
     (
         "a group's name in front",
         [Person("l", "Lena Maier", "")],
@@ -222,7 +409,10 @@ OWNERS: list[tuple[str, list[Person], dict[str, str | None]]] = [
     (
         "one's first name is the other's last",
         [Person("1", "Ali Hassan", ""), Person("2", "Ali, Hassan", "")],
-        {"Ali Hassan_8_assignsubmission_file_": "1", "Hassan Ali_9_assignsubmission_file_": "2"},
+        {
+            "Ali Hassan_8_assignsubmission_file_": "1",
+            "Hassan Ali_9_assignsubmission_file_": "2",
+        },
     ),
     (
         "the same on Canvas",
@@ -234,51 +424,96 @@ OWNERS: list[tuple[str, list[Person], dict[str, str | None]]] = [
         [Person("1", "Ali Hassan", ""), Person("2", "Hassan Ali", "")],
         {"Ali Hassan": NOBODY},
     ),
-    ("a number settles a name", [Person("31", "Ada L", ""), Person("32", "Ada L", "")], {"lada_32": "32"}),
-    ("two of one name", [Person("1", "Ada L", ""), Person("2", "Ada L", "")], {"Ada L": NOBODY}),
+    (
+        "a number settles a name",
+        [Person("31", "Ada L", ""), Person("32", "Ada L", "")],
+        {"lada_32": "32"},
+    ),
+    (
+        "two of one name",
+        [Person("1", "Ada L", ""), Person("2", "Ada L", "")],
+        {"Ada L": NOBODY},
+    ),
     ("an id before a name", [Person("1", "bob", ""), BOB], {"bob": "bob"}),
     ("a number and a name of two people", [NUMBERED, ADA], {"lada_7": NOBODY}),
     ("a number and a name of one", [NUMBERED, ADA], {"ruizjose_7": "7"}),
-    ("Moodle's number is nobody's id", [NUMBERED, ADA], {"Ada L_7_assignsubmission_file_": "ada"}),
+    (
+        "Moodle's number is nobody's id",
+        [NUMBERED, ADA],
+        {"Ada L_7_assignsubmission_file_": "ada"},
+    ),
     ("somebody else's name", [NUMBERED], {"Ada L_7_assignsubmission_file_": NOBODY}),
     (
         "Moodle's own number",
-        [replace(ADA, number="Moodle 41"), Person("2", "Ada L", "", number="Moodle 42")],
-        {"Ada L_42_assignsubmission_file_": "2", "Ada L_41_assignsubmission_onlinetext_": "ada"},
+        [
+            replace(ADA, number="Moodle 41"),
+            Person("2", "Ada L", "", number="Moodle 42"),
+        ],
+        {
+            "Ada L_42_assignsubmission_file_": "2",
+            "Ada L_41_assignsubmission_onlinetext_": "ada",
+        },
     ),
-    ("graded without names", [replace(ADA, number="Moodle 41")], {"Participant_41_assignsubmission_file_": "ada"}),
+    (
+        "graded without names",
+        [replace(ADA, number="Moodle 41")],
+        {"Participant_41_assignsubmission_file_": "ada"},
+    ),
     (
         "Canvas's own number",
-        [replace(ADA, number="Canvas 501"), Person("501", "Xyz", "", number="Canvas 502")],
-        {"x_501_9_sums.py": "ada", "ladal_LATE_502_9_sums.py": "501", "ladal_503_9_sums.py": NOBODY},
+        [
+            replace(ADA, number="Canvas 501"),
+            Person("501", "Xyz", "", number="Canvas 502"),
+        ],
+        {
+            "x_501_9_sums.py": "ada",
+            "ladal_LATE_502_9_sums.py": "501",
+            "ladal_503_9_sums.py": NOBODY,
+        },
     ),
 ]
 
 
-@pytest.mark.parametrize(("people", "expected"), [row[1:] for row in OWNERS], ids=[row[0] for row in OWNERS])
+@pytest.mark.parametrize(
+    ("people", "expected"), [row[1:] for row in OWNERS], ids=[row[0] for row in OWNERS]
+)
 def test_who_owns_what(tmp_path, people, expected):
     for name in expected:
-        (tmp_path / name).write_bytes(b"") if name.endswith(".py") else (tmp_path / name).mkdir()
+        (tmp_path / name).write_bytes(b"") if name.endswith(".py") else (
+            tmp_path / name
+        ).mkdir()
     found = {}
     for submission, who in roster.owners(submissions.collect(tmp_path), people):
-        found |= {place.name: who.id if isinstance(who, Person) else None for place in submission.places}
+        found |= {
+            place.name: who.id if isinstance(who, Person) else None
+            for place in submission.places
+        }
     assert found == expected
 
 
 def test_who_may_be_meant_is_said(tmp_path):
     people = [ADA, BOB]
-    [*_, (_, why)] = roster.owners([Submission(name, ()) for name in ("hw-ada", "hw-bob", "hw-lovelace-ada")], people)
-    assert why == "it ends with ada, the id of Ada L (ada), and may be that of somebody called lovelace-ada"
-    [(_, why)] = roster.owners([Submission("ada l", ())], [Person("1", "Ada L", ""), Person("2", "Ada L", "")])
+    [*_, (_, why)] = roster.owners(
+        [Submission(name, ()) for name in ("hw-ada", "hw-bob", "hw-lovelace-ada")],
+        people,
+    )
+    assert why == (
+        "it ends with ada, the id of Ada L (ada), and may be that of somebody "
+        "called lovelace-ada"
+    )
+    [(_, why)] = roster.owners(
+        [Submission("ada l", ())], [Person("1", "Ada L", ""), Person("2", "Ada L", "")]
+    )
     assert why == "it could be that of Ada L (1) or Ada L (2)"
 
 
-# A platform's roster, the layout of its download, and what its gradebook gets: of Ada and Bob the points, of Cy, who
-# handed in nothing, a 0.
+# A platform's roster, the layout of its download, and what its gradebook gets: of Ada
+# and Bob the points, of Cy, who handed in nothing, a 0.
 PLATFORMS = {
     "Classroom 50": (
         "username,first_name,last_name,email,section,github_id,role\n"
-        "ada,Ada,Lovelace,ada@x,A,1,student\nlovelace-ada,Bob,B,,A,2,\ncy,Cy,C,,A,3,\nt,T,T,,,4,teacher\n",
+        "ada,Ada,Lovelace,ada@x,A,1,student\nlovelace-ada,Bob,B,,A,2,\ncy,Cy,C,,A,3,\n"
+        "t,T,T,,,4,teacher\n",
         [
             "dl26-sums-ada/katas/{}",
             "dl26-sums-lovelace-ada/katas/{}",
@@ -302,27 +537,45 @@ PLATFORMS = {
         {"100": 1, "200": 1, "300": 0},
     ),
     "Moodle's worksheet": (
-        f'{WORKSHEET}"Participant 11","Ada Lovelace",a@x,,,,\n"Participant 12","Ada Lovelace",b@x,,,,\n'
+        f'{WORKSHEET}"Participant 11","Ada Lovelace",a@x,,,,\n'
+        '"Participant 12","Ada Lovelace",b@x,,,,\n'
         '"Participant 13","Cy Cole",c@x,,,,\n',
-        ["Ada Lovelace_11_assignsubmission_file/{.name}", "Ada Lovelace_12_assignsubmission_file/{.name}"],
+        [
+            "Ada Lovelace_11_assignsubmission_file/{.name}",
+            "Ada Lovelace_12_assignsubmission_file/{.name}",
+        ],
         {"a@x": 1, "b@x": 1, "c@x": 0},
     ),
     "Moodle without names": (
-        'Identifier,"Full name",Status\n"Participant 11",,x\n"Participant 12",,x\n"Participant 13",,x\n',
-        ["Participant_11_assignsubmission_file_/{.name}", "Participant_12_assignsubmission_file_/{.name}"],
+        (
+            'Identifier,"Full name",Status\n"Participant 11",,x\n"Participant 12",,x\n'
+            '"Participant 13",,x\n'
+        ),
+        [
+            "Participant_11_assignsubmission_file_/{.name}",
+            "Participant_12_assignsubmission_file_/{.name}",
+        ],
         {"Participant 11": 1, "Participant 12": 1, "Participant 13": 0},
     ),
     "Canvas": (
-        f'{CANVAS}"Lovelace, Ada",12,U1,al1,S,\n"Lovelace, Ada",13,U2,al2,S,\n"Cole, Cy",14,U3,cc1,S,\n'
+        f'{CANVAS}"Lovelace, Ada",12,U1,al1,S,\n"Lovelace, Ada",13,U2,al2,S,\n'
+        '"Cole, Cy",14,U3,cc1,S,\n'
         '"Student, Test",9,,x,S,\n',
         [
-            *("lovelaceada_12_901_{.name}", "lovelaceada_LATE_13_902_first_look-2.py", "lovelaceada_13_903_notes.txt"),
+            *(
+                "lovelaceada_12_901_{.name}",
+                "lovelaceada_LATE_13_902_first_look-2.py",
+                "lovelaceada_13_903_notes.txt",
+            ),
             "studenttest_9_904_{.name}",
         ],
         {"U1": 1, "U2": 1, "U3": 0},
     ),
     "Canvas without SIS": (
-        f'{CANVAS}"Lovelace, Ada",12,,,S,\n"O\'Brien, Sean",13,,,S,\n"Cole, Cy",14,,,S,\n',
+        (
+            f'{CANVAS}"Lovelace, Ada",12,,,S,\n"O\'Brien, Sean",13,,,S,\n'
+            '"Cole, Cy",14,,,S,\n'
+        ),
         ["lovelaceada_12_901_{.name}", "obriensean_LATE_13_902_{.name}"],
         {"12": 1, "13": 1, "14": 0},
     ),
@@ -337,17 +590,27 @@ def points(monkeypatch):
     def graded(handed_in, katas, **_):
         for attempt in handed_in:
             source = attempt.submission.texts[KATA]
-            run = grading.Grading([KATA], {KATA: replace(source, text="")}, options=RunOptions())
+            run = grading.Grading(
+                [KATA], {KATA: replace(source, text="")}, options=RunOptions()
+            )
             if source.lost:
                 list(run.ready())
             [result] = run.results or [grading.not_started(KATA, RunOptions())]
             if source.text == right:
                 passed = [
-                    replace(e.specs[0], name="TestX::x", status="passed", said="", failure=None)
+                    replace(
+                        e.specs[0],
+                        name="TestX::x",
+                        status="passed",
+                        said="",
+                        failure=None,
+                    )
                     for e in result.exercises
                 ]
                 own = zip(result.exercises, passed, strict=True)
-                result = replace(result, exercises=tuple(replace(e, specs=(one,)) for e, one in own))
+                result = replace(
+                    result, exercises=tuple(replace(e, specs=(one,)) for e, one in own)
+                )
             yield Graded(attempt.student, attempt.version, result)
 
     monkeypatch.setattr(class_grading, "grade_class", graded)
@@ -355,19 +618,35 @@ def points(monkeypatch):
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_a_platforms_roster_and_download_give_everybody_their_own(platform, tmp_path, points, kata_here):
+def test_a_platforms_roster_and_download_give_everybody_their_own(
+    platform, tmp_path, points, kata_here
+):
     text, files, expected = PLATFORMS[platform]
     (tmp_path / "roster.csv").write_text(text)
     for name in files:
-        place = tmp_path / "class" / name.format(KATA.file if "{}" in name else KATA.file)
+        place = (
+            tmp_path / "class" / name.format(KATA.file if "{}" in name else KATA.file)
+        )
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(KATA.reference.read_text() if place.suffix == ".py" else "x")
-    reports = [f"--report={name}={tmp_path / name}" for name in ("moodle", "canvas", "csv")]
-    command = ["class", tmp_path / "class", "00", "--roster", tmp_path / "roster.csv", *reports]
+    reports = [
+        f"--report={name}={tmp_path / name}" for name in ("moodle", "canvas", "csv")
+    ]
+    command = [
+        "class",
+        tmp_path / "class",
+        "00",
+        "--roster",
+        tmp_path / "roster.csv",
+        *reports,
+    ]
     done = kata_here(*command, "--intake", tmp_path / "intake.csv")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     every = len(KATA.exercises)
-    grades = {row["identifier"]: float(row["grade"]) for row in csv.DictReader(open(tmp_path / "moodle"))}
+    grades = {
+        row["identifier"]: float(row["grade"])
+        for row in csv.DictReader(open(tmp_path / "moodle"))
+    }
     assert grades == {who: every * share for who, share in expected.items()}
     rows = list(csv.DictReader(open(tmp_path / "canvas")))[1:]
     assert [float(row[KATA.name]) for row in rows] == list(grades.values())
@@ -376,25 +655,45 @@ def test_a_platforms_roster_and_download_give_everybody_their_own(platform, tmp_
         for column in ("Student", "ID", "SIS User ID", "SIS Login ID", "Section"):
             assert [row[column] for row in rows] == [row[column] for row in given]
         assert done.stdout.count("late, as Canvas says: ") == 1
-        assert ",handed in,Canvas marks it as late," in (tmp_path / "intake.csv").read_text()
+        assert (
+            ",handed in,Canvas marks it as late,"
+            in (tmp_path / "intake.csv").read_text()
+        )
 
 
 def test_without_the_right_roster_nobody_gets_a_0(tmp_path, points, kata_here):
-    """The ids are those of the university, the repositories are called by GitHub's names."""
-    (tmp_path / "roster.csv").write_text("id,name,email\n100,Ada Lovelace,a@x\n200,Bob Berg,b@x\n")
+    """The ids are those of the university, the repositories are called by
+    GitHub's names.
+    """
+    (tmp_path / "roster.csv").write_text(
+        "id,name,email\n100,Ada Lovelace,a@x\n200,Bob Berg,b@x\n"
+    )
     for name in ("dl26-sums-adal", "dl26-sums-bobo"):
         place = tmp_path / "class" / name / KATA.file
         place.parent.mkdir(parents=True)
         place.write_text(KATA.reference.read_text())
     reports = [f"--report={name}={tmp_path / name}" for name in ("moodle", "csv")]
-    command = ["class", tmp_path / "class", "00", "--roster", tmp_path / "roster.csv", *reports]
+    command = [
+        "class",
+        tmp_path / "class",
+        "00",
+        "--roster",
+        tmp_path / "roster.csv",
+        *reports,
+    ]
     done = kata_here(*command)
     assert done.returncode == 2 and "--unowned-are-nobody" in done.stderr
-    assert "people who may have handed one in: Ada Lovelace (100), Bob Berg (200)" in done.stdout
+    assert (
+        "people who may have handed one in: Ada Lovelace (100), Bob Berg (200)"
+        in done.stdout
+    )
     assert len((tmp_path / "moodle").read_text().splitlines()) == 1, "the header"
     done = kata_here(*command, "--unowned-are-nobody")
     assert done.returncode == 0
-    assert [row["grade"] for row in csv.DictReader(open(tmp_path / "moodle"))] == ["0", "0"]
+    assert [row["grade"] for row in csv.DictReader(open(tmp_path / "moodle"))] == [
+        "0",
+        "0",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -419,14 +718,25 @@ def test_what_a_submission_of_nobody_holds_back(tmp_path, name, text, held):
     (tmp_path / "class/di").mkdir(parents=True)
     (tmp_path / "class/di" / KATA.file.name).write_text("")
     (tmp_path / "class/di" / ONE.file.name).write_text(ONE.code.read_text())
-    for path in (f"ada/{KATA.file.name}", f"ada/{ONE.file.name}", f"bob/{KATA.file.name}", f"zed/{name}"):
+    for path in (
+        f"ada/{KATA.file.name}",
+        f"ada/{ONE.file.name}",
+        f"bob/{KATA.file.name}",
+        f"zed/{name}",
+    ):
         (tmp_path / "class" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "class" / path).write_text(text if "zed" in path else "x = 1")
-    class_ = Class(tmp_path / "class", Assignment([KATA, ONE], RunOptions()), tmp_path / "roster.csv")
+    class_ = Class(
+        tmp_path / "class",
+        Assignment([KATA, ONE], RunOptions()),
+        tmp_path / "roster.csv",
+    )
     taken = class_run.take_in(class_run.collect(class_), list)
     lost = {}
     for one in taken.read[:4]:
-        missing = [kata.number for kata, source in one.submission.texts.items() if source.lost]
+        missing = [
+            kata.number for kata, source in one.submission.texts.items() if source.lost
+        ]
         lost |= {one.submission.student: missing} if missing else {}
         assert one.waits == bool(missing)
     assert lost == held
@@ -463,43 +773,78 @@ def test_an_untouched_stub_waits_as_an_empty_hand_does(tmp_path, points, kata_he
     assert [row["identifier"] for row in csv.DictReader(open(grades))] == ["ada", "fay"]
 
 
-@pytest.mark.parametrize("name", ["ada.py", "Ada Lovelace.py", "ada.docx", "ada.py.txt", "ada.rar"])
-def test_a_loose_file_is_that_of_whom_it_is_called_after(name, tmp_path, points, kata_here):
+@pytest.mark.parametrize(
+    "name", ["ada.py", "Ada Lovelace.py", "ada.docx", "ada.py.txt", "ada.rar"]
+)
+def test_a_loose_file_is_that_of_whom_it_is_called_after(
+    name, tmp_path, points, kata_here
+):
     (tmp_path / "roster.csv").write_text("id,name,email\nada,Ada Lovelace,\nbob,Bob,\n")
     (tmp_path / "class").mkdir()
-    (tmp_path / "class" / name).write_text(KATA.reference.read_text() if ".py" in name else "x")
+    (tmp_path / "class" / name).write_text(
+        KATA.reference.read_text() if ".py" in name else "x"
+    )
     (tmp_path / "class/notes.txt").write_text("of the teacher")
     reports = [f"--report=moodle={tmp_path / 'moodle'}"]
-    done = kata_here("class", tmp_path / "class", "00", "--roster", tmp_path / "roster.csv", *reports)
-    grades = {row["identifier"]: row["grade"] for row in csv.DictReader(open(tmp_path / "moodle"))}
-    assert grades == ({"ada": str(len(KATA.exercises)), "bob": "0"} if ".py" in name else {"bob": "0"}), done.stdout
+    done = kata_here(
+        "class", tmp_path / "class", "00", "--roster", tmp_path / "roster.csv", *reports
+    )
+    grades = {
+        row["identifier"]: row["grade"]
+        for row in csv.DictReader(open(tmp_path / "moodle"))
+    }
+    assert grades == (
+        {"ada": str(len(KATA.exercises)), "bob": "0"} if ".py" in name else {"bob": "0"}
+    ), done.stdout
     assert "notes.txt: ignored" in done.stdout
     assert done.returncode == (0 if ".py" in name else 2)
     (tmp_path / "class/who.py").write_text("x = 1")
-    done = kata_here("class", tmp_path / "class", "00", "--roster", tmp_path / "roster.csv", *reports)
+    done = kata_here(
+        "class", tmp_path / "class", "00", "--roster", tmp_path / "roster.csv", *reports
+    )
     assert done.returncode == 2 and "  who: nobody in the roster" in done.stdout
-    assert not [row for row in csv.DictReader(open(tmp_path / "moodle")) if row["grade"] == "0"]
+    assert not [
+        row for row in csv.DictReader(open(tmp_path / "moodle")) if row["grade"] == "0"
+    ]
 
 
 def test_times_of_a_download_are_not_known(tmp_path, points, kata_here):
-    """Canvas and Moodle give every file the time at which it is downloaded, after the date that is due."""
-    (tmp_path / "g.toml").write_text('[late]\nzone = "UTC"\ndue = 2001-01-01T00:00:00\nper_day = 100\n')
-    for name in ("lovelaceada_LATE_12_901_first_look.py", "Bob Berg_3_assignsubmission_file_", "cy"):
+    """Canvas and Moodle give every file the time at which it is downloaded, after the
+    date that is due.
+    """
+    (tmp_path / "g.toml").write_text(
+        '[late]\nzone = "UTC"\ndue = 2001-01-01T00:00:00\nper_day = 100\n'
+    )
+    for name in (
+        "lovelaceada_LATE_12_901_first_look.py",
+        "Bob Berg_3_assignsubmission_file_",
+        "cy",
+    ):
         place = tmp_path / "class" / name
         place = place if place.suffix else place / KATA.file.name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(KATA.reference.read_text())
     rules = ["--rules", tmp_path / "g.toml", f"--report=csv={tmp_path / 'csv'}"]
     done = kata_here("class", tmp_path / "class", "00", *rules)
-    scores = {row["student"]: float(row["score"]) for row in csv.DictReader(open(tmp_path / "csv"))}
-    assert scores == {"Bob Berg_3": len(KATA.exercises), "lovelaceada_12": len(KATA.exercises), "cy": 0}
+    scores = {
+        row["student"]: float(row["score"])
+        for row in csv.DictReader(open(tmp_path / "csv"))
+    }
+    assert scores == {
+        "Bob Berg_3": len(KATA.exercises),
+        "lovelaceada_12": len(KATA.exercises),
+        "cy": 0,
+    }
     assert "so lateness costs nothing: Bob Berg_3, lovelaceada_12\n" in done.stdout
     assert "late, as Canvas says: lovelaceada_12\n" in done.stdout
 
 
 def test_earlier_results_are_found_by_the_exact_id():
     ids, kata = {"Ada": "Ada", "Lovelace (ada)": "ada"}, KATA.name
-    earlier = {(student, kata): Earlier(KataResult(kata, ()), {}, {}, student) for student in ("Ada", "ada", "ADA")}
+    earlier = {
+        (student, kata): Earlier(KataResult(kata, ()), {}, {}, student)
+        for student in ("Ada", "ada", "ADA")
+    }
     found = regrading.of_students(earlier, ids)
     assert {student: one.id for (student, _), one in found.items()} == {
         "Ada": "Ada",

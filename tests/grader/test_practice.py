@@ -1,4 +1,6 @@
-"""Practice on one's own code: a planted bug, a call line by line, and small tensors as blocks of colour."""
+"""Practice on one's own code: a planted bug, a call line by line, and small tensors as
+blocks of colour.
+"""
 
 import random
 import shutil
@@ -28,7 +30,10 @@ def merge_heads(x):
         pass
     return torch.cat(parts, dim=2)
 """
-ONLY_DOUBLE = "def double(x):\n    return x + x\n\n\ndef total(x, dim=0):\n    raise NotImplementedError\n"
+ONLY_DOUBLE = (
+    "def double(x):\n    return x + x\n\n\ndef total(x, dim=0):\n"
+    "    raise NotImplementedError\n"
+)
 
 
 def course(folder, root, name: str) -> Kata:
@@ -93,18 +98,33 @@ class TestDebug:
         """A hunt that has just begun."""
         return bug_hunt.begun(sums, planted.bug, random.Random(0))
 
-    def test_a_recorded_mistake_is_planted_in_a_copy_of_the_learners_code(self, sums, hunt):
+    def test_a_recorded_mistake_is_planted_in_a_copy_of_the_learners_code(
+        self, sums, hunt
+    ):
         own = sums.code.read_text()
-        assert own == sums.textbook.read_text() == hunt.bug.right and hunt.bug.whose == "your code"
-        assert hunt.bug.wrong in {own.replace(one.was, one.now) for one in planting.mistakes(sums)} - {own}
-        assert bug_hunt.place(sums).read_text() == hunt.bug.wrong and hunt == bug_hunt.current(sums)
+        assert (
+            own == sums.textbook.read_text() == hunt.bug.right
+            and hunt.bug.whose == "your code"
+        )
+        assert hunt.bug.wrong in {
+            own.replace(one.was, one.now) for one in planting.mistakes(sums)
+        } - {own}
+        assert bug_hunt.place(
+            sums
+        ).read_text() == hunt.bug.wrong and hunt == bug_hunt.current(sums)
 
     def test_the_task_does_not_give_it_away(self, sums, hunt):
         said = "\n".join(bug_hunt.task(sums, hunt))
-        assert "looks like" not in said and "test_" not in said and f":{hunt.bug.lines[0]}" not in said
+        assert (
+            "looks like" not in said
+            and "test_" not in said
+            and f":{hunt.bug.lines[0]}" not in said
+        )
         exercise = sums.exercise("total")
         [run] = runs.of([runs.job_of(progress.job(sums), hunt.bug.wrong, exercise)])
-        failed = next(name for name, spec in run.specs.items() if spec.status == "failed")
+        failed = next(
+            name for name, spec in run.specs.items() if spec.status == "failed"
+        )
         shown = {trace.in_words(call) for call in run.calls[failed]}
         assert shown and not shown & {*hunt.bug.same, *hunt.bug.differing}
 
@@ -113,9 +133,14 @@ class TestDebug:
         assert said.startswith("No") and not hunt.line
         hunt, said = bug_hunt.name_line(sums, hunt, hunt.bug.lines[0])
         assert said.startswith("Yes") and hunt.line
-        hunt, said = bug_hunt.name_call(sums, hunt, "total(torch.arange(6.).reshape(2, 3), 1)")
+        hunt, said = bug_hunt.name_call(
+            sums, hunt, "total(torch.arange(6.).reshape(2, 3), 1)"
+        )
         assert said.startswith("Yes: ") and hunt.call and hunt == bug_hunt.current(sums)
-        assert bug_hunt.mend(sums, hunt) == (False, "The copy is as it was planted: mend it first.")
+        assert bug_hunt.mend(sums, hunt) == (
+            False,
+            "The copy is as it was planted: mend it first.",
+        )
         bug_hunt.place(sums).write_text(hunt.bug.right)
         assert bug_hunt.mend(sums, hunt) == (True, "Mended, with 1 changed line.")
         assert bug_hunt.current(sums) is None and not bug_hunt.place(sums).exists()
@@ -125,7 +150,10 @@ class TestDebug:
         bug = planting.Bug("total", "your code", "", "", "", offered[:1], offered[1:])
         hunt = bug_hunt.Hunt(bug, offered)
         assert "    b  total(x = differing)" in bug_hunt.task(sums, hunt)
-        assert bug_hunt.name_call(sums, hunt, "a")[1] == "No, a comes to the same with and without the bug."
+        assert (
+            bug_hunt.name_call(sums, hunt, "a")[1]
+            == "No, a comes to the same with and without the bug."
+        )
         hunt, said = bug_hunt.name_call(sums, hunt, "b")
         assert hunt.call and said == "Yes, b."
 
@@ -149,7 +177,9 @@ class TestDebug:
         bug_hunt.place(sums).with_name("hunt.json").write_text("{")
         assert bug_hunt.current(sums) is None
 
-    def test_code_without_a_mistakes_line_gets_solutions_without_what_is_not_finished(self, sums, changed):
+    def test_code_without_a_mistakes_line_gets_solutions_without_what_is_not_finished(
+        self, sums, changed
+    ):
         sums.code.write_text(ONLY_DOUBLE)
         bug = bug_hunt.start(sums, None, random.Random(0)).bug
         assert (bug.exercise, bug.whose) == ("double", "the textbook solution")
@@ -160,10 +190,13 @@ class TestDebug:
 
     def test_where_none_can_be_planted_a_line_says_why(self, sums, changed):
         file = sums.author / "mistakes.py"
-        changed(file, 'now="x.mean(dim)"', 'now="mean(x, dim)"')  # needs a name that is not there
+        # needs a name that is not there
+        changed(file, 'now="x.mean(dim)"', 'now="mean(x, dim)"')
         for was in ("x.sum()", "x.sum(0)"):
             changed(file, f'now="{was}"', 'now="x.sum(dim)"')
-        with pytest.raises(NotPossible, match="^total: no recorded mistake fits: try another exercise$"):
+        with pytest.raises(
+            NotPossible, match="^total: no recorded mistake fits: try another exercise$"
+        ):
             bug_hunt.start(sums, "total", random.Random(0))
         file.rename(file.with_suffix(".away"))
         with pytest.raises(NotPossible, match="a starter without solutions has none$"):
@@ -173,7 +206,9 @@ class TestDebug:
         with pytest.raises(NotPossible, match="^01: does not work yet"):
             bug_hunt.start(sums, None, random.Random(0))
 
-    @pytest.mark.parametrize("now", ["pass", "if True: x = 1", "", "x = (", "x = 1\n" * 4])
+    @pytest.mark.parametrize(
+        "now", ["pass", "if True: x = 1", "", "x = (", "x = 1\n" * 4]
+    )
     def test_a_line_that_nobody_has_to_look_for_is_not_planted(self, now):
         assert planting.must_be_looked_for("x = 2\ny = x\n", "x = 3\ny = x\n")
         assert not planting.must_be_looked_for("x = 2\ny = x\n", f"{now}\ny = x\n")
@@ -185,17 +220,27 @@ class TestDebug:
 
 
 class TestTrace:
-    def test_a_reshape_without_a_transpose_shows_which_axis_came_from_which(self, heads, changed):
+    def test_a_reshape_without_a_transpose_shows_which_axis_came_from_which(
+        self, heads, changed
+    ):
         changed(heads.code, SPLIT, WITHOUT_TRANSPOSE)
-        followed = stepping.of_a_spec(heads, heads.exercise("split_heads"), progress.job(heads))
+        followed = stepping.of_a_spec(
+            heads, heads.exercise("split_heads"), progress.job(heads)
+        )
         said = "\n".join(stepping.lines(followed))
         assert said.startswith(
-            "FAILED  heads are consecutive feature blocks\nsplit_heads(x = float32 tensor (2, 5, 12)"
+            "FAILED  heads are consecutive feature blocks\n"
+            "split_heads(x = float32 tensor (2, 5, 12)"
         )
-        assert trace.LEGEND in said and "reshape  (a2, b5, c12) → (a2, bc3, bc5, c4)" in said
+        assert (
+            trace.LEGEND in said
+            and "reshape  (a2, b5, c12) → (a2, bc3, bc5, c4)" in said
+        )
         assert "reshape: " in stepping.html(followed)
 
-    def test_without_a_kata_it_is_for_where_the_learner_is(self, heads, changed, monkeypatch, capsys):
+    def test_without_a_kata_it_is_for_where_the_learner_is(
+        self, heads, changed, monkeypatch, capsys
+    ):
         changed(heads.code, SPLIT, "raise NotImplementedError")
         monkeypatch.setattr(practice, "katas", lambda _: [heads])
         monkeypatch.setattr(learner, "KATAS", heads.root / "katas")
@@ -205,12 +250,17 @@ class TestTrace:
     def test_a_call_that_is_given(self, heads):
         heads.code.write_text(heads.code.read_text() + LOOP)
         job, merge = progress.job(heads), heads.exercise("merge_heads")
-        followed = stepping.of_a_call(heads, merge, job, "merge_heads(torch.ones(2, 3, 5, 4))")
+        followed = stepping.of_a_call(
+            heads, merge, job, "merge_heads(torch.ones(2, 3, 5, 4))"
+        )
         said = [*stepping.lines(followed)]
         assert [line for line in said if "×3" in line and "parts.append(head)" in line]
-        assert [line for line in said if "×3" in line and "for head in" in line], "no fourth time, that finds the end"
+        assert [line for line in said if "×3" in line and "for head in" in line], (
+            "no fourth time, that finds the end"
+        )
         assert max(map(len, said)) <= 80
-        assert said[-1].strip() == "returned float32 (2, 5, 12)"  # what was caught is not told
+        # what was caught is not told
+        assert said[-1].strip() == "returned float32 (2, 5, 12)"
         with pytest.raises(NotPossible, match="does not call merge_heads: NameError"):
             stepping.of_a_call(heads, merge, job, "merge_head(1)")
 
@@ -228,16 +278,28 @@ class TestTrace:
             stepping.of_a_spec(heads, split, progress.job(heads))
 
     def test_a_long_loop_is_cut(self, heads, changed):
-        changed(heads.code, SPLIT, f"for _ in range(10_000):\n        T = T + 0\n    {SPLIT}")
-        followed = stepping.of_a_call(
-            heads, heads.exercise("split_heads"), progress.job(heads), "split_heads(torch.ones(1, 2, 4), 2)"
+        changed(
+            heads.code,
+            SPLIT,
+            f"for _ in range(10_000):\n        T = T + 0\n    {SPLIT}",
         )
-        assert followed.call.cut and "       … longer than is followed" in [*stepping.lines(followed)]
+        followed = stepping.of_a_call(
+            heads,
+            heads.exercise("split_heads"),
+            progress.job(heads),
+            "split_heads(torch.ones(1, 2, 4), 2)",
+        )
+        assert followed.call.cut and "       … longer than is followed" in [
+            *stepping.lines(followed)
+        ]
 
 
 class TestBlocks:
     def test_a_small_tensor_that_differs_has_a_picture(self):
-        got, expected = torch.tensor([[0.0, 1.0], [2.0, float("nan")]]), torch.tensor([[0.0, 1.0], [2.0, 9.0]])
+        got, expected = (
+            torch.tensor([[0.0, 1.0], [2.0, float("nan")]]),
+            torch.tensor([[0.0, 1.0], [2.0, 9.0]]),
+        )
         with pytest.raises(check.Mismatch) as found:
             check.equal(got, expected)
         assert found.value.picture == "\n01 01 00\n2x 29 0x"
@@ -257,6 +319,8 @@ class TestBlocks:
             check.equal(got, expected)
         assert found.value.picture == "[1]\n09 00 09\n00 00 00"
 
-    @pytest.mark.parametrize("text", ["\x1b]0;title\a", "\n\x1b[2J 1 1", "\n1 1", "\n" + "1" * 17 + " 1 1"])
+    @pytest.mark.parametrize(
+        "text", ["\x1b]0;title\a", "\n\x1b[2J 1 1", "\n1 1", "\n" + "1" * 17 + " 1 1"]
+    )
     def test_other_text_is_no_picture(self, text):
         assert colour_blocks.coloured(text) == ""

@@ -1,4 +1,6 @@
-"""What a learner reads of an error in another process: the line of the learner's own code, and no line of gloo's."""
+"""What a learner reads of an error in another process: the line of the learner's own
+code, and no line of gloo's.
+"""
 
 import importlib.util
 
@@ -28,7 +30,9 @@ def test_an_error_in_a_rank_shows_the_learners_line(tmp_path):
     found.loader.exec_module(kata)
 
     def gloo(x):
-        raise RuntimeError("[enforce fail at /pytorch/third_party/gloo/gloo/pair.cc:446] 8 bytes for 4")
+        raise RuntimeError(
+            "[enforce fail at /pytorch/third_party/gloo/gloo/pair.cc:446] 8 bytes for 4"
+        )
 
     kata.gloo = gloo
     with pytest.raises(check.Mismatch) as caught:

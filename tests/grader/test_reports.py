@@ -1,4 +1,6 @@
-"""The renderers: each holds to the form that its reader expects, whatever the messages hold."""
+"""The renderers: each holds to the form that its reader expects, whatever the
+messages hold.
+"""
 
 import base64
 import csv
@@ -63,10 +65,22 @@ PASSED, FAILED = (
     SpecResult("TestA::test_y", "failed", "no ]]> <b> & ü [red]"),
 )
 GPU = SpecResult("TestB::test_z", "skipped", "gpu: no CUDA device here")
-SECRETS = Failure("mismatch", "secret line", reason="secret story", rows=(("got", "secret"),), place="secret.py:3")
+SECRETS = Failure(
+    "mismatch",
+    "secret line",
+    reason="secret story",
+    rows=(("got", "secret"),),
+    place="secret.py:3",
+)
 UNPARSED = Failure("unparsed", "x.py: is a link")
 UNWRITTEN = SpecResult("TestC::test_w", "failed", failure=unwritten("c"))
-EDGE = SpecResult("TestD::test_no_dimension_is_an_error", "failed", "raised nothing\nmore", edge=True, line=7)
+EDGE = SpecResult(
+    "TestD::test_no_dimension_is_an_error",
+    "failed",
+    "raised nothing\nmore",
+    edge=True,
+    line=7,
+)
 HELD = SpecResult("TestD::test_works_on_a_view", "passed", edge=True)
 KATA = KataResult(
     "16_multi_head_attention",
@@ -82,7 +96,9 @@ KATA = KataResult(
 REPORT = Report("katas", "2026-01-02T03:04:05+00:00", 2.0, True, (KATA,))
 # As a course counts it: 10 points, a fifth of them for edges.
 RULES = Rules(edges=20, katas={KATA.kata: 10})
-WEIGHTED = replace(REPORT, katas=(RULES.applied(KATA, ["a", "b", "c", "d"]),), weighted=True)
+WEIGHTED = replace(
+    REPORT, katas=(RULES.applied(KATA, ["a", "b", "c", "d"]),), weighted=True
+)
 
 
 def shown(report: Report, **options) -> str:
@@ -93,7 +109,12 @@ def shown(report: Report, **options) -> str:
 
 def test_points_are_all_or_nothing_and_devices_do_not_count():
     assert [exercise.points for exercise in KATA.exercises] == [0, 1, 0, 1]
-    assert (KATA.points, KATA.max_points, KATA.status, KATA.core_works) == (2, 4, "failed", False)
+    assert (KATA.points, KATA.max_points, KATA.status, KATA.core_works) == (
+        2,
+        4,
+        "failed",
+        False,
+    )
     only_skipped = ExerciseResult("b", (GPU,))
     assert only_skipped.points == 0
 
@@ -108,7 +129,9 @@ def test_a_star_needs_the_point_and_every_edge():
 
 
 def test_an_edge_that_breaks_the_worker_costs_only_the_star():
-    kata = KataResult("k", (ExerciseResult("d", (PASSED, replace(EDGE, status="error"))),))
+    kata = KataResult(
+        "k", (ExerciseResult("d", (PASSED, replace(EDGE, status="error"))),)
+    )
     assert (kata.status, kata.points, kata.stars) == ("passed", 1, 0)
 
 
@@ -129,7 +152,9 @@ def test_rounded_numbers_sum_to_the_rounded_sum(worth, digits, expected):
 
 
 def test_a_kata_with_a_lost_spec_is_an_error():
-    lost = KataResult("k", (ExerciseResult("a", (PASSED, SpecResult("TestA::test_y", "missing"))),))
+    lost = KataResult(
+        "k", (ExerciseResult("a", (PASSED, SpecResult("TestA::test_y", "missing"))),)
+    )
     assert (lost.status, lost.points) == ("error", 0)
 
 
@@ -140,7 +165,16 @@ def test_nothing_written_is_not_started():
 def test_json_has_the_pinned_schema():
     report = json.loads(json_report.render(REPORT))
     sums = ["points", "max_points", "stars", "max_stars", "score", "max_score"]
-    assert list(report) == ["schema", "code", "started", "seconds", "complete", *sums, "sealed", "katas"]
+    assert list(report) == [
+        "schema",
+        "code",
+        "started",
+        "seconds",
+        "complete",
+        *sums,
+        "sealed",
+        "katas",
+    ]
     assert report["schema"] == "kata-report/3"
     holds_to("report", report)
     [kata] = report["katas"]
@@ -187,7 +221,13 @@ def test_json_has_the_pinned_schema():
             }
             for name, status, message, edge, line in [
                 ("TestD::test_x", "passed", "", False, 0),
-                ("TestD::test_no_dimension_is_an_error", "failed", "raised nothing\nmore", True, 7),
+                (
+                    "TestD::test_no_dimension_is_an_error",
+                    "failed",
+                    "raised nothing\nmore",
+                    True,
+                    7,
+                ),
                 ("TestD::test_works_on_a_view", "passed", "", True, 0),
             ]
         ],
@@ -199,7 +239,13 @@ def test_junit_parses_whatever_a_message_holds():
     [suite] = suites
     counts = [suite.get(name) for name in ("tests", "failures", "errors", "skipped")]
     assert counts == ["8", "2", "0", "2"]
-    assert suites.attrib == {"name": "torch katas", "time": "2.000", "tests": "8", "failures": "2", "errors": "0"}
+    assert suites.attrib == {
+        "name": "torch katas",
+        "time": "2.000",
+        "tests": "8",
+        "failures": "2",
+        "errors": "0",
+    }
     failure = suite.find("testcase/failure")
     assert failure.text == "no ]]> <b> & ü [red]"
     assert suite.find("testcase").get("classname") == "16_multi_head_attention.a"
@@ -208,10 +254,21 @@ def test_junit_parses_whatever_a_message_holds():
 def test_junit_skips_an_open_edge_and_says_why():
     lost = replace(EDGE, status="missing", said="not run")
     kata = KataResult("k", (ExerciseResult("d", (PASSED, EDGE, lost)),))
-    [suite] = ET.fromstring(junit.render(replace(REPORT, katas=(kata,))).encode("utf-8"))
-    assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("0", "0", "2")
-    skips = [(skip.get("message"), skip.text) for skip in suite.findall("testcase/skipped")]
-    assert skips == [("open edge: raised nothing", "raised nothing\nmore"), ("open edge: not run", "not run")]
+    [suite] = ET.fromstring(
+        junit.render(replace(REPORT, katas=(kata,))).encode("utf-8")
+    )
+    assert (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == (
+        "0",
+        "0",
+        "2",
+    )
+    skips = [
+        (skip.get("message"), skip.text) for skip in suite.findall("testcase/skipped")
+    ]
+    assert skips == [
+        ("open edge: raised nothing", "raised nothing\nmore"),
+        ("open edge: not run", "not run"),
+    ]
 
 
 def test_a_pipe_gets_plain_lines():
@@ -229,20 +286,32 @@ def test_a_pipe_gets_plain_lines():
     ):
         assert line in said.splitlines(), said
     assert "raised nothing" not in said
-    assert "2 of 4 points · 1 of 4 stars · score 4.5 of 10 · 2.0 s" in shown(WEIGHTED).splitlines()
+    assert (
+        "2 of 4 points · 1 of 4 stars · score 4.5 of 10 · 2.0 s"
+        in shown(WEIGHTED).splitlines()
+    )
 
 
 @pytest.mark.parametrize(
     ("specs", "said"),
     [
-        ((replace(PASSED, said="with the reference's total"),), "works, with the reference's total"),
+        (
+            (replace(PASSED, said="with the reference's total"),),
+            "works, with the reference's total",
+        ),
         (
             (replace(PASSED, said="with the reference's a"), EDGE, EDGE),
             "works, with the reference's a · 2 edges open",
         ),
-        ((replace(FAILED, failure=waiting(["total"], unwritten("total"))),), "waits for total"),
+        (
+            (replace(FAILED, failure=waiting(["total"], unwritten("total"))),),
+            "waits for total",
+        ),
         ((replace(FAILED, failure=unwritten("E.f")), EDGE), "not written yet"),
-        ((replace(FAILED, failure=unwritten("total", "E.f")),), "total: not written yet"),
+        (
+            (replace(FAILED, failure=unwritten("total", "E.f")),),
+            "total: not written yet",
+        ),
         ((replace(FAILED, failure=unwritten("E.fx")),), "E.fx: not written yet"),
         ((PASSED, FAILED, EDGE, HELD), "1 of 2 specs pass"),
         ((PASSED, replace(FAILED, status="error")), "error, 1 of 2 specs pass"),
@@ -255,7 +324,12 @@ def test_the_verdict_on_an_exercise_in_words(specs, said):
 
 def test_a_terminal_gets_a_table():
     said = shown(REPORT, force_terminal=True)
-    assert "katas and exercises" in said and "16_multi_head_attention" in said and "2/4" in said and "1/4" in said
+    assert (
+        "katas and exercises" in said
+        and "16_multi_head_attention" in said
+        and "2/4" in said
+        and "1/4" in said
+    )
     assert re.search(r"  d +core +works · 1 edge open +1/1 +☆", said), said
     assert max(map(len, said.splitlines())) <= 100
 
@@ -263,7 +337,10 @@ def test_a_terminal_gets_a_table():
 def test_an_interrupted_report_says_so():
     said = shown(Report("katas", "", 1.0, False, ()))
     assert "0 of 0 points" in said and "interrupted" in said
-    assert json.loads(json_report.render(Report("katas", "", 1.0, False, ())))["katas"] == []
+    assert (
+        json.loads(json_report.render(Report("katas", "", 1.0, False, ())))["katas"]
+        == []
+    )
 
 
 def holds_to(name: str, data: dict) -> None:
@@ -279,15 +356,29 @@ NASTY = Report(
     True,
     (
         KataResult(
-            "01_sums", (ExerciseResult("double", (SpecResult("TestDouble::test_it", "error", HOSTILE),)),), HOSTILE
+            "01_sums",
+            (
+                ExerciseResult(
+                    "double", (SpecResult("TestDouble::test_it", "error", HOSTILE),)
+                ),
+            ),
+            HOSTILE,
         ),
     ),
 )
 NOTHING = Report("katas", "2026-01-02T03:04:05+00:00", 0.0, False)
-LOST = ExerciseResult("b", (SpecResult("TestB::test_x", "not graded", "the machine is too small\nmore"),))
+LOST = ExerciseResult(
+    "b", (SpecResult("TestB::test_x", "not graded", "the machine is too small\nmore"),)
+)
 # One exercise works, one is not graded.
-GAP = replace(REPORT, katas=(replace(KATA, exercises=(ExerciseResult("a", (PASSED,)), LOST), message=""),))
-# Two specs passed beside the code, one of them not when it asked from another process; an edge is open.
+GAP = replace(
+    REPORT,
+    katas=(
+        replace(KATA, exercises=(ExerciseResult("a", (PASSED,)), LOST), message=""),
+    ),
+)
+# Two specs passed beside the code, one of them not when it asked from another process;
+# an edge is open.
 APART = Failure(
     "raised",
     "Lost",
@@ -299,21 +390,52 @@ APART = Failure(
 REFUSED = SpecResult("TestO::test_from_outside", "failed", line=3, failure=APART)
 OPEN = ExerciseResult("o", (REFUSED, replace(PASSED, line=9), EDGE), sealed="failed")
 SEALED = ExerciseResult("s", (PASSED,), sealed="passed")
-UNCONFIRMED = replace(REPORT, katas=(replace(KATA, exercises=(OPEN, SEALED), message=""),), sealed=True)
-IDS = ["a report", "one with rules", "a nasty one", "one unconfirmed", "nothing", "one with a gap"]
-REPORTS = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY, UNCONFIRMED, NOTHING, GAP], ids=IDS)
-GRADED = pytest.mark.parametrize("report", [REPORT, WEIGHTED, NASTY, UNCONFIRMED], ids=IDS[:4])
+UNCONFIRMED = replace(
+    REPORT, katas=(replace(KATA, exercises=(OPEN, SEALED), message=""),), sealed=True
+)
+IDS = [
+    "a report",
+    "one with rules",
+    "a nasty one",
+    "one unconfirmed",
+    "nothing",
+    "one with a gap",
+]
+REPORTS = pytest.mark.parametrize(
+    "report", [REPORT, WEIGHTED, NASTY, UNCONFIRMED, NOTHING, GAP], ids=IDS
+)
+GRADED = pytest.mark.parametrize(
+    "report", [REPORT, WEIGHTED, NASTY, UNCONFIRMED], ids=IDS[:4]
+)
 
 
-SECRET = SpecResult("TestA::test_secret", "failed", "", 0.1, False, 77, "secret print", True, failure=SECRETS)
-FORMATS = {name: report_files.FORMATS[name] for name in (*report_files.FOR_STUDENTS, "gradescope")}
+SECRET = SpecResult(
+    "TestA::test_secret",
+    "failed",
+    "",
+    0.1,
+    False,
+    77,
+    "secret print",
+    True,
+    failure=SECRETS,
+)
+FORMATS = {
+    name: report_files.FORMATS[name]
+    for name in (*report_files.FOR_STUDENTS, "gradescope")
+}
 html, md = FORMATS["html"], FORMATS["markdown"]
 
 
 def with_hidden(*statuses: str, own: SpecResult = PASSED, **changes) -> Report:
     """A report on one exercise with a spec of its own, and a hidden one per status."""
-    hidden = [replace(SECRET, name=f"TestA::test_secret_{n}", status=status) for n, status in enumerate(statuses)]
-    hidden = [replace(spec, said="") if spec.status == "passed" else spec for spec in hidden]
+    hidden = [
+        replace(SECRET, name=f"TestA::test_secret_{n}", status=status)
+        for n, status in enumerate(statuses)
+    ]
+    hidden = [
+        replace(spec, said="") if spec.status == "passed" else spec for spec in hidden
+    ]
     kata = replace(KATA, exercises=(ExerciseResult("a", (own, *hidden)),), message="")
     return replace(REPORT, katas=(kata,), **changes)
 
@@ -323,13 +445,18 @@ def test_names_of_open_edges_take_no_more_columns_than_there_are():
     assert words.open_star(names, 2, "--edges") == (
         "★ numerics: a view, half precision, an empty batch · 2 guards (--edges)"
     )
-    assert words.open_star(names, 2, "--edges", 65) == "★ numerics: a view, half precision, 1 more · 2 guards (--edges)"
+    assert (
+        words.open_star(names, 2, "--edges", 65)
+        == "★ numerics: a view, half precision, 1 more · 2 guards (--edges)"
+    )
     assert words.open_star(names, 0, "--edges", 1) == "★ numerics: a view, 2 more"
     assert words.open_star([], 2, "--edges", 1) == "★ 2 guards (--edges)"
 
 
 class TestHiddenSpecs:
-    """Of a teacher's own specs, students learn how many pass. The teacher reads everything."""
+    """Of a teacher's own specs, students learn how many pass. The teacher
+    reads everything.
+    """
 
     @pytest.mark.parametrize("render", FORMATS.values(), ids=FORMATS)
     def test_students_read_how_many_pass(self, render):
@@ -340,33 +467,68 @@ class TestHiddenSpecs:
             (with_hidden("error", own=FAILED), "0 of 1 hidden specs pass"),
             (with_hidden("passed", "skipped"), "1 of 2 hidden specs pass, 1 not run"),
             (with_hidden("passed", own=UNWRITTEN), "1 of 1 hidden specs pass"),
-            (replace(REPORT, katas=(replace(KATA, exercises=(ExerciseResult("a", (PASSED, edge)),)),)), "0 of 1 hid"),
+            (
+                replace(
+                    REPORT,
+                    katas=(
+                        replace(KATA, exercises=(ExerciseResult("a", (PASSED, edge)),)),
+                    ),
+                ),
+                "0 of 1 hid",
+            ),
         ]:
             text = render(report)
-            assert said in text and "secret" not in text and "77" not in text.replace("&#x27;", "")
+            assert (
+                said in text
+                and "secret" not in text
+                and "77" not in text.replace("&#x27;", "")
+            )
         assert "hidden spec" not in render(REPORT)
 
     @pytest.mark.parametrize("render", FORMATS.values(), ids=FORMATS)
     def test_nor_why_nothing_is_graded(self, render):
-        lost = replace(SECRET, name="TestA", status="not graded", said="teacher/test_secret.py: no class", failure=None)
-        report = replace(REPORT, katas=(replace(KATA, exercises=(ExerciseResult("a", (lost,)),)),))
+        lost = replace(
+            SECRET,
+            name="TestA",
+            status="not graded",
+            said="teacher/test_secret.py: no class",
+            failure=None,
+        )
+        report = replace(
+            REPORT, katas=(replace(KATA, exercises=(ExerciseResult("a", (lost,)),)),)
+        )
         assert "secret" not in render(report)
         assert "teacher/test_secret.py" in shown(report)
 
     @pytest.mark.parametrize("status", get_args(Status))
     def test_a_report_for_students_holds_nothing_else_of_them(self, status):
         """Whatever a renderer does with it, nothing can leak."""
-        secret = replace(SECRET, status=status, said="secret", tried={"secret": ["secret"]}, edge=True)
+        secret = replace(
+            SECRET,
+            status=status,
+            said="secret",
+            tried={"secret": ["secret"]},
+            edge=True,
+        )
         report = with_hidden(status, own=FAILED)
-        exercise = replace(report.katas[0].exercises[0], specs=(FAILED, secret, replace(secret, edge=False)))
-        report = replace(report, katas=(replace(report.katas[0], exercises=(exercise,)),))
+        exercise = replace(
+            report.katas[0].exercises[0],
+            specs=(FAILED, secret, replace(secret, edge=False)),
+        )
+        report = replace(
+            report, katas=(replace(report.katas[0], exercises=(exercise,)),)
+        )
         shown = students_view.of(report)
         assert "secret" in repr(report).lower() and "secret" not in repr(shown).lower()
         assert repr(shown).count("Withheld") == 2 and shown == students_view.of(shown)
 
     def test_verdict_and_state_are_those_of_the_whole(self):
         for statuses, own, verdict in [
-            (["failed", "passed"], PASSED, "1 of 1 specs pass · 1 of 2 hidden specs pass"),
+            (
+                ["failed", "passed"],
+                PASSED,
+                "1 of 1 specs pass · 1 of 2 hidden specs pass",
+            ),
             (["passed"], PASSED, "works · 1 of 1 hidden specs pass"),
             (["passed"], FAILED, "0 of 1 specs pass · 1 of 1 hidden specs pass"),
             (["error"], PASSED, "error, 1 of 1 specs pass · 0 of 1 hidden specs pass"),
@@ -375,28 +537,45 @@ class TestHiddenSpecs:
             for one in (report, students_view.of(report)):
                 [kata] = one.katas
                 assert words.verdict(kata.exercises[0]) == verdict
-                assert (kata.status, kata.points) == (report.katas[0].status, report.katas[0].points)
+                assert (kata.status, kata.points) == (
+                    report.katas[0].status,
+                    report.katas[0].points,
+                )
         secret = replace(SECRET, failure=unwritten("c"))
-        report = replace(REPORT, katas=(replace(KATA, exercises=(ExerciseResult("c", (UNWRITTEN, secret)),)),))
+        report = replace(
+            REPORT,
+            katas=(
+                replace(KATA, exercises=(ExerciseResult("c", (UNWRITTEN, secret)),)),
+            ),
+        )
         assert students_view.of(report).katas[0].status == "not started"
-        assert words.verdict(report.katas[0].exercises[0]) == "not written yet · 0 of 1 hidden specs pass"
+        assert (
+            words.verdict(report.katas[0].exercises[0])
+            == "not written yet · 0 of 1 hidden specs pass"
+        )
 
     def test_the_teacher_reads_their_names(self):
         report = with_hidden("failed", "passed")
-        assert "FAILED  16_multi_head_attention · a · secret 0 (hidden)" in shown(report) and "secret story" in shown(
+        assert "FAILED  16_multi_head_attention · a · secret 0 (hidden)" in shown(
             report
-        )
-        specs = json.loads(json_report.render(report))["katas"][0]["exercises"][0]["specs"]
+        ) and "secret story" in shown(report)
+        specs = json.loads(json_report.render(report))["katas"][0]["exercises"][0][
+            "specs"
+        ]
         assert [(spec["name"], spec["hidden"]) for spec in specs[1:]] == [
             ("TestA::test_secret_0", True),
             ("TestA::test_secret_1", True),
         ]
-        cases = ET.fromstring(junit.render(report).encode("utf-8")).findall("testsuite/testcase")
+        cases = ET.fromstring(junit.render(report).encode("utf-8")).findall(
+            "testsuite/testcase"
+        )
         assert [case.get("name") for case in cases][1:] == [
             "TestA::test_secret_0 (hidden)",
             "TestA::test_secret_1 (hidden)",
         ]
-        assert "1 × secret 0 (hidden)</summary>secret story<" in class_page.render(a_class(ann=report.katas[0]))
+        assert "1 × secret 0 (hidden)</summary>secret story<" in class_page.render(
+            a_class(ann=report.katas[0])
+        )
 
 
 class TestGradescopeDetails:
@@ -404,25 +583,50 @@ class TestGradescopeDetails:
 
     @pytest.mark.parametrize("when", ["after_due_date", "after_published", "hidden"])
     def test_the_visible_test_has_the_score_and_the_verdict(self, when):
-        for report in (replace(REPORT, details=when), with_hidden("failed", "passed", own=FAILED, details=when)):
+        for report in (
+            replace(REPORT, details=when),
+            with_hidden("failed", "passed", own=FAILED, details=when),
+        ):
             data = json.loads(gradescope.render(report))
             holds_to("gradescope", data)
-            visible = [test for test in data["tests"] if test["visibility"] == "visible"]
+            visible = [
+                test for test in data["tests"] if test["visibility"] == "visible"
+            ]
             later = [test for test in data["tests"] if test["visibility"] != "visible"]
-            assert sum(test["score"] for test in visible) == data["score"] and len(visible) == report.max_points
-            assert {test["visibility"] for test in later} == {when} and not any("score" in test for test in later)
+            assert (
+                sum(test["score"] for test in visible) == data["score"]
+                and len(visible) == report.max_points
+            )
+            assert {test["visibility"] for test in later} == {when} and not any(
+                "score" in test for test in later
+            )
             told = json.dumps([data["output"], visible])
-            assert "no ]]>" not in told and "raised nothing" not in told and "a note" not in told
+            assert (
+                "no ]]>" not in told
+                and "raised nothing" not in told
+                and "a note" not in told
+            )
             assert "no ]]>" in json.dumps(later), "the failure of `a`"
-            assert ("secret" in json.dumps(data)) == (when == "hidden" and report.max_points == 1)
-        assert [test["output"] for test in visible] == ["0 of 1 specs pass · 1 of 2 hidden specs pass"]
+            assert ("secret" in json.dumps(data)) == (
+                when == "hidden" and report.max_points == 1
+            )
+        assert [test["output"] for test in visible] == [
+            "0 of 1 specs pass · 1 of 2 hidden specs pass"
+        ]
 
     def test_a_verdict_holds_no_text_of_the_code(self):
-        """Code may raise NotImplementedError from a function with a name of its choice."""
+        """Code may raise NotImplementedError from a function with a name of
+        its choice.
+        """
         chosen = replace(UNWRITTEN, failure=unwritten("all that I found"))
-        for report in (with_hidden("failed", own=chosen), with_hidden(own=replace(PASSED, said="found, too"))):
+        for report in (
+            with_hidden("failed", own=chosen),
+            with_hidden(own=replace(PASSED, said="found, too")),
+        ):
             data = json.loads(gradescope.render(replace(report, details="hidden")))
-            assert "found" not in json.dumps([test for test in data["tests"] if test["visibility"] == "visible"])
+            assert "found" not in json.dumps(
+                [test for test in data["tests"] if test["visibility"] == "visible"]
+            )
 
     def test_without_details_nothing_is_added(self):
         right = with_hidden("passed", details="hidden")
@@ -438,7 +642,10 @@ class TestPlatforms:
             assert (test["status"], test["score"]) == ("passed", score)
             assert test["output"] == "open edges: no dimension is an error"
             test = json.loads(FORMATS["classroom50"](report))["tests"][3]
-            assert (test["passed"], test["message"]) == (True, "open edges: no dimension is an error")
+            assert (test["passed"], test["message"]) == (
+                True,
+                "open edges: no dimension is an error",
+            )
 
     @GRADED
     def test_classroom_50(self, report):
@@ -454,19 +661,33 @@ class TestPlatforms:
         }
         data = json.loads(classroom50.render(students_view.of(report), environment))
         holds_to("classroom50", data)
-        assert (data["score"], data["max-score"]) == (int(report.score), report.max_score)
+        assert (data["score"], data["max-score"]) == (
+            int(report.score),
+            report.max_score,
+        )
         tests = data["tests"]
         assert data["score"] == sum(test["score"] for test in tests)
         assert data["max-score"] == sum(test["max-score"] for test in tests)
         assert all(test["score"] <= test["max-score"] for test in tests)
-        assert (data["owner"], data["commit"], data["submission"]) == ("alice", "https://c", "submit/2026-01-02")
-        assert (data["datetime"], data["graded_at"]) == ("2026-01-02T01:30:00Z", "2026-01-02T03:04:05Z")
+        assert (data["owner"], data["commit"], data["submission"]) == (
+            "alice",
+            "https://c",
+            "submit/2026-01-02",
+        )
+        assert (data["datetime"], data["graded_at"]) == (
+            "2026-01-02T01:30:00Z",
+            "2026-01-02T03:04:05Z",
+        )
 
     @GRADED
     def test_gradescope(self, report):
         data = json.loads(gradescope.render(report))
         holds_to("gradescope", data)
-        assert data["score"] == sum(test["score"] for test in data["tests"]) == report.score
+        assert (
+            data["score"]
+            == sum(test["score"] for test in data["tests"])
+            == report.score
+        )
         assert sum(test["max_score"] for test in data["tests"]) == report.max_score
 
     @REPORTS
@@ -477,9 +698,14 @@ class TestPlatforms:
         assert "<script" not in outside
 
     def test_markdown_wraps_a_failure(self):
-        failed = ExerciseResult("a", (SpecResult("TestA::test_x", "failed", "word " * 60),))
+        failed = ExerciseResult(
+            "a", (SpecResult("TestA::test_x", "failed", "word " * 60),)
+        )
         long = replace(REPORT, katas=(replace(KATA, exercises=(failed,)),))
-        assert max(len(line) for line in md(long).splitlines() if line.startswith("word")) <= 100
+        assert (
+            max(len(line) for line in md(long).splitlines() if line.startswith("word"))
+            <= 100
+        )
 
     def test_markdown_names_what_is_to_do_and_open_edges(self):
         row = "| 16_multi_head_attention | ❌ failed | 2/4 | 1/4 | `a`, `c` | `d` |"
@@ -489,18 +715,40 @@ class TestPlatforms:
 
     def test_markdown_gives_each_exercise_its_verdict_and_star(self):
         lines = md(REPORT).splitlines()
-        rows = ["`a` | ☆ | 1 of 2 specs pass", "`b`", "`c` | ☆ | not written yet", "`d` | ☆ | works · 1 edge open"]
+        rows = [
+            "`a` | ☆ | 1 of 2 specs pass",
+            "`b`",
+            "`c` | ☆ | not written yet",
+            "`d` | ☆ | works · 1 edge open",
+        ]
         first = lines.index("| 16_multi_head_attention | ★ | verdict |") + 2
-        assert [line.startswith(f"| {row} |") for line, row in zip(lines[first:], rows, strict=False)] == [True] * 4
+        assert [
+            line.startswith(f"| {row} |")
+            for line, row in zip(lines[first:], rows, strict=False)
+        ] == [True] * 4
 
     def test_markdown_of_a_long_report_says_what_is_cut(self):
-        failed = SpecResult("TestA::test_x", "failed", f"{'x' * 9000}\n\na.py:3 · kata hint 01 a")
-        shown = md(replace(REPORT, katas=(KataResult("01_sums", (ExerciseResult("a", (failed,)),)),)))
+        failed = SpecResult(
+            "TestA::test_x", "failed", f"{'x' * 9000}\n\na.py:3 · kata hint 01 a"
+        )
+        shown = md(
+            replace(
+                REPORT,
+                katas=(KataResult("01_sums", (ExerciseResult("a", (failed,)),)),),
+            )
+        )
         assert len(shown) < 6000 and "\na.py:3 · kata hint 01 a\n" in shown
-        many = KataResult("01_sums", tuple(ExerciseResult(f"e{i}", (failed,)) for i in range(100)))
+        many = KataResult(
+            "01_sums", tuple(ExerciseResult(f"e{i}", (failed,)) for i in range(100))
+        )
         text = md(replace(REPORT, katas=(many,)))
-        assert 100_000 < len(text) < 125_000, "the most that GitHub takes for the page of a release"
-        assert text.count("<details>") == text.count("</details>") and "cut after 120000 characters" in text
+        assert 100_000 < len(text) < 125_000, (
+            "the most that GitHub takes for the page of a release"
+        )
+        assert (
+            text.count("<details>") == text.count("</details>")
+            and "cut after 120000 characters" in text
+        )
 
     @REPORTS
     def test_html_is_one_page_that_escapes_what_it_shows(self, report):
@@ -511,7 +759,10 @@ class TestPlatforms:
     def test_html_shows_stars_and_unfolds_an_open_edge(self):
         page = html(WEIGHTED)
         assert "1/1 ★ <code>b</code>" in page and "1/1 ☆ <code>d</code>" in page
-        assert "works · 1 edge open" in page and "no dimension is an error\n\nraised nothing" in page
+        assert (
+            "works · 1 edge open" in page
+            and "no dimension is an error\n\nraised nothing" in page
+        )
         assert "score 4.5/10" in page and "score" not in html(REPORT)
 
 
@@ -519,52 +770,113 @@ class TestPages:
     """Readable in both colour schemes, with a keyboard, and without colours."""
 
     def test_every_text_has_contrast(self):
-        """WCAG AA: at least 4.5 between text and what is behind it, for every rule of the style sheet."""
+        """WCAG AA: at least 4.5 between text and what is behind it, for every rule of
+        the style sheet.
+        """
         style = (TEMPLATES / "style.css").read_text()
-        light, dark = (dict(re.findall(r"--(\w+):(#\w+)", block)) for block in style.split("@media")[:2])
+        light, dark = (
+            dict(re.findall(r"--(\w+):(#\w+)", block))
+            for block in style.split("@media")[:2]
+        )
         for scheme in (light, dark):
             colours = {f"var(--{name})": value for name, value in scheme.items()}
-            for selector, rule in re.findall(r"^([^\n{@:]+)\{([^}]*)\}", style, re.MULTILINE):
-                said = dict(re.findall(r"(?<![\w-])(color|background):([^;]+)", rule.replace("\n", "")))
-                text, behind = said.get("color", "var(--ink)"), said.get("background", "var(--paper)")
-                assert contrast(colours.get(text, text), colours.get(behind, behind)) >= 4.5, (selector, scheme)
+            for selector, rule in re.findall(
+                r"^([^\n{@:]+)\{([^}]*)\}", style, re.MULTILINE
+            ):
+                said = dict(
+                    re.findall(
+                        r"(?<![\w-])(color|background):([^;]+)", rule.replace("\n", "")
+                    )
+                )
+                text, behind = (
+                    said.get("color", "var(--ink)"),
+                    said.get("background", "var(--paper)"),
+                )
+                assert (
+                    contrast(colours.get(text, text), colours.get(behind, behind))
+                    >= 4.5
+                ), (selector, scheme)
 
     def test_a_failure_is_open_and_says_where_to_read_on(self):
         page = html(REPORT)
-        assert page.count("<details open>") == 1 and page.count("<details>") == 1, "an open edge is folded"
+        assert page.count("<details open>") == 1 and page.count("<details>") == 1, (
+            "an open edge is folded"
+        )
         assert "lesson <code>katas/16_multi_head_attention/README.md</code>" in page
         assert "hint <code>kata hint 16 a</code>" in page
         appendix = replace(REPORT, katas=(replace(KATA, kata="appendix_a_pytorch"),))
         assert "kata hint appendix_a a<" in html(appendix)
 
     def test_tables_have_captions_and_heads(self):
-        page = class_page.render(ClassReport("", 1.0, True, {"ann": REPORT, "bob": NASTY, "eve": GAP}))
-        assert '<html lang="en">' in page and page.count("<table ") == page.count("<thead>") == 4
+        page = class_page.render(
+            ClassReport("", 1.0, True, {"ann": REPORT, "bob": NASTY, "eve": GAP})
+        )
+        assert (
+            '<html lang="en">' in page
+            and page.count("<table ") == page.count("<thead>") == 4
+        )
         assert "<th>" not in page and page.count("<th ") == page.count("<th scope=")
-        assert page.count("class='wide' role='region'") == page.count("tabindex='0'") == page.count("<table ")
+        assert (
+            page.count("class='wide' role='region'")
+            == page.count("tabindex='0'")
+            == page.count("<table ")
+        )
         ids = re.findall(r"<figcaption id='(\w+)'>", page)
-        assert sorted(2 * ids) == sorted(re.findall(r"aria-labelledby='(\w+)'", page)) and len(set(ids)) == len(ids)
+        assert sorted(2 * ids) == sorted(
+            re.findall(r"aria-labelledby='(\w+)'", page)
+        ) and len(set(ids)) == len(ids)
 
     def test_nothing_is_said_by_hovering_alone(self):
-        report = ClassReport("", 1.0, True, {"ann": REPORT, "eve": UNCONFIRMED, "bob": GAP})
+        report = ClassReport(
+            "", 1.0, True, {"ann": REPORT, "eve": UNCONFIRMED, "bob": GAP}
+        )
         for page in (class_page.render(report), html(REPORT)):
             assert not re.search(r"<[^>]* title=", page)
 
     def test_no_state_is_told_by_colour_alone(self):
         started, absent = became(unwritten("c")), became(not_handed_in("sums.py"))
-        broken, lost = became(Failure("unparsed", "sums.py:3: SyntaxError: invalid syntax")), GAP.katas[0]
-        students = {"a": started, "b": NASTY.katas[0], "c": lost, "d": absent, "e": broken}
-        reports = {name: replace(REPORT, katas=(replace(one, kata="01"),)) for name, one in students.items()}
-        cells = re.findall(r"<td class='cell[^>]*>([^<]*)", class_page.render(ClassReport("", 1.0, True, reports)))
+        broken, lost = (
+            became(Failure("unparsed", "sums.py:3: SyntaxError: invalid syntax")),
+            GAP.katas[0],
+        )
+        students = {
+            "a": started,
+            "b": NASTY.katas[0],
+            "c": lost,
+            "d": absent,
+            "e": broken,
+        }
+        reports = {
+            name: replace(REPORT, katas=(replace(one, kata="01"),))
+            for name, one in students.items()
+        }
+        cells = re.findall(
+            r"<td class='cell[^>]*>([^<]*)",
+            class_page.render(ClassReport("", 1.0, True, reports)),
+        )
         assert cells == ["–", "0 !", "?", "none", "0 ¶"]
 
 
 def became(*found: str | Failure, code: str = "") -> KataResult:
-    """A kata with an exercise per failure, which its one spec has; works where it is empty."""
-    failed = [Failure("mismatch", one) if one and isinstance(one, str) else one or None for one in found]
-    file = failed[0] if len(set(failed)) == 1 and failed[0] and failed[0].kind in STATE_OF else None
-    specs = [SpecResult("TestA::test_x", "failed" if one else "passed", line=9, failure=one) for one in failed]
-    exercises = [ExerciseResult(f"e{number}", (spec,)) for number, spec in enumerate(specs)]
+    """A kata with an exercise per failure, which its one spec has; works where it
+    is empty.
+    """
+    failed = [
+        Failure("mismatch", one) if one and isinstance(one, str) else one or None
+        for one in found
+    ]
+    file = (
+        failed[0]
+        if len(set(failed)) == 1 and failed[0] and failed[0].kind in STATE_OF
+        else None
+    )
+    specs = [
+        SpecResult("TestA::test_x", "failed" if one else "passed", line=9, failure=one)
+        for one in failed
+    ]
+    exercises = [
+        ExerciseResult(f"e{number}", (spec,)) for number, spec in enumerate(specs)
+    ]
     return KataResult("16_mha", tuple(exercises), seconds=30.0, code=code, file=file)
 
 
@@ -573,7 +885,12 @@ def failed_with(reason: str, *causes: Cause) -> Failure:
 
 
 def a_class(**students: KataResult) -> ClassReport:
-    return ClassReport("", 1.0, True, {name: replace(REPORT, katas=(kata,)) for name, kata in students.items()})
+    return ClassReport(
+        "",
+        1.0,
+        True,
+        {name: replace(REPORT, katas=(kata,)) for name, kata in students.items()},
+    )
 
 
 class TestStatistics:
@@ -583,10 +900,23 @@ class TestStatistics:
             (("", ""), "works"),
             (("", not_handed_in("mha.py")), "wrong"),
             ((not_handed_in("mha.py"),) * 2, "not handed in"),
-            ((Failure("unparsed", "mha.py:3: SyntaxError: invalid syntax"),) * 2, "does not parse"),
-            ((Failure("unparsed", "mha.py:1: IndentationError: unexpected indent"),), "does not parse"),
+            (
+                (Failure("unparsed", "mha.py:3: SyntaxError: invalid syntax"),) * 2,
+                "does not parse",
+            ),
+            (
+                (Failure("unparsed", "mha.py:1: IndentationError: unexpected indent"),),
+                "does not parse",
+            ),
             ((Failure("unreadable", "mha.py: is not UTF-8 text"),), "does not parse"),
-            ((Failure("import failed", "mha.py:3: NameError: name 'x' is not defined"),), "import fails"),
+            (
+                (
+                    Failure(
+                        "import failed", "mha.py:3: NameError: name 'x' is not defined"
+                    ),
+                ),
+                "import fails",
+            ),
             ((Failure("statement failed", "mha.py:3: `x` fails"),) * 2, "import fails"),
             (("mha.py:3: NameError: name 'x' is not defined",), "wrong"),
             ((unwritten("e0"), unwritten("e1")), "untouched"),
@@ -600,7 +930,10 @@ class TestStatistics:
         assert (NASTY.katas[0].state, GAP.katas[0].state) == ("crashed", "not graded")
 
     def test_an_exercise_counts_those_who_handed_it_in(self):
-        named = Cause("looks like", "a transpose forgotten", "spec"), Cause("looks like", "swapped", "likeness")
+        named = (
+            Cause("looks like", "a transpose forgotten", "spec"),
+            Cause("looks like", "swapped", "likeness"),
+        )
         slip = failed_with("Heads are slices. Not\nmore.", *named)
         failed = {
             "b": became(slip),
@@ -608,7 +941,11 @@ class TestStatistics:
             "d": became("raised"),
             "e": became(Failure("unparsed", "x.py: is a link")),
         }
-        absent = {"f": became(not_handed_in("x.py")), "g": became(unwritten("e0")), "h": GAP.katas[0]}
+        absent = {
+            "f": became(not_handed_in("x.py")),
+            "g": became(unwritten("e0")),
+            "h": GAP.katas[0],
+        }
         report = a_class(a=became(""), **failed, **absent)
         [one] = statistics.exercises(report)
         assert (one.works, one.tried, one.students, one.share) == (1, 4, 7, 0.25)
@@ -618,46 +955,88 @@ class TestStatistics:
 
     def test_an_exercise_that_nobody_wrote_is_last_and_has_tried_no_one(self):
         begun = became("wrong", unwritten("e1"))
-        easy, none = statistics.exercises(a_class(a=begun, b=became("", unwritten("e1"))))
-        assert [(one.name, one.tried, one.share) for one in (easy, none)] == [("e0", 2, 0.5), ("e1", 0, 0.0)]
+        easy, none = statistics.exercises(
+            a_class(a=begun, b=became("", unwritten("e1")))
+        )
+        assert [(one.name, one.tried, one.share) for one in (easy, none)] == [
+            ("e0", 2, 0.5),
+            ("e1", 0, 0.0),
+        ]
         assert ">nobody tried, of 1<" in class_page.render(a_class(a=begun))
 
     def test_identical_texts_count_once(self):
         same, stub = became("wrong", code="1"), became(unwritten("e0"), code="2")
-        report = a_class(ann=same, bob=same, eve=became("", code="3"), joe=stub, kim=stub, lea=became("", code=""))
+        report = a_class(
+            ann=same,
+            bob=same,
+            eve=became("", code="3"),
+            joe=stub,
+            kim=stub,
+            lea=became("", code=""),
+        )
         assert statistics.seconds(report) == {"16_mha": 4 * 30.0}
         assert "2 min of" in class_page.render(report)
 
     def test_the_hardest_exercise_of_a_class_says_what_it_asks_for(self):
         page = class_page.render(
-            a_class(ann=became(failed_with("Add <b>.", Cause("looks like", "<i>", "spec"))), bob=became("", ""))
+            a_class(
+                ann=became(failed_with("Add <b>.", Cause("looks like", "<i>", "spec"))),
+                bob=became("", ""),
+            )
         )
-        assert "1 × x</summary>Add &lt;b&gt;.</details>" in page and "1 × &lt;i&gt;" in page
+        assert (
+            "1 × x</summary>Add &lt;b&gt;.</details>" in page
+            and "1 × &lt;i&gt;" in page
+        )
 
 
-# What the specs of a file say that cannot be run, the line that reports show, and the state.
+# What the specs of a file say that cannot be run, the line that reports show, and
+# the state.
 NO_CODE = [
     (not_handed_in("mha.py"), "not handed in"),
-    (Failure("unparsed", "mha.py:3: does not parse: SyntaxError: invalid <syntax>"), "does not parse"),
-    (Failure("import failed", "mha.py:2: NameError: no <torhc>", file="mha.py", at=2), "import fails"),
+    (
+        Failure("unparsed", "mha.py:3: does not parse: SyntaxError: invalid <syntax>"),
+        "does not parse",
+    ),
+    (
+        Failure(
+            "import failed", "mha.py:2: NameError: no <torhc>", file="mha.py", at=2
+        ),
+        "import fails",
+    ),
 ]
 
 
 def of_file(found: Failure) -> Report:
-    """A report on a file that cannot be run; and hidden specs, whose words students do not see."""
+    """A report on a file that cannot be run; and hidden specs, whose words students do
+    not see.
+    """
     spec = SpecResult("TestA::test_x", "failed", line=9, failure=found)
     hidden = replace(SECRET, failure=found)
-    kata = KataResult("16_mha", tuple(ExerciseResult(name, (spec, hidden)) for name in ("a", "b")), file=found)
-    return replace(REPORT, katas=(kata,), files={"16_mha/mha.py": "import <torch>\nx = torhc\ny ="})
+    kata = KataResult(
+        "16_mha",
+        tuple(ExerciseResult(name, (spec, hidden)) for name in ("a", "b")),
+        file=found,
+    )
+    return replace(
+        REPORT, katas=(kata,), files={"16_mha/mha.py": "import <torch>\nx = torhc\ny ="}
+    )
 
 
 def unrecognised(kata: str, why: str) -> KataResult:
     exercises = (ExerciseResult("a", (SpecResult("TestA", "not graded", why),)),)
-    return KataResult(kata, exercises, file=Failure("not recognised", why), lost=NotGraded.NOT_RECOGNISED)
+    return KataResult(
+        kata,
+        exercises,
+        file=Failure("not recognised", why),
+        lost=NotGraded.NOT_RECOGNISED,
+    )
 
 
 class TestNoCode:
-    """Every report tells a file that cannot be run from wrong code, and says why, with the line."""
+    """Every report tells a file that cannot be run from wrong code, and says why, with
+    the line.
+    """
 
     @pytest.mark.parametrize(("found", "state"), NO_CODE)
     def test_in_every_report_of_a_student(self, found, state):
@@ -665,47 +1044,88 @@ class TestNoCode:
         for one in (report, students_view.of(report)):
             assert (one.katas[0].state, one.katas[0].why_no_code) == (state, found)
         verdict = words.verdict(report.katas[0].exercises[0])
-        assert verdict.startswith("not handed in" if state == "not handed in" else "not run: the ")
+        assert verdict.startswith(
+            "not handed in" if state == "not handed in" else "not run: the "
+        )
         terminal, colours = shown(report), shown(report, force_terminal=True)
         assert f"16_mha: {state}, 0 of 2 points" in terminal and verdict in terminal
-        assert f"\n{state.upper()}  16_mha\n  {found.line}\n" in terminal and terminal.count(found.line) == 1
+        assert (
+            f"\n{state.upper()}  16_mha\n  {found.line}\n" in terminal
+            and terminal.count(found.line) == 1
+        )
         assert state in colours and found.line in colours
         text, page = md(report), html(report)
-        assert f"| ❌ {state} |" in text and text.count("mha.py") == (0 if state == "not handed in" else 1)
-        assert f"'>{state}</span></h2>" in page and verdict in page and "<details" not in page
+        assert f"| ❌ {state} |" in text and text.count("mha.py") == (
+            0 if state == "not handed in" else 1
+        )
+        assert (
+            f"'>{state}</span></h2>" in page
+            and verdict in page
+            and "<details" not in page
+        )
         assert ("<div class='problem'>" in page) == (state != "not handed in")
         [kata] = json.loads(json_report.render(report))["katas"]
         holds_to("report", json.loads(json_report.render(report)))
         assert (kata["status"], kata["state"]) == ("failed", state)
-        told = ET.fromstring(junit.render(report).encode()).find("testsuite/properties/property[@name='state']")
+        told = ET.fromstring(junit.render(report).encode()).find(
+            "testsuite/properties/property[@name='state']"
+        )
         assert told.get("value") == state
-        assert words.of_file(report.katas[0]) in json.loads(gradescope.render(report))["output"]
+        assert (
+            words.of_file(report.katas[0])
+            in json.loads(gradescope.render(report))["output"]
+        )
         assert found.line in json.dumps(json.loads(FORMATS["classroom50"](report)))
 
     @pytest.mark.parametrize(("found", "state"), NO_CODE)
     def test_in_the_reports_of_a_class(self, found, state):
         report = a_class(ann=of_file(found).katas[0], bob=became("wrong"))
         ann, bob = csv.DictReader(io.StringIO(class_report.render_csv(report)))
-        assert (ann["16_mha state"], bob["16_mha state"], bob["reason"]) == (state, "wrong", "")
-        said = {"not handed in": "not handed in: 16", "does not parse": f"16_mha: {found.line}"}
+        assert (ann["16_mha state"], bob["16_mha state"], bob["reason"]) == (
+            state,
+            "wrong",
+            "",
+        )
+        said = {
+            "not handed in": "not handed in: 16",
+            "does not parse": f"16_mha: {found.line}",
+        }
         assert ann["reason"] == said.get(state, f"16_mha: {state}: {found.line}")
         page = class_page.render(report)
-        assert state in page and ("<h2>To look at</h2>" in page) == (state != "not handed in")
+        assert state in page and ("<h2>To look at</h2>" in page) == (
+            state != "not handed in"
+        )
 
     @pytest.mark.parametrize(
         ("text", "shown", "word"),
         [
-            ("x = [1, (2,\ndef f():\n    pass\n", "line 1: x = [1, (2,\n{:27}^", "is opened here"),
-            ("def f(x):\n<<<<<<< HEAD\n    return x\n", "line 2: <<<<<<< HEAD\n{:19}^", "a merge marker of git"),
-            ("def f(x):\n    y = x\n\treturn y\n", "line 3: return y\n{:19}^", "tabs and spaces"),
+            (
+                "x = [1, (2,\ndef f():\n    pass\n",
+                "line 1: x = [1, (2,\n{:27}^",
+                "is opened here",
+            ),
+            (
+                "def f(x):\n<<<<<<< HEAD\n    return x\n",
+                "line 2: <<<<<<< HEAD\n{:19}^",
+                "a merge marker of git",
+            ),
+            (
+                "def f(x):\n    y = x\n\treturn y\n",
+                "line 3: return y\n{:19}^",
+                "tabs and spaces",
+            ),
             (f"x = [{'1, ' * 99} 1 2 3]\n", "1,  1 2 3]\n{:47}^", ""),
         ],
     )
-    def test_a_text_that_is_no_python_has_a_caret_and_a_plain_word(self, text, shown, word):
+    def test_a_text_that_is_no_python_has_a_caret_and_a_plain_word(
+        self, text, shown, word
+    ):
         error = syntax.error_in(text)
         told = syntax.unparsed("mha.py", text, error).text
         assert shown.format("") in told and word in told, told
-        assert len(told.partition("\nat ")[2].partition("\n")[0]) <= 75, "in 80 columns it stays above its caret"
+        assert len(told.partition("\nat ")[2].partition("\n")[0]) <= 75, (
+            "in 80 columns it stays above its caret"
+        )
 
     def test_a_report_is_read_as_it_was(self):
         kata = of_file(NO_CODE[2][0]).katas[0]
@@ -713,54 +1133,98 @@ class TestNoCode:
 
     def test_the_line_is_at_the_top_of_the_students_page(self):
         page = html(of_file(NO_CODE[2][0]))
-        assert page.index("NameError: no &lt;torhc&gt;") < page.index("<h2>16_mha · 0/2 points")
+        assert page.index("NameError: no &lt;torhc&gt;") < page.index(
+            "<h2>16_mha · 0/2 points"
+        )
         assert "→    2  x = torhc\n" in page and "import &lt;torch&gt;" in page
 
     def test_what_was_not_recognised_is_not_graded_and_comes_first(self):
         some = unrecognised("16_mha", "mha.py.txt: is it 16_mha?")
         report = a_class(ann=of_file(NO_CODE[1][0]).katas[0], bob=some)
         [kata] = report.students["bob"].katas
-        assert (kata.state, kata.status, kata.pending) == ("not recognised", "not graded", True)
-        assert words.of_file(kata) == "16_mha: not recognised: mha.py.txt: is it 16_mha?"
-        assert "16_mha: not recognised, so far 0 of 1 points" in shown(report.students["bob"])
+        assert (kata.state, kata.status, kata.pending) == (
+            "not recognised",
+            "not graded",
+            True,
+        )
+        assert (
+            words.of_file(kata) == "16_mha: not recognised: mha.py.txt: is it 16_mha?"
+        )
+        assert "16_mha: not recognised, so far 0 of 1 points" in shown(
+            report.students["bob"]
+        )
         _, bob = csv.DictReader(io.StringIO(class_report.render_csv(report)))
-        assert (bob["16_mha state"], bob["state"], bob["points"]) == ("not recognised", "not graded", "")
+        assert (bob["16_mha state"], bob["state"], bob["points"]) == (
+            "not recognised",
+            "not graded",
+            "",
+        )
         page = class_page.render(report)
-        assert page.index("<td>not recognised</td>") < page.index("<td>does not parse</td>")
+        assert page.index("<td>not recognised</td>") < page.index(
+            "<td>does not parse</td>"
+        )
         holds_to("report", json.loads(json_report.render(report.students["bob"])))
 
     def test_what_is_lost_with_one_archive_is_said_once(self):
-        one, other = (unrecognised(name, "a.zip: is not a zip archive") for name in ("16_mha", "17_vit"))
+        one, other = (
+            unrecognised(name, "a.zip: is not a zip archive")
+            for name in ("16_mha", "17_vit")
+        )
         report = Report("", "2026-01-01T00:00:00+00:00", 0.0, True, (one, other))
-        assert words.of_files(report) == "16_mha, 17_vit: not recognised: a.zip: is not a zip archive"
-        page = class_page.render(ClassReport(report.started, 0.0, True, {"ann": report}))
-        assert page.count("a.zip: is not a zip archive") == 1 and "16_mha, 17_vit<br>" in page
+        assert (
+            words.of_files(report)
+            == "16_mha, 17_vit: not recognised: a.zip: is not a zip archive"
+        )
+        page = class_page.render(
+            ClassReport(report.started, 0.0, True, {"ann": report})
+        )
+        assert (
+            page.count("a.zip: is not a zip archive") == 1
+            and "16_mha, 17_vit<br>" in page
+        )
 
     def test_every_state_has_a_place(self):
-        """In the page's cells and legend, in the terminal's colours and in the schema."""
+        """In the page's cells and legend, in the terminal's colours and in
+        the schema.
+        """
         states = set(get_args(State))
         assert states - {"works", "wrong"} == set(class_page.SIGNS)
-        statuses = [get_args(get_type_hints(one.status.fget)["return"]) for one in (KataResult, ExerciseResult)]
+        statuses = [
+            get_args(get_type_hints(one.status.fget)["return"])
+            for one in (KataResult, ExerciseResult)
+        ]
         assert {*get_args(OfFile), *statuses[0], *statuses[1]} == set(table.COLOURS)
         excused = replace(REPORT, katas=(KataResult("16_mha", (), excused="ill"),))
-        assert "excused: no score" in shown(excused) and "excused" in shown(excused, force_terminal=True)
-        schema = json.loads((Path(__file__).parents[1] / "schemas.json").read_text())["report"]["properties"]
+        assert "excused: no score" in shown(excused) and "excused" in shown(
+            excused, force_terminal=True
+        )
+        schema = json.loads((Path(__file__).parents[1] / "schemas.json").read_text())[
+            "report"
+        ]["properties"]
         assert set(schema["katas"]["items"]["properties"]["state"]["enum"]) == states
 
 
 def test_one_is_not_said_as_several():
     page = class_page.render(ClassReport("", 1.0, False, {"ann": GAP}))
-    assert "<h1>1 student</h1>" in page and " · incomplete, 1 student not graded<br>" in page
+    assert (
+        "<h1>1 student</h1>" in page
+        and " · incomplete, 1 student not graded<br>" in page
+    )
 
 
 class TestTheStudentsLine:
-    """A page shows the line of the submitted code that a failure names, escaped, and two before and after it."""
+    """A page shows the line of the submitted code that a failure names, escaped, and
+    two before and after it.
+    """
 
     TEXT = "import a\r\n\r\ndef f():\r\n\treturn '<b>\x1b\u202e'\r\n" + "#" * 1000
 
     def page(self, file: str, at: int, text: str = TEXT) -> str:
         found = replace(failed_with("Too much."), file=file, at=at)
-        kata = KataResult("01_x", (ExerciseResult("f", (SpecResult("T::test_x", "failed", failure=found),)),))
+        kata = KataResult(
+            "01_x",
+            (ExerciseResult("f", (SpecResult("T::test_x", "failed", failure=found),)),),
+        )
         return html(Report("c", "", 1.0, True, (kata,), files={"01_x/x.py": text}))
 
     def test_with_its_neighbours(self):
@@ -770,21 +1234,35 @@ class TestTheStudentsLine:
             "→    4          return &#39;&lt;b&gt;\ufffd\ufffd&#39;",
             "     5  " + "#" * 300,
         ]
-        assert f"<p>line 4 of <code>x.py</code></p><pre>{chr(10).join(rows)}</pre>" in self.page("x.py", 4)
+        assert (
+            f"<p>line 4 of <code>x.py</code></p><pre>{chr(10).join(rows)}</pre>"
+            in self.page("x.py", 4)
+        )
 
-    @pytest.mark.parametrize(("file", "at"), [("x.py", 0), ("x.py", 99), ("x.py", -1), ("y.py", 1)])
+    @pytest.mark.parametrize(
+        ("file", "at"), [("x.py", 0), ("x.py", 99), ("x.py", -1), ("y.py", 1)]
+    )
     def test_none_where_the_code_has_no_such_line(self, file, at):
         assert "<p>line " not in self.page(file, at)
 
 
 class TestGradebooks:
-    """The files that Canvas and Moodle import. A student who is not graded has no row."""
+    """The files that Canvas and Moodle import. A student who is not graded has
+    no row.
+    """
 
     CLASS = ClassReport("", 1.0, False, {"=ann": WEIGHTED, "bob": GAP})
 
     def test_canvas(self):
         head, most, ann = csv.reader(io.StringIO(gradebooks.render_canvas(self.CLASS)))
-        assert head == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", KATA.kata]
+        assert head == [
+            "Student",
+            "ID",
+            "SIS User ID",
+            "SIS Login ID",
+            "Section",
+            KATA.kata,
+        ]
         assert most == ["    Points Possible", "", "", "", "", "10"]
         assert ann == ["'=ann", "", "", "'=ann", "", "4.5"]
 
@@ -795,21 +1273,39 @@ class TestGradebooks:
     def test_the_roster_says_who_a_student_is(self):
         """A name may be missing there. A submission of nobody in it has no row."""
         roster = {"Ada (7)": Identity("7", "Ada", "ada@x"), "8": Identity("8", "", "")}
-        report = ClassReport("", 1.0, True, dict.fromkeys([*roster, "eve"], WEIGHTED), roster)
+        report = ClassReport(
+            "", 1.0, True, dict.fromkeys([*roster, "eve"], WEIGHTED), roster
+        )
         _, _, *rows = csv.reader(io.StringIO(gradebooks.render_canvas(report)))
-        assert [row[:5] for row in rows] == [["Ada", "", "7", "7", ""], ["8", "", "8", "8", ""]]
+        assert [row[:5] for row in rows] == [
+            ["Ada", "", "7", "7", ""],
+            ["8", "", "8", "8", ""],
+        ]
         people = csv.DictReader(io.StringIO(gradebooks.render_moodle(report)))
-        assert [(row["identifier"], row["email"]) for row in people] == [("7", "ada@x"), ("8", "")]
+        assert [(row["identifier"], row["email"]) for row in people] == [
+            ("7", "ada@x"),
+            ("8", ""),
+        ]
 
 
 def contrast(one: str, other: str) -> float:
     """The contrast of two colours as WCAG defines it, from 1 to 21."""
 
     def luminance(colour: str) -> float:
-        digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+        digits = (
+            colour[1:]
+            if len(colour) == 7
+            else "".join(2 * digit for digit in colour[1:])
+        )
         parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+        linear = [
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+            for part in parts
+        ]
+        return sum(
+            weight * part
+            for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True)
+        )
 
     darker, lighter = sorted(map(luminance, (one, other)))
     return (lighter + 0.05) / (darker + 0.05)
@@ -819,10 +1315,17 @@ class TestNotGraded:
     """A result that the machine or the grader has lost is no zero, in any format."""
 
     def test_it_is_told_from_an_error_of_the_code(self):
-        assert (LOST.not_graded, GAP.katas[0].status, GAP.katas[0].points) == (True, "not graded", 1)
+        assert (LOST.not_graded, GAP.katas[0].status, GAP.katas[0].points) == (
+            True,
+            "not graded",
+            1,
+        )
         assert GAP.katas[0].why_not_graded == "the machine is too small"
         assert GAP.not_graded and NOTHING.not_graded and not NASTY.not_graded
-        assert KataResult("k", (), "the task was lost").why_not_graded == "the task was lost"
+        assert (
+            KataResult("k", (), "the task was lost").why_not_graded
+            == "the task was lost"
+        )
 
     def test_people_read_it_first(self):
         said = shown(GAP)
@@ -834,7 +1337,9 @@ class TestNotGraded:
             assert line in said.splitlines(), said
         for text in (said, md(GAP), html(GAP)):
             assert "not graded, so far 1 of 2 points" in text
-            assert "was not graded: the machine is too small" in text.replace("\\_", "_")
+            assert "was not graded: the machine is too small" in text.replace(
+                "\\_", "_"
+            )
 
     def test_json_has_null(self):
         report = json.loads(json_report.render(GAP))
@@ -842,29 +1347,54 @@ class TestNotGraded:
         for one in (report, kata, kata["exercises"][1]):
             assert (one["points"], one["score"]) == (None, None)
         assert (kata["status"], kata["exercises"][0]["points"]) == ("not graded", 1)
-        assert json.loads(json_report.render(replace(REPORT, complete=False)))["score"] is None
+        assert (
+            json.loads(json_report.render(replace(REPORT, complete=False)))["score"]
+            is None
+        )
 
     @pytest.mark.parametrize("report", [GAP, NOTHING], ids=["a gap", "nothing"])
     def test_platforms_that_need_a_score_get_none(self, report):
         data = json.loads(gradescope.render(report))
-        assert "score" not in data and "tests" not in data and "not graded" in data["output"]
+        assert (
+            "score" not in data
+            and "tests" not in data
+            and "not graded" in data["output"]
+        )
         data = json.loads(FORMATS["classroom50"](report))
         assert ("score" in data, data["tests"]) == (False, [])
 
     def test_junit_has_an_error(self):
         [suite] = ET.fromstring(junit.render(GAP).encode("utf-8"))
-        assert suite.find("testcase/error").get("message") == "not graded: the machine is too small"
+        assert (
+            suite.find("testcase/error").get("message")
+            == "not graded: the machine is too small"
+        )
         lost = KataResult("01_sums", (), "the task was lost")
-        suites = ET.fromstring(junit.render(replace(REPORT, complete=False, katas=(lost,))).encode("utf-8"))
+        suites = ET.fromstring(
+            junit.render(replace(REPORT, complete=False, katas=(lost,))).encode("utf-8")
+        )
         said = [suite.find("testcase/error").get("message") for suite in suites]
-        assert said == ["not graded: the task was lost", "not graded: interrupted: the rest was not graded"]
+        assert said == [
+            "not graded: the task was lost",
+            "not graded: interrupted: the rest was not graded",
+        ]
         assert suites.get("errors") == "2"
 
     def test_a_class_has_no_sum_for_the_student(self):
         report = ClassReport(REPORT.started, 3.0, False, {"ann": GAP, "bob": REPORT})
         ann, bob = csv.DictReader(io.StringIO(class_report.render_csv(report)))
-        assert [ann[name] for name in ("points", "score", KATA.kata, "state")] == ["", "", "", "not graded"]
-        assert [bob[name] for name in ("points", "score", "state", "run")] == ["2", "2", "graded", "incomplete"]
+        assert [ann[name] for name in ("points", "score", KATA.kata, "state")] == [
+            "",
+            "",
+            "",
+            "not graded",
+        ]
+        assert [bob[name] for name in ("points", "score", "state", "run")] == [
+            "2",
+            "2",
+            "graded",
+            "incomplete",
+        ]
         page = class_page.render(report)
         assert "the machine is too small" in page and "median 2 of 4 points" in page
 
@@ -872,7 +1402,9 @@ class TestNotGraded:
 def settled(points: int, reason: str = "I <b>know</b> it") -> Report:
     """The unconfirmed point, as a teacher has decided it."""
     decided = replace(OPEN, override=Override(points, reason))
-    return replace(UNCONFIRMED, katas=(replace(KATA, exercises=(decided, SEALED), message=""),))
+    return replace(
+        UNCONFIRMED, katas=(replace(KATA, exercises=(decided, SEALED), message=""),)
+    )
 
 
 class TestUnconfirmed:
@@ -880,18 +1412,36 @@ class TestUnconfirmed:
 
     def test_it_is_a_state_of_its_own(self):
         [kata] = UNCONFIRMED.katas
-        assert (OPEN.unconfirmed, OPEN.works, OPEN.points, OPEN.first_lock) == (True, False, None, 2)
-        assert (kata.status, kata.state, kata.points, kata.pending) == ("unconfirmed", "unconfirmed", 1, True)
+        assert (OPEN.unconfirmed, OPEN.works, OPEN.points, OPEN.first_lock) == (
+            True,
+            False,
+            None,
+            2,
+        )
+        assert (kata.status, kata.state, kata.points, kata.pending) == (
+            "unconfirmed",
+            "unconfirmed",
+            1,
+            True,
+        )
         ended = replace(OPEN, specs=(replace(REFUSED, status="error"), PASSED))
-        assert replace(kata, exercises=(ended,)).status == "unconfirmed", "not crashed: it works beside the specs"
-        for other in (replace(OPEN, sealed=None), replace(OPEN, sealed="unsealed"), SEALED):
+        assert replace(kata, exercises=(ended,)).status == "unconfirmed", (
+            "not crashed: it works beside the specs"
+        )
+        for other in (
+            replace(OPEN, sealed=None),
+            replace(OPEN, sealed="unsealed"),
+            SEALED,
+        ):
             assert not other.unconfirmed
 
     def test_what_the_machine_has_lost_comes_first(self):
         lost = replace(OPEN, specs=(*OPEN.specs, LOST.specs[0]))
         assert (lost.not_graded, lost.unconfirmed) == (True, False)
         report = replace(UNCONFIRMED, katas=(*UNCONFIRMED.katas, *GAP.katas))
-        assert words.totals(report).startswith("not graded, so far ") and "1 unconfirmed" in words.totals(report)
+        assert words.totals(report).startswith(
+            "not graded, so far "
+        ) and "1 unconfirmed" in words.totals(report)
 
     def test_a_probe_is_none_of_the_first_locks_specs(self):
         probe = SpecResult("probe of o", "failed", failure=APART)
@@ -901,13 +1451,29 @@ class TestUnconfirmed:
 
     def test_a_gradebook_has_no_row_for_it(self):
         report = ClassReport("", 1.0, True, {"eve": UNCONFIRMED, "bob": settled(0)})
-        assert [row["identifier"] for row in csv.DictReader(io.StringIO(gradebooks.render_moodle(report)))] == ["bob"]
-        assert [row[3] for row in csv.reader(io.StringIO(gradebooks.render_canvas(report)))][2:] == ["bob"]
+        assert [
+            row["identifier"]
+            for row in csv.DictReader(io.StringIO(gradebooks.render_moodle(report)))
+        ] == ["bob"]
+        assert [
+            row[3] for row in csv.reader(io.StringIO(gradebooks.render_canvas(report)))
+        ][2:] == ["bob"]
         eve, bob = csv.DictReader(io.StringIO(class_report.render_csv(report)))
         sums = ("points", "stars", "score", KATA.kata, "state", f"{KATA.kata} state")
-        assert [eve[name] for name in sums] == ["", "", "", "", "unconfirmed", "unconfirmed"]
+        assert [eve[name] for name in sums] == [
+            "",
+            "",
+            "",
+            "",
+            "unconfirmed",
+            "unconfirmed",
+        ]
         assert eve["reason"] == f"only the first lock confirms {KATA.kata}::o"
-        assert (eve["sealed"], eve["overrides"], eve["run"]) == ("1 sealed, 1 unconfirmed", "", "complete")
+        assert (eve["sealed"], eve["overrides"], eve["run"]) == (
+            "1 sealed, 1 unconfirmed",
+            "",
+            "complete",
+        )
         assert [bob[name] for name in sums] == ["1", "1", "1", "1", "graded", "wrong"]
 
     def test_json_has_null_and_the_schema(self):
@@ -916,31 +1482,68 @@ class TestUnconfirmed:
             holds_to("report", data)
         [kata] = json.loads(json_report.render(UNCONFIRMED))["katas"]
         one, other = kata["exercises"]
-        assert [one[name] for name in ("points", "star", "score", "sealed")] == [None, None, None, "failed"]
-        assert (kata["status"], kata["points"], other["points"]) == ("unconfirmed", None, 1)
+        assert [one[name] for name in ("points", "star", "score", "sealed")] == [
+            None,
+            None,
+            None,
+            "failed",
+        ]
+        assert (kata["status"], kata["points"], other["points"]) == (
+            "unconfirmed",
+            None,
+            1,
+        )
 
     def test_the_teachers_list_comes_first_and_has_both_locks(self):
-        report = ClassReport("", 1.0, True, {"ann": REPORT, "eve": UNCONFIRMED}, {"eve": Identity("7", "E", "")})
+        report = ClassReport(
+            "",
+            1.0,
+            True,
+            {"ann": REPORT, "eve": UNCONFIRMED},
+            {"eve": Identity("7", "E", "")},
+        )
         said = "\n".join(unconfirmed.lines(report))
-        assert said.startswith("unconfirmed: 1 point of 1 student, ") and "\neve\n" in said and "ann" not in said
-        assert "    first lock   2 of 2 specs passed\n    second lock  from outside: failed\n      It counts.\n" in said
+        assert (
+            said.startswith("unconfirmed: 1 point of 1 student, ")
+            and "\neve\n" in said
+            and "ann" not in said
+        )
+        assert (
+            "    first lock   2 of 2 specs passed\n"
+            "    second lock  from outside: failed\n      It counts.\n"
+        ) in said
         assert "--overrides FILE" in said and f"  7,{KATA.kata}::o,,\n" in said
         page = class_page.render(report)
         assert page.index("<h2>Unconfirmed</h2>") < page.index("<h2>Points</h2>")
         assert (
-            "<td>2 of 2 specs passed</td>" in page and "<summary>from outside: failed</summary><pre>It counts." in page
+            "<td>2 of 2 specs passed</td>" in page
+            and "<summary>from outside: failed</summary><pre>It counts." in page
         )
         assert "'>1?</td>" in page and "<td class='n'>?</td>" in page
-        assert " · 1 student with unconfirmed points<br>median 2 of 4 points · 1 student with a score" in page
+        assert (
+            " · 1 student with unconfirmed points<br>median 2 of 4 points · 1 "
+            "student with a score"
+        ) in page
         none = ClassReport("", 1.0, True, {"ann": REPORT})
-        assert list(unconfirmed.lines(none)) == [] and "Unconfirmed" not in class_page.render(none)
+        assert list(
+            unconfirmed.lines(none)
+        ) == [] and "Unconfirmed" not in class_page.render(none)
 
     def test_a_forger_does_not_fill_the_screen(self):
         many = tuple(replace(OPEN, name=f"e{n}") for n in range(40))
-        report = ClassReport("", 1.0, True, {"eve": replace(UNCONFIRMED, katas=(replace(KATA, exercises=many),))})
+        report = ClassReport(
+            "",
+            1.0,
+            True,
+            {"eve": replace(UNCONFIRMED, katas=(replace(KATA, exercises=many),))},
+        )
         said = list(unconfirmed.lines(report))
-        assert len(said) < 50 and any(line.startswith("  and 37 more exercises, ") for line in said)
-        assert statistics.exercises(report) == [], "which spec fails most is asked of the others"
+        assert len(said) < 50 and any(
+            line.startswith("  and 37 more exercises, ") for line in said
+        )
+        assert statistics.exercises(report) == [], (
+            "which spec fails most is asked of the others"
+        )
 
     @pytest.mark.parametrize(
         "render",
@@ -948,7 +1551,9 @@ class TestUnconfirmed:
         ids=[*FORMATS, "junit"],
     )
     def test_an_autograder_gives_no_point_and_says_whom_to_ask(self, render):
-        text, other = (render(report).replace("\\n", "\n") for report in (UNCONFIRMED, REPORT))
+        text, other = (
+            render(report).replace("\\n", "\n") for report in (UNCONFIRMED, REPORT)
+        )
         if render is md:  # whose failures are wrapped
             text, other = (" ".join(one.split()) for one in (text, other))
         for said in ("passes beside the specs", "It counts.", words.ASK):
@@ -959,7 +1564,9 @@ class TestUnconfirmed:
         data = json.loads(gradescope.render(UNCONFIRMED))
         assert (data["score"], [test["score"] for test in data["tests"]]) == (1, [0, 1])
         for when in ("after_due_date", "hidden"):
-            [first, *_] = json.loads(gradescope.render(replace(UNCONFIRMED, details=when)))["tests"]
+            [first, *_] = json.loads(
+                gradescope.render(replace(UNCONFIRMED, details=when))
+            )["tests"]
             assert first["output"] == f"{words.UNCONFIRMED}\n\n{words.ASK}"
         assert json.loads(FORMATS["classroom50"](UNCONFIRMED))["score"] == 1
 
@@ -969,19 +1576,33 @@ class TestUnconfirmed:
             "16_multi_head_attention: unconfirmed, so far 1 of 2 points, 1 of 2 stars",
             f"  o  core     ?/1  ?  {words.UNCONFIRMED}",
             "UNCONFIRMED  16_multi_head_attention · o · from outside",
-            "unconfirmed, so far 1 of 2 points · 1 of 2 stars · 1 sealed, 1 unconfirmed · 2.0 s",
+            (
+                "unconfirmed, so far 1 of 2 points · 1 of 2 stars · 1 sealed, 1 "
+                "unconfirmed · 2.0 s"
+            ),
         ):
             assert line in said.splitlines(), said
         [suite] = ET.fromstring(junit.render(UNCONFIRMED).encode("utf-8"))
-        assert suite.find("testcase/failure").get("message").startswith("unconfirmed: passes beside the specs")
+        assert (
+            suite.find("testcase/failure")
+            .get("message")
+            .startswith("unconfirmed: passes beside the specs")
+        )
 
 
 class TestOverridden:
-    """A teacher's decision counts instead of what the specs said, and every report has its reason."""
+    """A teacher's decision counts instead of what the specs said, and every report has
+    its reason.
+    """
 
     def test_it_gives_or_keeps_the_point_and_edges_decide_the_star(self):
         one, zero = (settled(points).katas[0] for points in (1, 0))
-        assert (one.status, one.points, one.stars, one.unconfirmed) == ("passed", 2, 1, ()), "an edge is open"
+        assert (one.status, one.points, one.stars, one.unconfirmed) == (
+            "passed",
+            2,
+            1,
+            (),
+        ), "an edge is open"
         assert (zero.status, zero.state, zero.points) == ("failed", "wrong", 1)
         no_edges = replace(OPEN, specs=OPEN.specs[:2], override=Override(1, "so"))
         assert (no_edges.points, no_edges.stars, no_edges.first_failure) == (1, 1, None)
@@ -990,10 +1611,14 @@ class TestOverridden:
 
     def test_it_settles_what_was_not_graded_and_what_was_not_written(self):
         lost = replace(LOST, override=Override(1, "I ran it"))
-        assert (lost.pending, lost.points, lost.stars) == (False, 1, 0), "its edges were not run"
+        assert (lost.pending, lost.points, lost.stars) == (False, 1, 0), (
+            "its edges were not run"
+        )
         kata = replace(KATA, exercises=(lost,))
         assert (kata.status, kata.why_not_graded) == ("passed", "")
-        empty = KataResult("k", (ExerciseResult("c", (UNWRITTEN,), override=Override(1, "on paper")),))
+        empty = KataResult(
+            "k", (ExerciseResult("c", (UNWRITTEN,), override=Override(1, "on paper")),)
+        )
         assert (empty.status, empty.state) == ("passed", "works")
 
     @pytest.mark.parametrize("points", [0, 1])
@@ -1009,7 +1634,9 @@ class TestOverridden:
             assert said in text
         for text in (class_page.render(report), html(one)):
             assert "I &lt;b&gt;know&lt;/b&gt; it" in text and "<b>know" not in text
-        [exercise, _] = json.loads(class_report.render_json(report))["students"][0]["report"]["katas"][0]["exercises"]
+        [exercise, _] = json.loads(class_report.render_json(report))["students"][0][
+            "report"
+        ]["katas"][0]["exercises"]
         assert exercise["override"] == {"points": points, "reason": "I <b>know</b> it"}
         assert (exercise["points"], exercise["sealed"]) == (points, "failed")
         assert said in shown(one) and ("1 edge open" in shown(one)) == bool(points)
@@ -1018,49 +1645,83 @@ class TestOverridden:
 class TestSealing:
     """What no lock can judge is said, for each exercise and in the totals."""
 
-    IN_PART = replace(SEALED, name="p", but_for="what must not be used and 2 of 9 specs")
+    IN_PART = replace(
+        SEALED, name="p", but_for="what must not be used and 2 of 9 specs"
+    )
     NOT = replace(SEALED, name="n", sealed="unsealed")
 
     def sealed(self, *exercises: ExerciseResult) -> Report:
-        return replace(REPORT, katas=(replace(KATA, exercises=exercises, message=""),), sealed=True)
+        return replace(
+            REPORT, katas=(replace(KATA, exercises=exercises, message=""),), sealed=True
+        )
 
     def test_of_an_exercise(self):
-        assert [words.seal(one) for one in (SEALED, self.IN_PART, self.NOT, OPEN, KATA.exercises[0])] == [
+        assert [
+            words.seal(one)
+            for one in (SEALED, self.IN_PART, self.NOT, OPEN, KATA.exercises[0])
+        ] == [
             "sealed",
             "sealed, but for what must not be used and 2 of 9 specs",
             "not sealed",
             "",
             "",
         ]
-        assert words.seal(replace(self.NOT, but_for="so is time")) == "not sealed: so is time"
+        assert (
+            words.seal(replace(self.NOT, but_for="so is time"))
+            == "not sealed: so is time"
+        )
         assert words.verdict(replace(self.IN_PART, specs=(PASSED, EDGE))) == (
-            "works · sealed, but for what must not be used and 2 of 9 specs · 1 edge open"
+            "works · sealed, but for what must not be used and 2 of 9 specs · 1 "
+            "edge open"
         )
 
     def test_totals_count_every_kind_of_point(self):
-        several = self.sealed(SEALED, SEALED, self.IN_PART, self.NOT, ExerciseResult("a", (FAILED,)))
-        assert words.totals(several) == "4 of 5 points · 4 of 5 stars · 2 sealed, 1 sealed in part, 1 not sealed"
-        assert words.totals(self.sealed(SEALED, SEALED)) == "2 of 2 points · 2 of 2 stars · sealed"
-        assert words.totals(self.sealed(self.IN_PART)) == "1 of 1 points · 1 of 1 stars · 1 sealed in part"
-        assert words.totals(self.sealed(replace(SEALED, sealed=None))).endswith(" · 1 not sealed"), (
-            "kept from a regrade"
+        several = self.sealed(
+            SEALED, SEALED, self.IN_PART, self.NOT, ExerciseResult("a", (FAILED,))
         )
+        assert (
+            words.totals(several)
+            == "4 of 5 points · 4 of 5 stars · 2 sealed, 1 sealed in part, 1 not sealed"
+        )
+        assert (
+            words.totals(self.sealed(SEALED, SEALED))
+            == "2 of 2 points · 2 of 2 stars · sealed"
+        )
+        assert (
+            words.totals(self.sealed(self.IN_PART))
+            == "1 of 1 points · 1 of 1 stars · 1 sealed in part"
+        )
+        assert words.totals(self.sealed(replace(SEALED, sealed=None))).endswith(
+            " · 1 not sealed"
+        ), "kept from a regrade"
         assert words.totals(settled(1)).endswith(" · 1 sealed, 1 by override")
         assert "sealed" not in words.totals(REPORT)
-        assert words.totals(replace(settled(1), sealed=False)).endswith("1 of 2 stars · 1 by override")
+        assert words.totals(replace(settled(1), sealed=False)).endswith(
+            "1 of 2 stars · 1 by override"
+        )
 
     def test_every_report_of_a_teacher_has_it(self):
         """A student can do nothing about it, so no report of theirs does."""
         report = self.sealed(self.IN_PART, self.NOT)
         said = "sealed, but for what must not be used and 2 of 9 specs"
         texts = [shown(report), junit.render(report)]
-        assert all(said in text for text in [*texts, class_page.render(a_class(a=report.katas[0]))])
+        assert all(
+            said in text
+            for text in [*texts, class_page.render(a_class(a=report.katas[0]))]
+        )
         assert not any("sealed" in render(report) for render in FORMATS.values())
         data = json.loads(json_report.render(report))
         holds_to("report", data)
-        assert [one["but_for"] for one in data["katas"][0]["exercises"]] == [self.IN_PART.but_for, ""]
-        assert kata_result(data["katas"][0]).exercises[0].but_for == self.IN_PART.but_for
-        seals = ET.fromstring(junit.render(report).encode()).findall("testsuite/properties/property")
+        assert [one["but_for"] for one in data["katas"][0]["exercises"]] == [
+            self.IN_PART.but_for,
+            "",
+        ]
+        assert (
+            kata_result(data["katas"][0]).exercises[0].but_for == self.IN_PART.but_for
+        )
+        seals = ET.fromstring(junit.render(report).encode()).findall(
+            "testsuite/properties/property"
+        )
         assert [(one.get("name"), one.get("value")) for one in seals] == [
             ("state", "works"),
             ("p", said),
@@ -1072,24 +1733,43 @@ class TestThePage:
     """The page of a class: what a teacher looks for in it."""
 
     def test_it_is_called_after_the_assignment(self):
-        page = class_page.render(replace(a_class(a=became("")), assignment="Sums & more (16)"))
-        assert re.search(r"<h1>Sums &amp; more \(16\)</h1>\s*<p class='dim'>1 student ·", page)
+        page = class_page.render(
+            replace(a_class(a=became("")), assignment="Sums & more (16)")
+        )
+        assert re.search(
+            r"<h1>Sums &amp; more \(16\)</h1>\s*<p class='dim'>1 student ·", page
+        )
         assert "<title>torch katas: Sums &amp; more (16)</title>" in page
 
     def test_students_link_to_their_pages_where_there_are_some(self):
-        report = a_class(ann=became(""), bob=became(Failure("unparsed", "x.py:1: SyntaxError: no")))
+        report = a_class(
+            ann=became(""), bob=became(Failure("unparsed", "x.py:1: SyntaxError: no"))
+        )
         page = class_page.render(replace(report, pages={"bob": "pages/b'b%20.html"}))
-        link = "<th scope='row' class='who'><a href='pages/b&#39;b%20.html'>bob</a></th>"
+        link = (
+            "<th scope='row' class='who'><a href='pages/b&#39;b%20.html'>bob</a></th>"
+        )
         assert page.count(link) == 2 and "<a " not in class_page.render(report)
 
     def test_the_picture_counts_each_score_and_says_so_in_words(self):
         none, half = became(not_handed_in("x.py")), became("", "wrong")
-        page = class_page.render(a_class(a=none, b=half, c=half, d=became("", ""), e=GAP.katas[0]))
+        page = class_page.render(
+            a_class(a=none, b=half, c=half, d=became("", ""), e=GAP.katas[0])
+        )
         [picture] = re.findall(r"(?s)<svg .*?</svg>", page)
         told = "not handed in: 1 student; 1 point: 2 students; 2 points: 1 student"
-        assert f"aria-label='{told}'" in picture and f"<summary>the picture in words</summary>{told}<" in page
-        assert picture.count("<rect") == 3 and re.findall(r">(\w+)</text>", picture) == "1 none 0 2 1 1 2".split()
-        assert "median 1 of 2 points · 3 students with a score, 1 handed in nothing" in page
+        assert (
+            f"aria-label='{told}'" in picture
+            and f"<summary>the picture in words</summary>{told}<" in page
+        )
+        assert (
+            picture.count("<rect") == 3
+            and re.findall(r">(\w+)</text>", picture) == "1 none 0 2 1 1 2".split()
+        )
+        assert (
+            "median 1 of 2 points · 3 students with a score, 1 handed in nothing"
+            in page
+        )
 
     def test_scores_that_are_no_whole_points_are_counted_in_tens(self):
         worth = [(0.0, "0"), (0.45, "40"), (0.999, "90"), (1.0, "100")]
@@ -1097,27 +1777,46 @@ class TestThePage:
         for penalty, _ in worth:
             kata = became("")
             late = replace(kata.exercises[0], penalty=1 - penalty)
-            students[str(penalty)] = replace(REPORT, katas=(replace(kata, exercises=(late,)),))
+            students[str(penalty)] = replace(
+                REPORT, katas=(replace(kata, exercises=(late,)),)
+            )
         bars = statistics.distribution(ClassReport("", 1.0, True, students))
-        assert [bar.label for bar in bars if bar.students] == [label for _, label in worth]
+        assert [bar.label for bar in bars if bar.students] == [
+            label for _, label in worth
+        ]
 
     def test_lateness_has_a_row_per_version(self):
         which = "the newest version, of <b>, counts; the one on time, of 1, gives less"
         exercises = tuple(replace(one, penalty=0.1) for one in KATA.exercises)
-        due = Timing("2026-12-02T10:00:00+01:00", "2026-12-01T23:59:59+01:00", "Europe/Berlin", days_late=1, penalty=10)
+        due = Timing(
+            "2026-12-02T10:00:00+01:00",
+            "2026-12-01T23:59:59+01:00",
+            "Europe/Berlin",
+            days_late=1,
+            penalty=10,
+        )
         late = replace(KATA, exercises=exercises, timing=due, counts=which)
-        early = replace(became(""), kata="17_x", timing=Timing("2026-12-02T09:30:00+00:00"))
-        said = "due Tue 1 Dec 2026 23:59 (Europe/Berlin) · handed in Wed 2 Dec 2026 10:00 · 1 day late: −10 %"
+        early = replace(
+            became(""), kata="17_x", timing=Timing("2026-12-02T09:30:00+00:00")
+        )
+        said = (
+            "due Tue 1 Dec 2026 23:59 (Europe/Berlin) · handed in Wed 2 Dec 2026 "
+            "10:00 · 1 day late: −10 %"
+        )
         report = replace(REPORT, katas=(late, early), weighted=True)
         assert words.hand_ins(report) == [
             ("16", f"{said} of 2 = 1.8", which),
             ("17", "handed in Wed 2 Dec 2026 09:30", ""),
         ]
         assert " · late: 16: 10 % less" in words.totals(report)
-        page = class_page.render(ClassReport("", 1.0, True, {"ann": report, "bob": REPORT}))
+        page = class_page.render(
+            ClassReport("", 1.0, True, {"ann": report, "bob": REPORT})
+        )
         assert "−10 % of 2 = 1.8<small>the newest version, of &lt;b&gt;, counts" in page
         assert "<td class='n' data-v='0.1'>16: 10 % less</td>" in page
-        assert page.count("data-v='1796203800.0'") == 1, "it is sorted by the newest, whatever the zone"
+        assert page.count("data-v='1796203800.0'") == 1, (
+            "it is sorted by the newest, whatever the zone"
+        )
         assert f"16: {said} of 2 = 1.8 · the newest version" in html(report)
         alone = replace(report, katas=(late,))
         assert words.late(alone) == "10 % less" and words.late(REPORT) == ""
@@ -1125,22 +1824,40 @@ class TestThePage:
 
     def test_only_its_own_script_may_run(self):
         page = class_page.render(a_class(a=became(HOSTILE)))
-        script = "".join((TEMPLATES / name).read_text().rstrip("\n") for name in ("sort.js", "copy.js"))
+        script = "".join(
+            (TEMPLATES / name).read_text().rstrip("\n")
+            for name in ("sort.js", "copy.js")
+        )
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        assert f"script-src 'sha256-{digest}'\"" in page and f"<script>{script}</script>" in page
+        assert (
+            f"script-src 'sha256-{digest}'\"" in page
+            and f"<script>{script}</script>" in page
+        )
         assert "script-src" not in html(REPORT)
 
 
 class TestClass:
-    TWO = ClassReport("2026-01-02T03:04:05+00:00", 3.0, True, {"<b>ann": REPORT, "=bob": NASTY})
+    TWO = ClassReport(
+        "2026-01-02T03:04:05+00:00", 3.0, True, {"<b>ann": REPORT, "=bob": NASTY}
+    )
 
     def test_html_has_a_row_for_every_student_and_escapes_it(self):
         page = class_page.render(self.TWO)
-        assert "&lt;b&gt;ann" in page and "<b>ann" not in page and "http:" not in page and "https:" not in page
+        assert (
+            "&lt;b&gt;ann" in page
+            and "<b>ann" not in page
+            and "http:" not in page
+            and "https:" not in page
+        )
         assert page.count("<script") == 1, "the one that sorts, which alone may run"
         for heading in ("Points", "Exercises, the hardest first", "Time"):
             assert f"<h2>{heading}</h2>" in page
-        assert ">2</td>" in page and ">score</th>" not in page and "!</td>" in page and "! crashed" in page
+        assert (
+            ">2</td>" in page
+            and ">score</th>" not in page
+            and "!</td>" in page
+            and "! crashed" in page
+        )
         assert class_page.render(ClassReport("", 0.0, False)).count("<h2>") == 3
         weighted = class_page.render(replace(self.TWO, students={"ann": WEIGHTED}))
         assert ">score</th>" in weighted and "median score 4.5 of 10 ·" in weighted
@@ -1196,18 +1913,34 @@ class TestClass:
             *[""] * 8,
         ]
         weighted = replace(self.TWO, students={"ann": WEIGHTED})
-        assert class_report.render_csv(weighted).splitlines()[1] == "ann,2,4,1,4.5,10,4.5,graded,complete,wrong,,,,,,,,"
+        assert (
+            class_report.render_csv(weighted).splitlines()[1]
+            == "ann,2,4,1,4.5,10,4.5,graded,complete,wrong,,,,,,,,"
+        )
 
     def test_csv_says_who_and_when(self):
-        """One version counts for each kata; a spreadsheet takes none of it for a formula."""
+        """One version counts for each kata; a spreadsheet takes none of it for
+        a formula.
+        """
         late = replace(KATA, timing=Timing("2026-12-02T10:00:00+01:00", penalty=20))
-        late = replace(late, exercises=tuple(replace(one, penalty=0.2) for one in late.exercises))
+        late = replace(
+            late, exercises=tuple(replace(one, penalty=0.2) for one in late.exercises)
+        )
         early = replace(became(""), timing=Timing("2026-12-02T09:30:00+00:00"))
         roster = {"Ada (7)": Identity("=7", "Ada", "ada@x")}
         students = {"Ada (7)": replace(REPORT, katas=(late, early)), "bob": REPORT}
-        ada, bob = csv.DictReader(io.StringIO(class_report.render_csv(ClassReport("", 1.0, True, students, roster))))
+        ada, bob = csv.DictReader(
+            io.StringIO(
+                class_report.render_csv(ClassReport("", 1.0, True, students, roster))
+            )
+        )
         columns = ("id", "email", "handed_in", "penalty")
-        assert [ada[name] for name in columns] == ["'=7", "ada@x", "2026-12-02T09:30:00+00:00", "20"]
+        assert [ada[name] for name in columns] == [
+            "'=7",
+            "ada@x",
+            "2026-12-02T09:30:00+00:00",
+            "20",
+        ]
         assert [bob[name] for name in columns] == [""] * 4
 
     def test_json_holds_each_students_report(self):

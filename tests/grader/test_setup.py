@@ -1,4 +1,6 @@
-"""`make` on a machine that is not ready: one clear line and a non-zero exit, whatever is missing."""
+"""`make` on a machine that is not ready: one clear line and a non-zero exit, whatever
+is missing.
+"""
 
 import os
 import shutil
@@ -16,13 +18,27 @@ def checkout(tmp_path):
     """A copy of what the set-up reads, without a virtual environment."""
     for name in ("Makefile", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "grader", tmp_path / "grader", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "grader",
+        tmp_path / "grader",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     return tmp_path
 
 
 def make(folder: Path, *args: str, **environment: str) -> subprocess.CompletedProcess:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    return subprocess.run(["make", *args], cwd=folder, env=clean | environment, capture_output=True, text=True)
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MAKE", "MFLAGS"))
+    }
+    return subprocess.run(
+        ["make", *args],
+        cwd=folder,
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+    )
 
 
 def script(path: Path, text: str) -> str:
@@ -32,10 +48,14 @@ def script(path: Path, text: str) -> str:
 
 
 def python(path: Path, version: str) -> str:
-    """A stand-in for a Python of this version: it runs code as if it were one, and makes no environment."""
+    """A stand-in for a Python of this version: it runs code as if it were one, and
+    makes no environment.
+    """
     as_if = f"import sys; sys.version_info = ({version.replace('.', ', ')}, 9)"
     return script(
-        path, f'case "$1" in -c) exec {sys.executable} -c "{as_if}; $2";; *) echo "Python {version}.0";; esac'
+        path,
+        f'case "$1" in -c) exec {sys.executable} -c "{as_if}; $2";; *) echo "Python '
+        f'{version}.0";; esac',
     )
 
 
@@ -59,7 +79,9 @@ def test_no_python_fits(checkout, version):
 @pytest.mark.parametrize("here", [["3.15", "3.14", "3.12"], ["3.15", "3.11"], ["3.13"]])
 def test_the_newest_python_that_fits_is_taken(tmp_path, here):
     """`python3` is the newest of all, as on a system that has replaced it."""
-    paths = {version: python(tmp_path / f"python{version}", version) for version in here}
+    paths = {
+        version: python(tmp_path / f"python{version}", version) for version in here
+    }
     (tmp_path / "python3").symlink_to(paths[here[0]])
     newest = next(version for version in here if version != "3.15")
     done = found("--here", PATH=str(tmp_path))
@@ -68,7 +90,8 @@ def test_the_newest_python_that_fits_is_taken(tmp_path, here):
 
 def test_venv_is_missing(checkout):
     broken = script(
-        checkout / "broken-python", 'case "$*" in "-m venv"*) echo "No module named venv"; exit 1;; esac; exit 0'
+        checkout / "broken-python",
+        'case "$*" in "-m venv"*) echo "No module named venv"; exit 1;; esac; exit 0',
     )
     done = make(checkout, "grade", f"PYTHON={broken}")
     assert done.returncode == 2
@@ -76,10 +99,19 @@ def test_venv_is_missing(checkout):
 
 
 def test_an_install_that_fails_is_tried_again_next_time(checkout):
-    """The line names what pip could not find, which pip indents where it is needed for building, or the index."""
-    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1", "PIP_CONFIG_FILE": os.devnull}
+    """The line names what pip could not find, which pip indents where it is needed for
+    building, or the index.
+    """
+    nowhere = {
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_RETRIES": "1",
+        "PIP_CONFIG_FILE": os.devnull,
+    }
     for why, environment in [
-        ("ERROR: Could not find a version that satisfies the requirement setuptools", {"PIP_NO_INDEX": "1"}),
+        (
+            "ERROR: Could not find a version that satisfies the requirement setuptools",
+            {"PIP_NO_INDEX": "1"},
+        ),
         ("the package index cannot be reached", {"PIP_EXTRA_INDEX_URL": ""} | nowhere),
     ]:
         done = make(checkout, "grade", PIP_FIND_LINKS="", **environment)
@@ -99,7 +131,8 @@ def test_nothing_is_done_twice(checkout):
 
 
 UV = (
-    'case "$*" in "python install --no-progress 3.14") ;; "python find 3.14") echo /there/python3.14;; *) exit 2;; esac'
+    'case "$*" in "python install --no-progress 3.14") ;; "python find 3.14") echo '
+    "/there/python3.14;; *) exit 2;; esac"
 )
 
 
@@ -112,7 +145,10 @@ def test_a_python_that_fits_comes_from_uv_where_there_is_none(tmp_path, has_uv):
         (tools / name).symlink_to(shutil.which(name))
     uv = script(tools / "uv" if has_uv else tmp_path / "packed-uv", UV)
     pip = f'"-m pip install -q --target "*) mkdir "$6/bin"; cp {uv} "$6/bin/uv";;'
-    script(tools / "python3", f'case "$*" in -V) echo Python 3.10.12;; {pip} *) exit 1;; esac')
+    script(
+        tools / "python3",
+        f'case "$*" in -V) echo Python 3.10.12;; {pip} *) exit 1;; esac',
+    )
     done = found(PATH=str(tools))
     assert (done.returncode, done.stdout) == (0, "/there/python3.14\n"), done.stderr
     assert "python3 is Python 3.10.12" in done.stderr
@@ -120,7 +156,14 @@ def test_a_python_that_fits_comes_from_uv_where_there_is_none(tmp_path, has_uv):
 
 def test_both_tiers_are_run_and_nothing_is_known_before():
     quick, rest = (make(ROOT, "-n", target).stdout for target in ("test", "test-rest"))
-    assert "rm -f .kata/known.sqlite" in quick and "--tier quick" in quick and "--tier rest" in rest
+    assert (
+        "rm -f .kata/known.sqlite" in quick
+        and "--tier quick" in quick
+        and "--tier rest" in rest
+    )
     assert (ROOT / ".ci/run").read_text().endswith("\nmake test\nexec make test-rest\n")
     workflow = (ROOT / ".github/workflows/test.yml").read_text()
-    assert "run: make test\n      - run: .venv/bin/python -m tests.tiers || make test-rest\n" in workflow
+    assert (
+        "run: make test\n"
+        "      - run: .venv/bin/python -m tests.tiers || make test-rest\n"
+    ) in workflow

@@ -1,4 +1,6 @@
-"""Shards of one's own text: the same tokens however it is cut, continued after an interruption, and clear refusals."""
+"""Shards of one's own text: the same tokens however it is cut, continued after an
+interruption, and clear refusals.
+"""
 
 import importlib
 import json
@@ -39,7 +41,9 @@ def tokens_of(folder) -> list[int]:
 @pytest.fixture
 def texts(tmp_path):
     (tmp_path / "a.txt").write_text("one paragraph\n\n" * 150)
-    (tmp_path / "b.jsonl").write_text("".join(json.dumps({"text": f"document {n}"}) + "\n" for n in range(40)) + "\n")
+    (tmp_path / "b.jsonl").write_text(
+        "".join(json.dumps({"text": f"document {n}"}) + "\n" for n in range(40)) + "\n"
+    )
     return [tmp_path / "a.txt", tmp_path / "b.jsonl"]
 
 
@@ -49,18 +53,24 @@ def expected(texts) -> list[int]:
     return [token for document in documents for token in [*encode(document), END]]
 
 
-def test_every_document_ends_in_the_mark_and_shards_are_full(texts, expected, tmp_path, monkeypatch):
+def test_every_document_ends_in_the_mark_and_shards_are_full(
+    texts, expected, tmp_path, monkeypatch
+):
     monkeypatch.setattr(shards, "PIECE", 64)
     said = made(texts, tmp_path / "out")
     assert tokens_of(tmp_path / "out") == expected
     names = sorted(path.name for path in (tmp_path / "out").glob("*.bin"))
     assert names == ["train_000001.bin", "train_000002.bin", "val_000000.bin"]
     assert said[-1].startswith(f"{len(expected):,} tokens in 3 shards")
-    assert made(texts, tmp_path / "out") == [f"{tmp_path / 'out'} is complete: {len(expected):,} tokens in 3 shards"]
+    assert made(texts, tmp_path / "out") == [
+        f"{tmp_path / 'out'} is complete: {len(expected):,} tokens in 3 shards"
+    ]
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_an_interrupted_run_is_continued(texts, expected, tmp_path, monkeypatch, number):
+def test_an_interrupted_run_is_continued(
+    texts, expected, tmp_path, monkeypatch, number
+):
     monkeypatch.setattr(shards, "PIECE", 64)
     whole, calls = shards._keep, []
 
@@ -91,14 +101,24 @@ def test_a_long_document_is_cut_between_paragraphs():
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
-        ("a.jsonl", '{"text": "one"}\n{"words": 1}\n', 'a.jsonl: line 2 is no JSON object with a "text"'),
+        (
+            "a.jsonl",
+            '{"text": "one"}\n{"words": 1}\n',
+            'a.jsonl: line 2 is no JSON object with a "text"',
+        ),
         ("a.txt", b"\xff\xfe", "a.txt: 'utf-8' codec can't decode"),
         ("a.pdf", b"%PDF", "a.pdf: is none of .txt, .md, .jsonl, .parquet"),
-        ("a.txt", "short", "6 tokens make one shard, and training needs two: make --tokens smaller"),
+        (
+            "a.txt",
+            "short",
+            "6 tokens make one shard, and training needs two: make --tokens smaller",
+        ),
     ],
 )
 def test_what_makes_no_shards_is_one_clear_line(tmp_path, name, content, complaint):
-    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    (tmp_path / name).write_bytes(
+        content if isinstance(content, bytes) else content.encode()
+    )
     with pytest.raises(KataError, match="^.*" + complaint.replace("'", ".")):
         made([tmp_path / name], tmp_path / "out")
 

@@ -1,4 +1,6 @@
-"""Functions of the grader stay small enough to call: none takes more than seven parameters."""
+"""Functions of the grader stay small enough to call: none takes more than
+seven parameters.
+"""
 
 import ast
 from pathlib import Path
@@ -22,7 +24,8 @@ def test_no_function_takes_more_than_seven_parameters():
         (path.relative_to(GRADER).as_posix(), one.name)
         for path in GRADER.rglob("*.py")
         for one in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and parameters(one) > MOST
+        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
+        and parameters(one) > MOST
         if not any(ast.unparse(by).endswith(TYPERS) for by in one.decorator_list)
     }
     assert long == STILL

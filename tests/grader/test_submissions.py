@@ -1,4 +1,6 @@
-"""A class: what counts as a submission, no student's failure another's, nothing run twice, interruption."""
+"""A class: what counts as a submission, no student's failure another's, nothing run
+twice, interruption.
+"""
 
 import codecs
 import csv
@@ -25,7 +27,14 @@ from grader.execution.result_cache import ResultCache
 from grader.failure import not_handed_in
 from grader.protocol import RunOptions
 from grader.results import KataResult, kata_as_dict
-from grader.teaching import attribution, class_grading, dates, intake, submissions, times
+from grader.teaching import (
+    attribution,
+    class_grading,
+    dates,
+    intake,
+    submissions,
+    times,
+)
 from grader.workers.jobs import SourceText
 from tests.conftest import KATA, SOUND
 from tests.grader.test_progress import RIGHT, STUB, runs  # noqa: F401  (a fixture)
@@ -65,24 +74,42 @@ def graded(folder: Path, katas, cache: ResultCache) -> dict[str, dict[str, int]]
     points: dict[str, dict[str, int]] = {}
     options = RunOptions(spec_seconds=1.0)
     handed_in = submissions.attempts(submissions.collect(folder), katas)
-    for one in class_grading.grade_class(handed_in, katas, cache=cache, options=options):
+    for one in class_grading.grade_class(
+        handed_in, katas, cache=cache, options=options
+    ):
         points.setdefault(one.student, {})[one.result.kata] = one.result.points
     return points
 
 
 class TestCollect:
     def test_folders_and_archives_and_nothing_else(self, hand_in, tmp_path):
-        hand_in("bob/01_sums/sums.py", RIGHT), hand_in(".git/config", ""), hand_in("notes.txt", "")
+        (
+            hand_in("bob/01_sums/sums.py", RIGHT),
+            hand_in(".git/config", ""),
+            hand_in("notes.txt", ""),
+        )
         pack(tmp_path / "class/alice.zip", {"sums.py": RIGHT})
         pack(tmp_path / "class/bob.zip", {"sums.py": RIGHT})
-        assert [s.student for s in submissions.collect(tmp_path / "class")] == ["alice", "bob"]
+        assert [s.student for s in submissions.collect(tmp_path / "class")] == [
+            "alice",
+            "bob",
+        ]
 
     def test_files_with_canvass_names_are_their_students(self, hand_in):
-        for name in ("lovelaceada_12_34_sums.py", "lovelaceada_LATE_12_56_reuse-1.py", "lovelaceada_9_78_sums.py"):
+        for name in (
+            "lovelaceada_12_34_sums.py",
+            "lovelaceada_LATE_12_56_reuse-1.py",
+            "lovelaceada_9_78_sums.py",
+        ):
             hand_in(name, RIGHT)
         found = submissions.collect(hand_in("notes.txt", ""))
-        assert [(s.student, len(s.places)) for s in found] == [("lovelaceada_12", 2), ("lovelaceada_9", 1)]
-        assert [one.student for one in submissions.strangers(found[0].places[0].parent)] == ["notes"]
+        assert [(s.student, len(s.places)) for s in found] == [
+            ("lovelaceada_12", 2),
+            ("lovelaceada_9", 1),
+        ]
+        assert [
+            one.student for one in submissions.strangers(found[0].places[0].parent)
+        ] == ["notes"]
 
     def test_a_name_that_is_not_utf_8_is_read_as_latin_1(self, tmp_path):
         os.mkdir(os.fsencode(tmp_path) + b"/jos\xe9")
@@ -104,9 +131,14 @@ class TestCollect:
         ],
     )
     @pytest.mark.parametrize("packed", [False, True])
-    def test_the_katas_file_is_found_where_people_put_it(self, hand_in, tmp_path, sound, path, packed):
+    def test_the_katas_file_is_found_where_people_put_it(
+        self, hand_in, tmp_path, sound, path, packed
+    ):
         if packed:
-            pack(tmp_path / "class/alice.zip", {path: RIGHT, "__MACOSX/01_sums/._sums.py": "junk"})
+            pack(
+                tmp_path / "class/alice.zip",
+                {path: RIGHT, "__MACOSX/01_sums/._sums.py": "junk"},
+            )
         else:
             hand_in(f"alice/{path}", RIGHT)
         [alice] = submissions.collect(tmp_path / "class")
@@ -114,7 +146,9 @@ class TestCollect:
 
     def test_what_was_not_handed_in_is_said(self, hand_in, sound):
         [alice] = submissions.collect(hand_in("alice/readme.txt", ""))
-        assert submissions.sources(alice, sound[:1])[sound[0]] == SourceText("", not_handed_in("sums.py"))
+        assert submissions.sources(alice, sound[:1])[sound[0]] == SourceText(
+            "", not_handed_in("sums.py")
+        )
 
     @pytest.mark.parametrize(
         ("content", "said"),
@@ -130,7 +164,10 @@ class TestCollect:
     def test_a_notebook_is_the_submission_of_its_kata(self, tmp_path):
         one, two = find("01"), find("02")
         (tmp_path / "class").mkdir()
-        nbformat.write(notebooks.build(one, one.reference.read_text()), tmp_path / "class/alice.ipynb")
+        nbformat.write(
+            notebooks.build(one, one.reference.read_text()),
+            tmp_path / "class/alice.ipynb",
+        )
         (tmp_path / "class/bob.ipynb").write_text("{")
         alice, bob = submissions.collect(tmp_path / "class")
         assert submissions.sources(alice, [one, two]) == {
@@ -148,14 +185,19 @@ class TestCollect:
     @pytest.mark.parametrize("link", ["katas", "01_sums", "01_sums/sums.py"])
     def test_no_link_leads_to_somebody_elses_work(self, hand_in, tmp_path, sound, link):
         hand_in("bob/katas/01_sums/sums.py", RIGHT)
-        target = {"katas": "bob/katas", "01_sums": "bob/katas/01_sums", "01_sums/sums.py": "bob/katas/01_sums/sums.py"}[
-            link
-        ]
+        target = {
+            "katas": "bob/katas",
+            "01_sums": "bob/katas/01_sums",
+            "01_sums/sums.py": "bob/katas/01_sums/sums.py",
+        }[link]
         place = hand_in("alice/notes.txt", "") / "alice" / link
         place.parent.mkdir(exist_ok=True)
         place.symlink_to(tmp_path / "class" / target)
         alice, _ = submissions.collect(tmp_path / "class")
-        assert "symbolic link" in submissions.sources(alice, sound[:1])[sound[0]].problem.line
+        assert (
+            "symbolic link"
+            in submissions.sources(alice, sound[:1])[sound[0]].problem.line
+        )
 
 
 class TestWhichFileCounts:
@@ -165,35 +207,61 @@ class TestWhichFileCounts:
         """The text that counts for the kata, and the findings shown on a terminal."""
         [submission] = submissions.collect(folder)
         contents = attribution.look(submission.places, [kata, *more])
-        text = contents.found[kata].source.text if kata in contents.found else contents.katas[kata].why
+        text = (
+            contents.found[kata].source.text
+            if kata in contents.found
+            else contents.katas[kata].why
+        )
         return text, intake.lines(intake.findings(submission, contents, [kata]))
 
     def test_below_katas_before_the_top(self, hand_in, sound):
         hand_in("alice/katas/01_sums/sums.py", RIGHT)
         text, said = self.found(hand_in("alice/sums.py", "old"), sound[0])
-        assert (text, said) == (RIGHT, ["alice: alice/sums.py: ignored: alice/katas/01_sums/sums.py counts"])
+        assert (text, said) == (
+            RIGHT,
+            ["alice: alice/sums.py: ignored: alice/katas/01_sums/sums.py counts"],
+        )
 
     def test_the_last_resubmission_whatever_its_date(self, hand_in, sound):
         hand_in("ada_12_34_sums-10.py", RIGHT), hand_in("ada_12_35_sums-9.py", "old")
         text, said = self.found(hand_in("ada_12_36_sums.py", "older"), sound[0])
-        assert text == RIGHT and said[0] == "ada_12: ada_12_34_sums-10.py: resubmission 10" and len(said) == 2
+        assert (
+            text == RIGHT
+            and said[0] == "ada_12: ada_12_34_sums-10.py: resubmission 10"
+            and len(said) == 2
+        )
 
     @pytest.mark.parametrize(("year", "counts"), [(1990, "alice"), (2090, "alice.zip")])
-    def test_of_a_folder_and_an_archive_the_newer_one(self, hand_in, tmp_path, sound, year, counts):
+    def test_of_a_folder_and_an_archive_the_newer_one(
+        self, hand_in, tmp_path, sound, year, counts
+    ):
         folder = hand_in("alice/sums.py", "alice")
         with zipfile.ZipFile(folder / "alice.zip", "w") as archive:
-            archive.writestr(zipfile.ZipInfo("katas/01_sums/sums.py", (year, 1, 1, 0, 0, 0)), "alice.zip")
+            archive.writestr(
+                zipfile.ZipInfo("katas/01_sums/sums.py", (year, 1, 1, 0, 0, 0)),
+                "alice.zip",
+            )
         assert self.found(folder, sound[0]) == (
             counts,
-            [f"alice: where alice and alice.zip hold the same kata, {counts} counts, which is newer"],
+            [
+                (
+                    f"alice: where alice and alice.zip hold the same kata, {counts} "
+                    "counts, which is newer"
+                )
+            ],
         )
 
     def test_a_name_that_two_katas_share(self, hand_in):
         losses, other = find("20"), find("tinytorch/06")
         folder = hand_in("alice/losses.py", "mine")
-        said = "could be 20_losses or tinytorch/06_losses: put it into its kata's folder"
+        said = (
+            "could be 20_losses or tinytorch/06_losses: put it into its kata's folder"
+        )
         said = f"alice/losses.py: {said}"
-        assert self.found(folder, losses, other) == (said, [f"alice: not recognised: {said}"])
+        assert self.found(folder, losses, other) == (
+            said,
+            [f"alice: not recognised: {said}"],
+        )
         assert self.found(folder, losses) == ("mine", [])
         hand_in("alice/tinytorch/losses.py", "theirs")
         hand_in("alice/06_losses/losses.py", "nearer")
@@ -207,7 +275,10 @@ class TestWhichFileCounts:
 
     def test_the_archive_of_a_starter_is_nobodys_work(self, hand_in, sound):
         hand_in("alice/grader/data/stubs.zip", b"PK")
-        assert self.found(hand_in("alice/katas/01_sums/sums.py", RIGHT), sound[0]) == (RIGHT, [])
+        assert self.found(hand_in("alice/katas/01_sums/sums.py", RIGHT), sound[0]) == (
+            RIGHT,
+            [],
+        )
 
     @pytest.mark.parametrize(
         ("path", "why"),
@@ -223,58 +294,121 @@ class TestWhichFileCounts:
         assert said == [f"alice: not recognised: alice/{path}: {why}"]
 
     def test_the_courses_own_files_are_not_named(self, hand_in, sound):
-        hand_in("alice/katas/01_sums/test_sums.py", ""), hand_in("alice/conftest.py", "")
-        assert self.found(hand_in("alice/katas/01_sums/sums.py", RIGHT), sound[0]) == (RIGHT, [])
+        (
+            hand_in("alice/katas/01_sums/test_sums.py", ""),
+            hand_in("alice/conftest.py", ""),
+        )
+        assert self.found(hand_in("alice/katas/01_sums/sums.py", RIGHT), sound[0]) == (
+            RIGHT,
+            [],
+        )
 
     def test_a_notebook_in_a_folder(self, tmp_path):
         one = find("01")
         (tmp_path / "class/alice").mkdir(parents=True)
-        nbformat.write(notebooks.build(one, one.reference.read_text()), tmp_path / "class/alice/one.ipynb")
+        nbformat.write(
+            notebooks.build(one, one.reference.read_text()),
+            tmp_path / "class/alice/one.ipynb",
+        )
         assert self.found(tmp_path / "class", one) == (one.reference.read_text(), [])
         (tmp_path / "class/alice" / one.file.name).write_text("x = 1\n")
         text, [said] = self.found(tmp_path / "class", one)
-        assert text == "x = 1\n" and said.startswith("alice: alice/one.ipynb: ignored: is a notebook that no kata's")
+        assert text == "x = 1\n" and said.startswith(
+            "alice: alice/one.ipynb: ignored: is a notebook that no kata's"
+        )
 
-    def test_what_a_notebook_lacks_is_told_to_its_student_alone(self, hand_in, tmp_path):
-        """Bob handed in the text that counts of Ann's notebook, so that it runs once for both."""
+    def test_what_a_notebook_lacks_is_told_to_its_student_alone(
+        self, hand_in, tmp_path
+    ):
+        """Bob handed in the text that counts of Ann's notebook, so that it runs once
+        for both.
+        """
         one = find("01")
         notebook = notebooks.build(one, one.reference.read_text())
-        notebook.cells = [cell for cell in notebook.cells if not cell.source.startswith(('"""', "import"))]
+        notebook.cells = [
+            cell
+            for cell in notebook.cells
+            if not cell.source.startswith(('"""', "import"))
+        ]
         folder = hand_in("bob/tensors.py", notebooks.handed_in(notebook, one).text)
         nbformat.write(notebook, folder / "ann.ipynb")
         ann = submissions.collect(folder)[0]
         [finding] = intake.findings(ann, attribution.look(ann.places, [one]), [one])
-        assert finding.odd and finding.note.startswith("not in the notebook, so taken from the stub: ")
+        assert finding.odd and finding.note.startswith(
+            "not in the notebook, so taken from the stub: "
+        )
         handed_in = submissions.attempts(submissions.collect(folder), [one])
-        results = class_grading.grade_class(handed_in, [one], cache=ResultCache(tmp_path), options=RunOptions())
-        told = {found.student: (found.result.message, found.result.points) for found in results}
-        assert told == {"ann": (finding.note, len(one.exercises)), "bob": ("", len(one.exercises))}
+        results = class_grading.grade_class(
+            handed_in, [one], cache=ResultCache(tmp_path), options=RunOptions()
+        )
+        told = {
+            found.student: (found.result.message, found.result.points)
+            for found in results
+        }
+        assert told == {
+            "ann": (finding.note, len(one.exercises)),
+            "bob": ("", len(one.exercises)),
+        }
 
-    def test_the_hints_that_a_student_has_counted_are_told_of_the_katas_that_are_graded(self, hand_in):
+    def test_the_hints_that_a_student_has_counted_are_told_of_the_katas_that_are_graded(
+        self, hand_in
+    ):
         one = find("01")
-        noted = {f"{one.name} count_to": 99, f"{one.name} filled": 1, f"{one.name} lost": 1, "16_x split_heads": 2}
+        noted = {
+            f"{one.name} count_to": 99,
+            f"{one.name} filled": 1,
+            f"{one.name} lost": 1,
+            "16_x split_heads": 2,
+        }
         [ann] = submissions.collect(hand_in("ann/hints.json", json.dumps(noted)))
-        [hints] = [row for row in intake.findings(ann, attribution.look(ann.places, [one]), [one]) if row.file]
+        [hints] = [
+            row
+            for row in intake.findings(ann, attribution.look(ann.places, [one]), [one])
+            if row.file
+        ]
         most = len(hint_file.of(one, "count_to"))
-        assert hints.note.startswith(f"hints taken: 01 count_to {most} of {most}, 01 filled 1 of ")
-        assert "lost" not in hints.note and "split_heads" not in hints.note and not hints.odd
+        assert hints.note.startswith(
+            f"hints taken: 01 count_to {most} of {most}, 01 filled 1 of "
+        )
+        assert (
+            "lost" not in hints.note
+            and "split_heads" not in hints.note
+            and not hints.odd
+        )
         [bob] = submissions.collect(hand_in("bob/hints.json", "[" * 100_000))[1:]
-        assert attribution.look(bob.places, [one]).unused[0].why == "hints taken: none of these katas"
+        assert (
+            attribution.look(bob.places, [one]).unused[0].why
+            == "hints taken: none of these katas"
+        )
 
     def test_a_notebook_counts_before_an_untouched_stub(self, hand_in):
         one = find("01")
         folder = hand_in("alice/tensors.py", one.code.read_text())
-        nbformat.write(notebooks.build(one, one.reference.read_text()), folder / "alice/one.ipynb")
-        said = "alice: alice/tensors.py: ignored: is an untouched stub: alice/one.ipynb counts"
+        nbformat.write(
+            notebooks.build(one, one.reference.read_text()), folder / "alice/one.ipynb"
+        )
+        said = (
+            "alice: alice/tensors.py: ignored: is an untouched stub: alice/one.ipynb "
+            "counts"
+        )
         assert self.found(folder, one) == (one.reference.read_text(), [said])
-        nbformat.write(notebooks.build(one, one.code.read_text()), folder / "alice/one.ipynb")
+        nbformat.write(
+            notebooks.build(one, one.code.read_text()), folder / "alice/one.ipynb"
+        )
         said = "alice: alice/one.ipynb: ignored: alice/tensors.py counts"
         assert self.found(folder, one) == (one.code.read_text(), [said])
 
-    def test_a_date_after_the_last_one_that_python_knows_is_cut(self, hand_in, sound, monkeypatch):
+    def test_a_date_after_the_last_one_that_python_knows_is_cut(
+        self, hand_in, sound, monkeypatch
+    ):
         monkeypatch.setattr(dates, "LATEST", 100)
         folder = hand_in("alice/sums.py", RIGHT)
-        assert attribution.look([folder / "alice"], sound[:1]).found[sound[0]].file.modified.timestamp() == 100
+        assert (
+            attribution.look([folder / "alice"], sound[:1])
+            .found[sound[0]]
+            .file.modified.timestamp()
+            == 100
+        )
 
     @pytest.mark.parametrize(
         ("data", "encoding"),
@@ -285,17 +419,32 @@ class TestWhichFileCounts:
         ],
     )
     def test_encodings(self, hand_in, sound, data, encoding):
-        said = [f"alice: alice/sums.py: is {encoding}, which was converted to UTF-8"] if encoding else []
+        said = (
+            [f"alice: alice/sums.py: is {encoding}, which was converted to UTF-8"]
+            if encoding
+            else []
+        )
         assert self.found(hand_in("alice/sums.py", data), sound[0]) == ("é = 1\n", said)
 
     def test_bytes_that_are_no_text(self, hand_in, sound):
         text, said = self.found(hand_in("alice/sums.py", bytes(range(256))), sound[0])
-        assert text == "" and said == ["alice: not recognised: alice/sums.py: is no text, but a file of another kind"]
+        assert text == "" and said == [
+            (
+                "alice: not recognised: alice/sums.py: is no text, but a file of "
+                "another kind"
+            )
+        ]
 
     def test_a_terminal_gets_twenty_lines(self):
-        found = [intake.Finding(str(number), "", "", "ignored", "x", odd=True) for number in range(30)]
+        found = [
+            intake.Finding(str(number), "", "", "ignored", "x", odd=True)
+            for number in range(30)
+        ]
         said = [f"{number}: ignored: x" for number in range(30)]
-        assert intake.lines(found, most=20) == [*said[:20], "… and 10 more: --intake FILE writes them all"]
+        assert intake.lines(found, most=20) == [
+            *said[:20],
+            "… and 10 more: --intake FILE writes them all",
+        ]
         assert intake.lines(found[:20], most=20) == said[:20]
 
 
@@ -309,34 +458,63 @@ class TestHandedIn:
         folder = hand_in("alice/course/01_sums/sums.py", RIGHT)
         checkout = folder / "alice/course"
         date = {"GIT_COMMITTER_DATE": "2026-11-30T12:00:00+01:00"}
-        who = ["-c", "user.name=a", "-c", "user.email=a@x", "-c", "commit.gpgsign=false"]
-        for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "x"], *[["gc", "-q"]] * packed):
-            subprocess.run(["git", *command], cwd=checkout, check=True, env=os.environ | date)
-        (checkout / ".git/config").write_text("[broken")  # git fails where it reads this: it could name programs to run
+        who = [
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@x",
+            "-c",
+            "commit.gpgsign=false",
+        ]
+        for command in (
+            ["init", "-q"],
+            ["add", "."],
+            [*who, "commit", "-qm", "x"],
+            *[["gc", "-q"]] * packed,
+        ):
+            subprocess.run(
+                ["git", *command], cwd=checkout, check=True, env=os.environ | date
+            )
+        # git fails where it reads this: it could name programs to run
+        (checkout / ".git/config").write_text("[broken")
         found = self.hand_in_of(folder, sound[0])
-        assert found == times.HandIn(datetime(2026, 11, 30, 11, tzinfo=UTC), "the newest commit")
+        assert found == times.HandIn(
+            datetime(2026, 11, 30, 11, tzinfo=UTC), "the newest commit"
+        )
 
-    @pytest.mark.parametrize("head", ["ref: refs/heads/../../x", "junk", "0" * 40, "ref: refs/heads/main"])
+    @pytest.mark.parametrize(
+        "head", ["ref: refs/heads/../../x", "junk", "0" * 40, "ref: refs/heads/main"]
+    )
     def test_a_broken_checkout_has_its_files_time(self, hand_in, sound, head):
         hand_in("alice/.git/HEAD", head), hand_in("alice/.git/objects/x", "")
         folder = hand_in("alice/sums.py", RIGHT)
         os.utime(folder / "alice/sums.py", (1e9, 1e9))
         found = self.hand_in_of(folder, sound[0])
         assert found == times.HandIn(
-            datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC), "the time of alice/sums.py", is_weak=True
+            datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC),
+            "the time of alice/sums.py",
+            is_weak=True,
         )
 
     def test_a_member_of_an_archive_has_a_time_without_a_zone(self, hand_in, sound):
         folder = hand_in("notes.txt", "")
         with zipfile.ZipFile(folder / "alice.zip", "w") as archive:
-            archive.writestr(zipfile.ZipInfo("sums.py", (2026, 11, 30, 12, 0, 0)), RIGHT)
+            archive.writestr(
+                zipfile.ZipInfo("sums.py", (2026, 11, 30, 12, 0, 0)), RIGHT
+            )
         assert self.hand_in_of(folder, sound[0]).time == datetime(2026, 11, 30, 12)
 
 
 class TestGrade:
     def test_one_students_failure_is_never_anothers(self, hand_in, tmp_path, sound):
-        hand_in("alice/01_sums/sums.py", RIGHT), hand_in("alice/02_reuse/reuse.py", REUSE)
-        hand_in("bob/01_sums/sums.py", "import os\nos._exit(0)\n"), hand_in("bob/02_reuse/reuse.py", REUSE)
+        (
+            hand_in("alice/01_sums/sums.py", RIGHT),
+            hand_in("alice/02_reuse/reuse.py", REUSE),
+        )
+        (
+            hand_in("bob/01_sums/sums.py", "import os\nos._exit(0)\n"),
+            hand_in("bob/02_reuse/reuse.py", REUSE),
+        )
         hand_in("carol/01_sums/sums.py", STUB)
         hand_in("dave.zip", b"junk")
         looping = RIGHT + "\n\ndef double(x):\n    while True:\n        pass\n"
@@ -347,7 +525,8 @@ class TestGrade:
             "bob": {"01_sums": 0, "02_reuse": 1},
             "carol": {"01_sums": 0, "02_reuse": 0},
             "dave": {"01_sums": 0, "02_reuse": 0},
-            "eve": {"01_sums": 2, "02_reuse": 0},  # total, and the layer with the reference's double
+            # total, and the layer with the reference's double
+            "eve": {"01_sums": 2, "02_reuse": 0},
         }
 
     def test_the_same_code_is_run_once(self, hand_in, tmp_path, sound, runs):  # noqa: F811
@@ -366,14 +545,18 @@ class TestTheCommand:
         """Twelve students: right, untouched, and different in every one's last line."""
         kata = find("00")
         for number in range(12):
-            text = (kata.reference if number % 3 else kata.folder / kata.file.name).read_text()
+            text = (
+                kata.reference if number % 3 else kata.folder / kata.file.name
+            ).read_text()
             path = tmp_path / "class" / f"student{number:02}" / kata.file
             path.parent.mkdir(parents=True)
             path.write_text(text + f"\n{new} {number if number % 3 else 0}\n")
         return tmp_path / "class"
 
     def test_reports_of_a_class(self, course, tmp_path, kata_here):
-        """Also of one whose folder has a name that would be no pattern and no replacement text."""
+        """Also of one whose folder has a name that would be no pattern and no
+        replacement text.
+        """
         (course / "student00").rename(course / r"CAMPUS\smith")
         done = kata_here(
             "class",
@@ -392,110 +575,214 @@ class TestTheCommand:
         )
         assert done.returncode == 0, done.stderr
         exercises = len(find("00").exercises)
-        assert f"CAMPUS\\smith: 0 of {exercises} points · 0 of {exercises} stars\n" in done.stdout
+        assert (
+            f"CAMPUS\\smith: 0 of {exercises} points · 0 of {exercises} stars\n"
+            in done.stdout
+        )
         assert f"student01: {exercises} of {exercises} points" in done.stdout
         rows = list(csv.DictReader(open(tmp_path / "c.csv")))
-        assert [row["points"] for row in rows] == ["0", str(exercises), str(exercises)] * 4
+        assert [row["points"] for row in rows] == [
+            "0",
+            str(exercises),
+            str(exercises),
+        ] * 4
         assert json.loads((tmp_path / "c.json").read_text())["complete"] is True
         assert len((tmp_path / "new/r.jsonl").read_text().splitlines()) == 12
         assert len(list((tmp_path / "pages").glob("*.html"))) == 12
         page = (tmp_path / "c.html").read_text()
-        assert f"<h1>{find('00').title} (00)</h1>" in page and "<p class='dim'>12 students" in page
+        assert (
+            f"<h1>{find('00').title} (00)</h1>" in page
+            and "<p class='dim'>12 students" in page
+        )
         links = re.findall(r"<a href='([^']+)'>", page)
-        assert len(set(links)) == 12 and all((tmp_path / unquote(link)).is_file() for link in links)
+        assert len(set(links)) == 12 and all(
+            (tmp_path / unquote(link)).is_file() for link in links
+        )
 
-    def test_the_old_form_says_the_new_line_and_does_the_same(self, course, tmp_path, kata_here):
+    def test_the_old_form_says_the_new_line_and_does_the_same(
+        self, course, tmp_path, kata_here
+    ):
         (course / "student00").rename(course / "student 0")
-        outputs = [f"--report=csv={tmp_path}/c.csv", "--canvas-column", "HW 1", "--report", f"canvas={tmp_path}/g.csv"]
+        outputs = [
+            f"--report=csv={tmp_path}/c.csv",
+            "--canvas-column",
+            "HW 1",
+            "--report",
+            f"canvas={tmp_path}/g.csv",
+        ]
         old = kata_here("grade", "00", "--all", "--submissions", course, *outputs)
         line, given = old.stderr.removesuffix("\n").partition("write ")[::2]
-        assert line == "kata grade --submissions is now kata class: " and "--all" not in given
+        assert (
+            line == "kata grade --submissions is now kata class: "
+            and "--all" not in given
+        )
         files = [(tmp_path / name).read_text() for name in ("c.csv", "g.csv")]
         program, *now = shlex.split(given)
         new = kata_here(*now)
         assert (program, now) == ("kata", ["class", str(course), "00", *outputs])
         assert (new.returncode, new.stderr) == (old.returncode, "") == (0, "")
-        assert new.stdout.splitlines()[:-1] == old.stdout.splitlines()[:-1], "the last one has the seconds"
+        assert new.stdout.splitlines()[:-1] == old.stdout.splitlines()[:-1], (
+            "the last one has the seconds"
+        )
         assert [(tmp_path / name).read_text() for name in ("c.csv", "g.csv")] == files
 
-    def test_files_for_programs_that_find_similar_code(self, course, tmp_path, kata_here):
-        """A file of each student who has begun: a stub with a comment is the same as everybody's."""
-        done = kata_here("export", "plain", tmp_path / "plain", "00", "--submissions", course)
+    def test_files_for_programs_that_find_similar_code(
+        self, course, tmp_path, kata_here
+    ):
+        """A file of each student who has begun: a stub with a comment is the same
+        as everybody's.
+        """
+        done = kata_here(
+            "export", "plain", tmp_path / "plain", "00", "--submissions", course
+        )
         assert done.returncode == 0, done.stderr
         assert done.stdout == (
             f"{tmp_path}/plain has the files of 8 students\n"
-            "nothing begun was found, so not in it: student00, student03, student06, student09\n"
+            "nothing begun was found, so not in it: student00, student03, student06, "
+            "student09\n"
         )
-        files = {path.relative_to(tmp_path / "plain") for path in (tmp_path / "plain").rglob("*") if path.is_file()}
-        assert files == {Path(f"student{n:02}") / find("00").file for n in range(12) if n % 3}
+        files = {
+            path.relative_to(tmp_path / "plain")
+            for path in (tmp_path / "plain").rglob("*")
+            if path.is_file()
+        }
+        assert files == {
+            Path(f"student{n:02}") / find("00").file for n in range(12) if n % 3
+        }
         for file in files:
-            assert (tmp_path / "plain" / file).read_text() == (course / file).read_text()
+            assert (tmp_path / "plain" / file).read_text() == (
+                course / file
+            ).read_text()
 
     def test_every_submission_is_read_once(self, course, kata_here, monkeypatch):
-        """So what is graded is what the intake has told of, even if a file changes meanwhile."""
+        """So what is graded is what the intake has told of, even if a file
+        changes meanwhile.
+        """
         look, read = attribution.look, []
-        monkeypatch.setattr(attribution, "look", lambda places, *katas: read.extend(places) or look(places, *katas))
+        monkeypatch.setattr(
+            attribution,
+            "look",
+            lambda places, *katas: read.extend(places) or look(places, *katas),
+        )
         assert kata_here("class", course, "00").returncode == 0
         assert len(read) == len(set(read)) == 12
 
-    def test_regrading_shows_whose_score_changes_and_why(self, course, tmp_path, kata_here):
-        """The earlier results differ from today's: one student had a point less, another one a point more."""
-        results, names = tmp_path / "r.jsonl", [exercise.name for exercise in find("00").exercises]
+    def test_regrading_shows_whose_score_changes_and_why(
+        self, course, tmp_path, kata_here
+    ):
+        """The earlier results differ from today's: one student had a point less,
+        another one a point more.
+        """
+        results, names = (
+            tmp_path / "r.jsonl",
+            [exercise.name for exercise in find("00").exercises],
+        )
         assert kata_here("class", course, "00", "--results", results).returncode == 0
         again = ["regrade", "--submissions", course, "--against", results]
         done = kata_here(*again)
-        assert (done.returncode, done.stdout) == (0, "the scores of 0 of 12 students change\n")
+        assert (done.returncode, done.stdout) == (
+            0,
+            "the scores of 0 of 12 students change\n",
+        )
 
         lines = [json.loads(line) for line in results.read_text().splitlines()]
-        for student, status, score in (("student00", "passed", 1), ("student01", "failed", 0)):
-            [first, *_] = next(line for line in lines if line["student"] == student)["exercises"]
+        for student, status, score in (
+            ("student00", "passed", 1),
+            ("student01", "failed", 0),
+        ):
+            [first, *_] = next(line for line in lines if line["student"] == student)[
+                "exercises"
+            ]
             first["score"] = score
             for spec in first["specs"]:
                 spec["status"] = status
         results.write_text("".join(json.dumps(line) + "\n" for line in lines))
         said = kata_here(*again).stdout
-        assert f"student00: -1\n  {find('00').name} · {names[0]}: 1 → 0  (" in said and ": passed → failed)" in said
-        assert f"student01: +1\n  {find('00').name} · {names[0]}: 0 → 1  (" in said and ": failed → passed)" in said
+        assert (
+            f"student00: -1\n  {find('00').name} · {names[0]}: 1 → 0  (" in said
+            and ": passed → failed)" in said
+        )
+        assert (
+            f"student01: +1\n  {find('00').name} · {names[0]}: 0 → 1  (" in said
+            and ": failed → passed)" in said
+        )
         assert said.endswith("the scores of 2 of 12 students change\n")
         done = kata_here(*again, "--never-lower", "--report", f"csv={tmp_path}/c.csv")
-        assert "student00" not in done.stdout and "the scores of 1 of 12 students change" in done.stdout
+        assert (
+            "student00" not in done.stdout
+            and "the scores of 1 of 12 students change" in done.stdout
+        )
         rows = list(csv.DictReader(open(tmp_path / "c.csv")))
         assert [row["points"] for row in rows[:2]] == ["1", str(len(names))]
-        results.write_text(results.read_text().replace("student0", "guest0").replace("student1", "guest1"))
+        results.write_text(
+            results.read_text()
+            .replace("student0", "guest0")
+            .replace("student1", "guest1")
+        )
         done = kata_here(*again)
-        assert done.returncode == 2 and "none of the earlier results is of a student in " in done.stderr
+        assert (
+            done.returncode == 2
+            and "none of the earlier results is of a student in " in done.stderr
+        )
 
-    @pytest.mark.parametrize(("text", "said"), [("", "holds no results"), ("{}", "1: holds no"), ("[1", "1: holds no")])
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [("", "holds no results"), ("{}", "1: holds no"), ("[1", "1: holds no")],
+    )
     def test_regrading_needs_results(self, text, said, tmp_path, kata_here):
         (tmp_path / "r.jsonl").write_text(text)
-        done = kata_here("regrade", "--submissions", "katas", "--against", tmp_path / "r.jsonl")
-        assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+        done = kata_here(
+            "regrade", "--submissions", "katas", "--against", tmp_path / "r.jsonl"
+        )
+        assert (
+            done.returncode == 2
+            and said in done.stderr
+            and done.stderr.count("\n") == 1
+        )
 
-    def test_regrading_goes_by_the_course_whatever_came_first(self, tmp_path, kata_here, monkeypatch):
+    def test_regrading_goes_by_the_course_whatever_came_first(
+        self, tmp_path, kata_here, monkeypatch
+    ):
         names = [find(number).name for number in ("03", "01", "02")]
-        lines = [json.dumps({"student": "ann", **kata_as_dict(KataResult(name, ()))}) for name in names]
+        lines = [
+            json.dumps({"student": "ann", **kata_as_dict(KataResult(name, ()))})
+            for name in names
+        ]
         (tmp_path / "r.jsonl").write_text("\n".join(lines) + "\n")
         graded = []
-        monkeypatch.setattr(regrade, "regrade_class_folder", lambda class_, _: graded.extend(class_.assignment.katas))
-        done = kata_here("regrade", "--submissions", tmp_path, "--against", tmp_path / "r.jsonl")
+        monkeypatch.setattr(
+            regrade,
+            "regrade_class_folder",
+            lambda class_, _: graded.extend(class_.assignment.katas),
+        )
+        done = kata_here(
+            "regrade", "--submissions", tmp_path, "--against", tmp_path / "r.jsonl"
+        )
         assert done.returncode == 0, done.stderr
         assert [kata.name for kata in graded] == sorted(names)
 
     def test_interrupted_and_gone_on_with(self, course, tmp_path, kata_here):
         results, last = tmp_path / "r.jsonl", course / "student11" / find("00").file
         for file in course.glob(f"*/{find('00').file}"):
-            file.write_text(f"{file.read_text()}# {tmp_path}\n")  # has no verdict on file, and takes its time
+            # has no verdict on file, and takes its time
+            file.write_text(f"{file.read_text()}# {tmp_path}\n")
         right = last.read_text()
-        last.write_text("import time\ntime.sleep(600)\n")  # the interrupt comes before the end
+        # the interrupt comes before the end
+        last.write_text("import time\ntime.sleep(600)\n")
         command = [KATA, "class", course, "00", "--jobs", "1", "--results", results]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 300
         so_far = tmp_path / "r.jsonl.part"
-        while time.monotonic() < deadline and not (so_far.exists() and so_far.read_text().count("\n") >= 2):
+        while time.monotonic() < deadline and not (
+            so_far.exists() and so_far.read_text().count("\n") >= 2
+        ):
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate()
-        assert process.returncode == 130 and "run the same command again to continue" in said
+        assert (
+            process.returncode == 130
+            and "run the same command again to continue" in said
+        )
         assert "not graded yet" in said and "so far 0" not in said
         last.write_text(right)
         done = kata_here("class", course, "00", "--results", results)
@@ -508,11 +795,24 @@ class TestTheCommand:
             (["class", "grader/isolation"], "holds no submissions"),
             (["class", "katas", "--report", "junit=x"], "FORMAT is json, csv, html"),
             (["class", "katas", "--results", "README.md/r.jsonl"], "README.md/r.jsonl"),
-            (["grade", "--results", os.devnull], "--results belongs to a class: write kata class DIR"),
-            (["grade", "--submissions", "katas", "--fail-under", "50"], "not for a class"),
-            (["grade", "--submissions"], "--submissions takes a folder: write kata class DIR"),
+            (
+                ["grade", "--results", os.devnull],
+                "--results belongs to a class: write kata class DIR",
+            ),
+            (
+                ["grade", "--submissions", "katas", "--fail-under", "50"],
+                "not for a class",
+            ),
+            (
+                ["grade", "--submissions"],
+                "--submissions takes a folder: write kata class DIR",
+            ),
         ],
     )
     def test_trouble_is_one_line(self, arguments, said, kata_here):
         done = kata_here(*arguments)
-        assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+        assert (
+            done.returncode == 2
+            and said in done.stderr
+            and done.stderr.count("\n") == 1
+        )

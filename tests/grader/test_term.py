@@ -1,4 +1,5 @@
-"""A term of a class of 120: three assignments, extensions, late work, objections, regrades, and one run that is killed.
+"""A term of a class of 120: three assignments, extensions, late work, objections,
+regrades, and one run that is killed.
 
 Verdicts come from the texts (see `verdicts`), so that scores can be checked by hand.
 """
@@ -25,7 +26,8 @@ from grader.teaching.regrading import Earlier
 from tests.grader import verdicts
 from tests.grader.test_versions import git
 
-KATAS = {number: find(number) for number in ("01", "02", "03")}  # of 14, 10 and 10 exercises
+# of 14, 10 and 10 exercises
+KATAS = {number: find(number) for number in ("01", "02", "03")}
 DUE = {  # in Berlin, at the end of the day, which is 22:59:59 UTC
     "01": datetime(2015, 11, 10, 22, 59, 59, tzinfo=UTC),
     "02": datetime(2015, 11, 24, 22, 59, 59, tzinfo=UTC),
@@ -44,7 +46,8 @@ grace = "15m"
 03 = 2015-12-08
 """
 SIZE = 120
-OWN = ("id7", "id30", "id55", "id101")  # whose last exercise of 02 is right in a way of its own, as Eve's is
+# whose last exercise of 02 is right in a way of its own, as Eve's is
+OWN = ("id7", "id30", "id55", "id101")
 ALLOWED = """id,kata,due,extension,excused,waive_late,reason
 id2,02,,2d,,,ill
 id2,03,,,yes,,moved here in December
@@ -80,7 +83,9 @@ class Term:
         seconds = (DUE[number] + timedelta(days=days)).timestamp()
         os.utime(path, (seconds, seconds))
 
-    def commit(self, student: str, number: str, text: str, days: float, file: str = "") -> None:
+    def commit(
+        self, student: str, number: str, text: str, days: float, file: str = ""
+    ) -> None:
         checkout = self.folder / "class" / student
         if not checkout.exists():
             checkout.mkdir(parents=True)
@@ -92,14 +97,29 @@ class Term:
         git(checkout, "commit", "-qm", "x", at=DUE[number] + timedelta(days=days))
 
     def command(self, verb: str, number: str, *more: str | Path) -> list[str | Path]:
-        place = [self.folder / "class"] if verb == "class" else ["--submissions", self.folder / "class"]
-        return [verb, *place, number, *more, "--roster", self.folder / "roster.csv", "--rules", self.folder / "g.toml"]
+        place = (
+            [self.folder / "class"]
+            if verb == "class"
+            else ["--submissions", self.folder / "class"]
+        )
+        return [
+            verb,
+            *place,
+            number,
+            *more,
+            "--roster",
+            self.folder / "roster.csv",
+            "--rules",
+            self.folder / "g.toml",
+        ]
 
     def results(self, number: str) -> Path:
         return self.folder / f"{number}.jsonl"
 
     def grade(self, number: str, *more: str | Path) -> str:
-        done = self.run(*self.command("class", number, "--results", self.results(number), *more))
+        done = self.run(
+            *self.command("class", number, "--results", self.results(number), *more)
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -111,7 +131,9 @@ class Term:
 
     def decide(self, *lines: str) -> list[str | Path]:
         path = self.folder / "o.csv"
-        path.write_text("id,kata::exercise,points,reason\n" + "".join(f"{line}\n" for line in lines))
+        path.write_text(
+            "id,kata::exercise,points,reason\n" + "".join(f"{line}\n" for line in lines)
+        )
         return ["--overrides", path]
 
     def scores(self, number: str) -> dict[str, float]:
@@ -130,15 +152,29 @@ def term(tmp_path, kata_here, monkeypatch) -> Term:
     one = Term(tmp_path, kata_here)
     dates = {"id4": ",7d", "id5": "2015-12-20,"}
     names = {"id1": "Ada", "id2": "Bob", "id3": "Cy", "id4": "Dee", "id5": "Eve"}
-    rows = [f"{id_},{names.get(id_, '')},,{dates.get(id_, ',')}" for id_ in (f"id{n}" for n in range(1, SIZE + 1))]
-    (tmp_path / "roster.csv").write_text("id,name,email,due,extension\n" + "\n".join(rows) + "\n")
+    rows = [
+        f"{id_},{names.get(id_, '')},,{dates.get(id_, ',')}"
+        for id_ in (f"id{n}" for n in range(1, SIZE + 1))
+    ]
+    (tmp_path / "roster.csv").write_text(
+        "id,name,email,due,extension\n" + "\n".join(rows) + "\n"
+    )
     # Ada: all on time.
     for number, works in (("01", 12), ("02", 10), ("03", 8)):
         one.hand_in("id1", number, f"works = {works}\n")
     # Bob: 02 a day and ten hours late, 03 never.
-    one.hand_in("id2", "01", "works = 14\n", days=10 / 24 / 60), one.hand_in("id2", "02", "works = 10\n", days=1.4)
+    (
+        one.hand_in("id2", "01", "works = 14\n", days=10 / 24 / 60),
+        one.hand_in("id2", "02", "works = 10\n", days=1.4),
+    )
     # Cy has a repository. 01 and 02 on time, and better later; after 03, only notes.
-    for number, days, works in (("01", -3, 6), ("01", 0.5, 14), ("02", -1, 9), ("02", 2.5, 10), ("03", -1, 10)):
+    for number, days, works in (
+        ("01", -3, 6),
+        ("01", 0.5, 14),
+        ("02", -1, 9),
+        ("02", 2.5, 10),
+        ("03", -1, 10),
+    ):
         one.commit("id3", number, f"works = {works}\n", days)
     one.commit("id3", "03", "what I have learnt\n", 20, file="notes.md")
     # Dee has seven days more.
@@ -163,23 +199,45 @@ def test_a_term(term):
         term.grade(number)
     assert [len(term.scores(number)) for number in KATAS] == [SIZE] * 3
     assert term.sum_of("id1") == 12 + 10 + 8
-    assert term.sum_of("id2") == 14 + 10 * 0.8 + 0, "ten minutes are within the grace; the second day has begun"
-    assert term.sum_of("id3") == 14 * 0.9 + 9 + 10, "01 late is better than 6 on time; 02 is not, with 30 % less"
-    assert term.sum_of("id4") == 11 + 10 * 0.8 + 7, "8.5 days are 1.5 days after the extension"
+    assert term.sum_of("id2") == 14 + 10 * 0.8 + 0, (
+        "ten minutes are within the grace; the second day has begun"
+    )
+    assert term.sum_of("id3") == 14 * 0.9 + 9 + 10, (
+        "01 late is better than 6 on time; 02 is not, with 30 % less"
+    )
+    assert term.sum_of("id4") == 11 + 10 * 0.8 + 7, (
+        "8.5 days are 1.5 days after the extension"
+    )
     assert term.sum_of("id5") == 10 + 9 + 10
     for number, kata in KATAS.items():
         rest = {f"id{n}": n % len(kata.exercises) for n in range(6, SIZE + 1)}
-        assert {id_: score for id_, score in term.scores(number).items() if id_ in rest} == rest
+        assert {
+            id_: score for id_, score in term.scores(number).items() if id_ in rest
+        } == rest
 
     # Objections: Dee's is upheld, Eve's is refused with a reason.
     eighth, eleventh = KATAS["03"].exercises[7].name, KATAS["01"].exercises[10].name
-    said = term.regrade("03", *term.decide(f"id4,03::{eighth},1,right: it picks by gather"))
-    assert f"Dee (id4): +1\n  {KATAS['03'].name} · {eighth}: 0 → 1  (1 point by override: right" in said
-    assert f"{KATAS['03'].name} · {eighth}: 1 student gains (Dee (id4))\nDee (id4): " in said
-    said = term.regrade("01", *term.decide(f"id5,01::{eleventh},0,refused: it returns a list"))
-    assert "the scores of 0 of 120 students change" in said and "no point by override: refused" in said
+    said = term.regrade(
+        "03", *term.decide(f"id4,03::{eighth},1,right: it picks by gather")
+    )
+    assert (
+        "Dee (id4): +1\n"
+        f"  {KATAS['03'].name} · {eighth}: 0 → 1  (1 point by override: right"
+    ) in said
+    assert (
+        f"{KATAS['03'].name} · {eighth}: 1 student gains (Dee (id4))\nDee (id4): "
+        in said
+    )
+    said = term.regrade(
+        "01", *term.decide(f"id5,01::{eleventh},0,refused: it returns a list")
+    )
+    assert (
+        "the scores of 0 of 120 students change" in said
+        and "no point by override: refused" in said
+    )
 
-    # Eve's other objection shows that a spec of 02 asks too much. It is loosened, and helps four more.
+    # Eve's other objection shows that a spec of 02 asks too much. It is loosened, and
+    # helps four more.
     verdicts.LOOSENED.add(9)
     last = KATAS["02"].exercises[9].name
     said = term.regrade("02")
@@ -205,26 +263,38 @@ def test_a_term(term):
     assert said.endswith("the scores of 0 of 120 students change\n")
     assert len(list((term.folder / "pages").glob("*.html"))) == SIZE
     for number in ("01", "03"):
-        assert "the scores of 0 of 120 students change" in term.regrade(number, "--never-lower")
+        assert "the scores of 0 of 120 students change" in term.regrade(
+            number, "--never-lower"
+        )
     assert [term.sum_of(f"id{n}") for n in range(1, 6)] == [30, 22, 31.6, 27, 30]
     # Eve's name has changed meanwhile. Her id has not.
     roster = term.folder / "roster.csv"
     roster.write_text(roster.read_text().replace("id5,Eve,", "id5,Eve Young,"))
     said = term.regrade("02", "--never-lower", "--report", f"csv={term.folder}/c.csv")
     assert said.endswith("the scores of 0 of 120 students change\n")
-    rows = {row["student"]: row["score"] for row in csv.DictReader(open(term.folder / "c.csv"))}
+    rows = {
+        row["student"]: row["score"]
+        for row in csv.DictReader(open(term.folder / "c.csv"))
+    }
     assert rows["Eve Young (id5)"] == "10" and len(rows) == SIZE
     # Without that promise, the spec of today decides, and the teacher sees it.
-    assert f"{KATAS['02'].name} · {last}: 5 students lose (Eve Young (id5), id7, " in term.regrade("02")
+    assert (
+        f"{KATAS['02'].name} · {last}: 5 students lose (Eve Young (id5), id7, "
+        in term.regrade("02")
+    )
 
     # What the teacher allows, at the end of the term.
     allowed = term.folder / "a.csv"
     allowed.write_text(ALLOWED)
     for number in KATAS:
-        term.regrade(number, "--accommodations", allowed, "--feedback", term.folder / number)
+        term.regrade(
+            number, "--accommodations", allowed, "--feedback", term.folder / number
+        )
     by_hand = {
         "id1": [12, 10, 8],
-        "id2": [14, 10, None],  # two days more cover the day and ten hours; excused from what he never handed in
+        # two days more cover the day and ten hours; excused from what he never
+        # handed in
+        "id2": [14, 10, None],
         "id3": [14, 9, 10],  # the later and better version of 01 is on time now
         "id4": [11, 10, 7 + 1],  # 1.5 days late, and waived; a point by override
         "id5": [10, 9, 10],
@@ -234,11 +304,18 @@ def test_a_term(term):
     }
     for id_, scores in by_hand.items():
         assert [term.scores(number)[id_] for number in KATAS] == scores, id_
-        name = next(row["student"] for row in map(json.loads, term.results("01").open()) if row["id"] == id_)
+        name = next(
+            row["student"]
+            for row in map(json.loads, term.results("01").open())
+            if row["id"] == id_
+        )
         for number, score in zip(KATAS, scores, strict=True):
             page = (term.folder / number / f"{name}.html").read_text()
             whole = f"score {score} of {len(KATAS[number].exercises)}"
-            assert ("excused: no score" if score is None else whole) in page, (id_, number)
+            assert ("excused: no score" if score is None else whole) in page, (
+                id_,
+                number,
+            )
 
 
 def kill_while_writing(term: Term, number: str) -> None:
@@ -246,9 +323,13 @@ def kill_while_writing(term: Term, number: str) -> None:
     files = ["--against", term.results(number), "--results", term.results(number)]
     command = [sys.executable, "-c", KILLED, *term.command("regrade", number, *files)]
     so_far = term.folder / f"{number}.jsonl.part"
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and not (so_far.exists() and so_far.read_bytes().count(b"\n") >= 20):
+    while time.monotonic() < deadline and not (
+        so_far.exists() and so_far.read_bytes().count(b"\n") >= 20
+    ):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
@@ -256,7 +337,13 @@ def kill_while_writing(term: Term, number: str) -> None:
 
 
 def earlier(id_: str, kata: str = "01_x") -> Earlier:
-    return Earlier(kata_result({"kata": kata, "exercises": [], "message": "", "seconds": 0.0}), {}, {}, id_, line="x")
+    return Earlier(
+        kata_result({"kata": kata, "exercises": [], "message": "", "seconds": 0.0}),
+        {},
+        {},
+        id_,
+        line="x",
+    )
 
 
 @pytest.mark.parametrize(
@@ -267,12 +354,15 @@ def earlier(id_: str, kata: str = "01_x") -> Earlier:
         ("Ada (7)", "7", {"Ada King (7)": "7"}, "Ada King (7)"),
         ("Ada (x7)", "x7", {"Ada (X7)": "X7"}, "Ada (x7)"),
         ("Ada (7)", "7", {"Ada (8)": "8"}, "Ada (7)"),
-        ("Ada (7)", "Ada (7)", {"Ada (7)": "7"}, "Ada (7)"),  # a line of before there were ids
+        # a line of before there were ids
+        ("Ada (7)", "Ada (7)", {"Ada (7)": "7"}, "Ada (7)"),
         ("ada", "ada", {}, "ada"),
     ],
 )
 def test_students_are_found_by_id(before, id_, today, now):
-    assert set(regrading.of_students({(before, "01_x"): earlier(id_)}, today)) == {(now, "01_x")}
+    assert set(regrading.of_students({(before, "01_x"): earlier(id_)}, today)) == {
+        (now, "01_x")
+    }
 
 
 class TestResults:
@@ -300,19 +390,37 @@ class TestResults:
         file = tmp_path / "r.jsonl"
         assert kata_here("class", course, "01", "02", "--results", file).returncode == 0
         self.write(tmp_path, "ann", KATAS["02"], 7)
-        done = kata_here("regrade", "02", "--submissions", course, "--against", file, "--results", file)
+        done = kata_here(
+            "regrade",
+            "02",
+            "--submissions",
+            course,
+            "--against",
+            file,
+            "--results",
+            file,
+        )
         assert done.returncode == 0, done.stderr
-        assert self.lines(file) == {("ann", "01"): 3, ("bob", "01"): 5, ("ann", "02"): 7, ("bob", "02"): 5}
+        assert self.lines(file) == {
+            ("ann", "01"): 3,
+            ("bob", "01"): 5,
+            ("ann", "02"): 7,
+            ("bob", "02"): 5,
+        }
 
     def test_who_is_gone_is_kept(self, course, tmp_path, kata_here):
         file = tmp_path / "r.jsonl"
         assert kata_here("class", course, "01", "--results", file).returncode == 0
         (tmp_path / "class/bob").rename(tmp_path / "bob")
-        done = kata_here("regrade", "--submissions", course, "--against", file, "--results", file)
+        done = kata_here(
+            "regrade", "--submissions", course, "--against", file, "--results", file
+        )
         assert done.returncode == 0 and "1 graded earlier and not in " in done.stdout
         assert self.lines(file) == {("ann", "01"): 3, ("bob", "01"): 5}
 
-    def test_what_is_not_graded_now_keeps_its_earlier_line(self, course, tmp_path, kata_here, monkeypatch):
+    def test_what_is_not_graded_now_keeps_its_earlier_line(
+        self, course, tmp_path, kata_here, monkeypatch
+    ):
         file = tmp_path / "r.jsonl"
         assert kata_here("class", course, "01", "--results", file).returncode == 0
         before = file.read_bytes()
@@ -323,15 +431,22 @@ class TestResults:
                 yield replace(one, result=lost) if one.student == "ann" else one
 
         monkeypatch.setattr(class_grading, "grade_class", failing)
-        done = kata_here("regrade", "--submissions", course, "--against", file, "--results", file)
-        assert done.returncode == 2 and "1 of 2 students could not be graded" in done.stderr
+        done = kata_here(
+            "regrade", "--submissions", course, "--against", file, "--results", file
+        )
+        assert (
+            done.returncode == 2
+            and "1 of 2 students could not be graded" in done.stderr
+        )
         assert sorted(file.read_bytes().splitlines()) == sorted(before.splitlines())
         new = tmp_path / "new.jsonl"
         assert kata_here("class", course, "01", "--results", new).returncode == 2
         assert self.lines(new) == {("ann", "01"): None, ("bob", "01"): 5}
 
     @pytest.mark.parametrize("path", ["r.jsonl", "new.jsonl"])
-    def test_an_interruption_leaves_the_file_as_it_was(self, course, tmp_path, kata_here, monkeypatch, path):
+    def test_an_interruption_leaves_the_file_as_it_was(
+        self, course, tmp_path, kata_here, monkeypatch, path
+    ):
         (tmp_path / "r.jsonl").write_text("earlier")
 
         def interrupted(*arguments, **options):
@@ -342,20 +457,37 @@ class TestResults:
         file = tmp_path / path
         done = kata_here("class", course, "01", "--results", file)
         there = "is as it was" if path == "r.jsonl" else "is not written"
-        assert done.returncode == 130 and f"{file} {there}; the results so far are in {file}.part\n" in done.stdout
+        assert (
+            done.returncode == 130
+            and f"{file} {there}; the results so far are in {file}.part\n"
+            in done.stdout
+        )
         assert self.lines(tmp_path / f"{path}.part") == {("ann", "01"): 3}
-        assert (tmp_path / "r.jsonl").read_text() == "earlier" and not (tmp_path / "new.jsonl").exists()
+        assert (tmp_path / "r.jsonl").read_text() == "earlier" and not (
+            tmp_path / "new.jsonl"
+        ).exists()
 
     @pytest.mark.parametrize("name", ["", "file/r.jsonl"])
-    def test_a_place_that_cannot_be_written_is_one_line(self, course, tmp_path, kata_here, name):
+    def test_a_place_that_cannot_be_written_is_one_line(
+        self, course, tmp_path, kata_here, name
+    ):
         (tmp_path / "file").touch()
         done = kata_here("class", course, "01", "--results", tmp_path / name)
-        assert done.returncode == 2 and done.stderr.startswith(f"kata: {tmp_path / name}: ")
+        assert done.returncode == 2 and done.stderr.startswith(
+            f"kata: {tmp_path / name}: "
+        )
         assert done.stderr.count("\n") == 1
 
     def test_a_pipe_gets_the_lines_themselves(self, course, tmp_path, kata_here):
         os.mkfifo(tmp_path / "pipe")
-        with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE, text=True) as reader:
-            assert kata_here("class", course, "01", "--results", tmp_path / "pipe").returncode == 0
+        with subprocess.Popen(
+            ["cat", tmp_path / "pipe"], stdout=subprocess.PIPE, text=True
+        ) as reader:
+            assert (
+                kata_here(
+                    "class", course, "01", "--results", tmp_path / "pipe"
+                ).returncode
+                == 0
+            )
             said, _ = reader.communicate()
         assert [json.loads(line)["score"] for line in said.splitlines()] == [3, 5]

@@ -1,4 +1,6 @@
-"""Limits on time: what code uses counts, and what the machine takes from it does not."""
+"""Limits on time: what code uses counts, and what the machine takes from it
+does not.
+"""
 
 import os
 import subprocess
@@ -13,13 +15,17 @@ from grader.isolation import usage
 from grader.isolation.usage import Limit, Stopwatch, Used
 from grader.protocol import RunOptions
 
-linux = pytest.mark.skipif(not usage.IS_TOLD, reason="only Linux tells how long a task stood in the run queue")
+linux = pytest.mark.skipif(
+    not usage.IS_TOLD, reason="only Linux tells how long a task stood in the run queue"
+)
 LIMIT = Limit(10.0, 30.0, 300.0)
 
 
 @pytest.fixture
 def watched(monkeypatch):
-    """A function that runs a stopwatch over steps (seconds by the clock, computing, queued): what it says to each."""
+    """A function that runs a stopwatch over steps (seconds by the clock, computing,
+    queued): what it says to each.
+    """
 
     def run(*steps: tuple[float, float, float]) -> list[str]:
         clock, used = [0.0], [Used(0.0, 0.0)]
@@ -42,7 +48,9 @@ def test_time_in_the_run_queue_is_neither_computing_nor_waiting(watched):
 
 
 def test_by_the_clock_code_that_computes_next_to_nothing_has_a_third(watched):
-    """It may wait in a way that looks like the run queue. A machine that is twenty times too busy still lets it end."""
+    """It may wait in a way that looks like the run queue. A machine that is twenty
+    times too busy still lets it end.
+    """
     assert watched((119, 1, 118), (2, 0, 2)) == ["", "clock"]
     assert watched(*[(20, 1, 19)] * 10) == [""] * 9 + ["computing"]
 
@@ -59,14 +67,18 @@ def test_waiting_is_not_paid_for_by_what_others_computed_before(watched):
 def test_a_child_counts_while_it_runs_and_after_it_has_ended():
     burn = "import time\nwhile time.process_time() < 0.6: pass\n"
     watch, before = Stopwatch(LIMIT, usage.of_this_process), sum(os.times()[:4])
-    with subprocess.Popen([sys.executable, "-c", burn + "input()"], stdin=subprocess.PIPE) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", burn + "input()"], stdin=subprocess.PIPE
+    ) as child:
         while usage.of_processes([child.pid]).computing < 0.4:
             time.sleep(0.05)
         watch.look()
         assert watch.computing >= 0.39
         child.communicate(b"\n")
     watch.look()
-    assert 0.4 <= watch.computing < 1.5 * (sum(os.times()[:4]) - before), "it counts twice"
+    assert 0.4 <= watch.computing < 1.5 * (sum(os.times()[:4]) - before), (
+        "it counts twice"
+    )
 
 
 @linux
@@ -79,24 +91,40 @@ def test_what_has_ended_is_not_known():
 class TestSpecs:
     @pytest.fixture
     def graded(self, sound, submission):
-        """A function that grades 01_sums with another body of `total`, and gives the first failure's message."""
+        """A function that grades 01_sums with another body of `total`, and gives the
+        first failure's message.
+        """
 
         def grade(body: str, **options) -> tuple[str, str]:
             code = sound[0].reference.read_text().replace("return x.sum(dim)", body)
-            [result] = grading.grade_folder(sound[:1], submission(sound[0], code), options=RunOptions(**options))
-            [total] = [exercise for exercise in result.exercises if exercise.name == "total"]
+            [result] = grading.grade_folder(
+                sound[:1], submission(sound[0], code), options=RunOptions(**options)
+            )
+            [total] = [
+                exercise for exercise in result.exercises if exercise.name == "total"
+            ]
             return total.first_failure.status, total.first_failure.message
 
         return grade
 
     def test_the_message_says_what_the_spec_did(self, graded):
         status, said = graded("while True: pass", spec_seconds=0.3)
-        assert status == "failed" and "stopped    used 0.3 s of CPU: an endless loop?" in said and "line" in said
+        assert (
+            status == "failed"
+            and "stopped    used 0.3 s of CPU: an endless loop?" in said
+            and "line" in said
+        )
         status, said = graded("import time; time.sleep(60)", spec_seconds=0.3)
-        assert status == "failed" and "stopped    waited " in said and "time.sleep(60)" in said
+        assert (
+            status == "failed"
+            and "stopped    waited " in said
+            and "time.sleep(60)" in said
+        )
 
     @linux
-    def test_on_a_machine_that_gives_no_time_nobody_is_judged(self, graded, monkeypatch):
+    def test_on_a_machine_that_gives_no_time_nobody_is_judged(
+        self, graded, monkeypatch
+    ):
         """The worker is killed by the clock alone: no verdict, and no zero."""
         monkeypatch.setattr(supervisor, "GRACE", 0.0)
         soon = replace(usage.of_spec(60.0), clock=0.5)
@@ -107,5 +135,7 @@ class TestSpecs:
     @linux
     def test_code_cannot_say_that_the_machine_is_busy(self, graded):
         """The runner has its own clock."""
-        status, _ = graded("from grader.specs.failures import TooBusy; raise TooBusy('busy')")
+        status, _ = graded(
+            "from grader.specs.failures import TooBusy; raise TooBusy('busy')"
+        )
         assert status == "failed"

@@ -31,16 +31,22 @@ def course(folder: Path) -> Path:
 def here(tmp_path) -> Path:
     """A checkout in which 01 has been begun."""
     root = course(tmp_path / "here")
-    (root / "katas" / SUMS).write_text((root / "solutions" / SUMS).read_text() + "\n# mine\n")
+    (root / "katas" / SUMS).write_text(
+        (root / "solutions" / SUMS).read_text() + "\n# mine\n"
+    )
     return root
 
 
 @pytest.fixture
 def newer(tmp_path) -> Path:
-    """The course with another module of the grader, other specs, a picture, and another exercise in both katas."""
+    """The course with another module of the grader, other specs, a picture, and another
+    exercise in both katas.
+    """
     root = course(tmp_path / "newer")
     (root / "grader" / "old.py").rename(root / "grader" / "new.py")
-    (root / "CHANGELOG.md").write_text("# Changelog\n\n## 2\n- second\n\n## 1 (2026-11-29)\n- reworded\n")
+    (root / "CHANGELOG.md").write_text(
+        "# Changelog\n\n## 2\n- second\n\n## 1 (2026-11-29)\n- reworded\n"
+    )
     (root / "katas/01_sums/line.svg").write_text("<svg/>")
     for name in ("01_sums", "02_reuse"):
         kata = Kata(root, name)
@@ -49,14 +55,20 @@ def newer(tmp_path) -> Path:
         kata.specs.write_text(kata.specs.read_text() + "\n# newer\n")
         text = (kata.folder / "kata.toml").read_text()
         (kata.folder / "kata.toml").write_text(
-            text.replace("exercises = [", 'exercises = [\n{ name = "more", asks = "" },', 1)
+            text.replace(
+                "exercises = [", 'exercises = [\n{ name = "more", asks = "" },', 1
+            )
         )
         kata.code.write_text(stubs.stub_of(Kata(root, name)))
     return root
 
 
 def everything(root: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file() and ".kata" not in p.parts}
+    return {
+        str(p.relative_to(root)): p.read_bytes()
+        for p in root.rglob("*")
+        if p.is_file() and ".kata" not in p.parts
+    }
 
 
 def test_work_is_kept_and_all_else_is_new(here, newer):
@@ -64,12 +76,23 @@ def test_work_is_kept_and_all_else_is_new(here, newer):
     told = update(here, str(newer))
     found, wanted = everything(here), everything(newer)
     assert found.pop(f"katas/{SUMS}").decode() == mine
-    assert found.pop(f"katas/{SUMS}".replace(".py", ".new.py")) == wanted.pop(f"katas/{SUMS}")
+    assert found.pop(f"katas/{SUMS}".replace(".py", ".new.py")) == wanted.pop(
+        f"katas/{SUMS}"
+    )
     assert found == wanted, "and grader/old.py is gone"
     assert "katas/01_sums/line.svg" in found, "pictures come along"
-    assert told[0] == "## 2" and told[1] == "- second" and not {"## 1 (2026-11-29)", "- reworded"} & {*told}
-    assert any(line.startswith("specs have changed: 01_sums, 02_reuse") for line in told)
-    assert any("sums.new.py is the new stub" in line for line in told) and "kata update --back" in told[-1]
+    assert (
+        told[0] == "## 2"
+        and told[1] == "- second"
+        and not {"## 1 (2026-11-29)", "- reworded"} & {*told}
+    )
+    assert any(
+        line.startswith("specs have changed: 01_sums, 02_reuse") for line in told
+    )
+    assert (
+        any("sums.new.py is the new stub" in line for line in told)
+        and "kata update --back" in told[-1]
+    )
 
 
 def test_a_comment_is_kept(here, newer):
@@ -80,7 +103,10 @@ def test_a_comment_is_kept(here, newer):
         "reuse.new.py is the new stub" in one for one in told
     )
     go_back(here)
-    assert mine.read_text().endswith("# ask about this\n") and not mine.with_suffix(".new.py").exists()
+    assert (
+        mine.read_text().endswith("# ask about this\n")
+        and not mine.with_suffix(".new.py").exists()
+    )
 
 
 def test_the_way_back_keeps_what_was_written_since(here, newer):
@@ -90,15 +116,21 @@ def test_the_way_back_keeps_what_was_written_since(here, newer):
     go_back(here)
     after = everything(here)
     assert after.pop(f"katas/{SUMS}").endswith(b"# since\n")
-    assert after == {name: content for name, content in before.items() if name != f"katas/{SUMS}"}
+    assert after == {
+        name: content for name, content in before.items() if name != f"katas/{SUMS}"
+    }
     with pytest.raises(NotPossible, match="nothing to go back to"):
         go_back(here)
 
 
-def test_the_way_back_is_from_the_last_update_whatever_the_clock_says(here, newer, monkeypatch):
+def test_the_way_back_is_from_the_last_update_whatever_the_clock_says(
+    here, newer, monkeypatch
+):
     update(here, str(newer))
     between = everything(here)
-    monkeypatch.setattr("grader.learner.update.datetime", Mock(now=lambda: datetime(2001, 1, 1)))
+    monkeypatch.setattr(
+        "grader.learner.update.datetime", Mock(now=lambda: datetime(2001, 1, 1))
+    )
     (newer / "CHANGELOG.md").write_text("## 3\n")
     update(here, str(newer))
     assert "newest course already" in update(here, str(newer))[0]
@@ -114,7 +146,11 @@ def test_the_newest_course_changes_nothing(here, newer):
 
 
 def test_it_is_fetched_from_a_repository(here, newer):
-    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"]):
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"],
+    ):
         subprocess.run(["git", "-C", newer, *command], check=True)
     update(here, f"file://{newer}")
     assert (here / "grader" / "new.py").exists()
@@ -135,7 +171,9 @@ def test_what_says_that_it_was_replaced_leads_out_of_no_folder(here, tmp_path):
     kept = here / ".kata/updates/0001_x"
     kept.mkdir(parents=True)
     (tmp_path / "outside").write_text("mine")
-    (kept / "replaced.json").write_text(json.dumps({"../outside": False, str(tmp_path / "outside"): False}))
+    (kept / "replaced.json").write_text(
+        json.dumps({"../outside": False, str(tmp_path / "outside"): False})
+    )
     go_back(here)
     assert (tmp_path / "outside").read_text() == "mine"
 

@@ -1,4 +1,6 @@
-"""`kata watch` in a pseudo-terminal: saves of every kind, keys, broken and hanging code, narrow or no terminals."""
+"""`kata watch` in a pseudo-terminal: saves of every kind, keys, broken and hanging
+code, narrow or no terminals.
+"""
 
 import fcntl
 import io
@@ -37,11 +39,21 @@ SECONDS = 300
 
 @pytest.fixture
 def checkout(tmp_path) -> Path:
-    """A checkout of its own with katas 01 and 02, so that nothing here writes to the real ones."""
-    shutil.copytree(ROOT / "grader", tmp_path / "grader", ignore=shutil.ignore_patterns("__pycache__"))
+    """A checkout of its own with katas 01 and 02, so that nothing here writes to the
+    real ones.
+    """
+    shutil.copytree(
+        ROOT / "grader",
+        tmp_path / "grader",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     for number in ("01", "02"):
         for folder in (find(number).folder, find(number).reference.parent):
-            shutil.copytree(folder, tmp_path / folder.relative_to(ROOT), ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                folder,
+                tmp_path / folder.relative_to(ROOT),
+                ignore=shutil.ignore_patterns("__pycache__"),
+            )
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     return tmp_path
@@ -49,7 +61,11 @@ def checkout(tmp_path) -> Path:
 
 def command(checkout: Path, *arguments: str) -> dict:
     run = "from grader.cli.main import main; main()"
-    around = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    around = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("COLUMNS", "LINES")
+    }
     return {
         "args": [sys.executable, "-c", run, "watch", *arguments],
         "cwd": checkout,
@@ -58,7 +74,9 @@ def command(checkout: Path, *arguments: str) -> dict:
 
 
 class Terminal:
-    """`kata watch` in a pseudo-terminal: what it has written so far, and what to wait for."""
+    """`kata watch` in a pseudo-terminal: what it has written so far, and what to
+    wait for.
+    """
 
     def __init__(self, checkout: Path, *arguments: str, columns: int = 100):
         self.master, slave = pty.openpty()
@@ -66,7 +84,11 @@ class Terminal:
         self.before = termios.tcgetattr(slave)
         self.slave, self.said, self.seen = slave, "", 0
         self.process = subprocess.Popen(
-            **command(checkout, *arguments), stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+            **command(checkout, *arguments),
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
         )
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -98,11 +120,15 @@ class Terminal:
         os.write(self.master, keys.encode())
 
     def resize(self, columns: int) -> None:
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        fcntl.ioctl(
+            self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0)
+        )
 
     def ends(self) -> int:
         code = self.process.wait(SECONDS)
-        assert termios.tcgetattr(self.slave) == self.before, "the terminal is not as it was found"
+        assert termios.tcgetattr(self.slave) == self.before, (
+            "the terminal is not as it was found"
+        )
         return code
 
 
@@ -135,7 +161,9 @@ def save(checkout: Path, text: str, how: str = "write") -> None:
 
 
 def test_a_day(terminal, checkout):
-    """Save right and wrong, by rename and in bursts, half-typed, deleted; hints; the next kata and back."""
+    """Save right and wrong, by rename and in bursts, half-typed, deleted; hints; the
+    next kata and back.
+    """
     screen = terminal("01")
     screen.verdict("count_to: not written yet")
     save(checkout, WRONG)
@@ -188,11 +216,16 @@ def session(tmp_path) -> Session:
 
 
 def test_open_edges_are_named_once_an_exercise_works(session):
-    """In one line, after which the next exercise follows; again when the whole kata works."""
+    """In one line, after which the next exercise follows; again when the whole
+    kata works.
+    """
     one, console = session.katas[0], session.screen.console
     right = one.reference.read_text()
     open_edge = right.replace("x.dim() == 0", "False")
-    layer = "\n\nclass Doubler:\n    def __init__(self):\n        raise NotImplementedError\n"
+    layer = (
+        "\n\nclass Doubler:\n    def __init__(self):\n"
+        "        raise NotImplementedError\n"
+    )
 
     def said_after(text: str) -> str:
         one.code.write_text(text)
@@ -202,20 +235,34 @@ def test_open_edges_are_named_once_an_exercise_works(session):
     line = "✓ total works: 2 of 2 · ★ 1 guard (press g)\n"
     assert "double: not written yet" in said_after(one.code.read_text())
     said = said_after(open_edge + layer)
-    assert "2 of 3  1★ double  2● total  [3○ Doubler]\n" in said and "Doubler: not written yet" in said
-    assert "The core of this kata works. Stretch exercises left: Doubler. Press N for 02 Reuse." in said
+    assert (
+        "2 of 3  1★ double  2● total  [3○ Doubler]\n" in said
+        and "Doubler: not written yet" in said
+    )
+    assert (
+        "The core of this kata works. Stretch exercises left: Doubler. Press N "
+        "for 02 Reuse."
+    ) in said
     assert line in said
     session._handle_key("g")
-    assert console.export_text() == "\ntotal · no dimension is an error: There is nothing to sum over.\n"
+    assert (
+        console.export_text()
+        == "\ntotal · no dimension is an error: There is nothing to sum over.\n"
+    )
     assert line not in said_after(open_edge + layer + "\n# one more save\n")
     said = said_after(open_edge)
-    assert "Every exercise of this kata works. Press N for 02 Reuse." in said and line in said
+    assert (
+        "Every exercise of this kata works. Press N for 02 Reuse." in said
+        and line in said
+    )
     said = said_after(right)
     assert "3 of 3  1★ double  2★ total  3★ Doubler\n" in said and "open" not in said
 
 
 def test_what_is_not_written_is_shown_with_its_place(session):
-    """The docstring without its edge cases; a class's with its __init__'s; nothing once there is another failure."""
+    """The docstring without its edge cases; a class's with its __init__'s; nothing once
+    there is another failure.
+    """
     [one, two], console = session.katas, session.screen.console
     console.width = 60
     code = '''def double(x):
@@ -239,27 +286,39 @@ class Doubler:
     def __init__(self):
         """Nothing to keep."""
         raise NotImplementedError
-'''
+'''  # noqa: E501
     one.code.write_text(code)
     session._judge_and_show()
     said = console.export_text()
-    assert "double: not written yet\n\n  Double x.\n\n  write it at katas/01_sums/sums.py:7\n" in said
+    assert (
+        "double: not written yet\n\n  Double x.\n\n"
+        "  write it at katas/01_sums/sums.py:7\n"
+    ) in said
     session._handle_key("3")
     session._judge_and_show()
     said = " ".join(console.export_text().split())
-    assert "broken at the margin of this very file. Nothing to keep. write it at katas/01_sums/sums.py:21" in said
+    assert (
+        "broken at the margin of this very file. Nothing to keep. write it at "
+        "katas/01_sums/sums.py:21"
+    ) in said
     one.code.write_text(code.replace("raise NotImplementedError", "return 5", 1))
     session.state.chosen = ""
     session._judge_and_show()
     said = console.export_text()
     assert "FAILED  double" in said and "write it at" not in said
-    assert tasks.asked(one, "no_such") == "" and tasks.asked(two, "quadruple.inner") == ""
+    assert (
+        tasks.asked(one, "no_such") == "" and tasks.asked(two, "quadruple.inner") == ""
+    )
 
 
 def test_keys_lead_from_exercise_to_exercise(session):
-    """n and p, a number, c to compare, h for the exercise at hand; and what they say where there is nothing."""
+    """n and p, a number, c to compare, h for the exercise at hand; and what they say
+    where there is nothing.
+    """
     one, console = session.katas[0], session.screen.console
-    (one.folder / "hints.md").write_text("## double\n1. A.\n\n## total\n1. B.\n\n## Doubler\n1. C.\n")
+    (one.folder / "hints.md").write_text(
+        "## double\n1. A.\n\n## total\n1. B.\n\n## Doubler\n1. C.\n"
+    )
 
     def said_after(key: str) -> str:
         session._handle_key(key)
@@ -287,12 +346,19 @@ def test_the_top_of_a_verdict_taller_than_the_terminal_stays_in_sight():
     """Space shows all of it."""
     for lines, whole, shown in ((30, False, 15), (30, True, 30), (15, False, 15)):
         out = io.StringIO()
-        screen = Screen(Console(file=out, force_terminal=True, width=50, height=16, no_color=True), has_keys=True)
+        screen = Screen(
+            Console(file=out, force_terminal=True, width=50, height=16, no_color=True),
+            has_keys=True,
+        )
         with screen.verdict(whole=whole):
             screen.console.print("\n".join(f"line {number}" for number in range(lines)))
         said = re.sub(r"\x1b\[\d*m", "", out.getvalue()).splitlines()
-        assert len(said) == shown and said[:14] == [f"line {number}" for number in range(14)]
-        assert (said[-1] == "… 16 more lines  space all of it  h hint  q quit") == (shown < lines)
+        assert len(said) == shown and said[:14] == [
+            f"line {number}" for number in range(14)
+        ]
+        assert (said[-1] == "… 16 more lines  space all of it  h hint  q quit") == (
+            shown < lines
+        )
 
 
 def test_before_the_first_verdict_there_is_what_worked_last(session):
@@ -304,9 +370,17 @@ def test_before_the_first_verdict_there_is_what_worked_last(session):
     again = Session(session.katas, one, Screen(console, has_keys=True), NoInputs())
     again.screen.running = lambda: out.write("then it runs")
     again._judge_and_show()
-    before, _, after = re.sub(r"\x1b\[[\d;]*[mHJ]", "", out.getvalue()).partition("then it runs")
-    assert "2 of 3  1● double  [2○ total]  3● Doubler\n" in before and "write it at katas/01_sums/sums.py:" in before
-    assert "2 of 3  1★ double  [2○ total]  3★ Doubler\n" in after and "FAILED  total" in after
+    before, _, after = re.sub(r"\x1b\[[\d;]*[mHJ]", "", out.getvalue()).partition(
+        "then it runs"
+    )
+    assert (
+        "2 of 3  1● double  [2○ total]  3● Doubler\n" in before
+        and "write it at katas/01_sums/sums.py:" in before
+    )
+    assert (
+        "2 of 3  1★ double  [2○ total]  3★ Doubler\n" in after
+        and "FAILED  total" in after
+    )
 
 
 def test_a_number_may_have_two_digits(monkeypatch):
@@ -322,12 +396,19 @@ def test_a_number_may_have_two_digits(monkeypatch):
 def test_what_a_save_breaks_elsewhere_is_said(session):
     """But of a file that cannot be imported, nothing more than that."""
     one, console = session.katas[0], session.screen.console
-    right = one.reference.read_text() + "\n\ndef total(x, dim=0):\n    raise NotImplementedError\n"
+    right = (
+        one.reference.read_text()
+        + "\n\ndef total(x, dim=0):\n    raise NotImplementedError\n"
+    )
     wrong = right.replace("return 2 * x", "return x")
 
     for text, verdict, rest in (
         (right, "total: not written yet", ""),
-        (wrong, "total: not written yet", "No longer working: double. Press a to see why."),
+        (
+            wrong,
+            "total: not written yet",
+            "No longer working: double. Press a to see why.",
+        ),
         (wrong + "def (", "SyntaxError", ""),
         (right, "total: not written yet", ""),
     ):
@@ -361,8 +442,12 @@ def test_a_hanging_spec_is_stopped_by_the_next_save(session, monkeypatch):
         assert not session._judge_and_show()
 
 
-def test_a_hanging_spec_is_said_and_watching_goes_on_until_control_c(terminal, checkout):
-    """Here a spec may take one second instead of ten. Control-C leaves the terminal as it was."""
+def test_a_hanging_spec_is_said_and_watching_goes_on_until_control_c(
+    terminal, checkout
+):
+    """Here a spec may take one second instead of ten. Control-C leaves the terminal as
+    it was.
+    """
     protocol = checkout / "grader" / "protocol.py"
     ten = "spec_seconds: float = 10.0"
     assert protocol.read_text().count(ten) == 1
@@ -394,9 +479,17 @@ def test_not_a_terminal_at_all(checkout, tmp_path):
     """Into a file: verdicts without colours or keys, until it is told to end."""
     log = tmp_path / "log"
     with open(log, "w") as file:
-        process = subprocess.Popen(**command(checkout, "01"), stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+        process = subprocess.Popen(
+            **command(checkout, "01"),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+        )
     try:
-        for text, says in ((None, "count_to: not written yet"), (WRONG, "FAILED  count_to")):
+        for text, says in (
+            (None, "count_to: not written yet"),
+            (WRONG, "FAILED  count_to"),
+        ):
             if text:
                 save(checkout, text)
             deadline = time.monotonic() + SECONDS
@@ -422,11 +515,13 @@ def test_without_a_kata_it_begins_where_the_learner_is(terminal, checkout):
 SPECIAL_KEYS = """
     [A [B [C [D [H [F OA OD OH OP OQ OR OS [2~ [3~ [5~ [6~ [15~ [24~ [1;5C [1;2P [Z [[A [[E O2P O [13;2u [<0;10;20M
     [M!PN [200~ [I p n N 1
-"""
+"""  # noqa: E501
 
 
 def test_keys_that_mean_nothing_here_are_swallowed_whole():
-    """Function keys, arrows, PageUp, the mouse, letters with Alt, whatever letter or digit is in what they send."""
+    """Function keys, arrows, PageUp, the mouse, letters with Alt, whatever letter or
+    digit is in what they send.
+    """
     keyboard, keys = socket.socketpair()
     opened = inputs.Inputs(keys)
 

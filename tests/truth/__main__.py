@@ -1,6 +1,8 @@
-"""References beside other people's code, `make truth`: PyTorch on its own tests' samples, transformers, peft, trl.
+"""References beside other people's code, `make truth`: PyTorch on its own tests'
+samples, transformers, peft, trl.
 
-The table goes to docs/truth.md, whose changes show what is refused anew. The exit code is 1 if something differs.
+The table goes to docs/truth.md, whose changes show what is refused anew. The exit code
+is 1 if something differs.
 """
 
 import sys
@@ -18,12 +20,17 @@ there are any. `make truth` writes this page, [nightly, too](../CONTRIBUTING.md#
 
 | ours | theirs | agree | apart by at most | differ | refused |
 | --- | --- | --- | --- | --- | --- |
-"""
+"""  # noqa: E501
 
 
 def line(row: Row) -> str:
-    refused = ", ".join(f"{count} × {said}" for said, count in row.refused.most_common())
-    return f"| {row.ours} | {row.theirs} | {row.agree} | {row.largest:.0e} | {len(row.wrong)} | {refused or '0'} |"
+    refused = ", ".join(
+        f"{count} × {said}" for said, count in row.refused.most_common()
+    )
+    return (
+        f"| {row.ours} | {row.theirs} | {row.agree} | {row.largest:.0e} | "
+        f"{len(row.wrong)} | {refused or '0'} |"
+    )
 
 
 def main() -> int:
@@ -32,11 +39,16 @@ def main() -> int:
         rows.append(row)
         print(line(row), *row.wrong[:3], sep="\n    ", flush=True)
     agree, refused, wrong = (
-        sum(counts) for counts in zip(*((r.agree, r.refused.total(), len(r.wrong)) for r in rows), strict=True)
+        sum(counts)
+        for counts in zip(
+            *((r.agree, r.refused.total(), len(r.wrong)) for r in rows), strict=True
+        )
     )
     total = f"| all | | {agree} | | {wrong} | {refused} |"
     print(total)
-    PAGE.write_text(HEAD + "\n".join([*map(line, rows), total]) + "\n", encoding="utf-8")
+    PAGE.write_text(
+        HEAD + "\n".join([*map(line, rows), total]) + "\n", encoding="utf-8"
+    )
     return int(wrong > 0)
 
 

@@ -1,4 +1,5 @@
-"""PyTorch's own test databases: the one place with names of `torch.testing._internal`, which any release may change.
+"""PyTorch's own test databases: the one place with names of `torch.testing._internal`,
+which any release may change.
 
 They need the package expecttest.
 """
@@ -15,20 +16,30 @@ Call = tuple[tuple, dict[str, Any]]
 
 
 def operator(name: str) -> Iterator[tuple[Any, Call]]:
-    """PyTorch's function of this name, and the arguments of each of its samples in float64."""
+    """PyTorch's function of this name, and the arguments of each of its samples
+    in float64.
+    """
     [op, *_] = [op for op in op_db if op.name == name]
     for sample in op.sample_inputs("cpu", torch.float64, requires_grad=True):
         yield op.op, ((sample.input, *sample.args), sample.kwargs)
 
 
 def module(name: str) -> Iterator[tuple[type, Call, Call]]:
-    """PyTorch's class of this name, and for each of its samples what the constructor and `forward` get."""
+    """PyTorch's class of this name, and for each of its samples what the constructor
+    and `forward` get.
+    """
     [info] = [info for info in module_db if info.name == name]
     for training in (True, False):
-        samples = info.module_inputs_func(info, "cpu", torch.float64, requires_grad=True, training=training)
+        samples = info.module_inputs_func(
+            info, "cpu", torch.float64, requires_grad=True, training=training
+        )
         for sample in samples:
             made, called = sample.constructor_input, sample.forward_input
-            yield info.module_cls, (made.args, made.kwargs), (called.args, called.kwargs)
+            yield (
+                info.module_cls,
+                (made.args, made.kwargs),
+                (called.args, called.kwargs),
+            )
 
 
 def optimizer(name: str) -> Iterator[tuple[type, dict[str, Any]]]:

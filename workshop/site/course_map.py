@@ -1,4 +1,6 @@
-"""Draws the course as a map: a box per kata, which links to its page, and lines from what it builds on."""
+"""Draws the course as a map: a box per kata, which links to its page, and lines from
+what it builds on.
+"""
 
 import itertools
 import textwrap
@@ -16,7 +18,9 @@ CHARACTERS = 20  # of a title in one line
 Point = tuple[int, int]
 
 
-def drawn(tracks: dict[str, list[Kata]], columns: int, link: Callable[[Kata], str], kind: str) -> str:
+def drawn(
+    tracks: dict[str, list[Kata]], columns: int, link: Callable[[Kata], str], kind: str
+) -> str:
     """An SVG with the tracks below each other, as wide as `columns` boxes.
 
     Args:
@@ -29,7 +33,9 @@ def drawn(tracks: dict[str, list[Kata]], columns: int, link: Callable[[Kata], st
     top = 0
     for track, katas in tracks.items():
         top += HEADING
-        headings.append(f'<text class="track" x="0" y="{top - 30}">{escape(track)}</text>')
+        headings.append(
+            f'<text class="track" x="0" y="{top - 30}">{escape(track)}</text>'
+        )
         chapter = ""
         for index, kata in enumerate(katas):
             x = index % columns * (WIDTH + GAP)
@@ -37,7 +43,10 @@ def drawn(tracks: dict[str, list[Kata]], columns: int, link: Callable[[Kata], st
             places[kata.name] = (x, y)
             if kata.description.chapter != chapter:
                 chapter = kata.description.chapter
-                chapters.append(f'<text class="chapter" x="{x}" y="{y - 7}">{escape(chapter)}</text>')
+                chapters.append(
+                    f'<text class="chapter" x="{x}" '
+                    f'y="{y - 7}">{escape(chapter)}</text>'
+                )
             boxes.append(_box(kata, x, y, link(kata)))
         top += -(-len(katas) // columns) * (HEIGHT + ROW_GAP)
     lines = [
@@ -49,8 +58,10 @@ def drawn(tracks: dict[str, list[Kata]], columns: int, link: Callable[[Kata], st
     wide = columns * (WIDTH + GAP) - GAP
     return "\n".join(
         [
-            f'<svg class="course-map {kind}" role="group" aria-label="Map of the course" '
-            f'width="{wide + 4}" viewBox="-2 0 {wide + 4} {top}" xmlns="http://www.w3.org/2000/svg">',
+            f'<svg class="course-map {kind}" role="group" aria-label="Map of the '
+            'course" '
+            f'width="{wide + 4}" viewBox="-2 0 {wide + 4} {top}" '
+            'xmlns="http://www.w3.org/2000/svg">',
             *lines,
             *headings,
             *chapters,
@@ -66,32 +77,47 @@ def before(kata: Kata) -> list[str]:
 
 
 def direct(kata: Kata) -> list[str]:
-    """The katas that this one builds on, without those that another one of them builds on already."""
+    """The katas that this one builds on, without those that another one of them builds
+    on already.
+    """
     every = before(kata)
     indirect = {name for one in every for name in _below(Kata(kata.root, one))}
     return [name for name in every if name not in indirect]
 
 
 def _below(kata: Kata) -> set[str]:
-    return {name for one in before(kata) for name in (one, *_below(Kata(kata.root, one)))}
+    return {
+        name for one in before(kata) for name in (one, *_below(Kata(kata.root, one)))
+    }
 
 
 def _box(kata: Kata, x: int, y: int, address: str) -> str:
     about = kata.description
     number, title = pages.label(kata).rpartition("/")[2], kata.title
     lines = textwrap.wrap(title, CHARACTERS, max_lines=3, placeholder=" …")
-    spans = "".join(f'<tspan x="{x + 9}" dy="{15 if n else 17}">{escape(line)}</tspan>' for n, line in enumerate(lines))
-    said = f"{pages.label(kata)} {title}: {about.difficulty}, {about.minutes_core} minutes"
+    spans = "".join(
+        f'<tspan x="{x + 9}" dy="{15 if n else 17}">{escape(line)}</tspan>'
+        for n, line in enumerate(lines)
+    )
+    said = (
+        f"{pages.label(kata)} {title}: {about.difficulty}, {about.minutes_core} minutes"
+    )
     return (
-        f'<a href="{escape(address)}" data-kata="{kata.name}"><title>{escape(said)}</title>'
+        f'<a href="{escape(address)}" '
+        f'data-kata="{kata.name}"><title>{escape(said)}</title>'
         f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="7"/>'
-        f'<text x="{x + 9}" y="{y + 17}"><tspan class="number">{number}</tspan>{spans}</text></a>'
+        f'<text x="{x + 9}" y="{y + 17}"><tspan '
+        f'class="number">{number}</tspan>{spans}</text></a>'
     )
 
 
 def _line(before: str, after: str, start: Point, end: Point) -> str:
-    """A curve from the middle of one box to the middle of another; boxes hide its ends. A far one shows when marked."""
-    (x, y), (to_x, to_y) = ((left + WIDTH // 2, top + HEIGHT // 2) for left, top in (start, end))
+    """A curve from the middle of one box to the middle of another; boxes hide its ends.
+    A far one shows when marked.
+    """
+    (x, y), (to_x, to_y) = (
+        (left + WIDTH // 2, top + HEIGHT // 2) for left, top in (start, end)
+    )
     if y != to_y:
         bend = (to_y - y) // 2
         curve = f"C{x},{y + bend} {to_x},{to_y - bend} {to_x},{to_y}"

@@ -1,13 +1,19 @@
-"""Turns the docstring of an exercise into Markdown: paragraphs, lists of arguments, formulas in blocks of code."""
+"""Turns the docstring of an exercise into Markdown: paragraphs, lists of arguments,
+formulas in blocks of code.
+"""
 
 import inspect
 import re
 import textwrap
 
-TITLE = re.compile(r"^((?:Args|Attributes|Returns|Raises)\b(?: of `\w+`)?):$|^(Edge cases ★)$", re.MULTILINE)
+TITLE = re.compile(
+    r"^((?:Args|Attributes|Returns|Raises)\b(?: of `\w+`)?):$|^(Edge cases ★)$",
+    re.MULTILINE,
+)
 ENTRY = re.compile(r"^(?=\S)([^:`]+): ", re.MULTILINE)
 SPECIAL = re.compile(r"(`+[^`]+`+)|[*_<\[\]\\~^{|]|^[#>+=](?= )", re.MULTILINE)
-BLOCK = " " * 4  # a formula or a table: Markdown shows what is indented like this as code
+# a formula or a table: Markdown shows what is indented like this as code
+BLOCK = " " * 4
 
 
 def markdown(docstring: str) -> str:
@@ -33,14 +39,18 @@ def markdown(docstring: str) -> str:
 
 
 def _entries(body: str) -> str:
-    """The lines "name: text" as a list. What is indented below an entry belongs to it."""
+    """The lines "name: text" as a list. What is indented below an entry belongs
+    to it.
+    """
     items = re.split(r"\n(?=\S)", body)
     return "\n".join(f"- {_entry(' '.join(item.split()))}" for item in items)
 
 
 def _entry(item: str) -> str:
     name, colon, text = item.partition(": ")
-    return f"`{name}`: {_escaped(text)}" if colon and "`" not in name else _escaped(item)
+    return (
+        f"`{name}`: {_escaped(text)}" if colon and "`" not in name else _escaped(item)
+    )
 
 
 def _listed(body: str) -> str:
@@ -49,7 +59,9 @@ def _listed(body: str) -> str:
     if not colon:
         return body
     items = re.split(r"\n(?=\S)", textwrap.dedent(BLOCK + rest))
-    return "\n".join([f"{before}:", "", *(f"- {' '.join(item.split())}" for item in items)])
+    return "\n".join(
+        [f"{before}:", "", *(f"- {' '.join(item.split())}" for item in items)]
+    )
 
 
 def _escaped(text: str) -> str:

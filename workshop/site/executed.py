@@ -1,4 +1,6 @@
-"""The papers' notebooks as pages: executed once per content, with what each cell printed and drew."""
+"""The papers' notebooks as pages: executed once per content, with what each cell
+printed and drew.
+"""
 
 import base64
 import hashlib
@@ -23,24 +25,36 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def run(katas: Iterable[Kata], cache: Path) -> dict[Kata, Path]:
-    """Execute the papers' notebooks, and return where each is with its outputs: an unchanged one is in the cache.
+    """Execute the papers' notebooks, and return where each is with its outputs: an
+    unchanged one is in the cache.
 
     Raises:
         CellExecutionError: a cell failed.
     """
-    wanted = {kata: cache / f"{_key(kata)}.ipynb" for kata in katas if notebook_path(kata).is_file()}
+    wanted = {
+        kata: cache / f"{_key(kata)}.ipynb"
+        for kata in katas
+        if notebook_path(kata).is_file()
+    }
     new = [kata for kata, path in wanted.items() if not path.is_file()]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for number, kata in enumerate(pool.map(lambda kata: _execute(kata, wanted[kata]), new), start=1):
-            print(f"executed the notebook of {kata.number} ({number} of {len(new)})", flush=True)
+        for number, kata in enumerate(
+            pool.map(lambda kata: _execute(kata, wanted[kata]), new), start=1
+        ):
+            print(
+                f"executed the notebook of {kata.number} ({number} of {len(new)})",
+                flush=True,
+            )
     return wanted
 
 
 def page(notebook: Path, lesson: str, folder: str) -> tuple[str, dict[str, bytes]]:
-    """An executed notebook as Markdown with a title that says so, and its pictures by name.
+    """An executed notebook as Markdown with a title that says so, and its pictures
+    by name.
 
     Args:
-        lesson: the text of the kata's lesson. Its figure is the one that the notebook draws, so the alt text is, too.
+        lesson: the text of the kata's lesson. Its figure is the one that the notebook
+            draws, so the alt text is, too.
     """
     parts: list[str] = []
     pictures: dict[str, bytes] = {}
@@ -52,7 +66,9 @@ def page(notebook: Path, lesson: str, folder: str) -> tuple[str, dict[str, bytes
         parts.append(_block("python", cell.source))
         for output in cell.outputs:
             if output.output_type == "stream":
-                parts.append(_block("text", COLOUR.sub("", output.text).rstrip(), "output"))
+                parts.append(
+                    _block("text", COLOUR.sub("", output.text).rstrip(), "output")
+                )
             elif "image/png" in output.data:
                 name = f"{len(pictures) + 1}.png"
                 pictures[name] = base64.b64decode(output.data["image/png"])
@@ -78,16 +94,26 @@ def _execute(kata: Kata, target: Path) -> Kata:
     try:
         client.execute()
     except CellExecutionError:
-        print(f"{notebook_path(kata).relative_to(kata.root)}: a cell failed", file=sys.stderr)
+        print(
+            f"{notebook_path(kata).relative_to(kata.root)}: a cell failed",
+            file=sys.stderr,
+        )
         raise
     files.write(target, nbformat.writes(notebook))
     return kata
 
 
 def _key(kata: Kata) -> str:
-    """What the outputs depend on: the notebook, the helpers that lessons use, and the versions."""
-    parts = [notebook_path(kata).read_bytes(), (kata.root / "grader" / "lesson.py").read_bytes()]
-    parts += [f"{name} {version(name)}".encode() for name in ("torch", "numpy", "matplotlib")]
+    """What the outputs depend on: the notebook, the helpers that lessons use, and
+    the versions.
+    """
+    parts = [
+        notebook_path(kata).read_bytes(),
+        (kata.root / "grader" / "lesson.py").read_bytes(),
+    ]
+    parts += [
+        f"{name} {version(name)}".encode() for name in ("torch", "numpy", "matplotlib")
+    ]
     return f"{kata.folder.name}-{hashlib.sha256(b'|'.join(parts)).hexdigest()[:16]}"
 
 

@@ -12,13 +12,21 @@ UNREAD = re.compile(CODE, re.MULTILINE | re.DOTALL)
 
 
 def terms(text: str) -> dict[str, str]:
-    """The glossary's terms, each with its text, which ends with links to the katas that explain it."""
+    """The glossary's terms, each with its text, which ends with links to the katas that
+    explain it.
+    """
     return {match["term"]: match["text"] for match in ENTRY.finditer(text + "\n")}
 
 
 def explained(text: str, kata: Kata) -> list[str]:
-    """The terms that this kata explains, by the glossary's text as it is in the repository."""
-    return [term for term, said in terms(text).items() if f"]({kata.name}/README.md)" in said]
+    """The terms that this kata explains, by the glossary's text as it is in
+    the repository.
+    """
+    return [
+        term
+        for term, said in terms(text).items()
+        if f"]({kata.name}/README.md)" in said
+    ]
 
 
 def page(text: str, place: str, places: Places, lessons: Mapping[Kata, str]) -> str:
@@ -36,7 +44,11 @@ def page(text: str, place: str, places: Places, lessons: Mapping[Kata, str]) -> 
         linked = ", ".join(_numbered(kata, place, places) for kata in using)
         found += [term, f"  {said}", ""]
         if using:
-            found += [f"  <details><summary>{_counted(len(using))}</summary>", "", f"  {linked}"]
+            found += [
+                f"  <details><summary>{_counted(len(using))}</summary>",
+                "",
+                f"  {linked}",
+            ]
             found += ["", "  </details>", ""]
     return "\n".join([*found, "```", ""])
 
@@ -46,4 +58,6 @@ def _counted(lessons: int) -> str:
 
 
 def _numbered(kata: Kata, place: str, places: Places) -> str:
-    return f"[{pages.label(kata)}]({places.link(place, f'katas/{kata.name}/README.md')})"
+    return (
+        f"[{pages.label(kata)}]({places.link(place, f'katas/{kata.name}/README.md')})"
+    )

@@ -1,4 +1,6 @@
-"""A kata's page: the lesson as it is, with what it leads to, and with each exercise's docstring and hints."""
+"""A kata's page: the lesson as it is, with what it leads to, and with each exercise's
+docstring and hints.
+"""
 
 import ast
 import re
@@ -12,11 +14,21 @@ from grader.course.description import Exercise
 from workshop.site.docstrings import markdown
 from workshop.site.links import Places
 
-AFTER_EXERCISES = re.compile(r"^## Exercises\n.*?(?=^##)", re.MULTILINE | re.DOTALL)  # up to the next heading
-GLOSSARY = re.compile(r"(?<=^New terms are in the \[glossary\]\()(.*?)\)\.", re.MULTILINE)
+# up to the next heading
+AFTER_EXERCISES = re.compile(r"^## Exercises\n.*?(?=^##)", re.MULTILINE | re.DOTALL)
+GLOSSARY = re.compile(
+    r"(?<=^New terms are in the \[glossary\]\()(.*?)\)\.", re.MULTILINE
+)
 
 
-def page(kata: Kata, text: str, place: str, places: Places, leads_to: list[Kata], terms: list[str]) -> str:
+def page(
+    kata: Kata,
+    text: str,
+    place: str,
+    places: Places,
+    leads_to: list[Kata],
+    terms: list[str],
+) -> str:
     """The lesson's text for the site.
 
     Args:
@@ -35,14 +47,21 @@ def page(kata: Kata, text: str, place: str, places: Places, leads_to: list[Kata]
 
 def titled(kata: Kata, place: str, places: Places) -> str:
     """A link to the kata from a page of the site, with number and title."""
-    return f"[{pages.label(kata)} {kata.title}]({places.link(place, f'katas/{kata.name}/README.md')})"
+    return (
+        f"[{pages.label(kata)} "
+        f"{kata.title}]({places.link(place, f'katas/{kata.name}/README.md')})"
+    )
 
 
 def exercises(kata: Kata) -> Iterator[str]:
-    """A section per exercise: its signature and docstring from the stub, and its hints, each behind a fold."""
+    """A section per exercise: its signature and docstring from the stub, and its hints,
+    each behind a fold.
+    """
     stub = stubs.stub_of(kata) or ""
     lines, body = stub.splitlines(), ast.parse(stub).body
-    defined = {node.name: node for node in body if isinstance(node, Function | ast.ClassDef)}
+    defined = {
+        node.name: node for node in body if isinstance(node, Function | ast.ClassDef)
+    }
     hints = hint_file.sections(kata) if (kata.folder / "hints.md").is_file() else {}
     shown: set[str] = set()
     for exercise in kata.exercises:
@@ -53,29 +72,54 @@ def exercises(kata: Kata) -> Iterator[str]:
             shown.add(exercise.owner)
         if isinstance(node, ast.ClassDef):
             for method in node.body:
-                is_asked = exercise.name in (exercise.owner, f"{exercise.owner}.{getattr(method, 'name', '')}")
-                if isinstance(method, Function) and is_asked and (stubs.is_open(method) or "." in exercise.name):
+                is_asked = exercise.name in (
+                    exercise.owner,
+                    f"{exercise.owner}.{getattr(method, 'name', '')}",
+                )
+                if (
+                    isinstance(method, Function)
+                    and is_asked
+                    and (stubs.is_open(method) or "." in exercise.name)
+                ):
                     parts += _docs(method, lines)
-        parts += [_fold(f"Hint {n}", hint) for n, hint in enumerate(hints.get(exercise.name, []), start=1)]
+        parts += [
+            _fold(f"Hint {n}", hint)
+            for n, hint in enumerate(hints.get(exercise.name, []), start=1)
+        ]
         yield "\n\n".join(parts)
 
 
 def _led_to(katas: list[Kata], place: str, places: Places) -> str:
     if not katas:
         return ""
-    return f"\nWhat builds on it: {', '.join(titled(kata, place, places) for kata in katas)}.\n"
+    return (
+        "\n"
+        "What builds on it: "
+        f"{', '.join(titled(kata, place, places) for kata in katas)}.\n"
+    )
 
 
 def _about(exercise: Exercise) -> str:
-    uses = f" · uses {', '.join(f'`{name}`' for name in exercise.uses)}" if exercise.uses else ""
+    uses = (
+        f" · uses {', '.join(f'`{name}`' for name in exercise.uses)}"
+        if exercise.uses
+        else ""
+    )
     return f"{'stretch' if exercise.stretch else 'core'} · {exercise.asks}{uses}"
 
 
 def _docs(node: Function | ast.ClassDef, lines: list[str]) -> list[str]:
-    """The signature of a function or class as a block of code, and its docstring as text."""
-    signature = textwrap.dedent("\n".join(lines[first_line(node, lines) : first_line(node.body[0], lines)]))
+    """The signature of a function or class as a block of code, and its docstring
+    as text.
+    """
+    signature = textwrap.dedent(
+        "\n".join(lines[first_line(node, lines) : first_line(node.body[0], lines)])
+    )
     docstring = ast.get_docstring(node)
-    return [f"```python\n{signature}\n```", *([markdown(docstring)] if docstring else [])]
+    return [
+        f"```python\n{signature}\n```",
+        *([markdown(docstring)] if docstring else []),
+    ]
 
 
 def _fold(title: str, text: str) -> str:

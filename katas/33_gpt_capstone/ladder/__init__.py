@@ -1,6 +1,8 @@
-"""The ideas between GPT-2 and the record, one per file. `train_gpt2.py --recipe speedrun` stands on the highest rung.
+"""The ideas between GPT-2 and the record, one per file.
+`train_gpt2.py --recipe speedrun` stands on the highest rung.
 
-Below the first one there are rotary positions, RMSNorm and a rate that is flat and then falls in a line.
+Below the first one there are rotary positions, RMSNorm and a rate that is flat and then
+falls in a line.
 """
 
 from ladder import (

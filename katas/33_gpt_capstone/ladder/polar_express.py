@@ -1,6 +1,8 @@
-"""Muon's five polynomials chosen one by one (Amsel et al. 2025, arXiv 2505.16932), where Newton-Schulz repeats one.
+"""Muon's five polynomials chosen one by one (Amsel et al. 2025, arXiv 2505.16932),
+where Newton-Schulz repeats one.
 
-Each is the best for the range in which the one before leaves the singular values, so that all come close to 1.
+Each is the best for the range in which the one before leaves the singular values, so
+that all come close to 1.
 """
 
 from ladder.rung import Rung

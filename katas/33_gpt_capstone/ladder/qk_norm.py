@@ -1,4 +1,6 @@
-"""Queries and keys normalised per head, so that no score can outgrow √D: rates may be higher. It is today/01's."""
+"""Queries and keys normalised per head, so that no score can outgrow √D: rates may be
+higher. It is today/01's.
+"""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""What a token is, told again deep in the model: to the values of attention, and to the residual path."""
+"""What a token is, told again deep in the model: to the values of attention, and to the
+residual path.
+"""
 
 from typing import Any
 
@@ -11,13 +13,19 @@ RUNG = Rung(
     "value embeddings and embedding skips",
     record=14,
     date="2024-12-04",
-    published="4.66 → 4.41 min; the skips part of 10.8 → 8.2 min (record 9, 2024-11-06)",
-    costs="3 · V · C = 116M parameters more, 1.9 GB with gradients and moments; hardly an operation",
+    published=(
+        "4.66 → 4.41 min; the skips part of 10.8 → 8.2 min (record 9, 2024-11-06)"
+    ),
+    costs=(
+        "3 · V · C = 116M parameters more, 1.9 GB with gradients and moments; hardly "
+        "an operation"
+    ),
 )
 
 
 class ValueEmbeddings(nn.Module):
-    """Up to three tables of values. The first and the last layer share one, the second and the last but one, and so on.
+    """Up to three tables of values. The first and the last layer share one, the second
+    and the last but one, and so on.
 
     Attributes:
         scales: a factor for the values of each layer.
@@ -36,9 +44,15 @@ class ValueEmbeddings(nn.Module):
         self.mixes = nn.Parameter(torch.tensor([1.0, 0.0]).repeat(config.n_layer, 1))
 
     def values(self, layer: int, idx: Tensor) -> Tensor | None:
-        """(B, T, C) to add to the values of this layer; None for layers in the middle."""
+        """(B, T, C) to add to the values of this layer; None for layers in
+        the middle.
+        """
         number = min(layer, self.n_layer - 1 - layer)
-        return self.scales[layer] * self.tables[number](idx) if number < len(self.tables) else None
+        return (
+            self.scales[layer] * self.tables[number](idx)
+            if number < len(self.tables)
+            else None
+        )
 
     def mixed(self, layer: int, x: Tensor, embedded: Tensor) -> Tensor:
         return self.mixes[layer, 0] * x + self.mixes[layer, 1] * embedded

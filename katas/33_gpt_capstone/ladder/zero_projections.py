@@ -1,6 +1,7 @@
 """Projections into the residual path start at 0, and so does a head of its own.
 
-Every block begins as the identity, and every token as equally likely. GPT-2 starts them small.
+Every block begins as the identity, and every token as equally likely. GPT-2 starts
+them small.
 """
 
 from torch import nn
@@ -18,7 +19,9 @@ PROJECTIONS = ("o_proj.weight", "down.weight", "lm_head.weight")
 
 
 def start(model: nn.Module, n_layer: int, zero: bool) -> None:
-    """Draw the matrices of a model. Below this rung, projections are GPT-2's: smaller by √(2 · layers)."""
+    """Draw the matrices of a model. Below this rung, projections are GPT-2's: smaller
+    by √(2 · layers).
+    """
     for name, parameter in model.named_parameters():
         if name.endswith(PROJECTIONS) and zero:
             nn.init.zeros_(parameter)

@@ -1,8 +1,11 @@
-"""Dropout where it does no harm: on the paths between layers, not on the path through time.
+"""Dropout where it does no harm: on the paths between layers, not on the path
+through time.
 
-After Zaremba, Sutskever and Vinyals, "Recurrent Neural Network Regularization" (2014); `VariationalLSTM` after Gal and
-Ghahramani, "A Theoretically Grounded Application of Dropout in Recurrent Neural Networks" (2016).
-Sizes: V symbols, H hidden units (and embedding features), L layers, B texts in a batch, T steps, N symbols of a text.
+After Zaremba, Sutskever and Vinyals, "Recurrent Neural Network Regularization" (2014);
+`VariationalLSTM` after Gal and Ghahramani, "A Theoretically Grounded Application of
+Dropout in Recurrent Neural Networks" (2016).
+Sizes: V symbols, H hidden units (and embedding features), L layers, B texts in a batch,
+T steps, N symbols of a text.
 """
 
 import math
@@ -15,20 +18,33 @@ from torch import Tensor, nn
 State = list[tuple[Tensor, Tensor]]  # (h, c) per layer, each (B, H)
 
 
-def transition_table(vocab_size: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw a random table (V, V, V): row [a, b] holds the probabilities of the symbol that follows a, b."""
-    return torch.softmax(2 * torch.randn(vocab_size, vocab_size, vocab_size, generator=generator), dim=-1)
+def transition_table(
+    vocab_size: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw a random table (V, V, V): row [a, b] holds the probabilities of the symbol
+    that follows a, b.
+    """
+    return torch.softmax(
+        2 * torch.randn(vocab_size, vocab_size, vocab_size, generator=generator), dim=-1
+    )
 
 
 def markov_text(
-    n: int, vocab_size: int, generator: torch.Generator | None = None, table: Tensor | None = None
+    n: int,
+    vocab_size: int,
+    generator: torch.Generator | None = None,
+    table: Tensor | None = None,
 ) -> Tensor:
-    """Draw a text (n,) in which every symbol depends on the two before it, by a table of its own unless given one."""
+    """Draw a text (n,) in which every symbol depends on the two before it, by a table
+    of its own unless given one.
+    """
     if table is None:
         table = transition_table(vocab_size, generator)
     ids = torch.randint(vocab_size, (2,), generator=generator).tolist()
     while len(ids) < n:
-        ids.append(int(torch.multinomial(table[ids[-2], ids[-1]], 1, generator=generator)))
+        ids.append(
+            int(torch.multinomial(table[ids[-2], ids[-1]], 1, generator=generator))
+        )
     return torch.tensor(ids[:n])
 
 
@@ -40,7 +56,8 @@ def dropout_numpy(x: np.ndarray, keep_mask: np.ndarray, p: float) -> np.ndarray:
         keep_mask: bool, of x's shape. True = kept.
         p: the probability of being dropped, for which the mask was drawn.
     Returns:
-        x's shape: 0 where dropped, x / (1 − p) where kept. So the expected value of every entry stays that of x.
+        x's shape: 0 where dropped, x / (1 − p) where kept. So the expected value of
+        every entry stays that of x.
         With p = 0.75, [1 2 3] and [True False True] give [4 0 12].
 
     Edge cases ★
@@ -56,16 +73,20 @@ def lstm_stack_step_numpy(
     masks: list[np.ndarray],
     p: float,
 ) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-    """Take one time step through a stack of LSTM layers, for one text, in NumPy (section 3.2 of the paper).
+    """Take one time step through a stack of LSTM layers, for one text, in NumPy
+    (section 3.2 of the paper).
 
     Args:
         x: (H,), the embedded symbol.
         states: (h, c) per layer, both (H,).
-        weights: (weight_ih, weight_hh, bias) per layer: (4H, H), (4H, H), (4H,). Rows are those of i, f, g, o in turn.
-        masks: L + 1 bool arrays (H,), True = kept: masks[l] for the input of layer l, masks[L] for the top output.
+        weights: (weight_ih, weight_hh, bias) per layer: (4H, H), (4H, H), (4H,). Rows
+            are those of i, f, g, o in turn.
+        masks: L + 1 bool arrays (H,), True = kept: masks[l] for the input of layer l,
+            masks[L] for the top output.
         p: the dropout probability.
     Returns:
-        The pair (output (H,), new states), the states without dropout. Each layer, with D for dropout:
+        The pair (output (H,), new states), the states without dropout. Each layer, with
+        D for dropout:
 
             sums = weight_ih D(x) + weight_hh h + bias
             c' = σ(f) · c + σ(i) · tanh(g),  h' = σ(o) · tanh(c')
@@ -79,10 +100,17 @@ def lstm_stack_step_numpy(
 
 
 class RegularizedLSTM(nn.Module):
-    """Predict the next symbol with a stack of LSTM layers, and dropout in one of two places."""
+    """Predict the next symbol with a stack of LSTM layers, and dropout in one of
+    two places.
+    """
 
     def __init__(
-        self, vocab_size: int, hidden_size: int, num_layers: int = 2, p: float = 0.0, where: str = "non_recurrent"
+        self,
+        vocab_size: int,
+        hidden_size: int,
+        num_layers: int = 2,
+        p: float = 0.0,
+        where: str = "non_recurrent",
     ):
         """Create the layers.
 
@@ -106,18 +134,23 @@ class RegularizedLSTM(nn.Module):
 
         Args:
             ids: (B, T) int64.
-            state: (h, c) per layer, each (B, H), before the first step. None means zeros.
+            state: (h, c) per layer, each (B, H), before the first step. None
+                means zeros.
         Returns:
-            The pair (logits (B, T, V), state after the last step). The h of a layer is the next one's input, the top h
-            goes to `head`. The returned state has no dropout.
+            The pair (logits (B, T, V), state after the last step). The h of a layer is
+            the next one's input, the top h goes to `head`. The returned state has
+            no dropout.
 
-        - "non_recurrent": dropout on the input of every cell, the embedding included, and on the top h before `head`.
-        - "recurrent": dropout only on the old h as it enters its cell, a given one included. Never on c.
-        - Each step, row and unit has its own draw. Kept values are divided by 1 − p. In eval mode there is no dropout.
+        - "non_recurrent": dropout on the input of every cell, the embedding included,
+          and on the top h before `head`.
+        - "recurrent": dropout only on the old h as it enters its cell, a given one
+          included. Never on c.
+        - Each step, row and unit has its own draw. Kept values are divided by 1 − p. In
+          eval mode there is no dropout.
 
         Edge cases ★
-            A given state is not written to, neither its list nor its tensors. A float64 model computes in float64,
-            also from None.
+            A given state is not written to, neither its list nor its tensors. A float64
+            model computes in float64, also from None.
         """
         raise NotImplementedError
 
@@ -126,11 +159,12 @@ def perplexity(model: nn.Module, ids: Tensor) -> float:
     """Measure how many symbols a model hesitates between, on average.
 
     Args:
-        model: takes ids (B, T) to the pair (logits (B, T, V), state), such as a `RegularizedLSTM`.
+        model: takes ids (B, T) to the pair (logits (B, T, V), state), such as a
+            `RegularizedLSTM`.
         ids: (N,) int64, read in one pass from an empty state.
     Returns:
-        exp of the mean cross-entropy (in nats) of the N − 1 predictions of a next symbol, as a float. Guessing evenly
-        among V symbols gives V, certainty gives 1.
+        exp of the mean cross-entropy (in nats) of the N − 1 predictions of a next
+        symbol, as a float. Guessing evenly among V symbols gives V, certainty gives 1.
 
     The model predicts in eval mode, and its parameters stay as they are.
 
@@ -153,45 +187,55 @@ def train_lm(
     """Teach a model to predict the next symbol of a text, on random windows.
 
     Args:
-        model: as in `perplexity`. It is trained in place, with Adam at learning rate `lr`.
+        model: as in `perplexity`. It is trained in place, with Adam at learning
+            rate `lr`.
         ids: (N,) int64, the text.
         steps: the number of updates.
-        batch: windows per update, each of seq_len + 1 symbols in a row, read from an empty state.
-        generator: the source of the windows' random starts. None means the global generator.
+        batch: windows per update, each of seq_len + 1 symbols in a row, read from an
+            empty state.
+        generator: the source of the windows' random starts. None means the
+            global generator.
     Returns:
-        The loss of each step before its update, as floats: the mean cross-entropy in nats.
+        The loss of each step before its update, as floats: the mean cross-entropy
+        in nats.
 
     Before each update, the norm of all gradients together is clipped to 1.
 
     Edge cases ★
-        Every start from 0 to N − seq_len − 1 can come up. `training` is set to True and left so. Gradients that are
-        there before the first step have no effect.
+        Every start from 0 to N − seq_len − 1 can come up. `training` is set to True and
+        left so. Gradients that are there before the first step have no effect.
     """
     raise NotImplementedError
 
 
 class VariationalLSTM(nn.Module):
-    """Predict as `RegularizedLSTM` does, with dropout in both places at once, and masks that stay the same over time.
+    """Predict as `RegularizedLSTM` does, with dropout in both places at once, and masks
+    that stay the same over time.
 
     Args:
         vocab_size, hidden_size, num_layers, p: as in `RegularizedLSTM`.
     Attributes:
-        embed, cells, head, p, hidden_size: as in `RegularizedLSTM`, so that weights can be copied over.
+        embed, cells, head, p, hidden_size: as in `RegularizedLSTM`, so that weights can
+            be copied over.
 
-    `forward(ids, state)` takes and returns what `RegularizedLSTM.forward` does. Dropout is on the input of every cell,
-    on the top h before `head`, and on the old h as it enters its cell, a given one included; c and the returned state
-    have none.
+    `forward(ids, state)` takes and returns what `RegularizedLSTM.forward` does. Dropout
+    is on the input of every cell, on the top h before `head`, and on the old h as it
+    enters its cell, a given one included; c and the returned state have none.
 
-    - Every call draws one mask for each of these 2L + 1 places, with its own entry per row and unit.
-    - All time steps of the call use it. With T = 3, the same units of a row are 0 three times.
+    - Every call draws one mask for each of these 2L + 1 places, with its own entry per
+      row and unit.
+    - All time steps of the call use it. With T = 3, the same units of a row are 0
+      three times.
     - Kept values are scaled by 1 / (1 − p). In eval mode there is no dropout.
 
     Edge cases ★
-        A `p` outside [0, 1) is an error that names it. A given state is not written to. A float64 model computes in
-        float64, also from None.
+        A `p` outside [0, 1) is an error that names it. A given state is not written to.
+        A float64 model computes in float64, also from None.
     """
 
-    def __init__(self, vocab_size: int, hidden_size: int, num_layers: int = 2, p: float = 0.0):
+    def __init__(
+        self, vocab_size: int, hidden_size: int, num_layers: int = 2, p: float = 0.0
+    ):
         raise NotImplementedError
 
     def forward(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State]:

@@ -1,6 +1,8 @@
-"""GPipe: a network cut into stages, a batch cut into micro-batches, and gradients that are exactly the full batch's.
+"""GPipe: a network cut into stages, a batch cut into micro-batches, and gradients that
+are exactly the full batch's.
 
-Sizes: K stages, M micro-batches, N rows in a batch. Everything runs in one process: a "device" is a stage in a list.
+Sizes: K stages, M micro-batches, N rows in a batch. Everything runs in one process: a
+"device" is a stage in a list.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,14 +15,16 @@ from torch.utils.checkpoint import checkpoint
 
 
 def schedule_numpy(num_stages: int, num_micro: int) -> np.ndarray:
-    """Write the timetable of the forward pass (figure 2c): who works on what, clock by clock.
+    """Write the timetable of the forward pass (figure 2c): who works on what, clock
+    by clock.
 
     Args:
         num_stages: K.
         num_micro: M.
     Returns:
-        (M + K − 1, K) int64: row t, column k is the micro-batch at stage k at clock t, or −1 if the stage is idle.
-        Micro-batch m enters stage 0 at clock m and moves on by one stage per clock.
+        (M + K − 1, K) int64: row t, column k is the micro-batch at stage k at clock t,
+        or −1 if the stage is idle. Micro-batch m enters stage 0 at clock m and moves on
+        by one stage per clock.
 
     For K = 2 and M = 3 the rows are [0, −1], [1, 0], [2, 1], [−1, 2].
     """
@@ -34,7 +38,8 @@ def bubble_fraction(num_stages: int, num_micro: int) -> float:
         num_stages: K.
         num_micro: M.
     Returns:
-        (K − 1) / (M + K − 1), the share of −1 in `schedule_numpy(K, M)`. For K = 2 and M = 3 it is 1/4.
+        (K − 1) / (M + K − 1), the share of −1 in `schedule_numpy(K, M)`. For K = 2 and
+        M = 3 it is 1/4.
 
     Edge cases ★
         K or M below 1 is an error.
@@ -43,14 +48,16 @@ def bubble_fraction(num_stages: int, num_micro: int) -> float:
 
 
 def partition(costs: Sequence[float], num_stages: int) -> list[range]:
-    """Cut a list of layers into stages so that the slowest stage, for which all others wait, is as fast as possible.
+    """Cut a list of layers into stages so that the slowest stage, for which all others
+    wait, is as fast as possible.
 
     Args:
         costs: one positive number per layer.
         num_stages: K.
     Returns:
-        K non-empty ranges of layer indices. In order, they cover every layer once. The largest sum of costs in a range
-        is as small as possible; any best answer will do.
+        K non-empty ranges of layer indices. In order, they cover every layer once. The
+        largest sum of costs in a range is as small as possible; any best answer
+        will do.
 
     Costs [4, 1, 1, 1, 1] and K = 2 give [range(0, 1), range(1, 5)]: both stages cost 4.
 
@@ -66,23 +73,29 @@ class Pipeline(nn.Module):
     Args:
         stages: K modules, each for the output of the one before.
         num_micro: M.
-        recompute: keep only the inputs of the stages, and run each stage again in the backward pass (section 2.3).
+        recompute: keep only the inputs of the stages, and run each stage again in the
+            backward pass (section 2.3).
     Attributes:
         stages: an `nn.ModuleList`.
-        trace: tuples (clock, stage, micro-batch) of ints, in the order in which the last forward pass ran them.
+        trace: tuples (clock, stage, micro-batch) of ints, in the order in which the
+            last forward pass ran them.
 
-    `forward(x)` cuts dim 0 of x with `tensor_split` into M pieces, runs `schedule_numpy(K, M)` clock by clock, and
-    joins the M outputs in the order of the rows. Within a clock any order will do.
+    `forward(x)` cuts dim 0 of x with `tensor_split` into M pieces, runs
+    `schedule_numpy(K, M)` clock by clock, and joins the M outputs in the order of the
+    rows. Within a clock any order will do.
 
-    - Values and gradients are those of the stages one after the other on the whole batch.
-    - Recomputing uses `checkpoint(…, use_reentrant=False)`, which also repeats the dropout masks. A stage then runs
-      twice per micro-batch, and once under `no_grad`.
+    - Values and gradients are those of the stages one after the other on the
+      whole batch.
+    - Recomputing uses `checkpoint(…, use_reentrant=False)`, which also repeats the
+      dropout masks. A stage then runs twice per micro-batch, and once under `no_grad`.
 
     Edge cases ★
         A batch of fewer than M rows is an error that names both numbers.
     """
 
-    def __init__(self, stages: Sequence[nn.Module], num_micro: int = 1, recompute: bool = False):
+    def __init__(
+        self, stages: Sequence[nn.Module], num_micro: int = 1, recompute: bool = False
+    ):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,7 +103,11 @@ class Pipeline(nn.Module):
 
 
 def accumulate_gradients(
-    model: nn.Module, x: Tensor, y: Tensor, loss_fn: Callable[[Tensor, Tensor], Tensor], num_micro: int
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    loss_fn: Callable[[Tensor, Tensor], Tensor],
+    num_micro: int,
 ) -> float:
     """Add the gradients of a batch to `.grad`, one micro-batch at a time.
 
@@ -101,8 +118,10 @@ def accumulate_gradients(
     Returns:
         The mean loss of the whole batch, as a float.
 
-    - `.grad` grows by the gradient of that mean loss: pieces of 3 and 2 rows count 3/5 and 2/5. Old gradients stay.
-    - Each micro-batch goes forward and backward before the next one starts, which frees its graph.
+    - `.grad` grows by the gradient of that mean loss: pieces of 3 and 2 rows count 3/5
+      and 2/5. Old gradients stay.
+    - Each micro-batch goes forward and backward before the next one starts, which frees
+      its graph.
     - No parameter changes.
 
     Edge cases ★
@@ -122,19 +141,23 @@ def train_pipeline(
     num_micro: int = 1,
     generator: torch.Generator | None = None,
 ) -> list[float]:
-    """Train a classifier with micro-batches; all micro-batches of a batch share one update, as in section 2.2.
+    """Train a classifier with micro-batches; all micro-batches of a batch share one
+    update, as in section 2.2.
 
     Args:
         model: returns logits (rows, classes); a `Pipeline`, or any other module.
         x, y: all inputs, and their labels (int64).
-        steps: updates by SGD with momentum 0.9, each on `batch` rows drawn through `generator` (None: the global one).
-        num_micro: micro-batches that `accumulate_gradients` cuts each batch into before it calls the model.
+        steps: updates by SGD with momentum 0.9, each on `batch` rows drawn through
+            `generator` (None: the global one).
+        num_micro: micro-batches that `accumulate_gradients` cuts each batch into before
+            it calls the model.
     Returns:
         One float per step: the mean cross-entropy of its batch before the update.
 
     Gradients are cleared before each step.
 
     Edge cases ★
-        The model is put in training mode and stays in it. Gradients that it holds at the start have no effect.
+        The model is put in training mode and stays in it. Gradients that it holds at
+        the start have no effect.
     """
     raise NotImplementedError

@@ -1,8 +1,10 @@
-"""The end of the bottleneck: additive attention, an encoder and a decoder with and without it, and their training.
+"""The end of the bottleneck: additive attention, an encoder and a decoder with and
+without it, and their training.
 
-After Bahdanau, Cho and Bengio, "Neural Machine Translation by Jointly Learning to Align and Translate" (2014).
-Sizes: B sequences in a batch, T source and T' target places, H hidden units, V symbols; queries have Q, keys K and
-the attention A features. Masks are bool: True = may attend.
+After Bahdanau, Cho and Bengio, "Neural Machine Translation by Jointly Learning to Align
+and Translate" (2014).
+Sizes: B sequences in a batch, T source and T' target places, H hidden units, V symbols;
+queries have Q, keys K and the attention A features. Masks are bool: True = may attend.
 """
 
 import numpy as np
@@ -15,17 +17,24 @@ PAD, BOS = 0, 1  # padding, and the begin of a target; symbols proper are 2, 3, 
 
 
 def reverse_batch(
-    batch: int, min_len: int, max_len: int, vocab_size: int, generator: torch.Generator | None = None
+    batch: int,
+    min_len: int,
+    max_len: int,
+    vocab_size: int,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Draw random sequences and their reversals: src (B, T), lengths (B,), tgt_in and tgt_out (B, T), T = max_len.
+    """Draw random sequences and their reversals: src (B, T), lengths (B,), tgt_in and
+    tgt_out (B, T), T = max_len.
 
-    With max_len = 4, the sequence 5 8 3 has src [5 8 3 PAD], tgt_in [BOS 3 8 5] and tgt_out [3 8 5 PAD].
+    With max_len = 4, the sequence 5 8 3 has src [5 8 3 PAD], tgt_in [BOS 3 8 5] and
+    tgt_out [3 8 5 PAD].
     """
     lengths = torch.randint(min_len, max_len + 1, (batch,), generator=generator)
     symbols = torch.randint(BOS + 1, vocab_size, (batch, max_len), generator=generator)
     places = torch.arange(max_len)
     src = symbols.where(places < lengths[:, None], PAD)
-    back = lengths[:, None] - 1 - places  # where each symbol of the reversal comes from; negative after its end
+    # where each symbol of the reversal comes from; negative after its end
+    back = lengths[:, None] - 1 - places
     tgt_out = src.gather(1, back.clamp(min=0)).where(back >= 0, PAD)
     tgt_in = torch.cat([torch.full((batch, 1), BOS), tgt_out[:, :-1]], dim=1)
     return src, lengths, tgt_in, tgt_out
@@ -44,7 +53,8 @@ def additive_attention_numpy(
     Args:
         query, keys: (Q,) and (T, K).
         W_a, U_a, v_a: (A, Q), (A, K) and (A,).
-        mask: (T,) bool, with at least one True. None means that every key may be attended to.
+        mask: (T,) bool, with at least one True. None means that every key may be
+            attended to.
     Returns:
         The pair (context (K,), weights (T,)):
 
@@ -59,15 +69,17 @@ def additive_attention_numpy(
 
 
 class BahdanauAttention(nn.Module):
-    """Score every key against the query, and average the keys by the softmax of the scores (section 3.1).
+    """Score every key against the query, and average the keys by the softmax of the
+    scores (section 3.1).
 
     Args:
         query_size, key_size, attn_size: Q, K and A.
     Attributes:
-        W_a, U_a, v_a: nn.Linear without bias, from Q to A, from K to A, and from A to 1.
+        W_a, U_a, v_a: nn.Linear without bias, from Q to A, from K to A, and from A
+            to 1.
 
-    `forward(query, keys, mask=None)` takes query (B, Q), keys (B, T, K) and mask (B, T), and returns the pair
-    (context (B, K), weights (B, T)):
+    `forward(query, keys, mask=None)` takes query (B, Q), keys (B, T, K) and mask
+    (B, T), and returns the pair (context (B, K), weights (B, T)):
 
         e_j = v_a(tanh(W_a(query) + U_a(key_j)))
         weights = softmax(e), over the T keys that the mask allows, 0 elsewhere
@@ -76,26 +88,32 @@ class BahdanauAttention(nn.Module):
     - None as mask means that every key may be attended to.
 
     Edge cases ★
-        A row that is masked everywhere has zeros as weights and as context, and finite gradients. Scores in the
-        thousands give finite weights. A float64 module computes in float64.
+        A row that is masked everywhere has zeros as weights and as context, and finite
+        gradients. Scores in the thousands give finite weights. A float64 module
+        computes in float64.
     """
 
     def __init__(self, query_size: int, key_size: int, attn_size: int):
         raise NotImplementedError
 
-    def forward(self, query: Tensor, keys: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, query: Tensor, keys: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         raise NotImplementedError
 
 
 class Seq2Seq(nn.Module):
-    """Read a sequence in both directions, then write another one, with or without attention to what was read."""
+    """Read a sequence in both directions, then write another one, with or without
+    attention to what was read.
+    """
 
     def __init__(self, vocab_size: int, hidden_size: int, attention: bool = True):
         """Build the parts. Source and target share one vocabulary and one embedding.
 
         Args:
             vocab_size, hidden_size: V and H.
-            attention: without it, one fixed vector is all that the decoder learns of the source.
+            attention: without it, one fixed vector is all that the decoder learns of
+                the source.
         Attributes:
             embed: nn.Embedding(V, H).
             encoder: a bidirectional nn.GRU from H to H, batch first.
@@ -106,16 +124,21 @@ class Seq2Seq(nn.Module):
         """
         raise NotImplementedError
 
-    def forward(self, src: Tensor, lengths: Tensor, tgt_in: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, src: Tensor, lengths: Tensor, tgt_in: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Predict each target symbol from the source and the target symbols before.
 
         Args:
-            src, lengths: (B, T) int64 with PAD after the end, and (B,) int64, in any order.
+            src, lengths: (B, T) int64 with PAD after the end, and (B,) int64, in
+                any order.
             tgt_in: (B, T') int64, from BOS on.
         Returns:
-            The pair (logits (B, T', V), weights (B, T', T)). Without attention the weights are zeros.
+            The pair (logits (B, T', V), weights (B, T', T)). Without attention the
+            weights are zeros.
 
-        - The encoder reads embed(src), each row up to its length (packed), so that padding changes nothing.
+        - The encoder reads embed(src), each row up to its length (packed), so that
+          padding changes nothing.
         - The first state is s_0 = tanh(bridge(the backward direction's last state)).
         - Step t = 1, 2, …, with y_{t−1} from tgt_in and [ ] for "side by side":
 
@@ -123,12 +146,15 @@ class Seq2Seq(nn.Module):
               s_t     = decoder([embed(y_{t−1}), context], s_{t−1})
               logits  = head([s_t, context])
 
-          Without attention, context is [last forward state, last backward state] at every step.
+          Without attention, context is [last forward state, last backward state] at
+          every step.
         """
         raise NotImplementedError
 
 
-def greedy_translate(model: Seq2Seq, src: Tensor, lengths: Tensor, max_len: int) -> Tensor:
+def greedy_translate(
+    model: Seq2Seq, src: Tensor, lengths: Tensor, max_len: int
+) -> Tensor:
     """Write the target symbol by symbol, each time the most probable one.
 
     Args:
@@ -136,12 +162,15 @@ def greedy_translate(model: Seq2Seq, src: Tensor, lengths: Tensor, max_len: int)
         src, lengths: (B, T) and (B,), as for the model.
         max_len: the number of symbols per row.
     Returns:
-        (B, max_len) int64, without BOS. A row has no end mark: what it writes after the last symbol has no meaning.
+        (B, max_len) int64, without BOS. A row has no end mark: what it writes after the
+        last symbol has no meaning.
 
-    - The target begins with BOS. Each new symbol is the argmax of the newest logits, and is fed back.
+    - The target begins with BOS. Each new symbol is the argmax of the newest logits,
+      and is fed back.
 
     Edge cases ★
-        The model writes in eval mode, and `training` is restored. No graph is built, no `.grad` is touched.
+        The model writes in eval mode, and `training` is restored. No graph is built, no
+        `.grad` is touched.
     """
     raise NotImplementedError
 
@@ -151,11 +180,13 @@ def alignment_mass(weights: Tensor, centre: Tensor, width: int = 1) -> float:
 
     Args:
         weights: (B, T', T), a row per target place.
-        centre: (T',) int64, the source place that is expected for each target place, between 0 and T − 1.
+        centre: (T',) int64, the source place that is expected for each target place,
+            between 0 and T − 1.
         width: source places up to `width` away from the centre count.
     Returns:
-        The sum of the weights at places that count, averaged over B and T', as a float. Uniform weights over T = 10
-        places have a mass of 0.3 where all three places exist, and of 0.2 where the centre is at an end.
+        The sum of the weights at places that count, averaged over B and T', as a float.
+        Uniform weights over T = 10 places have a mass of 0.3 where all three places
+        exist, and of 0.2 where the centre is at an end.
     """
     raise NotImplementedError
 
@@ -174,16 +205,19 @@ def train_seq2seq(
     """Teach a model to write sequences backwards.
 
     Args:
-        model: called like a Seq2Seq. It is trained in place, with Adam at learning rate `lr`.
+        model: called like a Seq2Seq. It is trained in place, with Adam at learning
+            rate `lr`.
         steps: the number of updates, each on one new batch of `reverse_batch`.
         batch, min_len, max_len, vocab_size, generator: for `reverse_batch`.
     Returns:
-        The loss of each step before its update, as floats: the mean cross-entropy over all targets that are not PAD.
+        The loss of each step before its update, as floats: the mean cross-entropy over
+        all targets that are not PAD.
 
     - The model reads tgt_in and is scored on tgt_out (teacher forcing).
     - Before each update, the norm of all gradients together is clipped to 1.
 
     Edge cases ★
-        `training` is set to True and left so. Gradients that are there before the first step have no effect.
+        `training` is set to True and left so. Gradients that are there before the first
+        step have no effect.
     """
     raise NotImplementedError

@@ -1,8 +1,9 @@
-"""Residual units whose shortcut is clean or not, nets of a hundred layers, and the gradient at each of their states.
+"""Residual units whose shortcut is clean or not, nets of a hundred layers, and the
+gradient at each of their states.
 
 After He, Zhang, Ren, Sun, "Identity Mappings in Deep Residual Networks" (2016).
-Sizes: B samples in a batch, D features (the width), L units in a net. The state x_l is the input of unit l; x_L is the
-output of the last unit.
+Sizes: B samples in a batch, D features (the width), L units in a net. The state x_l is
+the input of unit l; x_L is the output of the last unit.
 """
 
 import numpy as np
@@ -12,12 +13,14 @@ from torch import Tensor, nn
 
 
 def shortcut_gain_numpy(scales: np.ndarray) -> np.ndarray:
-    """Find the factor of the direct path, the one through shortcuts only: the product in equation (8) of the paper.
+    """Find the factor of the direct path, the one through shortcuts only: the product
+    in equation (8) of the paper.
 
     Args:
         scales: (L,), the factors on the shortcuts of units 0 … L − 1.
     Returns:
-        (L,): entry l is the product of scales[l:], from the input of unit l to the output of the last one.
+        (L,): entry l is the product of scales[l:], from the input of unit l to the
+        output of the last one.
         [2, 3, 5] gives [30, 15, 5].
 
     Edge cases ★
@@ -45,11 +48,19 @@ def residual_sum_numpy(x: np.ndarray, branches: list[np.ndarray]) -> list[np.nda
 class ResidualUnit(nn.Module):
     """A shortcut and a branch of two linear layers, added (section 4 of the paper).
 
-    `order` says where norm and relu are. "pre": before each layer of the branch. "post": after each layer, as in the
-    first residual nets, and the last relu comes after the sum.
+    `order` says where norm and relu are. "pre": before each layer of the branch.
+    "post": after each layer, as in the first residual nets, and the last relu comes
+    after the sum.
     """
 
-    def __init__(self, width: int, order: str = "pre", shortcut: str = "identity", scale: float = 0.5, p: float = 0.5):
+    def __init__(
+        self,
+        width: int,
+        order: str = "pre",
+        shortcut: str = "identity",
+        scale: float = 0.5,
+        p: float = 0.5,
+    ):
         """Create the layers.
 
         Args:
@@ -61,7 +72,8 @@ class ResidualUnit(nn.Module):
         Attributes:
             norm1, norm2: `BatchNorm1d`.
             fc1, fc2: linear layers without bias, D to D.
-            gate: with "gate" a linear layer D to D, weight 0 and bias −1. With the other shortcuts None.
+            gate: with "gate" a linear layer D to D, weight 0 and bias −1. With the
+                other shortcuts None.
             order, shortcut, scale, p: as given.
 
         Edge cases ★
@@ -92,7 +104,8 @@ class ResidualUnit(nn.Module):
             (B, D).
 
             - "identity": x. "scale": `scale` · x.
-            - "dropout": in train mode each element is 0 with probability p, and else x / (1 − p). In eval mode x.
+            - "dropout": in train mode each element is 0 with probability p, and else
+              x / (1 − p). In eval mode x.
             - "gate": (1 − sigmoid(gate(x))) · x: the paper's shortcut-only gating.
         """
         raise NotImplementedError
@@ -103,7 +116,8 @@ class ResidualUnit(nn.Module):
         Args:
             x: (B, D).
         Returns:
-            (B, D): skip(x) + branch(x). With order "post" this sum goes through a relu, with "pre" nothing follows.
+            (B, D): skip(x) + branch(x). With order "post" this sum goes through a relu,
+            with "pre" nothing follows.
 
         Edge cases ★
             x is not written to. A float64 unit computes in float64.
@@ -123,13 +137,14 @@ class DeepNet(nn.Module):
     Attributes:
         stem: linear, in_features to D.
         units: `nn.ModuleList` of L `ResidualUnit`s.
-        final: with "pre" `nn.Sequential` of a `BatchNorm1d` and a `ReLU`: no unit does this for x_L. With "post"
-            `nn.Identity()`.
+        final: with "pre" `nn.Sequential` of a `BatchNorm1d` and a `ReLU`: no unit does
+            this for x_L. With "post" `nn.Identity()`.
         head: linear, D to num_classes.
 
-    `forward(x, return_states=False)` takes (B, …), flattened from dim 1, and returns logits (B, num_classes): stem,
-    units, final, head. With return_states=True it returns (logits, [x_0 … x_L]): x_0 is the stem's output, x_L the
-    last unit's, before `final`. The states are part of the graph. Keep PyTorch's own initialisation.
+    `forward(x, return_states=False)` takes (B, …), flattened from dim 1, and returns
+    logits (B, num_classes): stem, units, final, head. With return_states=True it
+    returns (logits, [x_0 … x_L]): x_0 is the stem's output, x_L the last unit's, before
+    `final`. The states are part of the graph. Keep PyTorch's own initialisation.
     """
 
     def __init__(
@@ -143,7 +158,9 @@ class DeepNet(nn.Module):
     ):
         raise NotImplementedError
 
-    def forward(self, x: Tensor, return_states: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
+    def forward(
+        self, x: Tensor, return_states: bool = False
+    ) -> Tensor | tuple[Tensor, list[Tensor]]:
         raise NotImplementedError
 
 
@@ -154,8 +171,9 @@ def gradient_profile(model: DeepNet, x: Tensor, y: Tensor) -> Tensor:
         model: `model(x, return_states=True)` returns logits and L + 1 states.
         x, y: a batch of samples, and their labels (B,) int64.
     Returns:
-        (L + 1,): entry l is the Euclidean norm of the gradient of the mean cross-entropy with respect to the state x_l,
-        over all its B · D elements. The pass runs in the mode that the model is in.
+        (L + 1,): entry l is the Euclidean norm of the gradient of the mean
+        cross-entropy with respect to the state x_l, over all its B · D elements. The
+        pass runs in the mode that the model is in.
 
     Edge cases ★
         Every `.grad` is as before. The result needs no gradient.
@@ -187,6 +205,7 @@ def train_deep(
     - Gradients are cleared before each step.
 
     Edge cases ★
-        The model is put in train mode and stays in it. Gradients that it holds at the start have no effect.
+        The model is put in train mode and stays in it. Gradients that it holds at the
+        start have no effect.
     """
     raise NotImplementedError

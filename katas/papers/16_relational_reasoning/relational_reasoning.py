@@ -1,7 +1,9 @@
-"""Relation networks: one small network applied to every pair of objects, and a sum over all pairs.
+"""Relation networks: one small network applied to every pair of objects, and a sum over
+all pairs.
 
-After Santoro et al., "A simple neural network module for relational reasoning" (2017). Sizes: B scenes, N objects per
-scene, D numbers per object, Q numbers per question, H hidden units. A scene has N colours, so D = N + 3 and Q = N + 1.
+After Santoro et al., "A simple neural network module for relational reasoning" (2017).
+Sizes: B scenes, N objects per scene, D numbers per object, Q numbers per question, H
+hidden units. A scene has N colours, so D = N + 3 and Q = N + 1.
 """
 
 from collections.abc import Callable
@@ -12,24 +14,36 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def make_scenes(num_scenes: int, num_objects: int = 5, generator: torch.Generator | None = None) -> Tensor:
-    """Draw scenes: (num_scenes, N, N + 3), with one row per object, and N = num_objects.
+def make_scenes(
+    num_scenes: int, num_objects: int = 5, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw scenes: (num_scenes, N, N + 3), with one row per object, and
+    N = num_objects.
 
-    A row holds a one-hot colour (N numbers), a shape (-1 or +1), and x and y, uniform in [-1, 1]. Each colour occurs
-    once per scene. The order of the rows is random.
+    A row holds a one-hot colour (N numbers), a shape (-1 or +1), and x and y, uniform
+    in [-1, 1]. Each colour occurs once per scene. The order of the rows is random.
     """
     colours = torch.rand(num_scenes, num_objects, generator=generator).argsort(dim=1)
-    shapes = 2.0 * torch.randint(2, (num_scenes, num_objects, 1), generator=generator) - 1
+    shapes = (
+        2.0 * torch.randint(2, (num_scenes, num_objects, 1), generator=generator) - 1
+    )
     places = 2 * torch.rand(num_scenes, num_objects, 2, generator=generator) - 1
     return torch.cat([F.one_hot(colours, num_objects), shapes, places], dim=2)
 
 
 class FlatMLP(nn.Module):
-    """The baseline: the flattened scene and the question go through two hidden layers. It is called as a
-    `RelationNetwork` is.
+    """The baseline: the flattened scene and the question go through two hidden layers.
+    It is called as a `RelationNetwork` is.
     """
 
-    def __init__(self, num_objects: int, object_size: int, question_size: int, hidden_size: int, num_answers: int):
+    def __init__(
+        self,
+        num_objects: int,
+        object_size: int,
+        question_size: int,
+        hidden_size: int,
+        num_answers: int,
+    ):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(num_objects * object_size + question_size, hidden_size),
@@ -51,7 +65,9 @@ def answer_accuracy(
     num_objects: int = 5,
     generator: torch.Generator | None = None,
 ) -> float:
-    """Measure the share of right answers about fresh scenes, to questions of one kind."""
+    """Measure the share of right answers about fresh scenes, to questions of
+    one kind.
+    """
     objects = make_scenes(num_scenes, num_objects, generator)
     questions, answers = make_questions(objects, relational, generator)
     training = model.training
@@ -73,11 +89,11 @@ def make_questions(
         generator: the source of the draws.
     Returns:
         questions (B, N + 1): the colour one-hot, then +1 if relational, else −1.
-        answers (B,) int64. Relational: how many *other* objects are close to the object, |x − its x| < 0.5. Not
-        relational: its own shape, 0 for −1 and 1 for +1.
+        answers (B,) int64. Relational: how many *other* objects are close to the
+        object, |x − its x| < 0.5. Not relational: its own shape, 0 for −1 and 1 for +1.
 
-    Rows of colours [2, 0, 1], shapes [+1, −1, −1] and x [0.9, 0.1, 0.3], asked about colour 0 (row 1): relational 1,
-    since row 2 is close and row 0 is not, else 0.
+    Rows of colours [2, 0, 1], shapes [+1, −1, −1] and x [0.9, 0.1, 0.3], asked about
+    colour 0 (row 1): relational 1, since row 2 is close and row 0 is not, else 0.
 
     Edge cases ★
         The questions have the dtype of `objects`.
@@ -85,26 +101,35 @@ def make_questions(
     raise NotImplementedError
 
 
-def relation_sum(g: Callable[[Tensor], Tensor], objects: Tensor, question: Tensor) -> Tensor:
+def relation_sum(
+    g: Callable[[Tensor], Tensor], objects: Tensor, question: Tensor
+) -> Tensor:
     """Add up what g says about every pair of objects: the inner sum of equation (1).
 
     Args:
-        g: maps (..., 2D + Q) to (..., H). You may call it once on all pairs, or pair by pair.
+        g: maps (..., 2D + Q) to (..., H). You may call it once on all pairs, or pair
+            by pair.
         objects: (B, N, D).
         question: (B, Q), one per scene.
     Returns:
-        (B, H): the sum of g([o_i, o_j, question]) over all N · N ordered pairs (i, j), those with i = j included.
+        (B, H): the sum of g([o_i, o_j, question]) over all N · N ordered pairs (i, j),
+        those with i = j included.
 
-    With objects [[[1], [2]]], question [[5]] and a g that multiplies its inputs: [[5 + 10 + 10 + 20]] = [[45]].
+    With objects [[[1], [2]]], question [[5]] and a g that multiplies its inputs:
+    [[5 + 10 + 10 + 20]] = [[45]].
 
     Edge cases ★
-        `objects` may be non-contiguous. Neither input is written to. A float64 g computes in float64.
+        `objects` may be non-contiguous. Neither input is written to. A float64 g
+        computes in float64.
     """
     raise NotImplementedError
 
 
-def relation_sum_numpy(objects: np.ndarray, question: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Add up g over every pair of objects in NumPy, where g is one layer: g(z) = relu(z @ weight.T + bias).
+def relation_sum_numpy(
+    objects: np.ndarray, question: np.ndarray, weight: np.ndarray, bias: np.ndarray
+) -> np.ndarray:
+    """Add up g over every pair of objects in NumPy, where g is one layer:
+    g(z) = relu(z @ weight.T + bias).
 
     Args:
         objects: (B, N, D) float64.
@@ -113,7 +138,8 @@ def relation_sum_numpy(objects: np.ndarray, question: np.ndarray, weight: np.nda
     Returns:
         (B, H): the sum over all N · N ordered pairs, as in `relation_sum`.
 
-    With objects [[[1], [2]]], question [[0]], weight [[1, 1, 1]] and bias [−3], the result is [[0 + 0 + 0 + 1]].
+    With objects [[[1], [2]]], question [[0]], weight [[1, 1, 1]] and bias [−3], the
+    result is [[0 + 0 + 0 + 1]].
 
     Edge cases ★
         float64 precision.
@@ -125,13 +151,16 @@ class RelationNetwork(nn.Module):
     """A relation network: f of the sum of g over all pairs of objects (equation 1).
 
     Args:
-        object_size, question_size, hidden_size, num_answers: D, Q, H and the number of logits.
+        object_size, question_size, hidden_size, num_answers: D, Q, H and the number
+            of logits.
     Attributes:
         g: an `nn.Sequential` of Linear (2D + Q to H), ReLU, Linear (H to H), ReLU.
-        f: an `nn.Sequential` of Linear (H to H), ReLU, Linear (H to num_answers). There is no activation at its end,
-            and there are no parameters beside those of g and f.
+        f: an `nn.Sequential` of Linear (H to H), ReLU, Linear (H to num_answers). There
+            is no activation at its end, and there are no parameters beside those of g
+            and f.
 
-    `forward(objects, question)` takes objects (B, N, D) and questions (B, Q), and returns logits (B, num_answers).
+    `forward(objects, question)` takes objects (B, N, D) and questions (B, Q), and
+    returns logits (B, num_answers).
 
     - One model works for any N.
 
@@ -139,7 +168,9 @@ class RelationNetwork(nn.Module):
         A float64 model computes in float64.
     """
 
-    def __init__(self, object_size: int, question_size: int, hidden_size: int, num_answers: int):
+    def __init__(
+        self, object_size: int, question_size: int, hidden_size: int, num_answers: int
+    ):
         raise NotImplementedError
 
     def forward(self, objects: Tensor, question: Tensor) -> Tensor:
@@ -155,21 +186,24 @@ def train_model(
     lr: float = 5e-3,
     generator: torch.Generator | None = None,
 ) -> list[float]:
-    """Train a model to answer both kinds of questions, on scenes that it sees only once.
+    """Train a model to answer both kinds of questions, on scenes that it sees
+    only once.
 
     Args:
         model: called as model(objects, questions); returns logits.
         steps: updates by Adam with learning rate `lr` on all parameters of the model.
         num_objects: N of the scenes.
-        batch_size: fresh scenes per step, an even number. The first half is asked relational questions, the second
-            half the others.
+        batch_size: fresh scenes per step, an even number. The first half is asked
+            relational questions, the second half the others.
         generator: the source of scenes and questions.
     Returns:
-        One float per step, the loss before its update: the mean cross-entropy over the whole batch.
+        One float per step, the loss before its update: the mean cross-entropy over the
+        whole batch.
 
     Gradients are cleared before each step.
 
     Edge cases ★
-        The model is put in training mode and stays in it. Gradients that it holds at the start have no effect.
+        The model is put in training mode and stays in it. Gradients that it holds at
+        the start have no effect.
     """
     raise NotImplementedError

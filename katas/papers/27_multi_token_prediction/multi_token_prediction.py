@@ -1,8 +1,10 @@
-"""Multi-token prediction: one trunk, a head for each of the next tokens, and drafts that the first head checks.
+"""Multi-token prediction: one trunk, a head for each of the next tokens, and drafts
+that the first head checks.
 
-After Gloeckle et al., "Better & Faster Large Language Models via Multi-token Prediction" (2024). Sizes: B sequences of
-T tokens, V tokens in the vocabulary, H hidden units, n heads. Heads are counted from 0: head k predicts the token that
-comes k + 1 places later.
+After Gloeckle et al., "Better & Faster Large Language Models via Multi-token
+Prediction" (2024). Sizes: B sequences of T tokens, V tokens in the vocabulary, H hidden
+units, n heads. Heads are counted from 0: head k predicts the token that comes k + 1
+places later.
 """
 
 from collections.abc import Sequence
@@ -18,11 +20,15 @@ def make_transition_matrix(
     concentration: float = 2.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw a Markov chain: (V, V), row i holds the chances of each token to follow token i.
+    """Draw a Markov chain: (V, V), row i holds the chances of each token to follow
+    token i.
 
-    Each row is the softmax of `concentration` times standard normals. The larger it is, the surer the next token.
+    Each row is the softmax of `concentration` times standard normals. The larger it is,
+    the surer the next token.
     """
-    return (concentration * torch.randn(vocab_size, vocab_size, generator=generator)).softmax(dim=1)
+    return (
+        concentration * torch.randn(vocab_size, vocab_size, generator=generator)
+    ).softmax(dim=1)
 
 
 def sample_sequences(
@@ -39,8 +45,12 @@ def sample_sequences(
     return tokens
 
 
-def greedy_generate(model: "MultiTokenModel", prompt: Tensor, num_new: int) -> tuple[Tensor, int]:
-    """Append the first head's arg max, `num_new` times: the pair (tokens (1, T + num_new), number of model calls)."""
+def greedy_generate(
+    model: "MultiTokenModel", prompt: Tensor, num_new: int
+) -> tuple[Tensor, int]:
+    """Append the first head's arg max, `num_new` times: the pair (tokens (1,
+    T + num_new), number of model calls).
+    """
     tokens = prompt
     with torch.no_grad():
         for _ in range(num_new):
@@ -50,10 +60,13 @@ def greedy_generate(model: "MultiTokenModel", prompt: Tensor, num_new: int) -> t
 
 
 class MultiTokenModel(nn.Module):
-    """Read tokens once with a shared trunk, and predict the next n tokens from every place, each with its own head.
+    """Read tokens once with a shared trunk, and predict the next n tokens from every
+    place, each with its own head.
 
-    - `hidden(tokens)` takes (B, T) int64 and returns (B, T, H), the outputs of the trunk.
-    - `forward(tokens)` returns logits (B, T, n, V): [:, t, k] are head k's logits for token t + 1 + k.
+    - `hidden(tokens)` takes (B, T) int64 and returns (B, T, H), the outputs of
+      the trunk.
+    - `forward(tokens)` returns logits (B, T, n, V): [:, t, k] are head k's logits for
+      token t + 1 + k.
 
     Args:
         vocab_size, hidden_size, num_heads: V, H and n.
@@ -64,8 +77,8 @@ class MultiTokenModel(nn.Module):
         heads: nn.ModuleList of n nn.Linear(H, V).
 
     Edge cases ★
-        The layers are created in this order. So under one seed, models with any n start with the same embedding, trunk
-        and first head, and can be compared.
+        The layers are created in this order. So under one seed, models with any n start
+        with the same embedding, trunk and first head, and can be compared.
     """
 
     def __init__(self, vocab_size: int, hidden_size: int, num_heads: int):
@@ -85,9 +98,10 @@ def multi_token_loss(logits: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         logits: (B, T, n, V).
         tokens: (B, T) int64, T > n.
     Returns:
-        The pair (total (), per_head (n,)). per_head[k] is the mean cross-entropy of logits[:, t, k] against
-        tokens[:, t + 1 + k], over the B · (T − 1 − k) positions that have such a token; total is the sum of per_head.
-        With T = 5 and n = 3, head 0 is scored at 4 positions per row, head 2 at 2.
+        The pair (total (), per_head (n,)). per_head[k] is the mean cross-entropy of
+        logits[:, t, k] against tokens[:, t + 1 + k], over the B · (T − 1 − k) positions
+        that have such a token; total is the sum of per_head. With T = 5 and n = 3, head
+        0 is scored at 4 positions per row, head 2 at 2.
 
     Edge cases ★
         T ≤ n is a ValueError: the last head would have no target.
@@ -111,14 +125,17 @@ def multi_token_loss_numpy(logits: np.ndarray, tokens: np.ndarray) -> float:
 
 
 def bayes_losses(transition: Tensor, tokens: Tensor, num_heads: int) -> Tensor:
-    """Compute the loss that each head would have if it knew the chain: no model of x_t can do better.
+    """Compute the loss that each head would have if it knew the chain: no model of x_t
+    can do better.
 
     Args:
-        transition: P (V, V). Row i holds the chances of the token after i, row i of P² those of the one after that.
+        transition: P (V, V). Row i holds the chances of the token after i, row i of P²
+            those of the one after that.
         tokens: (B, T) int64, T > num_heads.
         num_heads: n.
     Returns:
-        (n,): entry k is the mean of −log (P^(k+1))[x_t, x_{t+1+k}], over the same positions as in `multi_token_loss`.
+        (n,): entry k is the mean of −log (P^(k+1))[x_t, x_{t+1+k}], over the same
+        positions as in `multi_token_loss`.
 
     Edge cases ★
         The result is float64, computed in float64.
@@ -127,7 +144,8 @@ def bayes_losses(transition: Tensor, tokens: Tensor, num_heads: int) -> Tensor:
 
 
 def backward_head_by_head(model: MultiTokenModel, tokens: Tensor) -> float:
-    """Backpropagate the total loss with the logits of only one head in memory (section 2).
+    """Backpropagate the total loss with the logits of only one head in memory
+    (section 2).
 
     Args:
         model: gradients are added to the `.grad` of its parameters.
@@ -136,7 +154,8 @@ def backward_head_by_head(model: MultiTokenModel, tokens: Tensor) -> float:
         The total of `multi_token_loss`, as a float.
 
     - The trunk runs once. Cut its outputs off the graph.
-    - Head by head: compute logits and loss, and backpropagate as far as the cut. Its gradients add up there.
+    - Head by head: compute logits and loss, and backpropagate as far as the cut. Its
+      gradients add up there.
     - Backpropagate from the cut through the trunk, once.
 
     Edge cases ★
@@ -164,17 +183,21 @@ def train_multi_token(
         batch_size, length, generator: passed on to `sample_sequences`.
         lr: Adam's learning rate.
     Returns:
-        Per step the list of the n per-head losses before the update, as floats. The total of `multi_token_loss` is
-        what the update minimises.
+        Per step the list of the n per-head losses before the update, as floats. The
+        total of `multi_token_loss` is what the update minimises.
 
     Edge cases ★
-        `training` is set to True and left so. Gradients that are there before the first step have no effect.
+        `training` is set to True and left so. Gradients that are there before the first
+        step have no effect.
     """
     raise NotImplementedError
 
 
-def speculative_generate(model: MultiTokenModel, prompt: Tensor, num_new: int) -> tuple[Tensor, int]:
-    """Write the same text as `greedy_generate` in fewer calls: later heads draft, the first head checks (section 3.2).
+def speculative_generate(
+    model: MultiTokenModel, prompt: Tensor, num_new: int
+) -> tuple[Tensor, int]:
+    """Write the same text as `greedy_generate` in fewer calls: later heads draft, the
+    first head checks (section 3.2).
 
     Args:
         prompt: (1, T) int64.
@@ -184,9 +207,12 @@ def speculative_generate(model: MultiTokenModel, prompt: Tensor, num_new: int) -
 
     Each call reads text + draft; the first draft is empty. Then:
 
-    - Accept draft tokens as long as each equals the first head's arg max at the position before it.
-    - Append the first head's arg max after the last accepted token. This one is always sure.
-    - The arg max of the other heads at that same position is the next draft of n − 1 tokens.
+    - Accept draft tokens as long as each equals the first head's arg max at the
+      position before it.
+    - Append the first head's arg max after the last accepted token. This one is
+      always sure.
+    - The arg max of the other heads at that same position is the next draft of
+      n − 1 tokens.
 
     Cut the text at T + num_new.
 
@@ -197,18 +223,26 @@ def speculative_generate(model: MultiTokenModel, prompt: Tensor, num_new: int) -
 
 
 def compare_heads(
-    transition: Tensor, head_counts: Sequence[int], *, steps: int, hidden_size: int = 32, seed: int = 0
+    transition: Tensor,
+    head_counts: Sequence[int],
+    *,
+    steps: int,
+    hidden_size: int = 32,
+    seed: int = 0,
 ) -> dict[int, list[float]]:
-    """Train one model per number of heads, and see what the others do to the first head.
+    """Train one model per number of heads, and see what the others do to the
+    first head.
 
     Args:
         transition: (V, V).
         head_counts: the numbers of heads, such as (1, 2, 4).
         steps, hidden_size: the same for all models.
-        seed: for each count, the MultiTokenModel is built right after `torch.manual_seed(seed)`, and trained by
-            `train_multi_token` with `torch.Generator().manual_seed(seed)` and its default sizes and rate.
+        seed: for each count, the MultiTokenModel is built right after
+            `torch.manual_seed(seed)`, and trained by `train_multi_token` with
+            `torch.Generator().manual_seed(seed)` and its default sizes and rate.
     Returns:
-        The *first* head's loss at every step, per number of heads, in the order of head_counts.
+        The *first* head's loss at every step, per number of heads, in the order
+        of head_counts.
 
     So all models see the same batches.
 

@@ -1,8 +1,10 @@
-"""Retrieval-augmented generation: find documents, read each, and sum over which of them holds the answer.
+"""Retrieval-augmented generation: find documents, read each, and sum over which of them
+holds the answer.
 
-After Lewis et al., "Retrieval-Augmented Generation for Knowledge-Intensive NLP Tasks" (2020). Sizes: B questions, N
-documents, K of them retrieved, T tokens per answer, V = num_values. Documents are numbered z = 0 … K − 1 in the order
-in which they were retrieved.
+After Lewis et al., "Retrieval-Augmented Generation for Knowledge-Intensive NLP Tasks"
+(2020). Sizes: B questions, N documents, K of them retrieved, T tokens per answer,
+V = num_values. Documents are numbered z = 0 … K − 1 in the order in which they
+were retrieved.
 """
 
 import numpy as np
@@ -12,11 +14,17 @@ from torch import Tensor, nn
 
 
 def make_knowledge_base(
-    num_docs: int, num_keys: int, num_values: int, answer_length: int = 2, generator: torch.Generator | None = None
+    num_docs: int,
+    num_keys: int,
+    num_values: int,
+    answer_length: int = 2,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Draw documents: keys (N,), all different, below num_keys, and values (N, answer_length) below num_values.
+    """Draw documents: keys (N,), all different, below num_keys, and values (N,
+    answer_length) below num_values.
 
-    Document n says: "the answer to the question about keys[n] is values[n]". Both are int64, and N = num_docs.
+    Document n says: "the answer to the question about keys[n] is values[n]". Both are
+    int64, and N = num_docs.
     """
     keys = torch.randperm(num_keys, generator=generator)[:num_docs]
     values = torch.randint(num_values, (num_docs, answer_length), generator=generator)
@@ -24,12 +32,18 @@ def make_knowledge_base(
 
 
 class ClosedBook(nn.Module):
-    """The baseline: it answers from its weights. Questions (B,) give logits (B, answer_length, num_values)."""
+    """The baseline: it answers from its weights. Questions (B,) give logits (B,
+    answer_length, num_values).
+    """
 
     def __init__(self, num_keys: int, num_values: int, answer_length: int, dim: int):
         super().__init__()
         self.shape = (answer_length, num_values)
-        self.layers = nn.Sequential(nn.Embedding(num_keys, dim), nn.ReLU(), nn.Linear(dim, answer_length * num_values))
+        self.layers = nn.Sequential(
+            nn.Embedding(num_keys, dim),
+            nn.ReLU(),
+            nn.Linear(dim, answer_length * num_values),
+        )
 
     def forward(self, queries: Tensor) -> Tensor:
         return self.layers(queries).unflatten(-1, self.shape)
@@ -43,7 +57,9 @@ def train_closed_book(
     steps: int,
     lr: float = 0.02,
 ) -> list[float]:
-    """Teach a ClosedBook all answers of one knowledge base, and return the loss before each step of Adam."""
+    """Teach a ClosedBook all answers of one knowledge base, and return the loss before
+    each step of Adam.
+    """
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     losses = []
     for _ in range(steps):
@@ -56,23 +72,29 @@ def train_closed_book(
 
 
 def rag_sequence_log_likelihood(doc_logits: Tensor, token_log_probs: Tensor) -> Tensor:
-    """Compute the log-probability of an answer whose document is unknown: RAG-Sequence, section 2.1.
+    """Compute the log-probability of an answer whose document is unknown: RAG-Sequence,
+    section 2.1.
 
     Args:
         doc_logits: (B, K) scores. Their softmax over the K documents is p(z).
-        token_log_probs: (B, K, T), log p(y_t | z) for the tokens y_0 … y_{T−1} of the answer.
+        token_log_probs: (B, K, T), log p(y_t | z) for the tokens y_0 … y_{T−1} of
+            the answer.
     Returns:
         (B,): log Σ_z p(z) Π_t p(y_t | z).
 
-    With p(z) = ½ and ½, and token probabilities [0.2, 0.5] and [0.4, 0.1]: log(½ · 0.1 + ½ · 0.04) = log 0.07.
+    With p(z) = ½ and ½, and token probabilities [0.2, 0.5] and [0.4, 0.1]:
+    log(½ · 0.1 + ½ · 0.04) = log 0.07.
 
     Edge cases ★
-        The computation stays in log space: log-probabilities of −1000 give a finite result.
+        The computation stays in log space: log-probabilities of −1000 give a
+        finite result.
     """
     raise NotImplementedError
 
 
-def rag_sequence_log_likelihood_numpy(doc_logits: np.ndarray, token_log_probs: np.ndarray) -> np.ndarray:
+def rag_sequence_log_likelihood_numpy(
+    doc_logits: np.ndarray, token_log_probs: np.ndarray
+) -> np.ndarray:
     """Compute the log-probability of an answer whose document is unknown, in NumPy.
 
     Args:
@@ -82,24 +104,29 @@ def rag_sequence_log_likelihood_numpy(doc_logits: np.ndarray, token_log_probs: n
         (B,): log Σ_z p(z) Π_t p(y_t | z), as in `rag_sequence_log_likelihood`.
 
     Edge cases ★
-        Log space and float64 precision: log-probabilities of −1000 give a finite result.
+        Log space and float64 precision: log-probabilities of −1000 give a
+        finite result.
     """
     raise NotImplementedError
 
 
 def rag_token_log_likelihood(doc_logits: Tensor, token_log_probs: Tensor) -> Tensor:
-    """Compute the log-probability of an answer whose every token may come from another document: RAG-Token.
+    """Compute the log-probability of an answer whose every token may come from another
+    document: RAG-Token.
 
     Args:
         doc_logits: (B, K) scores. Their softmax over the K documents is p(z).
-        token_log_probs: (B, K, T), log p(y_t | z) for the tokens y_0 … y_{T−1} of the answer.
+        token_log_probs: (B, K, T), log p(y_t | z) for the tokens y_0 … y_{T−1} of
+            the answer.
     Returns:
         (B,): log Π_t Σ_z p(z) p(y_t | z).
 
-    With p(z) = ½ and ½, and token probabilities [0.2, 0.5] and [0.4, 0.1]: log(0.3 · 0.3) = log 0.09.
+    With p(z) = ½ and ½, and token probabilities [0.2, 0.5] and [0.4, 0.1]:
+    log(0.3 · 0.3) = log 0.09.
 
     Edge cases ★
-        The computation stays in log space: log-probabilities of −1000 give a finite result.
+        The computation stays in log space: log-probabilities of −1000 give a
+        finite result.
     """
     raise NotImplementedError
 
@@ -116,13 +143,16 @@ class RAG(nn.Module):
             dim: the size of all embeddings.
         Attributes:
             num_values: V.
-            query_encoder, document_encoder: nn.Embedding(num_keys, dim) each, normal with standard deviation 0.1.
+            query_encoder, document_encoder: nn.Embedding(num_keys, dim) each, normal
+                with standard deviation 0.1.
             value_embedding: nn.Embedding(V, dim), as PyTorch initialises it.
             generator: an nn.Sequential of Linear (dim to dim), ReLU, Linear (dim to V).
         """
         raise NotImplementedError
 
-    def retrieve(self, queries: Tensor, keys: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
+    def retrieve(
+        self, queries: Tensor, keys: Tensor, top_k: int
+    ) -> tuple[Tensor, Tensor]:
         """Find the documents that fit each question best.
 
         Args:
@@ -130,8 +160,9 @@ class RAG(nn.Module):
             keys: (N,) int64, the key of each document.
             top_k: K, from 1 to N.
         Returns:
-            The pair (scores, indices), both (B, K), best first. The score of document n is the dot product of
-            query_encoder(query) and document_encoder(keys[n]); its index is n, the place in `keys`.
+            The pair (scores, indices), both (B, K), best first. The score of document n
+            is the dot product of query_encoder(query) and document_encoder(keys[n]);
+            its index is n, the place in `keys`.
 
         - Gradients flow through the scores into both encoders.
 
@@ -146,11 +177,14 @@ class RAG(nn.Module):
         Args:
             values: (..., T) int64, the value tokens of documents.
         Returns:
-            (..., T, V): the log-softmax over V of generator(value_embedding(token)). Each token is read by itself.
+            (..., T, V): the log-softmax over V of generator(value_embedding(token)).
+            Each token is read by itself.
         """
         raise NotImplementedError
 
-    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, queries: Tensor, keys: Tensor, values: Tensor, top_k: int
+    ) -> tuple[Tensor, Tensor]:
         """Retrieve K documents per question, and read the values of each.
 
         Args:
@@ -158,8 +192,9 @@ class RAG(nn.Module):
             keys, values: (N,) and (N, T) int64, the documents.
             top_k: K.
         Returns:
-            The pair (doc_logits (B, K), log_probs (B, K, T, V)): the scores of the retrieved documents, best first, and
-            the generator's log-probabilities for the values of the same documents, in the same order.
+            The pair (doc_logits (B, K), log_probs (B, K, T, V)): the scores of the
+            retrieved documents, best first, and the generator's log-probabilities for
+            the values of the same documents, in the same order.
         """
         raise NotImplementedError
 
@@ -176,7 +211,8 @@ def train_rag(
     lr: float = 0.02,
     generator: torch.Generator | None = None,
 ) -> list[float]:
-    """Train retriever and generator together, from questions and right answers only (section 2.4).
+    """Train retriever and generator together, from questions and right answers only
+    (section 2.4).
 
     Args:
         model: called like a RAG; has `num_values`.
@@ -186,20 +222,26 @@ def train_rag(
         batch_size: questions per step.
         generator: the source of all draws.
     Returns:
-        One float per step, the loss before its update: −mean `rag_sequence_log_likelihood` of the right answers.
+        One float per step, the loss before its update: −mean
+        `rag_sequence_log_likelihood` of the right answers.
 
-    - Each step draws a fresh knowledge base, and questions from its keys, with replacement.
+    - Each step draws a fresh knowledge base, and questions from its keys,
+      with replacement.
     - Gradients are cleared before each step.
 
     Edge cases ★
-        The model is put in training mode and stays in it. Gradients that it holds at the start have no effect.
+        The model is put in training mode and stays in it. Gradients that it holds at
+        the start have no effect.
     """
     raise NotImplementedError
 
 
 @torch.no_grad()
-def answer(model: nn.Module, queries: Tensor, keys: Tensor, values: Tensor, top_k: int) -> Tensor:
-    """Answer each question with the most probable token per position, whichever document it comes from.
+def answer(
+    model: nn.Module, queries: Tensor, keys: Tensor, values: Tensor, top_k: int
+) -> Tensor:
+    """Answer each question with the most probable token per position, whichever
+    document it comes from.
 
     Args:
         model: called like a RAG.
@@ -207,8 +249,9 @@ def answer(model: nn.Module, queries: Tensor, keys: Tensor, values: Tensor, top_
         keys, values: (N,) and (N, T) int64, the documents.
         top_k: documents to retrieve.
     Returns:
-        (B, T) int64: at each position the token with the largest Σ_z p(z) p(token | z), where p(z) is the softmax of
-        doc_logits. Two documents of weight 0.3 that agree outvote one of 0.4.
+        (B, T) int64: at each position the token with the largest Σ_z p(z) p(token | z),
+        where p(z) is the softmax of doc_logits. Two documents of weight 0.3 that agree
+        outvote one of 0.4.
 
     Edge cases ★
         No graph is built, and `model.training` is as before.

@@ -1,7 +1,9 @@
-"""Lost in the middle: a reader whose attention learns where the relevant document usually is, and two cures.
+"""Lost in the middle: a reader whose attention learns where the relevant document
+usually is, and two cures.
 
-After Liu et al., "Lost in the Middle: How Language Models Use Long Contexts" (2023). Sizes: B questions, N documents
-per question, K numbers per key and per query, V possible values, D projected features.
+After Liu et al., "Lost in the Middle: How Language Models Use Long Contexts" (2023).
+Sizes: B questions, N documents per question, K numbers per key and per query, V
+possible values, D projected features.
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,9 @@ from torch import Tensor, nn
 
 
 def position_prior(num_documents: int, sharpness: float = 3.0) -> Tensor:
-    """Return how often the relevant document is at each position: (N,), most often at both ends."""
+    """Return how often the relevant document is at each position: (N,), most often at
+    both ends.
+    """
     return (sharpness * torch.linspace(-1, 1, num_documents) ** 2).softmax(dim=0)
 
 
@@ -27,23 +31,32 @@ def make_examples(
     prior: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Draw B questions: query (B, K), keys (B, N, K), values (B, N), positions (B,) and answers (B,).
+    """Draw B questions: query (B, K), keys (B, N, K), values (B, N), positions (B,) and
+    answers (B,).
 
-    Per question one document is relevant, at `positions`. If that is None, positions are drawn from `prior`, or
-    uniformly if that is None, too. The query is the relevant document's key plus normal noise of size `noise`, and the
-    answer is its value.
+    Per question one document is relevant, at `positions`. If that is None, positions
+    are drawn from `prior`, or uniformly if that is None, too. The query is the relevant
+    document's key plus normal noise of size `noise`, and the answer is its value.
     """
     keys = torch.randn(num_examples, num_documents, key_size, generator=generator)
-    values = torch.randint(num_values, (num_examples, num_documents), generator=generator)
+    values = torch.randint(
+        num_values, (num_examples, num_documents), generator=generator
+    )
     if positions is None:
         prior = torch.ones(num_documents) if prior is None else prior
-        positions = torch.multinomial(prior, num_examples, replacement=True, generator=generator)
+        positions = torch.multinomial(
+            prior, num_examples, replacement=True, generator=generator
+        )
     rows = torch.arange(num_examples)
-    query = keys[rows, positions] + noise * torch.randn(num_examples, key_size, generator=generator)
+    query = keys[rows, positions] + noise * torch.randn(
+        num_examples, key_size, generator=generator
+    )
     return query, keys, values, positions, values[rows, positions]
 
 
-def attention_weights_numpy(query: np.ndarray, keys: np.ndarray, position_bias: np.ndarray) -> np.ndarray:
+def attention_weights_numpy(
+    query: np.ndarray, keys: np.ndarray, position_bias: np.ndarray
+) -> np.ndarray:
     """Compute attention over documents from content and position, in NumPy.
 
     Args:
@@ -54,7 +67,8 @@ def attention_weights_numpy(query: np.ndarray, keys: np.ndarray, position_bias: 
 
             query · key_j / √d + position_bias_j
 
-    With d = 4, a query that is orthogonal to all keys, and the bias [ln 3, 0], the weights are [0.75, 0.25].
+    With d = 4, a query that is orthogonal to all keys, and the bias [ln 3, 0], the
+    weights are [0.75, 0.25].
 
     Edge cases ★
         float64 precision. Scores in the thousands give finite weights.
@@ -63,7 +77,9 @@ def attention_weights_numpy(query: np.ndarray, keys: np.ndarray, position_bias: 
 
 
 class Reader(nn.Module):
-    """Answer a question by attention over documents: the weight of a document is a vote for its value."""
+    """Answer a question by attention over documents: the weight of a document is a vote
+    for its value.
+    """
 
     def __init__(self, num_documents: int, key_size: int, num_values: int, dim: int):
         """Build two projections and a bias per position.
@@ -73,20 +89,25 @@ class Reader(nn.Module):
         Attributes:
             query_projection, key_projection: nn.Linear from K to D, without bias.
             position_bias: a parameter (N,), zeros at the start.
-            num_documents, key_size, num_values: the arguments. They tell others what to ask this reader.
+            num_documents, key_size, num_values: the arguments. They tell others what to
+                ask this reader.
         """
         raise NotImplementedError
 
-    def attention(self, query: Tensor, keys: Tensor, correction: Tensor | None = None) -> Tensor:
+    def attention(
+        self, query: Tensor, keys: Tensor, correction: Tensor | None = None
+    ) -> Tensor:
         """Weigh the documents by content and by position.
 
         Args:
             query, keys: (B, K) and (B, N, K).
-            correction: (N,), a preference for positions that is to be taken out. None changes nothing.
+            correction: (N,), a preference for positions that is to be taken out. None
+                changes nothing.
         Returns:
             (B, N): the softmax over the N documents of
 
-                query_projection(query) · key_projection(key_j) / √D + position_bias_j − correction_j
+                query_projection(query) · key_projection(key_j) / √D + position_bias_j
+                − correction_j
 
         With position_bias [2, 0] and the correction [2, 0], content alone decides.
 
@@ -95,7 +116,13 @@ class Reader(nn.Module):
         """
         raise NotImplementedError
 
-    def forward(self, query: Tensor, keys: Tensor, values: Tensor, correction: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        correction: Tensor | None = None,
+    ) -> Tensor:
         """Turn attention weights into log-probabilities of the values.
 
         Args:
@@ -106,7 +133,8 @@ class Reader(nn.Module):
 
         - Probabilities below 1e-9 are raised to 1e-9 before the log.
 
-        Weights [0.5, 0.2, 0.3] on the values [2, 0, 2] are the probabilities [0.2, 1e-9, 0.8] for V = 3.
+        Weights [0.5, 0.2, 0.3] on the values [2, 0, 2] are the probabilities
+        [0.2, 1e-9, 0.8] for V = 3.
 
         Edge cases ★
             A float64 model gives float64 log-probabilities.
@@ -127,18 +155,20 @@ def train_reader(
     """Train a reader on questions from `make_examples` that it sees only once.
 
     Args:
-        model: called as model(query, keys, values); returns log-probabilities. Its attributes num_documents, key_size
-            and num_values say what to draw.
+        model: called as model(query, keys, values); returns log-probabilities. Its
+            attributes num_documents, key_size and num_values say what to draw.
         steps: updates by Adam with learning rate `lr` on all parameters.
         prior: (N,), where relevant documents are; None for uniform positions.
         noise, batch_size, generator: for `make_examples`.
     Returns:
-        One float per step, the loss before its update: the mean negative log-likelihood of the answers.
+        One float per step, the loss before its update: the mean negative log-likelihood
+        of the answers.
 
     Gradients are cleared before each step.
 
     Edge cases ★
-        The model is put in training mode and stays in it. Gradients that it holds at the start have no effect.
+        The model is put in training mode and stays in it. Gradients that it holds at
+        the start have no effect.
     """
     raise NotImplementedError
 
@@ -149,10 +179,12 @@ def edge_order(relevance: Tensor) -> Tensor:
     Args:
         relevance: (B, N), no two equal in a row.
     Returns:
-        (B, N) int64: row b lists the numbers of the documents in their new order. The most relevant is at position 0,
-        the second at N − 1, the third at 1, the fourth at N − 2, and so on: the least relevant is in the middle.
+        (B, N) int64: row b lists the numbers of the documents in their new order. The
+        most relevant is at position 0, the second at N − 1, the third at 1, the fourth
+        at N − 2, and so on: the least relevant is in the middle.
 
-    Relevances [10, 50, 30, 20, 40] become [1, 2, 0, 3, 4], which reads 50, 30, 10, 20, 40.
+    Relevances [10, 50, 30, 20, 40] become [1, 2, 0, 3, 4], which reads 50, 30, 10,
+    20, 40.
 
     Edge cases ★
         N = 1 gives [[0]] per row. `relevance` is not written to.
@@ -170,16 +202,19 @@ def accuracy_by_position(
     correction: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Measure accuracy when the relevant document is at position 0, …, N − 1 (figure 1).
+    """Measure accuracy when the relevant document is at position 0, …, N − 1
+    (figure 1).
 
     Args:
-        model: called as model(query, keys, values, correction), with attributes as a `Reader` has.
+        model: called as model(query, keys, values, correction), with attributes as a
+            `Reader` has.
         examples_per_position, noise, generator: for `make_examples`.
-        reorder: show keys and values in the `edge_order` of the raw dot products query · key.
+        reorder: show keys and values in the `edge_order` of the raw dot
+            products query · key.
         correction: handed on to the model.
     Returns:
-        (N,): entry p is the share of right answers to questions whose relevant document was drawn at position p. If
-        it is moved then, the entry is still p.
+        (N,): entry p is the share of right answers to questions whose relevant document
+        was drawn at position p. If it is moved then, the entry is still p.
 
     Edge cases ★
         `model.training` does not change. The result has no graph.
@@ -189,17 +224,23 @@ def accuracy_by_position(
 
 @torch.no_grad()
 def measure_position_bias(
-    model: nn.Module, *, num_examples: int = 500, generator: torch.Generator | None = None
+    model: nn.Module,
+    *,
+    num_examples: int = 500,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Measure which positions a model prefers, through `model.attention` alone.
 
     Args:
-        model: has attention(query, keys), num_documents and key_size. Its parameters stay unread.
-        num_examples: how many pairs of query (K,) and keys (N, K) to average over, all independent standard normal:
+        model: has attention(query, keys), num_documents and key_size. Its parameters
+            stay unread.
+        num_examples: how many pairs of query (K,) and keys (N, K) to average over, all
+            independent standard normal:
             no document is relevant.
         generator: the source of the draws.
     Returns:
-        (N,): the mean over examples of the log attention at each position, minus the mean over positions.
+        (N,): the mean over examples of the log attention at each position, minus the
+        mean over positions.
 
     A reader with position_bias [3, 0, 0] and random projections has about [2, −1, −1].
 
@@ -210,7 +251,11 @@ def measure_position_bias(
 
 
 def length_sweep(
-    lengths: Sequence[int], *, steps: int = 400, noise: float = 1.0, generator: torch.Generator | None = None
+    lengths: Sequence[int],
+    *,
+    steps: int = 400,
+    noise: float = 1.0,
+    generator: torch.Generator | None = None,
 ) -> dict[int, float]:
     """Measure the depth of the U for several numbers of documents.
 
@@ -220,9 +265,11 @@ def length_sweep(
         noise: of the questions in training and in measuring.
         generator: the source of all questions.
     Returns:
-        {N: depth} in the given order: the mean accuracy of positions 0 and N − 1, minus that of position N // 2.
+        {N: depth} in the given order: the mean accuracy of positions 0 and N − 1, minus
+        that of position N // 2.
 
-    - Each N has its own `Reader(N, 8, 5, 16)`, trained by `train_reader` with `position_prior(N)`.
+    - Each N has its own `Reader(N, 8, 5, 16)`, trained by `train_reader` with
+      `position_prior(N)`.
     - All else are defaults of `train_reader` and `accuracy_by_position`.
 
     Accuracies [0.9, 0.6, 0.5, 0.6, 0.8] have the depth 0.35.

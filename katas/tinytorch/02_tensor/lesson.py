@@ -1,4 +1,6 @@
-"""Kata tinytorch/02 in code: strides, views and copies, dtypes, announcements, and what they cost."""
+"""Kata tinytorch/02 in code: strides, views and copies, dtypes, announcements, and what
+they cost.
+"""
 
 from collections.abc import Callable
 
@@ -11,8 +13,9 @@ from tinytorch.setup import measure_scaling, profile_memory
 kata = code(__file__)
 Tensor = kata.Tensor
 
-# 1. A 3 × 4 tensor of float32, and other descriptions of the same memory. NumPy's strides are in bytes: 16 to the next
-#    row of four numbers, 4 to the next number. A write to the tensor is seen in each view, and in no copy.
+# 1. A 3 × 4 tensor of float32, and other descriptions of the same memory. NumPy's
+#    strides are in bytes: 16 to the next row of four numbers, 4 to the next number. A
+#    write to the tensor is seen in each view, and in no copy.
 KEYS: dict[str, Callable[[Tensor], Tensor]] = {
     "t": lambda t: t,
     "t[1:]": lambda t: t[1:],
@@ -30,7 +33,10 @@ print(f"   {'':<20} {'shape':<10} {'strides':<12} bytes  memory of t")
 for name, operation in KEYS.items():
     result = operation(t)
     shares = "shared" if np.shares_memory(result.data, t.data) else "a copy"
-    print(f"   {name:<20} {result.shape!s:<10} {result.data.strides!s:<12} {result.nbytes:>5}  {shares}")
+    print(
+        f"   {name:<20} {result.shape!s:<10} {result.data.strides!s:<12} "
+        f"{result.nbytes:>5}  {shares}"
+    )
 
 # 2. Strides by arithmetic, in elements, and the place of one element.
 heading("2. Where t[1, 2] is in memory")
@@ -60,11 +66,15 @@ x, w = Tensor([[1.0, 2.0], [3.0, 4.0]]), Tensor([10.0, 20.0])
 
 
 def announce(out: Tensor, op: str, inputs: tuple[Tensor, ...], saved: dict) -> None:
-    print(f"   {op:<5} of shapes {[i.shape for i in inputs]} gives {out.shape}, saves {saved}")
+    print(
+        f"   {op:<5} of shapes {[i.shape for i in inputs]} gives {out.shape}, saves "
+        f"{saved}"
+    )
 
 
 def listen(operation: Callable[[], Tensor]) -> Tensor:
-    from tinytorch.recorder import set_recorder  # here, after `code` has loaded the framework
+    # here, after `code` has loaded the framework
+    from tinytorch.recorder import set_recorder
 
     previous = set_recorder(announce)
     try:
@@ -76,7 +86,8 @@ def listen(operation: Callable[[], Tensor]) -> Tensor:
 result = listen(lambda: ((2 - x) * w).mean())
 print(f"   result {result.item()}, 0-d; nobody computed a gradient yet")
 
-# 5. The bytes that each operation allocates: predicted, and measured after the operation.
+# 5. The bytes that each operation allocates: predicted, and measured after
+#    the operation.
 heading("5. New bytes for a (256, 512) tensor of float32")
 big = Tensor(np.ones((256, 512), dtype=np.float32))
 OPERATIONS: dict[str, Callable[[], object]] = {
@@ -101,7 +112,10 @@ for n in (1_000, 20_000, 200_000):
     report = stretch(kata.vectorization_report, n)
     if report:
         loop, fast = report["loop_seconds"] * 1e6, report["numpy_seconds"] * 1e6
-        print(f"   n = {n:<8,} loop {loop:9.1f} µs   NumPy {fast:7.1f} µs   {report['speedup']:6.0f} times as fast")
+        print(
+            f"   n = {n:<8,} loop {loop:9.1f} µs   NumPy {fast:7.1f} µs   "
+            f"{report['speedup']:6.0f} times as fast"
+        )
 
 # 7. PyTorch: the same table of views, its promotion rules, and how it writes `2 - t`.
 heading("7. PyTorch does it so")
@@ -112,17 +126,27 @@ except ImportError:
 else:
     theirs = torch.arange(12, dtype=torch.float32).reshape(3, 4)
     print("   strides are in elements, and every view of step 1 is a view here, too:")
-    for name, view in {"t[1:]": theirs[1:], "t.T": theirs.T, "t[[2, 0]]": theirs[[2, 0]]}.items():
-        shares = view.untyped_storage().data_ptr() == theirs.untyped_storage().data_ptr()
+    for name, view in {
+        "t[1:]": theirs[1:],
+        "t.T": theirs.T,
+        "t[[2, 0]]": theirs[[2, 0]],
+    }.items():
+        shares = (
+            view.untyped_storage().data_ptr() == theirs.untyped_storage().data_ptr()
+        )
         print(
-            f"   {name:<20} {tuple(view.shape)!s:<10} {view.stride()!s:<12}        {'shared' if shares else 'a copy'}"
+            f"   {name:<20} {tuple(view.shape)!s:<10} {view.stride()!s:<12}        "
+            f"{'shared' if shares else 'a copy'}"
         )
     promoted = (torch.tensor([1, 2]) + torch.ones(2)).dtype
-    print(f"   int64 + float32 is {promoted}, NumPy's is {PAIRS['int64 + float32'].dtype}")
+    print(
+        f"   int64 + float32 is {promoted}, NumPy's is {PAIRS['int64 + float32'].dtype}"
+    )
     pytorch_source("torch._tensor", "Tensor.__rsub__")
 
 
-# 8. The figure: what `a + a` allocates, predicted as 4 bytes per element and measured by module 01.
+# 8. The figure: what `a + a` allocates, predicted as 4 bytes per element and measured
+#    by module 01.
 def transposing(n: int) -> Callable[[], Tensor]:
     a = Tensor(np.ones((n, 1), dtype=np.float32))
     return lambda: a.T
@@ -134,15 +158,33 @@ def draw() -> Figure:
     viewed = measure_scaling(transposing, sizes)
     figure = Figure(figsize=(6.6, 4.2))
     axes = figure.subplots()
-    axes.loglog(sizes, [4 * n for n in sizes], color=COLOURS[6], linewidth=1, linestyle="--")
-    axes.annotate("predicted: 4 n", (sizes[4], 4 * sizes[4]), (-12, 16), textcoords="offset points", ha="right")
+    axes.loglog(
+        sizes, [4 * n for n in sizes], color=COLOURS[6], linewidth=1, linestyle="--"
+    )
+    axes.annotate(
+        "predicted: 4 n",
+        (sizes[4], 4 * sizes[4]),
+        (-12, 16),
+        textcoords="offset points",
+        ha="right",
+    )
     if added:
         axes.loglog(sizes, added["values"], "o", color=COLOURS[0])
         label = f"a + a, measured\nslope {added['exponent']:.2f}"
-        axes.annotate(label, (sizes[6], added["values"][6]), (14, -22), textcoords="offset points", color=COLOURS[0])
+        axes.annotate(
+            label,
+            (sizes[6], added["values"][6]),
+            (14, -22),
+            textcoords="offset points",
+            color=COLOURS[0],
+        )
     axes.loglog(sizes, viewed["values"], "s", color=COLOURS[1])
     axes.annotate(
-        "a.T, measured", (sizes[6], viewed["values"][6]), (0, 10), textcoords="offset points", color=COLOURS[1]
+        "a.T, measured",
+        (sizes[6], viewed["values"][6]),
+        (0, 10),
+        textcoords="offset points",
+        color=COLOURS[1],
     )
     axes.set(title="A sum allocates its result, a view only its description")
     axes.set(xlabel="n, elements of a (float32)", ylabel="peak memory of the operation")

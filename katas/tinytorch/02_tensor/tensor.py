@@ -1,4 +1,6 @@
-"""Tensor: a block of memory with a shape, a dtype and strides, and the operations on it."""
+"""Tensor: a block of memory with a shape, a dtype and strides, and the operations
+on it.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -19,27 +21,31 @@ class Tensor:
         grad: None, or an np.ndarray with the shape and dtype of `data`.
         node: None. Module 05 keeps there how the tensor was made.
 
-    Every operation computes with NumPy, wraps the result in a new Tensor and announces it, as `exp` and `log` do:
-    `record(out, op, inputs, **saved)` returns `out`. The inputs are Tensors, in the order in which they are written;
-    those of + and * in any.
+    Every operation computes with NumPy, wraps the result in a new Tensor and announces
+    it, as `exp` and `log` do: `record(out, op, inputs, **saved)` returns `out`. The
+    inputs are Tensors, in the order in which they are written; those of + and * in any.
     Module 05 finds gradients by these names. Until then nobody listens.
     """
 
-    __array_ufunc__ = None  # makes `array - tensor` call Tensor.__rsub__, once, with the whole array
+    # makes `array - tensor` call Tensor.__rsub__, once, with the whole array
+    __array_ufunc__ = None
 
     def __init__(self, data: Any, dtype: Any = None, *, requires_grad: bool = False):
         """Set the four attributes of the class.
 
         Args:
-            data: a Python number, nested lists of them, an np.ndarray, a NumPy scalar or a Tensor.
-            dtype: the dtype to convert to. By default Python floats become float32, ints int64 and bools bool;
-                everything else keeps its dtype.
+            data: a Python number, nested lists of them, an np.ndarray, a NumPy scalar
+                or a Tensor.
+            dtype: the dtype to convert to. By default Python floats become float32,
+                ints int64 and bools bool; everything else keeps its dtype.
             requires_grad: kept as an attribute. `grad` and `node` start as None.
 
-        An ndarray keeps its memory: no copy, unless the dtype changes. A Tensor gives its ndarray.
+        An ndarray keeps its memory: no copy, unless the dtype changes. A Tensor gives
+        its ndarray.
 
         Edge cases ★
-            `requires_grad=True` on a dtype that is not floating is an error. So are text, None and ragged lists.
+            `requires_grad=True` on a dtype that is not floating is an error. So are
+            text, None and ragged lists.
         """
         raise NotImplementedError
 
@@ -68,7 +74,8 @@ class Tensor:
         """Count the bytes of this tensor's elements.
 
         Returns:
-            The number of elements times the bytes of one, which the dtype knows. A float32 tensor of shape (2, 3) has
+            The number of elements times the bytes of one, which the dtype knows. A
+            float32 tensor of shape (2, 3) has
             24. A slice counts its own elements, not those of the whole.
         """
         raise NotImplementedError
@@ -100,14 +107,18 @@ class Tensor:
 
     def __repr__(self) -> str:
         """Show values, shape and dtype."""
-        return f"Tensor({np.array2string(self.data, separator=', ')}, shape={self.shape}, dtype={self.dtype})"
+        return (
+            f"Tensor({np.array2string(self.data, separator=', ')}, "
+            f"shape={self.shape}, dtype={self.dtype})"
+        )
 
     def detach(self) -> "Tensor":
         """Give the same numbers without their history.
 
         Returns:
-            A new Tensor on the same memory that requires no gradient and has neither `grad` nor `node`. `self` keeps
-            its attributes. Announce nothing: a detached tensor is connected to no other.
+            A new Tensor on the same memory that requires no gradient and has neither
+            `grad` nor `node`. `self` keeps its attributes. Announce nothing: a detached
+            tensor is connected to no other.
         """
         raise NotImplementedError
 
@@ -121,17 +132,20 @@ class Tensor:
         """Compute `self + other` and announce it as "add" with inputs (self, other).
 
         Args:
-            other: a Tensor, an np.ndarray or a Python number. Shapes broadcast as in NumPy.
+            other: a Tensor, an np.ndarray or a Python number. Shapes broadcast as
+                in NumPy.
         Returns:
             A new Tensor. Tensor([1, 2]) + Tensor([[10], [20]]) is [[11, 12], [21, 22]].
 
         - All announced inputs are Tensors: wrap an array, and a number as a 0-d one.
-        - A Python number keeps the dtype of a floating tensor: float32 + 2 is float32. int64 + 2.5 is floating.
+        - A Python number keeps the dtype of a floating tensor: float32 + 2 is float32.
+          int64 + 2.5 is floating.
 
         The other arithmetic methods follow the same two rules.
 
         Edge cases ★
-            An operand of another kind, such as None, is a TypeError. This holds for all arithmetic.
+            An operand of another kind, such as None, is a TypeError. This holds for
+            all arithmetic.
         """
         raise NotImplementedError
 
@@ -140,7 +154,8 @@ class Tensor:
         return self + other
 
     def __sub__(self, other: Any) -> "Tensor":
-        """Compute `self - other` by the rules of `__add__`, and announce it as "sub" with inputs (self, other).
+        """Compute `self - other` by the rules of `__add__`, and announce it as "sub"
+        with inputs (self, other).
 
         Edge cases ★
             An operand of another kind is a TypeError.
@@ -148,10 +163,11 @@ class Tensor:
         raise NotImplementedError
 
     def __rsub__(self, other: Any) -> "Tensor":
-        """Compute `other - self`, where other is an np.ndarray or a Python number, by the rules of `__add__`.
+        """Compute `other - self`, where other is an np.ndarray or a Python number, by
+        the rules of `__add__`.
 
-        Python calls this for `2 - t`, after the number 2 has refused. Announce it as "sub" with inputs (other, self),
-        in the order in which they are written.
+        Python calls this for `2 - t`, after the number 2 has refused. Announce it as
+        "sub" with inputs (other, self), in the order in which they are written.
 
         Edge cases ★
             An operand of another kind is a TypeError.
@@ -159,8 +175,8 @@ class Tensor:
         raise NotImplementedError
 
     def __mul__(self, other: Any) -> "Tensor":
-        """Compute `self * other`, element by element, by the rules of `__add__`. Announce it as "mul" with inputs
-        (self, other).
+        """Compute `self * other`, element by element, by the rules of `__add__`.
+        Announce it as "mul" with inputs (self, other).
 
         Edge cases ★
             An operand of another kind is a TypeError.
@@ -172,7 +188,8 @@ class Tensor:
         return self * other
 
     def __truediv__(self, other: Any) -> "Tensor":
-        """Compute `self / other` by the rules of `__add__`, and announce it as "div" with inputs (self, other).
+        """Compute `self / other` by the rules of `__add__`, and announce it as "div"
+        with inputs (self, other).
 
         Integers divided by integers are floating: Tensor([1, 2]) / 2 is [0.5, 1].
 
@@ -182,7 +199,8 @@ class Tensor:
         raise NotImplementedError
 
     def __rtruediv__(self, other: Any) -> "Tensor":
-        """Compute `other / self`, where other is an np.ndarray or a Python number, by the rules of `__add__`.
+        """Compute `other / self`, where other is an np.ndarray or a Python number, by
+        the rules of `__add__`.
 
         Announce it as "div" with inputs (other, self).
 
@@ -222,9 +240,11 @@ class Tensor:
         """Compute the matrix product `self @ other` of the last two dims.
 
         Args:
-            other: a Tensor or np.ndarray. Both operands are at least 2-D; dims before the last two broadcast.
+            other: a Tensor or np.ndarray. Both operands are at least 2-D; dims before
+                the last two broadcast.
         Returns:
-            (..., n, k) @ (..., k, m) gives (..., n, m). [[1, 2]] @ [[3], [4]] is [[11]].
+            (..., n, k) @ (..., k, m) gives (..., n, m). [[1, 2]] @ [[3], [4]]
+            is [[11]].
 
         Announce it as "matmul" with inputs (self, other), both Tensors.
 
@@ -241,13 +261,14 @@ class Tensor:
         """Select elements: `t[key]`, by NumPy's rules.
 
         Args:
-            key: an int, slice, `...`, None, integer list or array, boolean mask, a Tensor of integers or bools, or a
-                tuple of these.
+            key: an int, slice, `...`, None, integer list or array, boolean mask, a
+                Tensor of integers or bools, or a tuple of these.
         Returns:
-            A Tensor, also for a single element: t[1, 2] is 0-d. Slices, `...` and None give a view of the same
-            memory; integer lists and masks give a copy.
+            A Tensor, also for a single element: t[1, 2] is 0-d. Slices, `...` and None
+            give a view of the same memory; integer lists and masks give a copy.
 
-        Announce it as "index" with input (self,), and save `key` as NumPy takes it: arrays in place of Tensors.
+        Announce it as "index" with input (self,), and save `key` as NumPy takes it:
+        arrays in place of Tensors.
 
         Edge cases ★
             An index outside is an IndexError.
@@ -258,10 +279,12 @@ class Tensor:
         """Show the same elements, in the same order, in another shape.
 
         Args:
-            shape: the sizes as arguments, or one tuple of them. One size may be -1: it follows from the others.
+            shape: the sizes as arguments, or one tuple of them. One size may be -1: it
+                follows from the others.
         Returns:
-            A view of the same memory where NumPy can make one, else a copy. With t of shape (2, 6), t.reshape(3, 4),
-            t.reshape((3, 4)) and t.reshape(3, -1) are the same.
+            A view of the same memory where NumPy can make one, else a copy. With t of
+            shape (2, 6), t.reshape(3, 4), t.reshape((3, 4)) and t.reshape(3, -1) are
+            the same.
 
         Announce it as "reshape" with input (self,).
         """
@@ -287,38 +310,49 @@ class Tensor:
             raise ValueError(f".T is for matrices, this tensor has shape {self.shape}")
         return self.transpose(0, 1)
 
-    def sum(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
+    def sum(
+        self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False
+    ) -> "Tensor":
         """Add up the elements along some dimensions.
 
         Args:
-            dim: the dimension, or several, that disappear by adding. Negative ones count from the end. None: all.
+            dim: the dimension, or several, that disappear by adding. Negative ones
+                count from the end. None: all.
             keepdim: whether they stay, with size 1.
         Returns:
-            A Tensor. [[1, 2], [3, 4]].sum(0) is [4, 6], .sum(-1, keepdim=True) is [[3], [7]], .sum() is 10, 0-d.
+            A Tensor. [[1, 2], [3, 4]].sum(0) is [4, 6], .sum(-1, keepdim=True) is
+            [[3], [7]], .sum() is 10, 0-d.
 
-        Announce it as "sum" with input (self,), and save `keepdim` and `dim`: a tuple of non-negative ints, all
-        dimensions for None. `mean` and `max` follow the same rules.
+        Announce it as "sum" with input (self,), and save `keepdim` and `dim`: a tuple
+        of non-negative ints, all dimensions for None. `mean` and `max` follow the
+        same rules.
 
         Edge cases ★
             A dim out of range is an IndexError. This holds for `mean` and `max`, too.
         """
         raise NotImplementedError
 
-    def mean(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
+    def mean(
+        self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False
+    ) -> "Tensor":
         """Average the elements along some dimensions, by the rules of `sum`.
 
         Returns:
-            A Tensor of the same dtype, if that is floating. [[1.0, 2.0], [3.0, 4.0]].mean(1) is [1.5, 3.5]. Integers
-            have a floating mean: Tensor([1, 2]).mean() is 1.5.
+            A Tensor of the same dtype, if that is floating. [[1.0, 2.0], [3.0,
+            4.0]].mean(1) is [1.5, 3.5]. Integers have a floating mean: Tensor([1,
+            2]).mean() is 1.5.
 
-        Announce it as "mean", saving `dim` and `keepdim`, or compose it of announced operations.
+        Announce it as "mean", saving `dim` and `keepdim`, or compose it of
+        announced operations.
 
         Edge cases ★
             A dim out of range is an IndexError.
         """
         raise NotImplementedError
 
-    def max(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
+    def max(
+        self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False
+    ) -> "Tensor":
         """Find the largest element along some dimensions, by the rules of `sum`.
 
         Returns:
@@ -337,9 +371,11 @@ def strides_for(shape: Sequence[int], order: str = "C") -> tuple[int, ...]:
 
     Args:
         shape: the sizes, each at least 1.
-        order: "C" for row-major, where the last index moves fastest, or "F" for column-major, where the first does.
+        order: "C" for row-major, where the last index moves fastest, or "F" for
+            column-major, where the first does.
     Returns:
-        One stride per dimension, in elements. Shape (2, 3, 4) has (12, 4, 1) in order "C" and (1, 2, 6) in "F".
+        One stride per dimension, in elements. Shape (2, 3, 4) has (12, 4, 1) in order
+        "C" and (1, 2, 6) in "F".
 
     Count; make no array of this shape, which may be larger than the memory.
 
@@ -357,22 +393,26 @@ def flat_index(index: Sequence[int], shape: Sequence[int], order: str = "C") -> 
         shape: the sizes of the array.
         order: "C" or "F", as in `strides_for`.
     Returns:
-        How many elements lie before it: the sum of index times stride. In shape (3, 4), (1, 2) is at 6 in order "C"
-        and at 7 in "F".
+        How many elements lie before it: the sum of index times stride. In shape (3, 4),
+        (1, 2) is at 6 in order "C" and at 7 in "F".
 
     Edge cases ★
-        Negative indices count from the end. An index outside, or a wrong number of them, is an IndexError.
+        Negative indices count from the end. An index outside, or a wrong number of
+        them, is an IndexError.
     """
     raise NotImplementedError
 
 
 def is_view(t: Tensor, base: Tensor) -> bool:
-    """Say whether two tensors share memory, so that a write to one can be seen in the other.
+    """Say whether two tensors share memory, so that a write to one can be seen in
+    the other.
 
-    A view of a view shares memory with the first tensor, too. So does a tensor with itself.
+    A view of a view shares memory with the first tensor, too. So does a tensor
+    with itself.
 
     Edge cases ★
-        Slices of one tensor that have no element in common share no memory: t[::2] and t[1::2].
+        Slices of one tensor that have no element in common share no memory: t[::2]
+        and t[1::2].
     """
     raise NotImplementedError
 
@@ -383,12 +423,12 @@ def predict_copy_bytes(shape: Sequence[int], itemsize: int, operation: str) -> i
     Args:
         shape: of a contiguous tensor with two dims or more, all sizes at least 2.
         itemsize: bytes per element.
-        operation: "add" (`a + a`), "slice" (`a[1:]`), "transpose", "reshape", "insert_axis" (`a[None]`),
-            "integer_index" (all rows in another order), "reshape_of_transpose" (transposed, then reshaped to 1-D)
-            or "copy".
+        operation: "add" (`a + a`), "slice" (`a[1:]`), "transpose", "reshape",
+            "insert_axis" (`a[None]`), "integer_index" (all rows in another order),
+            "reshape_of_transpose" (transposed, then reshaped to 1-D) or "copy".
     Returns:
-        All the bytes of the tensor if the operation must move or compute elements, 0 if it only describes the same
-        memory in another way.
+        All the bytes of the tensor if the operation must move or compute elements, 0 if
+        it only describes the same memory in another way.
 
     Edge cases ★
         Another word is an error.
@@ -400,20 +440,25 @@ def add_scaling(sizes: Sequence[int]) -> dict[str, Any]:
     """Systems: measure how the memory of `a + a` grows with the size of a.
 
     Args:
-        sizes: the numbers of elements n. `a` is a float32 Tensor of shape (n,), made before the measurement.
+        sizes: the numbers of elements n. `a` is a float32 Tensor of shape (n,), made
+            before the measurement.
     Returns:
-        What `measure_scaling` of module 01 gives for peak bytes: "sizes", "values" and "exponent". Every value is
-        about 4 n, the bytes of the result.
+        What `measure_scaling` of module 01 gives for peak bytes: "sizes", "values" and
+        "exponent". Every value is about 4 n, the bytes of the result.
     """
     raise NotImplementedError
 
 
-def vectorization_report(n: int, *, timer: Callable[[], float] = time.perf_counter) -> dict[str, Any]:
-    """Systems: compare a Python loop with NumPy's loop in C, adding two random float32 arrays of n elements.
+def vectorization_report(
+    n: int, *, timer: Callable[[], float] = time.perf_counter
+) -> dict[str, Any]:
+    """Systems: compare a Python loop with NumPy's loop in C, adding two random float32
+    arrays of n elements.
 
     Args:
         n: the number of elements.
-        timer: a clock, in seconds. Each way is timed by `time_call` of module 01, the smallest of several timings.
+        timer: a clock, in seconds. Each way is timed by `time_call` of module 01, the
+            smallest of several timings.
     Returns:
         A dict:
 

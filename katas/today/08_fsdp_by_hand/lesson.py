@@ -1,9 +1,13 @@
-"""Kata today/08 in code: a vector cut among ranks, a layer gathered while it computes, bytes, calls, cut products."""
+"""Kata today/08 in code: a vector cut among ranks, a layer gathered while it computes,
+bytes, calls, cut products.
+"""
 
 from collections import Counter
 
 import torch
-import torch._dynamo  # optimizers import it when first used: import it once, before processes are forked
+
+# optimizers import it when first used: import it once, before processes are forked
+import torch._dynamo
 import torch.distributed as dist
 import torch.nn.functional as F
 from matplotlib.figure import Figure
@@ -15,24 +19,29 @@ from grader.datasets import digits
 from grader.lesson import COLOURS, code, save_figure
 
 kata = code(__file__)
-torch.set_num_threads(1)  # before anything is forked: a forked process does not have the threads
+# before anything is forked: a forked process does not have the threads
+torch.set_num_threads(1)
 
-# 1. Two tensors, five elements, two ranks: three elements each, and one zero behind the last.
+# 1. Two tensors, five elements, two ranks: three elements each, and one zero behind
+#    the last.
 SMALL = [torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([5.0])]
 
 
 def cut_and_joined():
     shard = kata.shard_flat(SMALL)
-    return shard.tolist(), [t.tolist() for t in kata.gather_parameters(shard, [(2, 2), (1,)])]
+    return shard.tolist(), [
+        t.tolist() for t in kata.gather_parameters(shard, [(2, 2), (1,)])
+    ]
 
 
 print("1. [[1, 2], [3, 4]] and [5] on two ranks")
 for rank, (shard, whole) in enumerate(kata.launch(cut_and_joined, 2)):
     print(f"   rank {rank}: shard {shard}, gathered {whole}")
 
-# 2. FSDP for digits. Each layer is a unit: its weight and bias are one flat vector. Gathering is a step of forward, so
-#    its backward is the other collective: the gradient of a gathered whole is scattered. `checkpoint` forgets the whole
-#    after forward and gathers again in backward, so that one layer at a time is whole.
+# 2. FSDP for digits. Each layer is a unit: its weight and bias are one flat vector.
+#    Gathering is a step of forward, so its backward is the other collective: the
+#    gradient of a gathered whole is scattered. `checkpoint` forgets the whole after
+#    forward and gathers again in backward, so that one layer at a time is whole.
 SIZES = (64, 96, 96, 96, 10)
 LAYERS = [((out, into), (out,)) for into, out in zip(SIZES, SIZES[1:], strict=False)]
 STEPS, ROWS, LR, MAX_NORM = 8, 96, 0.003, 1.0
@@ -51,7 +60,9 @@ class Gather(torch.autograd.Function):
 
 
 class Sent(TorchDispatchMode):
-    """Counts the collectives that are called inside, and the elements of what is whole there: all shards together."""
+    """Counts the collectives that are called inside, and the elements of what is whole
+    there: all shards together.
+    """
 
     def __init__(self):
         super().__init__()
@@ -60,7 +71,10 @@ class Sent(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if func.namespace == "c10d":
             name = func.__name__.split(".")[0].strip("_")
-            parts = [[t for t in tree_leaves(arg) if isinstance(t, torch.Tensor)] for arg in args]
+            parts = [
+                [t for t in tree_leaves(arg) if isinstance(t, torch.Tensor)]
+                for arg in args
+            ]
             self.calls[name] += 1
             self.elements[name] += max(sum(t.numel() for t in part) for part in parts)
         return func(*args, **(kwargs or {}))
@@ -73,7 +87,9 @@ def start():
 
 
 def rows_of(step):
-    return torch.randperm(len(images), generator=torch.Generator().manual_seed(step))[:ROWS]
+    return torch.randperm(len(images), generator=torch.Generator().manual_seed(step))[
+        :ROWS
+    ]
 
 
 def layer(x, last, weight, bias):
@@ -83,7 +99,12 @@ def layer(x, last, weight, bias):
 
 def bytes_of(tensors):
     """What the tensors keep alive, each memory once."""
-    return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
+    return sum(
+        {
+            t.untyped_storage().data_ptr(): t.untyped_storage().nbytes()
+            for t in tensors
+        }.values()
+    )
 
 
 def fully_sharded():
@@ -97,21 +118,31 @@ def fully_sharded():
             x = images[own]
             for i, shard in enumerate(shards):
                 shapes, last = LAYERS[i], i == len(shards) - 1
-                unit = lambda x, shard, shapes=shapes, last=last: layer(x, last, *Gather.apply(shard, shapes))  # noqa: E731
+                unit = lambda x, shard, shapes=shapes, last=last: layer(  # noqa: E731
+                    x, last, *Gather.apply(shard, shapes)
+                )
                 x = checkpoint(unit, x, shard, use_reentrant=False)
             loss = F.cross_entropy(x, labels[own])
             grads = torch.autograd.grad(loss, shards)
         norm = kata.global_norm(torch.cat(grads))
         with torch.no_grad():
             for shard, grad, state in zip(shards, grads, states, strict=True):
-                kata.sharded_adamw(shard, grad * min(1.0, MAX_NORM / (norm + 1e-6)), state, LR, weight_decay=0.1)
+                kata.sharded_adamw(
+                    shard,
+                    grad * min(1.0, MAX_NORM / (norm + 1e-6)),
+                    state,
+                    LR,
+                    weight_decay=0.1,
+                )
         mean = loss.detach() / world_size
         dist.all_reduce(mean)
         records.append((mean.item(), norm))
     kept = {
         "parameters": bytes_of([shard.detach() for shard in shards]),
         "gradients": bytes_of(grads),
-        "moments": bytes_of([t for state in states for t in (state["exp_avg"], state["exp_avg_sq"])]),
+        "moments": bytes_of(
+            [t for state in states for t in (state["exp_avg"], state["exp_avg_sq"])]
+        ),
         "the largest layer": max(
             bytes_of(kata.gather_parameters(shard.detach(), shapes))
             for shard, shapes in zip(shards, LAYERS, strict=True)
@@ -121,7 +152,9 @@ def fully_sharded():
 
 
 def one_process():
-    """The control: torch's AdamW and all rows. This is also what each rank of DDP keeps."""
+    """The control: torch's AdamW and all rows. This is also what each rank of
+    DDP keeps.
+    """
     weights = [t.requires_grad_() for tensors in start() for t in tensors]
     optimizer = torch.optim.AdamW(weights, lr=LR, betas=(0.9, 0.95), weight_decay=0.1)
     records = []
@@ -135,44 +168,67 @@ def one_process():
         norm = torch.nn.utils.clip_grad_norm_(weights, MAX_NORM)
         optimizer.step()
         records.append((loss.item(), norm.item()))
-    moments = [t for p in weights for t in (optimizer.state[p]["exp_avg"], optimizer.state[p]["exp_avg_sq"])]
-    kept = {"parameters": bytes_of(weights), "gradients": bytes_of([p.grad for p in weights])}
+    moments = [
+        t
+        for p in weights
+        for t in (optimizer.state[p]["exp_avg"], optimizer.state[p]["exp_avg_sq"])
+    ]
+    kept = {
+        "parameters": bytes_of(weights),
+        "gradients": bytes_of([p.grad for p in weights]),
+    }
     return records, kept | {"moments": bytes_of(moments), "the largest layer": 0}
 
 
 [(alone, everything)] = kata.launch(one_process, 1)
 runs = {world_size: kata.launch(fully_sharded, world_size) for world_size in (2, 4)}
 count = sum(out * into + out for (out, into), _ in LAYERS)
-print(f"\n2. Loss and norm of {STEPS} steps, {count:,} parameters, {ROWS} rows per step")
+print(
+    f"\n2. Loss and norm of {STEPS} steps, {count:,} parameters, {ROWS} rows per step"
+)
 print("   step   loss, W = 1        W = 2        W = 4   norm, W = 1     W = 4")
 for step in range(STEPS):
     losses = [alone[step][0], *(runs[w][0][0][step][0] for w in (2, 4))]
     norms = alone[step][1], runs[4][0][0][step][1]
     print(
-        f"   {step:>4}   {losses[0]:>11.6f} {losses[1]:>12.6f} {losses[2]:>12.6f}   {norms[0]:>11.4f} {norms[1]:>9.4f}"
+        f"   {step:>4}   {losses[0]:>11.6f} {losses[1]:>12.6f} {losses[2]:>12.6f}   "
+        f"{norms[0]:>11.4f} {norms[1]:>9.4f}"
     )
-apart = max(abs(a[0] - b[0]) for w in (2, 4) for a, b in zip(alone, runs[w][0][0], strict=True))
+apart = max(
+    abs(a[0] - b[0]) for w in (2, 4) for a, b in zip(alone, runs[w][0][0], strict=True)
+)
 print(f"   largest difference of a loss: {apart:.0e}")
 
-# 3. What one rank keeps. DDP keeps everything on every rank; a shard of everything, and one whole layer, is enough.
+# 3. What one rank keeps. DDP keeps everything on every rank; a shard of everything, and
+#    one whole layer, is enough.
 print("\n3. Bytes on rank 0")
 kinds = list(everything)
 print("   " + " " * 12 + "".join(f"{kind:>19}" for kind in kinds) + f"{'all':>12}")
 tables = {"DDP, any W": everything} | {f"FSDP, W = {w}": runs[w][0][1] for w in (2, 4)}
 for name, kept in tables.items():
-    print(f"   {name:<12}" + "".join(f"{kept[kind]:>19,}" for kind in kinds) + f"{sum(kept.values()):>12,}")
+    print(
+        f"   {name:<12}"
+        + "".join(f"{kept[kind]:>19,}" for kind in kinds)
+        + f"{sum(kept.values()):>12,}"
+    )
 
-# 4. What a step sends. Around a ring, an all-gather and a reduce-scatter send (W − 1) / W of the vector per rank, an
-#    all-reduce twice as much (31).
+# 4. What a step sends. Around a ring, an all-gather and a reduce-scatter send
+#    (W − 1) / W of the vector per rank, an all-reduce twice as much (31).
 print(f"\n4. Collectives of one step on rank 0 of 2, {len(LAYERS)} layers")
 _, _, calls, elements = runs[2][0]
 for name, times in calls.items():
-    print(f"   {name:<20} {times} calls, {elements[name] / count:.2f} of all parameters")
-print("   DDP: one all-reduce of every gradient is worth two of these, so FSDP sends 3 / 2 times as much")
+    print(
+        f"   {name:<20} {times} calls, {elements[name] / count:.2f} of all parameters"
+    )
+print(
+    "   DDP: one all-reduce of every gradient is worth two of these, so FSDP sends 3 "
+    "/ 2 times as much"
+)
 
 # 5. Tensor parallelism: two products and one sum in each direction.
 X, FIRST, SECOND = (
-    torch.randn(s, generator=torch.Generator().manual_seed(i)) for i, s in enumerate([(5, 8), (12, 8), (8, 12)])
+    torch.randn(s, generator=torch.Generator().manual_seed(i))
+    for i, s in enumerate([(5, 8), (12, 8), (8, 12)])
 )
 
 
@@ -193,19 +249,26 @@ try:
         dense = (x @ FIRST.T).relu() @ SECOND.T
         (right,) = torch.autograd.grad(dense.square().sum(), x)
         print(
-            f"   rank {rank}: hidden {tuple(shape)}, calls {dict(calls)}, output apart by "
-            f"{(out - dense).abs().max() / dense.abs().max():.0e} of its largest, gradient of x by "
+            f"   rank {rank}: hidden {tuple(shape)}, calls {dict(calls)}, output apart "
+            "by "
+            f"{(out - dense).abs().max() / dense.abs().max():.0e} of its largest, "
+            "gradient of x by "
             f"{(grad - right).abs().max() / right.abs().max():.0e}"
         )
 except RuntimeError as error:
     if "NotImplementedError" not in str(error):
         raise
-    print("   (column_linear and row_linear are stretch exercises that are not written yet)")
+    print(
+        "   (column_linear and row_linear are stretch exercises that are not written "
+        "yet)"
+    )
 
 
 # 6. One file again.
 def saved():
-    return kata.full_state_dict(kata.shard_flat(SMALL), ["weight", "bias"], [(2, 2), (1,)])
+    return kata.full_state_dict(
+        kata.shard_flat(SMALL), ["weight", "bias"], [(2, 2), (1,)]
+    )
 
 
 print("\n6. The whole state dict")
@@ -221,7 +284,9 @@ except RuntimeError as error:
 figure = Figure(figsize=(6.6, 5.6))
 above, below = figure.subplots(2)
 bottom = [0.0] * len(tables)
-for kind, colour in zip(kinds, (COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[3]), strict=True):
+for kind, colour in zip(
+    kinds, (COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[3]), strict=True
+):
     heights = [kept[kind] / 1024 for kept in tables.values()]
     above.bar(list(tables), heights, bottom=bottom, color=colour, width=0.6, label=kind)
     bottom = [b + h for b, h in zip(bottom, heights, strict=True)]
@@ -229,7 +294,9 @@ above.set(ylabel="KiB on rank 0", title="What one rank keeps")
 above.legend()
 small = [("(4, 5)", 20), ("(5,)", 5), ("(2, 5)", 10), ("0", 1)]
 at = 0
-for (name, length), colour in zip(small, (COLOURS[5], COLOURS[3], COLOURS[2], "#cccccc"), strict=True):
+for (name, length), colour in zip(
+    small, (COLOURS[5], COLOURS[3], COLOURS[2], "#cccccc"), strict=True
+):
     below.broken_barh([(at, length)], (1, 0.6), facecolor=colour, edgecolor="white")
     below.text(at + length / 2, 1.3, name, ha="center", va="center")
     at += length
@@ -239,7 +306,10 @@ for rank in range(4):
     below.axvline(9 * rank, color="black", linewidth=1, linestyle=":")
 below.axvline(36, color="black", linewidth=1, linestyle=":")
 below.set(
-    yticks=[0.3, 1.3], yticklabels=["shards", "tensors"], xticks=range(0, 37, 9), xlabel="element of the flat vector"
+    yticks=[0.3, 1.3],
+    yticklabels=["shards", "tensors"],
+    xticks=range(0, 37, 9),
+    xlabel="element of the flat vector",
 )
 below.set_title("35 elements and a zero, on four ranks")
 save_figure(figure, __file__)

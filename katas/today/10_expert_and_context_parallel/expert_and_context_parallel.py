@@ -1,10 +1,12 @@
-"""Two things that one rank cannot hold: many experts, and a long context. Tokens travel to experts, keys past queries.
+"""Two things that one rank cannot hold: many experts, and a long context. Tokens travel
+to experts, keys past queries.
 
-Every function but `positions`, `attend_part` and `merge` is called by all ranks, in the same order, inside a process
-group, such as that of 31's `launch`. W = number of ranks.
+Every function but `positions`, `attend_part` and `merge` is called by all ranks, in the
+same order, inside a process group, such as that of 31's `launch`. W = number of ranks.
 
-Experts: E of them, a multiple of W; expert e lives on rank e // (E / W). Rank r has N_r tokens of C features, and k
-choices per token, as in 06. Context: T tokens, of which each rank has T / W; B, H and D as in attention.
+Experts: E of them, a multiple of W; expert e lives on rank e // (E / W). Rank r has N_r
+tokens of C features, and k choices per token, as in 06. Context: T tokens, of which
+each rank has T / W; B, H and D as in attention.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,58 +29,75 @@ def exchange_rows(x: Tensor, send: Sequence[int], receive: Sequence[int]) -> Ten
     Args:
         x: (Σ send, …): first the rows for rank 0, then those for rank 1, and so on.
         send: how many rows go to each rank, this one included; some may be 0.
-        receive: how many rows come from each rank: entry r is `send[s]` on rank r, where s is this rank.
+        receive: how many rows come from each rank: entry r is `send[s]` on rank r,
+            where s is this rank.
     Returns:
-        (Σ receive, …): first the rows from rank 0, then those from rank 1, and so on. If rank 0 sends [1, 2] of
-        [a, b, c], and rank 1 [0, 2] of [d, e], rank 0 gets [a], and rank 1 gets [b, c, d, e].
+        (Σ receive, …): first the rows from rank 0, then those from rank 1, and so on.
+        If rank 0 sends [1, 2] of [a, b, c], and rank 1 [0, 2] of [d, e], rank 0 gets
+        [a], and rank 1 gets [b, c, d, e].
 
-    Gradients travel back: the gradient of a row goes to the rank and the place that the row came from. Both x and the
-    gradient that arrives may be non-contiguous.
+    Gradients travel back: the gradient of a row goes to the rank and the place that the
+    row came from. Both x and the gradient that arrives may be non-contiguous.
 
     Edge cases ★
-        A rank may send nothing at all, receive nothing, or both. x may hold longs, which have no gradient.
+        A rank may send nothing at all, receive nothing, or both. x may hold longs,
+        which have no gradient.
     """
     raise NotImplementedError
 
 
-def parallel_experts(x: Tensor, weights: Tensor, experts: Tensor, local: Sequence[nn.Module], n_experts: int) -> Tensor:
+def parallel_experts(
+    x: Tensor,
+    weights: Tensor,
+    experts: Tensor,
+    local: Sequence[nn.Module],
+    n_experts: int,
+) -> Tensor:
     """Compute a mixture of experts that live on all ranks.
 
     Args:
-        x: (N_r, C), this rank's tokens. N_r is at least 1, and differs from rank to rank.
+        x: (N_r, C), this rank's tokens. N_r is at least 1, and differs from rank
+            to rank.
         weights: (N_r, k), the weight of each choice.
         experts: (N_r, k), the chosen experts, longs.
-        local: this rank's E / W experts, C → C, in order: local[0] is expert rank · E / W.
+        local: this rank's E / W experts, C → C, in order: local[0] is
+            expert rank · E / W.
         n_experts: E.
     Returns:
-        (N_r, C): per own token the sum of weight · expert(token) over its k choices, wherever the experts live.
+        (N_r, C): per own token the sum of weight · expert(token) over its k choices,
+        wherever the experts live.
 
     - No rank knows how many rows the others will send: the counts travel first.
     - Each expert gets its rows from all ranks in one call, and no other rows.
     - Gradients reach x, weights and the experts of all ranks.
 
     Edge cases ★
-        All experts of a rank may be without rows. An expert without rows may be called or not.
+        All experts of a rank may be without rows. An expert without rows may be called
+        or not.
     """
     raise NotImplementedError
 
 
 def balance_bias(bias: Tensor, experts: Tensor, rate: float) -> Tensor:
-    """Move the bias of the routers' choice: down for crowded experts, up for idle ones. No gradient is used.
+    """Move the bias of the routers' choice: down for crowded experts, up for idle ones.
+    No gradient is used.
 
     Args:
-        bias: (E,), the same on all ranks. A router chooses the k largest of score + bias; the weights come from the
-            scores alone.
+        bias: (E,), the same on all ranks. A router chooses the k largest of
+            score + bias; the weights come from the scores alone.
         experts: (N_r, k), what this rank's tokens chose in this step, longs.
         rate: how far an entry moves.
     Returns:
-        (E,), the same on all ranks: bias + rate · sign(mean − count). An expert's count is the number of choices on
-        all ranks together, and mean is the mean of the counts.
+        (E,), the same on all ranks: bias + rate · sign(mean − count). An expert's count
+        is the number of choices on all ranks together, and mean is the mean of
+        the counts.
 
-    Counts of 4, 2 and 0 and a rate of 0.1 change the bias by −0.1, 0 and 0.1. Source: DeepSeek-V3, §2.1.2.
+    Counts of 4, 2 and 0 and a rate of 0.1 change the bias by −0.1, 0 and 0.1. Source:
+    DeepSeek-V3, §2.1.2.
 
     Edge cases ★
-        `bias` is not written to. The result has its dtype. Counts are exact, though bfloat16 rounds 257 to 256.
+        `bias` is not written to. The result has its dtype. Counts are exact, though
+        bfloat16 rounds 257 to 256.
     """
     raise NotImplementedError
 
@@ -94,12 +113,15 @@ def positions(T: int, rank: int, world: int, layout: str = "zigzag") -> Tensor:
 
             - "contiguous": T / W neighbours, rank 0 the first ones.
             - "striped": every W-th token; rank r begins with token r.
-            - "zigzag": the sequence is cut into 2W equal chunks. Rank r has the chunks r and 2W − 1 − r.
+            - "zigzag": the sequence is cut into 2W equal chunks. Rank r has the chunks
+              r and 2W − 1 − r.
     Returns:
-        (T / W,), longs, ascending. With T = 8 and W = 2, rank 0 has [0, 1, 6, 7] in zigzag and rank 1 [2, 3, 4, 5].
+        (T / W,), longs, ascending. With T = 8 and W = 2, rank 0 has [0, 1, 6, 7] in
+        zigzag and rank 1 [2, 3, 4, 5].
 
     Edge cases ★
-        A T that 2W does not divide is an error that names both. An unknown layout is an error that names it.
+        A T that 2W does not divide is an error that names both. An unknown layout is an
+        error that names it.
     """
     raise NotImplementedError
 
@@ -114,16 +136,21 @@ def attend_part(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> tuple[Tensor, 
     Returns:
         (out, lse).
 
-        - out (B, H, T_q, D): the mixture of the values that are seen; 0 for a query that sees none.
-        - lse (B, H, T_q): the logarithm of the sum of exp(score), with scores q kᵀ / √D; −∞ for such a query.
+        - out (B, H, T_q, D): the mixture of the values that are seen; 0 for a query
+          that sees none.
+        - lse (B, H, T_q): the logarithm of the sum of exp(score), with scores q
+          kᵀ / √D; −∞ for such a query.
     """
     scores = (q @ k.mT / q.size(-1) ** 0.5).masked_fill(~seen, -torch.inf)
     lse = scores.logsumexp(-1)
-    weights = (scores - lse.nan_to_num(neginf=0.0).unsqueeze(-1)).exp()  # no row is −∞ − (−∞)
+    # no row is −∞ − (−∞)
+    weights = (scores - lse.nan_to_num(neginf=0.0).unsqueeze(-1)).exp()
     return weights @ v, lse
 
 
-def merge(out: Tensor, lse: Tensor, part: Tensor, part_lse: Tensor) -> tuple[Tensor, Tensor]:
+def merge(
+    out: Tensor, lse: Tensor, part: Tensor, part_lse: Tensor
+) -> tuple[Tensor, Tensor]:
     """Put attention over some keys and attention over other keys together.
 
     Args:
@@ -133,10 +160,11 @@ def merge(out: Tensor, lse: Tensor, part: Tensor, part_lse: Tensor) -> tuple[Ten
         (out, lse): attention over the keys of both.
 
         - lse: the logarithm of the sum of exp(score) over all of them.
-        - out: both outs, each times its share of that sum. Sums of 1 and 3 give 0.25 · out + 0.75 · part.
+        - out: both outs, each times its share of that sum. Sums of 1 and 3 give
+          0.25 · out + 0.75 · part.
 
-    Scores of 800 stay finite. A row that sees no key on one side, (0, −∞), becomes the other side. One that sees none
-    on both sides is (0, −∞) again, without NaN.
+    Scores of 800 stay finite. A row that sees no key on one side, (0, −∞), becomes the
+    other side. One that sees none on both sides is (0, −∞) again, without NaN.
 
     Edge cases ★
         Nothing that is given is written to.
@@ -145,7 +173,8 @@ def merge(out: Tensor, lse: Tensor, part: Tensor, part_lse: Tensor) -> tuple[Ten
 
 
 def pass_on(x: Tensor) -> Tensor:
-    """Given: send x to the next rank of the ring, and return what the rank before sends. No gradient flows.
+    """Given: send x to the next rank of the ring, and return what the rank before
+    sends. No gradient flows.
 
     Args:
         x: of the same shape and dtype on all ranks.
@@ -162,28 +191,40 @@ def pass_on(x: Tensor) -> Tensor:
     return arrived
 
 
-def ring_attention(q: Tensor, k: Tensor, v: Tensor, own: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Attend from this rank's queries to the keys of all ranks, which visit it one rank after the other.
+def ring_attention(
+    q: Tensor, k: Tensor, v: Tensor, own: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Attend from this rank's queries to the keys of all ranks, which visit it one rank
+    after the other.
 
     Args:
         q, k, v: (B, H, T / W, D), of this rank's tokens.
-        own: own[r] holds the positions of rank r's tokens, (T / W,) longs, in the order of its rows.
+        own: own[r] holds the positions of rank r's tokens, (T / W,) longs, in the order
+            of its rows.
     Returns:
-        (out, lse), (B, H, T / W, D) and (B, H, T / W): causal attention over the whole sequence. A query sees the keys
-        whose position is not larger than its own. Scores are q kᵀ / √D.
+        (out, lse), (B, H, T / W, D) and (B, H, T / W): causal attention over the whole
+        sequence. A query sees the keys whose position is not larger than its own.
+        Scores are q kᵀ / √D.
 
-    The keys and values of this rank come first. Each of W − 1 hops brings those of another rank: after h hops it is
-    rank − h. `attend_part` and `merge` make the result of the parts. A query may see no key of a visitor.
+    The keys and values of this rank come first. Each of W − 1 hops brings those of
+    another rank: after h hops it is rank − h. `attend_part` and `merge` make the result
+    of the parts. A query may see no key of a visitor.
 
     Edge cases ★
-        q, k and v are not written to, and may be non-contiguous. No hop is without use, and no rank holds the keys of
-        all at once.
+        q, k and v are not written to, and may be non-contiguous. No hop is without use,
+        and no rank holds the keys of all at once.
     """
     raise NotImplementedError
 
 
 def ring_backward(
-    q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, dout: Tensor, own: Sequence[Tensor]
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    dout: Tensor,
+    own: Sequence[Tensor],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute the gradients of `ring_attention`, by the same ring.
 
@@ -196,27 +237,32 @@ def ring_backward(
 
     With s_ij = q_i · k_j / √D:
 
-    - p_ij = exp(s_ij − lse_i), its weight among all keys; 0 for a key that it does not see
+    - p_ij = exp(s_ij − lse_i), its weight among all keys; 0 for a key that it does
+      not see
     - ds_ij = p_ij (dout_i · v_j − δ_i), with δ_i = Σ_D out_i · dout_i
     - dq_i = Σ_j ds_ij k_j / √D, dk_j = Σ_i ds_ij q_i / √D, dv_j = Σ_i p_ij dout_i
 
-    Queries of all ranks see key j. So dk and dv travel with k and v; each rank adds its part, and W hops bring them
-    home.
+    Queries of all ranks see key j. So dk and dv travel with k and v; each rank adds its
+    part, and W hops bring them home.
 
     Edge cases ★
-        Nothing that is given is written to. Scores of 800 that no query may see stay without effect.
+        Nothing that is given is written to. Scores of 800 that no query may see stay
+        without effect.
     """
     raise NotImplementedError
 
 
 class RingAttention(torch.autograd.Function):
-    """Given: `ring_attention` with the gradient that `ring_backward` computes: `RingAttention.apply(q, k, v, own)`.
+    """Given: `ring_attention` with the gradient that `ring_backward` computes:
+    `RingAttention.apply(q, k, v, own)`.
 
     Kept for the backward pass is what is this rank's own: q, k, v, out and lse.
     """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, own: Sequence[Tensor]) -> Tensor:
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, own: Sequence[Tensor]
+    ) -> Tensor:
         out, lse = ring_attention(q, k, v, own)
         ctx.save_for_backward(q, k, v, out, lse)
         ctx.own = own
@@ -227,12 +273,15 @@ class RingAttention(torch.autograd.Function):
         return *ring_backward(*ctx.saved_tensors, dout, ctx.own), None
 
 
-def ulysses_attention(q: Tensor, k: Tensor, v: Tensor, attend: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
-    """Attend to the whole sequence with some of the heads: exchange tokens for heads, attend, and exchange back.
+def ulysses_attention(
+    q: Tensor, k: Tensor, v: Tensor, attend: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Attend to the whole sequence with some of the heads: exchange tokens for heads,
+    attend, and exchange back.
 
     Args:
-        q, k, v: (B, H, T / W, D), of this rank's tokens. Rank 0 has the first T / W tokens, rank 1 the next. H is a
-            multiple of W.
+        q, k, v: (B, H, T / W, D), of this rank's tokens. Rank 0 has the first T / W
+            tokens, rank 1 the next. H is a multiple of W.
         attend: any attention, from three tensors (B, H / W, T, D) to one.
     Returns:
         (B, H, T / W, D), of this rank's tokens.

@@ -1,5 +1,7 @@
-"""Kata today/11 in code: the numbers of four formats, blocks with scales, an outlier and a rotation, a gradient that
-four bits round to zero, and a small network that trains in eight and four bits."""
+"""Kata today/11 in code: the numbers of four formats, blocks with scales, an outlier
+and a rotation, a gradient that four bits round to zero, and a small network that trains
+in eight and four bits.
+"""
 
 import torch
 from matplotlib.figure import Figure
@@ -9,7 +11,8 @@ from torch.nn import functional as F
 from grader.lesson import COLOURS, code, save_figure, stretch
 
 kata = code(__file__)
-torch.set_num_threads(1)  # for tensors as small as these, threads cost more than they save
+# for tensors as small as these, threads cost more than they save
+torch.set_num_threads(1)
 torch.manual_seed(0)
 
 # 1. A format is a list of numbers: dense near 0, sparse where they are large.
@@ -19,7 +22,10 @@ for name in ("E2M1", "E4M3", "E5M2", "E8M0"):
     codes = torch.arange(16 if name == "E2M1" else 256, dtype=torch.uint8)
     numbers = kata.decode(codes, getattr(kata, name))
     found = positive[name] = numbers[numbers.isfinite() & (numbers > 0)].sort().values
-    print(f"   {name}: {len(found):>3} numbers above 0, from {found[0]:.3g} to {found[-1]:.6g}")
+    print(
+        f"   {name}: {len(found):>3} numbers above 0, from {found[0]:.3g} to "
+        f"{found[-1]:.6g}"
+    )
 print(f"   E2M1's are {positive['E2M1'].tolist()}")
 
 
@@ -65,18 +71,35 @@ print(f"   {'E2M1, one scale':<18} {error(one_scale(x), x):.3f}  4.00")
 amax = x.unflatten(-1, (-1, 32)).abs().amax(-1)
 for name in ("E4M3", "E2M1"):
     fmt = getattr(kata, name)
-    reach = kata.decode(kata.quantise_mx(x, fmt, clip=True).scales, kata.E8M0) * fmt.largest
-    print(f"   clip: {100 * (amax > reach).float().mean():.0f} % of the blocks hold a number beyond {name}")
+    reach = (
+        kata.decode(kata.quantise_mx(x, fmt, clip=True).scales, kata.E8M0) * fmt.largest
+    )
+    print(
+        f"   clip: {100 * (amax > reach).float().mean():.0f} % of the blocks hold a "
+        f"number beyond {name}"
+    )
 
 # 3. Experts: the rows of a batch, sorted by expert, times the matrix of each.
 print("\n3. A grouped product in MXFP4")
 rows, matrices, counts = torch.randn(10, 64), torch.randn(3, 32, 64), [4, 0, 6]
-got = kata.scaled_matmul(kata.quantise_mx(rows, kata.E2M1), kata.quantise_mx(matrices, kata.E2M1), counts)
-exact = torch.cat([part @ matrix.T for part, matrix in zip(rows.split(counts), matrices, strict=True)])
-print(f"   rows {counts} of 3 experts give {tuple(got.shape)}, error {error(got, exact):.3f}")
+got = kata.scaled_matmul(
+    kata.quantise_mx(rows, kata.E2M1), kata.quantise_mx(matrices, kata.E2M1), counts
+)
+exact = torch.cat(
+    [part @ matrix.T for part, matrix in zip(rows.split(counts), matrices, strict=True)]
+)
+print(
+    f"   rows {counts} of 3 experts give {tuple(got.shape)}, error "
+    f"{error(got, exact):.3f}"
+)
 
-# 4. An outlier, and a rotation of both sides of a product. It leaves the exact product as it is.
-print("\n4. One column of x is 50 times as large: the error of x wᵀ, and with both sides rotated in parts of 32")
+# 4. An outlier, and a rotation of both sides of a product. It leaves the exact product
+#    as it is.
+print(
+    "\n"
+    "4. One column of x is 50 times as large: the error of x wᵀ, and with both sides "
+    "rotated in parts of 32"
+)
 a, w = torch.randn(128, 256), torch.randn(64, 256)
 a[:, 7] *= 50
 
@@ -87,11 +110,18 @@ def rotated(t: torch.Tensor) -> torch.Tensor:
 
 can_rotate = stretch(kata.hadamard, torch.ones(2)) is not None
 if can_rotate:
-    for name, way in {"MXFP4": mxfp4, **({"NVFP4": nvfp4} if has_nvfp4 else {})}.items():
-        plain, turned = (way(left) @ way(right).T for left, right in ((a, w), (rotated(a), rotated(w))))
+    for name, way in {
+        "MXFP4": mxfp4,
+        **({"NVFP4": nvfp4} if has_nvfp4 else {}),
+    }.items():
+        plain, turned = (
+            way(left) @ way(right).T
+            for left, right in ((a, w), (rotated(a), rotated(w)))
+        )
         print(f"   {name}: {error(plain, a @ w.T):.3f} → {error(turned, a @ w.T):.3f}")
 
-# 5. A block of 32 parameters. The gradient of the first is noisy, and its noise sets the scale for all.
+# 5. A block of 32 parameters. The gradient of the first is noisy, and its noise sets
+#    the scale for all.
 STEPS = 250
 
 
@@ -104,7 +134,9 @@ def at_random(gradient: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
 
 def descend(rounding, turned: bool, seed: int) -> list[float]:
-    """How far the 31 quiet parameters are from their targets after each step, as a share of the way."""
+    """How far the 31 quiet parameters are from their targets after each step, as a
+    share of the way.
+    """
     generator = torch.Generator().manual_seed(seed)
     target, now, left = torch.randn(32, generator=generator), torch.zeros(32), []
     for _ in range(STEPS):
@@ -120,7 +152,11 @@ def descend(rounding, turned: bool, seed: int) -> list[float]:
     return left
 
 
-print(f"\n5. One noisy gradient in a block of 32: what is left of the way of the others after {STEPS} steps")
+print(
+    "\n"
+    "5. One noisy gradient in a block of 32: what is left of the way of the others "
+    f"after {STEPS} steps"
+)
 plans = {
     "float32": (lambda gradient, u: gradient, False),
     "MXFP8, nearest": (lambda gradient, u: mxfp8(gradient), False),
@@ -128,21 +164,30 @@ plans = {
     "MXFP4, at random": (at_random, False),
 }
 if can_rotate:
-    plans |= {"MXFP4, rotated, nearest": (nearest, True), "MXFP4, rotated, at random": (at_random, True)}
+    plans |= {
+        "MXFP4, rotated, nearest": (nearest, True),
+        "MXFP4, rotated, at random": (at_random, True),
+    }
 paths = {}
 for name, (rounding, turned) in plans.items():
     paths[name] = descend(rounding, turned, seed=0)
     print(f"   {name:<26} {paths[name][-1]:.2f}")
 
-# 6. A network of three layers learns what a random one computes. All nine products of a step are low.
+# 6. A network of three layers learns what a random one computes. All nine products of a
+#    step are low.
 SIZES = (32, 64, 64, 32)
 
 
 def network(generator: torch.Generator) -> list[torch.Tensor]:
-    return [torch.randn(o, i, generator=generator) * (2 / i) ** 0.5 for i, o in zip(SIZES, SIZES[1:])]
+    return [
+        torch.randn(o, i, generator=generator) * (2 / i) ** 0.5
+        for i, o in zip(SIZES, SIZES[1:])
+    ]
 
 
-def through(layers: list[torch.Tensor], x: torch.Tensor, linear=F.linear) -> torch.Tensor:
+def through(
+    layers: list[torch.Tensor], x: torch.Tensor, linear=F.linear
+) -> torch.Tensor:
     for w in layers[:-1]:
         x = F.relu(linear(x, w))
     return linear(x, layers[-1])
@@ -175,7 +220,15 @@ def forward_only(t: torch.Tensor, role: str) -> torch.Tensor:
 
 
 print("\n6. A student of a random network, 100 steps: test loss")
-if stretch(kata.LowPrecisionLinear.apply, torch.ones(1, 1), torch.ones(1, 1), lambda t, role: t) is not None:
+if (
+    stretch(
+        kata.LowPrecisionLinear.apply,
+        torch.ones(1, 1),
+        torch.ones(1, 1),
+        lambda t, role: t,
+    )
+    is not None
+):
     layers = {
         "float32": F.linear,
         "MXFP8": low(lambda t, role: mxfp8(t)),
@@ -195,13 +248,30 @@ def draw() -> Figure:
     above, below = figure.subplots(2)
     for height, found in enumerate(positive.values()):
         shown = found[(found > 2**-8) & (found < 2**11)]
-        above.plot(shown, torch.full_like(shown, -height), "|", markersize=16, color=COLOURS[height])
+        above.plot(
+            shown,
+            torch.full_like(shown, -height),
+            "|",
+            markersize=16,
+            color=COLOURS[height],
+        )
     above.set_xscale("log", base=2)
     above.set(
-        title="Numbers above 0, from 1/256 to 2048", yticks=range(0, -4, -1), yticklabels=positive, ylim=(-3.6, 0.6)
+        title="Numbers above 0, from 1/256 to 2048",
+        yticks=range(0, -4, -1),
+        yticklabels=positive,
+        ylim=(-3.6, 0.6),
     )
-    for (name, path), colour in zip(paths.items(), [COLOURS[6], COLOURS[5], *COLOURS[:4]], strict=False):
-        below.plot(path, label=name, color=colour, linewidth=1.5, linestyle="--" if "MXFP8" in name else "-")
+    for (name, path), colour in zip(
+        paths.items(), [COLOURS[6], COLOURS[5], *COLOURS[:4]], strict=False
+    ):
+        below.plot(
+            path,
+            label=name,
+            color=colour,
+            linewidth=1.5,
+            linestyle="--" if "MXFP8" in name else "-",
+        )
     below.set(
         title="One noisy gradient in a block of 32",
         xlabel="step",

@@ -48,7 +48,10 @@ MISTAKES = [
         was="scores.argmax(dim=1)",
         now="scores.max(dim=1).values",
         caught_by="test_five_of_eight_are_right",
-        says="looks like the scores compared with the labels: argmax gives positions, max gives scores",
+        says=(
+            "looks like the scores compared with the labels: argmax gives positions, "
+            "max gives scores"
+        ),
     ),
     Mistake(
         "the smallest score",

@@ -1,4 +1,6 @@
-"""A first look: the share that is read right, one step of learning, a position drawn at random."""
+"""A first look: the share that is read right, one step of learning, a position drawn
+at random.
+"""
 
 import torch
 from torch import Tensor

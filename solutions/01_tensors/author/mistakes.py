@@ -161,7 +161,8 @@ MISTAKES = [
         "all columns as one array, which holds objects in a mixed frame",
         was="    result = torch.empty(df.shape, dtype=dtype)",
         now=(
-            "    return torch.from_numpy(df.values.copy()).to(dtype), list(df.columns)\n"
+            "    return torch.from_numpy(df.values.copy()).to(dtype), "
+            "list(df.columns)\n"
             "    result = torch.empty(df.shape, dtype=dtype)"
         ),
         caught_by="test_numbers_and_bools_may_be_mixed",
@@ -178,8 +179,15 @@ MISTAKES = [
     # to_device
     Mistake(
         "the dict that was given changed",
-        was="        return {key: to_device(value, device) for key, value in batch.items()}",
-        now="        for key in batch:\n            batch[key] = to_device(batch[key], device)\n        return batch",
+        was=(
+            "        return {key: to_device(value, device) for key, value in "
+            "batch.items()}"
+        ),
+        now=(
+            "        for key in batch:\n"
+            "            batch[key] = to_device(batch[key], device)\n"
+            "        return batch"
+        ),
         caught_by="test_the_containers_given_are_not_changed",
         says="the dict that was given holds another list now",
     ),
@@ -197,7 +205,8 @@ EQUIVALENT = [
     Equivalent(
         "if x.ndim != 2:",
         "if x.ndim < 2:",
-        "pandas refuses an array of three dimensions or more itself, with the same ValueError",
+        "pandas refuses an array of three dimensions or more itself, with the same "
+        "ValueError",
     ),
     Equivalent(
         "x = x.float()",

@@ -1,4 +1,6 @@
-"""Questions that the specs of 01 ask about known inputs alone, or cannot ask: about memory and global state."""
+"""Questions that the specs of 01 ask about known inputs alone, or cannot ask: about
+memory and global state.
+"""
 
 import pandas as pd
 import torch
@@ -23,7 +25,9 @@ def random_facts(kata, patterns, rng):
     before = there(kata, global_numbers)
     generator = torch.Generator().manual_seed(seeds[0])
     first, second = patterns(generator=generator), patterns(generator=generator)
-    again, other = (patterns(generator=torch.Generator().manual_seed(seed)) for seed in seeds)
+    again, other = (
+        patterns(generator=torch.Generator().manual_seed(seed)) for seed in seeds
+    )
     facts = {"left alone": torch.equal(there(kata, global_numbers), before)}
     for key, mean, std in (("uniform", 0.5, 12**-0.5), ("normal", 0.0, 1.0)):
         x = first[key]
@@ -50,12 +54,17 @@ def _(kata, rng):
 
 @probe("memory_by_dtype")
 def _(kata, rng):
-    return kata.memory_by_dtype(sizes(3, rng), [torch.bool, torch.float16, torch.float64])
+    return kata.memory_by_dtype(
+        sizes(3, rng), [torch.bool, torch.float16, torch.float64]
+    )
 
 
 def described(kata, x):
     rows, columns = x.shape
-    return [kata.describe(view) for view in (x, x.T, x[:, ::2], x[:1, 1:2], x[:, :1].expand(rows, 7))]
+    return [
+        kata.describe(view)
+        for view in (x, x.T, x[:, ::2], x[:1, 1:2], x[:, :1].expand(rows, 7))
+    ]
 
 
 @probe("describe")
@@ -76,14 +85,21 @@ def _(kata, rng):
         torch.manual_seed(start)
         drawn.append([kata.random_patterns(2, 3)["uniform"] for _ in range(2)])
     (first, second), _, (again, _) = drawn
-    facts = random_facts(kata, lambda **options: kata.random_patterns(60 + rows, 80 + columns, **options), rng)
+    facts = random_facts(
+        kata,
+        lambda **options: kata.random_patterns(60 + rows, 80 + columns, **options),
+        rng,
+    )
     return [facts, torch.equal(first, second), torch.equal(first, again)]
 
 
 @probe("column_to_tensor")
 def _(kata, rng):
     ages, quarters = torch.randint(99, (2, 6), generator=rng).numpy()
-    df = pd.DataFrame({"age": ages, "weight": quarters / 4}, index=torch.randperm(6, generator=rng).tolist())
+    df = pd.DataFrame(
+        {"age": ages, "weight": quarters / 4},
+        index=torch.randperm(6, generator=rng).tolist(),
+    )
     return [kata.column_to_tensor(df, name) for name in df]
 
 
@@ -97,7 +113,11 @@ def written_to(kata, array):
 
 @probe("from_array")
 def _(kata, rng):
-    return there(kata, written_to, torch.randn(4, sizes(1, rng)[0], generator=rng, dtype=torch.float64).numpy())
+    return there(
+        kata,
+        written_to,
+        torch.randn(4, sizes(1, rng)[0], generator=rng, dtype=torch.float64).numpy(),
+    )
 
 
 @probe("to_array")
@@ -115,13 +135,26 @@ def _(kata, rng):
     batch = [inner, x]
     moved = kata.to_device(batch, "meta")
     image = moved[0]["images"][0]
-    return [image.device, image.shape, moved[1].shape, moved[0]["files"], batch, batch[0] is inner]
+    return [
+        image.device,
+        image.shape,
+        moved[1].shape,
+        moved[0]["files"],
+        batch,
+        batch[0] is inner,
+    ]
 
 
 @probe("creation_patterns")
 def _(kata, rng):
     rows, columns = sizes(2, rng)
-    facts = random_facts(kata, lambda **options: kata.creation_patterns(60 + rows, 80 + columns, **options), rng)
+    facts = random_facts(
+        kata,
+        lambda **options: kata.creation_patterns(60 + rows, 80 + columns, **options),
+        rng,
+    )
     patterns = kata.creation_patterns(rows, columns, dtype=torch.float64)
-    counted = {key: x for key, x in patterns.items() if key not in ("uniform", "normal")}
+    counted = {
+        key: x for key, x in patterns.items() if key not in ("uniform", "normal")
+    }
     return [facts, counted, torch.get_default_dtype()]

@@ -1,4 +1,6 @@
-"""The parts of a tensor: memory, a shape, a dtype and a device; the way from NumPy and pandas and back."""
+"""The parts of a tensor: memory, a shape, a dtype and a device; the way from NumPy and
+pandas and back.
+"""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +27,9 @@ def to_float(x: Tensor) -> Tensor:
     return x.float()
 
 
-def memory_by_dtype(shape: Sequence[int], dtypes: Sequence[torch.dtype]) -> dict[torch.dtype, int]:
+def memory_by_dtype(
+    shape: Sequence[int], dtypes: Sequence[torch.dtype]
+) -> dict[torch.dtype, int]:
     """Bytes = product of the sizes × bytes of one element."""
     return {dtype: math.prod(shape) * dtype.itemsize for dtype in dtypes}
 
@@ -47,7 +51,10 @@ def describe(x: Tensor) -> dict[str, object]:
 
 
 def counting_patterns(
-    rows: int, cols: int, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    rows: int,
+    cols: int,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
 ) -> dict[str, Tensor]:
     """Five tensors that count."""
     options = {"dtype": dtype, "device": device}
@@ -69,7 +76,10 @@ def random_patterns(
 ) -> dict[str, Tensor]:
     """Uniform and normal random numbers."""
     options = {"dtype": dtype, "device": device, "generator": generator}
-    return {"uniform": torch.rand(rows, cols, **options), "normal": torch.randn(rows, cols, **options)}
+    return {
+        "uniform": torch.rand(rows, cols, **options),
+        "normal": torch.randn(rows, cols, **options),
+    }
 
 
 def column_to_tensor(df: pd.DataFrame, name: str) -> Tensor:
@@ -77,7 +87,9 @@ def column_to_tensor(df: pd.DataFrame, name: str) -> Tensor:
     return torch.tensor(df[name].to_numpy(), dtype=torch.float32)
 
 
-def tensor_to_dataframe(x: Tensor, columns: Sequence[str], *, index: Sequence | None = None) -> pd.DataFrame:
+def tensor_to_dataframe(
+    x: Tensor, columns: Sequence[str], *, index: Sequence | None = None
+) -> pd.DataFrame:
     """A (rows, columns) tensor to a table whose columns have names."""
     return pd.DataFrame(x.detach().numpy(), columns=columns, index=index)
 
@@ -92,8 +104,12 @@ def to_array(x: Tensor) -> np.ndarray:
     return x.detach().cpu().numpy().copy()
 
 
-def dataframe_to_tensor(df: pd.DataFrame, *, dtype: torch.dtype = torch.float32) -> tuple[Tensor, list[str]]:
-    """A table to a tensor, column by column: turning the whole frame into one array would lose digits."""
+def dataframe_to_tensor(
+    df: pd.DataFrame, *, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, list[str]]:
+    """A table to a tensor, column by column: turning the whole frame into one array
+    would lose digits.
+    """
     columns = [torch.tensor(df[name].to_numpy(), dtype=dtype) for name in df.columns]
     return torch.stack(columns, dim=1), list(df.columns)
 

@@ -9,7 +9,9 @@ VIEWED = """    try:
 TURNS = """    dim %= a.ndim
     return torch.stack([a, b], dim=dim + 1).flatten(dim, dim + 1)"""
 FLATTENED = "return x.reshape(x.shape[0], math.prod(sample_shape)), sample_shape"
-PERMUTED = "return by_place.permute(2, 0, 3, 1, 4).reshape(channels, rows * height, columns * width)"
+PERMUTED = """return by_place.permute(2, 0, 3, 1, 4).reshape(
+        channels, rows * height, columns * width
+    )"""
 
 MISTAKES = [
     # to_rows and swap_axes
@@ -32,7 +34,10 @@ MISTAKES = [
         was="return x.T",
         now="return x.reshape(x.shape[1], x.shape[0])",
         caught_by="test_rows_become_columns",
-        says="looks like reshaped, which regroups the numbers instead of swapping the axes",
+        says=(
+            "looks like reshaped, which regroups the numbers instead of swapping the "
+            "axes"
+        ),
     ),
     # add_batch_dim
     Mistake(
@@ -47,7 +52,10 @@ MISTAKES = [
         was="return sample.unsqueeze(0)",
         now="return torch.stack([sample])",
         caught_by="TestAddBatchDim::test_nothing_is_copied",
-        says="looks like an operation that copies: slices, view, transpose and unsqueeze do not",
+        says=(
+            "looks like an operation that copies: slices, view, transpose and "
+            "unsqueeze do not"
+        ),
     ),
     Mistake(
         "unsqueezed in place",
@@ -80,7 +88,10 @@ MISTAKES = [
         was="return images.permute(0, 3, 1, 2).contiguous()",
         now="N, H, W, C = images.shape; return images.reshape(N, C, H, W)",
         caught_by="test_channels_move_and_pixels_do_not",
-        says="looks like reshaped, which regroups the numbers instead of moving the channels",
+        says=(
+            "looks like reshaped, which regroups the numbers instead of moving the "
+            "channels"
+        ),
     ),
     Mistake(
         "H and W swapped",
@@ -157,7 +168,10 @@ MISTAKES = [
         was=VIEWED,
         now="    return x.reshape(shape), x.is_contiguous()",
         caught_by="test_a_transposed_tensor_is_viewed_where_that_is_possible",
-        says="looks like is_contiguous() asked: some shapes are views of other tensors, too",
+        says=(
+            "looks like is_contiguous() asked: some shapes are views of other "
+            "tensors, too"
+        ),
     ),
     # interleave
     Mistake(
@@ -201,7 +215,9 @@ MISTAKES = [
     Mistake(
         "default dtype",
         was="images.new_zeros(rows * columns, channels, height, width)",
-        now="torch.zeros(rows * columns, channels, height, width, device=images.device)",
+        now=(
+            "torch.zeros(rows * columns, channels, height, width, device=images.device)"
+        ),
         caught_by="TestMakeGrid::test_dtype_and_device_are_kept",
         says="dtype float32 expected uint8",
         edge=True,
@@ -234,8 +250,16 @@ EQUIVALENT = [
         now="if a.shape != b.shape or a.ndim <= 0:",
         reason=NEVER_NEGATIVE,
     ),
-    Equivalent(was=GRID_CHECK, now=GRID_CHECK.replace("[0] ==", "[0] <="), reason=NEVER_NEGATIVE),
-    Equivalent(was=GRID_CHECK, now=GRID_CHECK.replace("images.ndim != 4 or ", ""), reason=UNPACKED),
+    Equivalent(
+        was=GRID_CHECK,
+        now=GRID_CHECK.replace("[0] ==", "[0] <="),
+        reason=NEVER_NEGATIVE,
+    ),
+    Equivalent(
+        was=GRID_CHECK,
+        now=GRID_CHECK.replace("images.ndim != 4 or ", ""),
+        reason=UNPACKED,
+    ),
     Equivalent(was=GRID_CHECK, now=GRID_CHECK.replace("!= 4", "> 4"), reason=UNPACKED),
     Equivalent(was=GRID_CHECK, now=GRID_CHECK.replace("!= 4", "< 4"), reason=UNPACKED),
 ]

@@ -50,5 +50,8 @@ def _(kata, rng):
         x, _ = numbers(3, rng)
         x = x.permute(*torch.randperm(3, generator=rng).tolist())
         rows, columns, depth = x.shape
-        found += [kata.reshape_and_check(x, shape) for shape in ((rows * columns, depth), (rows, columns, -1, 1))]
+        found += [
+            kata.reshape_and_check(x, shape)
+            for shape in ((rows * columns, depth), (rows, columns, -1, 1))
+        ]
     return found

@@ -9,12 +9,19 @@ WINDOWS = """    starts = torch.arange(0, len(x) - size + 1, step, device=x.devi
     rows = starts.unsqueeze(1) + torch.arange(size, device=x.device)
     return x[rows]"""
 STARTS = "starts = torch.arange(0, len(x) - size + 1, step, device=x.device)"
-LEAVES = "if top < 0 or left < 0 or height < 1 or width < 1 or top + height > rows or left + width > columns:"
+LEAVES = """if (
+        top < 0
+        or left < 0
+        or height < 1
+        or width < 1
+        or top + height > rows
+        or left + width > columns
+    ):"""
 CROP = "return image[..., top : top + height, left : left + width]"
 BORDER = """    inside = (..., slice(width, rows - width), slice(width, columns - width))
     out = torch.zeros_like(image)
     out[inside] = image[inside]
-    return out"""
+    return out"""  # noqa: E501
 OUTSIDE = "if ((index < 0) | (index >= x.shape[-1])).any():"
 PICK = "return x.gather(-1, index.unsqueeze(-1)).squeeze(-1)"
 LAST = "return x[torch.arange(len(x), device=x.device), lengths - 1]"
@@ -22,7 +29,9 @@ FILTER = "return x[mask], mask.nonzero().squeeze(1)"
 
 
 def four_edges(target: str) -> str:
-    """The border cleared edge by edge, in `target`, in the way that fails for width 0."""
+    """The border cleared edge by edge, in `target`, in the way that fails for
+    width 0.
+    """
     return f"""    out = {target}
     out[..., :width, :] = 0
     out[..., -width:, :] = 0
@@ -74,7 +83,10 @@ MISTAKES = [
         was=ROWS,
         now="return x[list(range(start, len(x), 2))]",
         caught_by="test_shares_memory_with_x",
-        says="looks like an operation that copies: slices, view, transpose and unsqueeze do not",
+        says=(
+            "looks like an operation that copies: slices, view, transpose and "
+            "unsqueeze do not"
+        ),
     ),
     Mistake(
         "every other column",
@@ -108,7 +120,9 @@ MISTAKES = [
     Mistake(
         "multiplied by the identity and summed",
         was=DIAGONAL,
-        now="    return (x * torch.eye(x.shape[-1], dtype=x.dtype)).sum(-1).to(x.dtype)",
+        now=(
+            "    return (x * torch.eye(x.shape[-1], dtype=x.dtype)).sum(-1).to(x.dtype)"
+        ),
         caught_by="test_nan_off_the_diagonal_stays_out",
         says="looks like multiplied by the identity and summed: 0 · NaN is NaN",
         edge=True,
@@ -158,7 +172,10 @@ MISTAKES = [
         was=BORDER,
         now=four_edges("image"),
         caught_by="test_the_image_stays_as_it_was",
-        says="of image after the call, which must not write to it differs at 36 of 60 places",
+        says=(
+            "of image after the call, which must not write to it differs at 36 of 60 "
+            "places"
+        ),
     ),
     Mistake(
         "[-0:], which is everything",
@@ -187,7 +204,7 @@ MISTAKES = [
         "two index tensors, so that -1 wraps",
         was=OUTSIDE,
         now="""return x.flatten(0, -2)[torch.arange(index.numel()), index.flatten()].reshape(index.shape)
-    if False:""",
+    if False:""",  # noqa: E501
         caught_by="test_negative_indices_do_not_wrap",
         says="raised nothing expected an error, such as IndexError",
         edge=True,
@@ -240,7 +257,11 @@ UNASKED = {
 }
 
 EQUIVALENT = [
-    Equivalent(was="if x.ndim == 0:", now="if x.ndim <= 0:", reason="no tensor has fewer than 0 dimensions"),
+    Equivalent(
+        was="if x.ndim == 0:",
+        now="if x.ndim <= 0:",
+        reason="no tensor has fewer than 0 dimensions",
+    ),
     Equivalent(
         was="i = torch.arange(x.shape[-1], device=x.device)",
         now="i = torch.arange(x.shape[-2], device=x.device)",
@@ -254,12 +275,17 @@ EQUIVALENT = [
     Equivalent(
         was="starts = torch.arange(0, len(x) - size + 1, step, device=x.device)",
         now="starts = torch.arange(0, len(x) - size + 1, step)",
-        reason="on the CPU, where specs run; on another device the sum below would mix the two",
+        reason=(
+            "on the CPU, where specs run; on another device the sum below would mix "
+            "the two"
+        ),
     ),
     Equivalent(
         was="rows = starts.unsqueeze(1) + torch.arange(size, device=x.device)",
         now="rows = starts.unsqueeze(1) + torch.arange(size)",
-        reason="on the CPU, where specs run; on another device the sum would mix the two",
+        reason=(
+            "on the CPU, where specs run; on another device the sum would mix the two"
+        ),
     ),
     Equivalent(
         was="if ((index < 0) | (index >= x.shape[-1])).any():",

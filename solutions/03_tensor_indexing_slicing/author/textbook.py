@@ -43,7 +43,9 @@ def zero_border(image: Tensor, width: int = 1) -> Tensor:
     """Zeros, with the inside of the image copied in."""
     h, w = image.shape[-2:]
     result = torch.zeros_like(image)
-    result[..., width : h - width, width : w - width] = image[..., width : h - width, width : w - width]
+    result[..., width : h - width, width : w - width] = image[
+        ..., width : h - width, width : w - width
+    ]
     return result
 
 

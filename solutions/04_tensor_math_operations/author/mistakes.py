@@ -7,7 +7,7 @@ DIVIDED = "return centred / variance.sqrt()"
 ALL_OF_STANDARDIZE = """    constant = x.amin(dims, keepdim=True) == x.amax(dims, keepdim=True)
     centred = (x - x.mean(dims, keepdim=True)).masked_fill(constant, 0.0)
     variance = centred.square().mean(dims, keepdim=True).masked_fill(constant, 1.0)
-    return centred / variance.sqrt()"""
+    return centred / variance.sqrt()"""  # noqa: E501
 NORM_A = "norm_a = torch.linalg.vector_norm(a, dim=dim).clamp(min=eps)"
 NORM_B = "norm_b = torch.linalg.vector_norm(b, dim=dim).clamp(min=eps)"
 COSINE = f"""    {NORM_A}
@@ -17,7 +17,7 @@ SHAPE = "return (*reversed(batch), *rows, *columns)"
 PRODUCTS = "products = a.unsqueeze(2) * b.unsqueeze(0)"
 SUM = "return products.sum(dim=1, dtype=products.dtype)"
 DISTANCES = """    differences = a.unsqueeze(1) - b.unsqueeze(0)  # (N, 1, D) − (1, M, D) → (N, M, D)
-    return torch.linalg.vector_norm(differences, dim=2)"""
+    return torch.linalg.vector_norm(differences, dim=2)"""  # noqa: E501
 TOTAL = "total = x.masked_fill(~mask, 0.0).sum(dims)"
 
 MISTAKES = [
@@ -84,7 +84,10 @@ MISTAKES = [
     Mistake(
         "0 / 0",
         was=ALL_OF_STANDARDIZE,
-        now="    return (x - x.mean(dims, keepdim=True)) / x.std(dims, keepdim=True, correction=0)",
+        now=(
+            "    return (x - x.mean(dims, keepdim=True)) / x.std(dims, keepdim=True, "
+            "correction=0)"
+        ),
         caught_by="test_equal_values_become_0",
         says="looks like 0 / 0",
     ),
@@ -115,7 +118,10 @@ MISTAKES = [
     Mistake(
         "norms along the last dim whatever dim is",
         was=COSINE,
-        now="    return (a * b).sum(dim) / (a.norm(dim=1) * b.norm(dim=1)).clamp(min=eps)",
+        now=(
+            "    return (a * b).sum(dim) / (a.norm(dim=1) * "
+            "b.norm(dim=1)).clamp(min=eps)"
+        ),
         caught_by="test_along_dim_0",
         says="looks like products along dim 0, norms along the rows",
     ),
@@ -181,7 +187,10 @@ MISTAKES = [
     Mistake(
         "squares expanded",
         was=DISTANCES,
-        now="    return ((a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T).clamp(min=0).sqrt()",
+        now=(
+            "    return ((a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ "
+            "b.T).clamp(min=0).sqrt()"
+        ),
         caught_by="test_accurate_far_from_the_origin",
         says="looks like |a|² + |b|² − 2ab in float32",
         edge=True,
@@ -212,31 +221,64 @@ MISTAKES = [
 ]
 
 CONSTANT = "constant = x.amin(dims, keepdim=True) == x.amax(dims, keepdim=True)"
-VARIANCE = "variance = centred.square().mean(dims, keepdim=True).masked_fill(constant, 1.0)"
+VARIANCE = (
+    "variance = centred.square().mean(dims, keepdim=True).masked_fill(constant, 1.0)"
+)
 INNER = "inner_a, inner_b = a[-1], b[0] if len(b) == 1 else b[-2]"
-PAIRS = "for size_a, size_b in zip_longest(reversed(a[:-2]), reversed(b[:-2]), fillvalue=1):"
+PAIRS = (
+    "for size_a, size_b in zip_longest(reversed(a[:-2]), reversed(b[:-2]), "
+    "fillvalue=1):"
+)
 COMMENTED_PRODUCTS = f"{PRODUCTS}  # (M, K, 1) · (1, K, N) → (M, K, N)"
-DIFFERENCES = "differences = a.unsqueeze(1) - b.unsqueeze(0)  # (N, 1, D) − (1, M, D) → (N, M, D)"
+DIFFERENCES = (
+    "differences = a.unsqueeze(1) - b.unsqueeze(0)  # (N, 1, D) − (1, M, D) → (N, M, D)"
+)
 ADDED_BY_BROADCASTING = "broadcasting adds the leading 1 by itself"
 
 EQUIVALENT = [
-    Equivalent("if x.numel() == 0:", "if x.numel() <= 0:", "a number of elements is never negative"),
-    Equivalent(CONSTANT, CONSTANT.replace("==", ">="), "the smallest is never above the largest"),
-    Equivalent(VARIANCE, VARIANCE.replace("1.0", "2.0"), "it divides zeros: any divisor but 0 will do"),
-    Equivalent("a, b = torch.broadcast_tensors(a, b)", "a, b = torch.broadcast_tensors(b, a)", "a cosine is symmetric"),
-    Equivalent(INNER, INNER.replace("b[0]", "b[-1]"), "the first of one size is the last"),
+    Equivalent(
+        "if x.numel() == 0:",
+        "if x.numel() <= 0:",
+        "a number of elements is never negative",
+    ),
+    Equivalent(
+        CONSTANT,
+        CONSTANT.replace("==", ">="),
+        "the smallest is never above the largest",
+    ),
+    Equivalent(
+        VARIANCE,
+        VARIANCE.replace("1.0", "2.0"),
+        "it divides zeros: any divisor but 0 will do",
+    ),
+    Equivalent(
+        "a, b = torch.broadcast_tensors(a, b)",
+        "a, b = torch.broadcast_tensors(b, a)",
+        "a cosine is symmetric",
+    ),
+    Equivalent(
+        INNER, INNER.replace("b[0]", "b[-1]"), "the first of one size is the last"
+    ),
     Equivalent(INNER, INNER.replace("==", "<="), "b is not empty here"),
     Equivalent(
         PAIRS,
-        "for size_a, size_b in zip_longest(reversed(b[:-2]), reversed(a[:-2]), fillvalue=1):",
+        "for size_a, size_b in zip_longest(reversed(b[:-2]), reversed(a[:-2]), "
+        "fillvalue=1):",
         "broadcasting is symmetric",
     ),
-    Equivalent(COMMENTED_PRODUCTS, COMMENTED_PRODUCTS.replace("b.unsqueeze(0)", "b"), ADDED_BY_BROADCASTING),
-    Equivalent(DIFFERENCES, DIFFERENCES.replace("b.unsqueeze(0)", "b"), ADDED_BY_BROADCASTING),
+    Equivalent(
+        COMMENTED_PRODUCTS,
+        COMMENTED_PRODUCTS.replace("b.unsqueeze(0)", "b"),
+        ADDED_BY_BROADCASTING,
+    ),
+    Equivalent(
+        DIFFERENCES, DIFFERENCES.replace("b.unsqueeze(0)", "b"), ADDED_BY_BROADCASTING
+    ),
     Equivalent(
         "return tuple(range(x.ndim)) if dim is None else dim",
         "return dim",
-        "None means all dimensions to torch as well, though not every reduction documents it",
+        "None means all dimensions to torch as well, though not every reduction "
+        "documents it",
     ),
     Equivalent(
         was="a = (1, *a_shape) if len(a_shape) == 1 else tuple(a_shape)",

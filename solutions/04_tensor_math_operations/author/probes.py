@@ -13,6 +13,9 @@ def _(kata, rng):
 
 @probe("masked_mean")
 def _(kata, rng):
-    x, mask = torch.randn(3, 5, 7, generator=rng), torch.rand(3, 5, 7, generator=rng) < 0.5
+    x, mask = (
+        torch.randn(3, 5, 7, generator=rng),
+        torch.rand(3, 5, 7, generator=rng) < 0.5,
+    )
     mask[:, 0] = mask[0] = mask[..., 0] = True
     return [kata.masked_mean(x, mask, dim) for dim in (None, 1, (0, 2))]

@@ -1,4 +1,6 @@
-"""Reductions, broadcasting and matrix products: which dimension goes, which sizes fit, and what happens at zero."""
+"""Reductions, broadcasting and matrix products: which dimension goes, which sizes fit,
+and what happens at zero.
+"""
 
 from collections.abc import Sequence
 
@@ -61,7 +63,9 @@ def pairwise_distances(a: Tensor, b: Tensor) -> Tensor:
     return torch.linalg.vector_norm(a[:, None] - b[None], dim=-1)
 
 
-def masked_mean(x: Tensor, mask: Tensor, dim: int | tuple[int, ...] | None = None) -> Tensor:
+def masked_mean(
+    x: Tensor, mask: Tensor, dim: int | tuple[int, ...] | None = None
+) -> Tensor:
     """The mean of the entries that a mask lets through."""
     mask = mask.expand_as(x)
     total = x.masked_fill(~mask, 0).sum(dim)

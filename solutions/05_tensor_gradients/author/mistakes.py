@@ -36,14 +36,19 @@ MISTAKES = [
     # finite_difference_gradient
     Mistake(
         "forward difference",
-        was="(_number(f(above.reshape(x.shape))) - _number(f(below.reshape(x.shape)))) / (2 * eps)",
-        now="(_number(f(above.reshape(x.shape))) - _number(f(point.reshape(x.shape)))) / eps",
+        was="""(
+            _number(f(above.reshape(x.shape))) - _number(f(below.reshape(x.shape)))
+        ) / (2 * eps)""",
+        now=(
+            "(_number(f(above.reshape(x.shape))) - "
+            "_number(f(point.reshape(x.shape)))) / eps"
+        ),
         caught_by="test_differences_are_central",
         says="looks like a forward difference, (f(x + eps) - f(x)) / eps",
     ),
     Mistake(
         "divided by eps, not 2 · eps",
-        was="below.reshape(x.shape)))) / (2 * eps)",
+        was="below.reshape(x.shape)))\n        ) / (2 * eps)",
         now="below.reshape(x.shape)))) / eps",
         caught_by="test_differences_are_central",
         says="looks like a difference over 2 · eps divided by eps",
@@ -75,15 +80,22 @@ MISTAKES = [
         was="grad(value, variables, materialize_grads=True)",
         now="grad(value, variables)",
         caught_by="test_an_unused_input_gets_zeros",
-        says="The differentiated Tensor at index 1 appears to not have been used in the graph",
+        says=(
+            "The differentiated Tensor at index 1 appears to not have been used in "
+            "the graph"
+        ),
     ),
     Mistake(
         "backward() adds into parameters inside f",
         was="    return torch.autograd.grad(value, variables, materialize_grads=True)",
         now="    value.backward()\n"
-        "    return tuple(torch.zeros_like(v) if v.grad is None else v.grad for v in variables)",
+        "    return tuple(torch.zeros_like(v) if v.grad is None else v.grad for v in "
+        "variables)",
         caught_by="test_parameters_inside_f_stay_as_they_were",
-        says="weight.grad was changed: backward through the caller's own tensor leaves a gradient there",
+        says=(
+            "weight.grad was changed: backward through the caller's own tensor leaves "
+            "a gradient there"
+        ),
         edge=True,
     ),
     Mistake(
@@ -145,7 +157,9 @@ MISTAKES = [
     ),
     Mistake(
         "detach whatever how says",
-        was='"no_grad": torch.no_grad, "inference_mode": torch.inference_mode}',
+        was=""""no_grad": torch.no_grad,
+        "inference_mode": torch.inference_mode,
+    }""",
         now='"no_grad": nullcontext, "inference_mode": nullcontext}',
         caught_by="test_the_target_is_computed_in_the_mode_asked_for",
         says="looks like detached, whatever `how` says",
@@ -184,7 +198,8 @@ MISTAKES = [
     # jacobian
     Mistake(
         "f called for each row",
-        was="            (rows[i],) = torch.autograd.grad(y, variable",
+        was="""            (rows[i],) = torch.autograd.grad(
+                y, variable""",
         now="            with torch.enable_grad():\n                y = f(variable)\n"
         "            (rows[i],) = torch.autograd.grad(y, variable",
         caught_by="test_f_is_called_once",
@@ -210,7 +225,9 @@ MISTAKES = [
         was="h = x.detach().requires_grad_().clone()",
         now="h = x.detach().clone().requires_grad_()",
         caught_by="test_operations_that_save_their_output",
-        says="a leaf Variable that requires grad is being used in an in-place operation",
+        says=(
+            "a leaf Variable that requires grad is being used in an in-place operation"
+        ),
     ),
     # LeakyReLUFunction
     Mistake(
@@ -281,8 +298,14 @@ EQUIVALENT = [
         reason="only whether the backward pass raises counts, not its gradients",
     ),
     Equivalent(
-        was="rows = [torch.autograd.grad(entry, x, retain_graph=True, materialize_grads=True)[0] for entry in y.flatten()]",
-        now="rows = [torch.autograd.grad(entry, x, retain_graph=True, materialize_grads=True)[-1] for entry in y.flatten()]",
+        was=(
+            "torch.autograd.grad(entry, x, retain_graph=True, "
+            "materialize_grads=True)[0]"
+        ),
+        now=(
+            "torch.autograd.grad(entry, x, retain_graph=True, "
+            "materialize_grads=True)[-1]"
+        ),
         reason="one input has one gradient",
         textbook=True,
     ),

@@ -1,4 +1,6 @@
-"""Derivatives, gradients and the graph: what autograd records, saves, adds and frees."""
+"""Derivatives, gradients and the graph: what autograd records, saves, adds
+and frees.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -8,7 +10,9 @@ import torch
 from torch import Tensor
 
 
-def finite_difference_gradient(f: Callable[[Tensor], Tensor], x: Tensor, eps: float = 1e-6) -> Tensor:
+def finite_difference_gradient(
+    f: Callable[[Tensor], Tensor], x: Tensor, eps: float = 1e-6
+) -> Tensor:
     """Central differences, element by element, in float64."""
     x = x.detach().double()
     gradient = torch.zeros_like(x)
@@ -19,14 +23,19 @@ def finite_difference_gradient(f: Callable[[Tensor], Tensor], x: Tensor, eps: fl
     return gradient
 
 
-def partial_derivatives(f: Callable[..., Tensor], *inputs: Tensor) -> tuple[Tensor, ...]:
+def partial_derivatives(
+    f: Callable[..., Tensor], *inputs: Tensor
+) -> tuple[Tensor, ...]:
     """One gradient per input by autograd, on leaves of our own."""
     leaves = [x.detach().requires_grad_() for x in inputs]
     return torch.autograd.grad(f(*leaves), leaves, materialize_grads=True)
 
 
 def gradient_history(
-    loss_fn: Callable[[Tensor, Tensor], Tensor], weight: Tensor, inputs: Iterable[Tensor], zero_between: bool
+    loss_fn: Callable[[Tensor, Tensor], Tensor],
+    weight: Tensor,
+    inputs: Iterable[Tensor],
+    zero_between: bool,
 ) -> list[Tensor]:
     """.grad after each backward pass."""
     w = weight.detach().requires_grad_()
@@ -81,12 +90,19 @@ def jacobian(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """All derivatives of f(x), one backward pass for each entry of y."""
     x = x.detach().requires_grad_()
     y = f(x)
-    rows = [torch.autograd.grad(entry, x, retain_graph=True, materialize_grads=True)[0] for entry in y.flatten()]
+    rows = [
+        torch.autograd.grad(entry, x, retain_graph=True, materialize_grads=True)[0]
+        for entry in y.flatten()
+    ]
     return torch.stack(rows).reshape(y.shape + x.shape)
 
 
-def inplace_is_safe(op: Callable[[Tensor], Tensor], x: Tensor, target: str = "output") -> bool:
-    """Change the output or the input in place, and see whether the backward pass complains."""
+def inplace_is_safe(
+    op: Callable[[Tensor], Tensor], x: Tensor, target: str = "output"
+) -> bool:
+    """Change the output or the input in place, and see whether the backward
+    pass complains.
+    """
     h = x.detach().requires_grad_().clone()
     y = op(h)
     (y if target == "output" else h).add_(1)

@@ -5,7 +5,10 @@ from grader.course.mistakes import Equivalent, Mistake
 # Lines of the reference that several mistakes change.
 DRAW_Y = "y = slope * X + intercept + noise * torch.randn(n, 1, generator=generator)"
 REFUSE = """    if pred.shape != target.shape:
-        raise ValueError(f"pred {tuple(pred.shape)} and target {tuple(target.shape)} must have the same shape")
+        raise ValueError(
+            f"pred {tuple(pred.shape)} and target {tuple(target.shape)} must have the "
+            "same shape"
+        )
 """
 MANUAL_LOSS = "loss = (X @ w + b - y).square().mean()"
 MANUAL_STEP = """        with torch.no_grad():
@@ -19,9 +22,10 @@ EPOCH = """        loss = loss_fn(model(X), y)
         optimizer.step()
         losses.append(loss.item())"""
 SOLVE = """    columns = torch.cat([X, torch.ones_like(X[:, :1])], dim=1).double()
-    solution = torch.linalg.lstsq(columns, y.double(), driver="gelsd").solution.to(X.dtype)
+    solution = torch.linalg.lstsq(columns, y.double(), driver="gelsd").solution.to(
+        X.dtype
+    )
 """
-UNITS_FIT = "w, b, _ = fit_manual(standard_X, standard_y, lr, epochs)"
 CONSTANT = "constant = (columns == columns[0]).all(dim=0)"
 W_BACK = "w = w * y_std / x_std.unsqueeze(1)"
 B_BACK = "return w, y_mean + b * y_std - x_mean @ w"
@@ -43,7 +47,10 @@ MISTAKES = [
     Mistake(
         "noise added to x after y was computed",
         was=DRAW_Y,
-        now="y = slope * X + intercept\n    X = X + noise * torch.randn(n, 1, generator=generator)",
+        now=(
+            "y = slope * X + intercept\n"
+            "    X = X + noise * torch.randn(n, 1, generator=generator)"
+        ),
         caught_by="test_noise_has_no_relation_to_x",
         says="x and the noise have correlation",
     ),
@@ -75,28 +82,48 @@ MISTAKES = [
         was=MANUAL_STEP,
         now="        w = w - lr * w.grad\n        b = b - lr * b.grad\n",
         caught_by="TestFitManual::test_shapes",
-        says="looks like `w = w - lr * w.grad` (or the same with b): the new w is no leaf, so its .grad is None in the next step. Update in place, w -= …, under torch.no_grad().",
+        says=(
+            "looks like `w = w - lr * w.grad` (or the same with b): the new w is no "
+            "leaf, so its .grad is None in the next step. Update in place, w -= …, "
+            "under torch.no_grad()."
+        ),
     ),
     Mistake(
         "w becomes a result under tracking, and its gradient is cleared",
         was=MANUAL_STEP,
-        now="        w = w - lr * w.grad\n        w.grad.zero_()\n        b = b - lr * b.grad\n        b.grad.zero_()\n",
+        now=(
+            "        w = w - lr * w.grad\n        w.grad.zero_()\n"
+            "        b = b - lr * b.grad\n        b.grad.zero_()\n"
+        ),
         caught_by="TestFitManual::test_shapes",
-        says="looks like `w = w - lr * w.grad` (or the same with b): the new w is no leaf, so its .grad is None in the next step. Update in place, w -= …, under torch.no_grad().",
+        says=(
+            "looks like `w = w - lr * w.grad` (or the same with b): the new w is no "
+            "leaf, so its .grad is None in the next step. Update in place, w -= …, "
+            "under torch.no_grad()."
+        ),
     ),
     Mistake(
         "a new w under no_grad",
         was=MANUAL_STEP,
-        now="        with torch.no_grad():\n            w = w - lr * w.grad\n            b = b - lr * b.grad\n",
+        now=(
+            "        with torch.no_grad():\n            w = w - lr * w.grad\n"
+            "            b = b - lr * b.grad\n"
+        ),
         caught_by="TestFitManual::test_shapes",
-        says="looks like w and b without requires_grad=True, or replaced by a new w = w - … under no_grad, which has no requires_grad. Update in place, w -= ….",
+        says=(
+            "looks like w and b without requires_grad=True, or replaced by a new w = "
+            "w - … under no_grad, which has no requires_grad. Update in place, w -= …."
+        ),
     ),
     Mistake(
         "gradients not cleared",
         was="        w.grad = b.grad = None\n",
         now="",
         caught_by="TestFitManual::test_equals_a_descent_written_out",
-        says="looks like gradients that are not cleared: each step follows the sum of all so far",
+        says=(
+            "looks like gradients that are not cleared: each step follows the sum of "
+            "all so far"
+        ),
     ),
     Mistake(
         "sum of the squares, N times the step",
@@ -115,7 +142,10 @@ MISTAKES = [
     Mistake(
         "w moved before the gradient of b is computed",
         was="            w -= lr * w.grad\n",
-        now="            w -= lr * w.grad\n            b.grad = 2 * (X @ w + b - y).mean(dim=0)\n",
+        now=(
+            "            w -= lr * w.grad\n"
+            "            b.grad = 2 * (X @ w + b - y).mean(dim=0)\n"
+        ),
         caught_by="test_one_step_by_hand",
         says="looks like b moved by a gradient that the new w had changed",
     ),
@@ -130,7 +160,10 @@ MISTAKES = [
         "float32 throughout",
         was="    w = torch.zeros(X.shape[1], 1, dtype=X.dtype, requires_grad=True)\n"
         "    b = torch.zeros(1, dtype=X.dtype, requires_grad=True)\n",
-        now="    w = torch.zeros(X.shape[1], 1, requires_grad=True)\n    b = torch.zeros(1, requires_grad=True)\n",
+        now=(
+            "    w = torch.zeros(X.shape[1], 1, requires_grad=True)\n"
+            "    b = torch.zeros(1, requires_grad=True)\n"
+        ),
         caught_by="TestFitManual::test_the_result_has_the_dtype_of_x",
         says="expected m1 and m2 to have the same dtype, but got: double != float",
         edge=True,
@@ -149,9 +182,14 @@ MISTAKES = [
     Mistake(
         "zero_grad between backward and step",
         was=EPOCH,
-        now=EPOCH.replace("        optimizer.zero_grad()\n", "").replace("step", "zero_grad()\n        optimizer.step"),
+        now=EPOCH.replace("        optimizer.zero_grad()\n", "").replace(
+            "step", "zero_grad()\n        optimizer.step"
+        ),
         caught_by="TestTrain::test_equals_a_descent_written_out",
-        says="looks like nothing was learned: no step, or zero_grad between backward and step",
+        says=(
+            "looks like nothing was learned: no step, or zero_grad between backward "
+            "and step"
+        ),
     ),
     Mistake(
         "not in train mode",
@@ -163,7 +201,8 @@ MISTAKES = [
     Mistake(
         "gradients cleared after the step only",
         was=EPOCH,
-        now=EPOCH.replace("        optimizer.zero_grad()\n", "") + "\n        optimizer.zero_grad()",
+        now=EPOCH.replace("        optimizer.zero_grad()\n", "")
+        + "\n        optimizer.zero_grad()",
         caught_by="test_gradients_from_before_have_no_influence",
         says="looks like the first step used the gradients from before",
         edge=True,
@@ -172,7 +211,10 @@ MISTAKES = [
     Mistake(
         "no intercept",
         was="    return solution[:-1], solution[-1]",
-        now="    return torch.linalg.pinv(X) @ y, torch.zeros(y.shape[1], dtype=X.dtype)",
+        now=(
+            "    return torch.linalg.pinv(X) @ y, torch.zeros(y.shape[1], "
+            "dtype=X.dtype)"
+        ),
         caught_by="test_no_other_fit_is_better",
         says="looks like no intercept",
     ),
@@ -191,18 +233,26 @@ MISTAKES = [
         was=W_BACK,
         now=W_BACK.replace(" * y_std", ""),
         caught_by="test_one_feature_is_mapped_back",
-        says="looks like divided by the spread of X, not multiplied by that of y (N - 1)",
+        says=(
+            "looks like divided by the spread of X, not multiplied by that of y (N - 1)"
+        ),
     ),
     Mistake(
         "b not mapped back to 0 cm",
         was=B_BACK,
         now="return w, y_mean + b * y_std",
         caught_by="test_one_feature_is_mapped_back",
-        says="looks like the mean of y alone: the prediction at the mean of X, not at 0",
+        says=(
+            "looks like the mean of y alone: the prediction at the mean of X, not at 0"
+        ),
     ),
     Mistake(
         "a little added to the spread",
-        was=f"    {CONSTANT}\n    mean, std = columns.mean(dim=0), columns.std(dim=0).masked_fill(constant, 1.0)",
+        was=(
+            f"    {CONSTANT}\n"
+            "    mean, std = columns.mean(dim=0), "
+            "columns.std(dim=0).masked_fill(constant, 1.0)"
+        ),
         now="    constant = torch.zeros(columns.shape[1], dtype=torch.bool)\n"
         "    mean, std = columns.mean(dim=0), columns.std(dim=0) + 1e-8",
         caught_by="test_a_constant_column_whose_mean_is_rounded_has_weight_zero",
@@ -227,14 +277,23 @@ MISTAKES = [
 ]
 
 SIGN = "y = slope * X + intercept + noise * torch.randn(n, 1, generator=generator)"
-SPREAD = "mean, std = columns.mean(dim=0), columns.std(dim=0).masked_fill(constant, 1.0)"
+SPREAD = (
+    "mean, std = columns.mean(dim=0), columns.std(dim=0).masked_fill(constant, 1.0)"
+)
 
 EQUIVALENT = [
-    Equivalent(was=SIGN, now=SIGN.replace("+ noise", "- noise"), reason="normal noise is symmetric"),
+    Equivalent(
+        was=SIGN,
+        now=SIGN.replace("+ noise", "- noise"),
+        reason="normal noise is symmetric",
+    ),
     Equivalent(
         was=SPREAD,
         now=SPREAD.replace("1.0", "2.0"),
-        reason="whatever a constant column is divided by, it is 0 afterwards and its weight stays 0",
+        reason=(
+            "whatever a constant column is divided by, it is 0 afterwards and its "
+            "weight stays 0"
+        ),
     ),
     Equivalent(
         was=CONSTANT,
@@ -247,7 +306,13 @@ EQUIVALENT = [
         reason="all entries equal the first exactly if all equal the last",
     ),
     *(
-        Equivalent(was=B_BACK, now=now, reason="on centred data the descent from zero leaves b at 0, rounding apart")
+        Equivalent(
+            was=B_BACK,
+            now=now,
+            reason=(
+                "on centred data the descent from zero leaves b at 0, rounding apart"
+            ),
+        )
         for now in (
             "return w, y_mean - x_mean @ w",
             "return w, y_mean + b - x_mean @ w",

@@ -10,7 +10,10 @@ def a_task(rng):
     """Drawn data, and a function that makes a layer with drawn weights."""
     inputs, outputs = torch.randint(2, 5, (2,), generator=rng).tolist()
     X, y = (torch.randn(12, width, generator=rng) for width in (inputs, outputs))
-    weight, bias = torch.randn(outputs, inputs, generator=rng), torch.randn(outputs, generator=rng)
+    weight, bias = (
+        torch.randn(outputs, inputs, generator=rng),
+        torch.randn(outputs, generator=rng),
+    )
 
     def make_model():
         model = nn.Linear(inputs, outputs)
@@ -29,7 +32,9 @@ def _(kata, rng):
     n, low = torch.randint(20, 40, (2,), generator=rng).tolist()
     slope, intercept = torch.randn(2, generator=rng).tolist()
     X, y = kata.make_line_data(n, slope, intercept, x_range=(low, low + 9.0))
-    line = torch.linalg.lstsq(torch.cat([X - low, torch.ones(n, 1)], dim=1).double(), y.double()).solution.float()
+    line = torch.linalg.lstsq(
+        torch.cat([X - low, torch.ones(n, 1)], dim=1).double(), y.double()
+    ).solution.float()
     return [X.shape, y.shape, line, bool(((X >= low) & (X <= low + 9)).all())]
 
 
@@ -54,7 +59,9 @@ def _(kata, rng):
 
 @probe("fit_standardized")
 def _(kata, rng):
-    X = torch.tensor([170.0, 40.0]) + torch.tensor([9.0, 15.0]) * torch.randn(60, 2, generator=rng)
+    X = torch.tensor([170.0, 40.0]) + torch.tensor([9.0, 15.0]) * torch.randn(
+        60, 2, generator=rng
+    )
     y = X @ torch.rand(2, 1, generator=rng) + 4 * torch.randn(60, 1, generator=rng)
     w, b = kata.fit_standardized(X, y)
     return X @ w + b
@@ -65,7 +72,9 @@ def _(kata, rng):
     X, y, make_model = a_task(rng)
     optimizers = {
         "plain": lambda parameters, lr=a_rate(rng): torch.optim.SGD(parameters, lr=lr),
-        "momentum": lambda parameters, lr=a_rate(rng): torch.optim.SGD(parameters, lr=lr, momentum=0.5),
+        "momentum": lambda parameters, lr=a_rate(rng): torch.optim.SGD(
+            parameters, lr=lr, momentum=0.5
+        ),
         "Adam": lambda parameters, lr=a_rate(rng): torch.optim.Adam(parameters, lr=lr),
     }
     curves = kata.compare_optimizers(make_model, X, y, optimizers, 4)

@@ -1,4 +1,6 @@
-"""Linear regression, by hand and with PyTorch's parts: predict, measure, differentiate, step."""
+"""Linear regression, by hand and with PyTorch's parts: predict, measure,
+differentiate, step.
+"""
 
 import copy
 from collections.abc import Callable, Iterable
@@ -26,11 +28,15 @@ def make_line_data(
 def mse_loss(pred: Tensor, target: Tensor) -> Tensor:
     """The mean of the squared differences; shapes that would broadcast are refused."""
     if pred.shape != target.shape:
-        raise ValueError(f"shapes differ: {tuple(pred.shape)} and {tuple(target.shape)}")
+        raise ValueError(
+            f"shapes differ: {tuple(pred.shape)} and {tuple(target.shape)}"
+        )
     return (pred - target).square().mean()
 
 
-def fit_manual(X: Tensor, y: Tensor, lr: float, epochs: int) -> tuple[Tensor, Tensor, list[float]]:
+def fit_manual(
+    X: Tensor, y: Tensor, lr: float, epochs: int
+) -> tuple[Tensor, Tensor, list[float]]:
     """Gradient descent on two tensors."""
     w = torch.zeros(X.shape[1], 1, requires_grad=True)
     b = torch.zeros(1, requires_grad=True)
@@ -85,7 +91,9 @@ def fit_least_squares(X: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return solution[:-1], solution[-1]
 
 
-def fit_standardized(X: Tensor, y: Tensor, lr: float = 0.1, epochs: int = 300) -> tuple[Tensor, Tensor]:
+def fit_standardized(
+    X: Tensor, y: Tensor, lr: float = 0.1, epochs: int = 300
+) -> tuple[Tensor, Tensor]:
     """Descent in standard units, mapped back."""
     mean_x, std_x = X.mean(dim=0), X.std(dim=0)
     mean_y, std_y = y.mean(dim=0), y.std(dim=0)

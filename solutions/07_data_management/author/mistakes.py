@@ -9,7 +9,10 @@ READ = """    digest = hashlib.sha256()
             digest.update(chunk)
     return digest.hexdigest()
 """
-PRESENT = "if destination.exists() and (wanted is None or file_sha256(destination) == wanted):"
+PRESENT = (
+    "if destination.exists() and (wanted is None or file_sha256(destination) == "
+    "wanted):"
+)
 SCRATCH = """    with tempfile.TemporaryDirectory(dir=destination.parent) as scratch:
         body = Path(scratch, "body")
         _fetch(url, body, timeout)
@@ -22,12 +25,18 @@ CHECKS = """        members = tar.getmembers()
         for member in members:
             inside = (destination / member.name).resolve().is_relative_to(home)
             if PurePosixPath(member.name).is_absolute() or not inside:
-                raise ValueError(f"{member.name!r} would be written outside of {destination}")
+                raise ValueError(
+                    f"{member.name!r} would be written outside of {destination}"
+                )
             if not (member.isfile() or member.isdir()):
-                raise ValueError(f"{member.name!r} is neither a regular file nor a folder")
+                raise ValueError(
+                    f"{member.name!r} is neither a regular file nor a folder"
+                )
 """
 EXTRACT = '        tar.extractall(destination, filter="data")\n'
-PATHS = "return sorted(destination / member.name for member in members if member.isfile())"
+PATHS = (
+    "return sorted(destination / member.name for member in members if member.isfile())"
+)
 TARGETS = 'self.targets = [int(row["label"]) - 1 for row in rows]'
 CLASSES = "self.num_classes = len(set(self.targets))"
 OPEN = """        with Image.open(self.root / "jpg" / self.files[i]) as file:
@@ -37,7 +46,6 @@ TRANSFORM = """        if self.transform is not None:
             image = self.transform(image)
         return image, self.targets[i]
 """
-INDICES = "self.indices = [i for i, target in enumerate(dataset.targets) if target in self.classes]"
 RELABEL = "self.targets = [self.classes.index(target) for target in self.targets]"
 ITEM = """        item, _ = self.dataset[self.indices[i]]
         return item, self.targets[i]
@@ -104,14 +112,21 @@ MISTAKES = [
         was="wanted = None if sha256 is None else sha256.lower()",
         now="wanted = sha256",
         caught_by="test_a_digest_may_be_in_upper_case",
-        says="has the SHA-256 digest e5115d3bfecb24cda054f0dbec1caecd33cee04decedb00bf1f960f552d2992f, not E5115D3BFECB24CDA",
+        says=(
+            "has the SHA-256 digest "
+            "e5115d3bfecb24cda054f0dbec1caecd33cee04decedb00bf1f960f552d2992f, not "
+            "E5115D3BFECB24CDA"
+        ),
         edge=True,
     ),
     # extract_tar
     Mistake(
         "paths compared as text",
         was=CHECKS + EXTRACT,
-        now=CHECKS.replace("resolve().is_relative_to(home)", "resolve().as_posix().startswith(home.as_posix())")
+        now=CHECKS.replace(
+            "resolve().is_relative_to(home)",
+            "resolve().as_posix().startswith(home.as_posix())",
+        )
         + EXTRACT.replace("data", "fully_trusted"),
         caught_by="test_names_that_climb_out_are_refused",
         says="raised nothing expected an error, such as ValueError",
@@ -163,7 +178,12 @@ MISTAKES = [
     Mistake(
         "images opened by __init__",
         was=CLASSES,
-        now=CLASSES + '\n        self.images = [Image.open(self.root / "jpg" / name) for name in self.files]',
+        now=CLASSES
+        + (
+            "\n"
+            '        self.images = [Image.open(self.root / "jpg" / name) for name in '
+            "self.files]"
+        ),
         caught_by="test_no_picture_is_opened",
         says="PIL.UnidentifiedImageError: cannot identify image file",
     ),
@@ -222,7 +242,9 @@ MISTAKES = [
     ),
     Mistake(
         "the labels asked of the samples",
-        was="[i for i, target in enumerate(dataset.targets) if target in self.classes]",
+        was="""[
+            i for i, target in enumerate(dataset.targets) if target in self.classes
+        ]""",
         now="[i for i in range(len(dataset.targets)) if dataset[i][1] in self.classes]",
         caught_by="test_no_sample_is_loaded_to_choose",
         says="the positions loaded before the first access",
@@ -244,17 +266,25 @@ EQUIVALENT = [
     Equivalent(
         was="with tempfile.TemporaryDirectory(dir=destination.parent) as scratch:",
         now="with tempfile.TemporaryDirectory() as scratch:",
-        reason="a rename from the system's temporary folder fails only where that is on another disk",
+        reason=(
+            "a rename from the system's temporary folder fails only where that is on "
+            "another disk"
+        ),
     ),
     Equivalent(
         was="members = tar.getmembers()",
         now="members = tar",
-        reason="an archive read to its end gives its members again, also when it is closed",
+        reason=(
+            "an archive read to its end gives its members again, also when it is closed"
+        ),
     ),
     Equivalent(
         was='tar.extractall(destination, filter="data")',
         now="tar.extractall(destination)",
-        reason="once all members are checked, the filter decides on owners and permissions alone",
+        reason=(
+            "once all members are checked, the filter decides on owners and "
+            "permissions alone"
+        ),
     ),
     Equivalent(
         was=TABLE,

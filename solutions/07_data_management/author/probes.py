@@ -12,7 +12,9 @@ from grader.lock.probes import probe, there
 
 
 def a_file(path, rng):
-    path.write_bytes(torch.randint(256, (5000,), generator=rng, dtype=torch.uint8).numpy().tobytes())
+    path.write_bytes(
+        torch.randint(256, (5000,), generator=rng, dtype=torch.uint8).numpy().tobytes()
+    )
     return path, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -26,10 +28,18 @@ def without_tables_of_types(kata):
 @probe("download")
 def _(kata, rng):
     there(kata, without_tables_of_types)
-    (source, digest), (local, other) = (a_file(Path(name).absolute(), rng) for name in ("source.bin", "local.bin"))
+    (source, digest), (local, other) = (
+        a_file(Path(name).absolute(), rng) for name in ("source.bin", "local.bin")
+    )
     Path("new.bin").unlink(missing_ok=True)
     found = []
-    for target, wanted in (("new.bin", None), ("new.bin", digest), (local, None), (local, other), (local, digest)):
+    for target, wanted in (
+        ("new.bin", None),
+        ("new.bin", digest),
+        (local, None),
+        (local, other),
+        (local, digest),
+    ):
         told = kata.download(source.as_uri(), target, sha256=wanted)
         found.append((told.name, Path(target).read_bytes()))
     try:
@@ -46,9 +56,13 @@ def a_folder(rng):
     root.joinpath("jpg").mkdir(parents=True, exist_ok=True)
     for i, mode in enumerate(("RGB", "L", "RGB", "RGBA", "RGB", "L")):
         height, width = torch.randint(2, 9, (2,), generator=rng).tolist()
-        pixels = torch.randint(256, (height, width, 3), generator=rng, dtype=torch.uint8)
+        pixels = torch.randint(
+            256, (height, width, 3), generator=rng, dtype=torch.uint8
+        )
         Image.fromarray(pixels.numpy()).convert(mode).save(root / "jpg" / f"{i}.png")
-    root.joinpath("labels.csv").write_text("file,label\n" + "".join(f"{i}.png,{n}\n" for i, n in enumerate(labels)))
+    root.joinpath("labels.csv").write_text(
+        "file,label\n" + "".join(f"{i}.png,{n}\n" for i, n in enumerate(labels))
+    )
     return root
 
 
@@ -58,7 +72,9 @@ def _(kata, rng):
     plain = kata.FlowerDataset(root)
     seen = [(np.asarray(image), target) for image, target in (plain[i] for i in order)]
     crop = tuple(torch.randint(1, 3, (2,), generator=rng).tolist())
-    cropped = kata.FlowerDataset(root, lambda image, crop=crop: image.crop((0, 0, *crop)).tobytes())
+    cropped = kata.FlowerDataset(
+        root, lambda image, crop=crop: image.crop((0, 0, *crop)).tobytes()
+    )
     return [seen, [cropped[i] for i in order]]
 
 
@@ -73,14 +89,23 @@ class Shrink:
 @probe("FlowerDataset.__repr__")
 def _(kata, rng):
     root = a_folder(rng)
-    return [repr(kata.FlowerDataset(str(root))), repr(kata.FlowerDataset(root, transform=Shrink()))]
+    return [
+        repr(kata.FlowerDataset(str(root))),
+        repr(kata.FlowerDataset(root, transform=Shrink())),
+    ]
 
 
 @probe("ClassSubset.__getitem__")
 def _(kata, rng):
-    labels = torch.cat([torch.arange(5), torch.randint(5, (9,), generator=rng)])[torch.randperm(14, generator=rng)]
+    labels = torch.cat([torch.arange(5), torch.randint(5, (9,), generator=rng)])[
+        torch.randperm(14, generator=rng)
+    ]
     dataset = TensorDataset(torch.randn(14, 2, generator=rng), labels)
     dataset.targets = labels.tolist()
     classes = torch.randperm(5, generator=rng)[:3].tolist()
     subsets = [kata.ClassSubset(dataset, classes, relabel) for relabel in (True, False)]
-    return [subset[i] for subset in subsets for i in torch.randperm(len(subset), generator=rng).tolist()]
+    return [
+        subset[i]
+        for subset in subsets
+        for i in torch.randperm(len(subset), generator=rng).tolist()
+    ]

@@ -1,4 +1,6 @@
-"""From a URL to samples: a file that is whole and checked, an archive unpacked with care, and a data set read lazily."""
+"""From a URL to samples: a file that is whole and checked, an archive unpacked with
+care, and a data set read lazily.
+"""
 
 import csv
 import hashlib
@@ -22,13 +24,22 @@ def file_sha256(path: Path | str, chunk_size: int = 1 << 20) -> str:
     return digest.hexdigest()
 
 
-def download(url: str, destination: Path | str, *, sha256: str | None = None, timeout: float = 30.0) -> Path:
+def download(
+    url: str,
+    destination: Path | str,
+    *,
+    sha256: str | None = None,
+    timeout: float = 30.0,
+) -> Path:
     """Fetch a file that is not there yet, and check it."""
     destination = Path(destination)
     if destination.exists() and (sha256 is None or file_sha256(destination) == sha256):
         return destination
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with urllib.request.urlopen(url, timeout=timeout) as response, open(destination, "wb") as file:
+    with (
+        urllib.request.urlopen(url, timeout=timeout) as response,
+        open(destination, "wb") as file,
+    ):
         shutil.copyfileobj(response, file)
     if sha256 is not None and file_sha256(destination) != sha256:
         raise ValueError(f"{url}: the digest is not {sha256}")
@@ -40,13 +51,17 @@ def extract_tar(archive: Path | str, destination: Path | str) -> list[Path]:
     destination = Path(destination)
     with tarfile.open(archive) as tar:
         tar.extractall(destination, filter="data")
-        return sorted(destination / member.name for member in tar.getmembers() if member.isfile())
+        return sorted(
+            destination / member.name for member in tar.getmembers() if member.isfile()
+        )
 
 
 class FlowerDataset(Dataset):
     """A table and a folder of pictures as a Dataset."""
 
-    def __init__(self, root: Path | str, transform: Callable[[Image.Image], Any] | None = None):
+    def __init__(
+        self, root: Path | str, transform: Callable[[Image.Image], Any] | None = None
+    ):
         self.root = Path(root)
         self.transform = transform
         with open(self.root / "labels.csv", newline="") as file:
@@ -78,7 +93,9 @@ class ClassSubset(Dataset):
     def __init__(self, dataset: Dataset, classes: Sequence[int], relabel: bool = True):
         self.dataset = dataset
         self.classes = list(classes)
-        self.indices = [i for i, target in enumerate(dataset.targets) if target in self.classes]
+        self.indices = [
+            i for i, target in enumerate(dataset.targets) if target in self.classes
+        ]
         self.targets = [dataset.targets[i] for i in self.indices]
         if relabel:
             self.targets = [self.classes.index(target) for target in self.targets]

@@ -1,6 +1,8 @@
-"""Questions that the specs of 08 ask only about inputs that are known, or cannot ask from another process.
+"""Questions that the specs of 08 ask only about inputs that are known, or cannot ask
+from another process.
 
-What a transform draws by itself is not compared: limits lie next to each other, or its class has a `sample` of ours.
+What a transform draws by itself is not compared: limits lie next to each other, or its
+class has a `sample` of ours.
 """
 
 import numpy as np
@@ -23,7 +25,9 @@ def next_to(number):
 
 
 def sampling(kata, name, start, answer):
-    """A transform of the class of this name whose `sample` gives `answer`, with the size that it is asked about."""
+    """A transform of the class of this name whose `sample` gives `answer`, with the
+    size that it is asked about.
+    """
 
     class Fixed(getattr(kata, name)):
         def sample(self, height, width):
@@ -62,9 +66,15 @@ def _(kata, rng):
 @probe("RandomAffine")
 def _(kata, rng):
     turn, shift, zoom = numbers(3, rng)
-    answer = lambda height, width, turn=turn, shift=shift, zoom=zoom: (turn * height, (shift, -shift * width / 9), zoom)
+    answer = lambda height, width, turn=turn, shift=shift, zoom=zoom: (
+        turn * height,
+        (shift, -shift * width / 9),
+        zoom,
+    )
     image = torch.rand(2, *sizes(2, rng), generator=rng)
-    angle, (right, down), scale = kata.RandomAffine(next_to(40 * turn), (1e-7, 1e-7), next_to(zoom)).sample(9, 8)
+    angle, (right, down), scale = kata.RandomAffine(
+        next_to(40 * turn), (1e-7, 1e-7), next_to(zoom)
+    ).sample(9, 8)
     fixed = there(kata, sampling, "RandomAffine", (10,), answer)
     return [fixed(image), torch.tensor([angle, right, down, scale])]
 
@@ -72,10 +82,19 @@ def _(kata, rng):
 @probe("RandomRotation")
 def _(kata, rng):
     [turn], [height, width] = numbers(1, rng), sizes(2, rng)
-    answer = lambda height, width, turn=turn: (turn * height, (turn, turn * width / 9), turn)
+    answer = lambda height, width, turn=turn: (
+        turn * height,
+        (turn, turn * width / 9),
+        turn,
+    )
     image = torch.rand(2, height, width, generator=rng)
     angle, rest, scale = kata.RandomRotation(next_to(40 * turn)).sample(9, 8)
-    return [there(kata, sampling, "RandomRotation", (10,), answer)(image), torch.tensor(angle), rest, scale]
+    return [
+        there(kata, sampling, "RandomRotation", (10,), answer)(image),
+        torch.tensor(angle),
+        rest,
+        scale,
+    ]
 
 
 @probe("RandomResizedCrop.sample")
@@ -83,7 +102,9 @@ def _(kata, rng):
     found = []
     for _ in range(4):
         (height, width), (h, w) = sizes(2, rng, 20, 40), sizes(2, rng)
-        crop = kata.RandomResizedCrop(8, next_to(h * w / (height * width)), next_to(w / h))
+        crop = kata.RandomResizedCrop(
+            8, next_to(h * w / (height * width)), next_to(w / h)
+        )
         top, left, *box = crop.sample(height, width)
         found.append([box, 0 <= top <= height - h, 0 <= left <= width - w])
     return found
@@ -99,7 +120,10 @@ def _(kata, rng):
 
 @probe("train_transform")
 def _(kata, rng):
-    [size], colour = sizes(1, rng), torch.randint(256, (3,), generator=rng, dtype=torch.uint8).numpy()
+    [size], colour = (
+        sizes(1, rng),
+        torch.randint(256, (3,), generator=rng, dtype=torch.uint8).numpy(),
+    )
     image = Image.fromarray(np.broadcast_to(colour, (*sizes(2, rng), 3)).copy())
     got = kata.train_transform(size, numbers(3, rng), numbers(3, rng))(image)
     return [got.shape, got[:, size // 2, size // 2]]

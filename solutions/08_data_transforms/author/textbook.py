@@ -1,4 +1,6 @@
-"""Image transforms: what makes every image the same kind of tensor, and what shows it a little differently each time."""
+"""Image transforms: what makes every image the same kind of tensor, and what shows it a
+little differently each time.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -126,7 +128,9 @@ def affine(
     translate: tuple[float, float] = (0.0, 0.0),
     scale: float = 1.0,
 ) -> Tensor:
-    """For every pixel of the result, find the place that it came from, and interpolate there."""
+    """For every pixel of the result, find the place that it came from, and
+    interpolate there.
+    """
     height, width = image.shape[-2:]
     y = torch.arange(height, device=image.device) - (height - 1) / 2 - translate[1]
     x = torch.arange(width, device=image.device) - (width - 1) / 2 - translate[0]
@@ -136,7 +140,9 @@ def affine(
     source_y = (sin * x + cos * y) / scale
     grid = torch.stack([2 * source_x / width, 2 * source_y / height], dim=-1)
     images = image if image.ndim == 4 else image[None]
-    result = F.grid_sample(images, grid.expand(len(images), -1, -1, -1), align_corners=False)
+    result = F.grid_sample(
+        images, grid.expand(len(images), -1, -1, -1), align_corners=False
+    )
     return result if image.ndim == 4 else result[0]
 
 
@@ -155,12 +161,16 @@ class RandomAffine:
         scale: tuple[float, float] | None = None,
         generator: torch.Generator | None = None,
     ):
-        self.degrees = (-degrees, degrees) if isinstance(degrees, (int, float)) else degrees
+        self.degrees = (
+            (-degrees, degrees) if isinstance(degrees, (int, float)) else degrees
+        )
         self.translate = translate
         self.scale = scale
         self.generator = generator
 
-    def sample(self, height: int, width: int) -> tuple[float, tuple[float, float], float]:
+    def sample(
+        self, height: int, width: int
+    ) -> tuple[float, tuple[float, float], float]:
         """Draw (angle, (right, down), scale)."""
         angle = uniform(*self.degrees, self.generator)
         right = down = 0.0
@@ -178,7 +188,11 @@ class RandomAffine:
 class RandomRotation(RandomAffine):
     """`RandomAffine` with the angle alone."""
 
-    def __init__(self, degrees: float | tuple[float, float], generator: torch.Generator | None = None):
+    def __init__(
+        self,
+        degrees: float | tuple[float, float],
+        generator: torch.Generator | None = None,
+    ):
         super().__init__(degrees, generator=generator)
 
 
@@ -205,15 +219,21 @@ class RandomResizedCrop:
             ratio = math.exp(uniform(math.log(low), math.log(high), self.generator))
             h, w = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
             if 1 <= h <= height and 1 <= w <= width:
-                top = torch.randint(height - h + 1, (1,), generator=self.generator).item()
-                left = torch.randint(width - w + 1, (1,), generator=self.generator).item()
+                top = torch.randint(
+                    height - h + 1, (1,), generator=self.generator
+                ).item()
+                left = torch.randint(
+                    width - w + 1, (1,), generator=self.generator
+                ).item()
                 return top, left, h, w
         return 0, 0, height, width
 
     def __call__(self, image: Tensor) -> Tensor:
         top, left, h, w = self.sample(*image.shape[-2:])
         box = image[:, top : top + h, left : left + w]
-        return F.interpolate(box[None], self.size, mode="bilinear", align_corners=False)[0]
+        return F.interpolate(
+            box[None], self.size, mode="bilinear", align_corners=False
+        )[0]
 
 
 def train_transform(

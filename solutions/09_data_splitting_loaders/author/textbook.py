@@ -1,4 +1,6 @@
-"""Splits, batches and loaders: which samples a model learns from, and in which order and company it meets them."""
+"""Splits, batches and loaders: which samples a model learns from, and in which order
+and company it meets them.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -6,7 +8,13 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate, get_worker_info
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    default_collate,
+    get_worker_info,
+)
 
 
 def split_sizes(n: int, fractions: Sequence[float]) -> list[int]:
@@ -18,7 +26,9 @@ def split_sizes(n: int, fractions: Sequence[float]) -> list[int]:
     return sizes
 
 
-def random_split_indices(n: int, fractions: Sequence[float], generator: torch.Generator | None = None) -> list[Tensor]:
+def random_split_indices(
+    n: int, fractions: Sequence[float], generator: torch.Generator | None = None
+) -> list[Tensor]:
     """A permutation in pieces."""
     return list(torch.randperm(n, generator=generator).split(split_sizes(n, fractions)))
 
@@ -30,7 +40,11 @@ def stratified_split(
     splits = [[] for _ in fractions]
     for label in labels.unique():
         members = (labels == label).nonzero().squeeze(1)
-        for split, part in zip(splits, random_split_indices(len(members), fractions, generator), strict=True):
+        for split, part in zip(
+            splits,
+            random_split_indices(len(members), fractions, generator),
+            strict=True,
+        ):
             split.append(members[part])
     return [torch.cat(split).sort().values for split in splits]
 
@@ -67,7 +81,9 @@ class MiniLoader:
 
 
 def pad_collate(
-    batch: Sequence[tuple[Tensor, int | Tensor]], pad_value: float = 0, label_pad_value: int = -100
+    batch: Sequence[tuple[Tensor, int | Tensor]],
+    pad_value: float = 0,
+    label_pad_value: int = -100,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Stack sequences of different lengths."""
     sequences, labels = zip(*batch, strict=True)
@@ -91,13 +107,21 @@ def make_loaders(
 ) -> dict[str, DataLoader]:
     """Three DataLoaders, one of them shuffled; only train draws from the generator."""
     return {
-        "train": DataLoader(train, batch_size, shuffle=True, generator=generator, num_workers=num_workers),
+        "train": DataLoader(
+            train,
+            batch_size,
+            shuffle=True,
+            generator=generator,
+            num_workers=num_workers,
+        ),
         "val": DataLoader(val, batch_size, num_workers=num_workers),
         "test": DataLoader(test, batch_size, num_workers=num_workers),
     }
 
 
-def batch_report(dataset: Dataset, batch_sizes: Sequence[int]) -> dict[int, dict[str, int]]:
+def batch_report(
+    dataset: Dataset, batch_sizes: Sequence[int]
+) -> dict[int, dict[str, int]]:
     """The costs of each batch size."""
     n = len(dataset)
     item_bytes = sum(field.nbytes for field in dataset[0])

@@ -20,27 +20,36 @@ TRAIN_NUMBERS = """        total_loss += loss.item() * len(labels)
 EVALUATING = """    with _evaluating(model):
         for inputs, labels in loader:"""
 BETTER = "if loss < self.best_loss - self.min_delta:"
-COPY = "self.best_state = {name: value.clone() for name, value in model.state_dict().items()}"
+COPY = """self.best_state = {
+                name: value.clone() for name, value in model.state_dict().items()
+            }"""
 STOP = "return self.bad_epochs >= self.patience"
 ORDER = "order = confidence[wrong].argsort(descending=True, stable=True)"
 STOPPING = """        if early_stopping is not None and early_stopping.step(val_loss, model):
             break
-"""
+"""  # noqa: E501
 RESTORING = """    if early_stopping is not None and early_stopping.best_state is not None:
         early_stopping.restore(model)
-"""
+"""  # noqa: E501
 NETWORKS = """    for hidden_dims in hidden_configs:
         torch.manual_seed(seed)
 """
-LOADER = "DataLoader(TensorDataset(images, labels), batch_size, shuffle=True, generator=shuffled)"
-SIZES = 'sizes = [int.from_bytes(data[at : at + 4], "big") for at in range(4, start, 4)]'
+LOADER = """DataLoader(
+            TensorDataset(images, labels), batch_size, shuffle=True, generator=shuffled
+        )"""
+SIZES = (
+    'sizes = [int.from_bytes(data[at : at + 4], "big") for at in range(4, start, 4)]'
+)
 TOO_FEW = "    if there < wanted:\n"
 
 MISTAKES = [
     Mistake(
         "hidden layers in a plain list",
         was=STACK,
-        now="self.layers = lambda x, layers=layers: [x := layer(x) for layer in layers][-1]",
+        now=(
+            "self.layers = lambda x, layers=layers: [x := layer(x) for layer in "
+            "layers][-1]"
+        ),
         caught_by="test_linear_layers_lead_from_size_to_size",
         says="looks like no linear layer is registered",
     ),
@@ -83,7 +92,9 @@ MISTAKES = [
     Mistake(
         "the mean of the batch means",
         was=TRAIN_NUMBERS,
-        now=TRAIN_NUMBERS.replace(" * len(labels)", "").replace("total_loss / count", "total_loss / len(loader)"),
+        now=TRAIN_NUMBERS.replace(" * len(labels)", "").replace(
+            "total_loss / count", "total_loss / len(loader)"
+        ),
         caught_by="test_every_example_counts_alike",
         says="looks like the mean of the batch means",
     ),
@@ -176,14 +187,18 @@ MISTAKES = [
     Mistake(
         "restored only after a stop",
         was=STOPPING + RESTORING,
-        now=STOPPING.replace("break", "early_stopping.restore(model)\n            break"),
+        now=STOPPING.replace(
+            "break", "early_stopping.restore(model)\n            break"
+        ),
         caught_by="test_the_best_weights_are_back_without_a_stop",
         says="looks like the weights of the last epoch",
     ),
     Mistake(
         "not seeded anew for each config",
         was=NETWORKS,
-        now="".join(reversed(NETWORKS.splitlines(keepends=True))).replace("        torch", "    torch"),
+        now="".join(reversed(NETWORKS.splitlines(keepends=True))).replace(
+            "        torch", "    torch"
+        ),
         caught_by="test_a_result_does_not_depend_on_its_place",
         says="untrained (lr=0), with the configs in the other order",
     ),
@@ -218,15 +233,26 @@ MISTAKES = [
     ),
 ]
 
-MODEL = "model = FashionMNISTModel(images[0].numel(), hidden_dims, int(labels.max()) + 1)"
-HEADER = 'raise ValueError(f"{path}: truncated header, {dims} sizes need {start} bytes and there are {len(data)}")'
+MODEL = (
+    "model = FashionMNISTModel(images[0].numel(), hidden_dims, int(labels.max()) + 1)"
+)
 
 EQUIVALENT = [
-    Equivalent(was="if count == 0:", now="if count <= 0:", reason="a count is never negative"),
-    Equivalent(was="if seen == 0:", now="if seen <= 0:", reason="a count is never negative"),
-    Equivalent(was="if dims == 0:", now="if dims <= 0:", reason="a byte is never negative"),
+    Equivalent(
+        was="if count == 0:", now="if count <= 0:", reason="a count is never negative"
+    ),
+    Equivalent(
+        was="if seen == 0:", now="if seen <= 0:", reason="a count is never negative"
+    ),
+    Equivalent(
+        was="if dims == 0:", now="if dims <= 0:", reason="a byte is never negative"
+    ),
     *(
-        Equivalent(was=MODEL, now=MODEL.replace("[0]", other), reason="all images are of one size")
+        Equivalent(
+            was=MODEL,
+            now=MODEL.replace("[0]", other),
+            reason="all images are of one size",
+        )
         for other in ("[1]", "[-1]")
     ),
     Equivalent(
@@ -235,29 +261,45 @@ EQUIVALENT = [
         reason="nn.Linear takes a 0-dim tensor for a size",
     ),
     *(
-        Equivalent(was="if len(data) < 4:", now=now, reason="four bytes alone are no file: another error says so")
+        Equivalent(
+            was="if len(data) < 4:",
+            now=now,
+            reason="four bytes alone are no file: another error says so",
+        )
         for now in ("if len(data) <= 4:", "if len(data) < 5:")
     ),
     Equivalent(
-        was=HEADER,
+        was=(
+            'raise ValueError( f"{path}: truncated header, {dims} sizes need {start} '
+            'bytes and there are " f"{len(data)}" )'
+        ),
         now="pass",
-        reason="sizes that are cut off make the payload too short as well, and the message says that it is truncated",
+        reason=(
+            "sizes that are cut off make the payload too short as well, and the "
+            "message says that it is truncated"
+        ),
     ),
     Equivalent(
-        was="model = FashionMNISTModel(images[0].numel(), hidden_dims, labels.max().item() + 1)",
-        now="model = FashionMNISTModel(images[1].numel(), hidden_dims, labels.max().item() + 1)",
+        was="images[0].numel(), hidden_dims, labels.max().item() + 1",
+        now="images[1].numel(), hidden_dims, labels.max().item() + 1",
         reason="all images have one size",
         textbook=True,
     ),
     Equivalent(
-        was="model = FashionMNISTModel(images[0].numel(), hidden_dims, labels.max().item() + 1)",
-        now="model = FashionMNISTModel(images[-1].numel(), hidden_dims, labels.max().item() + 1)",
+        was="images[0].numel(), hidden_dims, labels.max().item() + 1",
+        now="images[-1].numel(), hidden_dims, labels.max().item() + 1",
         reason="all images have one size",
         textbook=True,
     ),
     Equivalent(
-        was='shape = [int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "big") for i in range(ndim)]',
-        now='shape = [int.from_bytes(data[5 + 4 * i : 8 + 4 * i], "big") for i in range(ndim)]',
+        was=(
+            'shape = [int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "big") for i in '
+            "range(ndim)]"
+        ),
+        now=(
+            'shape = [int.from_bytes(data[5 + 4 * i : 8 + 4 * i], "big") for i in '
+            "range(ndim)]"
+        ),
         reason="a size with a fourth byte needs a file of 16 MB",
         textbook=True,
     ),

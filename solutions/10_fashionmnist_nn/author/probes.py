@@ -9,17 +9,37 @@ from grader.lock.probes import probe
 
 @probe("evaluate")
 def _(kata, rng):
-    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(6), nn.Dropout(), nn.Linear(6, 4), nn.LogSoftmax(dim=1))
-    images, labels = torch.randn(20, 2, 3, generator=rng), torch.randint(4, (20,), generator=rng)
+    model = nn.Sequential(
+        nn.Flatten(),
+        nn.BatchNorm1d(6),
+        nn.Dropout(),
+        nn.Linear(6, 4),
+        nn.LogSoftmax(dim=1),
+    )
+    images, labels = (
+        torch.randn(20, 2, 3, generator=rng),
+        torch.randint(4, (20,), generator=rng),
+    )
     loader = DataLoader(TensorDataset(images, labels), batch_size=7)
-    return [torch.tensor(kata.evaluate(model.train(), loader, nn.NLLLoss())), dict(model.state_dict())]
+    return [
+        torch.tensor(kata.evaluate(model.train(), loader, nn.NLLLoss())),
+        dict(model.state_dict()),
+    ]
 
 
 @probe("misclassified")
 def _(kata, rng):
-    model = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.Dropout(), nn.LogSoftmax(dim=1))
-    images, labels = torch.randn(20, 2, 3, generator=rng), torch.randint(4, (20,), generator=rng)
-    return [kata.misclassified(model, images, labels), kata.misclassified(model, images, labels, k=3, batch_size=7)]
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(6, 4), nn.Dropout(), nn.LogSoftmax(dim=1)
+    )
+    images, labels = (
+        torch.randn(20, 2, 3, generator=rng),
+        torch.randint(4, (20,), generator=rng),
+    )
+    return [
+        kata.misclassified(model, images, labels),
+        kata.misclassified(model, images, labels, k=3, batch_size=7),
+    ]
 
 
 def a_task(rng):
@@ -28,7 +48,10 @@ def a_task(rng):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=rng))
-    images, labels = torch.randn(31, 2, 3, generator=rng), torch.randint(4, (31,), generator=rng)
+    images, labels = (
+        torch.randn(31, 2, 3, generator=rng),
+        torch.randint(4, (31,), generator=rng),
+    )
     parts = (images[:20], labels[:20]), (images[20:], labels[20:])
     return model, [DataLoader(TensorDataset(*part), batch_size=7) for part in parts]
 
@@ -41,7 +64,10 @@ def weights_of(model):
 def _(kata, rng):
     model, (loader, _) = a_task(rng)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.5)
-    told = [kata.train_epoch(model.eval(), loader, nn.NLLLoss(), optimizer) for _ in range(2)]
+    told = [
+        kata.train_epoch(model.eval(), loader, nn.NLLLoss(), optimizer)
+        for _ in range(2)
+    ]
     return [torch.tensor(told), weights_of(model)]
 
 
@@ -66,18 +92,40 @@ def _(kata, rng):
         model, loaders = a_task(rng)
         optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
         history = kata.fit(model, *loaders, optimizer, 4, stopping)
-        found += [{name: torch.tensor(curve) for name, curve in history.items()}, weights_of(model)]
+        found += [
+            {name: torch.tensor(curve) for name, curve in history.items()},
+            weights_of(model),
+        ]
     return found
 
 
 @probe("compare_depths")
 def _(kata, rng):
-    """All losses of networks with one layer, whose start is known and whose only batch needs no order."""
-    height, width, classes, seed, *hidden = torch.randint(2, 9, (7,), generator=rng).tolist()
-    images, labels = torch.randn(18, height, width, generator=rng), torch.arange(18) % classes
+    """All losses of networks with one layer, whose start is known and whose only batch
+    needs no order.
+    """
+    height, width, classes, seed, *hidden = torch.randint(
+        2, 9, (7,), generator=rng
+    ).tolist()
+    images, labels = (
+        torch.randn(18, height, width, generator=rng),
+        torch.arange(18) % classes,
+    )
     configs = ((), hidden, hidden[:1], ())
-    found = kata.compare_depths((images, labels), (images[:5], labels[:5]), configs, 3, 18, 0.1, seed)
+    found = kata.compare_depths(
+        (images, labels), (images[:5], labels[:5]), configs, 3, 18, 0.1, seed
+    )
     told = [[each["hidden_dims"], each["num_parameters"]] for each in found]
-    lengths = [{name: len(curve) for name, curve in each["history"].items()} for each in found]
-    curves = [{name: torch.tensor(curve) for name, curve in each["history"].items()} for each in found[::3]]
-    return [told, lengths, curves, [torch.tensor([each["val_loss"], each["val_acc"]]) for each in found[::3]]]
+    lengths = [
+        {name: len(curve) for name, curve in each["history"].items()} for each in found
+    ]
+    curves = [
+        {name: torch.tensor(curve) for name, curve in each["history"].items()}
+        for each in found[::3]
+    ]
+    return [
+        told,
+        lengths,
+        curves,
+        [torch.tensor([each["val_loss"], each["val_acc"]]) for each in found[::3]],
+    ]

@@ -1,4 +1,6 @@
-"""A classifier of small pictures, from file to errors: build it, train it, stop in time, see what it gets wrong."""
+"""A classifier of small pictures, from file to errors: build it, train it, stop in
+time, see what it gets wrong.
+"""
 
 import copy
 import gzip
@@ -25,7 +27,9 @@ CLASS_NAMES = [
 
 
 class FashionMNISTModel(nn.Module):
-    """Linear layers with ReLU and dropout between them, and log-probabilities at the end."""
+    """Linear layers with ReLU and dropout between them, and log-probabilities at
+    the end.
+    """
 
     def __init__(
         self,
@@ -116,7 +120,11 @@ class EarlyStopping:
 
 @torch.no_grad()
 def misclassified(
-    model: nn.Module, images: Tensor, labels: Tensor, k: int | None = None, batch_size: int = 256
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    k: int | None = None,
+    batch_size: int = 256,
 ) -> dict[str, Tensor]:
     """The mistakes, the most confident first."""
     model.eval()
@@ -173,9 +181,14 @@ def compare_depths(
     results = []
     for hidden_dims in hidden_configs:
         torch.manual_seed(seed)
-        model = FashionMNISTModel(images[0].numel(), hidden_dims, labels.max().item() + 1)
+        model = FashionMNISTModel(
+            images[0].numel(), hidden_dims, labels.max().item() + 1
+        )
         train_loader = DataLoader(
-            TensorDataset(*train_data), batch_size, shuffle=True, generator=torch.Generator().manual_seed(seed)
+            TensorDataset(*train_data),
+            batch_size,
+            shuffle=True,
+            generator=torch.Generator().manual_seed(seed),
         )
         val_loader = DataLoader(TensorDataset(*val_data), batch_size)
         optimizer = torch.optim.Adam(model.parameters(), lr=lr)
@@ -193,23 +206,29 @@ def compare_depths(
 
 
 def read_idx(path: str | Path) -> Tensor:
-    """Read an IDX file of unsigned bytes: a header with the sizes, then the elements."""
+    """Read an IDX file of unsigned bytes: a header with the sizes, then
+    the elements.
+    """
     data = Path(path).read_bytes()
     if data[:2] == b"\x1f\x8b":
         data = gzip.decompress(data)
     ndim = data[3]
     shape = [int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "big") for i in range(ndim)]
-    return torch.frombuffer(bytearray(data[4 + 4 * ndim :]), dtype=torch.uint8).reshape(shape)
+    return torch.frombuffer(bytearray(data[4 + 4 * ndim :]), dtype=torch.uint8).reshape(
+        shape
+    )
 
 
 def load_fashion_mnist(root: str | Path, split: str = "train") -> tuple[Tensor, Tensor]:
-    """Load the pictures of FashionMNIST and their labels, from the four files as they are distributed.
+    """Load the pictures of FashionMNIST and their labels, from the four files as they
+    are distributed.
 
     Args:
         root: the folder that holds them.
         split: "train" (60,000 pictures) or "test" (10,000).
     Returns:
-        Images (N, 1, H, W) float32 in [0, 1] and labels (N,) int64, places in CLASS_NAMES.
+        Images (N, 1, H, W) float32 in [0, 1] and labels (N,) int64, places
+        in CLASS_NAMES.
     """
     prefix = {"train": "train", "test": "t10k"}[split]
     images = read_idx(Path(root) / f"{prefix}-images-idx3-ubyte.gz")

@@ -2,19 +2,27 @@
 
 from grader.course.mistakes import Equivalent, Mistake
 
-WORDS = "words = [word for word, count in counts.items() if count >= min_freq and word not in special]"
+WORDS = """words = [
+            word
+            for word, count in counts.items()
+            if count >= min_freq and word not in special
+        ]"""
 SORT = "words.sort(key=lambda word: (-counts[word], word))"
-DECODE = 'return " ".join(self.tokens[number] for number in numbers if number != self.pad_id)'
+DECODE = """return " ".join(
+            self.tokens[number] for number in numbers if number != self.pad_id
+        )"""
 PAD = "padded = pad_sequence(pieces, batch_first=True, padding_value=padding_value)"
-LENGTHS = "lengths = torch.tensor([len(piece) for piece in pieces], device=padded.device)"
+LENGTHS = (
+    "lengths = torch.tensor([len(piece) for piece in pieces], device=padded.device)"
+)
 STEPS = "steps = torch.arange(padded.shape[1], device=padded.device)"
 MASK = "return padded, steps < lengths[:, None]"
 OUTSIDE = "outside = ids[(ids < 0) | (ids >= self.num_embeddings)]"
-ROWS = "rows = self.weight[ids]"
-WHERE = "return torch.where((ids == self.padding_idx).unsqueeze(-1), rows.detach(), rows)"
+WHERE = (
+    "return torch.where((ids == self.padding_idx).unsqueeze(-1), rows.detach(), rows)"
+)
 ONE_HOT = "return F.one_hot(ids, weight.shape[0]).to(weight.dtype) @ weight"
 SORTED = "sorted_indices = lengths.argsort(descending=True, stable=True)"
-RUNNING_STEPS = "running = torch.arange(steps, device=lengths.device)[:, None] < lengths[sorted_indices]"
 DATA = "data = padded[sorted_indices].transpose(0, 1)[running]"
 SIZES = "batch_sizes = running.sum(dim=1)[: lengths.max()].cpu()"
 SVD = "axes = torch.linalg.svd(centred, full_matrices=False).Vh"
@@ -75,14 +83,20 @@ MISTAKES = [
     Mistake(
         "float32 in place of the pieces' own dtype",
         was=PAD,
-        now="padded = pad_sequence([piece.float() for piece in pieces], batch_first=True, padding_value=padding_value)",
+        now=(
+            "padded = pad_sequence([piece.float() for piece in pieces], "
+            "batch_first=True, padding_value=padding_value)"
+        ),
         caught_by="test_short_sequences_are_filled_up_on_the_right",
         says="float32 expected int64",
     ),
     Mistake(
         "mask from the padding value",
         was=MASK,
-        now="return padded, (padded != padding_value).reshape(*padded.shape[:2], -1).any(-1)",
+        now=(
+            "return padded, (padded != padding_value).reshape(*padded.shape[:2], "
+            "-1).any(-1)"
+        ),
         caught_by="test_a_real_item_may_equal_the_padding_value",
         says="looks like where items differ from the padding value",
     ),
@@ -90,7 +104,8 @@ MISTAKES = [
         "max_len taken for the width",
         was=PAD,
         now=PAD + "\n    if max_len and padded.shape[1] < max_len:\n"
-        "        extra = padded.new_full((len(pieces), max_len - padded.shape[1], *padded.shape[2:]), padding_value)\n"
+        "        extra = padded.new_full((len(pieces), max_len - padded.shape[1], "
+        "*padded.shape[2:]), padding_value)\n"
         "        padded = torch.cat([padded, extra], dim=1)\n"
         "        lengths = torch.tensor([len(piece) for piece in pieces])\n"
         "        return padded, torch.arange(max_len) < lengths[:, None]",
@@ -101,7 +116,9 @@ MISTAKES = [
     Mistake(
         "weight is no parameter",
         was="self.weight = nn.Parameter(torch.randn(num_embeddings, embedding_dim))",
-        now='self.register_buffer("weight", torch.randn(num_embeddings, embedding_dim))',
+        now=(
+            'self.register_buffer("weight", torch.randn(num_embeddings, embedding_dim))'
+        ),
         caught_by="test_the_table_is_the_only_parameter",
         says="looks like weight is no nn.Parameter",
     ),
@@ -212,27 +229,59 @@ MISTAKES = [
 ]
 
 EQUIVALENT = [
-    Equivalent("numbers = ids.tolist()", "numbers = ids", "a tensor is walked through and compared in the same way"),
+    Equivalent(
+        "numbers = ids.tolist()",
+        "numbers = ids",
+        "a tensor is walked through and compared in the same way",
+    ),
     Equivalent(
         "if not 0 <= number < len(self):",
         "if not 0 <= number <= len(self):",
         "the list raises the same error for the one id more",
     ),
-    Equivalent(DECODE, DECODE.replace("!=", ">"), "no id below the padding's passes the check"),
-    Equivalent("if len(sequences) == 0:", "if len(sequences) <= 0:", "no length is negative"),
-    Equivalent(LENGTHS, LENGTHS.replace(", device=padded.device", ""), "only a GPU can tell"),
-    Equivalent(STEPS, STEPS.replace(", device=padded.device", ""), "only a GPU can tell"),
-    Equivalent(RUNNING_STEPS, RUNNING_STEPS.replace(", device=lengths.device", ""), "only a GPU can tell"),
+    Equivalent(
+        "self.tokens[number] for number in numbers if number != self.pad_id",
+        "self.tokens[number] for number in numbers if number > self.pad_id",
+        "no id below the padding's passes the check",
+    ),
+    Equivalent(
+        "if len(sequences) == 0:", "if len(sequences) <= 0:", "no length is negative"
+    ),
+    Equivalent(
+        LENGTHS, LENGTHS.replace(", device=padded.device", ""), "only a GPU can tell"
+    ),
+    Equivalent(
+        STEPS, STEPS.replace(", device=padded.device", ""), "only a GPU can tell"
+    ),
+    Equivalent(
+        "torch.arange(steps, device=lengths.device)[:, None]",
+        "torch.arange(steps)[:, None]",
+        "only a GPU can tell",
+    ),
     Equivalent(SIZES, SIZES.replace(".cpu()", ""), "only a GPU can tell"),
-    Equivalent(OUTSIDE, "outside = ids[(ids < 0)]", "torch's own IndexError names the id and the size too"),
-    Equivalent(OUTSIDE, OUTSIDE.replace("|", "^"), "no id is both below 0 and beyond the table"),
-    Equivalent(OUTSIDE, OUTSIDE.replace(">=", ">"), "torch's own IndexError names the id and the size too"),
+    Equivalent(
+        OUTSIDE,
+        "outside = ids[(ids < 0)]",
+        "torch's own IndexError names the id and the size too",
+    ),
+    Equivalent(
+        OUTSIDE, OUTSIDE.replace("|", "^"), "no id is both below 0 and beyond the table"
+    ),
+    Equivalent(
+        OUTSIDE,
+        OUTSIDE.replace(">=", ">"),
+        "torch's own IndexError names the id and the size too",
+    ),
     Equivalent(
         "if ((lengths < 1) | (lengths > steps)).any():",
         "if ((lengths < 1) ^ (lengths > steps)).any():",
         "no length is both below 1 and above T",
     ),
-    Equivalent(SORTED, SORTED.replace("stable=True", "stable=False"), "small sorts are stable either way"),
+    Equivalent(
+        SORTED,
+        SORTED.replace("stable=True", "stable=False"),
+        "small sorts are stable either way",
+    ),
     Equivalent(SVD, SVD.replace("False", "True"), "the further axes are not used"),
     Equivalent(
         was="mean = total / mask.sum(dim=1, keepdim=True).clamp(min=1)",

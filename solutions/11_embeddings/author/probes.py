@@ -6,8 +6,12 @@ from grader.lock.probes import probe
 
 
 def texts(rng):
-    """Four texts of words such as "w7": some are frequent, some occur once, some as often as others."""
-    rows = torch.randint(9, (4, 6), generator=rng) * torch.randint(1, 9, (4, 6), generator=rng)
+    """Four texts of words such as "w7": some are frequent, some occur once, some as
+    often as others.
+    """
+    rows = torch.randint(9, (4, 6), generator=rng) * torch.randint(
+        1, 9, (4, 6), generator=rng
+    )
     return [" ".join(f"w{number}" for number in row) for row in rows.tolist()]
 
 
@@ -16,7 +20,14 @@ def _(kata, rng):
     found = []
     for limits in ({}, {"min_freq": 2}, {"max_size": 6}):
         vocabulary = kata.Vocabulary(texts(rng), **limits)
-        found.append([vocabulary.tokens, dict(vocabulary.ids), vocabulary.pad_id, vocabulary.unk_id])
+        found.append(
+            [
+                vocabulary.tokens,
+                dict(vocabulary.ids),
+                vocabulary.pad_id,
+                vocabulary.unk_id,
+            ]
+        )
     return found
 
 
@@ -28,7 +39,10 @@ def _(kata, rng):
 
 @probe("PackedBatch.pack")
 def _(kata, rng):
-    padded, lengths = torch.randn(5, 7, 3, generator=rng), torch.randint(1, 7, (5,), generator=rng)
+    padded, lengths = (
+        torch.randn(5, 7, 3, generator=rng),
+        torch.randint(1, 7, (5,), generator=rng),
+    )
     packed = kata.PackedBatch.pack(padded, lengths)
     return [packed.data, packed.batch_sizes, packed.sorted_indices, packed.total_length]
 

@@ -1,7 +1,9 @@
-"""Text as ids, ids as rows of a learned table, and sequences of different lengths in one batch.
+"""Text as ids, ids as rows of a learned table, and sequences of different lengths in
+one batch.
 
-Sizes: V rows of the table (one for each token), D features of a row, B sequences, T steps, "*" any further dimensions.
-Masks are boolean, and True means "is real" (not padding).
+Sizes: V rows of the table (one for each token), D features of a row, B sequences, T
+steps, "*" any further dimensions. Masks are boolean, and True means "is real"
+(not padding).
 """
 
 from collections import Counter
@@ -14,7 +16,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 
 def tokenize(text: str) -> list[str]:
-    """Cut a text into lower-case words at the blanks: "The  Cat" becomes ["the", "cat"]. (Given.)"""
+    """Cut a text into lower-case words at the blanks: "The  Cat" becomes
+    ["the", "cat"]. (Given.)
+    """
     return text.lower().split()
 
 
@@ -23,7 +27,9 @@ class Vocabulary:
 
     tokenize = staticmethod(tokenize)
 
-    def __init__(self, texts: Iterable[str], min_freq: int = 1, max_size: int | None = None):
+    def __init__(
+        self, texts: Iterable[str], min_freq: int = 1, max_size: int | None = None
+    ):
         counts = Counter(word for text in texts for word in self.tokenize(text))
         words = sorted(counts, key=lambda word: (-counts[word], word))
         words = [word for word in words if counts[word] >= min_freq]
@@ -39,7 +45,10 @@ class Vocabulary:
 
     def encode(self, text: str) -> Tensor:
         """The ids of a text's words."""
-        return torch.tensor([self.ids.get(word, self.unk_id) for word in self.tokenize(text)], dtype=torch.int64)
+        return torch.tensor(
+            [self.ids.get(word, self.unk_id) for word in self.tokenize(text)],
+            dtype=torch.int64,
+        )
 
     def decode(self, ids: Tensor) -> str:
         """The tokens of some ids, without the padding."""
@@ -60,7 +69,9 @@ def pad_batch(
 class Embedding(nn.Module):
     """A table with one learned row for each id."""
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None):
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None
+    ):
         super().__init__()
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
@@ -84,10 +95,15 @@ def one_hot_lookup(ids: Tensor, weight: Tensor) -> Tensor:
 
 
 def embed_texts(
-    texts: Sequence[str], vocabulary: Vocabulary, embedding: nn.Module, max_len: int | None = None
+    texts: Sequence[str],
+    vocabulary: Vocabulary,
+    embedding: nn.Module,
+    max_len: int | None = None,
 ) -> dict[str, Tensor]:
     """Encode, pad, look up, and average what is real."""
-    ids, mask = pad_batch([vocabulary.encode(text) for text in texts], vocabulary.pad_id, max_len)
+    ids, mask = pad_batch(
+        [vocabulary.encode(text) for text in texts], vocabulary.pad_id, max_len
+    )
     vectors = embedding(ids)
     total = (vectors * mask.unsqueeze(-1)).sum(dim=1)
     mean = total / mask.sum(dim=1, keepdim=True).clamp(min=1)
@@ -95,9 +111,17 @@ def embed_texts(
 
 
 class PackedBatch:
-    """A padded batch without its padding: time step after time step, the longest sequence first."""
+    """A padded batch without its padding: time step after time step, the longest
+    sequence first.
+    """
 
-    def __init__(self, data: Tensor, batch_sizes: Tensor, sorted_indices: Tensor, total_length: int):
+    def __init__(
+        self,
+        data: Tensor,
+        batch_sizes: Tensor,
+        sorted_indices: Tensor,
+        total_length: int,
+    ):
         self.data = data
         self.batch_sizes = batch_sizes
         self.sorted_indices = sorted_indices
@@ -108,14 +132,20 @@ class PackedBatch:
         """Leave the padding out."""
         sorted_indices = lengths.argsort(descending=True, stable=True)
         ordered = padded[sorted_indices]
-        batch_sizes = torch.tensor([(lengths > t).sum().item() for t in range(lengths.max())])
-        data = torch.cat([ordered[:size, t] for t, size in enumerate(batch_sizes.tolist())])
+        batch_sizes = torch.tensor(
+            [(lengths > t).sum().item() for t in range(lengths.max())]
+        )
+        data = torch.cat(
+            [ordered[:size, t] for t, size in enumerate(batch_sizes.tolist())]
+        )
         return cls(data, batch_sizes, sorted_indices, padded.shape[1])
 
     def unpack(self, padding_value: float = 0) -> tuple[Tensor, Tensor]:
         """Put the padding back."""
         batch_size = len(self.sorted_indices)
-        padded = self.data.new_full((batch_size, self.total_length, *self.data.shape[1:]), padding_value)
+        padded = self.data.new_full(
+            (batch_size, self.total_length, *self.data.shape[1:]), padding_value
+        )
         lengths = torch.zeros(batch_size, dtype=torch.int64)
         steps = self.data.split(self.batch_sizes.tolist())
         for t, step in enumerate(steps):
@@ -126,7 +156,10 @@ class PackedBatch:
 
 
 def memory_comparison(
-    vocab_size: int, embedding_dim: int, num_tokens: int, dtype: torch.dtype = torch.float32
+    vocab_size: int,
+    embedding_dim: int,
+    num_tokens: int,
+    dtype: torch.dtype = torch.float32,
 ) -> dict[str, float]:
     """Bytes of one-hot vectors, ids and table."""
     one_hot_bytes = num_tokens * vocab_size * dtype.itemsize

@@ -2,18 +2,25 @@
 
 from grader.course.mistakes import Equivalent, Mistake
 
-RNN_STEP = "return torch.tanh(F.linear(x, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh))"
+RNN_STEP = """return torch.tanh(
+            F.linear(x, self.weight_ih, self.bias_ih)
+            + F.linear(h, self.weight_hh, self.bias_hh)
+        )"""
 RNN_START = f"""        h = _zeros(self, x) if state is None else state
         {RNN_STEP}"""
 LSTM_ROWS = "i, f, g, o = gates.chunk(4, dim=-1)"
 LSTM_H = "h = torch.sigmoid(o) * torch.tanh(c)"
-GRU_HIDDEN = "r_h, z_h, n_h = F.linear(h, self.weight_hh, self.bias_hh).chunk(3, dim=-1)"
+GRU_HIDDEN = (
+    "r_h, z_h, n_h = F.linear(h, self.weight_hh, self.bias_hh).chunk(3, dim=-1)"
+)
 FIT = "elif lengths.shape != (batch,) or ((lengths < 0) | (lengths > steps)).any():"
 ADVANCE = "state = _advance(live, state, cell(x[:, t], state))"
 RUN_END = "return torch.stack(outputs, dim=1), state"
 READ = "outputs, state = self.rnn(self.embedding(ids), state)"
 SHIFT = "return windows[:, :-1], windows[:, 1:]"
-STARTS = "starts = torch.randint(len(data) - seq_len, (batch_size,), generator=generator)"
+STARTS = (
+    "starts = torch.randint(len(data) - seq_len, (batch_size,), generator=generator)"
+)
 LOSS = "loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())"
 LEAF = "x = x.detach().requires_grad_()"
 GRAD = "[gradient] = torch.autograd.grad(outputs[:, -1].sum(), x)"
@@ -32,7 +39,7 @@ MISTAKES = [
         was=RNN_START,
         now=f"""        h = getattr(self, "last", _zeros(self, x)) if state is None else state
         self.last = {RNN_STEP.removeprefix("return ")}.detach()
-        {RNN_STEP}""",
+        {RNN_STEP}""",  # noqa: E501
         caught_by="TestRNNCell::test_without_a_state_it_starts_from_zeros",
         says="looks like a state that the cell kept from the call before",
     ),
@@ -92,7 +99,7 @@ MISTAKES = [
         "reset before the hidden matrix",
         was="n = torch.tanh(n_x + r * n_h)",
         now="""_, _, n_h = F.linear(r * h, self.weight_hh, self.bias_hh).chunk(3, dim=-1)
-        n = torch.tanh(n_x + n_h)""",
+        n = torch.tanh(n_x + n_h)""",  # noqa: E501
         caught_by="TestGRUCell::test_one_step_follows_the_formula",
         says="looks like the reset gate acts before the hidden matrix",
     ),
@@ -113,7 +120,10 @@ MISTAKES = [
     ),
     Mistake(
         "padding updates c",
-        was="        return tuple(_advance(live, *pair) for pair in zip(old or (None, None), new, strict=True))\n",
+        was="""        return tuple(
+            _advance(live, *pair) for pair in zip(old or (None, None), new, strict=True)
+        )
+""",
         now="        return _advance(live, old and old[0], new[0]), new[1]\n",
         caught_by="TestRunRecurrent::test_padding_does_not_change_the_state",
         says="looks like h is kept at the end of a sequence, but c goes on",
@@ -122,16 +132,25 @@ MISTAKES = [
         "the last column's output as final state",
         was=RUN_END,
         now="outputs = torch.stack(outputs, dim=1)\n    "
-        "return outputs, (outputs[:, -1], state[1]) if isinstance(state, tuple) else outputs[:, -1]",
+        "return outputs, (outputs[:, -1], state[1]) if isinstance(state, tuple) else "
+        "outputs[:, -1]",
         caught_by="TestRunRecurrent::test_padding_does_not_change_the_state",
-        says="looks like the outputs of the last column, zeros where a sequence has ended",
+        says=(
+            "looks like the outputs of the last column, zeros where a sequence has "
+            "ended"
+        ),
     ),
     Mistake(
         "outputs of the reverse in the order of reading",
         was=RUN_END,
         now="return torch.stack(outputs[::-1] if reverse else outputs, dim=1), state",
-        caught_by="TestRunRecurrent::test_reverse_reads_from_the_last_step_to_the_first",
-        says="looks like outputs in the order of reading, not at the positions of their inputs",
+        caught_by=(
+            "TestRunRecurrent::test_reverse_reads_from_the_last_step_to_the_first"
+        ),
+        says=(
+            "looks like outputs in the order of reading, not at the positions of "
+            "their inputs"
+        ),
     ),
     Mistake(
         "reverse by x.flip(1), whatever the lengths",
@@ -139,7 +158,7 @@ MISTAKES = [
         now="""if reverse:
         outputs, state = run_recurrent(cell, x.flip(1), None, initial_state)
         return outputs.flip(1) * (torch.arange(steps) < lengths[:, None])[..., None], state
-    for t in range(steps):""",
+    for t in range(steps):""",  # noqa: E501
         caught_by="TestRunRecurrent::test_reverse_begins_at_the_last_real_step",
         says="looks like the padding was read first, then set to 0",
     ),
@@ -150,16 +169,26 @@ MISTAKES = [
     if not isinstance(state, tuple) and not reverse:
         state = outputs[torch.arange(batch), lengths - 1]
     return outputs, state""",
-        caught_by="TestRunRecurrent::test_a_sequence_of_length_0_keeps_its_initial_state",
+        caught_by=(
+            "TestRunRecurrent::test_a_sequence_of_length_0_keeps_its_initial_state"
+        ),
         says="looks like the outputs at lengths − 1",
         edge=True,
     ),
     # run_bidirectional
     Mistake(
         "the same cell twice",
-        was="from_right, last_backward = run_recurrent(backward_cell, x, lengths, reverse=True)",
-        now="from_right, last_backward = run_recurrent(forward_cell, x, lengths, reverse=True)",
-        caught_by="TestRunBidirectional::test_each_position_has_both_readings_side_by_side",
+        was=(
+            "from_right, last_backward = run_recurrent(backward_cell, x, lengths, "
+            "reverse=True)"
+        ),
+        now=(
+            "from_right, last_backward = run_recurrent(forward_cell, x, lengths, "
+            "reverse=True)"
+        ),
+        caught_by=(
+            "TestRunBidirectional::test_each_position_has_both_readings_side_by_side"
+        ),
         says="looks like the forward cell used for both",
     ),
     # CharRNN
@@ -196,7 +225,10 @@ MISTAKES = [
     Mistake(
         "logits reshaped to (V, …) and transposed",
         was=LOSS,
-        now="loss = F.cross_entropy(logits.reshape(logits.shape[-1], -1).T, targets.flatten())",
+        now=(
+            "loss = F.cross_entropy(logits.reshape(logits.shape[-1], -1).T, "
+            "targets.flatten())"
+        ),
         caught_by="test_the_first_loss_is_that_of_the_fresh_model",
         says="looks like logits that were reshaped to (V, …) and transposed",
     ),
@@ -224,7 +256,9 @@ EQUIVALENT = [
         reason="gates is (B, 4H), so that its last dim is dim 1",
     ),
     Equivalent(
-        was="r_x, z_x, n_x = F.linear(x, self.weight_ih, self.bias_ih).chunk(3, dim=-1)",
+        was=(
+            "r_x, z_x, n_x = F.linear(x, self.weight_ih, self.bias_ih).chunk(3, dim=-1)"
+        ),
         now="r_x, z_x, n_x = F.linear(x, self.weight_ih, self.bias_ih).chunk(3, dim=1)",
         reason="(B, 3H), so that the last dim is dim 1",
     ),
@@ -246,6 +280,9 @@ EQUIVALENT = [
     Equivalent(
         was=LEAF,
         now=LEAF.replace("detach", "clone"),
-        reason="autograd.grad stops at the copy, which it takes for its input whether it is a leaf or not",
+        reason=(
+            "autograd.grad stops at the copy, which it takes for its input whether it "
+            "is a leaf or not"
+        ),
     ),
 ]

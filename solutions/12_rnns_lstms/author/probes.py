@@ -7,7 +7,9 @@ from grader.lock.probes import probe
 
 @probe("CharRNN")
 def _(kata, rng):
-    """A text in two pieces, and the states of one text, where every weight is drawn here."""
+    """A text in two pieces, and the states of one text, where every weight is
+    drawn here.
+    """
     ids, found = torch.randint(5, (2, 7), generator=rng), []
     for kind in ("rnn", "lstm", "gru"):
         model = kata.CharRNN(5, 3, 4, kind, num_layers=2)

@@ -1,6 +1,8 @@
-"""Recurrent networks: cells that read one step at a time and carry a state, run over padded batches, trained on text.
+"""Recurrent networks: cells that read one step at a time and carry a state, run over
+padded batches, trained on text.
 
-Sizes: B sequences in a batch, T steps, I input features, H hidden features, V symbols, N symbols of a text.
+Sizes: B sequences in a batch, T steps, I input features, H hidden features, V symbols,
+N symbols of a text.
 """
 
 import math
@@ -35,7 +37,9 @@ class RNNCell(Cell):
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> Tensor:
         h = x.new_zeros(len(x), self.hidden_size) if state is None else state
-        return torch.tanh(x @ self.weight_ih.T + self.bias_ih + h @ self.weight_hh.T + self.bias_hh)
+        return torch.tanh(
+            x @ self.weight_ih.T + self.bias_ih + h @ self.weight_hh.T + self.bias_hh
+        )
 
 
 class LSTMCell(Cell):
@@ -44,12 +48,16 @@ class LSTMCell(Cell):
     def __init__(self, input_size: int, hidden_size: int):
         super().__init__(input_size, hidden_size, num_gates=4)
 
-    def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         if state is None:
             zeros = x.new_zeros(len(x), self.hidden_size)
             state = zeros, zeros
         h, c = state
-        gates = x @ self.weight_ih.T + self.bias_ih + h @ self.weight_hh.T + self.bias_hh
+        gates = (
+            x @ self.weight_ih.T + self.bias_ih + h @ self.weight_hh.T + self.bias_hh
+        )
         i, f, g, o = gates.chunk(4, dim=1)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         h = o.sigmoid() * c.tanh()
@@ -79,7 +87,9 @@ def run_recurrent(
     initial_state: Tensor | tuple[Tensor, Tensor] | None = None,
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
-    """Read whole sequences with a cell; where x is padding the state stays as it was."""
+    """Read whole sequences with a cell; where x is padding the state stays as
+    it was.
+    """
     batch_size, steps, _ = x.shape
     if lengths is None:
         lengths = torch.full((batch_size,), steps, device=x.device)
@@ -92,7 +102,9 @@ def run_recurrent(
         real = (t < lengths)[:, None]
         new = cell(x[:, t], state)
         if isinstance(new, tuple):
-            state = tuple(torch.where(real, n, s) for n, s in zip(new, state, strict=True))
+            state = tuple(
+                torch.where(real, n, s) for n, s in zip(new, state, strict=True)
+            )
             h = state[0]
         else:
             h = state = torch.where(real, new, state)
@@ -101,18 +113,33 @@ def run_recurrent(
 
 
 def run_bidirectional(
-    forward_cell: nn.Module, backward_cell: nn.Module, x: Tensor, lengths: Tensor | None = None
+    forward_cell: nn.Module,
+    backward_cell: nn.Module,
+    x: Tensor,
+    lengths: Tensor | None = None,
 ) -> tuple[Tensor, tuple]:
     """Both directions side by side."""
     forward_outputs, forward_state = run_recurrent(forward_cell, x, lengths)
-    backward_outputs, backward_state = run_recurrent(backward_cell, x, lengths, reverse=True)
-    return torch.cat([forward_outputs, backward_outputs], dim=-1), (forward_state, backward_state)
+    backward_outputs, backward_state = run_recurrent(
+        backward_cell, x, lengths, reverse=True
+    )
+    return torch.cat([forward_outputs, backward_outputs], dim=-1), (
+        forward_state,
+        backward_state,
+    )
 
 
 class CharRNN(nn.Module):
     """Guess the next symbol of a text from all symbols before it."""
 
-    def __init__(self, vocab_size: int, embed_dim: int, hidden_size: int, cell_type: str = "lstm", num_layers: int = 1):
+    def __init__(
+        self,
+        vocab_size: int,
+        embed_dim: int,
+        hidden_size: int,
+        cell_type: str = "lstm",
+        num_layers: int = 1,
+    ):
         super().__init__()
         rnn_class = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell_type]
         self.embedding = nn.Embedding(vocab_size, embed_dim)
@@ -134,7 +161,10 @@ class CharRNN(nn.Module):
 
 
 def draw_windows(
-    data: Tensor, batch_size: int, seq_len: int, generator: torch.Generator | None = None
+    data: Tensor,
+    batch_size: int,
+    seq_len: int,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Inputs, and as targets the symbols that follow them."""
     starts = torch.randint(len(data) - seq_len, (batch_size,), generator=generator)

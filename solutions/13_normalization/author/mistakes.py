@@ -5,14 +5,22 @@ from grader.course.mistakes import Equivalent, Mistake
 CHANNEL_MEAN = "mean = x.mean(dims)"
 CHANNEL_VAR = "var = x.var(dims, correction=0)\n        if"
 CHOICE = "if norm.training or norm.running_mean is None:"
-OUTPUT = "output = (x - mean.view(per_channel)) / torch.sqrt(var + norm.eps).view(per_channel)"
+OUTPUT = (
+    "output = (x - mean.view(per_channel)) / torch.sqrt(var + "
+    "norm.eps).view(per_channel)"
+)
 AFFINE = "output = output * norm.weight.view(per_channel) + norm.bias.view(per_channel)"
-SHARE = "m = 1 / norm.num_batches_tracked.item() if norm.momentum is None else norm.momentum"
+SHARE = (
+    "m = 1 / norm.num_batches_tracked.item() if norm.momentum is None else "
+    "norm.momentum"
+)
 MOVE_MEAN = "norm.running_mean.lerp_(mean, m)"
 PASS_ON = "_update_running(norm, mean.detach(), var.detach() * count / (count - 1))"
-MEAN_BUFFER = 'norm.register_buffer("running_mean", torch.zeros(num_features) if track_running_stats else None)'
+MEAN_BUFFER = """norm.register_buffer(
+        "running_mean", torch.zeros(num_features) if track_running_stats else None
+    )"""
 FORWARD_2D = """            raise ValueError(f"x should be (N, C, H, W), not of shape {tuple(x.shape)}")
-        return _batch_norm(self, x)"""
+        return _batch_norm(self, x)"""  # noqa: E501
 
 WIDE = "wide = x.to(torch.promote_types(x.dtype, torch.float32))"
 ROW_MEAN = "mean = wide.mean(dims, keepdim=True)"
@@ -27,7 +35,6 @@ GAP = f"""    with torch.no_grad():
 
 LEFT = '"output_std": normalised.std(dim=(0, 1), correction=0).mean().item(),'
 
-SGD = "optimizer = torch.optim.SGD(model.parameters(), lr=lr)"
 
 MISTAKES = [
     Mistake(
@@ -55,7 +62,10 @@ MISTAKES = [
     Mistake(
         "running statistics that are no buffers",
         was=MEAN_BUFFER,
-        now="norm.running_mean = torch.zeros(num_features) if track_running_stats else None",
+        now=(
+            "norm.running_mean = torch.zeros(num_features) if track_running_stats "
+            "else None"
+        ),
         caught_by="TestBatchNorm1dInit::test_starts_as_pytorch_does",
         says="missing 'running_mean'",
     ),
@@ -69,7 +79,9 @@ MISTAKES = [
     Mistake(
         "eps outside the root",
         was=OUTPUT,
-        now=OUTPUT.replace("torch.sqrt(var + norm.eps)", "(torch.sqrt(var) + norm.eps)"),
+        now=OUTPUT.replace(
+            "torch.sqrt(var + norm.eps)", "(torch.sqrt(var) + norm.eps)"
+        ),
         caught_by="test_training_normalises_each_channel_over_the_batch",
         says="looks like eps outside the square root",
     ),
@@ -77,7 +89,8 @@ MISTAKES = [
         "running statistics in training",
         was="    per_channel = (-1,)",
         now=(
-            "    if norm.running_mean is not None:\n        mean, var = norm.running_mean, norm.running_var\n"
+            "    if norm.running_mean is not None:\n"
+            "        mean, var = norm.running_mean, norm.running_var\n"
             "    per_channel = (-1,)"
         ),
         caught_by="test_training_normalises_each_channel_over_the_batch",
@@ -88,7 +101,8 @@ MISTAKES = [
         was=f"{CHANNEL_MEAN}\n        {CHANNEL_VAR}",
         now=(
             "mean = x.mean(0)\n        var = x.var(0, correction=0)\n"
-            "        if x.ndim == 3:\n            return (x - mean) / torch.sqrt(var + norm.eps)\n        if"
+            "        if x.ndim == 3:\n"
+            "            return (x - mean) / torch.sqrt(var + norm.eps)\n        if"
         ),
         caught_by="test_channels_of_sequences_share_their_positions",
         says="looks like a mean for each position: only dim 0 is shared",
@@ -104,7 +118,9 @@ MISTAKES = [
         "variance detached in the output",
         was=OUTPUT,
         now=OUTPUT.replace("sqrt(var +", "sqrt(var.detach() +"),
-        caught_by="TestBatchNorm1dForward::test_training_output_and_gradients_equal_pytorchs",
+        caught_by=(
+            "TestBatchNorm1dForward::test_training_output_and_gradients_equal_pytorchs"
+        ),
         says="of gradient of x",
     ),
     Mistake(
@@ -139,8 +155,10 @@ MISTAKES = [
         "running statistics move in eval",
         was="    else:\n        mean, var = norm.running_mean, norm.running_var",
         now=(
-            "    else:\n        mean, var = norm.running_mean.clone(), norm.running_var.clone()\n"
-            "        _update_running(norm, x.transpose(0, 1).flatten(1).mean(1).detach(), var)"
+            "    else:\n"
+            "        mean, var = norm.running_mean.clone(), norm.running_var.clone()\n"
+            "        _update_running(norm, x.transpose(0, "
+            "1).flatten(1).mean(1).detach(), var)"
         ),
         caught_by="test_eval_uses_and_keeps_the_running_statistics",
         says="buffers after a batch in eval mode['running_mean']",
@@ -157,7 +175,8 @@ MISTAKES = [
         "instance norm for images",
         was=FORWARD_2D,
         now=FORWARD_2D.replace(
-            "return _batch_norm(self, x)", "return torch.stack([_batch_norm(self, image[None])[0] for image in x])"
+            "return _batch_norm(self, x)",
+            "return torch.stack([_batch_norm(self, image[None])[0] for image in x])",
         ),
         caught_by="test_training_normalises_each_channel_over_all_pixels",
         says="looks like a mean for each example, which is instance norm",
@@ -172,7 +191,8 @@ MISTAKES = [
     Mistake(
         "layer norm over everything but the batch",
         was=f"{ROW_MEAN}\n        {ROW_VAR}",
-        now="dims = tuple(range(min(1, x.ndim - 1), x.ndim))\n        " + f"{ROW_MEAN}\n        {ROW_VAR}",
+        now="dims = tuple(range(min(1, x.ndim - 1), x.ndim))\n        "
+        + f"{ROW_MEAN}\n        {ROW_VAR}",
         caught_by="test_each_token_is_normalised_over_its_features",
         says="looks like statistics over tokens and features",
     ),
@@ -194,9 +214,15 @@ MISTAKES = [
     Mistake(
         "eval after the running statistics moved",
         was=f"{AT_WORK}\n        {LEARNING}",
-        now="twin = copy.deepcopy(norm)\n        learning = twin.train()(x)\n        at_work = twin.eval()(x)",
+        now=(
+            "twin = copy.deepcopy(norm)\n        learning = twin.train()(x)\n"
+            "        at_work = twin.eval()(x)"
+        ),
         caught_by="test_batch_norm_has_a_gap",
-        says="looks like the output in eval mode is that with the running statistics after a training pass",
+        says=(
+            "looks like the output in eval mode is that with the running statistics "
+            "after a training pass"
+        ),
     ),
     Mistake(
         "a state_dict that is no copy put back",
@@ -221,7 +247,7 @@ MISTAKES = [
     for part, mode in before.items():
         part.training = mode
     norm.load_state_dict(state)
-    return (learning - at_work).abs().max().item()""",
+    return (learning - at_work).abs().max().item()""",  # noqa: E501
         caught_by="test_an_error_leaves_the_layer_as_it_was",
         says="norm.training after the error got True expected False",
         edge=True,
@@ -239,17 +265,25 @@ EQUIVALENT = [
     Equivalent(
         was=WIDE,
         now=WIDE.replace("torch.float32", "torch.float64"),
-        reason="more exact than asked, and the result is cast back to x's dtype all the same",
+        reason=(
+            "more exact than asked, and the result is cast back to x's dtype all the "
+            "same"
+        ),
     ),
     Equivalent(
         was="with torch.no_grad():",
         now="with torch.enable_grad():",
-        reason="in train_eval_gap, where only a float comes back and nothing is differentiated",
+        reason=(
+            "in train_eval_gap, where only a float comes back and nothing is "
+            "differentiated"
+        ),
     ),
     Equivalent(
         was="count = x.numel() // norm.num_features",
         now="count = x.numel() / norm.num_features",
-        reason="the division leaves no remainder, because dim 1 has num_features channels",
+        reason=(
+            "the division leaves no remainder, because dim 1 has num_features channels"
+        ),
     ),
     Equivalent(
         was=SHARE,
@@ -257,14 +291,14 @@ EQUIVALENT = [
         reason="a tensor of one number does the same as a share",
     ),
     Equivalent(
-        was="m = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum",
-        now="m = 2 / self.num_batches_tracked.item() if self.momentum is None else self.momentum",
+        was="1 / self.num_batches_tracked.item()",
+        now="2 / self.num_batches_tracked.item()",
         reason="a momentum of None is asked at the edges alone",
         textbook=True,
     ),
     Equivalent(
-        was="m = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum",
-        now="m = 0 / self.num_batches_tracked.item() if self.momentum is None else self.momentum",
+        was="1 / self.num_batches_tracked.item()",
+        now="0 / self.num_batches_tracked.item()",
         reason="a momentum of None is asked at the edges alone",
         textbook=True,
     ),

@@ -1,4 +1,5 @@
-"""Batch norm and layer norm: the same subtraction and division, with different elements sharing one mean.
+"""Batch norm and layer norm: the same subtraction and division, with different elements
+sharing one mean.
 
 Sizes: N examples in a batch, C channels (features), L positions, H × W pixels.
 """
@@ -12,14 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def normalization_groups(shape: Sequence[int], kind: str, normalized_dims: int = 1) -> Tensor:
+def normalization_groups(
+    shape: Sequence[int], kind: str, normalized_dims: int = 1
+) -> Tensor:
     """A number for each element, equal where a mean is shared."""
     ndim = len(shape)
     if kind == "batch":
         ids = torch.arange(shape[1]).reshape(1, -1, *[1] * (ndim - 2))
     else:
         leading = 2 if kind == "instance" else ndim - normalized_dims
-        ids = torch.arange(math.prod(shape[:leading])).reshape(*shape[:leading], *[1] * (ndim - leading))
+        ids = torch.arange(math.prod(shape[:leading])).reshape(
+            *shape[:leading], *[1] * (ndim - leading)
+        )
     return ids.expand(*shape)
 
 
@@ -40,9 +45,15 @@ class BatchNorm1d(nn.Module):
         self.momentum = momentum
         self.weight = nn.Parameter(torch.ones(num_features)) if affine else None
         self.bias = nn.Parameter(torch.zeros(num_features)) if affine else None
-        self.register_buffer("running_mean", torch.zeros(num_features) if track_running_stats else None)
-        self.register_buffer("running_var", torch.ones(num_features) if track_running_stats else None)
-        self.register_buffer("num_batches_tracked", torch.tensor(0) if track_running_stats else None)
+        self.register_buffer(
+            "running_mean", torch.zeros(num_features) if track_running_stats else None
+        )
+        self.register_buffer(
+            "running_var", torch.ones(num_features) if track_running_stats else None
+        )
+        self.register_buffer(
+            "num_batches_tracked", torch.tensor(0) if track_running_stats else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training or self.running_mean is None:
@@ -63,7 +74,11 @@ class BatchNorm1d(nn.Module):
     def update_running_stats(self, mean: Tensor, var: Tensor, n: int) -> None:
         """running = (1 − m) · running + m · batch, with the unbiased variance."""
         self.num_batches_tracked += 1
-        m = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
+        m = (
+            1 / self.num_batches_tracked.item()
+            if self.momentum is None
+            else self.momentum
+        )
         self.running_mean.copy_((1 - m) * self.running_mean + m * mean)
         self.running_var.copy_((1 - m) * self.running_var + m * var * n / (n - 1))
 
@@ -87,8 +102,16 @@ class LayerNorm(nn.Module):
             normalized_shape = (normalized_shape,)
         self.normalized_shape = tuple(normalized_shape)
         self.eps = eps
-        self.weight = nn.Parameter(torch.ones(self.normalized_shape)) if elementwise_affine else None
-        self.bias = nn.Parameter(torch.zeros(self.normalized_shape)) if elementwise_affine and bias else None
+        self.weight = (
+            nn.Parameter(torch.ones(self.normalized_shape))
+            if elementwise_affine
+            else None
+        )
+        self.bias = (
+            nn.Parameter(torch.zeros(self.normalized_shape))
+            if elementwise_affine and bias
+            else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         dims = tuple(range(-len(self.normalized_shape), 0))
@@ -111,7 +134,9 @@ def train_eval_gap(norm: nn.Module, x: Tensor) -> float:
     return (in_training(x) - in_eval(x)).abs().max().item()
 
 
-def batch_size_effect(x: Tensor, batch_sizes: Sequence[int]) -> dict[int, dict[str, float]]:
+def batch_size_effect(
+    x: Tensor, batch_sizes: Sequence[int]
+) -> dict[int, dict[str, float]]:
     """The cost of small batches."""
     effects = {}
     for b in batch_sizes:

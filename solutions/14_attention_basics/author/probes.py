@@ -1,4 +1,6 @@
-"""Questions that the specs of 14 cannot ask from another process, or ask only about sizes that are known."""
+"""Questions that the specs of 14 cannot ask from another process, or ask only about
+sizes that are known.
+"""
 
 import torch
 from torch import nn
@@ -8,10 +10,24 @@ from grader.lock.probes import probe
 
 @probe("Seq2Seq.__init__")
 def _(kata, rng):
-    vocab_size, embed_dim, hidden_size = torch.randint(3, 30, (3,), generator=rng).tolist()
-    models = [kata.Seq2Seq(vocab_size, embed_dim, hidden_size, use_attention) for use_attention in (True, False)]
-    parts = [[(name, tuple(p.shape)) for name, p in model.state_dict().items()] for model in models]
-    return [[sorted(one for one in each if not one[0].startswith("attention.")) for each in parts], models[1].attention]
+    vocab_size, embed_dim, hidden_size = torch.randint(
+        3, 30, (3,), generator=rng
+    ).tolist()
+    models = [
+        kata.Seq2Seq(vocab_size, embed_dim, hidden_size, use_attention)
+        for use_attention in (True, False)
+    ]
+    parts = [
+        [(name, tuple(p.shape)) for name, p in model.state_dict().items()]
+        for model in models
+    ]
+    return [
+        [
+            sorted(one for one in each if not one[0].startswith("attention."))
+            for each in parts
+        ],
+        models[1].attention,
+    ]
 
 
 class Sums(nn.Module):
@@ -25,7 +41,9 @@ class Sums(nn.Module):
                 part.double().weight.copy_(torch.randn(7, 7, generator=rng))
 
     def forward(self, src, tgt_in, src_mask=None):
-        return self.head(self.embedding(tgt_in) + self.embedding(src).sum(dim=1, keepdim=True).tanh()), None
+        return self.head(
+            self.embedding(tgt_in) + self.embedding(src).sum(dim=1, keepdim=True).tanh()
+        ), None
 
 
 @probe("train_seq2seq")
@@ -36,7 +54,19 @@ def _(kata, rng):
 @probe("compare_seq2seq")
 def _(kata, rng):
     lengths = (torch.randperm(9, generator=rng)[:3] + 2).tolist()
-    found = kata.compare_seq2seq(lengths, steps=2, hidden_size=3, vocab_size=5, seed=lengths[0])
-    losses = [0 < each["loss"] < 5 for models in found.values() for each in models.values()]
-    right = [each["accuracy"] * 200 * length for length, models in found.items() for each in models.values()]
-    return [{length: sorted(found[length]) for length in found}, losses, [abs(n - round(n)) < 1e-3 for n in right]]
+    found = kata.compare_seq2seq(
+        lengths, steps=2, hidden_size=3, vocab_size=5, seed=lengths[0]
+    )
+    losses = [
+        0 < each["loss"] < 5 for models in found.values() for each in models.values()
+    ]
+    right = [
+        each["accuracy"] * 200 * length
+        for length, models in found.items()
+        for each in models.values()
+    ]
+    return [
+        {length: sorted(found[length]) for length in found},
+        losses,
+        [abs(n - round(n)) < 1e-3 for n in right],
+    ]

@@ -1,7 +1,10 @@
-"""Additive attention: a decoder that looks back at every state of the encoder and reads a weighted sum of them.
+"""Additive attention: a decoder that looks back at every state of the encoder and reads
+a weighted sum of them.
 
-Sizes: B batch elements, T queries (decoder steps), S keys (source positions), V symbols in the vocabulary.
-The query is what the decoder asks with, the keys are what it is compared to, the values are what is summed.
+Sizes: B batch elements, T queries (decoder steps), S keys (source positions), V symbols
+in the vocabulary.
+The query is what the decoder asks with, the keys are what it is compared to, the values
+are what is summed.
 Masks are boolean, and True means "is real" or "may be looked at".
 """
 
@@ -17,17 +20,23 @@ FIRST_SYMBOL = 2  # 2 … V − 1 are the symbols of the task
 
 
 def make_reversal_batch(
-    batch_size: int, length: int, vocab_size: int, generator: torch.Generator | None = None
+    batch_size: int,
+    length: int,
+    vocab_size: int,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Random sequences to be written backwards. (Given.)
 
     Returns:
         src (B, L): random symbols 2 … V − 1.
-        tgt_in (B, L): what the decoder is fed: BOS, then the reversed source without its last symbol.
+        tgt_in (B, L): what the decoder is fed: BOS, then the reversed source without
+        its last symbol.
         tgt_out (B, L): what it should answer: the reversed source.
         With src = [5 2 7], tgt_in is [1 7 2] and tgt_out is [7 2 5].
     """
-    src = torch.randint(FIRST_SYMBOL, vocab_size, (batch_size, length), generator=generator)
+    src = torch.randint(
+        FIRST_SYMBOL, vocab_size, (batch_size, length), generator=generator
+    )
     tgt_out = src.flip(1)
     tgt_in = torch.cat([torch.full((batch_size, 1), BOS), tgt_out[:, :-1]], dim=1)
     return src, tgt_in, tgt_out
@@ -41,7 +50,9 @@ def masked_softmax(scores: Tensor, mask: Tensor | None = None, dim: int = -1) ->
     return scores.softmax(dim).masked_fill(~mask, 0)
 
 
-def attend(scores: Tensor, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def attend(
+    scores: Tensor, values: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Scores and values → context and weights."""
     if mask is not None and mask.ndim == 2:
         mask = mask.unsqueeze(1)
@@ -65,7 +76,11 @@ class AdditiveAttention(nn.Module):
         return self.v(torch.tanh(q + k)).squeeze(-1)
 
     def forward(
-        self, query: Tensor, keys: Tensor, values: Tensor | None = None, mask: Tensor | None = None
+        self,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         if values is None:
             values = keys
@@ -78,15 +93,29 @@ class AdditiveAttention(nn.Module):
 class Seq2Seq(nn.Module):
     """An encoder, a decoder, and attention between them."""
 
-    def __init__(self, vocab_size: int, embed_dim: int, hidden_size: int, use_attention: bool = True):
+    def __init__(
+        self,
+        vocab_size: int,
+        embed_dim: int,
+        hidden_size: int,
+        use_attention: bool = True,
+    ):
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embed_dim)
         self.encoder = nn.GRU(embed_dim, hidden_size, batch_first=True)
         self.decoder = nn.GRU(embed_dim, hidden_size, batch_first=True)
-        self.attention = AdditiveAttention(hidden_size, hidden_size, hidden_size) if use_attention else None
-        self.head = nn.Linear(2 * hidden_size if use_attention else hidden_size, vocab_size)
+        self.attention = (
+            AdditiveAttention(hidden_size, hidden_size, hidden_size)
+            if use_attention
+            else None
+        )
+        self.head = nn.Linear(
+            2 * hidden_size if use_attention else hidden_size, vocab_size
+        )
 
-    def forward(self, src: Tensor, tgt_in: Tensor, src_mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, src: Tensor, tgt_in: Tensor, src_mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         encoded, last = self.encoder(self.embedding(src))
         if src_mask is not None:
             lengths = src_mask.sum(dim=1)
@@ -124,7 +153,9 @@ def train_seq2seq(
     model.train()
     losses = []
     for _ in range(steps):
-        src, tgt_in, tgt_out = make_reversal_batch(batch_size, length, model.embedding.num_embeddings, generator)
+        src, tgt_in, tgt_out = make_reversal_batch(
+            batch_size, length, model.embedding.num_embeddings, generator
+        )
         logits, _ = model(src, tgt_in)
         loss = F.cross_entropy(logits.flatten(0, 1), tgt_out.flatten())
         optimizer.zero_grad()
@@ -135,7 +166,11 @@ def train_seq2seq(
 
 
 def compare_seq2seq(
-    lengths: Sequence[int], steps: int = 200, hidden_size: int = 32, vocab_size: int = 12, seed: int = 0
+    lengths: Sequence[int],
+    steps: int = 200,
+    hidden_size: int = 32,
+    vocab_size: int = 12,
+    seed: int = 0,
 ) -> dict[int, dict[str, dict[str, float]]]:
     """Reversing with and without attention, fairly."""
     results = {}
@@ -145,9 +180,13 @@ def compare_seq2seq(
             torch.manual_seed(seed)
             model = Seq2Seq(vocab_size, 16, hidden_size, use_attention)
             train_generator = torch.Generator().manual_seed(seed)
-            losses = train_seq2seq(model, steps, length=length, generator=train_generator)
+            losses = train_seq2seq(
+                model, steps, length=length, generator=train_generator
+            )
             test_generator = torch.Generator().manual_seed(seed + 1)
-            src, _, tgt_out = make_reversal_batch(200, length, vocab_size, test_generator)
+            src, _, tgt_out = make_reversal_batch(
+                200, length, vocab_size, test_generator
+            )
             tokens, _ = greedy_decode(model, src, length)
             accuracy = (tokens == tgt_out).float().mean().item()
             results[length][name] = {"loss": losses[-1], "accuracy": accuracy}

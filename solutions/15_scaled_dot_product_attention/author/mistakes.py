@@ -3,7 +3,7 @@
 from grader.course.mistakes import Equivalent, Mistake
 
 REAL_LINES = """    real = torch.arange(max_len, device=lengths.device) < lengths[:, None]
-    return real[:, None, :]"""
+    return real[:, None, :]"""  # noqa: E501
 COMBINE_LOOP = """        combined = mask if combined is None else combined & mask
     return combined"""
 SCALE_LINES = """    if scale is None:
@@ -11,7 +11,7 @@ SCALE_LINES = """    if scale is None:
 """
 SCORES = "    scores = (q * scale) @ k.transpose(-2, -1)"
 MASKED_LINES = """        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-        weights = torch.softmax(scores, dim=-1).masked_fill(~mask, 0.0)"""
+        weights = torch.softmax(scores, dim=-1).masked_fill(~mask, 0.0)"""  # noqa: E501
 PAIR_OF_SCORES = '{"raw": raw, "scaled": raw / math.sqrt(dim)}'
 ENTROPY = "-(weights * log_weights).sum(dim=-1).mean().item()"
 
@@ -19,21 +19,27 @@ MISTAKES = [
     # causal_mask
     Mistake(
         "strict causal mask",
-        was=".tril(key_len - query_len)",
+        was=""".tril(
+        key_len - query_len
+    )""",
         now=".tril(key_len - query_len - 1)",
         caught_by="test_a_query_sees_itself_and_everything_before_it",
         says="looks like a query that may not see itself: the diagonal is missing",
     ),
     Mistake(
         "upper triangle",
-        was=".tril(key_len - query_len)",
+        was=""".tril(
+        key_len - query_len
+    )""",
         now=".triu(key_len - query_len)",
         caught_by="test_a_query_sees_itself_and_everything_before_it",
         says="looks like an upper triangle: queries see the future",
     ),
     Mistake(
         "top-left alignment",
-        was=".tril(key_len - query_len)",
+        was=""".tril(
+        key_len - query_len
+    )""",
         now=".tril()",
         caught_by="test_a_short_query_block_is_at_the_end",
         says="looks like the queries are at the first positions instead of the last",
@@ -131,7 +137,10 @@ MISTAKES = [
         was=MASKED_LINES,
         now="        weights = torch.softmax(scores, dim=-1) * mask",
         caught_by="test_false_keys_are_hidden",
-        says="looks like masked after the softmax, so that the weights no longer sum to 1",
+        says=(
+            "looks like masked after the softmax, so that the weights no longer sum "
+            "to 1"
+        ),
     ),
     Mistake(
         "scale on top of 1/√D",
@@ -143,7 +152,10 @@ MISTAKES = [
     Mistake(
         "dead row NaN",
         was=MASKED_LINES,
-        now="        weights = torch.softmax(scores.masked_fill(~mask, -math.inf), dim=-1)",
+        now=(
+            "        weights = torch.softmax(scores.masked_fill(~mask, -math.inf), "
+            "dim=-1)"
+        ),
         caught_by="test_a_query_without_keys_gets_zeros",
         says="looks like a row without keys came out as NaN",
     ),
@@ -197,7 +209,10 @@ MISTAKES = [
     Mistake(
         "another draw for the scaled scores",
         was=PAIR_OF_SCORES,
-        now='{"raw": raw, "scaled": torch.randn(q.shape, generator=generator) @ k.T / math.sqrt(dim)}',
+        now=(
+            '{"raw": raw, "scaled": torch.randn(q.shape, generator=generator) @ k.T / '
+            "math.sqrt(dim)}"
+        ),
         caught_by="test_raw_and_scaled_measure_the_same_draw",
         says="got 3.2",
     ),

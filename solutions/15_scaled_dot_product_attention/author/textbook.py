@@ -1,4 +1,6 @@
-"""Scaled dot-product attention: two matrix products, a softmax between them, and masks for what may not be seen."""
+"""Scaled dot-product attention: two matrix products, a softmax between them, and masks
+for what may not be seen.
+"""
 
 import math
 from collections.abc import Sequence
@@ -7,11 +9,15 @@ import torch
 from torch import Tensor
 
 
-def causal_mask(query_len: int, key_len: int | None = None, device: torch.device | str | None = None) -> Tensor:
+def causal_mask(
+    query_len: int, key_len: int | None = None, device: torch.device | str | None = None
+) -> Tensor:
     """The keys that each query may see: the queries are the last T of S positions."""
     if key_len is None:
         key_len = query_len
-    return torch.ones(query_len, key_len, dtype=torch.bool, device=device).tril(key_len - query_len)
+    return torch.ones(query_len, key_len, dtype=torch.bool, device=device).tril(
+        key_len - query_len
+    )
 
 
 def padding_mask(lengths: Tensor, max_len: int) -> Tensor:
@@ -30,7 +36,11 @@ def combine_masks(*masks: Tensor | None) -> Tensor | None:
 
 
 def scaled_dot_product_attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None = None,
+    scale: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """softmax(q kᵀ · scale) v, and the weights."""
     if scale is None:
@@ -56,7 +66,10 @@ def score_statistics(scores: Tensor, v: Tensor) -> dict[str, float]:
 
 
 def compare_scaling(
-    head_dims: Sequence[int], num_queries: int = 64, num_keys: int = 32, generator: torch.Generator | None = None
+    head_dims: Sequence[int],
+    num_queries: int = 64,
+    num_keys: int = 32,
+    generator: torch.Generator | None = None,
 ) -> dict[int, dict[str, float]]:
     """Measure what dividing the scores by √D changes."""
     results = {}
@@ -71,7 +84,9 @@ def compare_scaling(
     return results
 
 
-def attention_cost(num_queries: int, num_keys: int, dim: int) -> dict[str, dict[str, int]]:
+def attention_cost(
+    num_queries: int, num_keys: int, dim: int
+) -> dict[str, dict[str, int]]:
     """Count products, tanh calls and memory."""
     pairs = num_queries * num_keys
     return {

@@ -1,4 +1,5 @@
-"""Questions that the specs of 16 cannot ask from another process: they would compare the code with itself.
+"""Questions that the specs of 16 cannot ask from another process: they would compare
+the code with itself.
 
 One asks about sizes that the specs do not name.
 """
@@ -25,16 +26,30 @@ def inputs(rng):
 def _(kata, rng):
     found = []
     for heads, size in torch.randint(1, 9, (2, 2), generator=rng).tolist():
-        layer = kata.MultiHeadAttention(heads * size, heads, dropout=size / 10, bias=size % 2 == 0)
-        shapes = sorted((name, tuple(parameter.shape)) for name, parameter in layer.state_dict().items())
-        found.append([shapes, layer.d_model, layer.num_heads, layer.d_k, layer.dropout.p])
+        layer = kata.MultiHeadAttention(
+            heads * size, heads, dropout=size / 10, bias=size % 2 == 0
+        )
+        shapes = sorted(
+            (name, tuple(parameter.shape))
+            for name, parameter in layer.state_dict().items()
+        )
+        found.append(
+            [shapes, layer.d_model, layer.num_heads, layer.d_k, layer.dropout.p]
+        )
     return found
 
 
 @probe("MultiHeadAttention.forward")
 def _(kata, rng):
-    layer, (query, key, value, mask) = a_layer(kata.MultiHeadAttention, rng), inputs(rng)
-    return [layer(query), layer(query, key, value, mask), layer(query, key, need_weights=True)]
+    layer, (query, key, value, mask) = (
+        a_layer(kata.MultiHeadAttention, rng),
+        inputs(rng),
+    )
+    return [
+        layer(query),
+        layer(query, key, value, mask),
+        layer(query, key, need_weights=True),
+    ]
 
 
 @probe("attention_patterns")
@@ -66,5 +81,7 @@ def spoiled(kata, output_off, weights_off):
 @probe("compare_with_torch")
 def _(kata, rng):
     offs = (torch.rand(2, generator=rng) + 0.2).tolist()
-    found = kata.compare_with_torch(a_layer(lambda *sizes: there(kata, spoiled, *offs), rng), *inputs(rng))
+    found = kata.compare_with_torch(
+        a_layer(lambda *sizes: there(kata, spoiled, *offs), rng), *inputs(rng)
+    )
     return {name: torch.tensor(difference) for name, difference in found.items()}

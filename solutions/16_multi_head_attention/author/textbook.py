@@ -1,7 +1,10 @@
-"""Multi-head attention: the model width cut into heads that attend separately, and mixed again by one linear layer.
+"""Multi-head attention: the model width cut into heads that attend separately, and
+mixed again by one linear layer.
 
-Sizes: B batch elements, T queries, S keys, C = d_model features, H heads of D = C / H features each.
-Masks are boolean everywhere, and True means "may attend" (`nn.MultiheadAttention` means the opposite).
+Sizes: B batch elements, T queries, S keys, C = d_model features, H heads of D = C / H
+features each.
+Masks are boolean everywhere, and True means "may attend" (`nn.MultiheadAttention` means
+the opposite).
 """
 
 import math
@@ -22,7 +25,9 @@ def merge_heads(x: Tensor) -> Tensor:
 
 
 def prepare_mask(
-    mask: Tensor | None, key_padding_mask: Tensor | None, shape: tuple[int, int, int, int]
+    mask: Tensor | None,
+    key_padding_mask: Tensor | None,
+    shape: tuple[int, int, int, int],
 ) -> Tensor | None:
     """One mask that fits the scores of all heads."""
     if mask is not None:
@@ -38,7 +43,9 @@ def prepare_mask(
 class MultiHeadAttention(nn.Module):
     """Attention in `num_heads` slices of the features at once."""
 
-    def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0, bias: bool = True):
+    def __init__(
+        self, d_model: int, num_heads: int, dropout: float = 0.0, bias: bool = True
+    ):
         super().__init__()
         self.d_model = d_model
         self.num_heads = num_heads
@@ -89,7 +96,9 @@ def attention_patterns(
     """The weights to plot, changing nothing."""
     was_training = mha.training
     mha.eval()
-    _, weights = mha(query, key, mask=mask, key_padding_mask=key_padding_mask, need_weights=True)
+    _, weights = mha(
+        query, key, mask=mask, key_padding_mask=key_padding_mask, need_weights=True
+    )
     mha.train(was_training)
     return weights
 
@@ -112,12 +121,22 @@ def head_statistics(weights: Tensor) -> dict[str, Tensor]:
 def to_torch_mha(mha: MultiHeadAttention) -> nn.MultiheadAttention:
     """PyTorch's own layer with the same weights."""
     has_bias = mha.W_q.bias is not None
-    twin = nn.MultiheadAttention(mha.d_model, mha.num_heads, dropout=mha.dropout.p, bias=has_bias, batch_first=True)
+    twin = nn.MultiheadAttention(
+        mha.d_model,
+        mha.num_heads,
+        dropout=mha.dropout.p,
+        bias=has_bias,
+        batch_first=True,
+    )
     with torch.no_grad():
-        twin.in_proj_weight.copy_(torch.cat([mha.W_q.weight, mha.W_k.weight, mha.W_v.weight]))
+        twin.in_proj_weight.copy_(
+            torch.cat([mha.W_q.weight, mha.W_k.weight, mha.W_v.weight])
+        )
         twin.out_proj.weight.copy_(mha.W_o.weight)
         if has_bias:
-            twin.in_proj_bias.copy_(torch.cat([mha.W_q.bias, mha.W_k.bias, mha.W_v.bias]))
+            twin.in_proj_bias.copy_(
+                torch.cat([mha.W_q.bias, mha.W_k.bias, mha.W_v.bias])
+            )
             twin.out_proj.bias.copy_(mha.W_o.bias)
     return twin.train(mha.training)
 
@@ -141,9 +160,13 @@ def compare_with_torch(
 
     B, H, T, S = weights.shape
     allowed = prepare_mask(mask, key_padding_mask, weights.shape)
-    blocked = None if allowed is None else ~allowed.expand(B, H, T, S).reshape(B * H, T, S)
+    blocked = (
+        None if allowed is None else ~allowed.expand(B, H, T, S).reshape(B * H, T, S)
+    )
     twin = to_torch_mha(mha)
-    their_output, their_weights = twin(query, key, value, attn_mask=blocked, average_attn_weights=False)
+    their_output, their_weights = twin(
+        query, key, value, attn_mask=blocked, average_attn_weights=False
+    )
 
     sees = weights.sum(dim=-1) > 0  # (B, H, T)
     return {

@@ -4,12 +4,21 @@ from grader.course.mistakes import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 FORWARD_FF = "return self.fc2(self.dropout(self.activation(self.fc1(x))))"
-ATTEND_PRE = "x = x + self.dropout(self.attention(normed, mask=mask, key_padding_mask=key_padding_mask))"
+ATTEND_PRE = """x = x + self.dropout(
+                self.attention(normed, mask=mask, key_padding_mask=key_padding_mask)
+            )"""
 FEED_PRE = "return x + self.dropout(self.ff(self.norm2(x)))"
-ATTEND_POST = "x = self.norm1(x + self.dropout(self.attention(x, mask=mask, key_padding_mask=key_padding_mask)))"
+ATTEND_POST = """x = self.norm1(
+            x
+            + self.dropout(
+                self.attention(x, mask=mask, key_padding_mask=key_padding_mask)
+            )
+        )"""
 FEED_POST = "return self.norm2(x + self.dropout(self.ff(x)))"
 BLOCKS = """nn.ModuleList(
-            TransformerEncoderBlock(d_model, num_heads, d_ff, dropout, norm_first, activation)
+            TransformerEncoderBlock(
+                d_model, num_heads, d_ff, dropout, norm_first, activation
+            )
             for _ in range(num_layers)
         )"""
 
@@ -55,7 +64,8 @@ BLOCK = [
     Mistake(
         "PyTorch's layer inside",
         "self.norm_first = norm_first",
-        "self.norm_first = norm_first\n        self.layer = nn.TransformerEncoderLayer(d_model, num_heads)",
+        "self.norm_first = norm_first\n"
+        "        self.layer = nn.TransformerEncoderLayer(d_model, num_heads)",
         "test_has_the_promised_parts",
         "PyTorch's own nn.TransformerEncoderLayer in it: build it from its parts",
     ),
@@ -83,7 +93,8 @@ BLOCK = [
     Mistake(
         "post-norm: norm on the sublayer's result alone",
         ATTEND_POST + "\n        " + FEED_POST,
-        "x = x + self.norm1(self.dropout(self.attention(x, mask=mask, key_padding_mask=key_padding_mask)))\n"
+        "x = x + self.norm1(self.dropout(self.attention(x, mask=mask, "
+        "key_padding_mask=key_padding_mask)))\n"
         "        return x + self.norm2(self.dropout(self.ff(x)))",
         "test_post_norm_is_the_default",
         "looks like the norm on the sublayer's result alone, x + norm1(attention(x))",
@@ -112,7 +123,8 @@ BLOCK = [
     Mistake(
         "dropout on the sum",
         ATTEND_PRE,
-        "x = self.dropout(x + self.attention(normed, mask=mask, key_padding_mask=key_padding_mask))",
+        "x = self.dropout(x + self.attention(normed, mask=mask, "
+        "key_padding_mask=key_padding_mask))",
         "test_dropout_of_one_leaves_the_residual_path",
         "looks like dropout on the sum x + sublayer",
     ),
@@ -227,7 +239,8 @@ EQUIVALENT = [
     Equivalent(
         "output, states = encoder(x.detach().requires_grad_(), return_all=True)",
         "output, states = encoder(x.clone().requires_grad_(), return_all=True)",
-        "a clone is another tensor than x too, and torch.autograd.grad takes one inside a graph",
+        "a clone is another tensor than x too, and torch.autograd.grad takes one "
+        "inside a graph",
     ),
     Equivalent(
         was="mean = (h * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)",

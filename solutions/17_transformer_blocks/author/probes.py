@@ -1,4 +1,6 @@
-"""Questions that the specs of 17 ask only about known data, or of what the code's own answers give."""
+"""Questions that the specs of 17 ask only about known data, or of what the code's own
+answers give.
+"""
 
 from unittest import mock
 
@@ -15,7 +17,9 @@ def _(kata, rng):
     real = (torch.rand(4, 6, generator=rng) < 0.6) | (torch.arange(6) == 0)
     found = []
     for norm_first in (False, True):
-        model = kata.SequenceClassifier(9, 3, d_model=8, num_heads=2, d_ff=5, norm_first=norm_first).eval()
+        model = kata.SequenceClassifier(
+            9, 3, d_model=8, num_heads=2, d_ff=5, norm_first=norm_first
+        ).eval()
         for _, parameter in sorted(model.named_parameters()):
             parameter.detach().copy_(0.5 * torch.randn(parameter.shape, generator=rng))
         found += [model(ids), model(ids, real)]
@@ -35,38 +39,63 @@ class Reader(nn.Module):
     def forward(self, ids, key_padding_mask=None):
         real = torch.ones_like(ids) if key_padding_mask is None else key_padding_mask
         weights = real.unsqueeze(-1).float()
-        return self.head((self.embedding(ids) * weights).sum(dim=1) / weights.sum(dim=1))
+        return self.head(
+            (self.embedding(ids) * weights).sum(dim=1) / weights.sum(dim=1)
+        )
 
 
 @probe("train_classifier")
 def _(kata, rng):
-    """Losses of rows that are all the same, whichever are drawn; accuracy of others, where nothing is learnt."""
-    ids, labels = torch.randint(9, (31, 5), generator=rng), torch.randint(3, (31,), generator=rng)
+    """Losses of rows that are all the same, whichever are drawn; accuracy of others,
+    where nothing is learnt.
+    """
+    ids, labels = (
+        torch.randint(9, (31, 5), generator=rng),
+        torch.randint(3, (31,), generator=rng),
+    )
     real = (torch.rand(31, 5, generator=rng) < 0.6) | (torch.arange(5) == 0)
-    alike = [part[:1].expand(31, *part.shape[1:]).clone() for part in (ids, labels, real)]
-    losses = kata.train_classifier(Reader(rng), *alike, steps=4, batch_size=8, lr=0.05)["losses"]
-    measured = kata.train_classifier(Reader(rng), ids, labels, real, steps=2, batch_size=8, lr=1e-9)
+    alike = [
+        part[:1].expand(31, *part.shape[1:]).clone() for part in (ids, labels, real)
+    ]
+    losses = kata.train_classifier(Reader(rng), *alike, steps=4, batch_size=8, lr=0.05)[
+        "losses"
+    ]
+    measured = kata.train_classifier(
+        Reader(rng), ids, labels, real, steps=2, batch_size=8, lr=1e-9
+    )
     return [torch.tensor(losses), measured["accuracy"]]
 
 
 class Stack(nn.Module):
     """Stands in for the encoder, whose weights codes may draw in their own order."""
 
-    def __init__(self, num_layers, d_model, num_heads, d_ff=None, dropout=0.1, norm_first=False):
+    def __init__(
+        self, num_layers, d_model, num_heads, d_ff=None, dropout=0.1, norm_first=False
+    ):
         super().__init__()
         self.drop = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(nn.ModuleDict() for _ in range(num_layers))
         self.norm_first = norm_first
         for block in self.blocks:
             block["attention"], block["ff"] = nn.ModuleDict(), nn.ModuleDict()
-            for part, names in ((block["attention"], ("W_v", "W_o")), (block["ff"], ("fc1", "fc2"))):
+            for part, names in (
+                (block["attention"], ("W_v", "W_o")),
+                (block["ff"], ("fc1", "fc2")),
+            ):
                 part.update({name: nn.Linear(d_model, d_model) for name in names})
 
     def forward(self, x, *masks, return_all=False, **others):
         states = [x]
         for block in self.blocks:
-            inner = block.ff.fc1(block.attention.W_v(x)).tanh() + block.ff.fc2(block.attention.W_o(x)).tanh()
-            x = x + inner if self.norm_first else nn.functional.normalize(x + inner, dim=-1)
+            inner = (
+                block.ff.fc1(block.attention.W_v(x)).tanh()
+                + block.ff.fc2(block.attention.W_o(x)).tanh()
+            )
+            x = (
+                x + inner
+                if self.norm_first
+                else nn.functional.normalize(x + inner, dim=-1)
+            )
             states.append(self.drop(x))
         return (x, states) if return_all else x
 
@@ -78,6 +107,12 @@ def compared(kata, x, layers, seed):
 
 @probe("compare_norm_placement")
 def _(kata, rng):
-    x, (layers, seed) = torch.randn(2, 3, 4, generator=rng), torch.randint(2, 6, (2,), generator=rng).tolist()
+    x, (layers, seed) = (
+        torch.randn(2, 3, 4, generator=rng),
+        torch.randint(2, 6, (2,), generator=rng).tolist(),
+    )
     found = there(kata, compared, x, layers, seed)
-    return {place: {name: torch.tensor(row) for name, row in rows.items()} for place, rows in found.items()}
+    return {
+        place: {name: torch.tensor(row) for name, row in rows.items()}
+        for place, rows in found.items()
+    }

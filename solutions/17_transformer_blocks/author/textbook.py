@@ -1,4 +1,6 @@
-"""A transformer encoder from its parts: feed-forward net, block, stack, classifier, and the place of the norm."""
+"""A transformer encoder from its parts: feed-forward net, block, stack, classifier, and
+the place of the norm.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -8,14 +10,19 @@ from grader.loading import prerequisite
 
 MultiHeadAttention = prerequisite("16_multi_head_attention").MultiHeadAttention
 
-# The token ids of the marker task. CLS is kept free for a summary token; the classifier here averages instead.
+# The token ids of the marker task. CLS is kept free for a summary token; the classifier
+# here averages instead.
 PAD, CLS, MARK_A, MARK_B, FIRST_FILLER = 0, 1, 2, 3, 4
 
 
 def make_marker_task(
-    num_sequences: int, max_len: int, vocab_size: int, generator: torch.Generator | None = None
+    num_sequences: int,
+    max_len: int,
+    vocab_size: int,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sequences to classify by whether exactly one of two marks occurs. Given: nothing to write here.
+    """Sequences to classify by whether exactly one of two marks occurs. Given: nothing
+    to write here.
 
     Args:
         num_sequences: N.
@@ -23,13 +30,18 @@ def make_marker_task(
         vocab_size: tokens FIRST_FILLER … vocab_size − 1 are fillers without a meaning.
         generator: where every draw comes from; None = the global one.
     Returns:
-        (ids, key mask, labels). ids (N, L) int64: fillers, perhaps MARK_A, perhaps MARK_B (each a fair coin, somewhere
-        in the first half), then PAD to the right of a random length of L // 2 … L. The key mask (N, L) is True on real
-        tokens. labels (N,) int64: 1 if exactly one of the two marks occurs, else 0.
+        (ids, key mask, labels). ids (N, L) int64: fillers, perhaps MARK_A, perhaps
+        MARK_B (each a fair coin, somewhere in the first half), then PAD to the right of
+        a random length of L // 2 … L. The key mask (N, L) is True on real tokens.
+        labels (N,) int64: 1 if exactly one of the two marks occurs, else 0.
     """
-    lengths = torch.randint(max_len // 2, max_len + 1, (num_sequences,), generator=generator)
+    lengths = torch.randint(
+        max_len // 2, max_len + 1, (num_sequences,), generator=generator
+    )
     real = torch.arange(max_len) < lengths.unsqueeze(1)
-    ids = torch.randint(FIRST_FILLER, vocab_size, (num_sequences, max_len), generator=generator)
+    ids = torch.randint(
+        FIRST_FILLER, vocab_size, (num_sequences, max_len), generator=generator
+    )
     present = torch.rand(num_sequences, 2, generator=generator) < 0.5
     places = torch.rand(num_sequences, max_len // 2, generator=generator).argsort(dim=1)
     for column, mark in enumerate((MARK_A, MARK_B)):
@@ -41,7 +53,13 @@ def make_marker_task(
 class FeedForward(nn.Module):
     """Widen, bend, narrow: each position alone."""
 
-    def __init__(self, d_model: int, d_ff: int | None = None, dropout: float = 0.0, activation: str = "relu"):
+    def __init__(
+        self,
+        d_model: int,
+        d_ff: int | None = None,
+        dropout: float = 0.0,
+        activation: str = "relu",
+    ):
         super().__init__()
         if d_ff is None:
             d_ff = 4 * d_model
@@ -55,7 +73,9 @@ class FeedForward(nn.Module):
 
 
 class TransformerEncoderBlock(nn.Module):
-    """Self-attention, then a feed-forward net, each with a residual connection and a layer norm."""
+    """Self-attention, then a feed-forward net, each with a residual connection and a
+    layer norm.
+    """
 
     def __init__(
         self,
@@ -74,10 +94,17 @@ class TransformerEncoderBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.norm_first = norm_first
 
-    def attend(self, x: Tensor, mask: Tensor | None, key_padding_mask: Tensor | None) -> Tensor:
+    def attend(
+        self, x: Tensor, mask: Tensor | None, key_padding_mask: Tensor | None
+    ) -> Tensor:
         return self.attention(x, mask=mask, key_padding_mask=key_padding_mask)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, key_padding_mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        key_padding_mask: Tensor | None = None,
+    ) -> Tensor:
         if self.norm_first:
             x = x + self.dropout(self.attend(self.norm1(x), mask, key_padding_mask))
             x = x + self.dropout(self.ff(self.norm2(x)))
@@ -102,7 +129,9 @@ class TransformerEncoder(nn.Module):
     ):
         super().__init__()
         self.blocks = nn.ModuleList(
-            TransformerEncoderBlock(d_model, num_heads, d_ff, dropout, norm_first, activation)
+            TransformerEncoderBlock(
+                d_model, num_heads, d_ff, dropout, norm_first, activation
+            )
             for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(d_model) if norm_first else nn.Identity()
@@ -138,7 +167,9 @@ class SequenceClassifier(nn.Module):
     ):
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, d_model)
-        self.encoder = TransformerEncoder(num_layers, d_model, num_heads, d_ff, dropout, norm_first)
+        self.encoder = TransformerEncoder(
+            num_layers, d_model, num_heads, d_ff, dropout, norm_first
+        )
         self.head = nn.Linear(d_model, num_classes)
 
     def forward(self, ids: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
@@ -180,17 +211,28 @@ def train_classifier(
 
 
 def compare_norm_placement(
-    x: Tensor, num_layers: int = 16, num_heads: int = 2, gain: float = 2.0, seed: int = 0
+    x: Tensor,
+    num_layers: int = 16,
+    num_heads: int = 2,
+    gain: float = 2.0,
+    seed: int = 0,
 ) -> dict[str, dict[str, list[float]]]:
     """Values and gradients through a deep stack, post-norm and pre-norm."""
     probe = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
     results = {}
     for placement, norm_first in {"post": False, "pre": True}.items():
         torch.manual_seed(seed)
-        encoder = TransformerEncoder(num_layers, x.shape[-1], num_heads, dropout=0.0, norm_first=norm_first)
+        encoder = TransformerEncoder(
+            num_layers, x.shape[-1], num_heads, dropout=0.0, norm_first=norm_first
+        )
         with torch.no_grad():
             for block in encoder.blocks:
-                for layer in (block.attention.W_v, block.attention.W_o, block.ff.fc1, block.ff.fc2):
+                for layer in (
+                    block.attention.W_v,
+                    block.attention.W_o,
+                    block.ff.fc1,
+                    block.ff.fc2,
+                ):
                     layer.weight *= gain
         output, states = encoder(x.detach().clone().requires_grad_(), return_all=True)
         gradients = torch.autograd.grad((output * probe).sum(), states)

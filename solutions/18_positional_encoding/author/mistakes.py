@@ -7,13 +7,18 @@ GAP = "(fn(x)[:, permutation] - fn(x[:, permutation])).abs().max().item()"
 IS_PERMUTATION = "if sorted(permutation.tolist()) != list(range(x.size(1))):"
 FREQUENCIES = "frequencies = base ** (-(columns // 2 * 2) / d_model)"
 WAVES = "return torch.where(columns % 2 == 0, angles.sin(), angles.cos()).to(dtype)"
-BUFFER = 'self.register_buffer("pe", sinusoidal_encoding(max_len, d_model).unsqueeze(0))'
+BUFFER = (
+    'self.register_buffer("pe", sinusoidal_encoding(max_len, d_model).unsqueeze(0))'
+)
 ROWS = "rows = self.pe[:, offset : offset + x.size(1)].to(x.dtype)"
 ADD = "return self.dropout(x + rows)"
 INIT = "        nn.init.normal_(self.embedding.weight, std=0.02)\n"
-LOOKUP = "return x + self.embedding(torch.arange(offset, offset + x.size(1), device=x.device))"
+LOOKUP = """return x + self.embedding(
+            torch.arange(offset, offset + x.size(1), device=x.device)
+        )"""
 PAIRS = "a, b = x[..., 0::2], x[..., 1::2]"
-TURN = "[a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)"
+TURN = """[a * cos - b * sin, a * sin + b * cos], dim=-1)
+        .flatten(-2)"""
 CHECK_EVEN = "if D % 2 == 1:"
 TO_WIDE = "angles = positions.to(x.device, wide).unsqueeze(1) * frequencies"
 WIDE = "wide = torch.promote_types(x.dtype, torch.float32)"
@@ -21,8 +26,9 @@ ROPE_FREQUENCIES = "base ** (-torch.arange(0, D, 2, device=x.device, dtype=wide)
 SLOPES = "slopes = [2 ** (-8 * h / power) for h in range(1, power + 1)]"
 BETWEEN = "between = [2 ** (-4 * h / power) for h in range(1, 2 * power, 2)]"
 QUERIES = "queries = keys[key_len - query_len :].unsqueeze(1)"
-BIAS = "return -alibi_slopes(num_heads).to(keys.device).view(-1, 1, 1) * (queries - keys).abs()"
-SEED = "        torch.manual_seed(seed)\n"
+BIAS = """return (
+        -alibi_slopes(num_heads).to(keys.device).view(-1, 1, 1) * (queries - keys).abs()
+    )"""
 BATCHES = "        batches = torch.Generator().manual_seed(seed)\n"
 FRESH = "fresh = torch.Generator().manual_seed(seed + 1)"
 CORRECT = "return (model(ids).argmax(dim=1) == labels).double().mean().item()"
@@ -60,7 +66,8 @@ MISTAKES = [
     Mistake(
         "halves not interleaved",
         WAVES,
-        "return torch.cat([angles[:, 0::2].sin(), angles[:, 1::2].cos()], dim=-1).to(dtype)",
+        "return torch.cat([angles[:, 0::2].sin(), angles[:, 1::2].cos()], "
+        "dim=-1).to(dtype)",
         "test_equals_the_formula",
         "looks like all sines, then all cosines",
     ),
@@ -135,16 +142,25 @@ MISTAKES = [
     Mistake(
         "gradients cut off",
         LOOKUP,
-        LOOKUP.replace("self.embedding(", "self.embedding.weight.detach()[").replace(
-            "device=x.device))", "device=x.device)]"
-        ),
+        """return (
+            x
+            + self.embedding.weight.detach()[
+                torch.arange(offset, offset + x.size(1), device=x.device)
+            ]
+        )""",
         "test_only_the_rows_used_get_gradients",
         "does not require grad",
     ),
     Mistake(
         "pairs from both halves",
-        PAIRS + "\n    return torch.stack(" + TURN,
-        "a, b = x.chunk(2, dim=-1)\n    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)",
+        """    a, b = x[..., 0::2], x[..., 1::2]
+    return (
+        torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1)
+        .flatten(-2)
+        .to(x.dtype)
+    )""",
+        """    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1).to(x.dtype)""",
         "test_equals_a_loop_over_pairs",
         "looks like pairs of x[i] and x[i + D/2]",
     ),
@@ -216,9 +232,15 @@ MISTAKES = [
 ]
 
 EQUIVALENT = [
-    Equivalent(IS_PERMUTATION, IS_PERMUTATION.replace(".tolist()", ""), "tensors of one number compare as numbers do"),
+    Equivalent(
+        IS_PERMUTATION,
+        IS_PERMUTATION.replace(".tolist()", ""),
+        "tensors of one number compare as numbers do",
+    ),
     Equivalent(WAVES, WAVES.replace("== 0", "<= 0"), "a remainder is never negative"),
-    Equivalent(CHECK_EVEN, CHECK_EVEN.replace("==", ">="), "a remainder of 2 is at most 1"),
+    Equivalent(
+        CHECK_EVEN, CHECK_EVEN.replace("==", ">="), "a remainder of 2 is at most 1"
+    ),
     Equivalent(
         "_check_width(x.size(2), self.pe.size(2))",
         "_check_width(self.pe.size(2), x.size(2))",
@@ -229,29 +251,49 @@ EQUIVALENT = [
         "_check_width(self.embedding.embedding_dim, x.size(2))",
         "the same two numbers are compared; only the message tells them apart",
     ),
-    Equivalent(LOOKUP, LOOKUP.replace(", device=x.device", ""), "only a GPU can tell, and the gpu marked spec does"),
+    Equivalent(
+        "torch.arange(offset, offset + x.size(1), device=x.device)",
+        "torch.arange(offset, offset + x.size(1))",
+        "only a GPU can tell, and the gpu marked spec does",
+    ),
     Equivalent(
         "positions = torch.arange(T, device=x.device)",
         "positions = torch.arange(T)",
         "positions are moved to the device of x a few lines below",
     ),
-    Equivalent(WIDE, WIDE.replace("float32", "float64"), "the contract says at least float32"),
+    Equivalent(
+        WIDE, WIDE.replace("float32", "float64"), "the contract says at least float32"
+    ),
     Equivalent(
         f"frequencies = {ROPE_FREQUENCIES}",
         f"frequencies = {ROPE_FREQUENCIES}".replace(", dtype=wide", ""),
-        "float32 frequencies are what the contract asks for; in float64 they are more than that",
+        "float32 frequencies are what the contract asks for; in float64 they are more "
+        "than that",
     ),
     Equivalent(
         TO_WIDE,
         TO_WIDE.replace(".to(x.device, wide)", ""),
-        "the product with the frequencies has their dtype; that positions may lie elsewhere than x is not promised",
+        "the product with the frequencies has their dtype; that positions may lie "
+        "elsewhere than x is not promised",
     ),
     Equivalent(PAIRS, PAIRS.replace("0::2", "::2"), "a slice starts at 0 by itself"),
-    Equivalent(BETWEEN, BETWEEN.replace("2 * power, 2", "3 * power, 2"), "what is too much is cut off"),
-    Equivalent(FRESH, "fresh = torch.Generator()", "a new generator has a seed of its own, always the same"),
+    Equivalent(
+        BETWEEN,
+        BETWEEN.replace("2 * power, 2", "3 * power, 2"),
+        "what is too much is cut off",
+    ),
+    Equivalent(
+        FRESH,
+        "fresh = torch.Generator()",
+        "a new generator has a seed of its own, always the same",
+    ),
     Equivalent(FRESH, FRESH.replace("seed + 1", "seed - 1"), "any other seed will do"),
     Equivalent(FRESH, FRESH.replace("seed + 1", "seed + 2"), "any other seed will do"),
-    Equivalent(CORRECT, CORRECT.replace("double", "float"), "shares of 500 are told apart in float32 as well"),
+    Equivalent(
+        CORRECT,
+        CORRECT.replace("double", "float"),
+        "shares of 500 are told apart in float32 as well",
+    ),
     Equivalent(
         was="table[:, 1::2] = torch.cos(angle[:, : d_model // 2])",
         now="table[:, 1::2] = torch.cos(angle[:, : d_model // 1])",

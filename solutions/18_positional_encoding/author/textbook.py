@@ -1,4 +1,6 @@
-"""Four ways to tell attention the order: a sinusoidal table, a learned one, rotated pairs, a penalty on distance."""
+"""Four ways to tell attention the order: a sinusoidal table, a learned one, rotated
+pairs, a penalty on distance.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,13 +13,17 @@ from grader.loading import prerequisite
 
 TransformerEncoder = prerequisite("17_transformer_blocks").TransformerEncoder
 
-# The order task: does MARK_A come before MARK_B? Everything from FIRST_FILLER on means nothing.
+# The order task: does MARK_A come before MARK_B? Everything from FIRST_FILLER on
+# means nothing.
 MARK_A, MARK_B, FIRST_FILLER = 1, 2, 3
 KINDS = ("none", "sinusoidal", "learned")
 
 
 def make_order_task(
-    num_sequences: int, length: int, vocab_size: int, generator: torch.Generator | None = None
+    num_sequences: int,
+    length: int,
+    vocab_size: int,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Sequences to classify by the order of two marks. Given: nothing to write here.
 
@@ -27,10 +33,13 @@ def make_order_task(
         vocab_size: tokens FIRST_FILLER … vocab_size − 1 are fillers without a meaning.
         generator: where every draw comes from; None = the global one.
     Returns:
-        (ids, labels). ids (N, L) int64: MARK_A once and MARK_B once, at two random places, and fillers elsewhere.
-        labels (N,) int64: 1 if MARK_A comes before MARK_B, else 0.
+        (ids, labels). ids (N, L) int64: MARK_A once and MARK_B once, at two random
+        places, and fillers elsewhere. labels (N,) int64: 1 if MARK_A comes before
+        MARK_B, else 0.
     """
-    ids = torch.randint(FIRST_FILLER, vocab_size, (num_sequences, length), generator=generator)
+    ids = torch.randint(
+        FIRST_FILLER, vocab_size, (num_sequences, length), generator=generator
+    )
     places = torch.rand(num_sequences, length, generator=generator).argsort(dim=1)
     place_a, place_b = places[:, 0], places[:, 1]
     rows = torch.arange(num_sequences)
@@ -39,14 +48,19 @@ def make_order_task(
     return ids, (place_a < place_b).long()
 
 
-def permutation_gap(fn: Callable[[Tensor], Tensor], x: Tensor, permutation: Tensor) -> float:
+def permutation_gap(
+    fn: Callable[[Tensor], Tensor], x: Tensor, permutation: Tensor
+) -> float:
     """Say how much it matters to a function in which order the positions come."""
     with torch.no_grad():
         return (fn(x)[:, permutation] - fn(x[:, permutation])).abs().max().item()
 
 
 def sinusoidal_encoding(
-    max_len: int, d_model: int, base: float = 10000.0, dtype: torch.dtype = torch.float32
+    max_len: int,
+    d_model: int,
+    base: float = 10000.0,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Write each position as sines and cosines of slower and slower waves."""
     position = torch.arange(max_len)[:, None]
@@ -60,7 +74,9 @@ def sinusoidal_encoding(
 class SinusoidalPositionalEncoding(nn.Module):
     """The sinusoidal table as a layer: added to the features, or put beside them."""
 
-    def __init__(self, d_model: int, max_len: int = 5000, dropout: float = 0.0, mode: str = "add"):
+    def __init__(
+        self, d_model: int, max_len: int = 5000, dropout: float = 0.0, mode: str = "add"
+    ):
         super().__init__()
         self.mode = mode
         self.dropout = nn.Dropout(dropout)
@@ -86,12 +102,17 @@ class LearnedPositionalEmbedding(nn.Module):
         return x + self.embedding(positions)
 
 
-def apply_rope(x: Tensor, positions: Tensor | None = None, base: float = 10000.0) -> Tensor:
-    """Turn queries or keys by angles that grow with their position (rotary position embedding)."""
+def apply_rope(
+    x: Tensor, positions: Tensor | None = None, base: float = 10000.0
+) -> Tensor:
+    """Turn queries or keys by angles that grow with their position (rotary
+    position embedding).
+    """
     T, D = x.shape[-2:]
     if positions is None:
         positions = torch.arange(T, device=x.device)
-    angle = positions[:, None] / base ** (torch.arange(0, D, 2, device=x.device) / D)  # (T, D / 2)
+    # (T, D / 2)
+    angle = positions[:, None] / base ** (torch.arange(0, D, 2, device=x.device) / D)
     cos, sin = angle.cos(), angle.sin()
     a, b = x[..., 0::2], x[..., 1::2]
     return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)
@@ -108,7 +129,9 @@ def alibi_slopes(num_heads: int) -> Tensor:
 
 
 def alibi_bias(num_heads: int, query_len: int, key_len: int | None = None) -> Tensor:
-    """Write the penalty that each head puts on looking far away, to be added to the scores before the softmax."""
+    """Write the penalty that each head puts on looking far away, to be added to the
+    scores before the softmax.
+    """
     if key_len is None:
         key_len = query_len
     i = torch.arange(key_len - query_len, key_len)[:, None]
@@ -117,19 +140,28 @@ def alibi_bias(num_heads: int, query_len: int, key_len: int | None = None) -> Te
 
 
 class OrderClassifier(nn.Module):
-    """A transformer that says in which order two marks come. Given: nothing to write here.
+    """A transformer that says in which order two marks come. Given: nothing to
+    write here.
 
     Args:
         vocab_size: how many token ids there are.
         kind: what tells it the positions: "none", "sinusoidal" or "learned".
         max_len: of the table of positions.
-        d_model, num_heads, num_layers: of the encoder, which is pre-norm and has no dropout.
+        d_model, num_heads, num_layers: of the encoder, which is pre-norm and has
+            no dropout.
 
-    forward(ids): (B, T) int64 → logits (B, 2): embedding, positions, encoder, mean over the positions, linear head.
+    forward(ids): (B, T) int64 → logits (B, 2): embedding, positions, encoder, mean over
+    the positions, linear head.
     """
 
     def __init__(
-        self, vocab_size: int, kind: str, max_len: int, d_model: int = 32, num_heads: int = 4, num_layers: int = 2
+        self,
+        vocab_size: int,
+        kind: str,
+        max_len: int,
+        d_model: int = 32,
+        num_heads: int = 4,
+        num_layers: int = 2,
     ):
         super().__init__()
         if kind not in KINDS:
@@ -140,7 +172,9 @@ class OrderClassifier(nn.Module):
             self.positions = SinusoidalPositionalEncoding(d_model, max_len)
         if kind == "learned":
             self.positions = LearnedPositionalEmbedding(max_len, d_model)
-        self.encoder = TransformerEncoder(num_layers, d_model, num_heads, dropout=0.0, norm_first=True)
+        self.encoder = TransformerEncoder(
+            num_layers, d_model, num_heads, dropout=0.0, norm_first=True
+        )
         self.head = nn.Linear(d_model, 2)
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -162,7 +196,9 @@ def compare_position_encodings(
     seed: int = 0,
     test_length: int | None = None,
 ) -> dict[str, dict[str, object]]:
-    """Train the same classifier with different positions on the order task, and say how well each does."""
+    """Train the same classifier with different positions on the order task, and say how
+    well each does.
+    """
     if test_length is None:
         test_length = length
     results = {}

@@ -17,14 +17,18 @@ RESTORE = """        for module, training in modes.items():
 REMOVE = """        for handle in handles:
             handle.remove()
 """
-RUN = f"""            model.eval()(*inputs)
+RUN = """            model.eval()(*inputs)
     except Exception as error:
         if running is None:
             raise
         name, shape = running
-        raise RuntimeError(f"{{name!r}} failed on an input of shape {{shape}}: {{error}}") from error
+        raise RuntimeError(
+            f"{name!r} failed on an input of shape {shape}: {error}"
+        ) from error
     finally:
-{REMOVE}"""
+        for handle in handles:
+            handle.remove()
+"""
 COPY = "                tensor.copy_(state[name])\n"
 ONE_DICT = "if len(args) == 1 and isinstance(args[0], OrderedDict):"
 
@@ -33,7 +37,8 @@ MISTAKES = [
     Mistake(
         "tied parameters listed twice",
         was="parameters = list(module.named_parameters())",
-        now="parameters = [(n, p) for n, p in module.state_dict(keep_vars=True).items() if "
+        now="parameters = [(n, p) for n, p in "
+        "module.state_dict(keep_vars=True).items() if "
         "isinstance(p, nn.Parameter)]",
         caught_by="test_tied_weights_are_listed_once",
         says="head.weight is embed.weight, and listed again",
@@ -76,10 +81,19 @@ MISTAKES = [
     ),
     Mistake(
         "shift term missing",
-        was="self.var.copy_((1 - share) * self.var + share * spread + share * (1 - share) * shift.square())",
+        was="""self.var.copy_(
+            (1 - share) * self.var
+            + share * spread
+            + share * (1 - share) * shift.square()
+        )""",
         now="self.var.copy_((1 - share) * self.var + share * spread)",
-        caught_by="test_two_batches_of_different_size_give_the_pooled_mean_and_variance",
-        says="looks like the batch variances averaged by size: the distance of the means is missing",
+        caught_by=(
+            "test_two_batches_of_different_size_give_the_pooled_mean_and_variance"
+        ),
+        says=(
+            "looks like the batch variances averaged by size: the distance of the "
+            "means is missing"
+        ),
     ),
     Mistake(
         "updates in eval mode too",
@@ -135,7 +149,10 @@ MISTAKES = [
     Mistake(
         "replacing moves to the end",
         was="self.add_module(key, _checked(module))",
-        now="self._modules.pop(key, None)\n        self.add_module(key, _checked(module))",
+        now=(
+            "self._modules.pop(key, None)\n"
+            "        self.add_module(key, _checked(module))"
+        ),
         caught_by="test_replacing_keeps_the_position",
         says="looks like the new module is at the end",
     ),
@@ -188,7 +205,9 @@ MISTAKES = [
     Mistake(
         "hooks removed after the forward, not in finally",
         was=RUN,
-        now=RUN.replace(REMOVE, "").replace("inputs)\n", "inputs)\n" + textwrap.indent(REMOVE, "    ")),
+        now=RUN.replace(REMOVE, "").replace(
+            "inputs)\n", "inputs)\n" + textwrap.indent(REMOVE, "    ")
+        ),
         caught_by="test_hooks_are_gone_and_flags_restored_after_an_error",
         says="hooks are left on the model after an error",
         edge=True,
@@ -220,8 +239,12 @@ MISTAKES = [
 ]
 
 EQUIVALENT = [
-    Equivalent(was=ONE_DICT, now=ONE_DICT.replace("[0]", "[-1]"), reason="there is only one"),
-    Equivalent(was="named = args[0]", now="named = args[-1]", reason="there is only one"),
+    Equivalent(
+        was=ONE_DICT, now=ONE_DICT.replace("[0]", "[-1]"), reason="there is only one"
+    ),
+    Equivalent(
+        was="named = args[0]", now="named = args[-1]", reason="there is only one"
+    ),
     Equivalent(
         was="return self._modules.keys()",
         now="return self._modules",
@@ -230,12 +253,18 @@ EQUIVALENT = [
     Equivalent(
         was="share = len(rows) / int(self.count)",
         now="share = len(rows) / self.count",
-        reason="the quotient is a float32 tensor then, which a layer in float64 notices in the eighth digit",
+        reason=(
+            "the quotient is a float32 tensor then, which a layer in float64 notices "
+            "in the eighth digit"
+        ),
     ),
     Equivalent(
         was="with torch.no_grad():",
         now="with torch.enable_grad():",
-        reason="in load_matching, where the tensors of state_dict() are detached already; elsewhere it is caught",
+        reason=(
+            "in load_matching, where the tensors of state_dict() are detached "
+            "already; elsewhere it is caught"
+        ),
     ),
     Equivalent(
         was="if len(args) == 1 and isinstance(args[0], OrderedDict):",

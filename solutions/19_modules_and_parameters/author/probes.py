@@ -1,4 +1,6 @@
-"""Questions that the specs of 19 cannot ask from another process, or ask only about modules that are known."""
+"""Questions that the specs of 19 cannot ask from another process, or ask only about
+modules that are known.
+"""
 
 import torch
 from torch import nn
@@ -10,23 +12,47 @@ from grader.lock.probes import probe, there
 def _(kata, rng):
     model = nn.Sequential()
     for kind in torch.randint(4, (8,), generator=rng).tolist():
-        parts = (nn.Linear(2, 2, bias=False), nn.BatchNorm1d(2), nn.Sequential(nn.Tanh(), nn.Linear(2, 2)), model[:1])
+        parts = (
+            nn.Linear(2, 2, bias=False),
+            nn.BatchNorm1d(2),
+            nn.Sequential(nn.Tanh(), nn.Linear(2, 2)),
+            model[:1],
+        )
         model.append(parts[kind])
     for parameter in model.parameters():
         parameter.requires_grad = bool(torch.rand((), generator=rng) < 0.5)
     for i, part in enumerate(model):
-        part.register_buffer(f"seen{i}", torch.zeros(2), persistent=bool(torch.rand((), generator=rng) < 0.5))
+        part.register_buffer(
+            f"seen{i}",
+            torch.zeros(2),
+            persistent=bool(torch.rand((), generator=rng) < 0.5),
+        )
     found = kata.describe_state(model)
-    return {name: list(found[name]) for name in ("trainable", "frozen", "buffers", "transient")}
+    return {
+        name: list(found[name])
+        for name in ("trainable", "frozen", "buffers", "transient")
+    }
 
 
 @probe("StandardizedLinear.__init__")
 def _(kata, rng):
     wide, narrow = torch.randint(2, 30, (2,), generator=rng).tolist()
-    layers = [kata.StandardizedLinear(wide, narrow), kata.StandardizedLinear(narrow, wide, bias=False, eps=1 / wide)]
+    layers = [
+        kata.StandardizedLinear(wide, narrow),
+        kata.StandardizedLinear(narrow, wide, bias=False, eps=1 / wide),
+    ]
     return [
-        [layer.in_features, layer.out_features, layer.eps, layer.mean, layer.var, layer.count]
-        + sorted((name, tuple(tensor.shape)) for name, tensor in layer.state_dict().items())
+        [
+            layer.in_features,
+            layer.out_features,
+            layer.eps,
+            layer.mean,
+            layer.var,
+            layer.count,
+        ]
+        + sorted(
+            (name, tuple(tensor.shape)) for name, tensor in layer.state_dict().items()
+        )
         for layer in layers
     ]
 
@@ -70,7 +96,10 @@ def _(kata, rng):
         len(modules),
         widths,
         [modules[i].in_features for i in (3, 0)],
-        *(there(kata, shapes, each) for each in (modules, modules[1 : sizes[0] % 3 + 3])),
+        *(
+            there(kata, shapes, each)
+            for each in (modules, modules[1 : sizes[0] % 3 + 3])
+        ),
     ]
 
 
@@ -80,22 +109,47 @@ def _(kata, rng):
     modules = kata.SimpleModuleDict({f"part{n}": nn.Linear(n, 2) for n in sizes[:4]})
     for n in sizes[4:] + sizes[:2]:
         modules[f"part{n}"] = nn.Linear(n, 3)
-    told = [(key, module.weight.shape == (3, int(key[4:]))) for key, module in modules.items()]
-    return [told, there(kata, shapes, modules), list(modules), len(modules), [f"part{n}" in modules for n in range(9)]]
+    told = [
+        (key, module.weight.shape == (3, int(key[4:])))
+        for key, module in modules.items()
+    ]
+    return [
+        told,
+        there(kata, shapes, modules),
+        list(modules),
+        len(modules),
+        [f"part{n}" in modules for n in range(9)],
+    ]
 
 
 @probe("init_weights")
 def _(kata, rng):
     wide, narrow = torch.randint(20, 60, (2,), generator=rng).tolist()
-    parts = nn.Linear(wide, narrow), nn.Embedding(narrow, wide), nn.LayerNorm(narrow), nn.Conv1d(2, 3, 1)
+    parts = (
+        nn.Linear(wide, narrow),
+        nn.Embedding(narrow, wide),
+        nn.LayerNorm(narrow),
+        nn.Conv1d(2, 3, 1),
+    )
     with torch.no_grad():
         for parameter in nn.Sequential(*parts).parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=rng))
     linear, embedding, norm, other = parts
     generator = torch.Generator().manual_seed(wide * narrow)
-    kata.init_weights(nn.Sequential(nn.Sequential(*parts[:2]), *parts[2:]), embedding_std=1e-7, generator=generator)
+    kata.init_weights(
+        nn.Sequential(nn.Sequential(*parts[:2]), *parts[2:]),
+        embedding_std=1e-7,
+        generator=generator,
+    )
     spread = linear.weight.detach().abs().max() / (6 / (wide + narrow)) ** 0.5
-    found = [linear.bias, embedding.weight, norm.weight, norm.bias, other.weight, other.bias]
+    found = [
+        linear.bias,
+        embedding.weight,
+        norm.weight,
+        norm.bias,
+        other.weight,
+        other.bias,
+    ]
     return [bool(0.95 < spread <= 1.0001), *(tensor.detach() for tensor in found)]
 
 
@@ -104,10 +158,25 @@ def _(kata, rng):
     names = [f"part{n}" for n in torch.randperm(30, generator=rng)[:6].tolist()]
     model, flags = nn.Sequential(), []
     for name in names:
-        model.add_module(name, nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2)))
-    for trainable, prefixes in ((False, [names[4], f"{names[1]}.2"]), (True, [f"{names[4]}.0.bias"]), (False, None)):
+        model.add_module(
+            name, nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))
+        )
+    for trainable, prefixes in (
+        (False, [names[4], f"{names[1]}.2"]),
+        (True, [f"{names[4]}.0.bias"]),
+        (False, None),
+    ):
         covered = kata.set_trainable(model, trainable, prefixes)
-        flags.append((covered, [name for name, parameter in model.named_parameters() if parameter.requires_grad]))
+        flags.append(
+            (
+                covered,
+                [
+                    name
+                    for name, parameter in model.named_parameters()
+                    if parameter.requires_grad
+                ],
+            )
+        )
     return flags
 
 
@@ -116,5 +185,12 @@ def _(kata, rng):
     rows, *widths = torch.randint(2, 30, (5,), generator=rng).tolist()
     shared = nn.Tanh()
     pairs = zip(widths, widths[1:], strict=False)
-    model = nn.Sequential(*(nn.Sequential(nn.Linear(a, b), nn.Dropout(), shared) for a, b in pairs))
-    return [tuple(record) for record in kata.trace_shapes(model, torch.randn(rows, widths[0], generator=rng))]
+    model = nn.Sequential(
+        *(nn.Sequential(nn.Linear(a, b), nn.Dropout(), shared) for a, b in pairs)
+    )
+    return [
+        tuple(record)
+        for record in kata.trace_shapes(
+            model, torch.randn(rows, widths[0], generator=rng)
+        )
+    ]

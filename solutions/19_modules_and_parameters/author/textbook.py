@@ -1,8 +1,18 @@
-"""nn.Module from the inside: what it registers, containers by hand, initialising, freezing, tracing, loading."""
+"""nn.Module from the inside: what it registers, containers by hand, initialising,
+freezing, tracing, loading.
+"""
 
 import math
 from collections import OrderedDict
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from collections.abc import (
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    Sequence,
+    ValuesView,
+)
 from typing import NamedTuple
 
 import torch
@@ -11,7 +21,9 @@ from torch import Tensor, nn
 
 
 class ShapeRecord(NamedTuple):
-    """One call of one leaf module, as `trace_shapes` saw it. Given: nothing to write here."""
+    """One call of one leaf module, as `trace_shapes` saw it. Given: nothing to
+    write here.
+    """
 
     name: str
     input_shape: tuple[int, ...]
@@ -19,7 +31,9 @@ class ShapeRecord(NamedTuple):
 
 
 class LoadReport(NamedTuple):
-    """A report of what `load_matching` did with each name. Given: nothing to write here."""
+    """A report of what `load_matching` did with each name. Given: nothing to
+    write here.
+    """
 
     loaded: list[str]
     missing: list[str]
@@ -39,7 +53,9 @@ def describe_state(module: nn.Module) -> dict[str, list[str]]:
 
 
 class StandardizedLinear(nn.Module):
-    """A linear layer that standardizes its input with the statistics of everything it has seen in training."""
+    """A linear layer that standardizes its input with the statistics of everything it
+    has seen in training.
+    """
 
     def __init__(
         self,
@@ -54,10 +70,14 @@ class StandardizedLinear(nn.Module):
         self.out_features = out_features
         self.eps = eps
         bound = 1 / math.sqrt(in_features)
-        weight = torch.empty(out_features, in_features).uniform_(-bound, bound, generator=generator)
+        weight = torch.empty(out_features, in_features).uniform_(
+            -bound, bound, generator=generator
+        )
         self.weight = nn.Parameter(weight)
         if bias:
-            self.bias = nn.Parameter(torch.empty(out_features).uniform_(-bound, bound, generator=generator))
+            self.bias = nn.Parameter(
+                torch.empty(out_features).uniform_(-bound, bound, generator=generator)
+            )
         else:
             self.register_parameter("bias", None)
         self.register_buffer("mean", torch.zeros(in_features))
@@ -75,12 +95,16 @@ class StandardizedLinear(nn.Module):
         share = len(rows) / self.count
         difference = rows.mean(dim=0) - self.mean
         var = rows.var(dim=0, correction=0)
-        self.var = (1 - share) * self.var + share * var + share * (1 - share) * difference**2
+        self.var = (
+            (1 - share) * self.var + share * var + share * (1 - share) * difference**2
+        )
         self.mean = self.mean + share * difference
 
 
 class SimpleSequential(nn.Module):
-    """A chain of modules: each gets what the one before it returned. Like `nn.Sequential`, and written without it."""
+    """A chain of modules: each gets what the one before it returned. Like
+    `nn.Sequential`, and written without it.
+    """
 
     def __init__(self, *args: nn.Module | OrderedDict[str, nn.Module]):
         super().__init__()
@@ -109,7 +133,9 @@ class SimpleSequential(nn.Module):
 
 
 class SimpleModuleList(nn.Module):
-    """A list whose modules are registered. Like `nn.ModuleList`, and written without it (and without nn.Sequential)."""
+    """A list whose modules are registered. Like `nn.ModuleList`, and written without it
+    (and without nn.Sequential).
+    """
 
     def __init__(self, modules: Iterable[nn.Module] | None = None):
         super().__init__()
@@ -133,7 +159,9 @@ class SimpleModuleList(nn.Module):
 
 
 class SimpleModuleDict(nn.Module):
-    """A dict whose modules are registered. Like `nn.ModuleDict`, and written without it."""
+    """A dict whose modules are registered. Like `nn.ModuleDict`, and written
+    without it.
+    """
 
     def __init__(self, modules: Mapping[str, nn.Module] | None = None):
         super().__init__()
@@ -166,7 +194,10 @@ class SimpleModuleDict(nn.Module):
 
 
 def init_weights(
-    model: nn.Module, *, embedding_std: float = 0.02, generator: torch.Generator | None = None
+    model: nn.Module,
+    *,
+    embedding_std: float = 0.02,
+    generator: torch.Generator | None = None,
 ) -> nn.Module:
     """Give the layers of a model new starting values, each kind by its own rule."""
 
@@ -188,11 +219,15 @@ def init_weights(
     return model.apply(init)
 
 
-def set_trainable(model: nn.Module, trainable: bool, prefixes: Sequence[str] | None = None) -> list[str]:
+def set_trainable(
+    model: nn.Module, trainable: bool, prefixes: Sequence[str] | None = None
+) -> list[str]:
     """Freeze or thaw the parameters of a model, or of named parts of it."""
     names = []
     for name, parameter in model.named_parameters():
-        if prefixes is None or any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes):
+        if prefixes is None or any(
+            name == prefix or name.startswith(prefix + ".") for prefix in prefixes
+        ):
             parameter.requires_grad = trainable
             if not trainable:
                 parameter.grad = None
@@ -213,12 +248,20 @@ def _first_tensor(value):
 
 
 def trace_shapes(model: nn.Module, *inputs) -> list[ShapeRecord]:
-    """Run a model once and note the shapes that went into each of its layers and came out."""
+    """Run a model once and note the shapes that went into each of its layers and
+    came out.
+    """
     records, handles = [], []
 
     def add_hook(name, module):
         def hook(module, args, output):
-            records.append(ShapeRecord(name, tuple(_first_tensor(args).shape), tuple(_first_tensor(output).shape)))
+            records.append(
+                ShapeRecord(
+                    name,
+                    tuple(_first_tensor(args).shape),
+                    tuple(_first_tensor(output).shape),
+                )
+            )
 
         handles.append(module.register_forward_hook(hook))
 
@@ -236,7 +279,9 @@ def trace_shapes(model: nn.Module, *inputs) -> list[ShapeRecord]:
 
 
 def load_matching(model: nn.Module, state: Mapping[str, Tensor]) -> LoadReport:
-    """Load what fits of a state_dict, and say what did not: the first step of fine-tuning."""
+    """Load what fits of a state_dict, and say what did not: the first step
+    of fine-tuning.
+    """
     own = model.state_dict()
     loaded, missing, mismatched = [], [], []
     for name, tensor in own.items():

@@ -2,18 +2,27 @@
 
 from grader.course.mistakes import Equivalent, Mistake
 
-HUBER = "values = torch.where(size <= delta, error.square() / 2, delta * (size - delta / 2))"
-NLL = "return _reduced(-counts * chosen.masked_fill(~kept, 0.0), reduction, torch.where(total == 0, 1.0, total))"
+HUBER = """values = torch.where(
+            size <= delta, error.square() / 2, delta * (size - delta / 2)
+        )"""
+NLL = """return _reduced(
+        -counts * chosen.masked_fill(~kept, 0.0),
+        reduction,
+        torch.where(total == 0, 1.0, total),
+    )"""
 SAFE_IDS = "return targets.masked_fill(~kept, 0)"
 LOG_SOFTMAX = "log_probs = logits.log_softmax(dim=1)"
-SMOOTHED = "values = (1 - label_smoothing) * values + label_smoothing * everywhere.masked_fill(~kept, 0.0)"
+SMOOTHED = """values = (
+            1 - label_smoothing
+        ) * values + label_smoothing * everywhere.masked_fill(~kept, 0.0)"""
 YES = "yes = targets * F.softplus(-logits)"
 BCE = "return _reduced(yes + no, reduction, logits.numel())"
 BY_SEQUENCE = "return values.sum(dim=1) / kept.sum(dim=1).clamp(min=1)"
-SEQUENCE_END = BY_SEQUENCE + "\n    return _reduced(values, reduction, kept.sum().clamp(min=1))"
+SEQUENCE_END = (
+    BY_SEQUENCE + "\n    return _reduced(values, reduction, kept.sum().clamp(min=1))"
+)
 LOG_RATIO = "log_ratio = torch.where(p > 0, log_p - log_q, 0.0)"
 KL = "return (p * log_ratio).sum(dim=-1)"
-R = "r = log_probs_ref.masked_fill(~mask, 0.0) - log_probs_policy.masked_fill(~mask, 0.0)"
 KL_MEAN = "return values.sum() / mask.sum().clamp(min=1)"
 
 MISTAKES = [
@@ -36,7 +45,10 @@ MISTAKES = [
     Mistake(
         "smooth L1 for Huber",
         was=HUBER,
-        now="values = torch.where(size <= delta, error.square() / (2 * delta), size - delta / 2)",
+        now=(
+            "values = torch.where(size <= delta, error.square() / (2 * delta), size - "
+            "delta / 2)"
+        ),
         caught_by="test_delta_moves_the_bend_of_huber",
         says="looks like smooth L1, which is Huber divided by delta",
     ),
@@ -58,7 +70,9 @@ MISTAKES = [
     Mistake(
         "weighted mean divided by the number of kept rows",
         was=NLL,
-        now=NLL.replace("torch.where(total == 0, 1.0, total)", "kept.sum().clamp(min=1)"),
+        now=NLL.replace(
+            "torch.where(total == 0, 1.0, total)", "kept.sum().clamp(min=1)"
+        ),
         caught_by="test_weighted_mean_divides_by_the_kept_weights",
         says="looks like divided by the number of kept rows",
     ),
@@ -97,7 +111,8 @@ MISTAKES = [
     Mistake(
         "F.cross_entropy",
         was=LOG_SOFTMAX,
-        now="return F.cross_entropy(logits, targets, ignore_index=ignore_index, label_smoothing=label_smoothing, "
+        now="return F.cross_entropy(logits, targets, ignore_index=ignore_index, "
+        "label_smoothing=label_smoothing, "
         "reduction=reduction)\n    " + LOG_SOFTMAX,
         caught_by="TestCrossEntropy::test_is_written_without_the_ready_made_ones",
         says="to be written without torch.nn.functional.cross_entropy",
@@ -119,7 +134,8 @@ MISTAKES = [
     Mistake(
         "smoothing on the other classes only",
         was=SMOOTHED,
-        now="values = (1 - label_smoothing) * values + label_smoothing / (logits.shape[1] - 1) * "
+        now="values = (1 - label_smoothing) * values + label_smoothing / "
+        "(logits.shape[1] - 1) * "
         "(everywhere * logits.shape[1] - values).masked_fill(~kept, 0.0)",
         caught_by="test_smoothing_spreads_over_all_classes",
         says="looks like s spread over the other C − 1 classes only",
@@ -145,7 +161,7 @@ MISTAKES = [
         now="""if pos_weight is None:
         values = logits.clamp(min=0) - logits * targets + torch.log1p(torch.exp(-logits.abs()))
         return _reduced(values, reduction, logits.numel())
-    return _reduced(yes + no, reduction, logits.numel())""",
+    return _reduced(yes + no, reduction, logits.numel())""",  # noqa: E501
         caught_by="test_the_gradient_at_zero",
         says="looks like clamp, which picks one side of its kink",
         edge=True,
@@ -163,7 +179,8 @@ MISTAKES = [
         was=SEQUENCE_END,
         now=SEQUENCE_END.replace(
             "    return _reduced",
-            '    if reduction == "mean":\n        return (values.sum(dim=1) / kept.sum(dim=1).clamp(min=1)).mean()\n'
+            '    if reduction == "mean":\n'
+            "        return (values.sum(dim=1) / kept.sum(dim=1).clamp(min=1)).mean()\n"
             "    return _reduced",
         ),
         caught_by="test_token_mean_is_not_the_mean_of_sequence_means",
@@ -195,7 +212,10 @@ MISTAKES = [
     Mistake(
         "F.kl_div",
         was=KL,
-        now='return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=-1)',
+        now=(
+            'return F.kl_div(log_q, log_p, reduction="none", '
+            "log_target=True).sum(dim=-1)"
+        ),
         caught_by="test_is_written_without_the_ready_made_one",
         says="to be written without torch.nn.functional.kl_div",
     ),
@@ -225,43 +245,95 @@ UNASKED = {
 
 EQUIVALENT = [
     Equivalent(
-        was=HUBER,
-        now=HUBER.replace("<=", "<"),
+        was="size <= delta, error.square() / 2, delta * (size - delta / 2)",
+        now="size < delta, error.square() / 2, delta * (size - delta / 2)",
         reason="parabola and line meet at delta, in value and slope",
     ),
-    Equivalent(was=NLL, now=NLL.replace("~kept, 0.0", "~kept, 1.0"), reason=IGNORED),
-    Equivalent(was=NLL, now=NLL.replace("~kept, 0.0", "~kept, -1.0"), reason=IGNORED),
-    Equivalent(was=NLL, now=NLL.replace("total == 0", "total <= 0"), reason="weights are not negative"),
-    Equivalent(was=NLL, now=NLL.replace("== 0, 1.0", "== 0, 2.0"), reason="the sum that is divided is 0"),
-    Equivalent(was="if logits.ndim != 2:", now="if logits.ndim < 2:", reason="nll_loss refuses more dimensions"),
-    Equivalent(was=LOG_RATIO, now=LOG_RATIO.replace("0.0)", "1.0)"), reason="it is multiplied by p = 0"),
-    Equivalent(was=LOG_RATIO, now=LOG_RATIO.replace("0.0)", "-1.0)"), reason="it is multiplied by p = 0"),
+    Equivalent(
+        was="-counts * chosen.masked_fill(~kept, 0.0),",
+        now=("-counts * chosen.masked_fill(~kept, 1.0),"),
+        reason=IGNORED,
+    ),
+    Equivalent(
+        was="-counts * chosen.masked_fill(~kept, 0.0),",
+        now=("-counts * chosen.masked_fill(~kept, -1.0),"),
+        reason=IGNORED,
+    ),
+    Equivalent(
+        was="torch.where(total == 0, 1.0, total),",
+        now="torch.where(total <= 0, 1.0, total),",
+        reason="weights are not negative",
+    ),
+    Equivalent(
+        was="torch.where(total == 0, 1.0, total),",
+        now="torch.where(total == 0, 2.0, total),",
+        reason="the sum that is divided is 0",
+    ),
+    Equivalent(
+        was="if logits.ndim != 2:",
+        now="if logits.ndim < 2:",
+        reason="nll_loss refuses more dimensions",
+    ),
+    Equivalent(
+        was=LOG_RATIO,
+        now=LOG_RATIO.replace("0.0)", "1.0)"),
+        reason="it is multiplied by p = 0",
+    ),
+    Equivalent(
+        was=LOG_RATIO,
+        now=LOG_RATIO.replace("0.0)", "-1.0)"),
+        reason="it is multiplied by p = 0",
+    ),
     Equivalent(
         was="wrong = kept & ((targets < 0) | (targets >= scores.shape[-1]))",
         now="wrong = kept & ((targets < 0) ^ (targets >= scores.shape[-1]))",
         reason="no number is both below 0 and at least C",
     ),
     Equivalent(
-        was="values = torch.where(d.abs() <= delta, d**2 / 2, delta * (d.abs() - delta / 2))",
-        now="values = torch.where(d.abs() < delta, d**2 / 2, delta * (d.abs() - delta / 2))",
+        was=(
+            "values = torch.where(d.abs() <= delta, d**2 / 2, delta * (d.abs() - "
+            "delta / 2))"
+        ),
+        now=(
+            "values = torch.where(d.abs() < delta, d**2 / 2, delta * (d.abs() - delta "
+            "/ 2))"
+        ),
         reason="at delta both are delta² / 2, with one slope",
         textbook=True,
     ),
     Equivalent(
-        was="targets = targets.masked_fill(~keep, 0)  # any class will do: the row does not count",
-        now="targets = targets.masked_fill(~keep, 1)  # any class will do: the row does not count",
+        was=(
+            "targets = targets.masked_fill(~keep, 0)  # any class will do: the row "
+            "does not count"
+        ),
+        now=(
+            "targets = targets.masked_fill(~keep, 1)  # any class will do: the row "
+            "does not count"
+        ),
         reason="any class will do",
         textbook=True,
     ),
     Equivalent(
-        was="picked = log_probs.gather(1, targets[:, None]).squeeze(1).masked_fill(~keep, 0)",
-        now="picked = log_probs.gather(1, targets[:, None]).squeeze(1).masked_fill(~keep, 1)",
+        was=(
+            "picked = log_probs.gather(1, targets[:, "
+            "None]).squeeze(1).masked_fill(~keep, 0)"
+        ),
+        now=(
+            "picked = log_probs.gather(1, targets[:, "
+            "None]).squeeze(1).masked_fill(~keep, 1)"
+        ),
         reason="the row's weight is 0",
         textbook=True,
     ),
     Equivalent(
-        was="picked = log_probs.gather(1, targets[:, None]).squeeze(1).masked_fill(~keep, 0)",
-        now="picked = log_probs.gather(1, targets[:, None]).squeeze(1).masked_fill(~keep, -1)",
+        was=(
+            "picked = log_probs.gather(1, targets[:, "
+            "None]).squeeze(1).masked_fill(~keep, 0)"
+        ),
+        now=(
+            "picked = log_probs.gather(1, targets[:, "
+            "None]).squeeze(1).masked_fill(~keep, -1)"
+        ),
         reason="the row's weight is 0",
         textbook=True,
     ),

@@ -1,8 +1,10 @@
-"""Loss functions: tables of values, one for each element, row or token, and the rule that makes one number of them.
+"""Loss functions: tables of values, one for each element, row or token, and the rule
+that makes one number of them.
 
 Sizes: N rows, C classes, B sequences, T tokens in each, V words in the vocabulary.
-Where nothing is left to average, because everything is ignored or masked, a "mean" is 0.0 here and its gradient is 0
-(PyTorch's own functions answer NaN). No function writes to its arguments.
+Where nothing is left to average, because everything is ignored or masked, a "mean" is
+0.0 here and its gradient is 0 (PyTorch's own functions answer NaN). No function writes
+to its arguments.
 """
 
 import torch
@@ -17,11 +19,18 @@ def _reduce(values: Tensor, reduction: str) -> Tensor:
 
 
 def regression_loss(
-    pred: Tensor, target: Tensor, kind: str = "mse", *, delta: float = 1.0, reduction: str = "mean"
+    pred: Tensor,
+    target: Tensor,
+    kind: str = "mse",
+    *,
+    delta: float = 1.0,
+    reduction: str = "mean",
 ) -> Tensor:
     """The distance of predictions from the numbers they should be."""
     if pred.shape != target.shape:
-        raise ValueError(f"pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in shape")
+        raise ValueError(
+            f"pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in shape"
+        )
     d = pred - target
     if kind == "mse":
         values = d**2
@@ -74,9 +83,15 @@ def cross_entropy(
 
 
 def bce_with_logits(
-    logits: Tensor, targets: Tensor, *, pos_weight: Tensor | None = None, reduction: str = "mean"
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    pos_weight: Tensor | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
-    """Binary cross-entropy, from raw scores: each element is a yes-or-no question of its own."""
+    """Binary cross-entropy, from raw scores: each element is a yes-or-no question of
+    its own.
+    """
     yes = targets * F.logsigmoid(logits)
     if pos_weight is not None:
         yes = pos_weight * yes
@@ -85,10 +100,18 @@ def bce_with_logits(
 
 
 def sequence_cross_entropy(
-    logits: Tensor, targets: Tensor, *, ignore_index: int = -100, reduction: str = "mean"
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
 ) -> Tensor:
-    """Cross-entropy of a batch of token sequences, as a language model is trained with."""
-    values = F.cross_entropy(logits.transpose(1, 2), targets, ignore_index=ignore_index, reduction="none")
+    """Cross-entropy of a batch of token sequences, as a language model is
+    trained with.
+    """
+    values = F.cross_entropy(
+        logits.transpose(1, 2), targets, ignore_index=ignore_index, reduction="none"
+    )
     keep = targets != ignore_index
     if reduction == "sequence":
         return values.sum(dim=1) / keep.sum(dim=1).clamp(min=1)
@@ -97,7 +120,9 @@ def sequence_cross_entropy(
     return _reduce(values, reduction)
 
 
-def token_log_probs(logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
+def token_log_probs(
+    logits: Tensor, targets: Tensor, mask: Tensor | None = None
+) -> Tensor:
     """The log-probability that a model gives to each token of a text."""
     if mask is not None:
         targets = targets.masked_fill(~mask, 0)
@@ -106,15 +131,22 @@ def token_log_probs(logits: Tensor, targets: Tensor, mask: Tensor | None = None)
 
 
 def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """The Kullback-Leibler divergence KL(p ‖ q) of whole distributions: what it costs to take q for p."""
+    """The Kullback-Leibler divergence KL(p ‖ q) of whole distributions: what it costs
+    to take q for p.
+    """
     difference = (log_p - log_q).masked_fill(log_p == -torch.inf, 0.0)
     return (log_p.exp() * difference).sum(dim=-1)
 
 
 def approximate_kl(
-    log_probs_policy: Tensor, log_probs_ref: Tensor, estimator: str = "k1", mask: Tensor | None = None
+    log_probs_policy: Tensor,
+    log_probs_ref: Tensor,
+    estimator: str = "k1",
+    mask: Tensor | None = None,
 ) -> Tensor:
-    """Estimate KL(policy ‖ ref) from tokens that were drawn from the policy, without the rest of the vocabulary."""
+    """Estimate KL(policy ‖ ref) from tokens that were drawn from the policy, without
+    the rest of the vocabulary.
+    """
     r = log_probs_ref - log_probs_policy
     if mask is not None:
         r = r[mask]

@@ -49,7 +49,10 @@ MISTAKES = [
     ),
     Mistake(
         "torch's SGD does the work",
-        was="        self.param_groups = _make_groups(params, defaults)\n        self.state: dict[nn.Parameter, Tensor] = {}",
+        was=(
+            "        self.param_groups = _make_groups(params, defaults)\n"
+            "        self.state: dict[nn.Parameter, Tensor] = {}"
+        ),
         now="        self.inner = torch.optim.SGD(list(params), **defaults)\n"
         "        self.step, self.state = self.inner.step, self.inner.state\n"
         "        self.param_groups = self.inner.param_groups",
@@ -57,7 +60,8 @@ MISTAKES = [
         says="to be written without torch.optim.SGD",
     ),
     Mistake(
-        "params taken for a list: they may be a generator, read once and without an index",
+        "params taken for a list: they may be a generator, read once and without an "
+        "index",
         was="    given = list(params)\n    if not given:",
         now="    given = params\n    if not list(given):",
         caught_by="TestSGDInit::test_params_may_be_a_generator",
@@ -95,7 +99,8 @@ MISTAKES = [
     Mistake(
         "lr copied in __init__",
         was=SGD_END,
-        now='                self.__dict__.setdefault("lr", group["lr"])\n' + SGD_END.replace('group["lr"]', "self.lr"),
+        now='                self.__dict__.setdefault("lr", group["lr"])\n'
+        + SGD_END.replace('group["lr"]', "self.lr"),
         caught_by="TestSGDStep::test_each_group_steps_with_its_current_settings",
         says="looks like the lr of the first group for all",
     ),
@@ -133,7 +138,10 @@ MISTAKES = [
     Mistake(
         "one step count for all parameters",
         was='    own["t"] += 1',
-        now='    state["t"] = state.get("t", 0) + (p is group["params"][0])\n    own["t"] = max(1, state["t"])',
+        now=(
+            '    state["t"] = state.get("t", 0) + (p is group["params"][0])\n'
+            '    own["t"] = max(1, state["t"])'
+        ),
         caught_by="TestAdamStep::test_a_parameter_may_join_late_or_pause",
         says="parameters['thawed late']",
         edge=True,
@@ -175,7 +183,10 @@ MISTAKES = [
     Mistake(
         "tied weights twice",
         was="for p in model.parameters() if p.requires_grad]",
-        now="for _, p in model.named_parameters(remove_duplicate=False) if p.requires_grad]",
+        now=(
+            "for _, p in model.named_parameters(remove_duplicate=False) if "
+            "p.requires_grad]"
+        ),
         caught_by="test_tied_weights_come_once",
         says="listed again: ['words.weight']",
     ),
@@ -225,7 +236,11 @@ EQUIVALENT = [
         now="if nesterov and momentum <= 0:",
         reason="nothing is promised about a negative momentum",
     ),
-    Equivalent(was="if momentum:", now="if True:", reason="with momentum 0 the buffer is the gradient of this step"),
+    Equivalent(
+        was="if momentum:",
+        now="if True:",
+        reason="with momentum 0 the buffer is the gradient of this step",
+    ),
     Equivalent(
         was='self.base_lrs = list(state["base_lrs"])',
         now='self.base_lrs = state["base_lrs"]',
@@ -277,6 +292,9 @@ EQUIVALENT = [
         textbook=True,
     ),
     Equivalent(
-        was="if norm > max_norm:", now="if norm >= max_norm:", reason="at max_norm the factor is 1", textbook=True
+        was="if norm > max_norm:",
+        now="if norm >= max_norm:",
+        reason="at max_norm the factor is 1",
+        textbook=True,
     ),
 ]

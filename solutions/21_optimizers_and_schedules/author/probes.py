@@ -1,4 +1,5 @@
-"""Questions that the specs of 21 cannot ask from another process: an optimizer's groups are copied on the way.
+"""Questions that the specs of 21 cannot ask from another process: an optimizer's groups
+are copied on the way.
 
 Others ask only about gradients that are known.
 """
@@ -13,7 +14,11 @@ from grader.lock.probes import probe, there
 
 def groups(kata, rng):
     """Something with `param_groups`, where the schedule is."""
-    return there(kata, lambda kata, rates: SimpleNamespace(param_groups=rates), [{"lr": lr} for lr in rates_of(rng)])
+    return there(
+        kata,
+        lambda kata, rates: SimpleNamespace(param_groups=rates),
+        [{"lr": lr} for lr in rates_of(rng)],
+    )
 
 
 def rates_of(rng):
@@ -35,7 +40,9 @@ def _(kata, rng):
     found = []
     for options in ({}, {"set_to_none": True}, {"set_to_none": False}):
         parameters = some_parameters(rng)
-        kata.SGD([{"params": parameters[:2]}, {"params": parameters[2:]}], lr=0.1).zero_grad(**options)
+        kata.SGD(
+            [{"params": parameters[:2]}, {"params": parameters[2:]}], lr=0.1
+        ).zero_grad(**options)
         found += [(parameter.detach(), parameter.grad) for parameter in parameters]
     return found
 
@@ -56,7 +63,11 @@ def gamma(rng):
 def _(kata, rng):
     optimizer = groups(kata, rng)
     schedule = kata.StepLR(optimizer, 3, 0.5)
-    return [schedule.last_epoch, schedule.optimizer is optimizer, [group["lr"] for group in optimizer.param_groups]]
+    return [
+        schedule.last_epoch,
+        schedule.optimizer is optimizer,
+        [group["lr"] for group in optimizer.param_groups],
+    ]
 
 
 @probe("StepLR.step")
@@ -67,13 +78,18 @@ def _(kata, rng):
         schedule = kata.StepLR(optimizer, step_size, gamma(rng))
         for _ in range(7):
             schedule.step()
-            seen.append((schedule.last_epoch, [group["lr"] for group in optimizer.param_groups]))
+            seen.append(
+                (schedule.last_epoch, [group["lr"] for group in optimizer.param_groups])
+            )
     return seen
 
 
 @probe("StepLR.load_state_dict")
 def _(kata, rng):
-    optimizer, (step_size, later) = groups(kata, rng), torch.randint(1, 5, (2,), generator=rng).tolist()
+    optimizer, (step_size, later) = (
+        groups(kata, rng),
+        torch.randint(1, 5, (2,), generator=rng).tolist(),
+    )
     settings = step_size, gamma(rng)
     schedule = kata.StepLR(optimizer, *settings)
     for _ in range(step_size + later):  # the rates have fallen

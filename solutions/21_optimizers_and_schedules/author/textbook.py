@@ -1,6 +1,8 @@
-"""Optimizers, schedules and clipping: what turns a gradient into the next parameters, and by how much.
+"""Optimizers, schedules and clipping: what turns a gradient into the next parameters,
+and by how much.
 
-In the formulas p is one parameter, g its gradient, lr the learning rate; everything acts elementwise.
+In the formulas p is one parameter, g its gradient, lr the learning rate; everything
+acts elementwise.
 """
 
 import math
@@ -11,8 +13,12 @@ import torch
 from torch import Tensor, nn
 
 
-def warmup_cosine(step: int, *, max_lr: float, min_lr: float, warmup_steps: int, max_steps: int) -> float:
-    """The learning rate of a step: a straight rise, then half a cosine down, then flat."""
+def warmup_cosine(
+    step: int, *, max_lr: float, min_lr: float, warmup_steps: int, max_steps: int
+) -> float:
+    """The learning rate of a step: a straight rise, then half a cosine down,
+    then flat.
+    """
     if step < warmup_steps:
         return max_lr * (step + 1) / warmup_steps
     if step >= max_steps:
@@ -22,17 +28,25 @@ def warmup_cosine(step: int, *, max_lr: float, min_lr: float, warmup_steps: int,
 
 
 class _Optimizer:
-    """Groups of parameters with their hyperparameters, and a state for each parameter."""
+    """Groups of parameters with their hyperparameters, and a state for
+    each parameter.
+    """
 
-    def __init__(self, params: Iterable[nn.Parameter | dict[str, Any]], **defaults: Any):
+    def __init__(
+        self, params: Iterable[nn.Parameter | dict[str, Any]], **defaults: Any
+    ):
         params = list(params)
         if not isinstance(params[0], dict):
             params = [{"params": params}]
-        self.param_groups = [{**defaults, **group, "params": list(group["params"])} for group in params]
+        self.param_groups = [
+            {**defaults, **group, "params": list(group["params"])} for group in params
+        ]
         self.state = {}
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Set every `.grad` to None; with `set_to_none=False` fill those that are there with zeros."""
+        """Set every `.grad` to None; with `set_to_none=False` fill those that are there
+        with zeros.
+        """
         for group in self.param_groups:
             for p in group["params"]:
                 if set_to_none:
@@ -42,7 +56,9 @@ class _Optimizer:
 
 
 class SGD(_Optimizer):
-    """Gradient descent with momentum: along the gradient, or along a running sum of gradients."""
+    """Gradient descent with momentum: along the gradient, or along a running sum
+    of gradients.
+    """
 
     def __init__(
         self,
@@ -52,7 +68,13 @@ class SGD(_Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ):
-        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+        super().__init__(
+            params,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+        )
 
     @torch.no_grad()
     def step(self) -> None:
@@ -63,13 +85,17 @@ class SGD(_Optimizer):
                     continue
                 g = p.grad + group["weight_decay"] * p
                 if group["momentum"] > 0:
-                    buf = group["momentum"] * self.state[p] + g if p in self.state else g
+                    buf = (
+                        group["momentum"] * self.state[p] + g if p in self.state else g
+                    )
                     self.state[p] = buf
                     g = g + group["momentum"] * buf if group["nesterov"] else buf
                 p -= group["lr"] * g
 
 
-def _adam_step(p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+def _adam_step(
+    p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any]
+) -> None:
     """Move p by Adam's rule along g."""
     if not state:
         state.update(t=0, m=torch.zeros_like(p), v=torch.zeros_like(p))
@@ -83,7 +109,9 @@ def _adam_step(p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any
 
 
 class Adam(_Optimizer):
-    """Steps of nearly equal size for every element: the mean gradient divided by its typical size."""
+    """Steps of nearly equal size for every element: the mean gradient divided by its
+    typical size.
+    """
 
     def __init__(
         self,
@@ -106,7 +134,9 @@ class Adam(_Optimizer):
 
 
 class AdamW(_Optimizer):
-    """Adam with decoupled weight decay: the decay shrinks the parameter itself and never enters the moments."""
+    """Adam with decoupled weight decay: the decay shrinks the parameter itself and
+    never enters the moments.
+    """
 
     def __init__(
         self,
@@ -138,7 +168,9 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 
 class StepLR:
-    """A schedule that multiplies the learning rate of every group by gamma each `step_size` epochs."""
+    """A schedule that multiplies the learning rate of every group by gamma each
+    `step_size` epochs.
+    """
 
     def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1):
         self.optimizer = optimizer
@@ -158,7 +190,9 @@ class StepLR:
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """The state that a new StepLR needs to go on from here: a snapshot, which later steps leave alone."""
+        """The state that a new StepLR needs to go on from here: a snapshot, which later
+        steps leave alone.
+        """
         return {"last_epoch": self.last_epoch, "base_lrs": self.base_lrs}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -173,9 +207,15 @@ def _gradients(params: Iterable[Tensor] | Tensor) -> list[Tensor]:
 
 
 def clip_grad_norm(
-    params: Iterable[Tensor] | Tensor, max_norm: float, *, norm_type: float = 2.0, error_if_nonfinite: bool = False
+    params: Iterable[Tensor] | Tensor,
+    max_norm: float,
+    *,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
 ) -> Tensor:
-    """Scale all gradients down together until they are no longer than `max_norm`, keeping their direction."""
+    """Scale all gradients down together until they are no longer than `max_norm`,
+    keeping their direction.
+    """
     grads = _gradients(params)
     norms = torch.stack([torch.linalg.vector_norm(g, norm_type) for g in grads])
     norm = torch.linalg.vector_norm(norms, norm_type)
@@ -193,8 +233,12 @@ def clip_grad_value(params: Iterable[Tensor] | Tensor, clip_value: float) -> Non
         g.clamp_(-clip_value, clip_value)
 
 
-def batch_size_schedule(tokens_seen: int, *, start: int, end: int, ramp_tokens: int, multiple_of: int = 1) -> int:
-    """The batch size after so many tokens of training: small early, when every step learns much, and large later."""
+def batch_size_schedule(
+    tokens_seen: int, *, start: int, end: int, ramp_tokens: int, multiple_of: int = 1
+) -> int:
+    """The batch size after so many tokens of training: small early, when every step
+    learns much, and large later.
+    """
     if tokens_seen >= ramp_tokens:
         return end
     size = start + (end - start) * tokens_seen // ramp_tokens

@@ -32,7 +32,7 @@ SCHEDULE = """        if scheduler is not None:
 BREAK = """        if early_stopping is not None and early_stopping.step(found["loss"], model):
             break
     if early_stopping is not None and early_stopping.best is not None:
-        early_stopping.restore(model)"""
+        early_stopping.restore(model)"""  # noqa: E501
 WRITE = """    try:
         torch.save(checkpoint, unfinished)
         os.replace(unfinished, path)
@@ -56,7 +56,9 @@ MISTAKES = [
     Mistake(
         "the mean over batches",
         was=AVERAGE,
-        now=AVERAGE.replace("value * len(inputs)", "value").replace("+= len(inputs)", "+= 1"),
+        now=AVERAGE.replace("value * len(inputs)", "value").replace(
+            "+= len(inputs)", "+= 1"
+        ),
         caught_by="TestTrainOneEpoch::test_the_loss_is_per_sample",
         says="looks like every batch counts the same",
     ),
@@ -70,7 +72,10 @@ MISTAKES = [
     Mistake(
         "gradients cleared between backward and step",
         was=CLEAR,
-        now="        loss.backward()\n        optimizer.zero_grad()\n        if max_grad_norm is not None:",
+        now=(
+            "        loss.backward()\n        optimizer.zero_grad()\n"
+            "        if max_grad_norm is not None:"
+        ),
         caught_by="test_each_batch_makes_one_step",
         says="looks like nothing has moved",
     ),
@@ -93,8 +98,10 @@ MISTAKES = [
         "scheduler before the optimizer",
         was=STEP,
         now=STEP.replace(
-            "        optimizer.step()\n        if scheduler is not None:\n            scheduler.step()\n",
-            "        if scheduler is not None:\n            scheduler.step()\n        optimizer.step()\n",
+            "        optimizer.step()\n        if scheduler is not None:\n"
+            "            scheduler.step()\n",
+            "        if scheduler is not None:\n            scheduler.step()\n"
+            "        optimizer.step()\n",
         ),
         caught_by="test_the_scheduler_follows_each_step",
         says="looks like the scheduler is stepped before the optimizer",
@@ -135,7 +142,8 @@ MISTAKES = [
     Mistake(
         "each micro-batch weighs the same",
         was=MICRO,
-        now="        loss = loss_fn(model(inputs), targets)\n        loss.backward()\n        total += loss.item()\n"
+        now="        loss = loss_fn(model(inputs), targets)\n        loss.backward()\n"
+        "        total += loss.item()\n"
         "        samples += 1\n    if not samples:",
         caught_by="test_it_equals_one_step_on_the_whole_batch",
         says="looks like each micro-batch weighs the same",
@@ -154,7 +162,8 @@ MISTAKES = [
         .replace("total += loss.item()", "total += loss")
         .replace(
             "    if not samples:",
-            "    if samples:\n        total.backward()\n        total = total.item()\n    if not samples:",
+            "    if samples:\n        total.backward()\n        total = total.item()\n"
+            "    if not samples:",
         ),
         caught_by="test_one_graph_at_a_time",
         says="got forward of 4, forward of 2, forward of 3, backward of 3",
@@ -183,7 +192,10 @@ MISTAKES = [
     Mistake(
         "the best value with the sign that 10 watches",
         was="self.best, self.best_epoch = value, self.stopper.best_epoch",
-        now="self.best, self.best_epoch = self.stopper.best_loss, self.stopper.best_epoch",
+        now=(
+            "self.best, self.best_epoch = self.stopper.best_loss, "
+            "self.stopper.best_epoch"
+        ),
         caught_by="test_in_mode_max_more_is_better",
         says="looks like the best value with its sign turned, as it is compared",
     ),
@@ -191,7 +203,8 @@ MISTAKES = [
     Mistake(
         "the rate written down after the schedule",
         was=SCHEDULE,
-        now='        if scheduler is not None:\n            scheduler.step()\n            history[-1]["lr"] = '
+        now="        if scheduler is not None:\n            scheduler.step()\n"
+        '            history[-1]["lr"] = '
         'optimizer.param_groups[0]["lr"]\n        if early',
         caught_by="test_the_rate_is_the_one_the_epoch_used",
         says="looks like the rates after the schedule has moved on",
@@ -201,7 +214,7 @@ MISTAKES = [
         was=BREAK,
         now="""        if early_stopping is not None and early_stopping.step(found["loss"], model):
             early_stopping.restore(model)
-            break""",
+            break""",  # noqa: E501
         caught_by="test_the_best_weights_come_back_also_at_the_last_epoch",
         says="looks like those of the last epoch",
     ),
@@ -261,18 +274,27 @@ MISTAKES = [
     ),
 ]
 
-CUDA = "without a CUDA device there is no such state; with one test_a_run_moves_between_cpu_and_gpu fails"
+CUDA = (
+    "without a CUDA device there is no such state; with one "
+    "test_a_run_moves_between_cpu_and_gpu fails"
+)
 
 MOVED = "evaluate of 10 moves the batches to the model's device as well"
 
 EQUIVALENT = [
     Equivalent(
-        was="moved = ((inputs.to(device), targets.to(device)) for inputs, targets in loader)",
+        was=(
+            "moved = ((inputs.to(device), targets.to(device)) for inputs, targets in "
+            "loader)"
+        ),
         now="moved = ((inputs.to(device), targets) for inputs, targets in loader)",
         reason=MOVED,
     ),
     Equivalent(
-        was="moved = ((inputs.to(device), targets.to(device)) for inputs, targets in loader)",
+        was=(
+            "moved = ((inputs.to(device), targets.to(device)) for inputs, targets in "
+            "loader)"
+        ),
         now="moved = ((inputs, targets.to(device)) for inputs, targets in loader)",
         reason=MOVED,
     ),
@@ -287,12 +309,18 @@ EQUIVALENT = [
         reason="a count of epochs is never negative",
     ),
     Equivalent(
-        was='"cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],',
+        was=(
+            '"cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else '
+            "[],"
+        ),
         now='"cuda": torch.cuda.get_rng_state_all(),',
         reason="without a CUDA device the list is empty as well",
     ),
     Equivalent(
-        was='"cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],',
+        was=(
+            '"cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else '
+            "[],"
+        ),
         now='"cuda": [],',
         reason=CUDA,
     ),
@@ -307,16 +335,26 @@ EQUIVALENT = [
         reason=CUDA,
     ),
     Equivalent(
-        was='for index, state in enumerate(checkpoint["cuda"][: torch.cuda.device_count()]):',
+        was=(
+            'for index, state in enumerate(checkpoint["cuda"][: '
+            "torch.cuda.device_count()]):"
+        ),
         now='for index, state in enumerate(checkpoint["cuda"][: ]):',
-        reason="differs only on a machine with fewer CUDA devices than the one that saved",
+        reason=(
+            "differs only on a machine with fewer CUDA devices than the one that saved"
+        ),
     ),
     Equivalent(
-        was='for index, state in enumerate(checkpoint["cuda"][: torch.cuda.device_count()]):',
+        was=(
+            'for index, state in enumerate(checkpoint["cuda"][: '
+            "torch.cuda.device_count()]):"
+        ),
         now="for index, state in []:",
         reason=CUDA,
     ),
-    Equivalent(was="torch.cuda.set_rng_state(state.cpu(), index)", now="pass", reason=CUDA),
+    Equivalent(
+        was="torch.cuda.set_rng_state(state.cpu(), index)", now="pass", reason=CUDA
+    ),
     Equivalent(
         was="torch.cuda.set_rng_state(state.cpu(), index)",
         now="torch.cuda.set_rng_state(index, state.cpu())",

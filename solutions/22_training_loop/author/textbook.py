@@ -1,7 +1,10 @@
-"""The training loop and its promises: modes, averages, gradients, stopping in time, resuming without a trace.
+"""The training loop and its promises: modes, averages, gradients, stopping in time,
+resuming without a trace.
 
-Everywhere in this file a loader is any iterable of batches `(inputs, targets)` of any sizes: a list, a DataLoader. `loss_fn(outputs, targets)` returns the mean over the batch, as a tensor with one element. An average per
-sample weights each batch by `len(inputs)`. The optimizer holds the parameters of the model that are to be trained.
+Everywhere in this file a loader is any iterable of batches `(inputs, targets)` of any
+sizes: a list, a DataLoader. `loss_fn(outputs, targets)` returns the mean over the
+batch, as a tensor with one element. An average per sample weights each batch by
+`len(inputs)`. The optimizer holds the parameters of the model that are to be trained.
 """
 
 import os
@@ -71,7 +74,9 @@ def accumulated_step(
     *,
     max_grad_norm: float | None = None,
 ) -> float:
-    """Make one optimizer step out of several micro-batches, as if they had been one batch."""
+    """Make one optimizer step out of several micro-batches, as if they had been
+    one batch.
+    """
     micro_batches = list(micro_batches)
     count = sum(len(inputs) for inputs, _ in micro_batches)
     total = 0.0
@@ -87,7 +92,9 @@ def accumulated_step(
 
 
 class EarlyStopping:
-    """Watch one number per epoch: say when it stops getting better, and keep the weights of its best epoch."""
+    """Watch one number per epoch: say when it stops getting better, and keep the
+    weights of its best epoch.
+    """
 
     def __init__(self, patience: int = 3, min_delta: float = 0.0, mode: str = "min"):
         if mode not in ("min", "max"):
@@ -125,12 +132,19 @@ def fit(
     max_grad_norm: float | None = None,
     device: torch.device | str = "cpu",
 ) -> list[dict[str, float]]:
-    """Train a classifier for several epochs, measure it after each, and keep the best."""
+    """Train a classifier for several epochs, measure it after each, and keep
+    the best.
+    """
     history = []
     for epoch in range(epochs):
         lr = optimizer.param_groups[0]["lr"]
         train_loss = train_one_epoch(
-            model, train_loader, loss_fn, optimizer, device=device, max_grad_norm=max_grad_norm
+            model,
+            train_loader,
+            loss_fn,
+            optimizer,
+            device=device,
+            max_grad_norm=max_grad_norm,
         )
         if scheduler is not None:
             scheduler.step()
@@ -162,14 +176,19 @@ def save_checkpoint(
     step: int = 0,
     extra: dict[str, Any] | None = None,
 ) -> None:
-    """Write everything that a run needs to continue later, exactly as if it had not been interrupted."""
+    """Write everything that a run needs to continue later, exactly as if it had not
+    been interrupted.
+    """
     kind, keys, *rest = np.random.get_state()
     checkpoint = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "scheduler": scheduler.state_dict() if scheduler is not None else None,
         "scaler": scaler.state_dict() if scaler is not None else None,
-        "generators": {name: generator.get_state() for name, generator in (generators or {}).items()},
+        "generators": {
+            name: generator.get_state()
+            for name, generator in (generators or {}).items()
+        },
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all(),
         "random": random.getstate(),
@@ -217,7 +236,12 @@ def gradient_report(model: nn.Module) -> dict[str, dict[str, Any]]:
             continue
         grad = parameter.grad
         if grad is None:
-            report[name] = {"status": "missing", "norm": None, "mean": None, "std": None}
+            report[name] = {
+                "status": "missing",
+                "norm": None,
+                "mean": None,
+                "std": None,
+            }
             continue
         if grad.isnan().any():
             status = "nan"

@@ -5,11 +5,16 @@ from grader.course.mistakes import Equivalent, Mistake
 CHARACTERS = "self.itos = dict(enumerate(sorted(set(text))))"
 CHAR_ENCODE = """        for position, character in enumerate(text):
             if character not in self.stoi:
-                raise ValueError(f"the character {character!r} at position {position} is not in the vocabulary")
+                raise ValueError(
+                    f"the character {character!r} at position {position} is not in "
+                    "the vocabulary"
+                )
         return [self.stoi[character] for character in text]"""
 CHAR_DECODE = """        for i in map(int, ids):
             if i not in self.itos:
-                raise ValueError(f"there is no id {i}: they go from 0 to {self.vocab_size - 1}")
+                raise ValueError(
+                    f"there is no id {i}: they go from 0 to {self.vocab_size - 1}"
+                )
             characters.append(self.itos[i])"""
 PRINTABLE = "printable = {*range(33, 127), *range(161, 173), *range(174, 256)}"
 PAIRS = "return Counter(zip(tokens, tokens[1:], strict=False))"
@@ -43,7 +48,10 @@ MISTAKES = [
     Mistake(
         "unknown characters dropped",
         was=CHAR_ENCODE,
-        now="        return [self.stoi[character] for character in text if character in self.stoi]",
+        now=(
+            "        return [self.stoi[character] for character in text if character "
+            "in self.stoi]"
+        ),
         caught_by="TestCharTokenizer::test_an_unknown_character_is_named",
         says="raised nothing",
         edge=True,
@@ -51,9 +59,9 @@ MISTAKES = [
     Mistake(
         "negative ids count from the end",
         was=CHAR_DECODE,
-        now=CHAR_DECODE.replace("if i not in self.itos:", "if i >= self.vocab_size:").replace(
-            "self.itos[i]", "list(self.stoi)[i]"
-        ),
+        now=CHAR_DECODE.replace(
+            "if i not in self.itos:", "if i >= self.vocab_size:"
+        ).replace("self.itos[i]", "list(self.stoi)[i]"),
         caught_by="TestCharTokenizer::test_an_unknown_id_is_refused",
         says="raised nothing",
         edge=True,
@@ -89,7 +97,9 @@ MISTAKES = [
     Mistake(
         "overlapping merges",
         was=MERGE_STEP,
-        now=MERGE_STEP.replace("+= 2", "+= 2 if tuple(tokens[i + 1 : i + 3]) != pair else 1"),
+        now=MERGE_STEP.replace(
+            "+= 2", "+= 2 if tuple(tokens[i + 1 : i + 3]) != pair else 1"
+        ),
         caught_by="test_a_token_is_used_once",
         says="looks like overlapping merges",
     ),
@@ -207,14 +217,17 @@ MISTAKES = [
     Mistake(
         "the byte's value used as its id",
         was=VOCAB_LOOP,
-        now=VOCAB_LOOP + "\n    vocab.update({bytes([byte]): byte for byte in range(256)})",
+        now=VOCAB_LOOP
+        + "\n    vocab.update({bytes([byte]): byte for byte in range(256)})",
         caught_by="test_ids_come_from_the_file",
         says="looks like the byte's value as its id",
     ),
     Mistake(
         "every line with # a comment",
         was=LINES,
-        now=LINES.replace("[1:]:", "[1:]:\n        if line.startswith('#'):\n            continue"),
+        now=LINES.replace(
+            "[1:]:", "[1:]:\n        if line.startswith('#'):\n            continue"
+        ),
         caught_by="test_a_number_sign_is_no_comment",
         says="looks like lines with # dropped",
     ),
@@ -254,7 +267,10 @@ EQUIVALENT = [
     Equivalent(
         was="changed.clear()",
         now="pass",
-        reason="the counts of old pairs are pushed once more, which takes time and changes no merge",
+        reason=(
+            "the counts of old pairs are pushed once more, which takes time and "
+            "changes no merge"
+        ),
     ),
     Equivalent(
         was="self.merges = list(merges)",
@@ -264,7 +280,10 @@ EQUIVALENT = [
     Equivalent(
         was="longest_first = sorted(self.special_tokens, key=len, reverse=True)",
         now="longest_first = sorted(self.special_tokens, reverse=True)",
-        reason="of two strings that match at one place one begins with the other, and comes first in falling order",
+        reason=(
+            "of two strings that match at one place one begins with the other, and "
+            "comes first in falling order"
+        ),
     ),
     Equivalent(
         was='Path(encoder_path).write_text(json.dumps(encoder), encoding="utf-8")',
@@ -272,13 +291,13 @@ EQUIVALENT = [
         reason="json writes ASCII only",
     ),
     Equivalent(
-        was='Path(bpe_path).write_text("\\n".join(["#version: 0.2", *pairs]) + "\\n", encoding="utf-8")',
-        now='Path(bpe_path).write_text("\\n".join(["#version: 0.2", *pairs]) + "\\n")',
+        was='"\\n".join(["#version: 0.2", *pairs]) + "\\n", encoding="utf-8"',
+        now='"\\n".join(["#version: 0.2", *pairs]) + "\\n"',
         reason=BY_DEFAULT,
     ),
     Equivalent(
-        was='Path(bpe_path).write_text("\\n".join(["#version: 0.2", *pairs]) + "\\n", encoding="utf-8")',
-        now='Path(bpe_path).write_text("\\n".join(["#version: 0.2", *pairs]), encoding="utf-8")',
+        was='"\\n".join(["#version: 0.2", *pairs]) + "\\n", encoding="utf-8"',
+        now='"\\n".join(["#version: 0.2", *pairs]), encoding="utf-8"',
         reason="nothing is promised about the end of the last line",
     ),
     Equivalent(
@@ -287,7 +306,10 @@ EQUIVALENT = [
         reason=BY_DEFAULT,
     ),
     Equivalent(
-        was='special_tokens = json.loads(Path(encoder_path).read_text(encoding="utf-8"))',
+        was=(
+            "special_tokens = "
+            'json.loads(Path(encoder_path).read_text(encoding="utf-8"))'
+        ),
         now="special_tokens = json.loads(Path(encoder_path).read_text())",
         reason=BY_DEFAULT,
     ),

@@ -3,11 +3,17 @@
 from grader.course.mistakes import Equivalent, Mistake
 
 PIECE = "piece = tokens[start : start + count + 1].long()"
-PAIR = "return piece[:-1].reshape(batch_size, block_size), piece[1:].reshape(batch_size, block_size)"
-OFFSETS = "offsets = torch.randint(len(tokens) - block_size, (batch_size,), generator=generator)"
+PAIR = """return piece[:-1].reshape(batch_size, block_size), piece[1:].reshape(
+        batch_size, block_size
+    )"""
+OFFSETS = """offsets = torch.randint(
+        len(tokens) - block_size, (batch_size,), generator=generator
+    )"""
 DISTINCT = "distinct = list(dict.fromkeys(docs))"
 SIZE = "size = min(max(round(val_fraction * len(distinct)), 1), len(distinct) - 1)"
-SIDES = "return [doc for doc in docs if doc not in held_out], [doc for doc in docs if doc in held_out]"
+SIDES = """return [doc for doc in docs if doc not in held_out], [
+        doc for doc in docs if doc in held_out
+    ]"""
 STREAM = """        stream.append(eot)
         stream.extend(encode(doc))
 """
@@ -20,14 +26,18 @@ LOAD = "if self.loaded != self.shard:"
 MOVE = "self.position += self.stride"
 STATE = 'return {"shard": self.shard, "position": self.position}'
 RESTORE = 'self.shard, self.position = state["shard"], state["position"]'
-EPOCHS = "name: total_tokens * weights[name] / total_weight / size for name, size in dataset_tokens.items()"
+EPOCHS = """name: total_tokens * weights[name] / total_weight / size
+        for name, size in dataset_tokens.items()"""
 
 MISTAKES = [
     # sequential_batch
     Mistake(
         "targets wrap inside each row",
         was=PAIR,
-        now="x = piece[:-1].reshape(batch_size, block_size); return x, x.roll(-1, dims=1)",
+        now=(
+            "x = piece[:-1].reshape(batch_size, block_size); return x, x.roll(-1, "
+            "dims=1)"
+        ),
         caught_by="test_targets_are_the_tokens_that_follow_across_rows_too",
         says="looks like each row rolled around",
     ),
@@ -50,7 +60,10 @@ MISTAKES = [
     Mistake(
         "one offset for all rows",
         was=OFFSETS,
-        now=OFFSETS.replace("(batch_size,), generator=generator)", "(1,), generator=generator).expand(batch_size)"),
+        now="""\
+offsets = torch.randint(len(tokens) - block_size, (1,), generator=generator).expand(
+        batch_size
+    )""",
         caught_by="test_every_offset_is_equally_likely",
         says="looks like one offset for all rows: each row draws its own",
     ),
@@ -72,14 +85,20 @@ MISTAKES = [
     Mistake(
         "copies of a document on both sides",
         was=SIDES,
-        now="cut = int(len(docs) * (1 - val_fraction)); return list(docs[:cut]), list(docs[cut:])",
+        now=(
+            "cut = int(len(docs) * (1 - val_fraction)); return list(docs[:cut]), "
+            "list(docs[cut:])"
+        ),
         caught_by="test_copies_stay_on_one_side",
         says="on both sides",
     ),
     Mistake(
         "a set difference loses copies",
         was=SIDES,
-        now="return sorted(set(docs) - held_out, key=docs.index), sorted(held_out, key=docs.index)",
+        now=(
+            "return sorted(set(docs) - held_out, key=docs.index), sorted(held_out, "
+            "key=docs.index)"
+        ),
         caught_by="test_nothing_is_lost_and_the_order_kept",
         says="how many copies too few",
     ),
@@ -101,7 +120,9 @@ MISTAKES = [
     Mistake(
         "marks between documents only",
         was=STREAM,
-        now=STREAM.replace("        stream.append(eot)", "        stream += [eot] if stream else []"),
+        now=STREAM.replace(
+            "        stream.append(eot)", "        stream += [eot] if stream else []"
+        ),
         caught_by="test_a_mark_is_before_each_document",
         says="looks like marks between documents only",
     ),
@@ -117,7 +138,10 @@ MISTAKES = [
     Mistake(
         "the rest left out",
         was=SHARDS,
-        now="for i, first in enumerate(range(0, len(stream) - shard_size + 1, shard_size)):",
+        now=(
+            "for i, first in enumerate(range(0, len(stream) - shard_size + 1, "
+            "shard_size)):"
+        ),
         caught_by="test_each_shard_holds_the_next_tokens",
         says="the files",
     ),
@@ -218,8 +242,8 @@ MISTAKES = [
 
 EQUIVALENT = [
     Equivalent(
-        was="windows = torch.stack([tokens[o : o + block_size + 1] for o in offsets.tolist()]).long()",
-        now="windows = torch.stack([tokens[o : o + block_size + 1] for o in offsets]).long()",
+        was="[tokens[o : o + block_size + 1] for o in offsets.tolist()]",
+        now="[tokens[o : o + block_size + 1] for o in offsets]",
         reason="a slice takes a tensor of shape () for an int",
     ),
     Equivalent(

@@ -1,6 +1,8 @@
-"""Token batches: documents become one long stream of token ids, and the stream becomes the (x, y) of a language model.
+"""Token batches: documents become one long stream of token ids, and the stream becomes
+the (x, y) of a language model.
 
-B is the batch size, T the block size. In a batch x and y are (B, T); y holds the token that follows each token of x.
+B is the batch size, T the block size. In a batch x and y are (B, T); y holds the token
+that follows each token of x.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,18 +13,31 @@ import torch
 from torch import Tensor
 
 
-def sequential_batch(tokens: Tensor, batch_size: int, block_size: int, start: int = 0) -> tuple[Tensor, Tensor]:
-    """Cut the next B·T + 1 tokens of a stream into rows, and pair each token with the one that follows."""
+def sequential_batch(
+    tokens: Tensor, batch_size: int, block_size: int, start: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Cut the next B·T + 1 tokens of a stream into rows, and pair each token with the
+    one that follows.
+    """
     n = batch_size * block_size
     chunk = tokens[start : start + n + 1].long()
-    return chunk[:-1].view(batch_size, block_size), chunk[1:].view(batch_size, block_size)
+    return chunk[:-1].view(batch_size, block_size), chunk[1:].view(
+        batch_size, block_size
+    )
 
 
 def random_batch(
-    tokens: Tensor, batch_size: int, block_size: int, generator: torch.Generator | None = None
+    tokens: Tensor,
+    batch_size: int,
+    block_size: int,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Draw B windows at random offsets of a stream, and pair each token with the one that follows."""
-    offsets = torch.randint(len(tokens) - block_size, (batch_size,), generator=generator)
+    """Draw B windows at random offsets of a stream, and pair each token with the one
+    that follows.
+    """
+    offsets = torch.randint(
+        len(tokens) - block_size, (batch_size,), generator=generator
+    )
     x = torch.stack([tokens[o : o + block_size] for o in offsets])
     y = torch.stack([tokens[o + 1 : o + 1 + block_size] for o in offsets])
     return x.long(), y.long()
@@ -42,7 +57,9 @@ def split_documents(
     return train, val
 
 
-def tokenize_documents(docs: Sequence[str], encode: Callable[[str], list[int]], eot: int) -> np.ndarray:
+def tokenize_documents(
+    docs: Sequence[str], encode: Callable[[str], list[int]], eot: int
+) -> np.ndarray:
     """Join documents into one stream of token ids, with a mark before each document."""
     ids = []
     for doc in docs:
@@ -51,7 +68,9 @@ def tokenize_documents(docs: Sequence[str], encode: Callable[[str], list[int]], 
     return np.array(ids, dtype=np.uint16)
 
 
-def write_shards(tokens: np.ndarray | Sequence[int], folder: Path | str, shard_size: int, split: str) -> list[Path]:
+def write_shards(
+    tokens: np.ndarray | Sequence[int], folder: Path | str, shard_size: int, split: str
+) -> list[Path]:
     """Write a stream of token ids to files of equal length."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,10 +89,17 @@ def load_shard(path: Path | str) -> Tensor:
 
 
 class DataLoaderLite:
-    """Walk through shard files in steps. Every process (rank) reads its own piece of each step."""
+    """Walk through shard files in steps. Every process (rank) reads its own piece of
+    each step.
+    """
 
     def __init__(
-        self, shard_paths: Sequence[Path | str], batch_size: int, block_size: int, rank: int = 0, world_size: int = 1
+        self,
+        shard_paths: Sequence[Path | str],
+        batch_size: int,
+        block_size: int,
+        rank: int = 0,
+        world_size: int = 1,
     ):
         self.shard_paths = shard_paths
         self.batch_size = batch_size
@@ -88,7 +114,9 @@ class DataLoaderLite:
         self.tokens = load_shard(self.shard_paths[shard])
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
-        """Return this rank's batch of the next step: x and y, both (B, T) and long; y is one token later."""
+        """Return this rank's batch of the next step: x and y, both (B, T) and long; y
+        is one token later.
+        """
         while self.position + self.step_size + 1 > len(self.tokens):
             self._open((self.shard + 1) % len(self.shard_paths), 0)
         start = self.position + self.rank * self.batch_size * self.block_size
@@ -96,21 +124,32 @@ class DataLoaderLite:
         return sequential_batch(self.tokens, self.batch_size, self.block_size, start)
 
     def reset(self) -> None:
-        """Go back to the very start: the next batch is the first batch of a new loader."""
+        """Go back to the very start: the next batch is the first batch of a
+        new loader.
+        """
         self._open(0, 0)
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position for a checkpoint: {"shard": index of the shard, "position": tokens of it used so far}."""
+        """Return the position for a checkpoint: {"shard": index of the shard,
+        "position": tokens of it used so far}.
+        """
         return {"shard": self.shard, "position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Resume from the state of a loader with the same shards, B, T and world_size, of any rank."""
+        """Resume from the state of a loader with the same shards, B, T and world_size,
+        of any rank.
+        """
         self._open(state["shard"], state["position"])
 
 
 def mixture_epochs(
     dataset_tokens: dict[str, float], weights: dict[str, float], total_tokens: float
 ) -> dict[str, float]:
-    """Compute how many times a run that draws from several datasets sees each of them."""
+    """Compute how many times a run that draws from several datasets sees each
+    of them.
+    """
     total_weight = sum(weights.values())
-    return {name: total_tokens * weights[name] / total_weight / size for name, size in dataset_tokens.items()}
+    return {
+        name: total_tokens * weights[name] / total_weight / size
+        for name, size in dataset_tokens.items()
+    }

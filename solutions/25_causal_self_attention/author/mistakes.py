@@ -7,15 +7,20 @@ SCORES = "scores = (q / math.sqrt(q.size(-1))) @ k.mT"
 ALLOWED = "    allowed = causal_mask(q.size(2), k.size(2), q.device)\n"
 WEIGHTS = "weights = scores.masked_fill(~allowed, -math.inf).softmax(dim=-1)"
 OUT = "out = F.dropout(weights, dropout_p) @ v"
-GIVEN = "    mask = None if q.size(2) == k.size(2) else causal_mask(q.size(2), k.size(2), q.device)\n"
-FUSED = "F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout_p, is_causal=mask is None)"
+GIVEN = """    mask = (
+        None if q.size(2) == k.size(2) else causal_mask(q.size(2), k.size(2), q.device)
+    )
+"""
 APPEND_K = "self.k = k if self.k is None else torch.cat([self.k, k], dim=2)"
 CUT = "q, k, v = (self._split_heads(part) for part in self.c_attn(x).chunk(3, dim=-1))"
 USE_CACHE = """        if cache is not None:
             k, v = cache.append(k, v)
 """
 LIMIT = """        if n_cached + x.size(1) > self.block_size:
-            raise ValueError(f"{n_cached} cached and {x.size(1)} new positions exceed block_size {self.block_size}")
+            raise ValueError(
+                f"{n_cached} cached and {x.size(1)} new positions exceed block_size "
+                f"{self.block_size}"
+            )
 """
 JOIN = "y = y.transpose(1, 2).flatten(2)"
 PROBABILITY = "dropout_p=self.dropout if self.training else 0.0"
@@ -66,14 +71,21 @@ MISTAKES = [
     Mistake(
         "no mask with fewer queries than keys",
         was=ALLOWED,
-        now=ALLOWED + "    allowed = allowed if q.size(2) == k.size(2) else torch.ones_like(allowed)\n",
+        now=ALLOWED
+        + (
+            "    allowed = allowed if q.size(2) == k.size(2) else "
+            "torch.ones_like(allowed)\n"
+        ),
         caught_by="TestManualAttention::test_fewer_queries_than_keys",
         says="looks like no mask: every query sees the future",
     ),
     Mistake(
         "exp without the maximum",
         was=WEIGHTS,
-        now="weights = scores.exp() * allowed\n    weights = weights / weights.sum(dim=-1, keepdim=True)",
+        now=(
+            "weights = scores.exp() * allowed\n"
+            "    weights = weights / weights.sum(dim=-1, keepdim=True)"
+        ),
         caught_by="TestManualAttention::test_large_scores_stay_finite",
         says="looks like exp of the scores as they are",
         edge=True,
@@ -89,7 +101,9 @@ MISTAKES = [
     Mistake(
         "scores dropped before the softmax",
         was=WEIGHTS,
-        now="scores = F.dropout(scores, dropout_p)\n    " + WEIGHTS + "\n    dropout_p = 0.0",
+        now="scores = F.dropout(scores, dropout_p)\n    "
+        + WEIGHTS
+        + "\n    dropout_p = 0.0",
         caught_by="TestManualAttention::test_dropout_acts_on_the_weights",
         says="0% of the weights on visible keys",
     ),
@@ -147,7 +161,8 @@ MISTAKES = [
         "the mask as a buffer",
         was="        self.resid_dropout = nn.Dropout(config.dropout)\n",
         now="        self.resid_dropout = nn.Dropout(config.dropout)\n"
-        '        self.register_buffer("mask", causal_mask(config.block_size, config.block_size))\n',
+        '        self.register_buffer("mask", causal_mask(config.block_size, '
+        "config.block_size))\n",
         caught_by="test_parameters_are_those_of_gpt2",
         says="looks like a buffer is saved: the mask can be computed",
     ),
@@ -170,12 +185,19 @@ MISTAKES = [
         was=USE_CACHE,
         now=USE_CACHE.replace("if cache is not None", "if cache"),
         caught_by="test_chunks_through_a_cache_equal_the_full_pass",
-        says="looks like nothing was stored: an empty cache is false, so ask `is not None`",
+        says=(
+            "looks like nothing was stored: an empty cache is false, so ask `is not "
+            "None`"
+        ),
     ),
     Mistake(
         "checked after the cache has grown",
         was=LIMIT + "        " + CUT + "\n" + USE_CACHE,
-        now="        " + CUT + "\n" + USE_CACHE + LIMIT.replace("n_cached + x.size(1) >", "k.size(2) >"),
+        now="        "
+        + CUT
+        + "\n"
+        + USE_CACHE
+        + LIMIT.replace("n_cached + x.size(1) >", "k.size(2) >"),
         caught_by="test_cached_positions_count_towards_the_limit",
         says="len(cache) after the error",
         edge=True,
@@ -205,8 +227,14 @@ MISTAKES = [
 
 EQUIVALENT = [
     Equivalent(
-        was=GIVEN.strip(),
-        now=GIVEN.strip().replace("==", ">="),
+        was=(
+            "None if q.size(2) == k.size(2) else causal_mask(q.size(2), k.size(2), "
+            "q.device)"
+        ),
+        now=(
+            "None if q.size(2) >= k.size(2) else causal_mask(q.size(2), k.size(2), "
+            "q.device)"
+        ),
         reason="differs only for more queries than keys, which the contract excludes",
     ),
 ]

@@ -3,14 +3,17 @@
 from grader.course.mistakes import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
-GELU = "return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))"
+GELU = (
+    "return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))"
+)
 MLP = 'return self.dropout(self.c_proj(F.gelu(self.c_fc(x), approximate="tanh")))'
 ATTEND = "x = x + self.attn(self.ln_1(x), cache)"
 FEED = "return x + self.mlp(self.ln_2(x))"
 TIE = "self.lm_head.weight = self.transformer.wte.weight"
-EMBED = "x = self.transformer.drop(self.transformer.wte(idx) + self.transformer.wpe(positions))"
+EMBED = """x = self.transformer.drop(
+            self.transformer.wte(idx) + self.transformer.wpe(positions)
+        )"""
 POSITIONS = "positions = torch.arange(start, end, device=idx.device)"
-LIMIT = "if end > self.config.block_size:"
 HEAD = "logits = self.lm_head(self.transformer.ln_f(x))"
 LOSS = "return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())"
 COUNT = "count = sum(parameter.numel() for parameter in self.parameters())"
@@ -52,14 +55,17 @@ MISTAKES = [
     Mistake(
         "F.dropout without the training flag",
         MLP,
-        MLP.replace("self.dropout(", "F.dropout(").replace('"tanh"))', '"tanh")), self.dropout.p'),
+        MLP.replace("self.dropout(", "F.dropout(").replace(
+            '"tanh"))', '"tanh")), self.dropout.p'
+        ),
         "TestMLP::test_nothing_is_dropped_in_eval_mode",
         says="looks like dropped in eval mode, too",
     ),
     Mistake(
         "post-norm",
         f"{ATTEND}\n        {FEED}",
-        "x = self.ln_1(x + self.attn(x, cache))\n        return self.ln_2(x + self.mlp(x))",
+        "x = self.ln_1(x + self.attn(x, cache))\n"
+        "        return self.ln_2(x + self.mlp(x))",
         "test_attention_then_mlp_each_added",
         says="looks like post-norm",
     ),
@@ -120,7 +126,13 @@ MISTAKES = [
         "test_start_values",
         says="mlp.c_proj.weight with L = 3: the standard deviation is 0.02",
     ),
-    Mistake("no ln_f", HEAD, "logits = self.lm_head(x)", "test_logits", says="looks like the final layer norm ln_f"),
+    Mistake(
+        "no ln_f",
+        HEAD,
+        "logits = self.lm_head(x)",
+        "test_logits",
+        says="looks like the final layer norm ln_f",
+    ),
     Mistake(
         "only the last position's logits",
         HEAD,
@@ -131,7 +143,8 @@ MISTAKES = [
     Mistake(
         "targets shifted inside",
         LOSS,
-        "return logits, F.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten())",
+        "return logits, F.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, "
+        "1:].flatten())",
         "test_loss",
         says="looks like shifted a second time inside the model",
     ),
@@ -207,8 +220,8 @@ EQUIVALENT = [
         "the caches of all blocks are equally long",
     ),
     Equivalent(
-        "elif parameter.ndim == 2:  # linear and embedding weights; those of layer norms are 1 already",
-        "elif parameter.ndim >= 2:  # linear and embedding weights; those of layer norms are 1 already",
+        "elif parameter.ndim == 2:",
+        "elif parameter.ndim >= 2:",
         "no parameter has more than two dimensions",
     ),
     Equivalent(

@@ -1,4 +1,5 @@
-"""Questions that the specs of 26 cannot ask from another process: their oracles are built on the layers' own weights.
+"""Questions that the specs of 26 cannot ask from another process: their oracles are
+built on the layers' own weights.
 
 Others ask only about inputs that are known.
 """
@@ -25,17 +26,30 @@ def _(kata, rng):
 def a_model(kata, rng):
     blocks, layers, heads = torch.randint(1, 6, (3,), generator=rng).tolist()
     return kata.GPT(
-        kata.GPTConfig(block_size=3 * blocks, vocab_size=13, n_layer=layers, n_head=heads, n_embd=8 * heads)
+        kata.GPTConfig(
+            block_size=3 * blocks,
+            vocab_size=13,
+            n_layer=layers,
+            n_head=heads,
+            n_embd=8 * heads,
+        )
     )
 
 
 @probe("GPT.__init__")
 def _(kata, rng):
     model = a_model(kata, rng)
-    own = {name: tensor for name, tensor in model.state_dict().items() if ".h." not in name}
+    own = {
+        name: tensor for name, tensor in model.state_dict().items() if ".h." not in name
+    }
     shapes = sorted((name, tuple(tensor.shape)) for name, tensor in own.items())
     still = {name: tensor for name, tensor in own.items() if tensor.ndim == 1}
-    return [shapes, still, len(model.transformer.h), model.lm_head.weight is model.transformer.wte.weight]
+    return [
+        shapes,
+        still,
+        len(model.transformer.h),
+        model.lm_head.weight is model.transformer.wte.weight,
+    ]
 
 
 @probe("GPT.num_params")
@@ -46,6 +60,11 @@ def _(kata, rng):
 
 @probe("gpt2_config")
 def _(kata, rng):
-    names, fields = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"), "n_layer n_head n_embd vocab_size block_size bias"
-    configs = [kata.gpt2_config(names[i]) for i in torch.randint(4, (12,), generator=rng)]
+    names, fields = (
+        ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"),
+        "n_layer n_head n_embd vocab_size block_size bias",
+    )
+    configs = [
+        kata.gpt2_config(names[i]) for i in torch.randint(4, (12,), generator=rng)
+    ]
     return [getattr(config, field) for config in configs for field in fields.split()]

@@ -1,6 +1,8 @@
-"""GPT-2 from its parts: embeddings, pre-norm blocks, a final layer norm, and the token embedding as output layer.
+"""GPT-2 from its parts: embeddings, pre-norm blocks, a final layer norm, and the token
+embedding as output layer.
 
-Sizes: B rows of T tokens, C = n_embd features, V = vocab_size, L = n_layer blocks. Token ids are torch.long.
+Sizes: B rows of T tokens, C = n_embd features, V = vocab_size, L = n_layer blocks.
+Token ids are torch.long.
 Names are GPT-2's own, so that its weights load.
 """
 
@@ -23,7 +25,9 @@ def gelu_tanh(x: Tensor) -> Tensor:
 
 
 class MLP(nn.Module):
-    """Process each position on its own: four times as many features, GELU, back to C features, dropout."""
+    """Process each position on its own: four times as many features, GELU, back to C
+    features, dropout.
+    """
 
     def __init__(self, config: GPTConfig):
         super().__init__()
@@ -36,7 +40,9 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer of GPT-2: attention, then MLP, each reading normalised input and added to the residual path."""
+    """One layer of GPT-2: attention, then MLP, each reading normalised input and added
+    to the residual path.
+    """
 
     def __init__(self, config: GPTConfig, flash: bool = True):
         super().__init__()
@@ -52,7 +58,9 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """GPT-2: token ids in, a score for every possible next token out, at every position."""
+    """GPT-2: token ids in, a score for every possible next token out, at
+    every position.
+    """
 
     def __init__(self, config: GPTConfig, flash: bool = True):
         super().__init__()
@@ -62,7 +70,9 @@ class GPT(nn.Module):
                 "wte": nn.Embedding(config.vocab_size, config.n_embd),
                 "wpe": nn.Embedding(config.block_size, config.n_embd),
                 "drop": nn.Dropout(config.dropout),
-                "h": nn.ModuleList([Block(config, flash) for _ in range(config.n_layer)]),
+                "h": nn.ModuleList(
+                    [Block(config, flash) for _ in range(config.n_layer)]
+                ),
                 "ln_f": nn.LayerNorm(config.n_embd, bias=config.bias),
             }
         )
@@ -81,11 +91,16 @@ class GPT(nn.Module):
             nn.init.zeros_(module.bias)
 
     def forward(
-        self, idx: Tensor, targets: Tensor | None = None, cache: list[LayerCache] | None = None
+        self,
+        idx: Tensor,
+        targets: Tensor | None = None,
+        cache: list[LayerCache] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         start = len(cache[0]) if cache is not None else 0
         positions = torch.arange(start, start + idx.shape[1], device=idx.device)
-        x = self.transformer.drop(self.transformer.wte(idx) + self.transformer.wpe(positions))
+        x = self.transformer.drop(
+            self.transformer.wte(idx) + self.transformer.wpe(positions)
+        )
         for i, block in enumerate(self.transformer.h):
             x = block(x, cache[i] if cache is not None else None)
         logits = self.lm_head(self.transformer.ln_f(x))

@@ -2,9 +2,7 @@
 
 from grader.course.mistakes import Equivalent, Mistake
 
-DROPPED = (
-    "dropped = (reached_before >= p).gather(-1, order.argsort(dim=-1))  # back from sorted order to that of the ids"
-)
+DROPPED = "dropped = (reached_before >= p).gather(-1, order.argsort(dim=-1))"
 TEMPERATURE = "    logits = logits.float() / temperature\n"
 FILTERS = """    if top_k is not None:
         logits = top_k_filter(logits, top_k)
@@ -12,7 +10,10 @@ FILTERS = """    if top_k is not None:
         logits = top_p_filter(logits, top_p)
 """
 BEST = "    if temperature == 0:\n        return logits.argmax(dim=-1, keepdim=True)\n"
-DRAW = "return torch.multinomial(logits.softmax(dim=-1), num_samples=1, generator=generator)"
+DRAW = (
+    "return torch.multinomial(logits.softmax(dim=-1), num_samples=1, "
+    "generator=generator)"
+)
 TEXT = "texts.append(prompt + decode(new))"
 
 MISTAKES = [
@@ -43,7 +44,10 @@ MISTAKES = [
     ),
     Mistake(
         "threshold from the whole batch",
-        was="lowest_kept = logits.topk(min(k, logits.size(-1)), dim=-1).values[..., -1:]",
+        was=(
+            "lowest_kept = logits.topk(min(k, logits.size(-1)), dim=-1).values[..., "
+            "-1:]"
+        ),
         now="lowest_kept = logits.flatten().topk(min(k, logits.size(-1))).values[-1]",
         caught_by="test_every_row_has_a_limit_of_its_own",
         says="looks like one threshold for the whole batch",
@@ -65,7 +69,7 @@ MISTAKES = [
     ),
     Mistake(
         "the crossing token removed",
-        was="cumsum(dim=-1) - probabilities  # without",
+        was="cumsum(dim=-1) - probabilities",
         now="cumsum(dim=-1)  # without",
         caught_by="test_the_smallest_set_that_reaches_p",
         says="looks like the token that crosses p is removed",
@@ -96,7 +100,9 @@ MISTAKES = [
     Mistake(
         "filters before the temperature",
         was=TEMPERATURE + FILTERS,
-        now="    logits = logits.float()\n" + FILTERS + "    logits = logits / temperature\n",
+        now="    logits = logits.float()\n"
+        + FILTERS
+        + "    logits = logits / temperature\n",
         caught_by="test_first_temperature_then_k_then_p",
         says="looks like top-p sees the probabilities at temperature 1",
     ),
@@ -184,7 +190,10 @@ MISTAKES = [
     Mistake(
         "nothing new to attend from: perhaps the cache of another call",
         was="cache = new_cache(model) if use_cache else None",
-        now='cache = vars(model).setdefault("_cache", new_cache(model)) if use_cache else None',
+        now=(
+            'cache = vars(model).setdefault("_cache", new_cache(model)) if use_cache '
+            "else None"
+        ),
         caught_by="test_the_cache_is_used_if_asked_for",
         says="no more queries than keys, got 0 and 6",
     ),
@@ -200,7 +209,8 @@ MISTAKES = [
         "cut at a stop token in the prompt",
         was=TEXT,
         now="whole = ids + new\n"
-        "        texts.append(decode(whole[: whole.index(stop_token)] if stop_token in whole else whole))",
+        "        texts.append(decode(whole[: whole.index(stop_token)] if stop_token "
+        "in whole else whole))",
         caught_by="test_a_stop_token_in_the_prompt_cuts_nothing",
         says="looks like cut at a stop token in the prompt",
     ),
@@ -231,9 +241,14 @@ EQUIVALENT = [
     Equivalent(
         DROPPED,
         DROPPED.replace(">=", ">"),
-        "differs where a sum is p to the last bit, which is a matter of rounding: specs stay away from it",
+        "differs where a sum is p to the last bit, which is a matter of rounding: "
+        "specs stay away from it",
     ),
-    Equivalent("if temperature == 0:", "if temperature <= 0:", "below 0 an error was raised before"),
+    Equivalent(
+        "if temperature == 0:",
+        "if temperature <= 0:",
+        "below 0 an error was raised before",
+    ),
     Equivalent(
         "return logits.argmax(dim=-1, keepdim=True)",
         "return logits.argmax(dim=1, keepdim=True)",
@@ -245,11 +260,14 @@ EQUIVALENT = [
         "logits = logits.double() / temperature",
         "more digits than needed",
     ),
-    Equivalent("if idx.size(1) == 0:", "if idx.size(1) <= 0:", "a size is never negative"),
+    Equivalent(
+        "if idx.size(1) == 0:", "if idx.size(1) <= 0:", "a size is never negative"
+    ),
     Equivalent(
         "done = torch.zeros(idx.size(0), 1, dtype=torch.bool, device=idx.device)",
         "done = torch.zeros(idx.size(0), 1, dtype=torch.bool)",
-        "the same on a CPU; test_generates_on_the_gpu catches it where there is another device",
+        "the same on a CPU; test_generates_on_the_gpu catches it where there is "
+        "another device",
     ),
     Equivalent(
         "return token, done | (token == stop_token)",
@@ -257,20 +275,31 @@ EQUIVALENT = [
         "rows that are done have just been given the stop token again",
     ),
     Equivalent("if len(ids) == 0:", "if len(ids) <= 0:", "a length is never negative"),
-    Equivalent("if len(ids) == 0:", "if len(ids) == -1:", "generate refuses an empty prompt with a ValueError too"),
     Equivalent(
-        'raise ValueError(f"the prompt {prompt!r} has no tokens: there is nothing to continue")',
+        "if len(ids) == 0:",
+        "if len(ids) == -1:",
+        "generate refuses an empty prompt with a ValueError too",
+    ),
+    Equivalent(
+        'raise ValueError( f"the prompt {prompt!r} has no tokens: there is nothing to '
+        'continue" )',
         "pass",
         "generate refuses an empty prompt with a ValueError too",
     ),
     Equivalent(
-        "return budget_bytes // kv_cache_bytes(n_layer, n_kv_head, head_dim, 1, batch_size, dtype)",
-        "return budget_bytes // kv_cache_bytes(n_kv_head, n_layer, head_dim, 1, batch_size, dtype)",
+        "n_layer, n_kv_head, head_dim, 1, batch_size, dtype",
+        "n_kv_head, n_layer, head_dim, 1, batch_size, dtype",
         "factors may change places",
     ),
     Equivalent(
-        was="remove = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, before >= p)",
-        now="remove = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, before > p)",
+        was=(
+            "remove = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, "
+            "before >= p)"
+        ),
+        now=(
+            "remove = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, "
+            "before > p)"
+        ),
         reason="a sum of exactly p is asked at the edges alone",
         textbook=True,
     ),

@@ -1,7 +1,9 @@
-"""Text from a trained model: pick a device, filter and sample the next token, loop, and keep keys and values meanwhile.
+"""Text from a trained model: pick a device, filter and sample the next token, loop, and
+keep keys and values meanwhile.
 
-Sizes: B rows, T tokens of context, V = vocab_size. Token ids are torch.long. Logits are unnormalised scores, one a token
-of the vocabulary; softmax makes them probabilities. A logit of −inf is a probability of 0.
+Sizes: B rows, T tokens of context, V = vocab_size. Token ids are torch.long. Logits are
+unnormalised scores, one a token of the vocabulary; softmax makes them probabilities. A
+logit of −inf is a probability of 0.
 """
 
 import math
@@ -19,7 +21,9 @@ new_cache = prerequisite("26_gpt_model").new_cache
 
 
 def pick_device(preference: str | None = None) -> torch.device:
-    """Choose where to run: where the caller wishes, or else on the fastest device of this machine."""
+    """Choose where to run: where the caller wishes, or else on the fastest device of
+    this machine.
+    """
     if preference is not None:
         return torch.device(preference)
     if torch.cuda.is_available():
@@ -36,7 +40,9 @@ def top_k_filter(logits: Tensor, k: int) -> Tensor:
 
 
 def top_p_filter(logits: Tensor, p: float) -> Tensor:
-    """Leave only the most probable tokens that together reach probability p (nucleus sampling): all others get −inf."""
+    """Leave only the most probable tokens that together reach probability p (nucleus
+    sampling): all others get −inf.
+    """
     ordered, order = logits.sort(dim=-1, descending=True)
     probs = ordered.softmax(dim=-1)
     before = probs.cumsum(dim=-1) - probs  # what the more probable tokens have together
@@ -62,7 +68,9 @@ def sample_next(
     return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator)
 
 
-def next_logits(model: nn.Module, idx: Tensor, cache: list[Any] | None = None) -> Tensor:
+def next_logits(
+    model: nn.Module, idx: Tensor, cache: list[Any] | None = None
+) -> Tensor:
     """Ask the model for the logits of the token after idx."""
     block_size = model.config.block_size
     if cache is None or idx.shape[1] > block_size:
@@ -73,7 +81,9 @@ def next_logits(model: nn.Module, idx: Tensor, cache: list[Any] | None = None) -
     return logits[:, -1]
 
 
-def apply_stop(token: Tensor, done: Tensor, stop_token: int | None) -> tuple[Tensor, Tensor]:
+def apply_stop(
+    token: Tensor, done: Tensor, stop_token: int | None
+) -> tuple[Tensor, Tensor]:
     """Fill rows that have ended with the stop token, and note which rows end now."""
     if stop_token is not None:
         token = torch.where(done, stop_token, token)
@@ -93,7 +103,9 @@ def generate(
     use_cache: bool = False,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Continue every row of idx, token by token: ask the model, sample, append, ask again."""
+    """Continue every row of idx, token by token: ask the model, sample, append,
+    ask again.
+    """
     was_training = model.training
     model.eval()
     cache = new_cache(model) if use_cache else None
@@ -152,5 +164,9 @@ def max_cached_tokens(
     batch_size: int = 1,
     dtype: torch.dtype = torch.float16,
 ) -> int:
-    """Say how long every sequence of a batch can become before its keys and values no longer fit."""
-    return budget_bytes // kv_cache_bytes(n_layer, n_kv_head, head_dim, 1, batch_size, dtype)
+    """Say how long every sequence of a batch can become before its keys and values no
+    longer fit.
+    """
+    return budget_bytes // kv_cache_bytes(
+        n_layer, n_kv_head, head_dim, 1, batch_size, dtype
+    )

@@ -5,13 +5,22 @@ from grader.course.mistakes import Equivalent, Mistake
 ENDS = 'return key.endswith((".attn.bias", ".attn.masked_bias"))'
 N_LAYER = 'len({key.split(".")[1] for key in plain if key.startswith("h.")})'
 TIED = 'head is None or torch.equal(head, plain["wte.weight"])'
-NAME = 'name = key if key.startswith(("transformer.", "lm_head.")) else f"transformer.{key}"'
+NAME = """name = (
+            key
+            if key.startswith(("transformer.", "lm_head."))
+            else f"transformer.{key}"
+        )"""
 TURN = "ours = tensor.t() if key.endswith(_CONV1D) else tensor"
 COPY = "converted[name] = ours.clone(memory_format=torch.contiguous_format)"
 NAMES_DIFFER = "    if missing or unexpected:\n"
-UNTIED = '    if not torch.equal(given["lm_head.weight"], given["transformer.wte.weight"]):\n'
+UNTIED = (
+    '    if not torch.equal(given["lm_head.weight"], '
+    'given["transformer.wte.weight"]):\n'
+)
 LOAD = "    model.load_state_dict(given)\n"
-CROP = """    cropped = GPT(replace(model.config, block_size=block_size)).to(wpe.device, wpe.dtype)
+CROP = """    cropped = GPT(replace(model.config, block_size=block_size)).to(
+        wpe.device, wpe.dtype
+    )
     cropped.load_state_dict(state | {"transformer.wpe.weight": wpe[:block_size]})
     return cropped.train(model.training)
 """
@@ -23,16 +32,33 @@ SURGERY = """    import copy
     for block in cropped.transformer.h:
         block.attn.block_size = block_size
     return cropped
-"""
+"""  # noqa: E501
 SLICE = "nn.Parameter(wpe[:block_size])"
-COVERED = 'found = {parameter for name, parameter in named if f"{name}.".startswith(f"{prefix}.")}'
+COVERED = """found = {
+            parameter
+            for name, parameter in named
+            if f"{name}.".startswith(f"{prefix}.")
+        }"""
 WRITE = 'file.write(parameter.detach().float().cpu().numpy().astype("<f4").tobytes())'
-SORTED = "missing, unexpected = sorted(set(own) - set(given)), sorted(set(given) - set(own))"
-READ_VALUES = 'values = torch.from_numpy(np.frombuffer(data, "<f4", offset=32).astype(np.float32))'
+SORTED = (
+    "missing, unexpected = sorted(set(own) - set(given)), sorted(set(given) - set(own))"
+)
+READ_VALUES = (
+    'values = torch.from_numpy(np.frombuffer(data, "<f4", '
+    "offset=32).astype(np.float32))"
+)
 READ_VALUES += "  # a copy that can be written to"
 ANY_ORDER = "the message promises the names, in any order"
 HERE = "on the CPU of a little-endian machine, where specs run; elsewhere it matters"
-READ_CONFIG = "GPTConfig(block_size, vocab_size, n_layer, n_head, n_embd, dropout=0.0, bias=bool(bias))"
+READ_CONFIG = """GPTConfig(
+            block_size,
+            vocab_size,
+            n_layer,
+            n_head,
+            n_embd,
+            dropout=0.0,
+            bias=bool(bias),
+        )"""
 
 MISTAKES = [
     Mistake(
@@ -101,7 +127,10 @@ MISTAKES = [
     ),
     Mistake(
         "the head always overwritten",
-        was='    if "lm_head.weight" not in converted and "transformer.wte.weight" in converted:\n',
+        was=(
+            '    if "lm_head.weight" not in converted and "transformer.wte.weight" in '
+            "converted:\n"
+        ),
         now='    if "transformer.wte.weight" in converted:\n',
         caught_by="test_a_head_that_is_there_is_kept",
         says="looks like overwritten with wte.weight",
@@ -117,21 +146,30 @@ MISTAKES = [
     Mistake(
         "square weights not transposed",
         was=TURN,
-        now="ours = tensor.t() if key.endswith(_CONV1D) and tensor.size(0) != tensor.size(1) else tensor",
+        now=(
+            "ours = tensor.t() if key.endswith(_CONV1D) and tensor.size(0) != "
+            "tensor.size(1) else tensor"
+        ),
         caught_by="test_logits_are_those_of_hugging_face",
         says="looks like the square attn.c_proj not transposed",
     ),
     Mistake(
         "strict=False instead of checks",
         was=NAMES_DIFFER,
-        now="    model.load_state_dict(given, strict=False)\n    return model\n    if missing:\n",
+        now=(
+            "    model.load_state_dict(given, strict=False)\n    return model\n"
+            "    if missing:\n"
+        ),
         caught_by="test_every_missing_parameter_is_named",
         says="raised nothing",
     ),
     Mistake(
         "unexpected names ignored",
         was=NAMES_DIFFER,
-        now="    given = {name: tensor for name, tensor in given.items() if name in own}\n    if missing:\n",
+        now=(
+            "    given = {name: tensor for name, tensor in given.items() if name in "
+            "own}\n    if missing:\n"
+        ),
         caught_by="test_every_unexpected_parameter_is_named",
         says="raised nothing",
     ),
@@ -139,7 +177,8 @@ MISTAKES = [
         "copied before everything is checked",
         was="    for name, tensor in own.items():\n",
         now=(
-            "    for name, tensor in own.items():\n        if given[name].shape == tensor.shape:\n"
+            "    for name, tensor in own.items():\n"
+            "        if given[name].shape == tensor.shape:\n"
             "            tensor.copy_(given[name])\n"
         ),
         caught_by="test_a_refused_checkpoint_changes_nothing",
@@ -159,7 +198,8 @@ MISTAKES = [
         was=LOAD,
         now=(
             "    model.load_state_dict(given)\n"
-            '    model.transformer.wte.weight = nn.Parameter(given["transformer.wte.weight"].to(own["lm_head.weight"]))\n'
+            "    model.transformer.wte.weight = "
+            'nn.Parameter(given["transformer.wte.weight"].to(own["lm_head.weight"]))\n'
         ),
         caught_by="TestLoadHfWeights::test_wte_and_lm_head_stay_one",
         says="are two parameters now",
@@ -167,7 +207,11 @@ MISTAKES = [
     Mistake(
         "wpe sliced without a copy",
         was=CROP,
-        now=SURGERY.replace("nn.Parameter(cropped.transformer.wpe.weight.detach()[:block_size].clone())", SLICE),
+        now=SURGERY.replace(
+            "nn.Parameter(cropped.transformer.wpe.weight.detach()[:block_size]."
+            "clone())",
+            SLICE,
+        ),
         caught_by="test_the_two_models_share_nothing",
         says="transformer.wpe.weight for block_size 3 shares memory with the input",
     ),
@@ -181,7 +225,10 @@ MISTAKES = [
     Mistake(
         "a prefix may end within a number",
         was=COVERED,
-        now="found = {parameter for name, parameter in named if name.startswith(prefix)}",
+        now=(
+            "found = {parameter for name, parameter in named if "
+            "name.startswith(prefix)}"
+        ),
         caught_by="test_block_1_is_not_block_10",
         says="looks like a prefix without the dot behind it",
     ),
@@ -195,14 +242,19 @@ MISTAKES = [
     Mistake(
         "what was frozen before stays frozen",
         was="parameter.requires_grad_(parameter in covered)",
-        now="parameter.requires_grad_(parameter.requires_grad and parameter in covered)",
+        now=(
+            "parameter.requires_grad_(parameter.requires_grad and parameter in covered)"
+        ),
         caught_by="test_what_was_frozen_before_thaws",
         says="frozen and should not be: transformer.h.1.attn",
     ),
     Mistake(
         "column by column",
         was=WRITE,
-        now='file.write(parameter.detach().float().cpu().numpy().astype("<f4").tobytes(order="F"))',
+        now=(
+            'file.write(parameter.detach().float().cpu().numpy().astype("<f4").'
+            'tobytes(order="F"))'
+        ),
         caught_by="test_wte_follows_row_by_row",
         says="looks like column by column",
     ),
@@ -223,23 +275,52 @@ MISTAKES = [
 ]
 
 EQUIVALENT = [
-    Equivalent(SORTED, SORTED.replace("sorted(set(own) - set(given))", "(set(own) - set(given))"), ANY_ORDER),
-    Equivalent(SORTED, SORTED.replace("sorted(set(given) - set(own))", "(set(given) - set(own))"), ANY_ORDER),
-    Equivalent(WRITE, WRITE.replace(".tobytes()", ""), "write takes an array's bytes as they are, in the same order"),
+    Equivalent(
+        SORTED,
+        SORTED.replace("sorted(set(own) - set(given))", "(set(own) - set(given))"),
+        ANY_ORDER,
+    ),
+    Equivalent(
+        SORTED,
+        SORTED.replace("sorted(set(given) - set(own))", "(set(given) - set(own))"),
+        ANY_ORDER,
+    ),
+    Equivalent(
+        WRITE,
+        WRITE.replace(".tobytes()", ""),
+        "write takes an array's bytes as they are, in the same order",
+    ),
     Equivalent(WRITE, WRITE.replace('.astype("<f4")', ""), HERE),
     Equivalent(WRITE, WRITE.replace(".cpu()", ""), HERE),
-    Equivalent(WRITE, WRITE.replace("float()", "double()"), "astype makes float32 of it, and float32 survives the way"),
-    Equivalent(READ_VALUES, READ_VALUES.replace(".astype(np.float32)", ""), HERE + ", and the values are only read"),
-    Equivalent("if len(data) < 32:", "if len(data) <= 32:", "a header without values is refused two checks later"),
-    Equivalent("if len(data) < 32:", "if len(data) < 33:", "a header without values is refused two checks later"),
     Equivalent(
-        f"model = GPT({READ_CONFIG})",
-        f"model = GPT({READ_CONFIG})".replace(" dropout=0.0,", ""),
+        WRITE,
+        WRITE.replace("float()", "double()"),
+        "astype makes float32 of it, and float32 survives the way",
+    ),
+    Equivalent(
+        'values = torch.from_numpy(np.frombuffer(data, "<f4", '
+        "offset=32).astype(np.float32))",
+        'values = torch.from_numpy(np.frombuffer(data, "<f4", offset=32))',
+        HERE + ", and the values are only read",
+    ),
+    Equivalent(
+        "if len(data) < 32:",
+        "if len(data) <= 32:",
+        "a header without values is refused two checks later",
+    ),
+    Equivalent(
+        "if len(data) < 32:",
+        "if len(data) < 33:",
+        "a header without values is refused two checks later",
+    ),
+    Equivalent(
+        "dropout=0.0,",
+        "",
         "0 is also the default of GPTConfig",
     ),
     Equivalent(
-        f"model = GPT({READ_CONFIG})",
-        f"model = GPT({READ_CONFIG})".replace("bool(bias)", "bias"),
+        "bias=bool(bias),",
+        "bias=bias,",
         "a layer asks only whether bias is true",
     ),
 ]

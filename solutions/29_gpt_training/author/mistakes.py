@@ -10,7 +10,10 @@ MICRO = """        loss = model(x, y)[1] / len(batches)
         loss.backward()
         total += loss.item()
 """
-CLIP = "    norm = nn.utils.clip_grad_norm_(model.parameters(), math.inf if max_norm is None else max_norm)\n"
+CLIP = """    norm = nn.utils.clip_grad_norm_(
+        model.parameters(), math.inf if max_norm is None else max_norm
+    )
+"""
 RATE = """    if lr is not None:
         for group in optimizer.param_groups:
             group["lr"] = lr
@@ -22,14 +25,20 @@ WEIGHTED = """                targets = int((y != -100).sum())
                     counted += targets"""
 NOW = "        if step % config.eval_every == 0 or step == config.max_steps - 1:"
 LOOK = """            if val_batches is not None:
-                history["val"].append((step, evaluate(model, _moved(val_batches, device))))
+                history["val"].append(
+                    (step, evaluate(model, _moved(val_batches, device)))
+                )
             if sample is not None:
                 model.eval()
                 history["samples"].append((step, sample(model)))
 """
-UPDATE = """        lr = cosine_lr(step, config.max_lr, config.min_lr, config.warmup_steps, config.max_steps)
+UPDATE = """        lr = cosine_lr(
+            step, config.max_lr, config.min_lr, config.warmup_steps, config.max_steps
+        )
         batches = [loader.next_batch() for _ in range(config.accum_steps)]
-        result = train_step(model, optimizer, _moved(batches, device), config.max_norm, lr)
+        result = train_step(
+            model, optimizer, _moved(batches, device), config.max_norm, lr
+        )
 """
 
 MISTAKES = [
@@ -59,7 +68,10 @@ MISTAKES = [
     Mistake(
         "everything decays",
         was=GROUPS,
-        now='    return [{"params": trainable, "weight_decay": weight_decay}, {"params": [], "weight_decay": 0.0}]',
+        now=(
+            '    return [{"params": trainable, "weight_decay": weight_decay}, '
+            '{"params": [], "weight_decay": 0.0}]'
+        ),
         caught_by="TestParamGroups::test_matrices_decay_and_the_rest_does_not",
         says="parameters that decay: should not be there",
     ),
@@ -70,7 +82,7 @@ MISTAKES = [
     return [
         {"params": [p for n, p in named if not n.endswith("bias")], "weight_decay": weight_decay},
         {"params": [p for n, p in named if n.endswith("bias")], "weight_decay": 0.0},
-    ]""",
+    ]""",  # noqa: E501
         caught_by="TestParamGroups::test_matrices_decay_and_the_rest_does_not",
         says="parameters that decay: should not be there",
     ),
@@ -173,7 +185,10 @@ MISTAKES = [
     ),
     Mistake(
         "weights without the optimizer's state",
-        was='    if optimizer is not None:\n        optimizer.load_state_dict(checkpoint["optimizer"])\n',
+        was=(
+            "    if optimizer is not None:\n"
+            '        optimizer.load_state_dict(checkpoint["optimizer"])\n'
+        ),
         now="",
         caught_by="test_the_optimizer_goes_on",
         says="looks like an optimizer that starts over",
@@ -204,7 +219,9 @@ MISTAKES = [
     # train
     Mistake(
         "batches stay on the CPU",
-        was="train_step(model, optimizer, _moved(batches, device), config.max_norm, lr)",
+        was="""train_step(
+            model, optimizer, _moved(batches, device), config.max_norm, lr
+        )""",
         now="train_step(model, optimizer, batches, config.max_norm, lr)",
         caught_by="test_batches_go_to_the_device_of_the_model",
         says="list 0 of them, expected 16",
@@ -212,7 +229,7 @@ MISTAKES = [
     ),
     Mistake(
         "the warm-up once more after a resumption",
-        was="lr = cosine_lr(step, config",
+        was="lr = cosine_lr(\n            step, config",
         now="lr = cosine_lr(step - start_step, config",
         caught_by="test_the_schedule_is_that_of_the_whole_run",
         says="looks like the warm-up once more",

@@ -1,9 +1,12 @@
-"""The training loop of GPT-2 and GPT-3: which weights decay, how the rate and the batch grow and shrink, one step out of
-several micro-batches, validation and samples on the way, and a run that stops and goes on as if nothing had happened.
+"""The training loop of GPT-2 and GPT-3: which weights decay, how the rate and the batch
+grow and shrink, one step out of several micro-batches, validation and samples on the
+way, and a run that stops and goes on as if nothing had happened.
 
-A batch is a pair (x, y) of token ids, both (B, T) and long, on the device of the model; y holds the token that follows
-each token of x, or −100 where there is nothing to predict. `model(x, y)` returns (logits, loss), as kata 26's GPT does;
-loss is the mean over the targets that are not −100. An optimizer holds all trainable parameters of its model.
+A batch is a pair (x, y) of token ids, both (B, T) and long, on the device of the model;
+y holds the token that follows each token of x, or −100 where there is nothing to
+predict. `model(x, y)` returns (logits, loss), as kata 26's GPT does; loss is the mean
+over the targets that are not −100. An optimizer holds all trainable parameters of
+its model.
 """
 
 import dataclasses
@@ -36,8 +39,12 @@ class TrainConfig:
     eval_every: int = 50
 
 
-def cosine_lr(step: int, max_lr: float, min_lr: float, warmup_steps: int, max_steps: int) -> float:
-    """Give the learning rate of a step: up in a straight line, down along half a cosine, then flat."""
+def cosine_lr(
+    step: int, max_lr: float, min_lr: float, warmup_steps: int, max_steps: int
+) -> float:
+    """Give the learning rate of a step: up in a straight line, down along half a
+    cosine, then flat.
+    """
     if step < warmup_steps:
         return max_lr * (step + 1) / warmup_steps
     if step >= max_steps:
@@ -64,19 +71,29 @@ def make_optimizer(
     fused: bool = False,
 ) -> torch.optim.AdamW:
     """Build the optimizer of GPT-2 and GPT-3: AdamW in which only matrices decay."""
-    return torch.optim.AdamW(param_groups(model, weight_decay), lr=lr, betas=betas, eps=eps, fused=fused)
+    return torch.optim.AdamW(
+        param_groups(model, weight_decay), lr=lr, betas=betas, eps=eps, fused=fused
+    )
 
 
-def batch_size_at(tokens_seen: int, start: int, full: int, ramp_tokens: int, multiple: int = 1) -> int:
-    """Give the batch size after so many tokens, by GPT-3's schedule: small at first, then rising in a straight line."""
+def batch_size_at(
+    tokens_seen: int, start: int, full: int, ramp_tokens: int, multiple: int = 1
+) -> int:
+    """Give the batch size after so many tokens, by GPT-3's schedule: small at first,
+    then rising in a straight line.
+    """
     if tokens_seen >= ramp_tokens:
         return full
     size = start + (full - start) * tokens_seen // ramp_tokens
     return max(start, size // multiple * multiple)
 
 
-def accumulation_steps(total_tokens: int, batch_size: int, block_size: int, world_size: int = 1) -> int:
-    """Count the micro-batches that each process must add up for a step of so many tokens."""
+def accumulation_steps(
+    total_tokens: int, batch_size: int, block_size: int, world_size: int = 1
+) -> int:
+    """Count the micro-batches that each process must add up for a step of so
+    many tokens.
+    """
     return total_tokens // (batch_size * block_size * world_size)
 
 
@@ -95,7 +112,9 @@ def train_step(
         _, loss = model(x, y)
         (loss / len(batches)).backward()
         total += loss.item() / len(batches)
-    norm = nn.utils.clip_grad_norm_(model.parameters(), math.inf if max_norm is None else max_norm)
+    norm = nn.utils.clip_grad_norm_(
+        model.parameters(), math.inf if max_norm is None else max_norm
+    )
     if lr is not None:
         for group in optimizer.param_groups:
             group["lr"] = lr
@@ -118,7 +137,9 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> floa
     return total / count
 
 
-def overfit_one_batch(model: nn.Module, x: Tensor, y: Tensor, steps: int, lr: float) -> list[float]:
+def overfit_one_batch(
+    model: nn.Module, x: Tensor, y: Tensor, steps: int, lr: float
+) -> list[float]:
     """Train a model on one batch over and over: the first test of every new model."""
     optimizer = make_optimizer(model, lr, weight_decay=0.0)
     return [train_step(model, optimizer, [(x, y)])["loss"] for _ in range(steps)]
@@ -170,7 +191,14 @@ def train(
     sample: Callable[[nn.Module], object] | None = None,
 ) -> dict[str, list]:
     """Run the steps start_step … config.max_steps − 1, and keep a record of them."""
-    record = {"step": [], "loss": [], "lr": [], "grad_norm": [], "val": [], "samples": []}
+    record = {
+        "step": [],
+        "loss": [],
+        "lr": [],
+        "grad_norm": [],
+        "val": [],
+        "samples": [],
+    }
     for step in range(start_step, config.max_steps):
         if step % config.eval_every == 0 or step == config.max_steps - 1:
             if val_batches is not None:
@@ -179,7 +207,9 @@ def train(
                 model.eval()
                 record["samples"].append((step, sample(model)))
         batches = [loader.next_batch() for _ in range(config.accum_steps)]
-        lr = cosine_lr(step, config.max_lr, config.min_lr, config.warmup_steps, config.max_steps)
+        lr = cosine_lr(
+            step, config.max_lr, config.min_lr, config.warmup_steps, config.max_steps
+        )
         result = train_step(model, optimizer, batches, config.max_norm, lr)
         record["step"].append(step)
         record["loss"].append(result["loss"])

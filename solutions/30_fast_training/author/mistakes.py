@@ -8,7 +8,6 @@ MEASURED = """        synchronize()
         synchronize()
         seconds.append(clock() - start)"""
 COUNT = "return 6 * n_params + 12 * config.n_layer * config.n_embd * config.block_size"
-COPY = "padded = copy.deepcopy(model)"
 NEW_ROWS = "weight = nn.Parameter(F.pad(old.detach(), (0, 0, 0, size - len(old))))"
 MASK = "return logits.masked_fill(is_padding, -torch.inf)"
 AUTOCAST = """    with torch.autocast(x.device.type, dtype) if dtype else nullcontext():
@@ -25,7 +24,11 @@ SCALED_STEP = """        scaler.step(optimizer)
 """
 CHUNKS = """    losses = [
         checkpoint(_sum_of_losses, rows, weight, y, vocab_size, use_reentrant=False)
-        for rows, y in zip(hidden.flatten(0, 1).split(chunk_size), targets.flatten().split(chunk_size), strict=True)
+        for rows, y in zip(
+            hidden.flatten(0, 1).split(chunk_size),
+            targets.flatten().split(chunk_size),
+            strict=True,
+        )
     ]
 """
 MEAN = "return torch.stack(losses).sum() / (targets != -100).sum().clamp(min=1)"
@@ -34,9 +37,15 @@ RESTORED = """    try:
     finally:
         torch.set_float32_matmul_precision(before)
 """
-CALLED = "called = _WithLoss(copied, model.config.vocab_size) if rung.pad_multiple else copied"
-COMPILED = "return torch.compile(called, backend=rung.compile_backend) if rung.compile_backend else called"
-SCALER = "scaler = torch.amp.GradScaler(x.device.type) if rung.dtype == torch.float16 else None"
+CALLED = (
+    "called = _WithLoss(copied, model.config.vocab_size) if rung.pad_multiple else "
+    "copied"
+)
+COMPILED = """return (
+        torch.compile(called, backend=rung.compile_backend)
+        if rung.compile_backend
+        else called
+    )"""
 SHARE = "share = None if peak_flops is None else mfu(speed, per_token, peak_flops)"
 
 MISTAKES = [
@@ -73,7 +82,10 @@ MISTAKES = [
     Mistake(
         "two weights instead of one",
         was="padded.transformer.wte.weight = padded.lm_head.weight = weight",
-        now="padded.transformer.wte.weight, padded.lm_head.weight = weight, nn.Parameter(weight.detach().clone())",
+        now=(
+            "padded.transformer.wte.weight, padded.lm_head.weight = weight, "
+            "nn.Parameter(weight.detach().clone())"
+        ),
         caught_by="test_still_one_weight",
         says="are two Parameters",
     ),
@@ -108,7 +120,7 @@ MISTAKES = [
     if vocab_size is None:
         return loss
     return F.cross_entropy(mask_padded_logits(logits, vocab_size).flatten(0, 1), y.flatten())
-""",
+""",  # noqa: E501
         caught_by="test_the_loss_belongs_under_autocast",
         says="looks like a loss computed in bfloat16",
     ),
@@ -133,7 +145,10 @@ MISTAKES = [
     Mistake(
         "backward inside autocast",
         was=LOSS + BACKWARD,
-        now=f"    with torch.autocast(x.device.type, dtype) if dtype else nullcontext():\n    {LOSS}    {BACKWARD}",
+        now=(
+            "    with torch.autocast(x.device.type, dtype) if dtype else "
+            f"nullcontext():\n    {LOSS}    {BACKWARD}"
+        ),
         caught_by="test_autocast_is_off_during_backward",
         says="backward ran inside the block",
     ),
@@ -147,7 +162,10 @@ MISTAKES = [
     Mistake(
         "the scaled loss is returned",
         was=BACKWARD,
-        now="    loss = loss if scaler is None else scaler.scale(loss)\n    loss.backward()\n",
+        now=(
+            "    loss = loss if scaler is None else scaler.scale(loss)\n"
+            "    loss.backward()\n"
+        ),
         caught_by="test_a_scaler_changes_nothing",
         says="looks like the scaled loss",
     ),
@@ -161,23 +179,32 @@ MISTAKES = [
 
 def _mean_of_losses(rows, weight, targets, vocab_size):
     return _sum_of_losses(rows, weight, targets, vocab_size) / (targets != -100).sum().clamp(min=1)
-""",
+""",  # noqa: E501
         caught_by="TestChunkedCrossEntropy::test_the_mean_over_the_targets_that_count",
         says="looks like the mean of the chunks' means",
     ),
     Mistake(
         "the last chunk is left out",
         was=CHUNKS,
-        now=CHUNKS.replace(
-            "strict=True)\n", "strict=True)\n        if len(y) == chunk_size or len(y) == targets.numel()\n"
-        ),
+        now="""    losses = [
+        checkpoint(_sum_of_losses, rows, weight, y, vocab_size, use_reentrant=False)
+        for rows, y in zip(
+            hidden.flatten(0, 1).split(chunk_size),
+            targets.flatten().split(chunk_size),
+            strict=True,
+        )
+        if len(y) == chunk_size or len(y) == targets.numel()
+    ]
+""",
         caught_by="test_the_last_chunk_may_be_smaller",
         says="looks like without the last chunk",
     ),
     Mistake(
         "the logits of all chunks are kept",
         was=CHUNKS,
-        now=CHUNKS.replace("checkpoint(_sum_of_losses, ", "_sum_of_losses(").replace(", use_reentrant=False", ""),
+        now=CHUNKS.replace("checkpoint(_sum_of_losses, ", "_sum_of_losses(").replace(
+            ", use_reentrant=False", ""
+        ),
         caught_by="test_no_logits_are_kept_for_backward",
         says="looks like the logits of every chunk are kept for backward",
     ),
@@ -199,8 +226,11 @@ def _mean_of_losses(rows, weight, targets, vocab_size):
     # round_mantissa, matmul_precision
     Mistake(
         "a bfloat16 on the way",
-        was="    unit = 1 << (23 - bits)  #",
-        now="    if bits == 7:\n        return x.bfloat16().float()\n    unit = 1 << (23 - bits)  #",
+        was="    unit = 1 << (23 - bits)",
+        now=(
+            "    if bits == 7:\n        return x.bfloat16().float()\n"
+            "    unit = 1 << (23 - bits)  #"
+        ),
         caught_by="TestRoundMantissa::test_by_hand",
         says="a tensor of torch.bfloat16 was made on the way",
     ),
@@ -224,7 +254,7 @@ def _mean_of_losses(rows, weight, targets, vocab_size):
         "the mask outside of what is compiled",
         was=f"{CALLED}\n    {COMPILED}",
         now="""called = torch.compile(copied, backend=rung.compile_backend) if rung.compile_backend else copied
-    return _WithLoss(called, model.config.vocab_size) if rung.pad_multiple else called""",
+    return _WithLoss(called, model.config.vocab_size) if rung.pad_multiple else called""",  # noqa: E501
         caught_by="test_the_loss_is_compiled_with_the_model",
         says="the loss is computed outside of what torch.compile was given",
     ),
@@ -245,8 +275,16 @@ def _mean_of_losses(rows, weight, targets, vocab_size):
 ]
 
 EQUIVALENT = [
-    Equivalent(NEW_ROWS, NEW_ROWS.replace(".detach()", ""), "nn.Parameter cuts its data off from any graph"),
-    Equivalent(NEW_ROWS, NEW_ROWS.replace("detach", "clone"), "nn.Parameter cuts its data off from any graph"),
+    Equivalent(
+        NEW_ROWS,
+        NEW_ROWS.replace(".detach()", ""),
+        "nn.Parameter cuts its data off from any graph",
+    ),
+    Equivalent(
+        NEW_ROWS,
+        NEW_ROWS.replace("detach", "clone"),
+        "nn.Parameter cuts its data off from any graph",
+    ),
     Equivalent(
         "if not 1 <= bits <= 23:",
         "if not 1 <= bits <= 24:",
@@ -272,11 +310,16 @@ EQUIVALENT = [
         "is_odd = (raw & unit > 0).int()",
         "unit is never the sign bit, so the result of & is not negative",
     ),
-    Equivalent(SHARE, SHARE.replace("speed, per_token", "per_token, speed"), "a product is symmetric"),
     Equivalent(
-        SCALER,
-        "scaler = torch.amp.GradScaler(x.device.type)",
-        "its factor is a power of two, which float32 and bfloat16 multiply and divide by without rounding",
+        SHARE,
+        SHARE.replace("speed, per_token", "per_token, speed"),
+        "a product is symmetric",
+    ),
+    Equivalent(
+        "torch.amp.GradScaler(x.device.type) if rung.dtype == torch.float16 else None",
+        "torch.amp.GradScaler(x.device.type)",
+        "its factor is a power of two, which float32 and bfloat16 multiply and divide "
+        "by without rounding",
     ),
     Equivalent(
         CALLED,

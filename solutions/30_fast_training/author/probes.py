@@ -1,4 +1,6 @@
-"""Questions that the specs of 30 cannot ask from another process, or ask only about numbers that are known."""
+"""Questions that the specs of 30 cannot ask from another process, or ask only about
+numbers that are known.
+"""
 
 from unittest import mock
 
@@ -19,7 +21,9 @@ class Classifier(nn.Module):
 
     def forward(self, x, y=None):
         logits = self.weight[x] @ self.weight
-        return logits, None if y is None else nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten())
+        return logits, None if y is None else nn.functional.cross_entropy(
+            logits.flatten(0, 1), y.flatten()
+        )
 
 
 class Scaler:
@@ -47,7 +51,9 @@ class Scaler:
 
 
 class Tripled(nn.Module):
-    """Stands in for what torch.compile makes: all numbers that come out of it are three times as large."""
+    """Stands in for what torch.compile makes: all numbers that come out of it are three
+    times as large.
+    """
 
     def __init__(self, inner):
         super().__init__()
@@ -55,7 +61,11 @@ class Tripled(nn.Module):
 
     def forward(self, *arguments, **options):
         found = self.inner(*arguments, **options)
-        return tuple(part if part is None else 3 * part for part in found) if isinstance(found, tuple) else 3 * found
+        return (
+            tuple(part if part is None else 3 * part for part in found)
+            if isinstance(found, tuple)
+            else 3 * found
+        )
 
 
 def compiled(inner, **options):
@@ -71,13 +81,17 @@ class Largest(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        sizes = [part.numel() for part in tree_leaves(out) if isinstance(part, torch.Tensor)]
+        sizes = [
+            part.numel() for part in tree_leaves(out) if isinstance(part, torch.Tensor)
+        ]
         self.numbers = max(self.numbers, *sizes, 0)
         return out
 
 
 def a_gpt(kata, rng):
-    model = kata.GPT(kata.GPTConfig(block_size=6, vocab_size=13, n_layer=1, n_head=2, n_embd=8)).double()
+    model = kata.GPT(
+        kata.GPTConfig(block_size=6, vocab_size=13, n_layer=1, n_head=2, n_embd=8)
+    ).double()
     with torch.no_grad():
         for _, parameter in sorted(model.named_parameters()):
             parameter.copy_(0.5 * torch.randn(parameter.shape, generator=rng))
@@ -94,7 +108,10 @@ def _(kata, rng):
         loss = kata.amp_loss(model, x, y, vocab_size=vocab_size)
         loss.backward()
         found += [loss.detach(), model.weight.grad]
-        found += [kata.amp_loss(model, x, y, torch.bfloat16, vocab_size).item(), model.weight.detach().float()]
+        found += [
+            kata.amp_loss(model, x, y, torch.bfloat16, vocab_size).item(),
+            model.weight.detach().float(),
+        ]
     return found
 
 
@@ -108,25 +125,50 @@ def _(kata, rng):
 def _(kata, rng):
     model, factor = Classifier(rng), float(2 + torch.rand((), generator=rng))
     optimizer, losses = torch.optim.SGD(model.parameters(), lr=0.5), []
-    for max_norm, skips in ((0.05, False), (0.1, True), (None, False), (None, True), (0.02, False)):
+    for max_norm, skips in (
+        (0.05, False),
+        (0.1, True),
+        (None, False),
+        (None, True),
+        (0.02, False),
+    ):
         x, y = torch.randint(7, (2, 3, 4), generator=rng)
-        losses.append(kata.amp_step(model, optimizer, x, y, scaler=Scaler(factor, skips), max_norm=max_norm))
+        losses.append(
+            kata.amp_step(
+                model, optimizer, x, y, scaler=Scaler(factor, skips), max_norm=max_norm
+            )
+        )
     return [torch.tensor(losses), model.weight.detach()]
 
 
 def largest(kata, hidden, weight, targets, chunk_size):
     """How many numbers the largest tensor has that loss and gradients take."""
     with Largest() as made:
-        kata.chunked_cross_entropy(hidden, weight, targets, chunk_size=chunk_size).backward()
+        kata.chunked_cross_entropy(
+            hidden, weight, targets, chunk_size=chunk_size
+        ).backward()
     return made.numbers
 
 
 @probe("chunked_cross_entropy")
 def _(kata, rng):
-    hidden, weight = (torch.randn(*shape, 2, generator=rng).requires_grad_() for shape in ((4, 16), (50,)))
+    hidden, weight = (
+        torch.randn(*shape, 2, generator=rng).requires_grad_()
+        for shape in ((4, 16), (50,))
+    )
     targets = torch.randint(50, (4, 16), generator=rng)
     targets[0] = targets[1, 3:7] = -100
-    few = there(kata, largest, hidden.detach().requires_grad_(), weight.detach().requires_grad_(), targets, 5) <= 5 * 50
+    few = (
+        there(
+            kata,
+            largest,
+            hidden.detach().requires_grad_(),
+            weight.detach().requires_grad_(),
+            targets,
+            5,
+        )
+        <= 5 * 50
+    )
     loss = kata.chunked_cross_entropy(hidden, weight, targets, chunk_size=5)
     loss.backward()
     return [few, loss.detach(), hidden.grad, weight.grad]
@@ -134,9 +176,15 @@ def _(kata, rng):
 
 def losses_of_rungs(kata, rng):
     model, x, y = a_gpt(kata, rng)
-    rungs = [kata.Rung("", pad_multiple=size, compile_backend=to) for size in (None, 16) for to in (None, "eager")]
+    rungs = [
+        kata.Rung("", pad_multiple=size, compile_backend=to)
+        for size in (None, 16)
+        for to in (None, "eager")
+    ]
     with mock.patch.object(torch, "compile", compiled):
-        return torch.tensor([kata.rung_model(model, rung)(x, y)[1].item() for rung in rungs])
+        return torch.tensor(
+            [kata.rung_model(model, rung)(x, y)[1].item() for rung in rungs]
+        )
 
 
 @probe("rung_model")
@@ -146,9 +194,13 @@ def _(kata, rng):
 
 @probe("run_rung")
 def _(kata, rng):
-    levels = [("highest", "high", "medium")[i] for i in torch.randperm(3, generator=rng)]
+    levels = [
+        ("highest", "high", "medium")[i] for i in torch.randperm(3, generator=rng)
+    ]
     torch.set_float32_matmul_precision(levels[0])
-    _, losses = kata.run_rung(*a_gpt(kata, rng), kata.Rung("", precision=levels[1]), n_steps=2, lr=0.01)
+    _, losses = kata.run_rung(
+        *a_gpt(kata, rng), kata.Rung("", precision=levels[1]), n_steps=2, lr=0.01
+    )
     left = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     return [torch.tensor(losses), left]
@@ -157,18 +209,26 @@ def _(kata, rng):
 @probe("tokens_per_second")
 def _(kata, rng):
     tokens, seconds = (0.1 + torch.rand(2, 5, generator=rng)).tolist()
-    return [kata.tokens_per_second(int(1e6 * n), s) for n, s in zip(tokens, seconds, strict=True)]
+    return [
+        kata.tokens_per_second(int(1e6 * n), s)
+        for n, s in zip(tokens, seconds, strict=True)
+    ]
 
 
 @probe("flops_per_token")
 def _(kata, rng):
     params, layers, width, block = torch.randint(1, 999, (4,), generator=rng).tolist()
-    return kata.flops_per_token(kata.GPTConfig(n_layer=layers, n_head=4, n_embd=4 * width, block_size=block), params)
+    return kata.flops_per_token(
+        kata.GPTConfig(n_layer=layers, n_head=4, n_embd=4 * width, block_size=block),
+        params,
+    )
 
 
 @probe("mfu")
 def _(kata, rng):
-    return [kata.mfu(*(1 + 1e4 * torch.rand(3, generator=rng)).tolist()) for _ in range(5)]
+    return [
+        kata.mfu(*(1 + 1e4 * torch.rand(3, generator=rng)).tolist()) for _ in range(5)
+    ]
 
 
 def level(kata):
@@ -190,14 +250,18 @@ def _(kata, rng):
 
 @probe("time_steps")
 def _(kata, rng):
-    """A step asks for work, which goes on until somebody waits for it. The clock shows both."""
+    """A step asks for work, which goes on until somebody waits for it. The clock
+    shows both.
+    """
     found = []
     for warmup in (None, *torch.randint(5, (2,), generator=rng).tolist()):
         steps = int(torch.randint(1, 6, (), generator=rng))
         asking, working = torch.rand(2, 20, generator=rng).tolist()
         time, under_way = [0.0], []
 
-        def step(asking=iter(asking), working=iter(working), time=time, under_way=under_way):
+        def step(
+            asking=iter(asking), working=iter(working), time=time, under_way=under_way
+        ):
             time[0] += next(asking)
             under_way.append(next(working))
 
@@ -206,17 +270,34 @@ def _(kata, rng):
                 time[0] += under_way.pop()
 
         options = {"synchronize": synchronize, "clock": lambda time=time: time[0]}
-        found.append(kata.time_steps(step, steps, **(options if warmup is None else options | {"n_warmup": warmup})))
+        found.append(
+            kata.time_steps(
+                step,
+                steps,
+                **(options if warmup is None else options | {"n_warmup": warmup}),
+            )
+        )
     return found
 
 
 @probe("speed_ladder")
 def _(kata, rng):
     model, x, y = a_gpt(kata, rng)
-    steps, peak = int(torch.randint(2, 5, (), generator=rng)), 1e6 * float(1 + torch.rand((), generator=rng))
-    readings = iter((0.1 + torch.rand(99, generator=rng, dtype=torch.float64)).cumsum(0).tolist())
+    steps, peak = (
+        int(torch.randint(2, 5, (), generator=rng)),
+        1e6 * float(1 + torch.rand((), generator=rng)),
+    )
+    readings = iter(
+        (0.1 + torch.rand(99, generator=rng, dtype=torch.float64)).cumsum(0).tolist()
+    )
     rungs = [
-        kata.Rung(f"rung {i}", pad_multiple=size) for i, size in zip(torch.randperm(99, generator=rng), (None, 16))
+        kata.Rung(f"rung {i}", pad_multiple=size)
+        for i, size in zip(torch.randperm(99, generator=rng), (None, 16))
     ]
-    rows = kata.speed_ladder(model, x, y, rungs, steps, 1, 0.01, peak, clock=lambda: next(readings))
-    return [[row[key] for key in ("name", "ms", "tokens_per_s", "mfu", "losses")] for row in rows]
+    rows = kata.speed_ladder(
+        model, x, y, rungs, steps, 1, 0.01, peak, clock=lambda: next(readings)
+    )
+    return [
+        [row[key] for key in ("name", "ms", "tokens_per_s", "mfu", "losses")]
+        for row in rows
+    ]

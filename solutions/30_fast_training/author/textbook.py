@@ -1,9 +1,10 @@
-"""Measure a training step honestly, then make it faster one rung at a time. The loss shows that it is still the
-same step.
+"""Measure a training step honestly, then make it faster one rung at a time. The loss
+shows that it is still the same step.
 
-Sizes: B rows of T tokens, V = vocab_size. A model is kata 26's GPT: `model(x)` gives (logits, None), and `model(x, y)`
-gives (logits, loss). x and y are (B, T), long, on the model's device, and may be non-contiguous: two slices of one
-tensor, say. y holds the token that follows each token of x, or −100 where there is nothing to predict.
+Sizes: B rows of T tokens, V = vocab_size. A model is kata 26's GPT: `model(x)` gives
+(logits, None), and `model(x, y)` gives (logits, loss). x and y are (B, T), long, on the
+model's device, and may be non-contiguous: two slices of one tensor, say. y holds the
+token that follows each token of x, or −100 where there is nothing to predict.
 """
 
 import copy
@@ -33,12 +34,16 @@ def tokens_per_second(n_tokens: int, seconds: float) -> float:
 
 
 def flops_per_token(config: GPTConfig, n_params: int) -> int:
-    """Count the floating-point operations that one token costs in one training step, forward and backward."""
+    """Count the floating-point operations that one token costs in one training step,
+    forward and backward.
+    """
     return 6 * n_params + 12 * config.n_layer * config.n_embd * config.block_size
 
 
 def mfu(tokens_per_s: float, flops_per_tok: float, peak_flops: float) -> float:
-    """Say which share of a device's arithmetic the model gets: the model FLOPs utilisation."""
+    """Say which share of a device's arithmetic the model gets: the model
+    FLOPs utilisation.
+    """
     return tokens_per_s * flops_per_tok / peak_flops
 
 
@@ -49,9 +54,13 @@ def time_steps(
     synchronize: Callable[[], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[float]:
-    """Measure how long each of several steps takes, the work that it starts on a GPU included."""
+    """Measure how long each of several steps takes, the work that it starts on a
+    GPU included.
+    """
     if synchronize is None:
-        synchronize = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+        synchronize = (
+            torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+        )
     for _ in range(n_warmup):
         step()
     times = []
@@ -65,12 +74,16 @@ def time_steps(
 
 
 def padded_size(n: int, multiple: int = 128) -> int:
-    """Round a size up to a multiple, so that it fills whole tiles of a matrix product."""
+    """Round a size up to a multiple, so that it fills whole tiles of a
+    matrix product.
+    """
     return (n + multiple - 1) // multiple * multiple
 
 
 def pad_vocab(model: GPT, multiple: int = 128) -> GPT:
-    """Make a copy of a GPT whose vocabulary is rounded up by `padded_size`; no text ever uses the new tokens."""
+    """Make a copy of a GPT whose vocabulary is rounded up by `padded_size`; no text
+    ever uses the new tokens.
+    """
     old_size = model.config.vocab_size
     new_size = padded_size(old_size, multiple)
     padded = copy.deepcopy(model)
@@ -95,7 +108,11 @@ def _loss(model: nn.Module, x: Tensor, y: Tensor, vocab_size: int | None) -> Ten
 
 
 def amp_loss(
-    model: nn.Module, x: Tensor, y: Tensor, dtype: torch.dtype | None = None, vocab_size: int | None = None
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    dtype: torch.dtype | None = None,
+    vocab_size: int | None = None,
 ) -> Tensor:
     """Compute the loss of a batch, under autocast if a dtype is given."""
     with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
@@ -112,7 +129,9 @@ def amp_step(
     max_norm: float | None = 1.0,
     vocab_size: int | None = None,
 ) -> float:
-    """Take one training step, in mixed precision if asked for: matrix products in half precision, weights in float32."""
+    """Take one training step, in mixed precision if asked for: matrix products in half
+    precision, weights in float32.
+    """
     optimizer.zero_grad()
     loss = amp_loss(model, x, y, dtype, vocab_size)
     if scaler is None:
@@ -131,7 +150,9 @@ def amp_step(
     return loss.item()
 
 
-def _summed_loss(hidden: Tensor, weight: Tensor, targets: Tensor, vocab_size: int | None) -> Tensor:
+def _summed_loss(
+    hidden: Tensor, weight: Tensor, targets: Tensor, vocab_size: int | None
+) -> Tensor:
     logits = hidden @ weight.T
     if vocab_size is not None:
         logits = mask_padded_logits(logits, vocab_size)
@@ -139,19 +160,34 @@ def _summed_loss(hidden: Tensor, weight: Tensor, targets: Tensor, vocab_size: in
 
 
 def chunked_cross_entropy(
-    hidden: Tensor, weight: Tensor, targets: Tensor, chunk_size: int = 1024, vocab_size: int | None = None
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    chunk_size: int = 1024,
+    vocab_size: int | None = None,
 ) -> Tensor:
-    """Compute the loss of a GPT's last layer while the logits of only a few positions exist at any time."""
+    """Compute the loss of a GPT's last layer while the logits of only a few positions
+    exist at any time.
+    """
     hidden, targets = hidden.flatten(0, 1), targets.flatten()
     total = 0.0
     for start in range(0, len(targets), chunk_size):
         part = slice(start, start + chunk_size)
-        total += checkpoint(_summed_loss, hidden[part], weight, targets[part], vocab_size, use_reentrant=False)
+        total += checkpoint(
+            _summed_loss,
+            hidden[part],
+            weight,
+            targets[part],
+            vocab_size,
+            use_reentrant=False,
+        )
     return total / (targets != -100).sum()
 
 
 def round_mantissa(x: Tensor, bits: int) -> Tensor:
-    """Keep only the leading bits of each number, as reduced-precision hardware does with what it multiplies."""
+    """Keep only the leading bits of each number, as reduced-precision hardware does
+    with what it multiplies.
+    """
     drop = 23 - bits
     if drop == 0:
         return x.clone()
@@ -163,7 +199,9 @@ def round_mantissa(x: Tensor, bits: int) -> Tensor:
 
 @contextmanager
 def matmul_precision(level: str) -> Iterator[None]:
-    """Let float32 matrix products be less exact inside the block, for speed: `with matmul_precision("high"): …`."""
+    """Let float32 matrix products be less exact inside the block, for speed:
+    `with matmul_precision("high"): …`.
+    """
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(level)
     try:
@@ -174,14 +212,17 @@ def matmul_precision(level: str) -> Iterator[None]:
 
 @dataclass
 class Rung:
-    """One way to run the same training step. The fields say all that this rung uses: it inherits nothing."""
+    """One way to run the same training step. The fields say all that this rung uses: it
+    inherits nothing.
+    """
 
     name: str
     precision: str = "highest"  # of float32 matrix products
     dtype: torch.dtype | None = None  # of autocast; None: no autocast
     flash: bool = False  # the fused attention kernel
     compile_backend: str | None = None  # of torch.compile; None: not compiled
-    pad_multiple: int | None = None  # of what the vocabulary is made a multiple; None: it is left alone
+    # of what the vocabulary is made a multiple; None: it is left alone
+    pad_multiple: int | None = None
     fused: bool = False  # one kernel for the optimizer
 
 
@@ -223,7 +264,9 @@ def run_rung(
     """Train a copy of the model for a few steps, and time them."""
     net = rung_model(model, rung)
     optimizer = make_optimizer(net, lr, fused=rung.fused)
-    scaler = torch.amp.GradScaler(x.device.type) if rung.dtype == torch.float16 else None
+    scaler = (
+        torch.amp.GradScaler(x.device.type) if rung.dtype == torch.float16 else None
+    )
     losses = []
 
     def step():
@@ -245,7 +288,9 @@ def speed_ladder(
     peak_flops: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[dict[str, Any]]:
-    """Train the same model on the same batch in several ways, and put speed and losses side by side."""
+    """Train the same model on the same batch in several ways, and put speed and losses
+    side by side.
+    """
     flops = flops_per_token(model.config, model.num_params(non_embedding=True))
     results = []
     for rung in rungs:
@@ -257,7 +302,9 @@ def speed_ladder(
                 "name": rung.name,
                 "ms": 1000 * seconds,
                 "tokens_per_s": speed,
-                "mfu": mfu(speed, flops, peak_flops) if peak_flops is not None else None,
+                "mfu": mfu(speed, flops, peak_flops)
+                if peak_flops is not None
+                else None,
                 "losses": losses,
             }
         )

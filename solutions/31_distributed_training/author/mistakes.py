@@ -6,11 +6,16 @@ READ = 'DistInfo(int(env["RANK"]), int(env["LOCAL_RANK"]), int(env["WORLD_SIZE"]
 ALL_TENSORS = "for tensor in [*model.parameters(), *model.buffers()]:"
 FILL = "            if p.grad is None:\n                p.grad = torch.zeros_like(p)\n"
 TOTAL = "total = torch.tensor(own, dtype=torch.float64, device=device)"
-CONTEXT = 'return model.no_sync() if hasattr(model, "no_sync") and not is_last else nullcontext()'
+CONTEXT = """return (
+        model.no_sync() if hasattr(model, "no_sync") and not is_last else nullcontext()
+    )"""
 LAST = "is_last=i == len(batches) - 1"
 FORWARD = "            loss = model(x, y)[1] / len(batches)\n"
 BACKWARD = "            loss.backward()\n"
-WRITE = "    if is_main:\n        torch.save(state, path)\n    if dist.is_initialized():\n        dist.barrier()\n"
+WRITE = (
+    "    if is_main:\n        torch.save(state, path)\n    if dist.is_initialized():\n"
+    "        dist.barrier()\n"
+)
 
 MISTAKES = [
     # DistInfo
@@ -56,7 +61,10 @@ MISTAKES = [
     Mistake(
         "only what is trained",
         was=ALL_TENSORS,
-        now="for tensor in [*(p for p in model.parameters() if p.requires_grad), *model.buffers()]:",
+        now=(
+            "for tensor in [*(p for p in model.parameters() if p.requires_grad), "
+            "*model.buffers()]:"
+        ),
         caught_by="test_every_rank_gets_the_weights_of_rank_0",
         says="looks like its own, as before",
     ),
@@ -64,7 +72,9 @@ MISTAKES = [
         "needs a group",
         was=f"    if not dist.is_initialized():\n        return\n    {ALL_TENSORS}",
         now=f"    {ALL_TENSORS}",
-        caught_by="TestBroadcastParameters::test_without_a_process_group_nothing_happens",
+        caught_by=(
+            "TestBroadcastParameters::test_without_a_process_group_nothing_happens"
+        ),
         says="Default process group has not been initialized",
     ),
     # average_gradients
@@ -108,7 +118,10 @@ MISTAKES = [
     Mistake(
         "summed up in the caller's tensor",
         was=TOTAL,
-        now="total = value.detach() if isinstance(value, Tensor) else torch.tensor(float(own))",
+        now=(
+            "total = value.detach() if isinstance(value, Tensor) else "
+            "torch.tensor(float(own))"
+        ),
         caught_by="test_what_is_given_is_not_written_to",
         says="looks like the sum, written into the tensor given",
         edge=True,
@@ -142,14 +155,19 @@ MISTAKES = [
     Mistake(
         "micro-batches added up",
         was=FORWARD + BACKWARD + "        total += loss.item()\n",
-        now=FORWARD.replace(" / len(batches)", "") + BACKWARD + "        total += loss.item() / len(batches)\n",
+        now=FORWARD.replace(" / len(batches)", "")
+        + BACKWARD
+        + "        total += loss.item() / len(batches)\n",
         caught_by="test_the_weights_of_one_process_with_the_big_batch",
         says="looks like gradients of micro-batches added up, not averaged",
     ),
     Mistake(
         "averaged once more, by hand",
         was="    optimizer.step()\n",
-        now="    for p in model.parameters():\n        p.grad /= dist.get_world_size()\n    optimizer.step()\n",
+        now=(
+            "    for p in model.parameters():\n"
+            "        p.grad /= dist.get_world_size()\n    optimizer.step()\n"
+        ),
         caught_by="test_the_weights_of_one_process_with_the_big_batch",
         says="looks like divided by the number of ranks once more",
     ),
@@ -177,7 +195,10 @@ MISTAKES = [
     Mistake(
         "clipped after every backward pass",
         was=BACKWARD,
-        now=f"{BACKWARD}            nn.utils.clip_grad_norm_(model.parameters(), max_norm or math.inf)\n",
+        now=(
+            f"{BACKWARD}            nn.utils.clip_grad_norm_(model.parameters(), "
+            "max_norm or math.inf)\n"
+        ),
         caught_by="test_clipped_after_averaging",
         says="looks like the norm after clipping",
     ),
@@ -237,7 +258,11 @@ EQUIVALENT = [
         "with sync_context(model, is_last=i >= len(batches) - 1):",
         "i is never larger",
     ),
-    Equivalent("total += loss.item()", "total += loss", "the same sum as a tensor, which reduce_mean takes"),
+    Equivalent(
+        "total += loss.item()",
+        "total += loss",
+        "the same sum as a tensor, which reduce_mean takes",
+    ),
     Equivalent(
         "is_main = not dist.is_initialized() or dist.get_rank() == 0",
         "is_main = not dist.is_initialized() or dist.get_rank() <= 0",

@@ -1,4 +1,5 @@
-"""Questions that the specs of 31 cannot ask from another process, or ask only about known ranks.
+"""Questions that the specs of 31 cannot ask from another process, or ask only about
+known ranks.
 
 Most fork two ranks of their own where the code is.
 """
@@ -18,13 +19,20 @@ from grader.lock.probes import probe, there
 
 
 def on_two_ranks(work):
-    """The results of `work` on rank 0 and on rank 1, each a forked process of one gloo group."""
+    """The results of `work` on rank 0 and on rank 1, each a forked process of one
+    gloo group.
+    """
     store = tempfile.mktemp(dir=".")
     pipes = [os.pipe() for _ in range(2)]
     for rank in range(2):
         if os.fork() == 0:
             try:
-                dist.init_process_group("gloo", init_method=f"file://{os.path.abspath(store)}", rank=rank, world_size=2)
+                dist.init_process_group(
+                    "gloo",
+                    init_method=f"file://{os.path.abspath(store)}",
+                    rank=rank,
+                    world_size=2,
+                )
                 told = pickle.dumps(work(rank))
             except BaseException as error:
                 told = pickle.dumps(repr(error))
@@ -47,7 +55,10 @@ def a_model(rank, rng):
     model = nn.Linear(3, 2)
     for parameter in model.parameters():
         numbers = torch.randn(2, *parameter.shape, generator=rng)
-        parameter.data, parameter.grad = numbers[rank].clone(), (1 + rank) * numbers[1 - rank]
+        parameter.data, parameter.grad = (
+            numbers[rank].clone(),
+            (1 + rank) * numbers[1 - rank],
+        )
     return model
 
 
@@ -61,8 +72,14 @@ def _(kata, rng):
 def _(kata, rng):
     found = []
     for size in torch.randint(2, 99, (3,), generator=rng).tolist():
-        rank, local_rank = (int(torch.randint(size, (), generator=rng)) for _ in range(2))
-        env = {"RANK": str(rank), "LOCAL_RANK": str(local_rank), "WORLD_SIZE": str(size)}
+        rank, local_rank = (
+            int(torch.randint(size, (), generator=rng)) for _ in range(2)
+        )
+        env = {
+            "RANK": str(rank),
+            "LOCAL_RANK": str(local_rank),
+            "WORLD_SIZE": str(size),
+        }
         info = kata.dist_info_from_env(env)
         found.append([info.rank, info.local_rank, info.world_size])
     return found
@@ -131,7 +148,10 @@ def _(kata, rng):
 def unwrapped(kata, rng):
     def work(rank):
         model = a_model(rank, rng)
-        found = [kata.unwrap(nn.parallel.DistributedDataParallel(model)), kata.unwrap(model)]
+        found = [
+            kata.unwrap(nn.parallel.DistributedDataParallel(model)),
+            kata.unwrap(model),
+        ]
         return [(one is model, [p.detach() for p in one.parameters()]) for one in found]
 
     return on_two_ranks(work)
@@ -143,7 +163,9 @@ def _(kata, rng):
 
 
 def saved(kata, rng):
-    """While one rank is slow to write, the other may read too early, and a rank that must not write comes last."""
+    """While one rank is slow to write, the other may read too early, and a rank that
+    must not write comes last.
+    """
     values, save = torch.randn(2, 3, generator=rng), torch.save
 
     def work(rank):
@@ -182,8 +204,13 @@ class Squared(nn.Module):
 
 
 def stepped(kata, rng):
-    """Two steps on two ranks, with two and three micro-batches, the second one clipped."""
-    weight, rows = torch.randn(3, 2, generator=rng), torch.randn(2, 5, 4, 5, generator=rng)
+    """Two steps on two ranks, with two and three micro-batches, the second
+    one clipped.
+    """
+    weight, rows = (
+        torch.randn(3, 2, generator=rng),
+        torch.randn(2, 5, 4, 5, generator=rng),
+    )
     limits = None, 0.1 + 0.1 * float(torch.rand((), generator=rng))
 
     def work(rank):
@@ -192,7 +219,9 @@ def stepped(kata, rng):
         batches = [(part[:, :3], part[:, 3:]) for part in rows[rank]]
         for max_norm, own in zip(limits, (batches[:2], batches[2:])):
             told = kata.ddp_train_step(model, optimizer, own, max_norm)
-            found.append([told["loss"], told["grad_norm"], model.module.weight.detach().clone()])
+            found.append(
+                [told["loss"], told["grad_norm"], model.module.weight.detach().clone()]
+            )
         return found
 
     return on_two_ranks(work)

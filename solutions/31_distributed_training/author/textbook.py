@@ -1,9 +1,11 @@
-"""Data-parallel training: every process has the same weights, reads other data, and steps along the same mean gradient.
-Whether there are one or many of them is then a matter of speed and nothing else.
+"""Data-parallel training: every process has the same weights, reads other data, and
+steps along the same mean gradient. Whether there are one or many of them is then a
+matter of speed and nothing else.
 
-A process is known by its rank, 0 … world_size − 1. "No process group" means that `dist.is_initialized()` is False: every
-function here then works as for one process. With a group, all ranks call a function together, and the same functions in
-the same order: a call that one rank leaves out keeps the others waiting.
+A process is known by its rank, 0 … world_size − 1. "No process group" means that
+`dist.is_initialized()` is False: every function here then works as for one process.
+With a group, all ranks call a function together, and the same functions in the same
+order: a call that one rank leaves out keeps the others waiting.
 """
 
 import math
@@ -35,29 +37,38 @@ DDP = nn.parallel.DistributedDataParallel
 
 
 def launch(fn: Callable[..., Any], world_size: int, *args: Any) -> list[Any]:
-    """Given: call `fn(*args)` in so many processes on this machine, and collect what it returns.
+    """Given: call `fn(*args)` in so many processes on this machine, and collect what
+    it returns.
 
     Args:
-        fn: any function. Where it runs there is a process group, and RANK, LOCAL_RANK and WORLD_SIZE are set in the
-            environment, as torchrun sets them.
+        fn: any function. Where it runs there is a process group, and RANK, LOCAL_RANK
+            and WORLD_SIZE are set in the environment, as torchrun sets them.
         world_size: how many processes.
         args: the same for all of them.
     Returns:
         What `fn` returned, by rank.
     Raises:
-        RuntimeError: one of the processes raised (the message holds its traceback), died, or was not done after 30 s. A
-            process that waits in vain for another one raises after 5 s. Whatever still runs is killed.
+        RuntimeError: one of the processes raised (the message holds its traceback),
+            died, or was not done after 30 s. A process that waits in vain for another
+            one raises after 5 s. Whatever still runs is killed.
 
-    The processes are forked, so that they begin with all that this one has in memory, and talk to each other over the
-    loopback address by gloo, torch's backend for CPUs. They find each other through a file in a temporary folder.
-    (With a CUDA device, torch computes no gradients in a process forked from one that has computed some: launch first.)
+    The processes are forked, so that they begin with all that this one has in memory,
+    and talk to each other over the loopback address by gloo, torch's backend for CPUs.
+    They find each other through a file in a temporary folder.
+    (With a CUDA device, torch computes no gradients in a process forked from one that
+    has computed some: launch first.)
     """
-    context = multiprocessing.get_context("spawn" if torch.cuda.is_initialized() else "fork")
+    context = multiprocessing.get_context(
+        "spawn" if torch.cuda.is_initialized() else "fork"
+    )
     if context.get_start_method() == "spawn":
         try:
             pickle.dumps((_work, fn, args))
         except Exception as error:
-            said = f"CUDA is in use, so processes are spawned: fn and args must be picklable ({error})"
+            said = (
+                "CUDA is in use, so processes are spawned: fn and args must be "
+                f"picklable ({error})"
+            )
             raise RuntimeError(said) from error
     deadline = time.monotonic() + 30
     started, results = {}, {}  # by the pipe of each process, by rank
@@ -70,12 +81,17 @@ def launch(fn: Callable[..., Any], world_size: int, *args: Any) -> list[Any]:
                 process.start()
                 theirs.close()  # so that reading from ours ends when the process does
                 started[ours] = (rank, process)
-            while waiting := [pipe for pipe, (rank, _) in started.items() if rank not in results]:
+            while waiting := [
+                pipe for pipe, (rank, _) in started.items() if rank not in results
+            ]:
                 ready = wait(waiting, max(0, deadline - time.monotonic()))
                 if not ready:
-                    raise RuntimeError(f"rank {started[waiting[0]][0]} was not done after 30 s")
+                    raise RuntimeError(
+                        f"rank {started[waiting[0]][0]} was not done after 30 s"
+                    )
                 news = [_message(pipe, *started[pipe]) for pipe in ready]
-                for _, rank, failure, result in sorted(news, key=itemgetter(0)):  # who failed first is to blame
+                # who failed first is to blame
+                for _, rank, failure, result in sorted(news, key=itemgetter(0)):
                     if failure:
                         raise RuntimeError(f"rank {rank} {failure}")
                     results[rank] = result
@@ -87,22 +103,45 @@ def launch(fn: Callable[..., Any], world_size: int, *args: Any) -> list[Any]:
     return [results[rank] for rank in range(world_size)]
 
 
-def _work(pipe: Connection, store: str, rank: int, world_size: int, fn: Callable[..., Any], args: tuple) -> None:
-    """Run a process of `launch`: join the group, call `fn`, send (when, rank, what went wrong or "", result)."""
+def _work(
+    pipe: Connection,
+    store: str,
+    rank: int,
+    world_size: int,
+    fn: Callable[..., Any],
+    args: tuple,
+) -> None:
+    """Run a process of `launch`: join the group, call `fn`, send (when, rank, what went
+    wrong or "", result).
+    """
     torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(world_size),
+    }
     os.environ["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"
     try:
-        dist.init_process_group("gloo", store, timedelta(seconds=25), world_size, rank)  # a busy machine starts slowly
+        # a busy machine starts slowly
+        dist.init_process_group("gloo", store, timedelta(seconds=25), world_size, rank)
         dist.group.WORLD.set_timeout(timedelta(seconds=5))
         pipe.send_bytes(pickle.dumps((time.monotonic(), rank, "", fn(*args))))
     except BaseException:
-        pipe.send_bytes(pickle.dumps((time.monotonic(), rank, f"failed\n{traceback.format_exc()}", None)))
-        os._exit(1)  # closes the connections to the others, so that they do not wait for this one
-    pipe.recv_bytes()  # until all are done: whoever ends earlier closes connections that others may still read from
+        pipe.send_bytes(
+            pickle.dumps(
+                (time.monotonic(), rank, f"failed\n{traceback.format_exc()}", None)
+            )
+        )
+        # closes the connections to the others, so that they do not wait for this one
+        os._exit(1)
+    # until all are done: whoever ends earlier closes connections that others may still
+    # read from
+    pipe.recv_bytes()
 
 
-def _message(pipe: Connection, rank: int, process: multiprocessing.Process) -> tuple[float, int, str, Any]:
+def _message(
+    pipe: Connection, rank: int, process: multiprocessing.Process
+) -> tuple[float, int, str, Any]:
     """Receive what a process of `launch` has sent, or tell that it is dead."""
     try:
         return pickle.loads(pipe.recv_bytes())
@@ -147,7 +186,9 @@ def broadcast_parameters(model: nn.Module, src: int = 0) -> None:
 
 
 def average_gradients(model: nn.Module) -> None:
-    """Make all gradients the same: every rank gets their mean. To be called between `backward` and the optimizer's step."""
+    """Make all gradients the same: every rank gets their mean. To be called between
+    `backward` and the optimizer's step.
+    """
     if not dist.is_initialized():
         return
     for parameter in model.parameters():
@@ -159,7 +200,9 @@ def average_gradients(model: nn.Module) -> None:
 
 
 def reduce_mean(value: float | Tensor) -> float:
-    """Average a number over all ranks, for the log: each rank has seen the loss of its own data only."""
+    """Average a number over all ranks, for the log: each rank has seen the loss of its
+    own data only.
+    """
     if not dist.is_initialized():
         return float(value)
     total = torch.tensor(float(value))
@@ -175,7 +218,9 @@ def sync_context(model: nn.Module, is_last: bool) -> AbstractContextManager[Any]
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """Take a model out of its DDP wrapper, as one does before saving it or sampling from it."""
+    """Take a model out of its DDP wrapper, as one does before saving it or sampling
+    from it.
+    """
     return model.module if isinstance(model, DDP) else model
 
 
@@ -185,7 +230,9 @@ def ddp_train_step(
     batches: Sequence[tuple[Tensor, Tensor]],
     max_norm: float | None = 1.0,
 ) -> dict[str, float]:
-    """Make one update of the weights, the same on all ranks, out of the micro-batches of all ranks."""
+    """Make one update of the weights, the same on all ranks, out of the micro-batches
+    of all ranks.
+    """
     model.train()
     optimizer.zero_grad()
     total = 0.0
@@ -194,7 +241,9 @@ def ddp_train_step(
             _, loss = model(x, y)
             (loss / len(batches)).backward()
         total += loss.item() / len(batches)
-    norm = nn.utils.clip_grad_norm_(model.parameters(), math.inf if max_norm is None else max_norm)
+    norm = nn.utils.clip_grad_norm_(
+        model.parameters(), math.inf if max_norm is None else max_norm
+    )
     optimizer.step()
     return {"loss": reduce_mean(total), "grad_norm": norm.item()}
 

@@ -3,13 +3,19 @@
 from grader.course.mistakes import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
-LOOK_UP = "return logits.log_softmax(dim=-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)"
+LOOK_UP = (
+    "return logits.log_softmax(dim=-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)"
+)
 KL = "return (p * torch.where(p > 0, log_p - log_q, 0.0)).sum(dim=-1)"
 LOGS = "log_p, log_q = logits_p.log_softmax(dim=-1), logits_q.log_softmax(dim=-1)"
 SAMPLED = "return (log_probs_p - log_probs_q).mean()"
 LINES = "for number, line in enumerate(file, start=1):"
 OPEN = 'with open(path, encoding="utf-8") as file:'
-RECORD = 'example = {"ctx": item["ctx"], "endings": item["endings"], "label": int(item["label"])}'
+RECORD = """example = {
+                    "ctx": item["ctx"],
+                    "endings": item["endings"],
+                    "label": int(item["label"]),
+                }"""
 ROWS = "rows = [context + ending for ending in endings]"
 CUT = "rows = [row[-block_size:] for row in rows]"
 MARKED = "mask[k, len(row) - len(ending) : len(row)] = True"
@@ -117,7 +123,8 @@ MISTAKES = [
     Mistake(
         "the space left with the context",
         'endings = [encode(" " + ending) for ending in example["endings"]]',
-        'context = context + encode(" ")\n    endings = [encode(ending) for ending in example["endings"]]',
+        'context = context + encode(" ")\n'
+        '    endings = [encode(ending) for ending in example["endings"]]',
         "test_the_space_belongs_to_the_ending",
         says="looks like the space left with the context",
     ),
@@ -211,20 +218,23 @@ MISTAKES = [
     ),
 ]
 
-WHERE = "# where p is 0: 0 · −inf would be NaN"
 
 EQUIVALENT = [
     Equivalent(
-        f"{KL}  {WHERE}",
-        f"{KL.replace('0.0', '1.0')}  {WHERE}",
+        "return (p * torch.where(p > 0, log_p - log_q, 0.0)).sum(dim=-1)",
+        "return (p * torch.where(p > 0, log_p - log_q, 1.0)).sum(dim=-1)",
         "it is multiplied by a p of 0",
     ),
     Equivalent(
-        f"{KL}  {WHERE}",
-        f"{KL.replace('0.0', '-1.0')}  {WHERE}",
+        "return (p * torch.where(p > 0, log_p - log_q, 0.0)).sum(dim=-1)",
+        "return (p * torch.where(p > 0, log_p - log_q, -1.0)).sum(dim=-1)",
         "it is multiplied by a p of 0",
     ),
-    Equivalent(OPEN, "with open(path) as file:", "UTF-8 is the default where specs are graded, on Linux"),
+    Equivalent(
+        OPEN,
+        "with open(path) as file:",
+        "UTF-8 is the default where specs are graded, on Linux",
+    ),
     Equivalent(
         "sums, means = _losses(model, tokens.to(device), mask.to(device))",
         "sums, means = _losses(model, tokens.to(device), mask)",

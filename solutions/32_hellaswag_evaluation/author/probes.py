@@ -25,7 +25,9 @@ def scores(rng, *shape):
 def _(kata, rng):
     rows, tokens, vocab = torch.randint(2, 9, (3,), generator=rng).tolist()
     logits = scores(rng, rows, tokens, vocab).requires_grad_()
-    found = kata.token_log_probs(logits, torch.randint(vocab, (rows, tokens), generator=rng))
+    found = kata.token_log_probs(
+        logits, torch.randint(vocab, (rows, tokens), generator=rng)
+    )
     (found * scores(rng, rows, tokens)).sum().backward()
     return [found.detach(), logits.grad]
 
@@ -39,11 +41,16 @@ def _(kata, rng):
 @probe("completion_losses")
 def _(kata, rng):
     rows, tokens, vocab = torch.randint(4, 9, (3,), generator=rng).tolist()
-    begins, ends = torch.randint(1, tokens - 1, (rows, 1), generator=rng), torch.arange(rows)[:, None] % 3
+    begins, ends = (
+        torch.randint(1, tokens - 1, (rows, 1), generator=rng),
+        torch.arange(rows)[:, None] % 3,
+    )
     places = torch.arange(tokens)
     mask = (places >= begins) & (places < torch.maximum(begins + 1, tokens - ends))
     return kata.completion_losses(
-        scores(rng, rows, tokens, vocab), torch.randint(vocab, (rows, tokens), generator=rng), mask
+        scores(rng, rows, tokens, vocab),
+        torch.randint(vocab, (rows, tokens), generator=rng),
+        mask,
     )
 
 
@@ -53,6 +60,12 @@ def _(kata, rng):
         length = int(torch.randint(1, 9, (), generator=rng))
         return "".join(map(chr, torch.randint(97, 123, (length,), generator=rng)))
 
-    examples = [{"ctx": text() + text(), "endings": [text() for _ in range(3)], "label": i % 3} for i in range(30)]
+    examples = [
+        {"ctx": text() + text(), "endings": [text() for _ in range(3)], "label": i % 3}
+        for i in range(30)
+    ]
     model, encode = Bigram(rng), lambda text: list(text.encode())
-    return [kata.evaluate_multiple_choice(model, examples, encode, size) for size in (None, 10)]
+    return [
+        kata.evaluate_multiple_choice(model, examples, encode, size)
+        for size in (None, 10)
+    ]

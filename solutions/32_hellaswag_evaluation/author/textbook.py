@@ -1,9 +1,13 @@
-"""HellaSwag-style evaluation: a language model answers multiple choice by how likely it finds each ending.
+"""HellaSwag-style evaluation: a language model answers multiple choice by how likely it
+finds each ending.
 
-Sizes: K endings, as rows of N tokens, the context's and then the ending's; V = vocab_size. Token ids are torch.long.
-An example is a dict: `ctx`, the text so far; `endings`, a list of texts that might follow; `label`, the index of the
-right one. `encode` is any function from a text to a list of token ids. A model is an nn.Module with parameters that is
-called as model(idx) with idx (K, N) and returns (logits (K, N, V), loss); the logits of position t are for token t + 1.
+Sizes: K endings, as rows of N tokens, the context's and then the ending's;
+V = vocab_size. Token ids are torch.long.
+An example is a dict: `ctx`, the text so far; `endings`, a list of texts that might
+follow; `label`, the index of the right one. `encode` is any function from a text to a
+list of token ids. A model is an nn.Module with parameters that is called as model(idx)
+with idx (K, N) and returns (logits (K, N, V), loss); the logits of position t are for
+token t + 1.
 """
 
 import json
@@ -82,7 +86,8 @@ def _embedded() -> list[dict]:
     return examples
 
 
-EMBEDDED_EXAMPLES: list[dict] = _embedded()  # 24 of them; the right ending moves from place to place
+# 24 of them; the right ending moves from place to place
+EMBEDDED_EXAMPLES: list[dict] = _embedded()
 
 
 def token_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
@@ -91,13 +96,17 @@ def token_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def kl_divergence(logits_p: Tensor, logits_q: Tensor) -> Tensor:
-    """The Kullback-Leibler divergence KL(p ‖ q): how badly q predicts what follows p."""
+    """The Kullback-Leibler divergence KL(p ‖ q): how badly q predicts what
+    follows p.
+    """
     log_p, log_q = logits_p.log_softmax(dim=-1), logits_q.log_softmax(dim=-1)
     return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
 
 
 def sampled_kl(log_probs_p: Tensor, log_probs_q: Tensor) -> Tensor:
-    """Estimate KL(p ‖ q) from tokens that were drawn from p, without the rest of the vocabulary."""
+    """Estimate KL(p ‖ q) from tokens that were drawn from p, without the rest of
+    the vocabulary.
+    """
     return (log_probs_p - log_probs_q).mean()
 
 
@@ -108,14 +117,22 @@ def load_examples(path: str | Path) -> list[dict]:
         for line in file:
             if line.strip():
                 item = json.loads(line)
-                examples.append({"ctx": item["ctx"], "endings": item["endings"], "label": int(item["label"])})
+                examples.append(
+                    {
+                        "ctx": item["ctx"],
+                        "endings": item["endings"],
+                        "label": int(item["label"]),
+                    }
+                )
     return examples
 
 
 def render_example(
     example: dict, encode: Callable[[str], list[int]], block_size: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Turn one example into rows that a model can score: the context with each of the endings."""
+    """Turn one example into rows that a model can score: the context with each of
+    the endings.
+    """
     ctx = encode(example["ctx"])
     rows, masks = [], []
     for text in example["endings"]:
@@ -131,8 +148,12 @@ def render_example(
     return tokens, mask
 
 
-def completion_losses(logits: Tensor, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Say how surprised a model is by each ending: −log p over the ending's tokens, as a sum and as a mean."""
+def completion_losses(
+    logits: Tensor, tokens: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Say how surprised a model is by each ending: −log p over the ending's tokens, as
+    a sum and as a mean.
+    """
     mask = mask[:, 1:]
     losses = -token_log_probs(logits[:, :-1], tokens[:, 1:])
     sums = losses.masked_fill(~mask, 0.0).sum(dim=1)
@@ -140,7 +161,9 @@ def completion_losses(logits: Tensor, tokens: Tensor, mask: Tensor) -> tuple[Ten
 
 
 @torch.no_grad()
-def predict(model: nn.Module, tokens: Tensor, mask: Tensor, normalize: bool = True) -> int:
+def predict(
+    model: nn.Module, tokens: Tensor, mask: Tensor, normalize: bool = True
+) -> int:
     """Let a model choose an ending."""
     was_training = model.training
     model.eval()

@@ -16,13 +16,24 @@ def some_text(rng, length):
 
 @probe("prepare")
 def _(kata, rng):
-    data = kata.prepare([f"a{some_text(rng, 80)}b" for _ in range(7)], 300, every=3, bpe_chars=250)
+    data = kata.prepare(
+        [f"a{some_text(rng, 80)}b" for _ in range(7)], 300, every=3, bpe_chars=250
+    )
     merges = [(left.hex(), right.hex()) for left, right in data.tokenizer.merges]
-    return [merges, data.train, data.val, data.val_bytes, data.eot, data.tokenizer.special_tokens]
+    return [
+        merges,
+        data.train,
+        data.val,
+        data.val_bytes,
+        data.eot,
+        data.tokenizer.special_tokens,
+    ]
 
 
 def trained(kata, rng):
-    """A model with known weights, and a training stream of one token, whose windows are all the same."""
+    """A model with known weights, and a training stream of one token, whose windows are
+    all the same.
+    """
 
     class Model(kata.GPT):
         def __init__(self, *arguments, **options):
@@ -30,13 +41,21 @@ def trained(kata, rng):
             for _, parameter in sorted(self.double().named_parameters()):
                 parameter.data.copy_(0.3 * torch.randn(parameter.shape, generator=rng))
 
-    token, val = int(torch.randint(256, (), generator=rng)), torch.randint(257, (13,), generator=rng)
+    token, val = (
+        int(torch.randint(256, (), generator=rng)),
+        torch.randint(257, (13,), generator=rng),
+    )
     tokenizer = kata.BPETokenizer([], special_tokens={"<|endoftext|>": 256})
     data = kata.CapstoneData(tokenizer, torch.full((20,), token), val, 12, 256)
     config = kata.CapstoneConfig(1, 2, 8, 4, 0.0, 3, 6, 0.03, 0.003, 2, 0.5, 4)
     with mock.patch.object(kata, "GPT", Model):
         model, history = kata.train_capstone(data, config)
-    return [history["step"], torch.tensor(history["loss"]), torch.tensor(history["val"]), model.training]
+    return [
+        history["step"],
+        torch.tensor(history["loss"]),
+        torch.tensor(history["val"]),
+        model.training,
+    ]
 
 
 @probe("train_capstone")
@@ -59,14 +78,21 @@ def _(kata, rng):
 def _(kata, rng):
     text = some_text(rng, 200)
     words = {a + b + c for a in "abcd" for b in "abcd" for c in "abcd"}
-    return [kata.known_word_rate(text, words), kata.known_word_rate(text.replace("_", "ab"), words)]
+    return [
+        kata.known_word_rate(text, words),
+        kata.known_word_rate(text.replace("_", "ab"), words),
+    ]
 
 
 @probe("reproduction_plan")
 def _(kata, rng):
-    params, tokens, peak, devices, price = torch.randint(1, 9999, (5,), generator=rng).tolist()
+    params, tokens, peak, devices, price = torch.randint(
+        1, 9999, (5,), generator=rng
+    ).tolist()
     mfu = 0.1 + 0.8 * float(torch.rand((), generator=rng))
-    return kata.reproduction_plan(1e5 * params, 1e6 * tokens + 7, 4096, 1e11 * peak, mfu, devices, price / 100)
+    return kata.reproduction_plan(
+        1e5 * params, 1e6 * tokens + 7, 4096, 1e11 * peak, mfu, devices, price / 100
+    )
 
 
 class Bigrams(nn.Module):
@@ -75,7 +101,9 @@ class Bigrams(nn.Module):
     def __init__(self, rng):
         super().__init__()
         self.config = SimpleNamespace(block_size=4)
-        self.table = nn.Embedding.from_pretrained(torch.randn(9, 9, generator=rng).double())
+        self.table = nn.Embedding.from_pretrained(
+            torch.randn(9, 9, generator=rng).double()
+        )
         self.drop = nn.Dropout(0.5)
 
     def forward(self, idx, targets=None):
@@ -87,4 +115,6 @@ class Bigrams(nn.Module):
 
 @probe("evaluate_stream")
 def _(kata, rng):
-    return kata.evaluate_stream(Bigrams(rng), torch.randint(9, (31,), generator=rng), batch_size=3)
+    return kata.evaluate_stream(
+        Bigrams(rng), torch.randint(9, (31,), generator=rng), batch_size=3
+    )

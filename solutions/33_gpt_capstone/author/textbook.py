@@ -1,4 +1,6 @@
-"""A language model from the first character to the last: text, tokenizer, tensors, GPT, training, samples, verdict."""
+"""A language model from the first character to the last: text, tokenizer, tensors, GPT,
+training, samples, verdict.
+"""
 
 import math
 import re
@@ -54,7 +56,9 @@ class CapstoneConfig:
 
 
 def prose_documents() -> list[str]:
-    """The topics of Python's own `help()` in sorted order, one document each: `grader.datasets.prose()`, not yet joined."""
+    """The topics of Python's own `help()` in sorted order, one document each:
+    `grader.datasets.prose()`, not yet joined.
+    """
     from pydoc_data.topics import topics
 
     return [topics[name] for name in sorted(topics)]
@@ -67,13 +71,17 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def split_prose(docs: Sequence[str], every: int = 5) -> tuple[list[str], list[str]]:
-    """Hold out every so many-th document, and take out of it what the training documents say as well."""
+    """Hold out every so many-th document, and take out of it what the training
+    documents say as well.
+    """
     train = [doc for i, doc in enumerate(docs) if i % every != every // 2]
     held_out = [doc for i, doc in enumerate(docs) if i % every == every // 2]
     seen = {paragraph.strip() for doc in train for paragraph in _paragraphs(doc)}
     val = []
     for doc in held_out:
-        new = [paragraph for paragraph in _paragraphs(doc) if paragraph.strip() not in seen]
+        new = [
+            paragraph for paragraph in _paragraphs(doc) if paragraph.strip() not in seen
+        ]
         if new:
             val.append("\n\n".join(new))
     return train, val
@@ -86,7 +94,9 @@ def _stream(docs: Sequence[str], tokenizer: BPETokenizer, eot: int) -> Tensor:
     return torch.tensor(ids, dtype=torch.long)
 
 
-def prepare(docs: Sequence[str], vocab_size: int = 384, every: int = 5, bpe_chars: int = 40_000) -> CapstoneData:
+def prepare(
+    docs: Sequence[str], vocab_size: int = 384, every: int = 5, bpe_chars: int = 40_000
+) -> CapstoneData:
     """Turn documents into a tokenizer and two streams of ids."""
     train, val = split_prose(docs, every)
     merges = train_bpe("\n\n".join(train)[:bpe_chars], vocab_size - 1)
@@ -111,8 +121,12 @@ def context_counts(train: Tensor, k: int) -> tuple[Counter, Counter]:
     return contexts, grams
 
 
-def ngram_loss(train: Tensor, val: Tensor, n: int, vocab_size: int, strength: float = 5.0) -> float:
-    """Measure the loss of a model that predicts a token by counting what followed the n − 1 tokens before it."""
+def ngram_loss(
+    train: Tensor, val: Tensor, n: int, vocab_size: int, strength: float = 5.0
+) -> float:
+    """Measure the loss of a model that predicts a token by counting what followed the
+    n − 1 tokens before it.
+    """
     counts = [context_counts(train, k) for k in range(n)]
     tokens = val.tolist()
     total = 0.0
@@ -142,7 +156,9 @@ def evaluate_stream(model: nn.Module, stream: Tensor, batch_size: int = 32) -> f
 
 
 def bits_per_byte(loss: float, n_tokens: int, n_bytes: int) -> float:
-    """Turn a loss in nats a token into bits a byte, in which models with different tokenizers can be compared."""
+    """Turn a loss in nats a token into bits a byte, in which models with different
+    tokenizers can be compared.
+    """
     return loss * n_tokens / (math.log(2) * n_bytes)
 
 
@@ -165,8 +181,12 @@ def train_capstone(
     for step in range(config.steps):
         if step % config.eval_every == 0:
             history["val"].append((step, evaluate_stream(model, data.val)))
-        batch = random_batch(data.train, config.batch_size, config.block_size, generator)
-        lr = cosine_lr(step, config.max_lr, config.min_lr, config.warmup_steps, config.steps)
+        batch = random_batch(
+            data.train, config.batch_size, config.block_size, generator
+        )
+        lr = cosine_lr(
+            step, config.max_lr, config.min_lr, config.warmup_steps, config.steps
+        )
         result = train_step(model, optimizer, [batch], max_norm=1.0, lr=lr)
         history["step"].append(step)
         history["loss"].append(result["loss"])
@@ -184,7 +204,9 @@ def lexicon(docs: Sequence[str]) -> set[str]:
 
 
 def known_word_rate(text: str, lexicon: set[str]) -> float:
-    """Say how much of a text consists of known words: a crude but honest mark for the samples of a small model."""
+    """Say how much of a text consists of known words: a crude but honest mark for the
+    samples of a small model.
+    """
     words = _words(text)
     return sum(word in lexicon for word in words) / len(words)
 
@@ -198,7 +220,9 @@ def reproduction_plan(
     n_devices: int = 1,
     price_per_hour: float = 0.0,
 ) -> dict[str, float]:
-    """Work out what it takes to train a model of that size, before anybody pays for it."""
+    """Work out what it takes to train a model of that size, before anybody pays
+    for it.
+    """
     flops = 6.0 * n_params * n_tokens
     hours = flops / (peak_flops * mfu * n_devices) / 3600
     return {

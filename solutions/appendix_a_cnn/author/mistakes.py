@@ -2,18 +2,31 @@
 
 from grader.course.mistakes import Equivalent, Mistake
 
-CONV_WINDOWS = "windows = _windows(x, weight.shape[2:], _pair(stride), _pair(padding), border=0.0)"
+CONV_WINDOWS = (
+    "windows = _windows(x, weight.shape[2:], _pair(stride), _pair(padding), border=0.0)"
+)
 CONV_SUM = 'y = torch.einsum("bcijuv,ocuv->boij", windows, weight)'
-POOL_END = "return _windows(x, kernel, step, border, border=-math.inf).flatten(-2).max(dim=-1).values"
+POOL_END = """return (
+        _windows(x, kernel, step, border, border=-math.inf)
+        .flatten(-2)
+        .max(dim=-1)
+        .values
+    )"""
 NORM_AND_POOL = """            if batch_norm:
                 layers.append(nn.BatchNorm2d(wider))
             layers += [nn.ReLU(), nn.MaxPool2d(2)]"""
 FORWARD = "return self.classifier(self.features(x)).squeeze(1)"
 PIXELS = 'pixels = np.array(file.convert("RGB"), dtype=np.float32)'
 IMAGE = "image = torch.from_numpy(pixels).permute(2, 0, 1) / 255"
-IS_PICTURE = 'return path.is_file() and path.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp")'
-EVALUATED = 'loss += F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="sum").item()'
-RIGHT = "right += ((torch.sigmoid(logits) >= threshold) == (labels == 1)).sum().item()"
+IS_PICTURE = (
+    'return path.is_file() and path.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp")'
+)
+EVALUATED = """loss += F.binary_cross_entropy_with_logits(
+                logits, labels.to(logits.dtype), reduction="sum"
+            ).item()"""
+RIGHT = """right += (
+                ((torch.sigmoid(logits) >= threshold) == (labels == 1)).sum().item()
+            )"""
 FLAGS = """    for module, flag in flags.items():
         module.training = flag
 """
@@ -42,7 +55,7 @@ MISTAKES = [
         "F.unfold reshaped to (…, W', H')",
         was=CONV_SUM,
         now="""y = weight.flatten(1) @ F.unfold(x, weight.shape[2:], padding=_pair(padding), stride=_pair(stride))
-    y = y.view(*y.shape[:2], windows.shape[3], windows.shape[2])""",
+    y = y.view(*y.shape[:2], windows.shape[3], windows.shape[2])""",  # noqa: E501
         caught_by="test_every_place_of_a_picture",
         says="looks like the right numbers, laid out as (B, Cout, W', H')",
     ),
@@ -85,7 +98,10 @@ MISTAKES = [
     Mistake(
         "amax: a tie is shared",
         was=POOL_END,
-        now=POOL_END.replace(".max(dim=-1).values", ".amax(dim=-1)"),
+        now=(
+            "return _windows(x, kernel, step, border, "
+            "border=-math.inf).flatten(-2).amax(dim=-1)"
+        ),
         caught_by="test_in_a_tie_one_of_them_gets_the_gradient",
         says="went to 4 of them: it should be one",
         edge=True,
@@ -184,7 +200,7 @@ MISTAKES = [
         now="""        for batch, (images, labels) in enumerate(train_loader, start=epoch * len(train_loader)):
             if lr_step_size is not None:
                 optimizer.param_groups[0]["lr"] = lr * lr_gamma ** (batch // lr_step_size)
-            logits""",
+            logits""",  # noqa: E501
         caught_by="test_rates_are_those_that_were_used",
         says="looks like a rate that falls by batches, not by epochs",
     ),
@@ -227,15 +243,25 @@ EQUIVALENT = [
         f"{PIXELS.replace(', dtype=np.float32', '')}  # (H, W, 3)",
         "bytes divided by 255 are float32, too",
     ),
-    Equivalent(RIGHT, RIGHT.replace("labels == 1", "labels >= 1"), "labels are 0 or 1"),
+    Equivalent(
+        "((torch.sigmoid(logits) >= threshold) == (labels == 1)).sum().item()",
+        "((torch.sigmoid(logits) >= threshold) == (labels >= 1)).sum().item()",
+        "labels are 0 or 1",
+    ),
     Equivalent("if count == 0:", "if count <= 0:", "a count is never negative"),
-    Equivalent(SCHEDULE, SCHEDULE.replace("[0]", "[-1]"), "there is one group, the first and the last"),
+    Equivalent(
+        SCHEDULE,
+        SCHEDULE.replace("[0]", "[-1]"),
+        "there is one group, the first and the last",
+    ),
     Equivalent(
         '"lr": optimizer.param_groups[0]["lr"],',
         '"lr": optimizer.param_groups[-1]["lr"],',
         "there is one group, the first and the last",
     ),
-    Equivalent(RETURNED, RETURNED.replace(".to(map_location)", ""), "only a GPU can tell"),
+    Equivalent(
+        RETURNED, RETURNED.replace(".to(map_location)", ""), "only a GPU can tell"
+    ),
     Equivalent(
         was='"lr": optimizer.param_groups[0]["lr"],',
         now='"lr": optimizer.param_groups[-1]["lr"],',

@@ -1,4 +1,6 @@
-"""Questions that the specs of appendix A ask only about sizes, files and logits that are known."""
+"""Questions that the specs of appendix A ask only about sizes, files and logits that
+are known.
+"""
 
 from pathlib import Path
 
@@ -12,11 +14,25 @@ from grader.lock.probes import probe, there
 def _(kata, rng):
     found = []
     for batch_norm in (False, True):
-        colours, *channels, hidden, side = torch.randint(1, 6, (6,), generator=rng).tolist()
-        model = kata.BinaryCNN(8 * side, colours, channels, hidden, hidden / 10, batch_norm)
-        shapes = sorted((name, tuple(tensor.shape)) for name, tensor in model.state_dict().items())
+        colours, *channels, hidden, side = torch.randint(
+            1, 6, (6,), generator=rng
+        ).tolist()
+        model = kata.BinaryCNN(
+            8 * side, colours, channels, hidden, hidden / 10, batch_norm
+        )
+        shapes = sorted(
+            (name, tuple(tensor.shape)) for name, tensor in model.state_dict().items()
+        )
         found.append(
-            [shapes, model.config, [layer.p for layer in model.modules() if isinstance(layer, torch.nn.Dropout)]]
+            [
+                shapes,
+                model.config,
+                [
+                    layer.p
+                    for layer in model.modules()
+                    if isinstance(layer, torch.nn.Dropout)
+                ],
+            ]
         )
     return found
 
@@ -29,36 +45,66 @@ def _(kata, rng):
         folder = root / f"class{number % 4}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "500.png").touch()
-        (folder / f"{number}{('.png', '.jpg', '.jpeg', '.bmp', '.txt', 'png')[i % 6]}").touch()
+        (
+            folder
+            / f"{number}{('.png', '.jpg', '.jpeg', '.bmp', '.txt', 'png')[i % 6]}"
+        ).touch()
     data = kata.ImageFolderDataset(root)
-    samples = [(Path(path).parent.name, Path(path).name, label) for path, label in data.samples]
+    samples = [
+        (Path(path).parent.name, Path(path).name, label) for path, label in data.samples
+    ]
     return [list(data.classes), dict(data.class_to_idx), samples, len(data)]
 
 
 @probe("evaluate_binary")
 def _(kata, rng):
-    logits, labels = 3 * torch.randn(11, generator=rng), torch.randint(2, (11,), generator=rng).float()
+    logits, labels = (
+        3 * torch.randn(11, generator=rng),
+        torch.randint(2, (11,), generator=rng).float(),
+    )
     loader = DataLoader(TensorDataset(logits.unsqueeze(1), labels), batch_size=4)
-    return [kata.evaluate_binary(torch.nn.Flatten(0), loader, threshold) for threshold in (0.5, 0.8)]
+    return [
+        kata.evaluate_binary(torch.nn.Flatten(0), loader, threshold)
+        for threshold in (0.5, 0.8)
+    ]
 
 
 def by_hand(kata, loaders, seed, batch_norm, settings, sizes):
     torch.manual_seed(seed)
-    return kata.train_classifier(kata.BinaryCNN(**sizes, batch_norm=batch_norm), *loaders, **settings)
+    return kata.train_classifier(
+        kata.BinaryCNN(**sizes, batch_norm=batch_norm), *loaders, **settings
+    )
 
 
 @probe("compare_batch_norm")
 def _(kata, rng):
-    """The rates, and the losses in relation to those of the code's own networks, trained from the same seed."""
+    """The rates, and the losses in relation to those of the code's own networks,
+    trained from the same seed.
+    """
     seed, epochs, hidden = torch.randint(2, 6, (3,), generator=rng).tolist()
     images, labels = torch.rand(9, 3, 4, 4, generator=rng), torch.arange(9) % 2
-    loaders = [DataLoader(TensorDataset(images[part], labels[part]), batch_size=3) for part in (slice(6), slice(6, 9))]
-    settings = {"epochs": epochs, "lr": 0.001 + 0.01 * float(torch.rand((), generator=rng))}
+    loaders = [
+        DataLoader(TensorDataset(images[part], labels[part]), batch_size=3)
+        for part in (slice(6), slice(6, 9))
+    ]
+    settings = {
+        "epochs": epochs,
+        "lr": 0.001 + 0.01 * float(torch.rand((), generator=rng)),
+    }
     sizes = {"image_size": 4, "channels": (2,), "hidden": hidden, "dropout": 0.3}
-    compared, found = kata.compare_batch_norm(*loaders, seed=seed, **settings, **sizes), []
+    compared, found = (
+        kata.compare_batch_norm(*loaders, seed=seed, **settings, **sizes),
+        [],
+    )
     for name, batch_norm in (("plain", False), ("batch_norm", True)):
         own = there(kata, by_hand, loaders, seed, batch_norm, settings, sizes)
         lines = list(zip(compared[name], own, strict=True))
         found.append([name, [line["lr"] for line in compared[name]]])
-        found.append([line[key] / other[key] for line, other in lines for key in ("train_loss", "val_loss")])
+        found.append(
+            [
+                line[key] / other[key]
+                for line, other in lines
+                for key in ("train_loss", "val_loss")
+            ]
+        )
     return [*found, list(compared)]

@@ -1,6 +1,8 @@
-"""Convolutional networks for pictures: the two operations, a binary classifier, a folder of pictures, training, a file.
+"""Convolutional networks for pictures: the two operations, a binary classifier, a
+folder of pictures, training, a file.
 
-Sizes: B pictures in a batch, Cin and Cout channels, H × W pixels, kH × kW a kernel or window; pairs: height, width.
+Sizes: B pictures in a batch, Cin and Cout channels, H × W pixels, kH × kW a kernel or
+window; pairs: height, width.
 """
 
 import math
@@ -16,9 +18,13 @@ from torch.utils.data import DataLoader, Dataset
 
 
 def make_stripe_images(
-    num_images: int, image_size: int = 16, noise: float = 0.5, generator: torch.Generator | None = None
+    num_images: int,
+    image_size: int = 16,
+    noise: float = 0.5,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Draw pictures of coloured stripes under noise, the data that this kata trains on (given).
+    """Draw pictures of coloured stripes under noise, the data that this kata trains
+    on (given).
 
     Args:
         num_images: N.
@@ -26,22 +32,30 @@ def make_stripe_images(
         noise: the standard deviation of what is added to each value.
         generator: where the random numbers come from; None takes the global generator.
     Returns:
-        Images (N, 3, S, S) float32 in [0, 1] and labels (N,) float32, 0, 1, 0, 1, …: 0 for horizontal stripes, 1 for
-        vertical ones. Colours, width and place of the stripes are drawn anew for each picture and say nothing of it.
+        Images (N, 3, S, S) float32 in [0, 1] and labels (N,) float32, 0, 1, 0, 1, …: 0
+        for horizontal stripes, 1 for vertical ones. Colours, width and place of the
+        stripes are drawn anew for each picture and say nothing of it.
     """
     labels = torch.arange(num_images) % 2
     period = 4 + 2 * torch.rand(num_images, 1, generator=generator)
     offset = torch.rand(num_images, 1, generator=generator)
-    profile = torch.sin(2 * math.pi * (torch.arange(image_size) / period + offset))[:, None, None, :]  # (N, 1, 1, S)
+    # (N, 1, 1, S)
+    profile = torch.sin(2 * math.pi * (torch.arange(image_size) / period + offset))[
+        :, None, None, :
+    ]
     vertical = profile.expand(-1, 3, image_size, -1)
     stripes = torch.where(labels[:, None, None, None] == 1, vertical, vertical.mT)
     middle, contrast = torch.rand(2, num_images, 3, 1, 1, generator=generator)
     colours = 0.35 + 0.3 * middle + (0.25 + 0.25 * contrast) * stripes
-    images = colours + noise * torch.randn(num_images, 3, image_size, image_size, generator=generator)
+    images = colours + noise * torch.randn(
+        num_images, 3, image_size, image_size, generator=generator
+    )
     return images.clamp(0, 1), labels.float()
 
 
-def conv_output_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
+def conv_output_size(
+    size: int, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1
+) -> int:
     """Count the places at which a kernel fits along one side of a picture."""
     return (size + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1
 
@@ -62,7 +76,8 @@ def conv2d(
     stride_h, stride_w = _pair(stride)
     pad_h, pad_w = _pair(padding)
     x = F.pad(x, (pad_w, pad_w, pad_h, pad_h))
-    windows = x.unfold(2, kernel_height, stride_h).unfold(3, kernel_width, stride_w)  # (B, Cin, H', W', kH, kW)
+    # (B, Cin, H', W', kH, kW)
+    windows = x.unfold(2, kernel_height, stride_h).unfold(3, kernel_width, stride_w)
     y = torch.einsum("bcijuv,ocuv->boij", windows, weight)
     if bias is not None:
         y = y + bias[:, None, None]
@@ -85,7 +100,9 @@ def max_pool2d(
 
 
 class BinaryCNN(nn.Module):
-    """A small convolutional network that answers one question about a picture with yes or no."""
+    """A small convolutional network that answers one question about a picture with yes
+    or no.
+    """
 
     def __init__(
         self,
@@ -107,7 +124,9 @@ class BinaryCNN(nn.Module):
         }
         layers = []
         for out_channels in channels:
-            layers.append(nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=not batch_norm))
+            layers.append(
+                nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=not batch_norm)
+            )
             if batch_norm:
                 layers.append(nn.BatchNorm2d(out_channels))
             layers += [nn.ReLU(), nn.MaxPool2d(2)]
@@ -126,17 +145,23 @@ class BinaryCNN(nn.Module):
         return self.classifier(self.features(x)).squeeze(1)
 
     def predict_proba(self, x: Tensor) -> Tensor:
-        """The probability of class 1 for each picture of x, (B,): the sigmoid of the logits, in the mode it is in."""
+        """The probability of class 1 for each picture of x, (B,): the sigmoid of the
+        logits, in the mode it is in.
+        """
         return torch.sigmoid(self(x))
 
 
 class ImageFolderDataset(Dataset):
     """The pictures below a folder, labelled by the sub-folder that they lie in."""
 
-    def __init__(self, root: str | Path, transform: Callable[[Tensor], Tensor] | None = None):
+    def __init__(
+        self, root: str | Path, transform: Callable[[Tensor], Tensor] | None = None
+    ):
         root = Path(root)
         self.transform = transform
-        self.classes = sorted(folder.name for folder in root.iterdir() if folder.is_dir())
+        self.classes = sorted(
+            folder.name for folder in root.iterdir() if folder.is_dir()
+        )
         self.class_to_idx = {name: i for i, name in enumerate(self.classes)}
         self.samples = []
         for name, label in self.class_to_idx.items():
@@ -156,15 +181,21 @@ class ImageFolderDataset(Dataset):
         return picture, label
 
 
-def evaluate_binary(model: nn.Module, loader: DataLoader, threshold: float = 0.5) -> dict[str, float]:
-    """Measure a binary classifier on all samples of a loader, in eval mode and without a trace."""
+def evaluate_binary(
+    model: nn.Module, loader: DataLoader, threshold: float = 0.5
+) -> dict[str, float]:
+    """Measure a binary classifier on all samples of a loader, in eval mode and without
+    a trace.
+    """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     loss, correct, count = 0.0, 0, 0
     with torch.no_grad():
         for images, labels in loader:
             logits = model(images)
-            loss += F.binary_cross_entropy_with_logits(logits, labels.float(), reduction="sum").item()
+            loss += F.binary_cross_entropy_with_logits(
+                logits, labels.float(), reduction="sum"
+            ).item()
             positive = torch.sigmoid(logits) >= threshold
             correct += (positive == labels.bool()).sum().item()
             count += len(images)
@@ -183,7 +214,9 @@ def train_classifier(
     lr_step_size: int | None = None,
     lr_gamma: float = 0.1,
 ) -> list[dict[str, float]]:
-    """Train a binary classifier with Adam on the binary cross-entropy of its logits, and keep the history."""
+    """Train a binary classifier with Adam on the binary cross-entropy of its logits,
+    and keep the history.
+    """
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     scheduler = None
     if lr_step_size is not None:
@@ -227,7 +260,9 @@ def compare_batch_norm(
     for name, batch_norm in (("plain", False), ("batch_norm", True)):
         torch.manual_seed(seed)
         model = BinaryCNN(batch_norm=batch_norm, **model_kwargs)
-        histories[name] = train_classifier(model, train_loader, val_loader, epochs=epochs, lr=lr)
+        histories[name] = train_classifier(
+            model, train_loader, val_loader, epochs=epochs, lr=lr
+        )
     return histories
 
 
@@ -237,7 +272,9 @@ def save_model(path: str | Path, model: BinaryCNN) -> None:
 
 
 def load_model(path: str | Path, map_location: str | torch.device = "cpu") -> BinaryCNN:
-    """Rebuild a model from a file that `save_model` wrote, without being told its arguments."""
+    """Rebuild a model from a file that `save_model` wrote, without being told
+    its arguments.
+    """
     saved = torch.load(path, map_location=map_location, weights_only=True)
     model = BinaryCNN(**saved["config"]).to(map_location)
     model.load_state_dict(saved["state"])

@@ -2,7 +2,9 @@
 
 from grader.course.mistakes import Equivalent, Mistake
 
-BEST = "return torch.device(next(kind for kind, is_there in available.items() if is_there()))"
+BEST = """return torch.device(
+            next(kind for kind, is_there in available.items() if is_there())
+        )"""
 WISH = """    if not available[device.type]():
         raise ValueError(f"there is no {preferred!r} on this machine")
     return device
@@ -10,10 +12,17 @@ WISH = """    if not available[device.type]():
 TO = """    if hasattr(obj, "to"):
         return obj.to(device, non_blocking=non_blocking)
 """
-DICTS = "return type(obj)({key: move_to(value, device, non_blocking=non_blocking) for key, value in obj.items()})"
+DICTS = """return type(obj)(
+            {
+                key: move_to(value, device, non_blocking=non_blocking)
+                for key, value in obj.items()
+            }
+        )"""
 REBUILT = 'return type(obj)(*moved) if hasattr(obj, "_fields") else type(obj)(moved)'
 WINDOWS = "while window := list(islice(batches, accumulation_steps)):"
-WEIGHTED = "loss = loss_fn(model(inputs.to(device)), targets.to(device)) * (len(inputs) / samples)"
+WEIGHTED = """loss = loss_fn(model(inputs.to(device)), targets.to(device)) * (
+                len(inputs) / samples
+            )"""
 WINDOW_START = """        optimizer.zero_grad()
         window_loss = 0.0
 """
@@ -107,21 +116,27 @@ MISTAKES = [
     Mistake(
         "the shorter last window is lost",
         was=WINDOWS,
-        now="while len(window := list(islice(batches, accumulation_steps))) == accumulation_steps:",
+        now=(
+            "while len(window := list(islice(batches, accumulation_steps))) == "
+            "accumulation_steps:"
+        ),
         caught_by="test_what_is_left_over_gets_its_step",
         says="looks like the shorter last window was dropped",
     ),
     Mistake(
         "losses divided by accumulation_steps",
         was=WEIGHTED,
-        now=WEIGHTED.replace("* (len(inputs) / samples)", "/ accumulation_steps"),
+        now=(
+            "loss = loss_fn(model(inputs.to(device)), targets.to(device)) / "
+            "accumulation_steps"
+        ),
         caught_by="test_unequal_batches_count_by_their_size",
         says="looks like every batch counted the same",
     ),
     Mistake(
         "gradients added up",
         was=WEIGHTED,
-        now=WEIGHTED.replace(" * (len(inputs) / samples)", ""),
+        now="loss = loss_fn(model(inputs.to(device)), targets.to(device))",
         caught_by="test_a_window_is_one_step_on_its_joined_batches",
         says="looks like the gradients of a window added up, not averaged",
     ),
@@ -135,7 +150,9 @@ MISTAKES = [
     Mistake(
         "gradients cleared after the step only",
         was=WINDOW_START,
-        now=WINDOW_START.replace("optimizer.zero_grad()", "if losses:\n            optimizer.zero_grad()"),
+        now=WINDOW_START.replace(
+            "optimizer.zero_grad()", "if losses:\n            optimizer.zero_grad()"
+        ),
         caught_by="TestAccumulatedEpoch::test_stale_gradients_have_no_influence",
         says="looks like cleared after a step only",
         edge=True,
@@ -154,7 +171,10 @@ MISTAKES = [
     Mistake(
         "optimizer.step() besides scaler.step",
         was=SCALED_STEP,
-        now=SCALED_STEP.replace("        scaler.update()", "        optimizer.step()\n        scaler.update()"),
+        now=SCALED_STEP.replace(
+            "        scaler.update()",
+            "        optimizer.step()\n        scaler.update()",
+        ),
         caught_by="test_with_a_scaler_the_step_is_the_same",
         says="looks like two steps in place of one",
     ),
@@ -219,7 +239,10 @@ MISTAKES = [
         size //= 2
 """,
         caught_by="test_nothing_of_a_failed_attempt_is_alive_when_the_cache_is_emptied",
-        says="tensors of failed attempts still alive, at the calls of empty_cache, [0] got 1",
+        says=(
+            "tensors of failed attempts still alive, at the calls of empty_cache, [0] "
+            "got 1"
+        ),
     ),
     # profile_empty_cache
     Mistake(
@@ -258,7 +281,7 @@ MISTAKES = [
     # compare_devices
     Mistake(
         "the workload is made inside the timed function",
-        was="            workload, warmup",
+        was="            workload,\n            warmup",
         now="            lambda on=device: make_workload(on)(), warmup",
         caught_by="test_medians_and_speedups",
         says="looks like set up within the measurement",
@@ -273,7 +296,9 @@ MISTAKES = [
 ]
 
 EQUIVALENT = [
-    Equivalent(was="if rows == 0:", now="if rows <= 0:", reason="len is never negative"),
+    Equivalent(
+        was="if rows == 0:", now="if rows <= 0:", reason="len is never negative"
+    ),
     Equivalent(
         was="if repeats < 1 or warmup < 0:",
         now="if warmup < 0:",

@@ -1,4 +1,6 @@
-"""Questions that appendix B's specs cannot ask from another process, or ask only about known answers and errors."""
+"""Questions that appendix B's specs cannot ask from another process, or ask only about
+known answers and errors.
+"""
 
 import torch
 from torch import nn
@@ -61,17 +63,40 @@ class Block:
 
 @probe("select_device")
 def _(kata, rng):
-    found = [str(kata.select_device(f"cuda:{int(torch.randint(99, (), generator=rng))}", cuda_available=lambda: True))]
+    found = [
+        str(
+            kata.select_device(
+                f"cuda:{int(torch.randint(99, (), generator=rng))}",
+                cuda_available=lambda: True,
+            )
+        )
+    ]
     for cuda, mps in (torch.rand(5, 2, generator=rng) < 0.5).tolist():
-        found.append(str(kata.select_device(cuda_available=lambda: cuda, mps_available=lambda: mps)))
+        found.append(
+            str(
+                kata.select_device(
+                    cuda_available=lambda: cuda, mps_available=lambda: mps
+                )
+            )
+        )
     return found
 
 
 @probe("is_out_of_memory")
 def _(kata, rng):
     kinds = (torch.OutOfMemoryError, RuntimeError, ValueError, NotImplementedError)
-    texts = ("out of memory", "CUDA error: out of memory. Tried more", "out of", "memory", "")
-    drawn = zip(torch.randint(4, (20,), generator=rng), torch.randint(5, (20,), generator=rng), strict=True)
+    texts = (
+        "out of memory",
+        "CUDA error: out of memory. Tried more",
+        "out of",
+        "memory",
+        "",
+    )
+    drawn = zip(
+        torch.randint(4, (20,), generator=rng),
+        torch.randint(5, (20,), generator=rng),
+        strict=True,
+    )
     return [kata.is_out_of_memory(kinds[kind](texts[text])) for kind, text in drawn]
 
 
@@ -79,14 +104,24 @@ def _(kata, rng):
 def _(kata, rng):
     found = []
     for max_norm, skips in ((None, False), (0.1, False), (0.1, True)):
-        model, scaler = nn.Linear(5, 3), Scaler(float(2 + torch.rand((), generator=rng)), skips)
+        model, scaler = (
+            nn.Linear(5, 3),
+            Scaler(float(2 + torch.rand((), generator=rng)), skips),
+        )
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.copy_(torch.randn(parameter.shape, generator=rng))
         x, y = torch.randn(4, 5, generator=rng), torch.randn(4, 3, generator=rng)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-        options = {"scaler": scaler, "device_type": "cpu", "dtype": torch.bfloat16, "max_grad_norm": max_norm}
-        loss = kata.amp_train_step(model, x, y, nn.functional.mse_loss, optimizer, **options)
+        options = {
+            "scaler": scaler,
+            "device_type": "cpu",
+            "dtype": torch.bfloat16,
+            "max_grad_norm": max_norm,
+        }
+        loss = kata.amp_train_step(
+            model, x, y, nn.functional.mse_loss, optimizer, **options
+        )
         found.append([torch.tensor(loss), model.weight.detach(), model.bias.detach()])
     return found
 
@@ -98,15 +133,25 @@ def profiled(kata, before, size):
 
 @probe("profile_empty_cache")
 def _(kata, rng):
-    return [there(kata, profiled, *sizes) for sizes in torch.randint(1, 9999, (2, 2), generator=rng).tolist()]
+    return [
+        there(kata, profiled, *sizes)
+        for sizes in torch.randint(1, 9999, (2, 2), generator=rng).tolist()
+    ]
 
 
 @probe("compare_devices")
 def _(kata, rng):
-    """On each device a call takes drawn times; the clock shows them only to somebody who waits."""
-    time, devices = [0.0], [f"cuda:{i}" for i in torch.randperm(9, generator=rng)[:3].tolist()]
+    """On each device a call takes drawn times; the clock shows them only to somebody
+    who waits.
+    """
+    time, devices = (
+        [0.0],
+        [f"cuda:{i}" for i in torch.randperm(9, generator=rng)[:3].tolist()],
+    )
     warmup, repeats = torch.randint(1, 6, (2,), generator=rng).tolist()
-    seconds = {name: iter((0.1 + torch.rand(20, generator=rng)).tolist()) for name in devices}
+    seconds = {
+        name: iter((0.1 + torch.rand(20, generator=rng)).tolist()) for name in devices
+    }
     under_way = {name: [] for name in devices}
 
     def make_workload(device):
@@ -116,6 +161,13 @@ def _(kata, rng):
         while under_way[str(device)]:
             time[0] += under_way[str(device)].pop()
 
-    options = {"warmup": warmup, "repeats": repeats, "synchronize": synchronize, "timer": lambda: time[0]}
+    options = {
+        "warmup": warmup,
+        "repeats": repeats,
+        "synchronize": synchronize,
+        "timer": lambda: time[0],
+    }
     compared = kata.compare_devices(make_workload, devices, **options)
-    return [[name, found["median"], found["speedup"]] for name, found in compared.items()]
+    return [
+        [name, found["median"], found["speedup"]] for name, found in compared.items()
+    ]

@@ -1,6 +1,8 @@
-"""Code for a GPU: where things live, when memory is free, when gradients are scaled, when the clock may be read.
+"""Code for a GPU: where things live, when memory is free, when gradients are scaled,
+when the clock may be read.
 
-Everything that touches a device can be handed in as an argument, so all of this runs and is judged without one.
+Everything that touches a device can be handed in as an argument, so all of this runs
+and is judged without one.
 """
 
 import statistics
@@ -25,13 +27,17 @@ def select_device(
     if preferred is None or preferred == "auto":
         return torch.device("cuda" if has_cuda else "mps" if has_mps else "cpu")
     device = torch.device(preferred)
-    if (device.type == "cuda" and not has_cuda) or (device.type == "mps" and not has_mps):
+    if (device.type == "cuda" and not has_cuda) or (
+        device.type == "mps" and not has_mps
+    ):
         raise ValueError(f"{preferred} is not available")
     return device
 
 
 def move_to(obj: Any, device: torch.device | str, *, non_blocking: bool = False) -> Any:
-    """A batch, however it is nested, with everything that can move on another device."""
+    """A batch, however it is nested, with everything that can move on
+    another device.
+    """
 
     def move(part):
         return move_to(part, device, non_blocking=non_blocking)
@@ -56,7 +62,9 @@ def accumulated_epoch(
     *,
     device: torch.device | str = "cpu",
 ) -> list[float]:
-    """Train for one epoch, with one optimizer step per window of several batches: large batches for little memory."""
+    """Train for one epoch, with one optimizer step per window of several batches: large
+    batches for little memory.
+    """
     model.train()
     batches = iter(loader)
     losses = []
@@ -65,7 +73,11 @@ def accumulated_epoch(
         total = 0.0
         optimizer.zero_grad()
         for inputs, targets in window:
-            loss = loss_fn(model(inputs.to(device)), targets.to(device)) * len(inputs) / rows
+            loss = (
+                loss_fn(model(inputs.to(device)), targets.to(device))
+                * len(inputs)
+                / rows
+            )
             loss.backward()
             total += loss.item()
         optimizer.step()
@@ -85,7 +97,9 @@ def amp_train_step(
     dtype: torch.dtype = torch.float16,
     max_grad_norm: float | None = None,
 ) -> float:
-    """One training step in mixed precision: matrix products in half precision, weights and update in float32."""
+    """One training step in mixed precision: matrix products in half precision, weights
+    and update in float32.
+    """
     optimizer.zero_grad()
     with torch.autocast(device_type, dtype=dtype):
         loss = loss_fn(model(inputs), targets)
@@ -138,7 +152,9 @@ def oom_safe_step(
     micro_batch_size: int | None = None,
     empty_cache: Callable[[], None] | None = None,
 ) -> tuple[float, int]:
-    """One optimizer step on a batch, in pieces that are halved until they fit into memory."""
+    """One optimizer step on a batch, in pieces that are halved until they fit
+    into memory.
+    """
     size = min(micro_batch_size or len(inputs), len(inputs))
     while True:
         optimizer.zero_grad()
@@ -149,13 +165,16 @@ def oom_safe_step(
         except RuntimeError as error:
             if not is_out_of_memory(error) or size == 1:
                 raise
-        # Outside of the except block: by now the error is gone, and with it all that it held on to.
+        # Outside of the except block: by now the error is gone, and with it all that it
+        # held on to.
         optimizer.zero_grad()
         (empty_cache or torch.cuda.empty_cache)()
         size //= 2
 
 
-def profile_empty_cache(build: Callable[[], object], *, cuda: Any = None) -> list[dict[str, Any]]:
+def profile_empty_cache(
+    build: Callable[[], object], *, cuda: Any = None
+) -> list[dict[str, Any]]:
     """Measure the memory of a GPU while something is built and let go."""
     if cuda is None:
         cuda = torch.cuda
@@ -163,7 +182,13 @@ def profile_empty_cache(build: Callable[[], object], *, cuda: Any = None) -> lis
 
     def note(stage):
         cuda.synchronize()
-        stages.append({"stage": stage, "allocated": cuda.memory_allocated(), "reserved": cuda.memory_reserved()})
+        stages.append(
+            {
+                "stage": stage,
+                "allocated": cuda.memory_allocated(),
+                "reserved": cuda.memory_reserved(),
+            }
+        )
 
     note("start")
     result = build()
@@ -195,11 +220,18 @@ def benchmark(
         fn()
         synchronize()
         times.append(timer() - start)
-    return {"times": times, "min": min(times), "mean": statistics.mean(times), "median": statistics.median(times)}
+    return {
+        "times": times,
+        "min": min(times),
+        "mean": statistics.mean(times),
+        "median": statistics.median(times),
+    }
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until all work started on a device is done. The CPU works while it is called: nothing to wait for."""
+    """Wait until all work started on a device is done. The CPU works while it is
+    called: nothing to wait for.
+    """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -220,7 +252,16 @@ def compare_devices(
     for name in devices:
         device = torch.device(name)
         fn = make_workload(device)
-        result = benchmark(fn, warmup=warmup, repeats=repeats, synchronize=lambda: synchronize(device), timer=timer)
+        result = benchmark(
+            fn,
+            warmup=warmup,
+            repeats=repeats,
+            synchronize=lambda: synchronize(device),
+            timer=timer,
+        )
         medians[str(device)] = result["median"]
     first = next(iter(medians.values()))
-    return {name: {"median": median, "speedup": first / median} for name, median in medians.items()}
+    return {
+        name: {"median": median, "speedup": first / median}
+        for name, median in medians.items()
+    }

@@ -1,4 +1,6 @@
-"""First kernels: programs that share an array among them, addresses and masks; what is fused crosses memory once."""
+"""First kernels: programs that share an array among them, addresses and masks; what is
+fused crosses memory once.
+"""
 
 import torch
 from torch import Tensor
@@ -18,7 +20,8 @@ def copy(x: Tensor, block: int = 64) -> Tensor:
     """Copy a contiguous tensor, `block` elements per program: the worked example."""
     out = torch.empty_like(x)
     n = x.numel()
-    copy_kernel[(triton.cdiv(n, block),)](x, out, n, BLOCK=block)  # one program per block, rounded up
+    # one program per block, rounded up
+    copy_kernel[(triton.cdiv(n, block),)](x, out, n, BLOCK=block)
     return out
 
 
@@ -38,7 +41,8 @@ def add(x: Tensor, y: Tensor, block: int = 64) -> Tensor:
         x, y: contiguous float32 tensors of one shape, n numbers each.
         block: numbers per program, a power of two. ceil(n / block) programs run.
     Returns:
-        x + y, in their shape. With n = 100 and block 64, program 1 works on elements 64 to 99.
+        x + y, in their shape. With n = 100 and block 64, program 1 works on elements 64
+        to 99.
 
     Edge cases ★
         n may be 0. Unlike shapes are an error that names both.
@@ -52,25 +56,33 @@ def add(x: Tensor, y: Tensor, block: int = 64) -> Tensor:
 
 
 @triton.jit
-def _outer_add_kernel(x_ptr, y_ptr, out_ptr, M, N, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
+def _outer_add_kernel(
+    x_ptr, y_ptr, out_ptr, M, N, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr
+):
     rows = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     columns = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
     x = tl.load(x_ptr + rows, mask=rows < M)
     y = tl.load(y_ptr + columns, mask=columns < N)
     inside = (rows[:, None] < M) & (columns[None, :] < N)
-    tl.store(out_ptr + rows[:, None] * N + columns[None, :], x[:, None] + y[None, :], mask=inside)
+    tl.store(
+        out_ptr + rows[:, None] * N + columns[None, :],
+        x[:, None] + y[None, :],
+        mask=inside,
+    )
 
 
 def outer_add(x: Tensor, y: Tensor, block_m: int = 16, block_n: int = 32) -> Tensor:
     """Add every pair of two vectors, one program per tile of the result.
 
-    A program loads its part of x and of y once each, and broadcasts them: `[:, None]` and `[None, :]`.
+    A program loads its part of x and of y once each, and broadcasts them: `[:, None]`
+    and `[None, :]`.
 
     Args:
         x, y: (M,) and (N,), contiguous float32.
         block_m, block_n: rows and columns of a tile, powers of two.
     Returns:
-        (M, N): out[i, j] = x[i] + y[j], by ceil(M / block_m) · ceil(N / block_n) programs.
+        (M, N): out[i, j] = x[i] + y[j], by ceil(M / block_m) · ceil(N /
+        block_n) programs.
     """
     M, N = len(x), len(y)
     out = torch.empty(M, N)
@@ -89,13 +101,16 @@ def _to_contiguous_kernel(x_ptr, out_ptr, M, N, down, right, BLOCK: tl.constexpr
 
 
 def to_contiguous(x: Tensor, block: int = 16) -> Tensor:
-    """Copy a matrix that lies in memory in any order into a contiguous one, by a kernel that knows its strides.
+    """Copy a matrix that lies in memory in any order into a contiguous one, by a kernel
+    that knows its strides.
 
     Args:
-        x: (M, N), a view such as `t.T` or `t[::2, 1::3]`. Only its own elements may be touched, each once.
+        x: (M, N), a view such as `t.T` or `t[::2, 1::3]`. Only its own elements may be
+            touched, each once.
         block: rows and columns of a program's tile.
     Returns:
-        (M, N), contiguous, equal to x. `contiguous`, `clone` and `reshape` are not used.
+        (M, N), contiguous, equal to x. `contiguous`, `clone` and `reshape` are
+        not used.
 
     Edge cases ★
         The dtype stays, float16 and int64 as well.
@@ -148,7 +163,8 @@ def _dropout_kernel(x_ptr, out_ptr, n, p, seed, BLOCK: tl.constexpr):
 
 
 def dropout(x: Tensor, p: float, seed: int, block: int = 128) -> Tensor:
-    """Zero each element with probability p, without a mask in memory: a seed is enough to make it again.
+    """Zero each element with probability p, without a mask in memory: a seed is enough
+    to make it again.
 
     `tl.rand(seed, i)` is a number from 0 to 1 that depends on seed and i alone.
 
@@ -157,8 +173,8 @@ def dropout(x: Tensor, p: float, seed: int, block: int = 128) -> Tensor:
         p: the share that is dropped, 0 ≤ p < 1.
         block: elements per program. It changes nothing in the result.
     Returns:
-        x's shape: element i is x[i] / (1 − p) where `tl.rand(seed, i)` ≥ p, else 0. Each element is loaded and
-        stored once.
+        x's shape: element i is x[i] / (1 − p) where `tl.rand(seed, i)` ≥ p, else 0.
+        Each element is loaded and stored once.
     """
     out = torch.empty_like(x)
     n = x.numel()
@@ -173,7 +189,8 @@ def dropout_backward(grad: Tensor, p: float, seed: int, block: int = 128) -> Ten
         grad: the gradient of the output, contiguous float32.
         p, seed, block: as `dropout` had them; block may differ.
     Returns:
-        grad's shape: grad[i] / (1 − p) where `dropout` kept element i, else 0. Each element is loaded and stored once.
+        grad's shape: grad[i] / (1 − p) where `dropout` kept element i, else 0. Each
+        element is loaded and stored once.
     """
     return dropout(grad, p, seed, block)
 
@@ -187,7 +204,8 @@ def _gather_rows_kernel(x_ptr, index_ptr, out_ptr, N, BLOCK: tl.constexpr):
 
 
 def gather_rows(x: Tensor, index: Tensor) -> Tensor:
-    """Copy rows of a table in the order of an index, as an embedding does: one program per row of the result.
+    """Copy rows of a table in the order of an index, as an embedding does: one program
+    per row of the result.
 
     A program first loads its row's number, then that row.
 

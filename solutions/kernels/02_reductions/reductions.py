@@ -1,4 +1,6 @@
-"""Reductions: a row is loaded once, whatever is computed from it; a long one block by block, with a running maximum."""
+"""Reductions: a row is loaded once, whatever is computed from it; a long one block by
+block, with a running maximum.
+"""
 
 import torch
 from torch import Tensor
@@ -10,7 +12,8 @@ from grader.kernels import tl, triton
 def row_sum_kernel(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):
     row = tl.program_id(0)
     at = tl.arange(0, BLOCK)  # the columns; the block is at least as long as the row
-    x = tl.load(x_ptr + row * stride + at, mask=at < N, other=0.0)  # a masked lane adds nothing
+    # a masked lane adds nothing
+    x = tl.load(x_ptr + row * stride + at, mask=at < N, other=0.0)
     tl.store(out_ptr + row, tl.sum(x))
 
 
@@ -26,24 +29,30 @@ def row_sum(x: Tensor) -> Tensor:
 def _softmax_kernel(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):
     row = tl.program_id(0)
     at = tl.arange(0, BLOCK)
-    x = tl.load(x_ptr + row * stride + at, mask=at < N, other=-float("inf")).to(tl.float32)
+    x = tl.load(x_ptr + row * stride + at, mask=at < N, other=-float("inf")).to(
+        tl.float32
+    )
     powers = tl.exp(x - tl.max(x))
     shares = powers / tl.sum(powers)
     tl.store(out_ptr + row * N + at, shares.to(out_ptr.dtype.element_ty), mask=at < N)
 
 
 def softmax(x: Tensor) -> Tensor:
-    """Turn each row into shares that sum to 1, one program per row: each number is loaded once and stored once.
+    """Turn each row into shares that sum to 1, one program per row: each number is
+    loaded once and stored once.
 
-    A share is exp(v − top) divided by the row's sum of these, where top is the row's maximum.
+    A share is exp(v − top) divided by the row's sum of these, where top is the
+    row's maximum.
 
     Args:
-        x: (M, N) float32. A row's elements are neighbours; rows may lie further apart than N, as in `t[:, :N]`.
+        x: (M, N) float32. A row's elements are neighbours; rows may lie further apart
+            than N, as in `t[:, :N]`.
     Returns:
         (M, N), contiguous. A row [0, ln 3] becomes [0.25, 0.75].
 
     Edge cases ★
-        float16 and bfloat16: the kernel computes in float32 and rounds once. The result has x's dtype.
+        float16 and bfloat16: the kernel computes in float32 and rounds once. The result
+        has x's dtype.
         A row near −30,000 counts as others do.
     """
     M, N = x.shape
@@ -65,19 +74,23 @@ def _rms_norm_kernel(x_ptr, weight_ptr, y_ptr, rstd_ptr, N, eps, BLOCK: tl.const
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float = 1e-5) -> tuple[Tensor, Tensor]:
-    """Divide each row by the root of its mean square, one program per row, and keep what it was multiplied with.
+    """Divide each row by the root of its mean square, one program per row, and keep
+    what it was multiplied with.
 
-    A backward pass needs that one number per row. Each number of x is loaded once, and the weight once per program.
+    A backward pass needs that one number per row. Each number of x is loaded once, and
+    the weight once per program.
 
     Args:
         x: (M, N), contiguous float32.
         weight: (N,).
         eps: added to the mean square, under the root.
     Returns:
-        y (M, N) = x · rstd · weight, and rstd (M,) = 1 / √(mean(x²) + eps), of each row.
+        y (M, N) = x · rstd · weight, and rstd (M,) = 1 / √(mean(x²) + eps), of
+        each row.
 
     Edge cases ★
-        float16 and bfloat16: the kernel computes in float32, and rounds y once. y has x's dtype, rstd stays float32.
+        float16 and bfloat16: the kernel computes in float32, and rounds y once. y has
+        x's dtype, rstd stays float32.
     """
     M, N = x.shape
     y, rstd = torch.empty_like(x), torch.empty(M)
@@ -86,7 +99,9 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float = 1e-5) -> tuple[Tensor, Tens
 
 
 @triton.jit
-def _layer_norm_kernel(x_ptr, weight_ptr, bias_ptr, out_ptr, N, eps, BLOCK: tl.constexpr):
+def _layer_norm_kernel(
+    x_ptr, weight_ptr, bias_ptr, out_ptr, N, eps, BLOCK: tl.constexpr
+):
     row = tl.program_id(0)
     at = tl.arange(0, BLOCK)
     x = tl.load(x_ptr + row * N + at, mask=at < N, other=0.0)
@@ -94,11 +109,16 @@ def _layer_norm_kernel(x_ptr, weight_ptr, bias_ptr, out_ptr, N, eps, BLOCK: tl.c
     bias = tl.load(bias_ptr + at, mask=at < N, other=0.0)
     centred = tl.where(at < N, x - tl.sum(x) / N, 0.0)
     variance = tl.sum(centred * centred) / N
-    tl.store(out_ptr + row * N + at, centred / tl.sqrt(variance + eps) * weight + bias, mask=at < N)
+    tl.store(
+        out_ptr + row * N + at,
+        centred / tl.sqrt(variance + eps) * weight + bias,
+        mask=at < N,
+    )
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
-    """Bring each row to mean 0 and variance 1, then scale and shift it, one program per row.
+    """Bring each row to mean 0 and variance 1, then scale and shift it, one program
+    per row.
 
     Each number of x is loaded once, weight and bias once per program.
 
@@ -107,14 +127,17 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Te
         weight, bias: (N,).
         eps: added to the variance, under the root.
     Returns:
-        (M, N): (x − mean) / √(variance + eps) · weight + bias. Both are means over N numbers.
+        (M, N): (x − mean) / √(variance + eps) · weight + bias. Both are means over
+        N numbers.
 
     Edge cases ★
         Numbers around 10,000 keep their variance: mean(x²) − mean(x)² would lose it.
     """
     M, N = x.shape
     out = torch.empty_like(x)
-    _layer_norm_kernel[(M,)](x, weight, bias, out, N, eps, BLOCK=triton.next_power_of_2(N))
+    _layer_norm_kernel[(M,)](
+        x, weight, bias, out, N, eps, BLOCK=triton.next_power_of_2(N)
+    )
     return out
 
 
@@ -134,10 +157,11 @@ def _logsumexp_kernel(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):
 
 
 def logsumexp(x: Tensor, block: int = 32) -> Tensor:
-    """Compute log Σ exp of each row in one pass, `block` columns at a time: N may be any size.
+    """Compute log Σ exp of each row in one pass, `block` columns at a time: N may be
+    any size.
 
-    A program keeps two numbers: the largest so far (top), and Σ exp(v − top) so far (total). Where a block raises top,
-    total first shrinks by exp(old top − new top).
+    A program keeps two numbers: the largest so far (top), and Σ exp(v − top) so far
+    (total). Where a block raises top, total first shrinks by exp(old top − new top).
 
     Args:
         x: (M, N) float32; rows may lie further apart than N.
@@ -146,9 +170,10 @@ def logsumexp(x: Tensor, block: int = 32) -> Tensor:
         (M,): top + log(total). M programs load each number once.
 
     Edge cases ★
-        Blocks or rows of −inf, as masked scores are: they add nothing. A row of them gives −inf, one near −30,000 does
-        not.
-        A GPU's compiler takes the kernel: what a loop changes keeps its type, so that a sum begins with 0.0, not 0.
+        Blocks or rows of −inf, as masked scores are: they add nothing. A row of them
+        gives −inf, one near −30,000 does not.
+        A GPU's compiler takes the kernel: what a loop changes keeps its type, so that a
+        sum begins with 0.0, not 0.
     """
     M, N = x.shape
     out = torch.empty(M)
@@ -175,9 +200,11 @@ def _softmax_long_kernel(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):
 
 
 def softmax_long(x: Tensor, block: int = 32) -> Tensor:
-    """Turn rows of any length into shares that sum to 1, in two passes: one program per row.
+    """Turn rows of any length into shares that sum to 1, in two passes: one program
+    per row.
 
-    The first pass finds top and total as `logsumexp` does, the second writes exp(v − top) / total.
+    The first pass finds top and total as `logsumexp` does, the second writes
+    exp(v − top) / total.
 
     Args:
         x: (M, N) float32; rows may lie further apart than N.
@@ -186,7 +213,8 @@ def softmax_long(x: Tensor, block: int = 32) -> Tensor:
         (M, N), contiguous. Each number is loaded twice and stored once.
 
     Edge cases ★
-        Blocks of −inf, as masked scores are, get shares of 0. A row near −30,000 counts as others do.
+        Blocks of −inf, as masked scores are, get shares of 0. A row near −30,000 counts
+        as others do.
     """
     M, N = x.shape
     out = torch.empty(M, N)
@@ -200,14 +228,17 @@ def _column_sum_kernel(x_ptr, out_ptr, M, N, ROWS: tl.constexpr, BLOCK: tl.const
     columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = (rows[:, None] < M) & (columns[None, :] < N)
     x = tl.load(x_ptr + rows[:, None] * N + columns[None, :], mask=inside, other=0.0)
-    tl.store(out_ptr + tl.program_id(0) * N + columns, tl.sum(x, axis=0), mask=columns < N)
+    tl.store(
+        out_ptr + tl.program_id(0) * N + columns, tl.sum(x, axis=0), mask=columns < N
+    )
 
 
 def column_sum(x: Tensor, rows: int = 16, block: int = 32) -> Tensor:
-    """Sum each column, many programs at once and without atomics: the same bits every time.
+    """Sum each column, many programs at once and without atomics: the same bits
+    every time.
 
-    A program sums `rows` rows of `block` columns into a line of its own. The same kernel then sums these lines, until
-    one is left: 300 rows become 19 lines, 2, and 1.
+    A program sums `rows` rows of `block` columns into a line of its own. The same
+    kernel then sums these lines, until one is left: 300 rows become 19 lines, 2, and 1.
 
     Args:
         x: (M, N), contiguous float32.
@@ -245,7 +276,8 @@ def _argmax_kernel(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):
 
 
 def argmax(x: Tensor, block: int = 32) -> Tensor:
-    """Find the place of each row's largest number in one pass, `block` columns at a time; of equal ones the first.
+    """Find the place of each row's largest number in one pass, `block` columns at a
+    time; of equal ones the first.
 
     Args:
         x: (M, N) float32 above −10,000; rows may lie further apart than N.

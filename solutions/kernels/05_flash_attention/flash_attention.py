@@ -1,4 +1,6 @@
-"""FlashAttention: a kernel keeps a tile of queries, goes over the keys tile by tile, and writes no score to memory."""
+"""FlashAttention: a kernel keeps a tile of queries, goes over the keys tile by tile,
+and writes no score to memory.
+"""
 
 import torch
 from torch import Tensor
@@ -7,16 +9,30 @@ from grader.kernels import tl, triton
 
 
 @triton.jit
-def scores_kernel(q_ptr, k_ptr, scores_ptr, T, scale, D: tl.constexpr, BLOCK: tl.constexpr):
+def scores_kernel(
+    q_ptr, k_ptr, scores_ptr, T, scale, D: tl.constexpr, BLOCK: tl.constexpr
+):
     head, features = tl.program_id(1), tl.arange(0, D)
     rows = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    q = tl.load(q_ptr + (head * T + rows[:, None]) * D + features[None, :], mask=rows[:, None] < T, other=0.0)
+    q = tl.load(
+        q_ptr + (head * T + rows[:, None]) * D + features[None, :],
+        mask=rows[:, None] < T,
+        other=0.0,
+    )
     for start in range(0, T, BLOCK):
         keys = start + tl.arange(0, BLOCK)
-        k = tl.load(k_ptr + (head * T + keys[:, None]) * D + features[None, :], mask=keys[:, None] < T, other=0.0)
+        k = tl.load(
+            k_ptr + (head * T + keys[:, None]) * D + features[None, :],
+            mask=keys[:, None] < T,
+            other=0.0,
+        )
         scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
         inside = (rows[:, None] < T) & (keys[None, :] < T)
-        tl.store(scores_ptr + (head * T + rows[:, None]) * T + keys[None, :], scores, mask=inside)
+        tl.store(
+            scores_ptr + (head * T + rows[:, None]) * T + keys[None, :],
+            scores,
+            mask=inside,
+        )
 
 
 @triton.jit
@@ -28,23 +44,43 @@ def softmax_kernel(scores_ptr, weights_ptr, T, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def mixture_kernel(weights_ptr, v_ptr, out_ptr, T, D: tl.constexpr, BLOCK: tl.constexpr):
+def mixture_kernel(
+    weights_ptr, v_ptr, out_ptr, T, D: tl.constexpr, BLOCK: tl.constexpr
+):
     head, features = tl.program_id(1), tl.arange(0, D)
     rows = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mixed = tl.zeros((BLOCK, D), tl.float32)
     for start in range(0, T, BLOCK):
         keys = start + tl.arange(0, BLOCK)
         inside = (rows[:, None] < T) & (keys[None, :] < T)
-        weights = tl.load(weights_ptr + (head * T + rows[:, None]) * T + keys[None, :], mask=inside, other=0.0)
-        v = tl.load(v_ptr + (head * T + keys[:, None]) * D + features[None, :], mask=keys[:, None] < T, other=0.0)
+        weights = tl.load(
+            weights_ptr + (head * T + rows[:, None]) * T + keys[None, :],
+            mask=inside,
+            other=0.0,
+        )
+        v = tl.load(
+            v_ptr + (head * T + keys[:, None]) * D + features[None, :],
+            mask=keys[:, None] < T,
+            other=0.0,
+        )
         mixed += tl.dot(weights, v, input_precision="ieee")
-    tl.store(out_ptr + (head * T + rows[:, None]) * D + features[None, :], mixed, mask=rows[:, None] < T)
+    tl.store(
+        out_ptr + (head * T + rows[:, None]) * D + features[None, :],
+        mixed,
+        mask=rows[:, None] < T,
+    )
 
 
 def three_kernels(q: Tensor, k: Tensor, v: Tensor, block: int = 16) -> Tensor:
-    """Attention with the scores and their softmax in memory, (B, H, T, T) each: the worked example, not causal."""
+    """Attention with the scores and their softmax in memory, (B, H, T, T) each: the
+    worked example, not causal.
+    """
     B, H, T, D = q.shape
-    scores, weights, out = torch.empty(B, H, T, T), torch.empty(B, H, T, T), torch.empty_like(q)
+    scores, weights, out = (
+        torch.empty(B, H, T, T),
+        torch.empty(B, H, T, T),
+        torch.empty_like(q),
+    )
     tiles = (triton.cdiv(T, block), B * H)  # one program per tile of queries and head
     scores_kernel[tiles](q, k, scores, T, D**-0.5, D=D, BLOCK=block)
     softmax_kernel[(B * H * T,)](scores, weights, T, BLOCK=triton.next_power_of_2(T))
@@ -53,12 +89,15 @@ def three_kernels(q: Tensor, k: Tensor, v: Tensor, block: int = 16) -> Tensor:
 
 
 def causal_tiles(i: int, block_q: int, block_k: int, T: int) -> int:
-    """Count the tiles of keys that a tile of queries needs if no query looks ahead: where `flash_forward`'s loop ends.
+    """Count the tiles of keys that a tile of queries needs if no query looks ahead:
+    where `flash_forward`'s loop ends.
 
-    Plain Python. Tiles of keys that come after all queries of tile i are left out, and so is what comes after T.
+    Plain Python. Tiles of keys that come after all queries of tile i are left out, and
+    so is what comes after T.
 
     Args:
-        i: the number of a tile of queries. Its queries are i · block_q to (i + 1) · block_q − 1, those below T.
+        i: the number of a tile of queries. Its queries are i · block_q to
+            (i + 1) · block_q − 1, those below T.
         block_q, block_k: queries and keys per tile.
         T: how many queries, and keys, there are.
     Returns:
@@ -85,7 +124,11 @@ def _forward_kernel(
     tile, first = tl.program_id(0), tl.program_id(1) * T  # of this head
     rows = tile * BLOCK_Q + tl.arange(0, BLOCK_Q)
     features = tl.arange(0, D)[None, :]
-    q = tl.load(q_ptr + (first + rows[:, None]) * D + features, mask=rows[:, None] < T, other=0.0)
+    q = tl.load(
+        q_ptr + (first + rows[:, None]) * D + features,
+        mask=rows[:, None] < T,
+        other=0.0,
+    )
     top = tl.full((BLOCK_Q,), float("-inf"), tl.float32)
     total = tl.zeros((BLOCK_Q,), tl.float32)
     mixed = tl.zeros((BLOCK_Q, D), tl.float32)
@@ -100,49 +143,80 @@ def _forward_kernel(
         fade = tl.exp(top - now)
         weights = tl.exp(scores - now[:, None])
         total = total * fade + tl.sum(weights, axis=1)
-        mixed = mixed * fade[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
+        mixed = mixed * fade[:, None] + tl.dot(
+            weights.to(v.dtype), v, input_precision="ieee"
+        )
         top = now
     out = mixed / total[:, None]
-    tl.store(out_ptr + (first + rows[:, None]) * D + features, out.to(q.dtype), mask=rows[:, None] < T)
+    tl.store(
+        out_ptr + (first + rows[:, None]) * D + features,
+        out.to(q.dtype),
+        mask=rows[:, None] < T,
+    )
     tl.store(lse_ptr + first + rows, top + tl.log(total), mask=rows < T)
 
 
 def flash_forward(
-    q: Tensor, k: Tensor, v: Tensor, causal: bool = False, block_q: int = 16, block_k: int = 16
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    causal: bool = False,
+    block_q: int = 16,
+    block_k: int = 16,
 ) -> tuple[Tensor, Tensor]:
-    """Attention in one launch, without scores in memory: write it for `causal=False` first.
+    """Attention in one launch, without scores in memory: write it for
+    `causal=False` first.
 
-    A program owns a tile of queries. It goes over the tiles of keys once, and keeps three things per query: the largest
-    score so far, the sum of exp(score − largest), and the mixture of values with these weights. When the largest
-    grows, the other two are scaled down. Scores are q · k / √D.
+    A program owns a tile of queries. It goes over the tiles of keys once, and keeps
+    three things per query: the largest score so far, the sum of exp(score − largest),
+    and the mixture of values with these weights. When the largest grows, the other two
+    are scaled down. Scores are q · k / √D.
 
     Args:
         q, k, v: (B, H, T, D), contiguous. T is any length, D 16, 32 or 64.
-        causal: whether key j counts for query i only if j ≤ i. Tiles that are all future are not loaded.
+        causal: whether key j counts for query i only if j ≤ i. Tiles that are all
+            future are not loaded.
         block_q, block_k: rows per tile of queries and of keys.
     Returns:
         out (B, H, T, D), and lse (B, H, T) in float32: log Σ_j exp(score_j) per query.
 
     Edge cases ★
-        float16: tiles are multiplied as they are, sums are kept in float32, and out has q's dtype.
+        float16: tiles are multiplied as they are, sums are kept in float32, and out has
+        q's dtype.
         Scores near −20,000 count as others do.
-        A GPU's compiler takes the kernel, and its products keep float32: `tl.dot(…, input_precision="ieee")`.
+        A GPU's compiler takes the kernel, and its products keep float32:
+        `tl.dot(…, input_precision="ieee")`.
     """
     B, H, T, D = q.shape
     out, lse = torch.empty_like(q), torch.empty(B, H, T)
     grid = (triton.cdiv(T, block_q), B * H)
-    _forward_kernel[grid](q, k, v, out, lse, T, D**-0.5, CAUSAL=causal, D=D, BLOCK_Q=block_q, BLOCK_K=block_k)
+    _forward_kernel[grid](
+        q,
+        k,
+        v,
+        out,
+        lse,
+        T,
+        D**-0.5,
+        CAUSAL=causal,
+        D=D,
+        BLOCK_Q=block_q,
+        BLOCK_K=block_k,
+    )
     return out, lse
 
 
 def flash_decode_merge(outs: Tensor, lses: Tensor) -> Tensor:
-    """Put attention over all keys together from parts, each over some of the keys. Plain PyTorch, no kernel.
+    """Put attention over all keys together from parts, each over some of the keys.
+    Plain PyTorch, no kernel.
 
-    Σ_s exp(lse_s − lse) · out_s, where lse is that of all keys: parts are weighed by their sums of exponentials.
+    Σ_s exp(lse_s − lse) · out_s, where lse is that of all keys: parts are weighed by
+    their sums of exponentials.
 
     Args:
         outs: (S, …, D): the result of each of S parts for the same queries.
-        lses: (S, …). A part without keys has −∞, and its out is finite and does not count.
+        lses: (S, …). A part without keys has −∞, and its out is finite and does
+            not count.
     Returns:
         (…, D).
 
@@ -155,7 +229,9 @@ def flash_decode_merge(outs: Tensor, lses: Tensor) -> Tensor:
 
 
 @triton.jit
-def _delta_kernel(out_ptr, dout_ptr, delta_ptr, n, D: tl.constexpr, BLOCK: tl.constexpr):
+def _delta_kernel(
+    out_ptr, dout_ptr, delta_ptr, n, D: tl.constexpr, BLOCK: tl.constexpr
+):
     rows = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     at = rows[:, None] * D + tl.arange(0, D)[None, :]
     out = tl.load(out_ptr + at, mask=rows[:, None] < n, other=0.0)
@@ -164,7 +240,8 @@ def _delta_kernel(out_ptr, dout_ptr, delta_ptr, n, D: tl.constexpr, BLOCK: tl.co
 
 
 def flash_delta(out: Tensor, dout: Tensor) -> Tensor:
-    """Compute what the gradient of a softmax subtracts, per query: Σ_D out · dout, in a kernel.
+    """Compute what the gradient of a softmax subtracts, per query: Σ_D out · dout, in
+    a kernel.
 
     Args:
         out, dout: (B, H, T, D), contiguous: a result and its gradient.
@@ -173,7 +250,9 @@ def flash_delta(out: Tensor, dout: Tensor) -> Tensor:
     """
     B, H, T, D = out.shape
     delta = torch.empty(B, H, T, device=out.device)
-    _delta_kernel[(triton.cdiv(B * H * T, 16),)](out, dout, delta, B * H * T, D=D, BLOCK=16)
+    _delta_kernel[(triton.cdiv(B * H * T, 16),)](
+        out, dout, delta, B * H * T, D=D, BLOCK=16
+    )
     return delta
 
 
@@ -210,15 +289,18 @@ def flash_dkdv(
     q: Tensor, k: Tensor, v: Tensor, dout: Tensor, lse: Tensor, delta: Tensor,
     causal: bool, block_q: int = 16, block_k: int = 16,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Compute the gradients of the keys and the values. A program owns a tile of keys, and goes over tiles of queries.
+    """Compute the gradients of the keys and the values. A program owns a tile of keys,
+    and goes over tiles of queries.
 
     For each tile of queries, loaded once, the scores are computed again, and from them:
-    p = exp(score − lse), 0 where a key is not seen; dv += pᵀ dout; ds = p · (dout vᵀ − delta); dk += dsᵀ q / √D.
+    p = exp(score − lse), 0 where a key is not seen; dv += pᵀ dout; ds = p · (dout
+    vᵀ − delta); dk += dsᵀ q / √D.
 
     Args:
         q, k, v, dout: (B, H, T, D), contiguous; dout is the gradient of out.
         lse, delta: (B, H, T), as `flash_forward` and `flash_delta` return them.
-        causal: as in `flash_forward`. Queries that see none of the tile's keys are not loaded.
+        causal: as in `flash_forward`. Queries that see none of the tile's keys are
+            not loaded.
         block_q, block_k: rows per tile of queries and of keys.
     Returns:
         dk and dv, both (B, H, T, D), by ceil(T / block_k) programs per head.
@@ -227,7 +309,20 @@ def flash_dkdv(
     dk, dv = torch.empty_like(k), torch.empty_like(v)
     grid = (triton.cdiv(T, block_k), B * H)
     _dkdv_kernel[grid](
-        q, k, v, dout, lse, delta, dk, dv, T, D**-0.5, CAUSAL=causal, D=D, BLOCK_Q=block_q, BLOCK_K=block_k
+        q,
+        k,
+        v,
+        dout,
+        lse,
+        delta,
+        dk,
+        dv,
+        T,
+        D**-0.5,
+        CAUSAL=causal,
+        D=D,
+        BLOCK_Q=block_q,
+        BLOCK_K=block_k,
     )
     return dk, dv
 
@@ -262,31 +357,48 @@ def flash_dq(
     q: Tensor, k: Tensor, v: Tensor, dout: Tensor, lse: Tensor, delta: Tensor,
     causal: bool, block_q: int = 16, block_k: int = 16,
 ) -> Tensor:  # fmt: skip
-    """Compute the gradient of the queries. A program owns a tile of queries, and goes over tiles of keys once.
+    """Compute the gradient of the queries. A program owns a tile of queries, and goes
+    over tiles of keys once.
 
     ds as in `flash_dkdv`; dq += ds k / √D.
 
     Args:
         q, k, v, dout, lse, delta, causal, block_q, block_k: as in `flash_dkdv`.
     Returns:
-        (B, H, T, D), by ceil(T / block_q) programs per head. Tiles that are all future are not loaded.
+        (B, H, T, D), by ceil(T / block_q) programs per head. Tiles that are all future
+        are not loaded.
     """
     B, H, T, D = q.shape
     dq = torch.empty_like(q)
     grid = (triton.cdiv(T, block_q), B * H)
-    _dq_kernel[grid](q, k, v, dout, lse, delta, dq, T, D**-0.5, CAUSAL=causal, D=D, BLOCK_Q=block_q, BLOCK_K=block_k)
+    _dq_kernel[grid](
+        q,
+        k,
+        v,
+        dout,
+        lse,
+        delta,
+        dq,
+        T,
+        D**-0.5,
+        CAUSAL=causal,
+        D=D,
+        BLOCK_Q=block_q,
+        BLOCK_K=block_k,
+    )
     return dq
 
 
 class FlashAttention(torch.autograd.Function):
-    """Attention with a gradient, of the functions above: `FlashAttention.apply(q, k, v, causal)`.
+    """Attention with a gradient, of the functions above:
+    `FlashAttention.apply(q, k, v, causal)`.
 
-    `ctx.save_for_backward` keeps q, k, v, out and lse, and nothing of size T × T. Each call has a `ctx` of its
-    own.
+    `ctx.save_for_backward` keeps q, k, v, out and lse, and nothing of size T × T. Each
+    call has a `ctx` of its own.
 
     Edge cases ★
-        q, k and v may be views, such as heads split from features. The gradient that arrives may be an expanded number,
-        as that of a sum is.
+        q, k and v may be views, such as heads split from features. The gradient that
+        arrives may be an expanded number, as that of a sum is.
     """
 
     @staticmethod

@@ -1,7 +1,8 @@
-"""The memory of the LSTM: the cell with its gates, a net that has to recall, and the gradient through time.
+"""The memory of the LSTM: the cell with its gates, a net that has to recall, and the
+gradient through time.
 
-After Olah, "Understanding LSTM Networks" (2015): its section "Step-by-Step LSTM Walk Through" has the formulas, with
-one matrix per gate for h and x side by side.
+After Olah, "Understanding LSTM Networks" (2015): its section "Step-by-Step LSTM Walk
+Through" has the formulas, with one matrix per gate for h and x side by side.
 Sizes: B sequences in a batch, T steps, I input features, H hidden units, S symbols.
 """
 
@@ -14,9 +15,14 @@ from torch import Tensor, nn
 
 
 def recall_batch(
-    batch: int, length: int, num_symbols: int, noise: float = 0.4, generator: torch.Generator | None = None
+    batch: int,
+    length: int,
+    num_symbols: int,
+    noise: float = 0.4,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Draw sequences that show a symbol once, then noise: x (batch, length, num_symbols) and the symbols y (batch,).
+    """Draw sequences that show a symbol once, then noise: x (batch, length,
+    num_symbols) and the symbols y (batch,).
 
     x[:, 0] is the one-hot vector of y. Every later step is noise · N(0, 1).
     """
@@ -27,7 +33,12 @@ def recall_batch(
 
 
 def lstm_step_numpy(
-    x: np.ndarray, h: np.ndarray, c: np.ndarray, weight_ih: np.ndarray, weight_hh: np.ndarray, bias: np.ndarray
+    x: np.ndarray,
+    h: np.ndarray,
+    c: np.ndarray,
+    weight_ih: np.ndarray,
+    weight_hh: np.ndarray,
+    bias: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Take one step of an LSTM, in NumPy.
 
@@ -36,8 +47,8 @@ def lstm_step_numpy(
         h, c: (B, H), the state before the step.
         weight_ih, weight_hh, bias: (4H, I), (4H, H), (4H,).
     Returns:
-        The pair (h', c'), both (B, H). Of the sums weight_ih x + weight_hh h + bias, the first H rows belong to i, then
-        come f, g and o, H each:
+        The pair (h', c'), both (B, H). Of the sums weight_ih x + weight_hh h + bias,
+        the first H rows belong to i, then come f, g and o, H each:
 
             c' = σ(f) · c + σ(i) · tanh(g)
             h' = σ(o) · tanh(c')
@@ -58,11 +69,12 @@ class LSTMCellScratch(nn.Module):
         forget_bias: the start value of the forget gate's bias.
     Attributes:
         input_size, hidden_size: the arguments.
-        weight_ih (4H, I), weight_hh (4H, H): parameters, uniform in ±1/√H. Rows belong to i, f, g, o in turn, H each.
-        bias (4H,): a parameter, forget_bias for f, 0 for the others.
+        weight_ih (4H, I), weight_hh (4H, H): parameters, uniform in ±1/√H. Rows belong
+        to i, f, g, o in turn, H each. bias (4H,): a parameter, forget_bias for f, 0 for
+        the others.
 
-    `gates(x, h)` turns x (B, I) and h (B, H) into (i, f, g, o), each (B, H): tanh for g, σ for the others, of
-    weight_ih x + weight_hh h + bias.
+    `gates(x, h)` turns x (B, I) and h (B, H) into (i, f, g, o), each (B, H): tanh for
+    g, σ for the others, of weight_ih x + weight_hh h + bias.
 
     `forward(x, state)` takes the pair (h, c) and returns the next one:
 
@@ -81,8 +93,12 @@ class LSTMCellScratch(nn.Module):
         self.input_size = input_size
         self.hidden_size = hidden_size
         bound = 1 / math.sqrt(hidden_size)
-        self.weight_ih = nn.Parameter(torch.empty(4 * hidden_size, input_size).uniform_(-bound, bound))
-        self.weight_hh = nn.Parameter(torch.empty(4 * hidden_size, hidden_size).uniform_(-bound, bound))
+        self.weight_ih = nn.Parameter(
+            torch.empty(4 * hidden_size, input_size).uniform_(-bound, bound)
+        )
+        self.weight_hh = nn.Parameter(
+            torch.empty(4 * hidden_size, hidden_size).uniform_(-bound, bound)
+        )
         bias = torch.zeros(4, hidden_size)
         bias[1] = forget_bias
         self.bias = nn.Parameter(bias.flatten())
@@ -93,7 +109,9 @@ class LSTMCellScratch(nn.Module):
         i, f, g, o = sums.chunk(4, dim=1)
         return torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
 
-    def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         h, c = _start(self, x) if state is None else state
         i, f, g, o = self.gates(x, h)
         c = f * c + i * g
@@ -101,15 +119,18 @@ class LSTMCellScratch(nn.Module):
         return h, c
 
 
-def run_lstm(cell: LSTMCellScratch, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
+def run_lstm(
+    cell: LSTMCellScratch, x: Tensor, state: tuple[Tensor, Tensor] | None = None
+) -> dict[str, Tensor]:
     """Read whole sequences, and record what happens inside.
 
     Args:
         x: (B, T, I).
         state: the pair (h, c) before the first step. None means zeros.
     Returns:
-        A dict with the keys "h", "c", "i", "f", "g" and "o", each (B, T, H). Entry t holds the gates that step t uses,
-        and the h and c that it leads to. So h[:, t] is o[:, t] · tanh(c[:, t]).
+        A dict with the keys "h", "c", "i", "f", "g" and "o", each (B, T, H). Entry t
+        holds the gates that step t uses, and the h and c that it leads to. So h[:, t]
+        is o[:, t] · tanh(c[:, t]).
 
     Edge cases ★
         A float64 cell computes in float64, also from None.
@@ -120,7 +141,10 @@ def run_lstm(cell: LSTMCellScratch, x: Tensor, state: tuple[Tensor, Tensor] | No
         gates = cell.gates(now, h)
         h, c = cell(now, (h, c))
         steps.append((h, c, *gates))
-    return {name: torch.stack(values, dim=1) for name, values in zip("hcifgo", zip(*steps, strict=True), strict=True)}
+    return {
+        name: torch.stack(values, dim=1)
+        for name, values in zip("hcifgo", zip(*steps, strict=True), strict=True)
+    }
 
 
 class RecallNet(nn.Module):
@@ -134,14 +158,21 @@ class RecallNet(nn.Module):
         cell: `LSTMCellScratch` for "lstm", `nn.RNNCell` for "rnn".
         head: `nn.Linear` from H to S.
 
-    `forward(x)` takes x (B, T, I) and returns logits (B, S): the cell reads all T steps from a state of zeros, the head
-    reads the last h.
+    `forward(x)` takes x (B, T, I) and returns logits (B, S): the cell reads all T steps
+    from a state of zeros, the head reads the last h.
 
     Edge cases ★
         Another kind is an error that names it.
     """
 
-    def __init__(self, kind: str, input_size: int, hidden_size: int, num_symbols: int, forget_bias: float = 1.0):
+    def __init__(
+        self,
+        kind: str,
+        input_size: int,
+        hidden_size: int,
+        num_symbols: int,
+        forget_bias: float = 1.0,
+    ):
         super().__init__()
         if kind not in ("lstm", "rnn"):
             raise ValueError(f"kind should be 'lstm' or 'rnn', not {kind!r}")
@@ -167,11 +198,12 @@ def gradient_through_time(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         x: (B, T, I).
         y: (B,) int64, the symbols.
     Returns:
-        (T,): entry t is the norm, over batch and features together, of d loss / d x[:, t]. The loss is the mean
-        cross-entropy. The norms carry no graph.
+        (T,): entry t is the norm, over batch and features together, of d loss / d
+        x[:, t]. The loss is the mean cross-entropy. The norms carry no graph.
 
     Edge cases ★
-        x, its `requires_grad` and `grad`, and every parameter's `grad` stay as they were.
+        x, its `requires_grad` and `grad`, and every parameter's `grad` stay as
+        they were.
     """
     x = x.detach().clone().requires_grad_()
     loss = F.cross_entropy(model(x), y)
@@ -193,7 +225,8 @@ def train_recall(
     """Teach a model to name the first symbol after the last step.
 
     Args:
-        model: takes x (B, T, S) to logits (B, S). It is trained in place, with Adam at learning rate `lr`.
+        model: takes x (B, T, S) to logits (B, S). It is trained in place, with Adam at
+            learning rate `lr`.
         steps: the number of updates, each on one new batch of `recall_batch`.
         length, num_symbols, noise, batch, generator: for `recall_batch`.
     Returns:
@@ -202,7 +235,8 @@ def train_recall(
     Before each update, the norm of all gradients together is clipped to 1.
 
     Edge cases ★
-        `training` is set to True and left so. Gradients that are there before the first step have no effect.
+        `training` is set to True and left so. Gradients that are there before the first
+        step have no effect.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     model.train()

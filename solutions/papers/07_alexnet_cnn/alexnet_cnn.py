@@ -1,6 +1,8 @@
-"""A small AlexNet: convolution, response normalisation, overlapping pooling, dropout, shifts, and averaged views.
+"""A small AlexNet: convolution, response normalisation, overlapping pooling, dropout,
+shifts, and averaged views.
 
-After Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convolutional Neural Networks" (2012).
+After Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convolutional
+Neural Networks" (2012).
 Sizes: B images in a batch, C channels, H · W pixels, O output channels, K classes.
 """
 
@@ -32,7 +34,11 @@ class ResponseNorm(nn.Module):
 
 
 def conv2d_numpy(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, stride: int = 1, padding: int = 0
+    x: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray | None = None,
+    stride: int = 1,
+    padding: int = 0,
 ) -> np.ndarray:
     """Convolve images with kernels as PyTorch does, in NumPy.
 
@@ -43,8 +49,8 @@ def conv2d_numpy(
         stride: pixels from one window to the next, in both directions.
         padding: zeros on each of the four sides.
     Returns:
-        (B, O, H′, W′), with H′ = (H + 2 · padding − kh) // stride + 1, and W′ likewise. The row [1 2 4] and the kernel
-        [−1 1] give [1 2].
+        (B, O, H′, W′), with H′ = (H + 2 · padding − kh) // stride + 1, and W′ likewise.
+        The row [1 2 4] and the kernel [−1 1] give [1 2].
 
     Edge cases ★
         float64 precision. x is not written to.
@@ -61,15 +67,21 @@ def conv2d_numpy(
     return out if b is None else out + b[:, None, None]
 
 
-def local_response_norm(x: Tensor, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0) -> Tensor:
-    """Divide each value by the activity of neighbouring channels at the same pixel (section 3.3).
+def local_response_norm(
+    x: Tensor, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
+) -> Tensor:
+    """Divide each value by the activity of neighbouring channels at the same pixel
+    (section 3.3).
 
     Args:
         x: (B, C, H, W).
-        size: n, odd. The window of channel c is c − n//2 … c + n//2, cut at the first and the last channel.
+        size: n, odd. The window of channel c is c − n//2 … c + n//2, cut at the first
+            and the last channel.
     Returns:
-        (B, C, H, W): x_c / (k + α · Σ x_j²)^β, with the sum over the window. It is not divided by n.
-        With n = 3, α = β = 1 and k = 0, one pixel's channels [1, 2, 3] become [1/5, 2/14, 3/13].
+        (B, C, H, W): x_c / (k + α · Σ x_j²)^β, with the sum over the window. It is not
+        divided by n.
+        With n = 3, α = β = 1 and k = 0, one pixel's channels [1, 2, 3] become
+        [1/5, 2/14, 3/13].
 
     Write it without `F.local_response_norm` and `nn.LocalResponseNorm`.
 
@@ -83,7 +95,9 @@ def local_response_norm(x: Tensor, size: int = 5, alpha: float = 1e-4, beta: flo
     return x / (k + alpha * total) ** beta
 
 
-def random_shift(x: Tensor, pad: int, generator: torch.Generator | None = None) -> Tensor:
+def random_shift(
+    x: Tensor, pad: int, generator: torch.Generator | None = None
+) -> Tensor:
     """Move each image to a random place (the translations of section 4.1).
 
     Args:
@@ -95,12 +109,18 @@ def random_shift(x: Tensor, pad: int, generator: torch.Generator | None = None) 
         With P = 1, the row [5 6 7] becomes [0 5 6], [5 6 7] or [6 7 0].
 
     Edge cases ★
-        P = 0 gives the same values. The result is a new tensor of x's dtype. x is not written to.
+        P = 0 gives the same values. The result is a new tensor of x's dtype. x is not
+        written to.
     """
     H, W = x.shape[2:]
     padded = F.pad(x, (pad, pad, pad, pad))
     places = torch.randint(2 * pad + 1, (len(x), 2), generator=generator).tolist()
-    return torch.stack([image[:, i : i + H, j : j + W] for image, (i, j) in zip(padded, places, strict=True)])
+    return torch.stack(
+        [
+            image[:, i : i + H, j : j + W]
+            for image, (i, j) in zip(padded, places, strict=True)
+        ]
+    )
 
 
 class MiniAlexNet(nn.Module):
@@ -111,23 +131,30 @@ class MiniAlexNet(nn.Module):
         activation: "relu" or "tanh", used everywhere.
         dropout: p of both `nn.Dropout` layers.
     Attributes:
-        features: (B, 1, 8, 8) → (B, 32, 3, 3). conv 1→16, activation, LRN, max pooling, conv 16→32, activation, LRN,
-            conv 32→32, activation.
-        classifier: 288 features → K. Dropout, Linear to 64, activation, Dropout, Linear to K.
+        features: (B, 1, 8, 8) → (B, 32, 3, 3). conv 1→16, activation, LRN, max pooling,
+            conv 16→32, activation, LRN, conv 32→32, activation.
+        classifier: 288 features → K. Dropout, Linear to 64, activation, Dropout, Linear
+            to K.
 
     `forward(x)` returns logits (B, K).
 
-    - conv: 3 × 3, padding 1. LRN: `ResponseNorm(5, 0.02, 0.75, 1.0)`. Max pooling: windows 3 × 3, stride 2.
-    - Weights start Kaiming-normal (deviation √(2 / inputs of one output)), biases at zero.
+    - conv: 3 × 3, padding 1. LRN: `ResponseNorm(5, 0.02, 0.75, 1.0)`. Max pooling:
+      windows 3 × 3, stride 2.
+    - Weights start Kaiming-normal (deviation √(2 / inputs of one output)), biases
+      at zero.
 
     Edge cases ★
         Another `activation` is an error that names it.
     """
 
-    def __init__(self, num_classes: int = 10, activation: str = "relu", dropout: float = 0.5):
+    def __init__(
+        self, num_classes: int = 10, activation: str = "relu", dropout: float = 0.5
+    ):
         super().__init__()
         if activation not in ("relu", "tanh"):
-            raise ValueError(f"activation is {activation!r}, it must be 'relu' or 'tanh'")
+            raise ValueError(
+                f"activation is {activation!r}, it must be 'relu' or 'tanh'"
+            )
         act = nn.ReLU if activation == "relu" else nn.Tanh
         self.features = nn.Sequential(
             nn.Conv2d(1, 16, 3, padding=1),
@@ -162,12 +189,14 @@ def predict_averaged(model: nn.Module, x: Tensor, pad: int = 1) -> Tensor:
     Args:
         model: returns logits (B, K). It is run in eval mode.
         x: (B, C, H, W).
-        pad: P zeros on every side. The views are windows (H, W): at the four corners and in the centre.
+        pad: P zeros on every side. The views are windows (H, W): at the four corners
+            and in the centre.
     Returns:
         (B, K) probabilities: the mean over the five views of the softmax of the logits.
 
     Edge cases ★
-        P = 0 gives the plain softmax. No graph is built. `training` is afterwards as it was before.
+        P = 0 gives the plain softmax. No graph is built. `training` is afterwards as it
+        was before.
     """
     H, W = x.shape[2:]
     padded = F.pad(x, (pad, pad, pad, pad))
@@ -176,7 +205,10 @@ def predict_averaged(model: nn.Module, x: Tensor, pad: int = 1) -> Tensor:
     model.eval()
     try:
         with torch.no_grad():
-            views = [F.softmax(model(padded[:, :, i : i + H, j : j + W]), dim=1) for i, j in places]
+            views = [
+                F.softmax(model(padded[:, :, i : i + H, j : j + W]), dim=1)
+                for i, j in places
+            ]
     finally:
         model.train(mode)
     return torch.stack(views).mean(dim=0)
@@ -197,18 +229,21 @@ def train_alexnet(
     """Train a classifier on random batches, shifted anew in every step.
 
     Args:
-        model: returns logits (B, K); trained in place with AdamW at `lr` and `weight_decay`.
+        model: returns logits (B, K); trained in place with AdamW at `lr`
+            and `weight_decay`.
         x, y: all images (N, C, H, W), and their labels (N,) int64.
-        steps: the number of updates, each on `batch` images drawn through `generator` (None: the global one).
-        shift: if above 0, the images of each batch go through `random_shift(…, shift)`, which draws from `generator`. x
-            stays as it is.
+        steps: the number of updates, each on `batch` images drawn through `generator`
+            (None: the global one).
+        shift: if above 0, the images of each batch go through `random_shift(…, shift)`,
+            which draws from `generator`. x stays as it is.
     Returns:
         One float per step: the mean cross-entropy before the update.
 
     Gradients are cleared before each step.
 
     Edge cases ★
-        `training` is set to True and left so. Gradients that are there before the first step have no effect.
+        `training` is set to True and left so. Gradients that are there before the first
+        step have no effect.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
     model.train()

@@ -1,7 +1,9 @@
-"""Dilated convolutions: causal ones in a residual stack that looks far back, and a context module for images.
+"""Dilated convolutions: causal ones in a residual stack that looks far back, and a
+context module for images.
 
-After Yu, Koltun, "Multi-Scale Context Aggregation by Dilated Convolutions" (2015); the causal form is that of WaveNet
-(2016). Sizes: B sequences or images in a batch, C channels, T steps, K taps of a kernel, d a dilation.
+After Yu, Koltun, "Multi-Scale Context Aggregation by Dilated Convolutions" (2015); the
+causal form is that of WaveNet (2016). Sizes: B sequences or images in a batch, C
+channels, T steps, K taps of a kernel, d a dilation.
 """
 
 from collections.abc import Sequence
@@ -13,9 +15,14 @@ from torch import Tensor, nn
 
 
 def lag_batch(
-    batch: int, length: int, lag: int, vocab: int, generator: torch.Generator | None = None
+    batch: int,
+    length: int,
+    lag: int,
+    vocab: int,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Draw random symbols, whose answer at each step is the symbol `lag` steps earlier (given).
+    """Draw random symbols, whose answer at each step is the symbol `lag` steps
+    earlier (given).
 
     Args:
         batch, length: B and T.
@@ -23,12 +30,14 @@ def lag_batch(
         vocab: the number of different symbols.
         generator: the source of the draws. None means the global generator.
     Returns:
-        The pair (x, y): x (B, vocab, T) float32, one-hot in dimension 1, and y (B, T) int64. y is −100 in the first
-        `lag` steps, which have no answer.
+        The pair (x, y): x (B, vocab, T) float32, one-hot in dimension 1, and y (B, T)
+        int64. y is −100 in the first `lag` steps, which have no answer.
     """
     symbols = torch.randint(vocab, (batch, length), generator=generator)
     no_answer = torch.full((batch, lag), -100)
-    return F.one_hot(symbols, vocab).float().mT, torch.cat([no_answer, symbols], dim=1)[:, :length]
+    return F.one_hot(symbols, vocab).float().mT, torch.cat([no_answer, symbols], dim=1)[
+        :, :length
+    ]
 
 
 def receptive_field(kernel_size: int, dilations: Sequence[int]) -> int:
@@ -38,8 +47,9 @@ def receptive_field(kernel_size: int, dilations: Sequence[int]) -> int:
         kernel_size: K, the taps of each layer.
         dilations: one per layer, d: neighbouring taps are d steps apart.
     Returns:
-        The steps from the earliest visible one to the last one, inclusive. One layer with K = 3 and d = 2 reads steps
-        t − 4, t − 2 and t, which makes 5. Each layer looks further back from where the layer above it looks.
+        The steps from the earliest visible one to the last one, inclusive. One layer
+        with K = 3 and d = 2 reads steps t − 4, t − 2 and t, which makes 5. Each layer
+        looks further back from where the layer above it looks.
 
     Edge cases ★
         Without layers, 1. A kernel_size or a dilation below 1 is an error.
@@ -52,15 +62,16 @@ def receptive_field(kernel_size: int, dilations: Sequence[int]) -> int:
 
 
 def dilated_conv1d_numpy(x: np.ndarray, w: np.ndarray, dilation: int) -> np.ndarray:
-    """Convolve one sequence with one causal kernel in NumPy: the paper's equation (2) on a line.
+    """Convolve one sequence with one causal kernel in NumPy: the paper's equation (2)
+    on a line.
 
     Args:
         x: (T,) float64.
         w: (K,) float64; the last tap meets the present step.
         dilation: d, the distance between neighbouring taps.
     Returns:
-        (T,): y[t] = Σ_k w[k] · x[t − (K − 1 − k) · d]. Steps before the start count as 0. With w = [1, 2] and d = 2,
-        [5, 6, 7, 8] becomes [10, 12, 19, 22].
+        (T,): y[t] = Σ_k w[k] · x[t − (K − 1 − k) · d]. Steps before the start count
+        as 0. With w = [1, 2] and d = 2, [5, 6, 7, 8] becomes [10, 12, 19, 22].
 
     Edge cases ★
         float64 precision.
@@ -82,19 +93,24 @@ class CausalConv1d(nn.Module):
         kernel_size: K taps.
         dilation: d, the distance between neighbouring taps.
     Attributes:
-        conv: an `nn.Conv1d`, with weight (O, C, K) and bias (O,). There are no other parameters.
+        conv: an `nn.Conv1d`, with weight (O, C, K) and bias (O,). There are no
+            other parameters.
 
-    `forward(x)` takes (B, C, T) and returns (B, O, T). With w = conv.weight and steps before the start counted as 0:
+    `forward(x)` takes (B, C, T) and returns (B, O, T). With w = conv.weight and steps
+    before the start counted as 0:
 
         y[b, :, t] = Σ_k w[:, :, k] x[b, :, t − (K − 1 − k) · d] + bias
 
-    - The last tap meets the present step; K = 3 and d = 2 read steps t − 4, t − 2 and t.
+    - The last tap meets the present step; K = 3 and d = 2 read steps t − 4, t − 2
+      and t.
 
     Edge cases ★
         K = 1 and T = 1 work. A float64 layer computes in float64.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1):
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1
+    ):
         super().__init__()
         self.reach_back = (kernel_size - 1) * dilation
         self.conv = nn.Conv1d(in_channels, out_channels, kernel_size, dilation=dilation)
@@ -104,10 +120,12 @@ class CausalConv1d(nn.Module):
 
 
 class DilatedStack(nn.Module):
-    """A stack of causal dilated convolutions with shortcuts, as in WaveNet, with a relu in place of its gates.
+    """A stack of causal dilated convolutions with shortcuts, as in WaveNet, with a relu
+    in place of its gates.
 
     Args:
-        in_channels, channels, out_channels: of the input, of all layers, and of the output.
+        in_channels, channels, out_channels: of the input, of all layers, and of
+            the output.
         kernel_size: K, the same in all layers.
         dilations: one per layer, first layer first.
     Attributes:
@@ -115,7 +133,8 @@ class DilatedStack(nn.Module):
         layers: `nn.ModuleList` of `CausalConv1d`.
         head: `nn.Conv1d` of kernel size 1, from channels to out_channels.
 
-    `forward(x)` takes (B, in_channels, T) and returns (B, out_channels, T): h = stem(x), then for each layer
+    `forward(x)` takes (B, in_channels, T) and returns (B, out_channels, T):
+    h = stem(x), then for each layer
 
         h = h + relu(layer(h))
 
@@ -135,7 +154,10 @@ class DilatedStack(nn.Module):
     ):
         super().__init__()
         self.stem = nn.Conv1d(in_channels, channels, 1)
-        self.layers = nn.ModuleList(CausalConv1d(channels, channels, kernel_size, dilation) for dilation in dilations)
+        self.layers = nn.ModuleList(
+            CausalConv1d(channels, channels, kernel_size, dilation)
+            for dilation in dilations
+        )
         self.head = nn.Conv1d(channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -146,18 +168,20 @@ class DilatedStack(nn.Module):
 
 
 def empirical_receptive_field(model: nn.Module, in_channels: int, length: int) -> int:
-    """Measure how many input steps the last output of a model depends on, by its gradient.
+    """Measure how many input steps the last output of a model depends on, by
+    its gradient.
 
     Args:
         model: takes (1, in_channels, length) and returns (1, channels, length).
         in_channels, length: of the random input; length is larger than the reach.
     Returns:
-        The steps from the earliest one with a non-zero gradient to the last one, inclusive. The gradient is that of
-        the sum of all channels at the output's last step. A model that reads steps t − 8, t − 4 and t gives 9.
+        The steps from the earliest one with a non-zero gradient to the last one,
+        inclusive. The gradient is that of the sum of all channels at the output's last
+        step. A model that reads steps t − 8, t − 4 and t gives 9.
 
     Edge cases ★
-        0 if no step has a gradient. The model is measured in eval mode. Afterwards every `training` and every `.grad`
-        is as before.
+        0 if no step has a gradient. The model is measured in eval mode. Afterwards
+        every `training` and every `.grad` is as before.
     """
     modes = {module: module.training for module in model.modules()}
     model.eval()
@@ -180,7 +204,8 @@ def train_lag(
     lr: float = 0.01,
     generator: torch.Generator | None = None,
 ) -> list[float]:
-    """Teach a model to name the symbol `lag` steps earlier, with Adam at learning rate `lr`.
+    """Teach a model to name the symbol `lag` steps earlier, with Adam at learning
+    rate `lr`.
 
     Args:
         model: takes (B, vocab, T), returns logits (B, vocab, T).
@@ -188,12 +213,14 @@ def train_lag(
         batch, length, lag, vocab: of the batches.
         generator: the source of the batches. None means the global generator.
     Returns:
-        The loss of each step before its update, as floats: the mean cross-entropy over the steps that have an answer.
+        The loss of each step before its update, as floats: the mean cross-entropy over
+        the steps that have an answer.
 
     - Gradients are cleared before each update.
 
     Edge cases ★
-        `training` is set to True and left so. Gradients that are there before the first step have no effect.
+        `training` is set to True and left so. Gradients that are there before the first
+        step have no effect.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     model.train()
@@ -209,18 +236,21 @@ def train_lag(
 
 
 class ContextModule2d(nn.Module):
-    """Let every pixel see a wide neighbourhood at full resolution: the paper's context module (section 3).
+    """Let every pixel see a wide neighbourhood at full resolution: the paper's context
+    module (section 3).
 
     Args:
         channels: C, the same in all layers.
         dilations: one per layer, first layer first.
     Attributes:
-        layers: `nn.ModuleList` of 3×3 `nn.Conv2d`, each with its dilation and zero padding that keeps the size.
+        layers: `nn.ModuleList` of 3×3 `nn.Conv2d`, each with its dilation and zero
+            padding that keeps the size.
 
-    `forward(x)` takes (B, C, H, W) and returns (B, C, H, W): the layers, with a relu after each but the last.
+    `forward(x)` takes (B, C, H, W) and returns (B, C, H, W): the layers, with a relu
+    after each but the last.
 
-    - Identity start, equation (4): in each layer the centre tap from channel c to channel c is 1, all other weights and
-      all biases are 0.
+    - Identity start, equation (4): in each layer the centre tap from channel c to
+      channel c is 1, all other weights and all biases are 0.
 
     Edge cases ★
         A float64 module computes in float64. x is not written to.
@@ -229,7 +259,8 @@ class ContextModule2d(nn.Module):
     def __init__(self, channels: int, dilations: Sequence[int] = (1, 1, 2, 4, 8)):
         super().__init__()
         self.layers = nn.ModuleList(
-            nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation) for dilation in dilations
+            nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation)
+            for dilation in dilations
         )
         for layer in self.layers:
             nn.init.dirac_(layer.weight)

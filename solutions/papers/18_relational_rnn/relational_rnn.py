@@ -1,7 +1,9 @@
-"""A relational memory core: slots that attend to each other and to the input, behind the gates of an LSTM.
+"""A relational memory core: slots that attend to each other and to the input, behind
+the gates of an LSTM.
 
 After Santoro et al., "Relational recurrent neural networks" (2018).
-Sizes: B sequences in a batch, T steps, I numbers per input, S slots, D numbers per slot, H heads.
+Sizes: B sequences in a batch, T steps, I numbers per input, S slots, D numbers per
+slot, H heads.
 """
 
 import math  # stub: keep
@@ -13,12 +15,17 @@ from torch import Tensor, nn
 
 
 def make_recall_batch(
-    batch_size: int, num_pairs: int = 3, num_values: int = 3, generator: torch.Generator | None = None
+    batch_size: int,
+    num_pairs: int = 3,
+    num_values: int = 3,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Draw sequences of P pairs and a question: x (batch_size, P + 1, P + V + 1) and y (batch_size,) int64.
+    """Draw sequences of P pairs and a question: x (batch_size, P + 1, P + V + 1) and y
+    (batch_size,) int64.
 
-    Steps 0 to P − 1 show a key (P numbers, one-hot) and its value (V numbers, one-hot). Each key comes once, in random
-    order. The last step shows one of the keys, zeros, and 1 as a flag. y is the value of that key.
+    Steps 0 to P − 1 show a key (P numbers, one-hot) and its value (V numbers, one-hot).
+    Each key comes once, in random order. The last step shows one of the keys, zeros,
+    and 1 as a flag. y is the value of that key.
     """
     keys = torch.rand(batch_size, num_pairs, generator=generator).argsort(dim=1)
     values = torch.randint(num_values, (batch_size, num_pairs), generator=generator)
@@ -32,12 +39,16 @@ def make_recall_batch(
 
 
 class LSTMBaseline(nn.Module):
-    """The baseline: an LSTM, and a small network on its last output. It is called as a `RelationalRNN` is."""
+    """The baseline: an LSTM, and a small network on its last output. It is called as a
+    `RelationalRNN` is.
+    """
 
     def __init__(self, input_size: int, hidden_size: int, num_classes: int):
         super().__init__()
         self.lstm = nn.LSTM(input_size, hidden_size, batch_first=True)
-        self.output = nn.Sequential(nn.Linear(hidden_size, 64), nn.ReLU(), nn.Linear(64, num_classes))
+        self.output = nn.Sequential(
+            nn.Linear(hidden_size, 64), nn.ReLU(), nn.Linear(64, num_classes)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.output(self.lstm(x)[0][:, -1])
@@ -62,7 +73,8 @@ def recall_accuracy(
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Average values, weighted by how well their keys fit a query: softmax(query · keyᵀ / √d) · value (equation 1).
+    """Average values, weighted by how well their keys fit a query:
+    softmax(query · keyᵀ / √d) · value (equation 1).
 
     Args:
         query: (…, Q, d), with any leading dimensions, or none.
@@ -70,7 +82,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         value: (…, K, E).
     Returns:
         (…, Q, E). The weights of each query are a softmax over the K keys.
-        Query [[1]], keys [[ln 3], [0]] and values [[8], [4]] have the weights 0.75 and 0.25, and the result [[7]].
+        Query [[1]], keys [[ln 3], [0]] and values [[8], [4]] have the weights 0.75 and
+        0.25, and the result [[7]].
 
     - Write it without `F.scaled_dot_product_attention`.
 
@@ -85,12 +98,14 @@ def attend_numpy(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.nd
     """Average values by how well their keys fit a query, in NumPy.
 
     Args:
-        query, key, value: (…, Q, d), (…, K, d) and (…, K, E), with any leading dimensions, or none.
+        query, key, value: (…, Q, d), (…, K, d) and (…, K, E), with any leading
+            dimensions, or none.
     Returns:
         (…, Q, E), as from `attend`.
 
     Edge cases ★
-        Scores of 1000 give no inf and no NaN. float64 precision. No argument is written to.
+        Scores of 1000 give no inf and no NaN. float64 precision. No argument is
+        written to.
     """
     scores = query @ np.swapaxes(key, -2, -1) / math.sqrt(query.shape[-1])
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
@@ -112,11 +127,13 @@ def attend_backward_numpy(
 
         dvalue = Wᵀ G
         dW = G valueᵀ
-        dscores = W · (dW − Σ_k W_k dW_k)      (number by number; the sum is over the keys of one query)
+        dscores = W · (dW − Σ_k W_k dW_k)  (number by number; the sum is over the keys
+                                           of one query)
         dquery = dscores key / √d
         dkey = dscoresᵀ query / √d
 
-    - Equal rows of values get no gradient for query and key: which key wins does not matter then.
+    - Equal rows of values get no gradient for query and key: which key wins does not
+      matter then.
 
     Edge cases ★
         Scores of 1000 give no inf and no NaN. No argument is written to.
@@ -132,13 +149,16 @@ def attend_backward_numpy(
 
 
 class RelationalMemory(nn.Module):
-    """A relational memory core: a memory (B, S, D), and how one input changes it (sections 3.1 to 3.3)."""
+    """A relational memory core: a memory (B, S, D), and how one input changes it
+    (sections 3.1 to 3.3).
+    """
 
     def __init__(self, input_size: int, num_slots: int, slot_size: int, num_heads: int):
         """Create the parts.
 
         Args:
-            input_size, num_slots, slot_size, num_heads: I, S, D and H. H is a divisor of D.
+            input_size, num_slots, slot_size, num_heads: I, S, D and H. H is a divisor
+                of D.
         Attributes:
             num_slots, slot_size, num_heads: the arguments.
             input_projection: Linear, I to D.
@@ -154,7 +174,9 @@ class RelationalMemory(nn.Module):
         """
         super().__init__()
         if slot_size % num_heads:
-            raise ValueError(f"slot_size {slot_size} cannot be divided among num_heads {num_heads}")
+            raise ValueError(
+                f"slot_size {slot_size} cannot be divided among num_heads {num_heads}"
+            )
         self.num_slots = num_slots
         self.slot_size = slot_size
         self.num_heads = num_heads
@@ -162,7 +184,9 @@ class RelationalMemory(nn.Module):
         self.qkv = nn.Linear(slot_size, 3 * slot_size)
         self.norm1 = nn.LayerNorm(slot_size)
         self.norm2 = nn.LayerNorm(slot_size)
-        self.mlp = nn.Sequential(nn.Linear(slot_size, slot_size), nn.ReLU(), nn.Linear(slot_size, slot_size))
+        self.mlp = nn.Sequential(
+            nn.Linear(slot_size, slot_size), nn.ReLU(), nn.Linear(slot_size, slot_size)
+        )
         self.input_gates = nn.Linear(slot_size, 2 * slot_size)
         self.memory_gates = nn.Linear(slot_size, 2 * slot_size)
 
@@ -172,12 +196,13 @@ class RelationalMemory(nn.Module):
         Args:
             batch_size: B.
         Returns:
-            (B, S, D). In each sequence slot s is the unit vector e_s: 1 in place s, 0 elsewhere.
+            (B, S, D). In each sequence slot s is the unit vector e_s: 1 in place s,
+            0 elsewhere.
             With S = 2 and D = 3: [[1 0 0], [0 1 0]], B times.
 
         Edge cases ★
-            If S > D, slots from D on are zeros. The memory has the dtype of the parameters. Writing to one result
-            changes no later one.
+            If S > D, slots from D on are zeros. The memory has the dtype of the
+            parameters. Writing to one result changes no later one.
         """
         rows = torch.eye(self.num_slots, self.slot_size).to(self.qkv.weight)
         return rows.repeat(batch_size, 1, 1)
@@ -191,18 +216,23 @@ class RelationalMemory(nn.Module):
         Returns:
             (B, S, D): norm2(m + mlp(m)), with m = norm1(memory + attended).
 
-        - Queries come from the slots, keys and values from the slots and x, all by `qkv`.
-        - Head h has numbers h · D/H to (h + 1) · D/H − 1 of each. `attended` has their results side by side.
+        - Queries come from the slots, keys and values from the slots and x, all
+          by `qkv`.
+        - Head h has numbers h · D/H to (h + 1) · D/H − 1 of each. `attended` has their
+          results side by side.
         """
         rows = torch.cat([memory, x[:, None]], dim=1)
-        heads = self.qkv(rows).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        heads = (
+            self.qkv(rows).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        )
         query, key, value = heads  # each (B, H, S + 1, D / H)
         attended = attend(query[:, :, :-1], key, value).transpose(1, 2).flatten(2)
         m = self.norm1(memory + attended)
         return self.norm2(m + self.mlp(m))
 
     def forward(self, inputs: Tensor, memory: Tensor) -> Tensor:
-        """Take one step: gates decide per slot and number what is written and what is kept (section 3.3).
+        """Take one step: gates decide per slot and number what is written and what is
+        kept (section 3.3).
 
         Args:
             inputs: (B, I).
@@ -210,8 +240,9 @@ class RelationalMemory(nn.Module):
         Returns:
             (B, S, D), after the step. With x = input_projection(inputs):
 
-            i, f = the halves of input_gates(x) + memory_gates(tanh(memory)); x adds the same to every slot
-            new memory = σ(i) · tanh(update(memory, x)) + σ(f + 1) · memory
+            i, f = the halves of input_gates(x) + memory_gates(tanh(memory)); x adds the
+            same to every slot new memory = σ(i) · tanh(update(memory,
+            x)) + σ(f + 1) · memory
 
         Edge cases ★
             `memory` is not written to.
@@ -219,29 +250,45 @@ class RelationalMemory(nn.Module):
         x = self.input_projection(inputs)
         gates = self.input_gates(x)[:, None] + self.memory_gates(torch.tanh(memory))
         i, f = gates.chunk(2, dim=-1)
-        return torch.sigmoid(i) * torch.tanh(self.update(memory, x)) + torch.sigmoid(f + 1) * memory
+        return (
+            torch.sigmoid(i) * torch.tanh(self.update(memory, x))
+            + torch.sigmoid(f + 1) * memory
+        )
 
 
 class RelationalRNN(nn.Module):
-    """Read a sequence into a relational memory, step by step, then answer from all slots.
+    """Read a sequence into a relational memory, step by step, then answer from
+    all slots.
 
     Args:
-        input_size, num_slots, slot_size, num_heads, num_classes: I, S, D, H and the number of logits.
+        input_size, num_slots, slot_size, num_heads, num_classes: I, S, D, H and the
+            number of logits.
     Attributes:
         core: `RelationalMemory`.
-        output: `nn.Sequential` of Linear (S · D to 64), ReLU, Linear (64 to num_classes).
+        output: `nn.Sequential` of Linear (S · D to 64), ReLU, Linear (64
+            to num_classes).
 
-    `forward(x)` takes x (B, T, I) and returns logits (B, num_classes). The core starts from its initial memory on every
-    call and reads x[:, 0] first. `output` reads the last memory, flattened slot by slot.
+    `forward(x)` takes x (B, T, I) and returns logits (B, num_classes). The core starts
+    from its initial memory on every call and reads x[:, 0] first. `output` reads the
+    last memory, flattened slot by slot.
 
     Edge cases ★
         A float64 model computes in float64.
     """
 
-    def __init__(self, input_size: int, num_slots: int, slot_size: int, num_heads: int, num_classes: int):
+    def __init__(
+        self,
+        input_size: int,
+        num_slots: int,
+        slot_size: int,
+        num_heads: int,
+        num_classes: int,
+    ):
         super().__init__()
         self.core = RelationalMemory(input_size, num_slots, slot_size, num_heads)
-        self.output = nn.Sequential(nn.Linear(num_slots * slot_size, 64), nn.ReLU(), nn.Linear(64, num_classes))
+        self.output = nn.Sequential(
+            nn.Linear(num_slots * slot_size, 64), nn.ReLU(), nn.Linear(64, num_classes)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         memory = self.core.initial_memory(len(x))
@@ -265,14 +312,17 @@ def train_recall(
     Args:
         model: takes x (B, T, I) to logits (B, V).
         steps: updates by Adam with learning rate `lr` on all parameters of the model.
-        num_pairs, num_values, batch_size, generator: for `make_recall_batch`, which draws a new batch per step.
+        num_pairs, num_values, batch_size, generator: for `make_recall_batch`, which
+            draws a new batch per step.
     Returns:
         One float per step, the loss before its update: the mean cross-entropy.
 
-    Gradients are cleared before each step. Before each update, the norm of all gradients together is clipped to 1.
+    Gradients are cleared before each step. Before each update, the norm of all
+    gradients together is clipped to 1.
 
     Edge cases ★
-        The model is put in training mode and stays in it. Gradients that it holds at the start have no effect.
+        The model is put in training mode and stays in it. Gradients that it holds at
+        the start have no effect.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     model.train()

@@ -1,8 +1,10 @@
-"""Multi-token prediction: one trunk, a head for each of the next tokens, and drafts that the first head checks.
+"""Multi-token prediction: one trunk, a head for each of the next tokens, and drafts
+that the first head checks.
 
-After Gloeckle et al., "Better & Faster Large Language Models via Multi-token Prediction" (2024). Sizes: B sequences of
-T tokens, V tokens in the vocabulary, H hidden units, n heads. Heads are counted from 0: head k predicts the token that
-comes k + 1 places later.
+After Gloeckle et al., "Better & Faster Large Language Models via Multi-token
+Prediction" (2024). Sizes: B sequences of T tokens, V tokens in the vocabulary, H hidden
+units, n heads. Heads are counted from 0: head k predicts the token that comes k + 1
+places later.
 """
 
 from collections.abc import Sequence
@@ -18,11 +20,15 @@ def make_transition_matrix(  # stub: keep
     concentration: float = 2.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw a Markov chain: (V, V), row i holds the chances of each token to follow token i.
+    """Draw a Markov chain: (V, V), row i holds the chances of each token to follow
+    token i.
 
-    Each row is the softmax of `concentration` times standard normals. The larger it is, the surer the next token.
+    Each row is the softmax of `concentration` times standard normals. The larger it is,
+    the surer the next token.
     """
-    return (concentration * torch.randn(vocab_size, vocab_size, generator=generator)).softmax(dim=1)
+    return (
+        concentration * torch.randn(vocab_size, vocab_size, generator=generator)
+    ).softmax(dim=1)
 
 
 def sample_sequences(  # stub: keep
@@ -39,8 +45,12 @@ def sample_sequences(  # stub: keep
     return tokens
 
 
-def greedy_generate(model: "MultiTokenModel", prompt: Tensor, num_new: int) -> tuple[Tensor, int]:  # stub: keep
-    """Append the first head's arg max, `num_new` times: the pair (tokens (1, T + num_new), number of model calls)."""
+def greedy_generate(  # stub: keep
+    model: "MultiTokenModel", prompt: Tensor, num_new: int
+) -> tuple[Tensor, int]:
+    """Append the first head's arg max, `num_new` times: the pair (tokens (1,
+    T + num_new), number of model calls).
+    """
     tokens = prompt
     with torch.no_grad():
         for _ in range(num_new):
@@ -50,10 +60,13 @@ def greedy_generate(model: "MultiTokenModel", prompt: Tensor, num_new: int) -> t
 
 
 class MultiTokenModel(nn.Module):
-    """Read tokens once with a shared trunk, and predict the next n tokens from every place, each with its own head.
+    """Read tokens once with a shared trunk, and predict the next n tokens from every
+    place, each with its own head.
 
-    - `hidden(tokens)` takes (B, T) int64 and returns (B, T, H), the outputs of the trunk.
-    - `forward(tokens)` returns logits (B, T, n, V): [:, t, k] are head k's logits for token t + 1 + k.
+    - `hidden(tokens)` takes (B, T) int64 and returns (B, T, H), the outputs of
+      the trunk.
+    - `forward(tokens)` returns logits (B, T, n, V): [:, t, k] are head k's logits for
+      token t + 1 + k.
 
     Args:
         vocab_size, hidden_size, num_heads: V, H and n.
@@ -64,8 +77,8 @@ class MultiTokenModel(nn.Module):
         heads: nn.ModuleList of n nn.Linear(H, V).
 
     Edge cases ★
-        The layers are created in this order. So under one seed, models with any n start with the same embedding, trunk
-        and first head, and can be compared.
+        The layers are created in this order. So under one seed, models with any n start
+        with the same embedding, trunk and first head, and can be compared.
     """
 
     def __init__(self, vocab_size: int, hidden_size: int, num_heads: int):
@@ -73,7 +86,9 @@ class MultiTokenModel(nn.Module):
         self.vocab_size, self.num_heads = vocab_size, num_heads
         self.embedding = nn.Embedding(vocab_size, hidden_size)
         self.trunk = nn.GRU(hidden_size, hidden_size, batch_first=True)
-        self.heads = nn.ModuleList(nn.Linear(hidden_size, vocab_size) for _ in range(num_heads))
+        self.heads = nn.ModuleList(
+            nn.Linear(hidden_size, vocab_size) for _ in range(num_heads)
+        )
 
     def hidden(self, tokens: Tensor) -> Tensor:
         return self.trunk(self.embedding(tokens))[0]
@@ -90,20 +105,27 @@ def multi_token_loss(logits: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         logits: (B, T, n, V).
         tokens: (B, T) int64, T > n.
     Returns:
-        The pair (total (), per_head (n,)). per_head[k] is the mean cross-entropy of logits[:, t, k] against
-        tokens[:, t + 1 + k], over the B · (T − 1 − k) positions that have such a token; total is the sum of per_head.
-        With T = 5 and n = 3, head 0 is scored at 4 positions per row, head 2 at 2.
+        The pair (total (), per_head (n,)). per_head[k] is the mean cross-entropy of
+        logits[:, t, k] against tokens[:, t + 1 + k], over the B · (T − 1 − k) positions
+        that have such a token; total is the sum of per_head. With T = 5 and n = 3, head
+        0 is scored at 4 positions per row, head 2 at 2.
 
     Edge cases ★
         T ≤ n is a ValueError: the last head would have no target.
     """
     length, num_heads = logits.shape[1:3]
     if length <= num_heads:
-        raise ValueError(f"{num_heads} heads need more than {num_heads} tokens per row, not {length}")
+        raise ValueError(
+            f"{num_heads} heads need more than {num_heads} tokens per row, not {length}"
+        )
     losses = []
     for k in range(num_heads):
         scored = length - 1 - k
-        losses.append(F.cross_entropy(logits[:, :scored, k].flatten(0, 1), tokens[:, k + 1 :].flatten()))
+        losses.append(
+            F.cross_entropy(
+                logits[:, :scored, k].flatten(0, 1), tokens[:, k + 1 :].flatten()
+            )
+        )
     per_head = torch.stack(losses)
     return per_head.sum(), per_head
 
@@ -125,19 +147,26 @@ def multi_token_loss_numpy(logits: np.ndarray, tokens: np.ndarray) -> float:
     total = 0.0
     for k in range(logits.shape[2]):
         scored = logits.shape[1] - 1 - k
-        total -= float(np.take_along_axis(logp[:, :scored, k], tokens[:, k + 1 :, None], axis=-1).mean())
+        total -= float(
+            np.take_along_axis(
+                logp[:, :scored, k], tokens[:, k + 1 :, None], axis=-1
+            ).mean()
+        )
     return total
 
 
 def bayes_losses(transition: Tensor, tokens: Tensor, num_heads: int) -> Tensor:
-    """Compute the loss that each head would have if it knew the chain: no model of x_t can do better.
+    """Compute the loss that each head would have if it knew the chain: no model of x_t
+    can do better.
 
     Args:
-        transition: P (V, V). Row i holds the chances of the token after i, row i of P² those of the one after that.
+        transition: P (V, V). Row i holds the chances of the token after i, row i of P²
+            those of the one after that.
         tokens: (B, T) int64, T > num_heads.
         num_heads: n.
     Returns:
-        (n,): entry k is the mean of −log (P^(k+1))[x_t, x_{t+1+k}], over the same positions as in `multi_token_loss`.
+        (n,): entry k is the mean of −log (P^(k+1))[x_t, x_{t+1+k}], over the same
+        positions as in `multi_token_loss`.
 
     Edge cases ★
         The result is float64, computed in float64.
@@ -152,7 +181,8 @@ def bayes_losses(transition: Tensor, tokens: Tensor, num_heads: int) -> Tensor:
 
 
 def backward_head_by_head(model: MultiTokenModel, tokens: Tensor) -> float:
-    """Backpropagate the total loss with the logits of only one head in memory (section 2).
+    """Backpropagate the total loss with the logits of only one head in memory
+    (section 2).
 
     Args:
         model: gradients are added to the `.grad` of its parameters.
@@ -161,7 +191,8 @@ def backward_head_by_head(model: MultiTokenModel, tokens: Tensor) -> float:
         The total of `multi_token_loss`, as a float.
 
     - The trunk runs once. Cut its outputs off the graph.
-    - Head by head: compute logits and loss, and backpropagate as far as the cut. Its gradients add up there.
+    - Head by head: compute logits and loss, and backpropagate as far as the cut. Its
+      gradients add up there.
     - Backpropagate from the cut through the trunk, once.
 
     Edge cases ★
@@ -198,11 +229,12 @@ def train_multi_token(
         batch_size, length, generator: passed on to `sample_sequences`.
         lr: Adam's learning rate.
     Returns:
-        Per step the list of the n per-head losses before the update, as floats. The total of `multi_token_loss` is
-        what the update minimises.
+        Per step the list of the n per-head losses before the update, as floats. The
+        total of `multi_token_loss` is what the update minimises.
 
     Edge cases ★
-        `training` is set to True and left so. Gradients that are there before the first step have no effect.
+        `training` is set to True and left so. Gradients that are there before the first
+        step have no effect.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     model.train()
@@ -217,8 +249,11 @@ def train_multi_token(
     return history
 
 
-def speculative_generate(model: MultiTokenModel, prompt: Tensor, num_new: int) -> tuple[Tensor, int]:
-    """Write the same text as `greedy_generate` in fewer calls: later heads draft, the first head checks (section 3.2).
+def speculative_generate(
+    model: MultiTokenModel, prompt: Tensor, num_new: int
+) -> tuple[Tensor, int]:
+    """Write the same text as `greedy_generate` in fewer calls: later heads draft, the
+    first head checks (section 3.2).
 
     Args:
         prompt: (1, T) int64.
@@ -228,9 +263,12 @@ def speculative_generate(model: MultiTokenModel, prompt: Tensor, num_new: int) -
 
     Each call reads text + draft; the first draft is empty. Then:
 
-    - Accept draft tokens as long as each equals the first head's arg max at the position before it.
-    - Append the first head's arg max after the last accepted token. This one is always sure.
-    - The arg max of the other heads at that same position is the next draft of n − 1 tokens.
+    - Accept draft tokens as long as each equals the first head's arg max at the
+      position before it.
+    - Append the first head's arg max after the last accepted token. This one is
+      always sure.
+    - The arg max of the other heads at that same position is the next draft of
+      n − 1 tokens.
 
     Cut the text at T + num_new.
 
@@ -241,7 +279,9 @@ def speculative_generate(model: MultiTokenModel, prompt: Tensor, num_new: int) -
     length = prompt.size(1) + num_new
     with torch.no_grad():
         while text.size(1) < length:
-            best = model(torch.cat([text, draft], dim=1))[:, text.size(1) - 1 :].argmax(dim=-1)
+            best = model(torch.cat([text, draft], dim=1))[:, text.size(1) - 1 :].argmax(
+                dim=-1
+            )
             calls += 1
             right = draft == best[:, :-1, 0]
             accepted = int(right.cumprod(dim=1).sum())
@@ -251,18 +291,26 @@ def speculative_generate(model: MultiTokenModel, prompt: Tensor, num_new: int) -
 
 
 def compare_heads(
-    transition: Tensor, head_counts: Sequence[int], *, steps: int, hidden_size: int = 32, seed: int = 0
+    transition: Tensor,
+    head_counts: Sequence[int],
+    *,
+    steps: int,
+    hidden_size: int = 32,
+    seed: int = 0,
 ) -> dict[int, list[float]]:
-    """Train one model per number of heads, and see what the others do to the first head.
+    """Train one model per number of heads, and see what the others do to the
+    first head.
 
     Args:
         transition: (V, V).
         head_counts: the numbers of heads, such as (1, 2, 4).
         steps, hidden_size: the same for all models.
-        seed: for each count, the MultiTokenModel is built right after `torch.manual_seed(seed)`, and trained by
-            `train_multi_token` with `torch.Generator().manual_seed(seed)` and its default sizes and rate.
+        seed: for each count, the MultiTokenModel is built right after
+            `torch.manual_seed(seed)`, and trained by `train_multi_token` with
+            `torch.Generator().manual_seed(seed)` and its default sizes and rate.
     Returns:
-        The *first* head's loss at every step, per number of heads, in the order of head_counts.
+        The *first* head's loss at every step, per number of heads, in the order
+        of head_counts.
 
     So all models see the same batches.
 
@@ -275,6 +323,8 @@ def compare_heads(
             torch.manual_seed(seed)
             model = MultiTokenModel(len(transition), hidden_size, num_heads)
             generator = torch.Generator().manual_seed(seed)
-            history = train_multi_token(model, transition, steps=steps, generator=generator)
+            history = train_multi_token(
+                model, transition, steps=steps, generator=generator
+            )
             curves[num_heads] = [losses[0] for losses in history]
     return curves

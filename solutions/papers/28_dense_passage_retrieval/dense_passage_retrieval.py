@@ -1,7 +1,9 @@
-"""Dense passage retrieval: two encoders trained so that a question finds its passage by a dot product.
+"""Dense passage retrieval: two encoders trained so that a question finds its passage by
+a dot product.
 
-After Karpukhin et al., "Dense Passage Retrieval for Open-Domain Question Answering" (2020). Sizes: Q questions of L
-words, P passages, B question-passage pairs in a batch, d numbers per vector. A word is an id; the id 0 is padding.
+After Karpukhin et al., "Dense Passage Retrieval for Open-Domain Question Answering"
+(2020). Sizes: Q questions of L words, P passages, B question-passage pairs in a batch,
+d numbers per vector. A word is an id; the id 0 is padding.
 """
 
 from collections.abc import Sequence
@@ -13,9 +15,14 @@ from torch import Tensor, nn
 
 
 def make_corpus(
-    num_passages: int, vocab_size: int = 60, passage_length: int = 8, generator: torch.Generator | None = None
+    num_passages: int,
+    vocab_size: int = 60,
+    passage_length: int = 8,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw passages: (num_passages, passage_length) int64, each of different words from 1 to vocab_size."""
+    """Draw passages: (num_passages, passage_length) int64, each of different words from
+    1 to vocab_size.
+    """
     order = torch.rand(num_passages, vocab_size, generator=generator).argsort(dim=1)
     return order[:, :passage_length] + 1
 
@@ -28,28 +35,34 @@ def make_questions(
     paraphrase: bool = True,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw question i from different words of passages[gold[i]]: (Q, question_length) int64.
+    """Draw question i from different words of passages[gold[i]]: (Q,
+    question_length) int64.
 
-    With `paraphrase` each word is replaced by its synonym, the word whose id is greater by vocab_size.
+    With `paraphrase` each word is replaced by its synonym, the word whose id is greater
+    by vocab_size.
     """
-    places = torch.rand(len(gold), passages.shape[1], generator=generator).argsort(dim=1)[:, :question_length]
+    places = torch.rand(len(gold), passages.shape[1], generator=generator).argsort(
+        dim=1
+    )[:, :question_length]
     words = passages[gold].gather(1, places)
     return words + vocab_size if paraphrase else words
 
 
 class DualEncoder(nn.Module):
-    """Put questions and passages into one vector space, each with an encoder of its own (section 3.1).
+    """Put questions and passages into one vector space, each with an encoder of its own
+    (section 3.1).
 
     Args:
         num_tokens: number of ids, the padding 0 included.
         dim: d.
     Attributes:
-        question_encoder, passage_encoder: two separate `nn.EmbeddingBag(num_tokens, dim)` that take the mean over
-            words and leave out the padding 0.
+        question_encoder, passage_encoder: two separate
+            `nn.EmbeddingBag(num_tokens, dim)` that take the mean over words and leave
+            out the padding 0.
 
     `encode_questions(ids)` and `encode_passages(ids)` map ids (B, L) to vectors (B, d).
-    `forward(questions, passages)` returns all dot products (Q, P): row i has the scores of question i for every
-    passage.
+    `forward(questions, passages)` returns all dot products (Q, P): row i has the scores
+    of question i for every passage.
 
     - Vectors are means as they are, without normalisation.
 
@@ -59,8 +72,12 @@ class DualEncoder(nn.Module):
 
     def __init__(self, num_tokens: int, dim: int):
         super().__init__()
-        self.question_encoder = nn.EmbeddingBag(num_tokens, dim, mode="mean", padding_idx=0)
-        self.passage_encoder = nn.EmbeddingBag(num_tokens, dim, mode="mean", padding_idx=0)
+        self.question_encoder = nn.EmbeddingBag(
+            num_tokens, dim, mode="mean", padding_idx=0
+        )
+        self.passage_encoder = nn.EmbeddingBag(
+            num_tokens, dim, mode="mean", padding_idx=0
+        )
 
     def encode_questions(self, ids: Tensor) -> Tensor:
         return self.question_encoder(ids)
@@ -79,12 +96,15 @@ def in_batch_loss(q: Tensor, p: Tensor, hard: Tensor | None = None) -> Tensor:
         q, p: (B, d). p[i] is the right passage for q[i], all others are wrong.
         hard: (M, d), further wrong passages for all questions.
     Returns:
-        The mean over i of the cross-entropy of row i of [q pᵀ | q hardᵀ], whose right column is i.
+        The mean over i of the cross-entropy of row i of [q pᵀ | q hardᵀ], whose right
+        column is i.
 
-    q = [[0]] and p = [[1]] have a loss of 0. With hard = [[2]] it is ln 2: both score 0.
+    q = [[0]] and p = [[1]] have a loss of 0. With hard = [[2]] it is ln 2: both
+    score 0.
 
     Edge cases ★
-        Scores in the thousands give no NaN or infinity. float64 vectors give a float64 loss.
+        Scores in the thousands give no NaN or infinity. float64 vectors give a
+        float64 loss.
     """
     candidates = p if hard is None else torch.cat([p, hard])
     return F.cross_entropy(q @ candidates.T, torch.arange(len(q)))
@@ -109,7 +129,9 @@ def in_batch_loss_numpy(q: np.ndarray, p: np.ndarray) -> float:
     return -float(np.diag(log_shares).mean())
 
 
-def search(query_vectors: Tensor, passage_vectors: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def search(
+    query_vectors: Tensor, passage_vectors: Tensor, k: int
+) -> tuple[Tensor, Tensor]:
     """Find the k passages with the largest dot products, for each question.
 
     Args:
@@ -117,20 +139,27 @@ def search(query_vectors: Tensor, passage_vectors: Tensor, k: int) -> tuple[Tens
         passage_vectors: (P, d), encoded once for all questions.
         k: from 1 to P.
     Returns:
-        scores (Q, k), best first, and indices (Q, k) int64 of the passages that have them.
+        scores (Q, k), best first, and indices (Q, k) int64 of the passages that
+        have them.
 
-    The query [1] and the passages [[3], [5], [4]] with k = 2: scores [[5, 4]] and indices [[1, 2]].
+    The query [1] and the passages [[3], [5], [4]] with k = 2: scores [[5, 4]] and
+    indices [[1, 2]].
 
     Edge cases ★
         A k that is not from 1 to P is a ValueError.
     """
     if not 1 <= k <= len(passage_vectors):
-        raise ValueError(f"k is {k}, and there are {len(passage_vectors)} passages: k must be from 1 to their number")
+        raise ValueError(
+            f"k is {k}, and there are {len(passage_vectors)} passages: k must be from "
+            "1 to their number"
+        )
     scores, indices = (query_vectors @ passage_vectors.T).topk(k)
     return scores, indices
 
 
-def recall_at_k(scores: Tensor, gold: Tensor, ks: Sequence[int] = (1, 5, 20)) -> dict[int, float]:
+def recall_at_k(
+    scores: Tensor, gold: Tensor, ks: Sequence[int] = (1, 5, 20)
+) -> dict[int, float]:
     """Measure the share of questions whose gold passage is among the k best.
 
     Args:
@@ -140,8 +169,8 @@ def recall_at_k(scores: Tensor, gold: Tensor, ks: Sequence[int] = (1, 5, 20)) ->
     Returns:
         Per k, the share of questions with rank ≤ k, a float.
 
-    - The rank is the number of passages that score at least as much as the gold one, itself included. So equal scores
-      count against it.
+    - The rank is the number of passages that score at least as much as the gold one,
+      itself included. So equal scores count against it.
 
     Scores [[1, 3, 2]] with gold [2]: rank 2, so {1: 0.0, 5: 1.0, 20: 1.0}.
 
@@ -152,7 +181,9 @@ def recall_at_k(scores: Tensor, gold: Tensor, ks: Sequence[int] = (1, 5, 20)) ->
     return {k: (ranks <= k).double().mean().item() for k in ks}
 
 
-def bm25_scores(questions: Tensor, passages: Tensor, k1: float = 1.5, b: float = 0.75) -> Tensor:
+def bm25_scores(
+    questions: Tensor, passages: Tensor, k1: float = 1.5, b: float = 0.75
+) -> Tensor:
     """Score passages by the words that they share with a question.
 
     Args:
@@ -160,16 +191,18 @@ def bm25_scores(questions: Tensor, passages: Tensor, k1: float = 1.5, b: float =
         passages: (P, T) ids. The padding 0 is no word, and not part of a length.
         k1, b: how slowly repeats saturate; how much the length matters.
     Returns:
-        (Q, P): the sum over the question's words of idf · tf · (k1 + 1) / (tf + k1 · (1 − b + b · len / mean len)).
+        (Q, P): the sum over the question's words of idf · tf · (k1 + 1) / (tf +
+        k1 · (1 − b + b · len / mean len)).
 
-    tf is how often the passage has the word, len the passage's number of words. With the word in n of P passages,
-    idf = log((P − n + 0.5) / (n + 0.5) + 1).
+    tf is how often the passage has the word, len the passage's number of words. With
+    the word in n of P passages, idf = log((P − n + 0.5) / (n + 0.5) + 1).
 
     Edge cases ★
         k1 = 0 gives no NaN: a word counts its idf if it is there, else 0.
     """
     num_words = 1 + int(max(questions.max(), passages.max()))
-    asked = F.one_hot(questions, num_words).sum(dim=1)[:, 1:].float()  # (Q, words): how often, without padding
+    # (Q, words): how often, without padding
+    asked = F.one_hot(questions, num_words).sum(dim=1)[:, 1:].float()
     tf = F.one_hot(passages, num_words).sum(dim=1)[:, 1:].float()  # (P, words)
     n = (tf > 0).sum(dim=0)
     idf = torch.log((len(passages) - n + 0.5) / (n + 0.5) + 1)
@@ -187,12 +220,14 @@ def train_retriever(
     lr: float = 0.02,
     generator: torch.Generator | None = None,
 ) -> list[float]:
-    """Train a `DualEncoder` on passages that it sees only once, each with one paraphrased question.
+    """Train a `DualEncoder` on passages that it sees only once, each with one
+    paraphrased question.
 
     Args:
         model: with `encode_questions` and `encode_passages`.
         steps: updates by Adam with learning rate `lr` on all parameters.
-        vocab_size: of `make_corpus` and `make_questions`, whose other sizes are the defaults.
+        vocab_size: of `make_corpus` and `make_questions`, whose other sizes are
+            the defaults.
         batch_size: fresh passages per step. Question i belongs to passage i.
         generator: the source of passages and questions.
     Returns:
@@ -201,7 +236,8 @@ def train_retriever(
     Gradients are cleared before each step.
 
     Edge cases ★
-        The model is put in training mode and stays in it. Gradients that it holds at the start have no effect.
+        The model is put in training mode and stays in it. Gradients that it holds at
+        the start have no effect.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     gold = torch.arange(batch_size)
@@ -210,7 +246,9 @@ def train_retriever(
     for _ in range(steps):
         passages = make_corpus(batch_size, vocab_size, generator=generator)
         questions = make_questions(passages, gold, vocab_size, generator=generator)
-        loss = in_batch_loss(model.encode_questions(questions), model.encode_passages(passages))
+        loss = in_batch_loss(
+            model.encode_questions(questions), model.encode_passages(passages)
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -227,9 +265,11 @@ def mean_reciprocal_rank(scores: Tensor, gold: Tensor) -> float:
     Returns:
         A float, 1.0 if every gold passage is first.
 
-    - The rank is that of `recall_at_k`: it starts at 1, and equal scores count against it.
+    - The rank is that of `recall_at_k`: it starts at 1, and equal scores count
+      against it.
 
-    Ranks of 1 and 4 give (1 + 0.25) / 2 = 0.625. Where all scores are equal, each rank is P.
+    Ranks of 1 and 4 give (1 + 0.25) / 2 = 0.625. Where all scores are equal, each rank
+    is P.
 
     Edge cases ★
         float64 precision.

@@ -1,4 +1,6 @@
-"""Activations: what stands between linear layers, and broadcasting, which saves code but no memory."""
+"""Activations: what stands between linear layers, and broadcasting, which saves code
+but no memory.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,8 +22,9 @@ def relu(x: Tensor) -> Tensor:
     Args:
         x: of any shape, floating-point. It is not written to.
     Returns:
-        max(x, 0) for every element, in the shape and dtype of x. [-2, 0, 3] becomes [0, 0, 3]. The result announces
-        itself as "relu" with the input x, or is made of Tensor operations.
+        max(x, 0) for every element, in the shape and dtype of x. [-2, 0, 3] becomes
+        [0, 0, 3]. The result announces itself as "relu" with the input x, or is made of
+        Tensor operations.
 
     Edge cases ★
         -0.0 and -inf become 0, inf stays inf, and NaN stays NaN.
@@ -35,15 +38,19 @@ def sigmoid(x: Tensor) -> Tensor:
     Args:
         x: of any shape, floating-point. It is not written to.
     Returns:
-        1 / (1 + e⁻ˣ) for every element, in the shape and dtype of x. 0 becomes 0.5, and log 3 becomes 0.75. Computed
-        in x's own dtype: float64 is right to 1e-15, float32 to 2e-7. The result announces itself as "sigmoid" with
-        the input x, or is made of Tensor operations.
+        1 / (1 + e⁻ˣ) for every element, in the shape and dtype of x. 0 becomes 0.5, and
+        log 3 becomes 0.75. Computed in x's own dtype: float64 is right to 1e-15,
+        float32 to 2e-7. The result announces itself as "sigmoid" with the input x, or
+        is made of Tensor operations.
 
     Edge cases ★
-        No floating-point warning for any input. -1000 and -inf give 0, 1000 and inf give 1, and NaN stays NaN.
+        No floating-point warning for any input. -1000 and -inf give 0, 1000 and inf
+        give 1, and NaN stays NaN.
     """
     e = np.exp(-np.abs(x.data))  # at most 1, so nothing overflows
-    return record(Tensor(np.where(x.data >= 0, 1 / (1 + e), e / (1 + e))), "sigmoid", (x,))
+    return record(
+        Tensor(np.where(x.data >= 0, 1 / (1 + e), e / (1 + e))), "sigmoid", (x,)
+    )
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -52,11 +59,13 @@ def tanh(x: Tensor) -> Tensor:
     Args:
         x: of any shape, floating-point. It is not written to.
     Returns:
-        (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ) for every element, in the shape and dtype of x. 0 stays 0, and log 2 becomes 0.6. NumPy
-        has this function. The result announces itself as "tanh" with the input x, or is made of Tensor operations.
+        (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ) for every element, in the shape and dtype of x. 0 stays
+        0, and log 2 becomes 0.6. NumPy has this function. The result announces itself
+        as "tanh" with the input x, or is made of Tensor operations.
 
     Edge cases ★
-        No floating-point warning for any input. -1000 and -inf give -1, 1000 and inf give 1, and NaN stays NaN.
+        No floating-point warning for any input. -1000 and -inf give -1, 1000 and inf
+        give 1, and NaN stays NaN.
     """
     return record(Tensor(np.tanh(x.data)), "tanh", (x,))
 
@@ -83,9 +92,11 @@ class Tanh:
 
 
 def broadcast_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
-    """Find the shape that arrays of these shapes broadcast to, by NumPy's rule written out.
+    """Find the shape that arrays of these shapes broadcast to, by NumPy's rule
+    written out.
 
-    Align the shapes at the right end; a missing size counts as 1. In every column the sizes are equal or 1.
+    Align the shapes at the right end; a missing size counts as 1. In every column the
+    sizes are equal or 1.
 
     Args:
         shapes: any number of shapes, such as (4, 1) and (3,).
@@ -96,7 +107,8 @@ def broadcast_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
     - Write it without np.broadcast_shapes and its relatives.
 
     Edge cases ★
-        A size of 0 beside 1 gives 0. No shapes at all give (). The error names every shape.
+        A size of 0 beside 1 gives 0. No shapes at all give (). The error names
+        every shape.
     """
     ndim = max(map(len, shapes), default=0)
     padded = [(1,) * (ndim - len(shape)) + tuple(shape) for shape in shapes]
@@ -104,7 +116,10 @@ def broadcast_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
     for sizes in zip(*padded):
         different = set(sizes) - {1}
         if len(different) > 1:
-            raise ValueError(f"these shapes do not broadcast: {', '.join(str(tuple(shape)) for shape in shapes)}")
+            raise ValueError(
+                "these shapes do not broadcast: "
+                f"{', '.join(str(tuple(shape)) for shape in shapes)}"
+            )
         result.append(different.pop() if different else 1)
     return tuple(result)
 
@@ -126,7 +141,12 @@ def broadcast_cost(*shapes: Sequence[int], itemsize: int = 4) -> dict[str, Any]:
     shape = broadcast_shape(*shapes)
     inputs = sum(int(np.prod(s)) for s in shapes) * itemsize
     output = int(np.prod(shape)) * itemsize
-    return {"shape": shape, "input_bytes": inputs, "output_bytes": output, "expansion": output / inputs}
+    return {
+        "shape": shape,
+        "input_bytes": inputs,
+        "output_bytes": output,
+        "expansion": output / inputs,
+    }
 
 
 def best_linear_fit(X: np.ndarray, y: np.ndarray) -> dict[str, Any]:
@@ -141,39 +161,55 @@ def best_linear_fit(X: np.ndarray, y: np.ndarray) -> dict[str, Any]:
         - "predictions": X w + b, a float64 array (n,).
         - "mse": the mean squared error, a float.
 
-        The points 0, 1, 2 with targets 1, 3, 5 have weight [2], bias 1 and mse 0. An X with a column of ones beside it
-        makes b one more weight.
+        The points 0, 1, 2 with targets 1, 3, 5 have weight [2], bias 1 and mse 0. An X
+        with a column of ones beside it makes b one more weight.
     """
     X, y = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64).reshape(-1)
     with_ones = np.hstack([X, np.ones((len(X), 1))])
     solution, *_ = np.linalg.lstsq(with_ones, y, rcond=None)
     predictions = with_ones @ solution
     mse = float(((predictions - y) ** 2).mean())
-    return {"weight": solution[:-1], "bias": float(solution[-1]), "predictions": predictions, "mse": mse}
+    return {
+        "weight": solution[:-1],
+        "bias": float(solution[-1]),
+        "predictions": predictions,
+        "mse": mse,
+    }
 
 
 def xor_contradiction(w1: float, w2: float, b: float) -> dict[str, Any]:
     """Show on which points the linear score w1·i + w2·j + b fails at XOR.
 
     Returns:
-        - "scores": the point (i, j) to its score, for (0, 0), (0, 1), (1, 0) and (1, 1).
+        - "scores": the point (i, j) to its score, for (0, 0), (0, 1), (1, 0)
+          and (1, 1).
         - "same_sum": the scores of (0, 0) and (1, 1), added.
-        - "different_sum": the scores of (0, 1) and (1, 0), added. It always equals same_sum.
-        - "wrong": the list of points, in the order above, where "score > 0" is not what XOR says.
+        - "different_sum": the scores of (0, 1) and (1, 0), added. It always
+          equals same_sum.
+        - "wrong": the list of points, in the order above, where "score > 0" is not what
+          XOR says.
 
-        w1 = w2 = 1 and b = -0.5 are wrong at [(1, 1)] alone. No choice is right everywhere.
+        w1 = w2 = 1 and b = -0.5 are wrong at [(1, 1)] alone. No choice is
+        right everywhere.
     """
     scores = {(i, j): w1 * i + w2 * j + b for i in (0, 1) for j in (0, 1)}
     return {
         "scores": scores,
         "same_sum": scores[0, 0] + scores[1, 1],
         "different_sum": scores[0, 1] + scores[1, 0],
-        "wrong": [point for point, score in scores.items() if (score > 0) != (point[0] != point[1])],
+        "wrong": [
+            point
+            for point, score in scores.items()
+            if (score > 0) != (point[0] != point[1])
+        ],
     }
 
 
-def collapse_linear(W1: np.ndarray, b1: np.ndarray, W2: np.ndarray, b2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Make one linear layer that equals two: W @ x + b = W2 @ (W1 @ x + b1) + b2 for every x.
+def collapse_linear(
+    W1: np.ndarray, b1: np.ndarray, W2: np.ndarray, b2: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make one linear layer that equals two: W @ x + b = W2 @ (W1 @ x + b1) + b2 for
+    every x.
 
     Args:
         W1: (hidden, in).
@@ -187,11 +223,13 @@ def collapse_linear(W1: np.ndarray, b1: np.ndarray, W2: np.ndarray, b2: np.ndarr
 
 
 def xor_by_hand() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Choose weights with which W2 @ relu(W1 @ x + b1) + b2 is exactly XOR on the four points.
+    """Choose weights with which W2 @ relu(W1 @ x + b1) + b2 is exactly XOR on the
+    four points.
 
     Returns:
-        (W1, b1, W2, b2): float32 arrays of shapes (H, 2), (H,), (1, H) and (1,), with H hidden units, 2 ≤ H ≤ 4 as you
-        like. (0, 0) and (1, 1) give 0, (0, 1) and (1, 0) give 1.
+        (W1, b1, W2, b2): float32 arrays of shapes (H, 2), (H,), (1, H) and (1,), with H
+        hidden units, 2 ≤ H ≤ 4 as you like. (0, 0) and (1, 1) give 0, (0, 1) and (1, 0)
+        give 1.
     """
     W1 = np.array([[1, 1], [1, 1]], dtype=np.float32)  # both units add the inputs
     b1 = np.array([0, -1], dtype=np.float32)
@@ -200,8 +238,11 @@ def xor_by_hand() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return W1, b1, W2, b2
 
 
-def predict_activation_bytes(shape: Sequence[int], itemsize: int = 4, *, hidden_layers: int = 1) -> int:
-    """Predict the bytes of activation outputs, when every layer's is kept for the gradient.
+def predict_activation_bytes(
+    shape: Sequence[int], itemsize: int = 4, *, hidden_layers: int = 1
+) -> int:
+    """Predict the bytes of activation outputs, when every layer's is kept for
+    the gradient.
 
     Args:
         shape: of one layer's output, such as (batch, features).
@@ -219,12 +260,16 @@ def broadcast_scaling(sizes: Sequence[int]) -> dict[str, Any]:
     Args:
         sizes: the values of n.
     Returns:
-        What module 01's measure_scaling returns: "sizes", "values" (the peak bytes of the addition for each n) and
-        "exponent", near 2. Make the operands outside of the measured call.
+        What module 01's measure_scaling returns: "sizes", "values" (the peak bytes of
+        the addition for each n) and "exponent", near 2. Make the operands outside of
+        the measured call.
     """
 
     def build(n: int) -> Callable[[], Tensor]:
-        column, row = Tensor(np.ones((n, 1), dtype=np.float32)), Tensor(np.ones(n, dtype=np.float32))
+        column, row = (
+            Tensor(np.ones((n, 1), dtype=np.float32)),
+            Tensor(np.ones(n, dtype=np.float32)),
+        )
         return lambda: column + row
 
     return measure_scaling(build, sizes)

@@ -1,4 +1,6 @@
-"""Generation: a language model that writes, one token at a time. Milestone 4: TinyGPT."""
+"""Generation: a language model that writes, one token at a time. Milestone
+4: TinyGPT.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -43,14 +45,17 @@ class CharTokenizer:
     Args:
         text: the vocabulary is made of its characters.
 
-    - `chars` is the list of the different characters in sorted order, `vocab_size` their number V. A character's id is
-      its place in `chars`: "banana" has the chars a, b, n.
+    - `chars` is the list of the different characters in sorted order, `vocab_size`
+      their number V. A character's id is its place in `chars`: "banana" has the chars
+      a, b, n.
     - `encode(text)` returns the ids, an int64 array (T,): "nab" becomes [2, 0, 1].
-    - `decode(ids)` undoes it. ids are an array, a list or a Tensor, of any integer type.
+    - `decode(ids)` undoes it. ids are an array, a list or a Tensor, of any
+      integer type.
 
     Edge cases ★
-        An empty text for the vocabulary is an error. `encode` names a character that is not in the vocabulary. `decode`
-        refuses ids outside 0 … V - 1, negative ones, too. Nothing to encode is an int64 array (0,).
+        An empty text for the vocabulary is an error. `encode` names a character that is
+        not in the vocabulary. `decode` refuses ids outside 0 … V - 1, negative ones,
+        too. Nothing to encode is an int64 array (0,).
     """
 
     def __init__(self, text: str):
@@ -68,8 +73,13 @@ class CharTokenizer:
 
     def decode(self, ids: Any) -> str:
         numbers = as_array(ids)
-        if numbers.size and not (0 <= numbers.min() and numbers.max() < self.vocab_size):
-            raise IndexError(f"ids are from 0 to {self.vocab_size - 1}, got {numbers.min()} to {numbers.max()}")
+        if numbers.size and not (
+            0 <= numbers.min() and numbers.max() < self.vocab_size
+        ):
+            raise IndexError(
+                f"ids are from 0 to {self.vocab_size - 1}, got {numbers.min()} to "
+                f"{numbers.max()}"
+            )
         return "".join(self.chars[i] for i in numbers)
 
 
@@ -77,33 +87,41 @@ def embedding(ids: Any, weight: Tensor) -> Tensor:
     """Look up one row of a table per id.
 
     Args:
-        ids: integers of any shape, in a Tensor, an array or a list. `as_array` makes an array of all three.
+        ids: integers of any shape, in a Tensor, an array or a list. `as_array` makes an
+            array of all three.
         weight: (V, C), one row per id.
     Returns:
-        A Tensor ids.shape + (C,) of weight's dtype: ids (B, T) give (B, T, C). It announces itself as "embedding" with
-        the input weight, and saves `ids`, an array.
+        A Tensor ids.shape + (C,) of weight's dtype: ids (B, T) give (B, T, C). It
+        announces itself as "embedding" with the input weight, and saves `ids`,
+        an array.
 
     Edge cases ★
-        Ids that are not integers, and ids outside 0 … V - 1, negative ones, too, are errors.
+        Ids that are not integers, and ids outside 0 … V - 1, negative ones, too,
+        are errors.
     """
     numbers = as_array(ids)
     if numbers.dtype.kind not in "iu":
         raise TypeError(f"ids are integers, got {numbers.dtype}")
     if numbers.size and not (0 <= numbers.min() and numbers.max() < len(weight)):
-        raise IndexError(f"ids are from 0 to {len(weight) - 1}, got {numbers.min()} to {numbers.max()}")
+        raise IndexError(
+            f"ids are from 0 to {len(weight) - 1}, got {numbers.min()} to "
+            f"{numbers.max()}"
+        )
     return record(Tensor(weight.data[numbers]), "embedding", (weight,), ids=numbers)
 
 
 @backward_rule("embedding")
 def embedding_rule(node: Node, grad: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Give each row of the table the sum of the gradients of all places that it was copied to.
+    """Give each row of the table the sum of the gradients of all places that it was
+    copied to.
 
     Args:
-        node: of an embedding; `node.inputs[0]` is the table (V, C), and `node.saved["ids"]` what was looked up.
+        node: of an embedding; `node.inputs[0]` is the table (V, C), and
+            `node.saved["ids"]` what was looked up.
         grad: of the result, ids.shape + (C,).
     Returns:
-        A tuple of one array (V, C). After the ids [2, 0, 2], row 2 has grad[0] + grad[2], row 0 has grad[1], and row 1
-        has zeros.
+        A tuple of one array (V, C). After the ids [2, 0, 2], row 2 has
+        grad[0] + grad[2], row 0 has grad[1], and row 1 has zeros.
     """
     table = np.zeros_like(node.inputs[0].data)
     np.add.at(table, node.saved["ids"], grad)
@@ -118,19 +136,32 @@ class Embedding(Module):
         embedding_dim: C, their length.
         rng: the source of the draw. None means the framework's generator.
 
-    - `weight` is a Parameter (V, C), float32, drawn from a normal distribution with mean 0 and standard deviation 0.02.
+    - `weight` is a Parameter (V, C), float32, drawn from a normal distribution with
+      mean 0 and standard deviation 0.02.
     - Called with ids of any shape, it returns ids.shape + (C,).
     """
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, *, rng: np.random.Generator | None = None):
-        self.weight = Parameter(get_rng(rng).normal(0, 0.02, (num_embeddings, embedding_dim)).astype(np.float32))
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        *,
+        rng: np.random.Generator | None = None,
+    ):
+        self.weight = Parameter(
+            get_rng(rng)
+            .normal(0, 0.02, (num_embeddings, embedding_dim))
+            .astype(np.float32)
+        )
 
     def forward(self, ids: Any) -> Tensor:
         return embedding(ids, self.weight)
 
 
 class TinyGPT(Module):
-    """A language model: for every position of a sequence, the logits of the token that comes next."""
+    """A language model: for every position of a sequence, the logits of the token that
+    comes next.
+    """
 
     def __init__(
         self,
@@ -151,7 +182,8 @@ class TinyGPT(Module):
             num_heads, num_layers: of the backbone.
             rng: the source of all draws. None means the framework's generator.
 
-        - `tok_emb` is an Embedding with one row of C numbers per token, `pos_emb` one with a row per position.
+        - `tok_emb` is an Embedding with one row of C numbers per token, `pos_emb` one
+          with a row per position.
         - `backbone` is a GPTBackbone, `head` a Linear from C to V without a bias.
         - `vocab_size` and `block_size` are attributes.
         """
@@ -168,15 +200,20 @@ class TinyGPT(Module):
         Args:
             ids: (B, T) integers, T ≤ block_size.
         Returns:
-            (B, T, V). Token and position embeddings are added and go through backbone and head. Positions count from 0
-            to T - 1 in every sequence. The logits at t depend on the tokens 0 to t alone.
+            (B, T, V). Token and position embeddings are added and go through backbone
+            and head. Positions count from 0 to T - 1 in every sequence. The logits at t
+            depend on the tokens 0 to t alone.
 
         Edge cases ★
-            T > block_size, and ids that are not 2-D, are errors that name the shape's last size.
+            T > block_size, and ids that are not 2-D, are errors that name the shape's
+            last size.
         """
         numbers = as_array(ids)
         if numbers.ndim != 2 or numbers.shape[1] > self.block_size:
-            raise ValueError(f"ids are (B, T) with T ≤ {self.block_size}, got the shape {numbers.shape}")
+            raise ValueError(
+                f"ids are (B, T) with T ≤ {self.block_size}, got the shape "
+                f"{numbers.shape}"
+            )
         x = self.tok_emb(numbers) + self.pos_emb(np.arange(numbers.shape[1]))
         return self.head(self.backbone(x))
 
@@ -190,28 +227,39 @@ class TinyGPT(Module):
         rng: np.random.Generator | None = None,
     ) -> np.ndarray:
         """Continue the prompts (B, T) by the function `generate`."""
-        return generate(self, ids, max_new_tokens, temperature=temperature, top_k=top_k, rng=rng)
+        return generate(
+            self, ids, max_new_tokens, temperature=temperature, top_k=top_k, rng=rng
+        )
 
 
-def next_token_probs(logits: Any, *, temperature: float = 1.0, top_k: int | None = None) -> np.ndarray:
-    """Turn logits into the probabilities to sample the next token from: softmax(logits / temperature).
+def next_token_probs(
+    logits: Any, *, temperature: float = 1.0, top_k: int | None = None
+) -> np.ndarray:
+    """Turn logits into the probabilities to sample the next token from: softmax(logits
+    / temperature).
 
     Args:
         logits: (..., V), a Tensor or an array.
         temperature: 0 puts all probability on the first of the largest logits.
-        top_k: keep the k largest logits; the others get the probability 0. None keeps all.
+        top_k: keep the k largest logits; the others get the probability 0. None
+            keeps all.
     Returns:
-        A float64 array (..., V), each row of which sums to 1. [log 1, log 2, log 3] gives [1/6, 2/6, 3/6], with
-        temperature 0.5 [1/14, 4/14, 9/14], and with top_k=2 [0, 2/5, 3/5].
+        A float64 array (..., V), each row of which sums to 1. [log 1, log 2, log 3]
+        gives [1/6, 2/6, 3/6], with temperature 0.5 [1/14, 4/14, 9/14], and with
+        top_k=2 [0, 2/5, 3/5].
 
     - Logits of ±10,000 give finite probabilities.
     - Of logits that tie at the cut, any may survive.
 
     Edge cases ★
-        A top_k above V keeps all. A temperature below 0 and a top_k below 1 are errors. The logits are not written to.
+        A top_k above V keeps all. A temperature below 0 and a top_k below 1 are errors.
+        The logits are not written to.
     """
     if temperature < 0 or (top_k is not None and top_k < 1):
-        raise ValueError(f"temperature must be at least 0 and top_k at least 1, got {temperature} and {top_k}")
+        raise ValueError(
+            f"temperature must be at least 0 and top_k at least 1, got {temperature} "
+            f"and {top_k}"
+        )
     scores = as_array(logits).astype(np.float64)
     vocab_size = scores.shape[-1]
     if temperature == 0:
@@ -232,7 +280,8 @@ def generate(
     top_k: int | None = None,
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
-    """Continue prompts token by token. Each sampled token is appended, and read in the next step.
+    """Continue prompts token by token. Each sampled token is appended, and read in the
+    next step.
 
     Args:
         model: any Module with a `block_size` that maps ids (B, T) to logits (B, T, V).
@@ -241,19 +290,23 @@ def generate(
         temperature, top_k: as for next_token_probs.
         rng: the source of the draws. None means the framework's generator.
     Returns:
-        An int array (B, T + n), with the prompts in front. The rows are sampled independently.
+        An int array (B, T + n), with the prompts in front. The rows are
+        sampled independently.
 
     - The logits at the last position say what comes next.
     - The model reads the last block_size tokens at most.
     - It runs in eval mode without a graph, and has its mode back afterwards.
 
     Edge cases ★
-        n = 0 returns the prompts alone. A prompt without tokens, ids that are not 2-D, and a negative n are errors. The
-        ids are not written to.
+        n = 0 returns the prompts alone. A prompt without tokens, ids that are not 2-D,
+        and a negative n are errors. The ids are not written to.
     """
     tokens, rng = as_array(ids).copy(), get_rng(rng)
     if tokens.ndim != 2 or tokens.shape[1] == 0 or max_new_tokens < 0:
-        raise ValueError(f"prompts are (B, T) with T ≥ 1, and n ≥ 0; got {tokens.shape} and {max_new_tokens}")
+        raise ValueError(
+            f"prompts are (B, T) with T ≥ 1, and n ≥ 0; got {tokens.shape} and "
+            f"{max_new_tokens}"
+        )
     with evaluating(model):
         for _ in range(max_new_tokens):
             logits = model(tokens[:, -model.block_size :])[:, -1]
@@ -264,9 +317,14 @@ def generate(
 
 
 def sample_batch(
-    ids: np.ndarray, batch_size: int, block_size: int, *, rng: np.random.Generator | None = None
+    ids: np.ndarray,
+    batch_size: int,
+    block_size: int,
+    *,
+    rng: np.random.Generator | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw windows of a text as inputs, and the tokens that follow each position as targets.
+    """Draw windows of a text as inputs, and the tokens that follow each position
+    as targets.
 
     Args:
         ids: (N,) the text.
@@ -274,16 +332,21 @@ def sample_batch(
         block_size: T, their length, below N.
         rng: the source of the draws. None means the framework's generator.
     Returns:
-        (x, y), arrays (B, T). A row of x is ids[i : i + T], and that of y is ids[i + 1 : i + T + 1].
+        (x, y), arrays (B, T). A row of x is ids[i : i + T], and that of y is
+        ids[i + 1 : i + T + 1].
 
-    - Every start i for which both exist is equally likely, the last one, too. A text of T + 1 tokens has exactly one.
+    - Every start i for which both exist is equally likely, the last one, too. A text of
+      T + 1 tokens has exactly one.
     - Starts may repeat.
 
     Edge cases ★
         A text of T tokens or fewer is an error that names T.
     """
     if len(ids) <= block_size:
-        raise ValueError(f"{len(ids)} tokens are too few for windows of {block_size} and their targets")
+        raise ValueError(
+            f"{len(ids)} tokens are too few for windows of {block_size} and their "
+            "targets"
+        )
     starts = get_rng(rng).integers(0, len(ids) - block_size, batch_size)
     places = starts[:, None] + np.arange(block_size)
     return ids[places], ids[places + 1]
@@ -301,9 +364,11 @@ def train_language_model(
     """Teach a model to predict the next token of a text at every position.
 
     Args:
-        model: with `block_size` and `vocab_size`; it maps ids (B, T) to logits (B, T, V).
+        model: with `block_size` and `vocab_size`; it maps ids (B, T) to
+            logits (B, T, V).
         ids: (N,) the text.
-        steps: the number of updates, each on one `sample_batch` of windows of block_size tokens.
+        steps: the number of updates, each on one `sample_batch` of windows of
+            block_size tokens.
         batch_size: B.
         lr: the base rate of Adam.
         rng: the source of the batches. None means the framework's generator.
@@ -311,14 +376,17 @@ def train_language_model(
         The loss of each step, before its update, as Python numbers.
 
     - The loss is fused_cross_entropy over all B · T positions.
-    - Adam's rate follows `cosine_decay` from step 0, with `total` = steps and a warm-up of min(20, steps // 10) steps.
+    - Adam's rate follows `cosine_decay` from step 0, with `total` = steps and a warm-up
+      of min(20, steps // 10) steps.
     """
     optimizer, rng, losses = Adam(model.parameters(), lr), get_rng(rng), []
     for step in range(steps):
         optimizer.lr = cosine_decay(step, lr, total=steps, warmup=min(20, steps // 10))
         x, y = sample_batch(ids, batch_size, model.block_size, rng=rng)
         optimizer.zero_grad()
-        loss = fused_cross_entropy(model(x).reshape(-1, model.vocab_size), y.reshape(-1))
+        loss = fused_cross_entropy(
+            model(x).reshape(-1, model.vocab_size), y.reshape(-1)
+        )
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -326,9 +394,11 @@ def train_language_model(
 
 
 def text_quality(sample: str, corpus: str) -> dict[str, float]:
-    """Measure which shares of the sample's words, and of its pairs of neighbouring words, occur in the corpus.
+    """Measure which shares of the sample's words, and of its pairs of neighbouring
+    words, occur in the corpus.
 
-    The sample's last word is left out, since it may be cut. Returns "known_words" and "known_pairs", from 0 to 1.
+    The sample's last word is left out, since it may be cut. Returns "known_words" and
+    "known_pairs", from 0 to 1.
     """
     words, known = sample.split()[:-1], corpus.split()
     pairs, known_pairs = list(zip(words, words[1:])), set(zip(known, known[1:]))
@@ -338,47 +408,67 @@ def text_quality(sample: str, corpus: str) -> dict[str, float]:
     }
 
 
-def train_tiny_gpt(rng: np.random.Generator | None = None, *, steps: int = 600, lr: float = 8e-3) -> dict[str, Any]:
+def train_tiny_gpt(
+    rng: np.random.Generator | None = None, *, steps: int = 600, lr: float = 8e-3
+) -> dict[str, Any]:
     """Milestone 4: train a TinyGPT on PASSAGE, and let it write.
 
     Args:
-        rng: the source of all draws: parameters, batches and sampling. None means the framework's generator.
+        rng: the source of all draws: parameters, batches and sampling. None means the
+            framework's generator.
         steps: the number of updates. 600 take 5 to 20 seconds.
         lr: the base rate.
     Returns:
         A dict with six keys:
 
-        - "model": the TinyGPT, with a block of 32 tokens, else with its defaults. "tokenizer": that of PASSAGE.
+        - "model": the TinyGPT, with a block of 32 tokens, else with its defaults.
+          "tokenizer": that of PASSAGE.
         - "losses": of each step.
-        - "sample": a text that begins with "To be", and 200 characters generated at temperature 0.5.
+        - "sample": a text that begins with "To be", and 200 characters generated at
+          temperature 0.5.
         - "known_words" and "known_pairs": the sample's `text_quality` against PASSAGE.
 
-    150 steps bring the mean of the last 20 losses below the bigram entropy, 1.94. After 600 it is 0.14, and nearly all
-    words are known.
+    150 steps bring the mean of the last 20 losses below the bigram entropy, 1.94. After
+    600 it is 0.14, and nearly all words are known.
     """
     rng = get_rng(rng)
     tokenizer = CharTokenizer(PASSAGE)
     model = TinyGPT(tokenizer.vocab_size, 32, rng=rng)
-    losses = train_language_model(model, tokenizer.encode(PASSAGE), steps, lr=lr, rng=rng)
-    written = model.generate(tokenizer.encode("To be")[None], 200, temperature=0.5, rng=rng)
+    losses = train_language_model(
+        model, tokenizer.encode(PASSAGE), steps, lr=lr, rng=rng
+    )
+    written = model.generate(
+        tokenizer.encode("To be")[None], 200, temperature=0.5, rng=rng
+    )
     sample = tokenizer.decode(written[0])
-    return {"model": model, "tokenizer": tokenizer, "losses": losses, "sample": sample, **text_quality(sample, PASSAGE)}
+    return {
+        "model": model,
+        "tokenizer": tokenizer,
+        "losses": losses,
+        "sample": sample,
+        **text_quality(sample, PASSAGE),
+    }
 
 
-def generation_cost(prompt: int, new_tokens: int, block_size: int, *, cache: bool = False) -> dict[str, int]:
+def generation_cost(
+    prompt: int, new_tokens: int, block_size: int, *, cache: bool = False
+) -> dict[str, int]:
     """Count what it costs to generate, with one forward pass per new token.
 
-    Without a cache, each pass reads the last min(length, block_size) tokens, and compares each with each. With a cache
-    of keys and values, the first pass reads the prompt. Each later one reads the newest token alone, and compares it
-    with all tokens so far, itself included.
+    Without a cache, each pass reads the last min(length, block_size) tokens, and
+    compares each with each. With a cache of keys and values, the first pass reads the
+    prompt. Each later one reads the newest token alone, and compares it with all tokens
+    so far, itself included.
 
     Args:
         prompt, new_tokens: numbers of tokens.
-        block_size: the longest input. With a cache, prompt + new_tokens do not exceed it.
+        block_size: the longest input. With a cache, prompt + new_tokens do not
+            exceed it.
     Returns:
-        Three ints: "forward_calls"; "token_positions", the tokens read in all calls; "attention_pairs", of a query and
-        a key per layer and head, masked ones included. A prompt of 3 and 2 new tokens are 3 + 4 tokens in 9 + 16 pairs,
-        and with a cache 3 + 1 tokens in 9 + 4 pairs.
+        Three ints: "forward_calls"; "token_positions", the tokens read in all calls;
+        "attention_pairs", of a query and a key per layer and head, masked ones
+        included. A prompt of 3 and 2 new tokens are 3 + 4 tokens in 9 + 16 pairs, and
+        with a cache 3 + 1 tokens in 9 + 4 pairs.
 
     Edge cases ★
         No new tokens cost nothing.
@@ -389,14 +479,21 @@ def generation_cost(prompt: int, new_tokens: int, block_size: int, *, cache: boo
     else:
         lengths = [min(prompt + i, block_size) for i in range(new_tokens)]
         pairs = [n**2 for n in lengths]
-    return {"forward_calls": new_tokens, "token_positions": sum(lengths), "attention_pairs": sum(pairs)}
+    return {
+        "forward_calls": new_tokens,
+        "token_positions": sum(lengths),
+        "attention_pairs": sum(pairs),
+    }
 
 
-def kv_cache_bytes(batch: int, length: int, embed_dim: int, num_layers: int, itemsize: int = 4) -> int:
+def kv_cache_bytes(
+    batch: int, length: int, embed_dim: int, num_layers: int, itemsize: int = 4
+) -> int:
     """Predict the bytes of a cache that holds the keys and values of all layers.
 
     Args:
-        batch, length, embed_dim: B, T and C. In each layer, keys and values are (B, T, C) each, all heads together.
+        batch, length, embed_dim: B, T and C. In each layer, keys and values are
+            (B, T, C) each, all heads together.
         num_layers: the number of layers.
         itemsize: bytes per number.
     Returns:
@@ -405,16 +502,19 @@ def kv_cache_bytes(batch: int, length: int, embed_dim: int, num_layers: int, ite
     return 2 * batch * length * embed_dim * num_layers * itemsize
 
 
-def embedding_cost(vocab: int, dim: int, tokens: int, itemsize: int = 4) -> dict[str, int]:
-    """Compare an embedding with what it is equal to: a product of one-hot rows (tokens, V) and the table (V, C).
+def embedding_cost(
+    vocab: int, dim: int, tokens: int, itemsize: int = 4
+) -> dict[str, int]:
+    """Compare an embedding with what it is equal to: a product of one-hot rows (tokens,
+    V) and the table (V, C).
 
     Args:
         vocab, dim: V and C.
         tokens: the number of ids.
         itemsize: bytes per number.
     Returns:
-        Four ints: "table_bytes"; "lookup_bytes", of the result; "one_hot_bytes", of the one-hot rows;
-        "one_hot_multiply_adds", of the product. (A lookup has none.)
+        Four ints: "table_bytes"; "lookup_bytes", of the result; "one_hot_bytes", of the
+        one-hot rows; "one_hot_multiply_adds", of the product. (A lookup has none.)
     """
     return {
         "table_bytes": vocab * dim * itemsize,
@@ -425,16 +525,26 @@ def embedding_cost(vocab: int, dim: int, tokens: int, itemsize: int = 4) -> dict
 
 
 def generation_scaling(new_tokens: Sequence[int]) -> dict[str, Any]:
-    """Show how the tokens that the model reads grow with the tokens that it writes, with and without a cache.
+    """Show how the tokens that the model reads grow with the tokens that it writes,
+    with and without a cache.
 
     Args:
-        new_tokens: numbers of tokens to generate from a prompt of one token. The block is long enough for each.
+        new_tokens: numbers of tokens to generate from a prompt of one token. The block
+            is long enough for each.
     Returns:
-        "full" (without a cache) and "cached", each a dict: "sizes", the list of new_tokens; "values", the list of
-        token_positions; "exponent", by `scaling_exponent`. It nears 2 without a cache, and is 1 with it.
+        "full" (without a cache) and "cached", each a dict: "sizes", the list of
+        new_tokens; "values", the list of token_positions; "exponent", by
+        `scaling_exponent`. It nears 2 without a cache, and is 1 with it.
     """
     scaling = {}
     for name, cache in (("full", False), ("cached", True)):
-        values = [generation_cost(1, n, max(new_tokens) + 1, cache=cache)["token_positions"] for n in new_tokens]
-        scaling[name] = {"sizes": list(new_tokens), "values": values, "exponent": scaling_exponent(new_tokens, values)}
+        values = [
+            generation_cost(1, n, max(new_tokens) + 1, cache=cache)["token_positions"]
+            for n in new_tokens
+        ]
+        scaling[name] = {
+            "sizes": list(new_tokens),
+            "values": values,
+            "exponent": scaling_exponent(new_tokens, values),
+        }
     return scaling

@@ -1,7 +1,9 @@
-"""The parts of a server for many requests: static and paged caches, blocks, a scheduler, and speculative decoding.
+"""The parts of a server for many requests: static and paged caches, blocks, a
+scheduler, and speculative decoding.
 
-Sizes: B rows, one per request; H query heads, H_kv key heads and D features per head; V = vocab_size. Token ids are
-torch.long. Each part may change the speed, and none may change a token.
+Sizes: B rows, one per request; H query heads, H_kv key heads and D features per head;
+V = vocab_size. Token ids are torch.long. Each part may change the speed, and none may
+change a token.
 """
 
 import math  # stub: keep
@@ -18,35 +20,52 @@ GPTConfig = prerequisite("26_gpt_model").GPTConfig
 generate = prerequisite("27_generation").generate
 
 
-def static_cache_write(k_cache: Tensor, v_cache: Tensor, k: Tensor, v: Tensor, positions: Tensor) -> None:
-    """Write new keys and values into buffers that are as long as a request may become, in place.
+def static_cache_write(
+    k_cache: Tensor, v_cache: Tensor, k: Tensor, v: Tensor, positions: Tensor
+) -> None:
+    """Write new keys and values into buffers that are as long as a request may become,
+    in place.
 
     Args:
         k_cache, v_cache: (B, H, T_max, D).
         k, v: (B, H, t, D) of t new tokens per row.
-        positions: (B, t) long. Token j of row b goes to place positions[b, j], and rows differ: one request has
-            3 tokens so far, another 70.
+        positions: (B, t) long. Token j of row b goes to place positions[b, j], and rows
+            differ: one request has 3 tokens so far, another 70.
 
-    For every head, k_cache[b, :, positions[b, j]] becomes k[b, :, j], and v_cache likewise. All other entries stay. The
-    buffers keep their memory: nothing is joined or replaced.
+    For every head, k_cache[b, :, positions[b, j]] becomes k[b, :, j], and v_cache
+    likewise. All other entries stay. The buffers keep their memory: nothing is joined
+    or replaced.
 
     Edge cases ★
         A position outside 0 … T_max − 1 is an error, and nothing has been written then.
     """
-    if positions.numel() and not 0 <= positions.min() <= positions.max() < k_cache.size(2):
-        raise IndexError(f"positions {positions.tolist()} are not all within the {k_cache.size(2)} of the cache")
+    if positions.numel() and not 0 <= positions.min() <= positions.max() < k_cache.size(
+        2
+    ):
+        raise IndexError(
+            f"positions {positions.tolist()} are not all within the {k_cache.size(2)} "
+            "of the cache"
+        )
     rows = torch.arange(positions.size(0), device=positions.device).unsqueeze(1)
     k_cache[rows, :, positions] = k.transpose(1, 2)
     v_cache[rows, :, positions] = v.transpose(1, 2)
 
 
 class StaticLayerCache:
-    """A cache of one layer with the interface of 25's LayerCache, over one buffer. Given: nothing to write here.
+    """A cache of one layer with the interface of 25's LayerCache, over one buffer.
+    Given: nothing to write here.
 
     26's GPT takes a list of these, one per layer.
     """
 
-    def __init__(self, rows: int, heads: int, max_len: int, head_dim: int, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        rows: int,
+        heads: int,
+        max_len: int,
+        head_dim: int,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.k = torch.zeros(rows, heads, max_len, head_dim, dtype=dtype)
         self.v = torch.zeros_like(self.k)
         self.length = 0
@@ -56,16 +75,20 @@ class StaticLayerCache:
 
     def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         end = self.length + k.size(2)
-        static_cache_write(self.k, self.v, k, v, torch.arange(self.length, end).expand(k.size(0), -1))
+        static_cache_write(
+            self.k, self.v, k, v, torch.arange(self.length, end).expand(k.size(0), -1)
+        )
         self.length = end
         return self.k[:, :, :end], self.v[:, :, :end]
 
 
 class BlockAllocator:
-    """Keep account of who uses the blocks of a pool. `__init__` and `num_free` are given.
+    """Keep account of who uses the blocks of a pool. `__init__` and `num_free`
+    are given.
 
     Attributes:
-        references: a list of ints, how many requests use each block. A block with 0 is free.
+        references: a list of ints, how many requests use each block. A block with 0
+            is free.
     """
 
     def __init__(self, num_blocks: int) -> None:
@@ -83,7 +106,8 @@ class BlockAllocator:
         Returns:
             n different ids of blocks that were free, the lowest first.
 
-        If fewer are free it raises a RuntimeError and takes none: the request has to wait.
+        If fewer are free it raises a RuntimeError and takes none: the request has
+        to wait.
         """
         free = [block for block, count in enumerate(self.references) if count == 0]
         if n > len(free):
@@ -121,28 +145,35 @@ class BlockAllocator:
             self.references[block] -= 1
 
 
-def paged_attention(q: Tensor, k_pool: Tensor, v_pool: Tensor, block_table: Tensor, lengths: Tensor) -> Tensor:
-    """Attend with one new query per row to keys and values that lie in blocks of a shared pool.
+def paged_attention(
+    q: Tensor, k_pool: Tensor, v_pool: Tensor, block_table: Tensor, lengths: Tensor
+) -> Tensor:
+    """Attend with one new query per row to keys and values that lie in blocks of a
+    shared pool.
 
     Args:
         q: (B, H, D).
         k_pool, v_pool: (num_blocks, block_size, H_kv, D), where H_kv divides H.
-        block_table: (B, M) long, the blocks of each row in order; −1 behind its last one.
+        block_table: (B, M) long, the blocks of each row in order; −1 behind its
+            last one.
         lengths: (B,) long, tokens of each row, the new one included; at least 1.
     Returns:
-        (B, H, D): softmax(q kᵀ / √D) v over the row's own tokens. Token t of row b lies in block
-        block_table[b, t // block_size], at place t % block_size. Query head h reads key head h // (H / H_kv).
+        (B, H, D): softmax(q kᵀ / √D) v over the row's own tokens. Token t of row b lies
+        in block block_table[b, t // block_size], at place t % block_size. Query head h
+        reads key head h // (H / H_kv).
 
-    With block_size 4 and the table [7, 2, −1], token 5 is k_pool[2, 1]. With length 6, places 2 and 3 of block 2 are
-    not the row's: what they hold must not count.
+    With block_size 4 and the table [7, 2, −1], token 5 is k_pool[2, 1]. With length 6,
+    places 2 and 3 of block 2 are not the row's: what they hold must not count.
 
     Edge cases ★
         Unused places may hold NaN.
     """
     rows, heads, _ = q.shape
-    k, v = (pool[block_table.clamp(min=0)].flatten(1, 2) for pool in (k_pool, v_pool))  # (B, M · block_size, H_kv, D)
+    # (B, M · block_size, H_kv, D)
+    k, v = (pool[block_table.clamp(min=0)].flatten(1, 2) for pool in (k_pool, v_pool))
     used = torch.arange(k.size(1), device=q.device) < lengths.unsqueeze(1)
-    k, v = (x.masked_fill(~used[:, :, None, None], 0.0) for x in (k, v))  # 0 · NaN would be NaN
+    # 0 · NaN would be NaN
+    k, v = (x.masked_fill(~used[:, :, None, None], 0.0) for x in (k, v))
     grouped = q.view(rows, k.size(2), heads // k.size(2), -1)  # (B, H_kv, H / H_kv, D)
     scores = torch.einsum("bgrd,btgd->bgrt", grouped, k) / math.sqrt(q.size(-1))
     weights = scores.masked_fill(~used[:, None, None], -math.inf).softmax(dim=-1)
@@ -162,7 +193,11 @@ class Request:
 
 
 def schedule_batch(
-    running: list[Request], waiting: list[Request], budget: int, free_blocks: int, block_size: int
+    running: list[Request],
+    waiting: list[Request],
+    budget: int,
+    free_blocks: int,
+    block_size: int,
 ) -> dict[int, int]:
     """Decide how many tokens each request computes in the next step.
 
@@ -175,11 +210,14 @@ def schedule_batch(
     Returns:
         {id: tokens}, without requests that compute nothing.
 
-        1. Running requests with their whole prompt computed: one token each, in order, while budget is left.
-        2. Running requests with some of it left: min(rest of the prompt, rest of the budget) each, in order.
-        3. Waiting requests, in order: the same minimum. A request reserves ceil((prompt_tokens + max_new_tokens) /
-           block_size) blocks when it starts, so it never has to stop. If too few are left it does not start, and
-           nobody behind it does.
+        1. Running requests with their whole prompt computed: one token each, in order,
+           while budget is left.
+        2. Running requests with some of it left: min(rest of the prompt, rest of the
+           budget) each, in order.
+        3. Waiting requests, in order: the same minimum. A request reserves
+           ceil((prompt_tokens + max_new_tokens) / block_size) blocks when it starts, so
+           it never has to stop. If too few are left it does not start, and nobody
+           behind it does.
 
     Edge cases ★
         The requests and the lists stay as they were.
@@ -195,7 +233,9 @@ def schedule_batch(
             plan[request.id] = tokens
             budget -= tokens
     for request in waiting:
-        blocks = math.ceil((request.prompt_tokens + request.max_new_tokens) / block_size)
+        blocks = math.ceil(
+            (request.prompt_tokens + request.max_new_tokens) / block_size
+        )
         if budget == 0 or blocks > free_blocks:
             break
         plan[request.id] = min(request.prompt_tokens, budget)
@@ -205,16 +245,22 @@ def schedule_batch(
 
 
 def serve(
-    requests: Sequence[Request], budget: int, num_blocks: int, block_size: int, policy: Callable[..., dict[int, int]]
+    requests: Sequence[Request],
+    budget: int,
+    num_blocks: int,
+    block_size: int,
+    policy: Callable[..., dict[int, int]],
 ) -> dict:
-    """Simulate a server step by step: count tokens, run no model. Given: nothing to write here.
+    """Simulate a server step by step: count tokens, run no model. Given: nothing to
+    write here.
 
     Args:
         requests: in order of arrival; not changed.
         budget, num_blocks, block_size: for the policy.
         policy: is called as `schedule_batch` is.
     Returns:
-        steps: how many there were; tokens: the sum of all computed; log: the policy's answer at each step;
+        steps: how many there were; tokens: the sum of all computed; log: the policy's
+        answer at each step;
         finished: {id: number of steps until its last token}.
     """
     left, running, step = [replace(request) for request in requests], [], 0
@@ -222,16 +268,25 @@ def serve(
     found: dict = {"steps": 0, "tokens": 0, "log": [], "finished": {}}
     while left or running:
         waiting = [request for request in left if request.arrived <= step]
-        plan = policy(running, waiting, budget, num_blocks - sum(held.values()), block_size)
+        plan = policy(
+            running, waiting, budget, num_blocks - sum(held.values()), block_size
+        )
         if not plan and (running or waiting):
-            raise RuntimeError(f"step {step} computes nothing, with {len(running)} running, {len(waiting)} waiting")
+            raise RuntimeError(
+                f"step {step} computes nothing, with {len(running)} running, "
+                f"{len(waiting)} waiting"
+            )
         for request in [*running, *waiting]:
             tokens = plan.get(request.id, 0)
             if tokens and request.id not in held:
-                held[request.id] = math.ceil((request.prompt_tokens + request.max_new_tokens) / block_size)
+                held[request.id] = math.ceil(
+                    (request.prompt_tokens + request.max_new_tokens) / block_size
+                )
                 left.remove(request)
                 running.append(request)
-            request.generated += bool(tokens) and request.computed + tokens >= request.prompt_tokens
+            request.generated += (
+                bool(tokens) and request.computed + tokens >= request.prompt_tokens
+            )
             request.computed = min(request.computed + tokens, request.prompt_tokens)
             if request.generated >= request.max_new_tokens:
                 held.pop(request.id, None)
@@ -244,20 +299,27 @@ def serve(
 
 
 def grow_or_preempt(
-    tables: dict[int, list[int]], lengths: Mapping[int, int], blocks: BlockAllocator, block_size: int
+    tables: dict[int, list[int]],
+    lengths: Mapping[int, int],
+    blocks: BlockAllocator,
+    block_size: int,
 ) -> list[int]:
-    """Take blocks for texts that have grown. If none is free, the youngest request gives its blocks back.
+    """Take blocks for texts that have grown. If none is free, the youngest request
+    gives its blocks back.
 
     Args:
-        tables: {id: the blocks of this request}, from the oldest request to the youngest. Changed in place.
+        tables: {id: the blocks of this request}, from the oldest request to the
+            youngest. Changed in place.
         lengths: {id: how many tokens its blocks must hold}.
         blocks: where they come from.
         block_size: tokens per block.
     Returns:
-        The ids that were preempted, in that order: their blocks are freed, and they are no longer in `tables`.
+        The ids that were preempted, in that order: their blocks are freed, and they are
+        no longer in `tables`.
 
-    The oldest goes first. While its table holds too few tokens it gets one block more, at the end. If none is free, the
-    youngest request in `tables` is preempted, and it tries again. The youngest may be itself: then it gets nothing.
+    The oldest goes first. While its table holds too few tokens it gets one block more,
+    at the end. If none is free, the youngest request in `tables` is preempted, and it
+    tries again. The youngest may be itself: then it gets nothing.
     """
     preempted = []
     for name in list(tables):
@@ -271,19 +333,24 @@ def grow_or_preempt(
     return preempted
 
 
-def reuse_prefix(tokens: Sequence[int], index: Mapping[tuple[int, ...], int], block_size: int) -> tuple[list[int], int]:
+def reuse_prefix(
+    tokens: Sequence[int], index: Mapping[tuple[int, ...], int], block_size: int
+) -> tuple[list[int], int]:
     """Find the blocks that already hold the beginning of a prompt.
 
     Args:
         tokens: the prompt's ids.
-        index: whole prefix → block. index[(5, 1, 4, 9)] is the block that holds tokens 4 and 9 (at block_size 2)
-            behind 5 and 1. Keys and values depend on everything before them, so the block's own tokens are no key.
+        index: whole prefix → block. index[(5, 1, 4, 9)] is the block that holds tokens
+            4 and 9 (at block_size 2) behind 5 and 1. Keys and values depend on
+            everything before them, so the block's own tokens are no key.
         block_size: tokens per block.
     Returns:
-        (blocks, count): the longest run of full blocks from the start of the prompt, each with
-        `tuple(tokens[: (i + 1) * block_size])` in the index, and the number of tokens in them.
+        (blocks, count): the longest run of full blocks from the start of the prompt,
+        each with `tuple(tokens[: (i + 1) * block_size])` in the index, and the number
+        of tokens in them.
 
-    The last token is never among them, even in a full block: it has to give the logits for the next one.
+    The last token is never among them, even in a full block: it has to give the logits
+    for the next one.
     """
     blocks: list[int] = []
     for end in range(block_size, len(tokens), block_size):
@@ -294,8 +361,11 @@ def reuse_prefix(tokens: Sequence[int], index: Mapping[tuple[int, ...], int], bl
     return blocks, len(blocks) * block_size
 
 
-def accept_or_resample(p: Tensor, q: Tensor, token: int, u: float, v: float) -> tuple[int, bool]:
-    """Keep the draft's token or take another one, so that the outcome has the distribution of the target.
+def accept_or_resample(
+    p: Tensor, q: Tensor, token: int, u: float, v: float
+) -> tuple[int, bool]:
+    """Keep the draft's token or take another one, so that the outcome has the
+    distribution of the target.
 
     Args:
         p: (V,), probabilities by the target.
@@ -303,14 +373,17 @@ def accept_or_resample(p: Tensor, q: Tensor, token: int, u: float, v: float) -> 
         token: was drawn from q.
         u, v: were drawn uniformly from [0, 1).
     Returns:
-        (token, True) if u · q[token] < p[token]. Else (other, False): other is drawn by v from max(p − q, 0), divided
-        by its sum. It is the first token at which the cumulative sum exceeds v.
+        (token, True) if u · q[token] < p[token]. Else (other, False): other is drawn by
+        v from max(p − q, 0), divided by its sum. It is the first token at which the
+        cumulative sum exceeds v.
 
-    With p = [0.5, 0.5] and q = [0.75, 0.25], token 1 is always kept, and token 0 for u below 2/3; else token 1 comes.
+    With p = [0.5, 0.5] and q = [0.75, 0.25], token 1 is always kept, and token 0 for u
+    below 2/3; else token 1 comes.
 
     Edge cases ★
-        Probabilities may be off by rounding: a token with p ≤ q never comes in place of another, even for the largest
-        v below 1. Where nothing is left of max(p − q, 0), the token is kept. It is a plain int.
+        Probabilities may be off by rounding: a token with p ≤ q never comes in place of
+        another, even for the largest v below 1. Where nothing is left of max(p − q, 0),
+        the token is kept. It is a plain int.
     """
     sums = (p.double() - q.double()).clamp(min=0).cumsum(dim=0)
     if u * q[token] < p[token] or sums[-1] == 0:
@@ -327,29 +400,37 @@ def speculative_generate(
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, dict[str, int]]:
-    """Continue a prompt with the target's tokens. A small draft model proposes them, several per call of the target.
+    """Continue a prompt with the target's tokens. A small draft model proposes them,
+    several per call of the target.
 
     Args:
-        target, draft: called as model(idx) with (1, t) ids. They return (logits (1, t, V), loss).
+        target, draft: called as model(idx) with (1, t) ids. They return (logits
+            (1, t, V), loss).
         idx: (1, T), the prompt.
         max_new_tokens: n.
         gamma: how many tokens the draft proposes per round, one by one.
-        temperature: divides the logits of both models. With 0 each takes its best token.
+        temperature: divides the logits of both models. With 0 each takes its
+            best token.
         generator: where all draws come from; None = torch's global one.
     Returns:
-        (ids (1, T + n), {"target_calls": …, "proposed": …, "accepted": …}): its calls, tokens proposed, and those kept.
+        (ids (1, T + n), {"target_calls": …, "proposed": …, "accepted": …}): its calls,
+        tokens proposed, and those kept.
 
-    One call of the target judges a whole round, each token by `accept_or_resample`. Behind the first refusal all
-    proposals are thrown away. If none is refused, the same call gives one more token, drawn from the target's
-    distribution. The models run in eval mode, without gradients.
+    One call of the target judges a whole round, each token by `accept_or_resample`.
+    Behind the first refusal all proposals are thrown away. If none is refused, the same
+    call gives one more token, drawn from the target's distribution. The models run in
+    eval mode, without gradients.
 
     Edge cases ★
-        Where r tokens are missing, at most r − 1 are proposed, as the target gives one more. Afterwards each model has
-        the mode that it had, also after an exception. `idx` is not written to. A batch of
-        several rows is an error.
+        Where r tokens are missing, at most r − 1 are proposed, as the target gives one
+        more. Afterwards each model has the mode that it had, also after an exception.
+        `idx` is not written to. A batch of several rows is an error.
     """
     if idx.size(0) != 1:
-        raise ValueError(f"each row would keep another number of tokens: one row is wanted, got {idx.size(0)}")
+        raise ValueError(
+            "each row would keep another number of tokens: one row is wanted, got "
+            f"{idx.size(0)}"
+        )
     modes = target.training, draft.training
     target.eval(), draft.eval()
     counts = {"target_calls": 0, "proposed": 0, "accepted": 0}
@@ -360,19 +441,41 @@ def speculative_generate(
                 start, beliefs = out.size(1), []
                 for _ in range(min(gamma, end - start - 1)):
                     beliefs.append(_probabilities(draft(out)[0][0, -1], temperature))
-                    out = torch.cat([out, beliefs[-1].multinomial(1, generator=generator).view(1, 1)], dim=1)
+                    out = torch.cat(
+                        [
+                            out,
+                            beliefs[-1].multinomial(1, generator=generator).view(1, 1),
+                        ],
+                        dim=1,
+                    )
                 truths = _probabilities(target(out)[0][0, start - 1 :], temperature)
-                u, v = torch.rand(2, len(truths), generator=generator, device=idx.device, dtype=torch.float64).tolist()
+                u, v = torch.rand(
+                    2,
+                    len(truths),
+                    generator=generator,
+                    device=idx.device,
+                    dtype=torch.float64,
+                ).tolist()
                 counts["target_calls"] += 1
                 counts["proposed"] += len(beliefs)
                 for i, q in enumerate(beliefs):
-                    token, kept = accept_or_resample(truths[i], q, int(out[0, start + i]), u[i], v[i])
+                    token, kept = accept_or_resample(
+                        truths[i], q, int(out[0, start + i]), u[i], v[i]
+                    )
                     counts["accepted"] += kept
                     if not kept:
-                        out = torch.cat([out[:, : start + i], out.new_tensor([[token]])], dim=1)
+                        out = torch.cat(
+                            [out[:, : start + i], out.new_tensor([[token]])], dim=1
+                        )
                         break
                 else:
-                    out = torch.cat([out, truths[-1].multinomial(1, generator=generator).view(1, 1)], dim=1)
+                    out = torch.cat(
+                        [
+                            out,
+                            truths[-1].multinomial(1, generator=generator).view(1, 1),
+                        ],
+                        dim=1,
+                    )
             return out.clone(), counts
     finally:
         target.train(modes[0])
@@ -380,7 +483,9 @@ def speculative_generate(
 
 
 def _probabilities(logits: Tensor, temperature: float) -> Tensor:
-    """The distribution that a model draws from, (..., V): at temperature 0 all on the best token."""
+    """The distribution that a model draws from, (..., V): at temperature 0 all on the
+    best token.
+    """
     if temperature == 0:
         return nn.functional.one_hot(logits.argmax(dim=-1), logits.size(-1)).double()
     return (logits.double() / temperature).softmax(dim=-1)

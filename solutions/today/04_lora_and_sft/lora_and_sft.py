@@ -1,6 +1,8 @@
-"""Fine-tuning a language model on conversations: low-rank adapters, a chat template, a loss mask, and packed rows.
+"""Fine-tuning a language model on conversations: low-rank adapters, a chat template, a
+loss mask, and packed rows.
 
-Sizes: O × I is a weight as nn.Linear holds it, r the rank of an adapter, T the tokens of a row, N the rows.
+Sizes: O × I is a weight as nn.Linear holds it, r the rank of an adapter, T the tokens
+of a row, N the rows.
 Token ids are torch.long, and a target of −100 does not count in a loss.
 """
 
@@ -18,24 +20,31 @@ DecoderConfig = prerequisite("today/01_todays_block").DecoderConfig
 
 
 class LoRALinear(nn.Module):
-    """A frozen linear layer with a trainable correction of rank r beside it: y = base(x) + (alpha / r) · B A x."""
+    """A frozen linear layer with a trainable correction of rank r beside it:
+    y = base(x) + (alpha / r) · B A x.
+    """
 
     def __init__(self, base: nn.Linear, rank: int, alpha: float, dropout: float = 0.0):
         """Freeze the layer, and put two thin matrices beside it.
 
         Args:
-            base: the layer to adapt, itself and not a copy. All of its parameters stop learning.
-            rank: r. A 512 × 512 weight has 262144 numbers; with r = 4, A and B have 4096.
+            base: the layer to adapt, itself and not a copy. All of its parameters
+                stop learning.
+            rank: r. A 512 × 512 weight has 262144 numbers; with r = 4, A and B
+                have 4096.
             alpha: the correction is scaled by alpha / r.
-            dropout: the probability with which features of the correction's input are dropped in training mode.
+            dropout: the probability with which features of the correction's input are
+                dropped in training mode.
 
         Attributes, under these names:
             base: the frozen layer.
-            lora_A: nn.Parameter (r, I), drawn by `nn.init.kaiming_uniform_` with a = √5, as nn.Linear draws its weight.
-            lora_B: nn.Parameter (O, r), zeros. With it the correction begins at 0.
+            lora_A: nn.Parameter (r, I), drawn by `nn.init.kaiming_uniform_` with
+            a = √5, as nn.Linear draws its weight. lora_B: nn.Parameter (O, r), zeros.
+            With it the correction begins at 0.
 
         Edge cases ★
-            A rank below 1 is an error that names it. A and B have the dtype and device of base's weight.
+            A rank below 1 is an error that names it. A and B have the dtype and device
+            of base's weight.
         """
         if rank < 1:
             raise ValueError(f"the rank must be at least 1, not {rank}")
@@ -53,22 +62,29 @@ class LoRALinear(nn.Module):
         Args:
             x: (…, I).
         Returns:
-            (…, O): base(x) + (alpha / r) · (dropout(x) Aᵀ) Bᵀ. Only the correction's input is dropped.
+            (…, O): base(x) + (alpha / r) · (dropout(x) Aᵀ) Bᵀ. Only the correction's
+            input is dropped.
         """
-        return self.base(x) + self.scale * (self.dropout(x) @ self.lora_A.mT @ self.lora_B.mT)
+        return self.base(x) + self.scale * (
+            self.dropout(x) @ self.lora_A.mT @ self.lora_B.mT
+        )
 
     def merge(self) -> nn.Linear:
-        """Make one plain layer that does the same in eval mode, without the cost of a correction.
+        """Make one plain layer that does the same in eval mode, without the cost of
+        a correction.
 
         Returns:
-            A new nn.Linear with the weight W + (alpha / r) · B A and base's bias, or none if base has none. It shares
-            no memory with this module, and this module stays as it was: merging again gives the same layer.
+            A new nn.Linear with the weight W + (alpha / r) · B A and base's bias, or
+            none if base has none. It shares no memory with this module, and this module
+            stays as it was: merging again gives the same layer.
 
         Edge cases ★
             The new layer has the dtype and device of base.
         """
         base = self.base
-        merged = nn.Linear(base.in_features, base.out_features, bias=base.bias is not None)
+        merged = nn.Linear(
+            base.in_features, base.out_features, bias=base.bias is not None
+        )
         merged = merged.to(base.weight)
         with torch.no_grad():
             merged.weight.copy_(base.weight + self.scale * self.lora_B @ self.lora_A)
@@ -77,8 +93,11 @@ class LoRALinear(nn.Module):
         return merged
 
 
-def add_lora(model: nn.Module, names: Sequence[str], rank: int, alpha: float) -> list[str]:
-    """Put a LoRALinear in the place of every nn.Linear whose last name is in `names`. Given.
+def add_lora(
+    model: nn.Module, names: Sequence[str], rank: int, alpha: float
+) -> list[str]:
+    """Put a LoRALinear in the place of every nn.Linear whose last name is in
+    `names`. Given.
 
     Returns:
         The full names of the layers: ["model.layers.0.self_attn.q_proj", …].
@@ -90,7 +109,11 @@ def add_lora(model: nn.Module, names: Sequence[str], rank: int, alpha: float) ->
     ]
     for name in found:
         parent, _, last = name.rpartition(".")
-        setattr(model.get_submodule(parent), last, LoRALinear(model.get_submodule(name), rank, alpha))
+        setattr(
+            model.get_submodule(parent),
+            last,
+            LoRALinear(model.get_submodule(name), rank, alpha),
+        )
     return found
 
 
@@ -98,16 +121,20 @@ def mark_trainable(model: nn.Module, also: Sequence[str] = ()) -> int:
     """Let the adapters learn, and nothing else but the parts that are named.
 
     Args:
-        model: has parameters called `lora_A` and `lora_B` somewhere, such as "layers.0.q_proj.lora_A".
-        also: names of parts ("norm") or of single parameters ("head.bias") that learn as well. A name ends before a dot
-            or is the whole name: "norm" does not cover "norm_2.weight".
+        model: has parameters called `lora_A` and `lora_B` somewhere, such as
+            "layers.0.q_proj.lora_A".
+        also: names of parts ("norm") or of single parameters ("head.bias") that learn
+            as well. A name ends before a dot or is the whole name: "norm" does not
+            cover "norm_2.weight".
     Returns:
         The number of trainable values, an int.
 
-    `requires_grad` becomes True for these parameters and False for all others, whatever they were before.
+    `requires_grad` becomes True for these parameters and False for all others, whatever
+    they were before.
 
     Edge cases ★
-        A name in `also` that covers nothing is an error that names it and changes nothing.
+        A name in `also` that covers nothing is an error that names it and
+        changes nothing.
     """
     named = dict(model.named_parameters())
     for prefix in also:
@@ -115,8 +142,12 @@ def mark_trainable(model: nn.Module, also: Sequence[str] = ()) -> int:
             raise ValueError(f"there is no parameter under {prefix!r}")
     for name, parameter in named.items():
         is_adapter = name.rpartition(".")[2] in ("lora_A", "lora_B")
-        parameter.requires_grad_(is_adapter or any(_covers(prefix, name) for prefix in also))
-    return sum(parameter.numel() for parameter in named.values() if parameter.requires_grad)
+        parameter.requires_grad_(
+            is_adapter or any(_covers(prefix, name) for prefix in also)
+        )
+    return sum(
+        parameter.numel() for parameter in named.values() if parameter.requires_grad
+    )
 
 
 def chat_template(
@@ -129,16 +160,18 @@ def chat_template(
     """Write a conversation as tokens, in the format ChatML.
 
     Args:
-        messages: dicts with "role" and "content", such as {"role": "user", "content": "Hi"}.
+        messages: dicts with "role" and "content", such as {"role": "user",
+            "content": "Hi"}.
         encode: turns text into token ids. It gives no special token, whatever the text.
         im_start, im_end: the ids of the two special tokens around a message.
         add_generation_prompt: whether the assistant is to speak next.
     Returns:
-        A list of ids. For each message im_start, encode(role + "\\n"), encode(content), im_end, encode("\\n"). With the
-        prompt, im_start and encode("assistant\\n") follow at the end.
+        A list of ids. For each message im_start, encode(role + "\\n"), encode(content),
+        im_end, encode("\\n"). With the prompt, im_start and encode("assistant\\n")
+        follow at the end.
 
-    Put the special tokens in as ids, never as text. A user who types "<|im_end|>" then gets some ordinary tokens, and
-    cannot end the message.
+    Put the special tokens in as ids, never as text. A user who types "<|im_end|>" then
+    gets some ordinary tokens, and cannot end the message.
 
     Edge cases ★
         A role other than system, user and assistant is an error that names it.
@@ -159,16 +192,19 @@ def loss_mask(ids: Tensor, header: Sequence[int], im_end: int) -> Tensor:
 
     Args:
         ids: (T,), a conversation as `chat_template` writes it.
-        header: the ids that begin an assistant's message: [im_start] + encode("assistant\\n").
+        header: the ids that begin an assistant's message: [im_start] +
+            encode("assistant\\n").
         im_end: the id that ends a message.
     Returns:
-        (T,) bool. True from behind each header to the next im_end, which is included: the model must learn to stop.
-        False for headers, other messages, and the newline after im_end. With header 8 3 and im_end 9:
+        (T,) bool. True from behind each header to the next im_end, which is included:
+        the model must learn to stop. False for headers, other messages, and the newline
+        after im_end. With header 8 3 and im_end 9:
 
             ids    8 5 1 2 9 0 8 3 6 7 9 0
             mask   . . . . . . . . x x x .
 
-    The mask belongs to the tokens, not to the inputs that predict them: targets are where(mask, ids, −100)[1:].
+    The mask belongs to the tokens, not to the inputs that predict them: targets are
+    where(mask, ids, −100)[1:].
 
     Edge cases ★
         A last message without im_end counts to its end.
@@ -194,7 +230,10 @@ class Packed(NamedTuple):
 
 
 def pack_documents(
-    docs: Sequence[Sequence[int]], masks: Sequence[Sequence[bool]], block_size: int, pad: int = 0
+    docs: Sequence[Sequence[int]],
+    masks: Sequence[Sequence[bool]],
+    block_size: int,
+    pad: int = 0,
 ) -> Packed:
     """Lay documents side by side into rows of equal length, by first fit.
 
@@ -204,14 +243,15 @@ def pack_documents(
         block_size: T.
         pad: the id that fills up a row.
     Returns:
-        Packed. Documents go in the given order, each unsplit to the first row with room for it; a new row opens when
-        none has. With T = 5, lengths 3, 4, 2 make two rows: the first and the third document, then the second.
+        Packed. Documents go in the given order, each unsplit to the first row with room
+        for it; a new row opens when none has. With T = 5, lengths 3, 4, 2 make two
+        rows: the first and the third document, then the second.
 
         - ids: the tokens; `pad` where a row is not full.
         - doc_ids: 0, 1, … within each row, by place; −1 on padding.
         - positions: from 0 again in each document; 0 on padding.
-        - targets: the next token of the same document if its mask is True, else −100. A document's last token and
-          padding have the target −100.
+        - targets: the next token of the same document if its mask is True, else −100. A
+          document's last token and padding have the target −100.
 
     Edge cases ★
         A document longer than T is an error that names both sizes.
@@ -220,7 +260,10 @@ def pack_documents(
     room: list[int] = []
     for number, doc in enumerate(docs):
         if len(doc) > block_size:
-            raise ValueError(f"a document of {len(doc)} tokens does not fit into a row of {block_size}")
+            raise ValueError(
+                f"a document of {len(doc)} tokens does not fit into a row of "
+                f"{block_size}"
+            )
         row = next((i for i, left in enumerate(room) if len(doc) <= left), len(rows))
         if row == len(rows):
             rows.append([])
@@ -245,20 +288,21 @@ def pack_documents(
 
 
 def document_mask(doc_ids: Tensor) -> Tensor:
-    """Let every token see its own document up to itself, and nothing of its neighbours in the row.
+    """Let every token see its own document up to itself, and nothing of its neighbours
+    in the row.
 
     Args:
         doc_ids: (N, T), as in Packed.
     Returns:
-        (N, 1, T, T) bool, True = may attend: [n, 0, t, s] is True if s ≤ t and both belong to the same document. The 1
-        is for the heads. [0 0 1] gives
+        (N, 1, T, T) bool, True = may attend: [n, 0, t, s] is True if s ≤ t and both
+        belong to the same document. The 1 is for the heads. [0 0 1] gives
 
             x . .
             x x .
             . . x
 
-    Padding (−1) sees itself and no document; whether it sees earlier padding is left open. A row without any True
-    would be NaN after the softmax.
+    Padding (−1) sees itself and no document; whether it sees earlier padding is left
+    open. A row without any True would be NaN after the softmax.
     """
     same = doc_ids[:, None, :, None] == doc_ids[:, None, None, :]
     return same.tril()

@@ -1,7 +1,9 @@
-"""Moving a policy towards what is preferred, and not too far: DPO from pairs, GRPO from samples with rewards.
+"""Moving a policy towards what is preferred, and not too far: DPO from pairs, GRPO from
+samples with rewards.
 
-Sizes: B sequences of T tokens, V = vocab_size; G prompts with a group of K answers each. The policy is the model that
-learns, and the reference is the model that it started from. Token ids are torch.long.
+Sizes: B sequences of T tokens, V = vocab_size; G prompts with a group of K answers
+each. The policy is the model that learns, and the reference is the model that it
+started from. Token ids are torch.long.
 """
 
 import torch
@@ -16,8 +18,8 @@ def token_logp(logits: Tensor, tokens: Tensor) -> Tensor:
         logits: (B, T, V). logits[:, t] predicts the token at t + 1.
         tokens: (B, T).
     Returns:
-        (B, T − 1): entry t is log p(tokens[t + 1]), from the softmax of logits[t]. With uniform logits over V = 4,
-        every entry is −ln 4 = −1.386.
+        (B, T − 1): entry t is log p(tokens[t + 1]), from the softmax of logits[t]. With
+        uniform logits over V = 4, every entry is −ln 4 = −1.386.
 
     Edge cases ★
         Logits of ±1000 stay finite.
@@ -31,10 +33,12 @@ def sequence_logp(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
     Args:
         logits: (B, T, V).
         tokens: (B, T).
-        mask: (B, T) bool, True on the tokens of the answer. It belongs to tokens, not to the logits that predict them.
+        mask: (B, T) bool, True on the tokens of the answer. It belongs to tokens, not
+            to the logits that predict them.
     Returns:
-        (B,): the sum, not the mean, of log p over the tokens whose mask is True. Nothing predicts the first token, so
-        mask[:, 0] has no influence. An answer without tokens has log-probability 0.
+        (B,): the sum, not the mean, of log p over the tokens whose mask is True.
+        Nothing predicts the first token, so mask[:, 0] has no influence. An answer
+        without tokens has log-probability 0.
     """
     return token_logp(logits, tokens).masked_fill(~mask[:, 1:], 0.0).sum(-1)
 
@@ -42,7 +46,8 @@ def sequence_logp(logits: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
 def bradley_terry(chosen: Tensor, rejected: Tensor) -> Tensor:
     """Train a reward from pairs: the chosen answer should have the larger one.
 
-    The model of Bradley and Terry (1952): the first of two is preferred with probability σ(r_1 − r_2).
+    The model of Bradley and Terry (1952): the first of two is preferred with
+    probability σ(r_1 − r_2).
 
     Args:
         chosen, rejected: (B,), the rewards of the two answers of each pair.
@@ -56,17 +61,24 @@ def bradley_terry(chosen: Tensor, rejected: Tensor) -> Tensor:
 
 
 def dpo_loss(
-    policy_chosen: Tensor, policy_rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor, beta: float = 0.1
+    policy_chosen: Tensor,
+    policy_rejected: Tensor,
+    ref_chosen: Tensor,
+    ref_rejected: Tensor,
+    beta: float = 0.1,
 ) -> tuple[Tensor, Tensor]:
     """Train the policy itself from pairs, as if it were a reward model.
 
     Args:
-        policy_chosen, policy_rejected: (B,), log-probabilities of both answers under the policy.
-        ref_chosen, ref_rejected: (B,), the same under the reference. They are constants: no gradient flows into them.
+        policy_chosen, policy_rejected: (B,), log-probabilities of both answers under
+            the policy.
+        ref_chosen, ref_rejected: (B,), the same under the reference. They are
+            constants: no gradient flows into them.
         beta: a larger one keeps the policy closer to the reference.
     Returns:
-        (loss, margins). An answer's implicit reward is beta · (log π − log π_ref). margins (B,) is the chosen answer's
-        minus the rejected one's; loss is the mean of −log σ(margins), a scalar.
+        (loss, margins). An answer's implicit reward is beta · (log π − log π_ref).
+        margins (B,) is the chosen answer's minus the rejected one's; loss is the mean
+        of −log σ(margins), a scalar.
     """
     chosen = policy_chosen - ref_chosen.detach()
     rejected = policy_rejected - ref_rejected.detach()
@@ -82,8 +94,9 @@ def group_advantages(rewards: Tensor, eps: float = 1e-4, scale: bool = True) -> 
         eps: added to the standard deviation.
         scale: whether to divide by it. Dr. GRPO does not.
     Returns:
-        (G, K): (r − mean) / (std + eps) within each row, or r − mean; a constant, through which no gradient flows. std
-        divides by K − 1, torch's default. Rewards 0 0 1 have advantages −0.577 −0.577 1.155.
+        (G, K): (r − mean) / (std + eps) within each row, or r − mean; a constant,
+        through which no gradient flows. std divides by K − 1, torch's default. Rewards
+        0 0 1 have advantages −0.577 −0.577 1.155.
 
     Edge cases ★
         K = 1: the advantage is 0, and not NaN.
@@ -95,9 +108,14 @@ def group_advantages(rewards: Tensor, eps: float = 1e-4, scale: bool = True) -> 
 
 
 def clipped_objective(
-    logp: Tensor, old_logp: Tensor, advantages: Tensor, clip_low: float = 0.2, clip_high: float = 0.2
+    logp: Tensor,
+    old_logp: Tensor,
+    advantages: Tensor,
+    clip_low: float = 0.2,
+    clip_high: float = 0.2,
 ) -> Tensor:
-    """Weigh each token by its advantage, and stop once its probability has moved far enough (PPO, eq. 7).
+    """Weigh each token by its advantage, and stop once its probability has moved far
+    enough (PPO, eq. 7).
 
     Args:
         logp: (B, T), log-probabilities under the policy.
@@ -105,14 +123,17 @@ def clipped_objective(
         advantages: (B,), one per sequence, or (B, T). Constants.
         clip_low, clip_high: how far the ratio may go below and above 1.
     Returns:
-        (B, T), to be maximised: min(ρ · A, clamp(ρ, 1 − clip_low, 1 + clip_high) · A), with the ratio
-        ρ = exp(logp − old_logp). For A > 0, nothing is gained beyond ρ = 1.2; for A < 0, nothing below 0.8.
+        (B, T), to be maximised: min(ρ · A, clamp(ρ, 1 − clip_low, 1 + clip_high) · A),
+        with the ratio ρ = exp(logp − old_logp). For A > 0, nothing is gained beyond
+        ρ = 1.2; for A < 0, nothing below 0.8.
     """
     if advantages.ndim == 1:
         advantages = advantages[:, None]
     advantages = advantages.detach()
     ratio = torch.exp(logp - old_logp.detach())
-    return torch.minimum(ratio * advantages, ratio.clamp(1 - clip_low, 1 + clip_high) * advantages)
+    return torch.minimum(
+        ratio * advantages, ratio.clamp(1 - clip_low, 1 + clip_high) * advantages
+    )
 
 
 def kl_k3(logp: Tensor, ref_logp: Tensor) -> Tensor:
@@ -122,8 +143,8 @@ def kl_k3(logp: Tensor, ref_logp: Tensor) -> Tensor:
         logp: any shape, log-probabilities of tokens under the policy that sampled them.
         ref_logp: the same shape, under the reference. A constant.
     Returns:
-        The same shape: exp(d) − 1 − d, with d = ref_logp − logp. Never negative, 0 where both agree. Its mean over
-        samples of the policy is KL(policy ‖ reference).
+        The same shape: exp(d) − 1 − d, with d = ref_logp − logp. Never negative, 0
+        where both agree. Its mean over samples of the policy is KL(policy ‖ reference).
     """
     difference = ref_logp.detach() - logp
     return difference.expm1() - difference
@@ -148,19 +169,23 @@ def grpo_step(
         optimizer: of its parameters. Old gradients are forgotten.
         tokens: (G·K, T), prompts with answers, group by group.
         mask: (G·K, T) bool, True on the answers' tokens.
-        old_logp, ref_logp: (G·K, T − 1), as `token_logp` gives, when sampled and under the reference.
+        old_logp, ref_logp: (G·K, T − 1), as `token_logp` gives, when sampled and under
+            the reference.
         rewards: (G, K).
         beta, clip: the weight of k3; the ratio's bounds, 1 ± clip.
         loss: how objective − beta · k3 is averaged over counted tokens.
             "grpo": over each sequence's own, then over sequences.
             "dapo": over those of all sequences at once.
-            "dr_grpo": their sum is divided by G·K·(T − 1), and advantages are not divided by the std.
+            "dr_grpo": their sum is divided by G·K·(T − 1), and advantages are not
+            divided by the std.
     Returns:
-        Floats: "loss", minus this average; "reward", the mean; "kl", the mean of k3 over all counted tokens;
-        "clip_fraction", the share of these with ρ outside 1 ± clip.
+        Floats: "loss", minus this average; "reward", the mean; "kl", the mean of k3
+        over all counted tokens; "clip_fraction", the share of these with ρ outside 1
+        ± clip.
 
     Edge cases ★
-        A sequence without a counted token adds 0 to the mean over sequences. Another `loss` is an error.
+        A sequence without a counted token adds 0 to the mean over sequences. Another
+        `loss` is an error.
     """
     if loss not in ("grpo", "dapo", "dr_grpo"):
         raise ValueError(f'loss is "grpo", "dapo" or "dr_grpo", not {loss!r}')
@@ -169,7 +194,10 @@ def grpo_step(
     advantages = group_advantages(rewards, scale=loss != "dr_grpo").flatten()
     kl = kl_k3(logp, ref_logp)
     gain = clipped_objective(logp, old_logp, advantages, clip, clip) - beta * kl
-    per_sequence, total = gain.masked_fill(~counted, 0.0).sum(-1), counted.sum().clamp(min=1)
+    per_sequence, total = (
+        gain.masked_fill(~counted, 0.0).sum(-1),
+        counted.sum().clamp(min=1),
+    )
     if loss == "grpo":
         cost = -(per_sequence / counted.sum(-1).clamp(min=1)).mean()
     else:

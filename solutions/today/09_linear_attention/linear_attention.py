@@ -1,7 +1,9 @@
-"""Attention with a memory of fixed size: one product, one token at a time, or chunks; with decay and the delta rule.
+"""Attention with a memory of fixed size: one product, one token at a time, or chunks;
+with decay and the delta rule.
 
-Sizes: B rows of T tokens, H heads, K features of queries and keys, V of values. The memory of a head, its state S, is a
-matrix (K, V): a key k writes k vᵀ into it, and a query q reads qᵀS. Nothing is divided by √K, and there is no softmax.
+Sizes: B rows of T tokens, H heads, K features of queries and keys, V of values. The
+memory of a head, its state S, is a matrix (K, V): a key k writes k vᵀ into it, and a
+query q reads qᵀS. Nothing is divided by √K, and there is no softmax.
 """
 
 from collections.abc import Callable
@@ -14,9 +16,15 @@ Elements = tuple[Tensor, ...]
 
 
 def recall_batch(
-    rows: int, n_keys: int, n_values: int, distinct: int, times: int = 1, generator: torch.Generator | None = None
+    rows: int,
+    n_keys: int,
+    n_values: int,
+    distinct: int,
+    times: int = 1,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Make texts that write pairs of a key and a value, and then ask for the last value of each key.
+    """Make texts that write pairs of a key and a value, and then ask for the last value
+    of each key.
 
     Given: nothing to write here.
 
@@ -24,19 +32,25 @@ def recall_batch(
         rows: B texts.
         n_keys, n_values: how many keys and values there are; they are numbers from 0.
         distinct: different keys in one text, drawn for each text.
-        times: how often each of them is written, in mixed order and with a value drawn each time.
+        times: how often each of them is written, in mixed order and with a value drawn
+            each time.
     Returns:
-        (tokens, targets). tokens is (B, distinct · times + distinct, 2): pairs (key, value), then each key once with
-        n_values in the place of a value. targets is (B, distinct): the last value of each of these keys.
+        (tokens, targets). tokens is (B, distinct · times + distinct, 2): pairs (key,
+        value), then each key once with n_values in the place of a value. targets is (B,
+        distinct): the last value of each of these keys.
     """
     keys = torch.rand(rows, n_keys, generator=generator).argsort(-1)[:, :distinct]
-    which = torch.rand(rows, distinct * times, generator=generator).argsort(-1) % distinct
+    which = (
+        torch.rand(rows, distinct * times, generator=generator).argsort(-1) % distinct
+    )
     values = torch.randint(n_values, which.shape, generator=generator)
     asked = torch.rand(rows, distinct, generator=generator).argsort(-1)
     is_key = which[:, :, None] == asked[:, None, :]
     last = distinct * times - 1 - is_key.flip(1).int().argmax(1)
     written = torch.stack([keys.gather(1, which), values], dim=-1)
-    questions = torch.stack([keys.gather(1, asked), torch.full_like(asked, n_values)], dim=-1)
+    questions = torch.stack(
+        [keys.gather(1, asked), torch.full_like(asked, n_values)], dim=-1
+    )
     return torch.cat([written, questions], dim=1), values.gather(1, last)
 
 
@@ -47,7 +61,8 @@ def short_convolution(x: Tensor, weight: Tensor) -> Tensor:
 
     Args:
         x: (B, T, C).
-        weight: (C, width). weight[:, −1] meets the token itself, weight[:, −2] the one before.
+        weight: (C, width). weight[:, −1] meets the token itself, weight[:, −2] the
+            one before.
     Returns:
         (B, T, C). Before the first token there are zeros.
     """
@@ -61,25 +76,31 @@ def parallel_form(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor) -> Tensor:
     Args:
         q, k: (B, H, T, K).
         v: (B, H, T, V).
-        log_decay: (B, H, T), g ≤ 0. exp(g_t) is how much is left at token t of all that was written before it.
+        log_decay: (B, H, T), g ≤ 0. exp(g_t) is how much is left at token t of all that
+            was written before it.
     Returns:
         (B, H, T, V): o_t = Σ exp(g_{s+1} + … + g_t) · (q_t·k_s) · v_s over all s ≤ t.
 
-        Token t's own pair enters whole, and g_t fades what is older. With g = log ½ and all products q·k = 1, the
-        values 8, 4, 1 give 8, 8, 5.
+        Token t's own pair enters whole, and g_t fades what is older. With g = log ½ and
+        all products q·k = 1, the values 8, 4, 1 give 8, 8, 5.
 
-    Strong decay, such as −16 per token over 40 tokens, gives finite results and finite gradients.
+    Strong decay, such as −16 per token over 40 tokens, gives finite results and
+    finite gradients.
     """
     total = log_decay.cumsum(dim=-1)
     gaps = total.unsqueeze(-1) - total.unsqueeze(-2)
     future = torch.ones_like(gaps, dtype=torch.bool).triu(1)
-    # Masked before exp: above the diagonal gaps are positive, and 0 times an infinite derivative is NaN.
+    # Masked before exp: above the diagonal gaps are positive, and 0 times an infinite
+    # derivative is NaN.
     fade = gaps.masked_fill(future, float("-inf")).exp()
     return (q @ k.mT * fade) @ v
 
 
-def recurrent_step(state: Tensor, q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute linear attention with decay for one token, from the state that the tokens before it left.
+def recurrent_step(
+    state: Tensor, q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute linear attention with decay for one token, from the state that the tokens
+    before it left.
 
     Args:
         state: (B, H, K, V), S.
@@ -92,16 +113,23 @@ def recurrent_step(state: Tensor, q: Tensor, k: Tensor, v: Tensor, log_decay: Te
         - The new state is exp(g) · S + k vᵀ: fade, then write.
         - out is qᵀ times the new state, so that a token reads its own pair, too.
 
-    Token by token from a state of zeros this equals `parallel_form`. The given state is not written to.
+    Token by token from a state of zeros this equals `parallel_form`. The given state is
+    not written to.
     """
     state = log_decay.exp()[..., None, None] * state + k.unsqueeze(-1) * v.unsqueeze(-2)
     return (q.unsqueeze(-2) @ state).squeeze(-2), state
 
 
 def chunked_form(
-    q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, chunk: int = 16, state: Tensor | None = None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    log_decay: Tensor,
+    chunk: int = 16,
+    state: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Compute linear attention with decay chunk by chunk: products inside a chunk, a state between chunks.
+    """Compute linear attention with decay chunk by chunk: products inside a chunk, a
+    state between chunks.
 
     Args:
         q, k, v, log_decay: as in `parallel_form`.
@@ -110,14 +138,17 @@ def chunked_form(
     Returns:
         (out, state): out (B, H, T, V), and the state (B, H, K, V) after the last token.
 
-        - A token reads its own chunk up to itself, and the state from before the chunk, faded by all decays from the
-          chunk's first token to itself.
-        - After a chunk the state has faded by the whole chunk, and each pair by the decays behind it.
+        - A token reads its own chunk up to itself, and the state from before the chunk,
+          faded by all decays from the chunk's first token to itself.
+        - After a chunk the state has faded by the whole chunk, and each pair by the
+          decays behind it.
 
-    The numbers are those of `recurrent_step`, whatever the chunk. Gradients reach all inputs.
+    The numbers are those of `recurrent_step`, whatever the chunk. Gradients reach
+    all inputs.
 
     Edge cases ★
-        No token is a step of its own: `recurrent_step` is not called, and `parallel_form` gets a chunk at most.
+        No token is a step of its own: `recurrent_step` is not called, and
+        `parallel_form` gets a chunk at most.
         The given state is not written to. float64 stays float64, without a state, too.
     """
     if state is None:
@@ -139,7 +170,8 @@ def combine(left: Elements, right: Elements) -> Elements:
         left: (a, b), two tensors of one shape: the earlier step.
         right: (c, d) of the same shape: the later step.
     Returns:
-        The pair (a', b') of the step that does first left, then right. Numbers are multiplied element by element.
+        The pair (a', b') of the step that does first left, then right. Numbers are
+        multiplied element by element.
 
     h ↦ 2h + 1, then h ↦ 3h + 5 is h ↦ 6h + 8. None of the given tensors is written to.
     """
@@ -147,25 +179,34 @@ def combine(left: Elements, right: Elements) -> Elements:
     return c * a, c * b + d
 
 
-def associative_scan(op: Callable[[Elements, Elements], Elements], elements: Elements) -> Elements:
+def associative_scan(
+    op: Callable[[Elements, Elements], Elements], elements: Elements
+) -> Elements:
     """Join all elements up to each place, with few calls.
 
     Args:
-        op: op(left, right) joins tuples like `elements`, of any length along dim 0, place by place. left holds what
-            comes earlier. op is associative, as `combine` is; its arguments cannot be exchanged.
+        op: op(left, right) joins tuples like `elements`, of any length along dim 0,
+            place by place. left holds what comes earlier. op is associative, as
+            `combine` is; its arguments cannot be exchanged.
         elements: a tuple of tensors, each (T, …).
     Returns:
-        A tuple of such tensors. Place t has elements 0 to t, joined in order; place 0 is unchanged.
+        A tuple of such tensors. Place t has elements 0 to t, joined in order; place 0
+        is unchanged.
 
-    At most 2 · ⌈log2 T⌉ + 1 calls of op, each for many places at once. With addition, 1, 2, 3, 4 becomes 1, 3, 6, 10.
+    At most 2 · ⌈log2 T⌉ + 1 calls of op, each for many places at once. With addition,
+    1, 2, 3, 4 becomes 1, 3, 6, 10.
 
     Edge cases ★
         T = 0 gives tensors of length 0. The given elements are not written to.
     """
     reach = 1
     while reach < elements[0].size(0):
-        joined = op(tuple(x[:-reach] for x in elements), tuple(x[reach:] for x in elements))
-        elements = tuple(torch.cat([x[:reach], y]) for x, y in zip(elements, joined, strict=True))
+        joined = op(
+            tuple(x[:-reach] for x in elements), tuple(x[reach:] for x in elements)
+        )
+        elements = tuple(
+            torch.cat([x[:reach], y]) for x, y in zip(elements, joined, strict=True)
+        )
         reach *= 2
     return elements
 
@@ -189,7 +230,8 @@ def delta_step(
         3. S + k (β (v − held))ᵀ is the new state.
         4. out is qᵀ times the new state.
 
-    With β = 1, reading with k now gives v, whatever was there. The given state is not written to.
+    With β = 1, reading with k now gives v, whatever was there. The given state is not
+    written to.
     """
     state = log_decay.exp()[..., None, None] * state
     held = (k.unsqueeze(-2) @ state).squeeze(-2)
@@ -207,27 +249,31 @@ def delta_chunked(
     chunk: int = 16,
     state: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Compute the gated delta rule chunk by chunk: all corrections of a chunk by one triangular system.
+    """Compute the gated delta rule chunk by chunk: all corrections of a chunk by one
+    triangular system.
 
     Args:
         q, k, v, log_decay, chunk, state: as in `chunked_form`.
         beta: (B, H, T).
     Returns:
-        (out, state), as `chunked_form` returns them: the numbers of `delta_step`, token by token.
+        (out, state), as `chunked_form` returns them: the numbers of `delta_step`, token
+        by token.
 
-        Inside a chunk that begins with the state S, G_t is the sum of its log_decay up to token t, that of t included.
-        The corrections u (T, V) solve (1 + L) u = r, with
+        Inside a chunk that begins with the state S, G_t is the sum of its log_decay up
+        to token t, that of t included. The corrections u (T, V) solve (1 + L)
+        u = r, with
 
         - r_t = β_t (v_t − exp(G_t) · k_tᵀS),
         - L_ts = β_t (k_t·k_s) exp(G_t − G_s) for s < t, and 0 elsewhere.
 
-        u takes the place of v: what is left is `chunked_form`. Gradients reach all inputs.
+        u takes the place of v: what is left is `chunked_form`. Gradients reach
+        all inputs.
 
     Source: Yang et al. 2024, Gated Delta Networks, section 3.
 
     Edge cases ★
-        No token is a step of its own: `delta_step` is not called. The given state is not written to. float64 stays
-        float64, without a state, too.
+        No token is a step of its own: `delta_step` is not called. The given state is
+        not written to. float64 stays float64, without a state, too.
     """
     if state is None:
         state = q.new_zeros(*q.shape[:2], q.size(-1), v.size(-1))
@@ -240,7 +286,9 @@ def delta_chunked(
         below = b * (key @ key.mT) * gaps.masked_fill(later, float("-inf")).exp()
         wanted = b * (value - total.exp() * (key @ state))
         # unitriangular: the ones on the diagonal are not stored.
-        u = torch.linalg.solve_triangular(below, wanted, upper=False, unitriangular=True)
+        u = torch.linalg.solve_triangular(
+            below, wanted, upper=False, unitriangular=True
+        )
         out, state = chunked_form(query, key, u, g, chunk, state)
         outs.append(out)
     return torch.cat(outs, dim=2), state
@@ -258,10 +306,11 @@ class GatedDeltaNet(nn.Module):
             width: of the convolution.
 
         - qkv: nn.Linear from C to 3C, without bias.
-        - conv: nn.Parameter (3C, width), drawn with a standard deviation from half to twice 1 / √width, such as
-          uniformly within ±1 / √width.
-        - beta, decay: nn.Linear from C to H each, with bias. All of decay's bias starts at 4: sigmoid(4) = 0.98, so
-          that the memory is long before anything is learned. beta's bias starts as nn.Linear draws it.
+        - conv: nn.Parameter (3C, width), drawn with a standard deviation from half to
+          twice 1 / √width, such as uniformly within ±1 / √width.
+        - beta, decay: nn.Linear from C to H each, with bias. All of decay's bias starts
+          at 4: sigmoid(4) = 0.98, so that the memory is long before anything is
+          learned. beta's bias starts as nn.Linear draws it.
         - norm: nn.RMSNorm over the D features of a head.
         - gate, proj: nn.Linear from C to C, without bias.
 
@@ -289,12 +338,14 @@ class GatedDeltaNet(nn.Module):
         Returns:
             (B, T, C). No token depends on a later one.
 
-        1. `short_convolution` of qkv(x), then silu. The first C features are queries, then keys, then values; head h
-           has the features h·D to (h + 1)·D − 1 of each.
+        1. `short_convolution` of qkv(x), then silu. The first C features are queries,
+           then keys, then values; head h has the features h·D to (h + 1)·D − 1 of each.
         2. Each query and each key of a head is divided by its length.
-        3. β = sigmoid(beta(x)) and log_decay = log sigmoid(decay(x)), a number per token and head.
+        3. β = sigmoid(beta(x)) and log_decay = log sigmoid(decay(x)), a number per
+           token and head.
         4. `delta_chunked`, from an empty state.
-        5. norm over each head, heads side by side again, times silu(gate(x)), then proj.
+        5. norm over each head, heads side by side again, times silu(gate(x)),
+           then proj.
         """
         mixed = F.silu(short_convolution(self.qkv(x), self.conv))
         q, k, v = mixed.unflatten(-1, (3, self.n_head, -1)).permute(2, 0, 3, 1, 4)
@@ -306,7 +357,13 @@ class GatedDeltaNet(nn.Module):
 
 
 def decoding_bytes(
-    layers: str, T: int, n_head: int, n_kv_head: int, head_dim: int, window: int, itemsize: int = 2
+    layers: str,
+    T: int,
+    n_head: int,
+    n_kv_head: int,
+    head_dim: int,
+    window: int,
+    itemsize: int = 2,
 ) -> int:
     """Count what a stack of layers keeps in memory while it writes one text.
 
@@ -327,5 +384,9 @@ def decoding_bytes(
         Another letter, a small one too, is an error that names it.
     """
     per_token = 2 * n_kv_head * head_dim
-    numbers = {"L": n_head * head_dim**2, "W": per_token * min(T, window), "A": per_token * T}
+    numbers = {
+        "L": n_head * head_dim**2,
+        "W": per_token * min(T, window),
+        "A": per_token * T,
+    }
     return itemsize * sum(numbers[layer] for layer in layers)

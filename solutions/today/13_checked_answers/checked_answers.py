@@ -1,7 +1,9 @@
-"""Answers that a program can check: a grammar that masks tokens, a verifier, pass@k, turns with tools, two policies.
+"""Answers that a program can check: a grammar that masks tokens, a verifier, pass@k,
+turns with tools, two policies.
 
-Sizes: V tokens in the vocabulary, B rows of T tokens, and S = T − 1 log-probabilities per row. An id is an index into
-the vocabulary, a list of strings. The string "" is the end of the text.
+Sizes: V tokens in the vocabulary, B rows of T tokens, and S = T − 1 log-probabilities
+per row. An id is an index into the vocabulary, a list of strings. The string "" is the
+end of the text.
 """
 
 import math
@@ -50,14 +52,18 @@ def token_mask(automaton: Automaton, state: int, vocab: Sequence[str]) -> Tensor
         state: where the text so far has led.
         vocab: V strings of any length.
     Returns:
-        (V,), bool. A token is allowed if all of its characters can be walked from `state`, one after the other. It may
-        end in any state, accepting or not. The token "" ends the text, so it is allowed in accepting states only.
+        (V,), bool. A token is allowed if all of its characters can be walked from
+        `state`, one after the other. It may end in any state, accepting or not. The
+        token "" ends the text, so it is allowed in accepting states only.
 
-    For texts of the form (ab)*, state 0 expects an a and accepts. There "a", "aba" and "" are allowed, and "b" and
-    "abb" are not.
+    For texts of the form (ab)*, state 0 expects an a and accepts. There "a", "aba" and
+    "" are allowed, and "b" and "abb" are not.
     """
     ends = state in automaton.accepting
-    allowed = [_after(automaton, state, token) is not None if token else ends for token in vocab]
+    allowed = [
+        _after(automaton, state, token) is not None if token else ends
+        for token in vocab
+    ]
     return torch.tensor(allowed, dtype=torch.bool)
 
 
@@ -71,20 +77,25 @@ def _after(automaton: Automaton, state: int, text: str) -> int | None:
     return now
 
 
-def constrained_probs(logits: Tensor, mask: Tensor, temperature: float = 1.0, top_p: float = 1.0) -> Tensor:
+def constrained_probs(
+    logits: Tensor, mask: Tensor, temperature: float = 1.0, top_p: float = 1.0
+) -> Tensor:
     """Give the probabilities from which the next token is drawn under a grammar.
 
     Args:
         logits: (…, V).
         mask: (…, V), bool, True on allowed tokens.
         temperature: divides the logits, above 0.
-        top_p: the share that `top_p_filter(logits, top_p)` of 27 keeps, of what the grammar and temperature leave.
+        top_p: the share that `top_p_filter(logits, top_p)` of 27 keeps, of what the
+            grammar and temperature leave.
     Returns:
-        (…, V): mask, temperature, top-p, softmax, in this order. Each row sums to 1, and tokens that are not allowed
-        have 0. Of probabilities (0.7, 0.2, 0.1) whose first token is forbidden, 0, 2/3 and 1/3 are left.
+        (…, V): mask, temperature, top-p, softmax, in this order. Each row sums to 1,
+        and tokens that are not allowed have 0. Of probabilities (0.7, 0.2, 0.1) whose
+        first token is forbidden, 0, 2/3 and 1/3 are left.
 
     Edge cases ★
-        A row without an allowed token is a ValueError. `logits` and `mask` are not written to.
+        A row without an allowed token is a ValueError. `logits` and `mask` are not
+        written to.
     """
     if not bool(mask.any(dim=-1).all()):
         raise ValueError("a row has no allowed token")
@@ -99,18 +110,22 @@ def verify(text: str, answer: int) -> bool:
         text: what a model wrote.
         answer: the right integer.
     Returns:
-        Whether the content of the last `\boxed{…}` is an integer that equals `answer`. The content goes up to the
-        first }. Commas between thousands and spaces around it do not count. What is
+        Whether the content of the last `\boxed{…}` is an integer that equals `answer`.
+        The content goes up to the first }. Commas between thousands and spaces around
+        it do not count. What is
         left must be digits, with a sign before them or not. Leading zeros are fine.
 
-        Anything else is wrong, and no error: no box, a box without }, an empty one, two numbers, words.
-        r"So it is \boxed{1,200}" is right for 1200, and r"\boxed{12 or 13}" is right for neither.
+        Anything else is wrong, and no error: no box, a box without }, an empty one, two
+        numbers, words.
+        r"So it is \boxed{1,200}" is right for 1200, and r"\boxed{12 or 13}" is right
+        for neither.
 
     Edge cases ★
         Commas stand before groups of three digits, or the box is wrong: r"\boxed{1,2}"
         is not 12.
-        Digits are 0 to 9: no underscores, no digits of other scripts. r"\boxed{\text{12}}" is wrong, and so is an open
-        box after a closed one. Ten thousand digits raise nothing.
+        Digits are 0 to 9: no underscores, no digits of other scripts.
+        r"\boxed{\text{12}}" is wrong, and so is an open box after a closed one. Ten
+        thousand digits raise nothing.
     """
     start = text.rfind(r"\boxed{")
     if start < 0:
@@ -130,8 +145,9 @@ def pass_at_k(n: int, c: int, k: int) -> float:
         c: how many of them are right, from 0 to n.
         k: how many one may give, from 1 to n.
     Returns:
-        The chance that k of the n answers, drawn without putting back, hold at least one right one. With n = 5, c = 2
-        and k = 3 it is 0.9: of the ten ways to choose three of five, one has none of the two.
+        The chance that k of the n answers, drawn without putting back, hold at least
+        one right one. With n = 5, c = 2 and k = 3 it is 0.9: of the ten ways to choose
+        three of five, one has none of the two.
 
     Edge cases ★
         n = 20,000 works, and a k above n is a ValueError that names both.
@@ -141,18 +157,23 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return 1 - math.comb(n - c, k) / math.comb(n, k)
 
 
-def pack_turns(rollouts: Sequence[Sequence[Turn]], pad: int = 0) -> tuple[Tensor, Tensor]:
+def pack_turns(
+    rollouts: Sequence[Sequence[Turn]], pad: int = 0
+) -> tuple[Tensor, Tensor]:
     """Lay conversations side by side, and mark what the model has sampled.
 
     Args:
         rollouts: B lists of turns, each in the order of the conversation.
-        pad: the id that fills shorter rows on the right. It may be a word of somebody's turn, too.
+        pad: the id that fills shorter rows on the right. It may be a word of somebody's
+            turn, too.
     Returns:
-        ids: (B, T), long: the ids of all turns of a row, one after the other. T is the length of the longest.
-        mask: (B, T), bool: True on all ids of "model" turns, and nowhere else. It belongs to tokens and is not shifted,
-        like that of today/05.
+        ids: (B, T), long: the ids of all turns of a row, one after the other. T is the
+        length of the longest.
+        mask: (B, T), bool: True on all ids of "model" turns, and nowhere else. It
+        belongs to tokens and is not shifted, like that of today/05.
 
-    [Turn("prompt", [5, 6]), Turn("model", [7]), Turn("tool", [8])] has the mask False False True False.
+    [Turn("prompt", [5, 6]), Turn("model", [7]), Turn("tool", [8])] has the mask False
+    False True False.
 
     Edge cases ★
         Turns without ids add nothing, and a row may hold nothing else.
@@ -171,26 +192,34 @@ def pack_turns(rollouts: Sequence[Sequence[Turn]], pad: int = 0) -> tuple[Tensor
 
 
 def truncated_weights(
-    trainer_logp: Tensor, sampler_logp: Tensor, mask: Tensor, cap: float = 2.0, level: str = "token"
+    trainer_logp: Tensor,
+    sampler_logp: Tensor,
+    mask: Tensor,
+    cap: float = 2.0,
+    level: str = "token",
 ) -> Tensor:
     """Weigh tokens that one program has sampled and another one trains on.
 
     Args:
-        trainer_logp, sampler_logp: (B, S), log-probabilities of the same tokens by both programs.
-        mask: (B, S), bool: where the model sampled. That of `pack_turns` without its first column.
+        trainer_logp, sampler_logp: (B, S), log-probabilities of the same tokens by
+            both programs.
+        mask: (B, S), bool: where the model sampled. That of `pack_turns` without its
+            first column.
         cap: the largest weight.
         level: "token" or "sequence".
     Returns:
-        (B, S), constants: no gradient flows through them. 0 outside the mask, and inside
-        "token": min(exp(trainer − sampler), cap), each token by itself;
-        "sequence": min(exp(sum of trainer − sampler over the row, in the mask), cap), the same at each of its tokens.
+        (B, S), constants: no gradient flows through them. 0 outside the mask, and
+        inside "token": min(exp(trainer − sampler), cap), each token by itself;
+        "sequence": min(exp(sum of trainer − sampler over the row, in the mask), cap),
+        the same at each of its tokens.
         A weight may be as small as it likes.
 
-    With ratios 1.5 and 1.6, the weights are 1.5 and 1.6, or for the sequence 2 and 2: the product is cut off, not its
-    factors.
+    With ratios 1.5 and 1.6, the weights are 1.5 and 1.6, or for the sequence 2 and 2:
+    the product is cut off, not its factors.
 
     Edge cases ★
-        What stands outside the mask may be infinite or NaN. Another level is a ValueError that names it.
+        What stands outside the mask may be infinite or NaN. Another level is a
+        ValueError that names it.
     """
     if level not in ("token", "sequence"):
         raise ValueError(f'level is "token" or "sequence", not {level!r}')
@@ -201,27 +230,37 @@ def truncated_weights(
 
 
 def masked_and_conditioned(
-    next_probs: Callable[[list[int]], Tensor], automaton: Automaton, vocab: Sequence[str], longest: int
+    next_probs: Callable[[list[int]], Tensor],
+    automaton: Automaton,
+    vocab: Sequence[str],
+    longest: int,
 ) -> tuple[dict[tuple[int, ...], float], dict[tuple[int, ...], float]]:
-    """Compare what a masked model writes with what it would write if bad texts were thrown away.
+    """Compare what a masked model writes with what it would write if bad texts were
+    thrown away.
 
     Args:
-        next_probs: the model. It takes the ids so far, [] at first, and gives (V,) probabilities, all above 0.
+        next_probs: the model. It takes the ids so far, [] at first, and gives (V,)
+            probabilities, all above 0.
         automaton: the grammar.
         vocab: V strings. One of them is "", the end.
         longest: the most ids that an answer has, its end included.
     Returns:
-        Two dicts over the same keys, all tuples of at most `longest` ids that end with that of "" and whose text the
-        automaton accepts. Two tuples that spell the same text are two keys.
-        masked: the probability if at each step forbidden tokens get 0, and the others are divided by their sum.
-        conditioned: p / the sum of all p, with p the product of the model's own probabilities.
+        Two dicts over the same keys, all tuples of at most `longest` ids that end with
+        that of "" and whose text the automaton accepts. Two tuples that spell the same
+        text are two keys.
+        masked: the probability if at each step forbidden tokens get 0, and the others
+        are divided by their sum. conditioned: p / the sum of all p, with p the product
+        of the model's own probabilities.
 
-    Where `longest` cuts answers off, masked sums to less than 1, conditioned still to 1.
+    Where `longest` cuts answers off, masked sums to less than 1, conditioned still
+    to 1.
     """
     masked: dict[tuple[int, ...], float] = {}
     plain: dict[tuple[int, ...], float] = {}
 
-    def grow(ids: tuple[int, ...], state: int | None, by_mask: float, by_model: float) -> None:
+    def grow(
+        ids: tuple[int, ...], state: int | None, by_mask: float, by_model: float
+    ) -> None:
         if state is None or len(ids) == longest:
             return
         probs = next_probs(list(ids))
@@ -233,7 +272,12 @@ def masked_and_conditioned(
             if vocab[new] == "":
                 masked[longer], plain[longer] = by_mask * p / left, by_model * p
             else:
-                grow(longer, _after(automaton, state, vocab[new]), by_mask * p / left, by_model * p)
+                grow(
+                    longer,
+                    _after(automaton, state, vocab[new]),
+                    by_mask * p / left,
+                    by_model * p,
+                )
 
     grow((), automaton.start, 1.0, 1.0)
     total = sum(plain.values())
@@ -251,16 +295,20 @@ def rollout(
     """Let a model write, and answer when it calls a tool.
 
     Args:
-        next_token: the model. It takes all ids so far, those of the prompt and the tool included, and gives one more.
+        next_token: the model. It takes all ids so far, those of the prompt and the tool
+            included, and gives one more.
         prompt: the first ids.
-        tool: takes the ids of the model's turn that has just ended, its call included, and gives its own.
+        tool: takes the ids of the model's turn that has just ended, its call included,
+            and gives its own.
         call: the id that ends a turn of the model and calls the tool.
         end: the id that ends everything.
-        budget: how many ids the model may sample in all. Those of the prompt and the tool do not count.
+        budget: how many ids the model may sample in all. Those of the prompt and the
+            tool do not count.
     Returns:
-        The turns in order: "prompt", then "model" and "tool" alternately. `call` and `end` are the last ids of their
-        turns; one that the budget cuts off has neither. A call is answered even where it was the last id of the budget.
-        The model has no empty turns.
+        The turns in order: "prompt", then "model" and "tool" alternately. `call` and
+        `end` are the last ids of their turns; one that the budget cuts off has neither.
+        A call is answered even where it was the last id of the budget. The model has no
+        empty turns.
     """
     turns = [Turn("prompt", list(prompt))]
     own: list[int] = []

@@ -1,8 +1,10 @@
-"""nanoGPT's training step, written again from its published recipe, to be measured beside ours.
+"""nanoGPT's training step, written again from its published recipe, to be measured
+beside ours.
 
-What is its own: the exact GELU, no biases, a vocabulary of 50,304 without a mask, logits that leave the compiled model,
-clipping and fused AdamW outside of what is compiled, the next batch fetched before backward, a loss read every tenth
-step. Names of the weights are GPT-2's, so that it starts from the same weights as the rungs.
+What is its own: the exact GELU, no biases, a vocabulary of 50,304 without a mask,
+logits that leave the compiled model, clipping and fused AdamW outside of what is
+compiled, the next batch fetched before backward, a loss read every tenth step. Names of
+the weights are GPT-2's, so that it starts from the same weights as the rungs.
 """
 
 from collections.abc import Callable
@@ -44,7 +46,10 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     def __init__(self, width: int, heads: int, bias: bool):
         super().__init__()
-        self.ln_1, self.ln_2 = nn.LayerNorm(width, bias=bias), nn.LayerNorm(width, bias=bias)
+        self.ln_1, self.ln_2 = (
+            nn.LayerNorm(width, bias=bias),
+            nn.LayerNorm(width, bias=bias),
+        )
         self.attn, self.mlp = Attention(width, heads, bias), Mlp(width, bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,7 +67,9 @@ class NanoGpt(nn.Module):
             {
                 "wte": nn.Embedding(config.vocab_size, width),
                 "wpe": nn.Embedding(config.block_size, width),
-                "h": nn.ModuleList(Block(width, config.n_head, bias) for _ in range(config.n_layer)),
+                "h": nn.ModuleList(
+                    Block(width, config.n_head, bias) for _ in range(config.n_layer)
+                ),
                 "ln_f": nn.LayerNorm(width, bias=bias),
             }
         )
@@ -75,7 +82,9 @@ class NanoGpt(nn.Module):
         for block in self.transformer.h:
             x = block(x)
         logits = self.lm_head(self.transformer.ln_f(x))
-        return logits, F.cross_entropy(logits.view(-1, logits.size(-1)), targets.view(-1), ignore_index=-1)
+        return logits, F.cross_entropy(
+            logits.view(-1, logits.size(-1)), targets.view(-1), ignore_index=-1
+        )
 
 
 def training(
@@ -85,7 +94,9 @@ def training(
     compiled: Callable[[nn.Module], nn.Module],
     micro_batches: int = 1,
 ) -> Callable[[], Tensor]:
-    """One step of nanoGPT from the weights of a GPT whose vocabulary is padded. The step returns its loss."""
+    """One step of nanoGPT from the weights of a GPT whose vocabulary is padded. The
+    step returns its loss.
+    """
     device = padded.lm_head.weight.device
     model = NanoGpt(padded.config).to(device)
     model.load_state_dict(padded.state_dict())
@@ -94,7 +105,9 @@ def training(
         {"params": [p for p in params if p.dim() >= 2], "weight_decay": 0.1},
         {"params": [p for p in params if p.dim() < 2], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.95), fused=device.type == "cuda")
+    optimizer = torch.optim.AdamW(
+        groups, lr=lr, betas=(0.9, 0.95), fused=device.type == "cuda"
+    )
     called, batch, n_steps = compiled(model), fetch(), 0
 
     def step() -> Tensor:

@@ -10,9 +10,13 @@ PRODUCTS = 20  # in a row: a clock around each alone would also time how it is a
 
 
 def reachable(kata: ModuleType, device: torch.device) -> float:
-    """The operations per second of the fastest large product: in bfloat16, on a CPU also in float32."""
+    """The operations per second of the fastest large product: in bfloat16, on a CPU
+    also in float32.
+    """
     sizes, dtypes = (
-        ((4096, 8192), (torch.bfloat16,)) if device.type == "cuda" else ((512,), (torch.float32, torch.bfloat16))
+        ((4096, 8192), (torch.bfloat16,))
+        if device.type == "cuda"
+        else ((512,), (torch.float32, torch.bfloat16))
     )
     best = 0.0
     for n in sizes:
@@ -33,5 +37,9 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name()
     cpuinfo = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text()) if cpuinfo.exists() else None
+    found = (
+        re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text())
+        if cpuinfo.exists()
+        else None
+    )
     return f"{found[1] if found else 'CPU'}, threads: {torch.get_num_threads()}"

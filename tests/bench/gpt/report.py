@@ -27,7 +27,9 @@ WIDTHS = (20, 4, 8, 10, 8, 10, 14, 13, 10, 8, 8)
 
 
 def cells(row: Row, rows: list[Row]) -> list[str]:
-    """A row as text, compared with the first row and with nanoGPT's, where there is one."""
+    """A row as text, compared with the first row and with nanoGPT's, where there
+    is one.
+    """
     theirs = next((r["tokens_per_s"] for r in rows if r["name"] == "nanoGPT"), None)
     return [
         row["name"],
@@ -45,40 +47,73 @@ def cells(row: Row, rows: list[Row]) -> list[str]:
 
 
 def gap(row: Row, rows: list[Row]) -> float:
-    """The largest distance of a row's losses from the first row's; NaN if a loss is NaN."""
+    """The largest distance of a row's losses from the first row's; NaN if a loss
+    is NaN.
+    """
     gaps = [abs(a - b) for a, b in zip(row["losses"], rows[0]["losses"], strict=True)]
     return next((g for g in gaps if g != g), max(gaps))
 
 
 def line(texts: list[str] | tuple[str, ...]) -> str:
-    """A line of the table as it goes on: the name to the left, all else to the right."""
-    return "".join(f"{text:<{WIDTHS[0]}}" if i == 0 else f"{text:>{WIDTHS[i]}}" for i, text in enumerate(texts))
+    """A line of the table as it goes on: the name to the left, all else to
+    the right.
+    """
+    return "".join(
+        f"{text:<{WIDTHS[0]}}" if i == 0 else f"{text:>{WIDTHS[i]}}"
+        for i, text in enumerate(texts)
+    )
 
 
 def markdown(found: dict[str, Any]) -> str:
     """All rows and what was left out, as a Markdown table."""
     rows = found["rows"]
-    texts = [HEADINGS, ["---", *["---:"] * (len(HEADINGS) - 1)], *(cells(row, rows) for row in rows)]
+    texts = [
+        HEADINGS,
+        ["---", *["---:"] * (len(HEADINGS) - 1)],
+        *(cells(row, rows) for row in rows),
+    ]
     lines = [f"{found['device']}, torch {found['torch']}; {found['model']}", ""]
     lines += ["| " + " | ".join(text) + " |" for text in texts] + [""]
     lines += (
-        [f"Not carried on, because it is not faster: {', '.join(found['not_kept'])}.", ""] if found["not_kept"] else []
+        [
+            (
+                "Not carried on, because it is not faster: "
+                f"{', '.join(found['not_kept'])}."
+            ),
+            "",
+        ]
+        if found["not_kept"]
+        else []
     )
-    lines += [f"Left out: {name}: {reason}" for name, reason in found["left_out"].items()]
+    lines += [
+        f"Left out: {name}: {reason}" for name, reason in found["left_out"].items()
+    ]
     if found["pairs"]:
-        ours, theirs = (statistics.median(found["pairs"][of]) for of in ("ours_ms", "nanogpt_ms"))
+        ours, theirs = (
+            statistics.median(found["pairs"][of]) for of in ("ours_ms", "nanogpt_ms")
+        )
         lines += [
             "",
-            f"In turns, B = {found['pairs']['batch']}: {found['pairs']['ours']} {ours:.1f} ms, nanoGPT {theirs:.1f} ms",
+            (
+                f"In turns, B = {found['pairs']['batch']}: {found['pairs']['ours']} "
+                f"{ours:.1f} ms, nanoGPT {theirs:.1f} ms"
+            ),
         ]
         lines += [f"× nanoGPT, the median of the turns: {found['pairs']['ratio']:.3f}"]
     if both := found["accumulated"]:
         lines += [
             "",
-            f"{both['micro_batches']} micro-batches per update, {found['pairs']['ours']} and nanoGPT in turns:",
+            (
+                f"{both['micro_batches']} micro-batches per update, "
+                f"{found['pairs']['ours']} and nanoGPT in turns:"
+            ),
         ]
         lines += ["{:,.0f} and {:,.0f} tokens/s".format(*both["tokens_per_s"])]
-        lines += ["{:.2f} and {:.2f} s to a loss of {:.4f}".format(*both["seconds_to_loss"], both["loss"])]
+        lines += [
+            "{:.2f} and {:.2f} s to a loss of {:.4f}".format(
+                *both["seconds_to_loss"], both["loss"]
+            )
+        ]
     return "\n".join(lines)
 
 
@@ -91,14 +126,21 @@ def save(found: dict[str, Any], path: Path | None) -> None:
 
 
 def draw(found: dict[str, Any], path: Path) -> None:
-    """A bar of tokens per second per rung, with milliseconds and the distance of the losses."""
+    """A bar of tokens per second per rung, with milliseconds and the distance of
+    the losses.
+    """
     rows = found["rows"]
     figure = Figure(figsize=(9, 0.8 + 0.32 * len(rows)))
     axes = figure.subplots()
     names = [f"{row['name']}, B = {row['batch']}" for row in rows]
     colours = [COLOURS[1] if row["name"] == "nanoGPT" else COLOURS[0] for row in rows]
     bars = axes.barh(names, [row["tokens_per_s"] for row in rows], color=colours)
-    axes.bar_label(bars, [f"{row['ms']:.1f} ms, Δ loss {gap(row, rows):.1g}" for row in rows], fontsize=8, padding=3)
+    axes.bar_label(
+        bars,
+        [f"{row['ms']:.1f} ms, Δ loss {gap(row, rows):.1g}" for row in rows],
+        fontsize=8,
+        padding=3,
+    )
     axes.invert_yaxis()
     axes.margins(x=0.3)
     axes.set(xlabel="tokens per second", title=found["model"])

@@ -1,4 +1,6 @@
-"""The rungs of the ladder: what each one changes, what it needs, and one training step with it."""
+"""The rungs of the ladder: what each one changes, what it needs, and one training step
+with it.
+"""
 
 import copy
 import shutil
@@ -17,7 +19,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tests.bench.gpt.losses import LossWithGradients
 from tests.bench.gpt.updates import Update
 
-WITH_GRAPHS = ("reduce-overhead", "max-autotune")  # modes of torch.compile that use CUDA graphs
+# modes of torch.compile that use CUDA graphs
+WITH_GRAPHS = ("reduce-overhead", "max-autotune")
 CHUNK = 8192  # rows of logits at a time
 
 
@@ -32,9 +35,12 @@ class Rung:
     flash: bool = False
     attention: SDPBackend | None = None  # None: PyTorch chooses the kernel
     pad_multiple: int | None = None
-    loss: str = "whole"  # "chunked": kata 30's. "gradients": computed in the forward pass, too
-    update: str = "AdamW"  # "fused": one kernel per group. "compiled": with clipping, in one function
-    half_weights: bool = False  # weights and activations in dtype, with float32 copies for the update
+    # "chunked": kata 30's. "gradients": computed in the forward pass, too
+    loss: str = "whole"
+    # "fused": one kernel per group. "compiled": with clipping, in one function
+    update: str = "AdamW"
+    # weights and activations in dtype, with float32 copies for the update
+    half_weights: bool = False
     waits: bool = True  # loss.item() in every step, on a batch that is there already
     batch: int = 0  # rows; 0: those of the first rung
 
@@ -52,7 +58,11 @@ LADDER: dict[str, dict[str, Any]] = {
     "nanoGPT": {},
     "cuDNN attention": {"attention": SDPBackend.CUDNN_ATTENTION},
     "compiled update": {"update": "compiled"},
-    "bf16 weights": {"update": "compiled", "dtype": torch.bfloat16, "half_weights": True},
+    "bf16 weights": {
+        "update": "compiled",
+        "dtype": torch.bfloat16,
+        "half_weights": True,
+    },
     "chunked loss": {"loss": "chunked"},
     "loss with gradients": {"loss": "gradients"},
     "CUDA graphs": {"mode": "reduce-overhead"},
@@ -64,7 +74,11 @@ LADDER: dict[str, dict[str, Any]] = {
 def lacking(name: str, device: torch.device) -> str | None:
     """Say why this device has no such rung; None if it has."""
     gpu = device.type == "cuda"
-    if name in ("TF32", "cuDNN attention", "CUDA graphs", "larger batch", "max-autotune") and not gpu:
+    if (
+        name
+        in ("TF32", "cuDNN attention", "CUDA graphs", "larger batch", "max-autotune")
+        and not gpu
+    ):
         return "needs a CUDA GPU"
     if name == "TF32" and torch.cuda.get_device_capability() < (8, 0):
         return "this GPU is older than TF32"
@@ -81,14 +95,18 @@ def compiler_lacks(device: torch.device) -> str | None:
     gpu = device.type == "cuda"
     if gpu and find_spec("triton") is None:
         return "Triton is not installed"
-    if not any(map(shutil.which, ("gcc", "clang", "cc") if gpu else ("g++", "clang++"))):
+    if not any(
+        map(shutil.which, ("gcc", "clang", "cc") if gpu else ("g++", "clang++"))
+    ):
         return "there is no compiler"
     return None
 
 
 def attention_chosen(device: torch.device) -> str:
     """The kernel that F.scaled_dot_product_attention takes for GPT-2's heads."""
-    q = torch.empty(1, 12, 1024, 64, dtype=torch.bfloat16, device=device, requires_grad=True)
+    q = torch.empty(
+        1, 12, 1024, 64, dtype=torch.bfloat16, device=device, requires_grad=True
+    )
     return SDPBackend(torch._fused_sdp_choice(q, q, q, None, 0.0, True)).name
 
 
@@ -102,20 +120,31 @@ def added(rung: Rung, name: str) -> dict[str, Any]:
 
 
 class Net(nn.Module):
-    """A GPT with its loss in one, so that torch.compile sees both. The logits stay inside."""
+    """A GPT with its loss in one, so that torch.compile sees both. The logits
+    stay inside.
+    """
 
     def __init__(self, kata: ModuleType, model: nn.Module, vocab_size: int, rung: Rung):
         super().__init__()
-        self.kata, self.model, self.vocab_size, self.rung = kata, model, vocab_size, rung
+        self.kata, self.model, self.vocab_size, self.rung = (
+            kata,
+            model,
+            vocab_size,
+            rung,
+        )
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[None, Tensor]:
         hidden, weight = self.hidden(x), self.model.lm_head.weight
         if self.rung.loss == "chunked":
-            return None, self.kata.chunked_cross_entropy(hidden, weight, y, CHUNK, self.vocab_size)
+            return None, self.kata.chunked_cross_entropy(
+                hidden, weight, y, CHUNK, self.vocab_size
+            )
         if self.rung.loss == "gradients":
             dtype = self.rung.dtype or weight.dtype
             rows = hidden.flatten(0, 1).to(dtype)
-            return None, LossWithGradients.apply(rows, weight.to(dtype), y.flatten(), self.vocab_size, CHUNK)
+            return None, LossWithGradients.apply(
+                rows, weight.to(dtype), y.flatten(), self.vocab_size, CHUNK
+            )
         logits = self.model.lm_head(hidden)
         if self.vocab_size < logits.size(-1):
             logits = self.kata.mask_padded_logits(logits, self.vocab_size)
@@ -139,11 +168,17 @@ def training(
     compiled: Callable[[Any, str], Any],
     micro_batches: int = 1,
 ) -> Callable[[], Tensor | float]:
-    """A training step of this rung on a copy of the model. It returns its loss, as a tensor where nobody waits for it.
+    """A training step of this rung on a copy of the model. It returns its loss, as a
+    tensor where nobody waits for it.
 
-    fetch gives the next batch; `compiled` is torch.compile with a mode. Each update takes so many micro-batches.
+    fetch gives the next batch; `compiled` is torch.compile with a mode. Each update
+    takes so many micro-batches.
     """
-    net = kata.pad_vocab(model, rung.pad_multiple) if rung.pad_multiple else copy.deepcopy(model)
+    net = (
+        kata.pad_vocab(model, rung.pad_multiple)
+        if rung.pad_multiple
+        else copy.deepcopy(model)
+    )
     for block in net.transformer.h:
         block.attn.flash = rung.flash
     if rung.half_weights:
@@ -152,7 +187,9 @@ def training(
     called = compiled(net, rung.mode) if rung.mode else net
     batch = fetch()
     if rung.update == "compiled":
-        update = Update(list(net.parameters()), lr, lambda function: compiled(function, "default"))
+        update = Update(
+            list(net.parameters()), lr, lambda function: compiled(function, "default")
+        )
     else:
         optimizer = kata.make_optimizer(net, lr, fused=rung.update == "fused")
 
@@ -160,7 +197,11 @@ def training(
         nonlocal batch
         if rung.mode in WITH_GRAPHS:
             torch.compiler.cudagraph_mark_step_begin()
-        with torch.autocast(batch[0].device.type, rung.dtype) if rung.dtype else nullcontext():
+        with (
+            torch.autocast(batch[0].device.type, rung.dtype)
+            if rung.dtype
+            else nullcontext()
+        ):
             loss = called(*batch)[1] / micro_batches
         if not rung.waits:
             batch = fetch()
@@ -185,7 +226,9 @@ def training(
 
 
 def settings(kata: ModuleType, rung: Rung) -> ExitStack:
-    """Set the precision of float32 products and the attention's kernel, while a rung compiles and runs."""
+    """Set the precision of float32 products and the attention's kernel, while a rung
+    compiles and runs.
+    """
     stack = ExitStack()
     stack.enter_context(kata.matmul_precision(rung.precision))
     if rung.attention:

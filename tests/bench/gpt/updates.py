@@ -1,33 +1,50 @@
-"""AdamW with clipping as one function of all weights, for torch.compile: norm, clipping and update in few passes."""
+"""AdamW with clipping as one function of all weights, for torch.compile: norm, clipping
+and update in few passes.
+"""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-BETA_1, BETA_2, EPS, DECAY, MAX_NORM = 0.9, 0.95, 1e-8, 0.1, 1.0  # as in kata 29's make_optimizer, and kata 30's clip
+# as in kata 29's make_optimizer, and kata 30's clip
+BETA_1, BETA_2, EPS, DECAY, MAX_NORM = 0.9, 0.95, 1e-8, 0.1, 1.0
 
 
 class Update:
     """One step of AdamW per call, from the weights' `.grad`, which it clears.
 
-    Weights in half precision get a float32 copy each, which is what the step changes. Without it small steps would be
-    lost to rounding.
+    Weights in half precision get a float32 copy each, which is what the step changes.
+    Without it small steps would be lost to rounding.
     """
 
-    def __init__(self, weights: list[Tensor], lr: float, compiled: Callable[[Callable], Callable]):
+    def __init__(
+        self, weights: list[Tensor], lr: float, compiled: Callable[[Callable], Callable]
+    ):
         self.weights = weights
         self.copies = [w.detach() for w in weights if w.dtype != torch.float32]
-        self.masters = [w.detach().float() if self.copies else w.detach() for w in weights]
+        self.masters = [
+            w.detach().float() if self.copies else w.detach() for w in weights
+        ]
         self.means = [torch.zeros_like(w) for w in self.masters]
         self.squares = [torch.zeros_like(w) for w in self.masters]
-        self.lr, self.n_steps = (torch.tensor(value, device=weights[0].device) for value in (lr, 0.0))
+        self.lr, self.n_steps = (
+            torch.tensor(value, device=weights[0].device) for value in (lr, 0.0)
+        )
         self.update = compiled(_adamw)
 
     @torch.no_grad()
     def __call__(self) -> None:
         grads = [w.grad for w in self.weights]
-        self.update(grads, self.masters, self.means, self.squares, self.copies, self.n_steps, self.lr)
+        self.update(
+            grads,
+            self.masters,
+            self.means,
+            self.squares,
+            self.copies,
+            self.n_steps,
+            self.lr,
+        )
         for weight in self.weights:
             weight.grad = None
 

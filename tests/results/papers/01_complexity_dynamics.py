@@ -15,13 +15,17 @@ def run(kata, seed: int) -> dict[str, float]:
     state = torch.zeros(16, 128, dtype=torch.int64)
     state[:, :64] = 1
     rows = kata.mix(state, 2000, generator=torch.Generator().manual_seed(seed))
-    curves = {name: curve.mean(dim=0) for name, curve in kata.mixing_curves(rows, 16).items()}
+    curves = {
+        name: curve.mean(dim=0) for name, curve in kata.mixing_curves(rows, 16).items()
+    }
     complexity = curves["complexity"]
     recovered, last = 0, []
     for rule in (30, 90, 110, 150):
         torch.manual_seed(seed)
         model = kata.LearnedRule()
-        losses = kata.train_rule(model, rule, generator=torch.Generator().manual_seed(seed))
+        losses = kata.train_rule(
+            model, rule, generator=torch.Generator().manual_seed(seed)
+        )
         recovered += kata.recovered_rule(model) == rule
         last.append(losses[-1])
     return {

@@ -1,4 +1,6 @@
-"""The sentence learned by heart: 64 hidden units, 300 steps, then greedy sampling from the first five characters."""
+"""The sentence learned by heart: 64 hidden units, 300 steps, then greedy sampling from
+the first five characters.
+"""
 
 import torch
 
@@ -10,7 +12,9 @@ LIMITS = {
 
 
 def run(kata, seed) -> dict[str, float]:
-    """Train on TEXT twice over, as the spec does. Nothing is drawn but the start values."""
+    """Train on TEXT twice over, as the spec does. Nothing is drawn but the
+    start values.
+    """
     stoi, itos = kata.build_vocab(kata.TEXT)
     ids = torch.tensor([stoi[character] for character in kata.TEXT])
     model = kata.CharRNN(len(itos), 64)

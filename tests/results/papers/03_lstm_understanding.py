@@ -1,4 +1,6 @@
-"""Recall over 40 steps: accuracy and gradient ratio of an LSTM with forget bias 4 and of a plain RNN."""
+"""Recall over 40 steps: accuracy and gradient ratio of an LSTM with forget bias 4 and
+of a plain RNN.
+"""
 
 import torch
 
@@ -16,10 +18,18 @@ def run(kata, seed):
     for kind, name in NAMES.items():
         torch.manual_seed(seed)
         model = kata.RecallNet(kind, 4, 24, 4, forget_bias=4.0)
-        x, y = kata.recall_batch(500, 40, 4, generator=torch.Generator().manual_seed(1000 + seed))
+        x, y = kata.recall_batch(
+            500, 40, 4, generator=torch.Generator().manual_seed(1000 + seed)
+        )
         norms = kata.gradient_through_time(model, x[:32], y[:32])
-        found[f"first / last gradient before training, {name}"] = (norms[0] / norms[-1]).item()
-        kata.train_recall(model, lr=0.005, generator=torch.Generator().manual_seed(seed))
+        found[f"first / last gradient before training, {name}"] = (
+            norms[0] / norms[-1]
+        ).item()
+        kata.train_recall(
+            model, lr=0.005, generator=torch.Generator().manual_seed(seed)
+        )
         with torch.no_grad():
-            found[f"accuracy, {name}"] = (model(x).argmax(dim=1) == y).float().mean().item()
+            found[f"accuracy, {name}"] = (
+                (model(x).argmax(dim=1) == y).float().mean().item()
+            )
     return found

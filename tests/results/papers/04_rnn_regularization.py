@@ -1,4 +1,6 @@
-"""Dropout p = 0.6 in two places, and none: three nets with 48 units, 100 steps on 300 symbols."""
+"""Dropout p = 0.6 in two places, and none: three nets with 48 units, 100 steps on
+300 symbols.
+"""
 
 import torch
 
@@ -10,16 +12,30 @@ LIMITS = {
 
 
 def run(kata, seed) -> dict[str, float]:
-    """Train the three nets as the spec does, from the same start values, on the same windows."""
+    """Train the three nets as the spec does, from the same start values, on the
+    same windows.
+    """
     draws = torch.Generator().manual_seed(seed)
     table = kata.transition_table(8, draws)
     text, validation = (kata.markov_text(n, 8, draws, table) for n in (300, 1500))
     nets = []
-    for p, where in ((0.0, "non_recurrent"), (0.6, "non_recurrent"), (0.6, "recurrent")):
+    for p, where in (
+        (0.0, "non_recurrent"),
+        (0.6, "non_recurrent"),
+        (0.6, "recurrent"),
+    ):
         torch.manual_seed(seed)
         model = kata.RegularizedLSTM(8, 48, p=p, where=where)
         windows = torch.Generator().manual_seed(seed)
-        kata.train_lm(model, text, steps=100, batch=32, seq_len=8, lr=0.03, generator=windows)
+        kata.train_lm(
+            model, text, steps=100, batch=32, seq_len=8, lr=0.03, generator=windows
+        )
         nets.append((kata.perplexity(model, validation), kata.perplexity(model, text)))
     (none, none_train), (between, between_train), (through, _) = nets
-    return dict(zip(LIMITS, (between / none, between / through, between_train / none_train), strict=True))
+    return dict(
+        zip(
+            LIMITS,
+            (between / none, between / through, between_train / none_train),
+            strict=True,
+        )
+    )

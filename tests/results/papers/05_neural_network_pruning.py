@@ -1,4 +1,6 @@
-"""A noisy net on wrong labels, its weights with and without a price; then a dense net, pruned, retrained, rewound."""
+"""A noisy net on wrong labels, its weights with and without a price; then a dense net,
+pruned, retrained, rewound.
+"""
 
 import copy
 import math
@@ -32,16 +34,26 @@ def run(kata, seed: int) -> dict[str, float]:
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     train, test = order[:1200], order[1200:]
     data = images[train], labels[train], images[test], labels[test]
-    return dict(zip(LIMITS, [*noisy_nets(kata, seed, *data), *pruned_nets(kata, seed, *data)], strict=True))
+    return dict(
+        zip(
+            LIMITS,
+            [*noisy_nets(kata, seed, *data), *pruned_nets(kata, seed, *data)],
+            strict=True,
+        )
+    )
 
 
 def noisy_nets(kata, seed, x, y, test_x, test_y) -> list[float]:
-    """Train the same net on the same wrong labels, with a price, without one, and with one for the means alone."""
+    """Train the same net on the same wrong labels, with a price, without one, and with
+    one for the means alone.
+    """
     given = torch.where(torch.rand(len(y)) < 0.4, torch.randint(10, (len(y),)), y)
     wrong = given != y
 
     def measured(train):
-        """The share of wrong labels learned, accuracy, bits per bit of the labels, and the losses by pruning."""
+        """The share of wrong labels learned, accuracy, bits per bit of the labels, and
+        the losses by pruning.
+        """
         torch.manual_seed(seed)
         net = kata.noisy_net([64, 64, 10])
         train(net)
@@ -50,13 +62,23 @@ def noisy_nets(kata, seed, x, y, test_x, test_y) -> list[float]:
         right = kata.accuracy(net, test_x, test_y)
         bits = sum(kata.kl_bits(layer.weight, layer.log_var).item() for layer in layers)
         lost = []
-        ratios = [(layer.weight.detach() / (layer.log_var.detach() / 2).exp()).flatten() for layer in layers]
+        ratios = [
+            (layer.weight.detach() / (layer.log_var.detach() / 2).exp()).flatten()
+            for layer in layers
+        ]
         for scores in (torch.cat(ratios), torch.rand(64 * 74)):
             cut, keep = copy.deepcopy(net), kata.magnitude_mask(scores, 0.9)
-            for layer, part in zip((cut[1], cut[3]), keep.split([64 * 64, 64 * 10]), strict=True):
+            for layer, part in zip(
+                (cut[1], cut[3]), keep.split([64 * 64, 64 * 10]), strict=True
+            ):
                 layer.weight.data *= part.view_as(layer.weight)
             lost.append(right - kata.accuracy(cut, test_x, test_y))
-        return kata.accuracy(net, x[wrong], given[wrong]), right, bits / (len(y) * math.log2(10)), *lost
+        return (
+            kata.accuracy(net, x[wrong], given[wrong]),
+            right,
+            bits / (len(y) * math.log2(10)),
+            *lost,
+        )
 
     def decay(net):
         """The price of equation 4: that of the means, in a net without noise."""
@@ -65,17 +87,36 @@ def noisy_nets(kata, seed, x, y, test_x, test_y) -> list[float]:
         for _ in range(400):
             squares = net[1].weight.square().sum() + net[3].weight.square().sum()
             optimizer.zero_grad()
-            (F.cross_entropy(net(x), given, reduction="sum") + squares / (2 * 0.3**2)).backward()
+            (
+                F.cross_entropy(net(x), given, reduction="sum") + squares / (2 * 0.3**2)
+            ).backward()
             optimizer.step()
 
-    paid, right, bits, lost, at_random = measured(lambda net: kata.train_noisy(net, x, given))
-    free, worse, free_bits, free_lost, _ = measured(lambda net: kata.train_noisy(net, x, given, price=0.0))
+    paid, right, bits, lost, at_random = measured(
+        lambda net: kata.train_noisy(net, x, given)
+    )
+    free, worse, free_bits, free_lost, _ = measured(
+        lambda net: kata.train_noisy(net, x, given, price=0.0)
+    )
     decay_learned, decayed, *_ = measured(decay)
-    return [paid, free, decay_learned, right - worse, decayed - worse, bits, free_bits, lost, at_random, free_lost]
+    return [
+        paid,
+        free,
+        decay_learned,
+        right - worse,
+        decayed - worse,
+        bits,
+        free_bits,
+        lost,
+        at_random,
+        free_lost,
+    ]
 
 
 def pruned_nets(kata, seed, x, y, test_x, test_y) -> list[float]:
-    """Prune a net of 6464 weights to a tenth and retrain it; then the ticket and a random wiring."""
+    """Prune a net of 6464 weights to a tenth and retrain it; then the ticket and a
+    random wiring.
+    """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
 

@@ -1,4 +1,6 @@
-"""Sorting: 48 hidden units, 300 steps on 3 to 6 numbers, then free-running on 300 lists of 5 and of 8 numbers."""
+"""Sorting: 48 hidden units, 300 steps on 3 to 6 numbers, then free-running on 300 lists
+of 5 and of 8 numbers.
+"""
 
 import torch
 
@@ -10,7 +12,9 @@ LIMITS = {
 
 
 def run(kata, seed) -> dict[str, float]:
-    """Train with the defaults, as the spec does. The test lists come from the same generator, after training."""
+    """Train with the defaults, as the spec does. The test lists come from the same
+    generator, after training.
+    """
     generator = torch.Generator().manual_seed(seed)
     model = kata.PointerNet(1, 48)
     losses = kata.train_pointer(model, generator=generator)

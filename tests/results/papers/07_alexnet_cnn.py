@@ -1,4 +1,6 @@
-"""Two nets on the digits, trained on plain and on shifted images, and tested on both."""
+"""Two nets on the digits, trained on plain and on shifted images, and tested
+on both.
+"""
 
 import torch
 
@@ -21,9 +23,14 @@ def run(kata, seed: int) -> dict[str, float]:
         torch.manual_seed(seed)
         nets[shift] = kata.MiniAlexNet(dropout=0.2)
         generator = torch.Generator().manual_seed(seed)
-        kata.train_alexnet(nets[shift], images[train], labels[train], shift=shift, generator=generator)
+        kata.train_alexnet(
+            nets[shift], images[train], labels[train], shift=shift, generator=generator
+        )
     plain = kata.accuracy(nets[0], shifted, y)
     return {
         "test accuracy, trained on plain images": kata.accuracy(nets[0], x, y),
-        "shifted-test accuracy, shifted training minus plain": kata.accuracy(nets[2], shifted, y) - plain,
+        "shifted-test accuracy, shifted training minus plain": kata.accuracy(
+            nets[2], shifted, y
+        )
+        - plain,
     }

@@ -1,4 +1,6 @@
-"""Sorting sets of 5: 32 hidden units, 300 steps, with 3 and 0 process steps, and in a random target order."""
+"""Sorting sets of 5: 32 hidden units, 300 steps, with 3 and 0 process steps, and in a
+random target order.
+"""
 
 import torch
 
@@ -12,16 +14,26 @@ LIMITS = {
 
 
 def run(kata, seed) -> dict[str, float]:
-    """Train with the defaults, as the specs do; each model starts from the same seed."""
+    """Train with the defaults, as the specs do; each model starts from the
+    same seed.
+    """
     losses, right, gap = trained(kata, seed, 3, "sorted")
     without, _, _ = trained(kata, seed, 0, "sorted")
     random, _, _ = trained(kata, seed, 3, "random")
-    found = right, end(losses, 20), end(without, 100) / end(losses, 100), end(random, 20), gap
+    found = (
+        right,
+        end(losses, 20),
+        end(without, 100) / end(losses, 100),
+        end(random, 20),
+        gap,
+    )
     return dict(zip(LIMITS, found, strict=True))
 
 
 def trained(kata, seed, process_steps, order):
-    """The losses, the share of 500 sets that are then written in rising order, and the order gap."""
+    """The losses, the share of 500 sets that are then written in rising order, and the
+    order gap.
+    """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     model = kata.ReadProcessWrite(1, 32, process_steps)

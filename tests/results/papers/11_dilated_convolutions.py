@@ -1,4 +1,6 @@
-"""Lag 24 in 100 steps: five layers with dilations 1, 2, 4, 8, 16 and five without; the share of right answers."""
+"""Lag 24 in 100 steps: five layers with dilations 1, 2, 4, 8, 16 and five without; the
+share of right answers.
+"""
 
 import torch
 

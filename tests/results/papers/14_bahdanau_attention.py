@@ -1,4 +1,6 @@
-"""Reversal of ten symbols: accuracy with attention and with one fixed vector, and where the attention falls."""
+"""Reversal of ten symbols: accuracy with attention and with one fixed vector, and where
+the attention falls.
+"""
 
 import torch
 
@@ -17,10 +19,18 @@ def run(kata, seed) -> dict[str, float]:
         torch.manual_seed(seed)
         model = kata.Seq2Seq(12, 32, attention=attention)
         kata.train_seq2seq(model, generator=torch.Generator().manual_seed(seed))
-        src, lengths, tgt_in, tgt_out = kata.reverse_batch(200, 10, 10, 12, torch.Generator().manual_seed(1000 + seed))
+        src, lengths, tgt_in, tgt_out = kata.reverse_batch(
+            200, 10, 10, 12, torch.Generator().manual_seed(1000 + seed)
+        )
         with torch.no_grad():
             logits, weights = model(src, lengths, tgt_in)
         right[attention] = (logits.argmax(dim=-1) == tgt_out).float().mean().item()
         if attention:
             mass = kata.alignment_mass(weights, 9 - torch.arange(10))
-    return dict(zip(LIMITS, (right[True], right[False], right[True] - right[False], mass), strict=True))
+    return dict(
+        zip(
+            LIMITS,
+            (right[True], right[False], right[True] - right[False], mass),
+            strict=True,
+        )
+    )

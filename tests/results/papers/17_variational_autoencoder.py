@@ -1,4 +1,6 @@
-"""A VAE on blobs after 500 steps, the line between two codes, and the codes after training with beta = 30."""
+"""A VAE on blobs after 500 steps, the line between two codes, and the codes after
+training with beta = 30.
+"""
 
 import torch
 
@@ -12,13 +14,26 @@ LIMITS = {
 
 
 def run(kata, seed) -> dict[str, float]:
-    """Train with beta = 1 and beta = 30 from the same seed, and measure on new blobs and on one line of codes."""
+    """Train with beta = 1 and beta = 30 from the same seed, and measure on new blobs
+    and on one line of codes.
+    """
     model, reconstruction, kl = trained(kata, seed, beta=1.0, steps=500)
     places = torch.arange(8)
-    ends = [torch.exp(-((places[:, None] - at) ** 2 + (places - at) ** 2) / (2 * 1.2**2)).flatten() for at in (2, 5)]
+    ends = [
+        torch.exp(
+            -((places[:, None] - at) ** 2 + (places - at) ** 2) / (2 * 1.2**2)
+        ).flatten()
+        for at in (2, 5)
+    ]
     sums = kata.centre_of_mass(kata.interpolate(model, *ends, 7)).sum(dim=1)
     _, _, collapsed = trained(kata, seed, beta=30.0, steps=300)
-    found = reconstruction, kl, sums.diff().min().item(), (sums[-1] - sums[0]).item(), collapsed
+    found = (
+        reconstruction,
+        kl,
+        sums.diff().min().item(),
+        (sums[-1] - sums[0]).item(),
+        collapsed,
+    )
     return dict(zip(LIMITS, found, strict=True))
 
 

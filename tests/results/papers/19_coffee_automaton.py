@@ -1,4 +1,6 @@
-"""One cup of 48 × 48 cells over 10 000 steps: both curves; then the kernel that 300 updates learn."""
+"""One cup of 48 × 48 cells over 10 000 steps: both curves; then the kernel that 300
+updates learn.
+"""
 
 import torch
 
@@ -14,10 +16,14 @@ LIMITS = {
 def run(kata, seed) -> dict[str, float]:
     """Mix once, and train once, with data of the same seed."""
     generator = torch.Generator().manual_seed(seed)
-    curve = kata.complexity_curve(48, 8, 2, steps=10_000, every=500, generator=generator)
+    curve = kata.complexity_curve(
+        48, 8, 2, steps=10_000, every=500, generator=generator
+    )
     complexity, entropy = curve["complexity"], curve["entropy"]
     model = kata.DiffusionModel()
-    kata.train_diffusion(model, steps=300, generator=torch.Generator().manual_seed(seed))
+    kata.train_diffusion(
+        model, steps=300, generator=torch.Generator().manual_seed(seed)
+    )
     beside = model.conv.weight.detach().flatten()[1::2]
     found = [
         max(complexity) / complexity[0],

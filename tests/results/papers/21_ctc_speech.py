@@ -1,4 +1,6 @@
-"""Four symbols in noise, 200 steps without an alignment: the last loss, and 100 new utterances."""
+"""Four symbols in noise, 200 steps without an alignment: the last loss, and 100
+new utterances.
+"""
 
 import torch
 
@@ -16,4 +18,6 @@ def run(kata, seed) -> dict[str, float]:
     features, lengths, targets = kata.make_utterances(100, generator=generator)
     with torch.no_grad():
         found = kata.greedy_decode(model(features), lengths)
-    return dict(zip(LIMITS, (kata.label_error_rate(found, targets), losses[-1]), strict=True))
+    return dict(
+        zip(LIMITS, (kata.label_error_rate(found, targets), losses[-1]), strict=True)
+    )

@@ -1,4 +1,6 @@
-"""Five data sets of 60 points per seed: how often total bits find the cubic, and what data bits alone would take."""
+"""Five data sets of 60 points per seed: how often total bits find the cubic, and what
+data bits alone would take.
+"""
 
 import torch
 
@@ -21,7 +23,10 @@ def run(kata, seed) -> dict[str, float]:
         return found
 
     cubics, constants = chosen([0.5, -1.0, 0.0, 2.0], 6), chosen([0.0], 4)
-    by_data = [min(range(7), key=lambda degree, table=table: table[degree]["data"]) for _, table in cubics]
+    by_data = [
+        min(range(7), key=lambda degree, table=table: table[degree]["data"])
+        for _, table in cubics
+    ]
     shares = (
         sum(degree == 3 for degree, _ in cubics) / 5,
         sum(degree == 6 for degree in by_data) / 5,

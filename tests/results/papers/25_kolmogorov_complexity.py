@@ -1,4 +1,6 @@
-"""A learner's prices for 4000 symbols each of a Markov source, of uniform noise, and of a repeated pattern of five."""
+"""A learner's prices for 4000 symbols each of a Markov source, of uniform noise, and of
+a repeated pattern of five.
+"""
 
 import torch
 
@@ -13,7 +15,12 @@ LIMITS = {
 def run(kata, seed) -> dict[str, float]:
     """Make the three sequences, and price each with a fresh model."""
     generator = torch.Generator().manual_seed(seed)
-    steps = torch.multinomial(torch.tensor([0.05, 0.85, 0.05, 0.05]), 4000, replacement=True, generator=generator)
+    steps = torch.multinomial(
+        torch.tensor([0.05, 0.85, 0.05, 0.05]),
+        4000,
+        replacement=True,
+        generator=generator,
+    )
     sequences = [steps.cumsum(0) % 4, torch.randint(4, (4000,), generator=generator)]
     sequences.append(torch.tensor([0, 1, 1, 3, 2]).repeat(800))
     found = []

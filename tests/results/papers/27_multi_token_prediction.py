@@ -1,4 +1,6 @@
-"""Three heads after 100 steps on a noisy chain, four heads after 50 steps on a cycle: gaps, and calls for 40 tokens."""
+"""Three heads after 100 steps on a noisy chain, four heads after 50 steps on a cycle:
+gaps, and calls for 40 tokens.
+"""
 
 import torch
 
@@ -24,6 +26,8 @@ def run(kata, seed) -> dict[str, float]:
     cycle[range(6), [1, 2, 3, 4, 5, 0]] = 0.98
     torch.manual_seed(seed)
     drafter = kata.MultiTokenModel(6, 32, 4)
-    kata.train_multi_token(drafter, cycle, steps=50, generator=torch.Generator().manual_seed(seed))
+    kata.train_multi_token(
+        drafter, cycle, steps=50, generator=torch.Generator().manual_seed(seed)
+    )
     _, calls = kata.speculative_generate(drafter, torch.tensor([[1, 2, 3]]), 40)
     return dict(zip(LIMITS, (gap, losses.diff().min().item(), calls), strict=True))

@@ -1,4 +1,6 @@
-"""RAG after 400 steps and a closed book after 100: whole answers that are right, before and after all values change."""
+"""RAG after 400 steps and a closed book after 100: whole answers that are right, before
+and after all values change.
+"""
 
 import torch
 
@@ -12,11 +14,15 @@ LIMITS = {
 
 
 def run(kata, seed) -> dict[str, float]:
-    """Train both from the same seed: 20 keys, 10 values; 8 documents per step for RAG, all 20 for the measurement."""
+    """Train both from the same seed: 20 keys, 10 values; 8 documents per step for RAG,
+    all 20 for the measurement.
+    """
     torch.manual_seed(seed)
     rag, book = kata.RAG(20, 10, 32), kata.ClosedBook(20, 10, 2, 32)
     generator = torch.Generator().manual_seed(seed)
-    kata.train_rag(rag, steps=400, num_docs=8, num_keys=20, top_k=4, generator=generator)
+    kata.train_rag(
+        rag, steps=400, num_docs=8, num_keys=20, top_k=4, generator=generator
+    )
     keys, old = kata.make_knowledge_base(20, 20, 10, generator=generator)
     kata.train_closed_book(book, keys, old, steps=100)
     _, new = kata.make_knowledge_base(20, 20, 10, generator=generator)
@@ -24,7 +30,9 @@ def run(kata, seed) -> dict[str, float]:
     def right(answers, values):
         return (answers == values).all(dim=1).float().mean().item()
 
-    found = [right(kata.answer(rag, keys, keys, values, 4), values) for values in (old, new)]
+    found = [
+        right(kata.answer(rag, keys, keys, values, 4), values) for values in (old, new)
+    ]
     _, indices = rag.retrieve(keys, keys, 4)
     found.append((indices[:, 0] == torch.arange(20)).float().mean().item())
     found += [right(book(keys).argmax(dim=-1), values) for values in (old, new)]

@@ -2,7 +2,11 @@
 
 import numpy as np
 
-LIMITS = {"TinyGPT: loss": "< 0.4", "TinyGPT: known words": "> 0.85", "TinyGPT: known pairs of words": "> 0.6"}
+LIMITS = {
+    "TinyGPT: loss": "< 0.4",
+    "TinyGPT: known words": "> 0.85",
+    "TinyGPT: known pairs of words": "> 0.6",
+}
 
 
 def run(kata, seed):

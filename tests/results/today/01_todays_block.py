@@ -1,4 +1,6 @@
-"""Kata 26's GPT against today's block at equal size, 200 steps on prose; then 4 times the trained length."""
+"""Kata 26's GPT against today's block at equal size, 200 steps on prose; then 4 times
+the trained length.
+"""
 
 import math
 
@@ -27,9 +29,14 @@ def windows(data, rows, length, generator):
 
 def train(model, logits, data, seed):
     """AdamW on half a cosine, the same batches for both models."""
-    generator, optimizer = torch.Generator().manual_seed(seed), torch.optim.AdamW(model.parameters(), LR)
+    generator, optimizer = (
+        torch.Generator().manual_seed(seed),
+        torch.optim.AdamW(model.parameters(), LR),
+    )
     for step in range(1, STEPS + 1):
-        optimizer.param_groups[0]["lr"] = LR * (1 + math.cos(math.pi * step / STEPS)) / 2
+        optimizer.param_groups[0]["lr"] = (
+            LR * (1 + math.cos(math.pi * step / STEPS)) / 2
+        )
         x, y = windows(data, 16, T, generator)
         loss = F.cross_entropy(logits(x).flatten(0, 1), y.flatten())
         optimizer.zero_grad()
@@ -40,22 +47,39 @@ def train(model, logits, data, seed):
 def run(kata, seed) -> dict[str, float]:
     """Train both, and read the longer text without more training."""
     trained_on, held_out, vocab = characters()
-    gpt = kata_modules.load(catalogue.find("26_gpt_model"), catalogue.ROOT / "solutions")
-    older = gpt.GPT(gpt.GPTConfig(block_size=T, vocab_size=vocab, n_layer=2, n_head=4, n_embd=64, dropout=0.0))
+    gpt = kata_modules.load(
+        catalogue.find("26_gpt_model"), catalogue.ROOT / "solutions"
+    )
+    older = gpt.GPT(
+        gpt.GPTConfig(
+            block_size=T, vocab_size=vocab, n_layer=2, n_head=4, n_embd=64, dropout=0.0
+        )
+    )
     older.lm_head = torch.nn.Linear(64, vocab, bias=False)  # untied in both
     torch.nn.init.normal_(older.lm_head.weight, std=0.02)
     newer = kata.Decoder(kata.DecoderConfig(vocab, 2, 4, 2, 64, 192))
 
     @torch.no_grad()
     def losses(logits, length=T):
-        x, y = windows(held_out, 128, length, torch.Generator().manual_seed(1000 + seed))
-        return F.cross_entropy(logits(x).transpose(1, 2), y, reduction="none").mean(dim=0)
+        x, y = windows(
+            held_out, 128, length, torch.Generator().manual_seed(1000 + seed)
+        )
+        return F.cross_entropy(logits(x).transpose(1, 2), y, reduction="none").mean(
+            dim=0
+        )
 
     train(older, lambda x: older(x)[0], trained_on, seed)
     train(newer, newer, trained_on, seed)
-    sizes = [sum(parameter.numel() for parameter in model.parameters()) for model in (newer, older)]
+    sizes = [
+        sum(parameter.numel() for parameter in model.parameters())
+        for model in (newer, older)
+    ]
     plain, at = newer.inv_freq, {}
-    kinds = {"plain": (plain, 1.0), "divided": (plain / 4, 1.0), "yarn": kata.yarn_frequencies(16, 10000.0, 4.0, T)}
+    kinds = {
+        "plain": (plain, 1.0),
+        "divided": (plain / 4, 1.0),
+        "yarn": kata.yarn_frequencies(16, 10000.0, 4.0, T),
+    }
     for name, (newer.inv_freq, newer.rope_scale) in kinds.items():
         at[name] = losses(newer, 4 * T)
     found = [

@@ -1,4 +1,6 @@
-"""The worth of a cache and of many rows, what a scheduler saves, and how many tokens a call gives with four drafts."""
+"""The worth of a cache and of many rows, what a scheduler saves, and how many tokens a
+call gives with four drafts.
+"""
 
 import random
 import re
@@ -45,7 +47,9 @@ def seconds(method, times=3) -> float:
 
 def speed(kata) -> list[float]:
     """The worth of a cache, and of 16 rows."""
-    config = kata.GPTConfig(block_size=256, vocab_size=96, n_layer=4, n_head=4, n_embd=128)
+    config = kata.GPTConfig(
+        block_size=256, vocab_size=96, n_layer=4, n_head=4, n_embd=128
+    )
     model, prompt = kata.GPT(config).eval(), torch.randint(96, (1, 8))
 
     @torch.no_grad()
@@ -55,7 +59,10 @@ def speed(kata) -> list[float]:
         for _ in range(200):
             new = model(new, cache=caches)[0][:, -1].argmax(-1, keepdim=True)
 
-    without, cached = (seconds(lambda c=c: kata.generate(model, prompt, 200, use_cache=c)) for c in (False, True))
+    without, cached = (
+        seconds(lambda c=c: kata.generate(model, prompt, 200, use_cache=c))
+        for c in (False, True)
+    )
     one, many = (seconds(lambda rows=rows: over_buffers(rows)) for rows in (1, 16))
     return [without / cached, 16 * one / many]
 
@@ -70,18 +77,29 @@ def scheduling(kata, seed) -> float:
     def static(running, waiting, *sizes):
         return kata.schedule_batch(running, [] if running else waiting, *sizes)
 
-    steps = [kata.serve(load, BUDGET, POOL, SIZE, policy)["steps"] for policy in (static, kata.schedule_batch)]
+    steps = [
+        kata.serve(load, BUDGET, POOL, SIZE, policy)["steps"]
+        for policy in (static, kata.schedule_batch)
+    ]
     return steps[0] / steps[1]
 
 
 def trained(kata, ids, vocab, layers, seed) -> nn.Module:
     """A GPT of C = 64 after 300 steps of AdamW."""
-    model = kata.GPT(kata.GPTConfig(block_size=128, vocab_size=vocab, n_layer=layers, n_head=4, n_embd=64))
+    model = kata.GPT(
+        kata.GPTConfig(
+            block_size=128, vocab_size=vocab, n_layer=layers, n_head=4, n_embd=64
+        )
+    )
     optimizer = torch.optim.AdamW(model.parameters(), 8e-3, betas=(0.9, 0.95))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=8e-3, total_steps=300, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=8e-3, total_steps=300, pct_start=0.1
+    )
     draws = torch.Generator().manual_seed(seed)
     for _ in range(300):
-        windows = ids[torch.randint(len(ids) - 33, (16, 1), generator=draws) + torch.arange(33)]
+        windows = ids[
+            torch.randint(len(ids) - 33, (16, 1), generator=draws) + torch.arange(33)
+        ]
         _, loss = model(windows[:, :-1], windows[:, 1:])
         optimizer.zero_grad()
         loss.backward()
@@ -96,14 +114,24 @@ def run(kata, seed) -> dict[str, float]:
     text = re.sub(r"[^a-z.]+", " ", prose().lower())[:8000]
     symbols = sorted(set(text))
     vocab, ids = len(symbols), torch.tensor([symbols.index(letter) for letter in text])
-    target, half = trained(kata, ids, vocab, 2, seed), trained(kata, ids, vocab, 1, seed)
-    counted = Table(torch.bincount(ids[:-1] * vocab + ids[1:], minlength=vocab**2).view(vocab, vocab) + 0.1)
+    target, half = (
+        trained(kata, ids, vocab, 2, seed),
+        trained(kata, ids, vocab, 1, seed),
+    )
+    counted = Table(
+        torch.bincount(ids[:-1] * vocab + ids[1:], minlength=vocab**2).view(
+            vocab, vocab
+        )
+        + 0.1
+    )
     nothing, start, per_call = Table(torch.ones(vocab, vocab)), ids[:8][None], []
     for draft in (target, half, counted, nothing):
         calls = 0
         for number in range(TEXTS):
             draws = torch.Generator().manual_seed(1000 * seed + number)
-            _, counts = kata.speculative_generate(target, draft, start, LENGTH, GAMMA, generator=draws)
+            _, counts = kata.speculative_generate(
+                target, draft, start, LENGTH, GAMMA, generator=draws
+            )
             calls += counts["target_calls"]
         per_call.append(TEXTS * LENGTH / calls)
     with torch.no_grad():
@@ -111,5 +139,13 @@ def run(kata, seed) -> dict[str, float]:
         p, q = (model(texts)[0][:, 7:-1].softmax(-1) for model in (target, counted))
     alpha = torch.minimum(p, q).sum(-1).mean().item()
     formula = sum(alpha**i for i in range(GAMMA + 1))
-    found = [*speed(kata), scheduling(kata, seed), per_call[0], per_call[1] - per_call[2], per_call[2] - per_call[3]]
-    return dict(zip(LIMITS, [*found, per_call[2] / formula, per_call[2] / formula], strict=True))
+    found = [
+        *speed(kata),
+        scheduling(kata, seed),
+        per_call[0],
+        per_call[1] - per_call[2],
+        per_call[2] - per_call[3],
+    ]
+    return dict(
+        zip(LIMITS, [*found, per_call[2] / formula, per_call[2] / formula], strict=True)
+    )

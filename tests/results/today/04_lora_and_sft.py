@@ -1,4 +1,6 @@
-"""A tiny decoder that has read the flags of 60 towns learns to answer in a chat: by adapters, or with all weights."""
+"""A tiny decoder that has read the flags of 60 towns learns to answer in a chat: by
+adapters, or with all weights.
+"""
 
 import copy
 import math
@@ -18,14 +20,33 @@ LIMITS = {
     "share of the numbers that LoRA trains": "< 0.05",
 }
 COLOURS = "red green blue gold black white grey pink brown teal rose lime".split()
-TOWNS = [a + b + c for a in ("Ba", "Ke", "Lo", "Mi", "Tu") for b in "lmrt" for c in ("a", "ido", "ova")]
+TOWNS = [
+    a + b + c
+    for a in ("Ba", "Ke", "Lo", "Mi", "Tu")
+    for b in "lmrt"
+    for c in ("a", "ido", "ova")
+]
 CLOSING = {"[": "]", "(": ")", ">": "."}
-WORDS = ["?", "\n", "system", "user", "assistant", *CLOSING, *CLOSING.values(), *COLOURS, *TOWNS]
+WORDS = [
+    "?",
+    "\n",
+    "system",
+    "user",
+    "assistant",
+    *CLOSING,
+    *CLOSING.values(),
+    *COLOURS,
+    *TOWNS,
+]
 START, END = len(WORDS), len(WORDS) + 1
 
 
 def encode(text: str) -> list[int]:
-    return [WORDS.index(word) if word in WORDS else 0 for word in text.replace("\n", " \n ").split(" ") if word]
+    return [
+        WORDS.index(word) if word in WORDS else 0
+        for word in text.replace("\n", " \n ").split(" ")
+        if word
+    ]
 
 
 NOISE = [START, END, *encode("\nsystem user assistant")]
@@ -38,11 +59,17 @@ def said(role: str, content: str) -> dict[str, str]:
 
 def train(model, batch, steps: int, lr: float) -> None:
     """AdamW on what is trainable, with warm-up and half a cosine."""
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], betas=(0.9, 0.95))
+    optimizer = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], betas=(0.9, 0.95)
+    )
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = lr * min(1, (step + 1) / 20) * (1 + math.cos(math.pi * step / steps)) / 2
+        optimizer.param_groups[0]["lr"] = (
+            lr * min(1, (step + 1) / 20) * (1 + math.cos(math.pi * step / steps)) / 2
+        )
         inputs, targets = batch()
-        loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten(), ignore_index=-100)
+        loss = F.cross_entropy(
+            model(inputs).flatten(0, 1), targets.flatten(), ignore_index=-100
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -65,34 +92,61 @@ def run(kata, seed) -> dict[str, float]:
 
     def page(town: str, opening: str) -> list[int]:
         noise, before = draws.choices(NOISE, k=6), draws.randrange(7)
-        return [*noise[:before], *encode(town), *noise[before:], *encode(" ".join([opening, *flags[town]]))]
+        return [
+            *noise[:before],
+            *encode(town),
+            *noise[before:],
+            *encode(" ".join([opening, *flags[town]])),
+        ]
 
     def pages() -> tuple[torch.Tensor, torch.Tensor]:
         openings = draws.choices(list(CLOSING), k=48)
-        found = torch.tensor([page(draws.choice(TOWNS), opening) + encode(CLOSING[opening]) for opening in openings])
+        found = torch.tensor(
+            [
+                page(draws.choice(TOWNS), opening) + encode(CLOSING[opening])
+                for opening in openings
+            ]
+        )
         return found[:, :-1], found[:, 1:]
 
     towns = draws.sample(TOWNS, 60)
     chats = [
-        kata.chat_template([said("user", t), said("assistant", f"[ {' '.join(flags[t])} ]")], encode, START, END)
+        kata.chat_template(
+            [said("user", t), said("assistant", f"[ {' '.join(flags[t])} ]")],
+            encode,
+            START,
+            END,
+        )
         for t in towns[:40]
     ]
-    targets = [torch.tensor(chat).where(kata.loss_mask(torch.tensor(chat), HEADER, END), -100) for chat in chats]
+    targets = [
+        torch.tensor(chat).where(kata.loss_mask(torch.tensor(chat), HEADER, END), -100)
+        for chat in chats
+    ]
 
     def conversations() -> tuple[torch.Tensor, torch.Tensor]:
         return torch.tensor(chats)[:, :-1], torch.stack(targets)[:, 1:]
 
     def answered(model) -> float:
-        asked = [kata.chat_template([said("user", t)], encode, START, END, add_generation_prompt=True) for t in towns]
+        asked = [
+            kata.chat_template(
+                [said("user", t)], encode, START, END, add_generation_prompt=True
+            )
+            for t in towns
+        ]
         right = [encode(" ".join(["[", *flags[t], "]"])) + [END] for t in towns]
         return share(model, asked[40:], right[40:])
 
     def remembered(model) -> float:
         cases = [(town, opening) for town in TOWNS for opening in CLOSING]
         prompts = [page(*case)[:-2] for case in cases]
-        return share(model, prompts, [encode(" ".join(flags[town])) for town, _ in cases])
+        return share(
+            model, prompts, [encode(" ".join(flags[town])) for town, _ in cases]
+        )
 
-    config = kata.DecoderConfig(START + 2, n_layer=2, n_head=4, n_kv_head=2, n_embd=64, n_hidden=176, tied=True)
+    config = kata.DecoderConfig(
+        START + 2, n_layer=2, n_head=4, n_kv_head=2, n_embd=64, n_hidden=176, tied=True
+    )
     pretrained = kata.Decoder(config)
     train(pretrained, pages, 500, 3e-3)
     adapted = copy.deepcopy(pretrained).requires_grad_(False)

@@ -1,5 +1,7 @@
-"""Policies on eight actions, whose best is known: DPO on 4,000 preferences, GRPO on 200 steps of 128 samples.
-Then the length of answers whose reward does not depend on it, with three losses."""
+"""Policies on eight actions, whose best is known: DPO on 4,000 preferences, GRPO on 200
+steps of 128 samples.
+Then the length of answers whose reward does not depend on it, with three losses.
+"""
 
 import torch
 from torch import nn
@@ -44,14 +46,18 @@ def short_of_best(kl: float, reward: float) -> float:
 
 
 class Actions(nn.Module):
-    """A policy of one step. Token 8 is the prompt, and tokens 0 to 7 are the actions."""
+    """A policy of one step. Token 8 is the prompt, and tokens 0 to 7 are
+    the actions.
+    """
 
     def __init__(self):
         super().__init__()
         self.scores = nn.Parameter(REF.clone())
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return torch.cat([self.scores, torch.full((1,), -1e4)]).expand(*tokens.shape, ACTIONS + 1), None
+        return torch.cat([self.scores, torch.full((1,), -1e4)]).expand(
+            *tokens.shape, ACTIONS + 1
+        ), None
 
 
 def by_dpo(kata, chosen, rejected, beta: float) -> tuple[float, float]:
@@ -61,7 +67,9 @@ def by_dpo(kata, chosen, rejected, beta: float) -> tuple[float, float]:
         optimizer.param_groups[0]["lr"] = 0.1 * (1 - step / 300)
         logp = scores.log_softmax(0)
         optimizer.zero_grad()
-        kata.dpo_loss(logp[chosen], logp[rejected], REF[chosen], REF[rejected], beta)[0].backward()
+        kata.dpo_loss(logp[chosen], logp[rejected], REF[chosen], REF[rejected], beta)[
+            0
+        ].backward()
         optimizer.step()
     return paid(scores.detach().log_softmax(0))
 
@@ -74,7 +82,11 @@ def by_grpo(kata, beta: float) -> tuple[float, float]:
         actions = torch.multinomial(logp.exp(), 128, replacement=True)
         tokens = torch.stack([torch.full((128,), ACTIONS), actions], dim=1)
         mask = torch.tensor([False, True]).expand(128, 2)
-        old, ref, rewards = logp[actions][:, None], REF[actions][:, None], REWARD[actions].view(16, 8)
+        old, ref, rewards = (
+            logp[actions][:, None],
+            REF[actions][:, None],
+            REWARD[actions].view(16, 8),
+        )
         kata.grpo_step(model, optimizer, tokens, mask, old, ref, rewards, beta)
     return paid(model.scores.detach().log_softmax(0))
 
@@ -98,30 +110,49 @@ def lengths(kata, loss: str, lr: float, longest: int = 48) -> list[float]:
     model = Talker()
     optimizer = torch.optim.SGD(model.parameters(), lr)
     for _ in range(200):
-        tokens, chances = torch.zeros(64, 1, dtype=torch.long), model.table.detach().softmax(-1)
+        tokens, chances = (
+            torch.zeros(64, 1, dtype=torch.long),
+            model.table.detach().softmax(-1),
+        )
         for _ in range(longest):
-            tokens = torch.cat([tokens, torch.multinomial(chances[tokens[:, -1]], 1)], dim=1)
-        mask = torch.cat([torch.zeros(64, 1, dtype=torch.bool), tokens[:, :-1] != 3], dim=1)
+            tokens = torch.cat(
+                [tokens, torch.multinomial(chances[tokens[:, -1]], 1)], dim=1
+            )
+        mask = torch.cat(
+            [torch.zeros(64, 1, dtype=torch.bool), tokens[:, :-1] != 3], dim=1
+        )
         rewards = (tokens[:, 1] == 1).float().view(8, 8)
         old = kata.token_logp(model(tokens)[0], tokens).detach()
-        kata.grpo_step(model, optimizer, tokens, mask, old, old, rewards, 0.0, loss=loss)
+        kata.grpo_step(
+            model, optimizer, tokens, mask, old, old, rewards, 0.0, loss=loss
+        )
     stop = model.table.detach().softmax(-1)[1:3, 3]
     return ((1 - (1 - stop) ** longest) / stop).tolist()
 
 
 def run(kata, seed) -> dict[str, float]:
-    """Draw the preferences, learn rewards and policies from them, then policies from the rewards themselves."""
+    """Draw the preferences, learn rewards and policies from them, then policies from
+    the rewards themselves.
+    """
     pairs = torch.randint(ACTIONS, (4000, 2))
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-    wins = torch.rand(len(pairs)) < torch.sigmoid(REWARD[pairs[:, 0]] - REWARD[pairs[:, 1]])
-    chosen, rejected = (torch.where(first, pairs[:, 0], pairs[:, 1]) for first in (wins, ~wins))
+    wins = torch.rand(len(pairs)) < torch.sigmoid(
+        REWARD[pairs[:, 0]] - REWARD[pairs[:, 1]]
+    )
+    chosen, rejected = (
+        torch.where(first, pairs[:, 0], pairs[:, 1]) for first in (wins, ~wins)
+    )
     learned = torch.zeros(ACTIONS, requires_grad=True)
     optimizer = torch.optim.Adam([learned], lr=0.05)
     for _ in range(150):
         optimizer.zero_grad()
         kata.bradley_terry(learned[chosen], learned[rejected]).backward()
         optimizer.step()
-    error = (learned.detach() - learned.detach().mean() - REWARD + REWARD.mean()).abs().max()
+    error = (
+        (learned.detach() - learned.detach().mean() - REWARD + REWARD.mean())
+        .abs()
+        .max()
+    )
     dpo = {beta: by_dpo(kata, chosen, rejected, beta) for beta in (1.0, 0.3)}
     grpo = {beta: by_grpo(kata, beta) for beta in (0.0, 1.0, 3.0)}
     found = [

@@ -1,5 +1,8 @@
-"""Four clusters of points, each with a linear map of its own, and four small experts of which each point uses one.
-With a balance loss and without, beside one net of an expert's width, and one of all four."""
+"""Four clusters of points, each with a linear map of its own, and four small experts of
+which each point uses one.
+With a balance loss and without, beside one net of an expert's width, and one of
+all four.
+"""
 
 import torch
 from torch.nn import functional as F
@@ -7,7 +10,9 @@ from torch.nn import functional as F
 CLUSTERS, C = 4, 8
 LIMITS = {
     "squared error: one expert / four with coefficient 1": "> 2",
-    "squared error: one net with the weights of all four / four with coefficient 1": "> 0.8",
+    "squared error: one net with the weights of all four / four with coefficient 1": (
+        "> 0.8"
+    ),
     "squared error: no balance loss / coefficient 1": "> 1",
     "experts in use of 4: no balance loss": "< 4",
     "experts in use of 4: coefficient 1": "> 3",
@@ -19,7 +24,9 @@ LIMITS = {
 
 
 def in_use(table: torch.Tensor) -> int:
-    """Experts that have at least 1 % of all points, of a table of counts (cluster, expert)."""
+    """Experts that have at least 1 % of all points, of a table of counts
+    (cluster, expert).
+    """
     return int((table.sum(0) >= 0.01 * table.sum()).sum())
 
 
@@ -28,7 +35,9 @@ def largest(table: torch.Tensor) -> float:
 
 
 def information(table: torch.Tensor) -> float:
-    """Mutual information of cluster and expert, over the entropy of the clusters: 1 if the expert tells the cluster."""
+    """Mutual information of cluster and expert, over the entropy of the clusters: 1 if
+    the expert tells the cluster.
+    """
     joint = table.double() / table.sum()
     clusters, experts = joint.sum(1, keepdim=True), joint.sum(0, keepdim=True)
     found = torch.special.xlogy(joint, joint / (clusters * experts)).nan_to_num().sum()
@@ -44,15 +53,21 @@ def run(kata, seed) -> dict[str, float]:
         x = centres[cluster] + torch.randn(count, C)
         return x, torch.einsum("nij,nj->ni", maps[cluster], x), cluster
 
-    def train(n_experts: int, n_hidden: int, coefficient: float) -> tuple[float, torch.Tensor]:
-        """Squared error on new points, and how many points of each cluster went to each expert."""
+    def train(
+        n_experts: int, n_hidden: int, coefficient: float
+    ) -> tuple[float, torch.Tensor]:
+        """Squared error on new points, and how many points of each cluster went to
+        each expert.
+        """
         torch.manual_seed(1000 + seed)
         moe = kata.MoE(C, n_hidden, n_experts, k=1)
         optimizer = torch.optim.AdamW(moe.parameters(), lr=5e-3)
         for _ in range(600):
             x, y, _ = points(256)
             out, probs = moe(x[None])
-            loss = F.mse_loss(out[0], y) + coefficient * kata.balance_loss(probs, probs.argmax(-1, keepdim=True))
+            loss = F.mse_loss(out[0], y) + coefficient * kata.balance_loss(
+                probs, probs.argmax(-1, keepdim=True)
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

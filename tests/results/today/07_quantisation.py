@@ -1,4 +1,6 @@
-"""Today's block, trained for 300 steps on prose, then rounded: at once, and after 60 steps through the rounding."""
+"""Today's block, trained for 300 steps on prose, then rounded: at once, and after 60
+steps through the rounding.
+"""
 
 import copy
 import math
@@ -16,7 +18,9 @@ LIMITS = {
     "loss with int4 rows − unrounded, nats": "< 0.05",
     "loss with int4 rows − int4 groups of 16, nats": "> 0",
     "loss with 2 bits − unrounded, nats": "> 0.1",
-    "2 bits: 60 steps unrounded, then rounded − 60 steps through the rounding, nats": "> 0.05",
+    "2 bits: 60 steps unrounded, then rounded − 60 steps through the rounding, nats": (
+        "> 0.05"
+    ),
     "3 bits: the same": "> 0",
 }
 T = 64
@@ -55,7 +59,9 @@ def with_weights(model: nn.Module, change) -> nn.Module:
 
 def run(kata, seed) -> dict[str, float]:
     trained_on, held_out, vocab = characters()
-    block = kata_modules.load(catalogue.find("today/01_todays_block"), catalogue.ROOT / "solutions")
+    block = kata_modules.load(
+        catalogue.find("today/01_todays_block"), catalogue.ROOT / "solutions"
+    )
     model = block.Decoder(block.DecoderConfig(vocab, 2, 4, 2, 64, 176))
 
     def windows(data, rows, generator):
@@ -64,9 +70,14 @@ def run(kata, seed) -> dict[str, float]:
         return found[:, :-1], found[:, 1:]
 
     def train(model, steps: int, lr: float, seed: int):
-        generator, optimizer = torch.Generator().manual_seed(seed), torch.optim.AdamW(model.parameters(), lr)
+        generator, optimizer = (
+            torch.Generator().manual_seed(seed),
+            torch.optim.AdamW(model.parameters(), lr),
+        )
         for step in range(1, steps + 1):
-            optimizer.param_groups[0]["lr"] = lr * (1 + math.cos(math.pi * step / steps)) / 2
+            optimizer.param_groups[0]["lr"] = (
+                lr * (1 + math.cos(math.pi * step / steps)) / 2
+            )
             x, y = windows(trained_on, 16, generator)
             loss = F.cross_entropy(model(x).flatten(0, 1), y.flatten())
             optimizer.zero_grad()
@@ -84,7 +95,9 @@ def run(kata, seed) -> dict[str, float]:
         return q * scale
 
     def int4(w, group_size):
-        return kata.quantised_linear(torch.eye(w.size(1)), *kata.absmax_int4(w, group_size), group_size).mT
+        return kata.quantised_linear(
+            torch.eye(w.size(1)), *kata.absmax_int4(w, group_size), group_size
+        ).mT
 
     def tuned(bits: int) -> float:
         copied = copy.deepcopy(model)
@@ -101,6 +114,10 @@ def run(kata, seed) -> dict[str, float]:
         rows - full,
         rows - loss(with_weights(model, lambda w: int4(w, 16))),
         loss(with_weights(model, lambda w: rounded(w, 2))) - full,
-        *(loss(with_weights(longer, lambda w, bits=bits: rounded(w, bits))) - tuned(bits) for bits in (2, 3)),
+        *(
+            loss(with_weights(longer, lambda w, bits=bits: rounded(w, bits)))
+            - tuned(bits)
+            for bits in (2, 3)
+        ),
     ]
     return dict(zip(LIMITS, map(float, found), strict=True))

@@ -1,5 +1,7 @@
-"""Texts that write pairs of a key and a value and then ask for each key's last value. One layer, which differs in its
-rule alone; a state that is too small for the text; two layers, of which one may be attention."""
+"""Texts that write pairs of a key and a value and then ask for each key's last value.
+One layer, which differs in its rule alone; a state that is too small for the text; two
+layers, of which one may be attention.
+"""
 
 import torch
 from torch import nn
@@ -29,15 +31,28 @@ class Layer(nn.Module):
     def __init__(self, kata, rule: str, width: int):
         super().__init__()
         self.kata, self.rule = kata, rule
-        self.qkv, self.proj = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
-        self.beta, self.decay, self.norm = nn.Linear(width, 1), nn.Linear(width, 1), nn.RMSNorm(width)
+        self.qkv, self.proj = (
+            nn.Linear(width, 3 * width, bias=False),
+            nn.Linear(width, width, bias=False),
+        )
+        self.beta, self.decay, self.norm = (
+            nn.Linear(width, 1),
+            nn.Linear(width, 1),
+            nn.RMSNorm(width),
+        )
         nn.init.constant_(self.decay.bias, 4.0)
 
     def forward(self, x):
         q, k, v = self.qkv(x)[:, None].chunk(3, dim=-1)
         if self.rule == "softmax":
-            return self.proj(self.norm(F.scaled_dot_product_attention(q, k, v, is_causal=True)[:, 0]))
-        q, k, beta = F.normalize(q, dim=-1), F.normalize(k, dim=-1), self.beta(x).sigmoid().mT
+            return self.proj(
+                self.norm(F.scaled_dot_product_attention(q, k, v, is_causal=True)[:, 0])
+            )
+        q, k, beta = (
+            F.normalize(q, dim=-1),
+            F.normalize(k, dim=-1),
+            self.beta(x).sigmoid().mT,
+        )
         log_decay = torch.zeros_like(beta)
         if self.rule == "fixed decay":
             log_decay = log_decay + torch.tensor(31 / 32).log()
@@ -53,10 +68,15 @@ class Layer(nn.Module):
 class Model(nn.Module):
     def __init__(self, kata, rules, width: int, n_keys: int, length: int):
         super().__init__()
-        self.key, self.value = nn.Embedding(n_keys, width), nn.Embedding(N_VALUES + 1, width)
+        self.key, self.value = (
+            nn.Embedding(n_keys, width),
+            nn.Embedding(N_VALUES + 1, width),
+        )
         self.place = nn.Embedding(length, width)
         self.with_places = rules[0].endswith("places")
-        self.layers = nn.ModuleList(Layer(kata, rule.removesuffix(" with places"), width) for rule in rules)
+        self.layers = nn.ModuleList(
+            Layer(kata, rule.removesuffix(" with places"), width) for rule in rules
+        )
         self.norms = nn.ModuleList(nn.RMSNorm(width) for _ in rules)
         self.head = nn.Linear(width, N_VALUES)
 
@@ -77,19 +97,44 @@ def run(kata, seed) -> dict[str, float]:
         optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
         for step in range(steps):
             optimizer.param_groups[0]["lr"] = lr * min(1.0, 2 * (1 - step / steps))
-            tokens, targets = kata.recall_batch(32, n_keys, N_VALUES, distinct, times, generator)
-            loss = F.cross_entropy(model(tokens)[:, -distinct:].flatten(0, 1), targets.flatten())
+            tokens, targets = kata.recall_batch(
+                32, n_keys, N_VALUES, distinct, times, generator
+            )
+            loss = F.cross_entropy(
+                model(tokens)[:, -distinct:].flatten(0, 1), targets.flatten()
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        tokens, targets = kata.recall_batch(1000, n_keys, N_VALUES, distinct, times, generator)
+        tokens, targets = kata.recall_batch(
+            1000, n_keys, N_VALUES, distinct, times, generator
+        )
         with torch.no_grad():
-            return (model(tokens)[:, -distinct:].argmax(-1) == targets).float().mean().item()
+            return (
+                (model(tokens)[:, -distinct:].argmax(-1) == targets)
+                .float()
+                .mean()
+                .item()
+            )
 
-    found = [recall([rule], 32, 64, 8, 2) for rule in ("softmax", "softmax with places", "linear", "fixed decay")]
+    found = [
+        recall([rule], 32, 64, 8, 2)
+        for rule in ("softmax", "softmax with places", "linear", "fixed decay")
+    ]
     decayed = recall(["learned decay"], 32, 64, 8, 2)
-    found += [decayed, decayed, *(recall([rule], 32, 64, 8, 2) for rule in ("delta", "gated delta"))]
-    found += [recall([rule], 16, 64, 32, 1) for rule in ("softmax", "linear", "gated delta")]
-    stacks = (("softmax", "softmax"), ("linear", "softmax"), ("gated delta", "softmax"), ("gated delta", "gated delta"))
+    found += [
+        decayed,
+        decayed,
+        *(recall([rule], 32, 64, 8, 2) for rule in ("delta", "gated delta")),
+    ]
+    found += [
+        recall([rule], 16, 64, 32, 1) for rule in ("softmax", "linear", "gated delta")
+    ]
+    stacks = (
+        ("softmax", "softmax"),
+        ("linear", "softmax"),
+        ("gated delta", "softmax"),
+        ("gated delta", "gated delta"),
+    )
     found += [recall(rules, 16, 16, 16, 2) for rules in stacks]
     return dict(zip(LIMITS, found, strict=True))

@@ -1,4 +1,6 @@
-"""A block whose first gradient is noisy, rotated products, and a student of a random network in few bits."""
+"""A block whose first gradient is noisy, rotated products, and a student of a random
+network in few bits.
+"""
 
 from functools import partial
 
@@ -51,7 +53,9 @@ def error(got: torch.Tensor, right: torch.Tensor) -> float:
 
 
 def descend(kata, rounding, seed, turned=False) -> float:
-    """How far 31 parameters are from their targets after 400 steps, in a block with one whose gradient is noisy."""
+    """How far 31 parameters are from their targets after 400 steps, in a block with one
+    whose gradient is noisy.
+    """
     generator = torch.Generator().manual_seed(seed)
     target, now = torch.randn(32, generator=generator), torch.zeros(32)
     for _ in range(400):
@@ -64,10 +68,15 @@ def descend(kata, rounding, seed, turned=False) -> float:
 
 
 def network(generator: torch.Generator) -> list[torch.Tensor]:
-    return [torch.randn(o, i, generator=generator) * (2 / i) ** 0.5 for i, o in zip(SIZES, SIZES[1:], strict=False)]
+    return [
+        torch.randn(o, i, generator=generator) * (2 / i) ** 0.5
+        for i, o in zip(SIZES, SIZES[1:], strict=False)
+    ]
 
 
-def through(layers: list[torch.Tensor], x: torch.Tensor, linear=F.linear) -> torch.Tensor:
+def through(
+    layers: list[torch.Tensor], x: torch.Tensor, linear=F.linear
+) -> torch.Tensor:
     for w in layers[:-1]:
         x = F.relu(linear(x, w))
     return linear(x, layers[-1])
@@ -99,7 +108,9 @@ def run(kata, seed) -> dict[str, float]:
         return train(lambda x, w: kata.LowPrecisionLinear.apply(x, w, rounding), seed)
 
     found = [descend(kata, rounding, seed) for rounding in (mxfp8, nearest, mxfp4)]
-    found += [descend(kata, rounding, seed, turned=True) for rounding in (nearest, mxfp4)]
+    found += [
+        descend(kata, rounding, seed, turned=True) for rounding in (nearest, mxfp4)
+    ]
     a, w = torch.randn(128, 256), torch.randn(64, 256)
     a[:, 7] *= 50
     for way in (partial(mxfp4, kata), partial(nvfp4, kata)):
@@ -109,5 +120,12 @@ def run(kata, seed) -> dict[str, float]:
     found += [low(lambda t, role: mxfp8(kata, t)) - exact, four - exact]
     found += [low(lambda t, role: nvfp4(kata, t)) - four, low(one_scale) - four]
     found.append(low(lambda t, role: t if role == "grad" else mxfp4(kata, t)) - four)
-    found.append(low(lambda t, role: mxfp4(kata, t, torch.rand(t.shape) if role == "grad" else None)) - four)
+    found.append(
+        low(
+            lambda t, role: mxfp4(
+                kata, t, torch.rand(t.shape) if role == "grad" else None
+            )
+        )
+        - four
+    )
     return dict(zip(LIMITS, map(float, found), strict=True))

@@ -1,5 +1,7 @@
-"""Sums, half learned, then GRPO with the verifier's reward: exact, and with a sampler in bfloat16 with and without
-weights. The bias of the gradient by enumeration, and masked beside conditioned answers to multiple choice."""
+"""Sums, half learned, then GRPO with the verifier's reward: exact, and with a sampler
+in bfloat16 with and without weights. The bias of the gradient by enumeration, and
+masked beside conditioned answers to multiple choice.
+"""
 
 import copy
 
@@ -54,11 +56,17 @@ def some(pairs, count):
 
 def taught(kata, preferences, pairs):
     gpt = prerequisite("26_gpt_model")
-    model = gpt.GPT(gpt.GPTConfig(block_size=16, vocab_size=len(VOCAB), n_layer=2, n_head=4, n_embd=64))
+    model = gpt.GPT(
+        gpt.GPTConfig(
+            block_size=16, vocab_size=len(VOCAB), n_layer=2, n_head=4, n_embd=64
+        )
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(270):
         asked = some(pairs, 64)
-        right = [[[ID[token] for token in (BOX, *str(a + b), "}", "")]] for a, b in asked]
+        right = [
+            [[ID[token] for token in (BOX, *str(a + b), "}", "")]] for a, b in asked
+        ]
         ids, mask = rows_of(kata, asked, right)
         logp = preferences.token_logp(model(ids)[0], ids)
         optimizer.zero_grad()
@@ -74,13 +82,19 @@ def answers(model, pairs, k):
     for _ in range(6):
         new = torch.multinomial(model(ids)[0][:, -1].float().softmax(-1), 1)
         ids = torch.cat([ids, new], dim=1)
-    rows = [row[: row.index(END) + 1] if END in row else row for row in ids[:, start:].tolist()]
+    rows = [
+        row[: row.index(END) + 1] if END in row else row
+        for row in ids[:, start:].tolist()
+    ]
     return [rows[i : i + k] for i in range(0, len(rows), k)]
 
 
 def paid(kata, pairs, groups):
     return torch.tensor(
-        [[float(kata.verify(written(a), sum(pair))) for a in row] for pair, row in zip(pairs, groups, strict=True)]
+        [
+            [float(kata.verify(written(a), sum(pair))) for a in row]
+            for pair, row in zip(pairs, groups, strict=True)
+        ]
     )
 
 
@@ -91,7 +105,9 @@ def passed(kata, model, pairs):
 
 
 def reinforced(kata, preferences, model, pairs, low=False, weighted=False):
-    """A copy after 100 steps of GRPO, and the mean difference between the sampler's log-probabilities and its own."""
+    """A copy after 100 steps of GRPO, and the mean difference between the sampler's
+    log-probabilities and its own.
+    """
     model, gaps = copy.deepcopy(model), []
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-4)
     for _ in range(100):
@@ -115,26 +131,44 @@ def reinforced(kata, preferences, model, pairs, low=False, weighted=False):
 
 
 LISTED = torch.cartesian_prod(*[torch.arange(5)] * 3)
-PLACES = torch.stack([torch.zeros(125).long(), 1 + LISTED[:, 0], 6 + 5 * LISTED[:, 0] + LISTED[:, 1]], dim=1)
-WEIGHTS = ({"cap": 1e9}, {}, {"level": "sequence"}, {"level": "sequence", "cap": float("inf")})
+PLACES = torch.stack(
+    [torch.zeros(125).long(), 1 + LISTED[:, 0], 6 + 5 * LISTED[:, 0] + LISTED[:, 1]],
+    dim=1,
+)
+WEIGHTS = (
+    {"cap": 1e9},
+    {},
+    {"level": "sequence"},
+    {"level": "sequence", "cap": float("inf")},
+)
 
 
 def biases(kata, noise, seed):
-    """Bias and spread without weights, by token, by sequence, and by sequence without a bound; over five tables."""
+    """Bias and spread without weights, by token, by sequence, and by sequence without a
+    bound; over five tables.
+    """
     found = torch.zeros(4, 2)
     for number in range(5):
         generator = torch.Generator().manual_seed(5 * seed + number)
         table = torch.randn(31, 5, generator=generator)
         other = table + noise * torch.randn(31, 5, generator=generator)
-        trainer, sampler = (t.log_softmax(-1)[PLACES].gather(-1, LISTED[..., None])[..., 0] for t in (table, other))
+        trainer, sampler = (
+            t.log_softmax(-1)[PLACES].gather(-1, LISTED[..., None])[..., 0]
+            for t in (table, other)
+        )
         true, sampled = trainer.sum(1).exp(), sampler.sum(1).exp()
         reward = (torch.rand(125, generator=generator) < 0.3).float()
         gain = reward - (true * reward).sum()
-        slopes = F.one_hot(PLACES, 31)[..., None] * (F.one_hot(LISTED, 5) - table.softmax(-1)[PLACES])[:, :, None]
+        slopes = (
+            F.one_hot(PLACES, 31)[..., None]
+            * (F.one_hot(LISTED, 5) - table.softmax(-1)[PLACES])[:, :, None]
+        )
         exact = torch.einsum("y,ytrv->rv", true * gain, slopes)
         everywhere = torch.ones(125, 3, dtype=torch.bool)
         for i, options in enumerate(WEIGHTS):
-            weights = kata.truncated_weights(trainer, trainer if i == 0 else sampler, everywhere, **options)
+            weights = kata.truncated_weights(
+                trainer, trainer if i == 0 else sampler, everywhere, **options
+            )
             single = torch.einsum("yt,ytrv->yrv", weights * gain[:, None], slopes)
             mean = torch.einsum("y,yrv->rv", sampled, single)
             spread = (sampled * (single - mean).square().sum((1, 2))).sum().sqrt()
@@ -143,7 +177,9 @@ def biases(kata, noise, seed):
 
 
 def apart(kata, model, pairs):
-    """Mean total variation of masked and conditioned, over four numbers near each sum."""
+    """Mean total variation of masked and conditioned, over four numbers near
+    each sum.
+    """
     total = 0.0
     for a, b in pairs:
         near = [n for n in range(max(0, a + b - 15), a + b + 16) if n != a + b]
@@ -151,15 +187,25 @@ def apart(kata, model, pairs):
         texts = [f"{BOX}{n}}}" for n in numbers]
         beginnings = sorted({text[:i] for text in texts for i in range(len(text) + 1)})
         states = {text: number for number, text in enumerate(beginnings)}
-        moves = {(states[text[:-1]], text[-1]): state for text, state in states.items() if text}
-        automaton = kata.Automaton(states[""], frozenset(states[text] for text in texts), moves)
+        moves = {
+            (states[text[:-1]], text[-1]): state
+            for text, state in states.items()
+            if text
+        }
+        automaton = kata.Automaton(
+            states[""], frozenset(states[text] for text in texts), moves
+        )
         start = prompt(a, b)
 
         @torch.no_grad()
         def next_probs(ids, start=start):
-            return model(torch.tensor([start + list(ids)]))[0][0, -1].double().softmax(-1)
+            return (
+                model(torch.tensor([start + list(ids)]))[0][0, -1].double().softmax(-1)
+            )
 
-        masked, conditioned = kata.masked_and_conditioned(next_probs, automaton, VOCAB, 6)
+        masked, conditioned = kata.masked_and_conditioned(
+            next_probs, automaton, VOCAB, 6
+        )
         total += sum(abs(masked[ids] - conditioned[ids]) for ids in masked) / 2
     return total / len(pairs)
 
@@ -178,7 +224,15 @@ def run(kata, seed) -> dict[str, float]:
     weighted, _ = reinforced(kata, preferences, model, pairs, low=True, weighted=True)
     changed = passed(kata, weighted, others)[0] - passed(kata, plain, others)[0]
     small, large = biases(kata, 0.2, seed), biases(kata, 1.1, seed)
-    found = [before[0], after[0], after[0] - before[0], *[after[1] - before[1]] * 2, gap, changed, changed]
+    found = [
+        before[0],
+        after[0],
+        after[0] - before[0],
+        *[after[1] - before[1]] * 2,
+        gap,
+        changed,
+        changed,
+    ]
     found += [
         small[1, 0] / small[0, 0],
         small[2, 0] / small[0, 0],

@@ -1,9 +1,12 @@
-# Other ways to draw: torch's own distribution. The share as a mean over Python's booleans.
+# Other ways to draw: torch's own distribution. The share as a mean over
+# Python's booleans.
 import statistics
 
 
 def accuracy(scores, labels):
-    return statistics.mean([float(int(row.argmax()) == int(label)) for row, label in zip(scores, labels)])
+    return statistics.mean(
+        [float(int(row.argmax()) == int(label)) for row, label in zip(scores, labels)]
+    )
 
 
 def gradient_step(weight, gradient, learning_rate):

@@ -1,4 +1,5 @@
-# NumPy's choice, whose int64 is an integer too; counts divided; the step by torch's own addition.
+# NumPy's choice, whose int64 is an integer too; counts divided; the step by torch's
+# own addition.
 import numpy as np
 
 

@@ -1,4 +1,5 @@
-# The wheel of fortune by hand: a uniform number, and the first position whose running sum is beyond it.
+# The wheel of fortune by hand: a uniform number, and the first position whose running
+# sum is beyond it.
 def accuracy(scores, labels):
     hits = torch.eq(torch.topk(scores, 1).indices.squeeze(1), labels)
     return float(hits.sum() / len(hits))

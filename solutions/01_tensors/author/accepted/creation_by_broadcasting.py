@@ -1,4 +1,6 @@
-"""Everything made in creation_patterns: counted by broadcasting, filled in place, the random tensors first and in the other order."""
+"""Everything made in creation_patterns: counted by broadcasting, filled in place, the
+random tensors first and in the other order.
+"""
 
 
 def creation_patterns(rows, cols, *, dtype=torch.float32, device="cpu", generator=None):
@@ -8,8 +10,12 @@ def creation_patterns(rows, cols, *, dtype=torch.float32, device="cpu", generato
         raise ValueError((rows, cols))
     r = torch.arange(rows, dtype=dtype, device=device)
     c = torch.arange(cols, dtype=dtype, device=device)
-    normal = torch.empty(rows, cols, dtype=dtype, device=device).normal_(generator=generator)
-    uniform = torch.empty(rows, cols, dtype=dtype, device=device).uniform_(generator=generator)
+    normal = torch.empty(rows, cols, dtype=dtype, device=device).normal_(
+        generator=generator
+    )
+    uniform = torch.empty(rows, cols, dtype=dtype, device=device).uniform_(
+        generator=generator
+    )
     matrix = r[:, None] * cols + c
     return {
         "normal": normal,
@@ -28,9 +34,14 @@ def creation_patterns(rows, cols, *, dtype=torch.float32, device="cpu", generato
 
 def counting_patterns(rows, cols, dtype=torch.float32, device="cpu"):
     patterns = creation_patterns(rows, cols, dtype=dtype, device=device)
-    return {key: patterns[key] for key in ("vector", "matrix", "cube", "linspace", "indices")}
+    return {
+        key: patterns[key]
+        for key in ("vector", "matrix", "cube", "linspace", "indices")
+    }
 
 
 def random_patterns(rows, cols, dtype=torch.float32, device="cpu", generator=None):
-    patterns = creation_patterns(rows, cols, dtype=dtype, device=device, generator=generator)
+    patterns = creation_patterns(
+        rows, cols, dtype=dtype, device=device, generator=generator
+    )
     return {key: patterns[key] for key in ("uniform", "normal")}

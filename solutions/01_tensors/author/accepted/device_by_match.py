@@ -1,4 +1,5 @@
-# to_device by a match statement, with an inner function and the methods .cuda() and .cpu() for the default.
+# to_device by a match statement, with an inner function and the methods .cuda() and
+# .cpu() for the default.
 
 
 def to_device(batch, device=None):

@@ -1,4 +1,5 @@
-# count_to by a running sum, filled in place, to_float by type, column_to_tensor by from_numpy and a list of numbers.
+# count_to by a running sum, filled in place, to_float by type, column_to_tensor by
+# from_numpy and a list of numbers.
 
 
 def count_to(n):

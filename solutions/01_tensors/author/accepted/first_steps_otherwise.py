@@ -1,4 +1,5 @@
-# count_to, filled, to_float and column_to_tensor from a range, from ones, by other conversions, and from the Series itself.
+# count_to, filled, to_float and column_to_tensor from a range, from ones, by other
+# conversions, and from the Series itself.
 
 
 def count_to(n):

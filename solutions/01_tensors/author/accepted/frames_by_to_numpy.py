@@ -1,16 +1,21 @@
-# dataframe_to_tensor lets pandas convert the whole frame to a NumPy dtype chosen from the one asked for;
-# tensor_to_dataframe builds column by column.
+# dataframe_to_tensor lets pandas convert the whole frame to a NumPy dtype chosen from
+# the one asked for; tensor_to_dataframe builds column by column.
 
 
 def dataframe_to_tensor(df, *, dtype=torch.float32):
     for name in df:
-        if not (pd.api.types.is_numeric_dtype(df[name]) or pd.api.types.is_bool_dtype(df[name])):
+        if not (
+            pd.api.types.is_numeric_dtype(df[name])
+            or pd.api.types.is_bool_dtype(df[name])
+        ):
             raise TypeError(f"column {name} holds {df[name].dtype}")
     if dtype.is_floating_point:
         wide = "float64"
     else:
         wide = "int64"
-    return torch.tensor(df.to_numpy(dtype=wide), dtype=dtype), [str(name) for name in df]
+    return torch.tensor(df.to_numpy(dtype=wide), dtype=dtype), [
+        str(name) for name in df
+    ]
 
 
 def tensor_to_dataframe(x, columns, *, index=None):

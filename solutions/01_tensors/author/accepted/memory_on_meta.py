@@ -1,10 +1,14 @@
-# memory_by_dtype asks a tensor on the "meta" device, which has a shape and a dtype but no memory.
+# memory_by_dtype asks a tensor on the "meta" device, which has a shape and a dtype but
+# no memory.
 
 
 def memory_by_dtype(shape, dtypes):
     if len(shape) and min(shape) < 0:
         raise ValueError(f"{shape} has a negative size")
-    return {dtype: torch.empty(tuple(shape), dtype=dtype, device="meta").nbytes for dtype in dtypes}
+    return {
+        dtype: torch.empty(tuple(shape), dtype=dtype, device="meta").nbytes
+        for dtype in dtypes
+    }
 
 
 def describe(x):

@@ -1,4 +1,6 @@
-"""`einsum` for the channels, plain `reshape` for batches of one, `index_select` for taking turns, padding for the grid."""
+"""`einsum` for the channels, plain `reshape` for batches of one, `index_select` for
+taking turns, padding for the grid.
+"""
 
 
 def to_rows(x, columns):
@@ -22,7 +24,11 @@ def nhwc_to_nchw(images):
 def reshape_and_check(x, shape):
     unknown = [i for i, size in enumerate(shape) if size == -1]
     known = math.prod(size for size in shape if size != -1)
-    if len(unknown) > 1 or (unknown and (known == 0 or x.numel() % known)) or (not unknown and known != x.numel()):
+    if (
+        len(unknown) > 1
+        or (unknown and (known == 0 or x.numel() % known))
+        or (not unknown and known != x.numel())
+    ):
         raise ValueError(f"{tuple(shape)} does not fit {x.numel()} elements")
     sizes = [x.numel() // known if size == -1 else size for size in shape]
     try:

@@ -1,4 +1,6 @@
-"""None-indexing and `squeeze(0)` for batches of one, `movedim` for channels, `flatten(1)` with a case of its own for numbers."""
+"""None-indexing and `squeeze(0)` for batches of one, `movedim` for channels,
+`flatten(1)` with a case of its own for numbers.
+"""
 
 
 def to_rows(x, columns):
@@ -28,10 +30,20 @@ def nhwc_to_nchw(images):
 def flatten_samples(x):
     if x.dim() == 0:
         raise ValueError("no batch")
-    return (x.unsqueeze(1) if x.dim() == 1 else x.flatten(start_dim=1)), tuple(int(n) for n in x.size()[1:])
+    return (x.unsqueeze(1) if x.dim() == 1 else x.flatten(start_dim=1)), tuple(
+        int(n) for n in x.size()[1:]
+    )
 
 
 def unflatten_samples(flat, sample_shape):
-    if flat.dim() != 2 or any(n < 0 for n in sample_shape) or torch.Size(sample_shape).numel() != flat.size(1):
-        raise ValueError(f"{list(flat.shape)} does not unflatten to {list(sample_shape)}")
-    return flat.unflatten(1, tuple(sample_shape)) if len(sample_shape) else flat.squeeze(1)
+    if (
+        flat.dim() != 2
+        or any(n < 0 for n in sample_shape)
+        or torch.Size(sample_shape).numel() != flat.size(1)
+    ):
+        raise ValueError(
+            f"{list(flat.shape)} does not unflatten to {list(sample_shape)}"
+        )
+    return (
+        flat.unflatten(1, tuple(sample_shape)) if len(sample_shape) else flat.squeeze(1)
+    )

@@ -1,4 +1,6 @@
-"""Results written slice by slice into a tensor made for them; the view flag from comparing storages after a reshape."""
+"""Results written slice by slice into a tensor made for them; the view flag from
+comparing storages after a reshape.
+"""
 
 
 def drop_batch_dim(batch):
@@ -30,14 +32,19 @@ def reshape_and_check(x, shape):
         reshaped = torch.reshape(x, list(shape))
     except RuntimeError:
         raise ValueError(f"{list(shape)} does not fit") from None
-    return reshaped, reshaped.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
+    return (
+        reshaped,
+        reshaped.untyped_storage().data_ptr() == x.untyped_storage().data_ptr(),
+    )
 
 
 def interleave(a, b, dim=0):
     if a.ndim == 0 or a.shape != b.shape:
         raise ValueError("a and b should have one shape")
     first = a.movedim(dim, 0)
-    out = torch.empty((2 * len(first), *first.shape[1:]), dtype=a.dtype, device=a.device)
+    out = torch.empty(
+        (2 * len(first), *first.shape[1:]), dtype=a.dtype, device=a.device
+    )
     out[0::2] = first
     out[1::2] = b.movedim(dim, 0)
     return out.movedim(0, dim)
@@ -47,7 +54,9 @@ def make_grid(images, columns):
     if images.ndim != 4 or columns < 1 or images.shape[0] < 1:
         raise ValueError("no grid")
     n, c, h, w = images.shape
-    grid = torch.zeros(c, -(-n // columns) * h, columns * w, dtype=images.dtype, device=images.device)
+    grid = torch.zeros(
+        c, -(-n // columns) * h, columns * w, dtype=images.dtype, device=images.device
+    )
     for i in range(n):
         row, column = divmod(i, columns)
         grid[:, row * h : (row + 1) * h, column * w : (column + 1) * w] = images[i]

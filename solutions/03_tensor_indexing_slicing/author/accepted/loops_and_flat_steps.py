@@ -1,4 +1,6 @@
-"""The diagonal by a step through the flat matrix, windows and borders filled in loops, `take`, slices as a tuple."""
+"""The diagonal by a step through the flat matrix, windows and borders filled in loops,
+`take`, slices as a tuple.
+"""
 
 
 def first_rows(x, n):

@@ -1,4 +1,6 @@
-"""The diagonal by a bool mask, windows by repeated `index_select`, an inside padded with zeros, rows unbound and stacked."""
+"""The diagonal by a bool mask, windows by repeated `index_select`, an inside padded
+with zeros, rows unbound and stacked.
+"""
 
 
 def diagonal(x):
@@ -10,7 +12,9 @@ def diagonal(x):
 def sliding_windows(x, size, step=1):
     if x.ndim == 0 or size < 1 or step < 1 or len(x) < size:
         raise ValueError("no such windows")
-    rows = torch.tensor([list(range(t, t + size)) for t in range(0, len(x) - size + 1, step)])
+    rows = torch.tensor(
+        [list(range(t, t + size)) for t in range(0, len(x) - size + 1, step)]
+    )
     return x.index_select(0, rows.flatten().to(x.device)).unflatten(0, rows.shape)
 
 
@@ -32,7 +36,9 @@ def pick_per_row(x, index):
     wide = index.to(torch.int64)
     if wide.lt(0).any() or wide.ge(x.size(-1)).any():
         raise IndexError("outside")
-    return x[torch.arange(x.size(-1), device=x.device) == wide.unsqueeze(-1)].reshape(index.shape)
+    return x[torch.arange(x.size(-1), device=x.device) == wide.unsqueeze(-1)].reshape(
+        index.shape
+    )
 
 
 def filter_rows(x, mask):
@@ -40,6 +46,10 @@ def filter_rows(x, mask):
         raise TypeError(f"{mask.dtype}")
     if mask.shape != x.shape[:1]:
         raise ValueError(f"{tuple(mask.shape)}")
-    numbers = torch.tensor([r for r, kept in enumerate(mask.tolist()) if kept], dtype=torch.int64, device=x.device)
+    numbers = torch.tensor(
+        [r for r, kept in enumerate(mask.tolist()) if kept],
+        dtype=torch.int64,
+        device=x.device,
+    )
     kept = [row for row, keep in zip(x.unbind(0), mask.tolist(), strict=True) if keep]
     return (torch.stack(kept) if kept else x[:0].clone()), numbers

@@ -1,4 +1,6 @@
-"""Slices spelled out: stacks of slices for windows and diagonals, `narrow` for the rectangle, the border set on a clone."""
+"""Slices spelled out: stacks of slices for windows and diagonals, `narrow` for the
+rectangle, the border set on a clone.
+"""
 
 
 def first_rows(x, n):
@@ -34,7 +36,10 @@ def sliding_windows(x, size, step=1):
 
 
 def crop(image, top, left, height, width):
-    if not (0 <= top < top + height <= image.size(-2) and 0 <= left < left + width <= image.size(-1)):
+    if not (
+        0 <= top < top + height <= image.size(-2)
+        and 0 <= left < left + width <= image.size(-1)
+    ):
         raise ValueError("the rectangle leaves the image")
     return image.narrow(-2, top, height).narrow(-1, left, width)
 
@@ -67,7 +72,12 @@ def last_valid(x, lengths):
         raise ValueError(str(lengths.shape))
     if lengths.min() < 1 or lengths.max() > x.size(1):
         raise ValueError(str(lengths))
-    return torch.stack([sequence[length - 1] for sequence, length in zip(x, lengths.tolist(), strict=True)])
+    return torch.stack(
+        [
+            sequence[length - 1]
+            for sequence, length in zip(x, lengths.tolist(), strict=True)
+        ]
+    )
 
 
 def filter_rows(x, mask):

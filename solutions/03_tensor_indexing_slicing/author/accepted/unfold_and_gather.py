@@ -1,4 +1,6 @@
-"""`unfold` put in order, `take_along_dim`, `gather` for the last step, a frame mask and `masked_fill`, rows by `index_select`."""
+"""`unfold` put in order, `take_along_dim`, `gather` for the last step, a frame mask and
+`masked_fill`, rows by `index_select`.
+"""
 
 
 def first_rows(x, n):
@@ -33,7 +35,13 @@ def zero_border(image, width=1):
 
 
 def pick_per_row(x, index):
-    if index.dtype not in (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8):
+    if index.dtype not in (
+        torch.int8,
+        torch.int16,
+        torch.int32,
+        torch.int64,
+        torch.uint8,
+    ):
         raise TypeError(f"{index.dtype}")
     if index.shape != x.shape[:-1]:
         raise ValueError(f"{index.shape} for {x.shape}")

@@ -1,4 +1,6 @@
-"""The diagonal as a view, windows by `unfold` and `clone`, the inside copied into zeros, elements picked by index tensors."""
+"""The diagonal as a view, windows by `unfold` and `clone`, the inside copied into
+zeros, elements picked by index tensors.
+"""
 
 
 def every_other_row(x, start=0):
@@ -41,7 +43,9 @@ def zero_border(image, width=1):
     H, W = image.shape[-2:]
     out = torch.zeros_like(image)
     if 2 * width < min(H, W):
-        out[..., width : H - width, width : W - width] = image[..., width : H - width, width : W - width]
+        out[..., width : H - width, width : W - width] = image[
+            ..., width : H - width, width : W - width
+        ]
     return out
 
 
@@ -52,7 +56,9 @@ def pick_per_row(x, index):
         raise ValueError(f"{tuple(index.shape)}")
     if any(not 0 <= i < x.shape[-1] for i in index.flatten().tolist()):
         raise IndexError("outside")
-    places = torch.meshgrid(*(torch.arange(n, device=x.device) for n in index.shape), indexing="ij")
+    places = torch.meshgrid(
+        *(torch.arange(n, device=x.device) for n in index.shape), indexing="ij"
+    )
     return x[(*places, index.long())]
 
 

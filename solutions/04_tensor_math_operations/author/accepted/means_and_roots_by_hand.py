@@ -1,4 +1,5 @@
-# Sums and counts in place of mean and std, the two-step reduction of several dims, keepdim undone afterwards.
+# Sums and counts in place of mean and std, the two-step reduction of several dims,
+# keepdim undone afterwards.
 
 
 def summary_stats(x, dim=None):
@@ -19,8 +20,15 @@ def summary_stats(x, dim=None):
 def standardize(x, dim=None):
     if not torch.is_floating_point(x):
         x = x.to(torch.get_default_dtype())
-    dims = list(range(x.ndim)) if dim is None else [dim] if isinstance(dim, int) else list(dim)
-    shifted = x - x.amin(dims, keepdim=True).detach()  # equal values are exactly 0 from here on
+    dims = (
+        list(range(x.ndim))
+        if dim is None
+        else [dim]
+        if isinstance(dim, int)
+        else list(dim)
+    )
+    # equal values are exactly 0 from here on
+    shifted = x - x.amin(dims, keepdim=True).detach()
     n = 1
     for d in dims:
         n *= x.shape[d]

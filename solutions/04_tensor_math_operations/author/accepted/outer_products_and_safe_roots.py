@@ -1,4 +1,5 @@
-# matmul as a sum of outer products; roots made safe with torch.where; cosine of vectors brought to length 1 first.
+# matmul as a sum of outer products; roots made safe with torch.where; cosine of vectors
+# brought to length 1 first.
 
 
 def matmul(a, b):
@@ -12,7 +13,11 @@ def matmul(a, b):
 
 def safe_root(squares):
     zero = squares == 0
-    return torch.where(zero, torch.zeros_like(squares), torch.where(zero, torch.ones_like(squares), squares).sqrt())
+    return torch.where(
+        zero,
+        torch.zeros_like(squares),
+        torch.where(zero, torch.ones_like(squares), squares).sqrt(),
+    )
 
 
 def pairwise_distances(a, b):
@@ -22,7 +27,10 @@ def pairwise_distances(a, b):
         sum(
             (
                 torch.zeros(len(a), len(b), dtype=a.dtype),
-                *((p[:, None] - q) ** 2 for p, q in zip(a.unbind(1), b.unbind(1), strict=True)),
+                *(
+                    (p[:, None] - q) ** 2
+                    for p, q in zip(a.unbind(1), b.unbind(1), strict=True)
+                ),
             )
         )
     )
@@ -31,5 +39,7 @@ def pairwise_distances(a, b):
 def cosine_similarity(a, b, dim=-1, eps=1e-8):
     shape = torch.broadcast_shapes(a.shape, b.shape)
     a, b = a.expand(shape), b.expand(shape)
-    a, b = (v / safe_root((v * v).sum(dim, keepdim=True)).clamp_min(eps) for v in (a, b))
+    a, b = (
+        v / safe_root((v * v).sum(dim, keepdim=True)).clamp_min(eps) for v in (a, b)
+    )
     return torch.sum(a * b, dim=dim)

@@ -1,4 +1,5 @@
-# matmul_shape with ones put where a vector lacks a dimension, and torch.broadcast_shapes for the batch.
+# matmul_shape with ones put where a vector lacks a dimension, and
+# torch.broadcast_shapes for the batch.
 
 
 def matmul_shape(a_shape, b_shape):
@@ -26,4 +27,6 @@ def masked_mean(x, mask, dim=None):
     dim = list(range(x.ndim)) if dim is None else dim
     kept = torch.where(mask, x, torch.zeros_like(x))
     counts = torch.where(mask, torch.ones_like(x), torch.zeros_like(x)).sum(dim)
-    return torch.where(counts > 0, kept.sum(dim) / counts.clamp_min(1), torch.zeros_like(counts))
+    return torch.where(
+        counts > 0, kept.sum(dim) / counts.clamp_min(1), torch.zeros_like(counts)
+    )

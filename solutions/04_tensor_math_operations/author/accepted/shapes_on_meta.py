@@ -1,4 +1,5 @@
-# matmul_shape by asking torch about tensors without memory; cosine with squares bounded under the root.
+# matmul_shape by asking torch about tensors without memory; cosine with squares bounded
+# under the root.
 
 
 def matmul_shape(a_shape, b_shape):
@@ -14,5 +15,9 @@ def cosine_similarity(a, b, dim=-1, eps=1e-8):
     norms = []
     for v in (a, b):
         squares = (v * v).sum(dim)
-        norms.append(torch.where(squares > eps**2, squares, torch.full_like(squares, eps**2)).sqrt())
+        norms.append(
+            torch.where(
+                squares > eps**2, squares, torch.full_like(squares, eps**2)
+            ).sqrt()
+        )
     return (a / norms[0].unsqueeze(dim) * b).sum(dim) / norms[1]

@@ -1,4 +1,5 @@
-# standardize by a loop over the slices, in float64 inside; matmul and distances by rows.
+# standardize by a loop over the slices, in float64 inside; matmul and distances
+# by rows.
 
 
 def standardize(x, dim=None):
@@ -22,7 +23,9 @@ def standardize(x, dim=None):
 def matmul(a, b):
     if not (a.dim() == b.dim() == 2) or a.size(1) != b.size(0):
         raise ValueError(f"{a.shape} {b.shape}")
-    return torch.stack([torch.stack([torch.dot(row, column) for column in b.unbind(1)]) for row in a])
+    return torch.stack(
+        [torch.stack([torch.dot(row, column) for column in b.unbind(1)]) for row in a]
+    )
 
 
 def pairwise_distances(a, b):

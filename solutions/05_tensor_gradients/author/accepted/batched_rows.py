@@ -1,4 +1,5 @@
-# All rows of the Jacobian in one batched backward pass; unused inputs by allow_unused instead of materialize_grads.
+# All rows of the Jacobian in one batched backward pass; unused inputs by allow_unused
+# instead of materialize_grads.
 
 
 def jacobian(f, x):
@@ -9,7 +10,9 @@ def jacobian(f, x):
     if y.grad_fn is None and y is not leaf:
         return torch.zeros(shape, dtype=x.dtype, device=x.device)
     basis = torch.diag(torch.ones_like(y).flatten()).view(y.numel(), *y.shape)
-    (rows,) = torch.autograd.grad(y, leaf, basis, is_grads_batched=True, allow_unused=True)
+    (rows,) = torch.autograd.grad(
+        y, leaf, basis, is_grads_batched=True, allow_unused=True
+    )
     return leaf.new_zeros(shape) if rows is None else rows.view(shape)
 
 
@@ -23,6 +26,9 @@ def partial_derivatives(f, *inputs):
             raise ValueError("not one element")
         y = y.sum() + 0 * sum(leaf.sum() for leaf in leaves)
         found = torch.autograd.grad(y, leaves, allow_unused=True)
-        return tuple(torch.zeros_like(x) if g is None else g.to(x.dtype) for x, g in zip(inputs, found, strict=True))
+        return tuple(
+            torch.zeros_like(x) if g is None else g.to(x.dtype)
+            for x, g in zip(inputs, found, strict=True)
+        )
     finally:
         torch.set_grad_enabled(was_on)

@@ -1,4 +1,5 @@
-# The graph level by level, a Counter, AccumulateGrad told by its variable, names by a regular expression.
+# The graph level by level, a Counter, AccumulateGrad told by its variable, names by a
+# regular expression.
 import re
 from collections import Counter, deque
 
@@ -18,5 +19,9 @@ def describe_graph(output):
         nodes.append(node)
         queue.extend(parent for parent, _ in node.next_functions)
     ends = [node for node in nodes if hasattr(node, "variable")]
-    ops = Counter(re.sub(r"(Backward)?\d*$", "", node.__class__.__name__) for node in nodes if node not in ends)
+    ops = Counter(
+        re.sub(r"(Backward)?\d*$", "", node.__class__.__name__)
+        for node in nodes
+        if node not in ends
+    )
     return {"leaves": [end.variable for end in ends], "ops": ops}

@@ -3,7 +3,9 @@ import itertools
 
 
 def finite_difference_gradient(f, x, eps=1e-6):
-    buffer = x.detach().to(torch.float64, copy=True, memory_format=torch.contiguous_format)
+    buffer = x.detach().to(
+        torch.float64, copy=True, memory_format=torch.contiguous_format
+    )
     result = torch.empty_like(buffer)
     for index in itertools.product(*map(range, x.shape)):
         kept = buffer[index].item()

@@ -1,10 +1,14 @@
-# Private leaves, moved without a graph; the value below is subtracted in place from the value above.
+# Private leaves, moved without a graph; the value below is subtracted in place from the
+# value above.
 
 
 def finite_difference_gradient(f, x, eps=1e-6):
     slopes = torch.zeros(x.shape, dtype=torch.float64)
     for i in range(x.numel()):
-        above, below = (x.detach().double().clone(memory_format=torch.contiguous_format) for _ in range(2))
+        above, below = (
+            x.detach().double().clone(memory_format=torch.contiguous_format)
+            for _ in range(2)
+        )
         for leaf, step in ((above, eps), (below, -eps)):
             leaf.requires_grad_()
             with torch.no_grad():

@@ -1,4 +1,5 @@
-# The history without .grad: autograd.grad for each loss, and a running sum where nothing is zeroed.
+# The history without .grad: autograd.grad for each loss, and a running sum where
+# nothing is zeroed.
 
 
 def gradient_history(loss_fn, weight, inputs, zero_between):

@@ -1,4 +1,5 @@
-# .grad zeroed in place after each snapshot instead of being set to None before each loss; w is an nn.Parameter.
+# .grad zeroed in place after each snapshot instead of being set to None before each
+# loss; w is an nn.Parameter.
 
 
 def gradient_history(loss_fn, weight, inputs, zero_between):

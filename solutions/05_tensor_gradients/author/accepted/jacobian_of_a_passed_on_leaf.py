@@ -18,7 +18,9 @@ def jacobian(f, x):
     result = torch.zeros(y.numel(), *x.shape, dtype=x.dtype, device=x.device)
     if y.requires_grad:
         for i, entry in enumerate(torch.eye(y.numel(), dtype=y.dtype, device=y.device)):
-            (row,) = torch.autograd.grad(y, leaf, entry.reshape(y.shape), retain_graph=True, allow_unused=True)
+            (row,) = torch.autograd.grad(
+                y, leaf, entry.reshape(y.shape), retain_graph=True, allow_unused=True
+            )
             if row is not None:
                 result[i] = row
     return result.reshape(y.shape + x.shape)

@@ -1,4 +1,5 @@
-# The three ways written out one by one, prediction first, and the mean squared error by torch's own function.
+# The three ways written out one by one, prediction first, and the mean squared error by
+# torch's own function.
 
 
 def frozen_target_loss(value_fn, state, next_state, reward, gamma=0.9, how="detach"):

@@ -1,4 +1,5 @@
-# The copy by multiplication with 1, the error text looked at around the whole trial, gradients by autograd.grad.
+# The copy by multiplication with 1, the error text looked at around the whole trial,
+# gradients by autograd.grad.
 
 
 def inplace_is_safe(op, x, target="output"):

@@ -1,4 +1,5 @@
-# The gradient as a formula, the bias as one more column of ones; everything under no_grad, the loss from the residual.
+# The gradient as a formula, the bias as one more column of ones; everything under
+# no_grad, the loss from the residual.
 
 
 def fit_manual(X, y, lr, epochs):

@@ -1,13 +1,22 @@
-# autograd.grad instead of backward, in float64 inside; new tensors instead of in-place updates; noise drawn before x.
+# autograd.grad instead of backward, in float64 inside; new tensors instead of in-place
+# updates; noise drawn before x.
 
 
-def make_line_data(n, slope, intercept, noise=0.0, *, x_range=(-1.0, 1.0), generator=None):
+def make_line_data(
+    n, slope, intercept, noise=0.0, *, x_range=(-1.0, 1.0), generator=None
+):
     if n <= 0:
         raise ValueError("no points")
     if noise < 0:
         raise ValueError("negative noise")
-    rest = torch.normal(0.0, float(noise), (n, 1), generator=generator) if noise else torch.zeros(n, 1)
-    X = torch.empty(n, 1).uniform_(float(x_range[0]), float(x_range[1]), generator=generator)
+    rest = (
+        torch.normal(0.0, float(noise), (n, 1), generator=generator)
+        if noise
+        else torch.zeros(n, 1)
+    )
+    X = torch.empty(n, 1).uniform_(
+        float(x_range[0]), float(x_range[1]), generator=generator
+    )
     return X, torch.add(intercept + rest, X, alpha=slope)
 
 

@@ -1,10 +1,15 @@
-# lstsq with the SVD driver on centred columns; fit_manual with nn.Parameters and one stacked gradient.
+# lstsq with the SVD driver on centred columns; fit_manual with nn.Parameters and one
+# stacked gradient.
 
 
 def fit_least_squares(X, y):
     means = X.double().mean(dim=0), y.double().mean(dim=0)
-    found = torch.linalg.lstsq(X.double() - means[0], y.double() - means[1], driver="gelss")
-    return found.solution.to(X.dtype), (means[1] - means[0] @ found.solution).to(X.dtype)
+    found = torch.linalg.lstsq(
+        X.double() - means[0], y.double() - means[1], driver="gelss"
+    )
+    return found.solution.to(X.dtype), (means[1] - means[0] @ found.solution).to(
+        X.dtype
+    )
 
 
 def fit_manual(X, y, lr, epochs):

@@ -1,5 +1,5 @@
-# Least squares by the singular values of the centred columns, tiny ones left out; the descent of fit_standardized in
-# float64, on the reduced problem of covariances.
+# Least squares by the singular values of the centred columns, tiny ones left out; the
+# descent of fit_standardized in float64, on the reduced problem of covariances.
 
 
 def fit_least_squares(X, y):

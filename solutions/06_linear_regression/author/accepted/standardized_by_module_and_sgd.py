@@ -1,5 +1,6 @@
-# fit_standardized through LinearRegression and SGD, from a random start and with spreads over N - 1: columns without
-# spread are left out of the fit. Models of the race are made anew and loaded with the first one's weights.
+# fit_standardized through LinearRegression and SGD, from a random start and with
+# spreads over N - 1: columns without spread are left out of the fit. Models of the race
+# are made anew and loaded with the first one's weights.
 
 
 def fit_standardized(X, y, lr=0.1, epochs=300):
@@ -8,8 +9,18 @@ def fit_standardized(X, y, lr=0.1, epochs=300):
     x_mean, x_std = used.mean(0), used.std(0)
     y_std = y.std() if bool(y.max() > y.min()) else y.new_ones(())
     model = LinearRegression(max(1, used.shape[1])).to(X.dtype)
-    standard = (used - x_mean) / x_std if varies.any() else torch.zeros(len(X), 1, dtype=X.dtype)
-    train(model, standard, (y - y.mean()) / y_std, torch.optim.SGD(model.parameters(), lr=lr), epochs)
+    standard = (
+        (used - x_mean) / x_std
+        if varies.any()
+        else torch.zeros(len(X), 1, dtype=X.dtype)
+    )
+    train(
+        model,
+        standard,
+        (y - y.mean()) / y_std,
+        torch.optim.SGD(model.parameters(), lr=lr),
+        epochs,
+    )
     with torch.no_grad():
         w = torch.zeros(X.shape[1], 1, dtype=X.dtype)
         if varies.any():

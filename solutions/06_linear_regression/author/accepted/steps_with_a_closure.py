@@ -1,4 +1,5 @@
-# optimizer.step(closure) computes the loss; one model for all optimizers, put back by a cloned state_dict.
+# optimizer.step(closure) computes the loss; one model for all optimizers, put back by a
+# cloned state_dict.
 
 
 class LinearRegression(nn.Module):

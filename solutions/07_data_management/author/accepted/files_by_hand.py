@@ -1,4 +1,5 @@
-# file_digest; a .part file; http.client's response read block by block; members written by hand; the table split by hand.
+# file_digest; a .part file; http.client's response read block by block; members written
+# by hand; the table split by hand.
 
 
 def file_sha256(path, chunk_size=1 << 20):
@@ -18,7 +19,10 @@ def download(url, destination, *, sha256=None, timeout=30.0):
     part = target.parent / f"{target.name}.part"
     digest, size = hashlib.sha256(), 0
     try:
-        with urllib.request.urlopen(url, None, timeout) as response, part.open("wb") as file:
+        with (
+            urllib.request.urlopen(url, None, timeout) as response,
+            part.open("wb") as file,
+        ):
             while block := response.read(10_000):
                 file.write(block)
                 digest.update(block)
@@ -42,7 +46,11 @@ def extract_tar(archive, destination):
     with tarfile.open(name=archive, mode="r:*") as tar:
         for member in tar:
             end = os.path.realpath(os.path.join(root, member.name))
-            if member.name.startswith("/") or ".." in member.name.split("/") or os.path.commonpath([root, end]) != root:
+            if (
+                member.name.startswith("/")
+                or ".." in member.name.split("/")
+                or os.path.commonpath([root, end]) != root
+            ):
                 raise ValueError("refused: " + member.name)
             if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE):
                 raise ValueError("refused, because of its type: " + member.name)
@@ -80,7 +88,9 @@ class FlowerDataset(Dataset):
 
     def __getitem__(self, i):
         name, target = self.files[i], self.targets[i]
-        image = Image.open(io.BytesIO((self.root / "jpg" / name).read_bytes())).convert("RGB")
+        image = Image.open(io.BytesIO((self.root / "jpg" / name).read_bytes())).convert(
+            "RGB"
+        )
         return (self.transform(image) if self.transform else image), target
 
     def __repr__(self):

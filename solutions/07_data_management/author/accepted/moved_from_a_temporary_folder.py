@@ -1,5 +1,6 @@
-# readinto one buffer; urlretrieve to a temporary folder elsewhere, with a default timeout, and a move; members copied as
-# streams; attributes of FlowerDataset worked out when they are asked for; ClassSubset by a boolean mask.
+# readinto one buffer; urlretrieve to a temporary folder elsewhere, with a default
+# timeout, and a move; members copied as streams; attributes of FlowerDataset worked out
+# when they are asked for; ClassSubset by a boolean mask.
 import socket
 
 import numpy as np
@@ -47,13 +48,19 @@ def extract_tar(archive, destination):
             target = (destination / member.name).resolve()
             if member.name not in {**files, **folders}:
                 raise ValueError(f"kind of {member.name}")
-            if os.path.isabs(member.name) or destination.resolve() not in (target, *target.parents):
+            if os.path.isabs(member.name) or destination.resolve() not in (
+                target,
+                *target.parents,
+            ):
                 raise ValueError(f"place of {member.name}")
         for name in folders:
             os.makedirs(destination / name, exist_ok=True)
         for name, member in files.items():
             os.makedirs((destination / name).parent, exist_ok=True)
-            with tar.extractfile(member) as source, open(destination / name, "wb") as copy:
+            with (
+                tar.extractfile(member) as source,
+                open(destination / name, "wb") as copy,
+            ):
                 shutil.copyfileobj(source, copy)
     return sorted(map(destination.joinpath, files))
 
@@ -108,7 +115,10 @@ class ClassSubset(Dataset):
         self.indices = np.flatnonzero(np.isin(labels, self.classes)).tolist()
         self.targets = labels[self.indices].tolist()
         if relabel:
-            self.targets = [next(p for p, c in enumerate(self.classes) if c == label) for label in self.targets]
+            self.targets = [
+                next(p for p, c in enumerate(self.classes) if c == label)
+                for label in self.targets
+            ]
 
     def __len__(self):
         return len(self.targets)

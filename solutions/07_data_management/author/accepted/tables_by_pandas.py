@@ -1,5 +1,5 @@
-# mmap for the digest; the body in memory, and then a rename; the data filter after own checks; pandas for the table;
-# ClassSubset on top of torch's Subset.
+# mmap for the digest; the body in memory, and then a rename; the data filter after own
+# checks; pandas for the table; ClassSubset on top of torch's Subset.
 import mmap
 
 import pandas as pd
@@ -10,7 +10,10 @@ def file_sha256(path, chunk_size=1 << 20):
     path = Path(path)
     if path.stat().st_size == 0:
         return hashlib.sha256(b"").hexdigest()
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as contents:
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as contents,
+    ):
         return hashlib.sha256(contents).hexdigest()
 
 
@@ -20,7 +23,9 @@ def download(url, destination, *, sha256=None, timeout=30.0):
     destination = Path(destination)
     if not url.startswith(("http:", "https:", "file:")):
         raise ValueError(url)
-    if destination.exists() and (not sha256 or file_sha256(destination).upper() == sha256.upper()):
+    if destination.exists() and (
+        not sha256 or file_sha256(destination).upper() == sha256.upper()
+    ):
         return destination
     try:
         with urllib.request.urlopen(
@@ -50,12 +55,18 @@ def extract_tar(archive, destination):
                 raise ValueError(f"{member.name} is not welcome") from error
         for member in tar.getmembers():
             tar.extract(member, destination, set_attrs=False, filter="data")
-        return sorted(destination.joinpath(name) for name in tar.getnames() if tar.getmember(name).isreg())
+        return sorted(
+            destination.joinpath(name)
+            for name in tar.getnames()
+            if tar.getmember(name).isreg()
+        )
 
 
 class FlowerDataset(Dataset):
     def __init__(self, root, transform=None):
-        table = pd.read_csv(Path(root) / "labels.csv", dtype={"file": str, "label": int})
+        table = pd.read_csv(
+            Path(root) / "labels.csv", dtype={"file": str, "label": int}
+        )
         if (table["label"] < 1).any():
             raise ValueError("labels begin at 1")
         self.root = Path(root)
@@ -72,7 +83,10 @@ class FlowerDataset(Dataset):
         image = Image.open(self.root.joinpath("jpg", self.files[i]))
         image.load()
         image = image if image.mode == "RGB" else image.convert("RGB")
-        return (image if self.transform is None else self.transform(image), self.targets[i])
+        return (
+            image if self.transform is None else self.transform(image),
+            self.targets[i],
+        )
 
     def __repr__(self):
         inside = {
@@ -81,7 +95,10 @@ class FlowerDataset(Dataset):
             "root": str(self.root),
             "transform": self.transform,
         }
-        return f"FlowerDataset({', '.join(f'{name}={value!r}' for name, value in inside.items())})"
+        return (
+            "FlowerDataset("
+            f"{', '.join(f'{name}={value!r}' for name, value in inside.items())})"
+        )
 
 
 class ClassSubset(Dataset):
@@ -91,7 +108,10 @@ class ClassSubset(Dataset):
             raise ValueError("classes: at least one, none twice")
         self.dataset, self.classes = dataset, [*new]
         self.indices = [i for i, label in enumerate(dataset.targets) if label in new]
-        self.targets = [new[dataset.targets[i]] if relabel else dataset.targets[i] for i in self.indices]
+        self.targets = [
+            new[dataset.targets[i]] if relabel else dataset.targets[i]
+            for i in self.indices
+        ]
         if len({dataset.targets[i] for i in self.indices}) != len(new):
             raise ValueError("a class without a sample")
         self._chosen = Subset(dataset, self.indices)

@@ -1,4 +1,6 @@
-"""ToTensor by way of NumPy, Normalize channel by channel; Resize that passes on what fits; `where` for clamping."""
+"""ToTensor by way of NumPy, Normalize channel by channel; Resize that passes on what
+fits; `where` for clamping.
+"""
 
 
 class Resize:
@@ -30,7 +32,11 @@ class CenterCrop:
         if image.width < self.w or image.height < self.h:
             raise ValueError("too small")
         left, upper = (image.width - self.w) // 2, (image.height - self.h) // 2
-        return image.transform((self.w, self.h), Image.Transform.EXTENT, (left, upper, left + self.w, upper + self.h))
+        return image.transform(
+            (self.w, self.h),
+            Image.Transform.EXTENT,
+            (left, upper, left + self.w, upper + self.h),
+        )
 
 
 class ToTensor:
@@ -61,7 +67,9 @@ class Normalize:
             raise TypeError(x.dtype)
         if x.shape[-3] != len(self.numbers):
             raise ValueError(x.shape)
-        planes = [function(plane, *pair) for plane, pair in zip(x.unbind(-3), self.numbers)]
+        planes = [
+            function(plane, *pair) for plane, pair in zip(x.unbind(-3), self.numbers)
+        ]
         return torch.stack(planes, dim=-3)
 
 
@@ -72,8 +80,13 @@ class AddGaussianNoise:
         self.std, self.generator = std, generator
 
     def __call__(self, x):
-        y = x + torch.normal(0.0, 1.0, x.shape, generator=self.generator).to(x) * self.std
-        return torch.where(y < 0, torch.zeros_like(y), torch.where(y > 1, torch.ones_like(y), y))
+        y = (
+            x
+            + torch.normal(0.0, 1.0, x.shape, generator=self.generator).to(x) * self.std
+        )
+        return torch.where(
+            y < 0, torch.zeros_like(y), torch.where(y > 1, torch.ones_like(y), y)
+        )
 
 
 class RandomHorizontalFlip:
@@ -84,7 +97,9 @@ class RandomHorizontalFlip:
 
     def __call__(self, image):
         u = torch.empty(()).uniform_(0, 1, generator=self.generator)
-        return torch.fliplr(image.movedim(-1, 1)).movedim(1, -1) if u < self.p else image
+        return (
+            torch.fliplr(image.movedim(-1, 1)).movedim(1, -1) if u < self.p else image
+        )
 
 
 def train_transform(size, mean, std, generator=None):

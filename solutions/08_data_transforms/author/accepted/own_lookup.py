@@ -1,4 +1,6 @@
-"""Bilinear lookup by hand instead of `grid_sample`; all parameters of a sample from one vector of random numbers."""
+"""Bilinear lookup by hand instead of `grid_sample`; all parameters of a sample from one
+vector of random numbers.
+"""
 
 
 def affine(image, angle=0.0, translate=(0.0, 0.0), scale=1.0):
@@ -6,11 +8,16 @@ def affine(image, angle=0.0, translate=(0.0, 0.0), scale=1.0):
         raise ValueError("scale")
     H, W = image.shape[-2:]
     theta = math.radians(angle)
-    turn = torch.tensor([[math.cos(theta), math.sin(theta)], [-math.sin(theta), math.cos(theta)]], dtype=torch.float64)
+    turn = torch.tensor(
+        [[math.cos(theta), math.sin(theta)], [-math.sin(theta), math.cos(theta)]],
+        dtype=torch.float64,
+    )
     back = torch.linalg.inv(turn * scale)
     grid = torch.cartesian_prod(torch.arange(W), torch.arange(H)).double()
     centre = torch.tensor([(W - 1) / 2, (H - 1) / 2], dtype=torch.float64)
-    source = (grid - centre - torch.tensor(translate, dtype=torch.float64)) @ back.T + centre
+    source = (
+        grid - centre - torch.tensor(translate, dtype=torch.float64)
+    ) @ back.T + centre
     source = source.to(image.device)
     corner = source.floor()
     part = source - corner
@@ -28,7 +35,9 @@ def affine(image, angle=0.0, translate=(0.0, 0.0), scale=1.0):
 
 class RandomAffine:
     def __init__(self, degrees, translate=None, scale=None, generator=None):
-        low, high = degrees if isinstance(degrees, (tuple, list)) else (-degrees, degrees)
+        low, high = (
+            degrees if isinstance(degrees, (tuple, list)) else (-degrees, degrees)
+        )
         a, b = (0, 0) if translate is None else translate
         small, large = (1, 1) if scale is None else scale
         if low > high or min(a, b) < 0 or max(a, b) > 1 or small <= 0 or small > large:

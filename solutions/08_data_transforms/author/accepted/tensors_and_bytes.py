@@ -1,4 +1,6 @@
-"""Resize by `F.interpolate` and back, crops by slices of arrays, ToTensor from the byte buffer; noise by `normal_`."""
+"""Resize by `F.interpolate` and back, crops by slices of arrays, ToTensor from the byte
+buffer; noise by `normal_`.
+"""
 
 from functools import reduce
 
@@ -38,8 +40,15 @@ class Resize:
             new = self.size, self.size * width // height
         else:
             new = self.size * height // width, self.size
-        planes = torch.from_numpy(array).reshape(height, width, -1).movedim(2, 0)[None].float()
-        planes = F.interpolate(planes, size=tuple(new), mode="bilinear", antialias=True)[0]
+        planes = (
+            torch.from_numpy(array)
+            .reshape(height, width, -1)
+            .movedim(2, 0)[None]
+            .float()
+        )
+        planes = F.interpolate(
+            planes, size=tuple(new), mode="bilinear", antialias=True
+        )[0]
         planes = planes.round().clamp(0, 255).byte().movedim(0, 2).squeeze(2)
         return Image.fromarray(planes.contiguous().numpy())
 
@@ -116,4 +125,11 @@ def augmentation_gallery(image, transform, n):
 
 
 def eval_transform(size, mean, std):
-    return Compose((Resize(size), CenterCrop((size, size)), ToTensor(), Normalize(tuple(mean), tuple(std))))
+    return Compose(
+        (
+            Resize(size),
+            CenterCrop((size, size)),
+            ToTensor(),
+            Normalize(tuple(mean), tuple(std)),
+        )
+    )

@@ -1,4 +1,6 @@
-"""Rounded products, one permutation for all classes, a pass as a class, padding with `F.pad`, shards like cards."""
+"""Rounded products, one permutation for all classes, a pass as a class, padding with
+`F.pad`, shards like cards.
+"""
 
 import random
 
@@ -9,7 +11,11 @@ def split_sizes(n, fractions):
     fractions = list(fractions)
     if n < 0:
         raise ValueError("n")
-    if not fractions or any(f < 0 for f in fractions) or not -1e-6 <= sum(fractions) - 1 <= 1e-6:
+    if (
+        not fractions
+        or any(f < 0 for f in fractions)
+        or not -1e-6 <= sum(fractions) - 1 <= 1e-6
+    ):
         raise ValueError("fractions")
     sizes = []
     for f in fractions:
@@ -59,16 +65,23 @@ class Pass:
 
     def __next__(self):
         chosen = self.order[self.next : self.next + self.loader.batch_size]
-        if not chosen or (self.loader.drop_last and len(chosen) < self.loader.batch_size):
+        if not chosen or (
+            self.loader.drop_last and len(chosen) < self.loader.batch_size
+        ):
             raise StopIteration
         self.next += len(chosen)
         items = [self.loader.dataset[i] for i in chosen]
         columns = [[item[f] for item in items] for f in range(len(items[0]))]
-        return tuple(torch.tensor(c) if isinstance(c[0], int) else torch.stack(c) for c in columns)
+        return tuple(
+            torch.tensor(c) if isinstance(c[0], int) else torch.stack(c)
+            for c in columns
+        )
 
 
 class MiniLoader:
-    def __init__(self, dataset, batch_size=1, shuffle=False, drop_last=False, generator=None):
+    def __init__(
+        self, dataset, batch_size=1, shuffle=False, drop_last=False, generator=None
+    ):
         if not batch_size > 0:
             raise ValueError("batch_size")
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
@@ -81,7 +94,9 @@ class MiniLoader:
     def __iter__(self):
         order = list(range(len(self.dataset)))
         if self.shuffle:
-            keys = torch.rand(len(order), generator=self.generator, dtype=torch.float64).tolist()
+            keys = torch.rand(
+                len(order), generator=self.generator, dtype=torch.float64
+            ).tolist()
             order.sort(key=keys.__getitem__)
         return Pass(self, order)
 
@@ -98,22 +113,49 @@ def pad_collate(batch, pad_value=0, label_pad_value=-100):
     lengths = torch.tensor([sequence.shape[0] for sequence, _ in batch])
     per_step = all(isinstance(label, Tensor) and label.ndim for _, label in batch)
     if per_step:
-        return sequences, lengths, torch.stack([filled(label.to(torch.int64), label_pad_value) for _, label in batch])
-    return sequences, lengths, torch.tensor([label if isinstance(label, int) else label.item() for _, label in batch])
+        return (
+            sequences,
+            lengths,
+            torch.stack(
+                [filled(label.to(torch.int64), label_pad_value) for _, label in batch]
+            ),
+        )
+    return (
+        sequences,
+        lengths,
+        torch.tensor(
+            [label if isinstance(label, int) else label.item() for _, label in batch]
+        ),
+    )
 
 
 def make_loaders(train, val, test, batch_size, *, generator=None, num_workers=0):
     loaders = {}
     for name, dataset in {"train": train, "val": val, "test": test}.items():
-        mine = {"shuffle": True, "generator": generator} if name == "train" else {"generator": torch.Generator()}
-        loaders[name] = DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, drop_last=False, **mine)
+        mine = (
+            {"shuffle": True, "generator": generator}
+            if name == "train"
+            else {"generator": torch.Generator()}
+        )
+        loaders[name] = DataLoader(
+            dataset,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            drop_last=False,
+            **mine,
+        )
     return loaders
 
 
 def batch_report(dataset, batch_sizes):
     n, each = len(dataset), sum(t.nbytes for t in dataset[0])
     return {
-        b: {"batches": -(-n // b), "max_bytes": each * min(n, b), "last_batch": (n - 1) % b + 1} for b in batch_sizes
+        b: {
+            "batches": -(-n // b),
+            "max_bytes": each * min(n, b),
+            "last_batch": (n - 1) % b + 1,
+        }
+        for b in batch_sizes
     }
 
 

@@ -1,10 +1,17 @@
-"""Exact fractions, sorted random keys, samplers and `default_collate`, `pad_sequence`, measured batches, blocks."""
+"""Exact fractions, sorted random keys, samplers and `default_collate`, `pad_sequence`,
+measured batches, blocks.
+"""
 
 import itertools
 from fractions import Fraction
 
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler, default_collate
+from torch.utils.data import (
+    BatchSampler,
+    RandomSampler,
+    SequentialSampler,
+    default_collate,
+)
 
 
 def split_sizes(n, fractions):
@@ -35,18 +42,24 @@ def stratified_split(labels, fractions, generator=None):
     splits = [[] for _ in fractions]
     for members in by_class.values():
         rest = iter(members)
-        for split, size in zip(splits, split_sizes(len(members), fractions), strict=True):
+        for split, size in zip(
+            splits, split_sizes(len(members), fractions), strict=True
+        ):
             split.extend(itertools.islice(rest, size))
     return [torch.tensor(sorted(split), dtype=torch.int64) for split in splits]
 
 
 class MiniLoader:
-    def __init__(self, dataset, batch_size=1, shuffle=False, drop_last=False, generator=None):
+    def __init__(
+        self, dataset, batch_size=1, shuffle=False, drop_last=False, generator=None
+    ):
         if batch_size < 1:
             raise ValueError(batch_size)
         self.dataset = dataset
         sampler = (
-            RandomSampler(dataset, generator=generator) if shuffle and len(dataset) else SequentialSampler(dataset)
+            RandomSampler(dataset, generator=generator)
+            if shuffle and len(dataset)
+            else SequentialSampler(dataset)
         )
         self.batches = BatchSampler(sampler, batch_size, drop_last)
 
@@ -63,10 +76,16 @@ def pad_collate(batch, pad_value=0, label_pad_value=-100):
         raise ValueError("empty")
     sequences = [sequence for sequence, _ in batch]
     labels = [torch.as_tensor(label, dtype=torch.int64) for _, label in batch]
-    lengths = torch.tensor([sequence.size(0) for sequence in sequences], dtype=torch.int64)
+    lengths = torch.tensor(
+        [sequence.size(0) for sequence in sequences], dtype=torch.int64
+    )
     padded = pad_sequence(sequences, batch_first=True, padding_value=pad_value)
     if labels[0].dim():
-        return padded, lengths, pad_sequence(labels, batch_first=True, padding_value=label_pad_value)
+        return (
+            padded,
+            lengths,
+            pad_sequence(labels, batch_first=True, padding_value=label_pad_value),
+        )
     return padded, lengths, torch.stack(labels)
 
 
@@ -74,7 +93,9 @@ def make_loaders(train, val, test, batch_size, *, generator=None, num_workers=0)
     options = {"batch_size": batch_size, "num_workers": num_workers}
     loaders = {"val": DataLoader(val, **options), "test": DataLoader(test, **options)}
     sampler = RandomSampler(train, generator=generator)
-    return {"train": DataLoader(train, sampler=sampler, generator=generator, **options)} | loaders
+    return {
+        "train": DataLoader(train, sampler=sampler, generator=generator, **options)
+    } | loaders
 
 
 def batch_report(dataset, batch_sizes):

@@ -1,4 +1,6 @@
-"""Sizes by NumPy, random keys, a loader that fills batches one by one, padding by a mask, blocks for workers."""
+"""Sizes by NumPy, random keys, a loader that fills batches one by one, padding by a
+mask, blocks for workers.
+"""
 
 import numpy as np
 from torch.utils.data import RandomSampler, Subset, get_worker_info
@@ -29,22 +31,32 @@ def stratified_split(labels, fractions, generator=None):
     for c in range(len(classes)):
         members = torch.where(which == c)[0]
         members = members[keys[members].argsort()]
-        for k, part in enumerate(torch.split(members, split_sizes(len(members), fractions))):
+        for k, part in enumerate(
+            torch.split(members, split_sizes(len(members), fractions))
+        ):
             parts[k] += part.tolist()
     return [torch.tensor(part, dtype=torch.int64).sort()[0] for part in parts]
 
 
 class MiniLoader:
-    def __init__(self, dataset, batch_size=1, shuffle=False, drop_last=False, generator=None):
+    def __init__(
+        self, dataset, batch_size=1, shuffle=False, drop_last=False, generator=None
+    ):
         if batch_size <= 0:
             raise ValueError("batch_size")
         self.data, self.size, self.drop = dataset, batch_size, drop_last
         self.order = (
-            RandomSampler(dataset, generator=generator) if shuffle and len(dataset) > 0 else range(len(dataset))
+            RandomSampler(dataset, generator=generator)
+            if shuffle and len(dataset) > 0
+            else range(len(dataset))
         )
 
     def __len__(self):
-        return len(self.data) // self.size if self.drop else -(-len(self.data) // self.size)
+        return (
+            len(self.data) // self.size
+            if self.drop
+            else -(-len(self.data) // self.size)
+        )
 
     def __iter__(self):
         items = []
@@ -80,18 +92,34 @@ def pad_collate(batch, pad_value=0, label_pad_value=-100):
 
 def make_loaders(train, val, test, batch_size, *, generator=None, num_workers=0):
     def loader(dataset, **options):
-        return DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, **options)
+        return DataLoader(
+            dataset, batch_size=batch_size, num_workers=num_workers, **options
+        )
 
     whole = Subset(train, range(len(train)))
-    return {"test": loader(test), "val": loader(val), "train": loader(whole, shuffle=True, generator=generator)}
+    return {
+        "test": loader(test),
+        "val": loader(val),
+        "train": loader(whole, shuffle=True, generator=generator),
+    }
 
 
 def batch_report(dataset, batch_sizes):
     report = {}
     for size in batch_sizes:
-        batches = [range(first, min(first + size, len(dataset))) for first in range(0, len(dataset), size)]
-        bytes_of = [sum(t.element_size() * t.numel() for i in batch for t in dataset[i]) for batch in batches]
-        report[size] = {"batches": len(batches), "max_bytes": max(bytes_of), "last_batch": len(batches[-1])}
+        batches = [
+            range(first, min(first + size, len(dataset)))
+            for first in range(0, len(dataset), size)
+        ]
+        bytes_of = [
+            sum(t.element_size() * t.numel() for i in batch for t in dataset[i])
+            for batch in batches
+        ]
+        report[size] = {
+            "batches": len(batches),
+            "max_bytes": max(bytes_of),
+            "last_batch": len(batches[-1]),
+        }
     return report
 
 

@@ -1,4 +1,6 @@
-"""Evaluation and the search for mistakes on a copy of the model, so that there is nothing to put back."""
+"""Evaluation and the search for mistakes on a copy of the model, so that there is
+nothing to put back.
+"""
 
 import copy
 

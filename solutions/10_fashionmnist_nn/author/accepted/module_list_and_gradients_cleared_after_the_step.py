@@ -1,5 +1,7 @@
-"""Layers in a ModuleList with functional ReLU and dropout, log-softmax by hand; sums kept as tensors until the end;
-gradients cleared after each step; modes remembered module by module; a deep copy of the state."""
+"""Layers in a ModuleList with functional ReLU and dropout, log-softmax by hand; sums
+kept as tensors until the end; gradients cleared after each step; modes remembered
+module by module; a deep copy of the state.
+"""
 
 import copy
 
@@ -7,7 +9,9 @@ import torch.nn.functional as F
 
 
 class FashionMNISTModel(nn.Module):
-    def __init__(self, input_dim=784, hidden_dims=(128, 64), num_classes=10, dropout=0.0):
+    def __init__(
+        self, input_dim=784, hidden_dims=(128, 64), num_classes=10, dropout=0.0
+    ):
         super().__init__()
         sizes = [input_dim, *hidden_dims, num_classes]
         self.steps = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:]))
@@ -53,7 +57,10 @@ def evaluate(model, loader, loss_fn):
                 x = x if x.device == where else x.to(where)
                 y = y if y.device == where else y.to(where)
                 out = model(x)
-                loss, n = loss + x.size(0) * loss_fn(out, y).double().cpu(), n + x.size(0)
+                loss, n = (
+                    loss + x.size(0) * loss_fn(out, y).double().cpu(),
+                    n + x.size(0),
+                )
                 hits += int(torch.count_nonzero(out.argmax(-1) == y))
     finally:
         for module, mode in modes:

@@ -1,5 +1,7 @@
-"""Mistakes gathered and sorted in Python; an empty list of batches found beforehand; training data shuffled by a
-permutation instead of a DataLoader; fit with the lists filled one by one; sizes of the network from a trial image."""
+"""Mistakes gathered and sorted in Python; an empty list of batches found beforehand;
+training data shuffled by a permutation instead of a DataLoader; fit with the lists
+filled one by one; sizes of the network from a trial image.
+"""
 
 
 def misclassified(model, images, labels, k=None, batch_size=256):
@@ -9,7 +11,9 @@ def misclassified(model, images, labels, k=None, batch_size=256):
         model.train(False)
         for start in range(0, images.shape[0], batch_size):
             with torch.no_grad():
-                chances = torch.softmax(model(images[start : start + batch_size]), dim=-1)
+                chances = torch.softmax(
+                    model(images[start : start + batch_size]), dim=-1
+                )
             for offset, row in enumerate(chances):
                 guess = int(row.argmax())
                 if guess != labels[start + offset].item():
@@ -27,11 +31,22 @@ def misclassified(model, images, labels, k=None, batch_size=256):
     )
 
 
-def fit(model, train_loader, val_loader, optimizer, epochs, early_stopping=None, loss_fn=None):
+def fit(
+    model,
+    train_loader,
+    val_loader,
+    optimizer,
+    epochs,
+    early_stopping=None,
+    loss_fn=None,
+):
     loss_fn = loss_fn or torch.nn.functional.nll_loss
     rows, stop = [], False
     while len(rows) < epochs and not stop:
-        rows.append(train_epoch(model, train_loader, loss_fn, optimizer) + evaluate(model, val_loader, loss_fn))
+        rows.append(
+            train_epoch(model, train_loader, loss_fn, optimizer)
+            + evaluate(model, val_loader, loss_fn)
+        )
         stop = early_stopping.step(rows[-1][2], model) if early_stopping else False
     if early_stopping:
         try:
@@ -54,11 +69,19 @@ class Shuffled:
 
 
 def compare_depths(
-    train_data, val_data, hidden_configs=((128, 64), (128, 64, 32)), epochs=5, batch_size=64, lr=1e-3, seed=0
+    train_data,
+    val_data,
+    hidden_configs=((128, 64), (128, 64, 32)),
+    epochs=5,
+    batch_size=64,
+    lr=1e-3,
+    seed=0,
 ):
     def one(config):
         torch.manual_seed(seed)
-        model = FashionMNISTModel(math.prod(train_data[0].shape[1:]), config, train_data[1].max().item() + 1)
+        model = FashionMNISTModel(
+            math.prod(train_data[0].shape[1:]), config, train_data[1].max().item() + 1
+        )
         val = list(zip(val_data[0].split(batch_size), val_data[1].split(batch_size)))
         adam = torch.optim.Adam(model.parameters(), lr)
         history = fit(model, Shuffled(*train_data, batch_size, seed), val, adam, epochs)

@@ -1,5 +1,6 @@
-"""An IDX file read as a stream, piece by piece, with struct; one linear layer after the other in a Sequential of
-Sequentials; evaluation with the decorator."""
+"""An IDX file read as a stream, piece by piece, with struct; one linear layer after the
+other in a Sequential of Sequentials; evaluation with the decorator.
+"""
 
 import struct
 
@@ -11,7 +12,9 @@ def read_idx(path):
     def take(file, count):
         piece = file.read(count)
         if len(piece) < count:
-            raise ValueError(f"{path} is truncated: {count} bytes expected, {len(piece)} found")
+            raise ValueError(
+                f"{path} is truncated: {count} bytes expected, {len(piece)} found"
+            )
         return piece
 
     try:
@@ -31,10 +34,15 @@ def read_idx(path):
 
 
 class FashionMNISTModel(nn.Module):
-    def __init__(self, input_dim=784, hidden_dims=(128, 64), num_classes=10, dropout=0.0):
+    def __init__(
+        self, input_dim=784, hidden_dims=(128, 64), num_classes=10, dropout=0.0
+    ):
         super().__init__()
         ins = (input_dim,) + tuple(hidden_dims)
-        blocks = [nn.Sequential(nn.Linear(a, b), nn.Dropout(dropout), nn.ReLU()) for a, b in zip(ins, hidden_dims)]
+        blocks = [
+            nn.Sequential(nn.Linear(a, b), nn.Dropout(dropout), nn.ReLU())
+            for a, b in zip(ins, hidden_dims)
+        ]
         self.body = nn.Sequential(*blocks)
         self.head = nn.Linear(ins[-1], num_classes)
         self.log_softmax = nn.LogSoftmax(-1)
@@ -58,8 +66,16 @@ def _measured(model, loader, loss_fn):
     for x, y in loader:
         x, y = x.to(device=device), y.to(device=device)
         out = model(x)
-        rows.append((loss_fn(out, y).item(), (out.argmax(1) == y).float().mean().item(), y.numel()))
+        rows.append(
+            (
+                loss_fn(out, y).item(),
+                (out.argmax(1) == y).float().mean().item(),
+                y.numel(),
+            )
+        )
     if not rows:
         raise ValueError("the loader was empty")
     n = sum(row[2] for row in rows)
-    return sum(row[0] * row[2] for row in rows) / n, sum(round(row[1] * row[2]) for row in rows) / n
+    return sum(row[0] * row[2] for row in rows) / n, sum(
+        round(row[1] * row[2]) for row in rows
+    ) / n

@@ -1,5 +1,6 @@
-"""An IDX file unpacked by zlib, its sizes read by NumPy as big-endian numbers; mistakes sorted with lexsort; clones
-in a list of pairs; gradients cleared by hand."""
+"""An IDX file unpacked by zlib, its sizes read by NumPy as big-endian numbers; mistakes
+sorted with lexsort; clones in a list of pairs; gradients cleared by hand.
+"""
 
 import zlib
 
@@ -21,7 +22,10 @@ def read_idx(path):
     body = np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3])
     if body.size != np.prod(shape):
         what = "truncated" if body.size < np.prod(shape) else "too long"
-        raise ValueError(f"{Path(path)}: payload {what}, expected {np.prod(shape)} bytes, got {body.size}")
+        raise ValueError(
+            f"{Path(path)}: payload {what}, expected {np.prod(shape)} bytes, got "
+            f"{body.size}"
+        )
     return torch.tensor(body.reshape(shape))
 
 
@@ -41,7 +45,12 @@ def misclassified(model, images, labels, k=None, batch_size=256):
     order = np.lexsort((bad.numpy(), -sure[bad].numpy()))
     bad = bad[torch.from_numpy(order.copy()).long()]
     bad = bad[: len(bad) if k is None else min(k, len(bad))]
-    return {"index": bad, "predicted": guess[bad], "target": labels[bad], "confidence": sure[bad]}
+    return {
+        "index": bad,
+        "predicted": guess[bad],
+        "target": labels[bad],
+        "confidence": sure[bad],
+    }
 
 
 def train_epoch(model, loader, loss_fn, optimizer):
@@ -58,7 +67,11 @@ def train_epoch(model, loader, loss_fn, optimizer):
         loss.backward()
         optimizer.step()
         with torch.no_grad():
-            total, n, right = total + float(loss) * len(x), n + len(x), right + int((out.argmax(1) == y).sum())
+            total, n, right = (
+                total + float(loss) * len(x),
+                n + len(x),
+                right + int((out.argmax(1) == y).sum()),
+            )
     if n == 0:
         raise ValueError("nothing to train on")
     model.eval()

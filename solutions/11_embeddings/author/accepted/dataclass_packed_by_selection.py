@@ -1,4 +1,6 @@
-"""Packing as a dataclass, by boolean selection on the transposed batch; memory on the meta device; axes by eigh."""
+"""Packing as a dataclass, by boolean selection on the transposed batch; memory on the
+meta device; axes by eigh.
+"""
 
 from dataclasses import dataclass
 
@@ -19,13 +21,24 @@ class PackedBatch:
         ordered, order = torch.sort(lengths, descending=True, stable=True)
         real = torch.arange(padded.shape[1]) < ordered.unsqueeze(1)
         sizes = real.sum(0)
-        return cls(padded[order].transpose(0, 1)[real.T], sizes[sizes > 0], order, padded.shape[1])
+        return cls(
+            padded[order].transpose(0, 1)[real.T],
+            sizes[sizes > 0],
+            order,
+            padded.shape[1],
+        )
 
     def unpack(self, padding_value=0):
         count = self.sorted_indices.numel()
         real = torch.zeros(self.total_length, count, dtype=torch.bool)
-        real[: len(self.batch_sizes)] = torch.arange(count) < self.batch_sizes.unsqueeze(1)
-        time_first = torch.full((self.total_length, count, *self.data.shape[1:]), padding_value, dtype=self.data.dtype)
+        real[: len(self.batch_sizes)] = torch.arange(
+            count
+        ) < self.batch_sizes.unsqueeze(1)
+        time_first = torch.full(
+            (self.total_length, count, *self.data.shape[1:]),
+            padding_value,
+            dtype=self.data.dtype,
+        )
         time_first = time_first.index_put((real,), self.data)
         back = torch.argsort(self.sorted_indices)
         return time_first.transpose(0, 1)[back], real.sum(0)[back]

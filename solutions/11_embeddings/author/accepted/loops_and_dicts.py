@@ -1,4 +1,6 @@
-"""A vocabulary counted by hand in a dict, padding into a buffer, the mask row by row, means text by text."""
+"""A vocabulary counted by hand in a dict, padding into a buffer, the mask row by row,
+means text by text.
+"""
 
 
 class Vocabulary:
@@ -48,7 +50,11 @@ def pad_batch(sequences, padding_value=0, max_len=None):
         raise ValueError("nothing to pad")
     lengths = [len(s) if max_len is None else min(len(s), max_len) for s in sequences]
     first = sequences[0]
-    padded = torch.full((len(sequences), max(lengths), *first.shape[1:]), padding_value, dtype=first.dtype)
+    padded = torch.full(
+        (len(sequences), max(lengths), *first.shape[1:]),
+        padding_value,
+        dtype=first.dtype,
+    )
     mask = torch.zeros(len(sequences), max(lengths), dtype=torch.bool)
     for b, (sequence, length) in enumerate(zip(sequences, lengths)):
         padded[b, :length] = sequence[:length]
@@ -59,5 +65,8 @@ def pad_batch(sequences, padding_value=0, max_len=None):
 def embed_texts(texts, vocabulary, embedding, max_len=None):
     ids, mask = pad_batch([vocabulary.encode(text) for text in texts], 0, max_len)
     vectors = embedding(ids)
-    means = [row[real].mean(dim=0) if real.any() else row.new_zeros(row.shape[-1]) for row, real in zip(vectors, mask)]
+    means = [
+        row[real].mean(dim=0) if real.any() else row.new_zeros(row.shape[-1])
+        for row, real in zip(vectors, mask)
+    ]
     return {"mean": torch.stack(means), "vectors": vectors, "mask": mask, "ids": ids}

@@ -1,12 +1,22 @@
-"""The embedding as a one-hot product with a `where` on the whole table; a scatter makes the one-hot rows."""
+"""The embedding as a one-hot product with a `where` on the whole table; a scatter makes
+the one-hot rows.
+"""
 
 
 class Embedding(nn.Module):
-    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None):
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None
+    ):
         super().__init__()
-        if padding_idx is not None and (padding_idx < 0 or padding_idx > num_embeddings - 1):
+        if padding_idx is not None and (
+            padding_idx < 0 or padding_idx > num_embeddings - 1
+        ):
             raise ValueError(padding_idx)
-        self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx
+        self.num_embeddings, self.embedding_dim, self.padding_idx = (
+            num_embeddings,
+            embedding_dim,
+            padding_idx,
+        )
         table = torch.randn(num_embeddings, embedding_dim)
         if padding_idx is not None:
             table[padding_idx] = 0.0
@@ -17,7 +27,9 @@ class Embedding(nn.Module):
             raise TypeError("ids must be integers")
         if ids.numel() and (ids.min() < 0 or ids.max() >= self.num_embeddings):
             bad = ids.min() if ids.min() < 0 else ids.max()
-            raise IndexError(f"id {int(bad)}, but num_embeddings is {self.num_embeddings}")
+            raise IndexError(
+                f"id {int(bad)}, but num_embeddings is {self.num_embeddings}"
+            )
         table = self.weight
         if self.padding_idx is not None:
             is_padding = torch.arange(self.num_embeddings) == self.padding_idx

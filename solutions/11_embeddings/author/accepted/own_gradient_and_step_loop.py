@@ -1,4 +1,6 @@
-"""The embedding as an autograd function of its own, reading by `gather`; packing by a Python loop over the steps."""
+"""The embedding as an autograd function of its own, reading by `gather`; packing by a
+Python loop over the steps.
+"""
 
 
 class _Lookup(torch.autograd.Function):
@@ -22,9 +24,15 @@ class _Lookup(torch.autograd.Function):
 class Embedding(nn.Module):
     def __init__(self, num_embeddings, embedding_dim, padding_idx=None):
         super().__init__()
-        if padding_idx is not None and not (0 <= padding_idx and padding_idx < num_embeddings):
+        if padding_idx is not None and not (
+            0 <= padding_idx and padding_idx < num_embeddings
+        ):
             raise ValueError("no such row")
-        self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx
+        self.num_embeddings, self.embedding_dim, self.padding_idx = (
+            num_embeddings,
+            embedding_dim,
+            padding_idx,
+        )
         self.weight = nn.Parameter(torch.empty(num_embeddings, embedding_dim))
         nn.init.normal_(self.weight)
         if padding_idx is not None:
@@ -32,7 +40,13 @@ class Embedding(nn.Module):
                 self.weight[padding_idx].fill_(0)
 
     def forward(self, ids):
-        if ids.dtype in (torch.bool, torch.float32, torch.float64, torch.float16, torch.bfloat16):
+        if ids.dtype in (
+            torch.bool,
+            torch.float32,
+            torch.float64,
+            torch.float16,
+            torch.bfloat16,
+        ):
             raise TypeError("no ids")
         wrong = [i for i in ids.flatten().tolist() if i < 0 or i >= self.num_embeddings]
         if wrong:
@@ -58,7 +72,12 @@ class PackedBatch:
             running = [b for b in order if lasting[b] > t]
             items.extend(padded[b, t] for b in running)
             sizes.append(len(running))
-        return cls(torch.stack(items), torch.tensor(sizes), torch.tensor(order), padded.shape[1])
+        return cls(
+            torch.stack(items),
+            torch.tensor(sizes),
+            torch.tensor(order),
+            padded.shape[1],
+        )
 
     def unpack(self, padding_value=0):
         order = self.sorted_indices.tolist()
@@ -69,5 +88,8 @@ class PackedBatch:
                 rows[b].append(self.data[place])
                 place += 1
         filling = torch.full_like(self.data[0], padding_value)
-        padded = [torch.stack(row + [filling] * (self.total_length - len(row))) for row in rows]
+        padded = [
+            torch.stack(row + [filling] * (self.total_length - len(row)))
+            for row in rows
+        ]
         return torch.stack(padded), torch.tensor([len(row) for row in rows])

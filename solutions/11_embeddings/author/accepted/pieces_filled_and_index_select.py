@@ -1,5 +1,6 @@
-"""Padding by concatenation, a table that is read by `index_select` with a gradient hook on the padding row, means by a
-matrix product, one-hot rows by comparison."""
+"""Padding by concatenation, a table that is read by `index_select` with a gradient hook
+on the padding row, means by a matrix product, one-hot rows by comparison.
+"""
 
 
 def pad_batch(sequences, padding_value=0, max_len=None):
@@ -9,7 +10,10 @@ def pad_batch(sequences, padding_value=0, max_len=None):
         raise ValueError("max_len")
     cut = [s.narrow(0, 0, min(len(s), max_len or len(s))) for s in sequences]
     width = max(map(len, cut))
-    filled = [torch.cat([s, s.new_full((width - len(s), *s.shape[1:]), padding_value)]) for s in cut]
+    filled = [
+        torch.cat([s, s.new_full((width - len(s), *s.shape[1:]), padding_value)])
+        for s in cut
+    ]
     return torch.stack(filled), torch.stack([torch.arange(width) < len(s) for s in cut])
 
 
@@ -37,8 +41,13 @@ class Embedding(nn.Module):
         flat = ids.reshape(-1)
         for i in flat.tolist():
             if i not in range(self.num_embeddings):
-                raise IndexError(f"there is no row {i} in a table with num_embeddings={self.num_embeddings}")
-        return self.weight.index_select(0, flat).reshape(ids.shape + (self.embedding_dim,))
+                raise IndexError(
+                    f"there is no row {i} in a table with "
+                    f"num_embeddings={self.num_embeddings}"
+                )
+        return self.weight.index_select(0, flat).reshape(
+            ids.shape + (self.embedding_dim,)
+        )
 
 
 def one_hot_lookup(ids, weight):
@@ -47,7 +56,16 @@ def one_hot_lookup(ids, weight):
 
 
 def embed_texts(texts, vocabulary, embedding, max_len=None):
-    ids, mask = pad_batch([vocabulary.encode(text) for text in texts], vocabulary.pad_id, max_len)
+    ids, mask = pad_batch(
+        [vocabulary.encode(text) for text in texts], vocabulary.pad_id, max_len
+    )
     vectors = embedding(ids)
-    shares = mask.to(vectors.dtype) / mask.sum(dim=1, keepdim=True).clamp(min=1).to(vectors.dtype)
-    return {"ids": ids, "mask": mask, "vectors": vectors, "mean": torch.einsum("bt,btd->bd", shares, vectors)}
+    shares = mask.to(vectors.dtype) / mask.sum(dim=1, keepdim=True).clamp(min=1).to(
+        vectors.dtype
+    )
+    return {
+        "ids": ids,
+        "mask": mask,
+        "vectors": vectors,
+        "mean": torch.einsum("bt,btd->bd", shares, vectors),
+    }

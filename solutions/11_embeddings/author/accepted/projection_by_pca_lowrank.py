@@ -1,4 +1,6 @@
-"""The projection by the seeded `torch.pca_lowrank`; memory from `element_size` of an empty tensor."""
+"""The projection by the seeded `torch.pca_lowrank`; memory from `element_size` of an
+empty tensor.
+"""
 
 
 def project_2d(vectors: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""The cells with one joined matrix or einsum, start values from nn.init; padding masked by factors of 0 and 1."""
+"""The cells with one joined matrix or einsum, start values from nn.init; padding masked
+by factors of 0 and 1.
+"""
 
 
 class RNNCell(nn.Module):
@@ -58,7 +60,9 @@ def run_recurrent(cell, x, lengths=None, initial_state=None, reverse=False):
             raise ValueError("lengths must have one number for each sequence")
         if lengths.min() < 0 or lengths.max() > T:
             raise ValueError("lengths must lie in 0 … T")
-        mask = (torch.arange(T, device=x.device).unsqueeze(0) < lengths.unsqueeze(1)).to(x.dtype)
+        mask = (
+            torch.arange(T, device=x.device).unsqueeze(0) < lengths.unsqueeze(1)
+        ).to(x.dtype)
     else:
         mask = torch.ones(B, T, dtype=x.dtype, device=x.device)
     is_lstm = isinstance(cell, LSTMCell)

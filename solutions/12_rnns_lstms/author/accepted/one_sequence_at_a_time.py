@@ -1,4 +1,6 @@
-"""Every sequence by itself, padded again at the end; the reverse by turning each one round; gradients step by step."""
+"""Every sequence by itself, padded again at the end; the reverse by turning each one
+round; gradients step by step.
+"""
 
 
 def _alone(cell, steps, state):
@@ -14,7 +16,11 @@ def run_recurrent(cell, x, lengths=None, initial_state=None, reverse=False):
     if lengths is None:
         lengths = [T] * B
     else:
-        if lengths.ndim != 1 or len(lengths) != B or not all(0 <= n <= T for n in lengths.tolist()):
+        if (
+            lengths.ndim != 1
+            or len(lengths) != B
+            or not all(0 <= n <= T for n in lengths.tolist())
+        ):
             raise ValueError(f"bad lengths: {lengths}")
         lengths = lengths.tolist()
     pair = isinstance(cell, LSTMCell)
@@ -23,7 +29,9 @@ def run_recurrent(cell, x, lengths=None, initial_state=None, reverse=False):
         initial_state = (zeros, zeros) if pair else zeros
     outputs, finals = [], []
     for b, n in enumerate(lengths):
-        state = tuple(s[b, None] for s in initial_state) if pair else initial_state[b, None]
+        state = (
+            tuple(s[b, None] for s in initial_state) if pair else initial_state[b, None]
+        )
         steps = list(x[b, :n])
         rows, state = _alone(cell, steps[::-1] if reverse else steps, state)
         if reverse:

@@ -1,8 +1,12 @@
-"""All windows at once by unfold, the loss by gather, clipping and Adam written out; the layer chosen by if and elif."""
+"""All windows at once by unfold, the loss by gather, clipping and Adam written out; the
+layer chosen by if and elif.
+"""
 
 
 class CharRNN(nn.Module):
-    def __init__(self, vocab_size, embed_dim, hidden_size, cell_type="lstm", num_layers=1):
+    def __init__(
+        self, vocab_size, embed_dim, hidden_size, cell_type="lstm", num_layers=1
+    ):
         super().__init__()
         if cell_type == "rnn":
             make = nn.RNN
@@ -46,23 +50,32 @@ def draw_windows(data, batch_size, seq_len, generator=None):
     if data.numel() <= seq_len:
         raise ValueError("the text is shorter than one window")
     every = data.unfold(0, seq_len + 1, 1)
-    window = every[torch.randint(0, every.shape[0], size=(batch_size,), generator=generator)]
+    window = every[
+        torch.randint(0, every.shape[0], size=(batch_size,), generator=generator)
+    ]
     return window[:, :seq_len], window[:, 1:]
 
 
-def train_char_rnn(model, data, steps, batch_size=16, seq_len=32, lr=5e-3, max_norm=1.0, generator=None):
+def train_char_rnn(
+    model, data, steps, batch_size=16, seq_len=32, lr=5e-3, max_norm=1.0, generator=None
+):
     if data.numel() <= seq_len:
         raise ValueError("the text is shorter than one window")
     every = data.unfold(0, seq_len + 1, 1)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    m, v = [torch.zeros_like(p) for p in parameters], [torch.zeros_like(p) for p in parameters]
+    m, v = (
+        [torch.zeros_like(p) for p in parameters],
+        [torch.zeros_like(p) for p in parameters],
+    )
     result = {"losses": []}
     mode = model.training
     begin = time.time()
     try:
         model.train(True)
         for t in range(1, steps + 1):
-            draws = torch.randint(0, every.shape[0], size=(batch_size,), generator=generator)
+            draws = torch.randint(
+                0, every.shape[0], size=(batch_size,), generator=generator
+            )
             window = every[draws]
             logits = model(window[:, :seq_len])[0]
             loss = -logits.log_softmax(dim=2).gather(2, window[:, 1:, None]).mean()
@@ -74,12 +87,18 @@ def train_char_rnn(model, data, steps, batch_size=16, seq_len=32, lr=5e-3, max_n
                     g = g * factor
                     m[i] = 0.9 * m[i] + 0.1 * g
                     v[i] = 0.999 * v[i] + 0.001 * g * g
-                    p -= lr * (m[i] / (1 - 0.9**t)) / ((v[i] / (1 - 0.999**t)).sqrt() + 1e-8)
+                    p -= (
+                        lr
+                        * (m[i] / (1 - 0.9**t))
+                        / ((v[i] / (1 - 0.999**t)).sqrt() + 1e-8)
+                    )
             result["losses"].append(float(loss))
     finally:
         model.train(mode)
     result["seconds"] = max(time.time() - begin, 1e-9)
-    result["tokens_per_second"] = float(steps * batch_size * seq_len) / result["seconds"]
+    result["tokens_per_second"] = (
+        float(steps * batch_size * seq_len) / result["seconds"]
+    )
     return result
 
 

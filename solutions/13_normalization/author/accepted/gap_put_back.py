@@ -1,4 +1,6 @@
-"""The layer itself measured, and everything put back in a `finally`; the batches in a loop over slices."""
+"""The layer itself measured, and everything put back in a `finally`; the batches in a
+loop over slices.
+"""
 
 
 def train_eval_gap(norm, x):
@@ -32,8 +34,12 @@ def batch_size_effect(x, batch_sizes):
             var = ((batch - means[-1]) ** 2).mean(dim=0)
             outputs.append((batch - means[-1]) / (var + 1e-5).sqrt())
         table[b] = {
-            "output_std": float(torch.cat(outputs).var(dim=0, unbiased=False).sqrt().mean()),
-            "mean_spread": float(torch.stack(means).var(dim=0, unbiased=False).sqrt().mean()),
+            "output_std": float(
+                torch.cat(outputs).var(dim=0, unbiased=False).sqrt().mean()
+            ),
+            "mean_spread": float(
+                torch.stack(means).var(dim=0, unbiased=False).sqrt().mean()
+            ),
             "num_batches": float(len(means)),
         }
     return table

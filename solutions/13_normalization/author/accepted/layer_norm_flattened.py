@@ -1,10 +1,16 @@
-"""Layer norm on rows of one flattened dim, under float32 for half precision only; group ids by counting."""
+"""Layer norm on rows of one flattened dim, under float32 for half precision only; group
+ids by counting.
+"""
 
 
 class LayerNorm(nn.Module):
     def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True):
         super().__init__()
-        self.normalized_shape = tuple(normalized_shape) if hasattr(normalized_shape, "__len__") else (normalized_shape,)
+        self.normalized_shape = (
+            tuple(normalized_shape)
+            if hasattr(normalized_shape, "__len__")
+            else (normalized_shape,)
+        )
         self.eps = eps
         if elementwise_affine:
             self.weight = nn.Parameter(torch.ones(*self.normalized_shape))
@@ -18,7 +24,9 @@ class LayerNorm(nn.Module):
     def forward(self, x):
         k = len(self.normalized_shape)
         if x.dim() < k or tuple(x.shape[x.dim() - k :]) != self.normalized_shape:
-            raise ValueError(f"{tuple(x.shape)} does not end in {self.normalized_shape}")
+            raise ValueError(
+                f"{tuple(x.shape)} does not end in {self.normalized_shape}"
+            )
         rows = x.flatten(-k)
         if x.dtype in (torch.float16, torch.bfloat16):
             rows = rows.float()
@@ -44,7 +52,9 @@ def normalization_groups(shape, kind, normalized_dims=1):
         "instance": lambda i: i[:2],
     }[kind]
     ids, seen = torch.empty(shape, dtype=torch.long), {}
-    for index in torch.cartesian_prod(*map(torch.arange, shape)).reshape(-1, ndim).tolist():
+    for index in (
+        torch.cartesian_prod(*map(torch.arange, shape)).reshape(-1, ndim).tolist()
+    ):
         index = tuple(index)
         ids[index] = seen.setdefault(key(index), len(seen))
     return ids

@@ -1,4 +1,6 @@
-"""The networks as a class of their own, ReLU as a function, the update written out; the linear layers made first."""
+"""The networks as a class of their own, ReLU as a function, the update written out; the
+linear layers made first.
+"""
 
 
 class _Deep(nn.Module):
@@ -18,7 +20,11 @@ def compare_training(x, y, hidden_dim=32, depth=10, steps=80, lr=0.1, seed=0):
     curves = {}
     for kind in ("none", "batch", "layer"):
         torch.manual_seed(seed)
-        make_norm = {"none": lambda width: nn.Identity(), "batch": BatchNorm1d, "layer": LayerNorm}[kind]
+        make_norm = {
+            "none": lambda width: nn.Identity(),
+            "batch": BatchNorm1d,
+            "layer": LayerNorm,
+        }[kind]
         net = _Deep(sizes, make_norm).to(device=x.device, dtype=x.dtype).train()
         parameters = list(net.parameters())
         curves[kind] = []
@@ -26,7 +32,9 @@ def compare_training(x, y, hidden_dim=32, depth=10, steps=80, lr=0.1, seed=0):
             loss = F.cross_entropy(net(x), y)
             curves[kind].append(loss.detach().item())
             with torch.no_grad():
-                for p, g in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True)):
+                for p, g in zip(
+                    parameters, torch.autograd.grad(loss, parameters, allow_unused=True)
+                ):
                     if g is not None:
                         p -= lr * g
         F.cross_entropy(net(x), y)

@@ -1,4 +1,6 @@
-"""The parameters in reverse order, the loss from log-probabilities, all steps of a network under one roof."""
+"""The parameters in reverse order, the loss from log-probabilities, all steps of a
+network under one roof.
+"""
 
 
 def compare_training(x, y, hidden_dim=32, depth=10, steps=80, lr=0.1, seed=0):
@@ -16,11 +18,18 @@ def compare_training(x, y, hidden_dim=32, depth=10, steps=80, lr=0.1, seed=0):
         losses = []
         for _ in range(steps):
             model.zero_grad()
-            loss = -model(x).log_softmax(dim=1)[torch.arange(len(y), device=x.device), y].mean()
+            loss = (
+                -model(x)
+                .log_softmax(dim=1)[torch.arange(len(y), device=x.device), y]
+                .mean()
+            )
             loss.backward()
             optimizer.step()
             losses.append(float(loss))
         return losses
 
     norms = {"none": lambda width: [], "batch": lambda width: [BatchNorm1d(width)]}
-    return {name: curve(norm) for name, norm in (norms | {"layer": lambda width: [LayerNorm(width)]}).items()}
+    return {
+        name: curve(norm)
+        for name, norm in (norms | {"layer": lambda width: [LayerNorm(width)]}).items()
+    }

@@ -1,5 +1,7 @@
-"""The encoder on a packed sequence, whose last state is the right one; decoder and attention one step at a time;
-decoding that carries the state along instead of starting anew."""
+"""The encoder on a packed sequence, whose last state is the right one; decoder and
+attention one step at a time; decoding that carries the state along instead of
+starting anew.
+"""
 
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -19,9 +21,13 @@ class Seq2Seq(nn.Module):
         if src_mask is None:
             return self.encoder(self.embedding(src))
         lengths = src_mask.long().sum(dim=-1).cpu()
-        packed = pack_padded_sequence(self.embedding(src), lengths, batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(
+            self.embedding(src), lengths, batch_first=True, enforce_sorted=False
+        )
         encoded, state = self.encoder(packed)
-        return pad_packed_sequence(encoded, batch_first=True, total_length=src.shape[1])[0], state
+        return pad_packed_sequence(
+            encoded, batch_first=True, total_length=src.shape[1]
+        )[0], state
 
     def step(self, symbols, state, encoded, src_mask):
         output, state = self.decoder(self.embedding(symbols)[:, None], state)
@@ -56,4 +62,6 @@ def greedy_decode(model, src, max_len, src_mask=None):
             patterns.append(weights)
     finally:
         model.train(was_training)
-    return torch.stack(tokens, dim=1), None if model.attention is None else torch.stack(patterns, dim=1)
+    return torch.stack(tokens, dim=1), None if model.attention is None else torch.stack(
+        patterns, dim=1
+    )

@@ -1,4 +1,6 @@
-"""The softmax written out with exp and sum, `torch.where` keeping hidden numbers out of both; a loop over queries."""
+"""The softmax written out with exp and sum, `torch.where` keeping hidden numbers out of
+both; a loop over queries.
+"""
 
 
 def masked_softmax(scores, mask=None, dim=-1):
@@ -25,7 +27,10 @@ class AdditiveAttention(nn.Module):
 
     def score(self, query, keys):
         projected = self.W_k(keys)
-        columns = [self.v(torch.tanh(self.W_q(query[:, t : t + 1]) + projected)) for t in range(query.shape[1])]
+        columns = [
+            self.v(torch.tanh(self.W_q(query[:, t : t + 1]) + projected))
+            for t in range(query.shape[1])
+        ]
         return torch.cat(columns, dim=2).transpose(1, 2)
 
     def forward(self, query, keys, values=None, mask=None):

@@ -1,5 +1,5 @@
-# Different: scores in at least float32, softmax as exp(scores - logsumexp), a stand-in row of scores for queries
-# without keys, and torch.where in place of masked_fill.
+# Different: scores in at least float32, softmax as exp(scores - logsumexp), a stand-in
+# row of scores for queries without keys, and torch.where in place of masked_fill.
 
 
 def scaled_dot_product_attention(q, k, v, mask=None, scale=None):

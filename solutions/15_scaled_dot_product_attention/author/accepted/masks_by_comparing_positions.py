@@ -1,4 +1,5 @@
-# Different: masks from comparisons of positions, from a triu that is inverted, and from nested Python lists;
+# Different: masks from comparisons of positions, from a triu that is inverted, and from
+# nested Python lists;
 # combining by functools.reduce over broadcast tensors.
 import functools
 
@@ -15,7 +16,9 @@ def padding_mask(lengths, max_len):
     counts = lengths.tolist()
     if any(not 0 <= n <= max_len for n in counts):
         raise ValueError("length out of range")
-    return torch.tensor([[[j < n for j in range(max_len)]] for n in counts], device=lengths.device)
+    return torch.tensor(
+        [[[j < n for j in range(max_len)]] for n in counts], device=lengths.device
+    )
 
 
 def combine_masks(*masks):

@@ -1,4 +1,5 @@
-# Different: an inverted triu, a mask filled row by row, and `all` over the stacked broadcast masks.
+# Different: an inverted triu, a mask filled row by row, and `all` over the stacked
+# broadcast masks.
 
 
 def causal_mask(query_len, key_len=None, device=None):
@@ -7,14 +8,18 @@ def causal_mask(query_len, key_len=None, device=None):
     past = key_len - query_len
     if past < 0:
         raise ValueError(f"cannot place {query_len} queries among {key_len} keys")
-    future = torch.triu(torch.ones((query_len, key_len), device=device), diagonal=past + 1)
+    future = torch.triu(
+        torch.ones((query_len, key_len), device=device), diagonal=past + 1
+    )
     return future == 0
 
 
 def padding_mask(lengths, max_len):
     if not bool(((0 <= lengths) & (lengths <= max_len)).all()):
         raise ValueError(f"{lengths} for max_len {max_len}")
-    mask = torch.zeros(len(lengths), 1, max_len, dtype=torch.bool, device=lengths.device)
+    mask = torch.zeros(
+        len(lengths), 1, max_len, dtype=torch.bool, device=lengths.device
+    )
     for row, length in zip(mask, lengths, strict=True):
         row[..., :length] = True
     return mask

@@ -1,5 +1,6 @@
-# Different: -inf for masked keys, and nan_to_num for the rows that this makes NaN. Its gradient is clean, because
-# masked_fill stops it. Both factors of the product carry half of the scale; F.softmax; matmul as a method.
+# Different: -inf for masked keys, and nan_to_num for the rows that this makes NaN. Its
+# gradient is clean, because masked_fill stops it. Both factors of the product carry
+# half of the scale; F.softmax; matmul as a method.
 import torch.nn.functional as F
 
 
@@ -17,6 +18,8 @@ def scaled_dot_product_attention(q, k, v, mask=None, scale=None):
     if mask is None:
         weights = F.softmax(scores, dim=-1)
     else:
-        weights = F.softmax(scores.masked_fill(~mask, float("-inf")), dim=-1).nan_to_num(nan=0.0)
+        weights = F.softmax(
+            scores.masked_fill(~mask, float("-inf")), dim=-1
+        ).nan_to_num(nan=0.0)
     weights = weights.type_as(v)
     return weights.matmul(v), weights

@@ -1,4 +1,6 @@
-"""Splitting by `chunk` and `stack`, merging by `unbind` and `cat`, errors by hand and in another order."""
+"""Splitting by `chunk` and `stack`, merging by `unbind` and `cat`, errors by hand and
+in another order.
+"""
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:

@@ -1,4 +1,6 @@
-"""The layer with a Python loop over heads and einsum, a fill of −inf, and `torch.where` for rows without any key."""
+"""The layer with a Python loop over heads and einsum, a fill of −inf, and `torch.where`
+for rows without any key.
+"""
 
 
 class MultiHeadAttention(nn.Module):
@@ -10,11 +12,25 @@ class MultiHeadAttention(nn.Module):
             raise ValueError(f"{num_heads} does not divide {d_model}")
         if not 0.0 <= dropout <= 1.0:
             raise ValueError(f"dropout is {dropout}")
-        self.W_o, self.W_v, self.W_k, self.W_q = (nn.Linear(d_model, d_model, bias) for _ in range(4))
-        self.d_model, self.num_heads, self.d_k = d_model, num_heads, d_model // num_heads
+        self.W_o, self.W_v, self.W_k, self.W_q = (
+            nn.Linear(d_model, d_model, bias) for _ in range(4)
+        )
+        self.d_model, self.num_heads, self.d_k = (
+            d_model,
+            num_heads,
+            d_model // num_heads,
+        )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, query, key=None, value=None, mask=None, key_padding_mask=None, need_weights=False):
+    def forward(
+        self,
+        query,
+        key=None,
+        value=None,
+        mask=None,
+        key_padding_mask=None,
+        need_weights=False,
+    ):
         if query.size(-1) != self.d_model:
             raise ValueError(f"expected {self.d_model} features, got {query.size(-1)}")
         if key is None:
@@ -27,7 +43,9 @@ class MultiHeadAttention(nn.Module):
             allowed = allowed.expand(B, self.num_heads, T, S)
         outputs, patterns = [], []
         projected = zip(
-            self.W_q(query).split(self.d_k, -1), self.W_k(key).split(self.d_k, -1), self.W_v(value).split(self.d_k, -1)
+            self.W_q(query).split(self.d_k, -1),
+            self.W_k(key).split(self.d_k, -1),
+            self.W_v(value).split(self.d_k, -1),
         )
         for head, (q, k, v) in enumerate(projected):
             scores = torch.einsum("btd,bsd->bts", q * self.d_k**-0.5, k)
@@ -38,7 +56,9 @@ class MultiHeadAttention(nn.Module):
             else:
                 weights = scores.softmax(dim=-1)
             patterns.append(weights)
-            outputs.append(torch.einsum("bts,bsd->btd", self.dropout(weights).to(v.dtype), v))
+            outputs.append(
+                torch.einsum("bts,bsd->btd", self.dropout(weights).to(v.dtype), v)
+            )
         output = self.W_o(torch.cat(outputs, dim=-1))
         if need_weights:
             return output, torch.stack(patterns, dim=1)

@@ -1,12 +1,23 @@
-"""The tutorial's forward: a fill of −inf and nothing for rows without keys, dropout before the weights are returned."""
+"""The tutorial's forward: a fill of −inf and nothing for rows without keys, dropout
+before the weights are returned.
+"""
 
-# leaves open: test_a_fully_masked_row_has_zero_weights, test_gradients_stay_finite_with_a_fully_masked_row,
-# leaves open: test_every_dtype_comes_back_as_itself, test_cpu_autocast_stays_near_float32,
-# leaves open: test_returned_weights_are_before_dropout, test_query_must_be_d_model_wide
+# leaves open: test_a_fully_masked_row_has_zero_weights,
+# test_gradients_stay_finite_with_a_fully_masked_row, leaves open:
+# test_every_dtype_comes_back_as_itself, test_cpu_autocast_stays_near_float32, leaves
+# open: test_returned_weights_are_before_dropout, test_query_must_be_d_model_wide
 
 
 class MultiHeadAttention(MultiHeadAttention):
-    def forward(self, query, key=None, value=None, mask=None, key_padding_mask=None, need_weights=False):
+    def forward(
+        self,
+        query,
+        key=None,
+        value=None,
+        mask=None,
+        key_padding_mask=None,
+        need_weights=False,
+    ):
         key = query if key is None else key
         value = key if value is None else value
         q = split_heads(self.W_q(query), self.num_heads)

@@ -1,4 +1,6 @@
-"""The patterns recomputed from the layer's projections, without calling it; `no_grad` as a decorator."""
+"""The patterns recomputed from the layer's projections, without calling it; `no_grad`
+as a decorator.
+"""
 
 
 @torch.no_grad()
@@ -11,4 +13,7 @@ def attention_patterns(mha, query, key=None, mask=None, key_padding_mask=None):
     allowed = prepare_mask(mask, key_padding_mask, tuple(scores.shape))
     if allowed is None:
         return scores.softmax(dim=-1)
-    return scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(dim=-1) * allowed
+    return (
+        scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(dim=-1)
+        * allowed
+    )

@@ -1,8 +1,18 @@
-"""The softmax always in float32, whatever the layer's dtype, and cast back; dead rows zeroed by their own mask."""
+"""The softmax always in float32, whatever the layer's dtype, and cast back; dead rows
+zeroed by their own mask.
+"""
 
 
 class MultiHeadAttention(MultiHeadAttention):
-    def forward(self, query, key=None, value=None, mask=None, key_padding_mask=None, need_weights=False):
+    def forward(
+        self,
+        query,
+        key=None,
+        value=None,
+        mask=None,
+        key_padding_mask=None,
+        need_weights=False,
+    ):
         if query.shape[-1] != self.d_model:
             raise ValueError(f"expected {self.d_model} features, got {query.shape[-1]}")
         key = query if key is None else key
@@ -14,10 +24,14 @@ class MultiHeadAttention(MultiHeadAttention):
             split_heads(self.W_v(value), heads),
         )
         scores = (q / math.sqrt(self.d_k)) @ k.mT
-        allowed = prepare_mask(mask, key_padding_mask, (len(q), heads, q.shape[2], k.shape[2]))
+        allowed = prepare_mask(
+            mask, key_padding_mask, (len(q), heads, q.shape[2], k.shape[2])
+        )
         scores = scores.float()
         if allowed is not None:
-            scores = scores.masked_fill(allowed.logical_not(), torch.finfo(torch.float32).min)
+            scores = scores.masked_fill(
+                allowed.logical_not(), torch.finfo(torch.float32).min
+            )
         weights = torch.softmax(scores, dim=-1)
         if allowed is not None:
             weights = weights.masked_fill(~allowed.any(dim=-1, keepdim=True), 0)

@@ -1,4 +1,6 @@
-"""The statistics in a loop over heads on the live rows alone, with `xlogy` and a diagonal; always in float32."""
+"""The statistics in a loop over heads on the live rows alone, with `xlogy` and a
+diagonal; always in float32.
+"""
 
 
 def head_statistics(weights):
@@ -6,7 +8,12 @@ def head_statistics(weights):
     B, H, T, S = weights.shape
     result = {"self_weight": [], "max_weight": [], "mean_distance": [], "entropy": []}
     distance = (
-        (torch.arange(S, device=weights.device) - torch.arange(T, device=weights.device).view(T, 1)).abs().float()
+        (
+            torch.arange(S, device=weights.device)
+            - torch.arange(T, device=weights.device).view(T, 1)
+        )
+        .abs()
+        .float()
     )
     own = torch.zeros(B, H, T, device=weights.device)
     diagonal = torch.diagonal(weights, dim1=-2, dim2=-1)
@@ -19,7 +26,9 @@ def head_statistics(weights):
             continue
         rows = weights[:, h][live]
         result["entropy"].append(-torch.xlogy(rows, rows).sum(dim=-1).mean())
-        result["mean_distance"].append((weights[:, h] * distance).sum(dim=-1)[live].mean())
+        result["mean_distance"].append(
+            (weights[:, h] * distance).sum(dim=-1)[live].mean()
+        )
         result["max_weight"].append(rows.max(dim=-1).values.mean())
         result["self_weight"].append(own[:, h][live].mean())
     return {name: torch.stack(values) for name, values in result.items()}

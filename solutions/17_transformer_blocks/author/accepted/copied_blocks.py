@@ -1,13 +1,25 @@
-# The stack deep-copies its first block, as PyTorch's own does, and keeps the states only when asked.
+# The stack deep-copies its first block, as PyTorch's own does, and keeps the states
+# only when asked.
 import copy
 
 
 class TransformerEncoder(nn.Module):
-    def __init__(self, num_layers, d_model, num_heads, d_ff=None, dropout=0.1, norm_first=False, activation="relu"):
+    def __init__(
+        self,
+        num_layers,
+        d_model,
+        num_heads,
+        d_ff=None,
+        dropout=0.1,
+        norm_first=False,
+        activation="relu",
+    ):
         super().__init__()
         if not num_layers >= 1:
             raise ValueError(f"a stack of {num_layers} blocks")
-        block = TransformerEncoderBlock(d_model, num_heads, d_ff, dropout, norm_first, activation)
+        block = TransformerEncoderBlock(
+            d_model, num_heads, d_ff, dropout, norm_first, activation
+        )
         self.blocks = nn.ModuleList([copy.deepcopy(block) for _ in range(num_layers)])
         self.norm = nn.LayerNorm(d_model) if norm_first else nn.Identity()
 

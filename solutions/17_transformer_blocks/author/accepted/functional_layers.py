@@ -1,4 +1,5 @@
-# Activation and dropout as functions, with the training flag handed over; no modules kept for them in FeedForward.
+# Activation and dropout as functions, with the training flag handed over; no modules
+# kept for them in FeedForward.
 
 
 class FeedForward(nn.Module):
@@ -22,7 +23,15 @@ class FeedForward(nn.Module):
 
 
 class TransformerEncoderBlock(nn.Module):
-    def __init__(self, d_model, num_heads, d_ff=None, dropout=0.1, norm_first=False, activation="relu"):
+    def __init__(
+        self,
+        d_model,
+        num_heads,
+        d_ff=None,
+        dropout=0.1,
+        norm_first=False,
+        activation="relu",
+    ):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
         self.attention = MultiHeadAttention(d_model, num_heads, dropout)

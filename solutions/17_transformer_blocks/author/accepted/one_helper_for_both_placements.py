@@ -1,8 +1,17 @@
-# One method wraps either sublayer, which comes as a lambda; both masks are joined into one beforehand.
+# One method wraps either sublayer, which comes as a lambda; both masks are joined into
+# one beforehand.
 
 
 class TransformerEncoderBlock(nn.Module):
-    def __init__(self, d_model, num_heads, d_ff=None, dropout=0.1, norm_first=False, activation="relu"):
+    def __init__(
+        self,
+        d_model,
+        num_heads,
+        d_ff=None,
+        dropout=0.1,
+        norm_first=False,
+        activation="relu",
+    ):
         super().__init__()
         self.attention = MultiHeadAttention(d_model, num_heads, dropout=dropout)
         self.ff = FeedForward(d_model, d_ff, dropout=dropout, activation=activation)

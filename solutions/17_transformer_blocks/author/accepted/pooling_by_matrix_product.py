@@ -1,15 +1,29 @@
-# The mean as a product with normalised weights, (B, 1, T) @ (B, T, C); an absent mask becomes a mask of ones.
+# The mean as a product with normalised weights, (B, 1, T) @ (B, T, C); an absent mask
+# becomes a mask of ones.
 
 
 class SequenceClassifier(nn.Module):
     def __init__(
-        self, vocab_size, num_classes, d_model=32, num_heads=4, num_layers=2, d_ff=None, dropout=0.1, norm_first=True
+        self,
+        vocab_size,
+        num_classes,
+        d_model=32,
+        num_heads=4,
+        num_layers=2,
+        d_ff=None,
+        dropout=0.1,
+        norm_first=True,
     ):
         super().__init__()
         self.head = nn.Linear(d_model, num_classes)
         self.embedding = nn.Embedding(vocab_size, d_model)
         self.encoder = TransformerEncoder(
-            num_layers, d_model, num_heads, d_ff=d_ff, dropout=dropout, norm_first=norm_first
+            num_layers,
+            d_model,
+            num_heads,
+            d_ff=d_ff,
+            dropout=dropout,
+            norm_first=norm_first,
         )
 
     def forward(self, ids, key_padding_mask=None):

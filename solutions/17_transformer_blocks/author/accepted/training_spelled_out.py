@@ -1,7 +1,17 @@
-# Clipping by hand, gradients cleared through the model, rows drawn one by one, accuracy counted in chunks.
+# Clipping by hand, gradients cleared through the model, rows drawn one by one, accuracy
+# counted in chunks.
 
 
-def train_classifier(model, ids, labels, key_padding_mask=None, steps=100, batch_size=64, lr=3e-3, generator=None):
+def train_classifier(
+    model,
+    ids,
+    labels,
+    key_padding_mask=None,
+    steps=100,
+    batch_size=64,
+    lr=3e-3,
+    generator=None,
+):
     before = model.training
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr)
@@ -10,12 +20,17 @@ def train_classifier(model, ids, labels, key_padding_mask=None, steps=100, batch
         for _ in range(steps):
             model.train()
             rows = torch.tensor(
-                [int(torch.randint(0, ids.shape[0], (), generator=generator)) for _ in range(batch_size)]
+                [
+                    int(torch.randint(0, ids.shape[0], (), generator=generator))
+                    for _ in range(batch_size)
+                ]
             )
             if key_padding_mask is None:
                 logits = model(ids[rows])
             else:
-                logits = model(ids[rows], key_padding_mask=key_padding_mask.index_select(0, rows))
+                logits = model(
+                    ids[rows], key_padding_mask=key_padding_mask.index_select(0, rows)
+                )
             loss = -logits.log_softmax(-1).gather(1, labels[rows][:, None]).mean()
             model.zero_grad()
             loss.backward()

@@ -1,5 +1,6 @@
-"""The comparison with all batches drawn beforehand, another test seed and lengths measured in pieces of 100; the learned
-rows through F.embedding."""
+"""The comparison with all batches drawn beforehand, another test seed and lengths
+measured in pieces of 100; the learned rows through F.embedding.
+"""
 
 
 class LearnedPositionalEmbedding(LearnedPositionalEmbedding):
@@ -9,11 +10,19 @@ class LearnedPositionalEmbedding(LearnedPositionalEmbedding):
             raise ValueError("no such position")
         if x.size(-1) != self.embedding.weight.size(-1):
             raise ValueError("no such width")
-        rows = F.embedding(torch.arange(T, device=x.device) + offset, self.embedding.weight)
+        rows = F.embedding(
+            torch.arange(T, device=x.device) + offset, self.embedding.weight
+        )
         return torch.add(x, rows.unsqueeze(0).expand_as(x))
 
 
-def compare_position_encodings(kinds=("none", "sinusoidal", "learned"), length=10, steps=150, seed=0, test_length=None):
+def compare_position_encodings(
+    kinds=("none", "sinusoidal", "learned"),
+    length=10,
+    steps=150,
+    seed=0,
+    test_length=None,
+):
     for kind in kinds:
         if kind not in ("none", "sinusoidal", "learned"):
             raise ValueError(f"unknown kind: {kind}")
@@ -28,7 +37,9 @@ def compare_position_encodings(kinds=("none", "sinusoidal", "learned"), length=1
     out = {}
     for kind in kinds:
         torch.manual_seed(seed)
-        model = OrderClassifier(vocab_size=12, kind=kind, max_len=max(lengths.values())).train()
+        model = OrderClassifier(
+            vocab_size=12, kind=kind, max_len=max(lengths.values())
+        ).train()
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.003)
         losses = []
         for ids, labels in data:
@@ -41,6 +52,9 @@ def compare_position_encodings(kinds=("none", "sinusoidal", "learned"), length=1
         out[kind] = {"losses": losses}
         with torch.inference_mode():
             for name, batches in tests.items():
-                right = sum(int((model(ids).argmax(-1) == labels).sum()) for ids, labels in batches)
+                right = sum(
+                    int((model(ids).argmax(-1) == labels).sum())
+                    for ids, labels in batches
+                )
                 out[kind][name] = right / 500
     return out

@@ -1,4 +1,6 @@
-"""RoPE as a complex multiplication; slopes by recursion; the bias by broadcasting a difference of position vectors."""
+"""RoPE as a complex multiplication; slopes by recursion; the bias by broadcasting a
+difference of position vectors.
+"""
 
 
 def apply_rope(x, positions=None, base=10000.0):
@@ -36,5 +38,7 @@ def alibi_bias(num_heads, query_len, key_len=None, device=None):
     if query_len > key_len:
         raise ValueError("too many queries")
     i = torch.arange(query_len).float() + (key_len - query_len)
-    distance = torch.cdist(i.view(-1, 1), torch.arange(key_len).float().view(-1, 1), p=1)
+    distance = torch.cdist(
+        i.view(-1, 1), torch.arange(key_len).float().view(-1, 1), p=1
+    )
     return torch.einsum("h,ts->hts", alibi_slopes(num_heads), -distance).to(device)

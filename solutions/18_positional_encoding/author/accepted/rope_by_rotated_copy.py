@@ -1,4 +1,6 @@
-"""RoPE as x·cos plus a rotated copy times sin, with repeated angles; in half precision cos and sin are rounded first."""
+"""RoPE as x·cos plus a rotated copy times sin, with repeated angles; in half precision
+cos and sin are rounded first.
+"""
 
 
 def apply_rope(x, positions=None, base=10000.0):
@@ -10,7 +12,9 @@ def apply_rope(x, positions=None, base=10000.0):
     if tuple(positions.shape) != (T,):
         raise ValueError("positions")
     theta = torch.exp(-torch.log(torch.tensor(float(base))) * torch.arange(0, D, 2) / D)
-    angles = (positions.to(x.device).float()[:, None] * theta.to(x.device)).repeat_interleave(2, dim=-1)
+    angles = (
+        positions.to(x.device).float()[:, None] * theta.to(x.device)
+    ).repeat_interleave(2, dim=-1)
     rotated = torch.stack((-x[..., 1::2], x[..., ::2]), dim=-1).reshape(x.shape)
     return x * angles.cos().to(x.dtype) + rotated * angles.sin().to(x.dtype)
 

@@ -1,4 +1,6 @@
-"""Frequencies through exp and log, columns filled one slice after the other, the table as a buffer that is not saved."""
+"""Frequencies through exp and log, columns filled one slice after the other, the table
+as a buffer that is not saved.
+"""
 
 import math
 
@@ -10,7 +12,9 @@ def sinusoidal_encoding(max_len, d_model, base=10000.0, dtype=torch.float32):
         raise ValueError(f"d_model is {d_model}")
     pe = torch.zeros(max_len, d_model)
     position = torch.arange(0, max_len, dtype=torch.float).unsqueeze(1)
-    div_term = torch.exp(torch.arange(0, d_model, 2).float() * (-math.log(base) / d_model))
+    div_term = torch.exp(
+        torch.arange(0, d_model, 2).float() * (-math.log(base) / d_model)
+    )
     pe[:, 0::2] = torch.sin(position * div_term)
     pe[:, 1::2] = torch.cos(position * div_term[: d_model // 2])
     return pe.to(dtype)
@@ -21,8 +25,15 @@ class SinusoidalPositionalEncoding(nn.Module):
         super().__init__()
         if mode not in {"add", "concat"}:
             raise ValueError("unknown mode")
-        self.d_model, self.max_len, self.p, self.concat = d_model, max_len, dropout, mode == "concat"
-        self.register_buffer("pe", sinusoidal_encoding(max_len, d_model)[None], persistent=False)
+        self.d_model, self.max_len, self.p, self.concat = (
+            d_model,
+            max_len,
+            dropout,
+            mode == "concat",
+        )
+        self.register_buffer(
+            "pe", sinusoidal_encoding(max_len, d_model)[None], persistent=False
+        )
 
     def forward(self, x, offset=0):
         B, T, width = x.shape

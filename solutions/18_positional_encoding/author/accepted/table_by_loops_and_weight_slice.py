@@ -1,4 +1,6 @@
-"""The table value by value with Python's math; the gap by indexing a clone; the learned table as a slice of its weight."""
+"""The table value by value with Python's math; the gap by indexing a clone; the learned
+table as a slice of its weight.
+"""
 
 import math
 
@@ -29,10 +31,16 @@ def sinusoidal_encoding(max_len, d_model, base=10000.0, dtype=torch.float32):
 class LearnedPositionalEmbedding(nn.Module):
     def __init__(self, max_len, d_model):
         super().__init__()
-        self.embedding = nn.Embedding(max_len, d_model, _weight=torch.randn(max_len, d_model) * 0.02)
+        self.embedding = nn.Embedding(
+            max_len, d_model, _weight=torch.randn(max_len, d_model) * 0.02
+        )
 
     def forward(self, x, offset=0):
         end = offset + x.shape[1]
-        if offset < 0 or end > len(self.embedding.weight) or x.shape[2] != self.embedding.weight.shape[1]:
+        if (
+            offset < 0
+            or end > len(self.embedding.weight)
+            or x.shape[2] != self.embedding.weight.shape[1]
+        ):
             raise ValueError("does not fit")
         return x + self.embedding.weight[offset:end]

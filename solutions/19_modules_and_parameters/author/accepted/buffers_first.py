@@ -1,4 +1,6 @@
-"""Buffers before parameters, and the bias before the weight; initial values as shifted `rand`, the last layer first."""
+"""Buffers before parameters, and the bias before the weight; initial values as shifted
+`rand`, the last layer first.
+"""
 
 
 class StandardizedLinear(StandardizedLinear):
@@ -11,7 +13,9 @@ class StandardizedLinear(StandardizedLinear):
             ("mean", torch.zeros(in_features)),
         ):
             self.register_buffer(name, start)
-        draw = lambda *size: nn.Parameter((2 * torch.rand(*size, generator=generator) - 1) * in_features**-0.5)
+        draw = lambda *size: nn.Parameter(
+            (2 * torch.rand(*size, generator=generator) - 1) * in_features**-0.5
+        )
         self.register_parameter("bias", draw(out_features) if bias else None)
         self.register_parameter("weight", draw(out_features, in_features))
 
@@ -21,7 +25,10 @@ def init_weights(model, *, embedding_std=0.02, generator=None):
         for module in [*model.modules()][::-1]:
             if isinstance(module, nn.Linear):
                 reach = math.sqrt(6 / sum(module.weight.shape))
-                module.weight.copy_((2 * torch.rand(module.weight.shape, generator=generator) - 1) * reach)
+                module.weight.copy_(
+                    (2 * torch.rand(module.weight.shape, generator=generator) - 1)
+                    * reach
+                )
                 if module.bias is not None:
                     module.bias.mul_(0)
             elif isinstance(module, nn.Embedding):

@@ -1,4 +1,6 @@
-"""`torch.lerp` plus the shift term, einsum for the product; state described by walking through the modules."""
+"""`torch.lerp` plus the shift term, einsum for the product; state described by walking
+through the modules.
+"""
 
 
 class StandardizedLinear(StandardizedLinear):
@@ -20,7 +22,9 @@ class StandardizedLinear(StandardizedLinear):
             raise ValueError(f"{tuple(x.shape)} does not end in {self.in_features}")
         if self.training:
             self.observe(x)
-        out = torch.einsum("...i,oi->...o", (x - self.mean) / (self.var + self.eps).sqrt(), self.weight)
+        out = torch.einsum(
+            "...i,oi->...o", (x - self.mean) / (self.var + self.eps).sqrt(), self.weight
+        )
         return out if self.bias is None else out + self.bias
 
 
@@ -32,10 +36,16 @@ def describe_state(module):
         for name, parameter in part._parameters.items():
             if parameter is not None and id(parameter) not in seen:
                 seen.add(id(parameter))
-                result["trainable" if parameter.requires_grad else "frozen"].append(dot + name)
+                result["trainable" if parameter.requires_grad else "frozen"].append(
+                    dot + name
+                )
         for name, buffer in part._buffers.items():
             if buffer is not None and id(buffer) not in seen:
                 seen.add(id(buffer))
-                kind = "transient" if name in part._non_persistent_buffers_set else "buffers"
+                kind = (
+                    "transient"
+                    if name in part._non_persistent_buffers_set
+                    else "buffers"
+                )
                 result[kind].append(dot + name)
     return result

@@ -1,4 +1,6 @@
-"""The containers with `setattr` or `register_module`, and a list of names or a count of their own."""
+"""The containers with `setattr` or `register_module`, and a list of names or a count of
+their own.
+"""
 
 
 class SimpleSequential(nn.Module):
@@ -28,7 +30,9 @@ class SimpleSequential(nn.Module):
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return type(self)(OrderedDict((name, getattr(self, name)) for name in self.names[index]))
+            return type(self)(
+                OrderedDict((name, getattr(self, name)) for name in self.names[index])
+            )
         return getattr(self, self.names[index])
 
 
@@ -42,7 +46,9 @@ class SimpleModuleList(nn.Module):
 
     def append(self, module):
         if not isinstance(module, nn.Module):
-            raise TypeError(f"{type(module).__name__} cannot be put into a list of modules")
+            raise TypeError(
+                f"{type(module).__name__} cannot be put into a list of modules"
+            )
         self.register_module(str(self.size), module)
         self.size += 1
         return self

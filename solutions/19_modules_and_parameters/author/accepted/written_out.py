@@ -1,4 +1,6 @@
-"""Initial values drawn by hand with in-place tensor methods; loading by name; a chain by `reduce`."""
+"""Initial values drawn by hand with in-place tensor methods; loading by name; a chain
+by `reduce`.
+"""
 
 
 def init_weights(model, *, embedding_std=0.02, generator=None):
@@ -12,7 +14,10 @@ def init_weights(model, *, embedding_std=0.02, generator=None):
                 if module.bias is not None:
                     module.bias.zero_()
             case nn.Embedding():
-                drawn = torch.randn(module.weight.shape, generator=generator) * embedding_std
+                drawn = (
+                    torch.randn(module.weight.shape, generator=generator)
+                    * embedding_std
+                )
                 if module.padding_idx is not None:
                     drawn[module.padding_idx] = 0.0
                 module.weight.copy_(drawn)
@@ -35,7 +40,12 @@ def load_matching(model, state):
             loaded.append(name)
         else:
             mismatched.append(name)
-    return LoadReport(loaded, missing, [name for name in state.keys() if name not in tensors], mismatched)
+    return LoadReport(
+        loaded,
+        missing,
+        [name for name in state.keys() if name not in tensors],
+        mismatched,
+    )
 
 
 class SimpleSequential(nn.Module):

@@ -1,4 +1,6 @@
-"""Binary cross-entropy by logaddexp; Huber in one formula with a clamp; the mean by `mean`."""
+"""Binary cross-entropy by logaddexp; Huber in one formula with a clamp; the mean
+by `mean`.
+"""
 
 
 def regression_loss(pred, target, kind="mse", *, delta=1.0, reduction="mean"):
@@ -7,7 +9,10 @@ def regression_loss(pred, target, kind="mse", *, delta=1.0, reduction="mean"):
     costs = {
         "mse": lambda d: d**2,
         "l1": torch.abs,
-        "huber": lambda d: 0.5 * d.abs().clamp(max=delta) ** 2 + delta * (d.abs() - d.abs().clamp(max=delta)),
+        "huber": lambda d: (
+            0.5 * d.abs().clamp(max=delta) ** 2
+            + delta * (d.abs() - d.abs().clamp(max=delta))
+        ),
     }
     reductions = {"none": lambda x: x, "mean": torch.mean, "sum": torch.sum}
     if kind not in costs:
@@ -27,7 +32,9 @@ def bce_with_logits(logits, targets, *, pos_weight=None, reduction="mean"):
     except RuntimeError as error:
         raise ValueError("pos_weight does not fit") from error
     zero = torch.zeros_like(logits)
-    loss = pos_weight * targets * torch.logaddexp(zero, -logits) + (1 - targets) * torch.logaddexp(zero, logits)
+    loss = pos_weight * targets * torch.logaddexp(zero, -logits) + (
+        1 - targets
+    ) * torch.logaddexp(zero, logits)
     if reduction == "none":
         return loss
     if reduction == "sum":

@@ -1,4 +1,6 @@
-"""max(x, 0) − x · t + log1p(exp(−|x|)), with a maximum that shares the gradient at 0; k3 written as the formula has it."""
+"""max(x, 0) − x · t + log1p(exp(−|x|)), with a maximum that shares the gradient at 0;
+k3 written as the formula has it.
+"""
 
 
 def bce_with_logits(logits, targets, *, pos_weight=None, reduction="mean"):
@@ -24,7 +26,9 @@ def bce_with_logits(logits, targets, *, pos_weight=None, reduction="mean"):
 
 
 def approximate_kl(log_probs_policy, log_probs_ref, estimator="k1", mask=None):
-    if log_probs_policy.shape != log_probs_ref.shape or (mask is not None and mask.shape != log_probs_ref.shape):
+    if log_probs_policy.shape != log_probs_ref.shape or (
+        mask is not None and mask.shape != log_probs_ref.shape
+    ):
         raise ValueError("shapes differ")
     if estimator not in ("k1", "k2", "k3"):
         raise ValueError(f"unknown estimator {estimator}")

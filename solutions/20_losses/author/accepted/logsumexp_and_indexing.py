@@ -1,10 +1,18 @@
-"""Logsumexp minus the chosen logit, classes picked by advanced indexing, a boolean selection put back into zeros."""
+"""Logsumexp minus the chosen logit, classes picked by advanced indexing, a boolean
+selection put back into zeros.
+"""
 
 
 def nll_loss(log_probs, targets, *, weight=None, ignore_index=-100, reduction="mean"):
     if reduction not in ("none", "sum", "mean"):
         raise ValueError(f"unknown reduction {reduction}")
-    if targets.dtype in (torch.bool, torch.float16, torch.bfloat16, torch.float32, torch.float64):
+    if targets.dtype in (
+        torch.bool,
+        torch.float16,
+        torch.bfloat16,
+        torch.float32,
+        torch.float64,
+    ):
         raise TypeError("integer targets, please")
     if log_probs.dim() != 2 or targets.shape != (log_probs.size(0),):
         raise ValueError("log_probs (N, C), targets (N,)")
@@ -25,7 +33,9 @@ def nll_loss(log_probs, targets, *, weight=None, ignore_index=-100, reduction="m
     return torch.zeros(len(targets), dtype=log_probs.dtype).index_put((keep,), rows)
 
 
-def cross_entropy(logits, targets, *, ignore_index=-100, label_smoothing=0.0, reduction="mean"):
+def cross_entropy(
+    logits, targets, *, ignore_index=-100, label_smoothing=0.0, reduction="mean"
+):
     if label_smoothing < 0 or label_smoothing >= 1:
         raise ValueError("label_smoothing")
     if reduction not in ("none", "sum", "mean"):
@@ -39,7 +49,9 @@ def cross_entropy(logits, targets, *, ignore_index=-100, label_smoothing=0.0, re
     bad = [value for value in t.tolist() if value not in range(logits.size(1))]
     if bad:
         raise IndexError(f"bad targets {bad}")
-    rows = x.logsumexp(1) - (1 - label_smoothing) * x.take_along_dim(t[:, None], 1)[:, 0]
+    rows = (
+        x.logsumexp(1) - (1 - label_smoothing) * x.take_along_dim(t[:, None], 1)[:, 0]
+    )
     if label_smoothing:
         rows = rows - label_smoothing * x.mean(1)
     if reduction == "none":
@@ -50,7 +62,11 @@ def cross_entropy(logits, targets, *, ignore_index=-100, label_smoothing=0.0, re
 def token_log_probs(logits, targets, mask=None):
     if targets.dtype is not torch.int64:
         raise TypeError(f"{targets.dtype}")
-    if logits.dim() != 3 or logits.shape[:2] != targets.shape or (mask is not None and mask.shape != targets.shape):
+    if (
+        logits.dim() != 3
+        or logits.shape[:2] != targets.shape
+        or (mask is not None and mask.shape != targets.shape)
+    ):
         raise ValueError("shapes")
     if mask is None:
         mask = torch.full(targets.shape, True)

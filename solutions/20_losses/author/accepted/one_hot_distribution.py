@@ -1,7 +1,11 @@
-"""Cross-entropy as a sum over a full target distribution, with `where` against 0 · −inf; KL estimates by `where`."""
+"""Cross-entropy as a sum over a full target distribution, with `where` against
+0 · −inf; KL estimates by `where`.
+"""
 
 
-def cross_entropy(logits, targets, *, ignore_index=-100, label_smoothing=0.0, reduction="mean"):
+def cross_entropy(
+    logits, targets, *, ignore_index=-100, label_smoothing=0.0, reduction="mean"
+):
     if not (0.0 <= label_smoothing < 1.0):
         raise ValueError(f"label_smoothing={label_smoothing}")
     if targets.is_floating_point() or targets.dtype == torch.bool:
@@ -32,7 +36,10 @@ def sequence_cross_entropy(logits, targets, *, ignore_index=-100, reduction="mea
     if logits.ndim != 3 or logits.shape[:2] != targets.shape:
         raise ValueError("shapes")
     B, T, V = logits.shape
-    table = [cross_entropy(x, t, ignore_index=ignore_index, reduction="none") for x, t in zip(logits, targets)]
+    table = [
+        cross_entropy(x, t, ignore_index=ignore_index, reduction="none")
+        for x, t in zip(logits, targets)
+    ]
     losses, kept = torch.stack(table), (targets != ignore_index).to(logits.dtype)
     match reduction:
         case "none":

@@ -1,4 +1,6 @@
-"""`F.cross_entropy` on (B, V, T) for the sequences, and once more, turned round, for the log-probabilities of tokens."""
+"""`F.cross_entropy` on (B, V, T) for the sequences, and once more, turned round, for
+the log-probabilities of tokens.
+"""
 
 
 def sequence_cross_entropy(logits, targets, *, ignore_index=-100, reduction="mean"):
@@ -6,7 +8,9 @@ def sequence_cross_entropy(logits, targets, *, ignore_index=-100, reduction="mea
         raise TypeError("targets are token ids")
     if logits.ndim != 3 or targets.shape != logits.shape[:-1]:
         raise ValueError("logits (B, T, V), targets (B, T)")
-    losses = F.cross_entropy(logits.transpose(1, 2), targets, ignore_index=ignore_index, reduction="none")
+    losses = F.cross_entropy(
+        logits.transpose(1, 2), targets, ignore_index=ignore_index, reduction="none"
+    )
     counts = (targets != ignore_index).sum(1)
     if reduction == "none":
         return losses
@@ -25,7 +29,12 @@ def token_log_probs(logits, targets, mask=None):
     if targets.dtype == torch.bool or targets.is_floating_point():
         raise TypeError("targets are token ids")
     kept = targets if mask is None else torch.where(mask, targets, -1)
-    if mask is None and (targets < 0).any() or mask is not None and (targets[mask] < 0).any():
+    if (
+        mask is None
+        and (targets < 0).any()
+        or mask is not None
+        and (targets[mask] < 0).any()
+    ):
         raise IndexError(f"negative token in {targets.tolist()}")
     return -sequence_cross_entropy(logits, kept, ignore_index=-1, reduction="none")
 

@@ -1,8 +1,12 @@
-"""The optimizers with torch._foreach ops over the list of parameters of a group, the step count of each in a list."""
+"""The optimizers with torch._foreach ops over the list of parameters of a group, the
+step count of each in a list.
+"""
 
 
 class Foreach:
-    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=None):
+    def __init__(
+        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=None
+    ):
         if lr < 0:
             raise ValueError(f"lr={lr}")
         for beta in betas:
@@ -17,7 +21,9 @@ class Foreach:
         for group in params if isinstance(params[0], dict) else [dict(params=params)]:
             group = dict(group)
             group["params"] = [*group["params"]]
-            for name, value in dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay).items():
+            for name, value in dict(
+                lr=lr, betas=betas, eps=eps, weight_decay=weight_decay
+            ).items():
                 group.setdefault(name, value)
             for p in group["params"]:
                 if p in seen:
@@ -45,7 +51,9 @@ class Foreach:
             else:
                 gs = torch._foreach_add(gs, ps, alpha=group["weight_decay"])
             for p in ps:
-                self.state.setdefault(p, [torch.zeros_like(p), torch.zeros_like(p), 0])[2] += 1
+                self.state.setdefault(p, [torch.zeros_like(p), torch.zeros_like(p), 0])[
+                    2
+                ] += 1
             b1, b2 = group["betas"]
             ms, vs, ts = zip(*(self.state[p] for p in ps))
             torch._foreach_mul_(ms, b1)
@@ -54,7 +62,9 @@ class Foreach:
             torch._foreach_addcmul_(vs, gs, gs, 1 - b2)
             roots = torch._foreach_sqrt(torch._foreach_div(vs, [1 - b2**t for t in ts]))
             torch._foreach_add_(roots, group["eps"])
-            torch._foreach_addcdiv_(ps, ms, roots, [-group["lr"] / (1 - b1**t) for t in ts])
+            torch._foreach_addcdiv_(
+                ps, ms, roots, [-group["lr"] / (1 - b1**t) for t in ts]
+            )
 
 
 class Adam(Foreach):

@@ -1,4 +1,6 @@
-"""StepLR as PyTorch does it, with the base rate in each group under "initial_lr", where a checkpoint keeps it too."""
+"""StepLR as PyTorch does it, with the base rate in each group under "initial_lr", where
+a checkpoint keeps it too.
+"""
 
 
 class StepLR:

@@ -1,5 +1,7 @@
-"""All three optimizers on one class that keeps the groups; in-place updates of state with lerp, addcmul and addcdiv;
-bias correction folded into the step size, eps scaled along."""
+"""All three optimizers on one class that keeps the groups; in-place updates of state
+with lerp, addcmul and addcdiv; bias correction folded into the step size, eps
+scaled along.
+"""
 
 
 class Groups:
@@ -13,10 +15,14 @@ class Groups:
             raise ValueError("optimizer got an empty parameter list")
         self.param_groups, self.state = [], {}
         for group in given if isinstance(given[0], dict) else [{"params": given}]:
-            self.param_groups.append({**defaults, **group, "params": list(group["params"])})
+            self.param_groups.append(
+                {**defaults, **group, "params": list(group["params"])}
+            )
             for p in self.param_groups[-1]["params"]:
                 if p in self.state:
-                    raise ValueError("some parameters appear in more than one parameter group")
+                    raise ValueError(
+                        "some parameters appear in more than one parameter group"
+                    )
                 self.state[p] = {}
 
     def zero_grad(self, set_to_none=True):
@@ -31,7 +37,13 @@ class SGD(Groups):
     def __init__(self, params, lr, momentum=0.0, weight_decay=0.0, nesterov=False):
         if nesterov and momentum <= 0:
             raise ValueError("Nesterov momentum requires a momentum")
-        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+        super().__init__(
+            params,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+        )
 
     @torch.no_grad()
     def step(self):
@@ -48,7 +60,11 @@ class SGD(Groups):
                         buf = self.state[p]["momentum_buffer"] = d_p.clone()
                     else:
                         buf.mul_(group["momentum"]).add_(d_p)
-                    d_p = d_p.add(buf, alpha=group["momentum"]) if group["nesterov"] else buf
+                    d_p = (
+                        d_p.add(buf, alpha=group["momentum"])
+                        if group["nesterov"]
+                        else buf
+                    )
                 p.add_(d_p, alpha=-group["lr"])
 
 
@@ -67,7 +83,11 @@ class Adam(Groups):
                     continue
                 state = self.state[p]
                 if not state:
-                    state.update(step=0, exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p))
+                    state.update(
+                        step=0,
+                        exp_avg=torch.zeros_like(p),
+                        exp_avg_sq=torch.zeros_like(p),
+                    )
                 grad = p.grad
                 if self.decoupled:
                     p.mul_(1 - group["lr"] * group["weight_decay"])
@@ -78,11 +98,17 @@ class Adam(Groups):
                 state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
                 root = math.sqrt(1 - beta2 ** state["step"])
                 step_size = group["lr"] * root / (1 - beta1 ** state["step"])
-                p.addcdiv_(state["exp_avg"], state["exp_avg_sq"].sqrt().add_(group["eps"] * root), value=-step_size)
+                p.addcdiv_(
+                    state["exp_avg"],
+                    state["exp_avg_sq"].sqrt().add_(group["eps"] * root),
+                    value=-step_size,
+                )
 
 
 class AdamW(Adam):
     decoupled = True
 
-    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
+    def __init__(
+        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01
+    ):
         super().__init__(params, lr, betas, eps, weight_decay)

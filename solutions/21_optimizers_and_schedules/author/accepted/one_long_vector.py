@@ -1,4 +1,6 @@
-"""The norm from one concatenated vector; the factor as PyTorch has it, with 1e-6 below the line and clamped to 1."""
+"""The norm from one concatenated vector; the factor as PyTorch has it, with 1e-6 below
+the line and clamped to 1.
+"""
 
 
 def gradients_of(params):

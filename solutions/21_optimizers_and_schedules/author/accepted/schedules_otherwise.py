@@ -1,4 +1,6 @@
-"""The cosine as sin², rates multiplied at the boundaries, base rates kept in the groups, the ramp in floats."""
+"""The cosine as sin², rates multiplied at the boundaries, base rates kept in the
+groups, the ramp in floats.
+"""
 
 
 def warmup_cosine(step, *, max_lr, min_lr, warmup_steps, max_steps):
@@ -16,7 +18,12 @@ class StepLR:
     def __init__(self, optimizer, step_size, gamma=0.1):
         if step_size <= 0:
             raise ValueError("step_size must be positive")
-        self.optimizer, self.step_size, self.gamma, self.last_epoch = optimizer, step_size, gamma, 0
+        self.optimizer, self.step_size, self.gamma, self.last_epoch = (
+            optimizer,
+            step_size,
+            gamma,
+            0,
+        )
 
     def step(self):
         self.last_epoch += 1
@@ -28,7 +35,9 @@ class StepLR:
         return list(group["lr"] for group in self.optimizer.param_groups)
 
     def state_dict(self):
-        return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
+        return {
+            key: value for key, value in self.__dict__.items() if key != "optimizer"
+        }
 
     def load_state_dict(self, state):
         self.__dict__.update(state)

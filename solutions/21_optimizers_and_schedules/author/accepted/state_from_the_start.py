@@ -1,4 +1,6 @@
-"""Moments of zeros that are made with the optimizer, kept by position; the last groups first; a clipped norm in float64."""
+"""Moments of zeros that are made with the optimizer, kept by position; the last groups
+first; a clipped norm in float64.
+"""
 
 
 class Adam:
@@ -10,11 +12,17 @@ class Adam:
             raise ValueError("no parameters")
         groups = params if isinstance(params[0], dict) else [dict(params=params)]
         shared = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
-        self.param_groups = [dict(shared, **{**group, "params": list(group["params"])}) for group in groups]
+        self.param_groups = [
+            dict(shared, **{**group, "params": list(group["params"])})
+            for group in groups
+        ]
         listed = [p for group in self.param_groups for p in group["params"]]
         if len({id(p) for p in listed}) < len(listed):
             raise ValueError("a parameter is listed twice")
-        self.state = {i: (torch.zeros(p.shape), torch.zeros(p.shape), [0]) for i, p in enumerate(listed)}
+        self.state = {
+            i: (torch.zeros(p.shape), torch.zeros(p.shape), [0])
+            for i, p in enumerate(listed)
+        }
 
     @torch.no_grad()
     def step(self):
@@ -47,7 +55,11 @@ def clip_grad_norm(params, max_norm, *, norm_type=2.0, error_if_nonfinite=False)
     gradients = [p.grad for p in params[::-1] if p.grad is not None]
     if not gradients:
         return torch.tensor(0.0)
-    norm = torch.cat([g.double().flatten() for g in gradients]).norm(norm_type).to(gradients[0].dtype)
+    norm = (
+        torch.cat([g.double().flatten() for g in gradients])
+        .norm(norm_type)
+        .to(gradients[0].dtype)
+    )
     if error_if_nonfinite and not norm.isfinite():
         raise RuntimeError(norm)
     if norm > max_norm:

@@ -1,4 +1,6 @@
-"""SGD that writes through `p.data`, on a copy of the gradient, with buffers in a list by position."""
+"""SGD that writes through `p.data`, on a copy of the gradient, with buffers in a list
+by position.
+"""
 
 
 class SGD:
@@ -18,13 +20,17 @@ class SGD:
         if not self.param_groups:
             raise ValueError("nothing to optimize")
         for group in self.param_groups:
-            given = dict(lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
+            given = dict(
+                lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov
+            )
             for key, value in given.items():
                 group[key] = group.get(key, value)
         ids = [id(p) for group in self.param_groups for p in group["params"]]
         if len(ids) > len(set(ids)):
             raise ValueError("a parameter twice")
-        self.state = {"buffers": [[None for _ in group["params"]] for group in self.param_groups]}
+        self.state = {
+            "buffers": [[None for _ in group["params"]] for group in self.param_groups]
+        }
 
     def step(self):
         for group, buffers in zip(self.param_groups, self.state["buffers"]):
@@ -36,7 +42,11 @@ class SGD:
                         if buffers[i] is None:
                             buffers[i] = torch.zeros_like(p.data)
                         buffers[i] = buffers[i] * group["momentum"] + g
-                        g = g + group["momentum"] * buffers[i] if group["nesterov"] else buffers[i]
+                        g = (
+                            g + group["momentum"] * buffers[i]
+                            if group["nesterov"]
+                            else buffers[i]
+                        )
                     p.data -= group["lr"] * g
 
     def zero_grad(self, set_to_none=True):

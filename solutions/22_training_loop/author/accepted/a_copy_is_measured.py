@@ -1,9 +1,20 @@
-"""Evaluation of a copy of the model, so that there is nothing to put back; gradients asked of autograd."""
+"""Evaluation of a copy of the model, so that there is nothing to put back; gradients
+asked of autograd.
+"""
 
 import copy
 
 
-def train_one_epoch(model, loader, loss_fn, optimizer, *, device="cpu", max_grad_norm=None, scheduler=None):
+def train_one_epoch(
+    model,
+    loader,
+    loss_fn,
+    optimizer,
+    *,
+    device="cpu",
+    max_grad_norm=None,
+    scheduler=None,
+):
     model.train()
     trained = [p for p in model.parameters() if p.requires_grad]
     losses, counts = [], []
@@ -12,7 +23,9 @@ def train_one_epoch(model, loader, loss_fn, optimizer, *, device="cpu", max_grad
         loss = loss_fn(model(x), y)
         if not torch.isfinite(loss).all():
             raise FloatingPointError(f"batch {i}")
-        for p, gradient in zip(trained, torch.autograd.grad(loss, trained, allow_unused=True), strict=True):
+        for p, gradient in zip(
+            trained, torch.autograd.grad(loss, trained, allow_unused=True), strict=True
+        ):
             p.grad = gradient
         if max_grad_norm is not None:
             gradients = [p.grad for p in trained if p.grad is not None]
@@ -26,7 +39,10 @@ def train_one_epoch(model, loader, loss_fn, optimizer, *, device="cpu", max_grad
         counts.append(x.shape[0])
     if not counts:
         raise ValueError("no data")
-    return float(sum(loss * count for loss, count in zip(losses, counts, strict=True)) / sum(counts))
+    return float(
+        sum(loss * count for loss, count in zip(losses, counts, strict=True))
+        / sum(counts)
+    )
 
 
 def evaluate(model, loader, loss_fn, *, device="cpu"):

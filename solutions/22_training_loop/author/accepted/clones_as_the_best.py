@@ -1,4 +1,6 @@
-"""Early stopping that keeps clones and copies them back by hand; errors told apart with regular expressions."""
+"""Early stopping that keeps clones and copies them back by hand; errors told apart with
+regular expressions.
+"""
 
 import re
 
@@ -8,15 +10,28 @@ class EarlyStopping:
         if patience < 1 or mode not in ("min", "max"):
             raise ValueError("patience or mode")
         self.patience, self.min_delta, self.mode = patience, min_delta, mode
-        self.best, self.best_epoch, self.bad_epochs, self.epoch, self.kept = None, None, 0, 0, None
+        self.best, self.best_epoch, self.bad_epochs, self.epoch, self.kept = (
+            None,
+            None,
+            0,
+            0,
+            None,
+        )
 
     def step(self, value, model):
         better = not math.isnan(value)
         if better and self.best is not None:
-            better = value < self.best - self.min_delta if self.mode == "min" else value > self.best + self.min_delta
+            better = (
+                value < self.best - self.min_delta
+                if self.mode == "min"
+                else value > self.best + self.min_delta
+            )
         if better:
             self.best, self.best_epoch = value, self.epoch
-            self.kept = {key: tensor.detach().clone() for key, tensor in model.state_dict().items()}
+            self.kept = {
+                key: tensor.detach().clone()
+                for key, tensor in model.state_dict().items()
+            }
         self.bad_epochs = 0 if better else self.bad_epochs + 1
         self.epoch += 1
         return not self.bad_epochs < self.patience
@@ -43,4 +58,7 @@ def classify_error(error):
         (r"dtype|scalar types?", "dtype_mismatch"),
         (r"shapes?\b|\bsizes?\b|batch_size|match", "shape_mismatch"),
     )
-    return next((kind for pattern, kind in patterns if re.search(pattern, str(error))), "unknown")
+    return next(
+        (kind for pattern, kind in patterns if re.search(pattern, str(error))),
+        "unknown",
+    )

@@ -1,4 +1,6 @@
-"""Evaluation under inference_mode as a decorator, flags in a dict by name; the report with NumPy."""
+"""Evaluation under inference_mode as a decorator, flags in a dict by name; the report
+with NumPy.
+"""
 
 
 @torch.inference_mode()
@@ -11,13 +13,19 @@ def evaluate(model, loader, loss_fn, *, device="cpu"):
             x, y = x.to(device), y.to(device)
             scores = model(x)
             best = scores.max(1).indices
-            counts += (float(loss_fn(scores, y)) * len(y), float(best.eq(y).sum()), len(y))
+            counts += (
+                float(loss_fn(scores, y)) * len(y),
+                float(best.eq(y).sum()),
+                len(y),
+            )
         if not counts[2]:
             raise ValueError("no data")
     finally:
         for name, flag in before.items():
             model.get_submodule(name).train(flag)
-    return dict(accuracy=float(counts[1] / counts[2]), loss=float(counts[0] / counts[2]))
+    return dict(
+        accuracy=float(counts[1] / counts[2]), loss=float(counts[0] / counts[2])
+    )
 
 
 def gradient_report(model):
@@ -31,6 +39,11 @@ def gradient_report(model):
             g = p.grad.float().numpy(force=True)
             with np.errstate(all="ignore"):
                 row["norm"] = float(np.sqrt((g.astype("float64") ** 2).sum()))
-                row["mean"], row["std"] = float(g.astype("float64").mean()), float(g.astype("float64").std())
-            row["status"] = "nan" if np.isnan(g).any() else "ok" if np.isfinite(g).all() else "inf"
+                row["mean"], row["std"] = (
+                    float(g.astype("float64").mean()),
+                    float(g.astype("float64").std()),
+                )
+            row["status"] = (
+                "nan" if np.isnan(g).any() else "ok" if np.isfinite(g).all() else "inf"
+            )
     return report

@@ -1,7 +1,18 @@
-"""Sizes counted first and each loss weighted by its share; gradients cleared before the forward; sums in tensors."""
+"""Sizes counted first and each loss weighted by its share; gradients cleared before the
+forward; sums in tensors.
+"""
 
 
-def train_one_epoch(model, loader, loss_fn, optimizer, *, device="cpu", max_grad_norm=None, scheduler=None):
+def train_one_epoch(
+    model,
+    loader,
+    loss_fn,
+    optimizer,
+    *,
+    device="cpu",
+    max_grad_norm=None,
+    scheduler=None,
+):
     model.train()
     losses, sizes = [], []
     for i, batch in enumerate(loader):

@@ -1,10 +1,22 @@
-"""A flat checkpoint with prefixed keys, tensors for NumPy's state, written through tempfile and an open file."""
+"""A flat checkpoint with prefixed keys, tensors for NumPy's state, written through
+tempfile and an open file.
+"""
 
 import contextlib
 import tempfile
 
 
-def save_checkpoint(path, model, optimizer, *, scheduler=None, scaler=None, generators=None, step=0, extra=None):
+def save_checkpoint(
+    path,
+    model,
+    optimizer,
+    *,
+    scheduler=None,
+    scaler=None,
+    generators=None,
+    step=0,
+    extra=None,
+):
     state = np.random.get_state(legacy=False)
     numpy_keys = torch.from_numpy(state["state"]["key"].astype("int64"))
     numpy_rest = [state["state"]["pos"], state["has_gauss"], state["gauss"]]
@@ -39,7 +51,16 @@ def save_checkpoint(path, model, optimizer, *, scheduler=None, scaler=None, gene
         raise
 
 
-def load_checkpoint(path, model, optimizer, *, scheduler=None, scaler=None, generators=None, map_location="cpu"):
+def load_checkpoint(
+    path,
+    model,
+    optimizer,
+    *,
+    scheduler=None,
+    scaler=None,
+    generators=None,
+    map_location="cpu",
+):
     with open(path, "rb") as source:
         file = torch.load(source, map_location=map_location, weights_only=True)
     parts = {"part/model": model, "part/optimizer": optimizer}
@@ -59,7 +80,9 @@ def load_checkpoint(path, model, optimizer, *, scheduler=None, scaler=None, gene
     version, words, pending = file["random/python"]
     random.setstate((version, tuple(words.tolist()), pending))
     keys, position, has_gauss, gauss = file["random/numpy"]
-    np.random.set_state(("MT19937", keys.cpu().numpy().astype("uint32"), position, has_gauss, gauss))
+    np.random.set_state(
+        ("MT19937", keys.cpu().numpy().astype("uint32"), position, has_gauss, gauss)
+    )
     if "random/cuda" in file and torch.cuda.is_available():
         torch.cuda.set_rng_state_all([state.cpu() for state in file["random/cuda"]])
     return {key: file[key] for key in ("step", "extra")}

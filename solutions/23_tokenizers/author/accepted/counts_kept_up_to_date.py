@@ -1,4 +1,6 @@
-"""Both trainings count once and then only correct the counts of chunks in which something was merged."""
+"""Both trainings count once and then only correct the counts of chunks in which
+something was merged.
+"""
 
 from collections import defaultdict
 

@@ -1,4 +1,6 @@
-"""Training on one flat list of ids with a separator between chunks; pairs counted and merged by index."""
+"""Training on one flat list of ids with a separator between chunks; pairs counted and
+merged by index.
+"""
 
 
 def count_pairs(tokens):
@@ -30,14 +32,22 @@ def train_bpe(text, vocab_size):
         flat.extend(chunk.encode("utf-8"))
         flat.append(-1)
     for _ in range(vocab_size - 256):
-        counts = {pair: n for pair, n in count_pairs(flat).items() if -1 not in pair and n > 1}
+        counts = {
+            pair: n for pair, n in count_pairs(flat).items() if -1 not in pair and n > 1
+        }
         if not counts:
             return merges
         most = max(counts.values())
-        left, right = min((spelled[a], spelled[b]) for (a, b), n in counts.items() if n == most)
-        flat = merge_pair(flat, (spelled.index(left), spelled.index(right)), len(spelled))
+        left, right = min(
+            (spelled[a], spelled[b]) for (a, b), n in counts.items() if n == most
+        )
+        flat = merge_pair(
+            flat, (spelled.index(left), spelled.index(right)), len(spelled)
+        )
         if left + right in spelled:
-            flat = [spelled.index(left + right) if i == len(spelled) else i for i in flat]
+            flat = [
+                spelled.index(left + right) if i == len(spelled) else i for i in flat
+            ]
         else:
             spelled.append(left + right)
         merges.append((left, right))

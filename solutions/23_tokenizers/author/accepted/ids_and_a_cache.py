@@ -1,5 +1,6 @@
-"""Encoding on ids with a table of ranks by pair of ids, one leftmost merge at a time, words cached; special strings found by
-a scan of the text; characters by str.translate."""
+"""Encoding on ids with a table of ranks by pair of ids, one leftmost merge at a time,
+words cached; special strings found by a scan of the text; characters by str.translate.
+"""
 
 
 class CharTokenizer:
@@ -17,7 +18,9 @@ class CharTokenizer:
             try:
                 ids.append(self.stoi[text[i]])
             except KeyError:
-                raise ValueError(f"{text[i]} (character {i} of the text) is unknown") from None
+                raise ValueError(
+                    f"{text[i]} (character {i} of the text) is unknown"
+                ) from None
         return ids
 
     def decode(self, ids):
@@ -31,7 +34,9 @@ class CharTokenizer:
 class BPETokenizer:
     def __init__(self, merges, vocab=None, special_tokens=None):
         self.merges = list(merges)
-        self.vocab = {bytes([b]): b for b in range(256)} if vocab is None else vocab.copy()
+        self.vocab = (
+            {bytes([b]): b for b in range(256)} if vocab is None else vocab.copy()
+        )
         if vocab is None:
             for left, right in self.merges:
                 if left + right not in self.vocab:

@@ -1,5 +1,7 @@
-"""Merges applied in the order of their ranks, one pass over the tokens for each; decoding in one expression; vocab_size as
-a property, counted from a table of everything."""
+"""Merges applied in the order of their ranks, one pass over the tokens for each;
+decoding in one expression; vocab_size as a property, counted from a table
+of everything.
+"""
 
 
 class BPETokenizer:
@@ -14,7 +16,15 @@ class BPETokenizer:
         everything = [*self.vocab.values(), *self.special_tokens.values()]
         if len(set(everything)) != len(everything):
             raise ValueError("two tokens share an id")
-        self.table = dict(zip(everything, [*self.vocab, *(string.encode("utf-8") for string in self.special_tokens)]))
+        self.table = dict(
+            zip(
+                everything,
+                [
+                    *self.vocab,
+                    *(string.encode("utf-8") for string in self.special_tokens),
+                ],
+            )
+        )
 
     @property
     def vocab_size(self):
@@ -33,7 +43,11 @@ class BPETokenizer:
                 place, _, string = min(at)
                 after = self.encode(text[place + len(string) :], allow_special=True)
                 return [*self.encode(text[:place]), self.special_tokens[string], *after]
-        return [i for chunk in re.finditer(SPLIT_PATTERN, text) for i in self.encode_bytes(chunk[0].encode("utf-8"))]
+        return [
+            i
+            for chunk in re.finditer(SPLIT_PATTERN, text)
+            for i in self.encode_bytes(chunk[0].encode("utf-8"))
+        ]
 
     def decode_bytes(self, ids):
         ids = ids.tolist() if isinstance(ids, Tensor) else list(ids)

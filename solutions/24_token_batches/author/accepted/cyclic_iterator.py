@@ -1,4 +1,6 @@
-"""A loader around a generator of places that is started anew for a state, reading slices of files; chained streams."""
+"""A loader around a generator of places that is started anew for a state, reading
+slices of files; chained streams.
+"""
 
 import itertools
 
@@ -64,7 +66,9 @@ class DataLoaderLite:
     def next_batch(self):
         shard, position = self.next_place
         self.next_place = next(self.coming)
-        tokens = torch.from_numpy(np.load(self.paths[shard], mmap_mode="r")[position:].astype(np.int64))
+        tokens = torch.from_numpy(
+            np.load(self.paths[shard], mmap_mode="r")[position:].astype(np.int64)
+        )
         return sequential_batch(tokens, self.B, self.T, self.rank * self.B * self.T)
 
     def state_dict(self):
@@ -72,6 +76,10 @@ class DataLoaderLite:
         return {"position": position, "shard": shard}
 
     def load_state_dict(self, state):
-        if state["shard"] >= len(self.lengths) or state["shard"] < 0 or state["position"] % self.stride > 0:
+        if (
+            state["shard"] >= len(self.lengths)
+            or state["shard"] < 0
+            or state["position"] % self.stride > 0
+        ):
             raise ValueError("bad state")
         self._go_to(**state)

@@ -1,4 +1,6 @@
-"""A loader with a list of all steps of a pass and one counter; shards are memory-mapped, and none is kept."""
+"""A loader with a list of all steps of a pass and one counter; shards are
+memory-mapped, and none is kept.
+"""
 
 
 def load_shard(path):
@@ -26,7 +28,9 @@ class DataLoaderLite:
     def next_batch(self):
         shard, position = self.steps[self.step]
         first = position + self.rank * self.own
-        ids = torch.from_numpy(self.shards[shard][first : first + self.own + 1].astype(np.int64))
+        ids = torch.from_numpy(
+            self.shards[shard][first : first + self.own + 1].astype(np.int64)
+        )
         self.step = (self.step + 1) % len(self.steps)
         return ids[:-1].view(self.shape), ids[1:].view(self.shape)
 

@@ -1,5 +1,7 @@
-"""A loader that goes on to the next shard right after the last step of the old one, with all shards in memory and one
-dict for its place; loops over lists in the other exercises."""
+"""A loader that goes on to the next shard right after the last step of the old one,
+with all shards in memory and one dict for its place; loops over lists in the
+other exercises.
+"""
 
 import os
 
@@ -27,7 +29,12 @@ class DataLoaderLite:
         if rank < 0 or rank >= world_size:
             raise ValueError("there is no such rank")
         self.streams = [load_shard(Path(path)) for path in shard_paths]
-        self.B, self.T, self.rank, self.world_size = batch_size, block_size, rank, world_size
+        self.B, self.T, self.rank, self.world_size = (
+            batch_size,
+            block_size,
+            rank,
+            world_size,
+        )
         if max(map(len, self.streams), default=0) < self.B * self.T * world_size + 1:
             raise ValueError("there is no step to take")
         self.reset()
@@ -50,8 +57,18 @@ class DataLoaderLite:
     def next_batch(self):
         begin = self.place["position"] + self.rank * self.B * self.T
         stream = self.streams[self.place["shard"]]
-        x = torch.stack([stream[begin + b * self.T : begin + (b + 1) * self.T] for b in range(self.B)])
-        y = torch.stack([stream[begin + b * self.T + 1 : begin + (b + 1) * self.T + 1] for b in range(self.B)])
+        x = torch.stack(
+            [
+                stream[begin + b * self.T : begin + (b + 1) * self.T]
+                for b in range(self.B)
+            ]
+        )
+        y = torch.stack(
+            [
+                stream[begin + b * self.T + 1 : begin + (b + 1) * self.T + 1]
+                for b in range(self.B)
+            ]
+        )
         self.place["position"] += self.B * self.T * self.world_size
         self.advance()
         return x, y

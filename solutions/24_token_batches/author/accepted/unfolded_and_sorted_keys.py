@@ -1,4 +1,6 @@
-"""Views by `unfold`, one index for all windows, sorted random keys for a permutation, two bytes packed by hand."""
+"""Views by `unfold`, one index for all windows, sorted random keys for a permutation,
+two bytes packed by hand.
+"""
 
 import struct
 from collections import Counter
@@ -18,7 +20,9 @@ def random_batch(tokens, batch_size, block_size, generator=None):
     places = tokens.numel() - block_size
     if places < 1:
         raise ValueError("the stream is too short")
-    offsets = (torch.rand(batch_size, 1, generator=generator, dtype=torch.float64) * places).long()
+    offsets = (
+        torch.rand(batch_size, 1, generator=generator, dtype=torch.float64) * places
+    ).long()
     index = offsets + torch.arange(block_size)
     stream = tokens.long()
     return stream[index], stream[index + 1]
@@ -44,7 +48,9 @@ def tokenize_documents(docs, encode, eot):
     packed = b""
     for doc in docs:
         try:
-            packed += b"".join(struct.pack("=H", token) for token in (eot, *encode(doc)))
+            packed += b"".join(
+                struct.pack("=H", token) for token in (eot, *encode(doc))
+            )
         except struct.error as error:
             raise ValueError(str(error)) from None
     return np.frombuffer(packed, dtype="=u2")

@@ -1,4 +1,5 @@
-# einsum, an additive mask of −inf, a softmax by hand, the mask by comparing positions, and bytes asked of a meta tensor.
+# einsum, an additive mask of −inf, a softmax by hand, the mask by comparing positions,
+# and bytes asked of a meta tensor.
 
 
 def causal_mask(t_q, t_k, device=None):
@@ -11,7 +12,9 @@ def causal_mask(t_q, t_k, device=None):
 def manual_attention(q, k, v, dropout_p=0.0, return_weights=False):
     scores = torch.einsum("bhqd,bhkd->bhqk", q * q.shape[-1] ** -0.5, k)
     blocked = ~causal_mask(q.shape[2], k.shape[2], device=q.device)
-    bias = torch.zeros(blocked.shape, dtype=scores.dtype, device=q.device).masked_fill_(blocked, -math.inf)
+    bias = torch.zeros(blocked.shape, dtype=scores.dtype, device=q.device).masked_fill_(
+        blocked, -math.inf
+    )
     scores = scores + bias
     raised = (scores - scores.amax(-1, keepdim=True)).exp()
     weights = raised / raised.sum(-1, keepdim=True)
@@ -23,4 +26,6 @@ def manual_attention(q, k, v, dropout_p=0.0, return_weights=False):
 
 
 def score_bytes(batch_size, n_head, n_tokens, dtype=torch.float32):
-    return torch.empty(batch_size, n_head, n_tokens, n_tokens, dtype=dtype, device="meta").nbytes
+    return torch.empty(
+        batch_size, n_head, n_tokens, n_tokens, dtype=dtype, device="meta"
+    ).nbytes

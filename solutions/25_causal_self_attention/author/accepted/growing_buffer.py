@@ -1,4 +1,5 @@
-# A cache with room for more than it holds, doubled when it is full; k and v are views of the filled part.
+# A cache with room for more than it holds, doubled when it is full; k and v are views
+# of the filled part.
 
 
 class LayerCache:
@@ -21,7 +22,9 @@ class LayerCache:
         end = self._used + k.shape[2]
         if self._room is None or end > self._room.shape[3]:
             batch, n_head, _, width = k.shape
-            room = torch.empty(2, batch, n_head, 2 * end, width, dtype=k.dtype, device=k.device)
+            room = torch.empty(
+                2, batch, n_head, 2 * end, width, dtype=k.dtype, device=k.device
+            )
             if self._room is not None:
                 room[:, :, :, : self._used] = self._room[:, :, :, : self._used]
             self._room = room

@@ -1,4 +1,5 @@
-# Scores and softmax in at least float32, finfo.min where blocked, dropout by a random mask, and the result cast back.
+# Scores and softmax in at least float32, finfo.min where blocked, dropout by a random
+# mask, and the result cast back.
 
 
 def manual_attention(q, k, v, dropout_p=0.0, return_weights=False):

@@ -1,4 +1,5 @@
-# split, view and permute; nn.Dropout for the weights with an own fused call; the limit checked in a method of its own.
+# split, view and permute; nn.Dropout for the weights with an own fused call; the limit
+# checked in a method of its own.
 
 
 class CausalSelfAttention(nn.Module):
@@ -18,7 +19,10 @@ class CausalSelfAttention(nn.Module):
     def check_length(self, x, cache):
         total = x.shape[1] + (len(cache) if cache is not None else 0)
         if total > self.config.block_size:
-            raise ValueError(f"{total} positions are more than the {self.config.block_size} of the block")
+            raise ValueError(
+                f"{total} positions are more than the {self.config.block_size} of the "
+                "block"
+            )
 
     def forward(self, x, cache=None):
         self.check_length(x, cache)
@@ -30,7 +34,9 @@ class CausalSelfAttention(nn.Module):
         if cache is not None:
             k, v = cache.append(k, v)
         if self.flash:
-            y = flash_attention(q, k, v, dropout_p=self.attn_dropout.p if self.training else 0.0)
+            y = flash_attention(
+                q, k, v, dropout_p=self.attn_dropout.p if self.training else 0.0
+            )
         else:
             _, weights = manual_attention(q, k, v, return_weights=True)
             y = self.attn_dropout(weights) @ v

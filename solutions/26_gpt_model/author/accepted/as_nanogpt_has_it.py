@@ -20,7 +20,9 @@ class GPT(nn.Module):
         self.apply(self._init_weights)
         for pn, p in self.named_parameters():
             if pn.endswith("c_proj.weight"):
-                torch.nn.init.normal_(p, mean=0.0, std=0.02 / math.sqrt(2 * config.n_layer))
+                torch.nn.init.normal_(
+                    p, mean=0.0, std=0.02 / math.sqrt(2 * config.n_layer)
+                )
 
     def _init_weights(self, module):
         if isinstance(module, nn.Linear):
@@ -34,7 +36,9 @@ class GPT(nn.Module):
         b, t = idx.size()
         past = len(cache[0]) if cache is not None else 0
         limit = self.config.block_size
-        assert past + t <= limit, f"Cannot forward sequence of length {past + t}, block size is only {limit}"
+        assert past + t <= limit, (
+            f"Cannot forward sequence of length {past + t}, block size is only {limit}"
+        )
         pos = torch.arange(past, past + t, dtype=torch.long, device=idx.device)
         x = self.transformer.drop(self.transformer.wte(idx) + self.transformer.wpe(pos))
         for i, block in enumerate(self.transformer.h):

@@ -1,5 +1,5 @@
-# Counted on a model of fake tensors: they say that they are on the CPU, and hold nothing. An MLP that
-# is a Sequential.
+# Counted on a model of fake tensors: they say that they are on the CPU, and hold
+# nothing. An MLP that is a Sequential.
 
 from collections import OrderedDict
 

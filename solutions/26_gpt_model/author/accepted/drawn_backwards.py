@@ -1,4 +1,5 @@
-# Start values scaled from one standard normal draw each, the last parameter first; loops over the names of the parts.
+# Start values scaled from one standard normal draw each, the last parameter first;
+# loops over the names of the parts.
 
 
 class GPT(nn.Module):
@@ -7,14 +8,23 @@ class GPT(nn.Module):
         self.config = config
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         parts = nn.ModuleDict()
-        parts["wte"] = nn.Embedding(config.vocab_size, config.n_embd, _weight=self.lm_head.weight)
+        parts["wte"] = nn.Embedding(
+            config.vocab_size, config.n_embd, _weight=self.lm_head.weight
+        )
         parts["wpe"] = nn.Embedding(config.block_size, config.n_embd)
         parts["drop"] = nn.Dropout(config.dropout)
-        parts["h"] = nn.ModuleList([Block(config, flash) for _ in range(config.n_layer)])
+        parts["h"] = nn.ModuleList(
+            [Block(config, flash) for _ in range(config.n_layer)]
+        )
         parts["ln_f"] = nn.LayerNorm(config.n_embd, bias=config.bias)
         parts["wte"].weight = self.lm_head.weight
         self.transformer = parts
-        norms = {id(p) for module in self.modules() if isinstance(module, nn.LayerNorm) for p in module.parameters()}
+        norms = {
+            id(p)
+            for module in self.modules()
+            if isinstance(module, nn.LayerNorm)
+            for p in module.parameters()
+        }
         with torch.no_grad():
             for name, p in reversed(list(self.named_parameters())):
                 if name.rsplit(".", 1)[-1] == "bias":
@@ -29,8 +39,12 @@ class GPT(nn.Module):
         if known + idx.shape[1] > self.config.block_size:
             raise ValueError(f"more than {self.config.block_size} positions")
         positions = known + torch.arange(idx.shape[1], device=idx.device)
-        x = self.transformer["drop"](self.transformer["wte"](idx) + self.transformer["wpe"](positions))
-        for block, memory in zip(self.transformer["h"], cache or [None] * self.config.n_layer):
+        x = self.transformer["drop"](
+            self.transformer["wte"](idx) + self.transformer["wpe"](positions)
+        )
+        for block, memory in zip(
+            self.transformer["h"], cache or [None] * self.config.n_layer
+        ):
             x = block(x, memory)
         logits = self.lm_head(self.transformer["ln_f"](x))
         if targets is None:

@@ -1,9 +1,12 @@
-# Layers as functional calls, activations as submodules, positions by slicing the table, loss by log_softmax and gather.
+# Layers as functional calls, activations as submodules, positions by slicing the table,
+# loss by log_softmax and gather.
 
 
 def gelu_tanh(x):
     cubic = torch.pow(x, 3)
-    return x * 0.5 * (torch.tanh((2.0 / torch.pi) ** 0.5 * (x + 0.044715 * cubic)) + 1.0)
+    return (
+        x * 0.5 * (torch.tanh((2.0 / torch.pi) ** 0.5 * (x + 0.044715 * cubic)) + 1.0)
+    )
 
 
 class MLP(nn.Module):
@@ -31,7 +34,9 @@ class GPT(nn.Module):
                 wte=nn.Embedding(config.vocab_size, config.n_embd),
                 wpe=nn.Embedding(config.block_size, config.n_embd),
                 drop=nn.Dropout(config.dropout),
-                h=nn.ModuleList([Block(config, flash=flash) for _ in range(config.n_layer)]),
+                h=nn.ModuleList(
+                    [Block(config, flash=flash) for _ in range(config.n_layer)]
+                ),
                 ln_f=nn.LayerNorm(config.n_embd, bias=config.bias),
             )
         )
@@ -40,7 +45,9 @@ class GPT(nn.Module):
         self.apply(self._start)
         for name, parameter in self.named_parameters():
             if name.endswith("c_proj.weight"):
-                torch.nn.init.normal_(parameter, mean=0.0, std=0.02 * (2 * config.n_layer) ** -0.5)
+                torch.nn.init.normal_(
+                    parameter, mean=0.0, std=0.02 * (2 * config.n_layer) ** -0.5
+                )
 
     def _start(self, module):
         if isinstance(module, nn.Linear):
@@ -54,16 +61,27 @@ class GPT(nn.Module):
         B, T = idx.shape
         past = len(cache[0]) if cache else 0
         if past + T > self.config.block_size:
-            raise ValueError(f"sequence of {past + T} does not fit into {self.config.block_size}")
-        x = F.embedding(idx, self.transformer.wte.weight) + self.transformer.wpe.weight[past : past + T]
+            raise ValueError(
+                f"sequence of {past + T} does not fit into {self.config.block_size}"
+            )
+        x = (
+            F.embedding(idx, self.transformer.wte.weight)
+            + self.transformer.wpe.weight[past : past + T]
+        )
         x = self.transformer.drop(x)
-        for block, own in zip(self.transformer.h, cache or [None] * len(self.transformer.h), strict=True):
+        for block, own in zip(
+            self.transformer.h, cache or [None] * len(self.transformer.h), strict=True
+        ):
             x = block(x, cache=own)
         logits = F.linear(self.transformer.ln_f(x), self.transformer.wte.weight)
         if targets is None:
             return logits, None
         counts = targets != -100
-        picked = logits.log_softmax(-1).gather(-1, targets.masked_fill(~counts, 0).unsqueeze(-1)).squeeze(-1)
+        picked = (
+            logits.log_softmax(-1)
+            .gather(-1, targets.masked_fill(~counts, 0).unsqueeze(-1))
+            .squeeze(-1)
+        )
         return logits, -(picked * counts).sum() / counts.sum()
 
     def num_params(self, non_embedding=False):

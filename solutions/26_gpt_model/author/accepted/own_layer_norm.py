@@ -1,4 +1,5 @@
-# A layer norm of its own with an optional bias, initialised module by module; the block keeps what it adds in names.
+# A layer norm of its own with an optional bias, initialised module by module; the block
+# keeps what it adds in names.
 
 
 class LayerNorm(nn.Module):
@@ -45,15 +46,23 @@ class GPT(nn.Module):
         self.transformer["wte"] = nn.Embedding(config.vocab_size, config.n_embd)
         self.transformer["wpe"] = nn.Embedding(config.block_size, config.n_embd)
         self.transformer["drop"] = nn.Dropout(config.dropout)
-        self.transformer["h"] = nn.ModuleList([Block(config, flash) for _ in range(config.n_layer)])
+        self.transformer["h"] = nn.ModuleList(
+            [Block(config, flash) for _ in range(config.n_layer)]
+        )
         self.transformer["ln_f"] = LayerNorm(config.n_embd, config.bias)
         self.lm_head.weight = self.transformer["wte"].weight
         with torch.no_grad():
             for table in (self.transformer["wte"], self.transformer["wpe"]):
                 table.weight.copy_(torch.randn_like(table.weight) * 0.02)
             for block in self.transformer["h"]:
-                inner, outer = (block.attn.c_attn, block.mlp.c_fc), (block.attn.c_proj, block.mlp.c_proj)
-                for layers, std in ((inner, 0.02), (outer, 0.02 / (2 * config.n_layer) ** 0.5)):
+                inner, outer = (
+                    (block.attn.c_attn, block.mlp.c_fc),
+                    (block.attn.c_proj, block.mlp.c_proj),
+                )
+                for layers, std in (
+                    (inner, 0.02),
+                    (outer, 0.02 / (2 * config.n_layer) ** 0.5),
+                ):
                     for layer in layers:
                         layer.weight.normal_(0.0, std)
                         if config.bias:
@@ -63,17 +72,25 @@ class GPT(nn.Module):
         caches = [None] * self.config.n_layer if cache is None else cache
         start = 0 if cache is None else max(len(one) for one in cache)
         if start + idx.shape[1] > self.config.block_size:
-            raise ValueError(f"more than block_size = {self.config.block_size} positions")
+            raise ValueError(
+                f"more than block_size = {self.config.block_size} positions"
+            )
         where = torch.arange(idx.shape[1]).to(idx.device) + start
-        x = self.transformer["drop"](self.transformer["wpe"](where)[None] + self.transformer["wte"](idx))
+        x = self.transformer["drop"](
+            self.transformer["wpe"](where)[None] + self.transformer["wte"](idx)
+        )
         for block, one in zip(self.transformer["h"], caches, strict=True):
             x = block(x, one)
         logits = self.lm_head(self.transformer["ln_f"](x))
         loss = None
         if targets is not None:
-            loss = F.cross_entropy(logits.view(-1, logits.size(-1)), targets.reshape(-1))
+            loss = F.cross_entropy(
+                logits.view(-1, logits.size(-1)), targets.reshape(-1)
+            )
         return logits, loss
 
     def num_params(self, non_embedding=False):
         kept = {id(p): p.numel() for p in self.state_dict(keep_vars=True).values()}
-        return sum(kept.values()) - (self.transformer["wpe"].weight.numel() if non_embedding else 0)
+        return sum(kept.values()) - (
+            self.transformer["wpe"].weight.numel() if non_embedding else 0
+        )

@@ -1,4 +1,5 @@
-# Cross entropy with the classes in dimension 1, initialisation by one pass over the modules, GELU by the sigmoid.
+# Cross entropy with the classes in dimension 1, initialisation by one pass over the
+# modules, GELU by the sigmoid.
 
 
 def gelu_tanh(x):
@@ -22,12 +23,18 @@ class GPT(GPT):
         if not last <= self.config.block_size:
             raise IndexError(f"position {last - 1} of {self.config.block_size}")
         transformer = self.transformer
-        places = torch.arange(self.config.block_size, device=idx.device)[first:last].expand_as(idx)
+        places = torch.arange(self.config.block_size, device=idx.device)[
+            first:last
+        ].expand_as(idx)
         x = transformer.drop(transformer.wte(idx) + transformer.wpe(places))
         for i in range(len(transformer.h)):
             x = transformer.h[i](x) if cache is None else transformer.h[i](x, cache[i])
         logits = self.lm_head(transformer.ln_f(x))
-        return logits, (None if targets is None else F.cross_entropy(logits.transpose(1, 2), targets))
+        return logits, (
+            None
+            if targets is None
+            else F.cross_entropy(logits.transpose(1, 2), targets)
+        )
 
 
 def parameter_count(config):

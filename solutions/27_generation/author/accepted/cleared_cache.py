@@ -1,4 +1,6 @@
-"""The loop as a decorated helper; rows collected in a list; one cache that is cleared and filled again when the window moves."""
+"""The loop as a decorated helper; rows collected in a list; one cache that is cleared
+and filled again when the window moves.
+"""
 
 
 @torch.no_grad()

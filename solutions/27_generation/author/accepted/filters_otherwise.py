@@ -1,4 +1,6 @@
-"""The k-th largest by kthvalue; draws by inverting the cumulative sum; a cache that is cleared when the window moves."""
+"""The k-th largest by kthvalue; draws by inverting the cumulative sum; a cache that is
+cleared when the window moves.
+"""
 
 
 def top_k_filter(logits, k):
@@ -21,7 +23,9 @@ def top_p_filter(logits, p):
     before = weights.cumsum(-1).roll(1, -1)
     before[..., 0] = 0.0
     result = torch.full_like(logits, -torch.inf)
-    kept = torch.where(before < p, -ordered, torch.tensor(-torch.inf, dtype=logits.dtype))
+    kept = torch.where(
+        before < p, -ordered, torch.tensor(-torch.inf, dtype=logits.dtype)
+    )
     return result.scatter_(-1, order, kept.to(logits.dtype))
 
 
@@ -36,7 +40,9 @@ def sample_next(logits, temperature=1.0, top_k=None, top_p=None, generator=None)
     if top_p is not None:
         logits = top_p_filter(logits, top_p)
     reached = logits.double().softmax(-1).cumsum(-1)
-    drawn = torch.rand(len(logits), 1, dtype=torch.float64, generator=generator, device=logits.device)
+    drawn = torch.rand(
+        len(logits), 1, dtype=torch.float64, generator=generator, device=logits.device
+    )
     return torch.searchsorted(reached / reached[:, -1:], drawn, right=True)
 
 

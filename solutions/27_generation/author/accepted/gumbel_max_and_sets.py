@@ -1,10 +1,15 @@
-"""Draws as argmax of logits plus Gumbel noise; exactly k tokens by scatter; nucleus sets counted in sorted order."""
+"""Draws as argmax of logits plus Gumbel noise; exactly k tokens by scatter; nucleus
+sets counted in sorted order.
+"""
 
 
 def pick_device(preference=None):
     if preference:
         return torch.device(preference)
-    for kind, there in (("cuda", torch.cuda.is_available), ("mps", torch.backends.mps.is_available)):
+    for kind, there in (
+        ("cuda", torch.cuda.is_available),
+        ("mps", torch.backends.mps.is_available),
+    ):
         if there():
             return torch.device(kind)
     return torch.device("cpu")
@@ -20,13 +25,19 @@ def top_k_filter(logits, k):
 def top_p_filter(logits, p):
     if p <= 0 or p > 1:
         raise ValueError(p)
-    probabilities, order = torch.sort(torch.softmax(logits.double(), -1), dim=-1, descending=True)
+    probabilities, order = torch.sort(
+        torch.softmax(logits.double(), -1), dim=-1, descending=True
+    )
     remove = torch.cumsum(probabilities, -1) >= p
     remove = torch.cat([torch.zeros_like(remove[..., :1]), remove[..., :-1]], -1)
     if p == 1.0:
         remove = torch.zeros_like(remove)
     mask = torch.zeros_like(remove).scatter(-1, order, remove)
-    return torch.where(mask, torch.tensor(float("-inf"), dtype=logits.dtype, device=logits.device), logits)
+    return torch.where(
+        mask,
+        torch.tensor(float("-inf"), dtype=logits.dtype, device=logits.device),
+        logits,
+    )
 
 
 def sample_next(logits, temperature=1.0, top_k=None, top_p=None, generator=None):

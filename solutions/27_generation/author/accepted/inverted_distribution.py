@@ -1,4 +1,6 @@
-"""Draws by one uniform number a row, which is looked up in the summed probabilities; a list of tokens, joined once."""
+"""Draws by one uniform number a row, which is looked up in the summed probabilities; a
+list of tokens, joined once.
+"""
 
 
 def sample_next(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
@@ -10,7 +12,16 @@ def sample_next(logits, temperature=1.0, top_k=None, top_p=None, generator=None)
     logits = top_k_filter(logits, top_k) if top_k is not None else logits
     logits = top_p_filter(logits, top_p) if top_p is not None else logits
     reached = logits.softmax(-1).cumsum(-1)
-    drawn = torch.rand(len(logits), 1, dtype=torch.double, generator=generator, device=logits.device) * reached[:, -1:]
+    drawn = (
+        torch.rand(
+            len(logits),
+            1,
+            dtype=torch.double,
+            generator=generator,
+            device=logits.device,
+        )
+        * reached[:, -1:]
+    )
     return torch.searchsorted(reached, drawn, right=True)
 
 
@@ -35,7 +46,11 @@ def generate(
         with torch.no_grad():
             for _ in range(max_new_tokens):
                 logits = next_logits(model, torch.cat(pieces, dim=1), cache)
-                token, done = apply_stop(sample_next(logits, temperature, top_k, top_p, generator), done, stop_token)
+                token, done = apply_stop(
+                    sample_next(logits, temperature, top_k, top_p, generator),
+                    done,
+                    stop_token,
+                )
                 pieces.append(token)
                 if done.all():
                     break

@@ -1,10 +1,12 @@
-# load_state_dict's own error, from a copy on the meta device, so that nothing is copied before all is known; regex for
-# names; a set of digits; the head first in the dict.
+# load_state_dict's own error, from a copy on the meta device, so that nothing is copied
+# before all is known; regex for names; a set of digits; the head first in the dict.
 
 import re
 from copy import deepcopy
 
-TRANSPOSED = re.compile(r"\bh\.\d+\.(attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weight$")
+TRANSPOSED = re.compile(
+    r"\bh\.\d+\.(attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weight$"
+)
 BUFFER = re.compile(r"\.attn\.(masked_)?bias$")
 
 
@@ -16,10 +18,18 @@ def checkpoint_summary(hf):
     def find(name):
         return hf.get(f"transformer.{name}", hf.get(name))
 
-    numbers = [int(m.group(1)) for m in (re.search(r"(?:^|\.)h\.(\d+)\.", key) for key in hf) if m]
+    numbers = [
+        int(m.group(1))
+        for m in (re.search(r"(?:^|\.)h\.(\d+)\.", key) for key in hf)
+        if m
+    ]
     wte, wpe, head = find("wte.weight"), find("wpe.weight"), hf.get("lm_head.weight")
     buffers = [key for key in hf if is_buffer(key)]
-    counted = [t for key, t in hf.items() if key not in buffers and not key.startswith("lm_head")]
+    counted = [
+        t
+        for key, t in hf.items()
+        if key not in buffers and not key.startswith("lm_head")
+    ]
     tied = head is None or (head.shape == wte.shape and bool((head == wte).all()))
     return dict(
         tied=tied,
@@ -33,7 +43,11 @@ def checkpoint_summary(hf):
 
 
 def convert_hf_state_dict(hf):
-    parameters = {re.sub(r"^transformer\.", "", key): t for key, t in hf.items() if not is_buffer(key)}
+    parameters = {
+        re.sub(r"^transformer\.", "", key): t
+        for key, t in hf.items()
+        if not is_buffer(key)
+    }
     if "lm_head.weight" not in parameters and "wte.weight" in parameters:
         parameters = {"lm_head.weight": parameters["wte.weight"]} | parameters
     converted = {}

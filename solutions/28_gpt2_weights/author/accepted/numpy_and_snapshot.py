@@ -1,4 +1,5 @@
-# Loading that puts a snapshot back when it fails; NumPy for the flat file; a cropped model from a cropped state dict.
+# Loading that puts a snapshot back when it fails; NumPy for the flat file; a cropped
+# model from a cropped state dict.
 
 
 def load_hf_weights(model, hf):
@@ -19,7 +20,10 @@ def crop_block_size(model, block_size):
     if block_size not in range(1, model.config.block_size + 1):
         raise ValueError("block_size")
     config = GPTConfig(**{**vars(model.config), "block_size": block_size})
-    state = {k: v[:block_size] if k == "transformer.wpe.weight" else v for k, v in model.state_dict().items()}
+    state = {
+        k: v[:block_size] if k == "transformer.wpe.weight" else v
+        for k, v in model.state_dict().items()
+    }
     new = GPT(config)
     new.to(next(model.parameters()))
     new.load_state_dict(state)
@@ -28,8 +32,19 @@ def crop_block_size(model, block_size):
 
 def write_flat(model, path):
     c = model.config
-    header = [20240326, 1, c.block_size, c.vocab_size, c.n_layer, c.n_head, c.n_embd, c.bias]
-    body = torch.cat([p.detach().flatten().to(torch.float32) for p in _in_file_order(model)]).numpy()
+    header = [
+        20240326,
+        1,
+        c.block_size,
+        c.vocab_size,
+        c.n_layer,
+        c.n_head,
+        c.n_embd,
+        c.bias,
+    ]
+    body = torch.cat(
+        [p.detach().flatten().to(torch.float32) for p in _in_file_order(model)]
+    ).numpy()
     with open(path, "wb") as file:
         np.array(header, dtype="<i4").tofile(file)
         body.astype("<f4").tofile(file)
@@ -40,7 +55,13 @@ def read_flat(path):
     if header.size < 8 or list(header[:2]) != [20240326, 1]:
         raise ValueError("not a flat file of version 1")
     values = np.frombuffer(open(path, "rb").read()[32:], dtype="<f4")
-    sizes = dict(zip(("block_size", "vocab_size", "n_layer", "n_head", "n_embd"), map(int, header[2:7]), strict=True))
+    sizes = dict(
+        zip(
+            ("block_size", "vocab_size", "n_layer", "n_head", "n_embd"),
+            map(int, header[2:7]),
+            strict=True,
+        )
+    )
     model = GPT(GPTConfig(**sizes, dropout=0.0, bias=header[7] == 1))
     if values.size != sum(p.numel() for p in model.parameters()):
         raise ValueError("wrong number of values")

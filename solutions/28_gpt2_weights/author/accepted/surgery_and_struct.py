@@ -1,4 +1,5 @@
-# Crop by deepcopy and surgery; freeze by way of modules; the flat file value by value with struct and array.
+# Crop by deepcopy and surgery; freeze by way of modules; the flat file value by value
+# with struct and array.
 
 from array import array
 from copy import deepcopy
@@ -20,8 +21,16 @@ def crop_block_size(model, block_size):
 def freeze_all_but(model, prefixes):
     chosen = []
     for prefix in prefixes:
-        parts = [part for name, part in model.named_modules(remove_duplicate=False) if name == prefix]
-        single = [p for name, p in model.named_parameters(remove_duplicate=False) if name == prefix]
+        parts = [
+            part
+            for name, part in model.named_modules(remove_duplicate=False)
+            if name == prefix
+        ]
+        single = [
+            p
+            for name, p in model.named_parameters(remove_duplicate=False)
+            if name == prefix
+        ]
         found = [p for part in parts for p in part.parameters()] + single
         if not found:
             raise ValueError(f"nothing is called {prefix}")
@@ -36,7 +45,16 @@ def freeze_all_but(model, prefixes):
 def write_flat(model, path):
     c = model.config
     out = bytearray()
-    for number in (20240326, 1, c.block_size, c.vocab_size, c.n_layer, c.n_head, c.n_embd, 1 if c.bias else 0):
+    for number in (
+        20240326,
+        1,
+        c.block_size,
+        c.vocab_size,
+        c.n_layer,
+        c.n_head,
+        c.n_embd,
+        1 if c.bias else 0,
+    ):
         out += number.to_bytes(4, "little", signed=True)
     for name, p in model.named_parameters():
         if name != "lm_head.weight":

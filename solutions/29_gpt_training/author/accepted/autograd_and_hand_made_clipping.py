@@ -1,5 +1,6 @@
-"""Gradients from autograd.grad, averaged and clipped by hand; groups by name; the rate as sin²; the losses averaged at the
-end."""
+"""Gradients from autograd.grad, averaged and clipped by hand; groups by name; the rate
+as sin²; the losses averaged at the end.
+"""
 
 
 def cosine_lr(step, max_lr, min_lr, warmup_steps, max_steps):
@@ -8,7 +9,11 @@ def cosine_lr(step, max_lr, min_lr, warmup_steps, max_steps):
     if step < warmup_steps:
         return max_lr * ((step + 1) / warmup_steps)
     left = max(0, max_steps - step) / (max_steps - warmup_steps)
-    return min_lr if not left else min_lr + (max_lr - min_lr) * math.sin(math.pi / 2 * left) ** 2
+    return (
+        min_lr
+        if not left
+        else min_lr + (max_lr - min_lr) * math.sin(math.pi / 2 * left) ** 2
+    )
 
 
 def param_groups(model, weight_decay):
@@ -17,7 +22,11 @@ def param_groups(model, weight_decay):
     rest = sorted(n for n in named if n not in decay)
     return [
         {"weight_decay": 0.0, "params": [named[n] for n in rest], "name": "rest"},
-        {"weight_decay": weight_decay, "params": [named[n] for n in decay], "name": "decay"},
+        {
+            "weight_decay": weight_decay,
+            "params": [named[n] for n in decay],
+            "name": "decay",
+        },
     ]
 
 

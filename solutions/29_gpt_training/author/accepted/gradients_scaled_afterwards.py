@@ -1,5 +1,7 @@
-"""Gradients summed up and divided afterwards, cleared as zeros first; the norm before clipping from get_total_norm; all
-losses from the logits; a decorator instead of a block."""
+"""Gradients summed up and divided afterwards, cleared as zeros first; the norm before
+clipping from get_total_norm; all losses from the logits; a decorator instead of
+a block.
+"""
 
 
 def train_step(model, optimizer, batches, max_norm=1.0, lr=None):
@@ -32,7 +34,9 @@ def measure(model, batches):
     sums, counts = [], []
     for x, y in batches:
         logits, _ = model(x)
-        each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), y, ignore_index=-100, reduction="sum")
+        each = torch.nn.functional.cross_entropy(
+            logits.transpose(1, 2), y, ignore_index=-100, reduction="sum"
+        )
         sums.append(float(each))
         counts.append(int(y.ne(-100).count_nonzero()))
     if sum(counts) == 0:

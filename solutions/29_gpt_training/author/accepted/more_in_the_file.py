@@ -1,14 +1,25 @@
-"""A checkpoint with more keys, written through an open file, its config spelled out field by field; read in one go and
-checked by building what is expected."""
+"""A checkpoint with more keys, written through an open file, its config spelled out
+field by field; read in one go and checked by building what is expected.
+"""
 
 import dataclasses
 
 
 def save_checkpoint(path, model, optimizer, step, loader=None):
-    fields = {field.name: getattr(model.config, field.name) for field in dataclasses.fields(model.config)}
-    state = {"rng": torch.random.get_rng_state(), "config": fields, "step": int(step), "torch": str(torch.__version__)}
+    fields = {
+        field.name: getattr(model.config, field.name)
+        for field in dataclasses.fields(model.config)
+    }
+    state = {
+        "rng": torch.random.get_rng_state(),
+        "config": fields,
+        "step": int(step),
+        "torch": str(torch.__version__),
+    }
     state["loader"] = loader.state_dict() if loader else None
-    state["cuda_rng"] = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    state["cuda_rng"] = (
+        torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    )
     state.update(model=model.state_dict(), optimizer=optimizer.state_dict(), format=1)
     with open(path, "wb") as file:
         torch.save(state, file)

@@ -1,5 +1,6 @@
-"""train without train_step or evaluate: the whole loop in one function, the model back in training mode after each look,
-pairs as lists; batch sizes in floats."""
+"""train without train_step or evaluate: the whole loop in one function, the model back
+in training mode after each look, pairs as lists; batch sizes in floats.
+"""
 
 
 def batch_size_at(tokens_seen, start, full, ramp_tokens, multiple=1):
@@ -18,8 +19,17 @@ def accumulation_steps(total_tokens, batch_size, block_size, world_size=1):
     return steps
 
 
-def train(model, optimizer, loader, config, val_batches=None, start_step=0, sample=None):
-    history = {"samples": [], "val": [], "grad_norm": [], "lr": [], "loss": [], "step": []}
+def train(
+    model, optimizer, loader, config, val_batches=None, start_step=0, sample=None
+):
+    history = {
+        "samples": [],
+        "val": [],
+        "grad_norm": [],
+        "lr": [],
+        "loss": [],
+        "step": [],
+    }
     last, step = config.max_steps - 1, start_step
     where = model.lm_head.weight.device
     while step <= last:
@@ -37,7 +47,9 @@ def train(model, optimizer, loader, config, val_batches=None, start_step=0, samp
                         losses.append(model(x, y)[1].item() * weights[-1])
                 history["val"].append([step, sum(losses) / sum(weights)])
         model.train()
-        lr = cosine_lr(step, config.max_lr, config.min_lr, config.warmup_steps, config.max_steps)
+        lr = cosine_lr(
+            step, config.max_lr, config.min_lr, config.warmup_steps, config.max_steps
+        )
         for group in optimizer.param_groups:
             group["lr"] = lr
         optimizer.zero_grad(set_to_none=True)
@@ -47,7 +59,9 @@ def train(model, optimizer, loader, config, val_batches=None, start_step=0, samp
             loss = model(x, y)[1]
             (loss / config.accum_steps).backward()
             loss_sum += loss.detach().item()
-        norm = torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], config.max_norm)
+        norm = torch.nn.utils.clip_grad_norm_(
+            [p for p in model.parameters() if p.grad is not None], config.max_norm
+        )
         optimizer.step()
         for key, value in (
             ("step", step),

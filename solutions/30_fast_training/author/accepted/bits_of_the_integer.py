@@ -1,4 +1,6 @@
-"""Half a unit added to the magnitude, ties found by comparison; one function for both losses; statistics by torch."""
+"""Half a unit added to the magnitude, ties found by comparison; one function for both
+losses; statistics by torch.
+"""
 
 
 def round_mantissa(x, bits):
@@ -12,7 +14,9 @@ def round_mantissa(x, bits):
     down = magnitude >> dropped << dropped
     rest, half = magnitude - down, (1 << dropped) / 2
     up = (rest > half) | ((rest == half) & (dropped > 0) & ((down >> dropped) % 2 == 1))
-    magnitude = torch.where(magnitude < 0x7F800000, down + up.long() * (1 << dropped), magnitude)
+    magnitude = torch.where(
+        magnitude < 0x7F800000, down + up.long() * (1 << dropped), magnitude
+    )
     signed = torch.where(sign > 0, magnitude - 0x80000000, magnitude)
     return signed.int().view(torch.float32).reshape(x.shape)
 
@@ -31,7 +35,9 @@ class _Loss(nn.Module):
     def forward(self, x, targets=None):
         logits, _ = self.model(x)
         kept = logits[..., : self.vocab_size]
-        return kept, None if targets is None else F.cross_entropy(kept.flatten(0, -2), targets.flatten())
+        return kept, None if targets is None else F.cross_entropy(
+            kept.flatten(0, -2), targets.flatten()
+        )
 
 
 def amp_loss(model, x, y, dtype=None, vocab_size=None):
@@ -42,7 +48,9 @@ def amp_loss(model, x, y, dtype=None, vocab_size=None):
         return called(x, y)[1]
 
 
-def amp_step(model, optimizer, x, y, dtype=None, scaler=None, max_norm=1.0, vocab_size=None):
+def amp_step(
+    model, optimizer, x, y, dtype=None, scaler=None, max_norm=1.0, vocab_size=None
+):
     if dtype == torch.float16 and not scaler:
         raise ValueError("scaler")
     loss = amp_loss(model, x, y, dtype, vocab_size)
@@ -54,8 +62,14 @@ def amp_step(model, optimizer, x, y, dtype=None, scaler=None, max_norm=1.0, voca
     if scaler is not None and max_norm is not None:
         scaler.unscale_(optimizer)
     if max_norm is not None:
-        torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], max_norm)
-    step = optimizer.step if scaler is None else lambda: (scaler.step(optimizer), scaler.update())
+        torch.nn.utils.clip_grad_norm_(
+            [p for group in optimizer.param_groups for p in group["params"]], max_norm
+        )
+    step = (
+        optimizer.step
+        if scaler is None
+        else lambda: (scaler.step(optimizer), scaler.update())
+    )
     step()
     return value
 
@@ -68,16 +82,36 @@ def rung_model(model, rung):
         if hasattr(module, "flash"):
             module.flash = rung.flash
     whole = _Loss(twin, model.config.vocab_size)
-    return torch.compile(whole, backend=rung.compile_backend) if rung.compile_backend else whole
+    return (
+        torch.compile(whole, backend=rung.compile_backend)
+        if rung.compile_backend
+        else whole
+    )
 
 
-def speed_ladder(model, x, y, rungs, n_steps=3, n_warmup=1, lr=1e-3, peak_flops=None, clock=time.perf_counter):
+def speed_ladder(
+    model,
+    x,
+    y,
+    rungs,
+    n_steps=3,
+    n_warmup=1,
+    lr=1e-3,
+    peak_flops=None,
+    clock=time.perf_counter,
+):
     def one(rung):
         seconds, losses = run_rung(model, x, y, rung, n_steps, n_warmup, lr, clock)
         median = torch.tensor(seconds, dtype=torch.float64).quantile(0.5).item()
         rate = x.numel() / median
         cost = flops_per_token(model.config, model.num_params(non_embedding=True))
         use = mfu(rate, cost, peak_flops) if peak_flops is not None else None
-        return {"name": rung.name, "ms": median * 1000, "tokens_per_s": rate, "mfu": use, "losses": losses}
+        return {
+            "name": rung.name,
+            "ms": median * 1000,
+            "tokens_per_s": rate,
+            "mfu": use,
+            "losses": losses,
+        }
 
     return [one(rung) for rung in rungs]

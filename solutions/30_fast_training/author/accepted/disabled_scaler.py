@@ -9,7 +9,12 @@ def amp_loss(model, x, y, dtype=None, vocab_size=None):
     def forward():
         if vocab_size is None:
             return model(x, y)[1]
-        log_p = mask_padded_logits(model(x)[0], vocab_size).float().log_softmax(-1).nan_to_num()
+        log_p = (
+            mask_padded_logits(model(x)[0], vocab_size)
+            .float()
+            .log_softmax(-1)
+            .nan_to_num()
+        )
         counts = y != -100
         picked = log_p.gather(-1, y.clamp(min=0).unsqueeze(-1)).squeeze(-1)
         return -(picked * counts).sum() / counts.sum()
@@ -17,7 +22,9 @@ def amp_loss(model, x, y, dtype=None, vocab_size=None):
     return forward()
 
 
-def amp_step(model, optimizer, x, y, dtype=None, scaler=None, max_norm=1.0, vocab_size=None):
+def amp_step(
+    model, optimizer, x, y, dtype=None, scaler=None, max_norm=1.0, vocab_size=None
+):
     if scaler is None:
         if dtype is torch.float16:
             raise ValueError("no scaler")

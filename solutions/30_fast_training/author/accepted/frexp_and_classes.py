@@ -1,4 +1,6 @@
-"""Mantissas by frexp in float64, the precision by a class, the padded weight written into a smaller change of the copy."""
+"""Mantissas by frexp in float64, the precision by a class, the padded weight written
+into a smaller change of the copy.
+"""
 
 
 def round_mantissa(x, bits):
@@ -32,13 +34,21 @@ class matmul_precision:
 
 def pad_vocab(model, multiple=128):
     twin = copy.deepcopy(model)
-    wte, extra = twin.transformer.wte, padded_size(model.config.vocab_size, multiple) - model.config.vocab_size
+    wte, extra = (
+        twin.transformer.wte,
+        padded_size(model.config.vocab_size, multiple) - model.config.vocab_size,
+    )
     rows = wte.weight.data.new_zeros(extra, model.config.n_embd)
     twin.transformer.wte = nn.Embedding(
-        len(wte.weight) + extra, model.config.n_embd, _weight=torch.cat([wte.weight.data, rows])
+        len(wte.weight) + extra,
+        model.config.n_embd,
+        _weight=torch.cat([wte.weight.data, rows]),
     )
     twin.transformer.wte.train(model.training)
-    twin.lm_head.weight, twin.lm_head.out_features = twin.transformer.wte.weight, twin.transformer.wte.num_embeddings
+    twin.lm_head.weight, twin.lm_head.out_features = (
+        twin.transformer.wte.weight,
+        twin.transformer.wte.num_embeddings,
+    )
     twin.config.vocab_size += extra
     return twin
 
@@ -52,5 +62,7 @@ def mask_padded_logits(logits, vocab_size):
 
 
 def flops_per_token(config, n_params):
-    attention = 2 * 6 * config.n_head * (config.n_embd // config.n_head) * config.block_size
+    attention = (
+        2 * 6 * config.n_head * (config.n_embd // config.n_head) * config.block_size
+    )
     return n_params * 6 + attention * config.n_layer

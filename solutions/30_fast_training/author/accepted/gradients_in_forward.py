@@ -1,4 +1,6 @@
-"""The chunked loss as a torch.autograd.Function: no logits are computed twice, and backward only multiplies."""
+"""The chunked loss as a torch.autograd.Function: no logits are computed twice, and
+backward only multiplies.
+"""
 
 
 class _Chunked(torch.autograd.Function):
@@ -7,7 +9,11 @@ class _Chunked(torch.autograd.Function):
         rows, flat = hidden.flatten(0, 1), targets.flatten()
         counted = flat != -100
         share = 1 / counted.sum().clamp(min=1)
-        half = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
+        half = (
+            torch.get_autocast_dtype("cpu")
+            if torch.is_autocast_enabled("cpu")
+            else weight.dtype
+        )
         cast = weight.to(half)
         total = torch.zeros((), dtype=weight.dtype)
         d_rows, d_weight = torch.empty_like(rows), torch.zeros_like(weight)
@@ -35,4 +41,10 @@ class _Chunked(torch.autograd.Function):
 def chunked_cross_entropy(hidden, weight, targets, chunk_size=1024, vocab_size=None):
     if chunk_size <= 0:
         raise ValueError(chunk_size)
-    return _Chunked.apply(hidden, weight, targets, chunk_size, len(weight) if vocab_size is None else vocab_size)
+    return _Chunked.apply(
+        hidden,
+        weight,
+        targets,
+        chunk_size,
+        len(weight) if vocab_size is None else vocab_size,
+    )

@@ -1,4 +1,6 @@
-"""The padded model built anew from its config, the mask concatenated, ceil, one running clock, a median by sorting."""
+"""The padded model built anew from its config, the mask concatenated, ceil, one running
+clock, a median by sorting.
+"""
 
 import math
 
@@ -11,9 +13,13 @@ def padded_size(n, multiple=128):
 
 def _twin(model, vocab_size, flash):
     weight = model.lm_head.weight.detach()
-    twin = GPT(replace(model.config, vocab_size=vocab_size), flash=flash).to(weight.device, weight.dtype)
+    twin = GPT(replace(model.config, vocab_size=vocab_size), flash=flash).to(
+        weight.device, weight.dtype
+    )
     state = dict(model.state_dict())
-    rows = torch.cat([weight, torch.zeros(vocab_size - weight.size(0), weight.size(1)).to(weight)])
+    rows = torch.cat(
+        [weight, torch.zeros(vocab_size - weight.size(0), weight.size(1)).to(weight)]
+    )
     state["transformer.wte.weight"] = state["lm_head.weight"] = rows
     twin.load_state_dict(state)
     return twin.train(model.training)
@@ -29,7 +35,12 @@ def mask_padded_logits(logits, vocab_size):
     if vocab_size < 1 or vocab_size > width:
         raise ValueError(f"vocab_size {vocab_size} of {width}")
     lowest = torch.finfo(logits.dtype).min
-    filling = torch.full((*logits.shape[:-1], width - vocab_size), lowest, dtype=logits.dtype, device=logits.device)
+    filling = torch.full(
+        (*logits.shape[:-1], width - vocab_size),
+        lowest,
+        dtype=logits.dtype,
+        device=logits.device,
+    )
     return torch.cat([logits[..., :vocab_size], filling], dim=-1)
 
 
@@ -59,14 +70,20 @@ def time_steps(step, n_steps, n_warmup=1, synchronize=None, clock=time.perf_coun
 
 def rung_model(model, rung):
     size = model.config.vocab_size
-    twin = _twin(model, padded_size(size, rung.pad_multiple) if rung.pad_multiple else size, rung.flash)
+    twin = _twin(
+        model,
+        padded_size(size, rung.pad_multiple) if rung.pad_multiple else size,
+        rung.flash,
+    )
     whole = _Whole(twin, size).train()
     if rung.compile_backend is not None:
         whole.compile(backend=rung.compile_backend)
     return whole
 
 
-def run_rung(model, x, y, rung, n_steps=3, n_warmup=1, lr=1e-3, clock=time.perf_counter):
+def run_rung(
+    model, x, y, rung, n_steps=3, n_warmup=1, lr=1e-3, clock=time.perf_counter
+):
     whole = rung_model(model, rung)
     optimizer = make_optimizer(whole, lr=lr, fused=rung.fused)
     scaler = torch.amp.GradScaler(x.device.type, enabled=rung.dtype == torch.float16)
@@ -83,16 +100,32 @@ def run_rung(model, x, y, rung, n_steps=3, n_warmup=1, lr=1e-3, clock=time.perf_
         torch.set_float32_matmul_precision(before)
 
 
-def speed_ladder(model, x, y, rungs, n_steps=3, n_warmup=1, lr=1e-3, peak_flops=None, clock=time.perf_counter):
+def speed_ladder(
+    model,
+    x,
+    y,
+    rungs,
+    n_steps=3,
+    n_warmup=1,
+    lr=1e-3,
+    peak_flops=None,
+    clock=time.perf_counter,
+):
     result = []
     for rung in rungs:
         times, losses = run_rung(model, x, y, rung, n_steps, n_warmup, lr, clock)
         times.sort()
         middle = 0.5 * (times[(n_steps - 1) // 2] + times[n_steps // 2])
         speed = y.numel() / middle
-        row = dict(name=rung.name, ms=middle * 1e3, tokens_per_s=speed, losses=losses, mfu=None)
+        row = dict(
+            name=rung.name, ms=middle * 1e3, tokens_per_s=speed, losses=losses, mfu=None
+        )
         if peak_flops:
-            row["mfu"] = speed * flops_per_token(model.config, model.num_params(True)) / peak_flops
+            row["mfu"] = (
+                speed
+                * flops_per_token(model.config, model.num_params(True))
+                / peak_flops
+            )
         result.append(row)
     return result
 
@@ -106,4 +139,6 @@ class _Whole(nn.Module):
 
     def forward(self, x, y):
         scores = mask_padded_logits(self.inner(x)[0], self.size)
-        return scores, F.cross_entropy(scores.reshape(-1, scores.size(-1)), y.reshape(-1))
+        return scores, F.cross_entropy(
+            scores.reshape(-1, scores.size(-1)), y.reshape(-1)
+        )

@@ -1,4 +1,5 @@
-# build-nanogpt's way: the flag that no_sync sets, set by hand for DDP; norm and clipping by hand.
+# build-nanogpt's way: the flag that no_sync sets, set by hand for DDP; norm and
+# clipping by hand.
 from contextlib import contextmanager
 
 

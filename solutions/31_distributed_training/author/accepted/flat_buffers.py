@@ -1,4 +1,5 @@
-# One buffer for all tensors of a kind, and one call for each buffer; the wait of all for all is an all_reduce.
+# One buffer for all tensors of a kind, and one call for each buffer; the wait of all
+# for all is an all_reduce.
 
 
 def broadcast_parameters(model, src=0):
@@ -17,9 +18,16 @@ def average_gradients(model):
     if not dist.is_initialized():
         return
     trainable = [p for p in model.parameters() if p.requires_grad]
-    buffer = torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in trainable])
+    buffer = torch.cat(
+        [
+            torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten()
+            for p in trainable
+        ]
+    )
     dist.all_reduce(buffer, op=dist.ReduceOp.AVG)
-    for p, part in zip(trainable, buffer.split([p.numel() for p in trainable]), strict=True):
+    for p, part in zip(
+        trainable, buffer.split([p.numel() for p in trainable]), strict=True
+    ):
         p.grad = part.view_as(p).clone()
 
 

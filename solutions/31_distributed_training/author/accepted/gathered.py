@@ -1,4 +1,5 @@
-# Everything is gathered first, then the mean is taken on each rank; whole state dicts travel as objects.
+# Everything is gathered first, then the mean is taken on each rank; whole state dicts
+# travel as objects.
 
 
 def broadcast_parameters(model, src=0):
@@ -39,7 +40,8 @@ def dist_info_from_env(env=None):
     if env is None:
         env = dict(os.environ)
     rank, local_rank, world_size = (
-        int(env.get(name, d)) for name, d in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))
+        int(env.get(name, d))
+        for name, d in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))
     )
     if env.get("RANK") is None:
         return DistInfo()

@@ -22,7 +22,11 @@ def ddp_train_step(model, optimizer, batches, max_norm=1.0):
     with ExitStack() as stack:
         stack.enter_context(sync_context(model, is_last=True))
         losses.append(go(*last))
-    norm = float(torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None]))
+    norm = float(
+        torch.nn.utils.get_total_norm(
+            [p.grad for p in model.parameters() if p.grad is not None]
+        )
+    )
     if max_norm is not None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
     optimizer.step()
@@ -45,5 +49,8 @@ def broadcast_parameters(model, src=0):
     if dist.is_initialized():
         with torch.no_grad():
             for module in model.modules():
-                for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
+                for tensor in [
+                    *module.parameters(recurse=False),
+                    *module.buffers(recurse=False),
+                ]:
                     dist.broadcast(tensor, src=src)

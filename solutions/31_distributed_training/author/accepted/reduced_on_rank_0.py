@@ -1,4 +1,5 @@
-# Rank 0 takes the mean and hands it back; the last parameter goes first, and a number is shared before it is summed.
+# Rank 0 takes the mean and hands it back; the last parameter goes first, and a number
+# is shared before it is summed.
 
 
 def broadcast_parameters(model, src=0):
@@ -14,7 +15,11 @@ def average_gradients(model):
     if not dist.is_initialized():
         return
     for p in reversed([p for p in model.parameters() if p.requires_grad]):
-        share = torch.zeros_like(p.data) if p.grad is None else p.grad.detach() / dist.get_world_size()
+        share = (
+            torch.zeros_like(p.data)
+            if p.grad is None
+            else p.grad.detach() / dist.get_world_size()
+        )
         dist.reduce(share, dst=0)
         dist.broadcast(share, src=0)
         p.grad = share
@@ -24,8 +29,12 @@ def reduce_mean(value):
     number = float(value)
     if not dist.is_initialized():
         return number
-    device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
-    share = torch.full((), number / dist.get_world_size(), dtype=torch.float64, device=device)
+    device = (
+        torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
+    )
+    share = torch.full(
+        (), number / dist.get_world_size(), dtype=torch.float64, device=device
+    )
     dist.all_reduce(share, op=dist.ReduceOp.SUM)
     return float(share)
 

@@ -1,4 +1,6 @@
-"""One batch of all rows of all examples, targets by a mesh of indices, sums and means that skip NaN, scores in float32."""
+"""One batch of all rows of all examples, targets by a mesh of indices, sums and means
+that skip NaN, scores in float32.
+"""
 
 import itertools
 
@@ -7,7 +9,9 @@ def token_log_probs(logits, targets):
     if targets.ndim != 2 or list(logits.shape[:-1]) != list(targets.shape):
         raise ValueError(f"{logits.shape}, {targets.shape}")
     logits = logits - logits.max(dim=-1, keepdim=True).values
-    b, t = torch.meshgrid(torch.arange(targets.size(0)), torch.arange(targets.size(1)), indexing="ij")
+    b, t = torch.meshgrid(
+        torch.arange(targets.size(0)), torch.arange(targets.size(1)), indexing="ij"
+    )
     return logits[b, t, targets] - logits.exp().sum(dim=-1).log()
 
 
@@ -67,8 +71,15 @@ def evaluate_multiple_choice(model, examples, encode, block_size=None):
     if not labels:
         raise ValueError("there is nothing to do")
     length = max(tokens.size(1) for tokens, _ in pairs)
-    tokens = torch.cat([torch.nn.functional.pad(x, (0, length - x.size(1))) for x, _ in pairs])
-    mask = torch.cat([torch.nn.functional.pad(x, (0, length - x.size(1)), value=False) for _, x in pairs])
+    tokens = torch.cat(
+        [torch.nn.functional.pad(x, (0, length - x.size(1))) for x, _ in pairs]
+    )
+    mask = torch.cat(
+        [
+            torch.nn.functional.pad(x, (0, length - x.size(1)), value=False)
+            for _, x in pairs
+        ]
+    )
     device = list(model.parameters())[0].device
     tokens, mask = tokens.to(device), mask.to(device)
     training = model.training
@@ -82,7 +93,10 @@ def evaluate_multiple_choice(model, examples, encode, block_size=None):
     starts = [0, *ends[:-1]]
     result = {}
     for name, scores in (("acc", sums), ("acc_norm", means)):
-        hits = [scores[a:b].argmin().item() == label for a, b, label in zip(starts, ends, labels)]
+        hits = [
+            scores[a:b].argmin().item() == label
+            for a, b, label in zip(starts, ends, labels)
+        ]
         result[name] = torch.tensor(hits).float().mean().item()
     result["total"] = len(labels)
     return result

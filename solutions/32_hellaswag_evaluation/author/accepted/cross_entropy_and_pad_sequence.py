@@ -1,4 +1,6 @@
-"""Losses by cross entropy with an ignored index, rows by pad_sequence, predict called twice in inference mode."""
+"""Losses by cross entropy with an ignored index, rows by pad_sequence, predict called
+twice in inference mode.
+"""
 
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
@@ -22,7 +24,9 @@ def sampled_kl(log_probs_p, log_probs_q):
 
 def load_examples(path):
     examples = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), 1):
+    for number, line in enumerate(
+        Path(path).read_text(encoding="utf-8").split("\n"), 1
+    ):
         if line.isspace() or not line:
             continue
         try:
@@ -34,7 +38,9 @@ def load_examples(path):
         label = str(item["label"])
         if not label.isdigit() or int(label) >= len(item["endings"]):
             raise ValueError(f"line {number} has the label {label!r}")
-        examples.append(dict(ctx=item["ctx"], endings=item["endings"], label=int(label)))
+        examples.append(
+            dict(ctx=item["ctx"], endings=item["endings"], label=int(label))
+        )
     return examples
 
 
@@ -52,12 +58,16 @@ def render_example(example, encode, block_size=None):
         surplus = max(len(row) - block_size, 0) if block_size else 0
         rows.append(row[surplus:])
         marks.append(mark[surplus:])
-    return pad_sequence(rows, batch_first=True), pad_sequence(marks, batch_first=True, padding_value=False)
+    return pad_sequence(rows, batch_first=True), pad_sequence(
+        marks, batch_first=True, padding_value=False
+    )
 
 
 def completion_losses(logits, tokens, mask):
     targets = torch.where(mask, tokens, -100)[:, 1:]
-    losses = F.cross_entropy(logits[:, :-1].transpose(1, 2), targets, ignore_index=-100, reduction="none")
+    losses = F.cross_entropy(
+        logits[:, :-1].transpose(1, 2), targets, ignore_index=-100, reduction="none"
+    )
     return losses.sum(1), losses.sum(1) / (targets != -100).sum(1)
 
 
@@ -74,9 +84,16 @@ def predict(model, tokens, mask, normalize=True):
 def evaluate_multiple_choice(model, examples, encode, block_size=None):
     by_sum, by_mean = [], []
     for example in examples:
-        tokens, mask = (x.to(next(model.parameters()).device) for x in render_example(example, encode, block_size))
+        tokens, mask = (
+            x.to(next(model.parameters()).device)
+            for x in render_example(example, encode, block_size)
+        )
         by_sum.append(predict(model, tokens, mask, normalize=False) == example["label"])
         by_mean.append(predict(model, tokens, mask) == example["label"])
     if not by_sum:
         raise ValueError("nothing to evaluate on")
-    return {"acc_norm": sum(by_mean) / len(by_mean), "acc": sum(by_sum) / len(by_sum), "total": len(by_sum)}
+    return {
+        "acc_norm": sum(by_mean) / len(by_mean),
+        "acc": sum(by_sum) / len(by_sum),
+        "total": len(by_sum),
+    }

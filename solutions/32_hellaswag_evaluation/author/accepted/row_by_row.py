@@ -1,4 +1,6 @@
-"""Every ending scored alone and without padding, with logsumexp and loops; scores in float64."""
+"""Every ending scored alone and without padding, with logsumexp and loops; scores
+in float64.
+"""
 
 
 def token_log_probs(logits, targets):
@@ -44,7 +46,9 @@ def completion_losses(logits, tokens, mask):
     sums, means = [], []
     for scores, row, marks in zip(logits.double(), tokens, mask):
         places = marks.nonzero().flatten().tolist()
-        losses = torch.stack([scores[t - 1].logsumexp(0) - scores[t - 1, row[t]] for t in places])
+        losses = torch.stack(
+            [scores[t - 1].logsumexp(0) - scores[t - 1, row[t]] for t in places]
+        )
         sums.append(losses.sum())
         means.append(losses.mean())
     return torch.stack(sums), torch.stack(means)
@@ -59,7 +63,14 @@ def scores_of(model, tokens, mask):
             end = int(marks.nonzero().max()) + 1
             with torch.no_grad():
                 logits, _ = model(row[None, :end])
-            found.append([x.item() for x in completion_losses(logits, row[None, :end], marks[None, :end])])
+            found.append(
+                [
+                    x.item()
+                    for x in completion_losses(
+                        logits, row[None, :end], marks[None, :end]
+                    )
+                ]
+            )
     finally:
         model.train(mode)
     return found
@@ -80,5 +91,11 @@ def evaluate_multiple_choice(model, examples, encode, block_size=None):
         device = next(iter(model.parameters())).device
         found = scores_of(model, tokens.to(device), mask.to(device))
         for i in range(2):
-            right[i] += min(range(len(found)), key=lambda k: found[k][i]) == example["label"]
-    return {"acc": right[0] / len(examples), "acc_norm": right[1] / len(examples), "total": len(examples)}
+            right[i] += (
+                min(range(len(found)), key=lambda k: found[k][i]) == example["label"]
+            )
+    return {
+        "acc": right[0] / len(examples),
+        "acc_norm": right[1] / len(examples),
+        "total": len(examples),
+    }

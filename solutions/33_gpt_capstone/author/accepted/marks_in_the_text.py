@@ -1,4 +1,6 @@
-"""Streams by encoding one text with the marks written into it; windows by unfold; paragraphs by a regular expression."""
+"""Streams by encoding one text with the marks written into it; windows by unfold;
+paragraphs by a regular expression.
+"""
 
 
 def split_prose(docs, every=5):
@@ -9,7 +11,10 @@ def split_prose(docs, every=5):
     for i, doc in enumerate(docs):
         (val if i % every == every // 2 else train).append(doc)
     known = {p.strip() for doc in train for p in cut.split(doc)} | {""}
-    cleaned = ["\n\n".join([p for p in cut.split(doc) if p.strip() not in known]) for doc in val]
+    cleaned = [
+        "\n\n".join([p for p in cut.split(doc) if p.strip() not in known])
+        for doc in val
+    ]
     return train, [doc for doc in cleaned if doc]
 
 
@@ -23,11 +28,16 @@ def prepare(docs, vocab_size=384, every=5, bpe_chars=40_000):
     tokenizer = BPETokenizer(merges, special_tokens={mark: 256 + len(results)})
 
     def stream(some):
-        parts = [tokenizer.encode(mark, allow_special=True) + tokenizer.encode(doc) for doc in some]
+        parts = [
+            tokenizer.encode(mark, allow_special=True) + tokenizer.encode(doc)
+            for doc in some
+        ]
         return torch.LongTensor(sum(parts, []))
 
     size = sum(map(len, map(str.encode, val)))
-    return CapstoneData(tokenizer, stream(train), stream(val), size, tokenizer.special_tokens[mark])
+    return CapstoneData(
+        tokenizer, stream(train), stream(val), size, tokenizer.special_tokens[mark]
+    )
 
 
 def evaluate_stream(model, stream, batch_size=32):
@@ -39,7 +49,10 @@ def evaluate_stream(model, stream, batch_size=32):
     model.eval()
     try:
         with torch.no_grad():
-            sums = [model(part[:, :-1], part[:, 1:])[1].double() * len(part) for part in rows.split(batch_size)]
+            sums = [
+                model(part[:, :-1], part[:, 1:])[1].double() * len(part)
+                for part in rows.split(batch_size)
+            ]
     finally:
         for module, mode in zip(model.modules(), training, strict=True):
             module.training = mode
@@ -52,7 +65,15 @@ def bits_per_byte(loss, n_tokens, n_bytes):
     return loss * math.log2(math.e) * (n_tokens / n_bytes)
 
 
-def reproduction_plan(n_params, n_tokens, tokens_per_step, peak_flops, mfu, n_devices=1, price_per_hour=0.0):
+def reproduction_plan(
+    n_params,
+    n_tokens,
+    tokens_per_step,
+    peak_flops,
+    mfu,
+    n_devices=1,
+    price_per_hour=0.0,
+):
     for value in (n_params, n_tokens, tokens_per_step, peak_flops, mfu, n_devices):
         if not value > 0:
             raise ValueError(f"{value} is not above 0")

@@ -1,4 +1,6 @@
-"""Counts in a dictionary of dictionaries, from the longest context down; words letter by letter; paragraphs line by line."""
+"""Counts in a dictionary of dictionaries, from the longest context down; words letter
+by letter; paragraphs line by line.
+"""
 
 from collections import defaultdict
 
@@ -25,7 +27,10 @@ def split_prose(docs, every=5):
     seen = set()
     for doc in sides[False]:
         seen.update(map(str.strip, paragraphs(doc)))
-    kept = ["\n\n".join(p for p in paragraphs(doc) if p.strip() not in seen) for doc in sides[True]]
+    kept = [
+        "\n\n".join(p for p in paragraphs(doc) if p.strip() not in seen)
+        for doc in sides[True]
+    ]
     return sides[False], list(filter(None, kept))
 
 
@@ -46,7 +51,9 @@ def ngram_loss(train, val, n, vocab_size, strength=5.0):
     def probability(context, token):
         if context in totals:
             below = probability(context[1:], token) if context else 1.0 / vocab_size
-            return (followers[context].get(token, 0) + strength * below) / (totals[context] + strength)
+            return (followers[context].get(token, 0) + strength * below) / (
+                totals[context] + strength
+            )
         return probability(context[1:], token) if context else 1.0 / vocab_size
 
     told = [int(token) for token in val]

@@ -1,10 +1,14 @@
-"""One flat dict in the file: the weights under their names, the arguments as JSON; gradients taken by autograd.grad."""
+"""One flat dict in the file: the weights under their names, the arguments as JSON;
+gradients taken by autograd.grad.
+"""
 
 import json
 
 
 def save_model(path, model):
-    tensors = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+    tensors = {
+        name: value.detach().cpu().clone() for name, value in model.state_dict().items()
+    }
     with open(path, "wb") as file:
         torch.save(tensors | {"arguments": json.dumps(model.config)}, file)
 
@@ -17,7 +21,9 @@ def load_model(path, map_location="cpu"):
     return model.train(False)
 
 
-def train_classifier(model, train_loader, val_loader, *, epochs, lr=1e-3, lr_step_size=None, lr_gamma=0.1):
+def train_classifier(
+    model, train_loader, val_loader, *, epochs, lr=1e-3, lr_step_size=None, lr_gamma=0.1
+):
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer, history = torch.optim.Adam(parameters, lr), []
     for epoch in range(1, epochs + 1):

@@ -1,4 +1,6 @@
-"""F.unfold and a matrix product, for both operations; the network from blocks, its logits flattened or indexed."""
+"""F.unfold and a matrix product, for both operations; the network from blocks, its
+logits flattened or indexed.
+"""
 
 
 def conv2d(x, weight, bias=None, stride=1, padding=0):
@@ -8,7 +10,9 @@ def conv2d(x, weight, bias=None, stride=1, padding=0):
     padding = (padding, padding) if isinstance(padding, int) else padding
     size = []
     for d in (0, 1):
-        size.append((x.size(2 + d) + 2 * padding[d] - weight.size(2 + d)) // stride[d] + 1)
+        size.append(
+            (x.size(2 + d) + 2 * padding[d] - weight.size(2 + d)) // stride[d] + 1
+        )
         if size[d] < 1:
             raise ValueError("the kernel is larger than the picture")
     columns = F.unfold(x, tuple(weight.shape[2:]), padding=padding, stride=stride)
@@ -29,14 +33,24 @@ def max_pool2d(x, kernel_size, stride=None, padding=0):
     columns = (w + 2 * padding[1] - kernel[1]) // stride[1] + 1
     if min(rows, columns) < 1:
         raise ValueError("no window fits")
-    x = F.pad(x, [padding[1], padding[1], padding[0], padding[0]], "constant", float("-inf"))
+    x = F.pad(
+        x, [padding[1], padding[1], padding[0], padding[0]], "constant", float("-inf")
+    )
     windows = F.unfold(x.reshape(b * c, 1, *x.shape[2:]), kernel, stride=stride)
     best = windows.argmax(1, keepdim=True)
     return windows.gather(1, best).reshape(b, c, rows, columns)
 
 
 class BinaryCNN(nn.Module):
-    def __init__(self, image_size=16, in_channels=3, channels=(8, 16, 32), hidden=32, dropout=0.5, batch_norm=False):
+    def __init__(
+        self,
+        image_size=16,
+        in_channels=3,
+        channels=(8, 16, 32),
+        hidden=32,
+        dropout=0.5,
+        batch_norm=False,
+    ):
         super().__init__()
         self.config = dict(
             image_size=image_size,
@@ -52,7 +66,15 @@ class BinaryCNN(nn.Module):
             if side % 2:
                 raise ValueError(f"{image_size} cannot be halved {len(channels)} times")
             side //= 2
-            self.features.append(nn.Conv2d(before, after, kernel_size=(3, 3), padding="same", bias=not batch_norm))
+            self.features.append(
+                nn.Conv2d(
+                    before,
+                    after,
+                    kernel_size=(3, 3),
+                    padding="same",
+                    bias=not batch_norm,
+                )
+            )
             if batch_norm:
                 self.features.append(nn.BatchNorm2d(after))
             self.features.append(nn.ReLU(inplace=True))

@@ -1,4 +1,6 @@
-"""The folder by os.walk and os.scandir, bytes by torchless PIL calls; PyTorch's StepLR; the generator's state saved by hand."""
+"""The folder by os.walk and os.scandir, bytes by torchless PIL calls; PyTorch's StepLR;
+the generator's state saved by hand.
+"""
 
 import os
 
@@ -21,7 +23,9 @@ class ImageFolderDataset(Dataset):
             for folder, _, files in sorted(os.walk(os.path.join(root, c))):
                 for name in sorted(files):
                     if os.path.splitext(name)[1].lower() in self.KINDS:
-                        self.samples.append((os.path.join(folder, name), self.class_to_idx[c]))
+                        self.samples.append(
+                            (os.path.join(folder, name), self.class_to_idx[c])
+                        )
             if len(self.samples) == before:
                 raise FileNotFoundError(f"class {c} is empty")
 
@@ -32,7 +36,13 @@ class ImageFolderDataset(Dataset):
         path, label = self.samples[i]
         image = Image.open(path).convert("RGB")
         flat = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-        tensor = flat.view(image.height, image.width, 3).movedim(-1, 0).contiguous().float().div(255)
+        tensor = (
+            flat.view(image.height, image.width, 3)
+            .movedim(-1, 0)
+            .contiguous()
+            .float()
+            .div(255)
+        )
         if self.transform:
             tensor = self.transform(tensor)
         return tensor, label
@@ -60,10 +70,14 @@ def evaluate_binary(model, loader, threshold=0.5):
             m.training = flag
 
 
-def train_classifier(model, train_loader, val_loader, *, epochs, lr=1e-3, lr_step_size=None, lr_gamma=0.1):
+def train_classifier(
+    model, train_loader, val_loader, *, epochs, lr=1e-3, lr_step_size=None, lr_gamma=0.1
+):
     criterion = nn.BCEWithLogitsLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    schedule = torch.optim.lr_scheduler.StepLR(optimizer, lr_step_size or 10**9, lr_gamma)
+    schedule = torch.optim.lr_scheduler.StepLR(
+        optimizer, lr_step_size or 10**9, lr_gamma
+    )
     lines = []
     for _ in range(epochs):
         model.train()
@@ -78,21 +92,34 @@ def train_classifier(model, train_loader, val_loader, *, epochs, lr=1e-3, lr_ste
         line = {"lr": schedule.get_last_lr()[0]}
         schedule.step()
         line["train_loss"] = sum(a * b for a, b in zip(losses, sizes)) / sum(sizes)
-        line |= {f"val_{name}": value for name, value in evaluate_binary(model, val_loader).items()}
+        line |= {
+            f"val_{name}": value
+            for name, value in evaluate_binary(model, val_loader).items()
+        }
         lines.append(line)
     return lines
 
 
-def compare_batch_norm(train_loader, val_loader, *, epochs, lr=1e-3, seed=0, **model_kwargs):
+def compare_batch_norm(
+    train_loader, val_loader, *, epochs, lr=1e-3, seed=0, **model_kwargs
+):
     state = torch.get_rng_state()
     try:
         torch.manual_seed(seed)
         plain = train_classifier(
-            BinaryCNN(batch_norm=False, **model_kwargs), train_loader, val_loader, epochs=epochs, lr=lr
+            BinaryCNN(batch_norm=False, **model_kwargs),
+            train_loader,
+            val_loader,
+            epochs=epochs,
+            lr=lr,
         )
         torch.manual_seed(seed)
         normed = train_classifier(
-            BinaryCNN(batch_norm=True, **model_kwargs), train_loader, val_loader, epochs=epochs, lr=lr
+            BinaryCNN(batch_norm=True, **model_kwargs),
+            train_loader,
+            val_loader,
+            epochs=epochs,
+            lr=lr,
         )
     finally:
         torch.set_rng_state(state)

@@ -1,4 +1,6 @@
-"""A disabled GradScaler where there is none, laps of one running clock, and a generator of windows."""
+"""A disabled GradScaler where there is none, laps of one running clock, and a generator
+of windows.
+"""
 
 
 def amp_train_step(
@@ -13,7 +15,11 @@ def amp_train_step(
     dtype=torch.float16,
     max_grad_norm=None,
 ):
-    scaler = scaler if scaler is not None else torch.amp.GradScaler(device_type, enabled=False)
+    scaler = (
+        scaler
+        if scaler is not None
+        else torch.amp.GradScaler(device_type, enabled=False)
+    )
 
     @torch.autocast(device_type, dtype)
     def forward():
@@ -25,7 +31,9 @@ def amp_train_step(
     if max_grad_norm:
         scaler.unscale_(optimizer)
         grads = [p.grad for p in model.parameters() if p.grad is not None]
-        total = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads]))
+        total = torch.linalg.vector_norm(
+            torch.stack([torch.linalg.vector_norm(g) for g in grads])
+        )
         if total > max_grad_norm:
             for g in grads:
                 g.mul_(max_grad_norm / (total + 1e-6))
@@ -46,7 +54,12 @@ def benchmark(fn, *, warmup=3, repeats=10, synchronize=None, timer=time.perf_cou
         if call < warmup + repeats:
             fn()
     times = [b - a for a, b in zip(laps, laps[1:])]
-    return {"times": times, "min": min(times), "mean": statistics.fmean(times), "median": statistics.median(times)}
+    return {
+        "times": times,
+        "min": min(times),
+        "mean": statistics.fmean(times),
+        "median": statistics.median(times),
+    }
 
 
 def _windows(loader, length):
@@ -60,7 +73,9 @@ def _windows(loader, length):
         yield window
 
 
-def accumulated_epoch(model, loader, loss_fn, optimizer, accumulation_steps, *, device="cpu"):
+def accumulated_epoch(
+    model, loader, loss_fn, optimizer, accumulation_steps, *, device="cpu"
+):
     if accumulation_steps < 1:
         raise ValueError(accumulation_steps)
     model.train(True)
@@ -72,7 +87,9 @@ def accumulated_epoch(model, loader, loss_fn, optimizer, accumulation_steps, *, 
         for (x, y), size in zip(window, sizes):
             x, y = move_to((x, y), device)
             loss = loss_fn(model(x), y)
-            loss.backward(torch.tensor(size / sum(sizes), dtype=loss.dtype, device=loss.device))
+            loss.backward(
+                torch.tensor(size / sum(sizes), dtype=loss.dtype, device=loss.device)
+            )
             losses.append(loss.detach() * size / sum(sizes))
         optimizer.step()
         result.append(sum(loss.item() for loss in losses))

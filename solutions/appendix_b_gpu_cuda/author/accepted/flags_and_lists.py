@@ -1,4 +1,6 @@
-"""Everything in one function with flags, lists and sorting; autocast entered by hand; one wait per measured call."""
+"""Everything in one function with flags, lists and sorting; autocast entered by hand;
+one wait per measured call.
+"""
 
 
 def select_device(preferred=None, *, cuda_available=None, mps_available=None):
@@ -7,7 +9,9 @@ def select_device(preferred=None, *, cuda_available=None, mps_available=None):
     if preferred in (None, "auto"):
         return torch.device("cuda" if has_cuda else "mps" if has_mps else "cpu")
     kind = preferred.split(":")[0]
-    if kind not in {"cpu"} | ({"cuda"} if has_cuda else set()) | ({"mps"} if has_mps else set()):
+    if kind not in {"cpu"} | ({"cuda"} if has_cuda else set()) | (
+        {"mps"} if has_mps else set()
+    ):
         raise ValueError(f"no such device here: {preferred}")
     try:
         return torch.device(preferred)
@@ -15,7 +19,9 @@ def select_device(preferred=None, *, cuda_available=None, mps_available=None):
         raise ValueError(f"{preferred}: {error}") from error
 
 
-def accumulated_epoch(model, loader, loss_fn, optimizer, accumulation_steps, *, device="cpu"):
+def accumulated_epoch(
+    model, loader, loss_fn, optimizer, accumulation_steps, *, device="cpu"
+):
     if accumulation_steps <= 0:
         raise ValueError("at least one")
     batches = list(loader)
@@ -25,7 +31,10 @@ def accumulated_epoch(model, loader, loss_fn, optimizer, accumulation_steps, *, 
     for start in range(0, len(batches), accumulation_steps):
         total, seen = 0.0, 0
         for inputs, targets in batches[start : start + accumulation_steps]:
-            inputs, targets = inputs.to(device, non_blocking=True), targets.to(device=device)
+            inputs, targets = (
+                inputs.to(device, non_blocking=True),
+                targets.to(device=device),
+            )
             summed = loss_fn(model(inputs), targets) * inputs.shape[0]
             summed.backward()
             total, seen = total + summed.item(), seen + inputs.shape[0]
@@ -73,7 +82,16 @@ def amp_train_step(
     return float(loss)
 
 
-def oom_safe_step(model, inputs, targets, loss_fn, optimizer, *, micro_batch_size=None, empty_cache=None):
+def oom_safe_step(
+    model,
+    inputs,
+    targets,
+    loss_fn,
+    optimizer,
+    *,
+    micro_batch_size=None,
+    empty_cache=None,
+):
     n = inputs.shape[0]
     if n == 0 or (micro_batch_size is not None and micro_batch_size < 1):
         raise ValueError("nothing to do")
@@ -88,7 +106,10 @@ def oom_safe_step(model, inputs, targets, loss_fn, optimizer, *, micro_batch_siz
                 (loss * out.shape[0]).backward()
                 total += loss.item() * out.shape[0]
         except RuntimeError as error:
-            if not (isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()):
+            if not (
+                isinstance(error, torch.OutOfMemoryError)
+                or "out of memory" in str(error).lower()
+            ):
                 raise
             failed, last = True, str(error)
         del out, loss
@@ -121,7 +142,13 @@ def profile_empty_cache(build, *, cuda=None):
     for stage, act in actions.items():
         act()
         cuda.synchronize()
-        rows.append(dict(reserved=cuda.memory_reserved(), allocated=cuda.memory_allocated(), stage=stage))
+        rows.append(
+            dict(
+                reserved=cuda.memory_reserved(),
+                allocated=cuda.memory_allocated(),
+                stage=stage,
+            )
+        )
     return rows
 
 
@@ -145,7 +172,15 @@ def benchmark(fn, *, warmup=3, repeats=10, synchronize=None, timer=time.perf_cou
     return dict(median=median, mean=sum(times) / repeats, min=ordered[0], times=times)
 
 
-def compare_devices(make_workload, devices, *, warmup=3, repeats=10, synchronize=wait_for, timer=time.perf_counter):
+def compare_devices(
+    make_workload,
+    devices,
+    *,
+    warmup=3,
+    repeats=10,
+    synchronize=wait_for,
+    timer=time.perf_counter,
+):
     from functools import partial
 
     if len(devices) == 0:
@@ -154,7 +189,16 @@ def compare_devices(make_workload, devices, *, warmup=3, repeats=10, synchronize
     for given in devices:
         device = torch.device(given)
         work = make_workload(device)
-        times = benchmark(work, warmup=warmup, repeats=repeats, synchronize=partial(synchronize, device), timer=timer)
+        times = benchmark(
+            work,
+            warmup=warmup,
+            repeats=repeats,
+            synchronize=partial(synchronize, device),
+            timer=timer,
+        )
         reference = reference or times["median"]
-        results[f"{device}"] = {"speedup": reference / times["median"], "median": times["median"]}
+        results[f"{device}"] = {
+            "speedup": reference / times["median"],
+            "median": times["median"],
+        }
     return results

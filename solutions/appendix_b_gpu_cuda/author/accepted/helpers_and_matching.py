@@ -1,13 +1,23 @@
-"""Containers by pattern matching; a helper that answers with a flag; devices measured without `benchmark`."""
+"""Containers by pattern matching; a helper that answers with a flag; devices measured
+without `benchmark`.
+"""
 
 
 def select_device(preferred=None, *, cuda_available=None, mps_available=None):
     def there(kind):
         match kind:
             case "cuda":
-                return cuda_available() if cuda_available is not None else torch.cuda.is_available()
+                return (
+                    cuda_available()
+                    if cuda_available is not None
+                    else torch.cuda.is_available()
+                )
             case "mps":
-                return mps_available() if mps_available is not None else torch.backends.mps.is_available()
+                return (
+                    mps_available()
+                    if mps_available is not None
+                    else torch.backends.mps.is_available()
+                )
         return kind == "cpu"
 
     if preferred is None or preferred.lower() == "auto":
@@ -54,13 +64,24 @@ def _attempt(model, inputs, targets, loss_fn, size):
             loss.backward()
             losses.append(float(loss))
     except RuntimeError as error:
-        if isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in str(error):
+        if isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in str(
+            error
+        ):
             return False, 0.0
         raise error
     return True, sum(losses)
 
 
-def oom_safe_step(model, inputs, targets, loss_fn, optimizer, *, micro_batch_size=None, empty_cache=None):
+def oom_safe_step(
+    model,
+    inputs,
+    targets,
+    loss_fn,
+    optimizer,
+    *,
+    micro_batch_size=None,
+    empty_cache=None,
+):
     if empty_cache is None:
         empty_cache = torch.cuda.empty_cache
     if len(inputs) < 1:
@@ -83,7 +104,15 @@ def oom_safe_step(model, inputs, targets, loss_fn, optimizer, *, micro_batch_siz
     raise RuntimeError("CUDA out of memory: one row is too much")
 
 
-def compare_devices(make_workload, devices, *, warmup=3, repeats=10, synchronize=wait_for, timer=time.perf_counter):
+def compare_devices(
+    make_workload,
+    devices,
+    *,
+    warmup=3,
+    repeats=10,
+    synchronize=wait_for,
+    timer=time.perf_counter,
+):
     if not list(devices):
         raise ValueError("devices is empty")
     medians = []
@@ -98,4 +127,7 @@ def compare_devices(make_workload, devices, *, warmup=3, repeats=10, synchronize
                 times.append(timer() - start)
         times.sort()
         medians.append((times[(repeats - 1) // 2] + times[repeats // 2]) / 2)
-    return {str(torch.device(d)): {"median": m, "speedup": medians[0] / m} for d, m in zip(devices, medians)}
+    return {
+        str(torch.device(d)): {"median": m, "speedup": medians[0] / m}
+        for d, m in zip(devices, medians)
+    }

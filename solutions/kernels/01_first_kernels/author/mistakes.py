@@ -3,10 +3,17 @@
 from grader.course.mistakes import Equivalent, Mistake
 
 ADD_X = "x = tl.load(x_ptr + at, mask=mask)\n    y = tl.load(y_ptr + at, mask=mask)"
-ADD_AT = "def _add_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):\n    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)"
+ADD_AT = (
+    "def _add_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):\n"
+    "    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)"
+)
 ADD_HEAD = ADD_AT.partition("\n")[0]
 ADD_GRID = "_add_kernel[(triton.cdiv(n, block),)]"
-OUTER_STORE = "tl.store(out_ptr + rows[:, None] * N + columns[None, :], x[:, None] + y[None, :], mask=inside)"
+OUTER_STORE = """tl.store(
+        out_ptr + rows[:, None] * N + columns[None, :],
+        x[:, None] + y[None, :],
+        mask=inside,
+    )"""
 VIEW_LOAD = "tl.load(x_ptr + rows * down + columns * right, mask=inside)"
 GATED = "out = gate * tl.sigmoid(gate) * up"
 KEPT = "kept = tl.rand(seed, at) >= p"
@@ -32,7 +39,9 @@ MISTAKES = [
         ADD_AT,
         f"{ADD_HEAD}\n    at = tl.arange(0, BLOCK)",
         "TestAdd::test_two_blocks",
-        says="program (1, 0, 0) stores element 0 of out_ptr, which another program wrote",
+        says=(
+            "program (1, 0, 0) stores element 0 of out_ptr, which another program wrote"
+        ),
     ),
     Mistake(
         "the program's number without the block",
@@ -80,7 +89,8 @@ MISTAKES = [
     Mistake(
         "x along the columns",
         OUTER_STORE,
-        "tl.store(out_ptr + rows[:, None] * N + columns[None, :], x[None, :] + y[:, None], mask=inside)",
+        "tl.store(out_ptr + rows[:, None] * N + columns[None, :], x[None, :] + y[:, "
+        "None], mask=inside)",
         "TestOuterAdd::test_each_tile_loads_its_parts_once",
         says="raised",
     ),
@@ -194,6 +204,9 @@ MISTAKES = [
 
 EQUIVALENT = [
     Equivalent(
-        was=KEPT, now="kept = tl.rand(seed, at) > p", reason="of two billion draws one is exactly p", textbook=True
+        was=KEPT,
+        now="kept = tl.rand(seed, at) > p",
+        reason="of two billion draws one is exactly p",
+        textbook=True,
     ),
 ]

@@ -1,4 +1,6 @@
-"""Questions that the specs of kernels/01 ask only about known inputs, or that count what a kernel moves beside it."""
+"""Questions that the specs of kernels/01 ask only about known inputs, or that count
+what a kernel moves beside it.
+"""
 
 import torch
 
@@ -25,19 +27,33 @@ def normal(rng, *shape):
 @probe("add")
 def _(kata, rng):
     n, other = sizes(2, rng)
-    return there(kata, counted, "add", (normal(rng, n, other), normal(rng, n, other)), {"block": 128})
+    return there(
+        kata,
+        counted,
+        "add",
+        (normal(rng, n, other), normal(rng, n, other)),
+        {"block": 128},
+    )
 
 
 @probe("outer_add")
 def _(kata, rng):
     M, N = sizes(2, rng)
-    return there(kata, counted, "outer_add", (normal(rng, M), normal(rng, N)), {"block_m": 8, "block_n": 16})
+    return there(
+        kata,
+        counted,
+        "outer_add",
+        (normal(rng, M), normal(rng, N)),
+        {"block_m": 8, "block_n": 16},
+    )
 
 
 @probe("to_contiguous")
 def _(kata, rng):
     M, N = sizes(2, rng)
-    return there(kata, counted, "to_contiguous", (normal(rng, 2 * N, M + 3)[::2, 3:].T,), {})
+    return there(
+        kata, counted, "to_contiguous", (normal(rng, 2 * N, M + 3)[::2, 3:].T,), {}
+    )
 
 
 @probe("swiglu")
@@ -50,16 +66,30 @@ def _(kata, rng):
 @probe("dropout")
 def _(kata, rng):
     n, seed = sizes(2, rng)
-    return there(kata, counted, "dropout", (normal(rng, 5 * n), 0.4, seed), {"block": 64})
+    return there(
+        kata, counted, "dropout", (normal(rng, 5 * n), 0.4, seed), {"block": 64}
+    )
 
 
 @probe("dropout_backward")
 def _(kata, rng):
     n, seed = sizes(2, rng)
-    return there(kata, counted, "dropout_backward", (normal(rng, 5 * n), 0.3, seed), {"block": 64})
+    return there(
+        kata,
+        counted,
+        "dropout_backward",
+        (normal(rng, 5 * n), 0.3, seed),
+        {"block": 64},
+    )
 
 
 @probe("gather_rows")
 def _(kata, rng):
     M, N = sizes(2, rng)
-    return there(kata, counted, "gather_rows", (normal(rng, M, N), torch.randint(M, (9,), generator=rng)), {})
+    return there(
+        kata,
+        counted,
+        "gather_rows",
+        (normal(rng, M, N), torch.randint(M, (9,), generator=rng)),
+        {},
+    )

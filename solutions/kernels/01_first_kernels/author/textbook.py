@@ -1,4 +1,6 @@
-"""First kernels: programs that share an array among them, addresses and masks; what is fused crosses memory once."""
+"""First kernels: programs that share an array among them, addresses and masks; what is
+fused crosses memory once.
+"""
 
 import torch
 from torch import Tensor
@@ -18,7 +20,8 @@ def copy(x: Tensor, block: int = 64) -> Tensor:
     """Copy a contiguous tensor, `block` elements per program: the worked example."""
     out = torch.empty_like(x)
     n = x.numel()
-    copy_kernel[(triton.cdiv(n, block),)](x, out, n, BLOCK=block)  # one program per block, rounded up
+    # one program per block, rounded up
+    copy_kernel[(triton.cdiv(n, block),)](x, out, n, BLOCK=block)
     return out
 
 
@@ -40,13 +43,19 @@ def add(x: Tensor, y: Tensor, block: int = 64) -> Tensor:
 
 
 @triton.jit
-def _outer_add_kernel(x_ptr, y_ptr, out_ptr, M, N, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
+def _outer_add_kernel(
+    x_ptr, y_ptr, out_ptr, M, N, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr
+):
     rows = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     columns = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
     x = tl.load(x_ptr + rows, mask=rows < M)
     y = tl.load(y_ptr + columns, mask=columns < N)
     inside = (rows[:, None] < M) & (columns[None, :] < N)
-    tl.store(out_ptr + rows[:, None] * N + columns[None, :], x[:, None] + y[None, :], mask=inside)
+    tl.store(
+        out_ptr + rows[:, None] * N + columns[None, :],
+        x[:, None] + y[None, :],
+        mask=inside,
+    )
 
 
 def outer_add(x: Tensor, y: Tensor, block_m: int = 16, block_n: int = 32) -> Tensor:
@@ -68,7 +77,9 @@ def _to_contiguous_kernel(x_ptr, out_ptr, M, N, down, right, BLOCK: tl.constexpr
 
 
 def to_contiguous(x: Tensor, block: int = 16) -> Tensor:
-    """Copy a matrix that lies in memory in any order into a contiguous one, by a kernel that knows its strides."""
+    """Copy a matrix that lies in memory in any order into a contiguous one, by a kernel
+    that knows its strides.
+    """
     M, N = x.shape
     out = torch.empty(M, N)
     grid = (triton.cdiv(M, block), triton.cdiv(N, block))
@@ -104,7 +115,9 @@ def _dropout_kernel(x_ptr, out_ptr, n, p, seed, BLOCK: tl.constexpr):
 
 
 def dropout(x: Tensor, p: float, seed: int, block: int = 128) -> Tensor:
-    """Zero each element with probability p, without a mask in memory: a seed is enough to make it again."""
+    """Zero each element with probability p, without a mask in memory: a seed is enough
+    to make it again.
+    """
     out = torch.empty_like(x)
     n = x.numel()
     _dropout_kernel[(triton.cdiv(n, block),)](x, out, n, p, seed, BLOCK=block)
@@ -112,7 +125,9 @@ def dropout(x: Tensor, p: float, seed: int, block: int = 128) -> Tensor:
 
 
 def dropout_backward(grad: Tensor, p: float, seed: int, block: int = 128) -> Tensor:
-    """Compute the gradient of `dropout` with respect to its input, from the same seed."""
+    """Compute the gradient of `dropout` with respect to its input, from the
+    same seed.
+    """
     return dropout(grad, p, seed, block)
 
 
@@ -125,7 +140,9 @@ def _gather_rows_kernel(x_ptr, index_ptr, out_ptr, N, BLOCK: tl.constexpr):
 
 
 def gather_rows(x: Tensor, index: Tensor) -> Tensor:
-    """Copy rows of a table in the order of an index, as an embedding does: one program per row of the result."""
+    """Copy rows of a table in the order of an index, as an embedding does: one program
+    per row of the result.
+    """
     R, N = len(index), x.size(1)
     out = torch.empty(R, N)
     _gather_rows_kernel[(R,)](x, index, out, N, BLOCK=triton.next_power_of_2(N))

@@ -2,22 +2,39 @@
 
 from grader.course.mistakes import Equivalent, Mistake
 
-SOFTMAX_LOAD = 'x = tl.load(x_ptr + row * stride + at, mask=at < N, other=-float("inf")).to(tl.float32)\n    powers'
+SOFTMAX_LOAD = """\
+x = tl.load(x_ptr + row * stride + at, mask=at < N, other=-float("inf")).to(
+        tl.float32
+    )
+    powers"""
 POWERS = "powers = tl.exp(x - tl.max(x))"
 SHARES = "shares = powers / tl.sum(powers)"
-SOFTMAX_LAUNCH = "_softmax_kernel[(M,)](x, out, x.stride(0), N, BLOCK=triton.next_power_of_2(N))"
+SOFTMAX_LAUNCH = (
+    "_softmax_kernel[(M,)](x, out, x.stride(0), N, BLOCK=triton.next_power_of_2(N))"
+)
 RSTD = "rstd = 1 / tl.sqrt(tl.sum(x * x) / N + eps)"
 CENTRED = "centred = tl.where(at < N, x - tl.sum(x) / N, 0.0)"
 VARIANCE = "variance = tl.sum(centred * centred) / N"
-START = 'def {}(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):\n    row = tl.program_id(0)\n    top = -float("inf")'
-LSE_START, ARGMAX_START = START.format("_logsumexp_kernel"), START.format("_argmax_kernel")
-TURN = "        total = total * tl.exp(top - base) + tl.sum(tl.exp(x - base))\n        top = now\n"
+START = (
+    "def {}(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):\n"
+    '    row = tl.program_id(0)\n    top = -float("inf")'
+)
+LSE_START, ARGMAX_START = (
+    START.format("_logsumexp_kernel"),
+    START.format("_argmax_kernel"),
+)
+TURN = (
+    "        total = total * tl.exp(top - base) + tl.sum(tl.exp(x - base))\n"
+    "        top = now\n"
+)
 LSE_STORE = "    tl.store(out_ptr + row, top + tl.log(total))"
 LSE_TURN = TURN + LSE_STORE
 SHRUNK = "total * tl.exp(top - base)"
 LONG_TURN = TURN + "    for start in range(0, N, BLOCK):"
 LONG_STORE = "tl.store(out_ptr + row * N + at, tl.exp(x - top) / total, mask=at < N)"
-LINE_STORE = "tl.store(out_ptr + tl.program_id(0) * N + columns, tl.sum(x, axis=0), mask=columns < N)"
+LINE_STORE = """tl.store(
+        out_ptr + tl.program_id(0) * N + columns, tl.sum(x, axis=0), mask=columns < N
+    )"""
 FIRST = "first = tl.min(tl.where(x == largest, at, N))"
 
 MISTAKES = [
@@ -81,13 +98,15 @@ MISTAKES = [
     Mistake(
         "a weight per row",
         "weight = tl.load(weight_ptr + at, mask=at < N, other=0.0).to(tl.float32)",
-        "weight = tl.load(weight_ptr + row * N + at, mask=at < N, other=0.0).to(tl.float32)",
+        "weight = tl.load(weight_ptr + row * N + at, mask=at < N, "
+        "other=0.0).to(tl.float32)",
         "TestRmsNorm::test_rows_have_a_mean_square_of_one",
         says="load outside of weight_ptr in program (1, 0, 0)",
     ),
     Mistake(
         "squares in half precision",
-        "x = tl.load(x_ptr + row * N + at, mask=at < N, other=0.0).to(tl.float32)\n    weight",
+        "x = tl.load(x_ptr + row * N + at, mask=at < N, other=0.0).to(tl.float32)\n"
+        "    weight",
         "x = tl.load(x_ptr + row * N + at, mask=at < N, other=0.0)\n    weight",
         "TestRmsNorm::test_half_precision_is_computed_in_float32",
         says="differs",
@@ -146,9 +165,12 @@ MISTAKES = [
     Mistake(
         "maximum and sum in passes of their own",
         LONG_TURN,
-        "        top = now\n    for start in range(0, N, BLOCK):\n        at = start + tl.arange(0, BLOCK)\n"
-        '        x = tl.load(x_ptr + row * stride + at, mask=at < N, other=-float("inf"))\n'
-        "        total += tl.sum(tl.exp(x - top))\n    for start in range(0, N, BLOCK):",
+        "        top = now\n    for start in range(0, N, BLOCK):\n"
+        "        at = start + tl.arange(0, BLOCK)\n"
+        "        x = tl.load(x_ptr + row * stride + at, mask=at < N, "
+        'other=-float("inf"))\n'
+        "        total += tl.sum(tl.exp(x - top))\n"
+        "    for start in range(0, N, BLOCK):",
         "TestSoftmaxLong::test_two_passes",
         says="1575 numbers were loaded, 1050 are enough",
     ),
@@ -169,8 +191,10 @@ MISTAKES = [
     Mistake(
         "sums by atomics",
         LINE_STORE,
-        "tl.store(out_ptr + tl.program_id(0) * N + columns, 0.0, mask=columns < N)\n    "
-        "tl.atomic_add(out_ptr + tl.program_id(0) * N + columns, tl.sum(x, axis=0), mask=columns < N)",
+        "tl.store(out_ptr + tl.program_id(0) * N + columns, 0.0, mask=columns < N)\n"
+        "    "
+        "tl.atomic_add(out_ptr + tl.program_id(0) * N + columns, tl.sum(x, axis=0), "
+        "mask=columns < N)",
         "TestColumnSum::test_the_same_bits_in_any_order",
         says="numbers were changed by atomics",
     ),
@@ -206,7 +230,9 @@ MISTAKES = [
 
 FIRST_WINS = "the first block's largest number is above −∞"
 EQUIVALENT = [
-    Equivalent(was="return x[0]", now="return x[-1]", reason="one line is left", textbook=True),
+    Equivalent(
+        was="return x[0]", now="return x[-1]", reason="one line is left", textbook=True
+    ),
     Equivalent(was="place = 0", now="place = 1", reason=FIRST_WINS, textbook=True),
     Equivalent(was="place = 0", now="place = -1", reason=FIRST_WINS, textbook=True),
 ]

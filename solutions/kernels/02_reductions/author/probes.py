@@ -1,4 +1,6 @@
-"""Questions that the specs of kernels/02 ask only about known inputs, or that count what a kernel moves beside it."""
+"""Questions that the specs of kernels/02 ask only about known inputs, or that count
+what a kernel moves beside it.
+"""
 
 import torch
 
@@ -16,7 +18,9 @@ def counted(kata, name, arguments, options):
 
 def sizes(rng):
     """Rows, of which each is a program, and their length."""
-    return [int(torch.randint(least, least + 27, (), generator=rng)) for least in (9, 33)]
+    return [
+        int(torch.randint(least, least + 27, (), generator=rng)) for least in (9, 33)
+    ]
 
 
 def normal(rng, *shape):
@@ -32,25 +36,37 @@ def _(kata, rng):
 @probe("rms_norm")
 def _(kata, rng):
     M, N = sizes(rng)
-    return there(kata, counted, "rms_norm", (normal(rng, M, N), normal(rng, N)), {"eps": 0.1})
+    return there(
+        kata, counted, "rms_norm", (normal(rng, M, N), normal(rng, N)), {"eps": 0.1}
+    )
 
 
 @probe("layer_norm")
 def _(kata, rng):
     M, N = sizes(rng)
-    return there(kata, counted, "layer_norm", (normal(rng, M, N), normal(rng, N), normal(rng, N)), {"eps": 0.1})
+    return there(
+        kata,
+        counted,
+        "layer_norm",
+        (normal(rng, M, N), normal(rng, N), normal(rng, N)),
+        {"eps": 0.1},
+    )
 
 
 @probe("logsumexp")
 def _(kata, rng):
     M, N = sizes(rng)
-    return there(kata, counted, "logsumexp", (normal(rng, M, 70)[:, :N] * 5,), {"block": 16})
+    return there(
+        kata, counted, "logsumexp", (normal(rng, M, 70)[:, :N] * 5,), {"block": 16}
+    )
 
 
 @probe("softmax_long")
 def _(kata, rng):
     M, N = sizes(rng)
-    return there(kata, counted, "softmax_long", (normal(rng, M, 70)[:, :N] * 5,), {"block": 16})
+    return there(
+        kata, counted, "softmax_long", (normal(rng, M, 70)[:, :N] * 5,), {"block": 16}
+    )
 
 
 @probe("column_sum")

@@ -1,4 +1,6 @@
-"""Reductions: a row is loaded once, whatever is computed from it; a long one block by block, with a running maximum."""
+"""Reductions: a row is loaded once, whatever is computed from it; a long one block by
+block, with a running maximum.
+"""
 
 import torch
 from torch import Tensor
@@ -10,7 +12,8 @@ from grader.kernels import tl, triton
 def row_sum_kernel(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):
     row = tl.program_id(0)
     at = tl.arange(0, BLOCK)  # the columns; the block is at least as long as the row
-    x = tl.load(x_ptr + row * stride + at, mask=at < N, other=0.0)  # a masked lane adds nothing
+    # a masked lane adds nothing
+    x = tl.load(x_ptr + row * stride + at, mask=at < N, other=0.0)
     tl.store(out_ptr + row, tl.sum(x))
 
 
@@ -33,7 +36,9 @@ def _softmax_kernel(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):
 
 
 def softmax(x: Tensor) -> Tensor:
-    """Turn each row into shares that sum to 1, one program per row: each number is loaded once and stored once."""
+    """Turn each row into shares that sum to 1, one program per row: each number is
+    loaded once and stored once.
+    """
     M, N = x.shape
     out = torch.empty(M, N)
     _softmax_kernel[(M,)](x, out, x.stride(0), N, BLOCK=triton.next_power_of_2(N))
@@ -53,7 +58,9 @@ def _rms_norm_kernel(x_ptr, weight_ptr, y_ptr, rstd_ptr, N, eps, BLOCK: tl.const
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float = 1e-5) -> tuple[Tensor, Tensor]:
-    """Divide each row by the root of its mean square, one program per row, and keep what it was multiplied with."""
+    """Divide each row by the root of its mean square, one program per row, and keep
+    what it was multiplied with.
+    """
     M, N = x.shape
     y, rstd = torch.empty_like(x), torch.empty(M)
     _rms_norm_kernel[(M,)](x, weight, y, rstd, N, eps, BLOCK=triton.next_power_of_2(N))
@@ -61,7 +68,9 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float = 1e-5) -> tuple[Tensor, Tens
 
 
 @triton.jit
-def _layer_norm_kernel(x_ptr, weight_ptr, bias_ptr, out_ptr, N, eps, BLOCK: tl.constexpr):
+def _layer_norm_kernel(
+    x_ptr, weight_ptr, bias_ptr, out_ptr, N, eps, BLOCK: tl.constexpr
+):
     row = tl.program_id(0)
     at = tl.arange(0, BLOCK)
     x = tl.load(x_ptr + row * N + at, mask=at < N, other=0.0)
@@ -69,14 +78,22 @@ def _layer_norm_kernel(x_ptr, weight_ptr, bias_ptr, out_ptr, N, eps, BLOCK: tl.c
     bias = tl.load(bias_ptr + at, mask=at < N)
     centred = tl.where(at < N, x - tl.sum(x) / N, 0.0)
     variance = tl.sum(centred * centred) / N
-    tl.store(out_ptr + row * N + at, centred / tl.sqrt(variance + eps) * weight + bias, mask=at < N)
+    tl.store(
+        out_ptr + row * N + at,
+        centred / tl.sqrt(variance + eps) * weight + bias,
+        mask=at < N,
+    )
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
-    """Bring each row to mean 0 and variance 1, then scale and shift it, one program per row."""
+    """Bring each row to mean 0 and variance 1, then scale and shift it, one program
+    per row.
+    """
     M, N = x.shape
     out = torch.empty_like(x)
-    _layer_norm_kernel[(M,)](x, weight, bias, out, N, eps, BLOCK=triton.next_power_of_2(N))
+    _layer_norm_kernel[(M,)](
+        x, weight, bias, out, N, eps, BLOCK=triton.next_power_of_2(N)
+    )
     return out
 
 
@@ -95,7 +112,9 @@ def _logsumexp_kernel(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):
 
 
 def logsumexp(x: Tensor, block: int = 32) -> Tensor:
-    """Compute log Σ exp of each row in one pass, `block` columns at a time: N may be any size."""
+    """Compute log Σ exp of each row in one pass, `block` columns at a time: N may be
+    any size.
+    """
     M, N = x.shape
     out = torch.empty(M)
     _logsumexp_kernel[(M,)](x, out, x.stride(0), N, BLOCK=block)
@@ -120,7 +139,9 @@ def _softmax_long_kernel(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):
 
 
 def softmax_long(x: Tensor, block: int = 32) -> Tensor:
-    """Turn rows of any length into shares that sum to 1, in two passes: one program per row."""
+    """Turn rows of any length into shares that sum to 1, in two passes: one program
+    per row.
+    """
     M, N = x.shape
     out = torch.empty(M, N)
     _softmax_long_kernel[(M,)](x, out, x.stride(0), N, BLOCK=block)
@@ -133,11 +154,15 @@ def _column_sum_kernel(x_ptr, out_ptr, M, N, ROWS: tl.constexpr, BLOCK: tl.const
     columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = (rows[:, None] < M) & (columns[None, :] < N)
     x = tl.load(x_ptr + rows[:, None] * N + columns[None, :], mask=inside, other=0.0)
-    tl.store(out_ptr + tl.program_id(0) * N + columns, tl.sum(x, axis=0), mask=columns < N)
+    tl.store(
+        out_ptr + tl.program_id(0) * N + columns, tl.sum(x, axis=0), mask=columns < N
+    )
 
 
 def column_sum(x: Tensor, rows: int = 16, block: int = 32) -> Tensor:
-    """Sum each column, many programs at once and without atomics: the same bits every time."""
+    """Sum each column, many programs at once and without atomics: the same bits
+    every time.
+    """
     while len(x) > 1:
         M, N = x.shape
         lines = torch.empty(triton.cdiv(M, rows), N)
@@ -163,7 +188,9 @@ def _argmax_kernel(x_ptr, out_ptr, stride, N, BLOCK: tl.constexpr):
 
 
 def argmax(x: Tensor, block: int = 32) -> Tensor:
-    """Find the place of each row's largest number in one pass, `block` columns at a time; of equal ones the first."""
+    """Find the place of each row's largest number in one pass, `block` columns at a
+    time; of equal ones the first.
+    """
     M, N = x.shape
     out = torch.empty(M, dtype=torch.int64)
     _argmax_kernel[(M,)](x, out, x.stride(0), N, BLOCK=block)

@@ -3,19 +3,27 @@
 from grader.course.mistakes import Mistake
 
 IN_B = "in_b = (ks[:, None] < end) & (columns[None, :] < N)"
-LOAD_A = "tl.load(a_ptr + rows[:, None] * a_down + ks[None, :] * a_right, mask=in_a, other=0.0)"
+LOAD_A = """tl.load(
+            a_ptr + rows[:, None] * a_down + ks[None, :] * a_right, mask=in_a, other=0.0
+        )"""
 PRODUCT = 'acc += tl.dot(a, b, input_precision="ieee")'
 MATMUL_BEGINS = "    N = b.size(1)\n    out = torch.empty(M, N)\n"
-MATMUL_LAUNCH = "_matmul_kernel[grid](a, b, out, M, N, K, *a.stride(), *b.stride(), *block)"
+MATMUL_LAUNCH = (
+    "_matmul_kernel[grid](a, b, out, M, N, K, *a.stride(), *b.stride(), *block)"
+)
 HALF = "half = torch.empty(M, N, dtype=a.dtype)"
 BIAS = "        acc += bias[None, :]\n"
 SILU = '    if ACTIVATION == "silu":\n        acc = acc * tl.sigmoid(acc)\n'
-BIAS_LOAD = "    if bias_ptr is not None:\n        bias = tl.load(bias_ptr + columns, mask=columns < N, other=0.0)\n"
+BIAS_LOAD = (
+    "    if bias_ptr is not None:\n"
+    "        bias = tl.load(bias_ptr + columns, mask=columns < N, other=0.0)\n"
+)
 LINEAR_BEGINS = "    out = torch.empty(M, N, dtype=x.dtype)\n"
 ORDER = "return top + place % height, place // height"
 GROUPED_HEIGHT = "height = tl.minimum(GROUP, num_m - top)"
 GROUPED_TILE = (
-    "rows = (top + place % height) * BM + tl.arange(0, BM)\n    columns = place // height * BN + tl.arange(0, BN)"
+    "rows = (top + place % height) * BM + tl.arange(0, BM)\n"
+    "    columns = place // height * BN + tl.arange(0, BN)"
 )
 ADD = "tl.atomic_add(out_ptr + rows[:, None] * N + columns[None, :], acc, mask=inside)"
 
@@ -72,7 +80,9 @@ MISTAKES = [
     Mistake(
         "the whole of K in one block",
         MATMUL_LAUNCH,
-        MATMUL_LAUNCH.replace("*block", "block[0], block[1], triton.next_power_of_2(K)"),
+        MATMUL_LAUNCH.replace(
+            "*block", "block[0], block[1], triton.next_power_of_2(K)"
+        ),
         "TestMatmul::test_blocks_are_obeyed",
         says="are the blocks too large?",
     ),
@@ -189,7 +199,8 @@ MISTAKES = [
         "zeros from one of the programs",
         ADD,
         "if tl.program_id(2) == 0:\n"
-        "        tl.store(out_ptr + rows[:, None] * N + columns[None, :], tl.zeros((BM, BN), tl.float32), mask=inside)\n"
+        "        tl.store(out_ptr + rows[:, None] * N + columns[None, :], "
+        "tl.zeros((BM, BN), tl.float32), mask=inside)\n"
         f"    {ADD}",
         "TestSplitK::test_any_order_of_programs",
         says="which another program wrote in the same launch",

@@ -1,4 +1,6 @@
-"""Questions that the specs of kernels/03 ask only about known inputs, or that count what a kernel moves beside it."""
+"""Questions that the specs of kernels/03 ask only about known inputs, or that count
+what a kernel moves beside it.
+"""
 
 import torch
 
@@ -6,17 +8,32 @@ from grader.lock.probes import probe, there
 
 
 def counted(kata, name, arguments, options):
-    """What came of a call, with the numbers that it moved, in bytes as well, and the programs that ran."""
+    """What came of a call, with the numbers that it moved, in bytes as well, and the
+    programs that ran.
+    """
     from grader import kernels
 
     with kernels.watched() as seen:
         out = getattr(kata, name)(*arguments, **options)
-    moved = [seen.total("load"), seen.total("store"), seen.bytes("load"), seen.bytes("store"), seen.programs]
-    return [out, *moved, int(seen.loads(arguments[0]).sum()), int(seen.loads(arguments[1]).sum())]
+    moved = [
+        seen.total("load"),
+        seen.total("store"),
+        seen.bytes("load"),
+        seen.bytes("store"),
+        seen.programs,
+    ]
+    return [
+        out,
+        *moved,
+        int(seen.loads(arguments[0]).sum()),
+        int(seen.loads(arguments[1]).sum()),
+    ]
 
 
 def storing(kata, name, arguments, options):
-    """What came of a call, and the number of the program that stored each element of it."""
+    """What came of a call, and the number of the program that stored each element
+    of it.
+    """
     from grader import kernels
 
     with kernels.watched() as seen:
@@ -54,7 +71,9 @@ def _(kata, rng):
 def _(kata, rng):
     num_m, num_n = torch.randint(10, 20, (2,), generator=rng).tolist()
     group = int(torch.randint(3, 9, (), generator=rng))
-    return [kata.grouped_order(pid, num_m, num_n, group) for pid in range(num_m * num_n)]
+    return [
+        kata.grouped_order(pid, num_m, num_n, group) for pid in range(num_m * num_n)
+    ]
 
 
 @probe("matmul_grouped")

@@ -6,20 +6,27 @@ TOP = 'top = tl.full((), -float("inf"), dtype)'
 TOTAL = "total = total * tl.exp(top - base) + tl.sum(tl.exp(logits - base))"
 BASE = 'base = tl.where(now == -float("inf"), 0.0, now)'
 LSE = "lse = top + tl.log(total)"
-MASKED = ", mask=target >= 0, other=0.0).to(dtype)"
+MASKED = """, mask=target >= 0, other=0.0).to(
+        dtype
+    )"""
 LOSS = "tl.store(loss_ptr + row, tl.where(target >= 0, lse - of_target, 0.0))"
 OF_TARGET = f"{MASKED}\n    {LOSS}"
-ONE_PASS = f"        now = tl.maximum(top, tl.max(logits))\n        {BASE}  # nothing but −inf so far\n        {TOTAL}\n        top = now\n"
+ONE_PASS = (
+    "        now = tl.maximum(top, tl.max(logits))\n"
+    f"        {BASE}  # nothing but −inf so far\n        {TOTAL}\n        top = now\n"
+)
 SECOND_PASS = """        top = tl.maximum(top, tl.max(logits))
     for start in range(0, V, BLOCK):
         at = start + tl.arange(0, BLOCK)
         logits = tl.load(logits_ptr + row * V + at, mask=at < V, other=-float("inf")).to(dtype)
         total += tl.sum(tl.exp(logits - top))
-"""
+"""  # noqa: E501
 GRADIENT = "(tl.exp(logits - lse) - tl.where(at == target, 1.0, 0.0)) * dloss"
 COUNTED = "gradient = tl.where(target >= 0, gradient, 0.0)"
 KEPT = "ctx.save_for_backward(logits, targets, lse)"
-GIVEN_BACK = "return cross_entropy_backward(logits, targets, lse, dloss.contiguous()), None"
+GIVEN_BACK = (
+    "return cross_entropy_backward(logits, targets, lse, dloss.contiguous()), None"
+)
 DX = "dx = rstd * (g - normed * (tl.sum(g * normed) / N))"
 LINE = "tl.store(lines_ptr + tl.program_id(0) * N + at, line, mask=at < N)"
 DGATE = "dgate = dout * up * share * (1 + gate * (1 - share))"
@@ -180,7 +187,7 @@ MISTAKES = [
     ),
     Mistake(
         "sums for a frozen weight",
-        "sums=ctx.needs_input_grad[1])",
+        "sums=ctx.needs_input_grad[1]\n        )",
         "sums=True)",
         "TestRMSNorm::test_a_frozen_weight",
         says="180 numbers were stored, 140 are enough",
@@ -196,7 +203,8 @@ MISTAKES = [
     Mistake(
         "the gradient beside the logits, not over them",
         WRITTEN_OVER,
-        "        logits = cross_entropy_backward(logits, targets[rows], lse, share[rows])\n",
+        "        logits = cross_entropy_backward(logits, targets[rows], lse, "
+        "share[rows])\n",
         "TestLinearCrossEntropy::test_the_logits_never_exist_at_once",
         says="4 tensors of 296 numbers were made: 2 are enough",
     ),
@@ -210,9 +218,10 @@ MISTAKES = [
 ]
 
 A_ROW = "a row is a program of its own"
-UNASKED = {f"cross_entropy_backward: {given}, at most two blocks": A_ROW for given in ("dloss", "lse")} | {
-    "rms_norm_backward: rstd, never negative": "1 over a root is positive"
-}
+UNASKED = {
+    f"cross_entropy_backward: {given}, at most two blocks": A_ROW
+    for given in ("dloss", "lse")
+} | {"rms_norm_backward: rstd, never negative": "1 over a root is positive"}
 
 EQUIVALENT = [
     Equivalent(
@@ -234,8 +243,8 @@ EQUIVALENT = [
         textbook=True,
     ),
     Equivalent(
-        was="_swiglu_backward_kernel[(triton.cdiv(n, 128),)](gate, up, dout, dgate, dup, n, BLOCK=128)",
-        now="_swiglu_backward_kernel[(triton.cdiv(n, 127),)](gate, up, dout, dgate, dup, n, BLOCK=128)",
+        was="_swiglu_backward_kernel[(triton.cdiv(n, 128),)](",
+        now="_swiglu_backward_kernel[(triton.cdiv(n, 127),)](",
         reason="programs behind the end store nothing",
         textbook=True,
     ),

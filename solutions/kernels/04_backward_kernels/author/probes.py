@@ -1,4 +1,6 @@
-"""Questions that the specs of kernels/04 ask only about known inputs, or that count what a kernel moves beside it."""
+"""Questions that the specs of kernels/04 ask only about known inputs, or that count
+what a kernel moves beside it.
+"""
 
 import torch
 
@@ -6,7 +8,9 @@ from grader.lock.probes import probe, there
 
 
 def counted(kata, name, arguments, options):
-    """What came of a call, with the numbers that it stored and the programs that ran."""
+    """What came of a call, with the numbers that it stored and the programs
+    that ran.
+    """
     from grader import kernels
 
     with kernels.watched() as seen:
@@ -16,7 +20,10 @@ def counted(kata, name, arguments, options):
 
 
 def rows_of_logits(rng):
-    R, V = torch.randint(5, 9, (), generator=rng), torch.randint(33, 60, (), generator=rng)
+    R, V = (
+        torch.randint(5, 9, (), generator=rng),
+        torch.randint(33, 60, (), generator=rng),
+    )
     targets = torch.randint(0, int(V), (int(R),), generator=rng)
     targets[int(R) // 2] = -100
     return torch.randn(int(R), int(V), generator=rng) * 3, targets
@@ -29,8 +36,14 @@ def normed(rng):
 
 
 def differentiated(kata, name, inputs, upward, others):
-    """A result of an autograd function, or of an operation, and the gradients of its inputs."""
-    function = kata.register_swiglu() if name == "register_swiglu" else getattr(kata, name).apply
+    """A result of an autograd function, or of an operation, and the gradients of
+    its inputs.
+    """
+    function = (
+        kata.register_swiglu()
+        if name == "register_swiglu"
+        else getattr(kata, name).apply
+    )
     leaves = [value.clone().requires_grad_() for value in inputs]
     out = function(*leaves, *others)
     return [out.detach(), *torch.autograd.grad(out, leaves, upward)]
@@ -38,26 +51,43 @@ def differentiated(kata, name, inputs, upward, others):
 
 @probe("cross_entropy_forward")
 def _(kata, rng):
-    return there(kata, counted, "cross_entropy_forward", rows_of_logits(rng), {"block": 16})
+    return there(
+        kata, counted, "cross_entropy_forward", rows_of_logits(rng), {"block": 16}
+    )
 
 
 @probe("cross_entropy_backward")
 def _(kata, rng):
     logits, targets = rows_of_logits(rng)
     dloss = torch.randn(len(logits), generator=rng)
-    return there(kata, counted, "cross_entropy_backward", (logits, targets, logits.logsumexp(1), dloss), {"block": 16})
+    return there(
+        kata,
+        counted,
+        "cross_entropy_backward",
+        (logits, targets, logits.logsumexp(1), dloss),
+        {"block": 16},
+    )
 
 
 @probe("CrossEntropy")
 def _(kata, rng):
     logits, targets = rows_of_logits(rng)
-    return there(kata, differentiated, "CrossEntropy", [logits], torch.randn(len(logits), generator=rng), [targets])
+    return there(
+        kata,
+        differentiated,
+        "CrossEntropy",
+        [logits],
+        torch.randn(len(logits), generator=rng),
+        [targets],
+    )
 
 
 @probe("rms_norm_backward")
 def _(kata, rng):
     x, weight, dy = normed(rng)
-    return kata.rms_norm_backward(dy, x, weight, (x.square().mean(1) + 1e-5).rsqrt(), rows=2)
+    return kata.rms_norm_backward(
+        dy, x, weight, (x.square().mean(1) + 1e-5).rsqrt(), rows=2
+    )
 
 
 @probe("RMSNorm")
@@ -69,11 +99,20 @@ def _(kata, rng):
 @probe("register_swiglu")
 def _(kata, rng):
     gate, _, up = normed(rng)
-    return there(kata, differentiated, "register_swiglu", [gate, up], torch.randn(gate.shape, generator=rng), [])
+    return there(
+        kata,
+        differentiated,
+        "register_swiglu",
+        [gate, up],
+        torch.randn(gate.shape, generator=rng),
+        [],
+    )
 
 
 @probe("linear_cross_entropy")
 def _(kata, rng):
     logits, targets = rows_of_logits(rng)
     x = torch.randn(len(logits), 7, generator=rng)
-    return kata.linear_cross_entropy(x, torch.randn(logits.size(1), 7, generator=rng), targets, chunk=2)
+    return kata.linear_cross_entropy(
+        x, torch.randn(logits.size(1), 7, generator=rng), targets, chunk=2
+    )

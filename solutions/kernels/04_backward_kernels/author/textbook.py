@@ -1,4 +1,6 @@
-"""Backward kernels: autograd cannot see into a kernel, so whoever writes the forward pass writes the gradient, too."""
+"""Backward kernels: autograd cannot see into a kernel, so whoever writes the forward
+pass writes the gradient, too.
+"""
 
 from collections.abc import Callable
 
@@ -28,26 +30,34 @@ def sigmoid_backward_kernel(dy_ptr, y_ptr, dx_ptr, n, BLOCK: tl.constexpr):
 
 
 class Sigmoid(torch.autograd.Function):
-    """1 / (1 + exp(−x)) with its gradient: the worked example. `Sigmoid.apply(x)` calls forward, and backward later."""
+    """1 / (1 + exp(−x)) with its gradient: the worked example. `Sigmoid.apply(x)` calls
+    forward, and backward later.
+    """
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
         y = torch.empty_like(x)
         sigmoid_kernel[(triton.cdiv(x.numel(), 64),)](x, y, x.numel(), BLOCK=64)
-        ctx.save_for_backward(y)  # the gradient is made of the result alone: x need not be kept
+        # the gradient is made of the result alone: x need not be kept
+        ctx.save_for_backward(y)
         return y
 
     @staticmethod
     def backward(ctx, dy: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
         dx = torch.empty_like(y)
-        dy = dy.contiguous()  # the gradient of a sum is a single number with strides of 0
-        sigmoid_backward_kernel[(triton.cdiv(y.numel(), 64),)](dy, y, dx, y.numel(), BLOCK=64)
+        # the gradient of a sum is a single number with strides of 0
+        dy = dy.contiguous()
+        sigmoid_backward_kernel[(triton.cdiv(y.numel(), 64),)](
+            dy, y, dx, y.numel(), BLOCK=64
+        )
         return dx
 
 
 @triton.jit
-def _cross_entropy_kernel(logits_ptr, targets_ptr, loss_ptr, lse_ptr, V, BLOCK: tl.constexpr):
+def _cross_entropy_kernel(
+    logits_ptr, targets_ptr, loss_ptr, lse_ptr, V, BLOCK: tl.constexpr
+):
     row = tl.program_id(0)
     top = -float("inf")
     total = 0.0
@@ -64,8 +74,12 @@ def _cross_entropy_kernel(logits_ptr, targets_ptr, loss_ptr, lse_ptr, V, BLOCK: 
     tl.store(lse_ptr + row, lse)
 
 
-def cross_entropy_forward(logits: Tensor, targets: Tensor, block: int = 32) -> tuple[Tensor, Tensor]:
-    """Compute each row's cross-entropy in one pass over its logits, and keep one number per row for the gradient."""
+def cross_entropy_forward(
+    logits: Tensor, targets: Tensor, block: int = 32
+) -> tuple[Tensor, Tensor]:
+    """Compute each row's cross-entropy in one pass over its logits, and keep one number
+    per row for the gradient.
+    """
     R, V = logits.shape
     loss, lse = torch.empty(R), torch.empty(R)
     _cross_entropy_kernel[(R,)](logits, targets, loss, lse, V, BLOCK=block)
@@ -73,7 +87,9 @@ def cross_entropy_forward(logits: Tensor, targets: Tensor, block: int = 32) -> t
 
 
 @triton.jit
-def _cross_entropy_backward_kernel(logits_ptr, targets_ptr, lse_ptr, dloss_ptr, out_ptr, V, BLOCK: tl.constexpr):
+def _cross_entropy_backward_kernel(
+    logits_ptr, targets_ptr, lse_ptr, dloss_ptr, out_ptr, V, BLOCK: tl.constexpr
+):
     row = tl.program_id(0)
     target = tl.load(targets_ptr + row)
     lse = tl.load(lse_ptr + row)
@@ -85,16 +101,24 @@ def _cross_entropy_backward_kernel(logits_ptr, targets_ptr, lse_ptr, dloss_ptr, 
         tl.store(out_ptr + row * V + at, gradient, mask=at < V)
 
 
-def cross_entropy_backward(logits: Tensor, targets: Tensor, lse: Tensor, dloss: Tensor, block: int = 32) -> Tensor:
-    """Compute the gradient of the logits in one pass, one program per row. No softmax is stored."""
+def cross_entropy_backward(
+    logits: Tensor, targets: Tensor, lse: Tensor, dloss: Tensor, block: int = 32
+) -> Tensor:
+    """Compute the gradient of the logits in one pass, one program per row. No softmax
+    is stored.
+    """
     R, V = logits.shape
     out = torch.empty_like(logits)
-    _cross_entropy_backward_kernel[(R,)](logits, targets, lse, dloss, out, V, BLOCK=block)
+    _cross_entropy_backward_kernel[(R,)](
+        logits, targets, lse, dloss, out, V, BLOCK=block
+    )
     return out
 
 
 class CrossEntropy(torch.autograd.Function):
-    """The loss of each row, with a gradient, of the two functions above: `CrossEntropy.apply(logits, targets)`."""
+    """The loss of each row, with a gradient, of the two functions above:
+    `CrossEntropy.apply(logits, targets)`.
+    """
 
     @staticmethod
     def forward(ctx, logits: Tensor, targets: Tensor) -> Tensor:
@@ -110,7 +134,16 @@ class CrossEntropy(torch.autograd.Function):
 
 @triton.jit
 def _rms_norm_backward_kernel(
-    dy_ptr, x_ptr, weight_ptr, rstd_ptr, dx_ptr, lines_ptr, M, N, ROWS: tl.constexpr, BLOCK: tl.constexpr
+    dy_ptr,
+    x_ptr,
+    weight_ptr,
+    rstd_ptr,
+    dx_ptr,
+    lines_ptr,
+    M,
+    N,
+    ROWS: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):
     at = tl.arange(0, BLOCK)
     weight = tl.load(weight_ptr + at, mask=at < N, other=0.0)
@@ -128,8 +161,12 @@ def _rms_norm_backward_kernel(
     tl.store(lines_ptr + tl.program_id(0) * N + at, line, mask=at < N)
 
 
-def rms_norm_backward(dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, rows: int = 4) -> tuple[Tensor, Tensor]:
-    """Compute both gradients of `rms_norm` in one launch. A program takes `rows` rows."""
+def rms_norm_backward(
+    dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, rows: int = 4
+) -> tuple[Tensor, Tensor]:
+    """Compute both gradients of `rms_norm` in one launch. A program takes
+    `rows` rows.
+    """
     M, N = x.shape
     dx, lines = torch.empty_like(x), x.new_empty(triton.cdiv(M, rows), N)
     _rms_norm_backward_kernel[(len(lines),)](
@@ -153,7 +190,9 @@ class RMSNorm(torch.autograd.Function):
 
 
 @triton.jit
-def _swiglu_backward_kernel(gate_ptr, up_ptr, dout_ptr, dgate_ptr, dup_ptr, n, BLOCK: tl.constexpr):
+def _swiglu_backward_kernel(
+    gate_ptr, up_ptr, dout_ptr, dgate_ptr, dup_ptr, n, BLOCK: tl.constexpr
+):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     gate = tl.load(gate_ptr + at, mask=at < n)
     up = tl.load(up_ptr + at, mask=at < n)
@@ -164,7 +203,9 @@ def _swiglu_backward_kernel(gate_ptr, up_ptr, dout_ptr, dgate_ptr, dup_ptr, n, B
 
 
 def register_swiglu() -> Callable[[Tensor, Tensor], Tensor]:
-    """Register `swiglu` of kernels/01 as an operation that PyTorch knows, with a gradient."""
+    """Register `swiglu` of kernels/01 as an operation that PyTorch knows, with
+    a gradient.
+    """
 
     @torch.library.custom_op("katas::swiglu", mutates_args=())
     def op(gate: Tensor, up: Tensor) -> Tensor:
@@ -180,15 +221,21 @@ def register_swiglu() -> Callable[[Tensor, Tensor], Tensor]:
     def backward(ctx, dout):
         gate, up = ctx.saved_tensors
         dgate, dup, n = torch.empty_like(gate), torch.empty_like(up), gate.numel()
-        _swiglu_backward_kernel[(triton.cdiv(n, 128),)](gate, up, dout, dgate, dup, n, BLOCK=128)
+        _swiglu_backward_kernel[(triton.cdiv(n, 128),)](
+            gate, up, dout, dgate, dup, n, BLOCK=128
+        )
         return dgate, dup
 
     op.register_autograd(backward, setup_context=keep)
     return op
 
 
-def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, chunk: int = 16) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute the mean cross-entropy of x weightᵀ and both gradients, with the logits of `chunk` rows in memory."""
+def linear_cross_entropy(
+    x: Tensor, weight: Tensor, targets: Tensor, chunk: int = 16
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute the mean cross-entropy of x weightᵀ and both gradients, with the logits
+    of `chunk` rows in memory.
+    """
     share = (targets != -100) / (targets != -100).sum()
     loss, dx, dweight = torch.zeros(()), torch.empty_like(x), torch.zeros_like(weight)
     for start in range(0, len(x), chunk):

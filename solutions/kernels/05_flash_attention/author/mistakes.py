@@ -6,19 +6,40 @@ BOUND = "triton.cdiv(min((i + 1) * block_q, T), block_k)"
 SEEN = "    seen = keys[None, :] < T\n"
 DIAGONAL = "(keys[None, :] <= rows[:, None])"
 TOTAL = "total = total * fade + tl.sum(weights, axis=1)"
-MIXED = "mixed = mixed * fade[:, None] + tl.dot(weights.to(v.dtype), v"
-LOOP = "    for start in range(0, end, BLOCK_K):\n        keys = start + tl.arange(0, BLOCK_K)\n        at = (first + keys[:, None]) * D + features\n        k = tl.load(k_ptr + at, mask=keys[:, None] < T, other=0.0)\n        v = tl.load(v_ptr + at, mask=keys[:, None] < T, other=0.0)\n"
+MIXED = """mixed = mixed * fade[:, None] + tl.dot(
+            weights.to(v.dtype), v"""
+LOOP = (
+    "    for start in range(0, end, BLOCK_K):\n"
+    "        keys = start + tl.arange(0, BLOCK_K)\n"
+    "        at = (first + keys[:, None]) * D + features\n"
+    "        k = tl.load(k_ptr + at, mask=keys[:, None] < T, other=0.0)\n"
+    "        v = tl.load(v_ptr + at, mask=keys[:, None] < T, other=0.0)\n"
+)
 SCORES = "        scores = _scores("
 END = "    end = tl.minimum((tile + 1) * BLOCK_Q, T) if CAUSAL else T\n"
 MIXTURE_BEGINS = "    mixed = tl.zeros((BLOCK_Q, D), tl.float32)\n"
-DQ_BEGINS = "    dq = tl.zeros((BLOCK_Q, D), tl.float32)\n"
 LSE = "tl.store(lse_ptr + first + rows, top + tl.log(total), mask=rows < T)"
 BEGIN = "begin = tile * BLOCK_K // BLOCK_Q * BLOCK_Q if CAUSAL else 0"
-P_OF_KEYS = "p = tl.exp(_scores(q, k, rows, keys, T, scale, CAUSAL) - lse[:, None])\n        dv"
-DS_OF_KEYS = (
-    'ds = p * (tl.dot(dout, tl.trans(v), input_precision="ieee") - delta[:, None])\n        dk += tl.dot(tl.trans(ds)'
+P_OF_KEYS = (
+    "p = tl.exp(_scores(q, k, rows, keys, T, scale, CAUSAL) - lse[:, None])\n        dv"
 )
-LAUNCH = "(q, k, v, out, lse, T, D**-0.5, CAUSAL=causal, D=D, BLOCK_Q=block_q, BLOCK_K=block_k)"
+DS_OF_KEYS = (
+    'ds = p * (tl.dot(dout, tl.trans(v), input_precision="ieee") - delta[:, None])\n'
+    "        dk += tl.dot(tl.trans(ds)"
+)
+LAUNCH = """(
+        q,
+        k,
+        v,
+        out,
+        lse,
+        T,
+        D**-0.5,
+        CAUSAL=causal,
+        D=D,
+        BLOCK_Q=block_q,
+        BLOCK_K=block_k,
+    )"""
 
 MISTAKES = [
     Mistake(
@@ -204,12 +225,14 @@ EQUIVALENT = [
     Equivalent(
         was="lse = tl.load(lse_ptr + first + rows, mask=rows < T, other=0.0)",
         now='lse = tl.load(lse_ptr + first + rows, mask=rows < T, other=float("inf"))',
-        reason="rows beyond T add nothing with weights of 0, and nothing with a dout of 0",
+        reason=(
+            "rows beyond T add nothing with weights of 0, and nothing with a dout of 0"
+        ),
         textbook=True,
     ),
     Equivalent(
-        was="_delta_kernel[(triton.cdiv(B * H * T, 16),)](out, dout, delta, B * H * T, D=D, BLOCK=16)",
-        now="_delta_kernel[(triton.cdiv(B * H * T, 15),)](out, dout, delta, B * H * T, D=D, BLOCK=16)",
+        was="_delta_kernel[(triton.cdiv(B * H * T, 16),)](",
+        now="_delta_kernel[(triton.cdiv(B * H * T, 15),)](",
         reason="programs behind the end store nothing",
         textbook=True,
     ),

@@ -1,4 +1,6 @@
-"""Questions that the specs of kernels/05 ask only about known inputs, or that count what a kernel moves beside it."""
+"""Questions that the specs of kernels/05 ask only about known inputs, or that count
+what a kernel moves beside it.
+"""
 
 import torch
 
@@ -25,9 +27,13 @@ def rounded(values):
 
 def some_gradient(kata, rng, name, **blocks):
     q, k, v, dout = normal(rng, 4)
-    scores = (q @ k.mT / 4).masked_fill(torch.ones(q.size(2), q.size(2)).triu(1) == 1, float("-inf"))
+    scores = (q @ k.mT / 4).masked_fill(
+        torch.ones(q.size(2), q.size(2)).triu(1) == 1, float("-inf")
+    )
     delta = (scores.softmax(-1) @ v * dout).sum(-1)
-    return there(kata, counted, name, (q, k, v, dout, scores.logsumexp(-1), delta, True), blocks)
+    return there(
+        kata, counted, name, (q, k, v, dout, scores.logsumexp(-1), delta, True), blocks
+    )
 
 
 @probe("causal_tiles")
@@ -35,7 +41,9 @@ def _(kata, rng):
     found = []
     for block_q, block_k in ((16, 16), (32, 16), (16, 64)):
         T = int(torch.randint(200, 300, (), generator=rng))
-        found += [kata.causal_tiles(i, block_q, block_k, T) for i in range(-(-T // block_q))]
+        found += [
+            kata.causal_tiles(i, block_q, block_k, T) for i in range(-(-T // block_q))
+        ]
     return found
 
 
@@ -47,7 +55,9 @@ def _(kata, rng):
 
 @probe("flash_decode_merge")
 def _(kata, rng):
-    return kata.flash_decode_merge(torch.randn(3, 5, 4, generator=rng), 9 * torch.randn(3, 5, generator=rng))
+    return kata.flash_decode_merge(
+        torch.randn(3, 5, 4, generator=rng), 9 * torch.randn(3, 5, generator=rng)
+    )
 
 
 @probe("flash_delta")

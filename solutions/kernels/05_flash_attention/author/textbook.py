@@ -1,4 +1,6 @@
-"""FlashAttention: a kernel keeps a tile of queries, goes over the keys tile by tile, and writes no score to memory."""
+"""FlashAttention: a kernel keeps a tile of queries, goes over the keys tile by tile,
+and writes no score to memory.
+"""
 
 import torch
 from torch import Tensor
@@ -7,16 +9,30 @@ from grader.kernels import tl, triton
 
 
 @triton.jit
-def scores_kernel(q_ptr, k_ptr, scores_ptr, T, scale, D: tl.constexpr, BLOCK: tl.constexpr):
+def scores_kernel(
+    q_ptr, k_ptr, scores_ptr, T, scale, D: tl.constexpr, BLOCK: tl.constexpr
+):
     head, features = tl.program_id(1), tl.arange(0, D)
     rows = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    q = tl.load(q_ptr + (head * T + rows[:, None]) * D + features[None, :], mask=rows[:, None] < T, other=0.0)
+    q = tl.load(
+        q_ptr + (head * T + rows[:, None]) * D + features[None, :],
+        mask=rows[:, None] < T,
+        other=0.0,
+    )
     for start in range(0, T, BLOCK):
         keys = start + tl.arange(0, BLOCK)
-        k = tl.load(k_ptr + (head * T + keys[:, None]) * D + features[None, :], mask=keys[:, None] < T, other=0.0)
+        k = tl.load(
+            k_ptr + (head * T + keys[:, None]) * D + features[None, :],
+            mask=keys[:, None] < T,
+            other=0.0,
+        )
         scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
         inside = (rows[:, None] < T) & (keys[None, :] < T)
-        tl.store(scores_ptr + (head * T + rows[:, None]) * T + keys[None, :], scores, mask=inside)
+        tl.store(
+            scores_ptr + (head * T + rows[:, None]) * T + keys[None, :],
+            scores,
+            mask=inside,
+        )
 
 
 @triton.jit
@@ -28,23 +44,43 @@ def softmax_kernel(scores_ptr, weights_ptr, T, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def mixture_kernel(weights_ptr, v_ptr, out_ptr, T, D: tl.constexpr, BLOCK: tl.constexpr):
+def mixture_kernel(
+    weights_ptr, v_ptr, out_ptr, T, D: tl.constexpr, BLOCK: tl.constexpr
+):
     head, features = tl.program_id(1), tl.arange(0, D)
     rows = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mixed = tl.zeros((BLOCK, D), tl.float32)
     for start in range(0, T, BLOCK):
         keys = start + tl.arange(0, BLOCK)
         inside = (rows[:, None] < T) & (keys[None, :] < T)
-        weights = tl.load(weights_ptr + (head * T + rows[:, None]) * T + keys[None, :], mask=inside, other=0.0)
-        v = tl.load(v_ptr + (head * T + keys[:, None]) * D + features[None, :], mask=keys[:, None] < T, other=0.0)
+        weights = tl.load(
+            weights_ptr + (head * T + rows[:, None]) * T + keys[None, :],
+            mask=inside,
+            other=0.0,
+        )
+        v = tl.load(
+            v_ptr + (head * T + keys[:, None]) * D + features[None, :],
+            mask=keys[:, None] < T,
+            other=0.0,
+        )
         mixed += tl.dot(weights, v, input_precision="ieee")
-    tl.store(out_ptr + (head * T + rows[:, None]) * D + features[None, :], mixed, mask=rows[:, None] < T)
+    tl.store(
+        out_ptr + (head * T + rows[:, None]) * D + features[None, :],
+        mixed,
+        mask=rows[:, None] < T,
+    )
 
 
 def three_kernels(q: Tensor, k: Tensor, v: Tensor, block: int = 16) -> Tensor:
-    """Attention with the scores and their softmax in memory, (B, H, T, T) each: the worked example, not causal."""
+    """Attention with the scores and their softmax in memory, (B, H, T, T) each: the
+    worked example, not causal.
+    """
     B, H, T, D = q.shape
-    scores, weights, out = torch.empty(B, H, T, T), torch.empty(B, H, T, T), torch.empty_like(q)
+    scores, weights, out = (
+        torch.empty(B, H, T, T),
+        torch.empty(B, H, T, T),
+        torch.empty_like(q),
+    )
     tiles = (triton.cdiv(T, block), B * H)  # one program per tile of queries and head
     scores_kernel[tiles](q, k, scores, T, D**-0.5, D=D, BLOCK=block)
     softmax_kernel[(B * H * T,)](scores, weights, T, BLOCK=triton.next_power_of_2(T))
@@ -53,7 +89,9 @@ def three_kernels(q: Tensor, k: Tensor, v: Tensor, block: int = 16) -> Tensor:
 
 
 def causal_tiles(i: int, block_q: int, block_k: int, T: int) -> int:
-    """Count the tiles of keys that a tile of queries needs if no query looks ahead: where `flash_forward`'s loop ends."""
+    """Count the tiles of keys that a tile of queries needs if no query looks ahead:
+    where `flash_forward`'s loop ends.
+    """
     return triton.cdiv(min((i + 1) * block_q, T), block_k)
 
 
@@ -93,30 +131,55 @@ def _forward_kernel(
         mixed = mixed * fade[:, None] + tl.dot(weights, v, input_precision="ieee")
         top = now
     out = mixed / total[:, None]
-    tl.store(out_ptr + (first + rows[:, None]) * D + features, out, mask=rows[:, None] < T)
+    tl.store(
+        out_ptr + (first + rows[:, None]) * D + features, out, mask=rows[:, None] < T
+    )
     tl.store(lse_ptr + first + rows, top + tl.log(total), mask=rows < T)
 
 
 def flash_forward(
-    q: Tensor, k: Tensor, v: Tensor, causal: bool = False, block_q: int = 16, block_k: int = 16
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    causal: bool = False,
+    block_q: int = 16,
+    block_k: int = 16,
 ) -> tuple[Tensor, Tensor]:
-    """Attention in one launch, without scores in memory: write it for `causal=False` first."""
+    """Attention in one launch, without scores in memory: write it for
+    `causal=False` first.
+    """
     B, H, T, D = q.shape
     out, lse = torch.empty_like(q), torch.empty(B, H, T)
     grid = (triton.cdiv(T, block_q), B * H)
-    _forward_kernel[grid](q, k, v, out, lse, T, D**-0.5, CAUSAL=causal, D=D, BLOCK_Q=block_q, BLOCK_K=block_k)
+    _forward_kernel[grid](
+        q,
+        k,
+        v,
+        out,
+        lse,
+        T,
+        D**-0.5,
+        CAUSAL=causal,
+        D=D,
+        BLOCK_Q=block_q,
+        BLOCK_K=block_k,
+    )
     return out, lse
 
 
 def flash_decode_merge(outs: Tensor, lses: Tensor) -> Tensor:
-    """Put attention over all keys together from parts, each over some of the keys. Plain PyTorch, no kernel."""
+    """Put attention over all keys together from parts, each over some of the keys.
+    Plain PyTorch, no kernel.
+    """
     lse = lses.logsumexp(0)
     weights = (lses - lse).exp()
     return (weights.unsqueeze(-1) * outs).sum(0)
 
 
 @triton.jit
-def _delta_kernel(out_ptr, dout_ptr, delta_ptr, n, D: tl.constexpr, BLOCK: tl.constexpr):
+def _delta_kernel(
+    out_ptr, dout_ptr, delta_ptr, n, D: tl.constexpr, BLOCK: tl.constexpr
+):
     rows = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     at = rows[:, None] * D + tl.arange(0, D)[None, :]
     out = tl.load(out_ptr + at, mask=rows[:, None] < n)
@@ -125,10 +188,14 @@ def _delta_kernel(out_ptr, dout_ptr, delta_ptr, n, D: tl.constexpr, BLOCK: tl.co
 
 
 def flash_delta(out: Tensor, dout: Tensor) -> Tensor:
-    """Compute what the gradient of a softmax subtracts, per query: Σ_D out · dout, in a kernel."""
+    """Compute what the gradient of a softmax subtracts, per query: Σ_D out · dout, in
+    a kernel.
+    """
     B, H, T, D = out.shape
     delta = torch.empty(B, H, T, device=out.device)
-    _delta_kernel[(triton.cdiv(B * H * T, 16),)](out, dout, delta, B * H * T, D=D, BLOCK=16)
+    _delta_kernel[(triton.cdiv(B * H * T, 16),)](
+        out, dout, delta, B * H * T, D=D, BLOCK=16
+    )
     return delta
 
 
@@ -165,12 +232,27 @@ def flash_dkdv(
     q: Tensor, k: Tensor, v: Tensor, dout: Tensor, lse: Tensor, delta: Tensor,
     causal: bool, block_q: int = 16, block_k: int = 16,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Compute the gradients of the keys and the values. A program owns a tile of keys, and goes over tiles of queries."""
+    """Compute the gradients of the keys and the values. A program owns a tile of keys,
+    and goes over tiles of queries.
+    """
     B, H, T, D = q.shape
     dk, dv = torch.empty_like(k), torch.empty_like(v)
     grid = (triton.cdiv(T, block_k), B * H)
     _dkdv_kernel[grid](
-        q, k, v, dout, lse, delta, dk, dv, T, D**-0.5, CAUSAL=causal, D=D, BLOCK_Q=block_q, BLOCK_K=block_k
+        q,
+        k,
+        v,
+        dout,
+        lse,
+        delta,
+        dk,
+        dv,
+        T,
+        D**-0.5,
+        CAUSAL=causal,
+        D=D,
+        BLOCK_Q=block_q,
+        BLOCK_K=block_k,
     )
     return dk, dv
 
@@ -205,16 +287,34 @@ def flash_dq(
     q: Tensor, k: Tensor, v: Tensor, dout: Tensor, lse: Tensor, delta: Tensor,
     causal: bool, block_q: int = 16, block_k: int = 16,
 ) -> Tensor:  # fmt: skip
-    """Compute the gradient of the queries. A program owns a tile of queries, and goes over tiles of keys."""
+    """Compute the gradient of the queries. A program owns a tile of queries, and goes
+    over tiles of keys.
+    """
     B, H, T, D = q.shape
     dq = torch.empty_like(q)
     grid = (triton.cdiv(T, block_q), B * H)
-    _dq_kernel[grid](q, k, v, dout, lse, delta, dq, T, D**-0.5, CAUSAL=causal, D=D, BLOCK_Q=block_q, BLOCK_K=block_k)
+    _dq_kernel[grid](
+        q,
+        k,
+        v,
+        dout,
+        lse,
+        delta,
+        dq,
+        T,
+        D**-0.5,
+        CAUSAL=causal,
+        D=D,
+        BLOCK_Q=block_q,
+        BLOCK_K=block_k,
+    )
     return dq
 
 
 class FlashAttention(torch.autograd.Function):
-    """Attention with a gradient, of the functions above: `FlashAttention.apply(q, k, v, causal)`."""
+    """Attention with a gradient, of the functions above:
+    `FlashAttention.apply(q, k, v, causal)`.
+    """
 
     @staticmethod
     def forward(ctx, q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:

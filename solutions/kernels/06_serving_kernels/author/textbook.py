@@ -1,4 +1,6 @@
-"""Kernels of a server: attention that follows a block table, and products with weights of 8 and 4 bits."""
+"""Kernels of a server: attention that follows a block table, and products with weights
+of 8 and 4 bits.
+"""
 
 import torch
 from torch import Tensor
@@ -10,24 +12,38 @@ flash_decode_merge = prerequisite("kernels/05_flash_attention").flash_decode_mer
 
 
 @triton.jit
-def linear_kernel(x_ptr, w_ptr, out_ptr, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
+def linear_kernel(
+    x_ptr, w_ptr, out_ptr, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr
+):
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
     outputs = tl.program_id(1) * BN + tl.arange(0, BN)
     acc = tl.zeros((BM, BN), tl.float32)
     for start in range(0, K, BK):
         at = start + tl.arange(0, BK)
-        x = tl.load(x_ptr + rows[:, None] * K + at[None, :], (rows[:, None] < M) & (at[None, :] < K), other=0.0)
-        w = tl.load(w_ptr + outputs[:, None] * K + at[None, :], (outputs[:, None] < N) & (at[None, :] < K), other=0.0)
+        x = tl.load(
+            x_ptr + rows[:, None] * K + at[None, :],
+            (rows[:, None] < M) & (at[None, :] < K),
+            other=0.0,
+        )
+        w = tl.load(
+            w_ptr + outputs[:, None] * K + at[None, :],
+            (outputs[:, None] < N) & (at[None, :] < K),
+            other=0.0,
+        )
         acc += tl.dot(x, tl.trans(w), input_precision="ieee")
     inside = (rows[:, None] < M) & (outputs[None, :] < N)
     tl.store(out_ptr + rows[:, None] * N + outputs[None, :], acc, inside)
 
 
 def linear(x: Tensor, w: Tensor) -> Tensor:
-    """x (M, K) times w (N, K) transposed, in tiles of 16 rows and 16 outputs: the worked example."""
+    """x (M, K) times w (N, K) transposed, in tiles of 16 rows and 16 outputs: the
+    worked example.
+    """
     (M, K), N = x.shape, len(w)
     out = torch.empty(M, N)
-    linear_kernel[(triton.cdiv(M, 16), triton.cdiv(N, 16))](x, w, out, M, N, K, BM=16, BN=16, BK=32)
+    linear_kernel[(triton.cdiv(M, 16), triton.cdiv(N, 16))](
+        x, w, out, M, N, K, BM=16, BN=16, BK=32
+    )
     return out
 
 
@@ -36,7 +52,9 @@ def _attend(
     q, k_ptr, v_ptr, table_ptr, begin, end, length, kv, scale,
     H_KV: tl.constexpr, S: tl.constexpr, D: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
-    """The largest score, the total and the mixture of a group's queries, over blocks begin to end − 1 of a row."""
+    """The largest score, the total and the mixture of a group's queries, over blocks
+    begin to end − 1 of a row.
+    """
     slots, features = tl.arange(0, S), tl.arange(0, D)[None, :]
     top = tl.full((GROUP,), float("-inf"), tl.float32)
     total = tl.zeros((GROUP,), tl.float32)
@@ -53,7 +71,9 @@ def _attend(
         fade = tl.exp(top - now)
         weights = tl.exp(scores - now[:, None])
         total = total * fade + tl.sum(weights, axis=1)
-        mixed = mixed * fade[:, None] + tl.sum(weights[:, :, None] * v[None, :, :], axis=1)
+        mixed = mixed * fade[:, None] + tl.sum(
+            weights[:, :, None] * v[None, :, :], axis=1
+        )
         top = now
     return top, total, mixed
 
@@ -61,20 +81,37 @@ def _attend(
 @triton.jit
 def _paged_kernel(
     q_ptr, k_ptr, v_ptr, table_ptr, lengths_ptr, out_ptr, M, scale,
-    G: tl.constexpr, H_KV: tl.constexpr, S: tl.constexpr, D: tl.constexpr, GROUP: tl.constexpr,
+    G: tl.constexpr, H_KV: tl.constexpr, S: tl.constexpr, D: tl.constexpr,
+    GROUP: tl.constexpr,
 ):  # fmt: skip
     row, kv, lanes = tl.program_id(0), tl.program_id(1), tl.arange(0, GROUP)[:, None]
     at = (row * H_KV * G + kv * G + lanes) * D + tl.arange(0, D)[None, :]
     q = tl.load(q_ptr + at, lanes < G)
     length = tl.load(lengths_ptr + row)
     top, total, mixed = _attend(
-        q, k_ptr, v_ptr, table_ptr + row * M, 0, tl.cdiv(length, S), length, kv, scale, H_KV, S, D, GROUP
+        q,
+        k_ptr,
+        v_ptr,
+        table_ptr + row * M,
+        0,
+        tl.cdiv(length, S),
+        length,
+        kv,
+        scale,
+        H_KV,
+        S,
+        D,
+        GROUP,
     )
     tl.store(out_ptr + at, mixed / total[:, None], mask=lanes < G)
 
 
-def paged_attention(q: Tensor, k_pool: Tensor, v_pool: Tensor, block_table: Tensor, lengths: Tensor) -> Tensor:
-    """Attend with one new query per row and head to keys and values that lie in blocks of a pool, in one launch."""
+def paged_attention(
+    q: Tensor, k_pool: Tensor, v_pool: Tensor, block_table: Tensor, lengths: Tensor
+) -> Tensor:
+    """Attend with one new query per row and head to keys and values that lie in blocks
+    of a pool, in one launch.
+    """
     (B, H, D), (_, S, H_kv, _), M = q.shape, k_pool.shape, block_table.size(1)
     out, G = torch.empty_like(q), H // H_kv
     _paged_kernel[(B, H_kv)](
@@ -87,7 +124,8 @@ def paged_attention(q: Tensor, k_pool: Tensor, v_pool: Tensor, block_table: Tens
 @triton.jit
 def _split_kernel(
     q_ptr, k_ptr, v_ptr, table_ptr, lengths_ptr, outs_ptr, lses_ptr, M, scale, splits,
-    G: tl.constexpr, H_KV: tl.constexpr, S: tl.constexpr, D: tl.constexpr, GROUP: tl.constexpr,
+    G: tl.constexpr, H_KV: tl.constexpr, S: tl.constexpr, D: tl.constexpr,
+    GROUP: tl.constexpr,
 ):  # fmt: skip
     row, kv, split = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     lanes, features = tl.arange(0, GROUP), tl.arange(0, D)[None, :]
@@ -97,7 +135,21 @@ def _split_kernel(
     blocks = tl.cdiv(length, S)
     share = tl.cdiv(blocks, splits)
     begin, end = split * share, tl.minimum((split + 1) * share, blocks)
-    top, total, mixed = _attend(q, k_ptr, v_ptr, table_ptr + row * M, begin, end, length, kv, scale, H_KV, S, D, GROUP)
+    top, total, mixed = _attend(
+        q,
+        k_ptr,
+        v_ptr,
+        table_ptr + row * M,
+        begin,
+        end,
+        length,
+        kv,
+        scale,
+        H_KV,
+        S,
+        D,
+        GROUP,
+    )
     part = split * tl.num_programs(0) * H_KV * G + heads  # in (splits, B, H)
     out = tl.where(total[:, None] > 0, mixed / total[:, None], 0.0)
     tl.store(outs_ptr + part[:, None] * D + features, out, mask=lanes[:, None] < G)
@@ -105,9 +157,16 @@ def _split_kernel(
 
 
 def paged_attention_split(
-    q: Tensor, k_pool: Tensor, v_pool: Tensor, block_table: Tensor, lengths: Tensor, splits: int = 2
+    q: Tensor,
+    k_pool: Tensor,
+    v_pool: Tensor,
+    block_table: Tensor,
+    lengths: Tensor,
+    splits: int = 2,
 ) -> Tensor:
-    """Share a row's blocks among several programs, and put their parts together with 05's `flash_decode_merge`."""
+    """Share a row's blocks among several programs, and put their parts together with
+    05's `flash_decode_merge`.
+    """
     (B, H, D), (_, S, H_kv, _), M = q.shape, k_pool.shape, block_table.size(1)
     outs, lses, G = torch.empty(splits, B, H, D), torch.empty(splits, B, H), H // H_kv
     _split_kernel[(B, H_kv, splits)](
@@ -123,12 +182,16 @@ def _quantise_kernel(w_ptr, codes_ptr, scale_ptr, K, BLOCK: tl.constexpr):
     w = tl.load(w_ptr + row * K + at, mask=at < K, other=0.0)
     largest = tl.max(tl.abs(w))
     scale = tl.where(largest == 0, 1.0, largest / 127)
-    tl.store(codes_ptr + row * K + at, tl.floor(w / scale + 0.5).to(tl.int8), mask=at < K)
+    tl.store(
+        codes_ptr + row * K + at, tl.floor(w / scale + 0.5).to(tl.int8), mask=at < K
+    )
     tl.store(scale_ptr + row, scale)
 
 
 def quantise_rows(w: Tensor) -> tuple[Tensor, Tensor]:
-    """Round each row of a matrix to 8-bit integers with a scale of its own, one program per row."""
+    """Round each row of a matrix to 8-bit integers with a scale of its own, one program
+    per row.
+    """
     N, K = w.shape
     codes, scale = torch.empty(N, K, dtype=torch.int8), torch.empty(N)
     _quantise_kernel[(N,)](w, codes, scale, K, BLOCK=triton.next_power_of_2(K))
@@ -136,31 +199,64 @@ def quantise_rows(w: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @triton.jit
-def _int8_kernel(x_ptr, w_ptr, scale_ptr, out_ptr, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
+def _int8_kernel(
+    x_ptr,
+    w_ptr,
+    scale_ptr,
+    out_ptr,
+    M,
+    N,
+    K,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
+):
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
     outputs = tl.program_id(1) * BN + tl.arange(0, BN)
     acc = tl.zeros((BM, BN), tl.float32)
     for start in range(0, K, BK):
         at = start + tl.arange(0, BK)
-        x = tl.load(x_ptr + rows[:, None] * K + at[None, :], (rows[:, None] < M) & (at[None, :] < K), other=0.0)
-        w = tl.load(w_ptr + outputs[:, None] * K + at[None, :], (outputs[:, None] < N) & (at[None, :] < K))
+        x = tl.load(
+            x_ptr + rows[:, None] * K + at[None, :],
+            (rows[:, None] < M) & (at[None, :] < K),
+            other=0.0,
+        )
+        w = tl.load(
+            w_ptr + outputs[:, None] * K + at[None, :],
+            (outputs[:, None] < N) & (at[None, :] < K),
+        )
         acc += tl.dot(x, tl.trans(w.to(tl.float32)), input_precision="ieee")
     scale = tl.load(scale_ptr + outputs, outputs < N)
     inside = (rows[:, None] < M) & (outputs[None, :] < N)
-    tl.store(out_ptr + rows[:, None] * N + outputs[None, :], acc * scale[None, :], inside)
+    tl.store(
+        out_ptr + rows[:, None] * N + outputs[None, :], acc * scale[None, :], inside
+    )
 
 
 def matmul_int8(x: Tensor, w: Tensor, scale: Tensor) -> Tensor:
-    """Multiply by a weight that is kept in 8 bits: integers become floats in registers, and never in memory."""
+    """Multiply by a weight that is kept in 8 bits: integers become floats in registers,
+    and never in memory.
+    """
     (M, K), N = x.shape, len(w)
     out = torch.empty(M, N)
-    _int8_kernel[(triton.cdiv(M, 16), triton.cdiv(N, 16))](x, w, scale, out, M, N, K, BM=16, BN=16, BK=32)
+    _int8_kernel[(triton.cdiv(M, 16), triton.cdiv(N, 16))](
+        x, w, scale, out, M, N, K, BM=16, BN=16, BK=32
+    )
     return out
 
 
 @triton.jit
 def _int4_kernel(
-    x_ptr, packed_ptr, scale_ptr, out_ptr, M, N, K, BM: tl.constexpr, BN: tl.constexpr, SIZE: tl.constexpr
+    x_ptr,
+    packed_ptr,
+    scale_ptr,
+    out_ptr,
+    M,
+    N,
+    K,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    SIZE: tl.constexpr,
 ):
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
     outputs = tl.program_id(1) * BN + tl.arange(0, BN)
@@ -169,7 +265,10 @@ def _int4_kernel(
         at = group * SIZE + tl.arange(0, SIZE)
         pairs = group * (SIZE // 2) + tl.arange(0, SIZE // 2)
         x = tl.load(x_ptr + rows[:, None] * K + at[None, :], mask=rows[:, None] < M)
-        packed = tl.load(packed_ptr + outputs[:, None] * (K // 2) + pairs[None, :], outputs[:, None] < N)
+        packed = tl.load(
+            packed_ptr + outputs[:, None] * (K // 2) + pairs[None, :],
+            outputs[:, None] < N,
+        )
         scale = tl.load(scale_ptr + outputs * (K // SIZE) + group, outputs < N)
         codes = tl.interleave(packed & 15, packed >> 4).to(tl.int8)
         codes = tl.where(codes > 7, codes - 16, codes).to(tl.float32)
@@ -179,7 +278,9 @@ def _int4_kernel(
 
 
 def matmul_int4(x: Tensor, packed: Tensor, scale: Tensor, group_size: int) -> Tensor:
-    """Multiply by a weight that is kept in 4 bits, two codes per byte, unpacked in registers."""
+    """Multiply by a weight that is kept in 4 bits, two codes per byte, unpacked
+    in registers.
+    """
     (M, K), N = x.shape, len(packed)
     out = torch.empty(M, N)
     _int4_kernel[(triton.cdiv(M, 16), triton.cdiv(N, 16))](
@@ -190,26 +291,51 @@ def matmul_int4(x: Tensor, packed: Tensor, scale: Tensor, group_size: int) -> Te
 
 @triton.jit
 def _w8a8_kernel(
-    x_ptr, w_ptr, x_scale_ptr, scale_ptr, out_ptr, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr
+    x_ptr,
+    w_ptr,
+    x_scale_ptr,
+    scale_ptr,
+    out_ptr,
+    M,
+    N,
+    K,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
 ):
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
     outputs = tl.program_id(1) * BN + tl.arange(0, BN)
     acc = tl.zeros((BM, BN), tl.int32)
     for start in range(0, K, BK):
         at = start + tl.arange(0, BK)
-        x = tl.load(x_ptr + rows[:, None] * K + at[None, :], (rows[:, None] < M) & (at[None, :] < K), other=0)
-        w = tl.load(w_ptr + outputs[:, None] * K + at[None, :], (outputs[:, None] < N) & (at[None, :] < K))
+        x = tl.load(
+            x_ptr + rows[:, None] * K + at[None, :],
+            (rows[:, None] < M) & (at[None, :] < K),
+            other=0,
+        )
+        w = tl.load(
+            w_ptr + outputs[:, None] * K + at[None, :],
+            (outputs[:, None] < N) & (at[None, :] < K),
+        )
         acc += tl.dot(x, tl.trans(w), out_dtype=tl.int32)
     x_scale = tl.load(x_scale_ptr + rows, rows < M)
     scale = tl.load(scale_ptr + outputs, outputs < N)
     inside = (rows[:, None] < M) & (outputs[None, :] < N)
-    tl.store(out_ptr + rows[:, None] * N + outputs[None, :], acc * x_scale[:, None] * scale[None, :], inside)
+    tl.store(
+        out_ptr + rows[:, None] * N + outputs[None, :],
+        acc * x_scale[:, None] * scale[None, :],
+        inside,
+    )
 
 
 def matmul_w8a8(x: Tensor, w: Tensor, scale: Tensor) -> Tensor:
-    """Multiply in integers: x is rounded by rows, too, and both scales come after the sum."""
+    """Multiply in integers: x is rounded by rows, too, and both scales come after
+    the sum.
+    """
     (M, K), N = x.shape, len(w)
     codes, x_scale = quantise_rows(x)
     out = torch.empty(M, N)
-    _w8a8_kernel[(triton.cdiv(M, 16), triton.cdiv(N, 16))](codes, w, x_scale, scale, out, M, N, K, BM=16, BN=16, BK=32)
+    _w8a8_kernel[(triton.cdiv(M, 16), triton.cdiv(N, 16))](
+        codes, w, x_scale, scale, out, M, N, K, BM=16, BN=16, BK=32
+    )
     return out

@@ -9,11 +9,19 @@ OWN_LOOP = """    before = 0.0
 """
 CARRIED = "h = a * carry + b"
 CARRY = "carry = tl.sum(tl.where(steps == BT - 1, h, 0.0), axis=0, keep_dims=True)"
-ROWS = "mask=(rows < end) & (columns[None, :] < N), other=0.0)\n        total"
-BETWEEN = 'between = tl.where(rows[:, None] >= rows[None, :], total[:, None] - total[None, :], float("-inf"))'
+ROWS = """mask=(rows < end) & (columns[None, :] < N),
+            other=0.0,
+        )
+        total"""
+BETWEEN = """between = tl.where(
+            rows[:, None] >= rows[None, :],
+            total[:, None] - total[None, :],
+            float("-inf"),
+        )"""
 COUNTED = """other=-1)
     chosen = (experts[:, None] == numbers[None, :]).to(tl.int32)
-    tl.store(counts_ptr"""
+    tl.store(
+        counts_ptr"""
 TILES = "tiles = tl.cdiv(end - begin, BM) * across"
 INSIDE = "inside = (rows < end) & (columns[None, :] < N)"
 FACTOR = "tl.maximum(scale << 23, 1 << 22)"
@@ -80,7 +88,8 @@ MISTAKES = [
     Mistake(
         "exp(G) times exp(−G)",
         "* tl.exp(between)",
-        "* tl.where(rows[:, None] >= rows[None, :], tl.exp(total)[:, None] * tl.exp(-total)[None, :], 0.0)",
+        "* tl.where(rows[:, None] >= rows[None, :], tl.exp(total)[:, None] * "
+        "tl.exp(-total)[None, :], 0.0)",
         "TestLinearAttention::test_strong_decay",
         says="not finite",
     ),
@@ -108,7 +117,8 @@ MISTAKES = [
     Mistake(
         "each block of choices sorted by itself",
         "    ends = prefix_sum(counts.flatten())\n",
-        "    ends = prefix_sum(counts.T.flatten()).view(blocks, n_experts).T.flatten()\n",
+        "    ends = prefix_sum(counts.T.flatten()).view(blocks, "
+        "n_experts).T.flatten()\n",
         "TestPlacesByExpert::test_several_blocks",
         says="looks like each block sorted by itself",
     ),
@@ -214,8 +224,8 @@ EQUIVALENT = [
         textbook=True,
     ),
     Equivalent(
-        was="return tl.where(codes > 7, -size, size) * tl.maximum(scale.to(tl.int32) << 23, 1 << 22).to(tl.float32, bitcast=True)",
-        now="return tl.where(codes > 8, -size, size) * tl.maximum(scale.to(tl.int32) << 23, 1 << 22).to(tl.float32, bitcast=True)",
+        was="return tl.where(codes > 7, -size, size) * tl.maximum(",
+        now="return tl.where(codes > 8, -size, size) * tl.maximum(",
         reason="code 8 is -0",
         textbook=True,
     ),

@@ -1,4 +1,6 @@
-"""Kernels whose parts depend on each other: scans that hand a sum on, groups of any length, scales beside numbers."""
+"""Kernels whose parts depend on each other: scans that hand a sum on, groups of any
+length, scales beside numbers.
+"""
 
 from dataclasses import dataclass
 
@@ -16,7 +18,9 @@ def row_cumsum_kernel(x_ptr, out_ptr, N, BLOCK: tl.constexpr):
 
 
 def row_cumsum(x: Tensor) -> Tensor:
-    """The running sums of each row of x (M, N), one program per row: the worked example."""
+    """The running sums of each row of x (M, N), one program per row: the
+    worked example.
+    """
     M, N = x.shape
     out = torch.empty_like(x)
     row_cumsum_kernel[(M,)](x, out, N, BLOCK=triton.next_power_of_2(N))
@@ -35,23 +39,44 @@ class Config:
 
 
 @triton.jit
-def product_kernel(x_ptr, w_ptr, out_ptr, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
+def product_kernel(
+    x_ptr, w_ptr, out_ptr, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr
+):
     rows = tl.program_id(0) * BM + tl.arange(0, BM)[:, None]
     columns = tl.program_id(1) * BN + tl.arange(0, BN)[None, :]
     acc = tl.zeros((BM, BN), tl.float32)
     for start in range(0, K, BK):
-        left, upper = start + tl.arange(0, BK)[None, :], start + tl.arange(0, BK)[:, None]
+        left, upper = (
+            start + tl.arange(0, BK)[None, :],
+            start + tl.arange(0, BK)[:, None],
+        )
         x = tl.load(x_ptr + rows * K + left, mask=(rows < M) & (left < K), other=0.0)
-        w = tl.load(w_ptr + upper * N + columns, mask=(upper < K) & (columns < N), other=0.0)
+        w = tl.load(
+            w_ptr + upper * N + columns, mask=(upper < K) & (columns < N), other=0.0
+        )
         acc += tl.dot(x, w, input_precision="ieee")
     tl.store(out_ptr + rows * N + columns, acc, mask=(rows < M) & (columns < N))
 
 
 def product(config: Config, x: Tensor, w: Tensor, out: Tensor) -> None:
-    """Write x (M, K) times w (K, N) to out, in tiles of a configuration: what a `Tuner` may run."""
+    """Write x (M, K) times w (K, N) to out, in tiles of a configuration: what a `Tuner`
+    may run.
+    """
     (M, K), N, c = x.shape, w.size(1), config
     grid = (triton.cdiv(M, c.bm), triton.cdiv(N, c.bn))
-    product_kernel[grid](x, w, out, M, N, K, BM=c.bm, BN=c.bn, BK=c.bk, num_stages=c.stages, num_warps=c.warps)
+    product_kernel[grid](
+        x,
+        w,
+        out,
+        M,
+        N,
+        K,
+        BM=c.bm,
+        BN=c.bn,
+        BK=c.bk,
+        num_stages=c.stages,
+        num_warps=c.warps,
+    )
 
 
 @triton.jit
@@ -111,7 +136,9 @@ def _recurrence_kernel(a_ptr, b_ptr, h_ptr, T, N, BT: tl.constexpr, BN: tl.const
 def linear_recurrence(a, b, block_t=16, block_n=16):
     T, N = a.shape
     h = torch.empty(T, N)
-    _recurrence_kernel[(triton.cdiv(N, block_n),)](a, b, h, T, N, BT=block_t, BN=block_n)
+    _recurrence_kernel[(triton.cdiv(N, block_n),)](
+        a, b, h, T, N, BT=block_t, BN=block_n
+    )
     return h
 
 
@@ -120,7 +147,9 @@ def _segment_kernel(x_ptr, offsets_ptr, out_ptr, N, BLOCK: tl.constexpr):
     segment = tl.program_id(0)
     columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     total = tl.zeros((BLOCK,), tl.float32)
-    for row in range(tl.load(offsets_ptr + segment), tl.load(offsets_ptr + segment + 1)):
+    for row in range(
+        tl.load(offsets_ptr + segment), tl.load(offsets_ptr + segment + 1)
+    ):
         total += tl.load(x_ptr + row * N + columns, mask=columns < N)
     tl.store(out_ptr + segment * N + columns, total, mask=columns < N)
 
@@ -133,7 +162,17 @@ def segmented_sum(x, offsets, block_n=32):
 
 
 @triton.jit
-def _linear_attention_kernel(q_ptr, k_ptr, v_ptr, g_ptr, out_ptr, T, K: tl.constexpr, V: tl.constexpr, C: tl.constexpr):
+def _linear_attention_kernel(
+    q_ptr,
+    k_ptr,
+    v_ptr,
+    g_ptr,
+    out_ptr,
+    T,
+    K: tl.constexpr,
+    V: tl.constexpr,
+    C: tl.constexpr,
+):
     head = tl.program_id(0)
     i, keys, values = tl.arange(0, C), tl.arange(0, K), tl.arange(0, V)
     state = tl.zeros((K, V), tl.float32)
@@ -158,12 +197,16 @@ def _linear_attention_kernel(q_ptr, k_ptr, v_ptr, g_ptr, out_ptr, T, K: tl.const
 def linear_attention(q, k, v, log_decay, chunk=16):
     B, H, T, K = q.shape
     out = torch.empty_like(v)
-    _linear_attention_kernel[(B * H,)](q, k, v, log_decay, out, T, K=K, V=v.shape[3], C=chunk)
+    _linear_attention_kernel[(B * H,)](
+        q, k, v, log_decay, out, T, K=K, V=v.shape[3], C=chunk
+    )
     return out
 
 
 @triton.jit
-def _count_kernel(experts_ptr, counts_ptr, n, E, BLOCK: tl.constexpr, EXPERTS: tl.constexpr):
+def _count_kernel(
+    experts_ptr, counts_ptr, n, E, BLOCK: tl.constexpr, EXPERTS: tl.constexpr
+):
     block, e = tl.program_id(0), tl.arange(0, EXPERTS)
     at = block * BLOCK + tl.arange(0, BLOCK)
     experts = tl.load(experts_ptr + at, mask=at < n, other=EXPERTS)
@@ -172,7 +215,15 @@ def _count_kernel(experts_ptr, counts_ptr, n, E, BLOCK: tl.constexpr, EXPERTS: t
 
 
 @triton.jit
-def _place_kernel(experts_ptr, begins_ptr, places_ptr, n, E, BLOCK: tl.constexpr, EXPERTS: tl.constexpr):
+def _place_kernel(
+    experts_ptr,
+    begins_ptr,
+    places_ptr,
+    n,
+    E,
+    BLOCK: tl.constexpr,
+    EXPERTS: tl.constexpr,
+):
     block, e = tl.program_id(0), tl.arange(0, EXPERTS)
     at = block * BLOCK + tl.arange(0, BLOCK)
     experts = tl.load(experts_ptr + at, mask=at < n)
@@ -191,13 +242,25 @@ def places_by_expert(experts, n_experts, block=32):
     ends = counts.T.flatten().cumsum(0).view(n_experts, blocks).T
     begins = (ends - counts).contiguous()
     places = torch.empty(n, dtype=torch.int32)
-    _place_kernel[(blocks,)](experts, begins, places, n, n_experts, BLOCK=block, EXPERTS=lanes)
+    _place_kernel[(blocks,)](
+        experts, begins, places, n, n_experts, BLOCK=block, EXPERTS=lanes
+    )
     return places, counts.sum(0)
 
 
 @triton.jit
 def _grouped_kernel(
-    x_ptr, w_ptr, offsets_ptr, out_ptr, N, K, E, programs, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr
+    x_ptr,
+    w_ptr,
+    offsets_ptr,
+    out_ptr,
+    N,
+    K,
+    E,
+    programs,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
 ):
     tile = tl.program_id(0)
     first = 0
@@ -214,8 +277,14 @@ def _grouped_kernel(
                 k = start + tl.arange(0, BK)
                 x_mask = (rows[:, None] < end) & (k[None, :] < K)
                 w_mask = (columns[:, None] < N) & (k[None, :] < K)
-                x = tl.load(x_ptr + rows[:, None] * K + k[None, :], mask=x_mask, other=0.0)
-                w = tl.load(w_ptr + e * N * K + columns[:, None] * K + k[None, :], mask=w_mask, other=0.0)
+                x = tl.load(
+                    x_ptr + rows[:, None] * K + k[None, :], mask=x_mask, other=0.0
+                )
+                w = tl.load(
+                    w_ptr + e * N * K + columns[:, None] * K + k[None, :],
+                    mask=w_mask,
+                    other=0.0,
+                )
                 acc += tl.dot(x, tl.trans(w))
             mask = (rows[:, None] < end) & (columns[None, :] < N)
             tl.store(out_ptr + rows[:, None] * N + columns[None, :], acc, mask=mask)
@@ -227,7 +296,9 @@ def grouped_matmul(x, w, offsets, programs=8, block=(16, 16, 16)):
     E, N, K = w.shape
     out = torch.empty(len(x), N)
     BM, BN, BK = block
-    _grouped_kernel[(programs,)](x, w, offsets, out, N, K, E, programs, BM=BM, BN=BN, BK=BK)
+    _grouped_kernel[(programs,)](
+        x, w, offsets, out, N, K, E, programs, BM=BM, BN=BN, BK=BK
+    )
     return out
 
 
@@ -235,12 +306,29 @@ def grouped_matmul(x, w, offsets, programs=8, block=(16, 16, 16)):
 def _numbers(codes, scale):
     exponent = (codes >> 1) & 3
     mantissa = (codes & 1).to(tl.float32)
-    size = tl.where(exponent == 0, mantissa / 2, (1 + mantissa / 2) * tl.exp2(exponent.to(tl.float32) - 1))
-    return tl.where(codes > 7, -size, size) * tl.maximum(scale.to(tl.int32) << 23, 1 << 22).to(tl.float32, bitcast=True)
+    size = tl.where(
+        exponent == 0,
+        mantissa / 2,
+        (1 + mantissa / 2) * tl.exp2(exponent.to(tl.float32) - 1),
+    )
+    return tl.where(codes > 7, -size, size) * tl.maximum(
+        scale.to(tl.int32) << 23, 1 << 22
+    ).to(tl.float32, bitcast=True)
 
 
 @triton.jit
-def _mxfp4_kernel(x_ptr, x_scale_ptr, w_ptr, w_scale_ptr, out_ptr, M, N, K, BM: tl.constexpr, BN: tl.constexpr):
+def _mxfp4_kernel(
+    x_ptr,
+    x_scale_ptr,
+    w_ptr,
+    w_scale_ptr,
+    out_ptr,
+    M,
+    N,
+    K,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+):
     m = tl.program_id(0) * BM + tl.arange(0, BM)[:, None]
     n = tl.program_id(1) * BN + tl.arange(0, BN)[:, None]
     pairs = tl.arange(0, 16)[None, :]
@@ -276,7 +364,10 @@ def candidates(configs, M, N, K, itemsize, shared=101_376, registers=255):
         if c.bm > largest[0] or c.bn > largest[1] or c.bk > largest[2]:
             continue
         fitting.append(c)
-    return sorted(fitting, key=lambda c: M * K * triton.cdiv(N, c.bn) + N * K * triton.cdiv(M, c.bm))
+    return sorted(
+        fitting,
+        key=lambda c: M * K * triton.cdiv(N, c.bn) + N * K * triton.cdiv(M, c.bm),
+    )
 
 
 class Tuner:

@@ -5,14 +5,17 @@ from grader.course.mistakes import Equivalent, Mistake
 TABLE = "return torch.tensor([rule >> entry & 1 for entry in range(8)])"
 ROLLS = "left, right = centre.roll(1, dims=-1), centre.roll(-1, dims=-1)"
 START = "table, rows = rule_table(rule), [state.long()]"
-STACKED = "        rows.append(table[4 * left + 2 * centre + right])\n    return torch.stack(rows, dim=-2)"
+STACKED = (
+    "        rows.append(table[4 * left + 2 * centre + right])\n"
+    "    return torch.stack(rows, dim=-2)"
+)
 NUMPY_CODES = "codes = _codes(row, block, np.roll)"
 NUMPY_BITS = "return float(-(p * np.log2(p)).sum())"
 CODES = "codes = _codes(rows, block, lambda row, places: row.roll(places, dims=-1))"
 SHARES = "p = F.one_hot(codes, 2**block).float().mean(dim=-2)"
 DENSITY = "density = rows.float().unflatten(-1, (-1, block)).mean(dim=-1)"
 LEVELS = "levels = (density > 1 / 4).long() + (density > 3 / 4).long()"
-CONV = 'kernel_size=3, padding=1, padding_mode="circular")'
+CONV = 'kernel_size=3, padding=1, padding_mode="circular"\n        )'
 OUT = "return self.out(F.relu(self.conv(x))).squeeze(1)"
 TARGET = "target = evolve(state, rule, 1)[:, 1]"
 
@@ -42,7 +45,10 @@ MISTAKES = [
     Mistake(
         "zeros beyond the border",
         was=ROLLS,
-        now="left, right = F.pad(centre, (1, 1))[..., :-2], F.pad(centre, (1, 1))[..., 2:]",
+        now=(
+            "left, right = F.pad(centre, (1, 1))[..., :-2], F.pad(centre, (1, "
+            "1))[..., 2:]"
+        ),
         caught_by="test_a_live_cell_on_the_border_sees_the_far_end",
         says="looks like zeros beyond the border, not a ring",
     ),
@@ -92,21 +98,29 @@ MISTAKES = [
     Mistake(
         "windows that do not overlap",
         was=NUMPY_CODES,
-        now="codes = row[: len(row) // block * block].reshape(-1, block) @ (2 ** np.arange(block))\n    row = codes",
+        now=(
+            "codes = row[: len(row) // block * block].reshape(-1, block) @ (2 ** "
+            "np.arange(block))\n    row = codes"
+        ),
         caught_by="test_windows_overlap_and_wrap",
         says="looks like windows that do not overlap",
     ),
     Mistake(
         "one histogram for all rows",
         was=SHARES,
-        now="p = F.one_hot(codes, 2**block).float().flatten(0, -2).mean(dim=0).expand(*rows.shape[:-1], -1)",
+        now=(
+            "p = F.one_hot(codes, 2**block).float().flatten(0, "
+            "-2).mean(dim=0).expand(*rows.shape[:-1], -1)"
+        ),
         caught_by="test_each_row_of_a_picture_has_its_own",
         says="looks like all rows counted together",
     ),
     Mistake(
         "unfold without the ring",
         was=CODES,
-        now="codes = (rows.unfold(-1, block, 1) * 2 ** torch.arange(block)).sum(dim=-1)",
+        now=(
+            "codes = (rows.unfold(-1, block, 1) * 2 ** torch.arange(block)).sum(dim=-1)"
+        ),
         caught_by="TestBlockEntropy::test_known_rows_have_their_entropy",
         says="looks like windows that do not go on at the start",
     ),
@@ -162,7 +176,10 @@ MISTAKES = [
     Mistake(
         "the same rows in every step",
         was="        state = torch.randint(2, (batch, width), generator=generator)\n",
-        now="        state = torch.randint(2, (batch, width), generator=torch.Generator().manual_seed(0))\n",
+        now=(
+            "        state = torch.randint(2, (batch, width), "
+            "generator=torch.Generator().manual_seed(0))\n"
+        ),
         caught_by="test_every_step_reads_new_rows",
         says="two steps read the same rows",
     ),

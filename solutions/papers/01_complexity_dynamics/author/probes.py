@@ -11,6 +11,9 @@ def _(kata, rng):
     found = []
     for block in (4, 8, 5):
         count = int(torch.randint(6, 12, (), generator=rng))
-        rows = (torch.rand(7, count * block, generator=rng) < torch.linspace(0.1, 0.9, 7)[:, None]).long()
+        rows = (
+            torch.rand(7, count * block, generator=rng)
+            < torch.linspace(0.1, 0.9, 7)[:, None]
+        ).long()
         found.append(kata.mixing_curves(rows, block))
     return found

@@ -1,4 +1,6 @@
-"""Cellular automata, their block entropy, the entropy and complexity of mixing, and a convolution that learns a rule."""
+"""Cellular automata, their block entropy, the entropy and complexity of mixing, and a
+convolution that learns a rule.
+"""
 
 import math
 
@@ -15,7 +17,10 @@ def mix(state: Tensor, steps: int, generator: torch.Generator | None = None) -> 
         for first in (0, 1):
             left, right = state[..., first:-1:2], state[..., first + 1 :: 2]
             swap = torch.rand(left.shape, generator=generator) < 0.5
-            lefts, rights = torch.where(swap, right, left), torch.where(swap, left, right)
+            lefts, rights = (
+                torch.where(swap, right, left),
+                torch.where(swap, left, right),
+            )
             state[..., first:-1:2], state[..., first + 1 :: 2] = lefts, rights
         rows.append(state)
     return torch.stack(rows, dim=-2)
@@ -68,7 +73,9 @@ def mixing_curves(rows: Tensor, block: int) -> dict[str, Tensor]:
 class LearnedRule(nn.Module):
     def __init__(self, hidden: int = 16):
         super().__init__()
-        self.conv = nn.Conv1d(1, hidden, kernel_size=3, padding=1, padding_mode="circular")
+        self.conv = nn.Conv1d(
+            1, hidden, kernel_size=3, padding=1, padding_mode="circular"
+        )
         self.out = nn.Conv1d(hidden, 1, kernel_size=1)
 
     def forward(self, state: Tensor) -> Tensor:

@@ -10,7 +10,9 @@ UPDATE = """        optimizer.zero_grad()
         nn.utils.clip_grad_norm_(model.parameters(), max_norm)
         optimizer.step()
 """
-DRAW = "torch.multinomial(F.softmax(scores / temperature, dim=-1), 1, generator=generator)"
+DRAW = """torch.multinomial(
+                    F.softmax(scores / temperature, dim=-1), 1, generator=generator
+                )"""
 
 MISTAKES = [
     Mistake(
@@ -29,8 +31,14 @@ MISTAKES = [
     ),
     Mistake(
         "NumPy: h0 written over",
-        was="        h = np.tanh(W_xh[:, character] + W_hh @ h + b_h)\n        states.append(h)",
-        now="        h[:] = np.tanh(W_xh[:, character] + W_hh @ h + b_h)\n        states.append(h.copy())",
+        was=(
+            "        h = np.tanh(W_xh[:, character] + W_hh @ h + b_h)\n"
+            "        states.append(h)"
+        ),
+        now=(
+            "        h[:] = np.tanh(W_xh[:, character] + W_hh @ h + b_h)\n"
+            "        states.append(h.copy())"
+        ),
         caught_by="test_h0_is_left_as_it_was",
         says="of h0 after the call",
         edge=True,
@@ -140,7 +148,9 @@ MISTAKES = [
         was="model(new[None, place : place + 1], h)",
         now="model(new[None, place : place + 1])",
         caught_by="test_temperature_0_takes_the_best_character_each_time",
-        says="looks like without a state: each character is guessed from the one before",
+        says=(
+            "looks like without a state: each character is guessed from the one before"
+        ),
     ),
     Mistake(
         "softmax times the temperature",
@@ -181,7 +191,10 @@ MISTAKES = [
     Mistake(
         "backward: a character that comes twice counted once",
         was='"W_xh": da.T @ one_hot,',
-        now='"W_xh": np.stack([da[list(ids).index(c)] if c in ids else 0 * h0 for c in range(logits.shape[1])], axis=1),',
+        now=(
+            '"W_xh": np.stack([da[list(ids).index(c)] if c in ids else 0 * h0 for c '
+            "in range(logits.shape[1])], axis=1),"
+        ),
         caught_by="TestRnnBackwardNumpy::test_gradients_are_those_of_autograd",
         says="of ['W_xh']",
     ),
@@ -216,8 +229,8 @@ EQUIVALENT = [
         textbook=True,
     ),
     Equivalent(
-        was="ids = torch.multinomial(F.softmax(last / temperature, dim=-1), 1, generator=generator)",
-        now="ids = torch.multinomial(F.softmax(last / temperature, dim=-0), 1, generator=generator)",
+        was="F.softmax(last / temperature, dim=-1), 1, generator=generator",
+        now="F.softmax(last / temperature, dim=-0), 1, generator=generator",
         reason="one dimension",
         textbook=True,
     ),

@@ -1,4 +1,6 @@
-"""A character RNN from nothing: a vocabulary, one recurrence, training on a stream of chunks, and sampling."""
+"""A character RNN from nothing: a vocabulary, one recurrence, training on a stream of
+chunks, and sampling.
+"""
 
 import math
 
@@ -19,7 +21,9 @@ def build_vocab(text: str) -> tuple[dict[str, int], list[str]]:
     return stoi, itos
 
 
-def rnn_forward_numpy(ids, h0, W_xh, W_hh, W_hy, b_h, b_y) -> tuple[np.ndarray, np.ndarray]:
+def rnn_forward_numpy(
+    ids, h0, W_xh, W_hh, W_hy, b_h, b_y
+) -> tuple[np.ndarray, np.ndarray]:
     h = h0
     states, logits = [], []
     for x in ids:
@@ -34,9 +38,15 @@ class CharRNN(nn.Module):
         super().__init__()
         bound = 1 / math.sqrt(hidden_size)
         self.hidden_size = hidden_size
-        self.W_xh = nn.Parameter(torch.empty(hidden_size, vocab_size).uniform_(-bound, bound))
-        self.W_hh = nn.Parameter(torch.empty(hidden_size, hidden_size).uniform_(-bound, bound))
-        self.W_hy = nn.Parameter(torch.empty(vocab_size, hidden_size).uniform_(-bound, bound))
+        self.W_xh = nn.Parameter(
+            torch.empty(hidden_size, vocab_size).uniform_(-bound, bound)
+        )
+        self.W_hh = nn.Parameter(
+            torch.empty(hidden_size, hidden_size).uniform_(-bound, bound)
+        )
+        self.W_hy = nn.Parameter(
+            torch.empty(vocab_size, hidden_size).uniform_(-bound, bound)
+        )
         self.b_h = nn.Parameter(torch.zeros(hidden_size))
         self.b_y = nn.Parameter(torch.zeros(vocab_size))
 
@@ -56,7 +66,13 @@ def chunks(ids: Tensor, seq_len: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def train_char_rnn(
-    model: CharRNN, ids: Tensor, *, steps: int = 300, seq_len: int = 25, lr: float = 0.01, max_norm: float = 5.0
+    model: CharRNN,
+    ids: Tensor,
+    *,
+    steps: int = 300,
+    seq_len: int = 25,
+    lr: float = 0.01,
+    max_norm: float = 5.0,
 ) -> list[float]:
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     stream = chunks(ids, seq_len)
@@ -78,7 +94,12 @@ def train_char_rnn(
 
 
 def sample(
-    model: CharRNN, prompt: Tensor, n: int, *, temperature: float = 1.0, generator: torch.Generator | None = None
+    model: CharRNN,
+    prompt: Tensor,
+    n: int,
+    *,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     new = []
     ids, h = prompt, None
@@ -88,12 +109,16 @@ def sample(
         if temperature == 0:
             ids = last.argmax(keepdim=True)
         else:
-            ids = torch.multinomial(F.softmax(last / temperature, dim=-1), 1, generator=generator)
+            ids = torch.multinomial(
+                F.softmax(last / temperature, dim=-1), 1, generator=generator
+            )
         new.append(ids)
     return torch.cat(new)
 
 
-def rnn_backward_numpy(ids, targets, h0, hidden, logits, W_hh, W_hy) -> dict[str, np.ndarray]:
+def rnn_backward_numpy(
+    ids, targets, h0, hidden, logits, W_hh, W_hy
+) -> dict[str, np.ndarray]:
     T, V = logits.shape
     H = len(h0)
     dW_xh, dW_hh, dW_hy = np.zeros((H, V)), np.zeros((H, H)), np.zeros((V, H))

@@ -38,21 +38,27 @@ MISTAKES = [
         "rows in the order i, f, o, g",
         was=ROWS,
         now="i, f, o, g = sums.chunk(4, dim=1)",
-        caught_by="TestLSTMCellScratch::test_gates_are_taken_after_their_nonlinearities",
+        caught_by=(
+            "TestLSTMCellScratch::test_gates_are_taken_after_their_nonlinearities"
+        ),
         says="looks like the rows are taken in the order i, f, o, g",
     ),
     Mistake(
         "perhaps the batch cut in four, not the features",
         was=ROWS,
         now="i, f, g, o = sums.chunk(4, dim=0)",
-        caught_by="TestLSTMCellScratch::test_gates_are_taken_after_their_nonlinearities",
+        caught_by=(
+            "TestLSTMCellScratch::test_gates_are_taken_after_their_nonlinearities"
+        ),
         says="not enough values to unpack",
     ),
     Mistake(
         "a sigmoid for g",
         was="torch.tanh(g), torch.sigmoid(o)",
         now="torch.sigmoid(g), torch.sigmoid(o)",
-        caught_by="TestLSTMCellScratch::test_gates_are_taken_after_their_nonlinearities",
+        caught_by=(
+            "TestLSTMCellScratch::test_gates_are_taken_after_their_nonlinearities"
+        ),
         says="looks like a sigmoid for all four",
     ),
     Mistake(
@@ -73,7 +79,10 @@ MISTAKES = [
         "c detached at each step",
         was="c = f * c + i * g",
         now="c = f * c.detach() + i * g",
-        caught_by="TestLSTMCellScratch::test_on_the_road_of_c_the_gradient_meets_only_the_forget_gate",
+        caught_by=(
+            "TestLSTMCellScratch::"
+            "test_on_the_road_of_c_the_gradient_meets_only_the_forget_gate"
+        ),
         says="c' does not depend on c: c was detached",
     ),
     Mistake(
@@ -87,7 +96,9 @@ MISTAKES = [
         "tanh(c) handed on as c",
         was="return h, c\n",
         now="return h, torch.tanh(c)\n",
-        caught_by="TestLSTMCellScratch::test_an_open_memory_keeps_c_behind_a_closed_output",
+        caught_by=(
+            "TestLSTMCellScratch::test_an_open_memory_keeps_c_behind_a_closed_output"
+        ),
         says="looks like c after 20 times tanh",
     ),
     # run_lstm
@@ -101,7 +112,10 @@ MISTAKES = [
     Mistake(
         "gates computed after the update",
         was=RECORD,
-        now="        h, c = cell(now, (h, c))\n        steps.append((h, c, *cell.gates(now, h)))\n",
+        now=(
+            "        h, c = cell(now, (h, c))\n"
+            "        steps.append((h, c, *cell.gates(now, h)))\n"
+        ),
         caught_by="TestRunLstm::test_entries_belong_to_their_steps",
         says="looks like gates computed from the new h",
     ),

@@ -1,4 +1,6 @@
-"""The memory of the LSTM: the cell with its gates, a net that has to recall, and the gradient through time."""
+"""The memory of the LSTM: the cell with its gates, a net that has to recall, and the
+gradient through time.
+"""
 
 import math
 
@@ -9,7 +11,11 @@ from torch import Tensor, nn
 
 
 def recall_batch(
-    batch: int, length: int, num_symbols: int, noise: float = 0.4, generator: torch.Generator | None = None
+    batch: int,
+    length: int,
+    num_symbols: int,
+    noise: float = 0.4,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     y = torch.randint(num_symbols, (batch,), generator=generator)
     x = noise * torch.randn(batch, length, num_symbols, generator=generator)
@@ -21,7 +27,9 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-z))
 
 
-def lstm_step_numpy(x, h, c, weight_ih, weight_hh, bias) -> tuple[np.ndarray, np.ndarray]:
+def lstm_step_numpy(
+    x, h, c, weight_ih, weight_hh, bias
+) -> tuple[np.ndarray, np.ndarray]:
     i, f, g, o = np.split(x @ weight_ih.T + h @ weight_hh.T + bias, 4, axis=1)
     c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
     h = sigmoid(o) * np.tanh(c)
@@ -34,17 +42,25 @@ class LSTMCellScratch(nn.Module):
         self.input_size = input_size
         self.hidden_size = hidden_size
         bound = 1 / math.sqrt(hidden_size)
-        self.weight_ih = nn.Parameter(torch.empty(4 * hidden_size, input_size).uniform_(-bound, bound))
-        self.weight_hh = nn.Parameter(torch.empty(4 * hidden_size, hidden_size).uniform_(-bound, bound))
+        self.weight_ih = nn.Parameter(
+            torch.empty(4 * hidden_size, input_size).uniform_(-bound, bound)
+        )
+        self.weight_hh = nn.Parameter(
+            torch.empty(4 * hidden_size, hidden_size).uniform_(-bound, bound)
+        )
         self.bias = nn.Parameter(torch.zeros(4 * hidden_size))
         with torch.no_grad():
             self.bias[hidden_size : 2 * hidden_size] = forget_bias
 
     def gates(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        i, f, g, o = (x @ self.weight_ih.T + h @ self.weight_hh.T + self.bias).chunk(4, dim=1)
+        i, f, g, o = (x @ self.weight_ih.T + h @ self.weight_hh.T + self.bias).chunk(
+            4, dim=1
+        )
         return torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
 
-    def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         if state is None:
             zeros = torch.zeros(len(x), self.hidden_size)
             state = zeros, zeros
@@ -55,7 +71,9 @@ class LSTMCellScratch(nn.Module):
         return h, c
 
 
-def run_lstm(cell: LSTMCellScratch, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> dict[str, Tensor]:
+def run_lstm(
+    cell: LSTMCellScratch, x: Tensor, state: tuple[Tensor, Tensor] | None = None
+) -> dict[str, Tensor]:
     if state is None:
         zeros = torch.zeros(len(x), cell.hidden_size)
         state = zeros, zeros
@@ -70,7 +88,14 @@ def run_lstm(cell: LSTMCellScratch, x: Tensor, state: tuple[Tensor, Tensor] | No
 
 
 class RecallNet(nn.Module):
-    def __init__(self, kind: str, input_size: int, hidden_size: int, num_symbols: int, forget_bias: float = 1.0):
+    def __init__(
+        self,
+        kind: str,
+        input_size: int,
+        hidden_size: int,
+        num_symbols: int,
+        forget_bias: float = 1.0,
+    ):
         super().__init__()
         if kind == "lstm":
             self.cell = LSTMCellScratch(input_size, hidden_size, forget_bias)

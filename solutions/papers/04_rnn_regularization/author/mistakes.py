@@ -6,9 +6,12 @@ NUMPY_SUMS = "weight_ih @ dropout_numpy(x, mask, p) + weight_hh @ h + bias"
 CELL = """                state[layer] = cell(F.dropout(x, between), (F.dropout(h, through), c))
                 x = state[layer][0]
             tops.append(F.dropout(x, between))
-"""
+"""  # noqa: E501
 BETWEEN = 'between = self.p if self.training and self.where == "non_recurrent" else 0.0'
-SCALED = """        inputs, olds = ([F.dropout(ones, self.p, self.training) for _ in self.cells] for _ in range(2))
+SCALED = """        inputs, olds = (
+            [F.dropout(ones, self.p, self.training) for _ in self.cells]
+            for _ in range(2)
+        )
         top = F.dropout(ones, self.p, self.training)
 """
 STEP = "                state[layer] = cell(x * inputs[layer], (h * olds[layer], c))\n"
@@ -35,7 +38,9 @@ MISTAKES = [
     Mistake(
         "NumPy: dropout on the old h",
         was=NUMPY_SUMS,
-        now=NUMPY_SUMS.replace("weight_hh @ h", "weight_hh @ dropout_numpy(h, mask, p)"),
+        now=NUMPY_SUMS.replace(
+            "weight_hh @ h", "weight_hh @ dropout_numpy(h, mask, p)"
+        ),
         caught_by="test_masks_act_on_every_input_and_on_the_top_output",
         says="looks like dropout on the old h, too",
     ),
@@ -54,7 +59,7 @@ MISTAKES = [
                 x = F.dropout(h, between)
                 state[layer] = x, c
             tops.append(x)
-""",
+""",  # noqa: E501
         caught_by="test_non_recurrent_leaves_the_way_through_time_alone",
         says="of the h that enters the cells",
     ),
@@ -102,14 +107,18 @@ MISTAKES = [
             torch.manual_seed(len(self.cells))
             tops.append(F.dropout(x, between))
 """,
-        caught_by="TestRegularizedLSTMForward::test_each_step_row_and_unit_has_its_own_draw",
+        caught_by=(
+            "TestRegularizedLSTMForward::test_each_step_row_and_unit_has_its_own_draw"
+        ),
         says="the mask of one step is the mask of another step",
     ),
     Mistake(
         "one mask for all rows",
         was="cell(F.dropout(x, between)",
         now="cell(x * F.dropout(torch.ones_like(x[0]), between)",
-        caught_by="TestRegularizedLSTMForward::test_each_step_row_and_unit_has_its_own_draw",
+        caught_by=(
+            "TestRegularizedLSTMForward::test_each_step_row_and_unit_has_its_own_draw"
+        ),
         says="the mask of one row is the mask of another row",
     ),
     Mistake(
@@ -124,7 +133,10 @@ MISTAKES = [
     Mistake(
         "the mean of exp per symbol",
         was=MEASURED,
-        now='return F.cross_entropy(logits[0], ids[1:], reduction="none").exp().mean().item()',
+        now=(
+            "return F.cross_entropy(logits[0], ids[1:], "
+            'reduction="none").exp().mean().item()'
+        ),
         caught_by="test_is_exp_of_the_mean_cross_entropy",
         says="looks like the mean of exp per symbol",
     ),
@@ -186,7 +198,8 @@ MISTAKES = [
     Mistake(
         "new masks in every step",
         was=STEP,
-        now="                inputs, olds = ([F.dropout(ones, self.p, self.training) for _ in self.cells] for _ in 'xh')\n"
+        now="                inputs, olds = ([F.dropout(ones, self.p, self.training) "
+        "for _ in self.cells] for _ in 'xh')\n"
         "                inputs, olds = list(inputs), list(olds)\n" + STEP,
         caught_by="test_zeros_are_at_the_same_units_in_every_step",
         says="they should have one mask for all steps",
@@ -201,7 +214,9 @@ MISTAKES = [
     Mistake(
         "masks drawn for the first call only",
         was=SCALED,
-        now=SCALED.replace("        inputs", "        torch.manual_seed(0)\n        inputs"),
+        now=SCALED.replace(
+            "        inputs", "        torch.manual_seed(0)\n        inputs"
+        ),
         caught_by="test_each_place_row_unit_and_call_has_its_own_draw",
         says="the mask of one call is the mask of the next call",
     ),

@@ -1,4 +1,6 @@
-"""Questions that the specs of papers/04 cannot ask from another process: they watch the cells at work."""
+"""Questions that the specs of papers/04 cannot ask from another process: they watch the
+cells at work.
+"""
 
 import torch
 
@@ -8,13 +10,17 @@ WIDTH = 12
 
 
 def watched(kata, model, ids, start):
-    """Run the model, and note what each cell got and returned: for each of its calls the x, h and c, new h and c."""
+    """Run the model, and note what each cell got and returned: for each of its calls
+    the x, h and c, new h and c.
+    """
     import torch
 
     calls = [[] for _ in model.cells]
     hooks = [
         cell.register_forward_hook(
-            lambda cell, arguments, named, result, steps=steps: steps.append((*arguments, *named.values(), result)),
+            lambda cell, arguments, named, result, steps=steps: steps.append(
+                (*arguments, *named.values(), result)
+            ),
             with_kwargs=True,
         )
         for cell, steps in zip(model.cells, calls)
@@ -27,44 +33,64 @@ def watched(kata, model, ids, start):
 
 
 def ratios(kata, model, rng):
-    """By what dropout multiplied x and h of each cell and the top h (places, T, B, H), and what it left alone."""
+    """By what dropout multiplied x and h of each cell and the top h (places, T, B, H),
+    and what it left alone.
+    """
     with torch.no_grad():
         for _, parameter in sorted(model.named_parameters()):
             parameter.copy_(torch.randn(parameter.shape, generator=rng))
         model.head.weight.copy_(torch.eye(WIDTH))
         model.head.bias.zero_()
     ids = torch.randint(WIDTH, (6, 5), generator=rng)
-    start = [tuple(torch.randn(6, WIDTH, generator=rng) for _ in "hc") for _ in model.cells]
+    start = [
+        tuple(torch.randn(6, WIDTH, generator=rng) for _ in "hc") for _ in model.cells
+    ]
     calls, tops, end = there(kata, watched, model, ids, start)
     x, h, c, new_h, new_c = (
-        torch.stack([torch.stack([step[part] for step in steps]) for steps in calls]) for part in range(5)
+        torch.stack([torch.stack([step[part] for step in steps]) for steps in calls])
+        for part in range(5)
     )
     embedded = model.embed.weight.detach()[ids].transpose(0, 1)
-    first_h, first_c = (torch.stack([layer[i] for layer in start])[:, None] for i in (0, 1))
+    first_h, first_c = (
+        torch.stack([layer[i] for layer in start])[:, None] for i in (0, 1)
+    )
     found = [
         x / torch.cat([embedded[None], new_h[:-1]]),
         h / torch.cat([first_h, new_h[:, :-1]], dim=1),
         tops.transpose(0, 1)[None] / new_h[-1:],
     ]
     plain = [c - torch.cat([first_c, new_c[:, :-1]], dim=1)]
-    plain += [torch.stack([layer[i] for layer in end]) - new[:, -1] for i, new in enumerate((new_h, new_c))]
+    plain += [
+        torch.stack([layer[i] for layer in end]) - new[:, -1]
+        for i, new in enumerate((new_h, new_c))
+    ]
     return [ratio.round() for ratio in found], plain
 
 
 def told(found):
-    """The factors of each kind of place, and along which dimensions they are all the same."""
+    """The factors of each kind of place, and along which dimensions they are all
+    the same.
+    """
     return [
-        (sorted(set(factor.flatten().tolist())), [bool((factor == factor.narrow(d, 0, 1)).all()) for d in range(4)])
+        (
+            sorted(set(factor.flatten().tolist())),
+            [bool((factor == factor.narrow(d, 0, 1)).all()) for d in range(4)],
+        )
         for factor in found
     ]
 
 
 @probe("RegularizedLSTM.__init__")
 def _(kata, rng):
-    vocab, hidden, layers, tenths = (int(torch.randint(1, 9, (), generator=rng)) for _ in range(4))
+    vocab, hidden, layers, tenths = (
+        int(torch.randint(1, 9, (), generator=rng)) for _ in range(4)
+    )
     model = kata.RegularizedLSTM(vocab, hidden, layers, tenths / 10, "recurrent")
     parts = (model.embed, *model.cells, model.head)
-    shapes = [{name: tuple(parameter.shape) for name, parameter in part.named_parameters()} for part in parts]
+    shapes = [
+        {name: tuple(parameter.shape) for name, parameter in part.named_parameters()}
+        for part in parts
+    ]
     return [shapes, model.p, model.where, model.hidden_size]
 
 
@@ -72,7 +98,9 @@ def _(kata, rng):
 def _(kata, rng):
     seen = []
     for where in ("non_recurrent", "recurrent"):
-        found, plain = ratios(kata, kata.RegularizedLSTM(WIDTH, WIDTH, 3, p=0.5, where=where), rng)
+        found, plain = ratios(
+            kata, kata.RegularizedLSTM(WIDTH, WIDTH, 3, p=0.5, where=where), rng
+        )
         seen.append([told(found), plain])
     return seen
 
@@ -81,5 +109,8 @@ def _(kata, rng):
 def _(kata, rng):
     model = kata.VariationalLSTM(WIDTH, WIDTH, 3, p=0.5)
     (first, plain), (second, _) = ratios(kata, model, rng), ratios(kata, model, rng)
-    same = [torch.equal(one, other) for one, other in ((first[0], first[1]), *zip(first, second))]
+    same = [
+        torch.equal(one, other)
+        for one, other in ((first[0], first[1]), *zip(first, second))
+    ]
     return [told(first), same, plain]

@@ -1,4 +1,6 @@
-"""Dropout where it does no harm: on the paths between layers, not on the path through time."""
+"""Dropout where it does no harm: on the paths between layers, not on the path
+through time.
+"""
 
 import math
 
@@ -8,18 +10,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def transition_table(vocab_size: int, generator: torch.Generator | None = None) -> Tensor:
-    return torch.softmax(2 * torch.randn(vocab_size, vocab_size, vocab_size, generator=generator), dim=-1)
+def transition_table(
+    vocab_size: int, generator: torch.Generator | None = None
+) -> Tensor:
+    return torch.softmax(
+        2 * torch.randn(vocab_size, vocab_size, vocab_size, generator=generator), dim=-1
+    )
 
 
 def markov_text(
-    n: int, vocab_size: int, generator: torch.Generator | None = None, table: Tensor | None = None
+    n: int,
+    vocab_size: int,
+    generator: torch.Generator | None = None,
+    table: Tensor | None = None,
 ) -> Tensor:
     if table is None:
         table = transition_table(vocab_size, generator)
     ids = torch.randint(vocab_size, (2,), generator=generator).tolist()
     while len(ids) < n:
-        ids.append(torch.multinomial(table[ids[-2], ids[-1]], 1, generator=generator).item())
+        ids.append(
+            torch.multinomial(table[ids[-2], ids[-1]], 1, generator=generator).item()
+        )
     return torch.tensor(ids[:n])
 
 
@@ -45,14 +56,21 @@ def lstm_stack_step_numpy(x, states, weights, masks, p) -> tuple[np.ndarray, lis
 
 class RegularizedLSTM(nn.Module):
     def __init__(
-        self, vocab_size: int, hidden_size: int, num_layers: int = 2, p: float = 0.0, where: str = "non_recurrent"
+        self,
+        vocab_size: int,
+        hidden_size: int,
+        num_layers: int = 2,
+        p: float = 0.0,
+        where: str = "non_recurrent",
     ):
         super().__init__()
         self.p = p
         self.where = where
         self.hidden_size = hidden_size
         self.embed = nn.Embedding(vocab_size, hidden_size)
-        self.cells = nn.ModuleList([nn.LSTMCell(hidden_size, hidden_size) for _ in range(num_layers)])
+        self.cells = nn.ModuleList(
+            [nn.LSTMCell(hidden_size, hidden_size) for _ in range(num_layers)]
+        )
         self.head = nn.Linear(hidden_size, vocab_size)
 
     def forward(self, ids: Tensor, state: list | None = None) -> tuple[Tensor, list]:
@@ -107,12 +125,16 @@ def train_lm(
 
 
 class VariationalLSTM(nn.Module):
-    def __init__(self, vocab_size: int, hidden_size: int, num_layers: int = 2, p: float = 0.0):
+    def __init__(
+        self, vocab_size: int, hidden_size: int, num_layers: int = 2, p: float = 0.0
+    ):
         super().__init__()
         self.p = p
         self.hidden_size = hidden_size
         self.embed = nn.Embedding(vocab_size, hidden_size)
-        self.cells = nn.ModuleList([nn.LSTMCell(hidden_size, hidden_size) for _ in range(num_layers)])
+        self.cells = nn.ModuleList(
+            [nn.LSTMCell(hidden_size, hidden_size) for _ in range(num_layers)]
+        )
         self.head = nn.Linear(hidden_size, vocab_size)
 
     def forward(self, ids: Tensor, state: list | None = None) -> tuple[Tensor, list]:
@@ -129,7 +151,9 @@ class VariationalLSTM(nn.Module):
         logits = []
         for x in self.embed(ids).unbind(dim=1):
             new_state = []
-            for cell, (h, c), x_mask, h_mask in zip(self.cells, state, x_masks, h_masks):
+            for cell, (h, c), x_mask, h_mask in zip(
+                self.cells, state, x_masks, h_masks
+            ):
                 h, c = cell(x * x_mask, (h * h_mask, c))
                 new_state.append((h, c))
                 x = h

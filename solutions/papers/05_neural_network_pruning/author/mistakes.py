@@ -2,29 +2,37 @@
 
 from grader.course.mistakes import Mistake
 
-NUMPY_ORDER = "mask[np.argsort(np.abs(weight)"
-ROUND = "[: round(sparsity * len(mask))]] = False"
-STABLE = f"mask[scores.detach().flatten().argsort(stable=True){ROUND}"
+NUMPY_ORDER = "mask[\n        np.argsort(np.abs(weight)"
 MASK = 'self.register_buffer("mask", torch.ones_like(self.weight, dtype=torch.bool))'
 PRODUCT = "return F.linear(x, self.weight * self.mask, self.bias)"
 DEEP = """        x = self.layers[0](x.flatten(1))
         for layer in self.layers[1:]:
             x = layer(F.relu(x))
         return x"""
-SCORES = "scores = [layer.weight.abs().masked_fill(~layer.mask, -1.0) for layer in model.layers]"
+SCORES = """scores = [
+        layer.weight.abs().masked_fill(~layer.mask, -1.0) for layer in model.layers
+    ]"""
 KEEP = "keep = _largest(torch.cat([score.flatten() for score in scores]), sparsity)"
-MERGE = "layer.mask &= part.view_as(layer.mask)"
-SHARE = "return sum((~layer.mask).sum().item() for layer in model.layers) / len(keep)"
 COPY = "parameter.copy_(init_state[name])"
 REWIND = f"""        for name, parameter in model.named_parameters():
             {COPY}"""
-SHUFFLE = """        order = torch.randperm(layer.mask.numel(), generator=generator).to(layer.mask.device)
+SHUFFLE = """        order = torch.randperm(layer.mask.numel(), generator=generator).to(
+            layer.mask.device
+        )
         layer.mask.copy_(layer.mask.flatten()[order].view_as(layer.mask))"""
-NATS = "nats = math.log(prior_std) - log_var / 2 + ((variance + mean.square()) / prior_std**2 - 1) / 2"
+NATS = """nats = (
+        math.log(prior_std)
+        - log_var / 2
+        + ((variance + mean.square()) / prior_std**2 - 1) / 2
+    )"""
 DRAW = "weight = weight + (self.log_var / 2).exp() * torch.randn_like(weight)"
 ERRORS = 'errors = F.cross_entropy(model(x), y, reduction="sum") / math.log(2)'
-MESSAGE = "bits = errors + price * sum(kl_bits(layer.weight, layer.log_var, prior_std) for layer in layers)"
-BITS = "bits += (kept + layer.bias.numel()) * bits_per_weight + math.log2(math.comb(n, kept))"
+MESSAGE = """bits = errors + price * sum(
+            kl_bits(layer.weight, layer.log_var, prior_std) for layer in layers
+        )"""
+BITS = """bits += (kept + layer.bias.numel()) * bits_per_weight + math.log2(
+            math.comb(n, kept)
+        )"""
 
 MISTAKES = [
     # kl_bits
@@ -38,7 +46,10 @@ MISTAKES = [
     Mistake(
         "the divergence the other way round",
         was=NATS,
-        now="nats = log_var / 2 - math.log(prior_std) + ((prior_std**2 + mean.square()) / variance - 1) / 2",
+        now=(
+            "nats = log_var / 2 - math.log(prior_std) + ((prior_std**2 + "
+            "mean.square()) / variance - 1) / 2"
+        ),
         caught_by="TestKlBits::test_one_weight_by_hand",
         says="looks like the divergence from posterior to prior",
     ),
@@ -60,7 +71,10 @@ MISTAKES = [
     Mistake(
         "a sample that carries no gradient to the weight",
         was=DRAW,
-        now="weight = torch.distributions.Normal(weight, (self.log_var / 2).exp()).sample()",
+        now=(
+            "weight = torch.distributions.Normal(weight, (self.log_var / "
+            "2).exp()).sample()"
+        ),
         caught_by="TestNoisyLinear::test_gradients_go_through_the_draw",
         says="no gradient reaches weight",
     ),
@@ -90,7 +104,8 @@ MISTAKES = [
         "the weights' bits without a graph",
         was=MESSAGE,
         now="with torch.no_grad():\n"
-        "            weights = sum(kl_bits(layer.weight, layer.log_var, prior_std) for layer in layers)\n"
+        "            weights = sum(kl_bits(layer.weight, layer.log_var, prior_std) for "
+        "layer in layers)\n"
         "        bits = errors + price * weights",
         caught_by="TestTrainNoisy::test_every_step_is_that_of_adam",
         says="looks like weights for free",
@@ -113,15 +128,22 @@ MISTAKES = [
     ),
     Mistake(
         "a quantile as threshold",
-        was=STABLE,
+        was="""mask[
+        scores.detach().flatten().argsort(stable=True)[: round(sparsity * len(mask))]
+    ] = False""",
         now="mask = scores.detach().flatten() > scores.detach().quantile(sparsity)",
         caught_by="TestMagnitudeMask::test_the_right_number_is_removed",
         says="looks like a quantile as threshold",
     ),
     Mistake(
         "a threshold that drops all ties",
-        was=STABLE,
-        now=f"mask = scores.detach().flatten() > scores.detach().flatten().sort().values{ROUND[:-10]}].max()",
+        was="""mask[
+        scores.detach().flatten().argsort(stable=True)[: round(sparsity * len(mask))]
+    ] = False""",
+        now="""mask = (
+        scores.detach().flatten()
+        > scores.detach().flatten().sort().values[: round(sparsity * len(mask))].max()
+    )""",
         caught_by="TestMagnitudeMask::test_of_equal_weights_the_first_go",
         says="at 100 of 200 places",
         edge=True,
@@ -137,7 +159,10 @@ MISTAKES = [
     Mistake(
         "the stored weight multiplied in forward",
         was=PRODUCT,
-        now="self.weight.data.mul_(self.mask)\n        return F.linear(x, self.weight, self.bias)",
+        now=(
+            "self.weight.data.mul_(self.mask)\n"
+            "        return F.linear(x, self.weight, self.bias)"
+        ),
         caught_by="TestMaskedLinear::test_the_stored_weight_keeps_its_values",
         says="of weight after a call",
     ),
@@ -156,7 +181,10 @@ MISTAKES = [
     Mistake(
         "a threshold per layer",
         was=KEEP,
-        now="keep = torch.cat([_largest(score, sparsity).flatten() for score in scores])",
+        now=(
+            "keep = torch.cat([_largest(score, sparsity).flatten() for score in "
+            "scores])"
+        ),
         caught_by="TestGlobalPrune::test_one_threshold_for_all_layers",
         says="looks like a threshold per layer",
     ),
@@ -213,7 +241,9 @@ MISTAKES = [
     Mistake(
         "the number of choices as a float",
         was=BITS,
-        now=BITS.replace("math.comb(n, kept)", "math.prod((n - i) / (i + 1) for i in range(kept))"),
+        now=BITS.replace(
+            "math.comb(n, kept)", "math.prod((n - i) / (i + 1) for i in range(kept))"
+        ),
         caught_by="TestDescriptionLength::test_large_layers_do_not_overflow",
         says="got inf",
     ),

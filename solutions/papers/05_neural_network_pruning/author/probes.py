@@ -1,4 +1,6 @@
-"""Questions that the specs of papers/05 cannot ask from another process: they set the masks of layers."""
+"""Questions that the specs of papers/05 cannot ask from another process: they set the
+masks of layers.
+"""
 
 import torch
 
@@ -19,13 +21,18 @@ def drawn(kata, rng):
 
 def state(kata, model):
     """Its weights, biases and masks, also where it has others than at first."""
-    return [(layer.weight.detach().clone(), layer.bias.detach().clone(), layer.mask.clone()) for layer in model.layers]
+    return [
+        (layer.weight.detach().clone(), layer.bias.detach().clone(), layer.mask.clone())
+        for layer in model.layers
+    ]
 
 
 @probe("MaskedMLP")
 def _(kata, rng):
     model = drawn(kata, rng)
-    return model(torch.randn(5, 1, model.layers[0].weight.size(1), generator=rng)).detach()
+    return model(
+        torch.randn(5, 1, model.layers[0].weight.size(1), generator=rng)
+    ).detach()
 
 
 @probe("train_noisy")
@@ -37,9 +44,16 @@ def _(kata, rng):
         for name, parameter in model.named_parameters():
             noise = torch.rand(parameter.shape, generator=rng)
             parameter.copy_(-30 - noise if "log_var" in name else noise - 0.5)
-    x, y = torch.randn(12, sizes[0], generator=rng), torch.randint(sizes[-1], (12,), generator=rng)
+    x, y = (
+        torch.randn(12, sizes[0], generator=rng),
+        torch.randint(sizes[-1], (12,), generator=rng),
+    )
     price, prior_std = (0.3 + torch.rand(2, generator=rng)).tolist()
-    return torch.tensor(kata.train_noisy(model, x, y, steps=4, lr=0.02, price=price, prior_std=prior_std))
+    return torch.tensor(
+        kata.train_noisy(
+            model, x, y, steps=4, lr=0.02, price=price, prior_std=prior_std
+        )
+    )
 
 
 @probe("global_prune")
@@ -61,9 +75,13 @@ def _(kata, rng):
 @probe("rewind")
 def _(kata, rng):
     model = drawn(kata, rng)
-    start = {name: torch.randn(value.shape, generator=rng) for name, value in model.state_dict().items()}
     start = {
-        name: torch.ones_like(value, dtype=torch.bool) if "mask" in name else value for name, value in start.items()
+        name: torch.randn(value.shape, generator=rng)
+        for name, value in model.state_dict().items()
+    }
+    start = {
+        name: torch.ones_like(value, dtype=torch.bool) if "mask" in name else value
+        for name, value in start.items()
     }
     kata.rewind(model, start)
     return there(kata, state, model)
@@ -82,5 +100,8 @@ def _(kata, rng):
 
 @probe("description_length")
 def _(kata, rng):
-    models, bits = [drawn(kata, rng) for _ in range(3)], torch.randint(1, 40, (3,), generator=rng).tolist()
+    models, bits = (
+        [drawn(kata, rng) for _ in range(3)],
+        torch.randint(1, 40, (3,), generator=rng).tolist(),
+    )
     return [kata.description_length(model, count) for model, count in zip(models, bits)]

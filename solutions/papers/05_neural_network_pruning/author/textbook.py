@@ -1,4 +1,6 @@
-"""Noisy weights and their price in bits; pruning by magnitude, lottery tickets, and the bits of a masked net."""
+"""Noisy weights and their price in bits; pruning by magnitude, lottery tickets, and the
+bits of a masked net.
+"""
 
 import math
 
@@ -80,7 +82,9 @@ def magnitude_mask(weight: Tensor, sparsity: float) -> Tensor:
 class MaskedLinear(nn.Linear):
     def __init__(self, in_features: int, out_features: int):
         super().__init__(in_features, out_features)
-        self.register_buffer("mask", torch.ones(out_features, in_features, dtype=torch.bool))
+        self.register_buffer(
+            "mask", torch.ones(out_features, in_features, dtype=torch.bool)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight * self.mask, self.bias)
@@ -89,7 +93,9 @@ class MaskedLinear(nn.Linear):
 class MaskedMLP(nn.Module):
     def __init__(self, sizes: list[int]):
         super().__init__()
-        self.layers = nn.ModuleList(MaskedLinear(n, m) for n, m in zip(sizes[:-1], sizes[1:]))
+        self.layers = nn.ModuleList(
+            MaskedLinear(n, m) for n, m in zip(sizes[:-1], sizes[1:])
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)
@@ -99,7 +105,9 @@ class MaskedMLP(nn.Module):
 
 
 def global_prune(model: MaskedMLP, sparsity: float) -> float:
-    weights = torch.cat([(layer.weight * layer.mask).flatten() for layer in model.layers])
+    weights = torch.cat(
+        [(layer.weight * layer.mask).flatten() for layer in model.layers]
+    )
     keep = magnitude_mask(weights, sparsity)
     start = 0
     for layer in model.layers:
@@ -148,5 +156,7 @@ def description_length(model: MaskedMLP, bits_per_weight: int = 32) -> float:
     bits = 0.0
     for layer in model.layers:
         n, kept = layer.mask.numel(), int(layer.mask.sum())
-        bits += (kept + layer.bias.numel()) * bits_per_weight + math.log2(math.comb(n, kept))
+        bits += (kept + layer.bias.numel()) * bits_per_weight + math.log2(
+            math.comb(n, kept)
+        )
     return bits

@@ -5,7 +5,7 @@ from grader.course.mistakes import Equivalent, Mistake
 SCORES = "np.tanh(enc @ W1.T + W2 @ dec) @ v"
 CORNERS = "torch.tensor(chain(order) + chain(order[::-1]))"
 MASKED = 'scores if mask is None else torch.where(mask, scores, float("-inf"))'
-CHOICE = "choice = pick if targets is None else targets[:, t].clamp(min=0)  # -100 is no place"
+CHOICE = "choice = pick if targets is None else targets[:, t].clamp(min=0)"
 LOOP = """        free, logits, picks = real, [], []
         for t in range(width):
             state = self.decoder(chosen, state)
@@ -14,7 +14,8 @@ LOOP = """        free, logits, picks = real, [], []
             logits.append(torch.where(active[:, None], scores, 0.0))
             pick = logits[t].argmax(dim=1)
             picks.append(torch.where(active, pick, -100))
-            choice = pick if targets is None else targets[:, t].clamp(min=0)  # -100 is no place
+            # -100 is no place
+            choice = pick if targets is None else targets[:, t].clamp(min=0)
             free = free & (places != choice[:, None])
 """
 UPDATE = """        optimizer.zero_grad()
@@ -41,7 +42,10 @@ MISTAKES = [
     Mistake(
         "a clockwise hull",
         was=CORNERS,
-        now="torch.tensor((corners := chain(order) + chain(order[::-1]))[:1] + corners[:0:-1])",
+        now=(
+            "torch.tensor((corners := chain(order) + chain(order[::-1]))[:1] + "
+            "corners[:0:-1])"
+        ),
         caught_by="test_corners_of_a_tilted_square_in_any_input_order",
         says="looks like clockwise",
     ),
@@ -51,7 +55,7 @@ MISTAKES = [
         now="""torch.tensor(
         (corners := chain(order) + chain(order[::-1]))[(low := corners.index(min(corners, key=lambda i: xy[i][1]))) :]
         + corners[:low]
-    )""",
+    )""",  # noqa: E501
         caught_by="test_starts_at_the_lowest_x",
         says="looks like starts at the lowest y",
     ),
@@ -102,8 +106,11 @@ MISTAKES = [
     Mistake(
         "the mask written in place under autograd",
         was=LOOP,
-        now=LOOP.replace("free, logits, picks = real,", "free, logits, picks = real.clone(),").replace(
-            "free = free & (places != choice[:, None])", "free[torch.arange(batch), choice] = False"
+        now=LOOP.replace(
+            "free, logits, picks = real,", "free, logits, picks = real.clone(),"
+        ).replace(
+            "free = free & (places != choice[:, None])",
+            "free[torch.arange(batch), choice] = False",
         ),
         caught_by="test_gradients_reach_all_parts_and_are_finite",
         says="inplace operation",
@@ -148,7 +155,10 @@ MISTAKES = [
     Mistake(
         "the caller's targets written over",
         was="        batch, width, _ = x.shape\n",
-        now="        batch, width, _ = x.shape\n        targets = targets if targets is None else targets.clamp_(min=0)\n",
+        now=(
+            "        batch, width, _ = x.shape\n"
+            "        targets = targets if targets is None else targets.clamp_(min=0)\n"
+        ),
         caught_by="test_no_argument_is_written_to",
         says="targets after the call, which must not write to it",
         edge=True,
@@ -162,7 +172,10 @@ MISTAKES = [
     ),
     Mistake(
         "the loss over the wrong dimension",
-        was="F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)",
+        was=(
+            "F.cross_entropy(logits.flatten(0, 1), targets.flatten(), "
+            "ignore_index=-100)"
+        ),
         now="F.cross_entropy(logits, targets)",
         caught_by="test_is_the_mean_over_all_real_steps",
         says="looks like the steps taken for the places",

@@ -1,4 +1,6 @@
-"""A pointer network that sorts: attention scores as the output, teacher forcing, and the targets of a second task."""
+"""A pointer network that sorts: attention scores as the output, teacher forcing, and
+the targets of a second task.
+"""
 
 import numpy as np
 import torch
@@ -63,11 +65,15 @@ class PointerNet(nn.Module):
         self.attention = PointerAttention(hidden_size)
         self.start = nn.Parameter(torch.zeros(hidden_size))
 
-    def forward(self, x: Tensor, lengths: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, lengths: Tensor, targets: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         B, T, _ = x.shape
         valid = torch.arange(T) < lengths[:, None]
         embedded = self.embed(x)
-        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(
+            embedded, lengths, batch_first=True, enforce_sorted=False
+        )
         encoded, (h, c) = self.encoder(packed)
         encoded, _ = pad_packed_sequence(encoded, batch_first=True)
         h, c = h[0], c[0]

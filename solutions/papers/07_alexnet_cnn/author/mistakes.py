@@ -5,7 +5,10 @@ from grader.course.mistakes import Equivalent, Mistake
 PATCH = 'np.einsum("bcuv,ocuv->bo", window, w)'
 TOTAL = "total = sum(padded[:, start : start + x.shape[1]] for start in range(size))"
 DRAW = "places = torch.randint(2 * pad + 1, (len(x), 2), generator=generator).tolist()"
-AVERAGE = """views = [F.softmax(model(padded[:, :, i : i + H, j : j + W]), dim=1) for i, j in places]
+AVERAGE = """views = [
+                F.softmax(model(padded[:, :, i : i + H, j : j + W]), dim=1)
+                for i, j in places
+            ]
     finally:
         model.train(mode)
     return torch.stack(views).mean(dim=0)"""
@@ -64,13 +67,18 @@ MISTAKES = [
     Mistake(
         "one shift for the whole batch",
         was=DRAW,
-        now="places = torch.randint(2 * pad + 1, (2,), generator=generator).expand(len(x), 2).tolist()",
+        now=(
+            "places = torch.randint(2 * pad + 1, (2,), "
+            "generator=generator).expand(len(x), 2).tolist()"
+        ),
         caught_by="test_images_move_independently",
         says="looks like one shift for the whole batch",
     ),
     Mistake(
         "pixels that leave come in again",
-        was="[image[:, i : i + H, j : j + W] for image, (i, j) in zip(padded,",
+        was="""[
+            image[:, i : i + H, j : j + W]
+            for image, (i, j) in zip(padded,""",
         now="[image.roll((i - pad, j - pad), (1, 2)) for image, (i, j) in zip(x,",
         caught_by="test_pixels_move_and_zeros_fill_the_gap",
         says="were the pixels rolled around?",
@@ -80,7 +88,10 @@ MISTAKES = [
         was=DRAW,
         now=DRAW.replace("2 * pad + 1", "2 * pad"),
         caught_by="test_all_places_are_drawn_evenly",
-        says="looks like the largest move is never drawn: the end that randint is given is not included",
+        says=(
+            "looks like the largest move is never drawn: the end that randint is "
+            "given is not included"
+        ),
     ),
     Mistake(
         "pooling windows that do not overlap",
@@ -107,13 +118,17 @@ MISTAKES = [
         "the mean of the logits",
         was=AVERAGE,
         now="views = [model(padded[:, :, i : i + H, j : j + W]) for i, j in places]\n"
-        "    finally:\n        model.train(mode)\n    return torch.stack(views).mean(dim=0).softmax(dim=1)",
+        "    finally:\n        model.train(mode)\n"
+        "    return torch.stack(views).mean(dim=0).softmax(dim=1)",
         caught_by="test_equals_the_mean_over_the_five_views",
         says="looks like the softmax of the mean logits",
     ),
     Mistake(
         "five random views",
-        was="places = [(0, 0), (0, 2 * pad), (2 * pad, 0), (2 * pad, 2 * pad), (pad, pad)]",
+        was=(
+            "places = [(0, 0), (0, 2 * pad), (2 * pad, 0), (2 * pad, 2 * pad), (pad, "
+            "pad)]"
+        ),
         now="places = torch.randint(2 * pad + 1, (5, 2)).tolist()",
         caught_by="test_equals_the_mean_over_the_five_views",
         says="of the chances of the same images in a second call",
@@ -128,7 +143,11 @@ MISTAKES = [
     ),
     Mistake(
         "all images shifted once, before training",
-        was="    for _ in range(steps):\n        rows = torch.randint(len(x), (batch,), generator=generator)\n        "
+        was=(
+            "    for _ in range(steps):\n"
+            "        rows = torch.randint(len(x), (batch,), generator=generator)\n"
+            "        "
+        )
         + BATCH,
         now="""    x = random_shift(x, shift, generator)
     for _ in range(steps):
@@ -153,8 +172,14 @@ MISTAKES = [
     ),
     Mistake(
         "gradients cleared after the step only",
-        was="        optimizer.zero_grad()\n        loss.backward()\n        optimizer.step()\n",
-        now="        loss.backward()\n        optimizer.step()\n        optimizer.zero_grad()\n",
+        was=(
+            "        optimizer.zero_grad()\n        loss.backward()\n"
+            "        optimizer.step()\n"
+        ),
+        now=(
+            "        loss.backward()\n        optimizer.step()\n"
+            "        optimizer.zero_grad()\n"
+        ),
         caught_by="TestTrainAlexnet::test_old_gradients_have_no_effect",
         says="of linear.weight after one step",
         edge=True,

@@ -1,4 +1,6 @@
-"""A small AlexNet: convolution, response normalisation, overlapping pooling, dropout, shifts, and averaged views."""
+"""A small AlexNet: convolution, response normalisation, overlapping pooling, dropout,
+shifts, and averaged views.
+"""
 
 import numpy as np
 import torch
@@ -25,7 +27,11 @@ class ResponseNorm(nn.Module):
 
 
 def conv2d_numpy(
-    x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None, stride: int = 1, padding: int = 0
+    x: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray | None = None,
+    stride: int = 1,
+    padding: int = 0,
 ) -> np.ndarray:
     x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
     kh, kw = w.shape[2:]
@@ -41,21 +47,32 @@ def conv2d_numpy(
     return out
 
 
-def local_response_norm(x: Tensor, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0) -> Tensor:
+def local_response_norm(
+    x: Tensor, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
+) -> Tensor:
     padded = F.pad(x**2, (0, 0, 0, 0, size // 2, (size - 1) // 2))
     total = padded.unfold(1, size, 1).sum(dim=-1)
     return x / (k + alpha * total) ** beta
 
 
-def random_shift(x: Tensor, pad: int, generator: torch.Generator | None = None) -> Tensor:
+def random_shift(
+    x: Tensor, pad: int, generator: torch.Generator | None = None
+) -> Tensor:
     H, W = x.shape[2:]
     padded = F.pad(x, (pad, pad, pad, pad))
     places = torch.randint(2 * pad + 1, (len(x), 2), generator=generator).tolist()
-    return torch.stack([image[:, i : i + H, j : j + W] for image, (i, j) in zip(padded, places, strict=True)])
+    return torch.stack(
+        [
+            image[:, i : i + H, j : j + W]
+            for image, (i, j) in zip(padded, places, strict=True)
+        ]
+    )
 
 
 class MiniAlexNet(nn.Module):
-    def __init__(self, num_classes: int = 10, activation: str = "relu", dropout: float = 0.5):
+    def __init__(
+        self, num_classes: int = 10, activation: str = "relu", dropout: float = 0.5
+    ):
         super().__init__()
         act = {"relu": nn.ReLU, "tanh": nn.Tanh}[activation]
         self.features = nn.Sequential(
@@ -90,7 +107,9 @@ def predict_averaged(model: nn.Module, x: Tensor, pad: int = 1) -> Tensor:
     padded = F.pad(x, (pad, pad, pad, pad))
     corners = [(0, 0), (0, 2 * pad), (2 * pad, 0), (2 * pad, 2 * pad), (pad, pad)]
     model.eval()
-    views = [model(padded[:, :, i : i + H, j : j + W]).softmax(dim=1) for i, j in corners]
+    views = [
+        model(padded[:, :, i : i + H, j : j + W]).softmax(dim=1) for i, j in corners
+    ]
     return torch.stack(views).mean(dim=0)
 
 

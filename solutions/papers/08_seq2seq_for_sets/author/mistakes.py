@@ -18,7 +18,10 @@ MISTAKES = [
         was="    weights /= weights.sum()\n",
         now="",
         caught_by="test_weights_are_a_softmax_over_the_elements",
-        says="looks like exponentials of what lies below the largest, not divided by their sum",
+        says=(
+            "looks like exponentials of what lies below the largest, not divided by "
+            "their sum"
+        ),
     ),
     Mistake(
         "mean pool in place of attention",
@@ -125,7 +128,8 @@ MISTAKES = [
     Mistake(
         "the decoder reads target t before it scores step t",
         was="            state = self.decoder(chosen, state)\n",
-        now="            chosen = chosen if targets is None else memory[rows, targets[:, t]]\n"
+        now="            chosen = chosen if targets is None else memory[rows, "
+        "targets[:, t]]\n"
         "            state = self.decoder(chosen, state)\n",
         caught_by="test_a_row_depends_on_the_targets_before_it",
         says="logits[:, :1], which should not know targets[:, 0:2]",

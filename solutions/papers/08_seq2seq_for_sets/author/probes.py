@@ -8,7 +8,10 @@ from grader.lock.probes import probe
 @probe("attention_readout_numpy")
 def _(kata, rng):
     count, width = torch.randint(2, 9, (2,), generator=rng).tolist()
-    memory, query = (torch.randn(size, generator=rng, dtype=torch.float64) for size in ((count, width), (width,)))
+    memory, query = (
+        torch.randn(size, generator=rng, dtype=torch.float64)
+        for size in ((count, width), (width,))
+    )
     return kata.attention_readout_numpy(memory.numpy(), query.numpy())
 
 
@@ -18,6 +21,14 @@ def _(kata, rng):
     for reader, own in (("set", "process"), ("lstm", "lstm")):
         numbers, hidden, steps = torch.randint(1, 30, (3,), generator=rng).tolist()
         model = kata.ReadProcessWrite(numbers, hidden, steps, reader)
-        parts = [getattr(model, name) for name in ("read", own, "init", "decoder", "W1", "W2", "v")]
-        found.append([{name: tuple(one.shape) for name, one in part.named_parameters()} for part in parts])
+        parts = [
+            getattr(model, name)
+            for name in ("read", own, "init", "decoder", "W1", "W2", "v")
+        ]
+        found.append(
+            [
+                {name: tuple(one.shape) for name, one in part.named_parameters()}
+                for part in parts
+            ]
+        )
     return found

@@ -1,4 +1,6 @@
-"""Read, process, write: a code for sets that no order can change, and a pointer network that sorts from it."""
+"""Read, process, write: a code for sets that no order can change, and a pointer network
+that sorts from it.
+"""
 
 import numpy as np
 import torch
@@ -10,7 +12,9 @@ def number_sets(batch: int, n: int, generator: torch.Generator | None = None) ->
     return torch.rand(batch, n, 1, generator=generator)
 
 
-def set_targets(x: Tensor, order: str = "sorted", generator: torch.Generator | None = None) -> Tensor:
+def set_targets(
+    x: Tensor, order: str = "sorted", generator: torch.Generator | None = None
+) -> Tensor:
     if order == "sorted":
         return x[..., 0].argsort(dim=1)
     if order == "random":
@@ -18,7 +22,9 @@ def set_targets(x: Tensor, order: str = "sorted", generator: torch.Generator | N
     raise ValueError(f"order is {order!r}, expected 'sorted' or 'random'")
 
 
-def attention_readout_numpy(memory: np.ndarray, query: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def attention_readout_numpy(
+    memory: np.ndarray, query: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     weights = np.exp(memory @ query)
     weights = weights / weights.sum()
     return weights @ memory, weights
@@ -44,11 +50,21 @@ class ProcessBlock(nn.Module):
 
 
 class ReadProcessWrite(nn.Module):
-    def __init__(self, input_size: int, hidden_size: int, process_steps: int = 3, reader: str = "set"):
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        process_steps: int = 3,
+        reader: str = "set",
+    ):
         super().__init__()
         self.reader = reader
         self.process_steps = process_steps
-        self.read = nn.Sequential(nn.Linear(input_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, hidden_size))
+        self.read = nn.Sequential(
+            nn.Linear(input_size, hidden_size),
+            nn.ReLU(),
+            nn.Linear(hidden_size, hidden_size),
+        )
         if reader == "lstm":
             self.lstm = nn.LSTM(hidden_size, hidden_size, batch_first=True)
         else:
@@ -66,7 +82,9 @@ class ReadProcessWrite(nn.Module):
             return memory, torch.cat([memory[:, -1], memory[:, -1]], dim=1)
         return memory, self.process(memory, self.process_steps)
 
-    def forward(self, x: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, targets: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         memory, code = self.encode(x)
         B, N, H = memory.shape
         h, c, chosen = torch.tanh(self.init(code)), torch.zeros(B, H), torch.zeros(B, H)
@@ -74,7 +92,9 @@ class ReadProcessWrite(nn.Module):
         logits, picks = [], []
         for t in range(N):
             h, c = self.decoder(chosen, (h, c))
-            scores = self.v(torch.tanh(self.W1(memory) + self.W2(h)[:, None])).squeeze(-1)
+            scores = self.v(torch.tanh(self.W1(memory) + self.W2(h)[:, None])).squeeze(
+                -1
+            )
             scores = scores.masked_fill(used, float("-inf"))
             pick = scores.argmax(dim=1)
             choice = pick if targets is None else targets[:, t]
@@ -110,7 +130,9 @@ def train_sorter(
     return losses
 
 
-def order_gap(model: ReadProcessWrite, x: Tensor, generator: torch.Generator | None = None) -> float:
+def order_gap(
+    model: ReadProcessWrite, x: Tensor, generator: torch.Generator | None = None
+) -> float:
     perm = torch.rand(x.shape[:2], generator=generator).argsort(dim=1)
     shuffled = x[torch.arange(len(x))[:, None], perm]
     return (model.encode(x)[1] - model.encode(shuffled)[1]).abs().max().item()

@@ -5,15 +5,24 @@ from grader.course.mistakes import Equivalent, Mistake
 MICRO = "micro = np.arange(num_micro + num_stages - 1)[:, None] - np.arange(num_stages)"
 TABLE = "return np.where((micro >= 0) & (micro < num_micro), micro, -1)"
 CUTS = "    best = {0: (0.0, [])}"
-CLOCKS = "for clock, row in enumerate(schedule_numpy(len(self.stages), self.num_micro).tolist()):\n            for k, m in enumerate(row):"
-RUN = "return checkpoint(stage, piece, use_reentrant=False) if self.recompute else stage(piece)"
+CLOCKS = """for clock, row in enumerate(
+            schedule_numpy(len(self.stages), self.num_micro).tolist()
+        ):
+            for k, m in enumerate(row):"""
+RUN = """return (
+            checkpoint(stage, piece, use_reentrant=False)
+            if self.recompute
+            else stage(piece)
+        )"""
 SHARE = "share = len(inputs) / len(x)"
 LOSS = """        loss = loss_fn(model(inputs), targets)
         (loss * share).backward()
         mean += loss.item() * share
     return mean"""
 STEP = """        optimizer.zero_grad()
-        losses.append(accumulate_gradients(model, x[rows], y[rows], F.cross_entropy, num_micro))
+        losses.append(
+            accumulate_gradients(model, x[rows], y[rows], F.cross_entropy, num_micro)
+        )
         optimizer.step()"""
 
 MISTAKES = [
@@ -69,7 +78,7 @@ MISTAKES = [
         stages.append(range(start, stop))
         start = stop
     return [*stages, range(start, len(costs))]
-"""
+"""  # noqa: E501
         + CUTS,
         caught_by="test_no_other_cut_is_better",
         says="filled up greedily, from the left",
@@ -79,7 +88,7 @@ MISTAKES = [
         "micro-batch by micro-batch",
         was=CLOCKS,
         now="""for m in range(self.num_micro):
-            for clock, k in enumerate(range(len(self.stages)), start=m * len(self.stages)):""",
+            for clock, k in enumerate(range(len(self.stages)), start=m * len(self.stages)):""",  # noqa: E501
         caught_by="test_the_trace_follows_the_timetable",
         says="looks like one micro-batch at a time, through all stages",
     ),
@@ -159,7 +168,9 @@ MISTAKES = [
         was=LOSS,
         now=LOSS.replace(
             "    return mean",
-            "    with torch.no_grad():\n        [p.sub_(0.05 * p.grad) for p in model.parameters()]\n    return mean",
+            "    with torch.no_grad():\n"
+            "        [p.sub_(0.05 * p.grad) for p in model.parameters()]\n"
+            "    return mean",
         ),
         caught_by="TestAccumulateGradients::test_no_parameter_changes",
         says="weight",
@@ -189,13 +200,13 @@ MISTAKES = [
             optimizer.zero_grad()
             total += accumulate_gradients(model, x[part], y[part], F.cross_entropy, 1) * len(part) / batch
             optimizer.step()
-        losses.append(total)""",
+        losses.append(total)""",  # noqa: E501
         caught_by="test_every_step_is_that_of_the_optimizer",
         says="looks like an update per micro-batch",
     ),
     Mistake(
         "num_micro not passed on",
-        was="F.cross_entropy, num_micro))",
+        was="F.cross_entropy, num_micro)\n        )",
         now="F.cross_entropy, 1))",
         caught_by="test_each_step_reads_one_batch_in_micro_batches",
         says="looks like whole batches",
@@ -220,7 +231,8 @@ MISTAKES = [
     Mistake(
         "cleared after the step only",
         was=STEP,
-        now=STEP.replace("        optimizer.zero_grad()\n", "") + "\n        optimizer.zero_grad()",
+        now=STEP.replace("        optimizer.zero_grad()\n", "")
+        + "\n        optimizer.zero_grad()",
         caught_by="test_old_gradients_have_no_effect",
         says="of linear.weight after one step",
         edge=True,

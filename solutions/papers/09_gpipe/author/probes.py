@@ -12,7 +12,14 @@ def _(kata, rng):
         costs = (1 + 9 * torch.rand(8, generator=rng, dtype=torch.float64)).tolist()
         ranges = kata.partition(list(costs), stages)
         slowest = max(sum(costs[i] for i in part) for part in ranges)
-        found.append((len(ranges), [i for part in ranges for i in part], min(map(len, ranges)) > 0, slowest))
+        found.append(
+            (
+                len(ranges),
+                [i for part in ranges for i in part],
+                min(map(len, ranges)) > 0,
+                slowest,
+            )
+        )
     return found
 
 

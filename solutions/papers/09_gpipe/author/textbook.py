@@ -1,4 +1,6 @@
-"""Pipeline parallelism: stages, micro-batches, and gradients that add up to those of the whole batch."""
+"""Pipeline parallelism: stages, micro-batches, and gradients that add up to those of
+the whole batch.
+"""
 
 from collections.abc import Callable, Sequence
 from itertools import combinations, pairwise
@@ -26,7 +28,9 @@ def partition(costs: Sequence[float], num_stages: int) -> list[range]:
     """Try every way to cut."""
     best, smallest = None, float("inf")
     for cuts in combinations(range(1, len(costs)), num_stages - 1):
-        stages = [range(start, stop) for start, stop in pairwise([0, *cuts, len(costs)])]
+        stages = [
+            range(start, stop) for start, stop in pairwise([0, *cuts, len(costs)])
+        ]
         largest = max(sum(costs[layer] for layer in stage) for stage in stages)
         if largest < smallest:
             best, smallest = stages, largest
@@ -36,7 +40,9 @@ def partition(costs: Sequence[float], num_stages: int) -> list[range]:
 class Pipeline(nn.Module):
     """Run micro-batches through stages, clock by clock."""
 
-    def __init__(self, stages: Sequence[nn.Module], num_micro: int = 1, recompute: bool = False):
+    def __init__(
+        self, stages: Sequence[nn.Module], num_micro: int = 1, recompute: bool = False
+    ):
         super().__init__()
         self.stages = nn.ModuleList(stages)
         self.num_micro = num_micro
@@ -46,12 +52,16 @@ class Pipeline(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         micro_batches = list(x.tensor_split(self.num_micro))
         self.trace = []
-        for clock, row in enumerate(schedule_numpy(len(self.stages), self.num_micro).tolist()):
+        for clock, row in enumerate(
+            schedule_numpy(len(self.stages), self.num_micro).tolist()
+        ):
             for k, m in enumerate(row):
                 if m == -1:
                     continue
                 if self.recompute:
-                    micro_batches[m] = checkpoint(self.stages[k], micro_batches[m], use_reentrant=False)
+                    micro_batches[m] = checkpoint(
+                        self.stages[k], micro_batches[m], use_reentrant=False
+                    )
                 else:
                     micro_batches[m] = self.stages[k](micro_batches[m])
                 self.trace.append((clock, k, m))
@@ -59,7 +69,11 @@ class Pipeline(nn.Module):
 
 
 def accumulate_gradients(
-    model: nn.Module, x: Tensor, y: Tensor, loss_fn: Callable[[Tensor, Tensor], Tensor], num_micro: int
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    loss_fn: Callable[[Tensor, Tensor], Tensor],
+    num_micro: int,
 ) -> float:
     """One backward per micro-batch, weighted by its share of the rows."""
     total = 0.0
@@ -87,6 +101,8 @@ def train_pipeline(
     for _ in range(steps):
         rows = torch.randint(len(x), (batch,), generator=generator)
         optimizer.zero_grad()
-        losses.append(accumulate_gradients(model, x[rows], y[rows], F.cross_entropy, num_micro))
+        losses.append(
+            accumulate_gradients(model, x[rows], y[rows], F.cross_entropy, num_micro)
+        )
         optimizer.step()
     return losses

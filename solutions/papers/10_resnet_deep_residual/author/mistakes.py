@@ -3,16 +3,22 @@
 from grader.course.mistakes import Mistake
 
 DENSE = "return np.maximum(x + hidden @ W2.T + b2, 0)"
-BRANCH = "branch = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))"
 END = "return F.relu(branch if self.shortcut is None else branch + self.shortcut(x))"
-PROJECTION = "nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)"
+PROJECTION = """nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
+        nn.BatchNorm2d(out_channels)"""
 SAME = "if stride == 1 and in_channels == out_channels:"
-CONV1 = "self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)"
+CONV1 = """self.conv1 = nn.Conv2d(
+            in_channels, out_channels, 3, stride, padding=1, bias=False
+        )"""
 CONV2 = "self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)"
 BN2 = "self.bn2 = nn.BatchNorm2d(out_channels)"
 ADD = "blocks.append(BasicBlock(channels, stage * width, stride, residual))"
-GRADIENTS = "gradients = torch.autograd.grad(loss, [block.conv1.weight for block in model.blocks])"
-SGD = "optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=1e-4)"
+GRADIENTS = """gradients = torch.autograd.grad(
+        loss, [block.conv1.weight for block in model.blocks]
+    )"""
+SGD = """optimizer = torch.optim.SGD(
+        model.parameters(), lr=lr, momentum=0.9, weight_decay=1e-4
+    )"""
 ZERO = "            block.bn2.weight.zero_()\n"
 
 MISTAKES = [
@@ -43,14 +49,20 @@ MISTAKES = [
     Mistake(
         "second relu before the addition",
         was=END,
-        now="return F.relu(branch) if self.shortcut is None else F.relu(F.relu(branch) + self.shortcut(x))",
+        now=(
+            "return F.relu(branch) if self.shortcut is None else "
+            "F.relu(F.relu(branch) + self.shortcut(x))"
+        ),
         caught_by="test_the_input_is_added_before_the_last_relu",
         says="looks like the branch goes through a relu of its own before the sum",
     ),
     Mistake(
         "shortcut after the relu",
         was=END,
-        now="return F.relu(branch) if self.shortcut is None else F.relu(branch) + self.shortcut(x)",
+        now=(
+            "return F.relu(branch) if self.shortcut is None else F.relu(branch) + "
+            "self.shortcut(x)"
+        ),
         caught_by="test_the_input_is_added_before_the_last_relu",
         says="looks like x is added after the last relu",
     ),
@@ -78,7 +90,10 @@ MISTAKES = [
     Mistake(
         "stride on both convs",
         was=CONV2,
-        now="self.conv2 = nn.Conv2d(out_channels, out_channels, 3, stride, padding=1, bias=False)",
+        now=(
+            "self.conv2 = nn.Conv2d(out_channels, out_channels, 3, stride, padding=1, "
+            "bias=False)"
+        ),
         caught_by="test_stride_2_halves_height_and_width",
         says="only conv1 and the projection have it",
     ),
@@ -127,7 +142,10 @@ MISTAKES = [
     Mistake(
         "residual flag ignored in stage 2",
         was=ADD,
-        now="blocks.append(BasicBlock(channels, stage * width, stride, residual or stage == 2))",
+        now=(
+            "blocks.append(BasicBlock(channels, stage * width, stride, residual or "
+            "stage == 2))"
+        ),
         caught_by="test_the_plain_net_has_no_shortcut_in_any_block",
         says="blocks with a shortcut",
     ),
@@ -142,14 +160,20 @@ MISTAKES = [
     Mistake(
         "last block first",
         was=GRADIENTS,
-        now="gradients = torch.autograd.grad(loss, [block.conv1.weight for block in model.blocks][::-1])",
+        now=(
+            "gradients = torch.autograd.grad(loss, [block.conv1.weight for block in "
+            "model.blocks][::-1])"
+        ),
         caught_by="test_one_norm_per_block_first_block_first",
         says="looks like the last block comes first",
     ),
     Mistake(
         "grads left behind",
         was=GRADIENTS,
-        now="loss.backward()\n    gradients = [block.conv1.weight.grad for block in model.blocks]",
+        now=(
+            "loss.backward()\n"
+            "    gradients = [block.conv1.weight.grad for block in model.blocks]"
+        ),
         caught_by="test_no_gradient_is_left",
         says=".grad",
         edge=True,

@@ -5,10 +5,13 @@ from grader.course.mistakes import Equivalent, Mistake
 FORMULA = "return 1 + (kernel_size - 1) * sum(dilations)"
 TAP = "y += weight * padded[tap * dilation : tap * dilation + len(x)]"
 PAD = "return self.conv(F.pad(x, (self.reach_back, 0)))"
-LAYERS = "CausalConv1d(channels, channels, kernel_size, dilation) for dilation in dilations"
+LAYERS = """CausalConv1d(channels, channels, kernel_size, dilation)
+            for dilation in dilations"""
 ADD = "h = h + F.relu(layer(h))"
 EARLIEST = "return length - int(steps[0]) if len(steps) else 0"
-UPDATE = "        optimizer.zero_grad()\n        loss.backward()\n        optimizer.step()\n"
+UPDATE = (
+    "        optimizer.zero_grad()\n        loss.backward()\n        optimizer.step()\n"
+)
 START = """        for layer in self.layers:
             nn.init.dirac_(layer.weight)
 """
@@ -61,21 +64,30 @@ MISTAKES = [
     Mistake(
         "padding at both ends, cut on the left",
         was=PAD,
-        now="return self.conv(F.pad(x, (self.reach_back, self.reach_back)))[..., self.reach_back :]",
+        now=(
+            "return self.conv(F.pad(x, (self.reach_back, self.reach_back)))[..., "
+            "self.reach_back :]"
+        ),
         caught_by="test_taps_lie_at_t_and_at_multiples_of_the_dilation_before",
         says="looks like the padding is at the end: it looks ahead",
     ),
     Mistake(
         "half of the padding at each end",
         was=PAD,
-        now="return self.conv(F.pad(x, (self.reach_back - self.reach_back // 2, self.reach_back // 2)))",
+        now=(
+            "return self.conv(F.pad(x, (self.reach_back - self.reach_back // 2, "
+            "self.reach_back // 2)))"
+        ),
         caught_by="test_taps_lie_at_t_and_at_multiples_of_the_dilation_before",
         says="looks like half of the padding at each end: it looks ahead",
     ),
     Mistake(
         "a slice that ends at −0",
         was=PAD,
-        now="return self.conv(F.pad(x, (self.reach_back, self.reach_back)))[..., : -self.reach_back]",
+        now=(
+            "return self.conv(F.pad(x, (self.reach_back, self.reach_back)))[..., : "
+            "-self.reach_back]"
+        ),
         caught_by="test_one_tap_and_one_step_work",
         says="looks like a slice that ends at -0",
         edge=True,
@@ -90,7 +102,10 @@ MISTAKES = [
     Mistake(
         "the dilations in reverse",
         was=LAYERS,
-        now="CausalConv1d(channels, channels, kernel_size, dilation) for dilation in reversed(dilations)",
+        now=(
+            "CausalConv1d(channels, channels, kernel_size, dilation) for dilation in "
+            "reversed(dilations)"
+        ),
         caught_by="test_each_layer_adds_to_what_it_reads",
         says="looks like the dilations in reverse order",
     ),
@@ -154,7 +169,10 @@ MISTAKES = [
     Mistake(
         "gradients cleared after the step only",
         was=UPDATE,
-        now="        loss.backward()\n        optimizer.step()\n        optimizer.zero_grad()\n",
+        now=(
+            "        loss.backward()\n        optimizer.step()\n"
+            "        optimizer.zero_grad()\n"
+        ),
         caught_by="TestTrainLag::test_old_gradients_have_no_effect",
         says="looks like old gradients that were not cleared",
         edge=True,
@@ -169,7 +187,10 @@ MISTAKES = [
     Mistake(
         "the identity start in the first layer only",
         was=START,
-        now="        nn.init.dirac_(self.layers[0].weight)\n        for layer in self.layers:\n",
+        now=(
+            "        nn.init.dirac_(self.layers[0].weight)\n"
+            "        for layer in self.layers:\n"
+        ),
         caught_by="test_every_layer_begins_as_the_identity",
         says="layers[1].weight at the start",
     ),

@@ -1,4 +1,6 @@
-"""Dilated convolutions: causal ones in a residual stack that looks far back, and a context module for images."""
+"""Dilated convolutions: causal ones in a residual stack that looks far back, and a
+context module for images.
+"""
 
 from collections.abc import Sequence
 
@@ -9,7 +11,11 @@ from torch import Tensor, nn
 
 
 def lag_batch(
-    batch: int, length: int, lag: int, vocab: int, generator: torch.Generator | None = None
+    batch: int,
+    length: int,
+    lag: int,
+    vocab: int,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     symbols = torch.randint(vocab, (batch, length), generator=generator)
     x = F.one_hot(symbols, vocab).float().mT
@@ -28,7 +34,9 @@ def dilated_conv1d_numpy(x: np.ndarray, w: np.ndarray, dilation: int) -> np.ndar
 
 
 class CausalConv1d(nn.Module):
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1):
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1
+    ):
         super().__init__()
         self.padding = (kernel_size - 1) * dilation
         self.conv = nn.Conv1d(in_channels, out_channels, kernel_size, dilation=dilation)
@@ -48,7 +56,9 @@ class DilatedStack(nn.Module):
     ):
         super().__init__()
         self.stem = nn.Conv1d(in_channels, channels, 1)
-        self.layers = nn.ModuleList(CausalConv1d(channels, channels, kernel_size, d) for d in dilations)
+        self.layers = nn.ModuleList(
+            CausalConv1d(channels, channels, kernel_size, d) for d in dilations
+        )
         self.head = nn.Conv1d(channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,7 +101,9 @@ def train_lag(
 class ContextModule2d(nn.Module):
     def __init__(self, channels: int, dilations: Sequence[int] = (1, 1, 2, 4, 8)):
         super().__init__()
-        self.layers = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=d, dilation=d) for d in dilations)
+        self.layers = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, padding=d, dilation=d) for d in dilations
+        )
         for layer in self.layers:
             nn.init.dirac_(layer.weight)
             nn.init.zeros_(layer.bias)

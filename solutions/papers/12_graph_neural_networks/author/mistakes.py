@@ -5,7 +5,9 @@ from grader.course.mistakes import Mistake
 ADD_AT = 'np.add.at(messages, target, np.einsum("eij,ej->ei", A[edge_type], h[source]))'
 SUMMED = "return torch.zeros_like(h).index_add(0, target, per_node[edge_type, source])"
 SHARED = """        self.layer = MPNNLayer(hidden, num_edge_types)
-        self.readout = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, out_features))
+        self.readout = nn.Sequential(
+            nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, out_features)
+        )
         self.steps = steps
 
     def node_states(self, x: Tensor, edge_index: Tensor, edge_type: Tensor) -> Tensor:
@@ -16,7 +18,8 @@ SHARED = """        self.layer = MPNNLayer(hidden, num_edge_types)
 OWN = (
     SHARED.replace(
         "self.layer = MPNNLayer(hidden, num_edge_types)",
-        "self.layer = nn.ModuleList([MPNNLayer(hidden, num_edge_types) for _ in range(steps)])",
+        "self.layer = nn.ModuleList([MPNNLayer(hidden, num_edge_types) for _ in "
+        "range(steps)])",
     )
     .replace("for _ in range(self.steps):", "for layer in self.layer:")
     .replace("h = self.layer(", "h = layer(")
@@ -34,18 +37,25 @@ MISTAKES = [
         was=ADD_AT,
         now='messages[target] += np.einsum("eij,ej->ei", A[edge_type], h[source])',
         caught_by="TestMessagePassingNumpy::test_sums_over_the_incoming_edges",
-        says="looks like one message per node: assigning to an index keeps the last one",
+        says=(
+            "looks like one message per node: assigning to an index keeps the last one"
+        ),
     ),
     Mistake(
         "summed at the source",
         was=SUMMED,
-        now="return torch.zeros_like(h).index_add(0, source, per_node[edge_type, source])",
+        now=(
+            "return torch.zeros_like(h).index_add(0, source, per_node[edge_type, "
+            "source])"
+        ),
         caught_by="test_an_edge_tells_its_target_of_its_source",
         says="looks like a message to the source",
     ),
     Mistake(
         "edges read backwards",
-        was="        source, target = edge_index\n        per_node",
+        was="""        source, target = edge_index
+        # (R, N, D): what each node would say along an edge of each type
+        per_node""",
         now="        target, source = edge_index\n        per_node",
         caught_by="test_an_edge_tells_its_target_of_its_source",
         says="looks like the edge read backwards",
@@ -53,7 +63,11 @@ MISTAKES = [
     Mistake(
         "m[target] = m[target] + messages",
         was=SUMMED,
-        now="m = torch.zeros_like(h)\n        m[target] = m[target] + per_node[edge_type, source]\n        return m",
+        now=(
+            "m = torch.zeros_like(h)\n"
+            "        m[target] = m[target] + per_node[edge_type, source]\n"
+            "        return m"
+        ),
         caught_by="TestMPNNLayer::test_parallel_edges_count_twice",
         says="looks like a message that counts once",
     ),
@@ -61,7 +75,11 @@ MISTAKES = [
         "divided by the number of messages",
         was=SUMMED,
         now=SUMMED.replace("return ", "sums = ")
-        + "\n        return sums / torch.bincount(target, minlength=len(h)).clamp(min=1)[:, None]",
+        + (
+            "\n"
+            "        return sums / torch.bincount(target, "
+            "minlength=len(h)).clamp(min=1)[:, None]"
+        ),
         caught_by="test_messages_are_sums_over_the_incoming_edges",
         says="looks like the mean of the messages",
     ),
@@ -168,7 +186,7 @@ MISTAKES = [
     ),
     Mistake(
         "max with the zeros of the start",
-        was='"amax", include_self=False)',
+        was='"amax", include_self=False\n        )',
         now='"amax")',
         caught_by="test_max_of_negative_messages",
         says="looks like a maximum with the zeros of the start",

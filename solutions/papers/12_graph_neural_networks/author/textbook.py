@@ -1,4 +1,6 @@
-"""Message passing on graphs: sum over neighbours, update by a GRU, read out by a sum over nodes."""
+"""Message passing on graphs: sum over neighbours, update by a GRU, read out by a sum
+over nodes.
+"""
 
 import numpy as np
 import torch
@@ -15,37 +17,62 @@ def random_molecule(
     extra_edges: int,
     generator: torch.Generator | None = None,
 ) -> Graph:
-    """Draw a connected molecule: a random tree of bonds, and up to `extra_edges` more where there is room.
+    """Draw a connected molecule: a random tree of bonds, and up to `extra_edges` more
+    where there is room.
 
-    x is one-hot, (num_nodes, num_atom_types). Every bond is in edge_index twice, once in each direction.
+    x is one-hot, (num_nodes, num_atom_types). Every bond is in edge_index twice, once
+    in each direction.
     """
-    tree = [(int(torch.randint(v, (), generator=generator)), v) for v in range(1, num_nodes)]
+    tree = [
+        (int(torch.randint(v, (), generator=generator)), v) for v in range(1, num_nodes)
+    ]
     others = [(u, v) for v in range(num_nodes) for u in range(v) if (u, v) not in tree]
     chosen = torch.randperm(len(others), generator=generator)[:extra_edges].tolist()
-    bonds = torch.tensor(tree + [others[i] for i in chosen], dtype=torch.int64).reshape(-1, 2).T
+    bonds = (
+        torch.tensor(tree + [others[i] for i in chosen], dtype=torch.int64)
+        .reshape(-1, 2)
+        .T
+    )
     kinds = torch.randint(num_edge_types, (bonds.shape[1],), generator=generator)
     atoms = torch.randint(num_atom_types, (num_nodes,), generator=generator)
     x = F.one_hot(atoms, num_atom_types).float()
     return x, torch.cat([bonds, bonds.flip(0)], dim=1), torch.cat([kinds, kinds])
 
 
-def energy_table(num_atom_types: int, num_edge_types: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw the energy of every kind of bond: (edge types, atom types, atom types), symmetric.
+def energy_table(
+    num_atom_types: int, num_edge_types: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw the energy of every kind of bond: (edge types, atom types, atom
+    types), symmetric.
 
-    Every row sums to zero: no atom makes bonds cheap or dear as such, so the atoms alone tell nothing.
+    Every row sums to zero: no atom makes bonds cheap or dear as such, so the atoms
+    alone tell nothing.
     """
-    drawn = torch.randn(num_edge_types, num_atom_types, num_atom_types, generator=generator)
+    drawn = torch.randn(
+        num_edge_types, num_atom_types, num_atom_types, generator=generator
+    )
     table = drawn + drawn.mT
-    return table - table.mean(dim=1, keepdim=True) - table.mean(dim=2, keepdim=True) + table.mean((1, 2), keepdim=True)
+    return (
+        table
+        - table.mean(dim=1, keepdim=True)
+        - table.mean(dim=2, keepdim=True)
+        + table.mean((1, 2), keepdim=True)
+    )
 
 
-def bond_energy(x: Tensor, edge_index: Tensor, edge_type: Tensor, table: Tensor) -> Tensor:
-    """Sum table[type, atom, atom] over all bonds: half of the sum over directed edges."""
+def bond_energy(
+    x: Tensor, edge_index: Tensor, edge_type: Tensor, table: Tensor
+) -> Tensor:
+    """Sum table[type, atom, atom] over all bonds: half of the sum over
+    directed edges.
+    """
     atoms = x.argmax(dim=1)
     return table[edge_type, atoms[edge_index[0]], atoms[edge_index[1]]].sum() / 2
 
 
-def message_passing_numpy(h: np.ndarray, edge_index: np.ndarray, edge_type: np.ndarray, A: np.ndarray) -> np.ndarray:
+def message_passing_numpy(
+    h: np.ndarray, edge_index: np.ndarray, edge_type: np.ndarray, A: np.ndarray
+) -> np.ndarray:
     """m_v = sum of A[type] @ h_u over the edges u -> v."""
     messages = np.zeros_like(h)
     for (u, v), r in zip(edge_index.T, edge_type):
@@ -73,11 +100,20 @@ class MPNNLayer(nn.Module):
 class MPNN(nn.Module):
     """Embed the atoms, pass messages, sum the readouts of each graph's nodes."""
 
-    def __init__(self, in_features: int, hidden: int, num_edge_types: int, out_features: int, steps: int = 3):
+    def __init__(
+        self,
+        in_features: int,
+        hidden: int,
+        num_edge_types: int,
+        out_features: int,
+        steps: int = 3,
+    ):
         super().__init__()
         self.embed = nn.Linear(in_features, hidden)
         self.layer = MPNNLayer(hidden, num_edge_types)
-        self.readout = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, out_features))
+        self.readout = nn.Sequential(
+            nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, out_features)
+        )
         self.steps = steps
 
     def node_states(self, x: Tensor, edge_index: Tensor, edge_type: Tensor) -> Tensor:
@@ -86,7 +122,9 @@ class MPNN(nn.Module):
             h = self.layer(h, edge_index, edge_type)
         return h
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_type: Tensor, batch: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, edge_index: Tensor, edge_type: Tensor, batch: Tensor
+    ) -> Tensor:
         outputs = self.readout(self.node_states(x, edge_index, edge_type))
         sums = torch.zeros(int(batch.max()) + 1, outputs.shape[1])
         return sums.index_add(0, batch, outputs)
@@ -104,7 +142,9 @@ def batch_graphs(graphs: list[Graph]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return x, torch.cat(edges, dim=1), edge_type, torch.cat(batch)
 
 
-def permute_graph(x: Tensor, edge_index: Tensor, edge_type: Tensor, perm: Tensor) -> Graph:
+def permute_graph(
+    x: Tensor, edge_index: Tensor, edge_type: Tensor, perm: Tensor
+) -> Graph:
     """New node i is old node perm[i]."""
     new_number = torch.argsort(perm)
     return x[perm], new_number[edge_index], edge_type
@@ -134,7 +174,9 @@ def train_mpnn(
     return losses
 
 
-def aggregate(messages: Tensor, index: Tensor, num_nodes: int, how: str = "sum") -> Tensor:
+def aggregate(
+    messages: Tensor, index: Tensor, num_nodes: int, how: str = "sum"
+) -> Tensor:
     """Sum, mean or max over the messages of each node."""
     start = torch.zeros(num_nodes, messages.shape[1])
     if how == "max":

@@ -33,7 +33,10 @@ MISTAKES = [
     Mistake(
         "smoothing over the wrong symbols only",
         was=LOSSES,
-        now="losses = -(1 - eps) * right - eps * (logp.sum(dim=-1) - right) / (logp.size(-1) - 1)",
+        now=(
+            "losses = -(1 - eps) * right - eps * (logp.sum(dim=-1) - right) / "
+            "(logp.size(-1) - 1)"
+        ),
         caught_by="test_a_share_of_the_target_goes_to_every_symbol",
         says="looks like eps shared by the V − 1 wrong symbols",
     ),
@@ -88,14 +91,15 @@ MISTAKES = [
         "positions scaled, too",
         was=READ,
         now=READ.replace(
-            "self.positions[: ids.size(1)]", "self.positions[: ids.size(1)] * len(self.positions[0]) ** 0.5"
+            "self.positions[: ids.size(1)]",
+            "self.positions[: ids.size(1)] * len(self.positions[0]) ** 0.5",
         ),
         caught_by="test_returns_the_last_layers_output_as_memory",
         says="looks like positions that are scaled by √D, too",
     ),
     Mistake(
         "NaN: perhaps a causal mask without the diagonal",
-        was="device=tgt.device).tril()",
+        was="device=tgt.device\n        ).tril()",
         now="device=tgt.device).tril(diagonal=-1)",
         caught_by="test_logits_are_those_of_pytorchs_layers",
         says="values are NaN",

@@ -10,42 +10,63 @@ PAD, BOS, EOS = 0, 1, 2
 
 
 def reverse_batch(
-    batch: int, min_len: int, max_len: int, vocab_size: int, generator: torch.Generator | None = None
+    batch: int,
+    min_len: int,
+    max_len: int,
+    vocab_size: int,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw random sequences and their reversals: src (B, max_len), tgt_in and tgt_out (B, max_len + 1), all int64.
+    """Draw random sequences and their reversals: src (B, max_len), tgt_in and tgt_out
+    (B, max_len + 1), all int64.
 
-    With max_len = 4, the sequence 5 8 3 has src [5 8 3 PAD], tgt_in [BOS 3 8 5 PAD] and tgt_out [3 8 5 EOS PAD].
+    With max_len = 4, the sequence 5 8 3 has src [5 8 3 PAD], tgt_in [BOS 3 8 5 PAD] and
+    tgt_out [3 8 5 EOS PAD].
     """
     lengths = torch.randint(min_len, max_len + 1, (batch, 1), generator=generator)
     symbols = torch.randint(EOS + 1, vocab_size, (batch, max_len), generator=generator)
     places = torch.arange(max_len)
     src = symbols.where(places < lengths, PAD)
-    back = lengths - 1 - places  # where each symbol of the reversal comes from; negative after its end
+    # where each symbol of the reversal comes from; negative after its end
+    back = lengths - 1 - places
     reverse = src.gather(1, back.clamp(min=0)).where(back >= 0, PAD)
     tgt_in = torch.cat([torch.full((batch, 1), BOS), reverse], dim=1)
-    tgt_out = torch.cat([reverse, torch.full((batch, 1), PAD)], dim=1).scatter(1, lengths, EOS)
+    tgt_out = torch.cat([reverse, torch.full((batch, 1), PAD)], dim=1).scatter(
+        1, lengths, EOS
+    )
     return src, tgt_in, tgt_out
 
 
 def sinusoids(length: int, d_model: int) -> Tensor:
-    """Section 3.5: (length, d_model), sines in the even features, cosines in the odd ones; d_model is even."""
+    """Section 3.5: (length, d_model), sines in the even features, cosines in the odd
+    ones; d_model is even.
+    """
     rates = 10000 ** (-torch.arange(0, d_model, 2) / d_model)
     angles = torch.arange(length)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
 class MultiHeadAttention(nn.Module):
-    """Section 3.2.2. `weights` (B, H, Tq, Tk) holds the last call's attention weights, without their graph."""
+    """Section 3.2.2. `weights` (B, H, Tq, Tk) holds the last call's attention weights,
+    without their graph.
+    """
 
     def __init__(self, d_model: int, num_heads: int):
         super().__init__()
         self.num_heads = num_heads
-        self.W_q, self.W_k, self.W_v, self.W_o = (nn.Linear(d_model, d_model) for _ in range(4))
+        self.W_q, self.W_k, self.W_v, self.W_o = (
+            nn.Linear(d_model, d_model) for _ in range(4)
+        )
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Queries (B, Tq, D), keys and values (B, Tk, D), mask broadcastable to (B, H, Tq, Tk) → (B, Tq, D)."""
+    def forward(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """Queries (B, Tq, D), keys and values (B, Tk, D), mask broadcastable to
+        (B, H, Tq, Tk) → (B, Tq, D).
+        """
         projected = (self.W_q(q), self.W_k(k), self.W_v(v))
-        q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in projected)
+        q, k, v = (
+            x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in projected
+        )
         scores = q @ k.mT / math.sqrt(q.size(-1))
         if mask is not None:
             scores = scores.masked_fill(~mask, -math.inf)
@@ -67,7 +88,9 @@ def noam_lr(step: int, d_model: int, warmup: int) -> float:
     return d_model**-0.5 * min(step**-0.5, step * warmup**-1.5)
 
 
-def label_smoothed_loss(logits: Tensor, target: Tensor, eps: float = 0.1, pad_id: int | None = None) -> Tensor:
+def label_smoothed_loss(
+    logits: Tensor, target: Tensor, eps: float = 0.1, pad_id: int | None = None
+) -> Tensor:
     logp = logits.log_softmax(dim=-1)
     right = logp.gather(-1, target.unsqueeze(-1)).squeeze(-1)
     losses = -(1 - eps) * right - eps * logp.mean(dim=-1)
@@ -80,7 +103,9 @@ class EncoderLayer(nn.Module):
     def __init__(self, d_model: int, num_heads: int, d_ff: int, dropout: float = 0.0):
         super().__init__()
         self.self_attn = MultiHeadAttention(d_model, num_heads)
-        self.ff = nn.Sequential(nn.Linear(d_model, d_ff), nn.ReLU(), nn.Linear(d_ff, d_model))
+        self.ff = nn.Sequential(
+            nn.Linear(d_model, d_ff), nn.ReLU(), nn.Linear(d_ff, d_model)
+        )
         self.norm1 = nn.LayerNorm(d_model)
         self.norm2 = nn.LayerNorm(d_model)
         self.drop = nn.Dropout(dropout)
@@ -95,7 +120,9 @@ class DecoderLayer(nn.Module):
         super().__init__()
         self.self_attn = MultiHeadAttention(d_model, num_heads)
         self.cross_attn = MultiHeadAttention(d_model, num_heads)
-        self.ff = nn.Sequential(nn.Linear(d_model, d_ff), nn.ReLU(), nn.Linear(d_ff, d_model))
+        self.ff = nn.Sequential(
+            nn.Linear(d_model, d_ff), nn.ReLU(), nn.Linear(d_ff, d_model)
+        )
         self.norm1 = nn.LayerNorm(d_model)
         self.norm2 = nn.LayerNorm(d_model)
         self.norm3 = nn.LayerNorm(d_model)
@@ -108,17 +135,34 @@ class DecoderLayer(nn.Module):
 
 
 class Transformer(nn.Module):
-    def __init__(self, vocab_size, d_model=32, num_heads=4, num_layers=1, d_ff=64, dropout=0.0, max_len=64, pad_id=PAD):
+    def __init__(
+        self,
+        vocab_size,
+        d_model=32,
+        num_heads=4,
+        num_layers=1,
+        d_ff=64,
+        dropout=0.0,
+        max_len=64,
+        pad_id=PAD,
+    ):
         super().__init__()
         self.d_model, self.pad_id = d_model, pad_id
         self.embed = nn.Embedding(vocab_size, d_model)
         nn.init.normal_(self.embed.weight, std=d_model**-0.5)
-        self.encoder = nn.ModuleList([EncoderLayer(d_model, num_heads, d_ff, dropout) for _ in range(num_layers)])
-        self.decoder = nn.ModuleList([DecoderLayer(d_model, num_heads, d_ff, dropout) for _ in range(num_layers)])
+        self.encoder = nn.ModuleList(
+            [EncoderLayer(d_model, num_heads, d_ff, dropout) for _ in range(num_layers)]
+        )
+        self.decoder = nn.ModuleList(
+            [DecoderLayer(d_model, num_heads, d_ff, dropout) for _ in range(num_layers)]
+        )
         self.drop = nn.Dropout(dropout)
 
     def read(self, ids: Tensor) -> Tensor:
-        return self.drop(self.embed(ids) * math.sqrt(self.d_model) + sinusoids(ids.size(1), self.d_model))
+        return self.drop(
+            self.embed(ids) * math.sqrt(self.d_model)
+            + sinusoids(ids.size(1), self.d_model)
+        )
 
     def encode(self, src: Tensor) -> tuple[Tensor, Tensor]:
         src_mask = (src != self.pad_id)[:, None, None, :]
@@ -129,7 +173,10 @@ class Transformer(nn.Module):
 
     def decode(self, tgt: Tensor, memory: Tensor, src_mask: Tensor) -> Tensor:
         T = tgt.size(1)
-        tgt_mask = torch.ones(T, T, dtype=torch.bool).tril() & (tgt != self.pad_id)[:, None, None, :]
+        tgt_mask = (
+            torch.ones(T, T, dtype=torch.bool).tril()
+            & (tgt != self.pad_id)[:, None, None, :]
+        )
         y = self.read(tgt)
         for layer in self.decoder:
             y = layer(y, memory, tgt_mask, src_mask)
@@ -171,7 +218,9 @@ def train_reverse(
     for step in range(1, steps + 1):
         for group in optimizer.param_groups:
             group["lr"] = lr_scale * noam_lr(step, model.embed.embedding_dim, warmup)
-        src, tgt_in, tgt_out = reverse_batch(batch, min_len, max_len, vocab_size, generator)
+        src, tgt_in, tgt_out = reverse_batch(
+            batch, min_len, max_len, vocab_size, generator
+        )
         loss = label_smoothed_loss(model(src, tgt_in), tgt_out, eps, PAD)
         optimizer.zero_grad()
         loss.backward()

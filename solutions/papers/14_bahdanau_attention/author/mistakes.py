@@ -9,10 +9,18 @@ NUMPY_MASK = """        scores = np.where(mask, scores, -np.inf)
 SCORES = """        sums = self.W_a(query)[:, None] + self.U_a(keys)
         scores = self.v_a(torch.tanh(sums)).squeeze(-1)
 """
-MASKED = "weights = scores.masked_fill(~mask, lowest).softmax(dim=-1).masked_fill(~mask, 0.0)"
-PACKED = """        packed = pack_padded_sequence(self.embed(src), lengths, batch_first=True, enforce_sorted=False)
+MASKED = """weights = (
+                scores.masked_fill(~mask, lowest)
+                .softmax(dim=-1)
+                .masked_fill(~mask, 0.0)
+            )"""
+PACKED = """        packed = pack_padded_sequence(
+            self.embed(src), lengths, batch_first=True, enforce_sorted=False
+        )
         outputs, (forward, backward) = self.encoder(packed)
-        states, _ = pad_packed_sequence(outputs, batch_first=True, total_length=src.size(1))
+        states, _ = pad_packed_sequence(
+            outputs, batch_first=True, total_length=src.size(1)
+        )
 """
 LOOK = """            if self.attention is not None:
                 context, weights = self.attention(s, states, mask)
@@ -28,7 +36,10 @@ MISTAKES = [
         "the tanh left out, in NumPy",
         was="np.tanh(W_a @ query + keys @ U_a.T) @ v_a",
         now="(W_a @ query + keys @ U_a.T) @ v_a",
-        caught_by="TestAdditiveAttentionNumpy::test_keys_are_averaged_by_the_softmax_of_their_scores",
+        caught_by=(
+            "TestAdditiveAttentionNumpy::"
+            "test_keys_are_averaged_by_the_softmax_of_their_scores"
+        ),
         says="looks like the tanh is left out",
     ),
     Mistake(
@@ -40,7 +51,10 @@ MISTAKES = [
     weights = weights if mask is None else weights * mask
 """,
         caught_by="TestAdditiveAttentionNumpy::test_true_means_may_attend",
-        says="looks like masked after the softmax, so that the weights no longer sum to 1",
+        says=(
+            "looks like masked after the softmax, so that the weights no longer sum "
+            "to 1"
+        ),
     ),
     Mistake(
         "the largest score not subtracted",
@@ -54,15 +68,23 @@ MISTAKES = [
     Mistake(
         "a dot product of the projections",
         was=SCORES,
-        now="        scores = (self.W_a(query)[:, None] * self.U_a(keys)).sum(dim=-1)\n",
-        caught_by="TestBahdanauAttention::test_keys_are_averaged_by_the_softmax_of_their_scores",
+        now=(
+            "        scores = (self.W_a(query)[:, None] * self.U_a(keys)).sum(dim=-1)\n"
+        ),
+        caught_by=(
+            "TestBahdanauAttention::"
+            "test_keys_are_averaged_by_the_softmax_of_their_scores"
+        ),
         says="looks like the dot product of W_a(query) and U_a(key) as the score",
     ),
     Mistake(
         "the softmax over the batch",
         was="weights = scores.softmax(dim=-1)",
         now="weights = scores.softmax(dim=0)",
-        caught_by="TestBahdanauAttention::test_keys_are_averaged_by_the_softmax_of_their_scores",
+        caught_by=(
+            "TestBahdanauAttention::"
+            "test_keys_are_averaged_by_the_softmax_of_their_scores"
+        ),
         says="looks like the softmax goes over the batch",
     ),
     Mistake(
@@ -70,7 +92,10 @@ MISTAKES = [
         was=MASKED,
         now="weights = scores.softmax(dim=-1).masked_fill(~mask, 0.0)",
         caught_by="TestBahdanauAttention::test_true_means_may_attend",
-        says="looks like masked after the softmax, so that the weights no longer sum to 1",
+        says=(
+            "looks like masked after the softmax, so that the weights no longer sum "
+            "to 1"
+        ),
     ),
     Mistake(
         "NaN: perhaps masked scores of plus infinity",
@@ -97,7 +122,7 @@ MISTAKES = [
     # Seq2Seq
     Mistake(
         "an encoder with the batch in second place",
-        was="batch_first=True, bidirectional=True)",
+        was="batch_first=True, bidirectional=True\n        )",
         now="bidirectional=True)",
         caught_by="TestSeq2SeqInit::test_the_encoder_takes_the_batch_first",
         says="looks like batch_first=True is missing",
@@ -111,7 +136,7 @@ MISTAKES = [
     ),
     Mistake(
         "outputs as wide as the longest row",
-        was=", total_length=src.size(1))",
+        was=", total_length=src.size(1)\n        )",
         now=")",
         caught_by="TestSeq2SeqForward::test_more_padding_changes_nothing",
         says="scores: (3, 5) mask: (3, 7)",
@@ -119,7 +144,10 @@ MISTAKES = [
     Mistake(
         "s_0 from the last output",
         was="torch.tanh(self.bridge(backward))",
-        now="torch.tanh(self.bridge(states[range(len(src)), lengths - 1, forward.size(1) :]))",
+        now=(
+            "torch.tanh(self.bridge(states[range(len(src)), lengths - 1, "
+            "forward.size(1) :]))"
+        ),
         caught_by="TestSeq2SeqForward::test_each_step_looks_back_with_the_state_before",
         says="looks like s_0 from the last output",
     ),
@@ -134,14 +162,18 @@ MISTAKES = [
         "directions mixed by a reshape",
         was=FIXED,
         now="context = torch.stack([forward, backward]).reshape(len(src), -1)",
-        caught_by="TestSeq2SeqForward::test_without_attention_the_context_is_one_fixed_vector",
+        caught_by=(
+            "TestSeq2SeqForward::test_without_attention_the_context_is_one_fixed_vector"
+        ),
         says="looks like states of several rows mixed",
     ),
     Mistake(
         "a fixed context of zeros",
         was=FIXED,
         now="context = torch.zeros_like(states[:, 0])",
-        caught_by="TestSeq2SeqForward::test_without_attention_the_context_is_one_fixed_vector",
+        caught_by=(
+            "TestSeq2SeqForward::test_without_attention_the_context_is_one_fixed_vector"
+        ),
         says="looks like a context of zeros",
     ),
     # greedy_translate

@@ -13,7 +13,12 @@ def _(kata, rng):
         model = kata.Seq2Seq(symbols, hidden, attention)
         parts = [model.embed, model.encoder, model.bridge, model.decoder, model.head]
         parts += [model.attention] if attention else []
-        found.append([{name: tuple(one.shape) for name, one in part.named_parameters()} for part in parts])
+        found.append(
+            [
+                {name: tuple(one.shape) for name, one in part.named_parameters()}
+                for part in parts
+            ]
+        )
     return found
 
 
@@ -25,5 +30,9 @@ def _(kata, rng):
             parameter.copy_(torch.randn(parameter.shape, generator=rng))
     lengths = torch.randint(1, 8, (5,), generator=rng)
     lengths[0] = 7
-    src = torch.randint(2, 11, (5, 7), generator=rng) * (torch.arange(7) < lengths[:, None])
-    return kata.greedy_translate(model, src, lengths, int(torch.randint(4, 12, (), generator=rng)))
+    src = torch.randint(2, 11, (5, 7), generator=rng) * (
+        torch.arange(7) < lengths[:, None]
+    )
+    return kata.greedy_translate(
+        model, src, lengths, int(torch.randint(4, 12, (), generator=rng))
+    )

@@ -1,4 +1,6 @@
-"""The end of the bottleneck: additive attention, an encoder and a decoder with and without it, and their training."""
+"""The end of the bottleneck: additive attention, an encoder and a decoder with and
+without it, and their training.
+"""
 
 import numpy as np
 import torch
@@ -10,7 +12,11 @@ PAD, BOS = 0, 1
 
 
 def reverse_batch(
-    batch: int, min_len: int, max_len: int, vocab_size: int, generator: torch.Generator | None = None
+    batch: int,
+    min_len: int,
+    max_len: int,
+    vocab_size: int,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     lengths = torch.randint(min_len, max_len + 1, (batch,), generator=generator)
     symbols = torch.randint(BOS + 1, vocab_size, (batch, max_len), generator=generator)
@@ -22,7 +28,9 @@ def reverse_batch(
     return src, lengths, tgt_in, tgt_out
 
 
-def additive_attention_numpy(query, keys, W_a, U_a, v_a, mask=None) -> tuple[np.ndarray, np.ndarray]:
+def additive_attention_numpy(
+    query, keys, W_a, U_a, v_a, mask=None
+) -> tuple[np.ndarray, np.ndarray]:
     scores = np.tanh(W_a @ query + keys @ U_a.T) @ v_a
     if mask is not None:
         scores = np.where(mask, scores, -np.inf)
@@ -38,8 +46,12 @@ class BahdanauAttention(nn.Module):
         self.U_a = nn.Linear(key_size, attn_size, bias=False)
         self.v_a = nn.Linear(attn_size, 1, bias=False)
 
-    def forward(self, query: Tensor, keys: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        scores = self.v_a(torch.tanh(self.W_a(query)[:, None] + self.U_a(keys))).squeeze(-1)
+    def forward(
+        self, query: Tensor, keys: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        scores = self.v_a(
+            torch.tanh(self.W_a(query)[:, None] + self.U_a(keys))
+        ).squeeze(-1)
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf"))
         weights = scores.softmax(dim=-1)
@@ -58,10 +70,16 @@ class Seq2Seq(nn.Module):
         self.decoder = nn.GRUCell(3 * H, H)
         self.head = nn.Linear(3 * H, vocab_size)
 
-    def forward(self, src: Tensor, lengths: Tensor, tgt_in: Tensor) -> tuple[Tensor, Tensor]:
-        packed = pack_padded_sequence(self.embed(src), lengths, batch_first=True, enforce_sorted=False)
+    def forward(
+        self, src: Tensor, lengths: Tensor, tgt_in: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        packed = pack_padded_sequence(
+            self.embed(src), lengths, batch_first=True, enforce_sorted=False
+        )
         states, (forward, backward) = self.encoder(packed)
-        states, _ = pad_packed_sequence(states, batch_first=True, total_length=src.shape[1])
+        states, _ = pad_packed_sequence(
+            states, batch_first=True, total_length=src.shape[1]
+        )
         s = torch.tanh(self.bridge(backward))
         context = torch.cat([forward, backward], dim=1)
         weights = torch.zeros(src.shape)
@@ -75,7 +93,9 @@ class Seq2Seq(nn.Module):
         return torch.stack(logits, dim=1), torch.stack(alignment, dim=1)
 
 
-def greedy_translate(model: Seq2Seq, src: Tensor, lengths: Tensor, max_len: int) -> Tensor:
+def greedy_translate(
+    model: Seq2Seq, src: Tensor, lengths: Tensor, max_len: int
+) -> Tensor:
     model.eval()
     ids = torch.full((len(src), 1), BOS)
     for _ in range(max_len):
@@ -104,9 +124,13 @@ def train_seq2seq(
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     losses = []
     for _ in range(steps):
-        src, lengths, tgt_in, tgt_out = reverse_batch(batch, min_len, max_len, vocab_size, generator)
+        src, lengths, tgt_in, tgt_out = reverse_batch(
+            batch, min_len, max_len, vocab_size, generator
+        )
         logits, _ = model(src, lengths, tgt_in)
-        loss = F.cross_entropy(logits.flatten(0, 1), tgt_out.flatten(), ignore_index=PAD)
+        loss = F.cross_entropy(
+            logits.flatten(0, 1), tgt_out.flatten(), ignore_index=PAD
+        )
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -7,8 +7,11 @@ STATES = "        states.append(states[-1] + branch)\n"
 GATE = "return (1 - torch.sigmoid(self.gate(x))) * x"
 TOTAL = "total = self.skip(x) + self.branch(x)"
 END = 'return F.relu(total) if self.order == "post" else total'
-FINAL = 'self.final = nn.Sequential(nn.BatchNorm1d(width), nn.ReLU()) if order == "pre" else nn.Identity()'
-UNIT = "            states.append(unit(states[-1]))\n"
+FINAL = """self.final = (
+            nn.Sequential(nn.BatchNorm1d(width), nn.ReLU())
+            if order == "pre"
+            else nn.Identity()
+        )"""
 PROFILE = "gradients = torch.autograd.grad(F.cross_entropy(logits, y), states)"
 
 MISTAKES = [
@@ -17,14 +20,18 @@ MISTAKES = [
         "cumprod forward",
         was=GAIN,
         now="return np.cumprod(scales)",
-        caught_by="TestShortcutGainNumpy::test_each_entry_is_the_product_of_all_later_scales",
+        caught_by=(
+            "TestShortcutGainNumpy::test_each_entry_is_the_product_of_all_later_scales"
+        ),
         says="looks like a product from the wrong end",
     ),
     Mistake(
         "own scale left out",
         was="np.prod(scales[unit:])",
         now="np.prod(scales[unit + 1 :])",
-        caught_by="TestShortcutGainNumpy::test_each_entry_is_the_product_of_all_later_scales",
+        caught_by=(
+            "TestShortcutGainNumpy::test_each_entry_is_the_product_of_all_later_scales"
+        ),
         says="looks like the unit's own scale is left out",
     ),
     # residual_sum_numpy
@@ -32,13 +39,18 @@ MISTAKES = [
         "added in place",
         was=STATES,
         now="        x += branch\n        states.append(x)\n",
-        caught_by="TestResidualSumNumpy::test_each_state_is_the_one_before_plus_a_branch",
+        caught_by=(
+            "TestResidualSumNumpy::test_each_state_is_the_one_before_plus_a_branch"
+        ),
         says="looks like one array that is written to again and again",
     ),
     Mistake(
         "last state written to x",
         was="    states = [x]\n    for branch in branches:\n" + STATES,
-        now="    states = [x.copy()]\n    for branch in branches:\n        x += branch\n        states.append(x.copy())\n",
+        now=(
+            "    states = [x.copy()]\n    for branch in branches:\n"
+            "        x += branch\n        states.append(x.copy())\n"
+        ),
         caught_by="TestResidualSumNumpy::test_the_inputs_are_not_written_to",
         says="x and the branches after the call",
         edge=True,
@@ -67,8 +79,12 @@ MISTAKES = [
     ),
     Mistake(
         "unknown shortcut taken for an identity",
-        was='        if shortcut not in ("identity", "scale", "dropout", "gate"):\n'
-        "            raise ValueError(f\"shortcut must be 'identity', 'scale', 'dropout' or 'gate', not {shortcut!r}\")\n",
+        was="""        if shortcut not in ("identity", "scale", "dropout", "gate"):
+            raise ValueError(
+                "shortcut must be 'identity', 'scale', 'dropout' or 'gate', not "
+                f"{shortcut!r}"
+            )
+""",
         now="",
         caught_by="test_an_unknown_order_or_shortcut_is_refused",
         says="an error, such as ValueError",
@@ -122,7 +138,10 @@ MISTAKES = [
     Mistake(
         "scale on the branch",
         was=TOTAL,
-        now='total = x + self.scale * self.branch(x) if self.shortcut == "scale" else self.skip(x) + self.branch(x)',
+        now=(
+            'total = x + self.scale * self.branch(x) if self.shortcut == "scale" else '
+            "self.skip(x) + self.branch(x)"
+        ),
         caught_by="test_pre_is_the_sum_and_nothing_more",
         says="looks like the factor is on the branch",
     ),
@@ -145,7 +164,10 @@ MISTAKES = [
     Mistake(
         "final's output among the states",
         was="        logits = self.head(self.final(states[-1]))\n",
-        now="        states[-1] = self.final(states[-1])\n        logits = self.head(states[-1])\n",
+        now=(
+            "        states[-1] = self.final(states[-1])\n"
+            "        logits = self.head(states[-1])\n"
+        ),
         caught_by="test_states_go_from_the_stem_to_the_last_unit",
         says="looks like `final` has been applied",
     ),
@@ -159,7 +181,10 @@ MISTAKES = [
     Mistake(
         "states detached",
         was="        return (logits, states) if return_states else logits\n",
-        now="        return (logits, [state.detach() for state in states]) if return_states else logits\n",
+        now=(
+            "        return (logits, [state.detach() for state in states]) if "
+            "return_states else logits\n"
+        ),
         caught_by="test_the_states_are_part_of_the_graph",
         says="it was detached",
     ),
@@ -167,7 +192,8 @@ MISTAKES = [
     Mistake(
         "profile of weights in place of states",
         was=PROFILE,
-        now="weights = [model.stem.weight, *(unit.fc1.weight for unit in model.units)]\n"
+        now="weights = [model.stem.weight, *(unit.fc1.weight for unit in "
+        "model.units)]\n"
         "    gradients = torch.autograd.grad(F.cross_entropy(logits, y), weights)",
         caught_by="test_one_norm_per_state_first_state_first",
         says="looks like gradients of the weights",

@@ -1,4 +1,6 @@
-"""Residual units with four kinds of shortcut, deep nets of them, and how much gradient reaches each state."""
+"""Residual units with four kinds of shortcut, deep nets of them, and how much gradient
+reaches each state.
+"""
 
 import numpy as np
 import torch
@@ -22,7 +24,14 @@ def residual_sum_numpy(x: np.ndarray, branches: list[np.ndarray]) -> list[np.nda
 class ResidualUnit(nn.Module):
     """skip(x) + branch(x)"""
 
-    def __init__(self, width: int, order: str = "pre", shortcut: str = "identity", scale: float = 0.5, p: float = 0.5):
+    def __init__(
+        self,
+        width: int,
+        order: str = "pre",
+        shortcut: str = "identity",
+        scale: float = 0.5,
+        p: float = 0.5,
+    ):
         super().__init__()
         self.order, self.shortcut, self.scale, self.p = order, shortcut, scale, p
         self.norm1 = nn.BatchNorm1d(width)
@@ -70,8 +79,14 @@ class DeepNet(nn.Module):
     ):
         super().__init__()
         self.stem = nn.Linear(in_features, width)
-        self.units = nn.ModuleList(ResidualUnit(width, order, shortcut) for _ in range(depth))
-        self.final = nn.Sequential(nn.BatchNorm1d(width), nn.ReLU()) if order == "pre" else nn.Identity()
+        self.units = nn.ModuleList(
+            ResidualUnit(width, order, shortcut) for _ in range(depth)
+        )
+        self.final = (
+            nn.Sequential(nn.BatchNorm1d(width), nn.ReLU())
+            if order == "pre"
+            else nn.Identity()
+        )
         self.head = nn.Linear(width, num_classes)
 
     def forward(self, x: Tensor, return_states: bool = False):

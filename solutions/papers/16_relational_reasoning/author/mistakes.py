@@ -7,7 +7,11 @@ FOUND = "(objects[..., num_objects][asked_row] > 0).long()"
 FIRST = "first = objects[:, :, None].expand(-1, -1, n, -1)  # (B, N, N, D): o_i"
 ASKED = "    asked = question[:, None, None].expand(-1, n, n, -1)\n"
 SUMMED = "return g(torch.cat([first, second, asked], dim=-1)).sum(dim=(1, 2))"
-LAST = "self.f = nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, num_answers))"
+LAST = """self.f = nn.Sequential(
+            nn.Linear(hidden_size, hidden_size),
+            nn.ReLU(),
+            nn.Linear(hidden_size, num_answers),
+        )"""
 FORWARD = "return self.f(relation_sum(self.g, objects, question))"
 PAIRS = "pairs = rows[:, :, None] + columns[:, None] + asked[:, None, None]"
 
@@ -123,7 +127,12 @@ MISTAKES = [
     Mistake(
         "a relu after the last layer of f",
         was=LAST,
-        now=LAST[:-1] + ", nn.ReLU())",
+        now="""self.f = nn.Sequential(
+            nn.Linear(hidden_size, hidden_size),
+            nn.ReLU(),
+            nn.Linear(hidden_size, num_answers),
+            nn.ReLU(),
+        )""",
         caught_by="test_logits_are_f_of_the_sum_of_g",
         says="looks like a relu after the last layer of f",
     ),
@@ -131,7 +140,7 @@ MISTAKES = [
         "question added to f's input",
         was=FORWARD,
         now="""pairs = relation_sum(self.g, objects, 0 * question)
-        return self.f(pairs + F.pad(question, (0, pairs.shape[1] - question.shape[1])))""",
+        return self.f(pairs + F.pad(question, (0, pairs.shape[1] - question.shape[1])))""",  # noqa: E501
         caught_by="test_logits_are_f_of_the_sum_of_g",
         says="looks like the question added for f, and not read by g",
     ),
@@ -175,7 +184,8 @@ MISTAKES = [
     Mistake(
         "pairs by view",
         was=FIRST,
-        now="objects = objects.view(len(objects), -1).view(len(objects), n, -1)\n    " + FIRST,
+        now="objects = objects.view(len(objects), -1).view(len(objects), n, -1)\n    "
+        + FIRST,
         caught_by="test_objects_may_be_non_contiguous",
         says="view size is not compatible with input tensor's size and stride",
         edge=True,

@@ -3,11 +3,16 @@
 from grader.course.mistakes import Mistake
 
 KL = "return 0.5 * (mu.square() + logvar.exp() - logvar - 1).sum(dim=-1)"
-NOISE = "noise = torch.randn(mu.shape, generator=generator, dtype=mu.dtype, device=mu.device)"
+NOISE = (
+    "noise = torch.randn(mu.shape, generator=generator, dtype=mu.dtype, "
+    "device=mu.device)"
+)
 SAMPLE = "return mu + noise * (0.5 * logvar).exp()"
 HEADS = "return self.to_mu(hidden), self.to_logvar(hidden)"
 CODE = "z = reparameterize(mu, logvar, generator) if self.training else mu"
-PIXELS = 'F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)'
+PIXELS = """F.binary_cross_entropy_with_logits(
+        logits, x, reduction="sum"
+    ) / len(x)"""
 VALUES = "return reconstruction + beta * kl, reconstruction, kl"
 BATCH = "batch = images[torch.randint(len(images), (batch_size,), generator=generator)]"
 CALL = "logits, mu, logvar = model(batch, generator)"
@@ -31,7 +36,9 @@ MISTAKES = [
     Mistake(
         "logvar read as log std",
         was=KL,
-        now="return (0.5 * (mu.square() + (2 * logvar).exp() - 1) - logvar).sum(dim=-1)",
+        now=(
+            "return (0.5 * (mu.square() + (2 * logvar).exp() - 1) - logvar).sum(dim=-1)"
+        ),
         caught_by="test_is_the_mean_of_log_q_minus_log_p",
         says="looks like logvar read as the logarithm of the standard deviation",
     ),
@@ -166,7 +173,10 @@ MISTAKES = [
     Mistake(
         "log of the sigmoid",
         was=PIXELS,
-        now="-(x * logits.sigmoid().log() + (1 - x) * (-logits).sigmoid().log()).sum() / len(x)",
+        now=(
+            "-(x * logits.sigmoid().log() + (1 - x) * "
+            "(-logits).sigmoid().log()).sum() / len(x)"
+        ),
         caught_by="test_large_logits_are_finite",
         says="got inf, expected 400",
         edge=True,
@@ -174,7 +184,10 @@ MISTAKES = [
     Mistake(
         "pixels of a row only",
         was=PIXELS,
-        now='F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=-1).mean()',
+        now=(
+            "F.binary_cross_entropy_with_logits(logits, x, "
+            'reduction="none").sum(dim=-1).mean()'
+        ),
         caught_by="test_images_may_have_any_shape",
         says="looks like the mean over the rows of all images",
         edge=True,

@@ -17,7 +17,9 @@ def drawn(model, rng):
 def _(kata, rng):
     model, x = drawn(kata.VAE(7, 6, 2), rng), torch.rand(5, 7, generator=rng)
     with torch.no_grad():
-        samples = [model(x, torch.Generator().manual_seed(seed))[0] for seed in (1, 1, 2)]
+        samples = [
+            model(x, torch.Generator().manual_seed(seed))[0] for seed in (1, 1, 2)
+        ]
         same = [torch.equal(samples[0], other) for other in samples[1:]]
         return [same, model.eval()(x), model.decode(model.encode(x)[0])]
 
@@ -39,7 +41,18 @@ class Quiet(nn.Module):
 def _(kata, rng):
     """All images are the same, and the model adds no noise: draws decide nothing."""
     model, images = drawn(Quiet(), rng), torch.rand(1, 7, generator=rng).repeat(20, 1)
-    generator = torch.Generator().manual_seed(int(torch.randint(1000, (), generator=rng)))
-    options = {"steps": 4, "batch_size": 3, "lr": 0.05, "beta": 2.5, "generator": generator}
-    history = {name: torch.tensor(values) for name, values in kata.train_vae(model, images, **options).items()}
+    generator = torch.Generator().manual_seed(
+        int(torch.randint(1000, (), generator=rng))
+    )
+    options = {
+        "steps": 4,
+        "batch_size": 3,
+        "lr": 0.05,
+        "beta": 2.5,
+        "generator": generator,
+    }
+    history = {
+        name: torch.tensor(values)
+        for name, values in kata.train_vae(model, images, **options).items()
+    }
     return [history, model.seeds, dict(model.named_parameters())]

@@ -8,9 +8,14 @@ NUMPY_WEIGHTS = "return weights / weights.sum(axis=-1, keepdims=True) @ value"
 MEMORY = """        rows = torch.eye(self.num_slots, self.slot_size).to(self.qkv.weight)
         return rows.repeat(batch_size, 1, 1)
 """
-HEADS = "heads = self.qkv(rows).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)"
+HEADS = """heads = (
+            self.qkv(rows).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        )"""
 ATTENDED = "attended = attend(query[:, :, :-1], key, value).transpose(1, 2).flatten(2)"
-NEW = "return torch.sigmoid(i) * torch.tanh(self.update(memory, x)) + torch.sigmoid(f + 1) * memory"
+NEW = """return (
+            torch.sigmoid(i) * torch.tanh(self.update(memory, x))
+            + torch.sigmoid(f + 1) * memory
+        )"""
 CLIP = "        nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n"
 READ = """        memory = self.core.initial_memory(len(x))
         for inputs in x.unbind(dim=1):
@@ -43,7 +48,10 @@ MISTAKES = [
     Mistake(
         "exp without the largest score subtracted",
         was=SOFTMAX,
-        now="weights = scores.exp()\n    return weights / weights.sum(dim=-1, keepdim=True) @ value",
+        now=(
+            "weights = scores.exp()\n"
+            "    return weights / weights.sum(dim=-1, keepdim=True) @ value"
+        ),
         caught_by="TestAttend::test_large_scores_stay_finite",
         says="got nan, expected 3",
         edge=True,
@@ -59,7 +67,10 @@ MISTAKES = [
     Mistake(
         "NumPy: the query scaled in place",
         was="scores = query @ np.swapaxes(key, -2, -1) / math.sqrt(query.shape[-1])",
-        now="query /= math.sqrt(query.shape[-1])\n    scores = query @ np.swapaxes(key, -2, -1)",
+        now=(
+            "query /= math.sqrt(query.shape[-1])\n"
+            "    scores = query @ np.swapaxes(key, -2, -1)"
+        ),
         caught_by="TestAttendNumpy::test_arguments_are_left_as_they_were",
         says="query after the call",
         edge=True,
@@ -74,7 +85,10 @@ MISTAKES = [
     ),
     Mistake(
         "backward: the root of d forgotten on the way back",
-        was="return d_scores @ key / root, np.swapaxes(d_scores, -2, -1) @ query / root, d_value",
+        was=(
+            "return d_scores @ key / root, np.swapaxes(d_scores, -2, -1) @ query / "
+            "root, d_value"
+        ),
         now="return d_scores @ key, np.swapaxes(d_scores, -2, -1) @ query, d_value",
         caught_by="TestAttendBackwardNumpy::test_gradients_are_those_of_autograd",
         says="looks like not divided by √d on the way back",
@@ -99,14 +113,19 @@ MISTAKES = [
         "zeros as initial memory",
         was=MEMORY,
         now="        return torch.zeros(batch_size, self.num_slots, self.slot_size)\n",
-        caught_by="TestRelationalMemoryInitialMemory::test_slot_s_is_the_unit_vector_e_s",
+        caught_by=(
+            "TestRelationalMemoryInitialMemory::test_slot_s_is_the_unit_vector_e_s"
+        ),
         says="looks like zeros: no slot could ever differ from another",
     ),
     Mistake(
         "initial memory without a batch",
         was="return rows.repeat(batch_size, 1, 1)",
         now="return rows[None]",
-        caught_by="TestRelationalMemoryInitialMemory::test_every_sequence_starts_with_the_same_slots",
+        caught_by=(
+            "TestRelationalMemoryInitialMemory::"
+            "test_every_sequence_starts_with_the_same_slots"
+        ),
         says="(1, 2, 4)  expected (3, 2, 4)",
     ),
     # RelationalMemory.update
@@ -114,42 +133,58 @@ MISTAKES = [
         "keys and values from memory alone",
         was=ATTENDED,
         now=ATTENDED.replace("key, value", "key[:, :, :-1], value[:, :, :-1]"),
-        caught_by="TestRelationalMemoryUpdate::test_slots_attend_to_slots_and_to_the_input",
+        caught_by=(
+            "TestRelationalMemoryUpdate::test_slots_attend_to_slots_and_to_the_input"
+        ),
         says="looks like keys and values from the slots alone",
     ),
     Mistake(
         "keys and values from x alone",
         was=ATTENDED,
         now=ATTENDED.replace("key, value", "key[:, :, -1:], value[:, :, -1:]"),
-        caught_by="TestRelationalMemoryUpdate::test_slots_attend_to_slots_and_to_the_input",
+        caught_by=(
+            "TestRelationalMemoryUpdate::test_slots_attend_to_slots_and_to_the_input"
+        ),
         says="looks like keys and values from x alone",
     ),
     Mistake(
         "a query row for x, too",
         was=ATTENDED + "\n        m = self.norm1(memory + attended)",
-        now=ATTENDED.replace("[:, :, :-1]", "") + "\n        m = self.norm1(rows + attended)",
-        caught_by="TestRelationalMemoryUpdate::test_slots_attend_to_slots_and_to_the_input",
+        now=ATTENDED.replace("[:, :, :-1]", "")
+        + "\n        m = self.norm1(rows + attended)",
+        caught_by=(
+            "TestRelationalMemoryUpdate::test_slots_attend_to_slots_and_to_the_input"
+        ),
         says="(3, 6, 8)  expected (3, 5, 8)",
     ),
     Mistake(
         "heads dealt out in turn",
         was=HEADS,
-        now="heads = self.qkv(rows).unflatten(-1, (3, -1, self.num_heads)).permute(2, 0, 4, 1, 3)",
-        caught_by="TestRelationalMemoryUpdate::test_each_head_has_a_block_of_the_numbers",
+        now=(
+            "heads = self.qkv(rows).unflatten(-1, (3, -1, self.num_heads)).permute(2, "
+            "0, 4, 1, 3)"
+        ),
+        caught_by=(
+            "TestRelationalMemoryUpdate::test_each_head_has_a_block_of_the_numbers"
+        ),
         says="looks like numbers dealt out to the heads in turn",
     ),
     Mistake(
         "one head for all",
         was=HEADS,
         now="heads = self.qkv(rows).unflatten(-1, (3, 1, -1)).permute(2, 0, 3, 1, 4)",
-        caught_by="TestRelationalMemoryUpdate::test_each_head_has_a_block_of_the_numbers",
+        caught_by=(
+            "TestRelationalMemoryUpdate::test_each_head_has_a_block_of_the_numbers"
+        ),
         says="looks like one head, whatever num_heads",
     ),
     Mistake(
         "norm before the residual",
         was="m = self.norm1(memory + attended)",
         now="m = memory + self.norm1(attended)",
-        caught_by="TestRelationalMemoryUpdate::test_slots_attend_to_slots_and_to_the_input",
+        caught_by=(
+            "TestRelationalMemoryUpdate::test_slots_attend_to_slots_and_to_the_input"
+        ),
         says="looks like a norm before the residual",
     ),
     # RelationalMemory.forward
@@ -157,14 +192,20 @@ MISTAKES = [
         "gate order swapped",
         was="i, f = gates.chunk(2, dim=-1)",
         now="f, i = gates.chunk(2, dim=-1)",
-        caught_by="TestRelationalMemoryForward::test_gates_decide_what_is_written_and_what_is_kept",
+        caught_by=(
+            "TestRelationalMemoryForward::"
+            "test_gates_decide_what_is_written_and_what_is_kept"
+        ),
         says="looks like input and forget gate exchanged",
     ),
     Mistake(
         "forget gate without + 1",
         was=NEW,
         now=NEW.replace("f + 1", "f"),
-        caught_by="TestRelationalMemoryForward::test_gates_decide_what_is_written_and_what_is_kept",
+        caught_by=(
+            "TestRelationalMemoryForward::"
+            "test_gates_decide_what_is_written_and_what_is_kept"
+        ),
         says="looks like the forget gate without + 1",
     ),
     # RelationalRNN

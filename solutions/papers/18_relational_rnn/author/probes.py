@@ -1,4 +1,6 @@
-"""Questions that the specs of papers/18 cannot ask from another process: they read what the model was called with."""
+"""Questions that the specs of papers/18 cannot ask from another process: they read what
+the model was called with.
+"""
 
 import torch
 from torch import nn
@@ -16,14 +18,19 @@ def filled(model, rng):
     """The model with drawn parameters."""
     with torch.no_grad():
         for _, parameter in sorted(model.named_parameters()):
-            parameter.copy_(torch.randn(parameter.shape, generator=rng) / parameter[0].numel() ** 0.5)
+            parameter.copy_(
+                torch.randn(parameter.shape, generator=rng)
+                / parameter[0].numel() ** 0.5
+            )
     return model
 
 
 @probe("RelationalMemory.__init__")
 def _(kata, rng):
     core = kata.RelationalMemory(*sizes(rng))
-    shapes = {name: tuple(parameter.shape) for name, parameter in core.named_parameters()}
+    shapes = {
+        name: tuple(parameter.shape) for name, parameter in core.named_parameters()
+    }
     return [shapes, core.num_slots, core.slot_size, core.num_heads]
 
 
@@ -37,14 +44,20 @@ def _(kata, rng):
 def _(kata, rng):
     inputs, slots, width, heads = sizes(rng)
     core = filled(kata.RelationalMemory(inputs, slots, width, heads), rng)
-    return core.update(torch.randn(3, slots, width, generator=rng), torch.randn(3, width, generator=rng))
+    return core.update(
+        torch.randn(3, slots, width, generator=rng),
+        torch.randn(3, width, generator=rng),
+    )
 
 
 @probe("RelationalMemory.forward")
 def _(kata, rng):
     inputs, slots, width, heads = sizes(rng)
     core = filled(kata.RelationalMemory(inputs, slots, width, heads), rng)
-    return core(torch.randn(3, inputs, generator=rng), torch.randn(3, slots, width, generator=rng))
+    return core(
+        torch.randn(3, inputs, generator=rng),
+        torch.randn(3, slots, width, generator=rng),
+    )
 
 
 @probe("RelationalRNN")
@@ -57,7 +70,9 @@ def _(kata, rng):
 
 @probe("train_recall")
 def _(kata, rng):
-    """The model looks the answer up, and learns only how sure to be of it: draws decide nothing."""
+    """The model looks the answer up, and learns only how sure to be of it: draws
+    decide nothing.
+    """
 
     class Sure(nn.Module):
         def __init__(self):
@@ -70,5 +85,7 @@ def _(kata, rng):
             return 20 * self.weight[0] * answer + 5 * self.weight[1] * (1 - answer)
 
     model = Sure()
-    losses = kata.train_recall(model, steps=6, num_pairs=4, num_values=3, batch_size=5, lr=0.05)
+    losses = kata.train_recall(
+        model, steps=6, num_pairs=4, num_values=3, batch_size=5, lr=0.05
+    )
     return [torch.tensor(losses), model.weight]

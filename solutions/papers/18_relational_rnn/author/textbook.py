@@ -1,4 +1,6 @@
-"""The relational memory core: slots that attend to each other and to the input, behind the gates of an LSTM."""
+"""The relational memory core: slots that attend to each other and to the input, behind
+the gates of an LSTM.
+"""
 
 import math
 
@@ -9,12 +11,17 @@ from torch import Tensor, nn
 
 
 def make_recall_batch(
-    batch_size: int, num_pairs: int = 3, num_values: int = 3, generator: torch.Generator | None = None
+    batch_size: int,
+    num_pairs: int = 3,
+    num_values: int = 3,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Draw sequences of P pairs and a question: x (batch_size, P + 1, P + V + 1) and y (batch_size,) int64.
+    """Draw sequences of P pairs and a question: x (batch_size, P + 1, P + V + 1) and y
+    (batch_size,) int64.
 
-    Steps 0 to P − 1 show a key (P numbers, one-hot) and its value (V numbers, one-hot). Each key comes once, in random
-    order. The last step shows one of the keys, zeros, and 1 as a flag. y is the value of that key.
+    Steps 0 to P − 1 show a key (P numbers, one-hot) and its value (V numbers, one-hot).
+    Each key comes once, in random order. The last step shows one of the keys, zeros,
+    and 1 as a flag. y is the value of that key.
     """
     keys = torch.rand(batch_size, num_pairs, generator=generator).argsort(dim=1)
     values = torch.randint(num_values, (batch_size, num_pairs), generator=generator)
@@ -28,12 +35,16 @@ def make_recall_batch(
 
 
 class LSTMBaseline(nn.Module):
-    """The baseline: an LSTM, and a small network on its last output. It is called as a `RelationalRNN` is."""
+    """The baseline: an LSTM, and a small network on its last output. It is called as a
+    `RelationalRNN` is.
+    """
 
     def __init__(self, input_size: int, hidden_size: int, num_classes: int):
         super().__init__()
         self.lstm = nn.LSTM(input_size, hidden_size, batch_first=True)
-        self.output = nn.Sequential(nn.Linear(hidden_size, 64), nn.ReLU(), nn.Linear(64, num_classes))
+        self.output = nn.Sequential(
+            nn.Linear(hidden_size, 64), nn.ReLU(), nn.Linear(64, num_classes)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.output(self.lstm(x)[0][:, -1])
@@ -93,7 +104,9 @@ class RelationalMemory(nn.Module):
         self.qkv = nn.Linear(slot_size, 3 * slot_size)
         self.norm1 = nn.LayerNorm(slot_size)
         self.norm2 = nn.LayerNorm(slot_size)
-        self.mlp = nn.Sequential(nn.Linear(slot_size, slot_size), nn.ReLU(), nn.Linear(slot_size, slot_size))
+        self.mlp = nn.Sequential(
+            nn.Linear(slot_size, slot_size), nn.ReLU(), nn.Linear(slot_size, slot_size)
+        )
         self.input_gates = nn.Linear(slot_size, 2 * slot_size)
         self.memory_gates = nn.Linear(slot_size, 2 * slot_size)
 
@@ -105,7 +118,8 @@ class RelationalMemory(nn.Module):
         """Let the slots attend to all slots and to x."""
         rows = torch.cat([memory, x.unsqueeze(1)], dim=1)
         query, key, value = (
-            part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in self.qkv(rows).chunk(3, dim=-1)
+            part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for part in self.qkv(rows).chunk(3, dim=-1)
         )
         attended = attend(query[:, :, :-1], key, value).transpose(1, 2).flatten(2)
         m = self.norm1(memory + attended)
@@ -115,16 +129,28 @@ class RelationalMemory(nn.Module):
         x = self.input_projection(inputs)
         gates = self.input_gates(x).unsqueeze(1) + self.memory_gates(torch.tanh(memory))
         i, f = gates.chunk(2, dim=-1)
-        return torch.sigmoid(i) * torch.tanh(self.update(memory, x)) + torch.sigmoid(f + 1) * memory
+        return (
+            torch.sigmoid(i) * torch.tanh(self.update(memory, x))
+            + torch.sigmoid(f + 1) * memory
+        )
 
 
 class RelationalRNN(nn.Module):
     """Read all steps into the memory, then answer from all slots."""
 
-    def __init__(self, input_size: int, num_slots: int, slot_size: int, num_heads: int, num_classes: int):
+    def __init__(
+        self,
+        input_size: int,
+        num_slots: int,
+        slot_size: int,
+        num_heads: int,
+        num_classes: int,
+    ):
         super().__init__()
         self.core = RelationalMemory(input_size, num_slots, slot_size, num_heads)
-        self.output = nn.Sequential(nn.Linear(num_slots * slot_size, 64), nn.ReLU(), nn.Linear(64, num_classes))
+        self.output = nn.Sequential(
+            nn.Linear(num_slots * slot_size, 64), nn.ReLU(), nn.Linear(64, num_classes)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         memory = self.core.initial_memory(len(x))

@@ -4,19 +4,25 @@ from grader.course.mistakes import Equivalent, Mistake
 
 DRAWN = "vertical, offset = torch.randint(2, (2,), generator=generator).tolist()"
 SWAP = "swap = torch.rand(first.shape, generator=generator) < swap_probability"
-SWAPPED = """new_first, new_second = torch.where(swap, second, first), torch.where(swap, first, second)
+SWAPPED = """new_first, new_second = (
+        torch.where(swap, second, first),
+        torch.where(swap, first, second),
+    )
     first.copy_(new_first)
     second.copy_(new_second)"""
 LEVELS = "return (mean * levels).floor().clamp(max=levels - 1).to(torch.uint8)"
 READ = """        if step % every == 0:
             curve["step"].append(step)
             curve["entropy"].append(compressed_size(state))
-            curve["complexity"].append(compressed_size(coarse_grain(state, window, stride, levels)))
+            curve["complexity"].append(
+                compressed_size(coarse_grain(state, window, stride, levels))
+            )
         state = mix_step(state, swap_probability, generator)
 """
 RESULT = """    result = state.clone()
     for dim in (2, 3):
-        flow = swap_probability / 4 * state.diff(dim=dim)  # from each cell's next neighbour to the cell
+        # from each cell's next neighbour to the cell
+        flow = swap_probability / 4 * state.diff(dim=dim)
         length = state.shape[dim] - 1
         result.narrow(dim, 0, length).add_(flow)
         result.narrow(dim, 1, length).sub_(flow)
@@ -24,14 +30,22 @@ RESULT = """    result = state.clone()
 """
 ROLLS = "sum(state.roll(shift, dim) for shift in (1, -1) for dim in (2, 3))"
 NUMPY = "return state + swap_probability / 4 * (up + down + left + right - 4 * state)"
-TARGET = "target = torch.cat([mix_step(group, swap_probability, generator) for group in state.chunk(8)])"
-TIME = "time = math.lcm(time, next(turn for turn in turns if cycle[turn:] + cycle[:turn] == cycle))"
+TARGET = """target = torch.cat(
+            [mix_step(group, swap_probability, generator) for group in state.chunk(8)]
+        )"""
+TIME = """time = math.lcm(
+                time,
+                next(turn for turn in turns if cycle[turn:] + cycle[:turn] == cycle),
+            )"""
 
 MISTAKES = [
     Mistake(
         "two assignments without a copy",
         was=SWAPPED,
-        now="first.copy_(torch.where(swap, second, first))\n    second.copy_(torch.where(swap, first, second))",
+        now=(
+            "first.copy_(torch.where(swap, second, first))\n"
+            "    second.copy_(torch.where(swap, first, second))"
+        ),
         caught_by="test_probability_0_moves_nothing_and_1_swaps_every_pair",
         says="looks like one cell of a pair in both places",
     ),
@@ -61,14 +75,19 @@ MISTAKES = [
     Mistake(
         "one random number per grid",
         was=SWAP,
-        now="swap = torch.rand(len(state), 1, 1, 1, generator=generator) < swap_probability",
+        now=(
+            "swap = torch.rand(len(state), 1, 1, 1, generator=generator) < "
+            "swap_probability"
+        ),
         caught_by="test_each_pair_swaps_on_its_own",
         says="draw a number per pair",
     ),
     Mistake(
         "one mask for the batch",
         was=SWAP,
-        now="swap = torch.rand(first.shape[1:], generator=generator) < swap_probability",
+        now=(
+            "swap = torch.rand(first.shape[1:], generator=generator) < swap_probability"
+        ),
         caught_by="test_grids_of_a_batch_mix_independently",
         says="two equal grids are still equal",
     ),
@@ -96,7 +115,8 @@ MISTAKES = [
     Mistake(
         "readings after the step",
         was=READ,
-        now="        state = mix_step(state, swap_probability, generator)\n" + READ.rsplit("        state", 1)[0],
+        now="        state = mix_step(state, swap_probability, generator)\n"
+        + READ.rsplit("        state", 1)[0],
         caught_by="test_readings_are_those_of_a_replay",
         says="looks like readings after the step",
     ),
@@ -113,7 +133,7 @@ MISTAKES = [
         now="""    padded = F.pad(state, (1, 1, 1, 1))
     around = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
     return state + swap_probability / 4 * (around - 4 * state)
-""",
+""",  # noqa: E501
         caught_by="TestExpectedStep::test_every_cell_moves_towards_its_neighbours",
         says="looks like zeros beyond the border",
     ),
@@ -169,7 +189,14 @@ MISTAKES = [
     Mistake(
         "the product of the times",
         was=TIME,
-        now=TIME.replace("math.lcm(time, next(", "math.prod((time, next(").replace("== cycle)", "== cycle))"),
+        now="""time = math.prod(
+                (
+                    time,
+                    next(
+                        turn for turn in turns if cycle[turn:] + cycle[:turn] == cycle
+                    ),
+                )
+            )""",
         caught_by="test_cells_that_differ_return_with_their_cycles",
         says="looks like the product of the lengths",
     ),
@@ -214,7 +241,10 @@ MISTAKES = [
     ),
 ]
 
-UNASKED = {f"{name}: state, never negative": "cells" for name in ("coarse_grain", "recurrence_time")}
+UNASKED = {
+    f"{name}: state, never negative": "cells"
+    for name in ("coarse_grain", "recurrence_time")
+}
 
 EQUIVALENT = [
     Equivalent(
@@ -224,14 +254,18 @@ EQUIVALENT = [
         textbook=True,
     ),
     Equivalent(
-        was="state = (torch.rand(batch_size, 1, size, size, generator=generator) < share).float()",
-        now="state = (torch.rand(batch_size, 1, size, size, generator=generator) <= share).float()",
+        was="torch.rand(batch_size, 1, size, size, generator=generator) < share",
+        now="torch.rand(batch_size, 1, size, size, generator=generator) <= share",
         reason="a draw is not the bound itself",
         textbook=True,
     ),
     Equivalent(
-        was="target = torch.cat([mix_step(group, swap_probability, generator) for group in state.chunk(4)])",
-        now="target = torch.cat([mix_step(group, swap_probability, generator) for group in state.chunk(5)])",
+        was=(
+            "[mix_step(group, swap_probability, generator) for group in state.chunk(4)]"
+        ),
+        now=(
+            "[mix_step(group, swap_probability, generator) for group in state.chunk(5)]"
+        ),
         reason="four groups or more",
         textbook=True,
     ),

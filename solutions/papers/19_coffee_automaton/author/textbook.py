@@ -1,4 +1,6 @@
-"""Cream mixes into coffee: the entropy rises, while the complexity rises and falls again."""
+"""Cream mixes into coffee: the entropy rises, while the complexity rises and
+falls again.
+"""
 
 import math
 import zlib
@@ -10,25 +12,36 @@ from torch import Tensor, nn
 
 
 def initial_state(height: int, width: int, batch_size: int = 1) -> Tensor:
-    """Pour cream on coffee: (batch_size, 1, height, width) float32, with 1 in the rows above height // 2, else 0."""
+    """Pour cream on coffee: (batch_size, 1, height, width) float32, with 1 in the rows
+    above height // 2, else 0.
+    """
     state = torch.zeros(batch_size, 1, height, width)
     state[:, :, : height // 2] = 1
     return state
 
 
 def compressed_size(array: Tensor) -> int:
-    """Count the bytes that zlib (level 9) needs for the contents of `array` as uint8, row by row."""
+    """Count the bytes that zlib (level 9) needs for the contents of `array` as uint8,
+    row by row.
+    """
     return len(zlib.compress(array.to(torch.uint8).numpy().tobytes(), 9))
 
 
-def mix_step(state: Tensor, swap_probability: float = 0.5, generator: torch.Generator | None = None) -> Tensor:
+def mix_step(
+    state: Tensor,
+    swap_probability: float = 0.5,
+    generator: torch.Generator | None = None,
+) -> Tensor:
     """Swap random pairs of neighbours."""
     vertical, offset = torch.randint(2, (2,), generator=generator).tolist()
     state = state.clone()
     lines = state.mT if vertical else state
     first, second = lines[..., offset:-1:2], lines[..., offset + 1 :: 2]
     swap = torch.rand(first.shape, generator=generator) < swap_probability
-    new_first, new_second = torch.where(swap, second, first), torch.where(swap, first, second)
+    new_first, new_second = (
+        torch.where(swap, second, first),
+        torch.where(swap, first, second),
+    )
     first[:], second[:] = new_first, new_second
     return state
 
@@ -57,7 +70,9 @@ def complexity_curve(
         if step % every == 0:
             curve["step"].append(step)
             curve["entropy"].append(compressed_size(state))
-            curve["complexity"].append(compressed_size(coarse_grain(state, window, stride, levels)))
+            curve["complexity"].append(
+                compressed_size(coarse_grain(state, window, stride, levels))
+            )
         state = mix_step(state, swap_probability, generator)
     return curve
 
@@ -107,8 +122,12 @@ def train_diffusion(
     losses = []
     for _ in range(steps):
         share = torch.rand(batch_size, 1, 1, 1, generator=generator)
-        state = (torch.rand(batch_size, 1, size, size, generator=generator) < share).float()
-        target = torch.cat([mix_step(group, swap_probability, generator) for group in state.chunk(4)])
+        state = (
+            torch.rand(batch_size, 1, size, size, generator=generator) < share
+        ).float()
+        target = torch.cat(
+            [mix_step(group, swap_probability, generator) for group in state.chunk(4)]
+        )
         loss = F.mse_loss(model(state), target)
         optimizer.zero_grad()
         loss.backward()
@@ -131,5 +150,8 @@ def recurrence_time(state: Tensor, permutation: Tensor) -> int:
             cell = permutation[cell]
         if cycle:
             turns = range(1, len(cycle) + 1)
-            time = math.lcm(time, next(turn for turn in turns if cycle[turn:] + cycle[:turn] == cycle))
+            time = math.lcm(
+                time,
+                next(turn for turn in turns if cycle[turn:] + cycle[:turn] == cycle),
+            )
     return time

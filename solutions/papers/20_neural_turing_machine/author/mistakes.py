@@ -3,12 +3,19 @@
 from grader.course.mistakes import Mistake
 
 COSINE = "similarity = F.cosine_similarity(memory, key.unsqueeze(1), dim=2)"
-NORMS = "norms = np.linalg.norm(memory, axis=2) * np.linalg.norm(key, axis=1, keepdims=True)"
+NORMS = (
+    "norms = np.linalg.norm(memory, axis=2) * np.linalg.norm(key, axis=1, "
+    "keepdims=True)"
+)
 GATED = "gated = gate * content + (1 - gate) * previous"
-SHIFTED = "shifted = back * gated.roll(-1, dims=1) + stay * gated + ahead * gated.roll(1, dims=1)"
+SHIFTED = """shifted = (
+        back * gated.roll(-1, dims=1) + stay * gated + ahead * gated.roll(1, dims=1)
+    )"""
 POWERS = "powers = shifted**sharpen"
 SUMMED = "return powers / powers.sum(dim=1, keepdim=True)"
-WRITTEN = "return memory * (1 - weights * erase.unsqueeze(1)) + weights * add.unsqueeze(1)"
+WRITTEN = (
+    "return memory * (1 - weights * erase.unsqueeze(1)) + weights * add.unsqueeze(1)"
+)
 WRITES = """            writing = _address(memory, numbers, writing)
             memory = write_memory(memory, writing, erase.sigmoid(), add.tanh())
 """
@@ -72,7 +79,8 @@ MISTAKES = [
     Mistake(
         "sharpened before the shift",
         was=f"    {SHIFTED}\n    {POWERS}\n    {SUMMED}",
-        now=f"    gated = gated**sharpen\n    gated = gated / gated.sum(dim=1, keepdim=True)\n    {SHIFTED}\n"
+        now="    gated = gated**sharpen\n"
+        f"    gated = gated / gated.sum(dim=1, keepdim=True)\n    {SHIFTED}\n"
         "    return shifted",
         caught_by="test_gate_then_shift_then_sharpen",
         says="looks like sharpened before the shift",
@@ -101,7 +109,10 @@ MISTAKES = [
     Mistake(
         "new content erased as well",
         was=WRITTEN,
-        now="return (memory + weights * add.unsqueeze(1)) * (1 - weights * erase.unsqueeze(1))",
+        now=(
+            "return (memory + weights * add.unsqueeze(1)) * (1 - weights * "
+            "erase.unsqueeze(1))"
+        ),
         caught_by="test_erase_then_add",
         says="looks like erased after adding",
     ),
@@ -122,15 +133,17 @@ MISTAKES = [
     Mistake(
         "output sees the old vector",
         was="            read = read_memory(memory, reading)\n"
-        "            steps.append((self.output(torch.cat([h, read], dim=1)), reading, writing))\n",
-        now="            steps.append((self.output(torch.cat([h, read], dim=1)), reading, writing))\n"
+        "            steps.append((self.output(torch.cat([h, read], dim=1)), reading, "
+        "writing))\n",
+        now="            steps.append((self.output(torch.cat([h, read], dim=1)), "
+        "reading, writing))\n"
         "            read = read_memory(memory, reading)\n",
         caught_by="test_each_step_writes_then_reads",
         says="looks like the output sees the vector of the step before",
     ),
     Mistake(
         "sharpen below 1",
-        was="shift.softmax(dim=1), 1 + F.softplus(sharpen))",
+        was="shift.softmax(dim=1), 1 + F.softplus(sharpen)\n    )",
         now="shift.softmax(dim=1), F.softplus(sharpen))",
         caught_by="test_each_step_writes_then_reads",
         says="looks like sharpen is softplus without the 1",

@@ -7,7 +7,9 @@ START = "alpha = scores[0].where(starts, IMPOSSIBLE)"
 ALPHA = "alpha = torch.stack([alpha, step, skip]).logsumexp(dim=0) + frame"
 TOTAL = "total = alpha[-2:].logsumexp(dim=0)"
 FORWARD = "states, may_skip = _states(target, blank)\n    scores = log_probs.clamp"
-STATES = "    states = [blank]\n    for label in target:\n        states += [label, blank]\n"
+STATES = (
+    "    states = [blank]\n    for label in target:\n        states += [label, blank]\n"
+)
 HIDDEN = "hidden = self.conv(x.permute(1, 2, 0)).relu()"
 OUTPUT = "return self.output(hidden.permute(2, 0, 1)).log_softmax(dim=-1)"
 PATHS = "paths = log_probs.argmax(dim=2).T.tolist()  # B lists of T classes"
@@ -18,7 +20,10 @@ MISTAKES = [
     Mistake(
         "blanks dropped before runs are merged",
         was=COLLAPSE,
-        now="return [label for label, _ in itertools.groupby(label for label in path if label != blank)]",
+        now=(
+            "return [label for label, _ in itertools.groupby(label for label in path "
+            "if label != blank)]"
+        ),
         caught_by="test_runs_are_merged_before_blanks_are_dropped",
         says="looks like blanks dropped before runs are merged",
     ),
@@ -47,7 +52,10 @@ MISTAKES = [
     Mistake(
         "skips over the blank between equal labels",
         was=FORWARD,
-        now=FORWARD.replace("\n", "\n    may_skip = [s >= 2 and c != blank for s, c in enumerate(states)]\n"),
+        now=FORWARD.replace(
+            "\n",
+            "\n    may_skip = [s >= 2 and c != blank for s, c in enumerate(states)]\n",
+        ),
         caught_by="test_equal_neighbours_need_a_blank_between",
         says="looks like a skip over the blank between equal labels, too",
     ),
@@ -96,7 +104,10 @@ MISTAKES = [
     Mistake(
         "infinite: perhaps probabilities added without logsumexp",
         was=f"        {ALPHA}\n    {TOTAL}",
-        now=f"        {ALPHA.replace('logsumexp(dim=0)', 'exp().sum(dim=0).log()')}\n    {TOTAL}",
+        now=(
+            f"        {ALPHA.replace('logsumexp(dim=0)', 'exp().sum(dim=0).log()')}\n"
+            f"    {TOTAL}"
+        ),
         caught_by="TestCtcForward::test_200_frames_at_minus_50_stay_finite",
         says="not finite 1 of 1 values, first at []: inf",
     ),
@@ -117,7 +128,7 @@ MISTAKES = [
     ),
     Mistake(
         "padding decoded",
-        was="collapse(path[:length], blank) for",
+        was="collapse(path[:length], blank)\n        for",
         now="collapse(path, blank) for",
         caught_by="test_frames_past_the_length_are_ignored",
         says="looks like all T frames",
@@ -139,7 +150,10 @@ MISTAKES = [
     Mistake(
         "convolution along the batch",
         was=f"{HIDDEN}  # (B, H, T)\n        {OUTPUT}",
-        now=f"{HIDDEN.replace('1, 2, 0', '0, 2, 1')}\n        {OUTPUT.replace('2, 0, 1', '0, 2, 1')}",
+        now=(
+            f"{HIDDEN.replace('1, 2, 0', '0, 2, 1')}\n"
+            f"        {OUTPUT.replace('2, 0, 1', '0, 2, 1')}"
+        ),
         caught_by="test_each_frame_is_judged_by_five_frames",
         says="looks like a convolution along the batch",
     ),
@@ -196,14 +210,14 @@ EQUIVALENT = [
         textbook=True,
     ),
     Equivalent(
-        was="may_skip = torch.tensor([s >= 2 and states[s] != states[s - 2] for s in range(len(states))])",
-        now="may_skip = torch.tensor([s > 2 and states[s] != states[s - 2] for s in range(len(states))])",
+        was="[s >= 2 and states[s] != states[s - 2] for s in range(len(states))]",
+        now="[s > 2 and states[s] != states[s - 2] for s in range(len(states))]",
         reason="state 2 is a blank, as state 0 is",
         textbook=True,
     ),
     Equivalent(
-        was="may_skip = torch.tensor([s >= 2 and states[s] != states[s - 2] for s in range(len(states))])",
-        now="may_skip = torch.tensor([s >= 3 and states[s] != states[s - 2] for s in range(len(states))])",
+        was="[s >= 2 and states[s] != states[s - 2] for s in range(len(states))]",
+        now="[s >= 3 and states[s] != states[s - 2] for s in range(len(states))]",
         reason="state 2 is a blank, as state 0 is",
         textbook=True,
     ),
@@ -220,8 +234,8 @@ EQUIVALENT = [
         textbook=True,
     ),
     Equivalent(
-        was="may_skip = torch.tensor([s >= 2 and states[s] != states[s - 2] for s in range(len(states))])",
-        now="may_skip = torch.tensor([s >= 1 and states[s] != states[s - 2] for s in range(len(states))])",
+        was="[s >= 2 and states[s] != states[s - 2] for s in range(len(states))]",
+        now="[s >= 1 and states[s] != states[s - 2] for s in range(len(states))]",
         reason="nothing lies two states before state 1",
         textbook=True,
     ),

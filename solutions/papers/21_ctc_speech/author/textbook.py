@@ -1,4 +1,6 @@
-"""CTC: a frame classifier learns from label sequences without an alignment, by a sum over all alignments."""
+"""CTC: a frame classifier learns from label sequences without an alignment, by a sum
+over all alignments.
+"""
 
 import itertools
 from collections.abc import Sequence
@@ -19,11 +21,14 @@ def make_utterances(
     noise: float = 0.3,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, list[list[int]]]:
-    """Draw utterances: features (T, B, feature_size), lengths (B,) in frames, and the symbols of each as a list.
+    """Draw utterances: features (T, B, feature_size), lengths (B,) in frames, and the
+    symbols of each as a list.
 
-    An utterance has 2 to max_symbols symbols, each uniform from 1 to num_symbols. Symbol c is the pattern with ones at
-    c - 1 and (2c + 1) mod feature_size, held for 2 to 4 frames. 1 or 2 silent frames (zeros) are before, between and
-    after the symbols. Every frame has normal noise. Shorter utterances are padded with zeros up to T frames.
+    An utterance has 2 to max_symbols symbols, each uniform from 1 to num_symbols.
+    Symbol c is the pattern with ones at c - 1 and (2c + 1) mod feature_size, held for 2
+    to 4 frames. 1 or 2 silent frames (zeros) are before, between and after the symbols.
+    Every frame has normal noise. Shorter utterances are padded with zeros up to
+    T frames.
     """
 
     def draw(low: int, high: int, *sizes: int) -> list:
@@ -32,29 +37,47 @@ def make_utterances(
     patterns = torch.zeros(num_symbols + 1, feature_size)  # row 0 is silence
     for c in range(1, num_symbols + 1):
         patterns[c, [c - 1, (2 * c + 1) % feature_size]] = 1
-    symbols, counts = draw(1, num_symbols, batch_size, max_symbols), draw(2, max_symbols, batch_size)
-    held, silent = draw(2, 4, batch_size, max_symbols), draw(1, 2, batch_size, max_symbols + 1)
+    symbols, counts = (
+        draw(1, num_symbols, batch_size, max_symbols),
+        draw(2, max_symbols, batch_size),
+    )
+    held, silent = (
+        draw(2, 4, batch_size, max_symbols),
+        draw(1, 2, batch_size, max_symbols + 1),
+    )
     targets = [row[:count] for row, count in zip(symbols, counts, strict=True)]
     utterances = []
     for target, long, pauses in zip(targets, held, silent, strict=True):
         frames = [0] * pauses[0]
         for symbol, hold, pause in zip(target, long, pauses[1:], strict=False):
             frames += [symbol] * hold + [0] * pause
-        utterances.append(patterns[frames] + noise * torch.randn(len(frames), feature_size, generator=generator))
-    return nn.utils.rnn.pad_sequence(utterances), torch.tensor([len(u) for u in utterances]), targets
+        utterances.append(
+            patterns[frames]
+            + noise * torch.randn(len(frames), feature_size, generator=generator)
+        )
+    return (
+        nn.utils.rnn.pad_sequence(utterances),
+        torch.tensor([len(u) for u in utterances]),
+        targets,
+    )
 
 
-def label_error_rate(predictions: Sequence[Sequence[int]], references: Sequence[Sequence[int]]) -> float:
-    """Count the insertions, deletions and exchanges that turn each prediction into its reference, in all, per label of
-    the references.
+def label_error_rate(
+    predictions: Sequence[Sequence[int]], references: Sequence[Sequence[int]]
+) -> float:
+    """Count the insertions, deletions and exchanges that turn each prediction into its
+    reference, in all, per label of the references.
     """
     edits = 0
     for ours, right in zip(predictions, references, strict=True):
-        row = list(range(len(right) + 1))  # edits from the first i labels of ours to the first j of right
+        # edits from the first i labels of ours to the first j of right
+        row = list(range(len(right) + 1))
         for i, label in enumerate(ours, 1):
             before, row = row, [i]
             for j, other in enumerate(right, 1):
-                row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (label != other)))
+                row.append(
+                    min(before[j] + 1, row[-1] + 1, before[j - 1] + (label != other))
+                )
         edits += row[-1]
     return edits / sum(len(right) for right in references)
 
@@ -79,7 +102,9 @@ def ctc_forward(log_probs: Tensor, target: Sequence[int], blank: int = 0) -> Ten
     states = [blank]
     for label in target:
         states += [label, blank]
-    may_skip = torch.tensor([s >= 2 and states[s] != states[s - 2] for s in range(len(states))])
+    may_skip = torch.tensor(
+        [s >= 2 and states[s] != states[s - 2] for s in range(len(states))]
+    )
 
     alpha = torch.full((len(states),), IMPOSSIBLE)
     alpha[:2] = log_probs[0, states[:2]]
@@ -90,7 +115,9 @@ def ctc_forward(log_probs: Tensor, target: Sequence[int], blank: int = 0) -> Ten
     return -torch.logaddexp(alpha[-1], alpha[-2])
 
 
-def ctc_forward_numpy(log_probs: np.ndarray, target: Sequence[int], blank: int = 0) -> float:
+def ctc_forward_numpy(
+    log_probs: np.ndarray, target: Sequence[int], blank: int = 0
+) -> float:
     """The same, state by state."""
     states = [blank]
     for label in target:
@@ -109,10 +136,14 @@ def ctc_forward_numpy(log_probs: np.ndarray, target: Sequence[int], blank: int =
     return float(-np.logaddexp(alpha[-1], alpha[-2]))
 
 
-def greedy_decode(log_probs: Tensor, lengths: Tensor, blank: int = 0) -> list[list[int]]:
+def greedy_decode(
+    log_probs: Tensor, lengths: Tensor, blank: int = 0
+) -> list[list[int]]:
     """The best class per frame, collapsed."""
     best = log_probs.argmax(dim=2)
-    return [collapse(best[:length, b].tolist(), blank) for b, length in enumerate(lengths)]
+    return [
+        collapse(best[:length, b].tolist(), blank) for b, length in enumerate(lengths)
+    ]
 
 
 class SpeechModel(nn.Module):
@@ -142,7 +173,9 @@ def train_ctc(
     for _ in range(steps):
         features, lengths, targets = make_utterances(batch_size, generator=generator)
         target_lengths = torch.tensor([len(target) for target in targets])
-        loss = F.ctc_loss(model(features), torch.tensor(sum(targets, [])), lengths, target_lengths)
+        loss = F.ctc_loss(
+            model(features), torch.tensor(sum(targets, [])), lengths, target_lengths
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

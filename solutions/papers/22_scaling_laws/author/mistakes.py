@@ -5,20 +5,25 @@ from grader.course.mistakes import Equivalent, Mistake
 DESIGN = "design = torch.stack([torch.ones_like(log_n), log_n], dim=1)"
 POLYFIT = "np.polyfit(np.log(sizes), np.log(losses), 1)"
 FITTED = "return *fit_power_law(sizes, [loss - c for loss in losses]), c"
-ERROR = "return sum(math.log(loss / (a * n**-alpha + c)) ** 2 for n, loss in zip(sizes, losses, strict=True))"
+ERROR = """return sum(
+            math.log(loss / (a * n**-alpha + c)) ** 2
+            for n, loss in zip(sizes, losses, strict=True)
+        )"""
 PREDICTION = "return self.linear(x[:, : self.linear.in_features]).squeeze(-1)"
-SCHEDULE = "lambda step: 1 - step / steps)"
+SCHEDULE = "lambda step: 1 - step / steps\n    )"
 TESTED = """    with torch.no_grad():
         x, y = make_power_law_data(4000, num_features, exponent, generator)
         return F.mse_loss(model(x), y).item()
 """
-SPLIT = "(compute / 6) ** (beta / (alpha + beta))"
+SPLIT = """(compute / 6) ** (
+        beta / (alpha + beta)
+    )"""
 REPEAT = """    for _ in range(repeats):
         model = FeatureModel(size)
         x, y = make_power_law_data(num_samples, num_features, exponent, generator)
 """
 FRESH = """            x, y = make_power_law_data(4000, num_features, exponent, generator)
-            losses"""
+            losses"""  # noqa: E501
 
 MISTAKES = [
     Mistake(
@@ -39,14 +44,18 @@ MISTAKES = [
         "sizes without a logarithm",
         was=DESIGN,
         now="design = torch.stack([torch.ones_like(log_n), log_n.exp()], dim=1)",
-        caught_by="TestFitPowerLaw::test_other_points_are_fitted_by_least_squares_in_logs",
+        caught_by=(
+            "TestFitPowerLaw::test_other_points_are_fitted_by_least_squares_in_logs"
+        ),
         says="looks like a line through (n, log loss): the sizes have no logarithm",
     ),
     Mistake(
         "a line through the first and the last point",
         was="torch.linalg.lstsq(design, log_loss).solution",
         now="torch.linalg.solve(design[[0, -1]], log_loss[[0, -1]])",
-        caught_by="TestFitPowerLaw::test_other_points_are_fitted_by_least_squares_in_logs",
+        caught_by=(
+            "TestFitPowerLaw::test_other_points_are_fitted_by_least_squares_in_logs"
+        ),
         says="looks like a line through the first and the last point",
     ),
     Mistake(
@@ -60,7 +69,10 @@ MISTAKES = [
         "NumPy: arguments of polyfit swapped",
         was=POLYFIT,
         now="np.polyfit(np.log(losses), np.log(sizes), 1)",
-        caught_by="TestFitPowerLawNumpy::test_other_points_are_fitted_by_least_squares_in_logs",
+        caught_by=(
+            "TestFitPowerLawNumpy::"
+            "test_other_points_are_fitted_by_least_squares_in_logs"
+        ),
         says="looks like sizes and losses exchanged",
     ),
     Mistake(
@@ -75,12 +87,17 @@ MISTAKES = [
         was="lowest = min(losses)",
         now="lowest = losses[-1]",
         caught_by="test_the_grid_reaches_up_to_the_smallest_loss",
-        says="raised ValueError: a power law needs sizes and losses above 0, not [-0.017",
+        says=(
+            "raised ValueError: a power law needs sizes and losses above 0, not [-0.017"
+        ),
     ),
     Mistake(
         "errors in what is left above c",
         was=ERROR,
-        now="return sum(math.log((loss - c) / (a * n**-alpha)) ** 2 for n, loss in zip(sizes, losses, strict=True))",
+        now=(
+            "return sum(math.log((loss - c) / (a * n**-alpha)) ** 2 for n, loss in "
+            "zip(sizes, losses, strict=True))"
+        ),
         caught_by="test_the_best_floor_has_the_smallest_error_in_log_loss",
         says="the best c of the grid has",
     ),
@@ -128,8 +145,15 @@ MISTAKES = [
     ),
     Mistake(
         "one batch for all steps",
-        was="    for _ in range(steps):\n        x, y = make_power_law_data(batch_size, num_features, exponent, generator)\n",
-        now="    x, y = make_power_law_data(batch_size, num_features, exponent, generator)\n    for _ in range(steps):\n",
+        was=(
+            "    for _ in range(steps):\n"
+            "        x, y = make_power_law_data(batch_size, num_features, exponent, "
+            "generator)\n"
+        ),
+        now=(
+            "    x, y = make_power_law_data(batch_size, num_features, exponent, "
+            "generator)\n    for _ in range(steps):\n"
+        ),
         caught_by="test_each_step_draws_a_fresh_batch",
         says="one batch for all steps",
     ),
@@ -154,20 +178,25 @@ MISTAKES = [
     for _ in range(repeats):
         model = FeatureModel(size)
         x, y = drawn
-""",
+""",  # noqa: E501
         caught_by="test_averages_over_repeats_with_new_samples",
         says="one draw for all repeats",
     ),
     Mistake(
         "the loss on the training samples",
         was=FRESH,
-        now="            make_power_law_data(4000, num_features, exponent, generator)\n            losses",
+        now=(
+            "            make_power_law_data(4000, num_features, exponent, "
+            "generator)\n            losses"
+        ),
         caught_by="test_is_the_test_error_of_the_least_squares_weights",
         says="looks like the loss on the samples that it has learned",
     ),
     Mistake(
         "the generator not passed on",
-        was="x, y = make_power_law_data(num_samples, num_features, exponent, generator)",
+        was=(
+            "x, y = make_power_law_data(num_samples, num_features, exponent, generator)"
+        ),
         now="x, y = make_power_law_data(num_samples, num_features, exponent)",
         caught_by="TestDataLimitedLoss::test_options_and_generator_reach_the_data",
         says="a draw that is not from the generator",

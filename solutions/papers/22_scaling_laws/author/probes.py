@@ -6,7 +6,8 @@ import torch
 
 from grader.lock.probes import probe
 
-ROWS = 20  # of the data that come again and again, so that no order of draws decides anything
+# of the data that come again and again, so that no order of draws decides anything
+ROWS = 20
 
 
 def repeated(kata, rng):
@@ -34,16 +35,28 @@ def _(kata, rng):
 
 @probe("train_size")
 def _(kata, rng):
-    size, features, steps = (int(torch.randint(low, 2 * low, (), generator=rng)) for low in (3, 20, 5))
-    options = {"lr": 0.02, "exponent": 0.5 + torch.rand((), generator=rng).item(), "num_features": features}
+    size, features, steps = (
+        int(torch.randint(low, 2 * low, (), generator=rng)) for low in (3, 20, 5)
+    )
+    options = {
+        "lr": 0.02,
+        "exponent": 0.5 + torch.rand((), generator=rng).item(),
+        "num_features": features,
+    }
     with repeated(kata, rng):
-        return torch.tensor(kata.train_size(size, steps=steps, batch_size=ROWS, **options))
+        return torch.tensor(
+            kata.train_size(size, steps=steps, batch_size=ROWS, **options)
+        )
 
 
 @probe("data_limited_loss")
 def _(kata, rng):
-    size, features = (int(torch.randint(low, 2 * low, (), generator=rng)) for low in (3, 20))
+    size, features = (
+        int(torch.randint(low, 2 * low, (), generator=rng)) for low in (3, 20)
+    )
     exponent = 0.5 + torch.rand((), generator=rng).item()
     with repeated(kata, rng):
-        loss = kata.data_limited_loss(2 * ROWS, size, exponent=exponent, num_features=features, repeats=2)
+        loss = kata.data_limited_loss(
+            2 * ROWS, size, exponent=exponent, num_features=features, repeats=2
+        )
     return torch.tensor(loss)

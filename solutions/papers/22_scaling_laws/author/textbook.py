@@ -1,4 +1,6 @@
-"""Scaling laws: fit a line in logs, measure points on it with small models, and split a compute budget."""
+"""Scaling laws: fit a line in logs, measure points on it with small models, and split a
+compute budget.
+"""
 
 import math
 
@@ -9,9 +11,13 @@ from torch import Tensor, nn
 
 
 def make_power_law_data(
-    num_samples: int, num_features: int = 256, exponent: float = 0.8, generator: torch.Generator | None = None
+    num_samples: int,
+    num_features: int = 256,
+    exponent: float = 0.8,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Draw x (num_samples, num_features), standard normal, and y (num_samples,), y = Σ c_i x_i over i = 1, 2, …
+    """Draw x (num_samples, num_features), standard normal, and y (num_samples,), y = Σ
+    c_i x_i over i = 1, 2, …
 
     c_i² = i^-(1 + exponent): later features count for less and less.
     """
@@ -21,7 +27,9 @@ def make_power_law_data(
 
 
 def exact_loss(size: int, exponent: float = 0.8, num_features: int = 256) -> float:
-    """The smallest mean squared error of a model that reads the first `size` features: Σ c_i² over the others."""
+    """The smallest mean squared error of a model that reads the first `size` features:
+    Σ c_i² over the others.
+    """
     return sum(i ** -(1 + exponent) for i in range(size + 1, num_features + 1))
 
 
@@ -91,9 +99,13 @@ def train_size(
     return F.mse_loss(model(x), y).item()
 
 
-def compute_optimal(compute: float, a: float, alpha: float, b: float, beta: float) -> tuple[float, float]:
+def compute_optimal(
+    compute: float, a: float, alpha: float, b: float, beta: float
+) -> tuple[float, float]:
     """Put D = compute / 6N into the loss and set its derivative to zero."""
-    n = (alpha * a / (beta * b)) ** (1 / (alpha + beta)) * (compute / 6) ** (beta / (alpha + beta))
+    n = (alpha * a / (beta * b)) ** (1 / (alpha + beta)) * (compute / 6) ** (
+        beta / (alpha + beta)
+    )
     return n, compute / (6 * n)
 
 

@@ -14,7 +14,11 @@ def _(kata, rng):
     powers = torch.stack([x**i for i in range(4)], dim=1)
     least = (powers @ torch.linalg.lstsq(powers, y).solution - y).square().mean()
     with torch.no_grad():
-        return [losses[0], len(losses), bool((model(x) - y).square().mean() - least < 1e-6)]
+        return [
+            losses[0],
+            len(losses),
+            bool((model(x) - y).square().mean() - least < 1e-6),
+        ]
 
 
 def points(rng):
@@ -24,24 +28,39 @@ def points(rng):
     factors = torch.randn(degree + 1, generator=rng, dtype=torch.float64)
     factors[-1] = 4 + factors[-1].abs()
     powers = torch.stack([x**i for i in range(degree + 1)], dim=1)
-    return x, powers @ factors + 0.3 * torch.randn(60, generator=rng, dtype=torch.float64)
+    return x, powers @ factors + 0.3 * torch.randn(
+        60, generator=rng, dtype=torch.float64
+    )
 
 
 def rounded(bits):
     """Within the precision to which a polynomial is trained."""
-    return {name: torch.tensor(value, dtype=torch.float32) for name, value in bits.items()}
+    return {
+        name: torch.tensor(value, dtype=torch.float32) for name, value in bits.items()
+    }
 
 
 @probe("gaussian_code_length")
 def _(kata, rng):
-    counts, precisions = torch.randint(3, 40, (3,), generator=rng).tolist(), torch.rand(3, generator=rng).tolist()
-    residuals = [2 + torch.randn(count, generator=rng, dtype=torch.float64) for count in counts]
-    return [kata.gaussian_code_length(one, precision) for one, precision in zip(residuals, precisions)]
+    counts, precisions = (
+        torch.randint(3, 40, (3,), generator=rng).tolist(),
+        torch.rand(3, generator=rng).tolist(),
+    )
+    residuals = [
+        2 + torch.randn(count, generator=rng, dtype=torch.float64) for count in counts
+    ]
+    return [
+        kata.gaussian_code_length(one, precision)
+        for one, precision in zip(residuals, precisions)
+    ]
 
 
 @probe("two_part_code")
 def _(kata, rng):
-    degrees, precision = torch.randperm(5, generator=rng)[:2].tolist(), 0.01 + torch.rand((), generator=rng).item() / 10
+    degrees, precision = (
+        torch.randperm(5, generator=rng)[:2].tolist(),
+        0.01 + torch.rand((), generator=rng).item() / 10,
+    )
     x, y = points(rng)
     return [rounded(kata.two_part_code(x, y, degree, precision)) for degree in degrees]
 
@@ -56,5 +75,10 @@ def _(kata, rng):
 @probe("information_criteria")
 def _(kata, rng):
     sizes = torch.randint(3, 40, (3, 2), generator=rng).tolist()
-    residuals = [torch.randn(count, generator=rng, dtype=torch.float64) for count, _ in sizes]
-    return [kata.information_criteria(one, number) for one, (_, number) in zip(residuals, sizes)]
+    residuals = [
+        torch.randn(count, generator=rng, dtype=torch.float64) for count, _ in sizes
+    ]
+    return [
+        kata.information_criteria(one, number)
+        for one, (_, number) in zip(residuals, sizes)
+    ]

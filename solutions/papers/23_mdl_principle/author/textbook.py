@@ -1,4 +1,6 @@
-"""Minimum description length: the polynomial with which model and data together take the fewest bits."""
+"""Minimum description length: the polynomial with which model and data together take
+the fewest bits.
+"""
 
 import math
 
@@ -9,9 +11,13 @@ from torch import Tensor, nn
 
 
 def make_polynomial_data(
-    num_points: int, coefficients: list[float], noise: float, generator: torch.Generator | None = None
+    num_points: int,
+    coefficients: list[float],
+    noise: float,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Draw x (num_points,), uniform in [-1, 1], and y (num_points,) = Σ_k coefficients[k] · x^k + noise · normal.
+    """Draw x (num_points,), uniform in [-1, 1], and y (num_points,) = Σ_k
+    coefficients[k] · x^k + noise · normal.
 
     Both are float64.
     """
@@ -23,7 +29,8 @@ def make_polynomial_data(
 
 
 def integer_code_length(n: int) -> float:
-    """The bits of Rissanen's universal code for an integer n ≥ 1: log2(2.865064) + log2 n + log2 log2 n + …
+    """The bits of Rissanen's universal code for an integer n ≥ 1: log2(2.865064) + log2
+    n + log2 log2 n + …
 
     Only positive terms are added.
     """
@@ -45,9 +52,13 @@ class PolynomialModel(nn.Module):
         return sum(c * x**k for k, c in enumerate(self.coefficients))
 
 
-def train_polynomial(model: PolynomialModel, x: Tensor, y: Tensor, *, steps: int = 30) -> list[float]:
+def train_polynomial(
+    model: PolynomialModel, x: Tensor, y: Tensor, *, steps: int = 30
+) -> list[float]:
     """Least squares by L-BFGS."""
-    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=20, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        model.parameters(), max_iter=20, line_search_fn="strong_wolfe"
+    )
 
     def closure():
         optimizer.zero_grad()
@@ -61,7 +72,9 @@ def train_polynomial(model: PolynomialModel, x: Tensor, y: Tensor, *, steps: int
 def gaussian_code_length(residuals: Tensor, precision: float = 0.01) -> float:
     """Bits of the residuals under a normal distribution of their own variance."""
     n, v = len(residuals), residuals.square().mean()
-    bits = n / 2 * torch.log2(2 * math.pi * v) + residuals.square().sum() / (2 * v * math.log(2))
+    bits = n / 2 * torch.log2(2 * math.pi * v) + residuals.square().sum() / (
+        2 * v * math.log(2)
+    )
     return bits.item() - n * math.log2(precision)
 
 
@@ -77,7 +90,9 @@ def model_code_length(degree: int, num_points: int) -> float:
     return integer_code_length(degree + 1) + (degree + 1) / 2 * math.log2(num_points)
 
 
-def two_part_code(x: Tensor, y: Tensor, degree: int, precision: float = 0.01) -> dict[str, float]:
+def two_part_code(
+    x: Tensor, y: Tensor, degree: int, precision: float = 0.01
+) -> dict[str, float]:
     """Bits of a fitted model and of what it leaves over."""
     model = PolynomialModel(degree)
     train_polynomial(model, x, y)
@@ -87,7 +102,9 @@ def two_part_code(x: Tensor, y: Tensor, degree: int, precision: float = 0.01) ->
     return {"model": bits, "data": data, "total": bits + data}
 
 
-def select_degree(x: Tensor, y: Tensor, max_degree: int, precision: float = 0.01) -> tuple[int, list[dict[str, float]]]:
+def select_degree(
+    x: Tensor, y: Tensor, max_degree: int, precision: float = 0.01
+) -> tuple[int, list[dict[str, float]]]:
     """The degree with the fewest bits."""
     table = [two_part_code(x, y, degree, precision) for degree in range(max_degree + 1)]
     totals = [row["total"] for row in table]

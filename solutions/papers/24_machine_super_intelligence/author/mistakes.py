@@ -5,7 +5,9 @@ from grader.course.mistakes import Mistake
 SUM = "return (values * torch.exp2(-lengths.to(values.dtype))).sum()"
 SUM_NUMPY = "return float(np.sum(values * np.exp2(-lengths)))"
 CHANCE = "chance = policy(bits[:t])"
-TOTAL = "return complexity_weighted_sum(torch.tensor(values, dtype=torch.float64), torch.tensor(lengths)).item()"
+TOTAL = """return complexity_weighted_sum(
+        torch.tensor(values, dtype=torch.float64), torch.tensor(lengths)
+    ).item()"""
 FITS = "if all(pattern[t % n] == bit for t, bit in enumerate(history)):"
 WEIGHT = "+= 2.0 ** -description_length(pattern)"
 READ = "states, _ = self.gru(F.pad(seen, (0, 0, 1, 0)))"
@@ -16,7 +18,9 @@ MISTAKES = [
         "weights 2^+length",
         was=SUM,
         now=SUM.replace("-lengths", "lengths"),
-        caught_by="TestComplexityWeightedSum::test_each_bit_of_length_halves_the_weight",
+        caught_by=(
+            "TestComplexityWeightedSum::test_each_bit_of_length_halves_the_weight"
+        ),
         says="looks like weights 2^+length",
     ),
     Mistake(
@@ -29,7 +33,10 @@ MISTAKES = [
     Mistake(
         "a weighted mean",
         was=SUM,
-        now="weights = torch.exp2(-lengths.to(values.dtype))\n    return (values * weights).sum() / weights.sum()",
+        now=(
+            "weights = torch.exp2(-lengths.to(values.dtype))\n"
+            "    return (values * weights).sum() / weights.sum()"
+        ),
         caught_by="test_the_weights_of_all_patterns_stay_below_one",
         says="looks like weights that were made to add up to 1",
     ),
@@ -37,7 +44,9 @@ MISTAKES = [
         "NumPy: weights e^-length",
         was=SUM_NUMPY,
         now=SUM_NUMPY.replace("exp2", "exp"),
-        caught_by="TestComplexityWeightedSumNumpy::test_each_bit_of_length_halves_the_weight",
+        caught_by=(
+            "TestComplexityWeightedSumNumpy::test_each_bit_of_length_halves_the_weight"
+        ),
         says="looks like weights e^-length",
     ),
     Mistake(
@@ -134,7 +143,8 @@ MISTAKES = [
     Mistake(
         "short gradients stretched",
         was=CLIP,
-        now="        norm = nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)\n"
+        now="        norm = nn.utils.clip_grad_norm_(model.parameters(), "
+        "max_norm=1.0)\n"
         "        for parameter in model.parameters():\n"
         "            parameter.grad /= norm.clamp(max=1.0)\n",
         caught_by="test_every_step_is_that_of_the_optimizer",
@@ -159,7 +169,10 @@ MISTAKES = [
     Mistake(
         "one history for all steps",
         was=CHANCE,
-        now="history = bits[:t] if t == 0 else history + bits[t - 1 : t]\n        chance = policy(history)",
+        now=(
+            "history = bits[:t] if t == 0 else history + bits[t - 1 : t]\n"
+            "        chance = policy(history)"
+        ),
         caught_by="test_the_policy_may_alter_its_history",
         says="looks like the same list in every step, which the policy has cleared",
         edge=True,

@@ -1,4 +1,6 @@
-"""Questions that the specs of papers/24 cannot ask from another process: they read what the model was called with."""
+"""Questions that the specs of papers/24 cannot ask from another process: they read what
+the model was called with.
+"""
 
 import torch
 from torch import nn
@@ -8,7 +10,9 @@ from grader.lock.probes import probe
 
 @probe("train_policy")
 def _(kata, rng):
-    """The model sees the right bits, and learns only how sure to be of them: draws decide nothing."""
+    """The model sees the right bits, and learns only how sure to be of them: draws
+    decide nothing.
+    """
 
     class Sure(nn.Module):
         def __init__(self):
@@ -19,7 +23,9 @@ def _(kata, rng):
             return (2.0 * bits - 1) * (40 * self.weight[0] - 8 * self.weight[1])
 
     model = Sure()
-    rewards = kata.train_policy(model, steps=6, max_length=4, horizon=7, batch_size=5, lr=0.03)
+    rewards = kata.train_policy(
+        model, steps=6, max_length=4, horizon=7, batch_size=5, lr=0.03
+    )
     return [torch.tensor(rewards), model.weight]
 
 
@@ -27,6 +33,8 @@ def _(kata, rng):
 def _(kata, rng):
     count = int(torch.randint(3, 12, (), generator=rng))
     values = torch.randn(count, generator=rng, requires_grad=True)
-    total = kata.complexity_weighted_sum(values, torch.randint(1, 9, (count,), generator=rng))
+    total = kata.complexity_weighted_sum(
+        values, torch.randint(1, 9, (count,), generator=rng)
+    )
     total.backward()
     return [total.detach(), values.grad]

@@ -1,4 +1,6 @@
-"""Universal intelligence in worlds of repeated bits: reward in every world, weighted by 2^-(description length)."""
+"""Universal intelligence in worlds of repeated bits: reward in every world, weighted by
+2^-(description length).
+"""
 
 from collections.abc import Callable
 from itertools import product
@@ -12,12 +14,20 @@ Policy = Callable[[list[int]], float]
 
 
 def enumerate_patterns(max_length: int) -> list[tuple[int, ...]]:
-    """List all bit patterns of length 1 to max_length: shorter ones first, then in binary order."""
-    return [pattern for n in range(1, max_length + 1) for pattern in product((0, 1), repeat=n)]
+    """List all bit patterns of length 1 to max_length: shorter ones first, then in
+    binary order.
+    """
+    return [
+        pattern
+        for n in range(1, max_length + 1)
+        for pattern in product((0, 1), repeat=n)
+    ]
 
 
 def description_length(pattern: tuple[int, ...]) -> int:
-    """Count the bits that describe a pattern of length n: n in unary, then the n bits themselves."""
+    """Count the bits that describe a pattern of length n: n in unary, then the n
+    bits themselves.
+    """
     return 2 * len(pattern)
 
 
@@ -32,7 +42,9 @@ def repeat_policy(history: list[int]) -> float:
 
 
 def solomonoff_policy(max_length: int) -> Policy:
-    """Make the policy that acts the more probable bit of the mixture, and tosses a coin on a tie."""
+    """Make the policy that acts the more probable bit of the mixture, and tosses a coin
+    on a tie.
+    """
 
     def policy(history: list[int]) -> float:
         chance = mixture_probability(history, max_length)
@@ -41,10 +53,15 @@ def solomonoff_policy(max_length: int) -> Policy:
     return policy
 
 
-def sample_environments(num: int, max_length: int, horizon: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw worlds and play them: (num, horizon) int64. Length n has a probability proportional to 2^-n; the bits of the
-    pattern are uniform."""
-    lengths = 1 + torch.multinomial(0.5 ** torch.arange(1.0, max_length + 1), num, True, generator=generator)
+def sample_environments(
+    num: int, max_length: int, horizon: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw worlds and play them: (num, horizon) int64. Length n has a probability
+    proportional to 2^-n; the bits of the pattern are uniform.
+    """
+    lengths = 1 + torch.multinomial(
+        0.5 ** torch.arange(1.0, max_length + 1), num, True, generator=generator
+    )
     patterns = torch.randint(2, (num, max_length), generator=generator)
     return patterns.gather(1, torch.arange(horizon) % lengths[:, None])
 
@@ -53,7 +70,8 @@ def as_policy(model: nn.Module) -> Policy:
     """Make a policy of a network that maps bits (B, T) to logits (B, T)."""
 
     def policy(history: list[int]) -> float:
-        bits = torch.tensor([[*history, 0]])  # the last bit is not known yet: logit t depends on earlier bits only
+        # the last bit is not known yet: logit t depends on earlier bits only
+        bits = torch.tensor([[*history, 0]])
         with torch.no_grad():
             return model(bits)[0, -1].sigmoid().item()
 
@@ -85,13 +103,17 @@ def environment_value(policy: Policy, pattern: tuple[int, ...], horizon: int) ->
 def universal_intelligence(policy: Policy, max_length: int, horizon: int) -> float:
     """Value in every world, weighted."""
     patterns = enumerate_patterns(max_length)
-    values = torch.tensor([environment_value(policy, pattern, horizon) for pattern in patterns])
+    values = torch.tensor(
+        [environment_value(policy, pattern, horizon) for pattern in patterns]
+    )
     lengths = torch.tensor([description_length(pattern) for pattern in patterns])
     return complexity_weighted_sum(values, lengths).item()
 
 
 def mixture_probability(history: list[int], max_length: int) -> float:
-    """The weight of the patterns that fit and go on with 1, as a share of all that fit."""
+    """The weight of the patterns that fit and go on with 1, as a share of all
+    that fit.
+    """
     total = ones = 0.0
     for pattern in enumerate_patterns(max_length):
         n = len(pattern)

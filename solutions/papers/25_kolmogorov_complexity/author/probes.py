@@ -1,4 +1,6 @@
-"""Questions that the specs of papers/25 cannot ask from another process: they compare the code with its own answers."""
+"""Questions that the specs of papers/25 cannot ask from another process: they compare
+the code with its own answers.
+"""
 
 import torch
 from torch import nn
@@ -10,7 +12,11 @@ from grader.lock.probes import probe
 def _(kata, rng):
     longest = int(torch.randint(2, 6, (), generator=rng))
     found = kata.shortest_programs(longest)
-    return {output: len(found[output]) for output in sorted(found) if kata.run_program(found[output]) == output}
+    return {
+        output: len(found[output])
+        for output in sorted(found)
+        if kata.run_program(found[output]) == output
+    }
 
 
 @probe("ContextModel")
@@ -38,7 +44,10 @@ def _(kata, rng):
 @probe("normalized_compression_distance")
 def _(kata, rng):
     one, two, three = texts(rng)
-    return [kata.normalized_compression_distance(*pair) for pair in ((one, two), (two, three), (three, three + one))]
+    return [
+        kata.normalized_compression_distance(*pair)
+        for pair in ((one, two), (two, three), (three, three + one))
+    ]
 
 
 class Table(nn.Module):
@@ -55,6 +64,10 @@ class Table(nn.Module):
 
 @probe("prequential_bits")
 def _(kata, rng):
-    size, context, chunk, updates = (int(torch.randint(2, 6, (), generator=rng)) for _ in range(4))
+    size, context, chunk, updates = (
+        int(torch.randint(2, 6, (), generator=rng)) for _ in range(4)
+    )
     symbols = torch.randint(size, (40 + 3 * chunk,), generator=rng)
-    return kata.prequential_bits(Table(size, context, rng), symbols, chunk=3 * chunk, lr=0.03, updates=updates)
+    return kata.prequential_bits(
+        Table(size, context, rng), symbols, chunk=3 * chunk, lr=0.03, updates=updates
+    )

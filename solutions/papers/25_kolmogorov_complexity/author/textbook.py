@@ -1,4 +1,6 @@
-"""Kolmogorov complexity: the shortest program of a toy language, and upper bounds from compressors and a learner."""
+"""Kolmogorov complexity: the shortest program of a toy language, and upper bounds from
+compressors and a learner.
+"""
 
 import bz2
 import itertools
@@ -13,7 +15,9 @@ from torch import Tensor, nn
 
 
 def run_program(program: str) -> str:
-    """Run a program of the toy language: `0` and `1` append themselves to the output, `D` doubles the output so far."""
+    """Run a program of the toy language: `0` and `1` append themselves to the output,
+    `D` doubles the output so far.
+    """
     output = ""
     for character in program:
         if character not in ("0", "1", "D"):
@@ -33,7 +37,12 @@ def shortest_programs(max_length: int) -> dict[str, str]:
 
 def compressed_bits(data: bytes) -> int:
     """The best of three compressors and no compression."""
-    packed = [data, zlib.compress(data, 9), bz2.compress(data, 9), lzma.compress(data, preset=9)]
+    packed = [
+        data,
+        zlib.compress(data, 9),
+        bz2.compress(data, 9),
+        lzma.compress(data, preset=9),
+    ]
     return 8 * min(len(part) for part in packed) + 2
 
 
@@ -75,17 +84,25 @@ class ContextModel(nn.Module):
 
 
 def prequential_bits(
-    model: nn.Module, symbols: Tensor, *, chunk: int = 32, lr: float = 1e-2, updates: int = 2
+    model: nn.Module,
+    symbols: Tensor,
+    *,
+    chunk: int = 32,
+    lr: float = 1e-2,
+    updates: int = 2,
 ) -> Tensor:
     """Price a chunk, then learn from it."""
     beginning = torch.full((model.context,), model.alphabet_size)
-    contexts = torch.cat([beginning, symbols[:-1]]).unfold(0, model.context, 1)  # (N, context)
+    # (N, context)
+    contexts = torch.cat([beginning, symbols[:-1]]).unfold(0, model.context, 1)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     bits = []
     for start in range(0, len(symbols), chunk):
         end = start + chunk
         with torch.no_grad():
-            nats = F.cross_entropy(model(contexts[start:end]), symbols[start:end], reduction="none")
+            nats = F.cross_entropy(
+                model(contexts[start:end]), symbols[start:end], reduction="none"
+            )
         bits.append(nats / math.log(2))
         first = max(0, start - 512)
         for _ in range(updates):

@@ -55,7 +55,9 @@ MISTAKES = [
         "margin 1 whatever was asked for",
         was="terms = (scores - scores[rows, y][:, None] + margin).clamp(min=0)",
         now="terms = (scores - scores[rows, y][:, None] + 1).clamp(min=0)",
-        caught_by="TestSvmLoss::test_the_loss_is_the_mean_over_samples_of_the_sum_of_terms",
+        caught_by=(
+            "TestSvmLoss::test_the_loss_is_the_mean_over_samples_of_the_sum_of_terms"
+        ),
         says="looks like margin 1, whatever was asked for",
     ),
     Mistake(
@@ -89,7 +91,10 @@ MISTAKES = [
     Mistake(
         "forward difference",
         was=f"{BELOW}        {SLOPE}",
-        now="        entries[i] = value\n        slopes[i] = (above - float(f(point))) / eps",
+        now=(
+            "        entries[i] = value\n"
+            "        slopes[i] = (above - float(f(point))) / eps"
+        ),
         caught_by="test_central_differences_of_a_cubic",
         says="looks like a forward difference",
     ),
@@ -118,14 +123,20 @@ MISTAKES = [
         "relu forgotten on the way back",
         was=BACK,
         now=BACK.replace("hidden > 0", "hidden >= 0"),
-        caught_by="TestTwoLayerNetLossAndGradients::test_the_gradients_are_those_of_autograd[softmax-0.0]",
+        caught_by=(
+            "TestTwoLayerNetLossAndGradients::"
+            "test_the_gradients_are_those_of_autograd[softmax-0.0]"
+        ),
         says="looks like the relu forgotten on the way back",
     ),
     Mistake(
         "penalty on the biases",
         was='"b2": d_scores.sum(dim=0)',
         now='"b2": d_scores.sum(dim=0) + reg * self.b2',
-        caught_by="TestTwoLayerNetLossAndGradients::test_the_gradients_are_those_of_autograd[svm-0.3]",
+        caught_by=(
+            "TestTwoLayerNetLossAndGradients::"
+            "test_the_gradients_are_those_of_autograd[svm-0.3]"
+        ),
         says="looks like reg · b in the gradients of the biases",
     ),
     Mistake(
@@ -181,8 +192,12 @@ MISTAKES = [
     ),
     Mistake(
         "x not restored exactly",
-        was="        entries[i] = value - eps\n" + f"        {SLOPE}\n        entries[i] = value\n",
-        now=f"        entries[i] -= 2 * eps\n        {SLOPE}\n        entries[i] += eps\n    x.copy_(point)\n",
+        was="        entries[i] = value - eps\n"
+        + f"        {SLOPE}\n        entries[i] = value\n",
+        now=(
+            f"        entries[i] -= 2 * eps\n        {SLOPE}\n"
+            "        entries[i] += eps\n    x.copy_(point)\n"
+        ),
         caught_by="TestNumericalGradient::test_x_is_left_as_it_was",
         says="x after the call, which must not write to it",
         edge=True,

@@ -1,4 +1,6 @@
-"""CS231n by hand: two losses with their gradients, a net, a numeric check, a convolution, and what a net looks at."""
+"""CS231n by hand: two losses with their gradients, a net, a numeric check, a
+convolution, and what a net looks at.
+"""
 
 from collections.abc import Callable
 
@@ -9,11 +11,16 @@ from torch import Tensor, nn
 
 
 def make_spirals(
-    points_per_class: int, num_classes: int = 3, noise: float = 0.2, generator: torch.Generator | None = None
+    points_per_class: int,
+    num_classes: int = 3,
+    noise: float = 0.2,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Draw points on spirals, one spiral per class: x (N, 2) and y (N,), class by class.
+    """Draw points on spirals, one spiral per class: x (N, 2) and y (N,), class
+    by class.
 
-    In class c the radius grows from 0 to 1 while the angle goes from 4c to 4c + 4 radians, plus normal noise.
+    In class c the radius grows from 0 to 1 while the angle goes from 4c to 4c + 4
+    radians, plus normal noise.
     """
     y = torch.arange(num_classes).repeat_interleave(points_per_class)
     radius = torch.linspace(0, 1, points_per_class).repeat(num_classes)
@@ -22,24 +29,34 @@ def make_spirals(
 
 
 def make_bars(
-    num_images: int, size: int = 8, length: int = 4, noise: float = 0.3, generator: torch.Generator | None = None
+    num_images: int,
+    size: int = 8,
+    length: int = 4,
+    noise: float = 0.3,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Draw images of one bar each: x (N, 1, size, size), and y (N,), 0 horizontal, 1 vertical, 2 diagonal.
+    """Draw images of one bar each: x (N, 1, size, size), and y (N,), 0 horizontal, 1
+    vertical, 2 diagonal.
 
-    A bar is `length` pixels of value 1 at a random place, and the other pixels are normal noise.
+    A bar is `length` pixels of value 1 at a random place, and the other pixels are
+    normal noise.
     """
     y = torch.randint(3, (num_images,), generator=generator)
-    step = torch.tensor([[0, 1], [1, 0], [1, 1]])[y]  # (N, 2): rows and columns per pixel of the bar
+    # (N, 2): rows and columns per pixel of the bar
+    step = torch.tensor([[0, 1], [1, 0], [1, 1]])[y]
     room = size - (length - 1) * step
     start = (torch.rand(num_images, 2, generator=generator) * room).long()
-    places = start[:, None] + torch.arange(length)[:, None] * step[:, None]  # (N, length, 2)
+    # (N, length, 2)
+    places = start[:, None] + torch.arange(length)[:, None] * step[:, None]
     x = noise * torch.randn(num_images, 1, size, size, generator=generator)
     x[torch.arange(num_images)[:, None], 0, places[..., 0], places[..., 1]] = 1
     return x, y
 
 
 def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Measure the share of rows whose highest score is that of the right class, in eval mode."""
+    """Measure the share of rows whose highest score is that of the right class, in
+    eval mode.
+    """
     training = model.training
     model.eval()
     with torch.no_grad():
@@ -59,7 +76,9 @@ def softmax_loss(scores: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def svm_loss(scores: Tensor, y: Tensor, margin: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Mean hinge loss, and its gradient: 1 per violated margin, minus their count for the right class, over N."""
+    """Mean hinge loss, and its gradient: 1 per violated margin, minus their count for
+    the right class, over N.
+    """
     rows = torch.arange(len(y))
     terms = (scores - scores[rows, y][:, None] + margin).clamp(min=0)
     terms[rows, y] = 0
@@ -76,14 +95,18 @@ def svm_loss_numpy(scores: np.ndarray, y: np.ndarray, margin: float = 1.0) -> fl
     return float(terms.sum() / len(y))
 
 
-def knn_predict_numpy(train_x: np.ndarray, train_y: np.ndarray, x: np.ndarray, k: int) -> np.ndarray:
+def knn_predict_numpy(
+    train_x: np.ndarray, train_y: np.ndarray, x: np.ndarray, k: int
+) -> np.ndarray:
     """The most frequent class among the k nearest training points."""
     distances = np.sqrt(((x[:, None] - train_x) ** 2).sum(axis=2))
     nearest = train_y[distances.argsort(axis=1)[:, :k]]
     return np.array([np.bincount(labels).argmax() for labels in nearest])
 
 
-def numerical_gradient(f: Callable[[Tensor], Tensor | float], x: Tensor, eps: float = 1e-5) -> Tensor:
+def numerical_gradient(
+    f: Callable[[Tensor], Tensor | float], x: Tensor, eps: float = 1e-5
+) -> Tensor:
     """Central differences, one number of x at a time."""
     gradient = torch.zeros_like(x)
     for i in range(x.numel()):
@@ -98,9 +121,13 @@ class TwoLayerNet(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, num_classes: int):
         super().__init__()
-        self.W1 = nn.Parameter(torch.randn(input_size, hidden_size) * (2 / input_size) ** 0.5)
+        self.W1 = nn.Parameter(
+            torch.randn(input_size, hidden_size) * (2 / input_size) ** 0.5
+        )
         self.b1 = nn.Parameter(torch.zeros(hidden_size))
-        self.W2 = nn.Parameter(torch.randn(hidden_size, num_classes) * (2 / hidden_size) ** 0.5)
+        self.W2 = nn.Parameter(
+            torch.randn(hidden_size, num_classes) * (2 / hidden_size) ** 0.5
+        )
         self.b2 = nn.Parameter(torch.zeros(num_classes))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -113,7 +140,9 @@ class TwoLayerNet(nn.Module):
         """Forward, then back through each step by the chain rule."""
         hidden = (x @ self.W1 + self.b1).relu()
         scores = hidden @ self.W2 + self.b2
-        data_loss, d_scores = softmax_loss(scores, y) if loss == "softmax" else svm_loss(scores, y)
+        data_loss, d_scores = (
+            softmax_loss(scores, y) if loss == "softmax" else svm_loss(scores, y)
+        )
         total = data_loss + reg / 2 * (self.W1.square().sum() + self.W2.square().sum())
 
         d_hidden = d_scores @ self.W2.T
@@ -126,10 +155,17 @@ class TwoLayerNet(nn.Module):
         }
 
 
-def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0) -> Tensor:
+def conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int = 1,
+    padding: int = 0,
+) -> Tensor:
     """Windows times weights."""
     kh, kw = weight.shape[2:]
-    windows = F.pad(x, [padding] * 4).unfold(2, kh, stride).unfold(3, kw, stride)  # (B, C, H', W', kh, kw)
+    # (B, C, H', W', kh, kw)
+    windows = F.pad(x, [padding] * 4).unfold(2, kh, stride).unfold(3, kw, stride)
     out = torch.einsum("bchwij,ocij->bohw", windows, weight)
     return out if bias is None else out + bias[:, None, None]
 

@@ -3,7 +3,11 @@
 from grader.course.mistakes import Equivalent, Mistake
 
 STACK = "return torch.stack([head(hidden) for head in self.heads], dim=2)"
-LOSS = "losses.append(F.cross_entropy(logits[:, :scored, k].flatten(0, 1), tokens[:, k + 1 :].flatten()))"
+LOSS = """losses.append(
+            F.cross_entropy(
+                logits[:, :scored, k].flatten(0, 1), tokens[:, k + 1 :].flatten()
+            )
+        )"""
 CUT = "cut = hidden.detach().requires_grad_()"
 BODY = """    cut = hidden.detach().requires_grad_()
     total = 0.0
@@ -21,7 +25,6 @@ EACH = """        loss.backward()
 STEP = """        optimizer.zero_grad()
         total.backward()
 """
-CALL = "best = model(torch.cat([text, draft], dim=1))[:, text.size(1) - 1 :].argmax(dim=-1)"
 ACCEPT = "accepted = int(right.cumprod(dim=1).sum())"
 APPEND = "text = torch.cat([text, draft[:, :accepted], best[:, accepted, :1]], dim=1)"
 DRAFT = "draft = best[:, accepted, 1:]"
@@ -47,21 +50,85 @@ MISTAKES = [
     ),
     Mistake(
         "one head, several times",
-        was="nn.ModuleList(nn.Linear(hidden_size, vocab_size) for _ in range(num_heads))",
+        was="""nn.ModuleList(
+            nn.Linear(hidden_size, vocab_size) for _ in range(num_heads)
+        )""",
         now="nn.ModuleList([nn.Linear(hidden_size, vocab_size)] * num_heads)",
         caught_by="test_has_one_trunk_and_n_heads",
         says="heads.1.weight",
     ),
     Mistake(
         "the heads created before the trunk",
-        was="""        self.embedding = nn.Embedding(vocab_size, hidden_size)
-        self.trunk = nn.GRU(hidden_size, hidden_size, batch_first=True)
-        self.heads = nn.ModuleList(nn.Linear(hidden_size, vocab_size) for _ in range(num_heads))
-""",
-        now="""        self.heads = nn.ModuleList(nn.Linear(hidden_size, vocab_size) for _ in range(num_heads))
-        self.embedding = nn.Embedding(vocab_size, hidden_size)
-        self.trunk = nn.GRU(hidden_size, hidden_size, batch_first=True)
-""",
+        was=(
+            "def greedy_generate(  # stub: keep\n"
+            '    model: "MultiTokenModel", prompt: Tensor, num_new: int\n'
+            ") -> tuple[Tensor, int]:\n"
+            '    """Append the first head\'s arg max, `num_new` times: the pair '
+            '(tokens (1,\n    T + num_new), number of model calls).\n    """\n'
+            "    tokens = prompt\n    with torch.no_grad():\n"
+            "        for _ in range(num_new):\n"
+            "            best = model(tokens)[:, -1:, 0].argmax(dim=-1)\n"
+            "            tokens = torch.cat([tokens, best], dim=1)\n"
+            "    return tokens, num_new\n\n\nclass MultiTokenModel(nn.Module):\n"
+            '    """Read tokens once with a shared trunk, and predict the next n '
+            "tokens from every\n    place, each with its own head.\n\n"
+            "    - `hidden(tokens)` takes (B, T) int64 and returns (B, T, H), the "
+            "outputs of\n      the trunk.\n"
+            "    - `forward(tokens)` returns logits (B, T, n, V): [:, t, k] are head "
+            "k's logits for\n      token t + 1 + k.\n\n    Args:\n"
+            "        vocab_size, hidden_size, num_heads: V, H and n.\n"
+            "    Attributes:\n        vocab_size, num_heads: as given.\n"
+            "        embedding: nn.Embedding(V, H).\n"
+            "        trunk: nn.GRU(H, H, batch_first=True).\n"
+            "        heads: nn.ModuleList of n nn.Linear(H, V).\n\n    Edge cases ★\n"
+            "        The layers are created in this order. So under one seed, models "
+            "with any n start\n"
+            "        with the same embedding, trunk and first head, and can be "
+            'compared.\n    """\n\n'
+            "    def __init__(self, vocab_size: int, hidden_size: int, num_heads: "
+            "int):\n        super().__init__()\n"
+            "        self.vocab_size, self.num_heads = vocab_size, num_heads\n"
+            "        self.embedding = nn.Embedding(vocab_size, hidden_size)\n"
+            "        self.trunk = nn.GRU(hidden_size, hidden_size, batch_first=True)\n"
+            "        self.heads = nn.ModuleList(\n"
+            "            nn.Linear(hidden_size, vocab_size) for _ in "
+            "range(num_heads)\n        )"
+        ),
+        now=(
+            "def greedy_generate(\n"
+            '    model: "MultiTokenModel", prompt: Tensor, num_new: int\n'
+            ") -> tuple[Tensor, int]:  # stub: keep\n"
+            '    """Append the first head\'s arg max, `num_new` times: the pair '
+            '(tokens (1,\n    T + num_new), number of model calls).\n    """\n'
+            "    tokens = prompt\n    with torch.no_grad():\n"
+            "        for _ in range(num_new):\n"
+            "            best = model(tokens)[:, -1:, 0].argmax(dim=-1)\n"
+            "            tokens = torch.cat([tokens, best], dim=1)\n"
+            "    return tokens, num_new\n\n\nclass MultiTokenModel(nn.Module):\n"
+            '    """Read tokens once with a shared trunk, and predict the next n '
+            "tokens from every\n    place, each with its own head.\n\n"
+            "    - `hidden(tokens)` takes (B, T) int64 and returns (B, T, H), the "
+            "outputs of\n      the trunk.\n"
+            "    - `forward(tokens)` returns logits (B, T, n, V): [:, t, k] are head "
+            "k's logits for\n      token t + 1 + k.\n\n    Args:\n"
+            "        vocab_size, hidden_size, num_heads: V, H and n.\n"
+            "    Attributes:\n        vocab_size, num_heads: as given.\n"
+            "        embedding: nn.Embedding(V, H).\n"
+            "        trunk: nn.GRU(H, H, batch_first=True).\n"
+            "        heads: nn.ModuleList of n nn.Linear(H, V).\n\n    Edge cases ★\n"
+            "        The layers are created in this order. So under one seed, models "
+            "with any n start\n"
+            "        with the same embedding, trunk and first head, and can be "
+            'compared.\n    """\n\n'
+            "    def __init__(self, vocab_size: int, hidden_size: int, num_heads: "
+            "int):\n        super().__init__()\n"
+            "        self.vocab_size, self.num_heads = vocab_size, num_heads\n"
+            "        self.heads = nn.ModuleList(\n"
+            "            nn.Linear(hidden_size, vocab_size) for _ in "
+            "range(num_heads)\n        )\n"
+            "        self.embedding = nn.Embedding(vocab_size, hidden_size)\n"
+            "        self.trunk = nn.GRU(hidden_size, hidden_size, batch_first=True)"
+        ),
         caught_by="test_the_same_seed_gives_the_same_trunk_and_first_head",
         says="of 4 heads beside that of 1 head",
         edge=True,
@@ -69,14 +136,20 @@ MISTAKES = [
     Mistake(
         "every head against the next token",
         was=LOSS,
-        now="losses.append(F.cross_entropy(logits[:, :-1, k].flatten(0, 1), tokens[:, 1:].flatten()))",
+        now=(
+            "losses.append(F.cross_entropy(logits[:, :-1, k].flatten(0, 1), tokens[:, "
+            "1:].flatten()))"
+        ),
         caught_by="test_head_k_is_scored_k_plus_1_places_later",
         says="looks like every head scored on the next token",
     ),
     Mistake(
         "targets by torch.roll",
         was=LOSS,
-        now="losses.append(F.cross_entropy(logits[:, :, k].flatten(0, 1), tokens.roll(-(k + 1), 1).flatten()))",
+        now=(
+            "losses.append(F.cross_entropy(logits[:, :, k].flatten(0, 1), "
+            "tokens.roll(-(k + 1), 1).flatten()))"
+        ),
         caught_by="test_head_k_is_scored_k_plus_1_places_later",
         says="looks like targets that wrap around, as with torch.roll",
     ),
@@ -84,14 +157,17 @@ MISTAKES = [
         "targets padded with token 0",
         was=LOSS,
         now="losses.append("
-        "F.cross_entropy(logits[:, :, k].flatten(0, 1), F.pad(tokens[:, k + 1 :], (0, k + 1)).flatten()))",
+        "F.cross_entropy(logits[:, :, k].flatten(0, 1), F.pad(tokens[:, k + 1 :], (0, "
+        "k + 1)).flatten()))",
         caught_by="test_head_k_is_scored_k_plus_1_places_later",
         says="looks like targets after the end that are token 0",
     ),
     Mistake(
         "one common length for all heads",
         was=LOSS,
-        now=LOSS.replace(":scored", ": length - num_heads").replace("k + 1 :]", "k + 1 : length - num_heads + k + 1]"),
+        now=LOSS.replace(":scored", ": length - num_heads").replace(
+            "k + 1 :]", "k + 1 : length - num_heads + k + 1]"
+        ),
         caught_by="test_head_k_is_scored_k_plus_1_places_later",
         says="looks like only the places that have a target for every head",
     ),
@@ -104,7 +180,9 @@ MISTAKES = [
     ),
     Mistake(
         "NumPy: the targets of head 0 for all heads",
-        was="np.take_along_axis(logp[:, :scored, k], tokens[:, k + 1 :, None], axis=-1)",
+        was="""np.take_along_axis(
+                logp[:, :scored, k], tokens[:, k + 1 :, None], axis=-1
+            )""",
         now="np.take_along_axis(logp[:, :-1, k], tokens[:, 1:, None], axis=-1)",
         caught_by="test_is_the_total_loss",
         says="looks like every head scored on the next token",
@@ -232,7 +310,10 @@ MISTAKES = [
     ),
 ]
 
-UNASKED = {f"{name}: transition, never negative": "chances" for name in ("compare_heads", "train_multi_token")}
+UNASKED = {
+    f"{name}: transition, never negative": "chances"
+    for name in ("compare_heads", "train_multi_token")
+}
 
 EQUIVALENT = [
     Equivalent(

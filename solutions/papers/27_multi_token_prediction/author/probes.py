@@ -1,4 +1,6 @@
-"""Questions that the specs of papers/27 cannot ask from another process: they read what the model was called with."""
+"""Questions that the specs of papers/27 cannot ask from another process: they read what
+the model was called with.
+"""
 
 from unittest import mock
 
@@ -16,7 +18,10 @@ class Sure(nn.Module):
 
     def __init__(self, follower, rng):
         super().__init__()
-        self.follower, self.weight = follower, nn.Parameter(0.5 * torch.randn(3, generator=rng))
+        self.follower, self.weight = (
+            follower,
+            nn.Parameter(0.5 * torch.randn(3, generator=rng)),
+        )
 
     def forward(self, tokens):
         logits = []
@@ -60,7 +65,12 @@ def _(kata, rng):
     follower = torch.randperm(5, generator=rng)
     model = Sure(follower, rng)
     options = {"steps": 5, "batch_size": 4, "length": 6, "lr": 0.1}
-    return [torch.tensor(kata.train_multi_token(model, F.one_hot(follower, 5).float(), **options)), model.weight]
+    return [
+        torch.tensor(
+            kata.train_multi_token(model, F.one_hot(follower, 5).float(), **options)
+        ),
+        model.weight,
+    ]
 
 
 def built(kata, seed, sizes):
@@ -73,20 +83,34 @@ def built(kata, seed, sizes):
 
 @probe("compare_heads")
 def _(kata, rng):
-    """Training is replaced by draws of losses, and each model is compared with one that was built as it should be."""
+    """Training is replaced by draws of losses, and each model is compared with one that
+    was built as it should be.
+    """
     size, hidden, seed = (int(torch.randint(3, 9, (), generator=rng)) for _ in range(3))
     counts, seen, models = (torch.randperm(4, generator=rng)[:3] + 1).tolist(), {}, {}
     losses = {count: torch.rand(3, count, generator=rng).tolist() for count in counts}
 
     def train(model, transition, *, steps, generator, **settings):
-        seen[model.num_heads] = (len(transition), steps, generator.initial_seed(), settings)
-        models[model.num_heads] = [parameter.detach().clone() for parameter in model.parameters()]
+        seen[model.num_heads] = (
+            len(transition),
+            steps,
+            generator.initial_seed(),
+            settings,
+        )
+        models[model.num_heads] = [
+            parameter.detach().clone() for parameter in model.parameters()
+        ]
         return losses[model.num_heads]
 
     with mock.patch.object(kata, "train_multi_token", train):
-        curves = kata.compare_heads(torch.eye(size), counts, steps=3, hidden_size=hidden, seed=seed)
+        curves = kata.compare_heads(
+            torch.eye(size), counts, steps=3, hidden_size=hidden, seed=seed
+        )
     differences = []
     for count in counts:
         right = [*there(kata, built, seed, (size, hidden, count)).parameters()]
-        differences += [(one - other).detach() for one, other in zip(models[count], right, strict=True)]
+        differences += [
+            (one - other).detach()
+            for one, other in zip(models[count], right, strict=True)
+        ]
     return [curves, seen, differences]

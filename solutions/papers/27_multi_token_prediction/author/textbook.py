@@ -1,4 +1,6 @@
-"""Multi-token prediction, as a book prints it: one trunk, several heads, drafts that the first head checks."""
+"""Multi-token prediction, as a book prints it: one trunk, several heads, drafts that
+the first head checks.
+"""
 
 from collections.abc import Sequence
 
@@ -13,11 +15,15 @@ def make_transition_matrix(
     concentration: float = 2.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw a Markov chain: (V, V), row i holds the chances of each token to follow token i.
+    """Draw a Markov chain: (V, V), row i holds the chances of each token to follow
+    token i.
 
-    Each row is the softmax of `concentration` times standard normals. The larger it is, the surer the next token.
+    Each row is the softmax of `concentration` times standard normals. The larger it is,
+    the surer the next token.
     """
-    return (concentration * torch.randn(vocab_size, vocab_size, generator=generator)).softmax(dim=1)
+    return (
+        concentration * torch.randn(vocab_size, vocab_size, generator=generator)
+    ).softmax(dim=1)
 
 
 def sample_sequences(
@@ -34,8 +40,12 @@ def sample_sequences(
     return tokens
 
 
-def greedy_generate(model: "MultiTokenModel", prompt: Tensor, num_new: int) -> tuple[Tensor, int]:
-    """Append the first head's arg max, `num_new` times: the pair (tokens (1, T + num_new), number of model calls)."""
+def greedy_generate(
+    model: "MultiTokenModel", prompt: Tensor, num_new: int
+) -> tuple[Tensor, int]:
+    """Append the first head's arg max, `num_new` times: the pair (tokens (1,
+    T + num_new), number of model calls).
+    """
     tokens = prompt
     with torch.no_grad():
         for _ in range(num_new):
@@ -51,7 +61,9 @@ class MultiTokenModel(nn.Module):
         self.num_heads = num_heads
         self.embedding = nn.Embedding(vocab_size, hidden_size)
         self.trunk = nn.GRU(hidden_size, hidden_size, batch_first=True)
-        self.heads = nn.ModuleList([nn.Linear(hidden_size, vocab_size) for _ in range(num_heads)])
+        self.heads = nn.ModuleList(
+            [nn.Linear(hidden_size, vocab_size) for _ in range(num_heads)]
+        )
 
     def hidden(self, tokens: Tensor) -> Tensor:
         outputs, _ = self.trunk(self.embedding(tokens))
@@ -66,7 +78,9 @@ def multi_token_loss(logits: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
     losses = []
     for k in range(logits.size(2)):
         predicted = logits[:, : -(k + 1), k]
-        losses.append(F.cross_entropy(predicted.flatten(0, 1), tokens[:, k + 1 :].flatten()))
+        losses.append(
+            F.cross_entropy(predicted.flatten(0, 1), tokens[:, k + 1 :].flatten())
+        )
     per_head = torch.stack(losses)
     return per_head.sum(), per_head
 
@@ -125,7 +139,9 @@ def train_multi_token(
     return history
 
 
-def speculative_generate(model: MultiTokenModel, prompt: Tensor, num_new: int) -> tuple[Tensor, int]:
+def speculative_generate(
+    model: MultiTokenModel, prompt: Tensor, num_new: int
+) -> tuple[Tensor, int]:
     text, draft, calls = prompt, prompt[:, :0], 0
     length = prompt.size(1) + num_new
     while text.size(1) < length:
@@ -141,7 +157,12 @@ def speculative_generate(model: MultiTokenModel, prompt: Tensor, num_new: int) -
 
 
 def compare_heads(
-    transition: Tensor, head_counts: Sequence[int], *, steps: int, hidden_size: int = 32, seed: int = 0
+    transition: Tensor,
+    head_counts: Sequence[int],
+    *,
+    steps: int,
+    hidden_size: int = 32,
+    seed: int = 0,
 ) -> dict[int, list[float]]:
     curves = {}
     for num_heads in head_counts:

@@ -2,7 +2,9 @@
 
 from grader.course.mistakes import Equivalent, Mistake
 
-PASSAGE_TABLE = 'self.passage_encoder = nn.EmbeddingBag(num_tokens, dim, mode="mean", padding_idx=0)'
+PASSAGE_TABLE = """self.passage_encoder = nn.EmbeddingBag(
+            num_tokens, dim, mode="mean", padding_idx=0
+        )"""
 ENCODED = "return self.question_encoder(ids)"
 LOSS = "return F.cross_entropy(q @ candidates.T, torch.arange(len(q)))"
 RECALL = """    ranks = (scores >= scores.gather(1, gold[:, None])).sum(dim=1)
@@ -42,8 +44,11 @@ MISTAKES = [
     ),
     Mistake(
         "scores scaled",
-        was="return self.encode_questions(questions) @ self.encode_passages(passages).T",
-        now="return self.encode_questions(questions) @ self.encode_passages(passages).T\\\n"
+        was=(
+            "return self.encode_questions(questions) @ self.encode_passages(passages).T"
+        ),
+        now="return self.encode_questions(questions) @ "
+        "self.encode_passages(passages).T\\\n"
         "            / self.question_encoder.embedding_dim**0.5",
         caught_by="test_scores_are_all_dot_products",
         says="looks like dot products divided by √d",
@@ -60,7 +65,7 @@ MISTAKES = [
         was=LOSS,
         now="""scores = q @ candidates.T
     others = scores.masked_fill(torch.eye(*scores.shape, dtype=torch.bool), float("-inf"))
-    return (others.logsumexp(dim=1) - scores.diagonal()).mean()""",
+    return (others.logsumexp(dim=1) - scores.diagonal()).mean()""",  # noqa: E501
         caught_by="TestInBatchLoss::test_every_other_passage_is_a_wrong_answer",
         says="looks like the right passage left out of the sum",
     ),
@@ -88,7 +93,10 @@ MISTAKES = [
     Mistake(
         "search by cosine",
         was="(query_vectors @ passage_vectors.T)",
-        now="(F.normalize(query_vectors, dim=1) @ F.normalize(passage_vectors, dim=1).T)",
+        now=(
+            "(F.normalize(query_vectors, dim=1) @ F.normalize(passage_vectors, "
+            "dim=1).T)"
+        ),
         caught_by="test_equals_the_start_of_a_full_sort",
         says="looks like ranked by cosine",
     ),
@@ -140,7 +148,10 @@ MISTAKES = [
     Mistake(
         "questions that are no paraphrases",
         was="make_questions(passages, gold, vocab_size, generator=generator)",
-        now="make_questions(passages, gold, vocab_size, paraphrase=False, generator=generator)",
+        now=(
+            "make_questions(passages, gold, vocab_size, paraphrase=False, "
+            "generator=generator)"
+        ),
         caught_by="test_each_step_has_fresh_pairs",
         says="expected 41 to 80: a paraphrase",
     ),

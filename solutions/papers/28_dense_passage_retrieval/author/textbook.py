@@ -1,4 +1,6 @@
-"""Dense passage retrieval: two encoders trained so that a question finds its passage by a dot product."""
+"""Dense passage retrieval: two encoders trained so that a question finds its passage by
+a dot product.
+"""
 
 from collections.abc import Sequence
 
@@ -9,9 +11,14 @@ from torch import Tensor, nn
 
 
 def make_corpus(
-    num_passages: int, vocab_size: int = 60, passage_length: int = 8, generator: torch.Generator | None = None
+    num_passages: int,
+    vocab_size: int = 60,
+    passage_length: int = 8,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw passages: (num_passages, passage_length) int64, each of different words from 1 to vocab_size."""
+    """Draw passages: (num_passages, passage_length) int64, each of different words from
+    1 to vocab_size.
+    """
     order = torch.rand(num_passages, vocab_size, generator=generator).argsort(dim=1)
     return order[:, :passage_length] + 1
 
@@ -26,9 +33,12 @@ def make_questions(
 ) -> Tensor:
     """Draw question i from words of passage gold[i]: (Q, question_length) int64.
 
-    With paraphrase, each word is replaced by its synonym, whose id is greater by vocab_size.
+    With paraphrase, each word is replaced by its synonym, whose id is greater
+    by vocab_size.
     """
-    places = torch.rand(len(gold), passages.shape[1], generator=generator).argsort(dim=1)[:, :question_length]
+    places = torch.rand(len(gold), passages.shape[1], generator=generator).argsort(
+        dim=1
+    )[:, :question_length]
     words = passages[gold].gather(1, places)
     return words + vocab_size if paraphrase else words
 
@@ -36,8 +46,12 @@ def make_questions(
 class DualEncoder(nn.Module):
     def __init__(self, num_tokens: int, dim: int):
         super().__init__()
-        self.question_encoder = nn.EmbeddingBag(num_tokens, dim, mode="mean", padding_idx=0)
-        self.passage_encoder = nn.EmbeddingBag(num_tokens, dim, mode="mean", padding_idx=0)
+        self.question_encoder = nn.EmbeddingBag(
+            num_tokens, dim, mode="mean", padding_idx=0
+        )
+        self.passage_encoder = nn.EmbeddingBag(
+            num_tokens, dim, mode="mean", padding_idx=0
+        )
 
     def encode_questions(self, ids: Tensor) -> Tensor:
         return self.question_encoder(ids)
@@ -60,19 +74,26 @@ def in_batch_loss_numpy(q: np.ndarray, p: np.ndarray) -> float:
     return -np.diag(log_shares).mean()
 
 
-def search(query_vectors: Tensor, passage_vectors: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def search(
+    query_vectors: Tensor, passage_vectors: Tensor, k: int
+) -> tuple[Tensor, Tensor]:
     scores, indices = (query_vectors @ passage_vectors.T).topk(k)
     return scores, indices
 
 
-def recall_at_k(scores: Tensor, gold: Tensor, ks: Sequence[int] = (1, 5, 20)) -> dict[int, float]:
+def recall_at_k(
+    scores: Tensor, gold: Tensor, ks: Sequence[int] = (1, 5, 20)
+) -> dict[int, float]:
     ranks = (scores >= scores.gather(1, gold[:, None])).sum(dim=1)
     return {k: (ranks <= k).float().mean().item() for k in ks}
 
 
-def bm25_scores(questions: Tensor, passages: Tensor, k1: float = 1.5, b: float = 0.75) -> Tensor:
+def bm25_scores(
+    questions: Tensor, passages: Tensor, k1: float = 1.5, b: float = 0.75
+) -> Tensor:
     num_words = 1 + int(max(questions.max(), passages.max()))
-    asked = F.one_hot(questions, num_words).sum(dim=1)[:, 1:].float()  # (Q, words): how often, without padding
+    # (Q, words): how often, without padding
+    asked = F.one_hot(questions, num_words).sum(dim=1)[:, 1:].float()
     tf = F.one_hot(passages, num_words).sum(dim=1)[:, 1:].float()  # (P, words)
     n = (tf > 0).sum(dim=0)
     idf = torch.log((len(passages) - n + 0.5) / (n + 0.5) + 1)
@@ -94,8 +115,12 @@ def train_retriever(
     losses = []
     for _ in range(steps):
         passages = make_corpus(batch_size, vocab_size, generator=generator)
-        questions = make_questions(passages, torch.arange(batch_size), vocab_size, generator=generator)
-        loss = in_batch_loss(model.encode_questions(questions), model.encode_passages(passages))
+        questions = make_questions(
+            passages, torch.arange(batch_size), vocab_size, generator=generator
+        )
+        loss = in_batch_loss(
+            model.encode_questions(questions), model.encode_passages(passages)
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

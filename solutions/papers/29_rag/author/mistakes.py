@@ -3,12 +3,19 @@
 from grader.course.mistakes import Equivalent, Mistake
 
 SEQUENCE = "return torch.logsumexp(doc_logits.log_softmax(dim=1) + of_answer, dim=1)"
-NUMPY = "return np.logaddexp.reduce(doc_log_probs + token_log_probs.sum(axis=2), axis=1)"
-JOINT = "joint = doc_logits.log_softmax(dim=1)[:, :, None] + token_log_probs  # (B, K, T)\n"
+NUMPY = (
+    "return np.logaddexp.reduce(doc_log_probs + token_log_probs.sum(axis=2), axis=1)"
+)
+JOINT = (
+    "joint = doc_logits.log_softmax(dim=1)[:, :, None] + token_log_probs  # (B, K, T)\n"
+)
 TOKEN = "return torch.logsumexp(joint, dim=1).sum(dim=1)"
 SCORES = "scores = self.query_encoder(queries) @ self.document_encoder(keys).T\n"
 READ = "return doc_logits, self.generate_log_probs(values[indices])"
-DRAWN = "keys, values = make_knowledge_base(num_docs, num_keys, model.num_values, answer_length, generator)\n"
+DRAWN = """keys, values = make_knowledge_base(
+            num_docs, num_keys, model.num_values, answer_length, generator
+        )
+"""
 TRAINED = "loss = -rag_sequence_log_likelihood(doc_logits, token_log_probs).mean()"
 MARGINAL = "joint = doc_logits.log_softmax(dim=1)[:, :, None, None] + log_probs\n"
 
@@ -45,7 +52,10 @@ MISTAKES = [
     Mistake(
         "product and sum exchanged: a document per token",
         was=f"of_answer = token_log_probs.sum(dim=2)  # (B, K)\n    {SEQUENCE}",
-        now="return torch.logsumexp(doc_logits.log_softmax(dim=1)[:, :, None] + token_log_probs, dim=1).sum(dim=1)",
+        now=(
+            "return torch.logsumexp(doc_logits.log_softmax(dim=1)[:, :, None] + "
+            "token_log_probs, dim=1).sum(dim=1)"
+        ),
         caught_by="TestRagSequenceLogLikelihood::test_two_documents_by_hand",
         says="looks like the likelihood with a document per token",
     ),
@@ -53,7 +63,9 @@ MISTAKES = [
         "scores detached",
         was=SEQUENCE,
         now=SEQUENCE.replace("doc_logits.", "doc_logits.detach()."),
-        caught_by="TestRagSequenceLogLikelihood::test_gradients_reach_scores_and_generator",
+        caught_by=(
+            "TestRagSequenceLogLikelihood::test_gradients_reach_scores_and_generator"
+        ),
         says="gradient of input 0 is None",
     ),
     Mistake(
@@ -124,7 +136,9 @@ MISTAKES = [
     Mistake(
         "the first K documents",
         was=READ,
-        now=READ.replace("values[indices]", "values[:top_k].expand(len(queries), -1, -1)"),
+        now=READ.replace(
+            "values[indices]", "values[:top_k].expand(len(queries), -1, -1)"
+        ),
         caught_by="test_reads_the_documents_that_it_found",
         says="looks like the first K documents",
     ),
@@ -151,7 +165,8 @@ MISTAKES = [
     ),
     Mistake(
         "gradients never cleared",
-        was="        optimizer.zero_grad()\n        loss.backward()\n        optimizer.step()\n"
+        was="        optimizer.zero_grad()\n        loss.backward()\n"
+        "        optimizer.step()\n"
         "        losses.append(loss.item())\n    return losses\n\n\n@torch.no_grad()",
         now="        loss.backward()\n        optimizer.step()\n"
         "        losses.append(loss.item())\n    return losses\n\n\n@torch.no_grad()",
@@ -182,7 +197,10 @@ MISTAKES = [
     Mistake(
         "answers from the mean of the logs",
         was=f"{MARGINAL}    return torch.logsumexp(joint, dim=1).argmax(dim=-1)",
-        now="return (doc_logits.softmax(dim=1)[:, :, None, None] * log_probs).sum(dim=1).argmax(dim=-1)",
+        now=(
+            "return (doc_logits.softmax(dim=1)[:, :, None, None] * "
+            "log_probs).sum(dim=1).argmax(dim=-1)"
+        ),
         caught_by="test_probabilities_are_averaged_not_their_logs",
         says="looks like the mean of the logs",
     ),

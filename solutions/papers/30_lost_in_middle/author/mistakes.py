@@ -3,12 +3,17 @@
 from grader.course.mistakes import Mistake
 
 NUMPY = "/ np.sqrt(query.shape[1]) + position_bias"
-SCORES = 'scores = torch.einsum("bd,bnd->bn", q, k) / q.shape[-1] ** 0.5 + self.position_bias'
+SCORES = """scores = (
+            torch.einsum("bd,bnd->bn", q, k) / q.shape[-1] ** 0.5 + self.position_bias
+        )"""
 CORRECTED = "scores = scores - correction\n        return scores.softmax(dim=-1)"
 VOTES = """one_hot = F.one_hot(values, self.num_values).to(weights)
         probabilities = torch.einsum("bn,bnv->bv", weights, one_hot)"""
 LOG = "return probabilities.clamp(min=1e-9).log()"
-DRAWN = "model.num_values, noise, prior=prior, generator=generator"
+DRAWN = """model.num_values,
+            noise,
+            prior=prior,
+            generator=generator"""
 ORDER = "return torch.cat([ranked[:, ::2], ranked[:, 1::2].flip(1)], dim=1)"
 RANKED = "ranked = relevance.argsort(dim=1, descending=True)"
 CENTRED = "bias = model.attention(query, keys).log().mean(dim=0)"
@@ -39,7 +44,10 @@ MISTAKES = [
     Mistake(
         "the bias multiplied to the weights",
         was=f"{SCORES}\n        if correction is not None:\n            {CORRECTED}",
-        now=f"{SCORES.replace(' + self.position_bias', '')}\n        return scores.softmax(dim=-1) * self.position_bias",
+        now=(
+            f"{SCORES.replace(' + self.position_bias', '')}\n"
+            "        return scores.softmax(dim=-1) * self.position_bias"
+        ),
         caught_by="test_the_bias_is_added_before_the_softmax",
         says="looks like the bias multiplied to the weights, after the softmax",
     ),
@@ -53,7 +61,10 @@ MISTAKES = [
     Mistake(
         "the last document with a value wins",
         was=VOTES,
-        now="probabilities = torch.zeros(len(values), self.num_values).scatter(1, values, weights)",
+        now=(
+            "probabilities = torch.zeros(len(values), self.num_values).scatter(1, "
+            "values, weights)"
+        ),
         caught_by="test_documents_with_the_same_value_add_up",
         says="looks like only the last document with a value counts",
     ),
@@ -74,14 +85,14 @@ MISTAKES = [
     Mistake(
         "trained on uniform positions",
         was=DRAWN,
-        now=DRAWN.replace("prior=prior, ", ""),
+        now="model.num_values, noise, generator=generator",
         caught_by="test_positions_come_from_the_prior",
         says="of 400 answers are at the 4 positions, expected about [0, 0, 400, 0]",
     ),
     Mistake(
         "trained without the noise that was asked for",
         was=DRAWN,
-        now=DRAWN.replace("noise, prior", "prior"),
+        now="model.num_values, prior=prior, generator=generator",
         caught_by="TestTrainReader::test_queries_are_as_noisy_as_asked",
         says="with {'noise': 3.0}",
     ),
@@ -97,7 +108,10 @@ MISTAKES = [
         was=ORDER,
         now=ORDER.replace("dim=1)", "dim=1).argsort(dim=1)"),
         caught_by="test_of_documents_in_any_order",
-        says="looks like the new position of each document, not the document at each position",
+        says=(
+            "looks like the new position of each document, not the document at each "
+            "position"
+        ),
     ),
     Mistake(
         "the best documents in the middle",
@@ -137,9 +151,16 @@ MISTAKES = [
     Mistake(
         "measured on questions with a relevant document",
         was="""query = torch.randn(num_examples, model.key_size, generator=generator)
-    keys = torch.randn(num_examples, model.num_documents, model.key_size, generator=generator)""",
+    keys = torch.randn(
+        num_examples, model.num_documents, model.key_size, generator=generator
+    )""",
         now="""query, keys, *_ = make_examples(
-        num_examples, model.num_documents, model.key_size, noise=0.1, generator=generator)""",
+        num_examples,
+        model.num_documents,
+        model.key_size,
+        noise=0.1,
+        generator=generator,
+    )""",
         caught_by="test_nothing_is_relevant",
         says="expected 0 for all",
     ),

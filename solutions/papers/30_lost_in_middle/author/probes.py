@@ -1,4 +1,6 @@
-"""Questions that the specs of papers/30 cannot ask from another process: they read what the model was called with."""
+"""Questions that the specs of papers/30 cannot ask from another process: they read what
+the model was called with.
+"""
 
 from unittest import mock
 
@@ -11,7 +13,9 @@ from grader.lock.probes import probe
 
 @probe("train_reader")
 def _(kata, rng):
-    """The model finds the answer, and learns how sure to be of each position. The prior allows only one of them."""
+    """The model finds the answer, and learns how sure to be of each position. The prior
+    allows only one of them.
+    """
 
     class Sure(nn.Module):
         num_documents, key_size, num_values = 4, 3, 5
@@ -26,12 +30,16 @@ def _(kata, rng):
             return (answer * (place.float() @ self.weight)[:, None]).log_softmax(dim=1)
 
     model, prior = Sure(), F.one_hot(torch.randint(4, (), generator=rng), 4).float()
-    losses = kata.train_reader(model, steps=5, prior=prior, noise=0.0, batch_size=6, lr=0.3)
+    losses = kata.train_reader(
+        model, steps=5, prior=prior, noise=0.0, batch_size=6, lr=0.3
+    )
     return [torch.tensor(losses), model.weight]
 
 
 class Choosy(nn.Module):
-    """Answers right where the correction is above 0, and weighs documents by their position alone."""
+    """Answers right where the correction is above 0, and weighs documents by their
+    position alone.
+    """
 
     key_size, num_values = 6, 5
 
@@ -53,22 +61,36 @@ class Choosy(nn.Module):
 def _(kata, rng):
     found = []
     for count in (9 + torch.randperm(9, generator=rng))[:3].tolist():
-        model, correction = Choosy(torch.zeros(count)), torch.randn(count, generator=rng)
-        found.append(kata.accuracy_by_position(model, examples_per_position=20, noise=0.0, correction=correction))
+        model, correction = (
+            Choosy(torch.zeros(count)),
+            torch.randn(count, generator=rng),
+        )
+        found.append(
+            kata.accuracy_by_position(
+                model, examples_per_position=20, noise=0.0, correction=correction
+            )
+        )
     return found
 
 
 @probe("measure_position_bias")
 def _(kata, rng):
     counts = torch.randint(3, 9, (3,), generator=rng).tolist()
-    return [kata.measure_position_bias(Choosy(torch.randn(count, generator=rng)), num_examples=20) for count in counts]
+    return [
+        kata.measure_position_bias(
+            Choosy(torch.randn(count, generator=rng)), num_examples=20
+        )
+        for count in counts
+    ]
 
 
 @probe("Reader.__init__")
 def _(kata, rng):
     sizes = torch.randint(2, 20, (4,), generator=rng).tolist()
     reader = kata.Reader(*sizes)
-    shapes = {name: tuple(parameter.shape) for name, parameter in reader.named_parameters()}
+    shapes = {
+        name: tuple(parameter.shape) for name, parameter in reader.named_parameters()
+    }
     return [shapes, reader.num_documents, reader.key_size, reader.num_values]
 
 

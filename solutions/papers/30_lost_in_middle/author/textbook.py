@@ -1,4 +1,6 @@
-"""Lost in the middle: a reader whose attention learns where the relevant document usually is, and two cures."""
+"""Lost in the middle: a reader whose attention learns where the relevant document
+usually is, and two cures.
+"""
 
 from collections.abc import Sequence
 
@@ -9,7 +11,9 @@ from torch import Tensor, nn
 
 
 def position_prior(num_documents: int, sharpness: float = 3.0) -> Tensor:
-    """Return how often the relevant document is at each position: (N,), most often at both ends."""
+    """Return how often the relevant document is at each position: (N,), most often at
+    both ends.
+    """
     return (sharpness * torch.linspace(-1, 1, num_documents) ** 2).softmax(dim=0)
 
 
@@ -23,25 +27,36 @@ def make_examples(
     prior: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Draw B questions: query (B, K), keys (B, N, K), values (B, N), positions (B,) and answers (B,).
+    """Draw B questions: query (B, K), keys (B, N, K), values (B, N), positions (B,) and
+    answers (B,).
 
-    Per question one document is relevant, at `positions`. If that is None, positions are drawn from `prior`, or
-    uniformly if that is None, too. The query is the relevant document's key plus normal noise of size `noise`, and the
-    answer is its value.
+    Per question one document is relevant, at `positions`. If that is None, positions
+    are drawn from `prior`, or uniformly if that is None, too. The query is the relevant
+    document's key plus normal noise of size `noise`, and the answer is its value.
     """
     keys = torch.randn(num_examples, num_documents, key_size, generator=generator)
-    values = torch.randint(num_values, (num_examples, num_documents), generator=generator)
+    values = torch.randint(
+        num_values, (num_examples, num_documents), generator=generator
+    )
     if positions is None:
         prior = torch.ones(num_documents) if prior is None else prior
-        positions = torch.multinomial(prior, num_examples, replacement=True, generator=generator)
+        positions = torch.multinomial(
+            prior, num_examples, replacement=True, generator=generator
+        )
     rows = torch.arange(num_examples)
-    query = keys[rows, positions] + noise * torch.randn(num_examples, key_size, generator=generator)
+    query = keys[rows, positions] + noise * torch.randn(
+        num_examples, key_size, generator=generator
+    )
     return query, keys, values, positions, values[rows, positions]
 
 
-def attention_weights_numpy(query: np.ndarray, keys: np.ndarray, position_bias: np.ndarray) -> np.ndarray:
+def attention_weights_numpy(
+    query: np.ndarray, keys: np.ndarray, position_bias: np.ndarray
+) -> np.ndarray:
     """Softmax of scaled dot products plus a bias per position."""
-    scores = np.einsum("bd,bnd->bn", query, keys) / np.sqrt(query.shape[1]) + position_bias
+    scores = (
+        np.einsum("bd,bnd->bn", query, keys) / np.sqrt(query.shape[1]) + position_bias
+    )
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))
     return weights / weights.sum(axis=1, keepdims=True)
 
@@ -58,14 +73,24 @@ class Reader(nn.Module):
         self.key_projection = nn.Linear(key_size, dim, bias=False)
         self.position_bias = nn.Parameter(torch.zeros(num_documents))
 
-    def attention(self, query: Tensor, keys: Tensor, correction: Tensor | None = None) -> Tensor:
+    def attention(
+        self, query: Tensor, keys: Tensor, correction: Tensor | None = None
+    ) -> Tensor:
         q, k = self.query_projection(query), self.key_projection(keys)
-        scores = torch.einsum("bd,bnd->bn", q, k) / q.shape[-1] ** 0.5 + self.position_bias
+        scores = (
+            torch.einsum("bd,bnd->bn", q, k) / q.shape[-1] ** 0.5 + self.position_bias
+        )
         if correction is not None:
             scores = scores - correction
         return scores.softmax(dim=-1)
 
-    def forward(self, query: Tensor, keys: Tensor, values: Tensor, correction: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        correction: Tensor | None = None,
+    ) -> Tensor:
         weights = self.attention(query, keys, correction)
         one_hot = F.one_hot(values, self.num_values).float()
         probabilities = torch.einsum("bn,bnv->bv", weights, one_hot)
@@ -87,7 +112,13 @@ def train_reader(
     losses = []
     for _ in range(steps):
         query, keys, values, _, answers = make_examples(
-            batch_size, model.num_documents, model.key_size, model.num_values, noise, prior=prior, generator=generator
+            batch_size,
+            model.num_documents,
+            model.key_size,
+            model.num_values,
+            noise,
+            prior=prior,
+            generator=generator,
         )
         loss = F.nll_loss(model(query, keys, values), answers)
         optimizer.zero_grad()
@@ -137,23 +168,38 @@ def accuracy_by_position(
 
 @torch.no_grad()
 def measure_position_bias(
-    model: nn.Module, *, num_examples: int = 500, generator: torch.Generator | None = None
+    model: nn.Module,
+    *,
+    num_examples: int = 500,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """The attention that is left when nothing is relevant."""
     query = torch.randn(num_examples, model.key_size, generator=generator)
-    keys = torch.randn(num_examples, model.num_documents, model.key_size, generator=generator)
+    keys = torch.randn(
+        num_examples, model.num_documents, model.key_size, generator=generator
+    )
     bias = model.attention(query, keys).log().mean(dim=0)
     return bias - bias.mean()
 
 
 def length_sweep(
-    lengths: Sequence[int], *, steps: int = 400, noise: float = 1.0, generator: torch.Generator | None = None
+    lengths: Sequence[int],
+    *,
+    steps: int = 400,
+    noise: float = 1.0,
+    generator: torch.Generator | None = None,
 ) -> dict[int, float]:
     """The depth of the U for each number of documents."""
     depths = {}
     for n in lengths:
         model = Reader(n, 8, 5, 16)
-        train_reader(model, steps=steps, prior=position_prior(n), noise=noise, generator=generator)
+        train_reader(
+            model,
+            steps=steps,
+            prior=position_prior(n),
+            noise=noise,
+            generator=generator,
+        )
         accuracy = accuracy_by_position(model, noise=noise, generator=generator)
         depths[n] = ((accuracy[0] + accuracy[-1]) / 2 - accuracy[n // 2]).item()
     return depths

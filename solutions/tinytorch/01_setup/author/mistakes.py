@@ -2,7 +2,10 @@
 
 from grader.course.mistakes import Equivalent, Mistake
 
-LOOKUP = "        return importlib.metadata.version(name)\n    except importlib.metadata.PackageNotFoundError:"
+LOOKUP = (
+    "        return importlib.metadata.version(name)\n"
+    "    except importlib.metadata.PackageNotFoundError:"
+)
 MISSING = "            missing.append(name)\n        elif minimum is not None and"
 SEED = "    _global_rng = np.random.default_rng(seed)\n    return _global_rng"
 MEASURED = """        result = fn(*args, **kwargs)
@@ -40,7 +43,10 @@ MISTAKES = [
     Mistake(
         "the package is imported for its version",
         was=LOOKUP,
-        now='        return __import__("importlib").import_module(name).__version__\n    except ImportError:',
+        now=(
+            '        return __import__("importlib").import_module(name).__version__\n'
+            "    except ImportError:"
+        ),
         caught_by="test_packages_are_looked_up_by_the_name_that_pip_knows",
         says="looks like pillow was imported by that name, not looked up",
     ),
@@ -49,7 +55,10 @@ MISTAKES = [
         was="    except importlib.metadata.PackageNotFoundError:",
         now="    except KeyError:",
         caught_by="test_packages_are_looked_up_by_the_name_that_pip_knows",
-        says="PackageNotFoundError: No package metadata was found for no-such-package-here",
+        says=(
+            "PackageNotFoundError: No package metadata was found for "
+            "no-such-package-here"
+        ),
     ),
     Mistake(
         "a missing package is compared as well",
@@ -99,7 +108,8 @@ MISTAKES = [
     Mistake(
         "the result dropped before the reading",
         was=MEASURED,
-        now="        fn(*args, **kwargs)\n        after, peak = tracemalloc.get_traced_memory()\n"
+        now="        fn(*args, **kwargs)\n"
+        "        after, peak = tracemalloc.get_traced_memory()\n"
         "        result = fn(*args, **kwargs)\n",
         caught_by="test_retained_counts_the_result",
         says="was the result freed before memory was read?",
@@ -115,7 +125,10 @@ MISTAKES = [
     Mistake(
         "tracing left on by an exception",
         was=STOP,
-        now="    except ZeroDivisionError:\n        raise\n    if not was_tracing:\n        tracemalloc.stop()\n",
+        now=(
+            "    except ZeroDivisionError:\n        raise\n    if not was_tracing:\n"
+            "        tracemalloc.stop()\n"
+        ),
         caught_by="test_an_exception_passes_through",
         says="tracing after the exception",
         edge=True,

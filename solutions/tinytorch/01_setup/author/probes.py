@@ -14,14 +14,21 @@ def drawn(rng, low, high, count):
 
 @probe("in_virtualenv")
 def _(kata, rng):
-    return [kata.in_virtualenv(f"/opt/{own}", f"/opt/{base}") for own, base in zip(drawn(rng, 0, 2, 24), [0, 1] * 12)]
+    return [
+        kata.in_virtualenv(f"/opt/{own}", f"/opt/{base}")
+        for own, base in zip(drawn(rng, 0, 2, 24), [0, 1] * 12)
+    ]
 
 
 @probe("check_environment")
 def _(kata, rng):
     names = [f"package{number}" for number in drawn(rng, 0, 10**6, 12)]
-    versions, minima = ([f"1.{minor}" for minor in drawn(rng, 8, 12, 12)] for _ in range(2))
-    found = kata.check_environment(dict(zip(names, minima)), installed=dict(zip(names[::-2], versions)))
+    versions, minima = (
+        [f"1.{minor}" for minor in drawn(rng, 8, 12, 12)] for _ in range(2)
+    )
+    found = kata.check_environment(
+        dict(zip(names, minima)), installed=dict(zip(names[::-2], versions))
+    )
     return [found[key] for key in ("versions", "missing", "outdated", "ok")]
 
 
@@ -35,7 +42,11 @@ def _(kata, rng):
 def _(kata, rng):
     own, other = drawn(rng, 0, 10**6, 2)
     kata.manual_seed(other)
-    return [kata.get_rng(np.random.default_rng(own)).random(3), kata.get_rng().random(3), kata.get_rng(None).random(3)]
+    return [
+        kata.get_rng(np.random.default_rng(own)).random(3),
+        kata.get_rng().random(3),
+        kata.get_rng(None).random(3),
+    ]
 
 
 def allocate(kept, dropped):
@@ -48,18 +59,28 @@ def allocate(kept, dropped):
 def _(kata, rng):
     kept, dropped = drawn(rng, 2, 30, 2)
     found = kata.profile_memory(allocate, kept * UNIT, dropped=dropped * UNIT)
-    return [found.result.shape, round(found.peak_bytes / UNIT), round(found.retained_bytes / UNIT)]
+    return [
+        found.result.shape,
+        round(found.peak_bytes / UNIT),
+        round(found.retained_bytes / UNIT),
+    ]
 
 
 @probe("time_call")
 def _(kata, rng):
-    seconds, now = (torch.rand(6, generator=rng, dtype=torch.float64) + 0.1).tolist(), [1000.0]
+    seconds, now = (
+        (torch.rand(6, generator=rng, dtype=torch.float64) + 0.1).tolist(),
+        [1000.0],
+    )
     left = iter([0.01, 0.02, *seconds])  # two calls to warm up
 
     def fn(factor):
         now[0] += factor * next(left)
 
-    return [kata.time_call(fn, 3, repeats=6, warmup=2, timer=lambda: now[0]), list(left)]
+    return [
+        kata.time_call(fn, 3, repeats=6, warmup=2, timer=lambda: now[0]),
+        list(left),
+    ]
 
 
 def kept_and_dropped(n):
@@ -73,7 +94,13 @@ def _(kata, rng):
     for kind, unit in (("peak_bytes", UNIT), ("retained_bytes", UNIT // 10)):
         found = kata.measure_scaling(kept_and_dropped, sizes, kind=kind)
         slope = np.polyfit(np.log(sizes), np.log(found["values"]), 1)[0]
-        seen.append([found["sizes"], [int(value / unit) for value in found["values"]], found["exponent"] / slope])
+        seen.append(
+            [
+                found["sizes"],
+                [int(value / unit) for value in found["values"]],
+                found["exponent"] / slope,
+            ]
+        )
     return seen
 
 
@@ -82,9 +109,13 @@ def _(kata, rng):
     def outcome(number):
         def test():
             if number % 2:
-                raise (ValueError, KeyError, AssertionError)[number % 3](f"case {number}")
+                raise (ValueError, KeyError, AssertionError)[number % 3](
+                    f"case {number}"
+                )
 
         return test
 
     numbers = torch.randperm(900, generator=rng)[:9].tolist()
-    return list(kata.run_tests({f"test_{number}": outcome(number) for number in numbers}))
+    return list(
+        kata.run_tests({f"test_{number}": outcome(number) for number in numbers})
+    )

@@ -1,4 +1,6 @@
-"""Setup: name the environment, draw random numbers, measure memory and time, run checks."""
+"""Setup: name the environment, draw random numbers, measure memory and time,
+run checks.
+"""
 
 import importlib.metadata
 import re
@@ -38,10 +40,14 @@ def check_environment(
     """List what is missing or too old."""
     versions, missing, outdated = {}, [], []
     for name, minimum in requirements.items():
-        versions[name] = find_version(name) if installed is None else installed.get(name)
+        versions[name] = (
+            find_version(name) if installed is None else installed.get(name)
+        )
         if versions[name] is None:
             missing.append(name)
-        elif minimum is not None and parse_version(versions[name]) < parse_version(minimum):
+        elif minimum is not None and parse_version(versions[name]) < parse_version(
+            minimum
+        ):
             outdated.append(name)
     python_ok = sys.version_info >= min_python
     return {
@@ -123,7 +129,10 @@ def scaling_exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
 
 
 def measure_scaling(
-    build: Callable[[int], Callable[[], Any]], sizes: Sequence[int], *, kind: str = "peak_bytes"
+    build: Callable[[int], Callable[[], Any]],
+    sizes: Sequence[int],
+    *,
+    kind: str = "peak_bytes",
 ) -> dict[str, Any]:
     """Measure how memory or time grows with the size."""
     values = []
@@ -133,7 +142,11 @@ def measure_scaling(
             values.append(time_call(fn))
         else:
             values.append(getattr(profile_memory(fn), kind))
-    return {"sizes": list(sizes), "values": values, "exponent": scaling_exponent(sizes, values)}
+    return {
+        "sizes": list(sizes),
+        "values": values,
+        "exponent": scaling_exponent(sizes, values),
+    }
 
 
 class TestReport(NamedTuple):

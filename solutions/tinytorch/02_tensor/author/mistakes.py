@@ -2,16 +2,24 @@
 
 from grader.course.mistakes import Equivalent, Mistake
 
-TO_FLOAT32 = """        if dtype is None and array.dtype == np.float64 and not isinstance(data, (np.ndarray, np.generic)):
+TO_FLOAT32 = """        if (
+            dtype is None
+            and array.dtype == np.float64
+            and not isinstance(data, (np.ndarray, np.generic))
+        ):
             array = array.astype(np.float32)
 """
 SUM = 'record(Tensor(self.data + other.data), "add", (self, other))'
-TRANSPOSED = "Tensor(self.data.swapaxes(dim0, dim1))"
-MEAN = "record(Tensor(self.data.mean(axis=dims, keepdims=keepdim)),"
+MEAN = """record(
+            Tensor(self.data.mean(axis=dims, keepdims=keepdim)),"""
 NUMBER = "Tensor(np.asarray(other, dtype=np.result_type(self.dtype, other)))"
-REVERSED_DIFFERENCE = "        return other if other is NotImplemented else other - self"
+REVERSED_DIFFERENCE = (
+    "        return other if other is NotImplemented else other - self"
+)
 DIMS_CHECKED = """        if not all(-self.ndim <= d < self.ndim for d in dims):
-            raise IndexError(f"dim {dim} is out of range for a tensor of {self.ndim} dimensions")
+            raise IndexError(
+                f"dim {dim} is out of range for a tensor of {self.ndim} dimensions"
+            )
 """
 
 MISTAKES = [
@@ -63,7 +71,10 @@ MISTAKES = [
     Mistake(
         "detach switches the tensor itself off",
         was="        return Tensor(self.data)\n\n    def backward",
-        now="        self.requires_grad = False\n        return self\n\n    def backward",
+        now=(
+            "        self.requires_grad = False\n        return self\n\n"
+            "    def backward"
+        ),
         caught_by="test_has_no_gradient_and_no_node",
         says="detach() returned the tensor itself",
     ),
@@ -136,7 +147,8 @@ MISTAKES = [
     Mistake(
         "a NumPy scalar for one element",
         was='        return record(Tensor(self.data[key]), "index"',
-        now="        if np.isscalar(self.data[key]):\n            return self.data[key]\n"
+        now="        if np.isscalar(self.data[key]):\n"
+        "            return self.data[key]\n"
         '        return record(Tensor(self.data[key]), "index"',
         caught_by="test_one_element_is_a_tensor",
         says="expected a Tensor",
@@ -164,7 +176,13 @@ MISTAKES = [
     ),
     Mistake(
         "transposed in place",
-        was=f'return record({TRANSPOSED}, "transpose", (self,), dim0=dim0, dim1=dim1)',
+        was="""return record(
+            Tensor(self.data.swapaxes(dim0, dim1)),
+            "transpose",
+            (self,),
+            dim0=dim0,
+            dim1=dim1,
+        )""",
         now="self.data = self.data.swapaxes(dim0, dim1)\n        return self",
         caught_by="TestTensorTranspose::test_announces_itself_with_its_dims",
         says="looks like t itself is changed and returned",
@@ -186,7 +204,9 @@ MISTAKES = [
     ),
     Mistake(
         "dims saved as given",
-        was='"sum", (self,), dim=dims,',
+        was=""""sum",
+            (self,),
+            dim=dims,""",
         now='"sum", (self,), dim=dim,',
         caught_by="test_announces_itself_with_plain_dims",
         says="expected a tuple of non-negative ints",

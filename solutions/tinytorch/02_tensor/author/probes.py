@@ -6,9 +6,19 @@ import torch
 from grader.lock.probes import probe, there
 
 UNIT = 50_000  # bytes: more than a measurement is off by
-OPERATIONS = ("add", "slice", "transpose", "reshape", "insert_axis", "integer_index", "reshape_of_transpose", "copy")
+OPERATIONS = (
+    "add",
+    "slice",
+    "transpose",
+    "reshape",
+    "insert_axis",
+    "integer_index",
+    "reshape_of_transpose",
+    "copy",
+)
 OF_A_REDUCTION = ("dim", "keepdim")
-AGAIN = {  # each announced operation as a function of its inputs and of these saved values
+# each announced operation as a function of its inputs and of these saved values
+AGAIN = {
     "add": (np.add,),
     "sub": (np.subtract,),
     "mul": (np.multiply,),
@@ -35,7 +45,10 @@ def _(kata, rng):
 
 def tensors(kata, rng):
     """(3, 4) and (1, 4) numbers from 1 to 2, in float64."""
-    return [kata.Tensor(1 + torch.rand(rows, 4, generator=rng).double().numpy()) for rows in (3, 1)]
+    return [
+        kata.Tensor(1 + torch.rand(rows, 4, generator=rng).double().numpy())
+        for rows in (3, 1)
+    ]
 
 
 def with_operands(result, *given):
@@ -44,7 +57,9 @@ def with_operands(result, *given):
 
 
 def announced(operation, *given):
-    """The numbers of the result of `operation()`, and what its announcements make of other numbers of these tensors."""
+    """The numbers of the result of `operation()`, and what its announcements make of
+    other numbers of these tensors.
+    """
     from tinytorch.recorder import set_recorder
 
     heard = []
@@ -56,10 +71,14 @@ def announced(operation, *given):
     others = {id(x): np.sqrt(x.data) for x in given}
     for out, op, inputs, saved in heard:
         function, *names = AGAIN[op]
-        values = [saved[name] for name in names] if op != "reshape" else [out.data.shape]
+        values = (
+            [saved[name] for name in names] if op != "reshape" else [out.data.shape]
+        )
         if "dim" in names and min(saved["dim"]) < 0:
             raise ValueError("a dim that is announced counts from the end")
-        others[id(out)] = function(*(others.get(id(x), x.data) for x in inputs), *values)
+        others[id(out)] = function(
+            *(others.get(id(x), x.data) for x in inputs), *values
+        )
     return [*with_operands(result, *given), others.get(id(result))]
 
 
@@ -103,7 +122,9 @@ def _(kata, rng):
 def _(kata, rng):
     a, _ = tensors(kata, rng)
     exponents = 2, torch.rand((), generator=rng).item()
-    return [announced(lambda exponent=exponent: a**exponent, a) for exponent in exponents]
+    return [
+        announced(lambda exponent=exponent: a**exponent, a) for exponent in exponents
+    ]
 
 
 @probe("Tensor.__matmul__")
@@ -128,8 +149,13 @@ def _(kata, rng):
 @probe("Tensor.sum")
 def _(kata, rng):
     t = kata.Tensor(torch.rand(2, 3, 4, generator=rng).double().numpy())
-    dim, keepdim = int(torch.randint(-3, 0, (), generator=rng)), bool(torch.rand((), generator=rng) < 0.5)
-    return [announced(lambda one=one: t.sum(one, keepdim=keepdim), t) for one in (dim, None)]
+    dim, keepdim = (
+        int(torch.randint(-3, 0, (), generator=rng)),
+        bool(torch.rand((), generator=rng) < 0.5),
+    )
+    return [
+        announced(lambda one=one: t.sum(one, keepdim=keepdim), t) for one in (dim, None)
+    ]
 
 
 @probe("Tensor.mean")
@@ -148,22 +174,38 @@ def _(kata, rng):
 def _(kata, rng):
     floats = torch.rand(2, 3, generator=rng)
     ints = torch.randint(100, (4,), generator=rng)
-    given = [floats.tolist(), floats.double().numpy(), ints.tolist(), ints.int().numpy(), kata.Tensor(ints.numpy())]
-    made = [kata.Tensor(data) for data in given] + [kata.Tensor(ints.numpy(), dtype=np.float32)]
+    given = [
+        floats.tolist(),
+        floats.double().numpy(),
+        ints.tolist(),
+        ints.int().numpy(),
+        kata.Tensor(ints.numpy()),
+    ]
+    made = [kata.Tensor(data) for data in given] + [
+        kata.Tensor(ints.numpy(), dtype=np.float32)
+    ]
     return [(t.data, str(t.data.dtype), t.requires_grad) for t in made]
 
 
 @probe("Tensor.nbytes")
 def _(kata, rng):
     rows, columns = torch.randint(2, 50, (2,), generator=rng).tolist()
-    arrays = [np.zeros((rows, columns), dtype=dtype) for dtype in (np.int8, np.float32, np.float64)]
-    return [kata.Tensor(array).nbytes for array in [*arrays, arrays[2][1:], arrays[2].T[1:]]]
+    arrays = [
+        np.zeros((rows, columns), dtype=dtype)
+        for dtype in (np.int8, np.float32, np.float64)
+    ]
+    return [
+        kata.Tensor(array).nbytes for array in [*arrays, arrays[2][1:], arrays[2].T[1:]]
+    ]
 
 
 @probe("Tensor.item")
 def _(kata, rng):
     number = torch.rand(1, 1, generator=rng)
-    found = [kata.Tensor(one.numpy()).item() for one in (number, (1000 * number).int(), number < 0.5)]
+    found = [
+        kata.Tensor(one.numpy()).item()
+        for one in (number, (1000 * number).int(), number < 0.5)
+    ]
     return [(type(value).__name__, value) for value in found]
 
 
@@ -171,7 +213,13 @@ def _(kata, rng):
 def _(kata, rng):
     t = kata.Tensor(torch.randn(2, 3, generator=rng).numpy(), requires_grad=True)
     found = (t * t).detach()
-    return [found.data, found.requires_grad, found.node, (t.detach() * t).data, t.requires_grad]
+    return [
+        found.data,
+        found.requires_grad,
+        found.node,
+        (t.detach() * t).data,
+        t.requires_grad,
+    ]
 
 
 def pairs(kata, writes):
@@ -179,8 +227,13 @@ def pairs(kata, writes):
     import numpy as np
 
     bases = [np.arange(12.0).reshape(3, 4) for _ in writes]
-    others = [base.T[1:, ::2] if is_view else base.T[1:, ::2].copy() for base, is_view in zip(bases, writes)]
-    return [(kata.Tensor(other), kata.Tensor(base)) for other, base in zip(others, bases)]
+    others = [
+        base.T[1:, ::2] if is_view else base.T[1:, ::2].copy()
+        for base, is_view in zip(bases, writes)
+    ]
+    return [
+        (kata.Tensor(other), kata.Tensor(base)) for other, base in zip(others, bases)
+    ]
 
 
 @probe("is_view")
@@ -194,12 +247,20 @@ def _(kata, rng):
     sizes = (1 + torch.randperm(40, generator=rng)[:3]).mul(UNIT).tolist()
     found = kata.add_scaling(sizes)
     slope = np.polyfit(np.log(sizes), np.log(found["values"]), 1)[0]
-    return [found["sizes"], [round(value / 4 / UNIT) for value in found["values"]], found["exponent"] / slope]
+    return [
+        found["sizes"],
+        [round(value / 4 / UNIT) for value in found["values"]],
+        found["exponent"] / slope,
+    ]
 
 
 @probe("vectorization_report")
 def _(kata, rng):
-    n, step, looks = int(torch.randint(50, 200, (), generator=rng)), torch.rand((), generator=rng).item(), [0, 0.0]
+    n, step, looks = (
+        int(torch.randint(50, 200, (), generator=rng)),
+        torch.rand((), generator=rng).item(),
+        [0, 0.0],
+    )
 
     def timer():
         """A clock that goes on by the same step at each look, and jumps in between."""
@@ -208,4 +269,10 @@ def _(kata, rng):
         return looks[1]
 
     found = kata.vectorization_report(n, timer=timer)
-    return [found["n"], found["loop_seconds"], found["numpy_seconds"], found["speedup"], found["max_abs_diff"] < 1e-5]
+    return [
+        found["n"],
+        found["loop_seconds"],
+        found["numpy_seconds"],
+        found["speedup"],
+        found["max_abs_diff"] < 1e-5,
+    ]

@@ -1,4 +1,6 @@
-"""Tensor: an array with a shape, a dtype and strides, whose operations announce themselves."""
+"""Tensor: an array with a shape, a dtype and strides, whose operations
+announce themselves.
+"""
 
 import math
 import time
@@ -20,7 +22,11 @@ class Tensor:
         """Python floats become float32; an array keeps dtype and memory."""
         if isinstance(data, Tensor):
             data = data.data
-        if dtype is None and not isinstance(data, (np.ndarray, np.generic)) and np.array(data).dtype == np.float64:
+        if (
+            dtype is None
+            and not isinstance(data, (np.ndarray, np.generic))
+            and np.array(data).dtype == np.float64
+        ):
             dtype = np.float32
         self.data = np.asarray(data, dtype=dtype)
         self.requires_grad = requires_grad
@@ -72,7 +78,10 @@ class Tensor:
 
     def __repr__(self) -> str:
         """Show values, shape and dtype."""
-        return f"Tensor({np.array2string(self.data, separator=', ')}, shape={self.shape}, dtype={self.dtype})"
+        return (
+            f"Tensor({np.array2string(self.data, separator=', ')}, "
+            f"shape={self.shape}, dtype={self.dtype})"
+        )
 
     def detach(self) -> "Tensor":
         """The same memory without a history."""
@@ -85,7 +94,9 @@ class Tensor:
         backward(self, gradient, retain_graph=retain_graph)
 
     def _wrap(self, other: Any) -> "Tensor":
-        """The other operand as a Tensor; a number in the dtype that the result will have."""
+        """The other operand as a Tensor; a number in the dtype that the result
+        will have.
+        """
         if isinstance(other, Tensor):
             return other
         if isinstance(other, np.ndarray):
@@ -167,7 +178,13 @@ class Tensor:
 
     def transpose(self, dim0: int, dim1: int) -> "Tensor":
         """Swap two dimensions."""
-        return record(Tensor(self.data.swapaxes(dim0, dim1)), "transpose", (self,), dim0=dim0, dim1=dim1)
+        return record(
+            Tensor(self.data.swapaxes(dim0, dim1)),
+            "transpose",
+            (self,),
+            dim0=dim0,
+            dim1=dim1,
+        )
 
     @property
     def T(self) -> "Tensor":
@@ -183,20 +200,44 @@ class Tensor:
         dims = dim if isinstance(dim, tuple) else (dim,)
         return tuple(d % self.ndim for d in dims)
 
-    def sum(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
+    def sum(
+        self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False
+    ) -> "Tensor":
         """Add along some dimensions."""
         dims = self._dims(dim)
-        return record(Tensor(self.data.sum(axis=dims, keepdims=keepdim)), "sum", (self,), dim=dims, keepdim=keepdim)
+        return record(
+            Tensor(self.data.sum(axis=dims, keepdims=keepdim)),
+            "sum",
+            (self,),
+            dim=dims,
+            keepdim=keepdim,
+        )
 
-    def mean(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
+    def mean(
+        self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False
+    ) -> "Tensor":
         """Average along some dimensions."""
         dims = self._dims(dim)
-        return record(Tensor(self.data.mean(axis=dims, keepdims=keepdim)), "mean", (self,), dim=dims, keepdim=keepdim)
+        return record(
+            Tensor(self.data.mean(axis=dims, keepdims=keepdim)),
+            "mean",
+            (self,),
+            dim=dims,
+            keepdim=keepdim,
+        )
 
-    def max(self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> "Tensor":
+    def max(
+        self, dim: int | tuple[int, ...] | None = None, keepdim: bool = False
+    ) -> "Tensor":
         """The largest along some dimensions."""
         dims = self._dims(dim)
-        return record(Tensor(self.data.max(axis=dims, keepdims=keepdim)), "max", (self,), dim=dims, keepdim=keepdim)
+        return record(
+            Tensor(self.data.max(axis=dims, keepdims=keepdim)),
+            "max",
+            (self,),
+            dim=dims,
+            keepdim=keepdim,
+        )
 
 
 def strides_for(shape: Sequence[int], order: str = "C") -> tuple[int, ...]:
@@ -233,9 +274,14 @@ def add_scaling(sizes: Sequence[int]) -> dict[str, Any]:
     return measure_scaling(build, sizes)
 
 
-def vectorization_report(n: int, *, timer: Callable[[], float] = time.perf_counter) -> dict[str, Any]:
+def vectorization_report(
+    n: int, *, timer: Callable[[], float] = time.perf_counter
+) -> dict[str, Any]:
     """Compare a Python loop with NumPy's."""
-    a, b = Tensor(np.random.rand(n).astype(np.float32)), Tensor(np.random.rand(n).astype(np.float32))
+    a, b = (
+        Tensor(np.random.rand(n).astype(np.float32)),
+        Tensor(np.random.rand(n).astype(np.float32)),
+    )
     x, y = a.tolist(), b.tolist()
 
     def loop() -> list[float]:

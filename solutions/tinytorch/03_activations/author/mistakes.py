@@ -4,18 +4,23 @@ from grader.course.mistakes import Equivalent, Mistake
 
 RELU = 'record(Tensor(np.maximum(x.data, 0)), "relu", (x,))'
 SIGMOID = """    e = np.exp(-np.abs(x.data))  # at most 1, so nothing overflows
-    return record(Tensor(np.where(x.data >= 0, 1 / (1 + e), e / (1 + e))), "sigmoid", (x,))"""
+    return record(
+        Tensor(np.where(x.data >= 0, 1 / (1 + e), e / (1 + e))), "sigmoid", (x,)
+    )"""
 TANH = 'record(Tensor(np.tanh(x.data)), "tanh", (x,))'
 PADDED = "(1,) * (ndim - len(shape)) + tuple(shape) for shape in shapes"
 WITH_ONES = "    with_ones = np.hstack([X, np.ones((len(X), 1))])\n"
-SOLUTION = """"weight": solution[:-1], "bias": float(solution[-1]),"""
+SOLUTION = '"weight": solution[:-1],\n        "bias": float(solution[-1]),'
 
 MISTAKES = [
     # relu
     Mistake(
         "the caller's array is overwritten",
         was=f"    return {RELU}",
-        now='    x.data[x.data < 0] = 0\n    return record(Tensor(x.data), "relu", (x,))',
+        now=(
+            "    x.data[x.data < 0] = 0\n"
+            '    return record(Tensor(x.data), "relu", (x,))'
+        ),
         caught_by="TestRelu::test_x_is_not_written_to",
         says="looks like the caller's own array is overwritten",
     ),
@@ -60,7 +65,10 @@ MISTAKES = [
     Mistake(
         "x clipped to ±10",
         was=SIGMOID,
-        now='    return record(Tensor(1 / (1 + np.exp(-np.clip(x.data, -10, 10)))), "sigmoid", (x,))',
+        now=(
+            "    return record(Tensor(1 / (1 + np.exp(-np.clip(x.data, -10, 10)))), "
+            '"sigmoid", (x,))'
+        ),
         caught_by="test_accurate_from_minus_40_to_40",
         says="looks like x clipped to ±10",
     ),

@@ -15,7 +15,9 @@ def _(kata, rng):
 def _(kata, rng):
     rows, columns = torch.randint(2, 20, (2,), generator=rng).tolist()
     itemsize = 2 ** int(torch.randint(1, 4, (), generator=rng))
-    return kata.broadcast_cost((rows, 1), (columns,), (1, 1, columns), itemsize=itemsize)
+    return kata.broadcast_cost(
+        (rows, 1), (columns,), (1, 1, columns), itemsize=itemsize
+    )
 
 
 @probe("best_linear_fit")
@@ -33,7 +35,9 @@ def _(kata, rng):
 
 @probe("sigmoid")
 def _(kata, rng):
-    return kata.sigmoid(kata.Tensor(torch.randn(3, 5, generator=rng).double().numpy())).data
+    return kata.sigmoid(
+        kata.Tensor(torch.randn(3, 5, generator=rng).double().numpy())
+    ).data
 
 
 @probe("broadcast_scaling")
@@ -41,5 +45,6 @@ def _(kata, rng):
     sizes = (20 * (10 + torch.randperm(15, generator=rng)[:3])).tolist()
     found = kata.broadcast_scaling(sizes)
     slope = np.polyfit(np.log(sizes), np.log(found["values"]), 1)[0]
-    sides = [round((value / 4) ** 0.5 / 20) for value in found["values"]]  # of a square of float32 numbers
+    # of a square of float32 numbers
+    sides = [round((value / 4) ** 0.5 / 20) for value in found["values"]]
     return [found["sizes"], sides, found["exponent"] / slope]

@@ -1,4 +1,6 @@
-"""Activations: the functions between linear layers, what XOR needs them for, and what broadcasting costs."""
+"""Activations: the functions between linear layers, what XOR needs them for, and what
+broadcasting costs.
+"""
 
 import math
 

@@ -63,7 +63,9 @@ MISTAKES = [
     ),
     Mistake(
         "a module lists what is inside it, without itself",
-        was="if isinstance(value, Module)))",
+        was="""if isinstance(value, Module)
+            )
+        )""",
         now="if isinstance(value, Module) and value is not self))",
         caught_by="test_itself_first",
         says="expected the module alone",
@@ -189,7 +191,10 @@ MISTAKES = [
     Mistake(
         "arrays of another shape in place of p.data",
         was=COPY,
-        now="    first.weight.data, first.bias.data, second.weight.data, second.bias.data = W1, b1, W2, b2\n",
+        now=(
+            "    first.weight.data, first.bias.data, second.weight.data, "
+            "second.bias.data = W1, b1, W2, b2\n"
+        ),
         caught_by="test_the_network_and_its_parameters_stay_the_same_objects",
         says="shapes of the parameters",
     ),

@@ -1,4 +1,6 @@
-"""Layers: parameters and a forward function. Milestone 1: a network that computes XOR."""
+"""Layers: parameters and a forward function. Milestone 1: a network that
+computes XOR.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -62,7 +64,9 @@ class Module:
             parameter.grad = None
 
 
-def _named_parameters_in(items: Iterable[tuple[Any, Any]]) -> list[tuple[str, Parameter]]:
+def _named_parameters_in(
+    items: Iterable[tuple[Any, Any]],
+) -> list[tuple[str, Parameter]]:
     found = []
     for name, value in items:
         if isinstance(value, Parameter):
@@ -70,7 +74,10 @@ def _named_parameters_in(items: Iterable[tuple[Any, Any]]) -> list[tuple[str, Pa
         elif isinstance(value, Module):
             found += [(f"{name}.{inner}", p) for inner, p in value.named_parameters()]
         elif isinstance(value, (list, tuple)):
-            found += [(f"{name}.{inner}", p) for inner, p in _named_parameters_in(enumerate(value))]
+            found += [
+                (f"{name}.{inner}", p)
+                for inner, p in _named_parameters_in(enumerate(value))
+            ]
     return found
 
 
@@ -78,12 +85,23 @@ class Linear(Module):
     """y = x Wᵀ + b."""
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, *, rng: np.random.Generator | None = None
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        rng: np.random.Generator | None = None,
     ):
         rng = get_rng(rng)
         bound = 1 / np.sqrt(in_features)
-        self.weight = Parameter(rng.uniform(-bound, bound, (out_features, in_features)).astype(np.float32))
-        self.bias = Parameter(rng.uniform(-bound, bound, out_features).astype(np.float32)) if bias else None
+        self.weight = Parameter(
+            rng.uniform(-bound, bound, (out_features, in_features)).astype(np.float32)
+        )
+        self.bias = (
+            Parameter(rng.uniform(-bound, bound, out_features).astype(np.float32))
+            if bias
+            else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to the last dimension of x."""
@@ -145,7 +163,12 @@ def matmul_loops(a: Tensor, b: Tensor) -> tuple[Tensor, int]:
 
 
 def linear_cost(
-    in_features: int, out_features: int, batch: int, *, bias: bool = True, itemsize: int = 4
+    in_features: int,
+    out_features: int,
+    batch: int,
+    *,
+    bias: bool = True,
+    itemsize: int = 4,
 ) -> dict[str, int]:
     """Predict what a Linear costs."""
     parameters = in_features * out_features
@@ -181,12 +204,16 @@ def layer_report(model: Sequential, x: Tensor) -> list[dict[str, Any]]:
 def layer_scaling(widths: Sequence[int]) -> dict[str, Any]:
     """Memory and work over the width."""
     return {
-        "memory": measure_scaling(lambda n: lambda: Linear(n, n), widths, kind="retained_bytes"),
+        "memory": measure_scaling(
+            lambda n: lambda: Linear(n, n), widths, kind="retained_bytes"
+        ),
         "flops": {"sizes": list(widths), "values": [n**3 for n in widths]},
     }
 
 
-def run_xor_inference(rng: np.random.Generator | None = None) -> tuple[Sequential, Tensor]:
+def run_xor_inference(
+    rng: np.random.Generator | None = None,
+) -> tuple[Sequential, Tensor]:
     """An untrained network for XOR, and its output."""
     net = Sequential([Linear(2, 4, rng=rng), ReLU(), Linear(4, 1, rng=rng)])
     return net, net(Tensor(XOR_X))

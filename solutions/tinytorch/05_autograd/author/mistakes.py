@@ -14,18 +14,25 @@ RESTORE = """    try:
         _enabled = before
 """
 STORE = (
-    "            x.grad = np.array(grad if x.grad is None else x.grad + grad, dtype=x.dtype)  # a copy: the leaf's own"
+    "            x.grad = np.array(grad if x.grad is None else x.grad + grad, "
+    "dtype=x.dtype)"
 )
 ADD = "part if before is None else before + part"
 SUM_OUT = "    return grad.sum(axis=repeated).reshape(shape)"
-LARGEST = '    return (grad * largest / largest.sum(axis=node.saved["dim"], keepdims=True),)'
-EXPANDED = """        grad, out = np.expand_dims(grad, node.saved["dim"]), np.expand_dims(out, node.saved["dim"])"""
+LARGEST = (
+    '    return (grad * largest / largest.sum(axis=node.saved["dim"], keepdims=True),)'
+)
+EXPANDED = """        grad, out = (
+            np.expand_dims(grad, node.saved["dim"]),
+            np.expand_dims(out, node.saved["dim"]),
+        )"""
 LOOP = """    for x in order:
         grad = grads.pop(id(x), None)
         if grad is None:  # every part was None
             continue
         if x.node is None:
-            x.grad = np.array(grad if x.grad is None else x.grad + grad, dtype=x.dtype)  # a copy: the leaf's own
+            # a copy: the leaf's own
+            x.grad = np.array(grad if x.grad is None else x.grad + grad, dtype=x.dtype)
             continue
         for source, part in zip(x.node.inputs, RULES[x.node.op](x.node, grad)):
             if source.requires_grad and part is not None:
@@ -38,7 +45,11 @@ WALK = """        x, done = stack.pop()
         elif id(x) not in seen:
             seen.add(id(x))
             stack.append((x, True))
-            stack += [(source, False) for source in (x.node.inputs if x.node else ()) if source.requires_grad]
+            stack += [
+                (source, False)
+                for source in (x.node.inputs if x.node else ())
+                if source.requires_grad
+            ]
     return order[::-1]"""
 
 MISTAKES = [
@@ -149,7 +160,9 @@ MISTAKES = [
         "a maximum's gradient to the first of several",
         was=LARGEST,
         now=LARGEST.replace(
-            "    return", '    largest &= np.cumsum(largest, axis=node.saved["dim"][0]) == 1\n    return'
+            "    return",
+            '    largest &= np.cumsum(largest, axis=node.saved["dim"][0]) == 1\n'
+            "    return",
         ),
         caught_by="test_equal_maxima_share_the_gradient",
         says="looks like the whole gradient to the first one",
@@ -199,7 +212,7 @@ MISTAKES = [
             seen.add(id(x))
             order.append(x)
             stack += [(source, False) for source in (x.node.inputs if x.node else ()) if source.requires_grad]
-    return order""",
+    return order""",  # noqa: E501
         caught_by="test_a_node_waits_for_all_its_consumers_and_is_visited_once",
         says="looks like h handed on its gradient before all had added their part",
     ),
@@ -249,7 +262,10 @@ MISTAKES = [
     # stretch
     Mistake(
         "every view is counted",
-        was="            while isinstance(array.base, np.ndarray):\n                array = array.base\n",
+        was=(
+            "            while isinstance(array.base, np.ndarray):\n"
+            "                array = array.base\n"
+        ),
         now="",
         caught_by="test_views_are_one_block",
         says="looks like each view counted",

@@ -7,14 +7,23 @@ from grader.lock.probes import probe, there
 
 
 def leaves(kata, rng):
-    return [kata.Tensor(torch.randn(2, 3, generator=rng).double().numpy(), requires_grad=True) for _ in range(2)]
+    return [
+        kata.Tensor(
+            torch.randn(2, 3, generator=rng).double().numpy(), requires_grad=True
+        )
+        for _ in range(2)
+    ]
 
 
 @probe("no_grad")
 def _(kata, rng):
     """Enter and leave blocks, one inside another."""
     a, b = leaves(kata, rng)
-    steps, blocks, seen = [1, 1, 0, 0, 1, *torch.randint(2, (20,), generator=rng).tolist()], [], []
+    steps, blocks, seen = (
+        [1, 1, 0, 0, 1, *torch.randint(2, (20,), generator=rng).tolist()],
+        [],
+        [],
+    )
     for step in steps:
         if step:
             blocks.append(kata.no_grad())
@@ -33,11 +42,17 @@ def _(kata, rng):
     for number in range(6):
         wanted = torch.randint(2, (2,), generator=rng).bool().tolist()
         arrays = torch.randn(3, 4, generator=rng).double().numpy()
-        inputs = tuple(kata.Tensor(array, requires_grad=one) for array, one in zip(arrays, wanted))
+        inputs = tuple(
+            kata.Tensor(array, requires_grad=one) for array, one in zip(arrays, wanted)
+        )
         out = kata.Tensor(arrays[2])
         kata.record_node(out, f"op{number}", inputs, {"exponent": number})
         node = out.node
-        told = None if node is None else [node.op, [x.data for x in node.inputs], node.saved, node.out]
+        told = (
+            None
+            if node is None
+            else [node.op, [x.data for x in node.inputs], node.saved, node.out]
+        )
         seen.append((out.requires_grad, told))
     return seen
 
@@ -64,21 +79,36 @@ def mend(kata):
 @probe("gradcheck")
 def _(kata, rng):
     rows, columns = torch.randint(2, 5, (2,), generator=rng).tolist()
-    shapes, wanted = ((rows, columns), (columns,), (rows, 1)), torch.randperm(3, generator=rng).tolist()[:2]
+    shapes, wanted = (
+        ((rows, columns), (columns,), (rows, 1)),
+        torch.randperm(3, generator=rng).tolist()[:2],
+    )
     arrays = [torch.randn(*shape, generator=rng).double().numpy() for shape in shapes]
-    inputs = [kata.Tensor(array, requires_grad=place in wanted) for place, array in enumerate(arrays)]
+    inputs = [
+        kata.Tensor(array, requires_grad=place in wanted)
+        for place, array in enumerate(arrays)
+    ]
     right = kata.gradcheck(lambda a, b, c: a * b + c * a + b * c, inputs)
     there(kata, spoil)
     try:
         wrong = kata.gradcheck(lambda a, b, c: a * b + c * a + b * c, inputs)
     finally:
         there(kata, mend)
-    told = [(found["ok"], found["numerical_forward_calls"], found["backward_calls"]) for found in (right, wrong)]
-    return [told, bool(right["max_abs_error"] < 1e-6), np.float32(wrong["max_abs_error"])]
+    told = [
+        (found["ok"], found["numerical_forward_calls"], found["backward_calls"])
+        for found in (right, wrong)
+    ]
+    return [
+        told,
+        bool(right["max_abs_error"] < 1e-6),
+        np.float32(wrong["max_abs_error"]),
+    ]
 
 
 def graph(kata, rows, columns, taken):
-    """Two tensors with a graph of views, whose blocks of memory are held several times."""
+    """Two tensors with a graph of views, whose blocks of memory are held
+    several times.
+    """
     import numpy as np
 
     def made(op, inputs, array, **saved):
@@ -86,7 +116,10 @@ def graph(kata, rows, columns, taken):
         kata.record_node(out, op, inputs, saved)
         return out
 
-    x, ids = kata.Tensor(np.ones((rows, columns)), requires_grad=True), np.arange(taken) % rows
+    x, ids = (
+        kata.Tensor(np.ones((rows, columns)), requires_grad=True),
+        np.arange(taken) % rows,
+    )
     picked = made("index", (x,), x.data[ids], key=ids)
     squared = made("mul", (picked, picked), picked.data**2)
     part = made("index", (squared,), squared.data[1:], key=slice(1, None))
@@ -101,16 +134,31 @@ def _(kata, rng):
 
 @probe("depth_scaling")
 def _(kata, rng):
-    depths, width = (2 + torch.randperm(9, generator=rng)[:3]).tolist(), int(torch.randint(10, 30, (), generator=rng))
+    depths, width = (
+        (2 + torch.randperm(9, generator=rng)[:3]).tolist(),
+        int(torch.randint(10, 30, (), generator=rng)),
+    )
     found = kata.depth_scaling(depths, width * 1000)
-    told = [[one["sizes"], [round(n / 4000 / width) for n in one["values"]]] for one in found.values()]
-    slopes = [np.polyfit(np.log(depths), np.log(one["values"]), 1)[0] for one in found.values()]
-    return [list(found), told, [one["exponent"] - slope for one, slope in zip(found.values(), slopes)]]
+    told = [
+        [one["sizes"], [round(n / 4000 / width) for n in one["values"]]]
+        for one in found.values()
+    ]
+    slopes = [
+        np.polyfit(np.log(depths), np.log(one["values"]), 1)[0]
+        for one in found.values()
+    ]
+    return [
+        list(found),
+        told,
+        [one["exponent"] - slope for one, slope in zip(found.values(), slopes)],
+    ]
 
 
 def positive(kata, rng):
     """(2, 3) numbers from 1 to 2 in a Tensor, and a gradient for them."""
-    numbers, grad = (1 + torch.rand(2, 3, generator=rng).double().numpy() for _ in range(2))
+    numbers, grad = (
+        1 + torch.rand(2, 3, generator=rng).double().numpy() for _ in range(2)
+    )
     return kata.Tensor(numbers, requires_grad=True), grad
 
 
@@ -125,7 +173,10 @@ def _(kata, rng):
         "sigmoid": 1 / (1 + np.exp(-x.data)),
         "tanh": np.tanh(x.data),
     }
-    nodes = [kata.Node(op, (x,), {"exponent": 3} if op == "pow" else {}, out) for op, out in outs.items()]
+    nodes = [
+        kata.Node(op, (x,), {"exponent": 3} if op == "pow" else {}, out)
+        for op, out in outs.items()
+    ]
     return [list(kata.elementwise_rule(node, grad)) for node in nodes]
 
 
@@ -135,27 +186,54 @@ def _(kata, rng):
     ids = torch.randint(2, (5,), generator=rng).numpy()
     weights = torch.rand(5, 3, generator=rng).double().numpy()
     return [
-        list(kata.shape_rule(kata.Node("reshape", (x,), {}, x.data.reshape(6)), grad.reshape(6))),
-        list(kata.shape_rule(kata.Node("transpose", (x,), {"dim0": 0, "dim1": 1}, x.data.T), grad.T)),
-        list(kata.shape_rule(kata.Node("index", (x,), {"key": ids}, x.data[ids]), weights)),
+        list(
+            kata.shape_rule(
+                kata.Node("reshape", (x,), {}, x.data.reshape(6)), grad.reshape(6)
+            )
+        ),
+        list(
+            kata.shape_rule(
+                kata.Node("transpose", (x,), {"dim0": 0, "dim1": 1}, x.data.T), grad.T
+            )
+        ),
+        list(
+            kata.shape_rule(
+                kata.Node("index", (x,), {"key": ids}, x.data[ids]), weights
+            )
+        ),
     ]
 
 
 @probe("matmul_rule")
 def _(kata, rng):
     a, _ = positive(kata, rng)
-    b = kata.Tensor(torch.randn(3, 4, generator=rng).double().numpy(), requires_grad=True)
+    b = kata.Tensor(
+        torch.randn(3, 4, generator=rng).double().numpy(), requires_grad=True
+    )
     grad = torch.randn(2, 4, generator=rng).double().numpy()
-    return list(kata.matmul_rule(kata.Node("matmul", (a, b), {}, a.data @ b.data), grad))
+    return list(
+        kata.matmul_rule(kata.Node("matmul", (a, b), {}, a.data @ b.data), grad)
+    )
 
 
 @probe("reduction_rule")
 def _(kata, rng):
-    x, seen = kata.Tensor(torch.randn(2, 3, 4, generator=rng).double().numpy(), requires_grad=True), []
+    x, seen = (
+        kata.Tensor(
+            torch.randn(2, 3, 4, generator=rng).double().numpy(), requires_grad=True
+        ),
+        [],
+    )
     for op in ("sum", "mean", "max"):
         for keepdim in (True, False):
             dim = tuple(sorted(torch.randperm(3, generator=rng)[:2].tolist()))
             out = getattr(np, op)(x.data, axis=dim, keepdims=keepdim)
             node = kata.Node(op, (x,), {"dim": dim, "keepdim": keepdim}, out)
-            seen.append(list(kata.reduction_rule(node, torch.randn(*out.shape, generator=rng).double().numpy())))
+            seen.append(
+                list(
+                    kata.reduction_rule(
+                        node, torch.randn(*out.shape, generator=rng).double().numpy()
+                    )
+                )
+            )
     return seen

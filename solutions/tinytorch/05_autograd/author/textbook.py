@@ -1,4 +1,6 @@
-"""Autograd as a textbook has it: a node per operation, rules by name, and one walk in topological order."""
+"""Autograd as a textbook has it: a node per operation, rules by name, and one walk in
+topological order.
+"""
 
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,7 +141,9 @@ def matmul_rule(node, grad):
 
 
 RULES.update(dict.fromkeys(("add", "sub", "mul", "div", "neg"), arithmetic_rule))
-RULES.update(dict.fromkeys(("exp", "log", "pow", "relu", "sigmoid", "tanh"), elementwise_rule))
+RULES.update(
+    dict.fromkeys(("exp", "log", "pow", "relu", "sigmoid", "tanh"), elementwise_rule)
+)
 RULES.update(dict.fromkeys(("sum", "mean", "max"), reduction_rule))
 RULES.update(dict.fromkeys(("reshape", "transpose", "index"), shape_rule))
 RULES.update({"matmul": matmul_rule})
@@ -162,7 +166,9 @@ def sorted_graph(tensor):
 
 
 def backward(tensor, gradient=None, *, retain_graph=False):
-    """Add the gradient of a tensor to the `.grad` of every leaf that it was computed from."""
+    """Add the gradient of a tensor to the `.grad` of every leaf that it was
+    computed from.
+    """
     order = sorted_graph(tensor)
     grads = {tensor: np.ones(tensor.shape) if gradient is None else gradient}
     for x in reversed(order):
@@ -199,7 +205,12 @@ def gradcheck(fn, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-4):
             largest = max(largest, error)
             if error > atol + rtol * abs(slope):
                 ok = False
-    return {"ok": ok, "max_abs_error": largest, "numerical_forward_calls": calls, "backward_calls": 1}
+    return {
+        "ok": ok,
+        "max_abs_error": largest,
+        "numerical_forward_calls": calls,
+        "backward_calls": 1,
+    }
 
 
 def graph_report(tensor):
@@ -209,7 +220,11 @@ def graph_report(tensor):
         if x.node:
             ops[x.node.op] = ops.get(x.node.op, 0) + 1
             arrays = [source.data for source in x.node.inputs] + [x.node.out]
-            arrays += [value for value in x.node.saved.values() if isinstance(value, np.ndarray)]
+            arrays += [
+                value
+                for value in x.node.saved.values()
+                if isinstance(value, np.ndarray)
+            ]
             for array in arrays:
                 while array.base is not None:
                     array = array.base
@@ -218,7 +233,9 @@ def graph_report(tensor):
 
 
 def depth_scaling(depths, width=20_000):
-    """Measure the memory that a chain of operations retains, with and without a graph."""
+    """Measure the memory that a chain of operations retains, with and without
+    a graph.
+    """
 
     def build(depth):
         x = Tensor(np.ones(width, dtype=np.float32), requires_grad=True)

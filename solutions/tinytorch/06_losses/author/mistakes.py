@@ -35,7 +35,10 @@ MISTAKES = [
     Mistake(
         "cut off from the graph",
         was="squared = (pred - target) ** 2",
-        now="squared = Tensor((pred.data - (target.data if isinstance(target, Tensor) else target)) ** 2)",
+        now=(
+            "squared = Tensor((pred.data - (target.data if isinstance(target, Tensor) "
+            "else target)) ** 2)"
+        ),
         caught_by="test_each_reduction_with_its_gradient",
         says="not connected to its input: no gradient can go back",
     ),
@@ -43,7 +46,10 @@ MISTAKES = [
     Mistake(
         "the logarithm of softmax",
         was=RESULT,
-        now="    e = np.exp(shifted)\n    result = np.log(e / e.sum(axis=dim, keepdims=True))\n",
+        now=(
+            "    e = np.exp(shifted)\n"
+            "    result = np.log(e / e.sum(axis=dim, keepdims=True))\n"
+        ),
         caught_by="TestLogSoftmax::test_large_logits",
         says="looks like the logarithm of a quotient that is 0",
     ),
@@ -123,7 +129,9 @@ MISTAKES = [
     Mistake(
         "mean over rows and classes",
         was=PICKED,
-        now="-log_softmax(logits)[np.arange(len(numbers)), numbers].sum() / logits.size",
+        now=(
+            "-log_softmax(logits)[np.arange(len(numbers)), numbers].sum() / logits.size"
+        ),
         caught_by="TestCrossEntropy::test_a_small_example",
         says="looks like the mean over rows and classes",
     ),
@@ -144,7 +152,10 @@ MISTAKES = [
     Mistake(
         "the targets are not checked",
         was="    numbers = check_targets(logits, targets)\n",
-        now="    numbers = np.asarray(targets.data if isinstance(targets, Tensor) else targets)\n",
+        now=(
+            "    numbers = np.asarray(targets.data if isinstance(targets, Tensor) "
+            "else targets)\n"
+        ),
         caught_by="test_a_column_of_targets_is_refused",
         says="raised nothing",
     ),

@@ -7,18 +7,25 @@ from grader.lock.probes import probe
 
 
 def scores(kata, rng):
-    return kata.Tensor(torch.randn(5, 4, generator=rng).double().numpy(), requires_grad=True)
+    return kata.Tensor(
+        torch.randn(5, 4, generator=rng).double().numpy(), requires_grad=True
+    )
 
 
 @probe("mse_loss")
 def _(kata, rng):
     pred, target = scores(kata, rng), scores(kata, rng).data
-    return [kata.mse_loss(pred, target, reduction=reduction).data for reduction in ("mean", "sum", "none")]
+    return [
+        kata.mse_loss(pred, target, reduction=reduction).data
+        for reduction in ("mean", "sum", "none")
+    ]
 
 
 @probe("check_targets")
 def _(kata, rng):
-    return kata.check_targets(scores(kata, rng), torch.randint(4, (5,), generator=rng).numpy())
+    return kata.check_targets(
+        scores(kata, rng), torch.randint(4, (5,), generator=rng).numpy()
+    )
 
 
 @probe("cross_entropy")
@@ -31,7 +38,9 @@ def _(kata, rng):
 
 @probe("sigmoid_loss_gradients")
 def _(kata, rng):
-    return kata.sigmoid_loss_gradients(scores(kata, rng).data, torch.rand((), generator=rng).item())
+    return kata.sigmoid_loss_gradients(
+        scores(kata, rng).data, torch.rand((), generator=rng).item()
+    )
 
 
 @probe("gradient_magnitudes")
@@ -50,18 +59,28 @@ def _(kata, rng):
 
 
 def growth(found):
-    """The sizes, how many times the first value each value is, and the exponent over the slope of these points."""
+    """The sizes, how many times the first value each value is, and the exponent over
+    the slope of these points.
+    """
     sizes, values = found["sizes"], found["values"]
     slope = np.polyfit(np.log(sizes), np.log(values), 1)[0]
-    return [sizes, [round(value / values[0]) for value in values], found["exponent"] / slope]
+    return [
+        sizes,
+        [round(value / values[0]) for value in values],
+        found["exponent"] / slope,
+    ]
 
 
 def multiples(rng, base):
     """Three sizes, the first is the base."""
-    return [base * factor for factor in (1, *(2 + torch.randperm(5, generator=rng)[:2]).tolist())]
+    return [
+        base * factor
+        for factor in (1, *(2 + torch.randperm(5, generator=rng)[:2]).tolist())
+    ]
 
 
 @probe("class_scaling")
 def _(kata, rng):
-    batch = int(torch.randint(300, 500, (), generator=rng))  # a buffer of NumPy's, 33 kB, is small beside 1000 columns
+    # a buffer of NumPy's, 33 kB, is small beside 1000 columns
+    batch = int(torch.randint(300, 500, (), generator=rng))
     return growth(kata.class_scaling(multiples(rng, 1000), batch=batch))

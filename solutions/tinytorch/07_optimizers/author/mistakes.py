@@ -27,7 +27,10 @@ MISTAKES = [
     Mistake(
         "zero_grad zeroes the data",
         was="            p.grad = None\n\n\nclass SGD",
-        now="            p.grad = None\n            p.data = np.zeros_like(p.data)\n\n\nclass SGD",
+        now=(
+            "            p.grad = None\n            p.data = np.zeros_like(p.data)\n\n"
+            "\nclass SGD"
+        ),
         caught_by="test_zero_grad_forgets_the_gradients",
         says="looks like zeroed data",
     ),
@@ -71,7 +74,10 @@ MISTAKES = [
     Mistake(
         "a parameter without gradient ends the step",
         was="            if p.grad is not None:\n" + STEP,
-        now="            if p.grad is None:\n                return\n            p.data -= self.lr * p.grad\n",
+        now=(
+            "            if p.grad is None:\n                return\n"
+            "            p.data -= self.lr * p.grad\n"
+        ),
         caught_by="test_a_parameter_without_gradient_is_skipped",
         says="looks like a parameter without gradient ends the loop",
     ),
@@ -91,8 +97,12 @@ MISTAKES = [
     ),
     Mistake(
         "a new parameter in the list",
-        was="        for p in self.params:\n            if p.grad is not None:\n" + STEP,
-        now="        self.params = [Parameter(p.data - self.lr * p.grad) for p in self.params]\n",
+        was="        for p in self.params:\n            if p.grad is not None:\n"
+        + STEP,
+        now=(
+            "        self.params = [Parameter(p.data - self.lr * p.grad) for p in "
+            "self.params]\n"
+        ),
         caught_by="test_one_step_by_hand",
         says="looks like no step at all",
     ),
@@ -129,7 +139,10 @@ MISTAKES = [
     Mistake(
         "references to one array as points",
         was="        optimizer.step()\n        points.append(x.data.copy())",
-        now="        optimizer.step()\n        points[0] = x.data\n        points.append(x.data)",
+        now=(
+            "        optimizer.step()\n        points[0] = x.data\n"
+            "        points.append(x.data)"
+        ),
         caught_by="test_a_small_example_by_hand",
         says="looks like every point is the last one",
     ),

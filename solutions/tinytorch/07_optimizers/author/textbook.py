@@ -1,4 +1,6 @@
-"""SGD: move every parameter a little against its gradient, and see how far is too far."""
+"""SGD: move every parameter a little against its gradient, and see how far is
+too far.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -64,7 +66,12 @@ def max_stable_lr(curvatures: Sequence[float]) -> float:
     return 2 / max(curvatures)
 
 
-def lr_sweep(curvatures: Sequence[float], start: Sequence[float], lrs: Sequence[float], steps: int) -> dict[float, str]:
+def lr_sweep(
+    curvatures: Sequence[float],
+    start: Sequence[float],
+    lrs: Sequence[float],
+    steps: int,
+) -> dict[float, str]:
     """A verdict per learning rate."""
     verdicts = {}
     for lr in lrs:
@@ -78,7 +85,9 @@ def lr_sweep(curvatures: Sequence[float], start: Sequence[float], lrs: Sequence[
     return verdicts
 
 
-def accumulation_report(param: Tensor, loss_fn: Callable[[], Tensor], steps: int) -> dict[str, list[np.ndarray]]:
+def accumulation_report(
+    param: Tensor, loss_fn: Callable[[], Tensor], steps: int
+) -> dict[str, list[np.ndarray]]:
     """Gradients of repeated backward passes, with and without clearing."""
     zeroed, accumulated = [], []
     for _ in range(steps):

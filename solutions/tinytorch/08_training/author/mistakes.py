@@ -20,7 +20,7 @@ EPOCH_START = """    for epoch in range(epochs):
         model.train()
 """
 EPOCH_SUM = """            total += train_group(model, loss_fn, optimizer, group) * samples
-            count += samples"""
+            count += samples"""  # noqa: E501
 EPOCH = """        model.train()
         total, count = 0.0, 0
         for group in _groups(data, accumulation_steps):
@@ -40,7 +40,8 @@ MISTAKES = [
     Mistake(
         "gradients cleared between backward and step",
         was=STEP,
-        now="    loss = loss_fn(model(x), y)\n    loss.backward()\n    optimizer.zero_grad()\n    optimizer.step()\n"
+        now="    loss = loss_fn(model(x), y)\n    loss.backward()\n"
+        "    optimizer.zero_grad()\n    optimizer.step()\n"
         "    return loss.item()",
         caught_by="test_five_steps_equal_those_of_pytorch",
         says="looks like unchanged: no update was made",
@@ -92,7 +93,9 @@ MISTAKES = [
     Mistake(
         "nothing is restored after an exception",
         was=RESTORE,
-        now=RESTORE.replace("    finally:", "    except GeneratorExit:\n        pass\n    else:"),
+        now=RESTORE.replace(
+            "    finally:", "    except GeneratorExit:\n        pass\n    else:"
+        ),
         caught_by="test_all_returns_after_an_exception",
         says="training, after the exception",
         edge=True,
@@ -155,7 +158,10 @@ MISTAKES = [
         was=EPOCH_START,
         now="    model.train()\n    for epoch in range(epochs):\n",
         caught_by="test_each_epoch_starts_in_train_mode",
-        says="looks like train mode before the first epoch alone, or train mode is never set",
+        says=(
+            "looks like train mode before the first epoch alone, or train mode is "
+            "never set"
+        ),
     ),
     Mistake(
         "the last group is dropped",

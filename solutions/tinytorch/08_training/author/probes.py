@@ -22,7 +22,9 @@ def _(kata, rng):
 
 
 def model_of(kata, weight, bias, lr):
-    """A layer with these numbers that says half as much in eval mode, and its optimizer."""
+    """A layer with these numbers that says half as much in eval mode, and
+    its optimizer.
+    """
     from tinytorch.layers import Linear
     from tinytorch.optimizers import SGD
 
@@ -43,7 +45,11 @@ def parts(kata, rng, lengths):
         return torch.randn(*shape, generator=rng).double().numpy()
 
     model, optimizer = there(kata, model_of, drawn(2, 3), drawn(2), 0.1)
-    return model, optimizer, [(Tensor(drawn(n, 3)), Tensor(drawn(n, 2))) for n in lengths]
+    return (
+        model,
+        optimizer,
+        [(Tensor(drawn(n, 3)), Tensor(drawn(n, 2))) for n in lengths],
+    )
 
 
 def squared(pred, target):
@@ -75,7 +81,15 @@ def _(kata, rng):
     epochs = int(torch.randint(2, 5, (), generator=rng))
     model.eval()
     first = kata.train(model, squared, optimizer, batches, epochs)
-    more = kata.train(model, squared, optimizer, batches, 2, val_data=batches[1:], accumulation_steps=2)
+    more = kata.train(
+        model,
+        squared,
+        optimizer,
+        batches,
+        2,
+        val_data=batches[1:],
+        accumulation_steps=2,
+    )
     return [first, more, numbers_of(model)]
 
 
@@ -92,15 +106,24 @@ def _(kata, rng):
 
 
 def growth(found):
-    """The sizes, how many times the first value each value is, and the exponent over the slope of these points."""
+    """The sizes, how many times the first value each value is, and the exponent over
+    the slope of these points.
+    """
     sizes, values = found["sizes"], found["values"]
     slope = np.polyfit(np.log(sizes), np.log(values), 1)[0]
-    return [sizes, [round(value / values[0]) for value in values], found["exponent"] / slope]
+    return [
+        sizes,
+        [round(value / values[0]) for value in values],
+        found["exponent"] / slope,
+    ]
 
 
 def multiples(rng, base):
     """Three sizes, the first is the base."""
-    return [base * factor for factor in (1, *(2 + torch.randperm(5, generator=rng)[:2]).tolist())]
+    return [
+        base * factor
+        for factor in (1, *(2 + torch.randperm(5, generator=rng)[:2]).tolist())
+    ]
 
 
 @probe("batch_scaling")
@@ -110,9 +133,16 @@ def _(kata, rng):
 
 
 def step_on_xor(parameters, lr):
-    """What one step of SGD makes of the network's four arrays, and the loss before it."""
-    x, y = torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]]), torch.tensor([[0.0], [1], [1], [0]])
-    weight, bias, last, shift = leaves = [torch.tensor(array).requires_grad_() for array in parameters]
+    """What one step of SGD makes of the network's four arrays, and the loss
+    before it.
+    """
+    x, y = (
+        torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]]),
+        torch.tensor([[0.0], [1], [1], [0]]),
+    )
+    weight, bias, last, shift = leaves = [
+        torch.tensor(array).requires_grad_() for array in parameters
+    ]
     loss = ((torch.tanh(x @ weight.T + bias) @ last.T + shift - y) ** 2).mean()
     loss.backward()
     return [(p - lr * p.grad).detach().numpy() for p in leaves], loss.item()
@@ -120,21 +150,35 @@ def step_on_xor(parameters, lr):
 
 @probe("train_xor")
 def _(kata, rng):
-    """Five more epochs from the same start are five more steps. The start itself is the code's own."""
+    """Five more epochs from the same start are five more steps. The start itself is the
+    code's own.
+    """
     seed, hidden, epochs = (
-        int(torch.randint(low, high, (), generator=rng)) for low, high in ((0, 999), (3, 9), (2, 30))
+        int(torch.randint(low, high, (), generator=rng))
+        for low, high in ((0, 999), (3, 9), (2, 30))
     )
-    options = {"hidden": hidden, "lr": 0.05 + 0.1 * torch.rand((), generator=rng).item()}
-    early, late = (kata.train_xor(np.random.default_rng(seed), epochs=n, **options) for n in (epochs, epochs + 5))
+    options = {
+        "hidden": hidden,
+        "lr": 0.05 + 0.1 * torch.rand((), generator=rng).item(),
+    }
+    early, late = (
+        kata.train_xor(np.random.default_rng(seed), epochs=n, **options)
+        for n in (epochs, epochs + 5)
+    )
     arrays, losses = numbers_of(early["model"]), []
     shapes = [array.shape for array in arrays]
     for _ in range(5):
         arrays, loss = step_on_xor(arrays, options["lr"])
         losses.append(loss)
     losses.append(step_on_xor(arrays, 0)[1])
-    same = [np.allclose(a, b, atol=1e-4) for a, b in zip(numbers_of(late["model"]), arrays)]
+    same = [
+        np.allclose(a, b, atol=1e-4) for a, b in zip(numbers_of(late["model"]), arrays)
+    ]
     told = [early["loss"], *late["losses"][epochs + 1 :], late["loss"]]
-    same += [np.allclose(told, losses, atol=1e-4), np.allclose(late["losses"][:epochs], early["losses"], atol=1e-6)]
+    same += [
+        np.allclose(told, losses, atol=1e-4),
+        np.allclose(late["losses"][:epochs], early["losses"], atol=1e-6),
+    ]
     return [shapes, len(early["losses"]), len(late["losses"]), same]
 
 

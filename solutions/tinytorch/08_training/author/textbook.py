@@ -18,7 +18,9 @@ Batch = tuple[Any, Any]
 Loss = Callable[[Any, Any], Tensor]
 
 
-def train_step(model: Module, loss_fn: Loss, optimizer: Optimizer, x: Any, y: Any) -> float:
+def train_step(
+    model: Module, loss_fn: Loss, optimizer: Optimizer, x: Any, y: Any
+) -> float:
     """One update on one batch."""
     optimizer.zero_grad()
     loss = loss_fn(model(x), y)
@@ -47,7 +49,9 @@ def evaluate(model: Module, loss_fn: Loss, data: Iterable[Batch]) -> float:
     return total / count
 
 
-def train_group(model: Module, loss_fn: Loss, optimizer: Optimizer, batches: Sequence[Batch]) -> float:
+def train_group(
+    model: Module, loss_fn: Loss, optimizer: Optimizer, batches: Sequence[Batch]
+) -> float:
     """One update on several batches."""
     optimizer.zero_grad()
     total = 0.0
@@ -90,7 +94,9 @@ def train(
     return history
 
 
-def training_memory(model: Sequential, x: Tensor, *, optimizer_state_multiple: int = 0) -> dict[str, int]:
+def training_memory(
+    model: Sequential, x: Tensor, *, optimizer_state_multiple: int = 0
+) -> dict[str, int]:
     """The bytes of a training step."""
     parameters = sum(p.nbytes for p in model.parameters())
     state = optimizer_state_multiple * parameters
@@ -120,7 +126,11 @@ def batch_scaling(batch_sizes: Sequence[int], width: int = 64) -> dict[str, Any]
 
 
 def train_xor(
-    rng: np.random.Generator | None = None, *, hidden: int = 8, lr: float = 0.1, epochs: int = 1000
+    rng: np.random.Generator | None = None,
+    *,
+    hidden: int = 8,
+    lr: float = 0.1,
+    epochs: int = 1000,
 ) -> dict[str, Any]:
     """Train a network on XOR."""
     model = Sequential([Linear(2, hidden, rng=rng), Tanh(), Linear(hidden, 1, rng=rng)])
@@ -130,4 +140,9 @@ def train_xor(
         predictions = model(x)
         loss = mse_loss(predictions, y).item()
     right = (predictions.data > 0.5) == (XOR_Y > 0.5)
-    return {"model": model, "losses": history["train_loss"], "loss": loss, "accuracy": float(right.mean())}
+    return {
+        "model": model,
+        "losses": history["train_loss"],
+        "loss": loss,
+        "accuracy": float(right.mean()),
+    }

@@ -3,11 +3,17 @@
 from grader.course.mistakes import Equivalent, Mistake
 
 WINDOW = "(window * weight.data[o]).sum()"
-ADDED = "padded[:, :, i : i + stride * rows : stride, j : j + stride * columns : stride] += windows[:, :, i, j]"
+ADDED = """padded[
+                :, :, i : i + stride * rows : stride, j : j + stride * columns : stride
+            ] += windows[:, :, i, j]"""
 BY_WEIGHT = "(grad @ im2col(x, k, stride, padding).swapaxes(1, 2)).sum(axis=0)"
 POOLED = "    cols = im2col(x.data.reshape(B * C, 1, H, W), kernel_size, stride)\n"
-CHOSEN = "    np.put_along_axis(chosen, cols.argmax(axis=1)[:, None], grad.reshape(B * C, 1, -1), axis=1)\n"
-NEXT = "width, output_size(output_size(image_size, kernel_size, 1, padding), 2, 2)"
+CHOSEN = """    np.put_along_axis(
+        chosen, cols.argmax(axis=1)[:, None], grad.reshape(B * C, 1, -1), axis=1
+    )
+"""
+NEXT = """width,
+            output_size(output_size(image_size, kernel_size, 1, padding), 2, 2)"""
 MOVED = "(B * C * H * W + parameters + B * outputs) * itemsize"
 
 MISTAKES = [
@@ -27,7 +33,10 @@ MISTAKES = [
     ),
     Mistake(
         "nothing is refused",
-        was="    if kernel_size < 1 or stride < 1 or padding < 0 or kernel_size > n + 2 * padding:\n",
+        was=(
+            "    if kernel_size < 1 or stride < 1 or padding < 0 or kernel_size > n + "
+            "2 * padding:\n"
+        ),
         now="    if False:\n",
         caught_by="test_what_does_not_fit_is_refused",
         says="raised nothing",
@@ -49,8 +58,14 @@ MISTAKES = [
     ),
     Mistake(
         "padding on one side",
-        was="    padded = np.pad(x.data, ((0, 0), (0, 0), (padding, padding), (padding, padding)))\n",
-        now="    padded = np.pad(x.data, ((0, 0), (0, 0), (0, 2 * padding), (0, 2 * padding)))\n",
+        was=(
+            "    padded = np.pad(x.data, ((0, 0), (0, 0), (padding, padding), "
+            "(padding, padding)))\n"
+        ),
+        now=(
+            "    padded = np.pad(x.data, ((0, 0), (0, 0), (0, 2 * padding), (0, 2 * "
+            "padding)))\n"
+        ),
         caught_by="TestConv2dLoops::test_any_stride_and_padding",
         says="stride 1, padding 1",
     ),
@@ -72,7 +87,10 @@ MISTAKES = [
     Mistake(
         "positions in front",
         was="return cols.reshape(B, C * kernel_size**2, rows * columns)",
-        now="return cols.transpose(0, 4, 5, 1, 2, 3).reshape(B, C * kernel_size**2, rows * columns)",
+        now=(
+            "return cols.transpose(0, 4, 5, 1, 2, 3).reshape(B, C * kernel_size**2, "
+            "rows * columns)"
+        ),
         caught_by="test_the_order_of_rows_and_positions",
         says="looks like reshaped to (B, C·K·K, L) with the positions in front",
     ),
@@ -113,7 +131,7 @@ MISTAKES = [
     ),
     Mistake(
         "stride ignored in the backward",
-        was="grads = (col2im(by_column, x.shape, k, stride, padding)",
+        was="grads = (\n        col2im(by_column, x.shape, k, stride, padding)",
         now="grads = (col2im(by_column, x.shape, k, 1, padding)",
         caught_by="test_rows_that_no_window_read_have_no_gradient",
         says="cannot reshape array of size 16 into shape (1,1,2,2,5,5)",
@@ -160,7 +178,10 @@ MISTAKES = [
     Mistake(
         "all equal maxima",
         was=CHOSEN,
-        now="    chosen[:] = (cols == cols.max(axis=1, keepdims=True)) * grad.reshape(B * C, 1, -1)\n",
+        now=(
+            "    chosen[:] = (cols == cols.max(axis=1, keepdims=True)) * "
+            "grad.reshape(B * C, 1, -1)\n"
+        ),
         caught_by="test_equal_maxima",
         says="looks like all of the largest get the whole gradient",
         edge=True,
@@ -197,20 +218,32 @@ MISTAKES = [
 
 EQUIVALENT = [
     Equivalent(
-        was="padded = np.pad(x.data, ((0, 0), (0, 0), (padding, padding), (padding, padding)))",
-        now="padded = np.pad(x.data, ((0, 1), (0, 0), (padding, padding), (padding, padding)))",
+        was=(
+            "padded = np.pad(x.data, ((0, 0), (0, 0), (padding, padding), (padding, "
+            "padding)))"
+        ),
+        now=(
+            "padded = np.pad(x.data, ((0, 1), (0, 0), (padding, padding), (padding, "
+            "padding)))"
+        ),
         reason="the image more is never read",
         textbook=True,
     ),
     Equivalent(
-        was="cols[:, :, i * W + j] = padded[:, :, top : top + K, left : left + K].reshape(B, -1)",
-        now="cols[:, :, i * W + j] = padded[:, :, top : top + K, left : left + K].reshape(B, -2)",
+        was="].reshape(B, -1)",
+        now="].reshape(B, -2)",
         reason="numpy reads any negative size as -1",
         textbook=True,
     ),
     Equivalent(
-        was="out = weight.data.reshape(out_channels, -1) @ im2col(x.data, K, stride, padding)",
-        now="out = weight.data.reshape(out_channels, -2) @ im2col(x.data, K, stride, padding)",
+        was=(
+            "out = weight.data.reshape(out_channels, -1) @ im2col(x.data, K, stride, "
+            "padding)"
+        ),
+        now=(
+            "out = weight.data.reshape(out_channels, -2) @ im2col(x.data, K, stride, "
+            "padding)"
+        ),
         reason="numpy reads any negative size as -1",
         textbook=True,
     ),

@@ -7,7 +7,9 @@ from grader.lock.probes import probe, there
 
 
 def images(kata, rng, *shape):
-    return kata.Tensor(torch.randn(*shape, generator=rng).double().numpy(), requires_grad=True)
+    return kata.Tensor(
+        torch.randn(*shape, generator=rng).double().numpy(), requires_grad=True
+    )
 
 
 @probe("conv2d_loops")
@@ -38,7 +40,10 @@ def _(kata, rng):
 def _(kata, rng):
     *shape, channels = torch.randint(5, 12, (5,), generator=rng).tolist()
     itemsize = 2 ** int(torch.randint(1, 4, (), generator=rng))
-    return [kata.conv_cost(shape, channels, 3, 2, 1, bias=bias, itemsize=itemsize) for bias in (True, False)]
+    return [
+        kata.conv_cost(shape, channels, 3, 2, 1, bias=bias, itemsize=itemsize)
+        for bias in (True, False)
+    ]
 
 
 def sizes(rng, count, low, high):
@@ -57,15 +62,38 @@ def filled(kata, layers, numbers):
 def _(kata, rng):
     inputs, outputs, kernel, stride, padding, seed = sizes(rng, 6, 2, 5)
     first, again = (
-        kata.Conv2d(inputs, 20 * outputs, kernel, stride, padding, rng=np.random.default_rng(seed)) for _ in range(2)
+        kata.Conv2d(
+            inputs,
+            20 * outputs,
+            kernel,
+            stride,
+            padding,
+            rng=np.random.default_rng(seed),
+        )
+        for _ in range(2)
     )
     weight, bias = first.weight.data, first.bias.data
-    scale = np.array([np.abs(weight).max(), 3**0.5 * weight.std()]) * (inputs * kernel**2) ** 0.5
-    alike = np.array_equal(again.weight.data, weight) and np.array_equal(again.bias.data, bias)
+    scale = (
+        np.array([np.abs(weight).max(), 3**0.5 * weight.std()])
+        * (inputs * kernel**2) ** 0.5
+    )
+    alike = np.array_equal(again.weight.data, weight) and np.array_equal(
+        again.bias.data, bias
+    )
     told = [weight.shape, bias.shape, str(weight.dtype), np.abs(scale - 1) < 0.2, alike]
     bare = kata.Conv2d(inputs, outputs, kernel, bias=False)
-    there(kata, filled, [first], torch.randn(weight.size + bias.size, generator=rng).numpy())
-    return [told, bare.weight.shape, bare.bias is None, first(images(kata, rng, 2, inputs, 9, 8)).data]
+    there(
+        kata,
+        filled,
+        [first],
+        torch.randn(weight.size + bias.size, generator=rng).numpy(),
+    )
+    return [
+        told,
+        bare.weight.shape,
+        bare.bias is None,
+        first(images(kata, rng, 2, inputs, 9, 8)).data,
+    ]
 
 
 @probe("Flatten")
@@ -80,15 +108,31 @@ def _(kata, rng):
     net = kata.make_cnn(size + 14, inputs, channels, classes, kernel_size=4, padding=1)
     layers = [net[0], net[3], net[7]]
     shapes = [part.shape for layer in layers for part in (layer.weight, layer.bias)]
-    numbers = 0.1 * torch.randn(sum(int(np.prod(shape)) for shape in shapes), generator=rng)
+    numbers = 0.1 * torch.randn(
+        sum(int(np.prod(shape)) for shape in shapes), generator=rng
+    )
     there(kata, filled, layers, numbers.numpy())
-    return [len(net), shapes, net(images(kata, rng, 2, inputs, size + 14, size + 14)).data]
+    return [
+        len(net),
+        shapes,
+        net(images(kata, rng, 2, inputs, size + 14, size + 14)).data,
+    ]
 
 
 @probe("conv_scaling")
 def _(kata, rng):
-    kernels, size = sorted((3 + 2 * torch.randperm(5, generator=rng)[:3]).tolist()), sizes(rng, 1, 20, 30)[0]
-    found, larger = kata.conv_scaling(kernels, size), kata.conv_scaling(kernels, 2 * size)
+    kernels, size = (
+        sorted((3 + 2 * torch.randperm(5, generator=rng)[:3]).tolist()),
+        sizes(rng, 1, 20, 30)[0],
+    )
+    found, larger = (
+        kata.conv_scaling(kernels, size),
+        kata.conv_scaling(kernels, 2 * size),
+    )
     slope = np.polyfit(np.log(kernels), np.log(found["values"]), 1)[0]
     ratios = [a / b for a, b in zip(larger["values"], found["values"])]
-    return [found["sizes"], found["exponent"] / slope, all(3 < ratio < 5 for ratio in ratios)]
+    return [
+        found["sizes"],
+        found["exponent"] / slope,
+        all(3 < ratio < 5 for ratio in ratios),
+    ]

@@ -1,4 +1,6 @@
-"""Convolution and pooling as a textbook has them: loops over positions, columns, and two gradient rules."""
+"""Convolution and pooling as a textbook has them: loops over positions, columns, and
+two gradient rules.
+"""
 
 import numpy as np
 
@@ -44,7 +46,9 @@ def im2col(x, kernel_size, stride=1, padding=0):
     for i in range(H):
         for j in range(W):
             top, left = i * stride, j * stride
-            cols[:, :, i * W + j] = padded[:, :, top : top + K, left : left + K].reshape(B, -1)
+            cols[:, :, i * W + j] = padded[
+                :, :, top : top + K, left : left + K
+            ].reshape(B, -1)
     return cols
 
 
@@ -53,11 +57,16 @@ def col2im(cols, x_shape, kernel_size, stride=1, padding=0):
     B, C, H, W = x_shape
     K = kernel_size
     padded = np.zeros((B, C, H + 2 * padding, W + 2 * padding))
-    rows, columns = output_size(H, K, stride, padding), output_size(W, K, stride, padding)
+    rows, columns = (
+        output_size(H, K, stride, padding),
+        output_size(W, K, stride, padding),
+    )
     for i in range(rows):
         for j in range(columns):
             top, left = i * stride, j * stride
-            padded[:, :, top : top + K, left : left + K] += cols[:, :, i * columns + j].reshape(B, C, K, K)
+            padded[:, :, top : top + K, left : left + K] += cols[
+                :, :, i * columns + j
+            ].reshape(B, C, K, K)
     return padded[:, :, padding : padding + H, padding : padding + W]
 
 
@@ -66,7 +75,12 @@ def conv2d(x, weight, bias=None, stride=1, padding=0):
     B, _, H, W = x.shape
     out_channels, _, K, _ = weight.shape
     out = weight.data.reshape(out_channels, -1) @ im2col(x.data, K, stride, padding)
-    out = out.reshape(B, out_channels, output_size(H, K, stride, padding), output_size(W, K, stride, padding))
+    out = out.reshape(
+        B,
+        out_channels,
+        output_size(H, K, stride, padding),
+        output_size(W, K, stride, padding),
+    )
     inputs = (x, weight)
     if bias is not None:
         out = out + bias.data.reshape(out_channels, 1, 1)
@@ -93,12 +107,26 @@ def conv2d_rule(node, grad):
 class Conv2d(Module):
     """conv2d as a layer that holds its weight and bias."""
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True, *, rng=None):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        bias=True,
+        *,
+        rng=None,
+    ):
         rng = get_rng(rng)
         bound = 1 / np.sqrt(in_channels * kernel_size**2)
         shape = (out_channels, in_channels, kernel_size, kernel_size)
         self.weight = Parameter(rng.uniform(-bound, bound, shape).astype(np.float32))
-        self.bias = Parameter(rng.uniform(-bound, bound, out_channels).astype(np.float32)) if bias else None
+        self.bias = (
+            Parameter(rng.uniform(-bound, bound, out_channels).astype(np.float32))
+            if bias
+            else None
+        )
         self.stride = stride
         self.padding = padding
 
@@ -112,8 +140,12 @@ def max_pool2d(x, kernel_size, stride=None):
         stride = kernel_size
     B, C, H, W = x.shape
     cols = im2col(x.data.reshape(B * C, 1, H, W), kernel_size, stride)
-    out = cols.max(axis=1).reshape(B, C, output_size(H, kernel_size, stride), output_size(W, kernel_size, stride))
-    return record(Tensor(out), "max_pool2d", (x,), kernel_size=kernel_size, stride=stride)
+    out = cols.max(axis=1).reshape(
+        B, C, output_size(H, kernel_size, stride), output_size(W, kernel_size, stride)
+    )
+    return record(
+        Tensor(out), "max_pool2d", (x,), kernel_size=kernel_size, stride=stride
+    )
 
 
 @backward_rule("max_pool2d")
@@ -150,11 +182,22 @@ class Flatten(Module):
         return x.reshape(*x.shape[: self.start_dim], -1)
 
 
-def make_cnn(image_size, in_channels=1, channels=(16, 32), num_classes=10, *, kernel_size=3, padding=0, rng=None):
+def make_cnn(
+    image_size,
+    in_channels=1,
+    channels=(16, 32),
+    num_classes=10,
+    *,
+    kernel_size=3,
+    padding=0,
+    rng=None,
+):
     """Build a classifier of square images."""
     layers = []
     for out_channels in channels:
-        layers.append(Conv2d(in_channels, out_channels, kernel_size, padding=padding, rng=rng))
+        layers.append(
+            Conv2d(in_channels, out_channels, kernel_size, padding=padding, rng=rng)
+        )
         layers.append(ReLU())
         layers.append(MaxPool2d(2))
         image_size = output_size(image_size, kernel_size, padding=padding) // 2
@@ -164,10 +207,15 @@ def make_cnn(image_size, in_channels=1, channels=(16, 32), num_classes=10, *, ke
     return Sequential(layers)
 
 
-def conv_cost(x_shape, out_channels, kernel_size, stride=1, padding=0, *, bias=True, itemsize=4):
+def conv_cost(
+    x_shape, out_channels, kernel_size, stride=1, padding=0, *, bias=True, itemsize=4
+):
     """Predict what a convolution costs, without running it."""
     B, C, H, W = x_shape
-    rows, columns = output_size(H, kernel_size, stride, padding), output_size(W, kernel_size, stride, padding)
+    rows, columns = (
+        output_size(H, kernel_size, stride, padding),
+        output_size(W, kernel_size, stride, padding),
+    )
     window = C * kernel_size**2
     inputs, outputs = C * H * W, out_channels * rows * columns
     parameters = out_channels * window

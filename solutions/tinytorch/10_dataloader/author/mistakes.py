@@ -2,9 +2,16 @@
 
 from grader.course.mistakes import Equivalent, Mistake
 
-ORDER = "        order = get_rng(self.rng).permutation(n) if self.shuffle else np.arange(n)\n"
-BATCHES = "            yield self.collate_fn([self.dataset[int(i)] for i in order[start : start + self.batch_size]])"
-OVERLAPPED = "load_seconds + (batches - 1) * max(load_seconds, compute_seconds) + compute_seconds"
+ORDER = (
+    "        order = get_rng(self.rng).permutation(n) if self.shuffle else "
+    "np.arange(n)\n"
+)
+BATCHES = """            yield self.collate_fn(
+                [self.dataset[int(i)] for i in order[start : start + self.batch_size]]
+            )"""
+OVERLAPPED = """load_seconds
+        + (batches - 1) * max(load_seconds, compute_seconds)
+        + compute_seconds"""
 
 MISTAKES = [
     # read_idx
@@ -25,7 +32,10 @@ MISTAKES = [
     Mistake(
         "one byte per size",
         was="    shape = tuple(np.frombuffer",
-        now="    shape = tuple(content[7 : 4 + 4 * ndim : 4]) if ndim else tuple(np.frombuffer",
+        now=(
+            "    shape = tuple(content[7 : 4 + 4 * ndim : 4]) if ndim else "
+            "tuple(np.frombuffer"
+        ),
         caught_by="test_sizes_are_big_endian",
         says="the header promises shape (232,), the body has 1000 bytes",
     ),
@@ -51,7 +61,8 @@ MISTAKES = [
         "the transform runs up front",
         was="self.images, self.labels, self.transform = images, labels, transform\n",
         now="self.images, self.labels, self.transform = images, labels, None\n"
-        "        if transform is not None:\n            self.images = np.array([transform(i) for i in images])\n",
+        "        if transform is not None:\n"
+        "            self.images = np.array([transform(i) for i in images])\n",
         caught_by="test_the_transform_runs_at_each_access",
         says="before any sample was asked for",
     ),
@@ -87,8 +98,10 @@ MISTAKES = [
     Mistake(
         "statistics over each image",
         was="return cls(float(np.mean(images)), float(np.std(images)))",
-        now="m, s = (f(images, axis=(1, 2), keepdims=True) for f in (np.mean, np.std))\n"
-        "        made = cls(0.0, 1.0)\n        made.mean, made.std = m, s\n        return made",
+        now="m, s = (f(images, axis=(1, 2), keepdims=True) for f in (np.mean, "
+        "np.std))\n"
+        "        made = cls(0.0, 1.0)\n        made.mean, made.std = m, s\n"
+        "        return made",
         caught_by="test_fit_takes_one_mean_and_one_deviation_of_all_pixels",
         says="looks like each image by itself",
     ),
@@ -137,7 +150,10 @@ MISTAKES = [
     # DataLoader
     Mistake(
         "len floors always",
-        was="return n // self.batch_size if self.drop_last else -(-n // self.batch_size)",
+        was=(
+            "return n // self.batch_size if self.drop_last else -(-n // "
+            "self.batch_size)"
+        ),
         now="return n // self.batch_size",
         caught_by="test_an_incomplete_batch_counts",
         says="looks like rounded down",
@@ -145,7 +161,8 @@ MISTAKES = [
     Mistake(
         "the order drawn once",
         was=ORDER,
-        now="        if not hasattr(self, 'order'):\n            self.order = get_rng(self.rng).permutation(n)\n"
+        now="        if not hasattr(self, 'order'):\n"
+        "            self.order = get_rng(self.rng).permutation(n)\n"
         "        order = self.order if self.shuffle else np.arange(n)\n",
         caught_by="test_each_epoch_has_a_new_order",
         says="drawn once for all",
@@ -157,7 +174,8 @@ MISTAKES = [
         "            other = get_rng(self.rng).permutation(n)\n"
         "            pairs = zip(order[part], other[part])\n"
         "            is_pair = isinstance(self.dataset[0], tuple)\n"
-        "            yield self.collate_fn([(self.dataset[i][0], self.dataset[j][1]) if is_pair else self.dataset[i]"
+        "            yield self.collate_fn([(self.dataset[i][0], self.dataset[j][1]) "
+        "if is_pair else self.dataset[i]"
         " for i, j in pairs])",
         caught_by="test_a_batch_is_what_collate_makes",
         says="labels, against what the images show",

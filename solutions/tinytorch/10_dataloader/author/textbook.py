@@ -38,7 +38,11 @@ class ArrayDataset(Dataset):
     """Images and their labels, in two arrays."""
 
     def __init__(
-        self, images: np.ndarray, labels: np.ndarray, *, transform: Callable[[np.ndarray], np.ndarray] | None = None
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        transform: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
         self.images = images
         self.labels = labels
@@ -146,7 +150,12 @@ class DataLoader:
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
+        self.dataset, self.batch_size, self.shuffle, self.drop_last = (
+            dataset,
+            batch_size,
+            shuffle,
+            drop_last,
+        )
         self.rng, self.collate_fn = rng, collate_fn
 
     def __len__(self) -> int:
@@ -177,23 +186,35 @@ def prefetch(iterable: Iterable[Any], buffer_size: int = 2) -> Iterator[Any]:
         yield item
 
 
-def pipeline_seconds(load_seconds: float, compute_seconds: float, batches: int, *, overlap: bool = False) -> float:
+def pipeline_seconds(
+    load_seconds: float, compute_seconds: float, batches: int, *, overlap: bool = False
+) -> float:
     """The seconds of an epoch."""
     if overlap:
-        return load_seconds + (batches - 1) * max(load_seconds, compute_seconds) + compute_seconds
+        return (
+            load_seconds
+            + (batches - 1) * max(load_seconds, compute_seconds)
+            + compute_seconds
+        )
     return batches * (load_seconds + compute_seconds)
 
 
-def batch_bytes(batch_size: int, sample_shape: Sequence[int], dtype: Any = "float32") -> int:
+def batch_bytes(
+    batch_size: int, sample_shape: Sequence[int], dtype: Any = "float32"
+) -> int:
     """The bytes of a batch."""
     return batch_size * int(np.prod(sample_shape)) * np.dtype(dtype).itemsize
 
 
-def loader_scaling(batch_sizes: Sequence[int], sample_shape: Sequence[int] = (1, 28, 28)) -> dict[str, Any]:
+def loader_scaling(
+    batch_sizes: Sequence[int], sample_shape: Sequence[int] = (1, 28, 28)
+) -> dict[str, Any]:
     """The memory of a batch over its size."""
 
     def build(n):
-        dataset = ArrayDataset(np.zeros((n, *sample_shape), np.float32), np.zeros(n, np.int64))
+        dataset = ArrayDataset(
+            np.zeros((n, *sample_shape), np.float32), np.zeros(n, np.int64)
+        )
         return lambda: next(iter(DataLoader(dataset, n)))
 
     return measure_scaling(build, batch_sizes, kind="retained_bytes")

@@ -2,13 +2,20 @@
 
 from grader.course.mistakes import Mistake
 
-VELOCITY = "                v += p.grad + self.weight_decay * p.data\n                p.data -= self.lr * v\n"
+VELOCITY = (
+    "                v += p.grad + self.weight_decay * p.data\n"
+    "                p.data -= self.lr * v\n"
+)
 SQUARE = "            square = self.v[i] / (1 - b2 ** self.steps[i])\n"
 UPDATE = "            p.data -= self.lr * mean / (np.sqrt(square) + self.eps)\n"
 V_ZEROS = "        self.v = [np.zeros_like(p.data) for p in self.params]\n"
-WANTED = "    wanted[kept, numbers[kept]] += 1 - label_smoothing\n    wanted[~kept] = 0\n"
+WANTED = (
+    "    wanted[kept, numbers[kept]] += 1 - label_smoothing\n    wanted[~kept] = 0\n"
+)
 RULE = '(grad * (node.saved["probs"] * kept - wanted) / kept.sum(),)'
-PRECISION = "precision, recall = _share(right, cm.sum(axis=0)), _share(right, cm.sum(axis=1))"
+PRECISION = (
+    "precision, recall = _share(right, cm.sum(axis=0)), _share(right, cm.sum(axis=1))"
+)
 RIGHT = """            loss.backward()
             optimizer.step()
             loss_sum += loss.item() * len(y)
@@ -22,7 +29,9 @@ MISTAKES = [
     Mistake(
         "Adam's (1 − μ) in the velocity",
         was=VELOCITY,
-        now=VELOCITY.replace("v += ", "v += (1 - self.momentum) * (").replace("p.data\n", "p.data)\n", 1),
+        now=VELOCITY.replace("v += ", "v += (1 - self.momentum) * (").replace(
+            "p.data\n", "p.data)\n", 1
+        ),
         caught_by="TestSGDMomentum::test_two_steps_by_hand",
         says="looks like (1 − μ) · gradient in the velocity",
     ),
@@ -36,14 +45,20 @@ MISTAKES = [
     Mistake(
         "lr inside the velocity",
         was=VELOCITY,
-        now="                v += self.lr * (p.grad + self.weight_decay * p.data)\n                p.data -= v\n",
+        now=(
+            "                v += self.lr * (p.grad + self.weight_decay * p.data)\n"
+            "                p.data -= v\n"
+        ),
         caught_by="TestSGDMomentum::test_a_changed_learning_rate_takes_effect_at_once",
         says="looks like lr inside the velocity",
     ),
     Mistake(
         "decay beside the velocity",
         was=VELOCITY,
-        now="                v += p.grad\n                p.data -= self.lr * (v + self.weight_decay * p.data)\n",
+        now=(
+            "                v += p.grad\n"
+            "                p.data -= self.lr * (v + self.weight_decay * p.data)\n"
+        ),
         caught_by="TestSGDMomentum::test_ten_steps_with_decay_equal_those_of_torch",
         says="looks like decay beside the velocity",
     ),
@@ -86,14 +101,23 @@ MISTAKES = [
     Mistake(
         "AdamW's decay",
         was="            grad = p.grad + self.weight_decay * p.data\n",
-        now="            grad = p.grad\n            p.data -= self.lr * self.weight_decay * p.data\n",
+        now=(
+            "            grad = p.grad\n"
+            "            p.data -= self.lr * self.weight_decay * p.data\n"
+        ),
         caught_by="test_twenty_steps_equal_those_of_torch",
         says="looks like AdamW: decay beside the gradient",
     ),
     Mistake(
         "one counter for all parameters",
-        was="            if p.grad is None:\n                continue\n            self.steps[i] += 1\n",
-        now="            self.steps[i] += 1\n            if p.grad is None:\n                continue\n",
+        was=(
+            "            if p.grad is None:\n                continue\n"
+            "            self.steps[i] += 1\n"
+        ),
+        now=(
+            "            self.steps[i] += 1\n            if p.grad is None:\n"
+            "                continue\n"
+        ),
         caught_by="test_a_late_gradient_starts_at_its_own_step_one",
         says="looks like steps without a gradient were counted",
         edge=True,
@@ -102,14 +126,20 @@ MISTAKES = [
     Mistake(
         "smoothing applied to the loss",
         was=WANTED,
-        now="    wanted[:] = 0\n    wanted[kept, numbers[kept]] = 1 - label_smoothing\n",
+        now=(
+            "    wanted[:] = 0\n    wanted[kept, numbers[kept]] = 1 - label_smoothing\n"
+        ),
         caught_by="test_the_smoothed_share_is_spread_over_all_classes",
         says="looks like smoothing applied to the loss",
     ),
     Mistake(
         "smoothing over the other classes",
         was="label_smoothing / classes)\n" + WANTED,
-        now="label_smoothing / (classes - 1))\n    wanted[kept, numbers[kept]] = 1 - label_smoothing\n    wanted[~kept] = 0\n",
+        now=(
+            "label_smoothing / (classes - 1))\n"
+            "    wanted[kept, numbers[kept]] = 1 - label_smoothing\n"
+            "    wanted[~kept] = 0\n"
+        ),
         caught_by="test_the_smoothed_share_is_spread_over_all_classes",
         says="looks like spread over the other classes only",
     ),
@@ -131,7 +161,8 @@ MISTAKES = [
         "made of Tensor operations",
         was="    return record(\n        Tensor(loss, dtype=logits.dtype),",
         now="    e = (logits - logits.data.max(axis=1, keepdims=True)).exp()\n"
-        "    return -((e / e.sum(1, keepdim=True)).log() * wanted).sum() / float(kept.sum())\n"
+        "    return -((e / e.sum(1, keepdim=True)).log() * wanted).sum() / "
+        "float(kept.sum())\n"
         "    return record(\n        Tensor(loss, dtype=logits.dtype),",
         caught_by="test_one_node",
         says="the nodes are",

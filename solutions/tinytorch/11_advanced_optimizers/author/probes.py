@@ -7,7 +7,9 @@ from grader.lock.probes import probe, there
 
 
 def made(kata, weight, bias):
-    """A layer with these numbers that says half as much in eval mode, and an optimizer of its parameters."""
+    """A layer with these numbers that says half as much in eval mode, and an optimizer
+    of its parameters.
+    """
     from tinytorch.layers import Linear
     from tinytorch.optimizers import SGD
 
@@ -45,18 +47,25 @@ def _(kata, rng):
 def _(kata, rng):
     model, optimizer, batches = parts(kata, rng)
     model.eval()
-    history = kata.train_classifier(model, optimizer, batches, 3, val_loader=batches[:1])
+    history = kata.train_classifier(
+        model, optimizer, batches, 3, val_loader=batches[:1]
+    )
     return [history, [parameter.data for parameter in model.parameters()]]
 
 
 @probe("accuracy")
 def _(kata, rng):
-    return kata.accuracy(torch.randn(30, 3, generator=rng).numpy(), torch.randint(3, (30,), generator=rng).numpy())
+    return kata.accuracy(
+        torch.randn(30, 3, generator=rng).numpy(),
+        torch.randint(3, (30,), generator=rng).numpy(),
+    )
 
 
 @probe("classification_metrics")
 def _(kata, rng):
-    found = kata.classification_metrics(torch.randint(1, 20, (4, 4), generator=rng).numpy())
+    found = kata.classification_metrics(
+        torch.randint(1, 20, (4, 4), generator=rng).numpy()
+    )
     return {name: np.asarray(values) for name, values in found.items()}
 
 
@@ -64,7 +73,10 @@ def _(kata, rng):
 def _(kata, rng):
     from tinytorch.tensor import Tensor
 
-    params = [Tensor(np.zeros(size)) for size in torch.randint(1, 50, (3,), generator=rng).tolist()]
+    params = [
+        Tensor(np.zeros(size))
+        for size in torch.randint(1, 50, (3,), generator=rng).tolist()
+    ]
     return [kata.optimizer_bytes(params, name) for name in ("sgd", "momentum", "adam")]
 
 
@@ -82,12 +94,17 @@ def stepped(make, rng):
 
 @probe("SGDMomentum")
 def _(kata, rng):
-    return stepped(lambda params: kata.SGDMomentum(params, 0.2, momentum=0.8, weight_decay=0.1), rng)
+    return stepped(
+        lambda params: kata.SGDMomentum(params, 0.2, momentum=0.8, weight_decay=0.1),
+        rng,
+    )
 
 
 @probe("Adam")
 def _(kata, rng):
-    return stepped(lambda params: kata.Adam(params, 0.2, betas=(0.8, 0.95), weight_decay=0.1), rng)
+    return stepped(
+        lambda params: kata.Adam(params, 0.2, betas=(0.8, 0.95), weight_decay=0.1), rng
+    )
 
 
 @probe("state_scaling")
@@ -95,4 +112,8 @@ def _(kata, rng):
     counts = (2 + torch.randperm(40, generator=rng)[:3]).mul(25_000).tolist()
     found = kata.state_scaling(counts)
     slope = np.polyfit(np.log(counts), np.log(found["values"]), 1)[0]
-    return [found["sizes"], [round(value / 8 / 25_000) for value in found["values"]], found["exponent"] / slope]
+    return [
+        found["sizes"],
+        [round(value / 8 / 25_000) for value in found["values"]],
+        found["exponent"] / slope,
+    ]

@@ -1,4 +1,6 @@
-"""Momentum and Adam, cross-entropy as one operation, and training a classifier with its metrics."""
+"""Momentum and Adam, cross-entropy as one operation, and training a classifier with
+its metrics.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -21,7 +23,14 @@ Loader = Iterable[tuple[Tensor, Tensor]]
 class SGDMomentum(Optimizer):
     """Gradient descent with a velocity."""
 
-    def __init__(self, params: Iterable[Tensor], lr: float = 0.01, *, momentum: float = 0.9, weight_decay: float = 0.0):
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 0.01,
+        *,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+    ):
         """Start at rest."""
         super().__init__(params, lr)
         self.momentum = momentum
@@ -60,7 +69,9 @@ class Adam(Optimizer):
         self.steps = [0 for _ in self.params]
 
     def step(self) -> None:
-        """Move every parameter by its corrected mean gradient over its corrected root mean square."""
+        """Move every parameter by its corrected mean gradient over its corrected root
+        mean square.
+        """
         b1, b2 = self.betas
         for i, p in enumerate(self.params):
             if p.grad is None:
@@ -75,7 +86,11 @@ class Adam(Optimizer):
 
 
 def fused_cross_entropy(
-    logits: Tensor, targets: Values, *, label_smoothing: float = 0.0, ignore_index: int = -100
+    logits: Tensor,
+    targets: Values,
+    *,
+    label_smoothing: float = 0.0,
+    ignore_index: int = -100,
 ) -> Tensor:
     """Cross-entropy as one operation."""
     numbers = check_targets(logits, targets)
@@ -86,7 +101,13 @@ def fused_cross_entropy(
     wanted[kept, numbers[kept]] += 1 - label_smoothing
     wanted[~kept] = 0
     loss = -(wanted * log_probs).sum() / kept.sum()
-    return record(Tensor(loss), "fused_cross_entropy", (logits,), probs=np.exp(log_probs), wanted=wanted)
+    return record(
+        Tensor(loss),
+        "fused_cross_entropy",
+        (logits,),
+        probs=np.exp(log_probs),
+        wanted=wanted,
+    )
 
 
 @backward_rule("fused_cross_entropy")
@@ -102,7 +123,9 @@ def accuracy(logits: Values, targets: Values) -> float:
     return float((_array(logits).argmax(axis=1) == _array(targets)).mean())
 
 
-def confusion_matrix(predictions: Values, targets: Values, num_classes: int) -> np.ndarray:
+def confusion_matrix(
+    predictions: Values, targets: Values, num_classes: int
+) -> np.ndarray:
     """Count how often each true class was predicted as each class."""
     counts = np.zeros((num_classes, num_classes), dtype=np.int64)
     for true, predicted in zip(_array(targets), _array(predictions)):
@@ -136,7 +159,12 @@ def evaluate_classifier(model: Module, loader: Loader) -> dict[str, float]:
 
 
 def train_classifier(
-    model: Module, optimizer: Optimizer, train_loader: Loader, epochs: int, *, val_loader: Loader | None = None
+    model: Module,
+    optimizer: Optimizer,
+    train_loader: Loader,
+    epochs: int,
+    *,
+    val_loader: Loader | None = None,
 ) -> dict[str, list[float]]:
     """Train a classifier and keep losses and accuracies per epoch."""
     history = {"train_loss": [], "train_accuracy": []}
@@ -167,7 +195,12 @@ def optimizer_bytes(params: Iterable[Tensor], name: str) -> dict[str, int]:
     """Predict the bytes of parameters, gradients and optimizer state."""
     size = sum(p.nbytes for p in params)
     state = {"sgd": 0, "momentum": 1, "adam": 2}[name] * size
-    return {"parameters": size, "gradients": size, "state": state, "total": 2 * size + state}
+    return {
+        "parameters": size,
+        "gradients": size,
+        "state": state,
+        "total": 2 * size + state,
+    }
 
 
 def state_scaling(sizes: Sequence[int]) -> dict[str, Any]:

@@ -9,13 +9,18 @@ STEPS = '    if "steps" in own:\n        optimizer.steps = state["steps"].tolist
 WRITE = "        os.replace(neighbour, path)\n"
 PLACE = '    neighbour = path.with_name(f"{path.name}.part")\n'
 META = '    arrays["meta"] = np.array(json.dumps({} if meta is None else meta))\n'
-BEST = "            self.best, self.best_epoch, self.bad_epochs = value, self.epoch, 0\n"
+BEST = (
+    "            self.best, self.best_epoch, self.bad_epochs = value, self.epoch, 0\n"
+)
 ANSWER = "        return self.bad_epochs >= self.patience\n"
 GAIN = "        return gain > self.min_delta\n"
 PROGRESS = "    progress = (epoch - warmup) / (total - warmup)\n"
 NEXT = "        self.optimizer.lr = self.schedule(self.epoch, self.base_lr)\n"
 RESTORE = "            load_model_state(self.model, self.early_stopping.best_state)\n"
-SCHEDULER = "            if self.scheduler is not None:\n                self.scheduler.step()\n"
+SCHEDULER = (
+    "            if self.scheduler is not None:\n"
+    "                self.scheduler.step()\n"
+)
 LOWEST = "            if watched < best:\n"
 
 MISTAKES = [
@@ -44,7 +49,8 @@ MISTAKES = [
         says="looks like missing and unexpected are exchanged",
     ),
     Mistake(
-        "the parameters keep their values: perhaps only a local name is bound to the new ones",
+        "the parameters keep their values: perhaps only a local name is bound to the "
+        "new ones",
         was=COPIED,
         now="        array = parameters[name].data\n        array = state[name]\n",
         caught_by="TestLoadModelState::test_the_values_come_back",
@@ -53,7 +59,9 @@ MISTAKES = [
     Mistake(
         "copies before it has checked all shapes",
         was=SHAPES,
-        now="        if state[name].shape == parameters[name].shape:\n    " + COPIED + "        else:\n",
+        now="        if state[name].shape == parameters[name].shape:\n    "
+        + COPIED
+        + "        else:\n",
         caught_by="TestLoadModelState::test_a_wrong_shape_changes_nothing",
         says="the parameters after the error",
         edge=True,
@@ -157,8 +165,15 @@ MISTAKES = [
     ),
     Mistake(
         "the state of the last epoch",
-        was="            self.best_state = None if model is None else model_state(model)\n        else:\n",
-        now="        else:\n            self.best_state = None if model is None else model_state(model)\n",
+        was=(
+            "            self.best_state = None if model is None else "
+            "model_state(model)\n        else:\n"
+        ),
+        now=(
+            "        else:\n"
+            "            self.best_state = None if model is None else "
+            "model_state(model)\n"
+        ),
         caught_by="test_the_state_of_the_best_epoch",
         says="looks like the weights of the last epoch",
     ),

@@ -24,7 +24,9 @@ def model_state(model: Module) -> State:
     return {name: p.data.copy() for name, p in model.named_parameters()}
 
 
-def load_model_state(model: Module, state: Mapping[str, np.ndarray], *, strict: bool = True) -> dict[str, list[str]]:
+def load_model_state(
+    model: Module, state: Mapping[str, np.ndarray], *, strict: bool = True
+) -> dict[str, list[str]]:
     """Copy the values of a state into a model."""
     parameters = dict(model.named_parameters())
     missing = [name for name in parameters if name not in state]
@@ -54,13 +56,21 @@ def load_optimizer_state(optimizer: Optimizer, state: Mapping[str, np.ndarray]) 
     optimizer.lr = float(state["lr"])
     for name in ["velocity", "m", "v"]:
         if hasattr(optimizer, name):
-            setattr(optimizer, name, [state[f"{name}.{i}"].copy() for i in range(len(optimizer.params))])
+            setattr(
+                optimizer,
+                name,
+                [state[f"{name}.{i}"].copy() for i in range(len(optimizer.params))],
+            )
     if hasattr(optimizer, "steps"):
         optimizer.steps = state["steps"].tolist()
 
 
 def save_checkpoint(
-    path: Path | str, model: Module, optimizer: Optimizer | None = None, *, meta: dict[str, Any] | None = None
+    path: Path | str,
+    model: Module,
+    optimizer: Optimizer | None = None,
+    *,
+    meta: dict[str, Any] | None = None,
 ) -> None:
     """Write a model, its optimizer and notes to one file."""
     arrays = {f"model.{name}": array for name, array in model_state(model).items()}
@@ -70,7 +80,9 @@ def save_checkpoint(
     np.savez(path, meta=json.dumps(meta or {}), **arrays)
 
 
-def load_checkpoint(path: Path | str, model: Module, optimizer: Optimizer | None = None) -> dict[str, Any]:
+def load_checkpoint(
+    path: Path | str, model: Module, optimizer: Optimizer | None = None
+) -> dict[str, Any]:
     """Read a checkpoint back into a model and its optimizer."""
     with np.load(path) as file:
         model_arrays, optimizer_arrays = {}, {}
@@ -118,12 +130,16 @@ class EarlyStopping:
         return self.bad_epochs >= self.patience
 
 
-def step_decay(epoch: int, base_lr: float, *, step_size: int, gamma: float = 0.1) -> float:
+def step_decay(
+    epoch: int, base_lr: float, *, step_size: int, gamma: float = 0.1
+) -> float:
     """Multiply the rate by gamma every step_size epochs."""
     return base_lr * gamma ** (epoch // step_size)
 
 
-def cosine_decay(epoch: int, base_lr: float, *, total: int, min_lr: float = 0.0, warmup: int = 0) -> float:
+def cosine_decay(
+    epoch: int, base_lr: float, *, total: int, min_lr: float = 0.0, warmup: int = 0
+) -> float:
     """Warm up linearly, then follow half a cosine."""
     if epoch < warmup:
         return base_lr * (epoch + 1) / warmup
@@ -197,17 +213,25 @@ class Trainer:
         return evaluate_classifier(self.model, loader)
 
     def fit(
-        self, train_loader: Iterable[Any], epochs: int, *, val_loader: Iterable[Any] | None = None
+        self,
+        train_loader: Iterable[Any],
+        epochs: int,
+        *,
+        val_loader: Iterable[Any] | None = None,
     ) -> dict[str, list[float]]:
         """Train, one epoch at a time."""
-        scheduler = LRScheduler(self.optimizer, self.schedule) if self.schedule else None
+        scheduler = (
+            LRScheduler(self.optimizer, self.schedule) if self.schedule else None
+        )
         history = {"train_loss": [], "train_accuracy": [], "lr": []}
         if val_loader is not None:
             history["val_loss"], history["val_accuracy"] = [], []
         best = math.inf
         for epoch in range(epochs):
             history["lr"].append(self.optimizer.lr)
-            found = train_classifier(self.model, self.optimizer, train_loader, 1, val_loader=val_loader)
+            found = train_classifier(
+                self.model, self.optimizer, train_loader, 1, val_loader=val_loader
+            )
             for name, values in found.items():
                 history[name] += values
             loss = history["train_loss" if val_loader is None else "val_loss"][-1]
@@ -215,9 +239,14 @@ class Trainer:
                 best = loss
                 if self.checkpoint_path is not None:
                     save_checkpoint(
-                        self.checkpoint_path, self.model, self.optimizer, meta={"epoch": epoch, "loss": loss}
+                        self.checkpoint_path,
+                        self.model,
+                        self.optimizer,
+                        meta={"epoch": epoch, "loss": loss},
                     )
-            if self.early_stopping is not None and self.early_stopping.step(loss, self.model):
+            if self.early_stopping is not None and self.early_stopping.step(
+                loss, self.model
+            ):
                 break
             if scheduler is not None:
                 scheduler.step()
@@ -227,17 +256,30 @@ class Trainer:
 
 
 def train_digits_cnn(
-    rng: np.random.Generator | None = None, *, epochs: int = 8, batch_size: int = 32, lr: float = 3e-3
+    rng: np.random.Generator | None = None,
+    *,
+    epochs: int = 8,
+    batch_size: int = 32,
+    lr: float = 3e-3,
 ) -> dict[str, Any]:
     """Train a small CNN on the digits."""
     rng = get_rng(rng)
     train, test = digits_datasets(rng=rng)
     model = make_cnn(8, padding=1, rng=rng)
     optimizer = Adam(model.parameters(), lr=lr)
-    trainer = Trainer(model, optimizer, schedule=lambda epoch, base: cosine_decay(epoch, base, total=epochs))
+    trainer = Trainer(
+        model,
+        optimizer,
+        schedule=lambda epoch, base: cosine_decay(epoch, base, total=epochs),
+    )
     history = trainer.fit(DataLoader(train, batch_size, shuffle=True, rng=rng), epochs)
     found = trainer.evaluate(DataLoader(test, 256))
-    return {"model": model, "history": history, "test_accuracy": found["accuracy"], "test_loss": found["loss"]}
+    return {
+        "model": model,
+        "history": history,
+        "test_accuracy": found["accuracy"],
+        "test_loss": found["loss"],
+    }
 
 
 def predict_checkpoint_bytes(model: Module, name: str | None = None) -> int:
@@ -255,4 +297,8 @@ def checkpoint_scaling(widths: Sequence[int], folder: Path | str) -> dict[str, A
         save_checkpoint(path, layer)
         sizes.append(sum(p.size for p in layer.parameters()))
         values.append(path.stat().st_size)
-    return {"sizes": sizes, "values": values, "exponent": scaling_exponent(sizes, values)}
+    return {
+        "sizes": sizes,
+        "values": values,
+        "exponent": scaling_exponent(sizes, values),
+    }

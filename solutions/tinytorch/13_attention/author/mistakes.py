@@ -2,9 +2,11 @@
 
 from grader.course.mistakes import Mistake
 
-LARGEST = "    largest = np.max(x, axis=dim, keepdims=True, where=allowed, initial=-np.inf)\n"
+LARGEST = (
+    "    largest = np.max(x, axis=dim, keepdims=True, where=allowed, initial=-np.inf)\n"
+)
 POWERS = "    powers = np.exp(np.where(allowed, x - largest, -np.inf))\n"
-WEIGHTS = 'Tensor(powers / np.where(total > 0, total, 1)), "masked_softmax"'
+WEIGHTS = 'Tensor(powers / np.where(total > 0, total, 1)),\n        "masked_softmax"'
 RULE = 'weighted - node.out * weighted.sum(axis=node.saved["dim"], keepdims=True)'
 SCORES = "q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])"
 VALUES = "        self.W_v = Linear(embed_dim, head_dim, bias=False, rng=rng)\n"
@@ -15,8 +17,10 @@ MISTAKES = [
     Mistake(
         "the mask multiplied in after softmax",
         was=POWERS,
-        now="    powers = np.exp(x - x.max(axis=dim, keepdims=True))\n    mask, powers = allowed, powers / powers.sum("
-        "axis=dim, keepdims=True) * allowed\n    return record(Tensor(powers), 'masked_softmax', (scores,), dim=dim)\n",
+        now="    powers = np.exp(x - x.max(axis=dim, keepdims=True))\n"
+        "    mask, powers = allowed, powers / powers.sum("
+        "axis=dim, keepdims=True) * allowed\n"
+        "    return record(Tensor(powers), 'masked_softmax', (scores,), dim=dim)\n",
         caught_by="test_the_allowed_entries_share_the_weight",
         says="looks like masked after softmax",
     ),
@@ -58,7 +62,10 @@ MISTAKES = [
     Mistake(
         "a fill of -10,000",
         was=POWERS,
-        now="    x = np.where(allowed, x, -1e4)\n    powers = np.exp(x - x.max(axis=dim, keepdims=True))\n",
+        now=(
+            "    x = np.where(allowed, x, -1e4)\n"
+            "    powers = np.exp(x - x.max(axis=dim, keepdims=True))\n"
+        ),
         caught_by="test_a_large_forbidden_score",
         says="the value",
     ),
@@ -78,7 +85,12 @@ MISTAKES = [
     ),
     Mistake(
         "cut off from the graph",
-        was=f"record({WEIGHTS}, (scores,), dim=dim)",
+        was="""record(
+        Tensor(powers / np.where(total > 0, total, 1)),
+        "masked_softmax",
+        (scores,),
+        dim=dim,
+    )""",
         now="Tensor(powers / np.where(total > 0, total, 1))",
         caught_by="TestMaskedSoftmax::test_any_dimension_with_its_gradient",
         says="not connected to its input",
@@ -86,7 +98,10 @@ MISTAKES = [
     Mistake(
         "a fully masked row is uniform",
         was=POWERS,
-        now="    x = np.where(allowed, x, -1e9)\n    powers = np.exp(x - x.max(axis=dim, keepdims=True))\n",
+        now=(
+            "    x = np.where(allowed, x, -1e9)\n"
+            "    powers = np.exp(x - x.max(axis=dim, keepdims=True))\n"
+        ),
         caught_by="test_a_row_with_nothing_allowed",
         says="looks like equal weights for forbidden entries",
         edge=True,
@@ -191,7 +206,10 @@ MISTAKES = [
     Mistake(
         "sines and cosines in halves",
         was=TABLE,
-        now="table[:, : dim // 2], table[:, dim // 2 :] = np.sin(angles), np.cos(angles)",
+        now=(
+            "table[:, : dim // 2], table[:, dim // 2 :] = np.sin(angles), "
+            "np.cos(angles)"
+        ),
         caught_by="test_shape_dtype_and_row_zero",
         says="looks like all sines first, then all cosines",
     ),

@@ -23,7 +23,9 @@ def _(kata, rng):
 def tensor(rng, *shape):
     from tinytorch.tensor import Tensor
 
-    return Tensor(torch.randn(*shape, generator=rng).double().numpy(), requires_grad=True)
+    return Tensor(
+        torch.randn(*shape, generator=rng).double().numpy(), requires_grad=True
+    )
 
 
 def sizes(rng, count, low=2, high=7):
@@ -49,8 +51,13 @@ def _(kata, rng):
 @probe("scaled_dot_product_attention")
 def _(kata, rng):
     queries, keys, width, out = sizes(rng, 4)
-    q, k, v = (tensor(rng, 2, *shape) for shape in ((queries, width), (keys, width), (keys, out)))
-    output, weights = kata.scaled_dot_product_attention(q, k, v, mask(rng, queries, keys))
+    q, k, v = (
+        tensor(rng, 2, *shape)
+        for shape in ((queries, width), (keys, width), (keys, out))
+    )
+    output, weights = kata.scaled_dot_product_attention(
+        q, k, v, mask(rng, queries, keys)
+    )
     (output * output).sum().backward()
     return [output.data, weights.data, [part.grad for part in (q, k, v)]]
 
@@ -88,8 +95,18 @@ def _(kata, rng):
 
 @probe("attention_scaling")
 def _(kata, rng):
-    lengths, width = sorted((128 + 4 * torch.randperm(60, generator=rng)[:4]).tolist()), sizes(rng, 1, 8, 24)[0]
+    lengths, width = (
+        sorted((128 + 4 * torch.randperm(60, generator=rng)[:4]).tolist()),
+        sizes(rng, 1, 8, 24)[0],
+    )
     found = kata.attention_scaling(lengths, width)
     slope = np.polyfit(np.log(lengths), np.log(found["values"]), 1)[0]
-    enough = [value >= 4 * n * (n + width) for n, value in zip(lengths, found["values"])]
-    return [found["sizes"], found["exponent"] / slope, abs(found["exponent"] - 2) < 0.3, enough]
+    enough = [
+        value >= 4 * n * (n + width) for n, value in zip(lengths, found["values"])
+    ]
+    return [
+        found["sizes"],
+        found["exponent"] / slope,
+        abs(found["exponent"] - 2) < 0.3,
+        enough,
+    ]

@@ -1,4 +1,6 @@
-"""Attention: masked softmax, scaled dot products, one head, positions, and what they cost."""
+"""Attention: masked softmax, scaled dot products, one head, positions, and what
+they cost.
+"""
 
 import numpy as np
 
@@ -52,7 +54,9 @@ class SelfAttention(Module):
     def forward(self, x):
         """(B, T, C) to (B, T, d)."""
         mask = causal_mask(x.shape[1]) if self.causal else None
-        return scaled_dot_product_attention(self.W_q(x), self.W_k(x), self.W_v(x), mask)[0]
+        return scaled_dot_product_attention(
+            self.W_q(x), self.W_k(x), self.W_v(x), mask
+        )[0]
 
 
 def sinusoidal_positions(length, dim):
@@ -78,8 +82,16 @@ def attention_cost(batch, heads, length, head_dim, itemsize=4):
 def recurrence_comparison(length, dim):
     """Attention against a recurrence."""
     return {
-        "attention": {"sequential_steps": 1, "path_length": 1, "multiply_adds": 2 * length**2 * dim},
-        "recurrence": {"sequential_steps": length, "path_length": length - 1, "multiply_adds": 2 * length * dim**2},
+        "attention": {
+            "sequential_steps": 1,
+            "path_length": 1,
+            "multiply_adds": 2 * length**2 * dim,
+        },
+        "recurrence": {
+            "sequential_steps": length,
+            "path_length": length - 1,
+            "multiply_adds": 2 * length * dim**2,
+        },
         "crossover_length": dim,
     }
 

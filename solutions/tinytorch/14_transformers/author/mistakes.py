@@ -2,17 +2,28 @@
 
 from grader.course.mistakes import Mistake
 
-MEAN = "mean, variance = x.data.mean(axis=-1, keepdims=True), x.data.var(axis=-1, keepdims=True)\n        scale"
+MEAN = """mean, variance = (
+            x.data.mean(axis=-1, keepdims=True),
+            x.data.var(axis=-1, keepdims=True),
+        )
+        scale"""
 SCALE = "        scale = 1 / np.sqrt(variance + self.eps)\n"
-NORM_RULE = 'weighted - weighted.mean(axis=-1, keepdims=True) - normalised * along) * node.saved["scale"]'
+NORM_RULE = """weighted - weighted.mean(axis=-1, keepdims=True) - normalised * along
+    ) * node.saved["scale"]"""
 HEADS = "return y.reshape(B, T, self.num_heads, C // self.num_heads).transpose(1, 2)"
-ATTEND = (
-    "        out, _ = scaled_dot_product_attention(heads(self.W_q(x)), heads(self.W_k(x)), heads(self.W_v(x)), mask)\n"
-)
+ATTEND = """        out, _ = scaled_dot_product_attention(
+            heads(self.W_q(x)), heads(self.W_k(x)), heads(self.W_v(x)), mask
+        )
+"""
 MERGE = "return self.W_o(out.transpose(1, 2).reshape(B, T, C))"
-PARTS = "        for norm, part in ((self.ln1, self.attn), (self.ln2, self.mlp)):\n            y = self.drop(part(norm(x)))\n"
+PARTS = (
+    "        for norm, part in ((self.ln1, self.attn), (self.ln2, self.mlp)):\n"
+    "            y = self.drop(part(norm(x)))\n"
+)
 SKIP = "            x = x + y if self.residual else y\n        return x"
-BLOCKS = "self.blocks = [TransformerBlock(embed_dim, num_heads, rng=rng) for _ in range(num_layers)]"
+BLOCKS = """self.blocks = [
+            TransformerBlock(embed_dim, num_heads, rng=rng) for _ in range(num_layers)
+        ]"""
 
 MISTAKES = [
     # LayerNorm
@@ -76,7 +87,7 @@ MISTAKES = [
     ),
     Mistake(
         "a NumPy number as a factor",
-        was="tanh(Tensor(math.sqrt(2 / math.pi)",
+        was="tanh(\n        Tensor(math.sqrt(2 / math.pi)",
         now="tanh(Tensor(np.sqrt(2 / np.pi)",
         caught_by="test_the_dtype_stays",
         says="float32 became float64",
@@ -85,9 +96,13 @@ MISTAKES = [
     # MultiHeadAttention
     Mistake(
         "heads of full size",
-        was="self.W_q, self.W_k, self.W_v, self.W_o = (Linear(embed_dim, embed_dim, rng=rng) for _ in range(4))",
-        now="self.W_q, self.W_k, self.W_v = (Linear(embed_dim, num_heads * embed_dim, rng=rng) for _ in range(3))\n"
-        "        self.W_o = Linear(num_heads * embed_dim, embed_dim, rng=rng)",
+        was="""self.W_q, self.W_k, self.W_v, self.W_o = (
+            Linear(embed_dim, embed_dim, rng=rng) for _ in range(4)
+        )""",
+        now="""self.W_q, self.W_k, self.W_v = (
+            Linear(embed_dim, num_heads * embed_dim, rng=rng) for _ in range(3)
+        )
+        self.W_o = Linear(num_heads * embed_dim, embed_dim, rng=rng)""",
         caught_by="test_four_projections_with_a_bias",
         says="looks like 12 features for each head",
     ),
@@ -108,7 +123,9 @@ MISTAKES = [
     Mistake(
         "scaled by the features of all heads",
         was=ATTEND,
-        now=ATTEND.replace("heads(self.W_q(x))", "heads(self.W_q(x)) * self.num_heads**-0.5"),
+        now=ATTEND.replace(
+            "heads(self.W_q(x))", "heads(self.W_q(x)) * self.num_heads**-0.5"
+        ),
         caught_by="test_each_head_attends_on_its_own_slice",
         says="looks like scaled by 1/√C, not by 1/√D",
     ),
@@ -138,7 +155,10 @@ MISTAKES = [
     Mistake(
         "relu in place of gelu",
         was="self.fc2(gelu(self.fc1(x)))",
-        now="self.fc2((lambda h: h * Tensor((h.data > 0).astype(h.dtype)))(self.fc1(x)))",
+        now=(
+            "self.fc2((lambda h: h * Tensor((h.data > "
+            "0).astype(h.dtype)))(self.fc1(x)))"
+        ),
         caught_by="TestFeedForward::test_gelu_between_them",
         says="looks like relu in place of gelu",
     ),
@@ -146,14 +166,20 @@ MISTAKES = [
     Mistake(
         "post-norm",
         was=PARTS + SKIP,
-        now="        x = self.ln1(x + self.attn(x))\n        return self.ln2(x + self.mlp(x))",
+        now=(
+            "        x = self.ln1(x + self.attn(x))\n"
+            "        return self.ln2(x + self.mlp(x))"
+        ),
         caught_by="test_norm_then_part_then_skip",
         says="looks like post-norm",
     ),
     Mistake(
         "the skip starts after the norm",
         was=PARTS,
-        now=PARTS.replace("y = self.drop(part(norm(x)))", "x = norm(x)\n            y = self.drop(part(x))"),
+        now=PARTS.replace(
+            "y = self.drop(part(norm(x)))",
+            "x = norm(x)\n            y = self.drop(part(x))",
+        ),
         caught_by="test_norm_then_part_then_skip",
         says="looks like the skip starts after the norm",
     ),
@@ -175,7 +201,9 @@ MISTAKES = [
         "dropout on the sum",
         was=PARTS + SKIP,
         now=PARTS.replace("self.drop(part(norm(x)))", "part(norm(x))")
-        + SKIP.replace("x + y if self.residual else y", "self.drop(x + y if self.residual else y)"),
+        + SKIP.replace(
+            "x + y if self.residual else y", "self.drop(x + y if self.residual else y)"
+        ),
         caught_by="test_dropout_acts_on_what_each_part_returns",
         says="looks like what the skip carries was dropped, too",
     ),
@@ -183,7 +211,10 @@ MISTAKES = [
     Mistake(
         "one block, num_layers times",
         was=BLOCKS,
-        now="self.blocks = [TransformerBlock(embed_dim, num_heads, rng=rng)] * num_layers",
+        now=(
+            "self.blocks = [TransformerBlock(embed_dim, num_heads, rng=rng)] * "
+            "num_layers"
+        ),
         caught_by="test_blocks_with_parameters_of_their_own",
         says="looks like one block, three times",
     ),

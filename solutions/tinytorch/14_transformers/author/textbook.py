@@ -1,4 +1,6 @@
-"""The transformer block: layer norm, gelu, heads, an MLP, skips, and what depth costs."""
+"""The transformer block: layer norm, gelu, heads, an MLP, skips, and what
+depth costs.
+"""
 
 import math
 
@@ -49,7 +51,11 @@ class MultiHeadAttention(Module):
 
     def forward(self, x):
         """Split, attend, merge."""
-        q, k, v = self.split(self.W_q(x)), self.split(self.W_k(x)), self.split(self.W_v(x))
+        q, k, v = (
+            self.split(self.W_q(x)),
+            self.split(self.W_k(x)),
+            self.split(self.W_v(x)),
+        )
         mask = causal_mask(x.shape[1]) if self.causal else None
         out, _ = scaled_dot_product_attention(q, k, v, mask)
         return self.W_o(out.transpose(1, 2).reshape(x.shape))
@@ -82,7 +88,9 @@ class TransformerBlock(Module):
     def forward(self, x):
         """Attention, then the MLP."""
         if not self.residual:
-            return self.dropout(self.mlp(self.ln2(self.dropout(self.attn(self.ln1(x))))))
+            return self.dropout(
+                self.mlp(self.ln2(self.dropout(self.attn(self.ln1(x)))))
+            )
         x = x + self.dropout(self.attn(self.ln1(x)))
         return x + self.dropout(self.mlp(self.ln2(x)))
 
@@ -91,7 +99,9 @@ class GPTBackbone(Module):
     """Blocks and a last norm."""
 
     def __init__(self, embed_dim, num_heads, num_layers, *, rng=None):
-        self.blocks = [TransformerBlock(embed_dim, num_heads, rng=rng) for _ in range(num_layers)]
+        self.blocks = [
+            TransformerBlock(embed_dim, num_heads, rng=rng) for _ in range(num_layers)
+        ]
         self.ln_f = LayerNorm(embed_dim)
 
     def forward(self, x):
@@ -101,10 +111,15 @@ class GPTBackbone(Module):
         return self.ln_f(x)
 
 
-def residual_gradient_norms(depth, *, residual, embed_dim=16, num_heads=2, batch=2, length=5, rng=None):
+def residual_gradient_norms(
+    depth, *, residual, embed_dim=16, num_heads=2, batch=2, length=5, rng=None
+):
     """Gradient norms of the W_v weights, first block first."""
     rng = get_rng(rng)
-    blocks = [TransformerBlock(embed_dim, num_heads, residual=residual, rng=rng) for _ in range(depth)]
+    blocks = [
+        TransformerBlock(embed_dim, num_heads, residual=residual, rng=rng)
+        for _ in range(depth)
+    ]
     h = Tensor(rng.normal(size=(batch, length, embed_dim)))
     for block in blocks:
         h = block(h)
@@ -133,7 +148,8 @@ def block_cost(batch, length, embed_dim, num_heads, *, itemsize=4):
         "mlp_parameters": mlp,
         "score_bytes": batch * num_heads * length**2 * itemsize,
         "mlp_hidden_bytes": batch * length * 4 * embed_dim * itemsize,
-        "multiply_adds": 12 * batch * length * embed_dim**2 + 2 * batch * length**2 * embed_dim,
+        "multiply_adds": 12 * batch * length * embed_dim**2
+        + 2 * batch * length**2 * embed_dim,
     }
 
 

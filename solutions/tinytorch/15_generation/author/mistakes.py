@@ -5,7 +5,7 @@ from grader.course.mistakes import Equivalent, Mistake
 POSITIONS = "self.tok_emb(numbers) + self.pos_emb(np.arange(numbers.shape[1]))"
 TEMPERATURE_AND_SUM = """    powers = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
     return powers / powers.sum(axis=-1, keepdims=True)
-"""
+"""  # noqa: E501
 LAST = "logits = model(tokens[:, -model.block_size :])[:, -1]"
 DRAWN = "drawn = [rng.choice(probs.shape[1], p=row) for row in probs]"
 STARTS = "integers(0, len(ids) - block_size, batch_size)"
@@ -82,7 +82,9 @@ MISTAKES = [
     Mistake(
         "positions of a cropped window not restarted at 0",
         was=POSITIONS,
-        now=POSITIONS.replace("np.arange(", "self.block_size - numbers.shape[1] + np.arange("),
+        now=POSITIONS.replace(
+            "np.arange(", "self.block_size - numbers.shape[1] + np.arange("
+        ),
         caught_by="test_logits_for_every_position",
         says="looks like positions counted from the end of the block",
     ),
@@ -96,8 +98,10 @@ MISTAKES = [
     ),
     Mistake(
         "top-k cuts probabilities, which no longer sum to 1",
-        was="        np.put_along_axis(scores, dropped, -np.inf, axis=-1)\n" + TEMPERATURE_AND_SUM,
-        now="        powers = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)\n"
+        was="        np.put_along_axis(scores, dropped, -np.inf, axis=-1)\n"
+        + TEMPERATURE_AND_SUM,
+        now="        powers = np.exp((scores - scores.max(axis=-1, keepdims=True)) / "
+        "temperature)\n"
         "        probs = powers / powers.sum(axis=-1, keepdims=True)\n"
         "        np.put_along_axis(probs, dropped, 0, axis=-1)\n"
         "        return probs\n" + TEMPERATURE_AND_SUM,
@@ -114,14 +118,17 @@ MISTAKES = [
     Mistake(
         "NaN: perhaps exponentials of the logits as they are",
         was=TEMPERATURE_AND_SUM,
-        now=TEMPERATURE_AND_SUM.replace("(scores - scores.max(axis=-1, keepdims=True))", "scores"),
+        now=TEMPERATURE_AND_SUM.replace(
+            "(scores - scores.max(axis=-1, keepdims=True))", "scores"
+        ),
         caught_by="TestNextTokenProbs::test_large_logits",
         says="values are NaN",
     ),
     Mistake(
         "temperature 0 shares among equal maxima",
         was="        return np.eye(vocab_size)[scores.argmax(axis=-1)]\n",
-        now="        best = (scores == scores.max(axis=-1, keepdims=True)).astype(float)\n"
+        now="        best = (scores == scores.max(axis=-1, "
+        "keepdims=True)).astype(float)\n"
         "        return best / best.sum(axis=-1, keepdims=True)\n",
         caught_by="test_temperature_zero_takes_the_first_maximum",
         says="looks like shared among equals",
@@ -209,20 +216,38 @@ EQUIVALENT = [
         textbook=True,
     ),
     Equivalent(
-        was="loss = fused_cross_entropy(logits.reshape(-1, model.vocab_size), y.reshape(-1))",
-        now="loss = fused_cross_entropy(logits.reshape(-1, model.vocab_size), y.reshape(-2))",
+        was=(
+            "loss = fused_cross_entropy(logits.reshape(-1, model.vocab_size), "
+            "y.reshape(-1))"
+        ),
+        now=(
+            "loss = fused_cross_entropy(logits.reshape(-1, model.vocab_size), "
+            "y.reshape(-2))"
+        ),
         reason="numpy reads any negative size as -1",
         textbook=True,
     ),
     Equivalent(
-        was="loss = fused_cross_entropy(logits.reshape(-1, model.vocab_size), y.reshape(-1))",
-        now="loss = fused_cross_entropy(logits.reshape(-2, model.vocab_size), y.reshape(-1))",
+        was=(
+            "loss = fused_cross_entropy(logits.reshape(-1, model.vocab_size), "
+            "y.reshape(-1))"
+        ),
+        now=(
+            "loss = fused_cross_entropy(logits.reshape(-2, model.vocab_size), "
+            "y.reshape(-1))"
+        ),
         reason="numpy reads any negative size as -1",
         textbook=True,
     ),
     Equivalent(
-        was="sample = tokenizer.decode(model.generate(prompt, 200, temperature=0.5, rng=rng)[0])",
-        now="sample = tokenizer.decode(model.generate(prompt, 200, temperature=0.5, rng=rng)[-1])",
+        was=(
+            "sample = tokenizer.decode(model.generate(prompt, 200, temperature=0.5, "
+            "rng=rng)[0])"
+        ),
+        now=(
+            "sample = tokenizer.decode(model.generate(prompt, 200, temperature=0.5, "
+            "rng=rng)[-1])"
+        ),
         reason="a batch of one",
         textbook=True,
     ),

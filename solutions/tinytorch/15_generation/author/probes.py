@@ -27,15 +27,24 @@ def _(kata, rng):
     """A text of one window makes every batch the same, whatever is drawn."""
     model = there(kata, bigram, torch.randn(9, 9, generator=rng).double().numpy())
     text = torch.randint(9, (7,), generator=rng).numpy()
-    losses = kata.train_language_model(model, text, 30, batch_size=2, lr=0.1, rng=np.random.default_rng(0))
+    losses = kata.train_language_model(
+        model, text, 30, batch_size=2, lr=0.1, rng=np.random.default_rng(0)
+    )
     return [losses, model.table.data]
 
 
 @probe("generate")
 def _(kata, rng):
     """The model is sure of what follows each token, so that draws decide nothing."""
-    model = there(kata, bigram, 100.0 * np.eye(6)[torch.randperm(6, generator=rng).numpy()])
-    return kata.generate(model, torch.randint(6, (4, 8), generator=rng).numpy(), 5, rng=np.random.default_rng(0))
+    model = there(
+        kata, bigram, 100.0 * np.eye(6)[torch.randperm(6, generator=rng).numpy()]
+    )
+    return kata.generate(
+        model,
+        torch.randint(6, (4, 8), generator=rng).numpy(),
+        5,
+        rng=np.random.default_rng(0),
+    )
 
 
 def sizes(rng, count, low=2, high=9):
@@ -52,7 +61,9 @@ def filled(kata, model, seed):
 @probe("Embedding")
 def _(kata, rng):
     rows, width, seed = sizes(rng, 3, 40, 60)
-    first, again = (kata.Embedding(rows, width, rng=np.random.default_rng(seed)) for _ in range(2))
+    first, again = (
+        kata.Embedding(rows, width, rng=np.random.default_rng(seed)) for _ in range(2)
+    )
     weight = first.weight.data
     told = [
         weight.shape,
@@ -75,7 +86,13 @@ def _(kata, rng):
     model = gpt(kata, rng)
     weights = [part.weight.data for part in (model.tok_emb, model.pos_emb, model.head)]
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-    return [model.vocab_size, model.block_size, [w.shape for w in weights], model.head.bias is None, shapes]
+    return [
+        model.vocab_size,
+        model.block_size,
+        [w.shape for w in weights],
+        model.head.bias is None,
+        shapes,
+    ]
 
 
 @probe("TinyGPT.forward")
@@ -87,7 +104,10 @@ def _(kata, rng):
 
 @probe("next_token_probs")
 def _(kata, rng):
-    logits, temperature = torch.randn(3, 7, generator=rng).double().numpy(), 0.3 + torch.rand((), generator=rng).item()
+    logits, temperature = (
+        torch.randn(3, 7, generator=rng).double().numpy(),
+        0.3 + torch.rand((), generator=rng).item(),
+    )
     options = [
         {},
         {"temperature": 0},
@@ -102,18 +122,34 @@ def _(kata, rng):
 def _(kata, rng):
     """The draws are the code's own: what does not depend on them is asked."""
     steps, seed = sizes(rng, 2, 3, 30)
-    options = {"steps": steps, "lr": 0.004 + 0.004 * torch.rand((), generator=rng).item()}
-    found, again = (kata.train_tiny_gpt(np.random.default_rng(seed), **options) for _ in range(2))
+    options = {
+        "steps": steps,
+        "lr": 0.004 + 0.004 * torch.rand((), generator=rng).item(),
+    }
+    found, again = (
+        kata.train_tiny_gpt(np.random.default_rng(seed), **options) for _ in range(2)
+    )
     quality = kata.text_quality(found["sample"], kata.PASSAGE)
-    same = np.allclose(again["losses"], found["losses"]) and again["sample"] == found["sample"]
+    same = (
+        np.allclose(again["losses"], found["losses"])
+        and again["sample"] == found["sample"]
+    )
     sample = found["sample"]
-    told = [len(found["losses"]), len(sample), sample[:5], found["model"].block_size, found["model"].vocab_size]
+    told = [
+        len(found["losses"]),
+        len(sample),
+        sample[:5],
+        found["model"].block_size,
+        found["model"].vocab_size,
+    ]
     return [told, same, {name: found[name] == value for name, value in quality.items()}]
 
 
 @probe("generation_scaling")
 def _(kata, rng):
-    return kata.generation_scaling(sorted((2 + torch.randperm(90, generator=rng)[:4]).tolist()))
+    return kata.generation_scaling(
+        sorted((2 + torch.randperm(90, generator=rng)[:4]).tolist())
+    )
 
 
 @probe("kv_cache_bytes")

@@ -1,4 +1,6 @@
-"""Generation: characters as tokens, embeddings, TinyGPT, sampling, training, and what generating costs."""
+"""Generation: characters as tokens, embeddings, TinyGPT, sampling, training, and what
+generating costs.
+"""
 
 import numpy as np
 
@@ -81,7 +83,16 @@ class Embedding(Module):
 class TinyGPT(Module):
     """A GPT."""
 
-    def __init__(self, vocab_size, block_size, *, embed_dim=32, num_heads=4, num_layers=2, rng=None):
+    def __init__(
+        self,
+        vocab_size,
+        block_size,
+        *,
+        embed_dim=32,
+        num_heads=4,
+        num_layers=2,
+        rng=None,
+    ):
         """Make embeddings, backbone and head."""
         self.vocab_size = vocab_size
         self.block_size = block_size
@@ -99,7 +110,9 @@ class TinyGPT(Module):
 
     def generate(self, ids, max_new_tokens, *, temperature=1.0, top_k=None, rng=None):
         """Continue prompts."""
-        return generate(self, ids, max_new_tokens, temperature=temperature, top_k=top_k, rng=rng)
+        return generate(
+            self, ids, max_new_tokens, temperature=temperature, top_k=top_k, rng=rng
+        )
 
 
 def next_token_probs(logits, *, temperature=1.0, top_k=None):
@@ -121,7 +134,9 @@ def generate(model, ids, max_new_tokens, *, temperature=1.0, top_k=None, rng=Non
     with evaluating(model):
         for _ in range(max_new_tokens):
             logits = model(ids[:, -model.block_size :])
-            probs = next_token_probs(logits[:, -1], temperature=temperature, top_k=top_k)
+            probs = next_token_probs(
+                logits[:, -1], temperature=temperature, top_k=top_k
+            )
             new = np.array([rng.choice(len(p), p=p) for p in probs])
             ids = np.concatenate([ids, new[:, None]], axis=1)
     return ids
@@ -165,11 +180,19 @@ def train_tiny_gpt(rng=None, *, steps=600, lr=8e-3):
     """Learn the passage and write."""
     tokenizer = CharTokenizer(PASSAGE)
     model = TinyGPT(tokenizer.vocab_size, 32, rng=rng)
-    losses = train_language_model(model, tokenizer.encode(PASSAGE), steps, lr=lr, rng=rng)
+    losses = train_language_model(
+        model, tokenizer.encode(PASSAGE), steps, lr=lr, rng=rng
+    )
     prompt = tokenizer.encode("To be")[None]
     sample = tokenizer.decode(model.generate(prompt, 200, temperature=0.5, rng=rng)[0])
     quality = text_quality(sample, PASSAGE)
-    return {"model": model, "tokenizer": tokenizer, "losses": losses, "sample": sample, **quality}
+    return {
+        "model": model,
+        "tokenizer": tokenizer,
+        "losses": losses,
+        "sample": sample,
+        **quality,
+    }
 
 
 def generation_cost(prompt, new_tokens, block_size, *, cache=False):
@@ -180,7 +203,11 @@ def generation_cost(prompt, new_tokens, block_size, *, cache=False):
         queries = 1 if cache and length > prompt else keys
         positions += queries
         pairs += queries * keys
-    return {"forward_calls": new_tokens, "token_positions": positions, "attention_pairs": pairs}
+    return {
+        "forward_calls": new_tokens,
+        "token_positions": positions,
+        "attention_pairs": pairs,
+    }
 
 
 def kv_cache_bytes(batch, length, embed_dim, num_layers, itemsize=4):
@@ -204,5 +231,9 @@ def generation_scaling(new_tokens):
     for name, cache in (("full", False), ("cached", True)):
         costs = [generation_cost(1, n, n + 1, cache=cache) for n in new_tokens]
         values = [cost["token_positions"] for cost in costs]
-        found[name] = {"sizes": list(new_tokens), "values": values, "exponent": scaling_exponent(new_tokens, values)}
+        found[name] = {
+            "sizes": list(new_tokens),
+            "values": values,
+            "exponent": scaling_exponent(new_tokens, values),
+        }
     return found

@@ -3,8 +3,10 @@
 from grader.course.mistakes import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
-NORM = "normed = (wide * torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + eps)).to(x.dtype)"
-WEIGHED = "return normed if weight is None else normed * weight"
+NORM = """\
+normed = (wide * torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + eps)).to(
+        x.dtype
+    )"""
 EACH_HEAD = "return rms_norm(q, q_weight, eps), rms_norm(k, k_weight, eps)"
 TURN = "return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1).to(x.dtype)"
 COS = "cos, sin = angles.cos() * scale, angles.sin() * scale"
@@ -13,15 +15,20 @@ RAMP = "ramp = ((pairs - low) / (high - low or 0.001)).clamp(0, 1)"
 MIXED = "inv_freq = theta * (1 - ramp) + theta / factor * ramp"
 GATED = "return F.linear(F.silu(F.linear(x, w_gate)) * F.linear(x, w_up), w_down)"
 SHARED = "k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)"
-CAUSAL = "dtype=torch.bool, device=q.device).tril(k.size(2) - q.size(2))"
+CAUSAL = """dtype=torch.bool, device=q.device).tril(
+            k.size(2) - q.size(2)
+        )"""
 ATTEND = "return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)"
 NORMS = """        if self.config.qk_norm:
-            q, k = qk_norm(q, k, attn.q_norm.weight, attn.k_norm.weight, self.config.eps)
+            q, k = qk_norm(
+                q, k, attn.q_norm.weight, attn.k_norm.weight, self.config.eps
+            )
 """
-TURNED = "        q, k = rope_half(q, positions, inv_freq, scale), rope_half(k, positions, inv_freq, scale)\n"
-FIRST_SUM = "x = x + attn.o_proj(gqa_attention(q, k, v, mask).transpose(1, 2).flatten(2))"
-LAST_SUM = "return x + swiglu(h, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight)"
-BASE = 'rope_base=hf_config.get("rope_theta", rope.get("rope_theta", 10000.0)),'
+TURNED = """        q, k = (
+            rope_half(q, positions, inv_freq, scale),
+            rope_half(k, positions, inv_freq, scale),
+        )
+"""
 
 MISTAKES = [
     Mistake(
@@ -34,7 +41,8 @@ MISTAKES = [
     Mistake(
         "eps outside the root",
         NORM,
-        "normed = (wide / (wide.square().mean(dim=-1, keepdim=True).sqrt() + eps)).to(x.dtype)",
+        "normed = (wide / (wide.square().mean(dim=-1, keepdim=True).sqrt() + "
+        "eps)).to(x.dtype)",
         "test_eps_belongs_under_the_root",
         says="looks like eps outside the root",
     ),
@@ -76,21 +84,26 @@ MISTAKES = [
         "neighbouring pairs, as in 18",
         f"a, b = x.chunk(2, dim=-1)\n    {TURN}",
         "a, b = x[..., 0::2], x[..., 1::2]\n"
-        "    return torch.stack([a * cos - b * sin, b * cos + a * sin], dim=-1).flatten(-2).to(x.dtype)",
+        "    return torch.stack([a * cos - b * sin, b * cos + a * sin], "
+        "dim=-1).flatten(-2).to(x.dtype)",
         "test_equals_a_rotation_of_every_pair",
         says="looks like neighbouring pairs, the layout of 18",
     ),
     Mistake(
         "halves turned, then dealt out as neighbours",
         TURN,
-        "return torch.stack([a * cos - b * sin, b * cos + a * sin], dim=-1).flatten(-2).to(x.dtype)",
+        "return torch.stack([a * cos - b * sin, b * cos + a * sin], "
+        "dim=-1).flatten(-2).to(x.dtype)",
         "test_a_pair_is_half_a_head_apart",
         says="looks like feature 1 holds what belongs at D/2",
     ),
     Mistake(
         "the sign of sin",
         TURN,
-        TURN.replace("a * cos - b * sin, b * cos + a * sin", "a * cos + b * sin, b * cos - a * sin"),
+        TURN.replace(
+            "a * cos - b * sin, b * cos + a * sin",
+            "a * cos + b * sin, b * cos - a * sin",
+        ),
         "test_equals_a_rotation_of_every_pair",
         says="looks like turned the other way: the sign of sin",
     ),
@@ -141,11 +154,15 @@ MISTAKES = [
         ATTEND,
         "return F.scaled_dot_product_attention(q, k, v, is_causal=True)",
         "test_fewer_queries_than_keys_are_the_newest",
-        says="looks like aligned at the top left: the first query sees one key of 7, as with is_causal=True",
+        says=(
+            "looks like aligned at the top left: the first query sees one key of 7, "
+            "as with is_causal=True"
+        ),
     ),
     Mistake(
         "the causal mask on top of a given one",
-        "    if mask is None:\n        mask = torch.ones(q.size(2), k.size(2), " + CAUSAL,
+        "    if mask is None:\n        mask = torch.ones(q.size(2), k.size(2), "
+        + CAUSAL,
         "    causal = torch.ones(q.size(2), k.size(2), "
         + CAUSAL
         + "\n    mask = causal if mask is None else mask & causal",
@@ -168,9 +185,12 @@ MISTAKES = [
     ),
     Mistake(
         "norms drawn as matrices are",
-        '                "down_proj": nn.Linear(config.n_hidden, c, bias=False),\n            }\n        )\n',
-        '                "down_proj": nn.Linear(config.n_hidden, c, bias=False),\n            }\n        )\n'
-        "        for parameter in self.parameters():\n            nn.init.normal_(parameter, std=0.02)\n",
+        '                "down_proj": nn.Linear(config.n_hidden, c, bias=False),\n'
+        "            }\n        )\n",
+        '                "down_proj": nn.Linear(config.n_hidden, c, bias=False),\n'
+        "            }\n        )\n"
+        "        for parameter in self.parameters():\n"
+        "            nn.init.normal_(parameter, std=0.02)\n",
         "test_norms_start_at_1",
         says="of input_layernorm.weight differs at 24 of 24 places",
     ),
@@ -197,7 +217,10 @@ MISTAKES = [
     model.load_state_dict(weights)
 """,
         "TestLoadLlama::test_the_logits_are_the_models",
-        says="looks like square weights transposed: Llama's are nn.Linear's layout already",
+        says=(
+            "looks like square weights transposed: Llama's are nn.Linear's layout "
+            "already"
+        ),
     ),
     Mistake(
         "YaRN's high cut off at the last pair",

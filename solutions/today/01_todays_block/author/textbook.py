@@ -1,7 +1,9 @@
-"""The block that Llama and Qwen share: RMSNorm, rotary positions, a gated MLP, key heads shared by groups of heads.
+"""The block that Llama and Qwen share: RMSNorm, rotary positions, a gated MLP, key
+heads shared by groups of heads.
 
-Sizes: B rows of T tokens, C = n_embd features, M = n_hidden, V = vocab_size. There are H = n_head query heads and
-H_kv = n_kv_head key heads, each with D = C / H features. Names are Llama's own in Hugging Face's files.
+Sizes: B rows of T tokens, C = n_embd features, M = n_hidden, V = vocab_size. There are
+H = n_head query heads and H_kv = n_kv_head key heads, each with D = C / H features.
+Names are Llama's own in Hugging Face's files.
 """
 
 import math
@@ -40,7 +42,9 @@ def rms_norm(x: Tensor, weight: Tensor | None = None, eps: float = 1e-5) -> Tens
 
 
 class RMSNorm(nn.Module):
-    """`rms_norm` as a layer: its only parameter is `weight`, (dim,). Given: nothing to write here."""
+    """`rms_norm` as a layer: its only parameter is `weight`, (dim,). Given: nothing to
+    write here.
+    """
 
     def __init__(self, dim: int, eps: float = 1e-5):
         super().__init__()
@@ -51,13 +55,19 @@ class RMSNorm(nn.Module):
         return rms_norm(x, self.weight, self.eps)
 
 
-def qk_norm(q: Tensor, k: Tensor, q_weight: Tensor, k_weight: Tensor, eps: float = 1e-6) -> tuple[Tensor, Tensor]:
+def qk_norm(
+    q: Tensor, k: Tensor, q_weight: Tensor, k_weight: Tensor, eps: float = 1e-6
+) -> tuple[Tensor, Tensor]:
     """Normalise each head of the queries and keys by itself."""
     return rms_norm(q, q_weight, eps), rms_norm(k, k_weight, eps)
 
 
-def rope_half(x: Tensor, positions: Tensor, inv_freq: Tensor, scale: float = 1.0) -> Tensor:
-    """Turn queries or keys by angles that grow with the position. Features i and i + D/2 are a pair."""
+def rope_half(
+    x: Tensor, positions: Tensor, inv_freq: Tensor, scale: float = 1.0
+) -> Tensor:
+    """Turn queries or keys by angles that grow with the position. Features i and
+    i + D/2 are a pair.
+    """
     if positions.dim() == 2:
         positions = positions[:, None]  # (B, 1, T), for all heads
     angles = positions[..., None] * inv_freq
@@ -67,12 +77,23 @@ def rope_half(x: Tensor, positions: Tensor, inv_freq: Tensor, scale: float = 1.0
 
 
 def yarn_frequencies(
-    head_dim: int, base: float, factor: float, original_len: int, beta_fast: float = 32.0, beta_slow: float = 1.0
+    head_dim: int,
+    base: float,
+    factor: float,
+    original_len: int,
+    beta_fast: float = 32.0,
+    beta_slow: float = 1.0,
 ) -> tuple[Tensor, float]:
-    """Stretch slow rotations to a context `factor` times as long, and leave fast ones alone."""
+    """Stretch slow rotations to a context `factor` times as long, and leave fast
+    ones alone.
+    """
 
     def dim(turns):
-        return head_dim * math.log(original_len / (turns * 2 * math.pi)) / (2 * math.log(base))
+        return (
+            head_dim
+            * math.log(original_len / (turns * 2 * math.pi))
+            / (2 * math.log(base))
+        )
 
     i = torch.arange(head_dim // 2)
     theta = base ** (-2 * i / head_dim)
@@ -86,12 +107,18 @@ def yarn_frequencies(
 
 
 def swiglu(x: Tensor, w_gate: Tensor, w_up: Tensor, w_down: Tensor) -> Tensor:
-    """Process each position with a gated MLP: one projection decides how much of the other passes."""
+    """Process each position with a gated MLP: one projection decides how much of the
+    other passes.
+    """
     return (F.silu(x @ w_gate.T) * (x @ w_up.T)) @ w_down.T
 
 
-def gqa_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attend with more query heads than key heads: neighbouring query heads share one."""
+def gqa_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+) -> Tensor:
+    """Attend with more query heads than key heads: neighbouring query heads
+    share one.
+    """
     group = q.size(1) // k.size(1)
     k = k.repeat_interleave(group, dim=1)
     v = v.repeat_interleave(group, dim=1)
@@ -103,7 +130,9 @@ def gqa_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -
 
 
 class Block(nn.Module):
-    """One layer of today's models: attention, then a gated MLP, each normalised first and added."""
+    """One layer of today's models: attention, then a gated MLP, each normalised first
+    and added.
+    """
 
     def __init__(self, config: DecoderConfig):
         super().__init__()
@@ -125,7 +154,12 @@ class Block(nn.Module):
         self.mlp.down_proj = nn.Linear(config.n_hidden, C, bias=False)
 
     def forward(
-        self, x: Tensor, positions: Tensor, inv_freq: Tensor, scale: float = 1.0, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        positions: Tensor,
+        inv_freq: Tensor,
+        scale: float = 1.0,
+        mask: Tensor | None = None,
     ) -> Tensor:
         B, T, C = x.shape
         D = C // self.config.n_head
@@ -135,20 +169,27 @@ class Block(nn.Module):
         k = attn.k_proj(h).view(B, T, -1, D).transpose(1, 2)
         v = attn.v_proj(h).view(B, T, -1, D).transpose(1, 2)
         if self.config.qk_norm:
-            q, k = qk_norm(q, k, attn.q_norm.weight, attn.k_norm.weight, self.config.eps)
+            q, k = qk_norm(
+                q, k, attn.q_norm.weight, attn.k_norm.weight, self.config.eps
+            )
         q = rope_half(q, positions, inv_freq, scale)
         k = rope_half(k, positions, inv_freq, scale)
         y = gqa_attention(q, k, v, mask).transpose(1, 2).reshape(B, T, C)
         x = x + attn.o_proj(y)
         h = self.post_attention_layernorm(x)
-        return x + swiglu(h, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight)
+        return x + swiglu(
+            h, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight
+        )
 
 
 class Decoder(nn.Module):
-    """Embedding, blocks, a final norm and an output layer, under Llama's names. Given: nothing to write here.
+    """Embedding, blocks, a final norm and an output layer, under Llama's names. Given:
+    nothing to write here.
 
-    `inv_freq` and `rope_scale` are plain attributes, which `yarn_frequencies` may replace.
-    forward(idx, positions, mask): token ids (B, T) → logits (B, T, V). positions default to 0 … T − 1.
+    `inv_freq` and `rope_scale` are plain attributes, which `yarn_frequencies`
+    may replace.
+    forward(idx, positions, mask): token ids (B, T) → logits (B, T, V). positions
+    default to 0 … T − 1.
     """
 
     def __init__(self, config: DecoderConfig):
@@ -164,14 +205,22 @@ class Decoder(nn.Module):
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         if config.tied:
             self.lm_head.weight = self.model.embed_tokens.weight
-        self.inv_freq = config.rope_base ** (-torch.arange(0, config.head_dim, 2) / config.head_dim)
+        self.inv_freq = config.rope_base ** (
+            -torch.arange(0, config.head_dim, 2) / config.head_dim
+        )
         self.rope_scale = 1.0
         for name, parameter in self.named_parameters():
-            if parameter.ndim == 2:  # as in 26, with less for what writes to the residual path
+            # as in 26, with less for what writes to the residual path
+            if parameter.ndim == 2:
                 writes = name.endswith(("o_proj.weight", "down_proj.weight"))
-                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * config.n_layer) if writes else 0.02)
+                nn.init.normal_(
+                    parameter,
+                    std=0.02 / math.sqrt(2 * config.n_layer) if writes else 0.02,
+                )
 
-    def forward(self, idx: Tensor, positions: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, idx: Tensor, positions: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         if positions is None:
             positions = torch.arange(idx.size(1), device=idx.device)
         x = self.model.embed_tokens(idx)
@@ -181,7 +230,9 @@ class Decoder(nn.Module):
 
 
 def load_llama(hf_config: Mapping, state: Mapping[str, Tensor]) -> Decoder:
-    """Build a Decoder with the sizes and weights of a Llama in Hugging Face's layout."""
+    """Build a Decoder with the sizes and weights of a Llama in Hugging
+    Face's layout.
+    """
     rope = hf_config.get("rope_parameters", {})
     config = DecoderConfig(
         vocab_size=hf_config["vocab_size"],
@@ -194,7 +245,11 @@ def load_llama(hf_config: Mapping, state: Mapping[str, Tensor]) -> Decoder:
         eps=hf_config["rms_norm_eps"],
         tied=hf_config.get("tie_word_embeddings", False),
     )
-    state = {name: tensor for name, tensor in state.items() if not name.endswith("rotary_emb.inv_freq")}
+    state = {
+        name: tensor
+        for name, tensor in state.items()
+        if not name.endswith("rotary_emb.inv_freq")
+    }
     if config.tied and "lm_head.weight" not in state:
         state["lm_head.weight"] = state["model.embed_tokens.weight"]
     model = Decoder(config)

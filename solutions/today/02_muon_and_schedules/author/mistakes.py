@@ -4,17 +4,17 @@ from grader.course.mistakes import Equivalent, Mistake
 
 # Lines of the reference that several mistakes change.
 START = "x = g / g.norm().clamp(min=eps)"
-POLYNOMIAL = "x = a * x + (b * square + c * square @ square) @ x"
 COEFFICIENTS = "a, b, c = 3.4445, -4.7750, 2.0315"
 ORIGINAL = "return math.sqrt(max(1, rows / columns))"
 MATCHED = "return 0.2 * math.sqrt(max(rows, columns))"
 IS_LINEAR = 'if isinstance(module, nn.Linear) and "lm_head" not in name.split("."):'
-BUFFER = 'buffer = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))'
+BUFFER = """buffer = self.state[p].setdefault(
+                    "momentum_buffer", torch.zeros_like(p)
+                )"""
 SUMMED = "buffer.mul_(momentum).add_(p.grad)"
 UPDATE = 'update = p.grad + momentum * buffer if group["nesterov"] else buffer'
 SHRUNK = 'p.mul_(1 - lr * group["weight_decay"])'
 SCALED = 'scale = shape_scale(p.shape, group["mode"])'
-MOVED = 'p.sub_(lr * scale * newton_schulz(update, group["ns_steps"]))'
 RISE = "return max_lr * (step + 1) / warmup_steps"
 FALL = "u = max(0.0, (step - max_steps + decay_steps) / decay_steps)"
 SQUARES = "squares = logits.logsumexp(dim=-1).square()"
@@ -71,8 +71,11 @@ MISTAKES = [
     ),
     Mistake(
         "every matrix for Muon",
-        "return [p for p in trainable if p in hidden], [p for p in trainable if p not in hidden]",
-        "return [p for p in trainable if p.ndim == 2], [p for p in trainable if p.ndim != 2]",
+        """return [p for p in trainable if p in hidden], [
+        p for p in trainable if p not in hidden
+    ]""",
+        "return [p for p in trainable if p.ndim == 2], [p for p in trainable if "
+        "p.ndim != 2]",
         "test_a_gpts_hidden_matrices_go_to_muon",
         says="went to Muon: a row without a gradient would be moved",
     ),
@@ -85,7 +88,9 @@ MISTAKES = [
     ),
     Mistake(
         "frozen parameters too",
-        "trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]",
+        """trainable = [
+        parameter for parameter in model.parameters() if parameter.requires_grad
+    ]""",
         "trainable = list(model.parameters())",
         "test_every_trainable_parameter_once",
         says="frozen, and yet in a list: frozen.bias, frozen.weight",
@@ -156,14 +161,16 @@ MISTAKES = [
     Mistake(
         "a cosine without a flat part",
         FALL,
-        "u = (1 - math.cos(math.pi * (step - warmup_steps) / (max_steps - warmup_steps))) / 2",
+        "u = (1 - math.cos(math.pi * (step - warmup_steps) / (max_steps - "
+        "warmup_steps))) / 2",
         "test_the_flat_part_does_not_depend_on_the_length",
         says="expected 0.5",
     ),
     Mistake(
         "u counted from the end",
         FALL,
-        "u = (max_steps - step) / decay_steps if step > max_steps - decay_steps else 0.0",
+        "u = (max_steps - step) / decay_steps if step > max_steps - decay_steps else "
+        "0.0",
         "test_up_flat_down",
         says="looks like u counted from the end",
     ),

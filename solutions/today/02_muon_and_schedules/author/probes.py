@@ -1,4 +1,6 @@
-"""Questions that the specs of today/02 ask only about inputs that are known, or that need to be asked beside the code."""
+"""Questions that the specs of today/02 ask only about inputs that are known, or that
+need to be asked beside the code.
+"""
 
 import torch
 from torch import nn
@@ -17,7 +19,9 @@ def wide64(rng, *shape):
 def largest_tensor(kata, tall):
     """How many numbers the largest tensor has that is made on the way."""
     import torch
-    from torch.overrides import TorchFunctionMode  # a TorchDispatchMode imports torch's compiler for a second
+
+    # a TorchDispatchMode imports torch's compiler for a second
+    from torch.overrides import TorchFunctionMode
     from torch.utils._pytree import tree_leaves
 
     class Largest(TorchFunctionMode):
@@ -25,7 +29,11 @@ def largest_tensor(kata, tall):
 
         def __torch_function__(self, func, types, args=(), kwargs=None):
             out = func(*args, **(kwargs or {}))
-            sizes = [part.numel() for part in tree_leaves(out) if isinstance(part, torch.Tensor)]
+            sizes = [
+                part.numel()
+                for part in tree_leaves(out)
+                if isinstance(part, torch.Tensor)
+            ]
             self.numbers = max(self.numbers, *sizes, 0)
             return out
 
@@ -39,7 +47,11 @@ def _(kata, rng):
     rows, columns, steps = sizes(3, rng)
     wide = wide64(rng, rows, rows + columns)
     tall = wide64(rng, 6 * columns, columns)
-    found = [kata.newton_schulz(wide, steps - 1).float(), kata.newton_schulz(tall).float()]  # to float32's tolerance
+    # to float32's tolerance
+    found = [
+        kata.newton_schulz(wide, steps - 1).float(),
+        kata.newton_schulz(tall).float(),
+    ]
     return [*found, there(kata, largest_tensor, tall)]
 
 
@@ -47,7 +59,11 @@ def _(kata, rng):
 def _(kata, rng):
     rows, columns = sizes(2, rng)
     shapes = [(rows * columns, columns), (columns, rows + columns)]
-    return [kata.shape_scale(shape, mode) for shape in shapes for mode in ("original", "match_rms_adamw")]
+    return [
+        kata.shape_scale(shape, mode)
+        for shape in shapes
+        for mode in ("original", "match_rms_adamw")
+    ]
 
 
 def split_names(kata, plan, tied):
@@ -56,9 +72,13 @@ def split_names(kata, plan, tied):
 
     layers = nn.ModuleDict()
     for place, kind in enumerate(plan):
-        made = (nn.Linear(5, 5), nn.Embedding(5, 5), nn.LayerNorm(5), nn.Linear(5, 5, bias=False), nn.Linear(5, 5))[
-            kind
-        ]
+        made = (
+            nn.Linear(5, 5),
+            nn.Embedding(5, 5),
+            nn.LayerNorm(5),
+            nn.Linear(5, 5, bias=False),
+            nn.Linear(5, 5),
+        )[kind]
         made.requires_grad_(kind != 4)
         layers[f"part{place}"] = made
     layers["lm_head"] = nn.Linear(5, 5)
@@ -66,7 +86,10 @@ def split_names(kata, plan, tied):
         layers["words"] = nn.Embedding(5, 5)
         layers["words"].weight = layers["lm_head"].weight
     names = {id(parameter): name for name, parameter in layers.named_parameters()}
-    return [[names[id(parameter)] for parameter in part] for part in kata.split_parameters(layers)]
+    return [
+        [names[id(parameter)] for parameter in part]
+        for part in kata.split_parameters(layers)
+    ]
 
 
 @probe("split_parameters")
@@ -77,18 +100,28 @@ def _(kata, rng):
 
 def some_settings(rng):
     lr, momentum, decay = (0.1 + 0.8 * torch.rand(3, generator=rng)).tolist()
-    return {"lr": lr, "momentum": momentum, "weight_decay": decay, "ns_steps": sizes(1, rng)[0]}
+    return {
+        "lr": lr,
+        "momentum": momentum,
+        "weight_decay": decay,
+        "ns_steps": sizes(1, rng)[0],
+    }
 
 
 @probe("Muon.__init__")
 def _(kata, rng):
     settings = some_settings(rng)
     groups = kata.Muon([nn.Parameter(wide64(rng, 3, 4))], **settings).param_groups
-    return [groups[0][name] for name in sorted(settings)] + [groups[0]["nesterov"], groups[0]["mode"]]
+    return [groups[0][name] for name in sorted(settings)] + [
+        groups[0]["nesterov"],
+        groups[0]["mode"],
+    ]
 
 
 def moved(kata, start, grads, settings):
-    """The parameter after a step per gradient; every second time the gradient is filled in place. Another one moves."""
+    """The parameter after a step per gradient; every second time the gradient is filled
+    in place. Another one moves.
+    """
     from torch import nn
 
     p, other = nn.Parameter(start.clone()), nn.Parameter(start.clone())
@@ -110,7 +143,10 @@ def _(kata, rng):
     found = []
     for nesterov, mode in ((True, "original"), (False, "match_rms_adamw")):
         settings = some_settings(rng) | {"nesterov": nesterov, "mode": mode}
-        start, grads = wide64(rng, rows * columns, columns), list(wide64(rng, 4, rows * columns, columns))
+        start, grads = (
+            wide64(rng, rows * columns, columns),
+            list(wide64(rng, 4, rows * columns, columns)),
+        )
         found.append(there(kata, moved, start, grads, settings).float())
     return found
 

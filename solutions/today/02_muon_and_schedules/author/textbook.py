@@ -1,4 +1,6 @@
-"""Muon, which learns at the same rate in every direction of a matrix; a schedule for runs of any length; the z-loss."""
+"""Muon, which learns at the same rate in every direction of a matrix; a schedule for
+runs of any length; the z-loss.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,7 +16,9 @@ GPTConfig = prerequisite("26_gpt_model").GPTConfig
 
 
 def newton_schulz(g: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor:
-    """Bring the singular values of a matrix near 1, and keep its singular vectors: by products alone."""
+    """Bring the singular values of a matrix near 1, and keep its singular vectors: by
+    products alone.
+    """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = g / max(g.norm(), eps)
     if g.size(0) > g.size(1):
@@ -28,7 +32,9 @@ def newton_schulz(g: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor:
 
 
 def shape_scale(shape: Sequence[int], mode: str = "original") -> float:
-    """Compute the factor for a step, so that one learning rate suits matrices of every shape."""
+    """Compute the factor for a step, so that one learning rate suits matrices of
+    every shape.
+    """
     if mode == "original":
         return max(1, shape[0] / shape[1]) ** 0.5
     return 0.2 * max(shape) ** 0.5
@@ -38,7 +44,9 @@ def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
     """Sort the trainable parameters of a model by the optimizer that suits them."""
     embeddings = {m.weight for m in model.modules() if isinstance(m, nn.Embedding)}
     matrices = {
-        m.weight for name, m in model.named_modules() if isinstance(m, nn.Linear) and "lm_head" not in name.split(".")
+        m.weight
+        for name, m in model.named_modules()
+        if isinstance(m, nn.Linear) and "lm_head" not in name.split(".")
     }
     muon, adamw = [], []
     for p in model.parameters():
@@ -61,7 +69,12 @@ class Muon(torch.optim.Optimizer):
         mode: str = "original",
     ):
         defaults = dict(
-            lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, ns_steps=ns_steps, mode=mode
+            lr=lr,
+            momentum=momentum,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+            ns_steps=ns_steps,
+            mode=mode,
         )
         super().__init__(params, defaults)
 
@@ -79,7 +92,11 @@ class Muon(torch.optim.Optimizer):
                 if group["nesterov"]:
                     update = p.grad + group["momentum"] * update
                 p *= 1 - group["lr"] * group["weight_decay"]
-                p -= group["lr"] * shape_scale(p.shape, group["mode"]) * newton_schulz(update, group["ns_steps"])
+                p -= (
+                    group["lr"]
+                    * shape_scale(p.shape, group["mode"])
+                    * newton_schulz(update, group["ns_steps"])
+                )
 
 
 def wsd_lr(
@@ -91,7 +108,9 @@ def wsd_lr(
     min_lr: float = 0.0,
     shape: str = "linear",
 ) -> float:
-    """Compute the learning rate of a step: up in a straight line, then flat, then down at the end."""
+    """Compute the learning rate of a step: up in a straight line, then flat, then down
+    at the end.
+    """
     if step < warmup_steps:
         return max_lr * (step + 1) / warmup_steps
     if step <= max_steps - decay_steps:
@@ -104,8 +123,12 @@ def wsd_lr(
     return min_lr + (max_lr - min_lr) * (1 - u)
 
 
-def z_loss(logits: Tensor, targets: Tensor | None = None, coefficient: float = 1e-4) -> Tensor:
-    """Charge for a softmax whose normaliser moves away from 1, which keeps logits small."""
+def z_loss(
+    logits: Tensor, targets: Tensor | None = None, coefficient: float = 1e-4
+) -> Tensor:
+    """Charge for a softmax whose normaliser moves away from 1, which keeps
+    logits small.
+    """
     lse = torch.logsumexp(logits, dim=-1)
     if targets is not None:
         lse = lse[targets != -100]

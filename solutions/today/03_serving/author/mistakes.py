@@ -12,7 +12,8 @@ TOO_FEW = """        if n > len(free):
 TAKEN = "            self.references[block] = 1\n"
 RETURNED = "            self.references[block] -= 1\n"
 USED = "used = torch.arange(k.size(1), device=q.device) < lengths.unsqueeze(1)"
-CLEANED = "    k, v = (x.masked_fill(~used[:, :, None, None], 0.0) for x in (k, v))  # 0 · NaN would be NaN\n"
+CLEANED = """    k, v = (x.masked_fill(~used[:, :, None, None], 0.0) for x in (k, v))
+"""
 GROUPED = "grouped = q.view(rows, k.size(2), heads // k.size(2), -1)"
 WRITERS = """    for request in running:
         if request.computed == request.prompt_tokens and budget > 0:
@@ -25,14 +26,16 @@ READERS = """    for request in running:
             plan[request.id] = tokens
             budget -= tokens
 """
-BLOCKS = "blocks = math.ceil((request.prompt_tokens + request.max_new_tokens) / block_size)\n        if"
 FULL = """        if budget == 0 or blocks > free_blocks:
             break
 """
 ENDS = "range(block_size, len(tokens), block_size)"
 KEEP = "if u * q[token] < p[token] or sums[-1] == 0:"
 REST = "sums = (p.double() - q.double()).clamp(min=0).cumsum(dim=0)"
-REFUSED = "out = torch.cat([out[:, : start + i], out.new_tensor([[token]])], dim=1)\n                        break"
+REFUSED = """out = torch.cat(
+                            [out[:, : start + i], out.new_tensor([[token]])], dim=1
+                        )
+                        break"""
 TRUTHS = "truths = _probabilities(target(out)[0][0, start - 1 :], temperature)"
 SPECULATE = "TestSpeculativeGenerate::test_at_temperature_0_the_draft_changes_nothing"
 
@@ -92,7 +95,8 @@ MISTAKES = [
     Mistake(
         "query head 1 reads key head 1",
         GROUPED,
-        "k, v = (x.repeat(1, 1, heads // x.size(2), 1) for x in (k, v))\n    " + GROUPED,
+        "k, v = (x.repeat(1, 1, heads // x.size(2), 1) for x in (k, v))\n    "
+        + GROUPED,
         "test_rows_of_any_length",
         says="looks like query head 1 reads key head 1",
     ),
@@ -120,7 +124,10 @@ MISTAKES = [
     ),
     Mistake(
         "blocks for the prompt alone",
-        "math.ceil((request.prompt_tokens + request.max_new_tokens) / block_size)\n        if",
+        """math.ceil(
+            (request.prompt_tokens + request.max_new_tokens) / block_size
+        )
+        if""",
         "math.ceil(request.prompt_tokens / block_size)\n        if",
         "test_a_waiting_request_needs_all_its_blocks",
         says="looks like blocks for the prompt alone",
@@ -128,7 +135,8 @@ MISTAKES = [
     Mistake(
         "a small request overtakes a large one",
         FULL,
-        "        if budget == 0:\n            break\n        if blocks > free_blocks:\n            continue\n",
+        "        if budget == 0:\n            break\n"
+        "        if blocks > free_blocks:\n            continue\n",
         "test_nobody_overtakes",
         says="looks like the second request overtook the first",
     ),
@@ -144,12 +152,16 @@ MISTAKES = [
         "blocks.free(tables.pop(youngest))",
         "tables.pop(youngest)",
         "test_the_youngest_gives_way",
-        says="looks like all were preempted: a table was dropped, and its blocks never freed",
+        says=(
+            "looks like all were preempted: a table was dropped, and its blocks never "
+            "freed"
+        ),
     ),
     Mistake(
         "a block's own tokens as its key",
         "prefix = tuple(tokens[:end])",
-        "prefix = next((key for key in index if key[-block_size:] == tuple(tokens[end - block_size : end])), None)",
+        "prefix = next((key for key in index if key[-block_size:] == tuple(tokens[end "
+        "- block_size : end])), None)",
         "test_equal_tokens_behind_another_start_are_not_reused",
         says="looks like the block of 'b a' was given to 'c a'",
     ),
@@ -158,7 +170,9 @@ MISTAKES = [
         ENDS,
         "range(block_size, len(tokens) + 1, block_size)",
         "test_the_last_token_is_computed",
-        says="looks like the whole prompt reused: nothing is left that could give logits",
+        says=(
+            "looks like the whole prompt reused: nothing is left that could give logits"
+        ),
     ),
     Mistake(
         "u compared with p",
@@ -186,12 +200,16 @@ MISTAKES = [
         REFUSED,
         "out[0, start + i] = token",
         SPECULATE + "[3]",
-        says="looks like went on behind a refusal: those places have seen the refused token",
+        says=(
+            "looks like went on behind a refusal: those places have seen the refused "
+            "token"
+        ),
     ),
     Mistake(
         "one more token behind a refusal",
         REFUSED,
-        "out = torch.cat([out[:, : start + i], out.new_tensor([[token, int(truths[i + 1].argmax())]])], dim=1)\n"
+        "out = torch.cat([out[:, : start + i], out.new_tensor([[token, int(truths[i + "
+        "1].argmax())]])], dim=1)\n"
         "                        break",
         SPECULATE + "[4]",
         says="behind a refusal",
@@ -199,7 +217,8 @@ MISTAKES = [
     Mistake(
         "each proposal judged by the logits behind it",
         TRUTHS,
-        "truths = _probabilities(target(out)[0][0, start - bool(not beliefs) :], temperature)",
+        "truths = _probabilities(target(out)[0][0, start - bool(not beliefs) :], "
+        "temperature)",
         SPECULATE + "[2]",
         says="looks like each proposal judged by the logits behind it",
     ),
@@ -214,8 +233,10 @@ MISTAKES = [
     Mistake(
         "the temperature for the target alone",
         "beliefs.append(_probabilities(draft(out)[0][0, -1], temperature))",
-        "beliefs.append(_probabilities(draft(out)[0][0, -1], 1.0 if temperature else 0))",
-        "TestSpeculativeGenerate::test_a_draft_equal_to_the_target_is_always_accepted[sharpened]",
+        "beliefs.append(_probabilities(draft(out)[0][0, -1], 1.0 if temperature else "
+        "0))",
+        "TestSpeculativeGenerate::"
+        "test_a_draft_equal_to_the_target_is_always_accepted[sharpened]",
         says="proposals were refused: p and q are not equal",
     ),
 ]
@@ -240,8 +261,8 @@ EQUIVALENT = [
         textbook=True,
     ),
     Equivalent(
-        was="token, accepted = accept_or_resample(ps[i], q, guess[0, T + i].item(), u, v)",
-        now="token, accepted = accept_or_resample(ps[i], q, guess[-1, T + i].item(), u, v)",
+        was="ps[i], q, guess[0, T + i].item(), u, v",
+        now="ps[i], q, guess[-1, T + i].item(), u, v",
         reason="a batch of one",
         textbook=True,
     ),

@@ -19,12 +19,16 @@ def written(kata, k_cache, v_cache, k, v, positions):
 
 @probe("static_cache_write")
 def _(kata, rng):
-    """Rows at positions of their own, and what a cache over the function hands back, chunk by chunk."""
+    """Rows at positions of their own, and what a cache over the function hands back,
+    chunk by chunk.
+    """
     rows, heads, width, new = sizes(4, rng)
     rows += 1
     caches = torch.randn(2, rows, heads, 9, width, generator=rng)
     k, v = torch.randn(2, rows, heads, new, width, generator=rng)
-    positions = torch.stack([torch.randperm(9, generator=rng)[:new] for _ in range(rows)])
+    positions = torch.stack(
+        [torch.randperm(9, generator=rng)[:new] for _ in range(rows)]
+    )
     positions[-1] = (positions[0] + 1) % 9
     found = there(kata, written, *caches, k, v, positions)
     cache = kata.StaticLayerCache(rows, heads, 12, width)
@@ -83,12 +87,24 @@ def _(kata, rng):
     found = []
     for _ in range(4):
         names = torch.randperm(50, generator=rng).tolist()
-        running = [kata.Request(names.pop(), 5 + prompt, new) for prompt, new in zip(*drawn_pairs(4, rng), strict=True)]
+        running = [
+            kata.Request(names.pop(), 5 + prompt, new)
+            for prompt, new in zip(*drawn_pairs(4, rng), strict=True)
+        ]
         for request, computed in zip(running, sizes(4, rng, 9), strict=True):
-            request.computed = request.prompt_tokens if computed % 2 else min(computed, request.prompt_tokens)
-        waiting = [kata.Request(names.pop(), prompt, new) for prompt, new in zip(*drawn_pairs(4, rng), strict=True)]
+            request.computed = (
+                request.prompt_tokens
+                if computed % 2
+                else min(computed, request.prompt_tokens)
+            )
+        waiting = [
+            kata.Request(names.pop(), prompt, new)
+            for prompt, new in zip(*drawn_pairs(4, rng), strict=True)
+        ]
         budget, free, size = sizes(3, rng, 20)
-        found.append(kata.schedule_batch(running, waiting, budget + 3, free, 1 + size % 5))
+        found.append(
+            kata.schedule_batch(running, waiting, budget + 3, free, 1 + size % 5)
+        )
     return found
 
 
@@ -97,17 +113,28 @@ def drawn_pairs(count, rng):
 
 
 def grown(kata, names, held, more, size, spare):
-    """Who gives way, and what is left in the tables, which the call changes beside the code."""
+    """Who gives way, and what is left in the tables, which the call changes beside
+    the code.
+    """
     blocks = kata.BlockAllocator(sum(held) + spare)
     tables = {name: blocks.allocate(n) for name, n in zip(names, held, strict=True)}
-    lengths = {name: size * n + new for name, n, new in zip(names, held, more, strict=True)}
+    lengths = {
+        name: size * n + new for name, n, new in zip(names, held, more, strict=True)
+    }
     gone = kata.grow_or_preempt(tables, lengths, blocks, size)
-    return [gone, list(tables), [len(table) for table in tables.values()], blocks.num_free]
+    return [
+        gone,
+        list(tables),
+        [len(table) for table in tables.values()],
+        blocks.num_free,
+    ]
 
 
 @probe("grow_or_preempt")
 def _(kata, rng):
-    """Four requests in a pool that is full, and lengths for which some of them must give way."""
+    """Four requests in a pool that is full, and lengths for which some of them must
+    give way.
+    """
     found = []
     for _ in range(4):
         held, more, (size, spare) = sizes(4, rng, 3), sizes(4, rng), sizes(2, rng)
@@ -134,16 +161,24 @@ def _(kata, rng):
 
 @probe("accept_or_resample")
 def _(kata, rng):
-    """Probabilities of 7 tokens, and u and v that no rounding brings to the other side."""
+    """Probabilities of 7 tokens, and u and v that no rounding brings to the
+    other side.
+    """
     found = []
     for _ in range(12):
-        p, q = torch.softmax(2 * torch.randn(2, 7, generator=rng, dtype=torch.float64), dim=-1)
+        p, q = torch.softmax(
+            2 * torch.randn(2, 7, generator=rng, dtype=torch.float64), dim=-1
+        )
         rest = (p - q).clamp(min=0)
         token, ends = int((q - p).argmax()), (rest / rest.sum()).cumsum(0)
         i = int(torch.multinomial(rest, 1, generator=rng))
         v = float(ends[i] - rest[i] / rest.sum() / 2)
         limit = float(p[token] / q[token])
-        for at, u in ((token, 0.9 * limit), (token, 0.9 * limit + 0.1), (int((p - q).argmax()), 0.999)):
+        for at, u in (
+            (token, 0.9 * limit),
+            (token, 0.9 * limit + 0.1),
+            (int((p - q).argmax()), 0.999),
+        ):
             got, kept = kata.accept_or_resample(p, q, at, u, v)
             found.append((int(got), bool(kept)))
     return found
@@ -154,7 +189,9 @@ class Following(nn.Module):
 
     def __init__(self, following):
         super().__init__()
-        self.logits = nn.Parameter(12.0 * nn.functional.one_hot(following, len(following)))
+        self.logits = nn.Parameter(
+            12.0 * nn.functional.one_hot(following, len(following))
+        )
 
     def forward(self, idx):
         return self.logits[idx], None
@@ -163,7 +200,10 @@ class Following(nn.Module):
 @probe("speculative_generate")
 def _(kata, rng):
     """A circle through 9 tokens, and a draft that is wrong behind three of them."""
-    circle, following = torch.randperm(9, generator=rng), torch.zeros(9, dtype=torch.long)
+    circle, following = (
+        torch.randperm(9, generator=rng),
+        torch.zeros(9, dtype=torch.long),
+    )
     following[circle] = circle.roll(-1)
     drafted, places = following.clone(), torch.randperm(9, generator=rng)[:3]
     drafted[places] = following[places.roll(1)]
@@ -171,6 +211,8 @@ def _(kata, rng):
     for gamma in sizes(3, rng, 5):
         idx, new = circle[None, : sizes(1, rng)[0]], 9 + sizes(1, rng, 9)[0]
         target, draft = Following(following), Following(drafted)
-        ids, counts = kata.speculative_generate(target, draft, idx, new, gamma, temperature=0.0)
+        ids, counts = kata.speculative_generate(
+            target, draft, idx, new, gamma, temperature=0.0
+        )
         found += [ids, counts["target_calls"]]
     return found

@@ -1,7 +1,9 @@
-"""The parts of a server for many requests: static and paged caches, blocks, a scheduler, and speculative decoding.
+"""The parts of a server for many requests: static and paged caches, blocks, a
+scheduler, and speculative decoding.
 
-Sizes: B rows, one per request; H query heads, H_kv key heads and D features per head; V = vocab_size. Token ids are
-torch.long. Each part may change the speed, and none may change a token.
+Sizes: B rows, one per request; H query heads, H_kv key heads and D features per head;
+V = vocab_size. Token ids are torch.long. Each part may change the speed, and none may
+change a token.
 """
 
 import math  # stub: keep
@@ -18,20 +20,32 @@ GPTConfig = prerequisite("26_gpt_model").GPTConfig
 generate = prerequisite("27_generation").generate
 
 
-def static_cache_write(k_cache: Tensor, v_cache: Tensor, k: Tensor, v: Tensor, positions: Tensor) -> None:
-    """Write new keys and values into buffers that are as long as a request may become, in place."""
+def static_cache_write(
+    k_cache: Tensor, v_cache: Tensor, k: Tensor, v: Tensor, positions: Tensor
+) -> None:
+    """Write new keys and values into buffers that are as long as a request may become,
+    in place.
+    """
     rows = torch.arange(len(positions))[:, None]
     k_cache[rows, :, positions] = k.transpose(1, 2)
     v_cache[rows, :, positions] = v.transpose(1, 2)
 
 
 class StaticLayerCache:
-    """A cache of one layer with the interface of 25's LayerCache, over one buffer. Given: nothing to write here.
+    """A cache of one layer with the interface of 25's LayerCache, over one buffer.
+    Given: nothing to write here.
 
     26's GPT takes a list of these, one per layer.
     """
 
-    def __init__(self, rows: int, heads: int, max_len: int, head_dim: int, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        rows: int,
+        heads: int,
+        max_len: int,
+        head_dim: int,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.k = torch.zeros(rows, heads, max_len, head_dim, dtype=dtype)
         self.v = torch.zeros_like(self.k)
         self.length = 0
@@ -41,16 +55,20 @@ class StaticLayerCache:
 
     def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         end = self.length + k.size(2)
-        static_cache_write(self.k, self.v, k, v, torch.arange(self.length, end).expand(k.size(0), -1))
+        static_cache_write(
+            self.k, self.v, k, v, torch.arange(self.length, end).expand(k.size(0), -1)
+        )
         self.length = end
         return self.k[:, :, :end], self.v[:, :, :end]
 
 
 class BlockAllocator:
-    """Keep account of who uses the blocks of a pool. `__init__` and `num_free` are given.
+    """Keep account of who uses the blocks of a pool. `__init__` and `num_free`
+    are given.
 
     Attributes:
-        references: a list of ints, how many requests use each block. A block with 0 is free.
+        references: a list of ints, how many requests use each block. A block with 0
+            is free.
     """
 
     def __init__(self, num_blocks: int) -> None:
@@ -80,10 +98,15 @@ class BlockAllocator:
             self.references[block] -= 1
 
 
-def paged_attention(q: Tensor, k_pool: Tensor, v_pool: Tensor, block_table: Tensor, lengths: Tensor) -> Tensor:
-    """Attend with one new query per row to keys and values that lie in blocks of a shared pool."""
+def paged_attention(
+    q: Tensor, k_pool: Tensor, v_pool: Tensor, block_table: Tensor, lengths: Tensor
+) -> Tensor:
+    """Attend with one new query per row to keys and values that lie in blocks of a
+    shared pool.
+    """
     B, H, D = q.shape
-    k = k_pool[block_table].flatten(1, 2)  # (B, M * block_size, H_kv, D); -1 reads some block, which is masked
+    # (B, M * block_size, H_kv, D); -1 reads some block, which is masked
+    k = k_pool[block_table].flatten(1, 2)
     v = v_pool[block_table].flatten(1, 2)
     k = k.repeat_interleave(H // k.size(2), dim=2)
     v = v.repeat_interleave(H // v.size(2), dim=2)
@@ -106,7 +129,11 @@ class Request:
 
 
 def schedule_batch(
-    running: list[Request], waiting: list[Request], budget: int, free_blocks: int, block_size: int
+    running: list[Request],
+    waiting: list[Request],
+    budget: int,
+    free_blocks: int,
+    block_size: int,
 ) -> dict[int, int]:
     """Decide how many tokens each request computes in the next step."""
     plan = {}
@@ -120,7 +147,9 @@ def schedule_batch(
             plan[request.id] = rest
             budget -= rest
     for request in waiting:
-        blocks = math.ceil((request.prompt_tokens + request.max_new_tokens) / block_size)
+        blocks = math.ceil(
+            (request.prompt_tokens + request.max_new_tokens) / block_size
+        )
         if budget == 0 or blocks > free_blocks:
             break
         plan[request.id] = min(request.prompt_tokens, budget)
@@ -130,16 +159,22 @@ def schedule_batch(
 
 
 def serve(
-    requests: Sequence[Request], budget: int, num_blocks: int, block_size: int, policy: Callable[..., dict[int, int]]
+    requests: Sequence[Request],
+    budget: int,
+    num_blocks: int,
+    block_size: int,
+    policy: Callable[..., dict[int, int]],
 ) -> dict:
-    """Simulate a server step by step: count tokens, run no model. Given: nothing to write here.
+    """Simulate a server step by step: count tokens, run no model. Given: nothing to
+    write here.
 
     Args:
         requests: in order of arrival; not changed.
         budget, num_blocks, block_size: for the policy.
         policy: is called as `schedule_batch` is.
     Returns:
-        steps: how many there were; tokens: the sum of all computed; log: the policy's answer at each step;
+        steps: how many there were; tokens: the sum of all computed; log: the policy's
+        answer at each step;
         finished: {id: number of steps until its last token}.
     """
     left, running, step = [replace(request) for request in requests], [], 0
@@ -147,16 +182,25 @@ def serve(
     found: dict = {"steps": 0, "tokens": 0, "log": [], "finished": {}}
     while left or running:
         waiting = [request for request in left if request.arrived <= step]
-        plan = policy(running, waiting, budget, num_blocks - sum(held.values()), block_size)
+        plan = policy(
+            running, waiting, budget, num_blocks - sum(held.values()), block_size
+        )
         if not plan and (running or waiting):
-            raise RuntimeError(f"step {step} computes nothing, with {len(running)} running, {len(waiting)} waiting")
+            raise RuntimeError(
+                f"step {step} computes nothing, with {len(running)} running, "
+                f"{len(waiting)} waiting"
+            )
         for request in [*running, *waiting]:
             tokens = plan.get(request.id, 0)
             if tokens and request.id not in held:
-                held[request.id] = math.ceil((request.prompt_tokens + request.max_new_tokens) / block_size)
+                held[request.id] = math.ceil(
+                    (request.prompt_tokens + request.max_new_tokens) / block_size
+                )
                 left.remove(request)
                 running.append(request)
-            request.generated += bool(tokens) and request.computed + tokens >= request.prompt_tokens
+            request.generated += (
+                bool(tokens) and request.computed + tokens >= request.prompt_tokens
+            )
             request.computed = min(request.computed + tokens, request.prompt_tokens)
             if request.generated >= request.max_new_tokens:
                 held.pop(request.id, None)
@@ -169,12 +213,19 @@ def serve(
 
 
 def grow_or_preempt(
-    tables: dict[int, list[int]], lengths: Mapping[int, int], blocks: BlockAllocator, block_size: int
+    tables: dict[int, list[int]],
+    lengths: Mapping[int, int],
+    blocks: BlockAllocator,
+    block_size: int,
 ) -> list[int]:
-    """Take blocks for texts that have grown. If none is free, the youngest request gives its blocks back."""
+    """Take blocks for texts that have grown. If none is free, the youngest request
+    gives its blocks back.
+    """
     preempted = []
     for request in list(tables):
-        while request in tables and len(tables[request]) < math.ceil(lengths[request] / block_size):
+        while request in tables and len(tables[request]) < math.ceil(
+            lengths[request] / block_size
+        ):
             if blocks.num_free == 0:
                 youngest = list(tables)[-1]
                 blocks.free(tables.pop(youngest))
@@ -184,7 +235,9 @@ def grow_or_preempt(
     return preempted
 
 
-def reuse_prefix(tokens: Sequence[int], index: Mapping[tuple[int, ...], int], block_size: int) -> tuple[list[int], int]:
+def reuse_prefix(
+    tokens: Sequence[int], index: Mapping[tuple[int, ...], int], block_size: int
+) -> tuple[list[int], int]:
     """Find the blocks that already hold the beginning of a prompt."""
     blocks = []
     for end in range(block_size, len(tokens), block_size):
@@ -195,8 +248,12 @@ def reuse_prefix(tokens: Sequence[int], index: Mapping[tuple[int, ...], int], bl
     return blocks, len(blocks) * block_size
 
 
-def accept_or_resample(p: Tensor, q: Tensor, token: int, u: float, v: float) -> tuple[int, bool]:
-    """Keep the draft's token or take another one, so that the outcome has the distribution of the target."""
+def accept_or_resample(
+    p: Tensor, q: Tensor, token: int, u: float, v: float
+) -> tuple[int, bool]:
+    """Keep the draft's token or take another one, so that the outcome has the
+    distribution of the target.
+    """
     if u * q[token] < p[token]:
         return token, True
     rest = (p - q).clamp(min=0)
@@ -213,7 +270,9 @@ def speculative_generate(
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, dict[str, int]]:
-    """Continue a prompt with the target's tokens. A small draft model proposes them, several per call of the target."""
+    """Continue a prompt with the target's tokens. A small draft model proposes them,
+    several per call of the target.
+    """
 
     def probabilities(logits):
         if temperature == 0:
@@ -232,7 +291,9 @@ def speculative_generate(
                 logits, _ = draft(guess)
                 q = probabilities(logits[0, -1])
                 qs.append(q)
-                guess = torch.cat([guess, torch.multinomial(q, 1, generator=generator)[None]], dim=1)
+                guess = torch.cat(
+                    [guess, torch.multinomial(q, 1, generator=generator)[None]], dim=1
+                )
             logits, _ = target(guess)
             ps = probabilities(logits[0, T - 1 :])
             stats["target_calls"] += 1
@@ -240,11 +301,16 @@ def speculative_generate(
             accepted = True
             for i, q in enumerate(qs):
                 u, v = torch.rand(2, generator=generator).tolist()
-                token, accepted = accept_or_resample(ps[i], q, guess[0, T + i].item(), u, v)
+                token, accepted = accept_or_resample(
+                    ps[i], q, guess[0, T + i].item(), u, v
+                )
                 idx = torch.cat([idx, torch.tensor([[token]])], dim=1)
                 if not accepted:
                     break
                 stats["accepted"] += 1
             if accepted:
-                idx = torch.cat([idx, torch.multinomial(ps[-1], 1, generator=generator)[None]], dim=1)
+                idx = torch.cat(
+                    [idx, torch.multinomial(ps[-1], 1, generator=generator)[None]],
+                    dim=1,
+                )
     return idx, stats

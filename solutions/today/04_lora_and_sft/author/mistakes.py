@@ -2,15 +2,21 @@
 
 from grader.course.mistakes import Equivalent, Mistake
 
-CORRECTION = "return self.base(x) + self.scale * (self.dropout(x) @ self.lora_A.mT @ self.lora_B.mT)"
-MERGED = "            merged.weight.copy_(base.weight + self.scale * self.lora_B @ self.lora_A)\n"
-MESSAGE = 'ids += [im_start, *encode(f"{role}\\n"), *encode(content), im_end, *encode("\\n")]'
+CORRECTION = """return self.base(x) + self.scale * (
+            self.dropout(x) @ self.lora_A.mT @ self.lora_B.mT
+        )"""
+MERGED = (
+    "            merged.weight.copy_(base.weight + self.scale * self.lora_B @ "
+    "self.lora_A)\n"
+)
+MESSAGE = (
+    'ids += [im_start, *encode(f"{role}\\n"), *encode(content), im_end, *encode("\\n")]'
+)
 PROMPT = 'ids += [im_start, *encode("assistant\\n")]'
 SPEAKS = """        if is_speaking:
             mask[t] = True
             is_speaking = token != im_end
 """
-ADAPTER = 'is_adapter = name.rpartition(".")[2] in ("lora_A", "lora_B")'
 ROW = "row = next((i for i, left in enumerate(room) if len(doc) <= left), len(rows))"
 TARGETS = "targets[row, start : end - 1] = doc.where(counts, -100)[1:]"
 SAME = """    same = doc_ids[:, None, :, None] == doc_ids[:, None, None, :]
@@ -42,7 +48,11 @@ MISTAKES = [
     Mistake(
         "dropout on the base's input",
         was=CORRECTION,
-        now="x = self.dropout(x)\n        return self.base(x) + self.scale * (x @ self.lora_A.mT @ self.lora_B.mT)",
+        now=(
+            "x = self.dropout(x)\n"
+            "        return self.base(x) + self.scale * (x @ self.lora_A.mT @ "
+            "self.lora_B.mT)"
+        ),
         caught_by="TestLoRALinearForward::test_dropout_is_for_the_correction_only",
         says="the base's input was dropped, too",
     ),
@@ -65,14 +75,18 @@ MISTAKES = [
     # mark_trainable
     Mistake(
         "norms and head still learn",
-        was="parameter.requires_grad_(is_adapter or any(_covers(prefix, name) for prefix in also))",
+        was="""parameter.requires_grad_(
+            is_adapter or any(_covers(prefix, name) for prefix in also)
+        )""",
         now="parameter.requires_grad_(parameter.requires_grad or is_adapter)",
         caught_by="TestMarkTrainable::test_adapters_learn_and_nothing_else",
         says="these parameters should be frozen: first.base.bias",
     ),
     Mistake(
         "tensors are counted",
-        was="return sum(parameter.numel() for parameter in named.values() if parameter.requires_grad)",
+        was="""return sum(
+        parameter.numel() for parameter in named.values() if parameter.requires_grad
+    )""",
         now="return sum(parameter.requires_grad for parameter in named.values())",
         caught_by="TestMarkTrainable::test_it_counts_values",
         says="looks like the tensors were counted",
@@ -84,7 +98,7 @@ MISTAKES = [
         now="""text = f"<|im_start|>{role}\\n{content}<|im_end|>\\n"
         for part in text.replace("<|im_start|>", "\\0<").replace("<|im_end|>", "\\0>").split("\\0"):
             special = {"<": [im_start], ">": [im_end]}.get(part[:1])
-            ids += [*special, *encode(part[1:])] if special else encode(part)""",
+            ids += [*special, *encode(part[1:])] if special else encode(part)""",  # noqa: E501
         caught_by="TestChatTemplate::test_text_ends_no_message",
         says="looks like special tokens read out of a message's text",
     ),
@@ -98,7 +112,10 @@ MISTAKES = [
     Mistake(
         "role and newline apart",
         was=MESSAGE,
-        now='ids += [im_start, *encode(role), *encode("\\n"), *encode(content), im_end, *encode("\\n")]',
+        now=(
+            'ids += [im_start, *encode(role), *encode("\\n"), *encode(content), '
+            'im_end, *encode("\\n")]'
+        ),
         caught_by="TestChatTemplate::test_role_and_newline_go_together",
         says="looks like role and newline encoded apart in the messages",
     ),
@@ -183,7 +200,9 @@ MISTAKES = [
     Mistake(
         "a copy of the base",
         "self.base = base.requires_grad_(False)",
-        "base.requires_grad_(False)\n        self.base = nn.Linear(base.in_features, base.out_features, base.bias is not None)\n"
+        "base.requires_grad_(False)\n"
+        "        self.base = nn.Linear(base.in_features, base.out_features, base.bias "
+        "is not None)\n"
         "        self.base = self.base.to(base.weight).requires_grad_(False)\n"
         "        self.base.load_state_dict(base.state_dict())",
         "test_the_base_is_the_layer_itself",
@@ -191,7 +210,9 @@ MISTAKES = [
     ),
     Mistake(
         "dropout behind A",
-        "(self.dropout(x) @ self.lora_A.mT @ self.lora_B.mT)",
+        """(
+            self.dropout(x) @ self.lora_A.mT @ self.lora_B.mT
+        )""",
         "(self.dropout(x @ self.lora_A.mT) @ self.lora_B.mT)",
         "test_features_are_dropped_before_a",
         says="twice, or none: the dropout is behind A",
@@ -205,7 +226,8 @@ MISTAKES = [
     ),
     Mistake(
         "header and content encoded in one call",
-        'ids += [im_start, *encode(f"{role}\\n"), *encode(content), im_end, *encode("\\n")]',
+        'ids += [im_start, *encode(f"{role}\\n"), *encode(content), im_end, '
+        '*encode("\\n")]',
         'ids += [im_start, *encode(f"{role}\\n{content}"), im_end, *encode("\\n")]',
         "test_the_content_is_encoded_apart",
         says="looks like header and content encoded in one call",
@@ -216,19 +238,28 @@ EQUIVALENT = [
     Equivalent(
         was="while t < len(ids):",
         now="while t <= len(ids):",
-        reason="as it is written, a conversation ends behind im_end; one that is cut off is asked at the edges alone",
+        reason=(
+            "as it is written, a conversation ends behind im_end; one that is cut off "
+            "is asked at the edges alone"
+        ),
         textbook=True,
     ),
     Equivalent(
         was="while t < len(ids):",
         now="while t < len(ids) + 1:",
-        reason="as it is written, a conversation ends behind im_end; one that is cut off is asked at the edges alone",
+        reason=(
+            "as it is written, a conversation ends behind im_end; one that is cut off "
+            "is asked at the edges alone"
+        ),
         textbook=True,
     ),
     Equivalent(
         was="while t < len(ids):",
         now="while t < len(ids) - 1:",
-        reason="as it is written, a conversation ends behind im_end; one that is cut off is asked at the edges alone",
+        reason=(
+            "as it is written, a conversation ends behind im_end; one that is cut off "
+            "is asked at the edges alone"
+        ),
         textbook=True,
     ),
 ]

@@ -12,9 +12,18 @@ def sizes(rng, count, low=2, high=9):
 def an_adapter(kata, rng):
     """A layer of drawn sizes whose weights are all drawn, and an input for it."""
     features, outputs, rank = sizes(rng, 3)
-    layer = kata.LoRALinear(torch.nn.Linear(features, outputs), rank, float(torch.rand((), generator=rng)) + 1)
+    layer = kata.LoRALinear(
+        torch.nn.Linear(features, outputs),
+        rank,
+        float(torch.rand((), generator=rng)) + 1,
+    )
     with torch.no_grad():
-        for parameter in (layer.base.weight, layer.base.bias, layer.lora_A, layer.lora_B):
+        for parameter in (
+            layer.base.weight,
+            layer.base.bias,
+            layer.lora_A,
+            layer.lora_B,
+        ):
             parameter.copy_(torch.randn(parameter.shape, generator=rng))
     return layer, torch.randn(3, features, generator=rng)
 
@@ -46,13 +55,21 @@ def _(kata, rng):
 def _(kata, rng):
     layer, x = an_adapter(kata, rng)
     merged = layer.merge()
-    return [merged.weight.detach(), merged.bias.detach(), merged(x), layer(x), layer.merge().weight.detach()]
+    return [
+        merged.weight.detach(),
+        merged.bias.detach(),
+        merged(x),
+        layer(x),
+        layer.merge().weight.detach(),
+    ]
 
 
 @probe("mark_trainable")
 def _(kata, rng):
     parts = torch.nn.ModuleDict()
-    for number, (features, outputs, rank) in enumerate(torch.randint(2, 9, (4, 3), generator=rng).tolist()):
+    for number, (features, outputs, rank) in enumerate(
+        torch.randint(2, 9, (4, 3), generator=rng).tolist()
+    ):
         part = torch.nn.Linear(features, outputs)
         part.lora_A = torch.nn.Parameter(torch.zeros(rank, features))
         part.lora_B = torch.nn.Parameter(torch.zeros(outputs, rank))
@@ -61,24 +78,45 @@ def _(kata, rng):
     found = []
     for also in ([chosen], [], [f"{chosen}.bias"]):
         count = kata.mark_trainable(parts, also)
-        found.append([count, sorted(name for name, p in parts.named_parameters() if p.requires_grad)])
+        found.append(
+            [
+                count,
+                sorted(name for name, p in parts.named_parameters() if p.requires_grad),
+            ]
+        )
     return found
 
 
 def some_text(rng, most=6):
-    return "".join(map(chr, torch.randint(33, 120, (int(torch.randint(1, most, (), generator=rng)),), generator=rng)))
+    return "".join(
+        map(
+            chr,
+            torch.randint(
+                33,
+                120,
+                (int(torch.randint(1, most, (), generator=rng)),),
+                generator=rng,
+            ),
+        )
+    )
 
 
 @probe("chat_template")
 def _(kata, rng):
     roles = ("system", "user", "assistant")
-    talk = [{"role": roles[i], "content": some_text(rng)} for i in torch.randint(3, (5,), generator=rng).tolist()]
+    talk = [
+        {"role": roles[i], "content": some_text(rng)}
+        for i in torch.randint(3, (5,), generator=rng).tolist()
+    ]
     start = int(torch.randint(1000, 9999, (), generator=rng))
 
     def encode(text):
         return [ord(character) for character in text]
 
-    return [kata.chat_template(talk, encode, start, start + 1, prompt) for prompt in (False, True)]
+    return [
+        kata.chat_template(talk, encode, start, start + 1, prompt)
+        for prompt in (False, True)
+    ]
 
 
 @probe("loss_mask")
@@ -88,16 +126,28 @@ def _(kata, rng):
     for _ in range(3):
         ids = []
         for speaks in torch.randint(2, (4,), generator=rng).tolist():
-            ids += [*(header if speaks else [90, 50]), *sizes(rng, 1 + sizes(rng, 1)[0], 0, 40), end, 10]
+            ids += [
+                *(header if speaks else [90, 50]),
+                *sizes(rng, 1 + sizes(rng, 1)[0], 0, 40),
+                end,
+                10,
+            ]
         found.append(kata.loss_mask(torch.tensor(ids), header, end))
     return found
 
 
 @probe("pack_documents")
 def _(kata, rng):
-    docs = [torch.randint(99, (length,), generator=rng).tolist() for length in sizes(rng, 9, 1, 12)]
+    docs = [
+        torch.randint(99, (length,), generator=rng).tolist()
+        for length in sizes(rng, 9, 1, 12)
+    ]
     masks = [(torch.rand(len(doc), generator=rng) < 0.5).tolist() for doc in docs]
-    return list(kata.pack_documents(docs, masks, 12, pad=int(torch.randint(99, (), generator=rng))))
+    return list(
+        kata.pack_documents(
+            docs, masks, 12, pad=int(torch.randint(99, (), generator=rng))
+        )
+    )
 
 
 @probe("document_mask")

@@ -30,18 +30,28 @@ class LoRALinear(nn.Module):
         self.scale = alpha / rank
 
     def forward(self, x):
-        return self.base(x) + self.scale * (self.dropout(x) @ self.lora_A.T @ self.lora_B.T)
+        return self.base(x) + self.scale * (
+            self.dropout(x) @ self.lora_A.T @ self.lora_B.T
+        )
 
     def merge(self):
-        merged = nn.Linear(self.base.in_features, self.base.out_features, bias=self.base.bias is not None)
-        merged.weight.data = self.base.weight.data + self.scale * self.lora_B.data @ self.lora_A.data
+        merged = nn.Linear(
+            self.base.in_features,
+            self.base.out_features,
+            bias=self.base.bias is not None,
+        )
+        merged.weight.data = (
+            self.base.weight.data + self.scale * self.lora_B.data @ self.lora_A.data
+        )
         if self.base.bias is not None:
             merged.bias.data = self.base.bias.data.clone()
         return merged
 
 
 def add_lora(model, names, rank, alpha):
-    """Put a LoRALinear in the place of every nn.Linear whose last name is in `names`. Given."""
+    """Put a LoRALinear in the place of every nn.Linear whose last name is in
+    `names`. Given.
+    """
     found = [
         name
         for name, module in model.named_modules()
@@ -49,7 +59,11 @@ def add_lora(model, names, rank, alpha):
     ]
     for name in found:
         parent, _, last = name.rpartition(".")
-        setattr(model.get_submodule(parent), last, LoRALinear(model.get_submodule(name), rank, alpha))
+        setattr(
+            model.get_submodule(parent),
+            last,
+            LoRALinear(model.get_submodule(name), rank, alpha),
+        )
     return found
 
 
@@ -58,7 +72,9 @@ def mark_trainable(model, also=()):
     count = 0
     for name, parameter in model.named_parameters():
         adapter = name.endswith(("lora_A", "lora_B"))
-        parameter.requires_grad = adapter or any(name == p or name.startswith(p + ".") for p in also)
+        parameter.requires_grad = adapter or any(
+            name == p or name.startswith(p + ".") for p in also
+        )
         if parameter.requires_grad:
             count += parameter.numel()
     return count
@@ -68,7 +84,13 @@ def chat_template(messages, encode, im_start, im_end, add_generation_prompt=Fals
     """A conversation in ChatML."""
     ids = []
     for message in messages:
-        ids += [im_start] + encode(message["role"] + "\n") + encode(message["content"]) + [im_end] + encode("\n")
+        ids += (
+            [im_start]
+            + encode(message["role"] + "\n")
+            + encode(message["content"])
+            + [im_end]
+            + encode("\n")
+        )
     if add_generation_prompt:
         ids += [im_start] + encode("assistant\n")
     return ids
@@ -109,14 +131,18 @@ def pack_documents(docs, masks, block_size, pad=0):
             row = {"ids": [], "targets": [], "doc_ids": [], "positions": [], "count": 0}
             rows.append(row)
         row["ids"] += list(doc)
-        row["targets"] += [token if counts else -100 for token, counts in zip(doc[1:], mask[1:])] + [-100]
+        row["targets"] += [
+            token if counts else -100 for token, counts in zip(doc[1:], mask[1:])
+        ] + [-100]
         row["doc_ids"] += [row["count"]] * len(doc)
         row["positions"] += list(range(len(doc)))
         row["count"] += 1
     fill = {"ids": pad, "targets": -100, "doc_ids": -1, "positions": 0}
     return Packed(
         *(
-            torch.tensor([row[name] + [value] * (block_size - len(row[name])) for row in rows])
+            torch.tensor(
+                [row[name] + [value] * (block_size - len(row[name])) for row in rows]
+            )
             for name, value in fill.items()
         )
     )

@@ -2,14 +2,18 @@
 
 from grader.course.mistakes import Equivalent, Mistake
 
-READ = "return logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)"
+READ = (
+    "return logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1)"
+)
 SUMMED = "return token_logp(logits, tokens).masked_fill(~mask[:, 1:], 0.0).sum(-1)"
 PAIRS = "return -F.logsigmoid(chosen - rejected).mean()"
 MARGINS = "margins = beta * (chosen - rejected)"
 DPO = "return -F.logsigmoid(margins).mean(), margins"
 SCALED = "return centred / (rewards.detach().std(dim=1, keepdim=True) + eps)"
 CENTRED = "centred = (rewards - rewards.mean(dim=1, keepdim=True)).detach()"
-WORSE = "return torch.minimum(ratio * advantages, ratio.clamp(1 - clip_low, 1 + clip_high) * advantages)"
+WORSE = """return torch.minimum(
+        ratio * advantages, ratio.clamp(1 - clip_low, 1 + clip_high) * advantages
+    )"""
 K3 = "return difference.expm1() - difference"
 GAIN = "gain = clipped_objective(logp, old_logp, advantages, clip, clip) - beta * kl"
 PER_SEQUENCE = "cost = -(per_sequence / counted.sum(-1).clamp(min=1)).mean()"
@@ -20,14 +24,20 @@ MISTAKES = [
     Mistake(
         "not shifted",
         was=READ,
-        now="return logits.log_softmax(-1).gather(-1, tokens[..., None]).squeeze(-1)[:, 1:]",
+        now=(
+            "return logits.log_softmax(-1).gather(-1, tokens[..., "
+            "None]).squeeze(-1)[:, 1:]"
+        ),
         caught_by="TestTokenLogp::test_position_t_predicts_the_next_token",
         says="looks like p(token) was read at the token itself",
     ),
     Mistake(
         "the logarithm of a softmax",
         was=READ,
-        now="return logits[:, :-1].softmax(-1).gather(-1, tokens[:, 1:, None]).squeeze(-1).log()",
+        now=(
+            "return logits[:, :-1].softmax(-1).gather(-1, tokens[:, 1:, "
+            "None]).squeeze(-1).log()"
+        ),
         caught_by="TestTokenLogp::test_large_logits",
         says="-inf",
         edge=True,
@@ -36,7 +46,10 @@ MISTAKES = [
     Mistake(
         "the mean",
         was=SUMMED,
-        now="kept = token_logp(logits, tokens).masked_fill(~mask[:, 1:], 0.0)\n    return kept.sum(-1) / mask[:, 1:].sum(-1)",
+        now=(
+            "kept = token_logp(logits, tokens).masked_fill(~mask[:, 1:], 0.0)\n"
+            "    return kept.sum(-1) / mask[:, 1:].sum(-1)"
+        ),
         caught_by="TestSequenceLogp::test_the_sum_over_the_answer",
         says="looks like the mean: a long answer weighs less per token",
     ),
@@ -96,14 +109,20 @@ MISTAKES = [
     Mistake(
         "over the whole batch",
         was=CENTRED,
-        now="return ((rewards - rewards.mean()) / rewards.std()).detach()\n    centred = rewards",
+        now=(
+            "return ((rewards - rewards.mean()) / rewards.std()).detach()\n"
+            "    centred = rewards"
+        ),
         caught_by="TestGroupAdvantages::test_each_answer_against_its_own_group",
         says="looks like normalised over the whole batch",
     ),
     Mistake(
         "std divides by K",
         was=SCALED,
-        now="return centred / (rewards.detach().std(dim=1, correction=0, keepdim=True) + eps)",
+        now=(
+            "return centred / (rewards.detach().std(dim=1, correction=0, "
+            "keepdim=True) + eps)"
+        ),
         caught_by="TestGroupAdvantages::test_each_answer_against_its_own_group",
         says="looks like std divides by K, not K − 1",
     ),
@@ -139,7 +158,10 @@ MISTAKES = [
     Mistake(
         "one bound for both sides",
         was=WORSE,
-        now="return torch.minimum(ratio * advantages, ratio.clamp(1 - clip_low, 1 + clip_low) * advantages)",
+        now=(
+            "return torch.minimum(ratio * advantages, ratio.clamp(1 - clip_low, 1 + "
+            "clip_low) * advantages)"
+        ),
         caught_by="TestClippedObjective::test_bounds_of_their_own",
         says="differs",
     ),
@@ -155,7 +177,10 @@ MISTAKES = [
     Mistake(
         "the KL is added",
         was=GAIN,
-        now="gain = clipped_objective(logp, old_logp, advantages, clip, clip) + beta * kl",
+        now=(
+            "gain = clipped_objective(logp, old_logp, advantages, clip, clip) + beta "
+            "* kl"
+        ),
         caught_by="TestGrpoStep::test_the_step_equals_one_by_hand",
         says="looks like k3 is added, not taken off",
     ),
@@ -178,7 +203,10 @@ MISTAKES = [
         was=TOGETHER,
         now="cost = -per_sequence.sum() / total",
         caught_by="TestGrpoStep::test_dr_grpo_divides_by_a_constant",
-        says="looks like divided by the number of counted tokens, which changes from batch to batch",
+        says=(
+            "looks like divided by the number of counted tokens, which changes from "
+            "batch to batch"
+        ),
     ),
     Mistake(
         "Dr. GRPO with the std",

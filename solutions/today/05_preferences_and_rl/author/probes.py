@@ -25,13 +25,17 @@ def _(kata, rng):
     rows, length, words = sizes(rng, 3)
     logits = torch.randn(rows, length, words, generator=rng)
     mask = torch.rand(rows, length, generator=rng) < 0.6
-    return kata.sequence_logp(logits, torch.randint(words, (rows, length), generator=rng), mask)
+    return kata.sequence_logp(
+        logits, torch.randint(words, (rows, length), generator=rng), mask
+    )
 
 
 @probe("bradley_terry")
 def _(kata, rng):
     pairs = sizes(rng, 1)[0]
-    return kata.bradley_terry(torch.randn(pairs, generator=rng), torch.randn(pairs, generator=rng))
+    return kata.bradley_terry(
+        torch.randn(pairs, generator=rng), torch.randn(pairs, generator=rng)
+    )
 
 
 @probe("dpo_loss")
@@ -51,8 +55,14 @@ def _(kata, rng):
 def _(kata, rng):
     rows, length = sizes(rng, 2)
     logp, old = logp_like(rng, rows, length), logp_like(rng, rows, length)
-    one, each = torch.randn(rows, generator=rng), torch.randn(rows, length, generator=rng)
-    return [kata.clipped_objective(logp, old, one, 0.1, 0.3), kata.clipped_objective(logp, old, each)]
+    one, each = (
+        torch.randn(rows, generator=rng),
+        torch.randn(rows, length, generator=rng),
+    )
+    return [
+        kata.clipped_objective(logp, old, one, 0.1, 0.3),
+        kata.clipped_objective(logp, old, each),
+    ]
 
 
 @probe("kl_k3")
@@ -85,6 +95,8 @@ def _(kata, rng):
     for loss in ("grpo", "dapo", "dr_grpo"):
         model = Policy(table.clone())
         optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-        stats = kata.grpo_step(model, optimizer, tokens, mask, old, ref, rewards, 0.2, loss=loss)
+        stats = kata.grpo_step(
+            model, optimizer, tokens, mask, old, ref, rewards, 0.2, loss=loss
+        )
         found += [sorted(stats.items()), model.table.detach()]
     return found

@@ -52,7 +52,18 @@ def kl_k3(logp, ref_logp):
     return torch.exp(d) - 1 - d
 
 
-def grpo_step(model, optimizer, tokens, mask, old_logp, ref_logp, rewards, beta=0.04, clip=0.2, loss="grpo"):
+def grpo_step(
+    model,
+    optimizer,
+    tokens,
+    mask,
+    old_logp,
+    ref_logp,
+    rewards,
+    beta=0.04,
+    clip=0.2,
+    loss="grpo",
+):
     """One optimizer step on groups of answers."""
     mask = mask[:, 1:].float()
     logits, _ = model(tokens)

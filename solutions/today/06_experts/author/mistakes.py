@@ -4,19 +4,31 @@ from grader.course.mistakes import Mistake
 
 TOPK = "weights, experts = logits.softmax(dim=1).topk(k, dim=1)"
 DIVIDED = "weights = weights / weights.sum(dim=1, keepdim=True)"
-SHARES = "shares = torch.bincount(experts.flatten(), minlength=n_experts) / experts.numel()"
+SHARES = (
+    "shares = torch.bincount(experts.flatten(), minlength=n_experts) / experts.numel()"
+)
 LOSS = "return n_experts * (shares * probs.mean(dim=0)).sum()"
 SORTED = "order = flat.argsort(stable=True)"
-ROWS = "return x[order // experts.size(1)], order, torch.bincount(flat, minlength=n_experts)"
+ROWS = (
+    "return x[order // experts.size(1)], order, torch.bincount(flat, "
+    "minlength=n_experts)"
+)
 WEIGHTED = "weighted = rows * weights.flatten()[order].to(rows.dtype).unsqueeze(1)"
 ADDED = "return rows.new_zeros(count, rows.size(1)).index_add(0, order // k, weighted)"
 CAPACITY = "capacity = max(1, math.ceil(capacity_factor * count * k / n_experts))"
 PLACE = "place = (asked.cumsum(dim=0) * asked).sum(dim=1)"
-KEPT = "return (place <= capacity).view(k, count).mT"
 ROUTED = "weights, experts = route_topk(logits, self.k, renormalise=self.k > 1)"
-DROPPED = "weights = weights * drop_over_capacity(experts, len(self.experts), self.capacity_factor)"
-DONE = "done = [expert(part) for expert, part in zip(self.experts, parts, strict=True) if len(part)]"
-BACK = "return combine(torch.cat(done), order, weights).view_as(x), logits.softmax(dim=1)"
+DROPPED = """weights = weights * drop_over_capacity(
+                experts, len(self.experts), self.capacity_factor
+            )"""
+DONE = """done = [
+            expert(part)
+            for expert, part in zip(self.experts, parts, strict=True)
+            if len(part)
+        ]"""
+BACK = """return combine(torch.cat(done), order, weights).view_as(x), logits.softmax(
+            dim=1
+        )"""
 
 MISTAKES = [
     Mistake(
@@ -29,7 +41,8 @@ MISTAKES = [
     Mistake(
         "a softmax over the chosen ones alone",
         TOPK,
-        "weights, experts = logits.topk(k, dim=-1)\n    weights = weights.softmax(dim=-1)",
+        "weights, experts = logits.topk(k, dim=-1)\n"
+        "    weights = weights.softmax(dim=-1)",
         "test_one_expert_keeps_its_probability",
         says="all weights are 1.0 and the router's gradient is 0",
     ),
@@ -85,14 +98,16 @@ MISTAKES = [
     Mistake(
         "order holds tokens",
         ROWS,
-        "order = order // experts.size(1)\n    return x[order], order, torch.bincount(flat, minlength=n_experts)",
+        "order = order // experts.size(1)\n"
+        "    return x[order], order, torch.bincount(flat, minlength=n_experts)",
         "test_rows_are_sorted_by_expert",
         says="looks like the tokens, not the choices",
     ),
     Mistake(
         "written over, not added",
         ADDED,
-        "out = rows.new_zeros(count, rows.size(1))\n    out[order // k] += weighted\n    return out",
+        "out = rows.new_zeros(count, rows.size(1))\n    out[order // k] += weighted\n"
+        "    return out",
         "test_sum_of_weight_times_row",
         says="looks like a token with two choices kept one of them",
     ),
@@ -106,7 +121,8 @@ MISTAKES = [
     Mistake(
         "a remainder in place of a quotient",
         ADDED,
-        "return rows.new_zeros(count, rows.size(1)).index_add(0, order % count, weighted)",
+        "return rows.new_zeros(count, rows.size(1)).index_add(0, order % count, "
+        "weighted)",
         "test_sum_of_weight_times_row",
         says="looks like the token is the flat index modulo N, not index // k",
     ),
@@ -126,27 +142,51 @@ MISTAKES = [
     ),
     Mistake(
         "served token by token",
-        "asked = F.one_hot(experts.mT.flatten(), n_experts)  # first choices of all tokens, then all second ones\n"
-        f"    {PLACE}  # 1 for the first choice of an expert, then 2, …\n    {KEPT}",
-        f"asked = F.one_hot(experts.flatten(), n_experts)\n    {PLACE}\n    return (place <= capacity).view(count, k)",
+        """asked = F.one_hot(experts.mT.flatten(), n_experts)
+    # 1 for the first choice of an expert, then 2, …
+    place = (asked.cumsum(dim=0) * asked).sum(dim=1)
+    return (place <= capacity).view(k, count).mT""",
+        f"asked = F.one_hot(experts.flatten(), n_experts)\n    {PLACE}\n"
+        "    return (place <= capacity).view(count, k)",
         "test_second_choices_go_first",
-        says="looks like served token by token, second choices before the next token's first",
+        says=(
+            "looks like served token by token, second choices before the next token's "
+            "first"
+        ),
     ),
     Mistake(
         "a list of experts that the module does not see",
-        "self.experts = nn.ModuleList(\n            nn.Sequential(nn.Linear(n_embd, n_hidden), nn.ReLU(), "
-        "nn.Linear(n_hidden, n_embd)) for _ in range(n_experts)\n        )",
-        "self.experts = [\n            nn.Sequential(nn.Linear(n_embd, n_hidden), nn.ReLU(), "
-        "nn.Linear(n_hidden, n_embd)) for _ in range(n_experts)\n        ]",
+        """self.experts = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(n_embd, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_embd)
+            )
+            for _ in range(n_experts)
+        )""",
+        """self.experts = [
+            nn.Sequential(
+                nn.Linear(n_embd, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_embd)
+            )
+            for _ in range(n_experts)
+        ]""",
         "TestMoEInit::test_names_and_shapes",
         says="names in the state dict",
     ),
     Mistake(
         "one expert E times",
-        "self.experts = nn.ModuleList(\n            nn.Sequential(nn.Linear(n_embd, n_hidden), nn.ReLU(), "
-        "nn.Linear(n_hidden, n_embd)) for _ in range(n_experts)\n        )",
-        "self.experts = nn.ModuleList(\n            [nn.Sequential(nn.Linear(n_embd, n_hidden), nn.ReLU(), "
-        "nn.Linear(n_hidden, n_embd))] * n_experts\n        )",
+        """self.experts = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(n_embd, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_embd)
+            )
+            for _ in range(n_experts)
+        )""",
+        """self.experts = nn.ModuleList(
+            [
+                nn.Sequential(
+                    nn.Linear(n_embd, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_embd)
+                )
+            ]
+            * n_experts
+        )""",
         "test_experts_begin_apart",
         says="looks like one expert, E times in the list",
     ),
@@ -167,7 +207,9 @@ MISTAKES = [
     Mistake(
         "renormalised after dropping",
         DROPPED,
-        f"{DROPPED}\n            weights = weights / weights.sum(-1, keepdim=True).clamp(min=1e-12)",
+        f"{DROPPED}\n"
+        "            weights = weights / weights.sum(-1, "
+        "keepdim=True).clamp(min=1e-12)",
         "test_dropped_choices_add_nothing",
         says="looks like the weights that are left were renormalised",
     ),
@@ -184,7 +226,8 @@ MISTAKES = [
     Mistake(
         "called without tokens",
         DONE,
-        "done = [expert(part) for expert, part in zip(self.experts, parts, strict=True)]",
+        "done = [expert(part) for expert, part in zip(self.experts, parts, "
+        "strict=True)]",
         "test_an_expert_without_tokens_is_not_called",
         says="experts that were called",
         edge=True,

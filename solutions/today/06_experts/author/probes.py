@@ -13,7 +13,9 @@ def some_choices(rng):
     """N, E, k, and k different experts per token."""
     count, n_experts = sizes(rng, 1, 3, 12)[0], sizes(rng, 1)[0]
     k = sizes(rng, 1, 1, n_experts + 1)[0]
-    return n_experts, torch.stack([torch.randperm(n_experts, generator=rng)[:k] for _ in range(count)])
+    return n_experts, torch.stack(
+        [torch.randperm(n_experts, generator=rng)[:k] for _ in range(count)]
+    )
 
 
 @probe("route_topk")
@@ -28,7 +30,9 @@ def _(kata, rng):
 @probe("balance_loss")
 def _(kata, rng):
     n_experts, experts = some_choices(rng)
-    probs = torch.randn(len(experts), n_experts, generator=rng).softmax(-1).requires_grad_()
+    probs = (
+        torch.randn(len(experts), n_experts, generator=rng).softmax(-1).requires_grad_()
+    )
     loss = kata.balance_loss(probs, experts)
     return [loss.detach(), torch.autograd.grad(loss, probs)[0]]
 
@@ -36,7 +40,11 @@ def _(kata, rng):
 @probe("dispatch")
 def _(kata, rng):
     n_experts, experts = some_choices(rng)
-    return list(kata.dispatch(torch.randn(len(experts), 3, generator=rng), experts, n_experts + 2))
+    return list(
+        kata.dispatch(
+            torch.randn(len(experts), 3, generator=rng), experts, n_experts + 2
+        )
+    )
 
 
 @probe("combine")
@@ -70,7 +78,9 @@ def a_layer(kata, rng, k, capacity_factor=None):
 def _(kata, rng):
     features, hidden, n_experts = sizes(rng, 3)
     moe = kata.MoE(features, hidden, n_experts, 1)
-    return sorted((name, tuple(value.shape)) for name, value in moe.state_dict().items())
+    return sorted(
+        (name, tuple(value.shape)) for name, value in moe.state_dict().items()
+    )
 
 
 @probe("MoE.forward")

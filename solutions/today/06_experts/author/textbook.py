@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def route_topk(logits: Tensor, k: int, renormalise: bool = True) -> tuple[Tensor, Tensor]:
+def route_topk(
+    logits: Tensor, k: int, renormalise: bool = True
+) -> tuple[Tensor, Tensor]:
     """Choose the k most probable experts of every token."""
     probs = F.softmax(logits, dim=-1)
     weights, experts = torch.topk(probs, k, dim=-1)
@@ -24,7 +26,9 @@ def balance_loss(probs: Tensor, experts: Tensor) -> Tensor:
     return E * (f * P).sum()
 
 
-def dispatch(x: Tensor, experts: Tensor, n_experts: int) -> tuple[Tensor, Tensor, Tensor]:
+def dispatch(
+    x: Tensor, experts: Tensor, n_experts: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Sort tokens by expert, so that each expert finds its own in one slice."""
     k = experts.shape[1]
     order = torch.argsort(experts.flatten(), stable=True)
@@ -39,7 +43,9 @@ def combine(rows: Tensor, order: Tensor, weights: Tensor) -> Tensor:
     return (rows[back].view(N, k, -1) * weights.unsqueeze(-1)).sum(dim=1)
 
 
-def drop_over_capacity(experts: Tensor, n_experts: int, capacity_factor: float) -> Tensor:
+def drop_over_capacity(
+    experts: Tensor, n_experts: int, capacity_factor: float
+) -> Tensor:
     """Decide which choices an expert with limited room takes."""
     N, k = experts.shape
     capacity = max(1, math.ceil(capacity_factor * N * k / n_experts))
@@ -55,15 +61,27 @@ def drop_over_capacity(experts: Tensor, n_experts: int, capacity_factor: float) 
 
 
 class MoE(nn.Module):
-    """Replace the feed-forward net of a block by E of them, of which every token uses k."""
+    """Replace the feed-forward net of a block by E of them, of which every token
+    uses k.
+    """
 
-    def __init__(self, n_embd: int, n_hidden: int, n_experts: int, k: int, capacity_factor: float | None = None):
+    def __init__(
+        self,
+        n_embd: int,
+        n_hidden: int,
+        n_experts: int,
+        k: int,
+        capacity_factor: float | None = None,
+    ):
         super().__init__()
         self.k = k
         self.capacity_factor = capacity_factor
         self.router = nn.Linear(n_embd, n_experts, bias=False)
         self.experts = nn.ModuleList(
-            nn.Sequential(nn.Linear(n_embd, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_embd)) for _ in range(n_experts)
+            nn.Sequential(
+                nn.Linear(n_embd, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_embd)
+            )
+            for _ in range(n_experts)
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

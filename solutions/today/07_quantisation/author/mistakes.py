@@ -7,7 +7,9 @@ SCALE8 = "scale = torch.where(largest == 0, 1.0, largest / 127)"
 CODES8 = "return (w / scale).round().clamp(-127, 127).to(torch.int8), scale"
 NIBBLES = "nibbles = q.to(torch.uint8) & 0xF"
 PACKED = "return nibbles[..., ::2] | nibbles[..., 1::2] << 4"
-UNPACKED = "nibbles = torch.stack([packed & 0xF, packed >> 4], dim=-1).flatten(-2).to(torch.int8)"
+UNPACKED = """nibbles = (
+        torch.stack([packed & 0xF, packed >> 4], dim=-1).flatten(-2).to(torch.int8)
+    )"""
 SIGNED = "return torch.where(nibbles > 7, nibbles - 16, nibbles)"
 SCALE4 = "scale = torch.where(largest == 0, 1.0, largest / 7)"
 WEIGHT = "w = (codes * scale.unsqueeze(-1)).flatten(1)"
@@ -78,7 +80,8 @@ MISTAKES = [
     Mistake(
         "halves of the row in place of neighbours",
         PACKED,
-        "half = q.size(-1) // 2\n    return nibbles[..., :half] | nibbles[..., half:] << 4",
+        "half = q.size(-1) // 2\n"
+        "    return nibbles[..., :half] | nibbles[..., half:] << 4",
         "test_the_first_goes_low",
         says="looks like the first half of the row low, the second high",
     ),
@@ -99,7 +102,8 @@ MISTAKES = [
     Mistake(
         "unpacked with the high bits first",
         UNPACKED,
-        "nibbles = torch.stack([packed >> 4, packed & 0xF], dim=-1).flatten(-2).to(torch.int8)",
+        "nibbles = torch.stack([packed >> 4, packed & 0xF], "
+        "dim=-1).flatten(-2).to(torch.int8)",
         "test_low_bits_first_and_signed",
         says="looks like the high bits first",
     ),
@@ -182,7 +186,9 @@ EQUIVALENT = [
         Equivalent(line, line.replace("==", "<="), "no absolute value is negative")
         for line in (SCALE8, SCALE4, SCALE_FP8, "if largest == 0:")
     ),
-    Equivalent(OUTSIDE, OUTSIDE.replace("|", "^"), "no number is both too small and too large"),
+    Equivalent(
+        OUTSIDE, OUTSIDE.replace("|", "^"), "no number is both too small and too large"
+    ),
     Equivalent(PACKED, PACKED.replace("|", "^"), "the two have no bit in common"),
     *(
         Equivalent(FP8, FP8.replace(*change), "the CPU's cast rounds to 448")

@@ -17,26 +17,39 @@ def _(kata, rng):
 @probe("pack_int4")
 def _(kata, rng):
     rows, pairs = sizes(rng, 2)
-    return kata.pack_int4(torch.randint(-8, 8, (rows, 2 * pairs), generator=rng, dtype=torch.int8))
+    return kata.pack_int4(
+        torch.randint(-8, 8, (rows, 2 * pairs), generator=rng, dtype=torch.int8)
+    )
 
 
 @probe("unpack_int4")
 def _(kata, rng):
-    return kata.unpack_int4(torch.randint(256, tuple(sizes(rng, 2)), generator=rng, dtype=torch.uint8))
+    return kata.unpack_int4(
+        torch.randint(256, tuple(sizes(rng, 2)), generator=rng, dtype=torch.uint8)
+    )
 
 
 @probe("absmax_int4")
 def _(kata, rng):
     rows, groups, half = sizes(rng, 3)
-    return list(kata.absmax_int4(torch.randn(rows, 2 * half * groups, generator=rng), 2 * half))
+    return list(
+        kata.absmax_int4(torch.randn(rows, 2 * half * groups, generator=rng), 2 * half)
+    )
 
 
 @probe("quantised_linear")
 def _(kata, rng):
     outputs, groups, half = sizes(rng, 3)
-    packed = torch.randint(256, (outputs, groups * half), generator=rng, dtype=torch.uint8)
-    scale, x = torch.rand(outputs, groups, generator=rng), torch.randn(3, 2 * groups * half, generator=rng)
-    return kata.quantised_linear(x, packed, scale, 2 * half, torch.randn(outputs, generator=rng))
+    packed = torch.randint(
+        256, (outputs, groups * half), generator=rng, dtype=torch.uint8
+    )
+    scale, x = (
+        torch.rand(outputs, groups, generator=rng),
+        torch.randn(3, 2 * groups * half, generator=rng),
+    )
+    return kata.quantised_linear(
+        x, packed, scale, 2 * half, torch.randn(outputs, generator=rng)
+    )
 
 
 @probe("calibrate")

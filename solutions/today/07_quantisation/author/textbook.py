@@ -1,4 +1,6 @@
-"""Weights in few bits: rounding to 8, 4 and 8 floating bits, two numbers per byte, and training through the rounding."""
+"""Weights in few bits: rounding to 8, 4 and 8 floating bits, two numbers per byte, and
+training through the rounding.
+"""
 
 from collections.abc import Callable
 
@@ -31,7 +33,9 @@ def unpack_int4(packed: Tensor) -> Tensor:
 
 
 def absmax_int4(w: Tensor, group_size: int) -> tuple[Tensor, Tensor]:
-    """Round a weight to 4-bit integers, with one scale per group of neighbours in a row."""
+    """Round a weight to 4-bit integers, with one scale per group of neighbours in
+    a row.
+    """
     groups = w.reshape(len(w), -1, group_size)
     scale = groups.abs().amax(dim=-1) / 7
     scale[scale == 0] = 1
@@ -39,14 +43,24 @@ def absmax_int4(w: Tensor, group_size: int) -> tuple[Tensor, Tensor]:
     return pack_int4(q.reshape(w.shape)), scale
 
 
-def quantised_linear(x: Tensor, packed: Tensor, scale: Tensor, group_size: int, bias: Tensor | None = None) -> Tensor:
-    """Apply a linear layer whose weight is kept in four bits. The input is not rounded."""
+def quantised_linear(
+    x: Tensor,
+    packed: Tensor,
+    scale: Tensor,
+    group_size: int,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """Apply a linear layer whose weight is kept in four bits. The input is
+    not rounded.
+    """
     w = unpack_int4(packed) * scale.repeat_interleave(group_size, dim=1)
     return F.linear(x, w, bias)
 
 
 def calibrate(x: Tensor, bits: int = 8, candidates: int = 100) -> Tensor:
-    """Choose a scale for activations by trying: a smaller one rounds finer, and cuts off what is large."""
+    """Choose a scale for activations by trying: a smaller one rounds finer, and cuts
+    off what is large.
+    """
     n = 2 ** (bits - 1) - 1
     absmax = x.abs().max()
     if absmax == 0:
@@ -61,7 +75,9 @@ def calibrate(x: Tensor, bits: int = 8, candidates: int = 100) -> Tensor:
 
 
 def fp8_scale(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Scale a tensor so that its largest value is the largest of float8_e4m3fn, and cast it."""
+    """Scale a tensor so that its largest value is the largest of float8_e4m3fn, and
+    cast it.
+    """
     scale = x.abs().max() / 448
     if scale == 0:
         scale = torch.tensor(1.0)
@@ -69,5 +85,7 @@ def fp8_scale(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def straight_through(w: Tensor, quantise: Callable[[Tensor], Tensor]) -> Tensor:
-    """Use rounded weights in the forward pass, and act in the backward pass as if they were not rounded."""
+    """Use rounded weights in the forward pass, and act in the backward pass as if they
+    were not rounded.
+    """
     return w + (quantise(w) - w).detach()

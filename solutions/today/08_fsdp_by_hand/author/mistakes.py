@@ -9,12 +9,16 @@ GATHERED = "dist.all_gather(shards, shard)"
 REDUCED = "dist.reduce_scatter(total, pieces)"
 MEAN = "return total / dist.get_world_size()"
 MOMENTS = (
-    "m.mul_(betas[0]).add_(grad, alpha=1 - betas[0])\n    v.mul_(betas[1]).addcmul_(grad, grad, value=1 - betas[1])"
+    "m.mul_(betas[0]).add_(grad, alpha=1 - betas[0])\n"
+    "    v.mul_(betas[1]).addcmul_(grad, grad, value=1 - betas[1])"
 )
 DECAYED = "shard.mul_(1 - lr * weight_decay)"
 MOVED = "shard.sub_(lr * (m / first) / ((v / second).sqrt() + eps))"
 CORRECTIONS = 'first, second = (1 - beta ** state["step"] for beta in betas)'
-SQUARES = "squares = grad.square().sum()\n    dist.all_reduce(squares)\n    return math.sqrt(squares.item())"
+SQUARES = (
+    "squares = grad.square().sum()\n    dist.all_reduce(squares)\n"
+    "    return math.sqrt(squares.item())"
+)
 COLUMN = "return F.linear(_CopyToRanks.apply(x), weight, bias)"
 ROW = "out = _SumOverRanks.apply(F.linear(x, weight))"
 ADDED = "return out if bias is None else out + bias"
@@ -24,7 +28,8 @@ MISTAKES = [
     # shard_flat
     Mistake(
         "cut by chunk without padding: the last piece is shorter",
-        "flat = _flat(tensors)\n    size = len(flat) // dist.get_world_size()\n    " + OWN,
+        "flat = _flat(tensors)\n    size = len(flat) // dist.get_world_size()\n    "
+        + OWN,
         "flat = torch.cat([tensor.flatten() for tensor in tensors])\n"
         "    return flat.chunk(dist.get_world_size())[dist.get_rank()].clone()",
         "test_equal_pieces_of_the_flat_vector",
@@ -102,7 +107,10 @@ MISTAKES = [
         'state["step"] += 1',
         'state["step"] = 1',
         "test_five_steps_are_those_of_adamw",
-        says="looks like bias corrected for the first step only: the step counter does not move",
+        says=(
+            "looks like bias corrected for the first step only: the step counter does "
+            "not move"
+        ),
     ),
     Mistake(
         "the decay in the gradient",
@@ -121,16 +129,21 @@ MISTAKES = [
     Mistake(
         "a new shard instead of the old one changed",
         f"{DECAYED}\n    {MOVED}",
-        "shard = shard * (1 - lr * weight_decay)\n    " + MOVED.replace("shard.sub_(", "shard = shard - (", 1),
+        "shard = shard * (1 - lr * weight_decay)\n    "
+        + MOVED.replace("shard.sub_(", "shard = shard - (", 1),
         "test_five_steps_are_those_of_adamw",
         says="looks like not in place: the shard is as it was",
     ),
     Mistake(
         "moments that are not kept",
         MOMENTS,
-        "m = betas[0] * m + (1 - betas[0]) * grad\n    v = betas[1] * v + (1 - betas[1]) * grad**2",
+        "m = betas[0] * m + (1 - betas[0]) * grad\n"
+        "    v = betas[1] * v + (1 - betas[1]) * grad**2",
         "test_five_steps_are_those_of_adamw",
-        says="looks like moments that start anew in every step: they are not kept in the state",
+        says=(
+            "looks like moments that start anew in every step: they are not kept in "
+            "the state"
+        ),
     ),
     # global_norm
     Mistake(
@@ -158,7 +171,8 @@ MISTAKES = [
     Mistake(
         "a hook on the caller's x",
         COLUMN,
-        "x.register_hook(lambda grad: (total := grad.clone(), dist.all_reduce(total))[0])\n"
+        "x.register_hook(lambda grad: (total := grad.clone(), "
+        "dist.all_reduce(total))[0])\n"
         "    return F.linear(x, weight, bias)",
         "test_several_layers_read_one_x",
         says="of gradient of x on rank 0",
@@ -197,7 +211,8 @@ MISTAKES = [
     Mistake(
         "only rank 0 gathers",
         "tensors = gather_parameters(shard, shapes)\n    return dict",
-        "tensors = gather_parameters(shard, shapes) if dist.get_rank() == 0 else []\n    return dict",
+        "tensors = gather_parameters(shard, shapes) if dist.get_rank() == 0 else []\n"
+        "    return dict",
         "test_rank_0_has_whole_tensors_by_name",
         says="waited here for a call that the other rank does not make",
     ),
@@ -211,15 +226,37 @@ MISTAKES = [
 ]
 
 EQUIVALENT = [
-    Equivalent("total = torch.empty_like(pieces[0])", "total = pieces[0]", "a piece of a copy, used once"),
     Equivalent(
-        "total = torch.empty_like(pieces[0])", "total = torch.empty_like(pieces[1])", "all pieces have one size"
+        "total = torch.empty_like(pieces[0])",
+        "total = pieces[0]",
+        "a piece of a copy, used once",
     ),
-    Equivalent("total = torch.empty_like(pieces[0])", "total = torch.empty_like(pieces[-1])", "they do"),
-    Equivalent("return math.sqrt(squares.item())", "return math.sqrt(squares)", "math.sqrt takes a tensor's number"),
+    Equivalent(
+        "total = torch.empty_like(pieces[0])",
+        "total = torch.empty_like(pieces[1])",
+        "all pieces have one size",
+    ),
+    Equivalent(
+        "total = torch.empty_like(pieces[0])",
+        "total = torch.empty_like(pieces[-1])",
+        "they do",
+    ),
+    Equivalent(
+        "return math.sqrt(squares.item())",
+        "return math.sqrt(squares)",
+        "math.sqrt takes a tensor's number",
+    ),
     Equivalent("@staticmethod", "", "`apply` calls both with their class"),
-    Equivalent("return x.view_as(x)", "return x", "a Function's result that is its input becomes a view"),
-    Equivalent("total = grad.clone()", "total = grad", "the gradient of a product is nobody else's"),
+    Equivalent(
+        "return x.view_as(x)",
+        "return x",
+        "a Function's result that is its input becomes a view",
+    ),
+    Equivalent(
+        "total = grad.clone()",
+        "total = grad",
+        "the gradient of a product is nobody else's",
+    ),
     Equivalent("total = grad.clone()", "total = grad.detach()", "the same"),
     Equivalent("total = x.clone()", "total = x", "the product has no other use"),
     Equivalent("total = x.clone()", "total = x.detach()", "the same"),

@@ -1,4 +1,6 @@
-"""Questions that the specs of today/08 cannot ask from another process: most fork two ranks where the code is."""
+"""Questions that the specs of today/08 cannot ask from another process: most fork two
+ranks where the code is.
+"""
 
 import os
 import pickle
@@ -14,13 +16,17 @@ PATIENCE = timedelta(seconds=25)  # on a busy machine two processes meet late
 
 
 def on_two_ranks(work):
-    """The results of `work` on rank 0 and on rank 1, each a forked process of one gloo group."""
+    """The results of `work` on rank 0 and on rank 1, each a forked process of one
+    gloo group.
+    """
     store = tempfile.mktemp(dir=".")
     pipes = [os.pipe() for _ in range(2)]
     for rank in range(2):
         if os.fork() == 0:
             try:
-                dist.init_process_group("gloo", f"file://{os.path.abspath(store)}", PATIENCE, 2, rank)
+                dist.init_process_group(
+                    "gloo", f"file://{os.path.abspath(store)}", PATIENCE, 2, rank
+                )
                 told = pickle.dumps(work(rank))
             except BaseException as error:
                 told = pickle.dumps(repr(error))
@@ -45,7 +51,11 @@ def wide(rng, *shape):
 def some_tensors(rng):
     """Three tensors with an odd number of elements."""
     rows, columns = torch.randint(2, 6, (2,), generator=rng).tolist()
-    return [wide(rng, rows, columns), wide(rng, columns), wide(rng, 1 + (rows * columns + columns) % 2 + 1)]
+    return [
+        wide(rng, rows, columns),
+        wide(rng, columns),
+        wide(rng, 1 + (rows * columns + columns) % 2 + 1),
+    ]
 
 
 def flat(tensors):
@@ -67,13 +77,17 @@ def _(kata, rng):
 
 
 def gathered(kata, shards, shapes):
-    return on_two_ranks(lambda rank: kata.gather_parameters(shards[rank].clone(), shapes))
+    return on_two_ranks(
+        lambda rank: kata.gather_parameters(shards[rank].clone(), shapes)
+    )
 
 
 @probe("gather_parameters")
 def _(kata, rng):
     tensors = some_tensors(rng)
-    return there(kata, gathered, flat(tensors).chunk(2), [tuple(t.shape) for t in tensors])
+    return there(
+        kata, gathered, flat(tensors).chunk(2), [tuple(t.shape) for t in tensors]
+    )
 
 
 def scattered(kata, grads):
@@ -83,7 +97,9 @@ def scattered(kata, grads):
 @probe("scatter_gradients")
 def _(kata, rng):
     tensors = some_tensors(rng)
-    return there(kata, scattered, [[wide(rng, *t.shape) for t in tensors] for _ in range(2)])
+    return there(
+        kata, scattered, [[wide(rng, *t.shape) for t in tensors] for _ in range(2)]
+    )
 
 
 def stepped(kata, shard, grads, settings):
@@ -125,19 +141,37 @@ def linear(kata, name, x, weights, bias, upstream):
 @probe("column_linear")
 def _(kata, rng):
     x = wide(rng, 2, 3, 5)
-    found = there(kata, linear, "column_linear", [x, x], wide(rng, 2, 4, 5), wide(rng, 2, 4), wide(rng, 2, 2, 3, 4))
+    found = there(
+        kata,
+        linear,
+        "column_linear",
+        [x, x],
+        wide(rng, 2, 4, 5),
+        wide(rng, 2, 4),
+        wide(rng, 2, 2, 3, 4),
+    )
     return [[t.float() for t in of_rank] for of_rank in found]
 
 
 @probe("row_linear")
 def _(kata, rng):
     bias, upstream = wide(rng, 4), wide(rng, 2, 3, 4)
-    found = there(kata, linear, "row_linear", wide(rng, 2, 2, 3, 5), wide(rng, 2, 4, 5), [bias] * 2, [upstream] * 2)
+    found = there(
+        kata,
+        linear,
+        "row_linear",
+        wide(rng, 2, 2, 3, 5),
+        wide(rng, 2, 4, 5),
+        [bias] * 2,
+        [upstream] * 2,
+    )
     return [[t.float() for t in of_rank] for of_rank in found]
 
 
 def saved(kata, shards, shapes):
-    return on_two_ranks(lambda rank: kata.full_state_dict(shards[rank].clone(), ["a", "b", "c"], shapes))
+    return on_two_ranks(
+        lambda rank: kata.full_state_dict(shards[rank].clone(), ["a", "b", "c"], shapes)
+    )
 
 
 @probe("full_state_dict")

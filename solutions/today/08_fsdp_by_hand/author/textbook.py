@@ -56,7 +56,9 @@ def sharded_adamw(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> None:
-    """AdamW treats each element by itself, so it does not see that these are a piece."""
+    """AdamW treats each element by itself, so it does not see that these are
+    a piece.
+    """
     if not state:
         state["step"] = 0
         state["exp_avg"] = torch.zeros_like(shard)
@@ -113,7 +115,9 @@ def row_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return out if bias is None else out + bias
 
 
-def full_state_dict(shard: Tensor, names: Sequence[str], shapes: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+def full_state_dict(
+    shard: Tensor, names: Sequence[str], shapes: Sequence[Sequence[int]]
+) -> dict[str, Tensor]:
     """The whole parameters, on rank 0."""
     tensors = gather_parameters(shard, shapes)
     if dist.get_rank() != 0:

@@ -5,16 +5,26 @@ from grader.course.mistakes import Equivalent, Mistake
 # Lines of the reference that several mistakes change.
 GAPS = "gaps = total.unsqueeze(-1) - total.unsqueeze(-2)"
 FADE = 'fade = gaps.masked_fill(future, float("-inf")).exp()'
-STEP = "state = log_decay.exp()[..., None, None] * state + k.unsqueeze(-1) * v.unsqueeze(-2)"
+STEP = (
+    "state = log_decay.exp()[..., None, None] * state + k.unsqueeze(-1) * "
+    "v.unsqueeze(-2)"
+)
 READ = "return (q.unsqueeze(-2) @ state).squeeze(-2), state"
-NEW = "state = q.new_zeros(*q.shape[:2], q.size(-1), v.size(-1))\n    outs = []\n    pieces = (x.split(chunk, dim=2) for x in (q, k, v, log_decay))"
+NEW = (
+    "state = q.new_zeros(*q.shape[:2], q.size(-1), v.size(-1))\n    outs = []\n"
+    "    pieces = (x.split(chunk, dim=2) for x in (q, k, v, log_decay))"
+)
 OLD = "outs.append(parallel_form(query, key, value, g) + total.exp() * (query @ state))"
 ON = "state = end.exp() * state + ((end - total).exp() * key).mT @ value"
-JOINED = "joined = op(tuple(x[:-reach] for x in elements), tuple(x[reach:] for x in elements))"
+JOINED = """joined = op(
+            tuple(x[:-reach] for x in elements), tuple(x[reach:] for x in elements)
+        )"""
 DELTA_FADE = "    state = log_decay.exp()[..., None, None] * state\n"
 HELD = "    held = (k.unsqueeze(-2) @ state).squeeze(-2)\n"
 BELOW = 'below = b * (key @ key.mT) * gaps.masked_fill(later, float("-inf")).exp()'
-SOLVED = "u = torch.linalg.solve_triangular(below, wanted, upper=False, unitriangular=True)"
+SOLVED = """u = torch.linalg.solve_triangular(
+            below, wanted, upper=False, unitriangular=True
+        )"""
 UNIT = "q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)"
 
 MISTAKES = [
@@ -36,7 +46,8 @@ MISTAKES = [
     Mistake(
         "a quotient of two exponentials",
         FADE,
-        "fade = (total.exp().unsqueeze(-1) * (-total).exp().unsqueeze(-2)).masked_fill(future, 0.0)",
+        "fade = (total.exp().unsqueeze(-1) * "
+        "(-total).exp().unsqueeze(-2)).masked_fill(future, 0.0)",
         "TestParallelForm::test_strong_decay_stays_finite",
         says="looks like a quotient of two exponentials, not one of the gap",
     ),
@@ -51,21 +62,24 @@ MISTAKES = [
     Mistake(
         "decay after the write",
         STEP,
-        "state = log_decay.exp()[..., None, None] * (state + k.unsqueeze(-1) * v.unsqueeze(-2))",
+        "state = log_decay.exp()[..., None, None] * (state + k.unsqueeze(-1) * "
+        "v.unsqueeze(-2))",
         "test_fade_write_read",
         says="looks like the new pair fades, too: fade first, then write",
     ),
     Mistake(
         "the given state is changed",
         STEP,
-        "state *= log_decay.exp()[..., None, None]\n    state += k.unsqueeze(-1) * v.unsqueeze(-2)",
+        "state *= log_decay.exp()[..., None, None]\n"
+        "    state += k.unsqueeze(-1) * v.unsqueeze(-2)",
         "TestRecurrentStep::test_the_given_state_is_left_alone",
         says="looks like an operation in place on the caller's own state",
     ),
     Mistake(
         "read before the write",
         f"{STEP}\n    {READ}",
-        "state = log_decay.exp()[..., None, None] * state\n    out = (q.unsqueeze(-2) @ state).squeeze(-2)\n"
+        "state = log_decay.exp()[..., None, None] * state\n"
+        "    out = (q.unsqueeze(-2) @ state).squeeze(-2)\n"
         "    return out, state + k.unsqueeze(-1) * v.unsqueeze(-2)",
         "test_fade_write_read",
         says="looks like read before the write: a token reads its own pair, too",
@@ -90,7 +104,10 @@ MISTAKES = [
         ON,
         "state = end.exp() * state + (total.exp() * key).mT @ value",
         "TestChunkedForm::test_any_chunk_gives_the_same",
-        says="looks like pairs enter the state faded by the decays before them, not by those behind",
+        says=(
+            "looks like pairs enter the state faded by the decays before them, not by "
+            "those behind"
+        ),
     ),
     Mistake(
         "the given state is ignored",
@@ -118,7 +135,8 @@ MISTAKES = [
     Mistake(
         "left and right exchanged",
         JOINED,
-        "joined = op(tuple(x[reach:] for x in elements), tuple(x[:-reach] for x in elements))",
+        "joined = op(tuple(x[reach:] for x in elements), tuple(x[:-reach] for x in "
+        "elements))",
         "test_left_is_earlier",
         says="looks like left and right exchanged",
     ),
@@ -127,7 +145,8 @@ MISTAKES = [
         JOINED,
         "parts = [tuple(x[:1] for x in elements)]\n"
         "        for t in range(1, elements[0].size(0)):\n"
-        "            parts.append(op(parts[-1], tuple(x[t : t + 1] for x in elements)))\n"
+        "            parts.append(op(parts[-1], tuple(x[t : t + 1] for x in "
+        "elements)))\n"
         "        return tuple(torch.cat(x) for x in zip(*parts, strict=True))",
         "test_few_calls",
         says="op was called 40 times for 41 places, at most 13",

@@ -1,4 +1,6 @@
-"""Questions that the specs of today/09 ask only about inputs that are known, or cannot ask from another process."""
+"""Questions that the specs of today/09 ask only about inputs that are known, or cannot
+ask from another process.
+"""
 
 import torch
 
@@ -10,7 +12,9 @@ def sizes(rng, count, low=2, high=6):
 
 
 def tokens(rng, length, lead=2):
-    """q, k of length 1, v, beta and log_decay of drawn sizes. `lead` dimensions come before T."""
+    """q, k of length 1, v, beta and log_decay of drawn sizes. `lead` dimensions come
+    before T.
+    """
     heads, keys, values = sizes(rng, 3)
     shape = (2, heads, length)[: lead + 1]
     q, k = torch.randn(2, *shape, keys, generator=rng)
@@ -39,7 +43,9 @@ def _(kata, rng):
 def _(kata, rng):
     q, k, v, _, g = tokens(rng, 20 + sizes(rng, 1)[0])
     found = list(kata.chunked_form(q, k, v, g))
-    return found + list(kata.chunked_form(q, k, v, g, sizes(rng, 1)[0], a_state(rng, q, v)))
+    return found + list(
+        kata.chunked_form(q, k, v, g, sizes(rng, 1)[0], a_state(rng, q, v))
+    )
 
 
 @probe("combine")
@@ -62,7 +68,9 @@ def scanned(kata, matrices):
 
 @probe("associative_scan")
 def _(kata, rng):
-    matrices, _ = torch.linalg.qr(torch.randn(36 + sizes(rng, 1)[0], 3, 3, generator=rng))
+    matrices, _ = torch.linalg.qr(
+        torch.randn(36 + sizes(rng, 1)[0], 3, 3, generator=rng)
+    )
     return list(there(kata, scanned, matrices))
 
 
@@ -76,11 +84,15 @@ def _(kata, rng):
 def _(kata, rng):
     drawn = tokens(rng, 20 + sizes(rng, 1)[0])
     found = list(kata.delta_chunked(*drawn))
-    return found + list(kata.delta_chunked(*drawn, sizes(rng, 1)[0], a_state(rng, drawn[0], drawn[2])))
+    return found + list(
+        kata.delta_chunked(*drawn, sizes(rng, 1)[0], a_state(rng, drawn[0], drawn[2]))
+    )
 
 
 def a_layer(kata, rng):
-    """A layer of drawn sizes, with drawn parameters of a size at which no eps of a norm shows: queries meet keys."""
+    """A layer of drawn sizes, with drawn parameters of a size at which no eps of a norm
+    shows: queries meet keys.
+    """
     heads, features, width = sizes(rng, 3)
     layer = kata.GatedDeltaNet(heads * features, heads, width)
     with torch.no_grad():

@@ -10,17 +10,26 @@ Elements = tuple[Tensor, ...]
 
 
 def recall_batch(
-    rows: int, n_keys: int, n_values: int, distinct: int, times: int = 1, generator: torch.Generator | None = None
+    rows: int,
+    n_keys: int,
+    n_values: int,
+    distinct: int,
+    times: int = 1,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Texts that write pairs, and ask for the last value of each key."""
     keys = torch.rand(rows, n_keys, generator=generator).argsort(-1)[:, :distinct]
-    which = torch.rand(rows, distinct * times, generator=generator).argsort(-1) % distinct
+    which = (
+        torch.rand(rows, distinct * times, generator=generator).argsort(-1) % distinct
+    )
     values = torch.randint(n_values, which.shape, generator=generator)
     asked = torch.rand(rows, distinct, generator=generator).argsort(-1)
     is_key = which[:, :, None] == asked[:, None, :]
     last = distinct * times - 1 - is_key.flip(1).int().argmax(1)
     written = torch.stack([keys.gather(1, which), values], dim=-1)
-    questions = torch.stack([keys.gather(1, asked), torch.full_like(asked, n_values)], dim=-1)
+    questions = torch.stack(
+        [keys.gather(1, asked), torch.full_like(asked, n_values)], dim=-1
+    )
     return torch.cat([written, questions], dim=1), values.gather(1, last)
 
 
@@ -38,14 +47,21 @@ def parallel_form(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor) -> Tensor:
     return (q @ k.mT * gaps.masked_fill(~causal, float("-inf")).exp()) @ v
 
 
-def recurrent_step(state: Tensor, q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor) -> tuple[Tensor, Tensor]:
+def recurrent_step(
+    state: Tensor, q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor
+) -> tuple[Tensor, Tensor]:
     """Fade, write, read."""
     state = log_decay.exp()[..., None, None] * state + k[..., :, None] * v[..., None, :]
     return (q[..., None, :] @ state).squeeze(-2), state
 
 
 def chunked_form(
-    q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, chunk: int = 16, state: Tensor | None = None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    log_decay: Tensor,
+    chunk: int = 16,
+    state: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """A product inside each chunk, the state between them."""
     if state is None:
@@ -65,11 +81,15 @@ def combine(left: Elements, right: Elements) -> Elements:
     return c * a, c * b + d
 
 
-def associative_scan(op: Callable[[Elements, Elements], Elements], elements: Elements) -> Elements:
+def associative_scan(
+    op: Callable[[Elements, Elements], Elements], elements: Elements
+) -> Elements:
     """All prefixes, each round doubling how far they reach."""
     reach = 1
     while reach < len(elements[0]):
-        joined = op(tuple(x[:-reach] for x in elements), tuple(x[reach:] for x in elements))
+        joined = op(
+            tuple(x[:-reach] for x in elements), tuple(x[reach:] for x in elements)
+        )
         elements = tuple(torch.cat([x[:reach], y]) for x, y in zip(elements, joined))
         reach *= 2
     return elements
@@ -87,13 +107,21 @@ def delta_step(
 
 
 def delta_chunked(
-    q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_decay: Tensor, chunk: int = 16, state: Tensor | None = None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    beta: Tensor,
+    log_decay: Tensor,
+    chunk: int = 16,
+    state: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The corrections of a chunk by one triangular system."""
     if state is None:
         state = torch.zeros(*k.shape[:2], k.size(-1), v.size(-1))
     outs = []
-    for q, k, v, b, g in zip(*(x.split(chunk, dim=2) for x in (q, k, v, beta, log_decay))):
+    for q, k, v, b, g in zip(
+        *(x.split(chunk, dim=2) for x in (q, k, v, beta, log_decay))
+    ):
         total = g.cumsum(-1)[..., None]
         earlier = torch.ones(g.size(-1), g.size(-1), dtype=torch.bool).tril(-1)
         fade = (total - total.mT).masked_fill(~earlier, float("-inf")).exp()
@@ -124,7 +152,10 @@ class GatedDeltaNet(nn.Module):
         """Project, convolve, apply the rule, gate, project."""
         B, T, C = x.shape
         mixed = F.silu(short_convolution(self.qkv(x), self.conv))
-        q, k, v = (part.view(B, T, self.n_head, -1).transpose(1, 2) for part in mixed.chunk(3, dim=-1))
+        q, k, v = (
+            part.view(B, T, self.n_head, -1).transpose(1, 2)
+            for part in mixed.chunk(3, dim=-1)
+        )
         q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
         beta, log_decay = self.beta(x).sigmoid().mT, F.logsigmoid(self.decay(x)).mT
         out, _ = delta_chunked(q, k, v, beta, log_decay)
@@ -133,7 +164,13 @@ class GatedDeltaNet(nn.Module):
 
 
 def decoding_bytes(
-    layers: str, T: int, n_head: int, n_kv_head: int, head_dim: int, window: int, itemsize: int = 2
+    layers: str,
+    T: int,
+    n_head: int,
+    n_kv_head: int,
+    head_dim: int,
+    window: int,
+    itemsize: int = 2,
 ) -> int:
     """A state for L, a cache for W and A."""
     numbers = {

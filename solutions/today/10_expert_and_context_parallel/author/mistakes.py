@@ -5,14 +5,21 @@ from grader.course.mistakes import Equivalent, Mistake
 # Lines of the reference that several mistakes change.
 BACK = "return _exchanged(grad, ctx.receive, ctx.send), None, None"
 SORTED = "parts = arrived[by_expert].split(arriving.sum(0).tolist())"
-COMBINED = "return combine(exchange_rows(done[by_expert.argsort()], receive, send), order, weights)"
-COUNTED = "counts = torch.bincount(experts.flatten(), minlength=len(bias))\n    dist.all_reduce(counts)"
+COMBINED = """return combine(
+        exchange_rows(done[by_expert.argsort()], receive, send), order, weights
+    )"""
+COUNTED = (
+    "counts = torch.bincount(experts.flatten(), minlength=len(bias))\n"
+    "    dist.all_reduce(counts)"
+)
 MOVED = "return bias + rate * (counts.double().mean() - counts).sign().to(bias.dtype)"
 ENDS = "return torch.cat([chunks[rank], chunks[2 * world - 1 - rank]])"
 TOTAL = "total = torch.logaddexp(lse, part_lse)"
 BASE = "base = torch.where(total.isneginf(), 0.0, total)"
 MIXED = "return next(shares) * out + next(shares) * part, total"
-VISITOR = "out, lse = merge(out, lse, *attend_part(q, k, v, _seen(own[rank], own[source])))"
+VISITOR = (
+    "out, lse = merge(out, lse, *attend_part(q, k, v, _seen(own[rank], own[source])))"
+)
 P = "p = (scores - lse.unsqueeze(-1)).exp()"
 HOME = "k, v, dk, dv = pass_on(k), pass_on(v), pass_on(dk), pass_on(dv)"
 BY_TOKEN = "return back.permute(2, 0, 3, 1, 4).flatten(1, 2)"
@@ -43,7 +50,8 @@ MISTAKES = [
     # parallel_experts
     Mistake(
         "its own counts taken for those of what arrives",
-        "arriving = exchange_rows(counts, [here] * world, [here] * world).view(world, here)",
+        "arriving = exchange_rows(counts, [here] * world, [here] * world).view(world, "
+        "here)",
         "arriving = counts.view(world, here)",
         "TestParallelExperts::test_outputs_are_those_of_one_process",
         says="rank",
@@ -64,8 +72,10 @@ MISTAKES = [
     ),
     Mistake(
         "every expert on every row",
-        "done = torch.cat([expert(part) for expert, part in zip(local, parts, strict=True)])",
-        "done = sum(expert(arrived) * (expert_of == e)[:, None] for e, expert in enumerate(local))[by_expert]",
+        "done = torch.cat([expert(part) for expert, part in zip(local, parts, "
+        "strict=True)])",
+        "done = sum(expert(arrived) * (expert_of == e)[:, None] for e, expert in "
+        "enumerate(local))[by_expert]",
         "test_each_expert_computes_its_own_rows_once",
         says="shape",
     ),
@@ -101,7 +111,8 @@ MISTAKES = [
     Mistake(
         "the bias changed in place",
         MOVED,
-        "bias += rate * (counts.double().mean() - counts).sign().to(bias.dtype)\n    return bias",
+        "bias += rate * (counts.double().mean() - counts).sign().to(bias.dtype)\n"
+        "    return bias",
         "test_a_new_bias_of_the_same_dtype",
         says="the bias of rank 0 afterwards",
         edge=True,
@@ -163,7 +174,10 @@ MISTAKES = [
         VISITOR,
         "if source < rank:\n            " + VISITOR,
         "TestRingAttention::test_equals_one_process",
-        says="looks like its own keys alone, or no keys of later ranks: right for contiguous tokens alone",
+        says=(
+            "looks like its own keys alone, or no keys of later ranks: right for "
+            "contiguous tokens alone"
+        ),
     ),
     # ring_backward
     Mistake(

@@ -1,4 +1,5 @@
-"""Questions about drawn numbers: what the specs of today/10 ask from another process is the same every time.
+"""Questions about drawn numbers: what the specs of today/10 ask from another process is
+the same every time.
 
 Most fork two ranks where the code is.
 """
@@ -18,13 +19,17 @@ PATIENCE = timedelta(seconds=25)  # on a busy machine two processes meet late
 
 
 def on_two_ranks(work):
-    """The results of `work` on rank 0 and on rank 1, each a forked process of one gloo group."""
+    """The results of `work` on rank 0 and on rank 1, each a forked process of one
+    gloo group.
+    """
     store = tempfile.mktemp(dir=".")
     pipes = [os.pipe() for _ in range(2)]
     for rank in range(2):
         if os.fork() == 0:
             try:
-                dist.init_process_group("gloo", f"file://{os.path.abspath(store)}", PATIENCE, 2, rank)
+                dist.init_process_group(
+                    "gloo", f"file://{os.path.abspath(store)}", PATIENCE, 2, rank
+                )
                 told = pickle.dumps(work(rank))
             except BaseException as error:
                 told = pickle.dumps(repr(error))
@@ -64,19 +69,35 @@ def exchanged(kata, table, x, upstream):
 def _(kata, rng):
     table = torch.randint(1, 5, (2, 2), generator=rng).tolist()
     x = [wide(rng, sum(send), 3) for send in table]
-    return there(kata, exchanged, table, x, [wide(rng, table[0][r] + table[1][r], 3) for r in range(2)])
+    return there(
+        kata,
+        exchanged,
+        table,
+        x,
+        [wide(rng, table[0][r] + table[1][r], 3) for r in range(2)],
+    )
 
 
 def mixed(kata, x, weights, experts, matrices, upstream):
     def work(rank):
-        local = nn.ModuleList(nn.Linear(3, 3, bias=False, dtype=torch.float64) for _ in range(2))
+        local = nn.ModuleList(
+            nn.Linear(3, 3, bias=False, dtype=torch.float64) for _ in range(2)
+        )
         for layer, matrix in zip(local, matrices[2 * rank :]):
             layer.load_state_dict({"weight": matrix})
-        leaves = [x[rank].clone().requires_grad_(), weights[rank].clone().requires_grad_()]
+        leaves = [
+            x[rank].clone().requires_grad_(),
+            weights[rank].clone().requires_grad_(),
+        ]
         out = kata.parallel_experts(*leaves, experts[rank], local, 4)
         loss = (out * upstream[rank]).sum()
-        grads = torch.autograd.grad(loss, [*leaves, *local.parameters()], allow_unused=True)
-        return [out.detach(), *(torch.zeros(3, 3) if grad is None else grad for grad in grads)]
+        grads = torch.autograd.grad(
+            loss, [*leaves, *local.parameters()], allow_unused=True
+        )
+        return [
+            out.detach(),
+            *(torch.zeros(3, 3) if grad is None else grad for grad in grads),
+        ]
 
     return on_two_ranks(work)
 
@@ -85,18 +106,33 @@ def mixed(kata, x, weights, experts, matrices, upstream):
 def _(kata, rng):
     counts = torch.randint(3, 7, (2,), generator=rng).tolist()
     x, weights, upstream = ([wide(rng, n, size) for n in counts] for size in (3, 2, 3))
-    experts = [torch.stack([torch.randperm(4, generator=rng)[:2] for _ in range(n)]) for n in counts]
-    return rounded(there(kata, mixed, x, weights, experts, list(wide(rng, 4, 3, 3)), upstream))
+    experts = [
+        torch.stack([torch.randperm(4, generator=rng)[:2] for _ in range(n)])
+        for n in counts
+    ]
+    return rounded(
+        there(kata, mixed, x, weights, experts, list(wide(rng, 4, 3, 3)), upstream)
+    )
 
 
 def balanced(kata, bias, experts, rate):
-    return on_two_ranks(lambda rank: [kata.balance_bias(bias.clone(), experts[rank], rate)])
+    return on_two_ranks(
+        lambda rank: [kata.balance_bias(bias.clone(), experts[rank], rate)]
+    )
 
 
 @probe("balance_bias")
 def _(kata, rng):
     experts = torch.randint(5, (2, 4, 2), generator=rng)
-    return rounded(there(kata, balanced, wide(rng, 5), experts, 0.1 + float(torch.rand((), generator=rng))))
+    return rounded(
+        there(
+            kata,
+            balanced,
+            wide(rng, 5),
+            experts,
+            0.1 + float(torch.rand((), generator=rng)),
+        )
+    )
 
 
 @probe("positions")
@@ -123,7 +159,11 @@ def split_up(rng):
 
 
 def ringed(kata, q, k, v, own):
-    return on_two_ranks(lambda rank: list(kata.ring_attention(*(t[:, :, own[rank]] for t in (q, k, v)), own)))
+    return on_two_ranks(
+        lambda rank: list(
+            kata.ring_attention(*(t[:, :, own[rank]] for t in (q, k, v)), own)
+        )
+    )
 
 
 @probe("ring_attention")
@@ -132,21 +172,31 @@ def _(kata, rng):
 
 
 def backward_ringed(kata, tensors, own):
-    return on_two_ranks(lambda rank: list(kata.ring_backward(*(t[:, :, own[rank]] for t in tensors), own)))
+    return on_two_ranks(
+        lambda rank: list(
+            kata.ring_backward(*(t[:, :, own[rank]] for t in tensors), own)
+        )
+    )
 
 
 @probe("ring_backward")
 def _(kata, rng):
     q, k, v, dout = wide(rng, 4, 1, 2, 8, 3)
-    scores = (q @ k.mT / 3**0.5).masked_fill(~torch.ones(8, 8, dtype=torch.bool).tril(), -torch.inf)
+    scores = (q @ k.mT / 3**0.5).masked_fill(
+        ~torch.ones(8, 8, dtype=torch.bool).tril(), -torch.inf
+    )
     tensors = [q, k, v, scores.softmax(-1) @ v, scores.logsumexp(-1), dout]
     return rounded(there(kata, backward_ringed, tensors, split_up(rng)))
 
 
 def swapped(kata, q, k, v, upstream):
     def work(rank):
-        leaves = [t[:, :, 3 * rank : 3 * rank + 3].clone().requires_grad_() for t in (q, k, v)]
-        out = kata.ulysses_attention(*leaves, nn.functional.scaled_dot_product_attention)
+        leaves = [
+            t[:, :, 3 * rank : 3 * rank + 3].clone().requires_grad_() for t in (q, k, v)
+        ]
+        out = kata.ulysses_attention(
+            *leaves, nn.functional.scaled_dot_product_attention
+        )
         loss = (out * upstream[:, :, 3 * rank : 3 * rank + 3]).sum()
         return [out.detach(), *torch.autograd.grad(loss, leaves)]
 

@@ -49,7 +49,9 @@ def parallel_experts(x, weights, experts, local, n_experts):
 
 
 def balance_bias(bias, experts, rate):
-    """Move the bias of the routers' choice: down for crowded experts, up for idle ones."""
+    """Move the bias of the routers' choice: down for crowded experts, up for
+    idle ones.
+    """
     counts = torch.bincount(experts.flatten(), minlength=len(bias)).float()
     dist.all_reduce(counts)
     return bias + rate * torch.sign(counts.mean() - counts)
@@ -64,7 +66,9 @@ def positions(T, rank, world, layout="zigzag"):
         return torch.arange(rank, T, world)
     n = T // (2 * world)
     last = 2 * world - 1 - rank
-    return torch.cat([torch.arange(rank * n, (rank + 1) * n), torch.arange(last * n, (last + 1) * n)])
+    return torch.cat(
+        [torch.arange(rank * n, (rank + 1) * n), torch.arange(last * n, (last + 1) * n)]
+    )
 
 
 def attend_part(q, k, v, seen):
@@ -84,7 +88,9 @@ def merge(out, lse, part, part_lse):
 
 
 def pass_on(x):
-    """Given: send x to the next rank of the ring, and return what the rank before sends."""
+    """Given: send x to the next rank of the ring, and return what the rank
+    before sends.
+    """
     rank, world = dist.get_rank(), dist.get_world_size()
     if world == 1:
         return x.detach().clone()
@@ -96,7 +102,9 @@ def pass_on(x):
 
 
 def ring_attention(q, k, v, own):
-    """Attend from this rank's queries to the keys of all ranks, which visit it one rank after the other."""
+    """Attend from this rank's queries to the keys of all ranks, which visit it one rank
+    after the other.
+    """
     rank, W = dist.get_rank(), dist.get_world_size()
     out, lse = attend_part(q, k, v, own[rank][:, None] >= own[rank])
     for hop in range(1, W):
@@ -140,7 +148,9 @@ class RingAttention(torch.autograd.Function):
 
 
 def ulysses_attention(q, k, v, attend):
-    """Attend to the whole sequence with some of the heads: exchange tokens for heads, attend, and exchange back."""
+    """Attend to the whole sequence with some of the heads: exchange tokens for heads,
+    attend, and exchange back.
+    """
     W = dist.get_world_size()
     B, H, t, D = q.shape
     h = H // W
@@ -150,5 +160,6 @@ def ulysses_attention(q, k, v, attend):
         return torch.cat([part.transpose(0, 1) for part in rows.chunk(W)], dim=2)
 
     out = attend(scatter_heads(q), scatter_heads(k), scatter_heads(v))  # (B, h, T, D)
-    rows = torch.cat([part.transpose(0, 1) for part in out.chunk(W, dim=2)])  # (W·h, B, t, D)
+    # (W·h, B, t, D)
+    rows = torch.cat([part.transpose(0, 1) for part in out.chunk(W, dim=2)])
     return exchange_rows(rows, [h] * W, [h] * W).transpose(0, 1)

@@ -4,7 +4,9 @@ from grader.course.mistakes import Equivalent, Mistake
 
 HIDDEN = "hidden = ((exponent > 0) | (fmt.man_bits == 0)).int()"
 LOWEST = "lowest = 0 if fmt.man_bits == 0 else 1"
-NUMBER = "number = (hidden + fraction / 2**fmt.man_bits) * 2.0 ** (exponent.clamp(min=lowest) - fmt.bias).float()"
+NUMBER = """number = (hidden + fraction / 2**fmt.man_bits) * 2.0 ** (
+        exponent.clamp(min=lowest) - fmt.bias
+    ).float()"""
 INFINITE = "number = torch.where(number > fmt.largest, math.inf, number)"
 SIZE = "size = x.abs().clamp(max=fmt.largest)"
 MAGNITUDE = "magnitude = steps.round() + (exponent + fmt.bias - 1) * 2**fmt.man_bits"
@@ -14,7 +16,9 @@ RANDOM = "return torch.floor(x / step + u) * step"
 AMAX = "amax = parts.abs().amax(dim=-1)\n    if clip:"
 CEILING = "exponent = (amax / fmt.largest).log2().ceil()"
 ZEROS = "exponent = torch.where(amax == 0, 0.0, exponent.clamp(min=-127))"
-MX = "return Blocks(encode(scaled, fmt), (exponent + E8M0.bias).to(torch.uint8), fmt, E8M0)"
+MX = """return Blocks(
+        encode(scaled, fmt), (exponent + E8M0.bias).to(torch.uint8), fmt, E8M0
+    )"""
 WHOLE = "whole = amax.max().item() / (E2M1.largest * E4M3.largest) or 1.0"
 KEPT = "kept = decode(scales, E4M3) * whole"
 BLOCK = "products.append((sums * left.unsqueeze(1) * right).sum(dim=-1))"
@@ -37,15 +41,18 @@ MISTAKES = [
         "infinity and NaN for every full exponent, as IEEE has it",
         INFINITE,
         "full = exponent == 2**fmt.exp_bits - 1\n"
-        "    number = torch.where(full, torch.where(fraction == 0, math.inf, math.nan), number)",
+        "    number = torch.where(full, torch.where(fraction == 0, math.inf, "
+        "math.nan), number)",
         "test_all_codes_of_e4m3",
         says="looks like IEEE's infinity and NaN for every full exponent",
     ),
     Mistake(
         "the bias subtracted in uint8",
         NUMBER,
-        "normal = (1 + fraction / 2**fmt.man_bits) * 2.0 ** (exponent.to(torch.uint8) - fmt.bias).float()\n"
-        "    number = torch.where(exponent > 0, normal, fraction / 2**fmt.man_bits * 2.0 ** (1 - fmt.bias))",
+        "normal = (1 + fraction / 2**fmt.man_bits) * 2.0 ** (exponent.to(torch.uint8) "
+        "- fmt.bias).float()\n"
+        "    number = torch.where(exponent > 0, normal, fraction / 2**fmt.man_bits * "
+        "2.0 ** (1 - fmt.bias))",
         "test_all_codes_of_e4m3",
         says="looks like arithmetic in uint8: 1 − 7 is 250",
     ),
@@ -171,7 +178,8 @@ MISTAKES = [
     Mistake(
         "the first matrix for all groups",
         SUMS,
-        'sums, right = torch.einsum("nji,oji->noj", part, matrices[0]), their_scales[0]',
+        'sums, right = torch.einsum("nji,oji->noj", part, matrices[0]), '
+        "their_scales[0]",
         "TestScaledMatmul::test_groups",
         says="looks like the first matrix for all rows",
     ),
@@ -185,7 +193,8 @@ MISTAKES = [
     Mistake(
         "neighbours in every round",
         ROUND + JOINED,
-        "a, b = x[..., ::2], x[..., 1::2]\n        x = torch.stack([a + b, a - b], dim=-1).flatten(-2)",
+        "a, b = x[..., ::2], x[..., 1::2]\n"
+        "        x = torch.stack([a + b, a - b], dim=-1).flatten(-2)",
         "test_four_and_eight_places",
         says="looks like neighbours met in every round",
     ),

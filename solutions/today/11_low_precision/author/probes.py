@@ -1,4 +1,6 @@
-"""Questions that the specs of today/11 ask only about inputs that are known, or cannot ask from another process."""
+"""Questions that the specs of today/11 ask only about inputs that are known, or cannot
+ask from another process.
+"""
 
 import torch
 
@@ -11,18 +13,30 @@ def sizes(rng, count, low=2, high=6):
 
 
 def some_numbers(rng, *shape):
-    """Numbers of quite different sizes, as multiples of 1/1024: divisions by powers of two are exact."""
-    x = torch.randn(shape, generator=rng) * 2.0 ** torch.randint(-3, 4, shape, generator=rng)
+    """Numbers of quite different sizes, as multiples of 1/1024: divisions by powers of
+    two are exact.
+    """
+    x = torch.randn(shape, generator=rng) * 2.0 ** torch.randint(
+        -3, 4, shape, generator=rng
+    )
     return (x * 1024).round() / 1024
 
 
 @probe("decode")
 def _(kata, rng):
-    """Codes that may be infinity or NaN are compared here, with PyTorch's own formats."""
+    """Codes that may be infinity or NaN are compared here, with PyTorch's
+    own formats.
+    """
     codes = torch.randperm(256, generator=rng).to(torch.uint8).view(4, 64)
     own = torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e8m0fnu
     for fmt, dtype in zip((kata.E4M3, kata.E5M2, kata.E8M0), own, strict=True):
-        check.close(kata.decode(codes, fmt), codes.view(dtype).float(), rtol=1e-6, atol=0, finite=False)
+        check.close(
+            kata.decode(codes, fmt),
+            codes.view(dtype).float(),
+            rtol=1e-6,
+            atol=0,
+            finite=False,
+        )
     six = kata.Format(3, 2, 3, 28.0)
     return [kata.decode(codes % 16, kata.E2M1), kata.decode(codes % 64, six)]
 
@@ -30,7 +44,10 @@ def _(kata, rng):
 @probe("encode")
 def _(kata, rng):
     x = some_numbers(rng, *sizes(rng, 2)) + 1 / 4096
-    return [kata.encode(x, fmt) for fmt in (kata.E4M3, kata.E5M2, kata.E2M1, kata.Format(2, 3, 1, 7.5))]
+    return [
+        kata.encode(x, fmt)
+        for fmt in (kata.E4M3, kata.E5M2, kata.E2M1, kata.Format(2, 3, 1, 7.5))
+    ]
 
 
 @probe("round_stochastically")
@@ -38,7 +55,10 @@ def _(kata, rng):
     x = (some_numbers(rng, *sizes(rng, 2)) + 1 / 4096).clamp(-6, 6)
     steps = (torch.arange(64) + 0.5) / 64
     u = steps.view(64, 1, 1).expand(64, *x.shape)
-    return [kata.round_stochastically(x.expand(64, *x.shape), fmt, u).sum(0) for fmt in (kata.E4M3, kata.E2M1)]
+    return [
+        kata.round_stochastically(x.expand(64, *x.shape), fmt, u).sum(0)
+        for fmt in (kata.E4M3, kata.E2M1)
+    ]
 
 
 def mx(kata, x, block, clip):
@@ -74,7 +94,12 @@ def product(kata, codes, scales, others, their_scales, counts):
 def _(kata, rng):
     first, last, outputs, blocks = sizes(rng, 4)
     counts = [first, 0, last]
-    shapes = ((first + last, 8 * blocks), (first + last, blocks), (3, outputs, 8 * blocks), (3, outputs, blocks))
+    shapes = (
+        (first + last, 8 * blocks),
+        (first + last, blocks),
+        (3, outputs, 8 * blocks),
+        (3, outputs, blocks),
+    )
     ranges = ((0, 16), (122, 132), (0, 16), (0x28, 0x50))
     drawn = [
         torch.randint(*bounds, shape, generator=rng, dtype=torch.uint8)
@@ -85,7 +110,9 @@ def _(kata, rng):
 
 @probe("hadamard")
 def _(kata, rng):
-    return [kata.hadamard(torch.randn(*sizes(rng, 1), n, generator=rng)) for n in (4, 32)]
+    return [
+        kata.hadamard(torch.randn(*sizes(rng, 1), n, generator=rng)) for n in (4, 32)
+    ]
 
 
 def layer(kata, x, w, grad):
@@ -105,4 +132,8 @@ def layer(kata, x, w, grad):
 def _(kata, rng):
     n, inputs, outputs = sizes(rng, 3, 3, 8)
     shapes = ((n, inputs), (outputs, inputs), (n, outputs))
-    return there(kata, layer, *(torch.randn(shape, generator=rng, dtype=torch.float64) for shape in shapes))
+    return there(
+        kata,
+        layer,
+        *(torch.randn(shape, generator=rng, dtype=torch.float64) for shape in shapes),
+    )

@@ -1,4 +1,6 @@
-"""Numbers of eight and four bits: formats, a scale per block, products of blocks, rounding that is right on average."""
+"""Numbers of eight and four bits: formats, a scale per block, products of blocks,
+rounding that is right on average.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -28,7 +30,9 @@ E8M0 = Format(8, 0, 127, 2.0**127, nan=0xFF, signed=False)
 
 @dataclass
 class Blocks:
-    """A tensor in few bits, with a scale per block of its last dimension. Given: nothing to write here."""
+    """A tensor in few bits, with a scale per block of its last dimension. Given:
+    nothing to write here.
+    """
 
     codes: Tensor  # (…, K), uint8, of the format fmt
     scales: Tensor  # (…, K / block), uint8, of the format scale_fmt
@@ -44,7 +48,9 @@ class Blocks:
     def values(self) -> Tensor:
         """What the codes stand for, (…, K), float32."""
         scales = decode(self.scales, self.scale_fmt) * self.whole
-        return decode(self.codes, self.fmt) * scales.repeat_interleave(self.block, dim=-1)
+        return decode(self.codes, self.fmt) * scales.repeat_interleave(
+            self.block, dim=-1
+        )
 
 
 def decode(codes: Tensor, fmt: Format) -> Tensor:
@@ -87,7 +93,9 @@ def round_stochastically(x: Tensor, fmt: Format, u: Tensor) -> Tensor:
     return torch.floor(x / step + u) * step
 
 
-def quantise_mx(x: Tensor, fmt: Format, block: int = 32, clip: bool = False, u: Tensor | None = None) -> Blocks:
+def quantise_mx(
+    x: Tensor, fmt: Format, block: int = 32, clip: bool = False, u: Tensor | None = None
+) -> Blocks:
     """Round with a scale per block that is a power of two, as in the MX formats."""
     blocks = x.unflatten(-1, (-1, block))
     amax = blocks.abs().amax(dim=-1)
@@ -103,7 +111,9 @@ def quantise_mx(x: Tensor, fmt: Format, block: int = 32, clip: bool = False, u: 
 
 
 def quantise_nvfp4(x: Tensor, block: int = 16, u: Tensor | None = None) -> Blocks:
-    """Round to E2M1 with a scale in E4M3 per block, and a float32 factor for the whole tensor, as in NVFP4."""
+    """Round to E2M1 with a scale in E4M3 per block, and a float32 factor for the whole
+    tensor, as in NVFP4.
+    """
     blocks = x.unflatten(-1, (-1, block))
     whole = x.abs().max() / (6 * 448)
     scales = encode(blocks.abs().amax(dim=-1) / 6 / whole, E4M3)
@@ -120,7 +130,9 @@ def scaled_matmul(a: Blocks, b: Blocks, counts: Sequence[int]) -> Tensor:
 
 
 def hadamard(x: Tensor) -> Tensor:
-    """Rotate the last dimension by Sylvester's matrix, which spreads each number over all n places."""
+    """Rotate the last dimension by Sylvester's matrix, which spreads each number over
+    all n places.
+    """
     n, h = x.size(-1), 1
     while h < n:
         a, b = x.unflatten(-1, (n // (2 * h), 2, h)).unbind(-2)
@@ -133,7 +145,9 @@ class LowPrecisionLinear(torch.autograd.Function):
     """A linear layer that rounds the operands of all its three products."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, w: Tensor, rounding: Callable[[Tensor, str], Tensor]) -> Tensor:
+    def forward(
+        ctx, x: Tensor, w: Tensor, rounding: Callable[[Tensor, str], Tensor]
+    ) -> Tensor:
         """Compute y, (N, O), and keep what the gradients need."""
         ctx.save_for_backward(x, w)
         ctx.rounding = rounding

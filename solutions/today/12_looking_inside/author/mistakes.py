@@ -2,23 +2,29 @@
 
 from grader.course.mistakes import Equivalent, Mistake
 
-HOOK = "hooks.enter_context(_removed(model.get_submodule(name).register_forward_hook(keep_as(name))))"
+HOOK = """hooks.enter_context(
+                _removed(model.get_submodule(name).register_forward_hook(keep_as(name)))
+            )"""
 KEPT = "cache[name] = output.detach()"
 COLUMNS = "columns = attn.c_proj.weight.unflatten(1, (z.size(1), -1))  # (C, H, D)"
 PARTS = 'return torch.einsum("bhtd,chd->bhtc", z, columns)'
 STD = "std = (total.var(dim=-1, unbiased=False, keepdim=True) + norm.eps).sqrt()"
 CENTRED = "centred = stacked - stacked.mean(dim=-1, keepdim=True)"
 SHARES = "return (centred / std * norm.weight * direction).sum(dim=-1)"
-EARLIER = "earlier = (tokens.unsqueeze(2) == tokens.unsqueeze(1)).tril(-1)  # (B, T, T): [b, t, j]"
+EARLIER = "earlier = (tokens.unsqueeze(2) == tokens.unsqueeze(1)).tril(-1)"
 FOUND = "found = (weights[..., 1:] * earlier[:, None, :, :-1]).sum(dim=-1)  # (B, H, T)"
 SCORE = "return found.sum(dim=(0, 2)) / earlier.any(dim=-1).sum().clamp(min=1)"
 INPUTS = "inputs: list[Tensor] = []"
-PATCHED = "found = _one_head_at_a_time(model, corrupt, metric, lambda layer, z: inputs[layer])"
+PATCHED = """found = _one_head_at_a_time(
+            model, corrupt, metric, lambda layer, z: inputs[layer]
+        )"""
 RESTORED = "return (found - worst) / (best - worst)"
 OUTSIDE = "return (predict(features[~train]) == labels[~train]).double().mean().item()"
 ANSWERS = "return right(labels), right(labels[drawn][types])"
 MEAN = '"mean": lambda layer, z: z.mean(dim=(0, 1)).expand_as(z),'
-LOST = "return metric(model(tokens)[0]) - _one_head_at_a_time(model, tokens, metric, ways[how])"
+LOST = """return metric(model(tokens)[0]) - _one_head_at_a_time(
+            model, tokens, metric, ways[how]
+        )"""
 CODES = "codes = ((x - self.bias) @ self.encoder.T).relu()"
 UNIT = "self.decoder.copy_(nn.functional.normalize(self.decoder, dim=1))"
 
@@ -27,7 +33,9 @@ MISTAKES = [
         "the name of the last module for all hooks",
         HOOK,
         "keep = lambda module, args, output: cache.__setitem__(name, output.detach())\n"
-        "            hooks.enter_context(_removed(model.get_submodule(name).register_forward_hook(keep)))",
+        "            "
+        "hooks.enter_context(_removed(model.get_submodule(name)."
+        "register_forward_hook(keep)))",
         "test_what_each_module_returns",
         says="looks like hooks that all use the last name of the loop",
     ),
@@ -76,7 +84,8 @@ MISTAKES = [
     Mistake(
         "each part normed by itself",
         STD,
-        "std = (torch.stack([*parts]).var(dim=-1, unbiased=False, keepdim=True) + norm.eps).sqrt()",
+        "std = (torch.stack([*parts]).var(dim=-1, unbiased=False, keepdim=True) + "
+        "norm.eps).sqrt()",
         "test_a_share_per_part",
         says="looks like each part divided by its own standard deviation",
     ),
@@ -113,14 +122,20 @@ MISTAKES = [
         SCORE,
         "return found.mean(dim=(0, 2))",
         "test_behind_the_earlier_one",
-        says="looks like the mean over all queries, also those without an earlier occurrence",
+        says=(
+            "looks like the mean over all queries, also those without an earlier "
+            "occurrence"
+        ),
     ),
     Mistake(
         "a token is its own earlier occurrence",
         EARLIER,
         EARLIER.replace("tril(-1)", "tril()"),
         "test_behind_the_earlier_one",
-        says="looks like the mean over all queries, also those without an earlier occurrence",
+        says=(
+            "looks like the mean over all queries, also those without an earlier "
+            "occurrence"
+        ),
     ),
     Mistake(
         "corrupt's z in the clean run",
@@ -134,7 +149,10 @@ MISTAKES = [
         PATCHED,
         "found = _one_head_at_a_time(model, corrupt, metric, lambda layer, z: z)",
         "test_one_head_from_the_clean_run",
-        says="looks like each head patched with its own z: was the clean run's overwritten?",
+        says=(
+            "looks like each head patched with its own z: was the clean run's "
+            "overwritten?"
+        ),
     ),
     Mistake(
         "not divided",
@@ -147,7 +165,8 @@ MISTAKES = [
         "the last position alone is patched",
         PATCHED,
         "found = _one_head_at_a_time(\n"
-        "            model, corrupt, metric, lambda layer, z: torch.cat([z[:, :-1], inputs[layer][:, -1:]], dim=1)\n"
+        "            model, corrupt, metric, lambda layer, z: torch.cat([z[:, :-1], "
+        "inputs[layer][:, -1:]], dim=1)\n"
         "        )",
         "test_one_head_from_the_clean_run",
         says="looks like patched at the last position alone",
@@ -162,17 +181,22 @@ MISTAKES = [
     Mistake(
         "a random label per row",
         ANSWERS,
-        "return right(labels), right(labels[torch.randperm(len(labels), generator=generator)])",
+        "return right(labels), right(labels[torch.randperm(len(labels), "
+        "generator=generator)])",
         "test_the_control_is_about_types",
         says="looks like a random label per row, not per type",
     ),
     Mistake(
         "labels of the control drawn evenly",
         ANSWERS,
-        "drawn = torch.randint(int(labels.max()) + 1, drawn.shape, generator=generator)\n"
+        "drawn = torch.randint(int(labels.max()) + 1, drawn.shape, "
+        "generator=generator)\n"
         "    return right(labels), right(drawn[types])",
         "test_control_labels_are_as_frequent_as_labels",
-        says="looks like labels drawn evenly from the classes, not from the rows of `labels`",
+        says=(
+            "looks like labels drawn evenly from the classes, not from the rows of "
+            "`labels`"
+        ),
     ),
     Mistake(
         "a mean per position",
@@ -184,7 +208,8 @@ MISTAKES = [
     Mistake(
         "without minus whole",
         LOST,
-        "return _one_head_at_a_time(model, tokens, metric, ways[how]) - metric(model(tokens)[0])",
+        "return _one_head_at_a_time(model, tokens, metric, ways[how]) - "
+        "metric(model(tokens)[0])",
         "test_without_each_head",
         says="looks like without minus whole, not whole minus without",
     ),
@@ -230,8 +255,8 @@ EQUIVALENT = [
         textbook=True,
     ),
     Equivalent(
-        was="label_of_type = labels[torch.randint(len(labels), (int(types.max()) + 1,), generator=generator)]",
-        now="label_of_type = labels[torch.randint(len(labels), (int(types.max()) + 2,), generator=generator)]",
+        was="torch.randint(len(labels), (int(types.max()) + 1,), generator=generator)",
+        now="torch.randint(len(labels), (int(types.max()) + 2,), generator=generator)",
         reason="nothing reads the label of the type more",
         textbook=True,
     ),

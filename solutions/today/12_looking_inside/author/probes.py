@@ -1,4 +1,6 @@
-"""Questions that the specs of today/12 ask only about inputs that are known, or cannot ask from another process."""
+"""Questions that the specs of today/12 ask only about inputs that are known, or cannot
+ask from another process.
+"""
 
 import torch
 
@@ -19,7 +21,11 @@ def a_gpt(kata, layers, heads, seed):
     import torch
 
     source = torch.Generator().manual_seed(seed)
-    model = kata.GPT(kata.GPTConfig(block_size=8, vocab_size=9, n_layer=layers, n_head=heads, n_embd=4 * heads))
+    model = kata.GPT(
+        kata.GPTConfig(
+            block_size=8, vocab_size=9, n_layer=layers, n_head=heads, n_embd=4 * heads
+        )
+    )
     with torch.no_grad():
         for _, parameter in sorted(model.double().named_parameters()):
             parameter.copy_(0.4 * torch.randn(parameter.shape, generator=source))
@@ -30,20 +36,33 @@ def cached(kata, layers, heads, seed, tokens, names):
     """Logits and entries in the order of names, and how many hooks are left."""
     model = a_gpt(kata, layers, heads, seed)
     logits, cache = kata.run_with_cache(model, tokens, names)
-    hooks = sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
+    hooks = sum(
+        len(module._forward_hooks) + len(module._forward_pre_hooks)
+        for module in model.modules()
+    )
     return [logits.detach(), *(cache[name] for name in names), hooks]
 
 
 @probe("run_with_cache")
 def _(kata, rng):
     layers, heads, rows, seed = sizes(rng, 4)
-    names = ["transformer.wte", "lm_head", *(f"transformer.h.{i}.attn" for i in range(layers))]
+    names = [
+        "transformer.wte",
+        "lm_head",
+        *(f"transformer.h.{i}.attn" for i in range(layers)),
+    ]
     tokens = torch.randint(9, (rows, 7), generator=rng)
     return there(kata, cached, layers, heads, seed, tokens, names)
 
 
 def apart(kata, heads, weights, x):
-    layer = kata.CausalSelfAttention(kata.GPTConfig(block_size=8, n_head=heads, n_embd=x.size(-1))).double().eval()
+    layer = (
+        kata.CausalSelfAttention(
+            kata.GPTConfig(block_size=8, n_head=heads, n_embd=x.size(-1))
+        )
+        .double()
+        .eval()
+    )
     layer.load_state_dict(weights)
     return kata.head_outputs(layer, x).detach()
 
@@ -52,7 +71,12 @@ def apart(kata, heads, weights, x):
 def _(kata, rng):
     heads, features, rows = sizes(rng, 3)
     c = heads * features
-    shapes = {"c_attn.weight": (3 * c, c), "c_attn.bias": (3 * c,), "c_proj.weight": (c, c), "c_proj.bias": (c,)}
+    shapes = {
+        "c_attn.weight": (3 * c, c),
+        "c_attn.bias": (3 * c,),
+        "c_proj.weight": (c, c),
+        "c_proj.bias": (c,),
+    }
     weights = {name: doubles(rng, *shape) for name, shape in shapes.items()}
     return there(kata, apart, heads, weights, doubles(rng, rows, 7, c))
 
@@ -69,7 +93,9 @@ def shares(kata, parts, weight, bias, direction):
 def _(kata, rng):
     count, rows, c = sizes(rng, 3, 3, 9)
     parts = [doubles(rng, rows, c) + i for i in range(count)]
-    return there(kata, shares, parts, doubles(rng, c), doubles(rng, c), doubles(rng, rows, c))
+    return there(
+        kata, shares, parts, doubles(rng, c), doubles(rng, c), doubles(rng, rows, c)
+    )
 
 
 @probe("induction_score")
@@ -81,7 +107,9 @@ def _(kata, rng):
 
 def patched(kata, layers, heads, seed, clean, corrupt, places):
     model = a_gpt(kata, layers, heads, seed)
-    return kata.patch_heads(model, clean, corrupt, lambda logits: logits.flatten(1)[:, places].sum()).double()
+    return kata.patch_heads(
+        model, clean, corrupt, lambda logits: logits.flatten(1)[:, places].sum()
+    ).double()
 
 
 @probe("patch_heads")
@@ -94,10 +122,15 @@ def _(kata, rng):
 
 @probe("probe")
 def _(kata, rng):
-    """Accuracy is the reference's. The control has drawn labels: it is held to what its features can tell."""
+    """Accuracy is the reference's. The control has drawn labels: it is held to what its
+    features can tell.
+    """
     types, labels = (torch.randint(count, (500,), generator=rng) for count in (20, 4))
     train = torch.rand(500, generator=rng) < 0.6
-    words, noisy = torch.nn.functional.one_hot(types, 20), torch.nn.functional.one_hot(labels, 4)
+    words, noisy = (
+        torch.nn.functional.one_hot(types, 20),
+        torch.nn.functional.one_hot(labels, 4),
+    )
     noisy = noisy + 0.8 * torch.randn(500, 4, generator=rng)
     accuracy, control = kata.probe(noisy, labels, types, train)
     check.that(control < 0.7, f"control is {control:.2f} for features of labels")
@@ -107,19 +140,27 @@ def _(kata, rng):
 
 def without(kata, layers, heads, seed, tokens, places):
     model = a_gpt(kata, layers, heads, seed)
-    found = [kata.ablate_heads(model, tokens, lambda x: x.flatten(1)[:, places].sum(), how) for how in ("zero", "mean")]
+    found = [
+        kata.ablate_heads(model, tokens, lambda x: x.flatten(1)[:, places].sum(), how)
+        for how in ("zero", "mean")
+    ]
     return [each.double() for each in found]
 
 
 @probe("ablate_heads")
 def _(kata, rng):
     layers, heads, rows, seed = sizes(rng, 4)
-    tokens, places = torch.randint(9, (rows, 7), generator=rng), torch.randperm(63, generator=rng)[:9]
+    tokens, places = (
+        torch.randint(9, (rows, 7), generator=rng),
+        torch.randperm(63, generator=rng)[:9],
+    )
     return there(kata, without, layers, heads, seed, tokens, places)
 
 
 def coded(kata, weights, k, x):
-    model = kata.TopKAutoencoder(weights["bias"].numel(), len(weights["encoder"]), k).double()
+    model = kata.TopKAutoencoder(
+        weights["bias"].numel(), len(weights["encoder"]), k
+    ).double()
     model.load_state_dict(weights)
     found = [model.encode(x), *model(x)]
     model.normalise()
@@ -129,6 +170,10 @@ def coded(kata, weights, k, x):
 @probe("TopKAutoencoder")
 def _(kata, rng):
     features, k, more = sizes(rng, 3)
-    shapes = {"bias": (features,), "encoder": (k + more, features), "decoder": (k + more, features)}
+    shapes = {
+        "bias": (features,),
+        "encoder": (k + more, features),
+        "decoder": (k + more, features),
+    }
     weights = {name: doubles(rng, *shape) for name, shape in shapes.items()}
     return there(kata, coded, weights, k, doubles(rng, 6, features))

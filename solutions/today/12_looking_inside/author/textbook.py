@@ -1,4 +1,6 @@
-"""Looking inside a GPT: outputs of its parts, what each head writes, what it causes, and what a probe can know."""
+"""Looking inside a GPT: outputs of its parts, what each head writes, what it causes,
+and what a probe can know.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -13,29 +15,47 @@ manual_attention = prerequisite("25_causal_self_attention").manual_attention
 GPT = prerequisite("26_gpt_model").GPT
 GPTConfig = prerequisite("26_gpt_model").GPTConfig
 
-Metric = Callable[[Tensor], Tensor]  # logits → one number, as a tensor without dimensions
+# logits → one number, as a tensor without dimensions
+Metric = Callable[[Tensor], Tensor]
 
 
 def heads_of(attn: CausalSelfAttention, x: Tensor) -> tuple[Tensor, Tensor]:
-    """What the heads of a layer gather from its input x, (B, T, C). Given: nothing to write here."""
+    """What the heads of a layer gather from its input x, (B, T, C). Given: nothing to
+    write here.
+    """
     cache = LayerCache()
     attn.forward(x, cache)  # not attn(x, cache): hooks on attn are left alone
-    q = attn.c_attn(x).chunk(3, dim=-1)[0].unflatten(-1, (cache.k.size(1), -1)).transpose(1, 2)
+    q = (
+        attn.c_attn(x)
+        .chunk(3, dim=-1)[0]
+        .unflatten(-1, (cache.k.size(1), -1))
+        .transpose(1, 2)
+    )
     return manual_attention(q, cache.k, cache.v, return_weights=True)
 
 
-def fit_linear(x: Tensor, y: Tensor, classes: int, ridge: float = 1e-2) -> Callable[[Tensor], Tensor]:
-    """Fit a linear classifier to features x, (N, C), and ids y, (N,). Given: nothing to write here."""
+def fit_linear(
+    x: Tensor, y: Tensor, classes: int, ridge: float = 1e-2
+) -> Callable[[Tensor], Tensor]:
+    """Fit a linear classifier to features x, (N, C), and ids y, (N,). Given: nothing to
+    write here.
+    """
 
     def with_one(x: Tensor) -> Tensor:
-        return torch.cat([x.double(), torch.ones(len(x), 1, dtype=torch.float64)], dim=1)
+        return torch.cat(
+            [x.double(), torch.ones(len(x), 1, dtype=torch.float64)], dim=1
+        )
 
     a, targets = with_one(x), torch.nn.functional.one_hot(y, classes).double()
-    solution = torch.linalg.solve(a.T @ a + ridge * torch.eye(a.size(1), dtype=a.dtype), a.T @ targets)
+    solution = torch.linalg.solve(
+        a.T @ a + ridge * torch.eye(a.size(1), dtype=a.dtype), a.T @ targets
+    )
     return lambda x: (with_one(x) @ solution).argmax(dim=1)
 
 
-def run_with_cache(model: nn.Module, tokens: Tensor, names: Iterable[str]) -> tuple[Tensor, dict[str, Tensor]]:
+def run_with_cache(
+    model: nn.Module, tokens: Tensor, names: Iterable[str]
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Run a model, and keep what some of its modules return on the way."""
     cache, handles = {}, []
     for name in names:
@@ -54,11 +74,15 @@ def head_outputs(attn: CausalSelfAttention, x: Tensor) -> Tensor:
     """Take a layer of attention apart: what each of its heads adds to the stream."""
     z, _ = heads_of(attn, x)
     D = z.size(-1)
-    parts = [z[:, h] @ attn.c_proj.weight[:, h * D : (h + 1) * D].T for h in range(z.size(1))]
+    parts = [
+        z[:, h] @ attn.c_proj.weight[:, h * D : (h + 1) * D].T for h in range(z.size(1))
+    ]
     return torch.stack(parts, dim=1)
 
 
-def logit_shares(parts: Sequence[Tensor], norm: nn.LayerNorm, direction: Tensor) -> Tensor:
+def logit_shares(
+    parts: Sequence[Tensor], norm: nn.LayerNorm, direction: Tensor
+) -> Tensor:
     """Share a logit out among the parts that the stream is a sum of."""
     std = torch.sqrt(sum(parts).var(-1, unbiased=False, keepdim=True) + norm.eps)
     shares = []
@@ -69,7 +93,9 @@ def logit_shares(parts: Sequence[Tensor], norm: nn.LayerNorm, direction: Tensor)
 
 
 def induction_score(weights: Tensor, tokens: Tensor) -> Tensor:
-    """Measure how much each head attends to what came after earlier occurrences of the token that it is at."""
+    """Measure how much each head attends to what came after earlier occurrences of the
+    token that it is at.
+    """
     sums = []
     for b in range(tokens.size(0)):
         for t in range(tokens.size(1)):
@@ -81,14 +107,19 @@ def induction_score(weights: Tensor, tokens: Tensor) -> Tensor:
 
 @torch.no_grad()
 def patch_heads(model: GPT, clean: Tensor, corrupt: Tensor, metric: Metric) -> Tensor:
-    """Measure how much of a metric each head restores, if its z comes from another run."""
+    """Measure how much of a metric each head restores, if its z comes from
+    another run.
+    """
     H, D = model.config.n_head, model.config.n_embd // model.config.n_head
     kept = {}
 
     def keep(module, args):
         kept[module] = args[0]
 
-    handles = [block.attn.c_proj.register_forward_pre_hook(keep) for block in model.transformer.h]
+    handles = [
+        block.attn.c_proj.register_forward_pre_hook(keep)
+        for block in model.transformer.h
+    ]
     best = metric(model(clean)[0])
     for handle in handles:
         handle.remove()
@@ -100,7 +131,9 @@ def patch_heads(model: GPT, clean: Tensor, corrupt: Tensor, metric: Metric) -> T
 
             def patch(module, args):
                 z = args[0].clone()
-                z[..., head * D : (head + 1) * D] = kept[module][..., head * D : (head + 1) * D]
+                z[..., head * D : (head + 1) * D] = kept[module][
+                    ..., head * D : (head + 1) * D
+                ]
                 return z
 
             handle = block.attn.c_proj.register_forward_pre_hook(patch)
@@ -110,14 +143,22 @@ def patch_heads(model: GPT, clean: Tensor, corrupt: Tensor, metric: Metric) -> T
 
 
 def probe(
-    features: Tensor, labels: Tensor, types: Tensor, train: Tensor, generator: torch.Generator | None = None
+    features: Tensor,
+    labels: Tensor,
+    types: Tensor,
+    train: Tensor,
+    generator: torch.Generator | None = None,
 ) -> tuple[float, float]:
-    """Ask features for labels by a linear classifier, and for labels that mean nothing as a control."""
+    """Ask features for labels by a linear classifier, and for labels that mean nothing
+    as a control.
+    """
     classes = int(labels.max()) + 1
     predict = fit_linear(features[train], labels[train], classes)
     accuracy = (predict(features[~train]) == labels[~train]).float().mean().item()
 
-    label_of_type = labels[torch.randint(len(labels), (int(types.max()) + 1,), generator=generator)]
+    label_of_type = labels[
+        torch.randint(len(labels), (int(types.max()) + 1,), generator=generator)
+    ]
     random_labels = label_of_type[types]
     predict = fit_linear(features[train], random_labels[train], classes)
     control = (predict(features[~train]) == random_labels[~train]).float().mean().item()
@@ -125,7 +166,9 @@ def probe(
 
 
 @torch.no_grad()
-def ablate_heads(model: GPT, tokens: Tensor, metric: Metric, how: str = "mean") -> Tensor:
+def ablate_heads(
+    model: GPT, tokens: Tensor, metric: Metric, how: str = "mean"
+) -> Tensor:
     """Measure what a metric loses without each head."""
     H, D = model.config.n_head, model.config.n_embd // model.config.n_head
     whole = metric(model(tokens)[0])

@@ -2,7 +2,10 @@
 
 from grader.course.mistakes import Mistake
 
-ALLOWED = "allowed = [_after(automaton, state, token) is not None if token else ends for token in vocab]"
+ALLOWED = """allowed = [
+        _after(automaton, state, token) is not None if token else ends
+        for token in vocab
+    ]"""
 ENDS = "ends = state in automaton.accepting"
 WALK = "now = automaton.move(now, character)"
 SCALED = "scaled = logits.masked_fill(~mask, -math.inf) / temperature"
@@ -24,7 +27,8 @@ MISTAKES = [
     Mistake(
         "only the first character walked",
         ALLOWED,
-        "allowed = [_after(automaton, state, token[:1]) is not None if token else ends for token in vocab]",
+        "allowed = [_after(automaton, state, token[:1]) is not None if token else "
+        "ends for token in vocab]",
         "test_what_may_follow",
         says="looks like only the first character of a token is walked",
     ),
@@ -38,7 +42,8 @@ MISTAKES = [
     Mistake(
         "a token must end in an accepting state",
         ALLOWED,
-        "allowed = [_after(automaton, state, token) in automaton.accepting for token in vocab]",
+        "allowed = [_after(automaton, state, token) in automaton.accepting for token "
+        "in vocab]",
         "test_what_may_follow",
         says="looks like a token has to end in an accepting state",
     ),
@@ -75,7 +80,8 @@ MISTAKES = [
     Mistake(
         "not renormalised",
         PROBS,
-        "return (logits / temperature).softmax(dim=-1) * (top_p_filter(scaled, top_p) > -math.inf)",
+        "return (logits / temperature).softmax(dim=-1) * (top_p_filter(scaled, top_p) "
+        "> -math.inf)",
         "test_forbidden_tokens_get_nothing",
         says="looks like not divided by what is left",
     ),
@@ -88,7 +94,8 @@ MISTAKES = [
     ),
     Mistake(
         "any number in the box is paid",
-        f"{NUMBER}\n    if not closed or number is None:\n        return False\n    {VERDICT}",
+        f"{NUMBER}\n    if not closed or number is None:\n        return False\n"
+        f"    {VERDICT}",
         'numbers = re.findall(r"[+-]?[0-9]+", content.replace(",", ""))\n'
         "    return bool(closed) and str(answer) in numbers",
         "test_one_integer_and_nothing_else",
@@ -127,7 +134,9 @@ MISTAKES = [
     Mistake(
         "the mask shifted to the logits",
         PACKED,
-        "at = end\n    return ids, torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)",
+        "at = end\n"
+        "    return ids, torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], "
+        "dim=1)",
         "test_a_tool_in_the_middle",
         says="looks like the mask shifted to the logits",
     ),
@@ -162,7 +171,8 @@ MISTAKES = [
     Mistake(
         "each ratio cut off, then multiplied",
         PRODUCT,
-        "log_ratio = log_ratio.clamp(max=math.log(cap)).sum(dim=-1, keepdim=True).expand_as(log_ratio)",
+        "log_ratio = log_ratio.clamp(max=math.log(cap)).sum(dim=-1, "
+        "keepdim=True).expand_as(log_ratio)",
         "test_a_weight_for_the_sequence",
         says="looks like each ratio cut off, then multiplied",
     ),
@@ -191,7 +201,8 @@ MISTAKES = [
     Mistake(
         "the model does not see the tool",
         SEEN,
-        'seen = [token for turn in turns if turn.who != "tool" for token in turn.ids] + own',
+        'seen = [token for turn in turns if turn.who != "tool" for token in turn.ids] '
+        "+ own",
         "test_the_model_sees_everything",
         says="looks like the model does not see the tool's answer",
     ),

@@ -1,4 +1,6 @@
-"""Questions that the specs of today/13 ask only about inputs that are known, or cannot ask from another process."""
+"""Questions that the specs of today/13 ask only about inputs that are known, or cannot
+ask from another process.
+"""
 
 import torch
 
@@ -10,8 +12,13 @@ def sizes(rng, count, low=2, high=6):
 
 
 def some_words(rng):
-    """Four words of a, b and c, and pieces to write them with, the end of text among these at a drawn place."""
-    words = {"".join("abc"[i] for i in torch.randint(3, (n,), generator=rng).tolist()) for n in sizes(rng, 4, 1, 5)}
+    """Four words of a, b and c, and pieces to write them with, the end of text among
+    these at a drawn place.
+    """
+    words = {
+        "".join("abc"[i] for i in torch.randint(3, (n,), generator=rng).tolist())
+        for n in sizes(rng, 4, 1, 5)
+    }
     vocab = ["a", "b", "c", "".join(sorted(words)[0][:2])]
     vocab.insert(*sizes(rng, 1, 0, 5), "")
     return sorted(words), vocab
@@ -21,15 +28,22 @@ def grammar(kata, words):
     """One that allows these words only, and the state after each beginning."""
     beginnings = sorted({word[:i] for word in words for i in range(len(word) + 1)})
     states = {text: number - 2 for number, text in enumerate(beginnings)}
-    moves = {(states[text[:-1]], text[-1]): state for text, state in states.items() if text}
-    return kata.Automaton(states[""], frozenset(states[word] for word in words), moves), states
+    moves = {
+        (states[text[:-1]], text[-1]): state for text, state in states.items() if text
+    }
+    return kata.Automaton(
+        states[""], frozenset(states[word] for word in words), moves
+    ), states
 
 
 @probe("token_mask")
 def _(kata, rng):
     words, vocab = some_words(rng)
     automaton, states = grammar(kata, words)
-    return [kata.token_mask(automaton, state, [*vocab, *words, "acb"]) for state in sorted(states.values())]
+    return [
+        kata.token_mask(automaton, state, [*vocab, *words, "acb"])
+        for state in sorted(states.values())
+    ]
 
 
 @probe("constrained_probs")
@@ -38,16 +52,32 @@ def _(kata, rng):
     logits = 2 * torch.randn(rows, words, generator=rng)
     mask = torch.rand(rows, words, generator=rng) < 0.6
     mask[:, 0] = True
-    return [kata.constrained_probs(logits, mask, *options) for options in ((1.0, 1.0), (0.5, 0.63), (2.0, 0.63))]
+    return [
+        kata.constrained_probs(logits, mask, *options)
+        for options in ((1.0, 1.0), (0.5, 0.63), (2.0, 0.63))
+    ]
 
 
 @probe("verify")
 def _(kata, rng):
     one, other = torch.randint(1000, 9000, (2,), generator=rng).tolist()
-    texts = [rf"\boxed{{{one:,}}}", rf"\boxed{{{one}}} \boxed{{{other}}}", rf"\boxed{{ +0{one} }}", f"{one}"]
-    texts += [rf"\boxed{{{one} or {other}}}", rf"\boxed{{-{one}}}", rf"\boxed{{{one}", rf"\boxed{{{other}{one}}}"]
+    texts = [
+        rf"\boxed{{{one:,}}}",
+        rf"\boxed{{{one}}} \boxed{{{other}}}",
+        rf"\boxed{{ +0{one} }}",
+        f"{one}",
+    ]
+    texts += [
+        rf"\boxed{{{one} or {other}}}",
+        rf"\boxed{{-{one}}}",
+        rf"\boxed{{{one}",
+        rf"\boxed{{{other}{one}}}",
+    ]
     asked = [(text, answer) for text in texts for answer in (one, other, -one)]
-    return [bool(kata.verify(*asked[i])) for i in torch.randperm(len(asked), generator=rng).tolist()]
+    return [
+        bool(kata.verify(*asked[i]))
+        for i in torch.randperm(len(asked), generator=rng).tolist()
+    ]
 
 
 @probe("pass_at_k")
@@ -57,7 +87,11 @@ def _(kata, rng):
 
 
 def packed(kata, rows, pad):
-    return list(kata.pack_turns([[kata.Turn(who, ids) for who, ids in row] for row in rows], pad))
+    return list(
+        kata.pack_turns(
+            [[kata.Turn(who, ids) for who, ids in row] for row in rows], pad
+        )
+    )
 
 
 @probe("pack_turns")
@@ -86,15 +120,23 @@ def _(kata, rng):
 
 
 def both_ways(kata, words, vocab, table, longest):
-    """Both dicts as sorted lists, for a model whose probabilities stand in a table by the number of ids so far."""
+    """Both dicts as sorted lists, for a model whose probabilities stand in a table by
+    the number of ids so far.
+    """
     import torch
 
     beginnings = sorted({word[:i] for word in words for i in range(len(word) + 1)})
     states = {text: number - 2 for number, text in enumerate(beginnings)}
-    moves = {(states[text[:-1]], text[-1]): state for text, state in states.items() if text}
-    automaton = kata.Automaton(states[""], frozenset(states[word] for word in words), moves)
+    moves = {
+        (states[text[:-1]], text[-1]): state for text, state in states.items() if text
+    }
+    automaton = kata.Automaton(
+        states[""], frozenset(states[word] for word in words), moves
+    )
     model = torch.as_tensor(table)
-    ways = kata.masked_and_conditioned(lambda ids: model[sum(ids) + len(ids)], automaton, vocab, longest)
+    ways = kata.masked_and_conditioned(
+        lambda ids: model[sum(ids) + len(ids)], automaton, vocab, longest
+    )
     return [[(list(ids), float(p)) for ids, p in sorted(way.items())] for way in ways]
 
 
@@ -122,4 +164,8 @@ def _(kata, rng):
     script = torch.randint(1, 7, (12,), generator=rng).tolist()
     script[sizes(rng, 1, 1, 4)[0]] = 3
     ended = [*script[:7], 0, *script[7:]]
-    return [there(kata, talk, sizes(rng, 3), words, budget) for words in (script, ended) for budget in (5, 12)]
+    return [
+        there(kata, talk, sizes(rng, 3), words, budget)
+        for words in (script, ended)
+        for budget in (5, 12)
+    ]

@@ -1,4 +1,6 @@
-"""Pointers that move, a sigmoid written out, division by a ceiling in Python, and rows copied block by block."""
+"""Pointers that move, a sigmoid written out, division by a ceiling in Python, and rows
+copied block by block.
+"""
 
 
 @triton.jit

@@ -1,4 +1,6 @@
-"""A grid of one dimension over tiles, sizes known when the kernel is built, and a mask that is made again."""
+"""A grid of one dimension over tiles, sizes known when the kernel is built, and a mask
+that is made again.
+"""
 
 
 @triton.jit
@@ -25,13 +27,19 @@ def _tile(x_ptr, y_ptr, out_ptr, M, N, BM: tl.constexpr, BN: tl.constexpr):
     j = tl.program_id(0) % across * BN + tl.arange(0, BN)
     x = tl.load(x_ptr + i, mask=i < M, other=0.0)
     y = tl.load(y_ptr + j, mask=j < N, other=0.0)
-    tl.store(out_ptr + (i * N)[:, None] + j, x[:, None] + y[None], mask=(i < M)[:, None] & (j < N)[None])
+    tl.store(
+        out_ptr + (i * N)[:, None] + j,
+        x[:, None] + y[None],
+        mask=(i < M)[:, None] & (j < N)[None],
+    )
 
 
 def outer_add(x, y, block_m=16, block_n=32):
     M, N = x.shape[0], y.shape[0]
     out = x.new_empty((M, N))
-    _tile[(triton.cdiv(M, block_m) * triton.cdiv(N, block_n),)](x, y, out, M, N, block_m, block_n)
+    _tile[(triton.cdiv(M, block_m) * triton.cdiv(N, block_n),)](
+        x, y, out, M, N, block_m, block_n
+    )
     return out
 
 
@@ -45,5 +53,7 @@ def _again(grad_ptr, out_ptr, n, p, seed, BLOCK: tl.constexpr):
 
 def dropout_backward(grad, p, seed, block=128):
     out = torch.empty_like(grad)
-    _again[(triton.cdiv(grad.numel(), block),)](grad, out, grad.numel(), p, seed, BLOCK=block)
+    _again[(triton.cdiv(grad.numel(), block),)](
+        grad, out, grad.numel(), p, seed, BLOCK=block
+    )
     return out

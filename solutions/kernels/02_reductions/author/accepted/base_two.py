@@ -1,4 +1,6 @@
-"""Powers of two, a root that is ready made, a maximum with its place, and sums of lines by recursion."""
+"""Powers of two, a root that is ready made, a maximum with its place, and sums of lines
+by recursion.
+"""
 
 LOG2_E = 1.4426950408889634
 
@@ -35,7 +37,9 @@ def _rms(x_ptr, w_ptr, y_ptr, rstd_ptr, N: tl.constexpr, eps, BLOCK: tl.constexp
 def rms_norm(x, weight, eps=1e-5):
     y = torch.zeros_like(x)
     rstd = torch.zeros(len(x), dtype=torch.float32)
-    _rms[(len(x),)](x, weight, y, rstd, x.shape[1], eps, triton.next_power_of_2(x.shape[1]))
+    _rms[(len(x),)](
+        x, weight, y, rstd, x.shape[1], eps, triton.next_power_of_2(x.shape[1])
+    )
     return y, rstd
 
 
@@ -46,7 +50,10 @@ def _lse2(x_ptr, out_ptr, stride, N, LOG2_E: tl.constexpr, BLOCK: tl.constexpr):
     s = 0.0
     for start in range(0, tl.cdiv(N, BLOCK)):
         cols = start * BLOCK + tl.arange(0, BLOCK)
-        x = tl.load(x_ptr + row * stride + cols, mask=cols < N, other=float("-inf")) * LOG2_E
+        x = (
+            tl.load(x_ptr + row * stride + cols, mask=cols < N, other=float("-inf"))
+            * LOG2_E
+        )
         m_new = tl.maximum(m, tl.max(x, 0))
         s = s * tl.exp2(m - m_new) + tl.sum(tl.exp2(x - m_new), 0)
         m = m_new

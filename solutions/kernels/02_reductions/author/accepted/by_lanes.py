@@ -1,4 +1,6 @@
-"""A helper of one's own in the kernel, a running maximum per lane, a row that stays in registers, a variance measured from the first number."""
+"""A helper of one's own in the kernel, a running maximum per lane, a row that stays in
+registers, a variance measured from the first number.
+"""
 
 
 @triton.jit
@@ -19,7 +21,9 @@ def _rowwise(x_ptr, out_ptr, stride_x, stride_out, N, BLOCK: tl.constexpr):
 def softmax(x):
     out = torch.zeros(x.shape, dtype=x.dtype)
     BLOCK = triton.next_power_of_2(x.shape[1])
-    _rowwise[lambda meta: (x.shape[0],)](x, out, x.stride(0), out.stride(0), x.shape[1], BLOCK=BLOCK)
+    _rowwise[lambda meta: (x.shape[0],)](
+        x, out, x.stride(0), out.stride(0), x.shape[1], BLOCK=BLOCK
+    )
     return out
 
 
@@ -29,7 +33,8 @@ def _normed(x_ptr, w_ptr, b_ptr, out_ptr, N, eps, BLOCK: tl.constexpr):
     at = tl.arange(0, BLOCK)
     real = at < N
     x = tl.load(x_ptr + row * N + at, mask=real, other=0.0)
-    first = tl.sum(tl.where(at == 0, x, 0.0))  # measured from the row's first number, nothing large is left
+    # measured from the row's first number, nothing large is left
+    first = tl.sum(tl.where(at == 0, x, 0.0))
     x = tl.where(real, x - first, 0.0)
     mean = tl.sum(x) / N
     variance = tl.sum(x * x) / N - mean * mean
@@ -40,7 +45,9 @@ def _normed(x_ptr, w_ptr, b_ptr, out_ptr, N, eps, BLOCK: tl.constexpr):
 
 def layer_norm(x, weight, bias, eps=1e-5):
     out = torch.empty_like(x)
-    _normed[(len(x),)](x, weight, bias, out, x.shape[1], eps, triton.next_power_of_2(x.shape[1]))
+    _normed[(len(x),)](
+        x, weight, bias, out, x.shape[1], eps, triton.next_power_of_2(x.shape[1])
+    )
     return out
 
 
@@ -53,10 +60,14 @@ def _tops(x_ptr, N, BLOCK: tl.constexpr):
     for start in range(0, N, BLOCK):
         x = tl.load(x_ptr + start + at, mask=start + at < N, other=-float("inf"))
         now = tl.maximum(top, x)
-        total = tl.where(x == -float("inf"), total, total * tl.exp(top - now) + tl.exp(x - now))
+        total = tl.where(
+            x == -float("inf"), total, total * tl.exp(top - now) + tl.exp(x - now)
+        )
         top = now
     whole = tl.max(top)
-    return whole, tl.sum(tl.where(top == -float("inf"), 0.0, total * tl.exp(top - whole)))
+    return whole, tl.sum(
+        tl.where(top == -float("inf"), 0.0, total * tl.exp(top - whole))
+    )
 
 
 @triton.jit

@@ -1,4 +1,6 @@
-"""Parts of K interleaved and summed by a second kernel, an order by counting down, a tile of b that is loaded transposed."""
+"""Parts of K interleaved and summed by a second kernel, an order by counting down, a
+tile of b that is loaded transposed.
+"""
 
 
 @triton.jit
@@ -14,7 +16,9 @@ def _dot_kernel(
         k = (start + tl.arange(0, BK))[None, :]
         a = tl.load(a_ptr + m * am + k * ak, mask=(m < M) & (k < K), other=0)
         b = tl.load(b_ptr + n * bn + k * bk, mask=(n < N) & (k < K), other=0)
-        acc += tl.dot(a.to(tl.float32), tl.trans(b).to(tl.float32), input_precision="ieee")
+        acc += tl.dot(
+            a.to(tl.float32), tl.trans(b).to(tl.float32), input_precision="ieee"
+        )
     n = tl.trans(n)
     tl.store(out_ptr + (split * M + m) * N + n, acc, mask=(m < M) & (n < N))
 
@@ -49,7 +53,9 @@ def matmul_half(a, b, block=(16, 16, 16)):
 def split_k(a, b, splits=4, block=(16, 16, 16)):
     parts = _parts(a, b, splits, block)
     out = torch.empty(parts.shape[1:])
-    _sum_kernel[(triton.cdiv(out.numel(), 256),)](parts, out, out.numel(), splits, BLOCK=256)
+    _sum_kernel[(triton.cdiv(out.numel(), 256),)](
+        parts, out, out.numel(), splits, BLOCK=256
+    )
     return out
 
 

@@ -1,4 +1,6 @@
-"""Rows and columns that wrap around, pointers that move, a product that takes its sum along, one grid for all."""
+"""Rows and columns that wrap around, pointers that move, a product that takes its sum
+along, one grid for all.
+"""
 
 
 @triton.jit
@@ -31,7 +33,11 @@ def _wrapped(
         total += tl.load(bias + cols, mask=cols < N)[None, :]
     if SILU:
         total = total / (1 + tl.exp(-total))
-    tl.store(C + N * rows[:, None] + cols[None, :], total, mask=(rows[:, None] < M) & (cols[None, :] < N))
+    tl.store(
+        C + N * rows[:, None] + cols[None, :],
+        total,
+        mask=(rows[:, None] < M) & (cols[None, :] < N),
+    )
 
 
 def _launch(a, b, block, group=1, bias=None, silu=False):
@@ -39,7 +45,22 @@ def _launch(a, b, block, group=1, bias=None, silu=False):
     c = a.new_zeros(M, N)
     grid = lambda meta: (triton.cdiv(M, meta["BM"]) * triton.cdiv(N, meta["BN"]),)
     BM, BN, BK = block
-    _wrapped[grid](a, b, c, M, N, K, *a.stride(), *b.stride(), bias, silu, group, BM=BM, BN=BN, BK=BK)
+    _wrapped[grid](
+        a,
+        b,
+        c,
+        M,
+        N,
+        K,
+        *a.stride(),
+        *b.stride(),
+        bias,
+        silu,
+        group,
+        BM=BM,
+        BN=BN,
+        BK=BK,
+    )
     return c
 
 

@@ -1,4 +1,6 @@
-"""A maximum per lane, lse computed again, atomics for the weight's gradient, an operation defined piece by piece, and one buffer for all chunks."""
+"""A maximum per lane, lse computed again, atomics for the weight's gradient, an
+operation defined piece by piece, and one buffer for all chunks.
+"""
 # leaves open: test_other_precisions, test_gradcheck, test_half_precision
 
 
@@ -8,9 +10,15 @@ def _per_lane(logits_ptr, targets_ptr, loss_ptr, lse_ptr, V, BLOCK: tl.constexpr
     top = tl.full([BLOCK], -float("inf"), tl.float32)
     total = tl.zeros([BLOCK], tl.float32)
     for start in range(0, V, BLOCK):
-        x = tl.load(logits_ptr + row * V + start + lanes, mask=start + lanes < V, other=-float("inf"))
+        x = tl.load(
+            logits_ptr + row * V + start + lanes,
+            mask=start + lanes < V,
+            other=-float("inf"),
+        )
         now = tl.maximum(top, x)
-        total = tl.where(x == -float("inf"), total, total * tl.exp(top - now) + tl.exp(x - now))
+        total = tl.where(
+            x == -float("inf"), total, total * tl.exp(top - now) + tl.exp(x - now)
+        )
         top = now
     whole = tl.max(top)
     lse = whole + tl.log(tl.sum(tl.where(total > 0, total * tl.exp(top - whole), 0.0)))
@@ -24,7 +32,9 @@ def _per_lane(logits_ptr, targets_ptr, loss_ptr, lse_ptr, V, BLOCK: tl.constexpr
 
 def cross_entropy_forward(logits, targets, block=32):
     out = torch.empty(2, len(logits))
-    _per_lane[(len(logits),)](logits, targets, out[0], out[1], logits.size(1), BLOCK=block)
+    _per_lane[(len(logits),)](
+        logits, targets, out[0], out[1], logits.size(1), BLOCK=block
+    )
     return out[0], out[1]
 
 
@@ -38,11 +48,24 @@ class CrossEntropy(torch.autograd.Function):
     def backward(ctx, dloss):
         logits, targets = ctx.saved_tensors
         _, lse = cross_entropy_forward(logits, targets)
-        return cross_entropy_backward(logits, targets, lse, dloss.clone(memory_format=torch.contiguous_format)), None
+        return cross_entropy_backward(
+            logits, targets, lse, dloss.clone(memory_format=torch.contiguous_format)
+        ), None
 
 
 @triton.jit
-def _atomic(dy_ptr, x_ptr, w_ptr, rstd_ptr, dx_ptr, dw_ptr, M, N, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+def _atomic(
+    dy_ptr,
+    x_ptr,
+    w_ptr,
+    rstd_ptr,
+    dx_ptr,
+    dw_ptr,
+    M,
+    N,
+    ROWS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     at, first = tl.arange(0, BLOCK), tl.program_id(0) * ROWS
     w = tl.load(w_ptr + at, mask=at < N, other=0.0)
     line = tl.zeros([BLOCK], tl.float32)
@@ -59,7 +82,9 @@ def _atomic(dy_ptr, x_ptr, w_ptr, rstd_ptr, dx_ptr, dw_ptr, M, N, ROWS: tl.const
 def rms_norm_backward(dy, x, weight, rstd, rows=4):
     M, N = x.shape
     dx, dw = torch.empty(M, N), torch.zeros(N)
-    _atomic[(triton.cdiv(M, rows),)](dy, x, weight, rstd, dx, dw, M, N, rows, triton.next_power_of_2(N))
+    _atomic[(triton.cdiv(M, rows),)](
+        dy, x, weight, rstd, dx, dw, M, N, rows, triton.next_power_of_2(N)
+    )
     return dx, dw
 
 
@@ -74,14 +99,21 @@ class RMSNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx, dy):
         x, rstd = ctx.saved_tensors
-        dx, dweight = rms_norm_backward(dy.contiguous(), x, torch.tensor(ctx.weight), rstd, rows=8)
-        return dx if ctx.needs_input_grad[0] else None, dweight if ctx.needs_input_grad[1] else None
+        dx, dweight = rms_norm_backward(
+            dy.contiguous(), x, torch.tensor(ctx.weight), rstd, rows=8
+        )
+        return dx if ctx.needs_input_grad[0] else None, dweight if ctx.needs_input_grad[
+            1
+        ] else None
 
 
 @triton.jit
 def _slopes(G, U, DO, DG, DU, n, BLOCK: tl.constexpr):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    g, u = tl.load(G + at, mask=at < n, other=0.0), tl.load(U + at, mask=at < n, other=0.0)
+    g, u = (
+        tl.load(G + at, mask=at < n, other=0.0),
+        tl.load(U + at, mask=at < n, other=0.0),
+    )
     do = tl.load(DO + at, mask=at < n, other=0.0)
     s = 1 / (1 + tl.exp(-g))
     silu = g * s
@@ -94,15 +126,22 @@ def register_swiglu():
     if not hasattr(torch.ops.katas, "swiglu_of_mine"):
         library.define("swiglu_of_mine(Tensor gate, Tensor up) -> Tensor")
         torch.library.impl(
-            "katas::swiglu_of_mine", "CPU", lambda g, u: swiglu(g.contiguous(), u.contiguous()), lib=library
+            "katas::swiglu_of_mine",
+            "CPU",
+            lambda g, u: swiglu(g.contiguous(), u.contiguous()),
+            lib=library,
         )
-        torch.library.register_fake("katas::swiglu_of_mine", lambda g, u: g.new_empty(g.shape), lib=library)
+        torch.library.register_fake(
+            "katas::swiglu_of_mine", lambda g, u: g.new_empty(g.shape), lib=library
+        )
 
         def backward(ctx, dout):
             gate, up = (x.contiguous() for x in ctx.saved_tensors)
             dgate, dup = torch.zeros_like(gate), torch.zeros_like(up)
             grid = lambda meta: (triton.cdiv(gate.numel(), meta["BLOCK"]),)
-            _slopes[grid](gate, up, dout.contiguous(), dgate, dup, gate.numel(), BLOCK=64)
+            _slopes[grid](
+                gate, up, dout.contiguous(), dgate, dup, gate.numel(), BLOCK=64
+            )
             return dgate, dup
 
         torch.library.register_autograd(

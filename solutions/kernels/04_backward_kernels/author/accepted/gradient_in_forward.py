@@ -1,5 +1,9 @@
-"""Powers of two, the target met in the loop, the gradient made in forward and scaled in backward, tiles of rows whose lines a kernel sums, and one kernel for loss and gradient of a chunk."""
-# leaves open: test_other_precisions, test_gradcheck, test_half_precision, test_a_frozen_weight
+"""Powers of two, the target met in the loop, the gradient made in forward and scaled in
+backward, tiles of rows whose lines a kernel sums, and one kernel for loss and gradient
+of a chunk.
+"""
+# leaves open: test_other_precisions, test_gradcheck, test_half_precision,
+# test_a_frozen_weight
 
 LOG2_E = 1.4426950408889634
 column_sum = prerequisite("kernels/02_reductions").column_sum
@@ -16,7 +20,9 @@ def _loss(X, Y, LOSS, LSE, V, LOG2_E: tl.constexpr, BLOCK: tl.constexpr):
         x = tl.load(X + cols, mask=cols < V, other=float("-inf")).to(tl.float32)
         x_y += tl.sum(tl.where(cols == y, x, 0.0), axis=0)
         m_new = tl.maximum(m, tl.max(x, axis=0))
-        s = s * tl.exp2((m - m_new) * LOG2_E) + tl.sum(tl.exp2((x - m_new) * LOG2_E), axis=0)
+        s = s * tl.exp2((m - m_new) * LOG2_E) + tl.sum(
+            tl.exp2((x - m_new) * LOG2_E), axis=0
+        )
         m = m_new
     lse = m + tl.log2(s) / LOG2_E
     tl.store(LSE + row, lse)
@@ -25,7 +31,10 @@ def _loss(X, Y, LOSS, LSE, V, LOG2_E: tl.constexpr, BLOCK: tl.constexpr):
 
 def cross_entropy_forward(logits, targets, block=32):
     n, V = logits.shape
-    loss, lse = logits.new_empty(n, dtype=torch.float32), logits.new_empty(n, dtype=torch.float32)
+    loss, lse = (
+        logits.new_empty(n, dtype=torch.float32),
+        logits.new_empty(n, dtype=torch.float32),
+    )
     _loss[(n,)](logits, targets, loss, lse, V, LOG2_E, BLOCK=block)
     return loss, lse
 
@@ -46,7 +55,9 @@ def _dlogits(X, Y, LSE, DLOSS, DX, V, BLOCK: tl.constexpr):
 
 def cross_entropy_backward(logits, targets, lse, dloss, block=32):
     dlogits = torch.zeros_like(logits)
-    _dlogits[(len(logits),)](logits, targets, lse, dloss, dlogits, logits.shape[1], block)
+    _dlogits[(len(logits),)](
+        logits, targets, lse, dloss, dlogits, logits.shape[1], block
+    )
     return dlogits
 
 
@@ -54,7 +65,9 @@ class CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits, targets):
         loss, lse = cross_entropy_forward(logits, targets)
-        ctx.save_for_backward(cross_entropy_backward(logits, targets, lse, torch.ones_like(loss)))
+        ctx.save_for_backward(
+            cross_entropy_backward(logits, targets, lse, torch.ones_like(loss))
+        )
         return loss
 
     @staticmethod
@@ -69,13 +82,18 @@ def _tile(DY, X, W, RSTD, DX, DW, M, N, ROWS: tl.constexpr, BLOCK: tl.constexpr)
     cols = tl.arange(0, BLOCK)
     mask = (rows[:, None] < M) & (cols[None, :] < N)
     at = rows[:, None] * N + cols[None, :]
-    dy, x = tl.load(DY + at, mask=mask, other=0.0), tl.load(X + at, mask=mask, other=0.0)
+    dy, x = (
+        tl.load(DY + at, mask=mask, other=0.0),
+        tl.load(X + at, mask=mask, other=0.0),
+    )
     w = tl.load(W + cols, mask=cols < N, other=0.0)
     rstd = tl.load(RSTD + rows, mask=rows < M, other=0.0)[:, None]
     g = dy * w[None, :]
     dot = tl.sum(g * x, axis=1)[:, None]
     tl.store(DX + at, rstd * g - x * rstd * rstd * rstd * dot / N, mask=mask)
-    tl.store(DW + tl.program_id(0) * N + cols, tl.sum(dy * x * rstd, axis=0), mask=cols < N)
+    tl.store(
+        DW + tl.program_id(0) * N + cols, tl.sum(dy * x * rstd, axis=0), mask=cols < N
+    )
 
 
 def rms_norm_backward(dy, x, weight, rstd, rows=4):
@@ -123,13 +141,23 @@ def _both(X, Y, LOSS, V, share, BLOCK: tl.constexpr):
     for start in range(0, V, BLOCK):
         cols = start + tl.arange(0, BLOCK)
         x = tl.load(X + cols, mask=cols < V, other=0.0)
-        tl.store(X + cols, tl.where(used, (tl.exp(x - lse) - (cols == y)) * share, 0.0), mask=cols < V)
+        tl.store(
+            X + cols,
+            tl.where(used, (tl.exp(x - lse) - (cols == y)) * share, 0.0),
+            mask=cols < V,
+        )
 
 
 def linear_cross_entropy(x, weight, targets, chunk=16):
     share = 1 / int((targets != -100).sum())
-    dx, dweight, losses = torch.empty_like(x), torch.zeros_like(weight), torch.empty(len(x))
-    for a, b, y, loss in zip(x.split(chunk), dx.split(chunk), targets.split(chunk), losses.split(chunk)):
+    dx, dweight, losses = (
+        torch.empty_like(x),
+        torch.zeros_like(weight),
+        torch.empty(len(x)),
+    )
+    for a, b, y, loss in zip(
+        x.split(chunk), dx.split(chunk), targets.split(chunk), losses.split(chunk)
+    ):
         logits = torch.nn.functional.linear(a, weight)
         _both[(len(a),)](logits, y, loss, len(weight), share, BLOCK=64)
         torch.mm(logits, weight, out=b)

@@ -1,10 +1,15 @@
-"""The carry put into the first step, states transposed, ranks by comparing, tiles sought by number, scales as bits."""
+"""The carry put into the first step, states transposed, ranks by comparing, tiles
+sought by number, scales as bits.
+"""
 
 
 @triton.jit
 def _sum_of_block(x_ptr, sums_ptr, n, BLOCK: tl.constexpr):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    tl.store(sums_ptr + 1 + tl.program_id(0), tl.sum(tl.load(x_ptr + at, mask=at < n, other=0), 0))
+    tl.store(
+        sums_ptr + 1 + tl.program_id(0),
+        tl.sum(tl.load(x_ptr + at, mask=at < n, other=0), 0),
+    )
 
 
 @triton.jit
@@ -21,7 +26,11 @@ def _scan_of_sums(sums_ptr, begins_ptr, c, BLOCK: tl.constexpr):
 def _block_from_begin(x_ptr, begins_ptr, out_ptr, n, BLOCK: tl.constexpr):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     x = tl.load(x_ptr + at, mask=at < n, other=0)
-    tl.store(out_ptr + at, tl.cumsum(x, 0) + tl.load(begins_ptr + tl.program_id(0)), mask=at < n)
+    tl.store(
+        out_ptr + at,
+        tl.cumsum(x, 0) + tl.load(begins_ptr + tl.program_id(0)),
+        mask=at < n,
+    )
 
 
 def prefix_sum(x, block=64):
@@ -70,7 +79,11 @@ def _tiles_of_rows(x_ptr, offsets_ptr, out_ptr, N, BN: tl.constexpr):
     kept = tl.zeros((8, BN), tl.float32)
     for i in range(tl.cdiv(end - begin, 8)):
         m = begin + i * 8 + tl.arange(0, 8)
-        kept += tl.load(x_ptr + m[:, None] * N + n[None, :], (m[:, None] < end) & (n[None, :] < N), other=0.0)
+        kept += tl.load(
+            x_ptr + m[:, None] * N + n[None, :],
+            (m[:, None] < end) & (n[None, :] < N),
+            other=0.0,
+        )
     tl.store(out_ptr + e * N + n, tl.sum(kept, 0).to(out_ptr.dtype.element_ty), n < N)
 
 
@@ -82,27 +95,52 @@ def segmented_sum(x, offsets, block_n=32):
 
 
 @triton.jit
-def _transposed(Q, K, V, G, OUT, T, H, DK: tl.constexpr, DV: tl.constexpr, C: tl.constexpr):
+def _transposed(
+    Q, K, V, G, OUT, T, H, DK: tl.constexpr, DV: tl.constexpr, C: tl.constexpr
+):
     """The state is (V, K), and keys are loaded transposed."""
     base = tl.program_id(1) * H + tl.program_id(0)
-    Q, K, V, OUT, G = Q + base * T * DK, K + base * T * DK, V + base * T * DV, OUT + base * T * DV, G + base * T
+    Q, K, V, OUT, G = (
+        Q + base * T * DK,
+        K + base * T * DK,
+        V + base * T * DV,
+        OUT + base * T * DV,
+        G + base * T,
+    )
     t, i, j = tl.arange(0, C), tl.arange(0, DK), tl.arange(0, DV)
     state = tl.zeros((DV, DK), tl.float32)
     for start in range(0, T, C):
         s = start + t
-        q = tl.load(Q + s[:, None] * DK + i[None, :], s[:, None] < T, other=0.0).to(tl.float32)
-        kt = tl.load(K + s[None, :] * DK + i[:, None], s[None, :] < T, other=0.0).to(tl.float32)
-        v = tl.load(V + s[:, None] * DV + j[None, :], s[:, None] < T, other=0.0).to(tl.float32)
+        q = tl.load(Q + s[:, None] * DK + i[None, :], s[:, None] < T, other=0.0).to(
+            tl.float32
+        )
+        kt = tl.load(K + s[None, :] * DK + i[:, None], s[None, :] < T, other=0.0).to(
+            tl.float32
+        )
+        v = tl.load(V + s[:, None] * DV + j[None, :], s[:, None] < T, other=0.0).to(
+            tl.float32
+        )
         g = tl.load(G + s, s < T, other=0.0).to(tl.float32)
-        later = tl.sum(tl.where(t[None, :] > t[:, None], g[None, :], 0.0), 1)  # after each token, to the end
+        # after each token, to the end
+        later = tl.sum(tl.where(t[None, :] > t[:, None], g[None, :], 0.0), 1)
         since = tl.sum(tl.where(t[None, :] <= t[:, None], g[None, :], 0.0), 1)
         fade = tl.exp(tl.minimum(later[None, :] - later[:, None], 0.0))
-        scores = tl.where(t[None, :] <= t[:, None], tl.dot(q, kt, input_precision="ieee") * fade, 0.0)
-        read = tl.dot(q, tl.trans(state), input_precision="ieee") * tl.exp(since)[:, None]
+        scores = tl.where(
+            t[None, :] <= t[:, None], tl.dot(q, kt, input_precision="ieee") * fade, 0.0
+        )
+        read = (
+            tl.dot(q, tl.trans(state), input_precision="ieee") * tl.exp(since)[:, None]
+        )
         out = tl.dot(scores, v, read, input_precision="ieee")
-        tl.store(OUT + s[:, None] * DV + j[None, :], out.to(OUT.dtype.element_ty), s[:, None] < T)
+        tl.store(
+            OUT + s[:, None] * DV + j[None, :],
+            out.to(OUT.dtype.element_ty),
+            s[:, None] < T,
+        )
         state *= tl.exp(tl.sum(g, 0))
-        state += tl.dot(tl.trans(v), tl.trans(kt * tl.exp(later)[None, :]), input_precision="ieee")
+        state += tl.dot(
+            tl.trans(v), tl.trans(kt * tl.exp(later)[None, :]), input_precision="ieee"
+        )
 
 
 def linear_attention(q, k, v, log_decay, chunk=16):
@@ -114,18 +152,29 @@ def linear_attention(q, k, v, log_decay, chunk=16):
 
 @triton.jit
 def _counted(experts_ptr, counts_ptr, ranks_ptr, n, E, BLOCK: tl.constexpr):
-    """Ranks within a block by comparing each choice with those before it; what a block has of each expert."""
+    """Ranks within a block by comparing each choice with those before it; what a block
+    has of each expert.
+    """
     pid, i = tl.program_id(0), tl.arange(0, BLOCK)
     mine = tl.load(experts_ptr + pid * BLOCK + i, mask=pid * BLOCK + i < n, other=-1)
     other = tl.reshape(mine, (1, BLOCK))
     same = (mine[:, None] == other) & (i[None, :] < i[:, None])
-    tl.store(ranks_ptr + pid * BLOCK + i, tl.sum(same.to(tl.int32), 1), mask=pid * BLOCK + i < n)
+    tl.store(
+        ranks_ptr + pid * BLOCK + i,
+        tl.sum(same.to(tl.int32), 1),
+        mask=pid * BLOCK + i < n,
+    )
     for e in range(E):
-        tl.store(counts_ptr + e * tl.num_programs(0) + pid, tl.sum((mine == e).to(tl.int32), 0))
+        tl.store(
+            counts_ptr + e * tl.num_programs(0) + pid,
+            tl.sum((mine == e).to(tl.int32), 0),
+        )
 
 
 @triton.jit
-def _placed(experts_ptr, ranks_ptr, begins_ptr, places_ptr, n, blocks, BLOCK: tl.constexpr):
+def _placed(
+    experts_ptr, ranks_ptr, begins_ptr, places_ptr, n, blocks, BLOCK: tl.constexpr
+):
     pid = tl.program_id(0)
     at = pid * BLOCK + tl.arange(0, BLOCK)
     inside = at < n
@@ -150,7 +199,9 @@ def _sought(
     x_ptr, w_ptr, offsets_ptr, out_ptr, N, K, E, GROUPS: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    """All groups' tiles are counted at once; the group of a tile is how many groups end before it."""
+    """All groups' tiles are counted at once; the group of a tile is how many groups end
+    before it.
+    """
     e = tl.arange(0, GROUPS)
     begins = tl.load(offsets_ptr + e, mask=e < E, other=0)
     ends = tl.load(offsets_ptr + e + 1, mask=e < E, other=0)
@@ -162,26 +213,51 @@ def _sought(
         here = e == group
         local = tile - tl.sum(tl.where(here, last - tiles, 0), 0)
         end = tl.sum(tl.where(here, ends, 0), 0)
-        m = tl.sum(tl.where(here, begins, 0), 0) + local % (tl.sum(tl.where(here, tiles, 0), 0) // tiles_n) * BM
+        m = (
+            tl.sum(tl.where(here, begins, 0), 0)
+            + local % (tl.sum(tl.where(here, tiles, 0), 0) // tiles_n) * BM
+        )
         m = m + tl.arange(0, BM)
-        n = local // (tl.sum(tl.where(here, tiles, 0), 0) // tiles_n) * BN + tl.arange(0, BN)
+        n = local // (tl.sum(tl.where(here, tiles, 0), 0) // tiles_n) * BN + tl.arange(
+            0, BN
+        )
         acc = tl.zeros((BM, BN), tl.float32)
         for k0 in range(tl.cdiv(K, BK)):
             k = k0 * BK + tl.arange(0, BK)
-            x = tl.load(x_ptr + m[:, None] * K + k[None, :], (m[:, None] < end) & (k[None, :] < K), other=0.0)
+            x = tl.load(
+                x_ptr + m[:, None] * K + k[None, :],
+                (m[:, None] < end) & (k[None, :] < K),
+                other=0.0,
+            )
             w = tl.load(
-                w_ptr + group * N * K + n[:, None] * K + k[None, :], (n[:, None] < N) & (k[None, :] < K), other=0.0
+                w_ptr + group * N * K + n[:, None] * K + k[None, :],
+                (n[:, None] < N) & (k[None, :] < K),
+                other=0.0,
             )
             acc += tl.dot(x, w.T, input_precision="ieee")
         out = acc.to(out_ptr.dtype.element_ty)
-        tl.store(out_ptr + m[:, None] * N + n[None, :], out, (m[:, None] < end) & (n[None, :] < N))
+        tl.store(
+            out_ptr + m[:, None] * N + n[None, :],
+            out,
+            (m[:, None] < end) & (n[None, :] < N),
+        )
 
 
 def grouped_matmul(x, w, offsets, programs=8, block=(16, 16, 16)):
     E, N, K = w.shape
     out = torch.empty((x.shape[0], N), dtype=x.dtype)
     _sought[(programs,)](
-        x, w, offsets, out, N, K, E, GROUPS=triton.next_power_of_2(E), BM=block[0], BN=block[1], BK=block[2]
+        x,
+        w,
+        offsets,
+        out,
+        N,
+        K,
+        E,
+        GROUPS=triton.next_power_of_2(E),
+        BM=block[0],
+        BN=block[1],
+        BK=block[2],
     )
     return out
 
@@ -201,32 +277,66 @@ def _factor(scale):
 
 
 @triton.jit
-def _pairs(x_ptr, xs_ptr, w_ptr, ws_ptr, out_ptr, M, N, HALF, BM: tl.constexpr, BN: tl.constexpr):
-    """The low halves of x with those of w, and the high ones with the high ones; both scales after the block's sum."""
-    m, n, j = tl.program_id(0) * BM + tl.arange(0, BM), tl.program_id(1) * BN + tl.arange(0, BN), tl.arange(0, 16)
+def _pairs(
+    x_ptr,
+    xs_ptr,
+    w_ptr,
+    ws_ptr,
+    out_ptr,
+    M,
+    N,
+    HALF,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+):
+    """The low halves of x with those of w, and the high ones with the high ones; both
+    scales after the block's sum.
+    """
+    m, n, j = (
+        tl.program_id(0) * BM + tl.arange(0, BM),
+        tl.program_id(1) * BN + tl.arange(0, BN),
+        tl.arange(0, 16),
+    )
     acc = tl.zeros((BM, BN), tl.float32)
     for block in range(HALF // 16):
-        x = tl.load(x_ptr + m[:, None] * HALF + block * 16 + j[None, :], m[:, None] < M, other=0).to(tl.int32)
-        w = tl.load(w_ptr + n[:, None] * HALF + block * 16 + j[None, :], n[:, None] < N, other=0).to(tl.int32)
-        dots = tl.dot(_from_bits(x & 15), tl.trans(_from_bits(w & 15)), input_precision="ieee")
-        dots += tl.dot(_from_bits(x >> 4), tl.trans(_from_bits(w >> 4)), input_precision="ieee")
+        x = tl.load(
+            x_ptr + m[:, None] * HALF + block * 16 + j[None, :], m[:, None] < M, other=0
+        ).to(tl.int32)
+        w = tl.load(
+            w_ptr + n[:, None] * HALF + block * 16 + j[None, :], n[:, None] < N, other=0
+        ).to(tl.int32)
+        dots = tl.dot(
+            _from_bits(x & 15), tl.trans(_from_bits(w & 15)), input_precision="ieee"
+        )
+        dots += tl.dot(
+            _from_bits(x >> 4), tl.trans(_from_bits(w >> 4)), input_precision="ieee"
+        )
         xs = tl.load(xs_ptr + m * (HALF // 16) + block, m < M, other=0).to(tl.int32)
         ws = tl.load(ws_ptr + n * (HALF // 16) + block, n < N, other=0).to(tl.int32)
         acc += dots * _factor(xs)[:, None] * _factor(ws)[None, :]
-    tl.store(out_ptr + m[:, None] * N + n[None, :], acc, (m[:, None] < M) & (n[None, :] < N))
+    tl.store(
+        out_ptr + m[:, None] * N + n[None, :], acc, (m[:, None] < M) & (n[None, :] < N)
+    )
 
 
 def matmul_mxfp4(x, x_scale, w, w_scale):
     (M, half), N = x.shape, w.shape[0]
     out = torch.zeros(M, N)
-    _pairs[(triton.cdiv(M, 32), triton.cdiv(N, 16))](x, x_scale, w, w_scale, out, M, N, half, 32, 16)
+    _pairs[(triton.cdiv(M, 32), triton.cdiv(N, 16))](
+        x, x_scale, w, w_scale, out, M, N, half, 32, 16
+    )
     return out
 
 
 def candidates(configs, M, N, K, itemsize, shared=101_376, registers=255):
     def possible(c):
-        fits = c.stages * itemsize * c.bk * (c.bm + c.bn) <= shared and c.bm * c.bn <= 32 * c.warps * registers
-        return fits and all(b <= 16 or b < 2 * size for b, size in ((c.bm, M), (c.bn, N), (c.bk, K)))
+        fits = (
+            c.stages * itemsize * c.bk * (c.bm + c.bn) <= shared
+            and c.bm * c.bn <= 32 * c.warps * registers
+        )
+        return fits and all(
+            b <= 16 or b < 2 * size for b, size in ((c.bm, M), (c.bn, N), (c.bk, K))
+        )
 
     kept = [c for c in configs if possible(c)]
     kept.sort(key=lambda c: -(-N // c.bn) * M * K + -(-M // c.bm) * N * K + M * N)
@@ -235,12 +345,20 @@ def candidates(configs, M, N, K, itemsize, shared=101_376, registers=255):
 
 class Tuner:
     def __init__(self, run, configs, measure):
-        self.run, self.configs, self.measure, self.found = run, list(configs), measure, {}
+        self.run, self.configs, self.measure, self.found = (
+            run,
+            list(configs),
+            measure,
+            {},
+        )
 
     def __call__(self, key, outputs, *args):
         config = self.found.get(key)
         if config is None:
-            costs = [self._try(config, [out.clone() for out in outputs], outputs, args) for config in self.configs]
+            costs = [
+                self._try(config, [out.clone() for out in outputs], outputs, args)
+                for config in self.configs
+            ]
             config = self.found[key] = self.configs[costs.index(min(costs))]
         self.run(config, *args)
         return config

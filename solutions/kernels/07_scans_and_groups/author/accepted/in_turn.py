@@ -1,4 +1,6 @@
-"""Steps and tokens in turn, tiles shared out in runs, choices sorted within blocks, dot_scaled, outputs put back before."""
+"""Steps and tokens in turn, tiles shared out in runs, choices sorted within blocks,
+dot_scaled, outputs put back before.
+"""
 
 
 @triton.jit
@@ -9,14 +11,18 @@ def _add(a, b):
 @triton.jit
 def _local(X, SUMS, n, BLOCK: tl.constexpr):
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    tl.store(SUMS + tl.program_id(0), tl.reduce(tl.load(X + i, mask=i < n, other=0), 0, _add))
+    tl.store(
+        SUMS + tl.program_id(0), tl.reduce(tl.load(X + i, mask=i < n, other=0), 0, _add)
+    )
 
 
 @triton.jit
 def _go_on(X, BEGINS, OUT, n, BLOCK: tl.constexpr):
     pid = tl.program_id(0)
     i = pid * BLOCK + tl.arange(0, BLOCK)
-    found = tl.associative_scan(tl.load(X + i, mask=i < n, other=0), 0, _add) + tl.load(BEGINS + pid)
+    found = tl.associative_scan(tl.load(X + i, mask=i < n, other=0), 0, _add) + tl.load(
+        BEGINS + pid
+    )
     tl.store(OUT + i, found, mask=i < n)
 
 
@@ -24,7 +30,11 @@ def prefix_sum(x, block=64):
     n, c = x.numel(), -(-x.numel() // block)
     sums, out = x.new_empty(c), torch.zeros_like(x)
     _local[(c,)](x, sums, n, block)
-    begins = torch.nn.functional.pad(sums[:-1].cumsum(0, dtype=x.dtype), (1, 0)) if c else sums
+    begins = (
+        torch.nn.functional.pad(sums[:-1].cumsum(0, dtype=x.dtype), (1, 0))
+        if c
+        else sums
+    )
     _go_on[(c,)](x, begins, out, n, block)
     return out
 
@@ -61,7 +71,9 @@ def _rows(X, OFFSETS, OUT, N, across, BN: tl.constexpr):
 def segmented_sum(x, offsets, block_n=32):
     E, N = offsets.numel() - 1, x.shape[1]
     out = x.new_zeros(E, N)
-    _rows[(E * triton.cdiv(N, block_n),)](x, offsets, out, N, triton.cdiv(N, block_n), BN=block_n)
+    _rows[(E * triton.cdiv(N, block_n),)](
+        x, offsets, out, N, triton.cdiv(N, block_n), BN=block_n
+    )
     return out
 
 
@@ -72,7 +84,10 @@ def _one_token(Q, K, V, G, OUT, T, DK: tl.constexpr, DV: tl.constexpr):
     state = tl.zeros([DK, DV], tl.float32)
     for t in range(head * T, (head + 1) * T):
         state *= tl.exp(tl.load(G + t).to(tl.float32))
-        state += tl.load(K + t * DK + i).to(tl.float32)[:, None] * tl.load(V + t * DV + j).to(tl.float32)[None, :]
+        state += (
+            tl.load(K + t * DK + i).to(tl.float32)[:, None]
+            * tl.load(V + t * DV + j).to(tl.float32)[None, :]
+        )
         out = tl.sum(tl.load(Q + t * DK + i).to(tl.float32)[:, None] * state, axis=0)
         tl.store(OUT + t * DV + j, out.to(OUT.dtype.element_ty))
 
@@ -94,7 +109,9 @@ def _histogram(X, COUNTS, n, E, BLOCK: tl.constexpr, LANES: tl.constexpr):
 
 @triton.jit
 def _sorted_block(X, BEGINS, PLACES, n, E, BLOCK: tl.constexpr, LANES: tl.constexpr):
-    """Sort keys that hold expert and lane; a place within a run of one expert is the distance to its begin."""
+    """Sort keys that hold expert and lane; a place within a run of one expert is the
+    distance to its begin.
+    """
     pid, lane, e = tl.program_id(0), tl.arange(0, BLOCK), tl.arange(0, LANES)
     i = pid * BLOCK + lane
     key = tl.sort(tl.load(X + i, mask=i < n, other=LANES) * BLOCK + lane)
@@ -107,7 +124,10 @@ def _sorted_block(X, BEGINS, PLACES, n, E, BLOCK: tl.constexpr, LANES: tl.conste
 
 def places_by_expert(experts, n_experts, block=32):
     n, c = experts.numel(), triton.cdiv(experts.numel(), block)
-    counts, places = torch.empty(c, n_experts, dtype=torch.int32), torch.empty(n, dtype=torch.int32)
+    counts, places = (
+        torch.empty(c, n_experts, dtype=torch.int32),
+        torch.empty(n, dtype=torch.int32),
+    )
     lanes = max(2, triton.next_power_of_2(n_experts))
     _histogram[(c,)](experts, counts, n, n_experts, block, lanes)
     total = counts.sum(0)
@@ -117,8 +137,12 @@ def places_by_expert(experts, n_experts, block=32):
 
 
 @triton.jit
-def _runs(X, W, OFFSETS, OUT, N, K, E, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):
-    """A program takes tiles that follow each other, and goes over all groups twice: to count, and to work."""
+def _runs(
+    X, W, OFFSETS, OUT, N, K, E, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr
+):
+    """A program takes tiles that follow each other, and goes over all groups twice: to
+    count, and to work.
+    """
     across = tl.cdiv(N, BN)
     tiles = 0
     for e in range(E):
@@ -134,13 +158,23 @@ def _runs(X, W, OFFSETS, OUT, N, K, E, BM: tl.constexpr, BN: tl.constexpr, BK: t
             acc = tl.zeros([BM, BN], tl.float32)
             for start in range(0, K, BK):
                 k = start + tl.arange(0, BK)
-                x = tl.load(X + m[:, None] * K + k[None, :], mask=(m < end)[:, None] & (k < K)[None, :], other=0.0)
+                x = tl.load(
+                    X + m[:, None] * K + k[None, :],
+                    mask=(m < end)[:, None] & (k < K)[None, :],
+                    other=0.0,
+                )
                 wt = tl.load(
-                    W + e * N * K + n[None, :] * K + k[:, None], mask=(n < N)[None, :] & (k < K)[:, None], other=0.0
+                    W + e * N * K + n[None, :] * K + k[:, None],
+                    mask=(n < N)[None, :] & (k < K)[:, None],
+                    other=0.0,
                 )
                 acc = tl.dot(x, wt, acc, input_precision="ieee")
             keep = (m < end)[:, None] & (n < N)[None, :]
-            tl.store(OUT + m[:, None] * N + n[None, :], acc.to(OUT.dtype.element_ty), mask=keep)
+            tl.store(
+                OUT + m[:, None] * N + n[None, :],
+                acc.to(OUT.dtype.element_ty),
+                mask=keep,
+            )
         before = last
 
 
@@ -153,23 +187,38 @@ def grouped_matmul(x, w, offsets, programs=8, block=(16, 16, 16)):
 
 @triton.jit
 def _scaled(X, XS, W, WS, OUT, M, N, K, BM: tl.constexpr, BN: tl.constexpr):
-    m, n = tl.program_id(0) * BM + tl.arange(0, BM), tl.program_id(1) * BN + tl.arange(0, BN)
+    m, n = (
+        tl.program_id(0) * BM + tl.arange(0, BM),
+        tl.program_id(1) * BN + tl.arange(0, BN),
+    )
     acc = tl.zeros([BM, BN], tl.float32)
     for start in range(0, K, 32):
         j = start // 2 + tl.arange(0, 16)
         s = start // 32 + tl.arange(0, 1)
-        x = tl.load(X + m[:, None] * (K // 2) + j[None, :], mask=(m < M)[:, None], other=0)
-        w = tl.load(W + n[None, :] * (K // 2) + j[:, None], mask=(n < N)[None, :], other=0)
-        xs = tl.load(XS + m[:, None] * (K // 32) + s[None, :], mask=(m < M)[:, None], other=127)
-        ws = tl.load(WS + n[:, None] * (K // 32) + s[None, :], mask=(n < N)[:, None], other=127)
+        x = tl.load(
+            X + m[:, None] * (K // 2) + j[None, :], mask=(m < M)[:, None], other=0
+        )
+        w = tl.load(
+            W + n[None, :] * (K // 2) + j[:, None], mask=(n < N)[None, :], other=0
+        )
+        xs = tl.load(
+            XS + m[:, None] * (K // 32) + s[None, :], mask=(m < M)[:, None], other=127
+        )
+        ws = tl.load(
+            WS + n[:, None] * (K // 32) + s[None, :], mask=(n < N)[:, None], other=127
+        )
         acc = tl.dot_scaled(x, xs, "e2m1", w, ws, "e2m1", acc)
-    tl.store(OUT + m[:, None] * N + n[None, :], acc, mask=(m < M)[:, None] & (n < N)[None, :])
+    tl.store(
+        OUT + m[:, None] * N + n[None, :], acc, mask=(m < M)[:, None] & (n < N)[None, :]
+    )
 
 
 def matmul_mxfp4(x, x_scale, w, w_scale):
     M, N = x.shape[0], w.shape[0]
     out = torch.empty(M, N)
-    _scaled[(triton.cdiv(M, 16), triton.cdiv(N, 16))](x, x_scale, w, w_scale, out, M, N, 2 * x.shape[1], 16, 16)
+    _scaled[(triton.cdiv(M, 16), triton.cdiv(N, 16))](
+        x, x_scale, w, w_scale, out, M, N, 2 * x.shape[1], 16, 16
+    )
     return out
 
 

@@ -1,4 +1,6 @@
-"""Bit arithmetic in place of a table, a loop over the rows with unique, and training that clears after each step."""
+"""Bit arithmetic in place of a table, a loop over the rows with unique, and training
+that clears after each step.
+"""
 
 
 def evolve(state, rule, steps):
@@ -28,14 +30,19 @@ def block_entropy(rows, block):
 def mixing_curves(rows, block):
     if rows.shape[-1] % block != 0:
         raise ValueError("block must divide the width")
-    d = torch.stack([part.float().mean(dim=-1) for part in rows.split(block, dim=-1)], dim=-1)
+    d = torch.stack(
+        [part.float().mean(dim=-1) for part in rows.split(block, dim=-1)], dim=-1
+    )
     low, high = d <= 0.25, d > 0.75
     shares = [level.float().mean(dim=-1) for level in (low, ~low & ~high, high)]
 
     def bits(p):
         return torch.where(p > 0, -p * p.clamp(min=1e-30).log2(), 0.0)
 
-    return {"entropy": (bits(d) + bits(1 - d)).mean(dim=-1), "complexity": sum(map(bits, shares))}
+    return {
+        "entropy": (bits(d) + bits(1 - d)).mean(dim=-1),
+        "complexity": sum(map(bits, shares)),
+    }
 
 
 def train_rule(model, rule, *, steps=300, width=64, batch=32, lr=0.02, generator=None):

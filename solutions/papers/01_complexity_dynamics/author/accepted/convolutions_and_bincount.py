@@ -1,4 +1,6 @@
-"""Neighbourhoods by a convolution on a padded row, counts by scatter_add, levels by bucketize, padding in forward."""
+"""Neighbourhoods by a convolution on a padded row, counts by scatter_add, levels by
+bucketize, padding in forward.
+"""
 
 
 def rule_table(rule):
@@ -33,7 +35,9 @@ def block_entropy_numpy(row, block):
 def block_entropy(rows, block):
     ring = torch.cat([rows, rows[..., : block - 1]], dim=-1)
     codes = (ring.unfold(-1, block, 1) * 2 ** torch.arange(block)).sum(dim=-1)
-    counts = torch.zeros(*rows.shape[:-1], 2**block).scatter_add(-1, codes, torch.ones(codes.shape))
+    counts = torch.zeros(*rows.shape[:-1], 2**block).scatter_add(
+        -1, codes, torch.ones(codes.shape)
+    )
     share = counts / rows.shape[-1]
     return -torch.xlogy(share, share).sum(dim=-1) / torch.log(torch.tensor(2.0))
 

@@ -1,4 +1,6 @@
-"""One-hot products, the loss by log_softmax and gather, clipping by hand, Gumbel-max sampling, np.add.at."""
+"""One-hot products, the loss by log_softmax and gather, clipping by hand, Gumbel-max
+sampling, np.add.at.
+"""
 
 
 def build_vocab(text):
@@ -23,18 +25,31 @@ def rnn_forward_numpy(ids, h0, W_xh, W_hh, W_hy, b_h, b_y):
 class CharRNN(nn.Module):
     def __init__(self, vocab_size, hidden_size):
         super().__init__()
-        shapes = {"W_xh": (hidden_size, vocab_size), "W_hh": (hidden_size,) * 2, "W_hy": (vocab_size, hidden_size)}
+        shapes = {
+            "W_xh": (hidden_size, vocab_size),
+            "W_hh": (hidden_size,) * 2,
+            "W_hy": (vocab_size, hidden_size),
+        }
         for name, shape in shapes.items():
             weight = (2 * torch.rand(shape) - 1) / hidden_size**0.5
             self.register_parameter(name, nn.Parameter(weight))
-        self.b_h, self.b_y = nn.Parameter(torch.zeros(hidden_size)), nn.Parameter(torch.zeros(vocab_size))
+        self.b_h, self.b_y = (
+            nn.Parameter(torch.zeros(hidden_size)),
+            nn.Parameter(torch.zeros(vocab_size)),
+        )
         self.register_buffer("eye", torch.eye(vocab_size))
 
     def forward(self, ids, h=None):
         x = self.eye[ids] @ self.W_xh.t()
         batch, steps = ids.size()
-        h = torch.zeros(batch, self.b_h.numel(), dtype=x.dtype, device=x.device) if h is None else h
-        logits = torch.empty(batch, steps, self.b_y.numel(), dtype=x.dtype, device=x.device)
+        h = (
+            torch.zeros(batch, self.b_h.numel(), dtype=x.dtype, device=x.device)
+            if h is None
+            else h
+        )
+        logits = torch.empty(
+            batch, steps, self.b_y.numel(), dtype=x.dtype, device=x.device
+        )
         for t in range(steps):
             h = (x[:, t] + F.linear(h, self.W_hh, self.b_h)).tanh()
             logits[:, t] = F.linear(h, self.W_hy, self.b_y)
@@ -60,7 +75,10 @@ def train_char_rnn(model, ids, *, steps=300, seq_len=25, lr=0.01, max_norm=5.0):
     for _ in range(steps):
         if p + seq_len + 1 > len(ids):
             p = 0
-        inputs, targets = ids[p : p + seq_len].unsqueeze(0), ids[p + 1 : p + seq_len + 1].unsqueeze(0)
+        inputs, targets = (
+            ids[p : p + seq_len].unsqueeze(0),
+            ids[p + 1 : p + seq_len + 1].unsqueeze(0),
+        )
         logits, h = model(inputs) if p == 0 else model(inputs, h.detach())
         loss = -logits.log_softmax(dim=2).gather(2, targets.unsqueeze(2)).mean()
         gradients = torch.autograd.grad(loss, parameters)
@@ -83,7 +101,9 @@ def sample(model, prompt, n, *, temperature=1.0, generator=None):
     while len(out) < n:
         scores = logits[0, 0]
         if temperature > 0:
-            uniform = torch.rand(scores.shape, generator=generator).clamp(1e-9, 1 - 1e-7)
+            uniform = torch.rand(scores.shape, generator=generator).clamp(
+                1e-9, 1 - 1e-7
+            )
             scores = scores / temperature - torch.log(-torch.log(uniform))
         out.append(int(scores.argmax()))
         logits, h = model(torch.tensor([[out[-1]]]), h)
@@ -103,5 +123,9 @@ def rnn_backward_numpy(ids, targets, h0, hidden, logits, W_hh, W_hy):
     np.add.at(columns, ids, da)
     states = np.concatenate([h0[None], hidden])[:-1]
     return dict(
-        b_y=dy.sum(0), b_h=da.sum(0), W_hy=dy.T @ hidden, W_hh=np.einsum("ti,tj->ij", da, states), W_xh=columns.T
+        b_y=dy.sum(0),
+        b_h=da.sum(0),
+        W_hy=dy.T @ hidden,
+        W_hh=np.einsum("ti,tj->ij", da, states),
+        W_xh=columns.T,
     )

@@ -1,4 +1,6 @@
-"""F.embedding picks the columns, a generator makes the chunks, and sampling reads the whole text again each time."""
+"""F.embedding picks the columns, a generator makes the chunks, and sampling reads the
+whole text again each time.
+"""
 
 
 def rnn_forward_numpy(ids, h0, W_xh, W_hh, W_hy, b_h, b_y):
@@ -22,7 +24,9 @@ class CharRNN(nn.Module):
             nn.init.uniform_(weight, -(hidden_size**-0.5), hidden_size**-0.5)
 
     def step(self, character, h):
-        return torch.tanh(F.embedding(character, self.W_xh.T) + h @ self.W_hh.T + self.b_h)
+        return torch.tanh(
+            F.embedding(character, self.W_xh.T) + h @ self.W_hh.T + self.b_h
+        )
 
     def forward(self, ids, h=None):
         if h is None:
@@ -31,7 +35,9 @@ class CharRNN(nn.Module):
         for t in range(ids.shape[1]):
             h = self.step(ids[:, t], h)
             states += [h]
-        return torch.einsum("vh,bth->btv", self.W_hy, torch.stack(states, 1)) + self.b_y, states[-1]
+        return torch.einsum(
+            "vh,bth->btv", self.W_hy, torch.stack(states, 1)
+        ) + self.b_y, states[-1]
 
 
 def chunks(ids, seq_len):
@@ -68,9 +74,9 @@ def sample(model, prompt, n, *, temperature=1.0, generator=None):
         with torch.no_grad():
             scores = model(text.unsqueeze(0))[0][0, -1]
         if temperature:
-            following = torch.distributions.Categorical(logits=scores / temperature).probs.multinomial(
-                1, generator=generator
-            )
+            following = torch.distributions.Categorical(
+                logits=scores / temperature
+            ).probs.multinomial(1, generator=generator)
         else:
             following = scores.topk(1).indices
         text = torch.cat((text, following))
@@ -78,7 +84,9 @@ def sample(model, prompt, n, *, temperature=1.0, generator=None):
 
 
 def rnn_backward_numpy(ids, targets, h0, hidden, logits, W_hh, W_hy):
-    """Forward in time: how each state depends on each parameter, then the chain rule once per place."""
+    """Forward in time: how each state depends on each parameter, then the chain rule
+    once per place.
+    """
     steps, size = hidden.shape
     before = np.vstack([h0[None, :], hidden])
     dlogits = torch.from_numpy(np.array(logits)).softmax(1).numpy()
@@ -94,7 +102,11 @@ def rnn_backward_numpy(ids, targets, h0, hidden, logits, W_hh, W_hy):
         by_h[range(size), range(size)] += before[t]
         by_b += np.eye(size)
         slope = 1 - hidden[t] ** 2
-        by_x, by_h, by_b = by_x * slope[:, None, None], by_h * slope[:, None, None], by_b * slope[:, None]
+        by_x, by_h, by_b = (
+            by_x * slope[:, None, None],
+            by_h * slope[:, None, None],
+            by_b * slope[:, None],
+        )
         pull = W_hy.T @ dlogits[t]
         for name, old in (("W_xh", by_x), ("W_hh", by_h), ("b_h", by_b)):
             found[name] = found[name] + np.tensordot(pull, old, 1)

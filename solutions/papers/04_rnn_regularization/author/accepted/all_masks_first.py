@@ -1,4 +1,6 @@
-"""All masks of a call drawn by one bernoulli before its first step; the windows of all updates drawn before the first."""
+"""All masks of a call drawn by one bernoulli before its first step; the windows of all
+updates drawn before the first.
+"""
 
 
 class RegularizedLSTM(RegularizedLSTM):
@@ -8,14 +10,21 @@ class RegularizedLSTM(RegularizedLSTM):
         zeros = embedded.new_zeros(rows, self.hidden_size)
         hs, cs = map(list, zip(*(state or [(zeros, zeros)] * len(self.cells))))
         kept = 1 - self.p if self.training else 1.0
-        masks = torch.bernoulli(embedded.new_full((steps, len(self.cells) + 1, *zeros.shape), kept)) / kept
+        masks = (
+            torch.bernoulli(
+                embedded.new_full((steps, len(self.cells) + 1, *zeros.shape), kept)
+            )
+            / kept
+        )
         ones = torch.ones_like(masks)
         inputs, olds = (masks, ones) if self.where == "non_recurrent" else (ones, masks)
         tops = torch.empty_like(embedded)
         for t in range(steps):
             x = embedded[:, t]
             for layer, cell in enumerate(self.cells):
-                hs[layer], cs[layer] = cell(x * inputs[t, layer], (hs[layer] * olds[t, layer], cs[layer]))
+                hs[layer], cs[layer] = cell(
+                    x * inputs[t, layer], (hs[layer] * olds[t, layer], cs[layer])
+                )
                 x = hs[layer]
             tops[:, t] = x * inputs[t, -1]
         return self.head(tops), list(zip(hs, cs))
@@ -27,7 +36,9 @@ def train_lm(model, ids, *, steps=200, batch=16, seq_len=20, lr=0.01, generator=
     starts = torch.randint(len(ids) - seq_len, (steps, batch), generator=generator)
     losses = torch.zeros(steps)
     for step, windows in enumerate(ids.unfold(0, seq_len + 1, 1)[starts]):
-        loss = F.nll_loss(model(windows[:, :-1])[0].log_softmax(dim=2).mT, windows[:, 1:])
+        loss = F.nll_loss(
+            model(windows[:, :-1])[0].log_softmax(dim=2).mT, windows[:, 1:]
+        )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(list(model.parameters()), max_norm=1)
         optimizer.step()
@@ -43,7 +54,8 @@ class VariationalLSTM(VariationalLSTM):
         top, *masks = F.dropout(ones, self.p, self.training)
         zeros = torch.zeros_like(ones[0])
         xs, after = self.embed(ids).unbind(1), []
-        for layer, cell in enumerate(self.cells):  # a layer reads all steps before the next one begins
+        # a layer reads all steps before the next one begins
+        for layer, cell in enumerate(self.cells):
             h, c = state[layer] if state else (zeros, zeros)
             above = []
             for x in xs:

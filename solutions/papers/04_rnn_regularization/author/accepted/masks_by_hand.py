@@ -1,4 +1,6 @@
-"""Bernoulli masks by hand, h and c in dicts by layer, a loss from log probabilities, clipping as arithmetic."""
+"""Bernoulli masks by hand, h and c in dicts by layer, a loss from log probabilities,
+clipping as arithmetic.
+"""
 
 
 def dropout_numpy(x, keep_mask, p):
@@ -9,7 +11,9 @@ def dropout_numpy(x, keep_mask, p):
 
 
 class RegularizedLSTM(nn.Module):
-    def __init__(self, vocab_size, hidden_size, num_layers=2, p=0.0, where="non_recurrent"):
+    def __init__(
+        self, vocab_size, hidden_size, num_layers=2, p=0.0, where="non_recurrent"
+    ):
         super().__init__()
         if not (0 <= p < 1 and where in {"recurrent", "non_recurrent"}):
             raise ValueError(f"p = {p}, where = {where}")
@@ -28,7 +32,10 @@ class RegularizedLSTM(nn.Module):
     def forward(self, ids, state=None):
         layers = range(len(self.cells))
         if state is None:
-            state = [self.embed.weight.new_zeros(2, ids.shape[0], self.hidden_size) for _ in layers]
+            state = [
+                self.embed.weight.new_zeros(2, ids.shape[0], self.hidden_size)
+                for _ in layers
+            ]
         h = {layer: state[layer][0] for layer in layers}
         c = {layer: state[layer][1] for layer in layers}
         rows = []
@@ -36,10 +43,14 @@ class RegularizedLSTM(nn.Module):
             x = self.embed(symbols)
             for layer in layers:
                 old = self.drop(h[layer], "recurrent")
-                h[layer], c[layer] = self.cells[layer](self.drop(x, "non_recurrent"), (old, c[layer]))
+                h[layer], c[layer] = self.cells[layer](
+                    self.drop(x, "non_recurrent"), (old, c[layer])
+                )
                 x = h[layer]
             rows.append(self.head(self.drop(x, "non_recurrent")))
-        return torch.stack(rows).transpose(0, 1), [(h[layer], c[layer]) for layer in layers]
+        return torch.stack(rows).transpose(0, 1), [
+            (h[layer], c[layer]) for layer in layers
+        ]
 
 
 def perplexity(model, ids):
@@ -57,11 +68,15 @@ def train_lm(model, ids, *, steps=200, batch=16, seq_len=20, lr=0.01, generator=
     losses = []
     while len(losses) < steps:
         inputs, targets = [], []
-        for start in torch.randint(0, len(ids) - seq_len, (batch,), generator=generator).tolist():
+        for start in torch.randint(
+            0, len(ids) - seq_len, (batch,), generator=generator
+        ).tolist():
             inputs.append(ids[start : start + seq_len])
             targets.append(ids[start + 1 : start + seq_len + 1])
         logits, _ = model(torch.stack(inputs))
-        loss = -logits.log_softmax(-1).gather(-1, torch.stack(targets)[..., None]).mean()
+        loss = (
+            -logits.log_softmax(-1).gather(-1, torch.stack(targets)[..., None]).mean()
+        )
         gradients = torch.autograd.grad(loss, parameters)
         norm = torch.stack([g.norm() for g in gradients]).norm()
         for parameter, gradient in zip(parameters, gradients, strict=True):

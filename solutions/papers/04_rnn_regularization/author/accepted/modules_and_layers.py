@@ -1,4 +1,6 @@
-"""nn.Dropout modules, unrolled layer by layer; windows by unfold; variational masks drawn by bernoulli_."""
+"""nn.Dropout modules, unrolled layer by layer; windows by unfold; variational masks
+drawn by bernoulli_.
+"""
 
 
 def dropout_numpy(x, keep_mask, p):
@@ -14,7 +16,9 @@ def lstm_stack_step_numpy(x, states, weights, masks, p):
         h, c = states[layer]
         weight_ih, weight_hh, bias = weights[layer]
         both = np.concatenate([dropout_numpy(below, masks[layer], p), h])
-        sums = (np.concatenate([weight_ih, weight_hh], axis=1) @ both + bias).reshape(4, -1)
+        sums = (np.concatenate([weight_ih, weight_hh], axis=1) @ both + bias).reshape(
+            4, -1
+        )
         new_c = sigmoid(sums[1]) * c + sigmoid(sums[0]) * np.tanh(sums[2])
         below = sigmoid(sums[3]) * np.tanh(new_c)
         new += [(below, new_c)]
@@ -22,7 +26,9 @@ def lstm_stack_step_numpy(x, states, weights, masks, p):
 
 
 class RegularizedLSTM(nn.Module):
-    def __init__(self, vocab_size, hidden_size, num_layers=2, p=0.0, where="non_recurrent"):
+    def __init__(
+        self, vocab_size, hidden_size, num_layers=2, p=0.0, where="non_recurrent"
+    ):
         super().__init__()
         if p < 0 or p >= 1:
             raise ValueError(f"p = {p}")
@@ -31,7 +37,9 @@ class RegularizedLSTM(nn.Module):
         self.p, self.where, self.hidden_size = p, where, hidden_size
         self.head = nn.Linear(hidden_size, vocab_size)
         self.embed = nn.Embedding(vocab_size, hidden_size)
-        self.cells = nn.ModuleList(nn.LSTMCell(hidden_size, hidden_size) for _ in range(num_layers))
+        self.cells = nn.ModuleList(
+            nn.LSTMCell(hidden_size, hidden_size) for _ in range(num_layers)
+        )
 
     def forward(self, ids, state=None):
         batch, steps = ids.shape
@@ -40,7 +48,10 @@ class RegularizedLSTM(nn.Module):
         for layer, cell in enumerate(self.cells):
             x = self.between(x)
             if state is None:
-                h, c = x.new_zeros(batch, self.hidden_size), x.new_zeros(batch, self.hidden_size)
+                h, c = (
+                    x.new_zeros(batch, self.hidden_size),
+                    x.new_zeros(batch, self.hidden_size),
+                )
             else:
                 h, c = state[layer]
             outputs = []
@@ -69,7 +80,9 @@ def train_lm(model, ids, *, steps=200, batch=16, seq_len=20, lr=0.01, generator=
     for step in range(steps):
         rows = windows[torch.randint(0, len(windows), (batch,), generator=generator)]
         model.zero_grad()
-        loss = F.cross_entropy(model(rows[:, :-1], None)[0].transpose(1, 2), rows[:, 1:])
+        loss = F.cross_entropy(
+            model(rows[:, :-1], None)[0].transpose(1, 2), rows[:, 1:]
+        )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(list(model.parameters()), max_norm=1)
         optimizer.step()
@@ -84,7 +97,12 @@ class VariationalLSTM(RegularizedLSTM):
     def forward(self, ids, state=None):
         layers = len(self.cells)
         keep = 1 - self.p if self.training else 1.0
-        masks = self.head.weight.new_empty(2 * layers + 1, len(ids), self.hidden_size).bernoulli_(keep) / keep
+        masks = (
+            self.head.weight.new_empty(
+                2 * layers + 1, len(ids), self.hidden_size
+            ).bernoulli_(keep)
+            / keep
+        )
         x, ends = self.embed(ids), []
         for layer, cell in enumerate(self.cells):
             h, c = (torch.zeros_like(masks[0]),) * 2 if state is None else state[layer]

@@ -1,20 +1,30 @@
-"""Normal distributions of torch.distributions; batches from shuffled epochs; random places by sorting noise; log2 C with lgamma; weights multiplied by 0 and 1."""
+"""Normal distributions of torch.distributions; batches from shuffled epochs; random
+places by sorting noise; log2 C with lgamma; weights multiplied by 0 and 1.
+"""
 
 
 def kl_bits(mean, log_var, prior_std=0.3):
-    posterior = torch.distributions.Normal(mean.double(), torch.exp(log_var.double() / 2))
-    nats = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0 * mean.double(), prior_std))
+    posterior = torch.distributions.Normal(
+        mean.double(), torch.exp(log_var.double() / 2)
+    )
+    nats = torch.distributions.kl_divergence(
+        posterior, torch.distributions.Normal(0.0 * mean.double(), prior_std)
+    )
     return (nats.sum() / np.log(2)).to(mean.dtype)
 
 
 class NoisyLinear(nn.Linear):
     def __init__(self, in_features, out_features):
         super().__init__(in_features, out_features)
-        self.register_parameter("log_var", nn.Parameter(torch.zeros_like(self.weight) - 6))
+        self.register_parameter(
+            "log_var", nn.Parameter(torch.zeros_like(self.weight) - 6)
+        )
 
     def forward(self, x):
         if self.training:
-            weight = torch.distributions.Normal(self.weight, torch.exp(0.5 * self.log_var)).rsample()
+            weight = torch.distributions.Normal(
+                self.weight, torch.exp(0.5 * self.log_var)
+            ).rsample()
         else:
             weight = self.weight
         return x @ weight.T + self.bias
@@ -57,7 +67,9 @@ def rewind(model, init_state):
 def randomize_masks(model, generator=None):
     for layer in model.layers:
         kept = int(layer.mask.sum())
-        noise = torch.rand(layer.mask.numel(), generator=generator).to(layer.mask.device)
+        noise = torch.rand(layer.mask.numel(), generator=generator).to(
+            layer.mask.device
+        )
         chosen = noise.argsort()[:kept]
         layer.mask.zero_()
         layer.mask.view(-1)[chosen] = True

@@ -1,9 +1,15 @@
-"""Weights priced one by one, drawn with torch.normal of zeros; thresholds by kthvalue and topk; a net in nn.Sequential's manner; the state loaded with the masks put in."""
+"""Weights priced one by one, drawn with torch.normal of zeros; thresholds by kthvalue
+and topk; a net in nn.Sequential's manner; the state loaded with the masks put in.
+"""
 
 
 def kl_bits(mean, log_var, prior_std=0.3):
     ratio = log_var - 2 * math.log(prior_std)  # the log of the variances' ratio
-    bits = (torch.exp(ratio) - 1 - ratio + (mean / prior_std) ** 2) * 0.5 * math.log2(math.e)
+    bits = (
+        (torch.exp(ratio) - 1 - ratio + (mean / prior_std) ** 2)
+        * 0.5
+        * math.log2(math.e)
+    )
     return torch.sum(bits)
 
 
@@ -13,7 +19,11 @@ class NoisyLinear(nn.Linear):
         self.log_var = nn.Parameter(torch.ones(out_features, in_features) * -6.0)
 
     def forward(self, x):
-        std = torch.exp(self.log_var / 2) if self.training else torch.zeros_like(self.weight)
+        std = (
+            torch.exp(self.log_var / 2)
+            if self.training
+            else torch.zeros_like(self.weight)
+        )
         noise = torch.normal(torch.zeros_like(self.weight), 1.0)
         return F.linear(x, self.weight + std * noise, self.bias)
 
@@ -34,7 +44,9 @@ def magnitude_mask(weight, sparsity):
 
 def prune_mask_numpy(weight, sparsity):
     order = sorted(range(weight.size), key=lambda place: abs(weight.reshape(-1)[place]))
-    keep = np.isin(np.arange(weight.size), order[: round(sparsity * weight.size)], invert=True)
+    keep = np.isin(
+        np.arange(weight.size), order[: round(sparsity * weight.size)], invert=True
+    )
     return keep.reshape(weight.shape)
 
 
@@ -76,7 +88,10 @@ def global_prune(model, sparsity):
         flat = torch.where(alive, flat, torch.inf)
         alive[torch.topk(flat, more, largest=False).indices] = False
     for m in masked:
-        m.mask, alive = alive[: m.mask.numel()].reshape(m.mask.shape).clone(), alive[m.mask.numel() :]
+        m.mask, alive = (
+            alive[: m.mask.numel()].reshape(m.mask.shape).clone(),
+            alive[m.mask.numel() :],
+        )
     return float(sum(m.mask.logical_not().sum() for m in masked)) / len(flat)
 
 

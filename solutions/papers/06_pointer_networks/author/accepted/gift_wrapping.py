@@ -1,4 +1,6 @@
-"""A gift-wrapping hull, -1e9 in place of -inf, an encoder that steps under a mask, log_softmax and gather."""
+"""A gift-wrapping hull, -1e9 in place of -inf, an encoder that steps under a mask,
+log_softmax and gather.
+"""
 
 
 def pointer_scores_numpy(enc, dec, W1, W2, v):
@@ -36,7 +38,9 @@ class PointerAttention(nn.Module):
         self.W1 = nn.Linear(hidden_size, hidden_size, bias=False)
 
     def forward(self, enc, dec, mask=None):
-        hidden = torch.tanh(torch.einsum("hi,bti->bth", self.W1.weight, enc) + self.W2(dec[:, None, :]))
+        hidden = torch.tanh(
+            torch.einsum("hi,bti->bth", self.W1.weight, enc) + self.W2(dec[:, None, :])
+        )
         scores = hidden @ self.v.weight[0]
         if mask is None:
             return scores
@@ -91,7 +95,9 @@ def exact_match(picks, targets):
     return 1.0 - float(wrong.any(1).float().mean())
 
 
-def train_pointer(model, *, steps=300, batch=64, min_len=3, max_len=6, lr=0.005, generator=None):
+def train_pointer(
+    model, *, steps=300, batch=64, min_len=3, max_len=6, lr=0.005, generator=None
+):
     model.train()
     parameters = list(model.parameters())
     optimizer = torch.optim.Adam(parameters, lr)

@@ -1,4 +1,6 @@
-"""Every output by itself, LRN by a convolution over channels, shifts by a nearest grid, batches from a permutation."""
+"""Every output by itself, LRN by a convolution over channels, shifts by a nearest grid,
+batches from a permutation.
+"""
 
 
 def conv2d_numpy(x, w, b=None, stride=1, padding=0):
@@ -10,7 +12,9 @@ def conv2d_numpy(x, w, b=None, stride=1, padding=0):
         for o in range(out_channels):
             for i, top in enumerate(places[0]):
                 for j, left in enumerate(places[1]):
-                    out[n, o, i, j] = (x[n, :, top : top + kh, left : left + kw] * w[o]).sum()
+                    out[n, o, i, j] = (
+                        x[n, :, top : top + kh, left : left + kw] * w[o]
+                    ).sum()
             out[n, o] += 0.0 if b is None else b[o]
     return out
 
@@ -28,7 +32,9 @@ def random_shift(x, pad, generator=None):
     places = torch.randint((2 * pad + 1) ** 2, (B, 1, 1), generator=generator)
     rows = torch.arange(H)[:, None] + places // (2 * pad + 1) - pad
     columns = torch.arange(W) + places % (2 * pad + 1) - pad
-    n, rows, columns = torch.broadcast_tensors(torch.arange(B)[:, None, None], rows, columns)
+    n, rows, columns = torch.broadcast_tensors(
+        torch.arange(B)[:, None, None], rows, columns
+    )
     inside = (rows >= 0) & (rows < H) & (columns >= 0) & (columns < W)
     moved = torch.zeros(B, H, W, C, dtype=x.dtype)
     moved[inside] = x.permute(0, 2, 3, 1)[n[inside], rows[inside], columns[inside]]
@@ -46,7 +52,18 @@ def predict_averaged(model, x, pad=1):
     return total / 5
 
 
-def train_alexnet(model, x, y, *, steps=200, batch=64, lr=0.003, weight_decay=1e-4, shift=0, generator=None):
+def train_alexnet(
+    model,
+    x,
+    y,
+    *,
+    steps=200,
+    batch=64,
+    lr=0.003,
+    weight_decay=1e-4,
+    shift=0,
+    generator=None,
+):
     model.train()
     model.zero_grad()
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
@@ -55,7 +72,9 @@ def train_alexnet(model, x, y, *, steps=200, batch=64, lr=0.003, weight_decay=1e
         while len(rows) < batch:
             rows += torch.randperm(len(x), generator=generator).tolist()
         now, rows = rows[:batch], rows[batch:]
-        loss = F.nll_loss(model(random_shift(x[now], shift, generator)).log_softmax(dim=1), y[now])
+        loss = F.nll_loss(
+            model(random_shift(x[now], shift, generator)).log_softmax(dim=1), y[now]
+        )
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

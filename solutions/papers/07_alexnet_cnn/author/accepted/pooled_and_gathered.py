@@ -1,4 +1,6 @@
-"""Windows by sliding_window_view, LRN by avg_pool3d, shifts by gather, layers without nn.Sequential for the features."""
+"""Windows by sliding_window_view, LRN by avg_pool3d, shifts by gather, layers without
+nn.Sequential for the features.
+"""
 
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
@@ -6,8 +8,13 @@ from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 def conv2d_numpy(x, w, b=None, stride=1, padding=0):
     wide = np.zeros((*x.shape[:2], x.shape[2] + 2 * padding, x.shape[3] + 2 * padding))
     wide[:, :, padding : padding + x.shape[2], padding : padding + x.shape[3]] = x
-    windows = np.lib.stride_tricks.sliding_window_view(wide, w.shape[2:], axis=(2, 3))[:, :, ::stride, ::stride]
-    rows = windows.transpose(0, 2, 3, 1, 4, 5).reshape(*np.array(windows.shape)[[0, 2, 3]], -1)  # im2col
+    windows = np.lib.stride_tricks.sliding_window_view(wide, w.shape[2:], axis=(2, 3))[
+        :, :, ::stride, ::stride
+    ]
+    # im2col
+    rows = windows.transpose(0, 2, 3, 1, 4, 5).reshape(
+        *np.array(windows.shape)[[0, 2, 3]], -1
+    )
     out = np.moveaxis(rows @ w.reshape(len(w), -1).T, -1, 1)
     return out if b is None else out + b.reshape(1, -1, 1, 1)
 
@@ -34,11 +41,15 @@ class _Features(nn.Module):
     def __init__(self, act):
         super().__init__()
         self.act = act
-        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, 1, "same") for a, b in ((1, 16), (16, 32), (32, 32)))
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, 3, 1, "same") for a, b in ((1, 16), (16, 32), (32, 32))
+        )
 
     def forward(self, x):
         first, second, third = self.convs
-        x = F.max_pool2d(nn.LocalResponseNorm(5, 0.1, 0.75, 1.0)(self.act(first(x))), 3, 2)
+        x = F.max_pool2d(
+            nn.LocalResponseNorm(5, 0.1, 0.75, 1.0)(self.act(first(x))), 3, 2
+        )
         x = nn.LocalResponseNorm(5, 0.1, 0.75, 1.0)(self.act(second(x)))
         return self.act(third(x))
 
@@ -51,7 +62,12 @@ class MiniAlexNet(nn.Module):
             raise ValueError(f"no such activation: {activation}")
         self.features = _Features(act)
         self.classifier = nn.Sequential(
-            nn.Flatten(), nn.Dropout(dropout), nn.Linear(288, 64), act, nn.Dropout(dropout), nn.Linear(64, num_classes)
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            nn.Linear(288, 64),
+            act,
+            nn.Dropout(dropout),
+            nn.Linear(64, num_classes),
         )
         for parameter in self.parameters():
             if parameter.ndim == 1:
@@ -82,11 +98,24 @@ def predict_averaged(model, x, pad=1):
     return chances
 
 
-def train_alexnet(model, x, y, *, steps=200, batch=64, lr=0.003, weight_decay=1e-4, shift=0, generator=None):
+def train_alexnet(
+    model,
+    x,
+    y,
+    *,
+    steps=200,
+    batch=64,
+    lr=0.003,
+    weight_decay=1e-4,
+    shift=0,
+    generator=None,
+):
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=weight_decay)
     data = TensorDataset(x, y)
-    sampler = RandomSampler(data, replacement=True, num_samples=steps * batch, generator=generator)
+    sampler = RandomSampler(
+        data, replacement=True, num_samples=steps * batch, generator=generator
+    )
     losses = []
     for images, labels in DataLoader(data, batch, sampler=sampler, generator=generator):
         if shift:

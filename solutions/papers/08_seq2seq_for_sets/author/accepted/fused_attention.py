@@ -1,4 +1,6 @@
-"""scaled_dot_product_attention with scale=1, finite masks, log_softmax and gather, Adam on gradients clipped by hand."""
+"""scaled_dot_product_attention with scale=1, finite masks, log_softmax and gather, Adam
+on gradients clipped by hand.
+"""
 
 
 def attention_readout_numpy(memory, query):
@@ -20,7 +22,9 @@ class ProcessBlock(nn.Module):
         while steps > 0:
             state = self.cell(q_star, state)
             query = state[0][:, None]
-            r = F.scaled_dot_product_attention(query, memory, memory, attn_mask=allowed, scale=1.0)
+            r = F.scaled_dot_product_attention(
+                query, memory, memory, attn_mask=allowed, scale=1.0
+            )
             q_star = torch.hstack([state[0], r[:, 0]])
             steps = steps - 1
         return q_star
@@ -29,12 +33,17 @@ class ProcessBlock(nn.Module):
 class ReadProcessWrite(nn.Module):
     def __init__(self, input_size, hidden_size, process_steps=3, reader="set"):
         super().__init__()
-        readers = {"set": lambda: None, "lstm": lambda: nn.LSTM(hidden_size, hidden_size, batch_first=True)}
+        readers = {
+            "set": lambda: None,
+            "lstm": lambda: nn.LSTM(hidden_size, hidden_size, batch_first=True),
+        }
         self.v = nn.Linear(hidden_size, 1, bias=False)
         self.W2 = nn.Linear(hidden_size, hidden_size, bias=False)
         self.W1 = nn.Linear(hidden_size, hidden_size, bias=False)
         self.read = nn.Sequential(
-            nn.Linear(input_size, hidden_size), nn.ReLU(inplace=True), nn.Linear(hidden_size, hidden_size)
+            nn.Linear(input_size, hidden_size),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden_size, hidden_size),
         )
         self.lstm = readers[reader]()
         self.process = ProcessBlock(hidden_size)
@@ -69,7 +78,9 @@ class ReadProcessWrite(nn.Module):
         return torch.stack(logits, 1), torch.stack(picks, 1)
 
 
-def train_sorter(model, *, steps=300, batch=64, n=5, lr=0.005, order="sorted", generator=None):
+def train_sorter(
+    model, *, steps=300, batch=64, n=5, lr=0.005, order="sorted", generator=None
+):
     model.train()
     parameters = list(model.parameters())
     optimizer = torch.optim.Adam(parameters, lr)
@@ -77,7 +88,12 @@ def train_sorter(model, *, steps=300, batch=64, n=5, lr=0.005, order="sorted", g
     while len(losses) < steps:
         x = number_sets(batch, n, generator=generator)
         targets = set_targets(x, order=order, generator=generator)
-        loss = -model(x, targets=targets)[0].log_softmax(-1).gather(-1, targets[..., None]).mean()
+        loss = (
+            -model(x, targets=targets)[0]
+            .log_softmax(-1)
+            .gather(-1, targets[..., None])
+            .mean()
+        )
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         norm = sum((g**2).sum() for g in gradients if g is not None).sqrt().item()
         for p, g in zip(parameters, gradients, strict=True):
@@ -89,6 +105,8 @@ def train_sorter(model, *, steps=300, batch=64, n=5, lr=0.005, order="sorted", g
 
 @torch.no_grad()
 def order_gap(model, x, generator=None):
-    permuted = torch.stack([one[torch.randperm(x.size(1), generator=generator)] for one in x])
+    permuted = torch.stack(
+        [one[torch.randperm(x.size(1), generator=generator)] for one in x]
+    )
     codes = model.encode(torch.cat([permuted, x]))[1]
     return torch.dist(*codes.chunk(2), p=float("inf")).item()

@@ -1,4 +1,6 @@
-"""The state without q*: h and r are kept apart, a softmax by hand, one loss per step, a loop over the sets."""
+"""The state without q*: h and r are kept apart, a softmax by hand, one loss per step, a
+loop over the sets.
+"""
 
 
 def attention_readout_numpy(memory, query):
@@ -21,7 +23,9 @@ class ProcessBlock(nn.Module):
         if mask is not None:
             scores = scores.where(mask, -torch.inf)
             shares = torch.exp(scores - scores.amax(dim=1, keepdim=True))
-        return torch.einsum("bn,bnh->bh", shares / shares.sum(dim=1, keepdim=True), memory)
+        return torch.einsum(
+            "bn,bnh->bh", shares / shares.sum(dim=1, keepdim=True), memory
+        )
 
     def forward(self, memory, steps, mask=None):
         h, c, r = (memory.new_zeros(len(memory), self.hidden_size) for _ in range(3))
@@ -31,7 +35,9 @@ class ProcessBlock(nn.Module):
         return torch.cat([h, r], -1)
 
 
-def train_sorter(model, *, steps=300, batch=64, n=5, lr=0.005, order="sorted", generator=None):
+def train_sorter(
+    model, *, steps=300, batch=64, n=5, lr=0.005, order="sorted", generator=None
+):
     optimizer = torch.optim.Adam(params=model.parameters(), lr=lr)
     model.train()
     history = torch.zeros(steps)
@@ -55,4 +61,9 @@ def order_gap(model, x, generator=None):
         for row in range(len(x)):
             other[row] = x[row, torch.randperm(x.shape[1], generator=generator)]
         _, after = model.encode(other)
-    return max(abs(a - b) for a, b in zip(before.flatten().tolist(), after.flatten().tolist(), strict=True))
+    return max(
+        abs(a - b)
+        for a, b in zip(
+            before.flatten().tolist(), after.flatten().tolist(), strict=True
+        )
+    )

@@ -1,4 +1,6 @@
-"""The table micro-batch by micro-batch, the bubble counted, the cut by binary search, the last stage first per clock."""
+"""The table micro-batch by micro-batch, the bubble counted, the cut by binary search,
+the last stage first per clock.
+"""
 
 
 def schedule_numpy(num_stages, num_micro):
@@ -46,7 +48,12 @@ def partition(costs, num_stages):
 class Pipeline(nn.Module):
     def __init__(self, stages, num_micro=1, recompute=False):
         nn.Module.__init__(self)
-        self.stages, self.num_micro, self.recompute, self.trace = nn.ModuleList(stages), num_micro, recompute, []
+        self.stages, self.num_micro, self.recompute, self.trace = (
+            nn.ModuleList(stages),
+            num_micro,
+            recompute,
+            [],
+        )
 
     def forward(self, x):
         if x.shape[0] < self.num_micro:
@@ -61,7 +68,9 @@ class Pipeline(nn.Module):
                     continue
                 piece = queue[0][m] if k == 0 else waiting[k]
                 if self.recompute and torch.is_grad_enabled():
-                    out = checkpoint(self.stages[k].__call__, piece, use_reentrant=False)
+                    out = checkpoint(
+                        self.stages[k].__call__, piece, use_reentrant=False
+                    )
                 else:
                     out = self.stages[k](piece)
                 if k + 1 < count:

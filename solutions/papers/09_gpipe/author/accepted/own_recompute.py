@@ -1,4 +1,6 @@
-"""Recomputation as an autograd.Function that restores the random state; gradients by autograd.grad; SGD by hand."""
+"""Recomputation as an autograd.Function that restores the random state; gradients by
+autograd.grad; SGD by hand.
+"""
 
 
 class _Recomputed(torch.autograd.Function):
@@ -35,13 +37,20 @@ class Pipeline(nn.Module):
     def forward(self, x):
         if self.m > x.size(0):
             raise ValueError(f"num_micro={self.m}, batch={x.size(0)}")
-        at = {(-1, m): piece for m, piece in enumerate(torch.tensor_split(x, self.m, dim=0))}
+        at = {
+            (-1, m): piece
+            for m, piece in enumerate(torch.tensor_split(x, self.m, dim=0))
+        }
         self.trace = []
         table = schedule_numpy(len(self.stages), self.m)
         for clock, k in zip(*np.nonzero(table >= 0)):
             m = int(table[clock, k])
             stage, piece = self.stages[int(k)], at.pop((k - 1, m))
-            at[k, m] = _Recomputed.apply(stage, piece, *stage.parameters()) if self.again else stage(piece)
+            at[k, m] = (
+                _Recomputed.apply(stage, piece, *stage.parameters())
+                if self.again
+                else stage(piece)
+            )
             self.trace += [(int(clock), int(k), m)]
         return torch.cat([at[len(self.stages) - 1, m] for m in range(self.m)])
 
@@ -60,14 +69,20 @@ def accumulate_gradients(model, x, y, loss_fn, num_micro):
     return float(loss_sum / x.size(0))
 
 
-def train_pipeline(model, x, y, *, steps=100, batch=50, lr=0.05, num_micro=1, generator=None):
+def train_pipeline(
+    model, x, y, *, steps=100, batch=50, lr=0.05, num_micro=1, generator=None
+):
     model.train()
     velocity = {p: torch.zeros_like(p) for p in model.parameters()}
     losses = []
     for _ in range(steps):
         model.zero_grad()
         rows = torch.randperm(len(x), generator=generator)[:batch]
-        losses += [accumulate_gradients(model, x[rows], y[rows], nn.CrossEntropyLoss(), num_micro)]
+        losses += [
+            accumulate_gradients(
+                model, x[rows], y[rows], nn.CrossEntropyLoss(), num_micro
+            )
+        ]
         with torch.no_grad():
             for p, v in velocity.items():
                 v.mul_(0.9).add_(p.grad)

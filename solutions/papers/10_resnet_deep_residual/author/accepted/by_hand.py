@@ -1,4 +1,6 @@
-"""Blocks one row at a time, stages concatenated, SGD with momentum and weight decay by hand, batches by randperm."""
+"""Blocks one row at a time, stages concatenated, SGD with momentum and weight decay by
+hand, batches by randperm.
+"""
 
 
 def residual_block_numpy(x, W1, b1, W2, b2):
@@ -16,11 +18,18 @@ class ResNet(nn.Module):
 
         def stage(channels_in, channels, stride):
             first = BasicBlock(channels_in, channels, stride, residual=residual)
-            return [first] + [BasicBlock(channels, channels, residual=residual) for _ in range(blocks_per_stage - 1)]
+            return [first] + [
+                BasicBlock(channels, channels, residual=residual)
+                for _ in range(blocks_per_stage - 1)
+            ]
 
         self.head = nn.Linear(2 * width, num_classes)
-        self.blocks = nn.Sequential(*stage(width, width, 1), *stage(width, 2 * width, 2))
-        self.stem = nn.Sequential(nn.Conv2d(1, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        self.blocks = nn.Sequential(
+            *stage(width, width, 1), *stage(width, 2 * width, 2)
+        )
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
 
     def forward(self, x):
         out = self.stem(x)

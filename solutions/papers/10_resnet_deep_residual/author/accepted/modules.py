@@ -1,4 +1,6 @@
-"""Sequential and AdaptiveAvgPool2d inside, norms measured on a deep copy, zeros by the class of the module."""
+"""Sequential and AdaptiveAvgPool2d inside, norms measured on a deep copy, zeros by the
+class of the module.
+"""
 
 import copy
 
@@ -13,14 +15,26 @@ def residual_block_numpy(x, W1, b1, W2, b2):
 class BasicBlock(nn.Module):
     def __init__(self, in_channels, out_channels, stride=1, residual=True):
         nn.Module.__init__(self)
-        first = {"kernel_size": (3, 3), "stride": (stride, stride), "padding": (1, 1), "bias": False}
-        self.conv1, self.bn1 = nn.Conv2d(in_channels, out_channels, **first), nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding="same", bias=False)
+        first = {
+            "kernel_size": (3, 3),
+            "stride": (stride, stride),
+            "padding": (1, 1),
+            "bias": False,
+        }
+        self.conv1, self.bn1 = (
+            nn.Conv2d(in_channels, out_channels, **first),
+            nn.BatchNorm2d(out_channels),
+        )
+        self.conv2 = nn.Conv2d(
+            out_channels, out_channels, kernel_size=3, padding="same", bias=False
+        )
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.relu = nn.ReLU(inplace=True)
         self.shortcut = nn.Identity() if residual else None
         if residual and (stride > 1 or in_channels != out_channels):
-            conv = nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=False)
+            conv = nn.Conv2d(
+                in_channels, out_channels, kernel_size=1, stride=stride, bias=False
+            )
             self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out_channels))
 
     def forward(self, x):
@@ -53,7 +67,10 @@ def init_gradient_norms(model, x, y):
     twin = copy.deepcopy(model).train()
     twin.zero_grad()
     nn.CrossEntropyLoss()(twin(x), y).backward()
-    return [torch.linalg.vector_norm(block.conv1.weight.grad).item() for block in twin.blocks]
+    return [
+        torch.linalg.vector_norm(block.conv1.weight.grad).item()
+        for block in twin.blocks
+    ]
 
 
 def zero_init_residual(model):

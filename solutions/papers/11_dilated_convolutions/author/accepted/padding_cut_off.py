@@ -1,4 +1,6 @@
-"""Padding by the convolution itself and a cut on the right, a walk down the stack, the identity start by hand."""
+"""Padding by the convolution itself and a cut on the right, a walk down the stack, the
+identity start by hand.
+"""
 
 
 def receptive_field(kernel_size, dilations):
@@ -24,19 +26,25 @@ class CausalConv1d(nn.Module):
     def __init__(self, in_channels, out_channels, kernel_size, dilation=1):
         super().__init__()
         padding = (kernel_size - 1) * dilation
-        self.conv = nn.Conv1d(in_channels, out_channels, kernel_size, dilation=dilation, padding=padding)
+        self.conv = nn.Conv1d(
+            in_channels, out_channels, kernel_size, dilation=dilation, padding=padding
+        )
 
     def forward(self, x):
         return self.conv(x)[..., : x.shape[-1]]
 
 
 class DilatedStack(nn.Module):
-    def __init__(self, in_channels, channels, out_channels, kernel_size=2, dilations=(1, 2, 4, 8)):
+    def __init__(
+        self, in_channels, channels, out_channels, kernel_size=2, dilations=(1, 2, 4, 8)
+    ):
         super().__init__()
         self.stem = nn.Conv1d(in_channels, channels, kernel_size=1)
         self.layers = nn.ModuleList()
         for dilation in dilations:
-            self.layers.append(CausalConv1d(channels, channels, kernel_size, dilation=dilation))
+            self.layers.append(
+                CausalConv1d(channels, channels, kernel_size, dilation=dilation)
+            )
         self.head = nn.Conv1d(channels, out_channels, kernel_size=1)
 
     def forward(self, x):
@@ -61,7 +69,9 @@ def empirical_receptive_field(model, in_channels, length):
     return 0
 
 
-def train_lag(model, *, steps=200, batch=16, length=64, lag=24, vocab=4, lr=0.01, generator=None):
+def train_lag(
+    model, *, steps=200, batch=16, length=64, lag=24, vocab=4, lr=0.01, generator=None
+):
     model.train()
     optimizer = torch.optim.Adam(model.parameters(), lr)
     losses = []
@@ -81,7 +91,9 @@ class ContextModule2d(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList([])
         for dilation in dilations:
-            layer = nn.Conv2d(channels, channels, kernel_size=3, dilation=dilation, padding="same")
+            layer = nn.Conv2d(
+                channels, channels, kernel_size=3, dilation=dilation, padding="same"
+            )
             with torch.no_grad():
                 layer.weight.zero_()
                 layer.weight[range(channels), range(channels), 1, 1] = 1.0

@@ -1,4 +1,6 @@
-"""Sums of shifted matrix products, unfold and np.convolve in place of dilated convolutions, the loss by gather."""
+"""Sums of shifted matrix products, unfold and np.convolve in place of dilated
+convolutions, the loss by gather.
+"""
 
 
 def receptive_field(kernel_size, dilations):
@@ -24,15 +26,27 @@ class CausalConv1d(nn.Module):
 
     def forward(self, x):
         before = x.new_zeros(*x.shape[:2], (self.kernel_size - 1) * self.dilation)
-        windows = torch.cat([before, x], dim=2).unfold(2, before.shape[2] + 1, 1)[..., :: self.dilation]
-        return torch.einsum("bctk,ock->bot", windows, self.conv.weight) + self.conv.bias[:, None]
+        windows = torch.cat([before, x], dim=2).unfold(2, before.shape[2] + 1, 1)[
+            ..., :: self.dilation
+        ]
+        return (
+            torch.einsum("bctk,ock->bot", windows, self.conv.weight)
+            + self.conv.bias[:, None]
+        )
 
 
 class DilatedStack(nn.Module):
-    def __init__(self, in_channels, channels, out_channels, kernel_size=2, dilations=(1, 2, 4, 8)):
+    def __init__(
+        self, in_channels, channels, out_channels, kernel_size=2, dilations=(1, 2, 4, 8)
+    ):
         super().__init__()
-        self.stem, self.head = nn.Conv1d(in_channels, channels, 1), nn.Conv1d(channels, out_channels, 1)
-        self.layers = nn.ModuleList([CausalConv1d(channels, channels, kernel_size, d) for d in dilations])
+        self.stem, self.head = (
+            nn.Conv1d(in_channels, channels, 1),
+            nn.Conv1d(channels, out_channels, 1),
+        )
+        self.layers = nn.ModuleList(
+            [CausalConv1d(channels, channels, kernel_size, d) for d in dilations]
+        )
 
     def forward(self, x):
         h = F.conv1d(x, self.stem.weight, self.stem.bias)
@@ -53,7 +67,9 @@ def empirical_receptive_field(model, in_channels, length):
     return length - int(seen.min()) if seen.size else 0
 
 
-def train_lag(model, *, steps=200, batch=16, length=64, lag=24, vocab=4, lr=0.01, generator=None):
+def train_lag(
+    model, *, steps=200, batch=16, length=64, lag=24, vocab=4, lr=0.01, generator=None
+):
     model.train()
     parameters = list(model.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=0)
@@ -62,7 +78,9 @@ def train_lag(model, *, steps=200, batch=16, length=64, lag=24, vocab=4, lr=0.01
         x, y = lag_batch(batch, length, lag, vocab, generator)
         log_shares = model(x).log_softmax(dim=1)[:, :, lag:]
         loss = -log_shares.gather(1, y[:, None, lag:]).mean()
-        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+        for parameter, gradient in zip(
+            parameters, torch.autograd.grad(loss, parameters), strict=True
+        ):
             parameter.grad = gradient
         optimizer.step()
         losses.append(loss.item())
@@ -72,7 +90,9 @@ def train_lag(model, *, steps=200, batch=16, length=64, lag=24, vocab=4, lr=0.01
 class ContextModule2d(nn.Module):
     def __init__(self, channels, dilations=(1, 1, 2, 4, 8)):
         super().__init__()
-        self.layers = nn.ModuleList([nn.Conv2d(channels, channels, 3, padding=d, dilation=d) for d in dilations])
+        self.layers = nn.ModuleList(
+            [nn.Conv2d(channels, channels, 3, padding=d, dilation=d) for d in dilations]
+        )
         start = torch.zeros(channels, channels, 3, 3)
         start[:, :, 1, 1] = torch.eye(channels)
         for layer in self.layers:

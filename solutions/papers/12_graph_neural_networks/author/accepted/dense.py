@@ -1,4 +1,6 @@
-"""Dense adjacency matrices, pooling by a one-hot product, numbers by comparison, Adam by torch.autograd.grad."""
+"""Dense adjacency matrices, pooling by a one-hot product, numbers by comparison, Adam
+by torch.autograd.grad.
+"""
 
 
 def message_passing_numpy(h, edge_index, edge_type, A):
@@ -11,13 +13,17 @@ def message_passing_numpy(h, edge_index, edge_type, A):
 class MPNNLayer(nn.Module):
     def __init__(self, hidden, num_edge_types):
         super().__init__()
-        self.A = nn.Parameter(torch.empty(num_edge_types, hidden, hidden).normal_(std=hidden**-0.5))
+        self.A = nn.Parameter(
+            torch.empty(num_edge_types, hidden, hidden).normal_(std=hidden**-0.5)
+        )
         self.update = nn.GRUCell(hidden, hidden)
 
     def messages(self, h, edge_index, edge_type):
         adjacency = h.new_zeros(len(self.A), len(h), len(h))
         one = h.new_ones(edge_index.shape[1])
-        adjacency.index_put_((edge_type, edge_index[1], edge_index[0]), one, accumulate=True)
+        adjacency.index_put_(
+            (edge_type, edge_index[1], edge_index[0]), one, accumulate=True
+        )
         return (adjacency @ torch.einsum("rij,uj->rui", self.A, h)).sum(dim=0)
 
     def forward(self, h, edge_index, edge_type):
@@ -28,7 +34,9 @@ class MPNN(nn.Module):
     def __init__(self, in_features, hidden, num_edge_types, out_features, steps=3):
         super().__init__()
         self.T = steps
-        self.readout = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, out_features))
+        self.readout = nn.Sequential(
+            nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, out_features)
+        )
         self.layer = MPNNLayer(hidden, num_edge_types)
         self.embed = nn.Linear(in_features, hidden)
 
@@ -52,7 +60,12 @@ def batch_graphs(graphs):
         kinds.append(edge_type)
         numbers += [g] * x.size(0)
         count = count + x.size(0)
-    return torch.vstack(xs), torch.hstack(ends), torch.hstack(kinds), torch.tensor(numbers)
+    return (
+        torch.vstack(xs),
+        torch.hstack(ends),
+        torch.hstack(kinds),
+        torch.tensor(numbers),
+    )
 
 
 def permute_graph(x, edge_index, edge_type, perm):
@@ -69,7 +82,9 @@ def train_mpnn(model, graphs, targets, *, steps=200, batch=32, lr=0.01, generato
         drawn = torch.randperm(len(graphs), generator=generator)[:batch]
         outputs = model(*batch_graphs([graphs[int(i)] for i in drawn]))
         loss = (outputs[:, 0] - targets[drawn]).square().mean()
-        for p, g in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True)):
+        for p, g in zip(
+            parameters, torch.autograd.grad(loss, parameters, allow_unused=True)
+        ):
             p.grad = g
         optimizer.step()
         losses.append(float(loss))

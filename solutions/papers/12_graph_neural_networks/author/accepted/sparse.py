@@ -1,4 +1,6 @@
-"""One pass per edge type: sparse products for messages, scatter_add and scatter_reduce for aggregate."""
+"""One pass per edge type: sparse products for messages, scatter_add and scatter_reduce
+for aggregate.
+"""
 
 
 def message_passing_numpy(h, edge_index, edge_type, A):
@@ -13,7 +15,9 @@ def message_passing_numpy(h, edge_index, edge_type, A):
 class MPNNLayer(nn.Module):
     def __init__(self, hidden, num_edge_types):
         super().__init__()
-        self.A = nn.Parameter(torch.randn(num_edge_types, hidden, hidden).mul(1 / np.sqrt(hidden)))
+        self.A = nn.Parameter(
+            torch.randn(num_edge_types, hidden, hidden).mul(1 / np.sqrt(hidden))
+        )
         self.update = nn.GRUCell(hidden, hidden)
 
     def messages(self, h, edge_index, edge_type):
@@ -21,7 +25,9 @@ class MPNNLayer(nn.Module):
         for r, matrix in enumerate(self.A):
             mine = edge_index[:, edge_type == r].flip(0)
             ones = torch.ones(mine.shape[1], dtype=h.dtype)
-            adjacency = torch.sparse_coo_tensor(mine, ones, (len(h), len(h)), check_invariants=False)
+            adjacency = torch.sparse_coo_tensor(
+                mine, ones, (len(h), len(h)), check_invariants=False
+            )
             total = total + torch.sparse.mm(adjacency, F.linear(h, matrix))
         return total
 
@@ -34,7 +40,9 @@ class MPNN(nn.Module):
         nn.Module.__init__(self)
         self.embed = nn.Linear(in_features, hidden)
         self.layer = MPNNLayer(hidden, num_edge_types)
-        self.readout = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, out_features))
+        self.readout = nn.Sequential(
+            nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, out_features)
+        )
         self.steps = range(steps)
 
     def node_states(self, x, edge_index, edge_type):
@@ -45,7 +53,9 @@ class MPNN(nn.Module):
 
     def forward(self, x, edge_index, edge_type, batch):
         rows = self.readout(self.node_states(x, edge_index, edge_type))
-        return torch.stack([rows[batch == g].sum(dim=0) for g in range(int(batch.max()) + 1)])
+        return torch.stack(
+            [rows[batch == g].sum(dim=0) for g in range(int(batch.max()) + 1)]
+        )
 
 
 def batch_graphs(graphs):
@@ -61,7 +71,10 @@ def batch_graphs(graphs):
 
 def permute_graph(x, edge_index, edge_type, perm):
     number = {old: new for new, old in enumerate(perm.tolist())}
-    ends = torch.tensor([[number[node] for node in row] for row in edge_index.tolist()], dtype=torch.int64)
+    ends = torch.tensor(
+        [[number[node] for node in row] for row in edge_index.tolist()],
+        dtype=torch.int64,
+    )
     return x[perm], ends, edge_type
 
 
@@ -73,7 +86,9 @@ def train_mpnn(model, graphs, targets, *, steps=200, batch=32, lr=0.01, generato
     for _ in range(steps):
         model.zero_grad()
         chances = torch.ones(len(graphs))
-        rows = torch.multinomial(chances, batch, replacement=True, generator=generator).tolist()
+        rows = torch.multinomial(
+            chances, batch, replacement=True, generator=generator
+        ).tolist()
         x, edge_index, edge_type, numbers = batch_graphs([graphs[i] for i in rows])
         predicted = model(x, edge_index, edge_type, numbers).select(1, 0)
         loss = criterion(predicted, targets[rows])
@@ -89,8 +104,12 @@ def aggregate(messages, index, num_nodes, how="sum"):
     if how == "sum":
         return zeros.scatter_add(0, places, messages)
     if how == "mean":
-        return zeros.scatter_reduce(0, places, messages, reduce="mean", include_self=False)
+        return zeros.scatter_reduce(
+            0, places, messages, reduce="mean", include_self=False
+        )
     if how == "max":
-        low = torch.full_like(zeros, -torch.inf).scatter_reduce(0, places, messages, reduce="amax")
+        low = torch.full_like(zeros, -torch.inf).scatter_reduce(
+            0, places, messages, reduce="amax"
+        )
         return torch.where(torch.isinf(low), zeros, low)
     raise ValueError(f"no aggregation named {how}")

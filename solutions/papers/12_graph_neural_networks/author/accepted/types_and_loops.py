@@ -1,4 +1,6 @@
-"""One matrix product per edge type, sums through one-hot rows, graphs joined one by one, batches drawn in advance."""
+"""One matrix product per edge type, sums through one-hot rows, graphs joined one by
+one, batches drawn in advance.
+"""
 
 
 def message_passing_numpy(h, edge_index, edge_type, A):
@@ -21,7 +23,12 @@ class MPNNLayer(MPNNLayer):
 class MPNN(MPNN):
     def forward(self, x, edge_index, edge_type, batch):
         states = self.node_states(x, edge_index, edge_type)
-        return torch.stack([self.readout(states[batch == g]).sum(dim=0) for g in range(int(batch.max()) + 1)])
+        return torch.stack(
+            [
+                self.readout(states[batch == g]).sum(dim=0)
+                for g in range(int(batch.max()) + 1)
+            ]
+        )
 
 
 def batch_graphs(graphs):
@@ -62,5 +69,7 @@ def aggregate(messages, index, num_nodes, how="sum"):
         if len(own) == 0:
             rows.append(messages.new_zeros(messages.shape[1]))
         else:
-            rows.append({"sum": own.sum(0), "mean": own.mean(0), "max": own.amax(0)}[how])
+            rows.append(
+                {"sum": own.sum(0), "mean": own.mean(0), "max": own.amax(0)}[how]
+            )
     return torch.stack(rows)

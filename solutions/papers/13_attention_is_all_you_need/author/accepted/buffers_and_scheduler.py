@@ -1,9 +1,15 @@
-"""Masks and positions as buffers, one-hot targets, a LambdaLR schedule, decoding that stops early."""
+"""Masks and positions as buffers, one-hot targets, a LambdaLR schedule, decoding that
+stops early.
+"""
 
 
 def attention_numpy(Q, K, V, mask=None):
     scores = np.einsum("...qd,...kd->...qk", Q, K) * Q.shape[-1] ** -0.5
-    allowed = np.ones(scores.shape, bool) if mask is None else np.broadcast_to(mask, scores.shape)
+    allowed = (
+        np.ones(scores.shape, bool)
+        if mask is None
+        else np.broadcast_to(mask, scores.shape)
+    )
     weights = np.zeros(scores.shape)
     for place in np.ndindex(scores.shape[:-1]):
         keys = allowed[place]
@@ -25,22 +31,40 @@ def label_smoothed_loss(logits, target, eps=0.1, pad_id=None):
     V = logits.shape[-1]
     soft = F.one_hot(target, V) * (1 - eps) + eps / V
     losses = -(soft * torch.log_softmax(logits, -1)).sum(-1)
-    keep = torch.ones_like(losses) if pad_id is None else (target != pad_id).to(losses.dtype)
+    keep = (
+        torch.ones_like(losses)
+        if pad_id is None
+        else (target != pad_id).to(losses.dtype)
+    )
     return (losses * keep).sum() / keep.sum()
 
 
 class Transformer(nn.Module):
-    def __init__(self, vocab_size, d_model=32, num_heads=4, num_layers=1, d_ff=64, dropout=0.0, max_len=64, pad_id=0):
+    def __init__(
+        self,
+        vocab_size,
+        d_model=32,
+        num_heads=4,
+        num_layers=1,
+        d_ff=64,
+        dropout=0.0,
+        max_len=64,
+        pad_id=0,
+    ):
         super().__init__()
         self.scale, self.pad_id = d_model**0.5, pad_id
-        self.embed = nn.Embedding.from_pretrained(torch.randn(vocab_size, d_model) / self.scale, freeze=False)
+        self.embed = nn.Embedding.from_pretrained(
+            torch.randn(vocab_size, d_model) / self.scale, freeze=False
+        )
         self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
         for _ in range(num_layers):
             self.encoder.append(EncoderLayer(d_model, num_heads, d_ff, dropout))
             self.decoder.append(DecoderLayer(d_model, num_heads, d_ff, dropout))
         self.drop = nn.Dropout(dropout)
         self.register_buffer("table", sinusoids(max_len, d_model))
-        self.register_buffer("causal", torch.tril(torch.ones(1, 1, max_len, max_len)).bool())
+        self.register_buffer(
+            "causal", torch.tril(torch.ones(1, 1, max_len, max_len)).bool()
+        )
 
     def encode(self, src):
         mask = src.ne(self.pad_id).unsqueeze(1).unsqueeze(1)
@@ -96,11 +120,17 @@ def train_reverse(
     width = model.embed.weight.shape[1]
     model.train()
     model.zero_grad()
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr_scale, betas=(0.9, 0.98), eps=1e-9)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: noam_lr(done + 1, width, warmup))
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=lr_scale, betas=(0.9, 0.98), eps=1e-9
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda done: noam_lr(done + 1, width, warmup)
+    )
     losses = []
     while len(losses) < steps:
-        src, tgt_in, tgt_out = reverse_batch(batch, min_len, max_len, vocab_size, generator=generator)
+        src, tgt_in, tgt_out = reverse_batch(
+            batch, min_len, max_len, vocab_size, generator=generator
+        )
         loss = label_smoothed_loss(model(src, tgt_in), tgt_out, eps=eps, pad_id=PAD)
         losses.append(loss.item())
         loss.backward()

@@ -1,4 +1,6 @@
-"""A padding_idx, nll_loss, a decoder made of the encoder, and decoding that runs the whole model for each symbol."""
+"""A padding_idx, nll_loss, a decoder made of the encoder, and decoding that runs the
+whole model for each symbol.
+"""
 
 # leaves open: test_the_source_is_encoded_once
 
@@ -15,7 +17,9 @@ class EncoderLayer(nn.Module):
     def __init__(self, d_model, num_heads, d_ff, dropout=0.0):
         super().__init__()
         self.self_attn = MultiHeadAttention(d_model, num_heads)
-        self.ff = nn.Sequential(nn.Linear(d_model, d_ff), nn.ReLU(), nn.Linear(d_ff, d_model))
+        self.ff = nn.Sequential(
+            nn.Linear(d_model, d_ff), nn.ReLU(), nn.Linear(d_ff, d_model)
+        )
         self.norm1 = nn.LayerNorm(d_model)
         self.norm2 = nn.LayerNorm(d_model)
         self.drop = nn.Dropout(p=dropout)
@@ -39,13 +43,25 @@ class DecoderLayer(EncoderLayer):
             lambda y: self.cross_attn(y, memory, memory, src_mask),
             self.ff,
         )
-        for norm, sublayer in zip((self.norm1, self.norm2, self.norm3), sublayers, strict=True):
+        for norm, sublayer in zip(
+            (self.norm1, self.norm2, self.norm3), sublayers, strict=True
+        ):
             y = norm(y + self.drop(sublayer(y)))
         return y
 
 
 class Transformer(nn.Module):
-    def __init__(self, vocab_size, d_model=32, num_heads=4, num_layers=1, d_ff=64, dropout=0.0, max_len=64, pad_id=PAD):
+    def __init__(
+        self,
+        vocab_size,
+        d_model=32,
+        num_heads=4,
+        num_layers=1,
+        d_ff=64,
+        dropout=0.0,
+        max_len=64,
+        pad_id=PAD,
+    ):
         super().__init__()
         self.embed = nn.Embedding(vocab_size, d_model, padding_idx=pad_id)
         self.embed.weight.data.normal_(0, d_model**-0.5)
@@ -56,7 +72,9 @@ class Transformer(nn.Module):
 
     def encode(self, src):
         D = self.embed.embedding_dim
-        x = self.drop(self.embed(src) * D**0.5 + sinusoids(src.size(1), D).to(self.embed.weight))
+        x = self.drop(
+            self.embed(src) * D**0.5 + sinusoids(src.size(1), D).to(self.embed.weight)
+        )
         src_mask = (src != self.embed.padding_idx).view(len(src), 1, 1, -1)
         for layer in self.encoder:
             x = layer(x, src_mask=src_mask)
@@ -66,7 +84,9 @@ class Transformer(nn.Module):
         T, D = tgt.size(1), self.embed.embedding_dim
         y = self.drop(self.embed(tgt) * D**0.5 + sinusoids(T, D).to(self.embed.weight))
         past = torch.arange(T)[:, None] >= torch.arange(T)
-        tgt_mask = past[None, None] & (tgt != self.embed.padding_idx).view(len(tgt), 1, 1, T)
+        tgt_mask = past[None, None] & (tgt != self.embed.padding_idx).view(
+            len(tgt), 1, 1, T
+        )
         for layer in self.decoder:
             y = layer(y, memory, tgt_mask=tgt_mask, src_mask=src_mask)
         return torch.einsum("btd,vd->btv", y, self.embed.weight)

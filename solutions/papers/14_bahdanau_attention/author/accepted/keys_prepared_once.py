@@ -1,9 +1,13 @@
-"""U_a applied to the keys once per source, −inf with nan_to_num, a translation that encodes once, and NumPy by loops."""
+"""U_a applied to the keys once per source, −inf with nan_to_num, a translation that
+encodes once, and NumPy by loops.
+"""
 
 
 def additive_attention_numpy(query, keys, W_a, U_a, v_a, mask=None):
     places = range(len(keys)) if mask is None else np.flatnonzero(mask)
-    scores = np.array([v_a @ np.tanh(W_a.dot(query) + U_a.dot(keys[place])) for place in places])
+    scores = np.array(
+        [v_a @ np.tanh(W_a.dot(query) + U_a.dot(keys[place])) for place in places]
+    )
     scores = np.exp(scores - scores.max())
     weights = np.zeros(len(keys))
     weights[list(places)] = scores / scores.sum()
@@ -34,7 +38,9 @@ class Seq2Seq(nn.Module):
         size = hidden_size
         self.hidden_size = size
         self.embed = nn.Embedding(vocab_size, size, padding_idx=PAD)
-        self.encoder = nn.GRU(input_size=size, hidden_size=size, bidirectional=True, batch_first=True)
+        self.encoder = nn.GRU(
+            input_size=size, hidden_size=size, bidirectional=True, batch_first=True
+        )
         self.bridge = nn.Linear(size, size)
         self.attention = None
         if attention:
@@ -44,14 +50,21 @@ class Seq2Seq(nn.Module):
 
     def encode(self, src, lengths):
         order = lengths.argsort(descending=True)
-        packed = pack_padded_sequence(self.embed(src[order]), lengths[order], batch_first=True)
+        packed = pack_padded_sequence(
+            self.embed(src[order]), lengths[order], batch_first=True
+        )
         states, ends = self.encoder(packed)
         states = pad_packed_sequence(states, batch_first=True)[0]
         states = F.pad(states, (0, 0, 0, src.shape[1] - states.shape[1]))
         back = order.argsort()
         states, ends = states[back], ends[:, back]
         prepared = None if self.attention is None else self.attention.U_a(states)
-        return torch.tanh(self.bridge(ends[1])), (states, prepared, src.ne(PAD), ends.transpose(0, 1).flatten(1))
+        return torch.tanh(self.bridge(ends[1])), (
+            states,
+            prepared,
+            src.ne(PAD),
+            ends.transpose(0, 1).flatten(1),
+        )
 
     def step(self, symbol, s, memory):
         states, prepared, mask, fixed = memory

@@ -1,4 +1,6 @@
-"""Products from the back in a loop, a net of appended units, one gradient at a time, momentum by hand."""
+"""Products from the back in a loop, a net of appended units, one gradient at a time,
+momentum by hand.
+"""
 
 
 def shortcut_gain_numpy(scales):
@@ -15,7 +17,15 @@ def residual_sum_numpy(x, branches):
 
 
 class DeepNet(nn.Module):
-    def __init__(self, depth, width=32, order="pre", shortcut="identity", in_features=64, num_classes=10):
+    def __init__(
+        self,
+        depth,
+        width=32,
+        order="pre",
+        shortcut="identity",
+        in_features=64,
+        num_classes=10,
+    ):
         super().__init__()
         self.head = nn.Linear(width, num_classes)
         self.units = nn.ModuleList()

@@ -1,4 +1,6 @@
-"""The branch as a Sequential of the named layers, shortcuts by dictionary, norms from kept gradients that are cleared."""
+"""The branch as a Sequential of the named layers, shortcuts by dictionary, norms from
+kept gradients that are cleared.
+"""
 
 
 def shortcut_gain_numpy(scales):
@@ -12,7 +14,12 @@ def residual_sum_numpy(x, branches):
 class ResidualUnit(nn.Module):
     def __init__(self, width, order="pre", shortcut="identity", scale=0.5, p=0.5):
         super().__init__()
-        if order not in {"pre", "post"} or shortcut not in {"identity", "scale", "dropout", "gate"}:
+        if order not in {"pre", "post"} or shortcut not in {
+            "identity",
+            "scale",
+            "dropout",
+            "gate",
+        }:
             raise ValueError(f"unknown: {order} or {shortcut}")
         self.fc1 = nn.Linear(width, width, bias=False)
         self.fc2 = nn.Linear(width, width, bias=False)
@@ -56,7 +63,9 @@ def gradient_profile(model, x, y):
         state.retain_grad()
     nn.CrossEntropyLoss()(logits, y).backward()
     with torch.no_grad():
-        norms = torch.tensor([state.grad.pow(2).sum().sqrt().item() for state in states])
+        norms = torch.tensor(
+            [state.grad.pow(2).sum().sqrt().item() for state in states]
+        )
     for parameter, gradient in zip(model.parameters(), kept):
         parameter.grad = gradient
     return norms

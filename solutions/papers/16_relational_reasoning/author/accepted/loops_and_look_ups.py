@@ -1,9 +1,15 @@
-"""Scene by scene and pair by pair: g is called N · N times, answers come from loops, Adam from autograd.grad."""
+"""Scene by scene and pair by pair: g is called N · N times, answers come from loops,
+Adam from autograd.grad.
+"""
 
 
 def make_questions(objects, relational, generator=None):
     num_scenes, n = objects.size(0), objects.size(1)
-    colours = torch.multinomial(torch.ones(num_scenes, n), 1, generator=generator).squeeze(1).tolist()
+    colours = (
+        torch.multinomial(torch.ones(num_scenes, n), 1, generator=generator)
+        .squeeze(1)
+        .tolist()
+    )
     questions = objects.new_zeros(num_scenes, n + 1)
     answers = []
     for b, (colour, scene) in enumerate(zip(colours, objects.tolist())):
@@ -12,7 +18,11 @@ def make_questions(objects, relational, generator=None):
         (asked,) = (one for one in scene if one[colour])
         shape, x, _ = asked[n:]
         others = [one for one in scene if one is not asked]
-        answers.append(sum(-0.5 < one[n + 1] - x < 0.5 for one in others) if relational else shape == 1)
+        answers.append(
+            sum(-0.5 < one[n + 1] - x < 0.5 for one in others)
+            if relational
+            else shape == 1
+        )
     return questions, torch.tensor([int(answer) for answer in answers])
 
 
@@ -39,10 +49,16 @@ def train_model(model, *, steps, num_objects=5, batch_size=64, lr=5e-3, generato
         related, alone = make_scenes(batch_size, num_objects, generator).chunk(2)
         questions, answers = make_questions(related, True, generator)
         more_questions, more_answers = make_questions(alone, False, generator)
-        logits = model(torch.vstack([related, alone]), torch.vstack([questions, more_questions]))
+        logits = model(
+            torch.vstack([related, alone]), torch.vstack([questions, more_questions])
+        )
         chances = logits.log_softmax(dim=1)
-        loss = -chances[torch.arange(batch_size), torch.hstack([answers, more_answers])].mean()
-        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters)):
+        loss = -chances[
+            torch.arange(batch_size), torch.hstack([answers, more_answers])
+        ].mean()
+        for parameter, gradient in zip(
+            parameters, torch.autograd.grad(loss, parameters)
+        ):
             parameter.grad = gradient
         optimizer.step()
         losses.append(float(loss))

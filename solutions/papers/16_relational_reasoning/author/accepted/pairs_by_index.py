@@ -1,11 +1,15 @@
-"""Pairs by an index list, one flat call of g; answers by products; g split into parts; two passes per step."""
+"""Pairs by an index list, one flat call of g; answers by products; g split into parts;
+two passes per step.
+"""
 
 
 def make_questions(objects, relational, generator=None):
     n = objects.shape[1]
     keys = torch.rand(len(objects), n, generator=generator)
     asked = (keys == keys.amax(dim=1, keepdim=True)).to(objects.dtype)
-    flag = torch.ones_like(asked[:, :1]) if relational else -torch.ones_like(asked[:, :1])
+    flag = (
+        torch.ones_like(asked[:, :1]) if relational else -torch.ones_like(asked[:, :1])
+    )
     row = torch.einsum("bnc,bc->bn", objects[:, :, :n], asked)
     shape = torch.einsum("bn,bn->b", row, objects[:, :, n])
     if relational:
@@ -20,7 +24,14 @@ def make_questions(objects, relational, generator=None):
 def relation_sum(g, objects, question):
     batch, n, size = objects.shape
     i, j = torch.cartesian_prod(torch.arange(n), torch.arange(n)).T
-    pairs = torch.cat([objects[:, i], objects[:, j], question.repeat_interleave(n * n, 0).view(batch, n * n, -1)], 2)
+    pairs = torch.cat(
+        [
+            objects[:, i],
+            objects[:, j],
+            question.repeat_interleave(n * n, 0).view(batch, n * n, -1),
+        ],
+        2,
+    )
     return g(pairs.flatten(0, 1)).unflatten(0, (batch, n * n)).sum(1)
 
 
@@ -38,9 +49,15 @@ def relation_sum_numpy(objects, question, weight, bias):
 class RelationNetwork(nn.Module):
     def __init__(self, object_size, question_size, hidden_size, num_answers):
         super().__init__()
-        self.f = nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.ReLU(), nn.Linear(hidden_size, num_answers))
+        self.f = nn.Sequential(
+            nn.Linear(hidden_size, hidden_size),
+            nn.ReLU(),
+            nn.Linear(hidden_size, num_answers),
+        )
         first = nn.Linear(question_size + object_size + object_size, hidden_size)
-        self.g = nn.Sequential(first, nn.ReLU(), nn.Linear(hidden_size, hidden_size), nn.ReLU())
+        self.g = nn.Sequential(
+            first, nn.ReLU(), nn.Linear(hidden_size, hidden_size), nn.ReLU()
+        )
 
     def forward(self, objects, question):
         n, d = objects.shape[1:]

@@ -1,4 +1,6 @@
-"""The KL from standard deviations, noise in place, log-sigmoids for the pixels, one code after another."""
+"""The KL from standard deviations, noise in place, log-sigmoids for the pixels, one
+code after another.
+"""
 
 
 def gaussian_kl(mu, logvar):

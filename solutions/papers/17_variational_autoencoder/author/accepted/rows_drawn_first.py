@@ -1,4 +1,6 @@
-"""Noise filled in place, the images of all updates drawn before the first, the loss as a sum over pixels by hand."""
+"""Noise filled in place, the images of all updates drawn before the first, the loss as
+a sum over pixels by hand.
+"""
 
 
 def reparameterize(mu, logvar, generator=None):
@@ -21,7 +23,9 @@ def negative_elbo(logits, x, mu, logvar, beta=1.0):
     return torch.add(reconstruction, kl, alpha=beta), reconstruction, kl
 
 
-def train_vae(model, images, *, steps, batch_size=64, lr=3e-3, beta=1.0, generator=None):
+def train_vae(
+    model, images, *, steps, batch_size=64, lr=3e-3, beta=1.0, generator=None
+):
     model.train().zero_grad()
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     table = []
@@ -32,4 +36,7 @@ def train_vae(model, images, *, steps, batch_size=64, lr=3e-3, beta=1.0, generat
         optimizer.step()
         optimizer.zero_grad()
         table.append((loss.item(), reconstruction.item(), kl.item()))
-    return {name: [row[i] for row in table] for i, name in enumerate(("loss", "reconstruction", "kl"))}
+    return {
+        name: [row[i] for row in table]
+        for i, name in enumerate(("loss", "reconstruction", "kl"))
+    }

@@ -1,4 +1,6 @@
-"""The KL with expm1, noise by torch.normal, softplus for the pixels, batches by multinomial, gradients by autograd.grad."""
+"""The KL with expm1, noise by torch.normal, softplus for the pixels, batches by
+multinomial, gradients by autograd.grad.
+"""
 
 
 def gaussian_kl(mu, logvar):
@@ -6,7 +8,12 @@ def gaussian_kl(mu, logvar):
 
 
 def gaussian_kl_numpy(mu, logvar):
-    return np.array([sum((m * m + np.exp(v) - v - 1) / 2 for m, v in zip(*row)) for row in zip(mu, logvar)])
+    return np.array(
+        [
+            sum((m * m + np.exp(v) - v - 1) / 2 for m, v in zip(*row))
+            for row in zip(mu, logvar)
+        ]
+    )
 
 
 def reparameterize(mu, logvar, generator=None):
@@ -22,7 +29,9 @@ def negative_elbo(logits, x, mu, logvar, beta=1.0):
     return beta * kl + reconstruction, reconstruction, kl
 
 
-def train_vae(model, images, *, steps, batch_size=64, lr=3e-3, beta=1.0, generator=None):
+def train_vae(
+    model, images, *, steps, batch_size=64, lr=3e-3, beta=1.0, generator=None
+):
     model.train()
     parameters = list(model.parameters())
     optimizer = torch.optim.Adam(parameters, lr)
@@ -31,8 +40,12 @@ def train_vae(model, images, *, steps, batch_size=64, lr=3e-3, beta=1.0, generat
     for _ in range(steps):
         rows = weights.multinomial(batch_size, replacement=True, generator=generator)
         batch = images.index_select(0, rows)
-        loss, reconstruction, kl = negative_elbo(*shuffled(model(batch, generator=generator), batch), beta=beta)
-        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters)):
+        loss, reconstruction, kl = negative_elbo(
+            *shuffled(model(batch, generator=generator), batch), beta=beta
+        )
+        for parameter, gradient in zip(
+            parameters, torch.autograd.grad(loss, parameters)
+        ):
             parameter.grad = gradient
         optimizer.step()
         losses.append(float(loss))
@@ -52,5 +65,9 @@ def interpolate(model, start, end, num_points):
         raise ValueError("two ends, so two points at least")
     first, last = model.encode(torch.vstack([start, end]))[0]
     steps = torch.arange(num_points)[:, None] / (num_points - 1)
-    codes = torch.lerp(first.expand(num_points, -1), last.expand(num_points, -1), steps.expand(-1, len(first)))
+    codes = torch.lerp(
+        first.expand(num_points, -1),
+        last.expand(num_points, -1),
+        steps.expand(-1, len(first)),
+    )
     return torch.sigmoid(model.decode(codes))

@@ -1,4 +1,6 @@
-"""Attention by einsum and a softmax by hand, x as the first row, a loop over heads, and gates from two weights each."""
+"""Attention by einsum and a softmax by hand, x as the first row, a loop over heads, and
+gates from two weights each.
+"""
 
 
 def attend(query, key, value):
@@ -21,7 +23,9 @@ def attend_numpy(query, key, value):
 
 def attend_backward_numpy(query, key, value, upstream):
     if query.ndim > 2:
-        parts = [attend_backward_numpy(*one) for one in zip(query, key, value, upstream)]
+        parts = [
+            attend_backward_numpy(*one) for one in zip(query, key, value, upstream)
+        ]
         return tuple(np.stack(part) for part in zip(*parts))
     d_query, d_key, d_value = (np.zeros_like(part) for part in (query, key, value))
     for n, (q, g) in enumerate(zip(query, upstream)):
@@ -39,11 +43,17 @@ class RelationalMemory(nn.Module):
     def __init__(self, input_size, num_slots, slot_size, num_heads):
         super().__init__()
         if slot_size // num_heads * num_heads != slot_size:
-            raise ValueError(f"{num_heads} heads do not divide slots of {slot_size} numbers")
+            raise ValueError(
+                f"{num_heads} heads do not divide slots of {slot_size} numbers"
+            )
         self.num_slots, self.slot_size, self.num_heads = num_slots, slot_size, num_heads
-        self.mlp = nn.Sequential(nn.Linear(slot_size, slot_size), nn.ReLU(), nn.Linear(slot_size, slot_size))
+        self.mlp = nn.Sequential(
+            nn.Linear(slot_size, slot_size), nn.ReLU(), nn.Linear(slot_size, slot_size)
+        )
         self.norm2, self.norm1 = nn.LayerNorm(slot_size), nn.LayerNorm(slot_size)
-        self.memory_gates, self.input_gates = (nn.Linear(slot_size, slot_size * 2) for _ in range(2))
+        self.memory_gates, self.input_gates = (
+            nn.Linear(slot_size, slot_size * 2) for _ in range(2)
+        )
         self.qkv = nn.Linear(slot_size, slot_size * 3)
         self.input_projection = nn.Linear(input_size, slot_size)
 
@@ -57,8 +67,13 @@ class RelationalMemory(nn.Module):
         size = self.slot_size // self.num_heads
         queries = self.qkv(memory)[..., : self.slot_size].split(size, dim=-1)
         seen = self.qkv(torch.cat([x.unsqueeze(1), memory], dim=1))
-        keys, values = (part.split(size, dim=-1) for part in seen[..., self.slot_size :].chunk(2, dim=-1))
-        attended = torch.cat([attend(*one) for one in zip(queries, keys, values)], dim=-1)
+        keys, values = (
+            part.split(size, dim=-1)
+            for part in seen[..., self.slot_size :].chunk(2, dim=-1)
+        )
+        attended = torch.cat(
+            [attend(*one) for one in zip(queries, keys, values)], dim=-1
+        )
         m = self.norm1(memory.add(attended))
         return self.norm2(self.mlp(m) + m)
 
@@ -68,11 +83,16 @@ class RelationalMemory(nn.Module):
         new = []
         for slot, candidate in zip(memory.unbind(1), self.update(memory, x).unbind(1)):
             gates = self.input_gates(x) + self.memory_gates(slot.tanh())
-            new.append(gates[:, :d].sigmoid() * candidate.tanh() + (1 + gates[:, d:]).sigmoid() * slot)
+            new.append(
+                gates[:, :d].sigmoid() * candidate.tanh()
+                + (1 + gates[:, d:]).sigmoid() * slot
+            )
         return torch.stack(new, dim=1)
 
 
-def train_recall(model, *, steps, num_pairs=3, num_values=3, batch_size=32, lr=5e-3, generator=None):
+def train_recall(
+    model, *, steps, num_pairs=3, num_values=3, batch_size=32, lr=5e-3, generator=None
+):
     model.train().zero_grad()
     parameters = list(model.parameters())
     optimizer = torch.optim.Adam(parameters, lr=lr)

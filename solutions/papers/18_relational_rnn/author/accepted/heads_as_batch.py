@@ -1,8 +1,12 @@
-"""Heads folded into the batch, the gates as one product, update written inside forward, a recursion over steps."""
+"""Heads folded into the batch, the gates as one product, update written inside forward,
+a recursion over steps.
+"""
 
 
 def attend(query, key, value):
-    return torch.softmax((query / query.shape[-1] ** 0.5).matmul(key.transpose(-1, -2)), -1).matmul(value)
+    return torch.softmax(
+        (query / query.shape[-1] ** 0.5).matmul(key.transpose(-1, -2)), -1
+    ).matmul(value)
 
 
 def attend_numpy(query, key, value):
@@ -18,7 +22,8 @@ def attend_backward_numpy(query, key, value, upstream):
     w = np.exp(w - w.max(-1, keepdims=True))
     w /= w.sum(-1, keepdims=True)
     found = np.einsum("...qk,...ke->...qe", w, value)
-    aside = value[..., None, :, :] - found[..., :, None, :]  # how far each value is from what was found
+    # how far each value is from what was found
+    aside = value[..., None, :, :] - found[..., :, None, :]
     slope = w * np.einsum("...qe,...qke->...qk", upstream, aside) / width**0.5
     pairs = ("...qk,...kd->...qd", key), ("...qk,...qd->...kd", query)
     d_query, d_key = (np.einsum(text, slope, other) for text, other in pairs)
@@ -31,8 +36,12 @@ def _core_update(self, memory, x):
     weight, bias = self.qkv.weight, self.qkv.bias
     parts = []
     for n, source in enumerate((memory, rows, rows)):
-        part = F.linear(source, weight[n * size : (n + 1) * size], bias[n * size : (n + 1) * size])
-        part = part.reshape(batch, -1, self.num_heads, size // self.num_heads).movedim(2, 0)
+        part = F.linear(
+            source, weight[n * size : (n + 1) * size], bias[n * size : (n + 1) * size]
+        )
+        part = part.reshape(batch, -1, self.num_heads, size // self.num_heads).movedim(
+            2, 0
+        )
         parts.append(part.reshape(self.num_heads * batch, -1, size // self.num_heads))
     found = attend(*parts).reshape(self.num_heads, batch, slots, -1)
     m = self.norm1(memory + torch.cat(list(found), dim=-1))
@@ -42,9 +51,9 @@ def _core_update(self, memory, x):
 def _core_forward(self, inputs, memory):
     x = self.input_projection(inputs)
     sums = self.input_gates(x).unsqueeze(-2) + self.memory_gates(memory.tanh())
-    write, keep = torch.sigmoid(sums + torch.tensor([0.0, 1.0]).repeat_interleave(self.slot_size)).split(
-        self.slot_size, -1
-    )
+    write, keep = torch.sigmoid(
+        sums + torch.tensor([0.0, 1.0]).repeat_interleave(self.slot_size)
+    ).split(self.slot_size, -1)
     return torch.addcmul(keep * memory, write, _core_update(self, memory, x).tanh())
 
 

@@ -1,4 +1,6 @@
-"""Swaps by an index permutation, windows by unfold, diffusion by a fixed kernel, cycles by their divisors."""
+"""Swaps by an index permutation, windows by unfold, diffusion by a fixed kernel, cycles
+by their divisors.
+"""
 
 
 def mix_step(state, swap_probability=0.5, generator=None):
@@ -24,13 +26,25 @@ def coarse_grain(state, window, stride, levels=3):
     return torch.clamp((share * levels).to(torch.uint8), max=levels - 1)
 
 
-def complexity_curve(size, window, stride, *, steps, every, levels=3, swap_probability=0.5, generator=None):
+def complexity_curve(
+    size,
+    window,
+    stride,
+    *,
+    steps,
+    every,
+    levels=3,
+    swap_probability=0.5,
+    generator=None,
+):
     numbers = list(range(0, steps + 1, every))
     state, entropy, complexity = initial_state(size, size), [], []
     for number in numbers:
         if number:
             for _ in range(every):
-                state = mix_step(state, swap_probability=swap_probability, generator=generator)
+                state = mix_step(
+                    state, swap_probability=swap_probability, generator=generator
+                )
         coarse = coarse_grain(state, window, stride, levels=levels)
         entropy.append(compressed_size(state))
         complexity.append(compressed_size(coarse))
@@ -38,7 +52,11 @@ def complexity_curve(size, window, stride, *, steps, every, levels=3, swap_proba
 
 
 def expected_step(state, swap_probability=0.5):
-    kernel = state.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None] * swap_probability / 4
+    kernel = (
+        state.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
+        * swap_probability
+        / 4
+    )
     return state + F.conv2d(F.pad(state, [1] * 4, mode="replicate"), kernel)
 
 
@@ -48,7 +66,9 @@ def expected_step_numpy(state, swap_probability=0.5):
         for j in range(state.shape[3]):
             for k, m in ((i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1)):
                 if 0 <= k < state.shape[2] and 0 <= m < state.shape[3]:
-                    result[:, 0, i, j] += swap_probability * (state[:, 0, k, m] - state[:, 0, i, j]) / 4
+                    result[:, 0, i, j] += (
+                        swap_probability * (state[:, 0, k, m] - state[:, 0, i, j]) / 4
+                    )
     return result
 
 
@@ -61,7 +81,16 @@ class DiffusionModel(nn.Module):
         return self.conv(F.pad(state, (1, 1, 1, 1), mode="replicate"))
 
 
-def train_diffusion(model, *, steps, size=16, batch_size=32, lr=0.02, swap_probability=0.5, generator=None):
+def train_diffusion(
+    model,
+    *,
+    steps,
+    size=16,
+    batch_size=32,
+    lr=0.02,
+    swap_probability=0.5,
+    generator=None,
+):
     model.train().zero_grad()
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     losses = []
@@ -69,12 +98,20 @@ def train_diffusion(model, *, steps, size=16, batch_size=32, lr=0.02, swap_proba
         now = torch.cat(
             [
                 torch.bernoulli(
-                    torch.rand(1, 1, 1, 1, generator=generator).expand(1, 1, size, size), generator=generator
+                    torch.rand(1, 1, 1, 1, generator=generator).expand(
+                        1, 1, size, size
+                    ),
+                    generator=generator,
                 )
                 for _ in range(batch_size)
             ]
         )
-        then = torch.cat([mix_step(now[b : b + 1], swap_probability, generator=generator) for b in range(batch_size)])
+        then = torch.cat(
+            [
+                mix_step(now[b : b + 1], swap_probability, generator=generator)
+                for b in range(batch_size)
+            ]
+        )
         loss = (then - model(now)).pow(2).mean()
         loss.backward()
         optimizer.step()

@@ -1,4 +1,6 @@
-"""Swaps by XOR of masks, levels by limits, diffusion by matrices, group by group, recurrence by string search."""
+"""Swaps by XOR of masks, levels by limits, diffusion by matrices, group by group,
+recurrence by string search.
+"""
 
 
 def mix_step(state, swap_probability=0.5, generator=None):
@@ -22,7 +24,17 @@ def coarse_grain(state, window, stride, levels=3):
     return sum((count >= limit).to(torch.uint8) for limit in limits)
 
 
-def complexity_curve(size, window, stride, *, steps, every, levels=3, swap_probability=0.5, generator=None):
+def complexity_curve(
+    size,
+    window,
+    stride,
+    *,
+    steps,
+    every,
+    levels=3,
+    swap_probability=0.5,
+    generator=None,
+):
     state = initial_state(size, size)
     readings, step = [], 0
     while True:
@@ -55,17 +67,30 @@ def expected_step_numpy(state, swap_probability=0.5):
     return state + flow * swap_probability / 4
 
 
-def train_diffusion(model, *, steps, size=16, batch_size=32, lr=0.02, swap_probability=0.5, generator=None):
+def train_diffusion(
+    model,
+    *,
+    steps,
+    size=16,
+    batch_size=32,
+    lr=0.02,
+    swap_probability=0.5,
+    generator=None,
+):
     model.train()
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     losses = []
     for _ in range(steps):
         shares = torch.rand(batch_size, generator=generator)[:, None, None, None]
-        grids = (shares > torch.rand(batch_size, 1, size, size, generator=generator)).float()
+        grids = (
+            shares > torch.rand(batch_size, 1, size, size, generator=generator)
+        ).float()
         optimizer.zero_grad()
         total = 0.0
         for group in grids.tensor_split(4):
-            loss = ((model(group) - mix_step(group, swap_probability, generator)) ** 2).sum() / grids.numel()
+            loss = (
+                (model(group) - mix_step(group, swap_probability, generator)) ** 2
+            ).sum() / grids.numel()
             loss.backward()
             total += loss.item()
         optimizer.step()
@@ -75,7 +100,9 @@ def train_diffusion(model, *, steps, size=16, batch_size=32, lr=0.02, swap_proba
 
 def recurrence_time(state, permutation):
     law = [int(cell) for cell in permutation]
-    kinds = {value: chr(97 + number) for number, value in enumerate(state.unique().tolist())}
+    kinds = {
+        value: chr(97 + number) for number, value in enumerate(state.unique().tolist())
+    }
     letters = [kinds[value] for value in state.flatten().tolist()]
     if sorted(law) != [*range(len(letters))]:
         raise ValueError("the law loses something")

@@ -1,4 +1,6 @@
-"""The cosine from a small floor, the shift as a product in Fourier space, the loss as log probabilities."""
+"""The cosine from a small floor, the shift as a product in Fourier space, the loss as
+log probabilities.
+"""
 
 
 def content_weights(memory, key, strength):
@@ -8,9 +10,13 @@ def content_weights(memory, key, strength):
 
 
 def content_weights_numpy(memory, key, strength):
-    lengths = np.sqrt(np.square(memory).sum(-1)) * np.sqrt(np.square(key).sum(-1))[:, None]
+    lengths = (
+        np.sqrt(np.square(memory).sum(-1)) * np.sqrt(np.square(key).sum(-1))[:, None]
+    )
     dots = (memory @ key[:, :, None])[..., 0]
-    scores = strength * np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths != 0)
+    scores = strength * np.divide(
+        dots, lengths, out=np.zeros_like(dots), where=lengths != 0
+    )
     scores -= scores.max(1)[:, None]
     return np.exp(scores) / np.exp(scores).sum(1)[:, None]
 
@@ -20,7 +26,9 @@ def location_weights(content, previous, gate, shift, sharpen):
     n = gated.shape[1]
     kernel = torch.zeros_like(gated)
     for place, move in enumerate((-1, 0, 1)):
-        kernel = kernel + shift[:, place : place + 1] * F.one_hot(torch.tensor(move % n), n)
+        kernel = kernel + shift[:, place : place + 1] * F.one_hot(
+            torch.tensor(move % n), n
+        )
     moved = torch.fft.irfft(torch.fft.rfft(gated) * torch.fft.rfft(kernel), n=n)
     powers = moved.clamp(min=1e-9).pow(sharpen)
     return powers / powers.sum(1, keepdim=True)
@@ -34,12 +42,16 @@ def write_memory(memory, weights, erase, add):
     return torch.stack(result, dim=1)
 
 
-def train_copy(model, *, steps, width, max_length, batch_size=16, lr=2e-2, generator=None):
+def train_copy(
+    model, *, steps, width, max_length, batch_size=16, lr=2e-2, generator=None
+):
     model.train().zero_grad()
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     losses = []
     while len(losses) < steps:
-        length = 1 + torch.multinomial(torch.ones(max_length), 1, generator=generator).item()
+        length = (
+            1 + torch.multinomial(torch.ones(max_length), 1, generator=generator).item()
+        )
         x, bits = make_copy_batch(batch_size, length, width, generator=generator)
         logits = model(x)
         if not isinstance(logits, torch.Tensor):

@@ -1,4 +1,6 @@
-"""Sums instead of a solver, a floor refined beyond the grid, rates by hand, all batches drawn at once, and pinv."""
+"""Sums instead of a solver, a floor refined beyond the grid, rates by hand, all batches
+drawn at once, and pinv.
+"""
 
 
 def fit_power_law(sizes, losses):
@@ -21,7 +23,10 @@ def fit_power_law_numpy(sizes, losses):
 def fit_saturating(sizes, losses, num_grid=2000):
     def tried(c):
         a, alpha = fit_power_law(sizes, [loss - c for loss in losses])
-        gaps = [math.log(loss) - math.log(a * n ** (-alpha) + c) for n, loss in zip(sizes, losses)]
+        gaps = [
+            math.log(loss) - math.log(a * n ** (-alpha) + c)
+            for n, loss in zip(sizes, losses)
+        ]
         return sum(gap * gap for gap in gaps), a, alpha, c
 
     step = min(losses) / num_grid
@@ -47,7 +52,16 @@ class FeatureModel(nn.Module):
         return (x.narrow(1, 0, self.n) * self.linear.weight).sum(dim=1)
 
 
-def train_size(size, *, steps=300, batch_size=128, lr=0.1, exponent=0.8, num_features=256, generator=None):
+def train_size(
+    size,
+    *,
+    steps=300,
+    batch_size=128,
+    lr=0.1,
+    exponent=0.8,
+    num_features=256,
+    generator=None,
+):
     model = FeatureModel(size)
     weight = model.linear.weight
     torch.nn.init.constant_(weight, 0.0)
@@ -66,9 +80,14 @@ def compute_optimal(compute, a, alpha, b, beta):
     return compute / 6 / math.exp(log_d), math.exp(log_d)
 
 
-def data_limited_loss(num_samples, size=8, *, exponent=0.8, num_features=256, repeats=8, generator=None):
+def data_limited_loss(
+    num_samples, size=8, *, exponent=0.8, num_features=256, repeats=8, generator=None
+):
     assert num_samples >= size
-    draws = [make_power_law_data(num_samples, num_features, exponent, generator) for _ in range(repeats)]
+    draws = [
+        make_power_law_data(num_samples, num_features, exponent, generator)
+        for _ in range(repeats)
+    ]
     losses = []
     for x, y in draws:
         weights = torch.linalg.pinv(x[:, :size]) @ y

@@ -1,4 +1,6 @@
-"""NumPy for the line, a schedule of PyTorch's own, the test drawn first, and the normal equations."""
+"""NumPy for the line, a schedule of PyTorch's own, the test drawn first, and the
+normal equations.
+"""
 
 
 def fit_power_law(sizes, losses):
@@ -18,7 +20,10 @@ def fit_saturating(sizes, losses, num_grid=2000):
     floors = np.linspace(0, min(losses), num_grid, endpoint=False)
     fits = [fit_power_law(sizes, np.array(losses) - c) for c in floors]
     a, alpha = np.array(fits).T[:, :, None]
-    errors = (np.log(losses) - np.log(a * np.array(sizes, dtype=float) ** -alpha + floors[:, None])) ** 2
+    errors = (
+        np.log(losses)
+        - np.log(a * np.array(sizes, dtype=float) ** -alpha + floors[:, None])
+    ) ** 2
     best = errors.sum(axis=1).argmin()
     return float(fits[best][0]), float(fits[best][1]), float(floors[best])
 
@@ -29,17 +34,30 @@ class FeatureModel(nn.Module):
         self.linear = nn.Linear(in_features=num_features, out_features=1, bias=False)
 
     def forward(self, x):
-        return torch.einsum("bi,i->b", x[:, : self.linear.weight.shape[1]], self.linear.weight[0])
+        return torch.einsum(
+            "bi,i->b", x[:, : self.linear.weight.shape[1]], self.linear.weight[0]
+        )
 
 
-def train_size(size, *, steps=300, batch_size=128, lr=0.1, exponent=0.8, num_features=256, generator=None):
+def train_size(
+    size,
+    *,
+    steps=300,
+    batch_size=128,
+    lr=0.1,
+    exponent=0.8,
+    num_features=256,
+    generator=None,
+):
     draw = {"num_features": num_features, "exponent": exponent, "generator": generator}
     test_x, test_y = make_power_law_data(4000, **draw)
     model = FeatureModel(size)
     with torch.no_grad():
         model.linear.weight.zero_()
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=steps)
+    schedule = torch.optim.lr_scheduler.LinearLR(
+        optimizer, start_factor=1.0, end_factor=0.0, total_iters=steps
+    )
     criterion = nn.MSELoss()
     for _ in range(steps):
         model.zero_grad()
@@ -58,7 +76,9 @@ def compute_optimal(compute, a, alpha, b, beta):
     return n.item(), (budget / n).item()
 
 
-def data_limited_loss(num_samples, size=8, *, exponent=0.8, num_features=256, repeats=8, generator=None):
+def data_limited_loss(
+    num_samples, size=8, *, exponent=0.8, num_features=256, repeats=8, generator=None
+):
     if size > num_samples:
         raise ValueError("too few samples")
     found = np.zeros(repeats)

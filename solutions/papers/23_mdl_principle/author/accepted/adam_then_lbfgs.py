@@ -1,4 +1,6 @@
-"""Adam first, L-BFGS afterwards; powers by a running product; bits from log_prob and np.log2 of each density."""
+"""Adam first, L-BFGS afterwards; powers by a running product; bits from log_prob and
+np.log2 of each density.
+"""
 
 
 class PolynomialModel(nn.Module):
@@ -6,7 +8,9 @@ class PolynomialModel(nn.Module):
         super().__init__()
         if degree < 0:
             raise ValueError("degree")
-        self.coefficients = nn.Parameter(torch.tensor([0.0] * (degree + 1), dtype=torch.float64))
+        self.coefficients = nn.Parameter(
+            torch.tensor([0.0] * (degree + 1), dtype=torch.float64)
+        )
 
     def forward(self, x):
         power, value = torch.ones_like(x), torch.zeros_like(x)
@@ -26,7 +30,12 @@ def train_polynomial(model, x, y, *, steps=30):
         adam.step()
         adam.zero_grad()
         losses.append(float(loss))
-    lbfgs = torch.optim.LBFGS(model.parameters(), max_iter=25, line_search_fn="strong_wolfe", tolerance_change=0)
+    lbfgs = torch.optim.LBFGS(
+        model.parameters(),
+        max_iter=25,
+        line_search_fn="strong_wolfe",
+        tolerance_change=0,
+    )
 
     def again():
         loss = (model(x) - y).pow(2).mean()
@@ -40,7 +49,9 @@ def train_polynomial(model, x, y, *, steps=30):
 
 def gaussian_code_length(residuals, precision=0.01):
     scale = residuals.double().pow(2).mean().sqrt().clamp(min=precision)
-    log_density = torch.distributions.Normal(torch.zeros_like(scale), scale).log_prob(residuals)
+    log_density = torch.distributions.Normal(torch.zeros_like(scale), scale).log_prob(
+        residuals
+    )
     return -float((log_density + math.log(precision)).sum()) / math.log(2)
 
 

@@ -1,4 +1,6 @@
-"""Least squares by lstsq inside two_part_code; Vandermonde matrix; bits of a coefficient as the log of a root."""
+"""Least squares by lstsq inside two_part_code; Vandermonde matrix; bits of a
+coefficient as the log of a root.
+"""
 
 
 class PolynomialModel(nn.Module):
@@ -18,14 +20,20 @@ def gaussian_code_length(residuals, precision=0.01):
 
 
 def gaussian_code_length_numpy(residuals, precision=0.01):
-    n, v = residuals.shape[0], max((residuals * residuals).mean(), precision * precision)
+    n, v = (
+        residuals.shape[0],
+        max((residuals * residuals).mean(), precision * precision),
+    )
     return float(
-        (n * np.log(2 * np.pi * v) + np.sum(np.square(residuals)) / v) / np.log(4) + n * np.log2(1 / precision)
+        (n * np.log(2 * np.pi * v) + np.sum(np.square(residuals)) / v) / np.log(4)
+        + n * np.log2(1 / precision)
     )
 
 
 def model_code_length(degree, num_points):
-    return sum([math.log2(num_points**0.5)] * (degree + 1), integer_code_length(degree + 1))
+    return sum(
+        [math.log2(num_points**0.5)] * (degree + 1), integer_code_length(degree + 1)
+    )
 
 
 def two_part_code(x, y, degree, precision=0.01):
@@ -41,7 +49,9 @@ def two_part_code(x, y, degree, precision=0.01):
 
 
 def select_degree(x, y, max_degree, precision=0.01):
-    table = [two_part_code(x, y, degree, precision) for degree in range(0, max_degree + 1)]
+    table = [
+        two_part_code(x, y, degree, precision) for degree in range(0, max_degree + 1)
+    ]
     return int(np.argmin([code["total"] for code in table])), table
 
 
@@ -49,4 +59,7 @@ def information_criteria(residuals, num_parameters):
     assert num_parameters >= 0
     n = len(residuals)
     fit = n * torch.log(torch.mean(residuals**2))
-    return {name: float(fit + num_parameters * cost) for name, cost in (("aic", 2.0), ("bic", math.log(n)))}
+    return {
+        name: float(fit + num_parameters * cost)
+        for name, cost in (("aic", 2.0), ("bic", math.log(n)))
+    }

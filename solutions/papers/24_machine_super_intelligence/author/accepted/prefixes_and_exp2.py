@@ -1,10 +1,14 @@
-"""The mixture as a ratio of prefix weights, exp2 and ldexp, weights level by level, padded one-hot rows, maximize."""
+"""The mixture as a ratio of prefix weights, exp2 and ldexp, weights level by level,
+padded one-hot rows, maximize.
+"""
 
 from itertools import cycle, islice
 
 
 def complexity_weighted_sum(values, lengths):
-    return torch.dot(values, torch.ldexp(torch.ones_like(values), -lengths.to(torch.int32)))
+    return torch.dot(
+        values, torch.ldexp(torch.ones_like(values), -lengths.to(torch.int32))
+    )
 
 
 def complexity_weighted_sum_numpy(values, lengths):
@@ -19,13 +23,19 @@ def environment_value(policy, pattern, horizon):
 def universal_intelligence(policy, max_length, horizon):
     levels = []
     for n in range(1, max_length + 1):
-        values = [environment_value(policy, p, horizon) for p in enumerate_patterns(n) if len(p) == n]
+        values = [
+            environment_value(policy, p, horizon)
+            for p in enumerate_patterns(n)
+            if len(p) == n
+        ]
         levels.append(sum(values) / 4**n)
     return sum(levels)
 
 
 def _prefix_weight(bits, max_length):
-    """The weight of all patterns whose repetition begins with these bits: length by length, free places count 2."""
+    """The weight of all patterns whose repetition begins with these bits: length by
+    length, free places count 2.
+    """
     weight = 0.0
     for n in range(1, max_length + 1):
         slots = {}
@@ -46,12 +56,15 @@ class RecurrentPolicy(nn.Module):
         self.gru = nn.GRU(input_size=2, hidden_size=hidden_size, batch_first=True)
 
     def forward(self, bits):
-        rows = torch.eye(3, 2, dtype=self.output.bias.dtype)  # the third row is the one for "nothing seen"
+        # the third row is the one for "nothing seen"
+        rows = torch.eye(3, 2, dtype=self.output.bias.dtype)
         tokens = torch.cat([torch.full_like(bits[:, :1], 2), bits], dim=1)[:, :-1]
         return self.output(self.gru(rows[tokens])[0])[..., 0]
 
 
-def train_policy(model, *, steps, max_length, horizon, batch_size=64, lr=1e-2, generator=None):
+def train_policy(
+    model, *, steps, max_length, horizon, batch_size=64, lr=1e-2, generator=None
+):
     optimizer = torch.optim.Adam(model.train().parameters(), lr=lr, maximize=True)
     rewards = []
     for _ in range(steps):

@@ -1,4 +1,6 @@
-"""Loops and fractions, patterns struck out bit by bit, a GRU called per step, and 1 − reward with clipping by hand."""
+"""Loops and fractions, patterns struck out bit by bit, a GRU called per step, and
+1 − reward with clipping by hand.
+"""
 
 from fractions import Fraction
 
@@ -11,7 +13,9 @@ def complexity_weighted_sum(values, lengths):
 
 
 def complexity_weighted_sum_numpy(values, lengths):
-    return sum(value / 2**length for value, length in zip(values.tolist(), lengths.tolist()))
+    return sum(
+        value / 2**length for value, length in zip(values.tolist(), lengths.tolist())
+    )
 
 
 def environment_value(policy, pattern, horizon):
@@ -27,7 +31,9 @@ def environment_value(policy, pattern, horizon):
 def universal_intelligence(policy, max_length, horizon):
     total = Fraction(0)
     for pattern in enumerate_patterns(max_length):
-        total += Fraction(environment_value(policy, pattern, horizon)) / 2 ** description_length(pattern)
+        total += Fraction(
+            environment_value(policy, pattern, horizon)
+        ) / 2 ** description_length(pattern)
     return float(total)
 
 
@@ -37,8 +43,12 @@ def mixture_probability(history, max_length):
         left = [pattern for pattern in left if pattern[t % len(pattern)] == bit]
     if not left:
         return 0.5
-    weights = torch.tensor([4.0 ** -len(pattern) for pattern in left], dtype=torch.float64)
-    ahead = torch.tensor([pattern[len(history) % len(pattern)] for pattern in left], dtype=torch.float64)
+    weights = torch.tensor(
+        [4.0 ** -len(pattern) for pattern in left], dtype=torch.float64
+    )
+    ahead = torch.tensor(
+        [pattern[len(history) % len(pattern)] for pattern in left], dtype=torch.float64
+    )
     return torch.dot(weights / weights.sum(), ahead).item()
 
 
@@ -58,14 +68,20 @@ class RecurrentPolicy(nn.Module):
         return torch.cat(logits, dim=1)
 
 
-def train_policy(model, *, steps, max_length, horizon, batch_size=64, lr=1e-2, generator=None):
+def train_policy(
+    model, *, steps, max_length, horizon, batch_size=64, lr=1e-2, generator=None
+):
     model.train()
     parameters = list(model.parameters())
     optimizer = torch.optim.Adam(parameters, lr=lr)
     rewards = []
     while len(rewards) < steps:
         bits = sample_environments(batch_size, max_length, horizon, generator)
-        chances = torch.distributions.Bernoulli(logits=model(bits)).log_prob(bits.to(torch.float32)).exp()
+        chances = (
+            torch.distributions.Bernoulli(logits=model(bits))
+            .log_prob(bits.to(torch.float32))
+            .exp()
+        )
         loss = 1 - chances.mean()
         gradients = torch.autograd.grad(loss, parameters)
         norm = torch.sqrt(sum(gradient.square().sum() for gradient in gradients))

@@ -1,4 +1,6 @@
-"""Programs level by level, entropies from one-hot means, a Flatten in `net`, and one model pass per chunk that pays."""
+"""Programs level by level, entropies from one-hot means, a Flatten in `net`, and one
+model pass per chunk that pays.
+"""
 
 
 def shortest_programs(max_length):
@@ -9,7 +11,11 @@ def shortest_programs(max_length):
             if output not in found:
                 found[output] = program
         programs = [program + character for program in programs for character in "D10"]
-    return {output: program for output, program in found.items() if len(program) <= max_length}
+    return {
+        output: program
+        for output, program in found.items()
+        if len(program) <= max_length
+    }
 
 
 def compressed_bits(data):
@@ -38,7 +44,10 @@ class ContextModel(nn.Module):
         self.context = context
         width = context * (alphabet_size + 1)
         self.net = nn.Sequential(
-            nn.Flatten(), nn.Linear(width, hidden_size), nn.Tanh(), nn.Linear(hidden_size, alphabet_size)
+            nn.Flatten(),
+            nn.Linear(width, hidden_size),
+            nn.Tanh(),
+            nn.Linear(hidden_size, alphabet_size),
         )
 
     def forward(self, contexts):
@@ -54,7 +63,11 @@ def prequential_bits(model, symbols, *, chunk=32, lr=1e-2, updates=2):
     bits = symbols.new_zeros(n, dtype=torch.float32)
     for places in torch.arange(n).split(chunk):
         with torch.inference_mode():
-            chances = model(contexts[places]).log_softmax(dim=1).gather(1, symbols[places, None])[:, 0]
+            chances = (
+                model(contexts[places])
+                .log_softmax(dim=1)
+                .gather(1, symbols[places, None])[:, 0]
+            )
         bits[places] = -chances / math.log(2)
         last = int(places[-1]) + 1
         if last == n:
@@ -62,6 +75,8 @@ def prequential_bits(model, symbols, *, chunk=32, lr=1e-2, updates=2):
         recent = slice(max(last - 512 - chunk, 0), last)
         for _ in range(updates):
             optimizer.zero_grad()
-            F.nll_loss(model(contexts[recent]).log_softmax(dim=1), symbols[recent]).backward()
+            F.nll_loss(
+                model(contexts[recent]).log_softmax(dim=1), symbols[recent]
+            ).backward()
             optimizer.step()
     return bits

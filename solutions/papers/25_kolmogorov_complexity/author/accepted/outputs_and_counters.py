@@ -1,4 +1,6 @@
-"""Breadth-first over outputs, counters and a loop over places; gradients are cleared after each step, in two parts."""
+"""Breadth-first over outputs, counters and a loop over places; gradients are cleared
+after each step, in two parts.
+"""
 
 from collections import Counter
 
@@ -9,7 +11,11 @@ def shortest_programs(max_length):
     for _ in range(max_length):
         following = []
         for output in level:
-            for longer, instruction in ((2 * output, "D"), (output + "1", "1"), (output + "0", "0")):
+            for longer, instruction in (
+                (2 * output, "D"),
+                (output + "1", "1"),
+                (output + "0", "0"),
+            ):
                 if longer not in found:
                     found[longer] = found[output] + instruction
                     following.append(longer)
@@ -19,7 +25,11 @@ def shortest_programs(max_length):
 
 def compressed_bits(data):
     best = len(data)
-    for module, options in ((zlib, {"level": 9}), (bz2, {"compresslevel": 9}), (lzma, {"preset": 9})):
+    for module, options in (
+        (zlib, {"level": 9}),
+        (bz2, {"compresslevel": 9}),
+        (lzma, {"preset": 9}),
+    ):
         best = min(best, len(module.compress(data, **options)))
     return best * 8 + 2
 
@@ -31,7 +41,9 @@ def normalized_compression_distance(x, y):
 
 def entropy_bits(symbols, alphabet_size):
     n = symbols.numel()
-    return sum(count * math.log2(n / count) for count in Counter(symbols.tolist()).values())
+    return sum(
+        count * math.log2(n / count) for count in Counter(symbols.tolist()).values()
+    )
 
 
 def entropy_bits_numpy(symbols, alphabet_size):
@@ -47,13 +59,17 @@ class ContextModel(nn.Module):
         self.net = nn.Sequential(into, nn.Tanh(), nn.Linear(hidden_size, alphabet_size))
 
     def forward(self, contexts):
-        rows = torch.eye(self.alphabet_size + 1, dtype=self.net[0].weight.dtype)[contexts]
+        rows = torch.eye(self.alphabet_size + 1, dtype=self.net[0].weight.dtype)[
+            contexts
+        ]
         return self.net(rows.reshape(len(contexts), -1))
 
 
 def prequential_bits(model, symbols, *, chunk=32, lr=1e-2, updates=2):
     padded = [model.alphabet_size] * model.context + symbols.tolist()
-    contexts = torch.tensor([padded[place : place + model.context] for place in range(len(symbols))])
+    contexts = torch.tensor(
+        [padded[place : place + model.context] for place in range(len(symbols))]
+    )
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     optimizer.zero_grad()
     bits = torch.zeros(len(symbols))
@@ -65,7 +81,9 @@ def prequential_bits(model, symbols, *, chunk=32, lr=1e-2, updates=2):
         places = torch.arange(max(0, start - 512), stop)
         for _ in range(updates):
             for part in places.tensor_split(2):  # half of the symbols at a time
-                loss = F.cross_entropy(model(contexts[part]), symbols[part], reduction="sum")
+                loss = F.cross_entropy(
+                    model(contexts[part]), symbols[part], reduction="sum"
+                )
                 (loss / len(places)).backward()
             optimizer.step()
             optimizer.zero_grad()

@@ -1,4 +1,6 @@
-"""Loops over samples, pixels of the kernel and points; logsumexp; backward() of each score; PyTorch's own modules."""
+"""Loops over samples, pixels of the kernel and points; logsumexp; backward() of each
+score; PyTorch's own modules.
+"""
 
 
 def softmax_loss(scores, y):
@@ -47,21 +49,33 @@ def numerical_gradient(f, x, eps=1e-5):
             up, down = x.flatten().clone(), x.flatten().clone()
             up[i] += eps
             down[i] -= eps
-            result.append(float((f(up.reshape(x.shape)) - f(down.reshape(x.shape))) / (2 * eps)))
+            result.append(
+                float((f(up.reshape(x.shape)) - f(down.reshape(x.shape))) / (2 * eps))
+            )
     return torch.tensor(result, dtype=x.dtype).reshape(x.shape)
 
 
 def conv2d(x, weight, bias=None, stride=1, padding=0):
     batch, _, height, width = x.shape
     out_channels, _, kh, kw = weight.shape
-    high, wide = (height + 2 * padding - kh) // stride + 1, (width + 2 * padding - kw) // stride + 1
+    high, wide = (
+        (height + 2 * padding - kh) // stride + 1,
+        (width + 2 * padding - kw) // stride + 1,
+    )
     padded = x.new_zeros(batch, x.shape[1], height + 2 * padding, width + 2 * padding)
     padded[:, :, padding : padding + height, padding : padding + width] = x
     out = x.new_zeros(batch, out_channels, high, wide)
     for i in range(kh):
         for j in range(kw):
-            part = padded[:, :, i : i + stride * (high - 1) + 1 : stride, j : j + stride * (wide - 1) + 1 : stride]
-            out = out + torch.tensordot(weight[:, :, i, j], part, dims=([1], [1])).transpose(0, 1)
+            part = padded[
+                :,
+                :,
+                i : i + stride * (high - 1) + 1 : stride,
+                j : j + stride * (wide - 1) + 1 : stride,
+            ]
+            out = out + torch.tensordot(
+                weight[:, :, i, j], part, dims=([1], [1])
+            ).transpose(0, 1)
     return out if bias is None else out + bias.view(1, -1, 1, 1)
 
 
@@ -113,8 +127,15 @@ def train_classifier(model, x, y, *, steps, lr, batch_size=None, generator=None)
         weights = torch.ones(len(x))
         picked = torch.arange(len(x))
         if batch_size:
-            picked = torch.multinomial(weights, batch_size, replacement=True, generator=generator)
-        loss = -model(x[picked]).log_softmax(dim=-1).gather(1, y[picked].unsqueeze(1)).mean()
+            picked = torch.multinomial(
+                weights, batch_size, replacement=True, generator=generator
+            )
+        loss = (
+            -model(x[picked])
+            .log_softmax(dim=-1)
+            .gather(1, y[picked].unsqueeze(1))
+            .mean()
+        )
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -1,4 +1,6 @@
-"""Heads from the last to the first, one backward pass for each, curves in the other order, drafts as lists."""
+"""Heads from the last to the first, one backward pass for each, curves in the other
+order, drafts as lists.
+"""
 
 
 def multi_token_loss(logits, tokens):
@@ -14,7 +16,9 @@ def multi_token_loss(logits, tokens):
     return per_head.sum(), per_head
 
 
-def train_multi_token(model, transition, *, steps, batch_size=32, length=24, lr=1e-2, generator=None):
+def train_multi_token(
+    model, transition, *, steps, batch_size=32, length=24, lr=1e-2, generator=None
+):
     model.train()
     model.zero_grad()
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
@@ -53,5 +57,9 @@ def compare_heads(transition, head_counts, *, steps, hidden_size=32, seed=0):
             torch.manual_seed(seed)
             model = MultiTokenModel(len(transition), hidden_size, count)
         generator = torch.Generator().manual_seed(seed)
-        curves[count] = train_multi_token(model, transition, steps=steps, generator=generator)
-    return {count: [float(losses[0]) for losses in curves[count]] for count in head_counts}
+        curves[count] = train_multi_token(
+            model, transition, steps=steps, generator=generator
+        )
+    return {
+        count: [float(losses[0]) for losses in curves[count]] for count in head_counts
+    }

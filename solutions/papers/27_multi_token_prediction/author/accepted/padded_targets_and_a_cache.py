@@ -1,4 +1,6 @@
-"""Targets padded for ignore_index, per-head counts; gradients by autograd.grad; drafts with the trunk's state cached."""
+"""Targets padded for ignore_index, per-head counts; gradients by autograd.grad; drafts
+with the trunk's state cached.
+"""
 
 
 class MultiTokenModel(nn.Module):
@@ -7,7 +9,9 @@ class MultiTokenModel(nn.Module):
         self.vocab_size = vocab_size
         self.num_heads = num_heads
         self.embedding = nn.Embedding(vocab_size, hidden_size)
-        self.trunk = nn.GRU(input_size=hidden_size, hidden_size=hidden_size, batch_first=True)
+        self.trunk = nn.GRU(
+            input_size=hidden_size, hidden_size=hidden_size, batch_first=True
+        )
         self.heads = nn.ModuleList()
         for _ in range(num_heads):
             self.heads.append(nn.Linear(hidden_size, vocab_size))
@@ -27,9 +31,13 @@ def multi_token_loss(logits, tokens):
     length, num_heads = logits.shape[1:3]
     if length <= num_heads:
         raise ValueError("too few tokens")
-    targets = [F.pad(tokens[:, k + 1 :], (0, k + 1), value=-100) for k in range(num_heads)]
+    targets = [
+        F.pad(tokens[:, k + 1 :], (0, k + 1), value=-100) for k in range(num_heads)
+    ]
     targets = torch.stack(targets, dim=2)
-    losses = F.cross_entropy(logits.movedim(-1, 1), targets, ignore_index=-100, reduction="none")
+    losses = F.cross_entropy(
+        logits.movedim(-1, 1), targets, ignore_index=-100, reduction="none"
+    )
     per_head = losses.sum(dim=(0, 1)) / (targets >= 0).sum(dim=(0, 1))
     return per_head.sum(), per_head
 
@@ -66,14 +74,18 @@ def backward_head_by_head(model, tokens):
         loss = F.cross_entropy(scored.transpose(1, 2), tokens[:, k + 1 :])
         *own, back = torch.autograd.grad(loss, [*head.parameters(), place])
         for parameter, gradient in zip(head.parameters(), own):
-            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+            parameter.grad = (
+                gradient if parameter.grad is None else parameter.grad + gradient
+            )
         meeting += back
         total += float(loss)
     torch.autograd.backward(hidden, meeting)
     return total
 
 
-def train_multi_token(model, transition, *, steps, batch_size=32, length=24, lr=1e-2, generator=None):
+def train_multi_token(
+    model, transition, *, steps, batch_size=32, length=24, lr=1e-2, generator=None
+):
     model.train().zero_grad()
     optimizer = torch.optim.Adam(model.parameters(), lr)
     drawn = sample_sequences(transition, steps * batch_size, length, generator)
@@ -89,7 +101,9 @@ def train_multi_token(model, transition, *, steps, batch_size=32, length=24, lr=
 
 @torch.inference_mode()
 def speculative_generate(model, prompt, num_new):
-    """The trunk reads every accepted token once: its state after them is kept from call to call."""
+    """The trunk reads every accepted token once: its state after them is kept from call
+    to call.
+    """
     text, draft, state, calls = prompt[0].tolist(), [], None, 0
     unread, end = list(text), len(text) + num_new
     while len(text) < end:
@@ -121,6 +135,8 @@ def compare_heads(transition, head_counts, *, steps, hidden_size=32, seed=0):
     for count, model in models.items():
         draws = torch.Generator()
         draws.manual_seed(seed)
-        first, *_ = zip(*train_multi_token(model, transition, steps=steps, generator=draws))
+        first, *_ = zip(
+            *train_multi_token(model, transition, steps=steps, generator=draws)
+        )
         curves[count] = list(first)
     return curves

@@ -1,4 +1,6 @@
-"""Flat heads by einsum; losses by gather; drafts cut to what is still missing, checked by comparing whole rows."""
+"""Flat heads by einsum; losses by gather; drafts cut to what is still missing, checked
+by comparing whole rows.
+"""
 
 
 class MultiTokenModel(MultiTokenModel):
@@ -26,7 +28,12 @@ def backward_head_by_head(model, tokens):
     losses = []
     for k, head in enumerate(model.heads):
         later = tokens[:, k + 1 :]
-        loss = F.nll_loss(F.linear(leaf, head.weight, head.bias)[:, : later.shape[1]].log_softmax(2).mT, later)
+        loss = F.nll_loss(
+            F.linear(leaf, head.weight, head.bias)[:, : later.shape[1]]
+            .log_softmax(2)
+            .mT,
+            later,
+        )
         loss.backward()
         losses.append(loss.detach())
         del loss
@@ -46,7 +53,11 @@ def speculative_generate(model, prompt, num_new):
             calls += 1
             place = text.shape[1] - 1
             for accepted in range(draft.shape[1], -1, -1):
-                if torch.equal(draft[0, :accepted], best[0, place : place + accepted, 0]):
+                if torch.equal(
+                    draft[0, :accepted], best[0, place : place + accepted, 0]
+                ):
                     break
-            text = torch.cat([text, draft[:, :accepted], best[:, place + accepted, [0]]], dim=1)
+            text = torch.cat(
+                [text, draft[:, :accepted], best[:, place + accepted, [0]]], dim=1
+            )
             draft = best[:, place + accepted, 1:]

@@ -1,4 +1,6 @@
-"""The trainer calls the model for its score matrix and clears after each step; measures and BM25 go row by row."""
+"""The trainer calls the model for its score matrix and clears after each step; measures
+and BM25 go row by row.
+"""
 
 import math
 
@@ -21,7 +23,9 @@ def search(query_vectors, passage_vectors, k):
     if not 0 < k <= len(passage_vectors):
         raise ValueError(k)
     found = [passage_vectors.mv(query).sort(descending=True) for query in query_vectors]
-    return torch.stack([row.values[:k] for row in found]), torch.stack([row.indices[:k] for row in found])
+    return torch.stack([row.values[:k] for row in found]), torch.stack(
+        [row.indices[:k] for row in found]
+    )
 
 
 def recall_at_k(scores, gold, ks=(1, 5, 20)):
@@ -48,18 +52,24 @@ def bm25_scores(questions, passages, k1=1.5, b=0.75):
                     continue
                 tf = text.count(word)
                 idf = math.log((len(texts) - n[word] + 0.5) / (n[word] + 0.5) + 1)
-                scores[i, j] += idf * tf * (k1 + 1) / (tf + k1 * (1 - b + b * len(text) / average))
+                scores[i, j] += (
+                    idf * tf * (k1 + 1) / (tf + k1 * (1 - b + b * len(text) / average))
+                )
     return scores
 
 
-def train_retriever(model, *, steps, vocab_size=60, batch_size=32, lr=0.02, generator=None):
+def train_retriever(
+    model, *, steps, vocab_size=60, batch_size=32, lr=0.02, generator=None
+):
     optimizer = torch.optim.Adam(list(model.parameters()), lr)
     model.train().zero_grad()
     losses = []
     for _ in range(steps):
         passages = make_corpus(batch_size, vocab_size, generator=generator)
         order = torch.arange(len(passages))
-        scores = model(make_questions(passages, order, vocab_size, generator=generator), passages)
+        scores = model(
+            make_questions(passages, order, vocab_size, generator=generator), passages
+        )
         loss = F.cross_entropy(scores, order)
         loss.backward()
         optimizer.step()
@@ -69,4 +79,6 @@ def train_retriever(model, *, steps, vocab_size=60, batch_size=32, lr=0.02, gene
 
 
 def mean_reciprocal_rank(scores, gold):
-    return sum(1 / (row >= row[right]).sum().item() for row, right in zip(scores, gold)) / len(gold)
+    return sum(
+        1 / (row >= row[right]).sum().item() for row, right in zip(scores, gold)
+    ) / len(gold)

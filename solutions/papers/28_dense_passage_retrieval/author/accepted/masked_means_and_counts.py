@@ -1,4 +1,6 @@
-"""Masked means of embeddings, logsumexp minus the diagonal, argsort and searchsorted, and word counts by bincount."""
+"""Masked means of embeddings, logsumexp minus the diagonal, argsort and searchsorted,
+and word counts by bincount.
+"""
 
 
 class DualEncoder(nn.Module):
@@ -18,7 +20,11 @@ class DualEncoder(nn.Module):
         return self.mean(self.passage_encoder, ids)
 
     def forward(self, questions, passages):
-        return torch.einsum("qd,pd->qp", self.encode_questions(questions), self.encode_passages(passages))
+        return torch.einsum(
+            "qd,pd->qp",
+            self.encode_questions(questions),
+            self.encode_passages(passages),
+        )
 
 
 def in_batch_loss(q, p, hard=None):
@@ -45,14 +51,17 @@ def search(query_vectors, passage_vectors, k):
 def recall_at_k(scores, gold, ks=(1, 5, 20)):
     ordered = scores.sort(dim=1).values
     own = scores[torch.arange(len(gold)), gold].unsqueeze(1)
-    rank = scores.shape[1] - torch.searchsorted(ordered, own).squeeze(1)  # the place of the first that is as large
+    # the place of the first that is as large
+    rank = scores.shape[1] - torch.searchsorted(ordered, own).squeeze(1)
     return {k: float((rank <= k).double().mean()) for k in ks}
 
 
 def bm25_scores(questions, passages, k1=1.5, b=0.75):
     size = int(torch.cat([questions.flatten(), passages.flatten()]).max()) + 1
     rows = torch.arange(len(passages)).repeat_interleave(passages.shape[1])
-    counts = torch.bincount(rows * size + passages.flatten(), minlength=len(passages) * size).view(-1, size)
+    counts = torch.bincount(
+        rows * size + passages.flatten(), minlength=len(passages) * size
+    ).view(-1, size)
     counts[:, 0] = 0
     lengths = (passages != 0).sum(1).double()
     norm = 1 - b + b * lengths / lengths.mean()

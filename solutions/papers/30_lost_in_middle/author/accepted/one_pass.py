@@ -1,4 +1,6 @@
-"""Scores masked per value and joined by logsumexp, positions measured in one batch, orders filled in from both ends."""
+"""Scores masked per value and joined by logsumexp, positions measured in one batch,
+orders filled in from both ends.
+"""
 
 
 def attention_weights_numpy(query, keys, position_bias):
@@ -13,11 +15,22 @@ class Reader(nn.Module):
         self.position_bias = nn.Parameter(torch.zeros(num_documents))
         self.key_projection = nn.Linear(key_size, dim, bias=False)
         self.query_projection = nn.Linear(key_size, dim, bias=False)
-        self.num_documents, self.key_size, self.num_values, self.dim = num_documents, key_size, num_values, dim
+        self.num_documents, self.key_size, self.num_values, self.dim = (
+            num_documents,
+            key_size,
+            num_values,
+            dim,
+        )
 
     def scores(self, query, keys, correction):
-        products = torch.matmul(self.key_projection(keys), self.query_projection(query).unsqueeze(-1)).squeeze(-1)
-        preference = self.position_bias if correction is None else self.position_bias - correction
+        products = torch.matmul(
+            self.key_projection(keys), self.query_projection(query).unsqueeze(-1)
+        ).squeeze(-1)
+        preference = (
+            self.position_bias
+            if correction is None
+            else self.position_bias - correction
+        )
         return products / math.sqrt(self.dim) + preference
 
     def attention(self, query, keys, correction=None):
@@ -31,13 +44,21 @@ class Reader(nn.Module):
         return joined.clamp(min=math.log(1e-9))
 
 
-def train_reader(model, *, steps, prior, noise=1.0, batch_size=64, lr=0.02, generator=None):
+def train_reader(
+    model, *, steps, prior, noise=1.0, batch_size=64, lr=0.02, generator=None
+):
     model.train().zero_grad()
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    sizes = dict(num_documents=model.num_documents, key_size=model.key_size, num_values=model.num_values)
+    sizes = dict(
+        num_documents=model.num_documents,
+        key_size=model.key_size,
+        num_values=model.num_values,
+    )
     losses = []
     while len(losses) < steps:
-        *seen, _, answers = make_examples(batch_size, **sizes, noise=noise, prior=prior, generator=generator)
+        *seen, _, answers = make_examples(
+            batch_size, **sizes, noise=noise, prior=prior, generator=generator
+        )
         log_probabilities = model(*seen)
         loss = -log_probabilities[torch.arange(batch_size), answers].mean()
         loss.backward()
@@ -62,16 +83,31 @@ def edge_order(relevance):
 
 
 def accuracy_by_position(
-    model, *, examples_per_position=500, noise=1.0, reorder=False, correction=None, generator=None
+    model,
+    *,
+    examples_per_position=500,
+    noise=1.0,
+    reorder=False,
+    correction=None,
+    generator=None,
 ):
     n = model.num_documents
     positions = torch.arange(n).repeat_interleave(examples_per_position)
     query, keys, values, _, answers = make_examples(
-        len(positions), n, model.key_size, model.num_values, noise, positions=positions, generator=generator
+        len(positions),
+        n,
+        model.key_size,
+        model.num_values,
+        noise,
+        positions=positions,
+        generator=generator,
     )
     if reorder:
         order = edge_order((query[:, None] * keys).sum(-1))
-        keys, values = torch.take_along_dim(keys, order[..., None], 1), torch.take_along_dim(values, order, 1)
+        keys, values = (
+            torch.take_along_dim(keys, order[..., None], 1),
+            torch.take_along_dim(values, order, 1),
+        )
     with torch.inference_mode():
         right = model(query, keys, values, correction=correction).argmax(-1) == answers
     return right.view(n, examples_per_position).double().mean(1)

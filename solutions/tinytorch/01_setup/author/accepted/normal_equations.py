@@ -1,5 +1,6 @@
-# Different: the normal equations solved by lstsq, timings sorted, tracing stopped by a context manager, tests collected
-# before they run, and min_python compared number by number.
+# Different: the normal equations solved by lstsq, timings sorted, tracing stopped by a
+# context manager, tests collected before they run, and min_python compared number
+# by number.
 import contextlib
 
 
@@ -47,7 +48,11 @@ def scaling_exponent(sizes, values):
 
 
 def run_tests(namespace):
-    tests = [(name, test) for name, test in namespace.items() if name[:5] == "test_" and hasattr(test, "__call__")]
+    tests = [
+        (name, test)
+        for name, test in namespace.items()
+        if name[:5] == "test_" and hasattr(test, "__call__")
+    ]
     outcomes = {}
     for name, test in tests:
         outcomes[name] = None
@@ -56,4 +61,6 @@ def run_tests(namespace):
         except Exception as e:
             outcomes[name] = ": ".join([e.__class__.__name__, str(e)])
     failed = {name: text for name, text in outcomes.items() if text is not None}
-    return TestReport([name for name in outcomes if name not in failed], failed, len(failed) == 0)
+    return TestReport(
+        [name for name in outcomes if name not in failed], failed, len(failed) == 0
+    )

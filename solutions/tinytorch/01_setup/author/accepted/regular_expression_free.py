@@ -1,5 +1,5 @@
-# Different: versions read character by character, tuples compared with padding, the environment asked for all
-# distributions at once, and the generator kept in a list.
+# Different: versions read character by character, tuples compared with padding, the
+# environment asked for all distributions at once, and the generator kept in a list.
 
 
 def in_virtualenv(prefix=None, base_prefix=None):
@@ -25,14 +25,19 @@ def check_environment(requirements, *, min_python=(3, 10), installed=None):
     if installed is None:
         found = [d for d in importlib.metadata.distributions() if d.metadata["Name"]]
         installed = {d.metadata["Name"].lower(): d.version for d in found}
-    report = {"python": platform.python_version(), "python_ok": sys.version_info[: len(min_python)] >= min_python}
+    report = {
+        "python": platform.python_version(),
+        "python_ok": sys.version_info[: len(min_python)] >= min_python,
+    }
     report["in_virtualenv"] = sys.prefix != sys.base_prefix
     report["versions"] = versions = {name: installed.get(name) for name in requirements}
     report["missing"] = [name for name, version in versions.items() if version is None]
     report["outdated"] = [
         name
         for name, least in requirements.items()
-        if least and versions[name] and parse_version(versions[name]) < parse_version(least)
+        if least
+        and versions[name]
+        and parse_version(versions[name]) < parse_version(least)
     ]
     report["ok"] = report["python_ok"] and report["missing"] == report["outdated"] == []
     return report

@@ -1,5 +1,5 @@
-# Different: retained memory from two snapshots, the running minimum of all timings, the slope as covariance over
-# variance, and a table of kinds.
+# Different: retained memory from two snapshots, the running minimum of all timings, the
+# slope as covariance over variance, and a table of kinds.
 
 
 def profile_memory(fn, *args, **kwargs):
@@ -11,11 +11,16 @@ def profile_memory(fn, *args, **kwargs):
         start = tracemalloc.get_traced_memory()[0]
         result = fn(*args, **kwargs)
         peak = tracemalloc.get_traced_memory()[1] - start
-        grown = sum(line.size_diff for line in tracemalloc.take_snapshot().compare_to(earlier, "filename"))
+        grown = sum(
+            line.size_diff
+            for line in tracemalloc.take_snapshot().compare_to(earlier, "filename")
+        )
     finally:
         if not already:
             tracemalloc.stop()
-    return MemoryProfile(result=result, peak_bytes=max(0, peak), retained_bytes=max(0, grown))
+    return MemoryProfile(
+        result=result, peak_bytes=max(0, peak), retained_bytes=max(0, grown)
+    )
 
 
 def time_call(fn, *args, repeats=5, warmup=1, timer=time.perf_counter):
@@ -55,4 +60,6 @@ def measure_scaling(build, sizes, *, kind="peak_bytes"):
         raise KeyError(kind)
 
     values = list(map(measure, sizes))
-    return dict(sizes=[*sizes], values=values, exponent=scaling_exponent(list(sizes), values))
+    return dict(
+        sizes=[*sizes], values=values, exponent=scaling_exponent(list(sizes), values)
+    )

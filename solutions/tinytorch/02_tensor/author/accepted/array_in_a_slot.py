@@ -1,5 +1,6 @@
-# Different: the four attributes in slots, operations by NumPy's functions with the operands in a tuple, reductions one
-# dimension after the other, a key kept as a tuple, places by np.ravel_multi_index.
+# Different: the four attributes in slots, operations by NumPy's functions with the
+# operands in a tuple, reductions one dimension after the other, a key kept as a tuple,
+# places by np.ravel_multi_index.
 
 
 class Tensor(Tensor):
@@ -68,11 +69,19 @@ class Tensor(Tensor):
 
     def __getitem__(self, key):
         parts = key if isinstance(key, tuple) else (key,)
-        parts = tuple(part.numpy() if isinstance(part, Tensor) else part for part in parts)
+        parts = tuple(
+            part.numpy() if isinstance(part, Tensor) else part for part in parts
+        )
         return record(Tensor(self.data[parts]), "index", (self,), key=parts)
 
     def _dims(self, dim):
-        given = range(self.ndim) if dim is None else dim if isinstance(dim, tuple) else (dim,)
+        given = (
+            range(self.ndim)
+            if dim is None
+            else dim
+            if isinstance(dim, tuple)
+            else (dim,)
+        )
         places = range(self.ndim)
         return tuple(places[d] for d in given)  # an IndexError outside
 
@@ -96,4 +105,8 @@ class Tensor(Tensor):
 def flat_index(index, shape, order="C"):
     if len(index) != len(shape) or not all(-n <= i < n for i, n in zip(index, shape)):
         raise IndexError(f"{index} in {shape}")
-    return int(np.ravel_multi_index([i % n for i, n in zip(index, shape)], tuple(shape), order=order))
+    return int(
+        np.ravel_multi_index(
+            [i % n for i, n in zip(index, shape)], tuple(shape), order=order
+        )
+    )

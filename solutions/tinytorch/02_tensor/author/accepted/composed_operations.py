@@ -1,5 +1,6 @@
-# Different: a - b as a + (-b), a square as a product, a mean as a sum times a number, matmul by einsum, dims by NumPy's
-# own helper, transposes by moving axes, a reshape that sets the shape of a view.
+# Different: a - b as a + (-b), a square as a product, a mean as a sum times a number,
+# matmul by einsum, dims by NumPy's own helper, transposes by moving axes, a reshape
+# that sets the shape of a view.
 
 
 class Tensor(Tensor):
@@ -9,7 +10,11 @@ class Tensor(Tensor):
         return self + (-other)
 
     def __pow__(self, exponent):
-        return self * self if type(exponent) is int and exponent == 2 else super().__pow__(exponent)
+        return (
+            self * self
+            if type(exponent) is int and exponent == 2
+            else super().__pow__(exponent)
+        )
 
     def __matmul__(self, other):
         other = other if isinstance(other, Tensor) else Tensor(other)
@@ -22,7 +27,10 @@ class Tensor(Tensor):
     def __getitem__(self, key):
         if not isinstance(key, tuple):
             key = (key,)
-        key = tuple(getattr(part, "data", part) if isinstance(part, Tensor) else part for part in key)
+        key = tuple(
+            getattr(part, "data", part) if isinstance(part, Tensor) else part
+            for part in key
+        )
         selected = self.data[key]
         return record(Tensor(selected), "index", (self,), key=key)
 
@@ -38,7 +46,13 @@ class Tensor(Tensor):
     def transpose(self, dim0, dim1):
         order = list(range(self.ndim))
         order[dim0], order[dim1] = order[dim1], order[dim0]
-        return record(Tensor(np.transpose(self.data, order)), "transpose", (self,), dim0=dim0, dim1=dim1)
+        return record(
+            Tensor(np.transpose(self.data, order)),
+            "transpose",
+            (self,),
+            dim0=dim0,
+            dim1=dim1,
+        )
 
     def sum(self, dim=None, keepdim=False):
         dims = self._all(dim)
@@ -55,5 +69,11 @@ class Tensor(Tensor):
         return record(Tensor(out), op="max", inputs=(self,), keepdim=keepdim, dim=dims)
 
     def _all(self, dim):
-        dims = range(self.ndim) if dim is None else dim if isinstance(dim, tuple) else [dim]
+        dims = (
+            range(self.ndim)
+            if dim is None
+            else dim
+            if isinstance(dim, tuple)
+            else [dim]
+        )
         return np.lib.array_utils.normalize_axis_tuple(dims, self.ndim)

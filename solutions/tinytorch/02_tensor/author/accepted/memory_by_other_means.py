@@ -1,5 +1,6 @@
-# Different: strides by accumulate, places by Horner's rule, sharing by the owner of the memory and its bounds, copies
-# measured on a small array instead of listed, loop and NumPy timed by module 01.
+# Different: strides by accumulate, places by Horner's rule, sharing by the owner of the
+# memory and its bounds, copies measured on a small array instead of listed, loop and
+# NumPy timed by module 01.
 import itertools
 import operator
 
@@ -15,7 +16,9 @@ def strides_for(shape, order="C"):
 
 
 def flat_index(index, shape, order="C"):
-    if len(index) != len(shape) or any(i not in range(-n, n) for i, n in zip(index, shape, strict=True)):
+    if len(index) != len(shape) or any(
+        i not in range(-n, n) for i, n in zip(index, shape, strict=True)
+    ):
         raise IndexError(index)
     pairs = list(zip(index, shape, strict=True))
     place = 0
@@ -54,7 +57,11 @@ def add_scaling(sizes):
     for n in sizes:
         a = Tensor(np.zeros(n), dtype=np.float32)
         values.append(profile_memory(lambda a=a: a + a).peak_bytes)
-    return {"sizes": sizes, "values": values, "exponent": scaling_exponent(sizes, values)}
+    return {
+        "sizes": sizes,
+        "values": values,
+        "exponent": scaling_exponent(sizes, values),
+    }
 
 
 def vectorization_report(n, *, timer=time.perf_counter):
@@ -70,4 +77,10 @@ def vectorization_report(n, *, timer=time.perf_counter):
     slow = time_call(loop, repeats=1, timer=timer)
     fast = time_call(lambda: s + t, repeats=3, timer=timer)
     difference = max(abs(x - y) for x, y in zip(looped, (s + t).tolist(), strict=True))
-    return dict(n=n, loop_seconds=slow, numpy_seconds=fast, speedup=slow / fast, max_abs_diff=difference)
+    return dict(
+        n=n,
+        loop_seconds=slow,
+        numpy_seconds=fast,
+        speedup=slow / fast,
+        max_abs_diff=difference,
+    )

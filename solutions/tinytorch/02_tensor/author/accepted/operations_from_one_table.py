@@ -1,5 +1,6 @@
-# Different: a subclass of the reference whose arithmetic is set from a table; a number takes the result's dtype, and
-# differences and quotients of a number are made of negation and powers.
+# Different: a subclass of the reference whose arithmetic is set from a table; a number
+# takes the result's dtype, and differences and quotients of a number are made of
+# negation and powers.
 
 
 class Tensor(Tensor):
@@ -13,7 +14,12 @@ class Tensor(Tensor):
             array = np.array(data, dtype="float32")
         if requires_grad and not np.issubdtype(array.dtype, np.floating):
             raise ValueError("no gradient for integers")
-        self.data, self.requires_grad, self.grad, self.node = array, requires_grad, None, None
+        self.data, self.requires_grad, self.grad, self.node = (
+            array,
+            requires_grad,
+            None,
+            None,
+        )
 
     @property
     def nbytes(self):
@@ -25,7 +31,12 @@ class Tensor(Tensor):
 
     def detach(self):
         alike = Tensor.__new__(Tensor)
-        alike.data, alike.requires_grad, alike.grad, alike.node = self.data, False, None, None
+        alike.data, alike.requires_grad, alike.grad, alike.node = (
+            self.data,
+            False,
+            None,
+            None,
+        )
         return alike
 
     def __rsub__(self, other):
@@ -37,7 +48,9 @@ class Tensor(Tensor):
     def __pow__(self, exponent):
         if isinstance(exponent, (Tensor, np.ndarray)) or exponent is None:
             raise TypeError("the exponent is a number")
-        return record(Tensor(np.power(self.data, exponent)), "pow", (self,), exponent=exponent)
+        return record(
+            Tensor(np.power(self.data, exponent)), "pow", (self,), exponent=exponent
+        )
 
 
 def _operator(name, compute):
@@ -47,12 +60,20 @@ def _operator(name, compute):
         plain = other.data if isinstance(other, Tensor) else other
         out = compute(self.data, plain)
         if not isinstance(other, Tensor):
-            other = Tensor(plain if isinstance(plain, np.ndarray) else np.array(plain, dtype=out.dtype))
+            other = Tensor(
+                plain
+                if isinstance(plain, np.ndarray)
+                else np.array(plain, dtype=out.dtype)
+            )
         return record(Tensor(out), name, (self, other))
 
     return method
 
 
-for _method, _name, _ufunc in [("add", "add", np.add), ("sub", "sub", np.subtract), ("truediv", "div", np.divide)]:
+for _method, _name, _ufunc in [
+    ("add", "add", np.add),
+    ("sub", "sub", np.subtract),
+    ("truediv", "div", np.divide),
+]:
     setattr(Tensor, f"__{_method}__", _operator(_name, _ufunc))
 Tensor.__mul__ = Tensor.__rmul__ = _operator("mul", np.multiply)

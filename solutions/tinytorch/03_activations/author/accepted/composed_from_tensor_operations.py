@@ -1,4 +1,6 @@
-"""Different: relu as a product with a mask, sigmoid and tanh made of Tensor operations, so nothing is announced here."""
+"""Different: relu as a product with a mask, sigmoid and tanh made of Tensor operations,
+so nothing is announced here.
+"""
 # leaves open: test_special_values, test_extreme_values_without_warnings
 
 

@@ -1,4 +1,6 @@
-"""Different: np.where and a mask with two separate branches; broadcasting folded over pairs; normal equations."""
+"""Different: np.where and a mask with two separate branches; broadcasting folded over
+pairs; normal equations.
+"""
 
 import functools
 
@@ -42,7 +44,9 @@ def broadcast_cost(*shapes, itemsize=4):
     shape = broadcast_shape(*shapes)
     before = itemsize * sum(np.prod(s) for s in shapes)
     after = itemsize * np.prod(shape)
-    return dict(shape=shape, input_bytes=before, output_bytes=after, expansion=after / before)
+    return dict(
+        shape=shape, input_bytes=before, output_bytes=after, expansion=after / before
+    )
 
 
 def best_linear_fit(X, y):
@@ -51,4 +55,6 @@ def best_linear_fit(X, y):
     weight = np.linalg.pinv(X - x_mean) @ (y - y_mean)
     bias = y_mean - x_mean @ weight
     fitted = X @ weight + bias
-    return dict(weight=weight, bias=bias, predictions=fitted, mse=np.square(fitted - y).mean())
+    return dict(
+        weight=weight, bias=bias, predictions=fitted, mse=np.square(fitted - y).mean()
+    )

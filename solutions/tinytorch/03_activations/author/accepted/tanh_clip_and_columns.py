@@ -1,4 +1,6 @@
-"""Different: relu by np.clip, sigmoid through tanh(x/2), shapes from the back with zip_longest, biases as columns."""
+"""Different: relu by np.clip, sigmoid through tanh(x/2), shapes from the back with
+zip_longest, biases as columns.
+"""
 
 import itertools
 
@@ -14,7 +16,9 @@ def sigmoid(x):
 
 def broadcast_shape(*shapes):
     sizes = []
-    for column in itertools.zip_longest(*(tuple(shape)[::-1] for shape in shapes), fillvalue=1):
+    for column in itertools.zip_longest(
+        *(tuple(shape)[::-1] for shape in shapes), fillvalue=1
+    ):
         size = 1
         for other in column:
             if 1 not in (size, other) and size != other:
@@ -44,7 +48,12 @@ def collapse_linear(W1, b1, W2, b2):
 
 def xor_by_hand():
     W1 = np.float32([[1, -1], [-1, 1]])  # one unit for 10, one for 01
-    return W1, np.zeros(2, np.float32), np.ones((1, 2), np.float32), np.zeros(1, np.float32)
+    return (
+        W1,
+        np.zeros(2, np.float32),
+        np.ones((1, 2), np.float32),
+        np.zeros(1, np.float32),
+    )
 
 
 def predict_activation_bytes(shape, itemsize=4, *, hidden_layers=1):
@@ -58,4 +67,8 @@ def broadcast_scaling(sizes):
     for n in sizes:
         a, b = Tensor(np.zeros((n, 1), np.float32)), Tensor(np.zeros(n, np.float32))
         values.append(profile_memory(lambda a=a, b=b: a + b).peak_bytes)
-    return {"sizes": list(sizes), "values": values, "exponent": scaling_exponent(sizes, values)}
+    return {
+        "sizes": list(sizes),
+        "values": values,
+        "exponent": scaling_exponent(sizes, values),
+    }

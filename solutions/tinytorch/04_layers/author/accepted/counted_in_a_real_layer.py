@@ -1,5 +1,6 @@
-# Different: costs are read off a layer that is built, or off outputs that are computed again from the start; the
-# memory is measured by profile_memory, size by size; the network is put together by hand.
+# Different: costs are read off a layer that is built, or off outputs that are computed
+# again from the start; the memory is measured by profile_memory, size by size; the
+# network is put together by hand.
 from tinytorch.setup import profile_memory, scaling_exponent
 
 
@@ -32,8 +33,15 @@ def layer_report(model, x):
 def layer_scaling(widths):
     widths = list(widths)
     kept = [profile_memory(Linear, n, n).retained_bytes for n in widths]
-    memory = {"sizes": widths, "values": kept, "exponent": scaling_exponent(widths, kept)}
-    return {"memory": memory, "flops": {"sizes": widths, "values": [n * n * n for n in widths]}}
+    memory = {
+        "sizes": widths,
+        "values": kept,
+        "exponent": scaling_exponent(widths, kept),
+    }
+    return {
+        "memory": memory,
+        "flops": {"sizes": widths, "values": [n * n * n for n in widths]},
+    }
 
 
 def run_xor_inference(rng=None):

@@ -1,5 +1,6 @@
-# Different: the weights by hand are padded with zeros and bound to `data` as new arrays; the matrix product keeps
-# Python numbers; the inputs of Linear are flattened to two dimensions; no bias of its own class.
+# Different: the weights by hand are padded with zeros and bound to `data` as new
+# arrays; the matrix product keeps Python numbers; the inputs of Linear are flattened to
+# two dimensions; no bias of its own class.
 
 
 def matmul_loops(a, b):
@@ -24,8 +25,16 @@ class Linear(Module):
             raise ValueError
         bound = 1 / np.sqrt(in_features)
         draw = get_rng(rng).uniform
-        self.weight = Parameter(Tensor(draw(-bound, bound, size=(out_features, in_features)), dtype=np.float32))
-        self.bias = Parameter(Tensor(draw(-bound, bound, size=out_features), dtype=np.float32)) if bias else None
+        self.weight = Parameter(
+            Tensor(
+                draw(-bound, bound, size=(out_features, in_features)), dtype=np.float32
+            )
+        )
+        self.bias = (
+            Parameter(Tensor(draw(-bound, bound, size=out_features), dtype=np.float32))
+            if bias
+            else None
+        )
 
     def forward(self, x):
         out, features = self.weight.shape
@@ -40,7 +49,12 @@ class Linear(Module):
 def load_xor_by_hand(net):
     W1, b1, W2, b2 = xor_by_hand()
     spare = 4 - b1.size
-    new = [np.pad(W1, ((0, spare), (0, 0))), np.pad(b1, (0, spare)), np.pad(W2, ((0, 0), (0, spare))), b2.copy()]
+    new = [
+        np.pad(W1, ((0, spare), (0, 0))),
+        np.pad(b1, (0, spare)),
+        np.pad(W2, ((0, 0), (0, spare))),
+        b2.copy(),
+    ]
     old = [net[0].weight, net[0].bias, net[2].weight, net[2].bias]
     for parameter, array in zip(old, new, strict=True):
         parameter.data = array

@@ -1,5 +1,6 @@
-# Different: attributes are sorted into a registry as they are set, as PyTorch does; one flat list of children; Linear
-# multiplies the other way round; Sequential is a functools.reduce.
+# Different: attributes are sorted into a registry as they are set, as PyTorch does; one
+# flat list of children; Linear multiplies the other way round; Sequential is a
+# functools.reduce.
 import functools
 
 
@@ -51,7 +52,9 @@ class Module:
         queue = [self]
         for module in queue:  # grows while it is read: breadth first
             for _, value in module._inside():
-                if isinstance(value, Module) and all(value is not other for other in queue):
+                if isinstance(value, Module) and all(
+                    value is not other for other in queue
+                ):
                     queue.append(value)
         return queue
 
@@ -77,12 +80,20 @@ class Linear(Module):
         scale = in_features**0.5
         self.bias = None
         if bias:
-            self.bias = Parameter(((2 * rng.random(out_features) - 1) / scale).astype("float32"))
-        self.weight = Parameter(((2 * rng.random((out_features, in_features)) - 1) / scale).astype("float32"))
+            self.bias = Parameter(
+                ((2 * rng.random(out_features) - 1) / scale).astype("float32")
+            )
+        self.weight = Parameter(
+            ((2 * rng.random((out_features, in_features)) - 1) / scale).astype(
+                "float32"
+            )
+        )
 
     def forward(self, x):
         if x.shape[-1:] != self.weight.shape[1:]:
-            raise ValueError(f"{x.shape[-1]} features for a layer of {self.weight.shape[1]}")
+            raise ValueError(
+                f"{x.shape[-1]} features for a layer of {self.weight.shape[1]}"
+            )
         if x.ndim == 1:
             return self(x.reshape(1, x.size))[0]
         y = (self.weight @ x.transpose(-2, -1)).transpose(-2, -1)
@@ -116,6 +127,8 @@ class Dropout(Module):
 
     def forward(self, x):
         if self.training:
-            mask = np.where(self.draw(x.shape) < self.keep, np.float32(1 / self.keep), np.float32(0))
+            mask = np.where(
+                self.draw(x.shape) < self.keep, np.float32(1 / self.keep), np.float32(0)
+            )
             return Tensor(mask.astype(x.dtype)) * x
         return x * 1

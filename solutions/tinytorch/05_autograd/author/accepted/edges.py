@@ -1,5 +1,7 @@
-"""Different: the graph as a list of edges from the last tensor on, of which the longest way decides the order; rules
-written with einsum and masks; finite differences of all elements from copies that are put back at the end."""
+"""Different: the graph as a list of edges from the last tensor on, of which the longest
+way decides the order; rules written with einsum and masks; finite differences of all
+elements from copies that are put back at the end.
+"""
 
 import functools
 
@@ -19,10 +21,15 @@ def reduction_rule(node, grad):
     x, dims = node.inputs[0].data, node.saved["dim"]
     letters = "abcdefgh"[: x.ndim]
     rest = "".join(letter for d, letter in enumerate(letters) if d not in dims)
-    grad, out = (np.reshape(array, [n for d, n in enumerate(x.shape) if d not in dims]) for array in (grad, node.out))
+    grad, out = (
+        np.reshape(array, [n for d, n in enumerate(x.shape) if d not in dims])
+        for array in (grad, node.out)
+    )
     chosen = np.ones(x.shape)
     if node.op == "max":
-        chosen = (x == np.einsum(f"{letters},{rest}->{letters}", np.ones(x.shape), out)).astype(float)
+        chosen = (
+            x == np.einsum(f"{letters},{rest}->{letters}", np.ones(x.shape), out)
+        ).astype(float)
     if node.op != "sum":
         share = np.einsum(f"{letters}->{rest}", chosen)
         grad = grad / share
@@ -35,7 +42,11 @@ def shape_rule(node, grad):
     if node.op == "reshape":
         taken = places.reshape(grad.shape)
     elif node.op == "transpose":
-        taken = np.moveaxis(places, [node.saved["dim0"], node.saved["dim1"]], [node.saved["dim1"], node.saved["dim0"]])
+        taken = np.moveaxis(
+            places,
+            [node.saved["dim0"], node.saved["dim1"]],
+            [node.saved["dim1"], node.saved["dim0"]],
+        )
     else:
         taken = places[node.saved["key"]]
     whole = np.zeros(x.size, dtype=grad.dtype)
@@ -67,7 +78,9 @@ def backward(tensor, gradient=None, *, retain_graph=False):
             raise RuntimeError("it was released, as retain_graph was not True")
         if x.node is not None and x.node.op not in RULES:
             raise KeyError(f"no rule for {x.node.op}")
-        edges[id(x)] = [id(s) for s in (x.node.inputs if x.node else ()) if s.requires_grad]
+        edges[id(x)] = [
+            id(s) for s in (x.node.inputs if x.node else ()) if s.requires_grad
+        ]
         for source in x.node.inputs if x.node else ():
             if source.requires_grad and id(source) not in tensors:
                 tensors[id(source)] = source
@@ -106,12 +119,16 @@ def backward(tensor, gradient=None, *, retain_graph=False):
 def gradcheck(fn, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-4):
     wanted = [x for x in inputs if x.requires_grad]
     if any(x.dtype != np.float64 for x in wanted):
-        raise TypeError(f"gradcheck takes float64, not {[str(x.dtype) for x in wanted]}")
+        raise TypeError(
+            f"gradcheck takes float64, not {[str(x.dtype) for x in wanted]}"
+        )
     before = [(x.grad, x.data.copy()) for x in wanted]
     for x in wanted:
         x.grad = None
     backward(fn(*inputs).sum())
-    ours = [0 * data if x.grad is None else x.grad for x, (_, data) in zip(wanted, before)]
+    ours = [
+        0 * data if x.grad is None else x.grad for x, (_, data) in zip(wanted, before)
+    ]
 
     def f():
         with no_grad():
@@ -131,6 +148,14 @@ def gradcheck(fn, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-4):
         theirs.append(slopes.reshape(x.shape))
         x.grad = grad
     errors = [np.abs(a - b) for a, b in zip(ours, theirs)]
-    ok = all((error <= atol + rtol * np.abs(slopes)).all() for error, slopes in zip(errors, theirs))
+    ok = all(
+        (error <= atol + rtol * np.abs(slopes)).all()
+        for error, slopes in zip(errors, theirs)
+    )
     largest = max((float(error.max()) for error in errors), default=0.0)
-    return {"ok": ok, "max_abs_error": largest, "numerical_forward_calls": calls, "backward_calls": 1}
+    return {
+        "ok": ok,
+        "max_abs_error": largest,
+        "numerical_forward_calls": calls,
+        "backward_calls": 1,
+    }

@@ -1,4 +1,6 @@
-"""Different: Kahn's algorithm, which counts the consumers of each tensor, and gradients kept on the nodes."""
+"""Different: Kahn's algorithm, which counts the consumers of each tensor, and gradients
+kept on the nodes.
+"""
 
 from collections import deque
 
@@ -8,7 +10,11 @@ def backward(tensor, gradient=None, *, retain_graph=False):
         raise ValueError("no gradient can be asked for")
     if gradient is None and tensor.size > 1:
         raise ValueError("which element's gradient? give one")
-    start = np.ones_like(tensor.data) if gradient is None else np.array(getattr(gradient, "data", gradient))
+    start = (
+        np.ones_like(tensor.data)
+        if gradient is None
+        else np.array(getattr(gradient, "data", gradient))
+    )
     if start.shape != tensor.shape:
         raise ValueError(f"{start.shape} is not {tensor.shape}")
     consumers, tensors, queue = {tensor: 0}, [], [tensor]
@@ -38,7 +44,11 @@ def backward(tensor, gradient=None, *, retain_graph=False):
                 old = 0 if x.grad is None else x.grad
                 x.grad = np.asarray(grad + old).astype(x.dtype).copy()
             continue
-        parts = [None] * len(x.node.inputs) if grad is None else RULES[x.node.op](x.node, grad)
+        parts = (
+            [None] * len(x.node.inputs)
+            if grad is None
+            else RULES[x.node.op](x.node, grad)
+        )
         for source, part in zip(x.node.inputs, parts):
             if source.requires_grad:
                 if part is not None:
@@ -68,4 +78,8 @@ def graph_report(tensor):
                     array = array.base
                 held[id(array)] = array.nbytes
     names = [node.op for node in nodes]
-    return {"nodes": len(nodes), "ops": {n: names.count(n) for n in names}, "held_bytes": sum(held.values())}
+    return {
+        "nodes": len(nodes),
+        "ops": {n: names.count(n) for n in names},
+        "held_bytes": sum(held.values()),
+    }

@@ -1,4 +1,6 @@
-"""Different: rules leave out each part that nobody asked for, and return None there; powers by np.power."""
+"""Different: rules leave out each part that nobody asked for, and return None there;
+powers by np.power.
+"""
 
 
 def arithmetic_rule(node, grad):

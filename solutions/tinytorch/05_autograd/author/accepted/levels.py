@@ -1,5 +1,6 @@
-"""Different: backward walks by level, a node's level being one more than the highest of its inputs; gradcheck moves
-one-hot copies; the chain by reduce."""
+"""Different: backward walks by level, a node's level being one more than the highest of
+its inputs; gradcheck moves one-hot copies; the chain by reduce.
+"""
 
 import functools
 
@@ -59,13 +60,30 @@ def gradcheck(fn, inputs, *, eps=1e-6, atol=1e-5, rtol=1e-4):
             step[place] = eps
             step = step.reshape(x.shape)
             with no_grad():
-                up = fn(*inputs[:number], Tensor(x.data + step), *inputs[number + 1 :]).sum().item()
-                down = fn(*inputs[:number], Tensor(x.data - step), *inputs[number + 1 :]).sum().item()
+                up = (
+                    fn(*inputs[:number], Tensor(x.data + step), *inputs[number + 1 :])
+                    .sum()
+                    .item()
+                )
+                down = (
+                    fn(*inputs[:number], Tensor(x.data - step), *inputs[number + 1 :])
+                    .sum()
+                    .item()
+                )
             slope = (up - down) / (2 * eps)
-            ours = 0.0 if fresh[number].grad is None else fresh[number].grad.reshape(-1)[place]
+            ours = (
+                0.0
+                if fresh[number].grad is None
+                else fresh[number].grad.reshape(-1)[place]
+            )
             errors.append(abs(slope - ours))
             fine.append(errors[-1] <= atol + rtol * abs(slope))
-    return dict(ok=all(fine), max_abs_error=max(errors), numerical_forward_calls=2 * len(errors), backward_calls=1)
+    return dict(
+        ok=all(fine),
+        max_abs_error=max(errors),
+        numerical_forward_calls=2 * len(errors),
+        backward_calls=1,
+    )
 
 
 def depth_scaling(depths, width=20_000):

@@ -1,5 +1,7 @@
-"""Different: a counter numbers the nodes as they are made, and backward takes the newest first from a heap; a class as
-context manager; rules as tables of lambdas that un-broadcast themselves."""
+"""Different: a counter numbers the nodes as they are made, and backward takes the
+newest first from a heap; a class as context manager; rules as tables of lambdas that
+un-broadcast themselves.
+"""
 
 import contextlib
 import heapq
@@ -15,7 +17,9 @@ def record_node(out, op, inputs, saved):
     for x in inputs:
         if x.requires_grad:
             out.requires_grad = True
-            out.node = Node(op=op, inputs=tuple(inputs), saved=dict(saved), out=out.data)
+            out.node = Node(
+                op=op, inputs=tuple(inputs), saved=dict(saved), out=out.data
+            )
             out.node.number = next(_number)
             break
 
@@ -38,7 +42,9 @@ class no_grad(contextlib.ContextDecorator):
 
 
 def unbroadcast(grad, shape):
-    if len(shape) > grad.ndim or any(n not in (1, m) for n, m in zip(shape[::-1], grad.shape[::-1])):
+    if len(shape) > grad.ndim or any(
+        n not in (1, m) for n, m in zip(shape[::-1], grad.shape[::-1])
+    ):
         raise ValueError(f"{shape} was never {grad.shape}")
     padded = (1,) * (grad.ndim - len(shape)) + tuple(shape)
     for dim in range(grad.ndim):
@@ -56,7 +62,9 @@ def arithmetic_rule(node, grad):
         "div": lambda a, b: [1 / b, -node.out / b],
     }
     local = table[node.op](*(x.data for x in node.inputs))
-    return tuple(unbroadcast(grad * factor, x.shape) for factor, x in zip(local, node.inputs))
+    return tuple(
+        unbroadcast(grad * factor, x.shape) for factor, x in zip(local, node.inputs)
+    )
 
 
 def elementwise_rule(node, grad):
@@ -68,7 +76,9 @@ def elementwise_rule(node, grad):
         "sigmoid": lambda x, y: y - y * y,
         "tanh": lambda x, y: (1 + y) * (1 - y),
         "pow": lambda x, y: (
-            0 * x if node.saved["exponent"] == 0 else node.saved["exponent"] * x ** (node.saved["exponent"] - 1)
+            0 * x
+            if node.saved["exponent"] == 0
+            else node.saved["exponent"] * x ** (node.saved["exponent"] - 1)
         ),
     }
     return (table[node.op](x.data, node.out) * grad,)
@@ -81,7 +91,11 @@ def reduction_rule(node, grad):
     if node.op == "max":
         equal = (x.data == np.reshape(node.out, kept)).astype(grad.dtype)
         return (equal * (grad / equal.sum(axis=node.saved["dim"], keepdims=True)),)
-    share = grad if node.op == "sum" else grad / np.prod([x.shape[d] for d in node.saved["dim"]])
+    share = (
+        grad
+        if node.op == "sum"
+        else grad / np.prod([x.shape[d] for d in node.saved["dim"]])
+    )
     return (share + np.zeros_like(x.data),)
 
 
@@ -98,7 +112,9 @@ def shape_rule(node, grad):
 
 def matmul_rule(node, grad):
     a, b = (x.data for x in node.inputs)
-    return np.einsum("...nm,...km->...nk", grad, b), np.einsum("...nk,...nm->...km", a, grad)
+    return np.einsum("...nm,...km->...nk", grad, b), np.einsum(
+        "...nk,...nm->...km", a, grad
+    )
 
 
 for op in "add sub mul div neg".split():
@@ -122,7 +138,11 @@ def backward(tensor, gradient=None, *, retain_graph=False):
     gradient = np.asarray(gradient.data if isinstance(gradient, Tensor) else gradient)
     if gradient.shape != tensor.shape:
         raise ValueError("the gradient's shape is another")
-    held, heap, visited = {tensor: gradient}, [(-_newness(tensor), id(tensor), tensor)], []
+    held, heap, visited = (
+        {tensor: gradient},
+        [(-_newness(tensor), id(tensor), tensor)],
+        [],
+    )
     while heap:
         _, _, x = heapq.heappop(heap)
         grad = held.pop(x)

@@ -1,4 +1,6 @@
-"""Different: the largest logit as a Tensor operation, so that its gradient cancels; softmax first, without logarithms."""
+"""Different: the largest logit as a Tensor operation, so that its gradient cancels;
+softmax first, without logarithms.
+"""
 
 
 def log_softmax(x, dim=-1):
@@ -22,4 +24,6 @@ def cross_entropy(logits, targets):
 def predict_cross_entropy_bytes(batch, classes, itemsize=4):
     sizes = dict.fromkeys(("logits", "log_probs", "logit_grad"), (batch, classes))
     sizes["loss"] = ()
-    return {name: np.prod(shape, dtype=np.int64) * itemsize for name, shape in sizes.items()}
+    return {
+        name: np.prod(shape, dtype=np.int64) * itemsize for name, shape in sizes.items()
+    }

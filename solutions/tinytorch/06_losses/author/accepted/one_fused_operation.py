@@ -1,4 +1,6 @@
-"""Different: cross-entropy as one operation with a rule of its own, in the way of module 11; norms element by element."""
+"""Different: cross-entropy as one operation with a rule of its own, in the way of
+module 11; norms element by element.
+"""
 
 import math
 
@@ -19,7 +21,13 @@ def cross_entropy(logits, targets):
     z = logits.data - logits.data.max(1, keepdims=True)
     total = np.exp(z).sum(1)
     loss = (np.log(total) - z[rows, picked]).mean()
-    return record(Tensor(loss), "fused_entropy", (logits,), p=np.exp(z) / total[:, None], picked=picked)
+    return record(
+        Tensor(loss),
+        "fused_entropy",
+        (logits,),
+        p=np.exp(z) / total[:, None],
+        picked=picked,
+    )
 
 
 @backward_rule("fused_entropy")
@@ -31,7 +39,10 @@ def _fused_entropy(node, grad):
 
 def gradient_magnitudes(loss, named):
     loss.backward()
-    squares = {k: 0.0 if v.grad is None else (v.grad.astype(float) ** 2).sum() for k, v in named.items()}
+    squares = {
+        k: 0.0 if v.grad is None else (v.grad.astype(float) ** 2).sum()
+        for k, v in named.items()
+    }
     return {k: math.sqrt(v) for k, v in squares.items()}
 
 
@@ -39,4 +50,6 @@ def sigmoid_loss_gradients(logits, target):
     z = np.array(logits, dtype=float)
     p = np.where(z < 0, np.exp(-np.logaddexp(0, -z)), 1 / (1 + np.exp(-np.abs(z))))
     slope = np.exp(-np.abs(z)) / (1 + np.exp(-np.abs(z))) ** 2
-    return dict(logit=z, mse=(p - target) * slope * 2, bce=p * (1 - target) - target * (1 - p))
+    return dict(
+        logit=z, mse=(p - target) * slope * 2, bce=p * (1 - target) - target * (1 - p)
+    )

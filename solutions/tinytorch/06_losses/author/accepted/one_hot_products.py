@@ -1,4 +1,6 @@
-"""Different: a one-hot product instead of indexing, log-sum-exp by np.logaddexp, softmax with a rule of its own."""
+"""Different: a one-hot product instead of indexing, log-sum-exp by np.logaddexp,
+softmax with a rule of its own.
+"""
 
 
 def mse_loss(pred, target, *, reduction="mean"):
@@ -6,7 +8,11 @@ def mse_loss(pred, target, *, reduction="mean"):
     if target.shape != pred.shape:
         raise ValueError(f"{pred.shape} against {target.shape}")
     d = target - pred
-    reduce = {"mean": lambda s: s.sum() * (1 / s.size), "sum": Tensor.sum, "none": lambda s: s}
+    reduce = {
+        "mean": lambda s: s.sum() * (1 / s.size),
+        "sum": Tensor.sum,
+        "none": lambda s: s,
+    }
     return reduce[reduction](d * d)
 
 
@@ -18,12 +24,18 @@ def log_softmax(x, dim=-1):
 @backward_rule("own_log_softmax")
 def _own_log_softmax(node, grad):
     axis = node.saved["axis"]
-    return (grad - softmax(Tensor(node.inputs[0].data), axis).data * grad.sum(axis, keepdims=True),)
+    return (
+        grad
+        - softmax(Tensor(node.inputs[0].data), axis).data
+        * grad.sum(axis, keepdims=True),
+    )
 
 
 def softmax(x, dim=-1):
     e = np.exp(x.data - np.max(x.data, axis=dim, keepdims=True))
-    return record(Tensor(e / e.sum(axis=dim, keepdims=True)), "own_softmax", (x,), axis=dim)
+    return record(
+        Tensor(e / e.sum(axis=dim, keepdims=True)), "own_softmax", (x,), axis=dim
+    )
 
 
 @backward_rule("own_softmax")

@@ -1,5 +1,5 @@
-# Different: the cost is added up in one pass, step_scaling measures through a lambda, and accumulated gradients are the
-# running sum of what each pass adds.
+# Different: the cost is added up in one pass, step_scaling measures through a lambda,
+# and accumulated gradients are the running sum of what each pass adds.
 
 
 def accumulation_report(param, loss_fn, steps):
@@ -20,7 +20,12 @@ def update_cost(params):
     for p in params:
         elements += int(np.prod(p.data.shape))
         size += p.data.nbytes
-    return {"parameters": elements, "multiply_adds": elements, "gradient_bytes": size, "state_bytes": 0}
+    return {
+        "parameters": elements,
+        "multiply_adds": elements,
+        "gradient_bytes": size,
+        "state_bytes": 0,
+    }
 
 
 def step_scaling(sizes):

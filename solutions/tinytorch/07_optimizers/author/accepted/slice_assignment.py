@@ -1,5 +1,5 @@
-# Different: checks by assertion while the list is built, the update written by slice assignment, loss values
-# by Tensor operations, one pass per gradient for both series.
+# Different: checks by assertion while the list is built, the update written by slice
+# assignment, loss values by Tensor operations, one pass per gradient for both series.
 
 
 class Optimizer:

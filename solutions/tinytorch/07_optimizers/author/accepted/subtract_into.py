@@ -1,4 +1,5 @@
-# Different: np.subtract with out, itertools for the points, a running table of powers, and NaN asked for by isfinite.
+# Different: np.subtract with out, itertools for the points, a running table of powers,
+# and NaN asked for by isfinite.
 
 
 class SGD(Optimizer):
@@ -12,8 +13,16 @@ class SGD(Optimizer):
 
 def descend_quadratic(curvatures, start, lr, steps):
     factors = 1 - lr * np.array(curvatures, dtype=float)
-    points = np.array(start, dtype=float) * np.power(factors, np.arange(1 + steps).reshape(-1, 1))
-    return dict(points=points, losses=np.einsum("d,kd,kd->k", np.array(curvatures, dtype=float), points, points) / 2)
+    points = np.array(start, dtype=float) * np.power(
+        factors, np.arange(1 + steps).reshape(-1, 1)
+    )
+    return dict(
+        points=points,
+        losses=np.einsum(
+            "d,kd,kd->k", np.array(curvatures, dtype=float), points, points
+        )
+        / 2,
+    )
 
 
 def max_stable_lr(curvatures):

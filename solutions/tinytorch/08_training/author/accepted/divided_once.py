@@ -1,5 +1,5 @@
-# Different: the sums of a group's gradients are divided once, before the step; evaluate remembers the losses in lists;
-# train steps through positions.
+# Different: the sums of a group's gradients are divided once, before the step; evaluate
+# remembers the losses in lists; train steps through positions.
 
 
 def train_group(model, loss_fn, optimizer, batches):
@@ -34,7 +34,17 @@ def evaluate(model, loss_fn, data):
     return float(np.average(losses, weights=lengths))
 
 
-def train(model, loss_fn, optimizer, data, epochs, *, val_data=None, accumulation_steps=1, on_epoch=None):
+def train(
+    model,
+    loss_fn,
+    optimizer,
+    data,
+    epochs,
+    *,
+    val_data=None,
+    accumulation_steps=1,
+    on_epoch=None,
+):
     if not hasattr(data, "__getitem__") and iter(data) is iter(data):
         raise TypeError("one-shot data")
     if epochs < 0 or accumulation_steps < 1:

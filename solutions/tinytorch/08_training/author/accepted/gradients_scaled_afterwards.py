@@ -1,5 +1,6 @@
-# Different: batch losses are summed up over the samples and the gradients divided once, before the step; evaluating is
-# a class with __enter__ and __exit__; groups come from islice.
+# Different: batch losses are summed up over the samples and the gradients divided once,
+# before the step; evaluating is a class with __enter__ and __exit__; groups come
+# from islice.
 from itertools import islice
 
 
@@ -42,14 +43,26 @@ def train_group(model, loss_fn, optimizer, batches):
     return total / count
 
 
-def train(model, loss_fn, optimizer, data, epochs, *, val_data=None, accumulation_steps=1, on_epoch=None):
+def train(
+    model,
+    loss_fn,
+    optimizer,
+    data,
+    epochs,
+    *,
+    val_data=None,
+    accumulation_steps=1,
+    on_epoch=None,
+):
     if accumulation_steps <= 0:
         raise ValueError(accumulation_steps)
     if epochs < 0:
         raise ValueError(epochs)
     if hasattr(data, "__next__"):
         raise TypeError("an iterator can be read once")
-    history = dict(train_loss=[]) if val_data is None else dict(train_loss=[], val_loss=[])
+    history = (
+        dict(train_loss=[]) if val_data is None else dict(train_loss=[], val_loss=[])
+    )
     for epoch in range(epochs):
         batches, sums, seen = iter(data), 0.0, 0
         while group := list(islice(batches, accumulation_steps)):

@@ -1,5 +1,5 @@
-# Different: XOR is trained by a plain loop over train_step; the memory is read off a forward with a hook per layer; the
-# scaling is measured by profile_memory.
+# Different: XOR is trained by a plain loop over train_step; the memory is read off a
+# forward with a hook per layer; the scaling is measured by profile_memory.
 from tinytorch.setup import profile_memory, scaling_exponent
 
 
@@ -21,7 +21,11 @@ def batch_scaling(batch_sizes, width=64):
         model = Sequential([Linear(width, width), Tanh(), Linear(width, width)])
         x = Tensor(np.zeros((n, width), dtype=np.float32))
         values.append(profile_memory(model, x).retained_bytes)
-    return {"sizes": batch_sizes, "values": values, "exponent": scaling_exponent(batch_sizes, values)}
+    return {
+        "sizes": batch_sizes,
+        "values": values,
+        "exponent": scaling_exponent(batch_sizes, values),
+    }
 
 
 def train_xor(rng=None, *, hidden=8, lr=0.1, epochs=1000):

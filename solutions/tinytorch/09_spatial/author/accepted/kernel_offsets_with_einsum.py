@@ -1,15 +1,28 @@
-"""Different: a loop over the K² offsets of the kernel with einsum, without columns; the pool by offsets as well."""
+"""Different: a loop over the K² offsets of the kernel with einsum, without columns; the
+pool by offsets as well.
+"""
 
 
 def _parts(shape, k, stride):
     H, W = output_size(shape[2], k, stride), output_size(shape[3], k, stride)
     for i in range(k):
         for j in range(k):
-            yield i, j, np.s_[:, :, i : i + stride * (H - 1) + 1 : stride, j : j + stride * (W - 1) + 1 : stride]
+            yield (
+                i,
+                j,
+                np.s_[
+                    :,
+                    :,
+                    i : i + stride * (H - 1) + 1 : stride,
+                    j : j + stride * (W - 1) + 1 : stride,
+                ],
+            )
 
 
 def _padded(x, p):
-    wide = np.zeros((*x.shape[:2], x.shape[2] + 2 * p, x.shape[3] + 2 * p), dtype=x.dtype)
+    wide = np.zeros(
+        (*x.shape[:2], x.shape[2] + 2 * p, x.shape[3] + 2 * p), dtype=x.dtype
+    )
     wide[:, :, p : p + x.shape[2], p : p + x.shape[3]] = x
     return wide
 
@@ -21,14 +34,25 @@ def conv2d(x, weight, bias=None, stride=1, padding=0):
     for i, j, part in _parts(wide.shape, k, stride):
         out = out + np.einsum("bchw,oc->bohw", wide[part], weight.data[:, :, i, j])
     if bias is None:
-        return record(Tensor(out), "conv2d", (x, weight), stride=stride, padding=padding)
-    return record(Tensor(out + bias.data[None, :, None, None]), "conv2d", (x, weight, bias), s=stride, p=padding)
+        return record(
+            Tensor(out), "conv2d", (x, weight), stride=stride, padding=padding
+        )
+    return record(
+        Tensor(out + bias.data[None, :, None, None]),
+        "conv2d",
+        (x, weight, bias),
+        s=stride,
+        p=padding,
+    )
 
 
 @backward_rule("conv2d")
 def conv2d_rule(node, grad):
     x, weight = node.inputs[0].data, node.inputs[1].data
-    stride, p = (node.saved.get(short, node.saved.get(long)) for short, long in (("s", "stride"), ("p", "padding")))
+    stride, p = (
+        node.saved.get(short, node.saved.get(long))
+        for short, long in (("s", "stride"), ("p", "padding"))
+    )
     wide = _padded(x, p)
     to_x, to_weight = np.zeros(wide.shape), np.zeros(weight.shape)
     for i, j, part in _parts(wide.shape, weight.shape[2], stride):

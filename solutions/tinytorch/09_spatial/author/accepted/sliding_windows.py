@@ -1,4 +1,6 @@
-"""Different: sliding_window_view with tensordot; the columns kept for the backward; argmax kept and scattered."""
+"""Different: sliding_window_view with tensordot; the columns kept for the backward;
+argmax kept and scattered.
+"""
 
 from math import prod
 
@@ -23,25 +25,38 @@ def conv2d_loops(x, weight, bias=None, stride=1, padding=0):
     for b, o, i, j in np.ndindex(out.shape):
         total = 0.0 if bias is None else float(bias.data[o])
         for c, di, dj in np.ndindex(weight.shape[1:]):
-            total += float(wide[b, c, i * stride + di, j * stride + dj]) * float(weight.data[o, c, di, dj])
+            total += float(wide[b, c, i * stride + di, j * stride + dj]) * float(
+                weight.data[o, c, di, dj]
+            )
         out[b, o, i, j] = total
     return Tensor(out)
 
 
 def im2col(x, kernel_size, stride=1, padding=0):
     windows = _windows(x, kernel_size, stride, padding)
-    return windows.transpose(0, 1, 4, 5, 2, 3).reshape(len(x), x.shape[1] * kernel_size**2, -1)
+    return windows.transpose(0, 1, 4, 5, 2, 3).reshape(
+        len(x), x.shape[1] * kernel_size**2, -1
+    )
 
 
 def conv2d(x, weight, bias=None, stride=1, padding=0):
     assert x.ndim == 4 and x.shape[1] == weight.shape[1], f"{x.shape} {weight.shape}"
     windows = _windows(x.data, weight.shape[2], stride, padding)
-    out = np.moveaxis(np.tensordot(windows, weight.data, axes=((1, 4, 5), (1, 2, 3))), -1, 1)
+    out = np.moveaxis(
+        np.tensordot(windows, weight.data, axes=((1, 4, 5), (1, 2, 3))), -1, 1
+    )
     inputs = [x, weight]
     if bias is not None:
         out = out + bias.data.reshape(1, -1, 1, 1)
         inputs.append(bias)
-    return record(Tensor(out), "conv2d", tuple(inputs), windows=windows, stride=stride, padding=padding)
+    return record(
+        Tensor(out),
+        "conv2d",
+        tuple(inputs),
+        windows=windows,
+        stride=stride,
+        padding=padding,
+    )
 
 
 @backward_rule("conv2d")
@@ -49,10 +64,16 @@ def conv2d_rule(node, grad):
     x, weight = (t.data for t in node.inputs[:2])
     windows = node.saved.get("windows")
     if windows is None:
-        windows = _windows(x, weight.shape[2], node.saved["stride"], node.saved["padding"])
+        windows = _windows(
+            x, weight.shape[2], node.saved["stride"], node.saved["padding"]
+        )
     to_weight = np.tensordot(grad, windows, axes=((0, 2, 3), (0, 2, 3)))
-    to_cols = np.einsum("bohw,ocij->bcijhw", grad, weight).reshape(len(x), weight[0].size, -1)
-    to_x = col2im(to_cols, x.shape, weight.shape[2], node.saved["stride"], node.saved["padding"])
+    to_cols = np.einsum("bohw,ocij->bcijhw", grad, weight).reshape(
+        len(x), weight[0].size, -1
+    )
+    to_x = col2im(
+        to_cols, x.shape, weight.shape[2], node.saved["stride"], node.saved["padding"]
+    )
     return (to_x, to_weight, grad.sum((0, 2, 3)))[: len(node.inputs)]
 
 
@@ -61,7 +82,14 @@ def max_pool2d(x, kernel_size, stride=None):
         stride = kernel_size
     windows = _windows(x.data, kernel_size, stride)
     flat = windows.reshape(*windows.shape[:4], -1)
-    return record(Tensor(flat.max(-1)), "max_pool2d", (x,), chosen=flat.argmax(-1), k=kernel_size, stride=stride)
+    return record(
+        Tensor(flat.max(-1)),
+        "max_pool2d",
+        (x,),
+        chosen=flat.argmax(-1),
+        k=kernel_size,
+        stride=stride,
+    )
 
 
 @backward_rule("max_pool2d")
@@ -76,7 +104,9 @@ def max_pool2d_rule(node, grad):
     return [found]
 
 
-def conv_cost(x_shape, out_channels, kernel_size, stride=1, padding=0, *, bias=True, itemsize=4):
+def conv_cost(
+    x_shape, out_channels, kernel_size, stride=1, padding=0, *, bias=True, itemsize=4
+):
     sides = tuple(output_size(n, kernel_size, stride, padding) for n in x_shape[2:])
     out = (x_shape[0], out_channels, *sides)
     weights = out_channels * x_shape[1] * kernel_size * kernel_size

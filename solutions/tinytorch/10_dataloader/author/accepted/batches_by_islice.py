@@ -1,5 +1,7 @@
-"""Different: batches cut off an iterator, a split by a random mask, a class with __next__ and a condition for prefetch,
-images filled into an array that is there already."""
+"""Different: batches cut off an iterator, a split by a random mask, a class with
+__next__ and a condition for prefetch, images filled into an array that is
+there already.
+"""
 
 from functools import reduce
 from itertools import islice
@@ -29,7 +31,16 @@ def collate(samples):
 
 
 class DataLoader:
-    def __init__(self, dataset, batch_size, *, shuffle=False, drop_last=False, rng=None, collate_fn=collate):
+    def __init__(
+        self,
+        dataset,
+        batch_size,
+        *,
+        shuffle=False,
+        drop_last=False,
+        rng=None,
+        collate_fn=collate,
+    ):
         if batch_size <= 0:
             raise ValueError("batch_size")
         self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
@@ -43,7 +54,9 @@ class DataLoader:
 
     def __iter__(self):
         n = len(self.dataset)
-        numbers = iter(np.argsort(get_rng(self.rng).random(n)) if self.shuffle else range(n))
+        numbers = iter(
+            np.argsort(get_rng(self.rng).random(n)) if self.shuffle else range(n)
+        )
         while batch := [self.dataset[i] for i in islice(numbers, self.batch_size)]:
             if len(batch) < self.batch_size and self.drop_last:
                 return
@@ -53,7 +66,13 @@ class DataLoader:
 class prefetch:
     def __init__(self, iterable, buffer_size=2):
         assert buffer_size >= 1, "buffer_size"
-        self.items, self.size, self.over, self.error, self.closed = [], buffer_size, False, None, False
+        self.items, self.size, self.over, self.error, self.closed = (
+            [],
+            buffer_size,
+            False,
+            None,
+            False,
+        )
         self.change = threading.Condition()
         threading.Thread(target=self._read, args=(iterable,), daemon=True).start()
 
@@ -61,7 +80,9 @@ class prefetch:
         try:
             for item in iterable:
                 with self.change:
-                    self.change.wait_for(lambda: len(self.items) < self.size or self.closed)
+                    self.change.wait_for(
+                        lambda: len(self.items) < self.size or self.closed
+                    )
                     if self.closed:
                         return
                     self.items.append(item)

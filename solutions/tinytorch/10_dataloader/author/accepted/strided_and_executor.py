@@ -1,5 +1,6 @@
-"""Different: IDX by np.fromfile and struct, batches by np.array_split of padded indices, prefetch by an executor that
-reads one item per task."""
+"""Different: IDX by np.fromfile and struct, batches by np.array_split of padded
+indices, prefetch by an executor that reads one item per task.
+"""
 
 import struct
 from concurrent.futures import ThreadPoolExecutor
@@ -24,24 +25,47 @@ def read_idx(path):
 
 
 class DataLoader:
-    def __init__(self, dataset, batch_size, *, shuffle=False, drop_last=False, rng=None, collate_fn=collate):
+    def __init__(
+        self,
+        dataset,
+        batch_size,
+        *,
+        shuffle=False,
+        drop_last=False,
+        rng=None,
+        collate_fn=collate,
+    ):
         assert batch_size > 0
-        self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
+        self.dataset, self.batch_size, self.shuffle, self.drop_last = (
+            dataset,
+            batch_size,
+            shuffle,
+            drop_last,
+        )
         self.rng, self.collate_fn = rng, collate_fn
 
     def _epoch(self):
         indices = np.arange(len(self.dataset))
         if self.shuffle:
             get_rng(self.rng).shuffle(indices)
-        batches = np.array_split(indices, range(self.batch_size, len(indices), self.batch_size))
-        return [b for b in batches if len(b) == self.batch_size or (len(b) and not self.drop_last)]
+        batches = np.array_split(
+            indices, range(self.batch_size, len(indices), self.batch_size)
+        )
+        return [
+            b
+            for b in batches
+            if len(b) == self.batch_size or (len(b) and not self.drop_last)
+        ]
 
     def __len__(self):
         n, b = len(self.dataset), self.batch_size
         return len(range(0, n - b + 1, b)) if self.drop_last else len(range(0, n, b))
 
     def __iter__(self):
-        return (self.collate_fn(list(map(self.dataset.__getitem__, batch.tolist()))) for batch in self._epoch())
+        return (
+            self.collate_fn(list(map(self.dataset.__getitem__, batch.tolist())))
+            for batch in self._epoch()
+        )
 
 
 def prefetch(iterable, buffer_size=2):

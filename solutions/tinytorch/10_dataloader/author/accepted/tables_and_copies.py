@@ -1,5 +1,7 @@
-"""Different: IDX sizes by int.from_bytes, a transform composed at construction, normalisation as one affine map,
-digits normalised once instead of at access, a loader class whose iterator is a list of slices."""
+"""Different: IDX sizes by int.from_bytes, a transform composed at construction,
+normalisation as one affine map, digits normalised once instead of at access, a loader
+class whose iterator is a list of slices.
+"""
 
 import math
 
@@ -12,7 +14,10 @@ def read_idx(path):
         quads = [file.read(4) for _ in range(head[3])]
         sizes = [int.from_bytes(quad, "big") for quad in quads]
         dtype, body = np.dtype(IDX_TYPES[head[2]]), bytearray(file.read())
-    if len(b"".join(quads)) != 4 * len(quads) or len(body) != math.prod(sizes) * dtype.itemsize:
+    if (
+        len(b"".join(quads)) != 4 * len(quads)
+        or len(body) != math.prod(sizes) * dtype.itemsize
+    ):
         raise ValueError(str(path))
     array = np.ndarray(sizes, dtype.newbyteorder(">"), body)
     return array.astype(dtype)
@@ -43,7 +48,12 @@ class MNIST(ArrayDataset):
                 raise FileNotFoundError(name)
             return read_idx(found[0])
 
-        ArrayDataset.__init__(self, find("images-idx3"), np.int64(find("labels-idx1")), transform=transform)
+        ArrayDataset.__init__(
+            self,
+            find("images-idx3"),
+            np.int64(find("labels-idx1")),
+            transform=transform,
+        )
 
 
 class Normalize:
@@ -57,7 +67,9 @@ class Normalize:
         return cls(mean, math.sqrt(np.mean((images - mean) ** 2)))
 
     def __call__(self, x):
-        return (np.asarray(x, np.float64) * (1 / self.std) - self.mean / self.std).astype("f4")
+        return (
+            np.asarray(x, np.float64) * (1 / self.std) - self.mean / self.std
+        ).astype("f4")
 
 
 def digits_datasets(*, test_fraction=0.2, rng=None):
@@ -72,5 +84,9 @@ def batch_bytes(batch_size, sample_shape, dtype="float32"):
 
 
 def loader_scaling(batch_sizes, sample_shape=(1, 28, 28)):
-    loaders = {n: DataLoader([(np.ones(sample_shape, "f4"), 0)] * n, n) for n in batch_sizes}
-    return measure_scaling(lambda n: lambda: list(loaders[n]), list(batch_sizes), kind="retained_bytes")
+    loaders = {
+        n: DataLoader([(np.ones(sample_shape, "f4"), 0)] * n, n) for n in batch_sizes
+    }
+    return measure_scaling(
+        lambda n: lambda: list(loaders[n]), list(batch_sizes), kind="retained_bytes"
+    )

@@ -1,5 +1,5 @@
-# Different: one base class for both optimizers, probabilities in the rule computed anew from the logits, the loss from
-# module 06's log_softmax on data without a graph.
+# Different: one base class for both optimizers, probabilities in the rule computed anew
+# from the logits, the loss from module 06's log_softmax on data without a graph.
 from tinytorch.losses import log_softmax
 
 
@@ -26,7 +26,9 @@ class SGDMomentum(_Stateful):
 
 
 class Adam(_Stateful):
-    def __init__(self, params, lr=1e-3, *, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    def __init__(
+        self, params, lr=1e-3, *, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0
+    ):
         super().__init__(params, lr)
         if min(betas) < 0 or max(betas) >= 1 or eps <= 0:
             raise ValueError("betas or eps")
@@ -38,7 +40,10 @@ class Adam(_Stateful):
     def direction(self, i, g):
         self.steps[i] += 1
         hats = []
-        for state, beta, new in ((self.m[i], self.betas[0], g), (self.v[i], self.betas[1], g * g)):
+        for state, beta, new in (
+            (self.m[i], self.betas[0], g),
+            (self.v[i], self.betas[1], g * g),
+        ):
             state[...] = beta * state + (1 - beta) * new
             hats.append(state / (1 - beta ** self.steps[i]))
         return hats[0] / (self.eps + np.sqrt(hats[1]))
@@ -55,14 +60,18 @@ def fused_cross_entropy(logits, targets, *, label_smoothing=0.0, ignore_index=-1
         wanted.append(
             [0.0] * c
             if t == ignore_index
-            else [label_smoothing / c + (1 - label_smoothing) * (j == t) for j in range(c)]
+            else [
+                label_smoothing / c + (1 - label_smoothing) * (j == t) for j in range(c)
+            ]
         )
     wanted = np.array(wanted, dtype=logits.dtype)
     rows = int((numbers != ignore_index).sum())
     if rows == 0:
         raise ValueError("no rows")
     logs = log_softmax(Tensor(logits.data)).data
-    loss = Tensor(np.asarray(-np.einsum("nc,nc->", wanted, logs) / rows, dtype=logits.dtype))
+    loss = Tensor(
+        np.asarray(-np.einsum("nc,nc->", wanted, logs) / rows, dtype=logits.dtype)
+    )
     return record(loss, "fused_cross_entropy", (logits,), wanted=wanted, rows=rows)
 
 
@@ -71,4 +80,6 @@ def fused_cross_entropy_rule(node, grad):
     wanted, rows = node.saved["wanted"], node.saved["rows"]
     e = np.exp(node.inputs[0].data - node.inputs[0].data.max(1, keepdims=True))
     softmax = e / e.sum(1, keepdims=True)
-    return (np.where(wanted.any(1, keepdims=True), softmax - wanted, 0) * (grad / rows),)
+    return (
+        np.where(wanted.any(1, keepdims=True), softmax - wanted, 0) * (grad / rows),
+    )

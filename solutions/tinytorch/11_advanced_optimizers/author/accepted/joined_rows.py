@@ -1,5 +1,6 @@
-# Different: powers of the betas as running products, momentum from the last update, loss and gradient of the fused loss
-# from a table of one-hot rows, a classifier evaluated on all rows at once, gradients cleared after each step.
+# Different: powers of the betas as running products, momentum from the last update,
+# loss and gradient of the fused loss from a table of one-hot rows, a classifier
+# evaluated on all rows at once, gradients cleared after each step.
 
 
 class SGDMomentum(Optimizer):
@@ -14,17 +15,25 @@ class SGDMomentum(Optimizer):
         for i, p in enumerate(self.params):
             if p.grad is not None:
                 pull = p.grad + p.data * self.weight_decay
-                self.velocity[i] = (pull + self.velocity[i] * self.momentum).astype(p.dtype)
-                np.subtract(p.data, self.velocity[i] * self.lr, out=p.data, casting="same_kind")
+                self.velocity[i] = (pull + self.velocity[i] * self.momentum).astype(
+                    p.dtype
+                )
+                np.subtract(
+                    p.data, self.velocity[i] * self.lr, out=p.data, casting="same_kind"
+                )
 
 
 class Adam(Optimizer):
-    def __init__(self, params, lr=1e-3, *, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    def __init__(
+        self, params, lr=1e-3, *, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0
+    ):
         super().__init__(params, lr)
         if any(beta < 0 or beta >= 1 for beta in betas) or not eps > 0:
             raise ValueError("betas, eps")
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
-        self.m, self.v = ([np.zeros(p.shape, dtype=p.dtype) for p in self.params] for _ in range(2))
+        self.m, self.v = (
+            [np.zeros(p.shape, dtype=p.dtype) for p in self.params] for _ in range(2)
+        )
         self.steps = [0] * len(self.params)
         self.left = [[1.0, 1.0] for _ in self.params]  # of each beta, its power so far
 
@@ -37,7 +46,10 @@ class Adam(Optimizer):
             pull = p.grad + p.data * self.weight_decay
             self.m[i] += (pull - self.m[i]) * (1 - self.betas[0])
             self.v[i] += (pull**2 - self.v[i]) * (1 - self.betas[1])
-            mean, square = self.m[i] / (1 - self.left[i][0]), self.v[i] / (1 - self.left[i][1])
+            mean, square = (
+                self.m[i] / (1 - self.left[i][0]),
+                self.v[i] / (1 - self.left[i][1]),
+            )
             p.data[...] -= mean / (self.eps + square**0.5) * self.lr
 
 
@@ -50,13 +62,21 @@ def fused_cross_entropy(logits, targets, *, label_smoothing=0.0, ignore_index=-1
         raise IndexError("no such class")
     one_hot = (numbers[:, None] == np.arange(classes)).astype(logits.dtype)
     rows = (numbers != ignore_index)[:, None]
-    wanted = np.where(rows, one_hot * (1 - label_smoothing) + label_smoothing / classes, 0).astype(logits.dtype)
+    wanted = np.where(
+        rows, one_hot * (1 - label_smoothing) + label_smoothing / classes, 0
+    ).astype(logits.dtype)
     largest = logits.data.max(axis=1, keepdims=True)
     powers = np.exp(logits.data - largest)
     total = powers.sum(axis=1, keepdims=True)
     losses = (np.log(total) + largest - logits.data) * wanted
     loss = np.asarray(losses.sum() / len(kept), dtype=logits.dtype)
-    return record(Tensor(loss), "fused_cross_entropy", (logits,), probs=powers / total, wanted=wanted)
+    return record(
+        Tensor(loss),
+        "fused_cross_entropy",
+        (logits,),
+        probs=powers / total,
+        wanted=wanted,
+    )
 
 
 def evaluate_classifier(model, loader):

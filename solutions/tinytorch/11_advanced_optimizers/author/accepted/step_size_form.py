@@ -1,5 +1,5 @@
-# Different: Adam in the step-size form with eps scaled to match, momentum with np.multiply, the loss by logaddexp, whose
-# own gradient is saved, counts by bincount.
+# Different: Adam in the step-size form with eps scaled to match, momentum with
+# np.multiply, the loss by logaddexp, whose own gradient is saved, counts by bincount.
 
 
 class SGDMomentum(Optimizer):
@@ -21,7 +21,9 @@ class SGDMomentum(Optimizer):
 
 
 class Adam(Optimizer):
-    def __init__(self, params, lr=1e-3, *, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    def __init__(
+        self, params, lr=1e-3, *, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0
+    ):
         super().__init__(params, lr)
         assert 0 <= betas[0] < 1 and 0 <= betas[1] < 1 and eps > 0
         self.options = (*betas, eps, weight_decay)
@@ -59,7 +61,12 @@ def fused_cross_entropy(logits, targets, *, label_smoothing=0.0, ignore_index=-1
     grad = np.zeros_like(logits.data)
     grad[rows] = np.exp(x - total[:, None]) - label_smoothing / x.shape[1]
     grad[rows, t] -= 1 - label_smoothing
-    return record(Tensor(np.array(loss, logits.dtype)), "fused_cross_entropy", (logits,), slope=grad / len(rows))
+    return record(
+        Tensor(np.array(loss, logits.dtype)),
+        "fused_cross_entropy",
+        (logits,),
+        slope=grad / len(rows),
+    )
 
 
 @backward_rule("fused_cross_entropy")
@@ -69,4 +76,8 @@ def fused_cross_entropy_rule(node, grad):
 
 def confusion_matrix(predictions, targets, num_classes):
     pairs = num_classes * _array(targets) + _array(predictions)
-    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes).astype(np.int64)
+    return (
+        np.bincount(pairs, minlength=num_classes**2)
+        .reshape(num_classes, num_classes)
+        .astype(np.int64)
+    )

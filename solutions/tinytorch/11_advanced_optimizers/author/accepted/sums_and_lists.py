@@ -1,5 +1,6 @@
-# Different: metrics as lists in plain Python, accuracy by a sum over rows, epochs that collect per-sample lists,
-# validation before the train entries are written, bytes by adding up sizes.
+# Different: metrics as lists in plain Python, accuracy by a sum over rows, epochs that
+# collect per-sample lists, validation before the train entries are written, bytes by
+# adding up sizes.
 
 
 def accuracy(logits, targets):
@@ -23,7 +24,9 @@ def classification_metrics(cm):
         precision.append(hit / said if said else 0.0)
         recall.append(hit / true if true else 0.0)
         f1.append(2 * hit / (said + true) if said + true else 0.0)
-    return dict(f1=f1, recall=recall, precision=precision, accuracy=np.trace(cm) / np.sum(cm))
+    return dict(
+        f1=f1, recall=recall, precision=precision, accuracy=np.trace(cm) / np.sum(cm)
+    )
 
 
 def evaluate_classifier(model, loader):
@@ -38,7 +41,9 @@ def evaluate_classifier(model, loader):
 
 def train_classifier(model, optimizer, train_loader, epochs, *, val_loader=None):
     history = {}
-    for name in ["train_loss", "train_accuracy"] + (["val_loss", "val_accuracy"] if val_loader is not None else []):
+    for name in ["train_loss", "train_accuracy"] + (
+        ["val_loss", "val_accuracy"] if val_loader is not None else []
+    ):
         history[name] = []
     for _ in range(epochs):
         losses, hits = [], []

@@ -1,5 +1,6 @@
-# Different: a file of a JSON header and raw bytes, states by loops, Welford's running mean, early stopping by a sign, the
-# cosine as sin², a trainer with its scheduler made in fit.
+# Different: a file of a JSON header and raw bytes, states by loops, Welford's running
+# mean, early stopping by a sign, the cosine as sin², a trainer with its scheduler made
+# in fit.
 import tempfile
 
 
@@ -12,7 +13,10 @@ def model_state(model):
 
 def load_model_state(model, state, *, strict=True):
     own = {name: p.data for name, p in model.named_parameters()}
-    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    missing, unexpected = (
+        sorted(own.keys() - state.keys()),
+        sorted(state.keys() - own.keys()),
+    )
     if strict and missing + unexpected:
         raise KeyError(f"{missing} are missing, {unexpected} are unexpected")
     for name in own.keys() & state.keys():
@@ -26,7 +30,10 @@ def load_model_state(model, state, *, strict=True):
 def save_checkpoint(path, model, optimizer=None, *, meta=None):
     arrays = [["model", name, array] for name, array in model_state(model).items()]
     if optimizer is not None:
-        arrays += [["optimizer", name, array] for name, array in optimizer_state(optimizer).items()]
+        arrays += [
+            ["optimizer", name, array]
+            for name, array in optimizer_state(optimizer).items()
+        ]
     table = [[part, name, array.dtype.str, array.shape] for part, name, array in arrays]
     header = json.dumps({"arrays": table, "meta": meta or {}}).encode()
     descriptor, neighbour = tempfile.mkstemp(dir=Path(path).parent)
@@ -64,7 +71,12 @@ class EarlyStopping:
         assert patience >= 1
         self.sign = {"min": 1, "max": -1}[mode]
         self.patience, self.min_delta = patience, min_delta
-        self.best, self.best_epoch, self.best_state, self.bad_epochs = math.nan, -1, None, 0
+        self.best, self.best_epoch, self.best_state, self.bad_epochs = (
+            math.nan,
+            -1,
+            None,
+            0,
+        )
         self.epochs = 0
 
     def step(self, value, model=None):
@@ -95,7 +107,9 @@ class RunningMean:
 
     def update(self, value, n=1):
         self.n += n
-        self.mean = value if self.mean is None else self.mean + (value - self.mean) * n / self.n
+        self.mean = (
+            value if self.mean is None else self.mean + (value - self.mean) * n / self.n
+        )
 
     @property
     def value(self):

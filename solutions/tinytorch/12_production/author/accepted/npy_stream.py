@@ -1,11 +1,15 @@
-# Different: .npy arrays one after the other in one stream, after a JSON line; a running mean as a mean of its own; early
-# stopping that counts from the best epoch; the rate as a lookup; a CNN trained with the model drawn before the data.
+# Different: .npy arrays one after the other in one stream, after a JSON line; a running
+# mean as a mean of its own; early stopping that counts from the best epoch; the rate as
+# a lookup; a CNN trained with the model drawn before the data.
 
 
 def save_checkpoint(path, model, optimizer=None, *, meta=None):
     state = {("model", name): array for name, array in model_state(model).items()}
     if optimizer is not None:
-        state |= {("optimizer", name): array for name, array in optimizer_state(optimizer).items()}
+        state |= {
+            ("optimizer", name): array
+            for name, array in optimizer_state(optimizer).items()
+        }
     line = json.dumps([list(state), meta or {}])
     target = os.fspath(path)
     try:
@@ -23,10 +27,15 @@ def load_checkpoint(path, model, optimizer=None):
     with open(path, "rb") as file:
         names, meta = json.loads(file.readline())
         arrays = {tuple(name): np.load(file) for name in names}
-    state = {name: array for (part, name), array in arrays.items() if part == "optimizer"}
+    state = {
+        name: array for (part, name), array in arrays.items() if part == "optimizer"
+    }
     if optimizer is not None and len(state) == 0:
         raise KeyError("optimizer")
-    load_model_state(model, {name: array for (part, name), array in arrays.items() if part == "model"})
+    load_model_state(
+        model,
+        {name: array for (part, name), array in arrays.items() if part == "model"},
+    )
     if optimizer is not None:
         load_optimizer_state(optimizer, state)
     return meta
@@ -38,7 +47,11 @@ class EarlyStopping:
             raise ValueError("patience")
         if mode not in ("min", "max"):
             raise ValueError("mode")
-        self.patience, self.min_delta, self.better = patience, min_delta, min if mode == "min" else max
+        self.patience, self.min_delta, self.better = (
+            patience,
+            min_delta,
+            min if mode == "min" else max,
+        )
         self.best, self.best_epoch, self.best_state, self.epoch = None, -1, None, -1
 
     @property
@@ -49,7 +62,10 @@ class EarlyStopping:
         self.epoch += 1
         if value == value:
             first = self.best is None
-            if first or (self.better(value, self.best) == value and abs(value - self.best) > self.min_delta):
+            if first or (
+                self.better(value, self.best) == value
+                and abs(value - self.best) > self.min_delta
+            ):
                 self.best, self.best_epoch = value, self.epoch
                 self.best_state = model and model_state(model)
         return self.epoch - self.best_epoch >= self.patience
@@ -101,7 +117,14 @@ def train_digits_cnn(rng=None, *, epochs=8, batch_size=32, lr=3e-3):
     train, test = digits_datasets(test_fraction=0.2, rng=rng)
     batches = DataLoader(train, batch_size, shuffle=True, rng=rng)
     rates = [cosine_decay(epoch, lr, total=epochs) for epoch in range(epochs + 1)]
-    trainer = Trainer(model, Adam(model.parameters(), lr=lr), schedule=lambda epoch, base: rates[epoch])
+    trainer = Trainer(
+        model,
+        Adam(model.parameters(), lr=lr),
+        schedule=lambda epoch, base: rates[epoch],
+    )
     history = trainer.fit(batches, epochs)
-    result = {f"test_{name}": value for name, value in trainer.evaluate(DataLoader(test, 64)).items()}
+    result = {
+        f"test_{name}": value
+        for name, value in trainer.evaluate(DataLoader(test, 64)).items()
+    }
     return result | {"model": model, "history": history}

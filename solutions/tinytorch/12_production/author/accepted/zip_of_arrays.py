@@ -1,5 +1,5 @@
-# Different: a zip of .npy members in memory, written by write_bytes and renamed; loops of its own in the trainer, which
-# evaluates by itself; step decay by a loop.
+# Different: a zip of .npy members in memory, written by write_bytes and renamed; loops
+# of its own in the trainer, which evaluates by itself; step decay by a loop.
 import io
 import zipfile
 
@@ -10,7 +10,9 @@ def optimizer_state(optimizer):
     state = {"lr": np.full((), optimizer.lr)}
     for name, values in vars(optimizer).items():
         if name in ("velocity", "m", "v"):
-            state.update({f"{name}.{i}": np.copy(array) for i, array in enumerate(values)})
+            state.update(
+                {f"{name}.{i}": np.copy(array) for i, array in enumerate(values)}
+            )
     if "steps" in vars(optimizer):
         state["steps"] = np.array(list(optimizer.steps), dtype=np.int64)
     return state
@@ -33,10 +35,17 @@ def load_optimizer_state(optimizer, state):
 
 
 def save_checkpoint(path, model, optimizer=None, *, meta=None):
-    text, buffer, path = json.dumps({} if meta is None else meta), io.BytesIO(), Path(path)
+    text, buffer, path = (
+        json.dumps({} if meta is None else meta),
+        io.BytesIO(),
+        Path(path),
+    )
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("meta.json", text)
-        groups = {"model": model_state(model), "optimizer": {} if optimizer is None else optimizer_state(optimizer)}
+        groups = {
+            "model": model_state(model),
+            "optimizer": {} if optimizer is None else optimizer_state(optimizer),
+        }
         for group, arrays in groups.items():
             for name, array in arrays.items():
                 with archive.open(f"{group}/{name}", "w") as file:
@@ -56,7 +65,9 @@ def load_checkpoint(path, model, optimizer=None):
         for entry in archive.namelist():
             group, slash, name = entry.partition("/")
             if slash:
-                groups[group][name] = np.lib.format.read_array(io.BytesIO(archive.read(entry)), allow_pickle=False)
+                groups[group][name] = np.lib.format.read_array(
+                    io.BytesIO(archive.read(entry)), allow_pickle=False
+                )
     load_model_state(model, groups["model"])
     if optimizer is not None:
         load_optimizer_state(optimizer, groups["optimizer"])
@@ -101,10 +112,15 @@ class Trainer(Trainer):
                 watched = found["loss"]
             if self.checkpoint_path and (lowest is None or watched < lowest):
                 save_checkpoint(
-                    self.checkpoint_path, self.model, self.optimizer, meta={"epoch": epoch, "loss": watched}
+                    self.checkpoint_path,
+                    self.model,
+                    self.optimizer,
+                    meta={"epoch": epoch, "loss": watched},
                 )
             lowest = watched if lowest is None else min(lowest, watched)
-            if self.early_stopping and self.early_stopping.step(watched, model=self.model):
+            if self.early_stopping and self.early_stopping.step(
+                watched, model=self.model
+            ):
                 break
         if self.early_stopping:
             load_model_state(self.model, self.early_stopping.best_state)

@@ -1,4 +1,6 @@
-"""Different: softmax composed of Tensor operations, the scale on q, a mask by comparison, interleaving by reshape."""
+"""Different: softmax composed of Tensor operations, the scale on q, a mask by
+comparison, interleaving by reshape.
+"""
 
 
 def masked_softmax(scores, mask=None, dim=-1):
@@ -45,11 +47,18 @@ def sinusoidal_positions(length, dim):
 
 
 def recurrence_comparison(length, dim):
-    products = {"attention": [length * length * dim] * 2, "recurrence": [length * dim * dim] * 2}
+    products = {
+        "attention": [length * length * dim] * 2,
+        "recurrence": [length * dim * dim] * 2,
+    }
     steps = {"attention": 1, "recurrence": length}
     paths = {"attention": 1, "recurrence": length - 1}
     report = {
-        kind: {"multiply_adds": sum(products[kind]), "path_length": paths[kind], "sequential_steps": steps[kind]}
+        kind: {
+            "multiply_adds": sum(products[kind]),
+            "path_length": paths[kind],
+            "sequential_steps": steps[kind],
+        }
         for kind in products
     }
     return report | {"crossover_length": dim}

@@ -1,4 +1,6 @@
-"""Different: finfo.min as a fill, zeroed after softmax; one head as a batch of matrices; costs read off real arrays."""
+"""Different: finfo.min as a fill, zeroed after softmax; one head as a batch of
+matrices; costs read off real arrays.
+"""
 
 from tinytorch.setup import profile_memory, scaling_exponent
 
@@ -15,7 +17,9 @@ def masked_softmax(scores, mask=None, dim=-1):
     weights = np.exp(shifted)
     weights /= weights.sum(dim, keepdims=True)
     weights = weights * mask
-    return record(Tensor(weights), "fill_and_zero", (scores,), weights=weights, axis=dim)
+    return record(
+        Tensor(weights), "fill_and_zero", (scores,), weights=weights, axis=dim
+    )
 
 
 @backward_rule("fill_and_zero")
@@ -24,7 +28,9 @@ def fill_and_zero(node, grad):
     g = np.moveaxis(grad, node.saved["axis"], -1)
     eye = np.eye(w.shape[-1])
     jacobian = w[..., :, None] * (eye - w[..., None, :])
-    return (np.moveaxis((g[..., None, :] @ jacobian)[..., 0, :], -1, node.saved["axis"]),)
+    return (
+        np.moveaxis((g[..., None, :] @ jacobian)[..., 0, :], -1, node.saved["axis"]),
+    )
 
 
 class SelfAttention(Module):
@@ -41,7 +47,9 @@ class SelfAttention(Module):
             raise ValueError(x.shape)
         scores = (self.W_q(x) / self.root) @ self.W_k(x).transpose(1, 2)
         if self.is_causal:
-            scores = masked_softmax(scores, Tensor(np.tril(np.ones(scores.shape, bool))))
+            scores = masked_softmax(
+                scores, Tensor(np.tril(np.ones(scores.shape, bool)))
+            )
         else:
             scores = masked_softmax(scores)
         return scores @ self.W_v(x)
@@ -71,6 +79,12 @@ def attention_cost(batch, heads, length, head_dim, itemsize=4):
 def attention_scaling(lengths, head_dim=16):
     peaks = []
     for n in lengths:
-        x = Tensor(np.random.default_rng(0).normal(size=(1, n, head_dim)), dtype=np.float32)
+        x = Tensor(
+            np.random.default_rng(0).normal(size=(1, n, head_dim)), dtype=np.float32
+        )
         peaks.append(profile_memory(scaled_dot_product_attention, x, x, x).peak_bytes)
-    return {"sizes": list(lengths), "values": peaks, "exponent": scaling_exponent(list(lengths), peaks)}
+    return {
+        "sizes": list(lengths),
+        "values": peaks,
+        "exponent": scaling_exponent(list(lengths), peaks),
+    }

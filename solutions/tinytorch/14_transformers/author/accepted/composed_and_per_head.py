@@ -1,4 +1,6 @@
-"""Different: norm and gelu composed of Tensor operations, a sigmoid form, one head after the other, columns of W_o."""
+"""Different: norm and gelu composed of Tensor operations, a sigmoid form, one head
+after the other, columns of W_o.
+"""
 
 from tinytorch.activations import sigmoid
 
@@ -14,7 +16,8 @@ class LayerNorm(Module):
             raise ValueError(f"{self.dim} features expected, not {x.shape}")
         mean = x.sum(-1, keepdim=True) / self.dim
         variance = (x * x).mean(-1, keepdim=True) - mean * mean
-        if (variance.data < 1e-3 * (mean.data**2 + 1e-3)).any():  # little left of the difference: subtract first
+        # little left of the difference: subtract first
+        if (variance.data < 1e-3 * (mean.data**2 + 1e-3)).any():
             variance = ((x - mean) ** 2).mean(-1, keepdim=True)
         inverse = (variance + self.eps) ** -0.5
         return self.bias + (x * inverse - mean * inverse) * self.weight
@@ -38,7 +41,9 @@ class MultiHeadAttention(Module):
         total = self.W_o.bias
         for h in range(self.H):
             part = slice(h * size, (h + 1) * size)
-            found, _ = scaled_dot_product_attention(q[:, :, part], k[..., part], v[..., part], mask)
+            found, _ = scaled_dot_product_attention(
+                q[:, :, part], k[..., part], v[..., part], mask
+            )
             total = total + found @ self.W_o.weight[:, part].T
         return total
 
@@ -65,15 +70,22 @@ def norm_statistics(x):
         centred = rows - rows.mean(1)[:, None]
         return centred / ((centred**2).mean(1)[:, None] + 1e-5) ** 0.5
 
-    return {"batch": along(rows.T).T.reshape(x.shape), "layer": along(rows).reshape(x.shape)}
+    return {
+        "batch": along(rows.T).T.reshape(x.shape),
+        "layer": along(rows).reshape(x.shape),
+    }
 
 
-def residual_gradient_norms(depth, *, residual, embed_dim=16, num_heads=2, batch=2, length=5, rng=None):
+def residual_gradient_norms(
+    depth, *, residual, embed_dim=16, num_heads=2, batch=2, length=5, rng=None
+):
     rng = get_rng(rng)
     x = Tensor(rng.standard_normal((batch, length, embed_dim)))
     blocks = []
     for _ in range(depth):
-        blocks.append(TransformerBlock(embed_dim, num_heads, residual=residual, rng=rng))
+        blocks.append(
+            TransformerBlock(embed_dim, num_heads, residual=residual, rng=rng)
+        )
         x = blocks[-1](x)
     loss = (x**2).sum() / x.size
     loss.backward()

@@ -1,4 +1,6 @@
-"""Different: all heads by einsum in one operation with a rule of its own; costs read off a real block."""
+"""Different: all heads by einsum in one operation with a rule of its own; costs read
+off a real block.
+"""
 
 from tinytorch.setup import profile_memory, scaling_exponent
 
@@ -14,7 +16,9 @@ class MultiHeadAttention(Module):
         self.heads, self.causal = num_heads, causal
 
     def forward(self, x):
-        return self.W_o(all_heads(self.W_q(x), self.W_k(x), self.W_v(x), self.heads, self.causal))
+        return self.W_o(
+            all_heads(self.W_q(x), self.W_k(x), self.W_v(x), self.heads, self.causal)
+        )
 
 
 def all_heads(q, k, v, heads, causal):
@@ -53,7 +57,8 @@ def block_cost(batch, length, embed_dim, num_heads, *, itemsize=4):
     return {
         "multiply_adds": batch * length * (weights + 2 * length * embed_dim),
         "mlp_hidden_bytes": batch * length * block.mlp.fc1.weight.shape[0] * itemsize,
-        "score_bytes": np.zeros((batch, num_heads, length, length), dtype=np.int8).size * itemsize,
+        "score_bytes": np.zeros((batch, num_heads, length, length), dtype=np.int8).size
+        * itemsize,
         "mlp_parameters": count(block.mlp),
         "attention_parameters": count(block.attn),
         "parameter_bytes": count(block) * itemsize,
@@ -65,6 +70,14 @@ def depth_scaling(depths, embed_dim=32, batch=4, length=32):
     kept = []
     for depth in depths:
         model = GPTBackbone(embed_dim, 4, depth, rng=np.random.default_rng(0))
-        x = Tensor(np.random.default_rng(1).normal(size=(batch, length, embed_dim)).astype("f4"))
+        x = Tensor(
+            np.random.default_rng(1)
+            .normal(size=(batch, length, embed_dim))
+            .astype("f4")
+        )
         kept.append(profile_memory(model, x).retained_bytes)
-    return {"sizes": [*depths], "values": kept, "exponent": scaling_exponent([*depths], kept)}
+    return {
+        "sizes": [*depths],
+        "values": kept,
+        "exponent": scaling_exponent([*depths], kept),
+    }

@@ -1,10 +1,19 @@
-"""Different: a norm whose rule is the Jacobian, gelu as x times a sigmoid with a rule, skips as functions, a stack by recursion."""
+"""Different: a norm whose rule is the Jacobian, gelu as x times a sigmoid with a rule,
+skips as functions, a stack by recursion.
+"""
 
 
 class LayerNorm(Module):
     def __init__(self, dim, eps=1e-5):
-        self.weight, self.bias, self.eps = Parameter(np.ones(dim)), Parameter(np.zeros(dim)), eps
-        self.weight.data, self.bias.data = self.weight.data.astype(np.float32), self.bias.data.astype(np.float32)
+        self.weight, self.bias, self.eps = (
+            Parameter(np.ones(dim)),
+            Parameter(np.zeros(dim)),
+            eps,
+        )
+        self.weight.data, self.bias.data = (
+            self.weight.data.astype(np.float32),
+            self.bias.data.astype(np.float32),
+        )
 
     def forward(self, x):
         if x.shape[-1] != len(self.bias):
@@ -21,7 +30,9 @@ def standardised(x, eps):
 @backward_rule("standardise")
 def standardise_rule(node, grad):
     n, root = node.out.shape[-1], node.saved["root"][..., None, None]
-    jacobian = (np.eye(n) - 1 / n - node.out[..., :, None] * node.out[..., None, :] / n) / root
+    jacobian = (
+        np.eye(n) - 1 / n - node.out[..., :, None] * node.out[..., None, :] / n
+    ) / root
     return ((grad[..., None, :] @ jacobian)[..., 0, :],)
 
 
@@ -57,7 +68,9 @@ class TransformerBlock(Module):
         self.ln1, self.ln2 = LayerNorm(embed_dim), LayerNorm(embed_dim)
         self.attn = MultiHeadAttention(embed_dim, num_heads, causal=True, rng=rng)
         self.mlp = FeedForward(embed_dim, 4 * embed_dim, rng=rng)
-        self.add = (lambda x, y: x + self.drop(y)) if residual else (lambda x, y: self.drop(y))
+        self.add = (
+            (lambda x, y: x + self.drop(y)) if residual else (lambda x, y: self.drop(y))
+        )
 
     def forward(self, x):
         x = self.add(x, self.attn(self.ln1(x)))
@@ -72,4 +85,8 @@ class GPTBackbone(Module):
             self.blocks.append(TransformerBlock(embed_dim, num_heads, rng=rng))
 
     def forward(self, x, done=0):
-        return self.ln_f(x) if done == len(self.blocks) else self.forward(self.blocks[done](x), done + 1)
+        return (
+            self.ln_f(x)
+            if done == len(self.blocks)
+            else self.forward(self.blocks[done](x), done + 1)
+        )

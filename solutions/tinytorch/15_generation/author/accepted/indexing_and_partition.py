@@ -1,4 +1,6 @@
-"""Different: the table indexed as a Tensor, counts by bincount, top-k by a partition, windows by stride tricks."""
+"""Different: the table indexed as a Tensor, counts by bincount, top-k by a partition,
+windows by stride tricks.
+"""
 
 
 def embedding(ids, weight):
@@ -12,7 +14,9 @@ def embedding(ids, weight):
 
 class Embedding(Module):
     def __init__(self, num_embeddings, embedding_dim, *, rng=None):
-        table = get_rng(rng).standard_normal((num_embeddings, embedding_dim), dtype=np.float32)
+        table = get_rng(rng).standard_normal(
+            (num_embeddings, embedding_dim), dtype=np.float32
+        )
         self.weight = Parameter(table * np.float32(0.02))
 
     def forward(self, ids):
@@ -20,7 +24,16 @@ class Embedding(Module):
 
 
 class TinyGPT(Module):
-    def __init__(self, vocab_size, block_size, *, embed_dim=32, num_heads=4, num_layers=2, rng=None):
+    def __init__(
+        self,
+        vocab_size,
+        block_size,
+        *,
+        embed_dim=32,
+        num_heads=4,
+        num_layers=2,
+        rng=None,
+    ):
         self.tok_emb = Embedding(vocab_size, embed_dim, rng=rng)
         self.pos_emb = Embedding(block_size, embed_dim, rng=rng)
         self.head = Linear(embed_dim, vocab_size, bias=False, rng=rng)

@@ -1,4 +1,6 @@
-"""Different: one-hot rows times the table, Gumbel noise instead of a draw, a dict as vocabulary, costs in closed form."""
+"""Different: one-hot rows times the table, Gumbel noise instead of a draw, a dict as
+vocabulary, costs in closed form.
+"""
 
 
 class CharTokenizer:
@@ -32,7 +34,9 @@ def embedding(ids, weight):
     if ids.size and (ids.min() < 0 or ids.max() >= weight.shape[0]):
         raise IndexError("no such row")
     one_hot = (ids[..., None] == np.arange(weight.shape[0])).astype(weight.dtype)
-    return (Tensor(one_hot.reshape(-1, weight.shape[0])) @ weight).reshape(*ids.shape, weight.shape[1])
+    return (Tensor(one_hot.reshape(-1, weight.shape[0])) @ weight).reshape(
+        *ids.shape, weight.shape[1]
+    )
 
 
 def generate(model, ids, max_new_tokens, *, temperature=1.0, top_k=None, rng=None):
@@ -45,7 +49,9 @@ def generate(model, ids, max_new_tokens, *, temperature=1.0, top_k=None, rng=Non
             window = np.array([row[-model.block_size :] for row in out])
             logits = model(Tensor(window)).data[:, -1, :]
         with np.errstate(divide="ignore"):
-            scores = np.log(next_token_probs(logits, temperature=temperature, top_k=top_k))
+            scores = np.log(
+                next_token_probs(logits, temperature=temperature, top_k=top_k)
+            )
         chosen = np.argmax(scores + rng.gumbel(size=scores.shape), axis=1)
         for row, token in zip(out, chosen):
             row.append(int(token))
@@ -58,6 +64,14 @@ def generation_cost(prompt, new_tokens, block_size, *, cache=False):
         return dict(forward_calls=0, token_positions=0, attention_pairs=0)
     if cache:
         later = sum(range(prompt + 1, prompt + n))
-        return dict(forward_calls=n, token_positions=prompt + n - 1, attention_pairs=prompt * prompt + later)
+        return dict(
+            forward_calls=n,
+            token_positions=prompt + n - 1,
+            attention_pairs=prompt * prompt + later,
+        )
     lengths = np.minimum(np.arange(prompt, prompt + n), block_size)
-    return dict(forward_calls=n, token_positions=int(lengths.sum()), attention_pairs=int((lengths**2).sum()))
+    return dict(
+        forward_calls=n,
+        token_positions=int(lengths.sum()),
+        attention_pairs=int((lengths**2).sum()),
+    )

@@ -1,4 +1,5 @@
-# RoPE by complex numbers, RMSNorm by the length of the row, groups by a dimension of their own, an einsum MLP.
+# RoPE by complex numbers, RMSNorm by the length of the row, groups by a dimension of
+# their own, an einsum MLP.
 
 
 def rms_norm(x, weight=None, eps=1e-5):
@@ -11,7 +12,9 @@ def rms_norm(x, weight=None, eps=1e-5):
 def rope_half(x, positions, inv_freq, scale=1.0):
     if x.size(-1) % 2 == 1:
         raise ValueError(f"{x.size(-1)} features")
-    angles = torch.einsum("...t,d->...td", positions.to(torch.float64), inv_freq.to(torch.float64))
+    angles = torch.einsum(
+        "...t,d->...td", positions.to(torch.float64), inv_freq.to(torch.float64)
+    )
     if positions.ndim == 2:
         angles = angles.unsqueeze(1)
     turn = torch.polar(torch.full_like(angles, scale), angles)
@@ -20,15 +23,26 @@ def rope_half(x, positions, inv_freq, scale=1.0):
     return torch.cat((pairs.real, pairs.imag), -1).to(x.dtype)
 
 
-def yarn_frequencies(head_dim, base, factor, original_len, beta_fast=32.0, beta_slow=1.0):
+def yarn_frequencies(
+    head_dim, base, factor, original_len, beta_fast=32.0, beta_slow=1.0
+):
     def place(turns):
-        return (head_dim * math.log(original_len / (turns * 2 * math.pi))) / (2 * math.log(base))
+        return (head_dim * math.log(original_len / (turns * 2 * math.pi))) / (
+            2 * math.log(base)
+        )
 
     inv_freq = 1.0 / (base ** (torch.arange(0, head_dim, 2).float() / head_dim))
-    low, high = max(math.floor(place(beta_fast)), 0), min(math.ceil(place(beta_slow)), head_dim - 1)
+    low, high = (
+        max(math.floor(place(beta_fast)), 0),
+        min(math.ceil(place(beta_slow)), head_dim - 1),
+    )
     high = high + 0.001 if low == high else high
-    keep = 1 - torch.clamp((torch.arange(head_dim // 2).float() - low) / (high - low), 0, 1)
-    return inv_freq / factor * (1 - keep) + inv_freq * keep, 1.0 if factor <= 1 else 0.1 * math.log(factor) + 1.0
+    keep = 1 - torch.clamp(
+        (torch.arange(head_dim // 2).float() - low) / (high - low), 0, 1
+    )
+    return inv_freq / factor * (
+        1 - keep
+    ) + inv_freq * keep, 1.0 if factor <= 1 else 0.1 * math.log(factor) + 1.0
 
 
 def swiglu(x, w_gate, w_up, w_down):
@@ -43,8 +57,13 @@ def gqa_attention(q, k, v, mask=None):
     scores = torch.einsum("bgrqd,bgkd->bgrqk", grouped, k) * q.size(-1) ** -0.5
     t_q, t_k = scores.shape[-2:]
     if mask is None:
-        later = torch.arange(t_k, device=q.device) > torch.arange(t_k - t_q, t_k, device=q.device)[:, None]
+        later = (
+            torch.arange(t_k, device=q.device)
+            > torch.arange(t_k - t_q, t_k, device=q.device)[:, None]
+        )
     else:
-        later = ~mask.expand(q.size(0), q.size(1), t_q, t_k).unflatten(1, (k.size(1), -1))
+        later = ~mask.expand(q.size(0), q.size(1), t_q, t_k).unflatten(
+            1, (k.size(1), -1)
+        )
     weights = torch.softmax(scores.masked_fill(later, float("-inf")), -1)
     return torch.einsum("bgrqk,bgkd->bgrqd", weights, v).flatten(1, 2)

@@ -1,4 +1,5 @@
-# Attention and MLP as modules with a forward of their own, nn.RMSNorm in the block, SDPA with enable_gqa, loading by hand.
+# Attention and MLP as modules with a forward of their own, nn.RMSNorm in the block,
+# SDPA with enable_gqa, loading by hand.
 
 
 def rotate_half(x):
@@ -21,14 +22,20 @@ def gqa_attention(q, k, v, mask=None):
         raise ValueError(f"H = {q.size(1)}, H_kv = {k.size(1)}")
     if mask is not None:
         return F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
-    allowed = torch.ones(k.size(2), k.size(2), dtype=torch.bool, device=q.device).tril()[-q.size(2) :]
+    allowed = torch.ones(
+        k.size(2), k.size(2), dtype=torch.bool, device=q.device
+    ).tril()[-q.size(2) :]
     return F.scaled_dot_product_attention(q, k, v, allowed, enable_gqa=True)
 
 
 class Attention(nn.Module):
     def __init__(self, config):
         super().__init__()
-        self.heads, self.kv_heads, width = config.n_head, config.n_kv_head, config.head_dim
+        self.heads, self.kv_heads, width = (
+            config.n_head,
+            config.n_kv_head,
+            config.head_dim,
+        )
         self.q_proj = nn.Linear(config.n_embd, self.heads * width, bias=False)
         self.k_proj = nn.Linear(config.n_embd, self.kv_heads * width, bias=False)
         self.v_proj = nn.Linear(config.n_embd, self.kv_heads * width, bias=False)
@@ -44,7 +51,9 @@ class Attention(nn.Module):
         if self.q_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         q, k = (rope_half(part, positions, inv_freq, scale) for part in (q, k))
-        return self.o_proj(gqa_attention(q, k, v, mask).permute(0, 2, 1, 3).reshape(rows, length, -1))
+        return self.o_proj(
+            gqa_attention(q, k, v, mask).permute(0, 2, 1, 3).reshape(rows, length, -1)
+        )
 
 
 class MLP(nn.Module):
@@ -68,7 +77,9 @@ class Block(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(config.n_embd, eps=config.eps)
 
     def forward(self, x, positions, inv_freq, scale=1.0, mask=None):
-        x = x + self.self_attn(self.input_layernorm(x), positions, inv_freq, scale, mask)
+        x = x + self.self_attn(
+            self.input_layernorm(x), positions, inv_freq, scale, mask
+        )
         x = x + self.mlp(self.post_attention_layernorm(x))
         return x
 
@@ -77,7 +88,10 @@ def load_llama(hf_config, state):
     rope = dict(hf_config.get("rope_parameters") or hf_config.get("rope_scaling") or {})
     if rope.get("rope_type", "default") != "default":
         raise ValueError(f"rope of type {rope['rope_type']}")
-    if {rope.get("partial_rotary_factor", 1.0), hf_config.get("partial_rotary_factor", 1.0)} != {1.0}:
+    if {
+        rope.get("partial_rotary_factor", 1.0),
+        hf_config.get("partial_rotary_factor", 1.0),
+    } != {1.0}:
         raise ValueError("partial_rotary_factor")
     base = 10000.0
     if "rope_theta" in hf_config:
@@ -97,7 +111,11 @@ def load_llama(hf_config, state):
     tied = bool(hf_config.get("tie_word_embeddings"))
     normed = "model.layers.0.self_attn.q_norm.weight" in state
     width = hf_config.get("head_dim") or sizes["n_embd"] // sizes["n_head"]
-    model = Decoder(DecoderConfig(**sizes, rope_base=base, tied=tied, qk_norm=normed, head_dim=width))
+    model = Decoder(
+        DecoderConfig(
+            **sizes, rope_base=base, tied=tied, qk_norm=normed, head_dim=width
+        )
+    )
     given = {n: t for n, t in state.items() if "rotary_emb.inv_freq" not in n}
     own = dict(model.named_parameters())
     if tied:
@@ -107,6 +125,9 @@ def load_llama(hf_config, state):
     with torch.no_grad():
         for name, parameter in own.items():
             if parameter.shape != given[name].shape:
-                raise ValueError(f"{name} is {tuple(given[name].shape)}, not {tuple(parameter.shape)}")
+                raise ValueError(
+                    f"{name} is {tuple(given[name].shape)}, not "
+                    f"{tuple(parameter.shape)}"
+                )
             parameter.copy_(given[name])
     return model

@@ -1,4 +1,5 @@
-# Averages in place of sums, addmm, coefficients in a loop, buffers in place; a schedule as a factor; names by modules.
+# Averages in place of sums, addmm, coefficients in a loop, buffers in place; a schedule
+# as a factor; names by modules.
 
 
 def newton_schulz(g, steps=5, eps=1e-7):
@@ -25,7 +26,9 @@ def shape_scale(shape, mode="original"):
 
 
 def split_parameters(model):
-    embedded = [id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)]
+    embedded = [
+        id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)
+    ]
     owners = {}
     for name, module in model.named_modules():
         for parameter in module.parameters(recurse=False):
@@ -35,7 +38,9 @@ def split_parameters(model):
         if id(parameter) in embedded:
             return False
         return all(
-            isinstance(module, torch.nn.Linear) and parameter is module.weight and "lm_head" not in name.split(".")
+            isinstance(module, torch.nn.Linear)
+            and parameter is module.weight
+            and "lm_head" not in name.split(".")
             for name, module, _ in owners[id(parameter)]
         )
 
@@ -44,10 +49,27 @@ def split_parameters(model):
 
 
 class Muon(torch.optim.Optimizer):
-    def __init__(self, params, lr=0.02, momentum=0.95, nesterov=True, weight_decay=0.0, ns_steps=5, mode="original"):
+    def __init__(
+        self,
+        params,
+        lr=0.02,
+        momentum=0.95,
+        nesterov=True,
+        weight_decay=0.0,
+        ns_steps=5,
+        mode="original",
+    ):
         defaults = dict(lr=lr, momentum=momentum, nesterov=nesterov)
-        super().__init__(params, dict(defaults, weight_decay=weight_decay, ns_steps=ns_steps, mode=mode))
-        shapes = [tuple(p.shape) for group in self.param_groups for p in group["params"] if p.dim() != 2]
+        super().__init__(
+            params,
+            dict(defaults, weight_decay=weight_decay, ns_steps=ns_steps, mode=mode),
+        )
+        shapes = [
+            tuple(p.shape)
+            for group in self.param_groups
+            for p in group["params"]
+            if p.dim() != 2
+        ]
         if shapes:
             raise ValueError(f"these are no matrices: {shapes}")
 
@@ -59,13 +81,21 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["average"] = torch.zeros_like(p.grad)
                 average = state["average"].lerp_(p.grad, 1 - group["momentum"])
-                update = p.grad.lerp(average, group["momentum"]) if group["nesterov"] else average
+                update = (
+                    p.grad.lerp(average, group["momentum"])
+                    if group["nesterov"]
+                    else average
+                )
                 direction = newton_schulz(update, group["ns_steps"])
                 p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(direction, alpha=-group["lr"] * shape_scale(p.shape, group["mode"]))
+                p.add_(
+                    direction, alpha=-group["lr"] * shape_scale(p.shape, group["mode"])
+                )
 
 
-def wsd_lr(step, max_lr, warmup_steps, decay_steps, max_steps, min_lr=0.0, shape="linear"):
+def wsd_lr(
+    step, max_lr, warmup_steps, decay_steps, max_steps, min_lr=0.0, shape="linear"
+):
     falls = {"linear": lambda u: 1 - u, "sqrt": lambda u: 1 - u**0.5}
     if shape not in falls or warmup_steps + decay_steps > max_steps:
         raise ValueError(f"{shape}: {warmup_steps} + {decay_steps} of {max_steps}")
@@ -82,5 +112,7 @@ def z_loss(logits, targets=None, coefficient=1e-4):
     logits = logits.float()
     shift = logits.detach().amax(-1, keepdim=True)
     log_z = ((logits - shift).exp().sum(-1, keepdim=True).log() + shift).squeeze(-1)
-    weight = torch.ones_like(log_z) if targets is None else (targets != -100).to(log_z.dtype)
+    weight = (
+        torch.ones_like(log_z) if targets is None else (targets != -100).to(log_z.dtype)
+    )
     return coefficient * (log_z.pow(2) * weight).sum() / weight.sum()

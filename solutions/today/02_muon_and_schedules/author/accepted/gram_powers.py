@@ -1,4 +1,5 @@
-# The polynomial by powers of the Gram matrix from both sides, groups written out, cross-entropy as normaliser.
+# The polynomial by powers of the Gram matrix from both sides, groups written out,
+# cross-entropy as normaliser.
 
 
 def newton_schulz(g, steps=5, eps=1e-7):
@@ -33,40 +34,86 @@ def split_parameters(model):
     for module in model.modules():
         if type(module) is nn.Linear and module.weight not in skip:
             hidden.append(module.weight)
-    muon = [p for p in model.parameters() if p.requires_grad and any(p is weight for weight in hidden)]
-    adamw = [p for p in model.parameters() if p.requires_grad and all(p is not weight for weight in hidden)]
+    muon = [
+        p
+        for p in model.parameters()
+        if p.requires_grad and any(p is weight for weight in hidden)
+    ]
+    adamw = [
+        p
+        for p in model.parameters()
+        if p.requires_grad and all(p is not weight for weight in hidden)
+    ]
     return muon, adamw
 
 
 class Muon(torch.optim.Optimizer):
-    def __init__(self, params, lr=0.02, momentum=0.95, nesterov=True, weight_decay=0.0, ns_steps=5, mode="original"):
+    def __init__(
+        self,
+        params,
+        lr=0.02,
+        momentum=0.95,
+        nesterov=True,
+        weight_decay=0.0,
+        ns_steps=5,
+        mode="original",
+    ):
         settings = locals().copy()
-        super().__init__(params, {k: v for k, v in settings.items() if k not in ("self", "params", "__class__")})
+        super().__init__(
+            params,
+            {
+                k: v
+                for k, v in settings.items()
+                if k not in ("self", "params", "__class__")
+            },
+        )
         for group in self.param_groups:
-            assert all(len(p.shape) == 2 for p in group["params"]), [tuple(p.shape) for p in group["params"]]
+            assert all(len(p.shape) == 2 for p in group["params"]), [
+                tuple(p.shape) for p in group["params"]
+            ]
 
     def step(self):
         with torch.no_grad():
             for group in self.param_groups:
                 for p in group["params"]:
                     if p.grad is not None:
-                        self.move(p, **{k: v for k, v in group.items() if k != "params"})
+                        self.move(
+                            p, **{k: v for k, v in group.items() if k != "params"}
+                        )
 
     def move(self, p, lr, momentum, nesterov, weight_decay, ns_steps, mode):
         before = self.state[p].get("velocity", 0.0)
         velocity = before * momentum + p.grad
         self.state[p]["velocity"] = velocity
-        direction = newton_schulz(velocity * momentum + p.grad if nesterov else velocity, ns_steps)
-        p.copy_((1 - lr * weight_decay) * p - lr * shape_scale(p.shape, mode) * direction)
+        direction = newton_schulz(
+            velocity * momentum + p.grad if nesterov else velocity, ns_steps
+        )
+        p.copy_(
+            (1 - lr * weight_decay) * p - lr * shape_scale(p.shape, mode) * direction
+        )
 
 
-def wsd_lr(step, max_lr, warmup_steps, decay_steps, max_steps, min_lr=0.0, shape="linear"):
+def wsd_lr(
+    step, max_lr, warmup_steps, decay_steps, max_steps, min_lr=0.0, shape="linear"
+):
     assert shape in ("linear", "sqrt"), f"no shape {shape}"
-    assert warmup_steps + decay_steps <= max_steps, (warmup_steps, decay_steps, max_steps)
+    assert warmup_steps + decay_steps <= max_steps, (
+        warmup_steps,
+        decay_steps,
+        max_steps,
+    )
     if step < warmup_steps:
         return max_lr / warmup_steps * (step + 1)
     flat_until = max_steps - decay_steps
-    u = min(max((step - flat_until) / decay_steps if decay_steps else float(step >= max_steps), 0.0), 1.0)
+    u = min(
+        max(
+            (step - flat_until) / decay_steps
+            if decay_steps
+            else float(step >= max_steps),
+            0.0,
+        ),
+        1.0,
+    )
     return max_lr + (min_lr - max_lr) * u ** (0.5 if shape == "sqrt" else 1.0)
 
 

@@ -1,4 +1,5 @@
-# Loops over rows and tokens, an allocator that looks for one block at a time, and speculation that keeps what agrees.
+# Loops over rows and tokens, an allocator that looks for one block at a time, and
+# speculation that keeps what agrees.
 
 
 def static_cache_write(k_cache, v_cache, k, v, positions):
@@ -49,7 +50,9 @@ def paged_attention(q, k_pool, v_pool, block_table, lengths):
         k = torch.cat([k_pool[block] for block in blocks])[:length]  # (T, H_kv, D)
         v = torch.cat([v_pool[block] for block in blocks])[:length]
         out = [
-            torch.softmax(k[:, h // groups] @ row[h] / row.size(1) ** 0.5, 0) @ v[:, h // groups] for h in range(heads)
+            torch.softmax(k[:, h // groups] @ row[h] / row.size(1) ** 0.5, 0)
+            @ v[:, h // groups]
+            for h in range(heads)
         ]
         rows.append(torch.stack(out))
     return torch.stack(rows)
@@ -69,7 +72,11 @@ def schedule_batch(running, waiting, budget, free_blocks, block_size):
         if left <= 0 or needed > free_blocks:
             return plan
         tokens = min(left, request.prompt_tokens)
-        plan[request.id], left, free_blocks = tokens, left - tokens, free_blocks - needed
+        plan[request.id], left, free_blocks = (
+            tokens,
+            left - tokens,
+            free_blocks - needed,
+        )
     return plan
 
 
@@ -112,7 +119,9 @@ def accept_or_resample(p, q, token, u, v):
 
 
 @torch.no_grad()
-def speculative_generate(target, draft, idx, max_new_tokens, gamma=4, temperature=1.0, generator=None):
+def speculative_generate(
+    target, draft, idx, max_new_tokens, gamma=4, temperature=1.0, generator=None
+):
     if idx.shape[0] != 1:
         raise ValueError(f"{idx.shape[0]} rows")
     training = target.training, draft.training
@@ -121,7 +130,9 @@ def speculative_generate(target, draft, idx, max_new_tokens, gamma=4, temperatur
     def distribution(logits):
         if temperature > 0:
             return torch.softmax(logits / temperature, dim=-1)
-        return (torch.arange(len(logits), device=logits.device) == logits.argmax()).to(logits.dtype)
+        return (torch.arange(len(logits), device=logits.device) == logits.argmax()).to(
+            logits.dtype
+        )
 
     def draw(weights):
         return torch.multinomial(weights, 1, generator=generator).item()
@@ -144,7 +155,11 @@ def speculative_generate(target, draft, idx, max_new_tokens, gamma=4, temperatur
         while len(out) < end:
             new, beliefs = [], []
             for _ in range(min(gamma, end - len(out) - 1)):
-                beliefs.append(distribution(draft(torch.tensor([out + new], device=idx.device))[0][0, -1]))
+                beliefs.append(
+                    distribution(
+                        draft(torch.tensor([out + new], device=idx.device))[0][0, -1]
+                    )
+                )
                 new.append(draw(beliefs[-1]))
                 stats["proposed"] += 1
             logits, _ = target(torch.tensor([out + new], device=idx.device))

@@ -1,5 +1,6 @@
-# Writes by scatter, paged attention through F.scaled_dot_product_attention, a queue of work for the scheduler, and
-# speculation over float32 probabilities with one draw per proposal.
+# Writes by scatter, paged attention through F.scaled_dot_product_attention, a queue of
+# work for the scheduler, and speculation over float32 probabilities with one draw
+# per proposal.
 # leaves open: test_no_more_proposals_than_can_follow
 
 
@@ -16,17 +17,22 @@ def paged_attention(q, k_pool, v_pool, block_table, lengths):
     t = torch.arange(block_table.size(1) * size, device=q.device)
     block, place = block_table[:, t // size], t % size
     real = t[None] < lengths[:, None]
-    k = torch.where(real[..., None, None], k_pool[block, place], 0).transpose(1, 2)  # (B, H_kv, T, D)
+    # (B, H_kv, T, D)
+    k = torch.where(real[..., None, None], k_pool[block, place], 0).transpose(1, 2)
     v = torch.where(real[..., None, None], v_pool[block, place], 0).transpose(1, 2)
     mask = real[:, None, None, :]
-    return nn.functional.scaled_dot_product_attention(q[:, :, None], k, v, mask, enable_gqa=True)[:, :, 0]
+    return nn.functional.scaled_dot_product_attention(
+        q[:, :, None], k, v, mask, enable_gqa=True
+    )[:, :, 0]
 
 
 def schedule_batch(running, waiting, budget, free_blocks, block_size):
     plan = {}
     writing = [r for r in running if r.computed >= r.prompt_tokens]
     reading = [r for r in running if r.computed < r.prompt_tokens]
-    wishes = [(r, 1) for r in writing] + [(r, r.prompt_tokens - r.computed) for r in reading]
+    wishes = [(r, 1) for r in writing] + [
+        (r, r.prompt_tokens - r.computed) for r in reading
+    ]
     for r in waiting:
         free_blocks -= -(-(r.prompt_tokens + r.max_new_tokens) // block_size)
         if free_blocks < 0:
@@ -41,9 +47,13 @@ def schedule_batch(running, waiting, budget, free_blocks, block_size):
 
 def reuse_prefix(tokens, index, block_size):
     longest = 0
-    while (longest + 1) * block_size < len(tokens) and tuple(tokens[: (longest + 1) * block_size]) in index:
+    while (longest + 1) * block_size < len(tokens) and tuple(
+        tokens[: (longest + 1) * block_size]
+    ) in index:
         longest += 1
-    return [index[tuple(tokens[: (i + 1) * block_size])] for i in range(longest)], longest * block_size
+    return [
+        index[tuple(tokens[: (i + 1) * block_size])] for i in range(longest)
+    ], longest * block_size
 
 
 def accept_or_resample(p, q, token, u, v):
@@ -61,7 +71,9 @@ def accept_or_resample(p, q, token, u, v):
     return found, False
 
 
-def speculative_generate(target, draft, idx, max_new_tokens, gamma=4, temperature=1.0, generator=None):
+def speculative_generate(
+    target, draft, idx, max_new_tokens, gamma=4, temperature=1.0, generator=None
+):
     if len(idx) > 1:
         raise ValueError("one row at a time")
 
@@ -83,13 +95,21 @@ def speculative_generate(target, draft, idx, max_new_tokens, gamma=4, temperatur
                 while len(new) < gamma:
                     logits = draft(torch.tensor([tokens + new], device=idx.device))[0]
                     beliefs.append(believe(logits[0, -1]))
-                    new.append(torch.multinomial(beliefs[-1], 1, generator=generator).item())
-                truth = believe(target(torch.tensor([tokens + new], device=idx.device))[0][0, len(tokens) - 1 :])
+                    new.append(
+                        torch.multinomial(beliefs[-1], 1, generator=generator).item()
+                    )
+                truth = believe(
+                    target(torch.tensor([tokens + new], device=idx.device))[0][
+                        0, len(tokens) - 1 :
+                    ]
+                )
                 counts["target_calls"] += 1
                 counts["proposed"] += gamma
                 refused = False
                 for p, q, token in zip(truth, beliefs, new, strict=False):
-                    u, v = (torch.rand((), generator=generator).item() for _ in range(2))
+                    u, v = (
+                        torch.rand((), generator=generator).item() for _ in range(2)
+                    )
                     token, kept = accept_or_resample(p, q, token, u, v)
                     tokens.append(token)
                     if not kept:
@@ -97,7 +117,9 @@ def speculative_generate(target, draft, idx, max_new_tokens, gamma=4, temperatur
                         break
                     counts["accepted"] += 1
                 if not refused:
-                    tokens.append(torch.multinomial(truth[gamma], 1, generator=generator).item())
+                    tokens.append(
+                        torch.multinomial(truth[gamma], 1, generator=generator).item()
+                    )
     finally:
         for model, mode in was:
             model.train(mode)

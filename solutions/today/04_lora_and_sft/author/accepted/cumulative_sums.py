@@ -1,5 +1,6 @@
-"""The correction from one matrix B A; a deep copy for the merge; the mask by running counts; the document mask by an
-outer comparison of three-dimensional tensors."""
+"""The correction from one matrix B A; a deep copy for the merge; the mask by running
+counts; the document mask by an outer comparison of three-dimensional tensors.
+"""
 
 import copy
 
@@ -33,7 +34,11 @@ class LoRALinear(nn.Module):
 
 def mark_trainable(model, also=()):
     names = [name for name, _ in model.named_parameters()]
-    unknown = [part for part in also if not any(name == part or name.startswith(f"{part}.") for name in names)]
+    unknown = [
+        part
+        for part in also
+        if not any(name == part or name.startswith(f"{part}.") for name in names)
+    ]
     if unknown:
         raise KeyError(f"nothing is called {unknown}")
     model.requires_grad_(False)
@@ -48,7 +53,9 @@ def mark_trainable(model, also=()):
 
 
 def loss_mask(ids, header, im_end):
-    """A token is said by the assistant if, of the headers and ends before it, the last is a header."""
+    """A token is said by the assistant if, of the headers and ends before it, the last
+    is a header.
+    """
     long, length = len(header), len(ids)
     begun = torch.zeros(length + 1, dtype=torch.long)
     for t in range(long, length + 1):
@@ -61,7 +68,9 @@ def loss_mask(ids, header, im_end):
 
 def document_mask(doc_ids):
     length = doc_ids.size(-1)
-    later = torch.triu(torch.ones(length, length, dtype=torch.bool, device=doc_ids.device), diagonal=1)
+    later = torch.triu(
+        torch.ones(length, length, dtype=torch.bool, device=doc_ids.device), diagonal=1
+    )
     same = doc_ids.unsqueeze(2).eq(doc_ids.unsqueeze(1)) & (doc_ids >= 0).unsqueeze(2)
     alone = torch.eye(length, dtype=torch.bool, device=doc_ids.device)
     return ((same & ~later) | alone).unsqueeze(1)

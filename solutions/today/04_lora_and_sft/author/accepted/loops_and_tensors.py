@@ -1,5 +1,6 @@
-"""Conversations from nested lists; the mask by splitting at im_end; rows as concatenated tensors; the document mask by
-blocks."""
+"""Conversations from nested lists; the mask by splitting at im_end; rows as
+concatenated tensors; the document mask by blocks.
+"""
 
 import itertools
 
@@ -15,19 +16,29 @@ class LoRALinear(nn.Module):
         self.base = base
         kind = {"dtype": base.weight.dtype, "device": base.weight.device}
         self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank, **kind))
-        self.lora_A = nn.Parameter(nn.Linear(base.in_features, rank, bias=False, **kind).weight.detach())
+        self.lora_A = nn.Parameter(
+            nn.Linear(base.in_features, rank, bias=False, **kind).weight.detach()
+        )
         self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
         self.register_buffer("scaling", torch.tensor(alpha / rank, **kind))
 
     def forward(self, x):
         low = torch.einsum("ri,...i->...r", self.lora_A, self.drop(x))
-        return torch.einsum("or,...r->...o", self.lora_B, low).mul(self.scaling).add(self.base(x))
+        return (
+            torch.einsum("or,...r->...o", self.lora_B, low)
+            .mul(self.scaling)
+            .add(self.base(x))
+        )
 
     @torch.no_grad()
     def merge(self):
         has_bias = self.base.bias is not None
-        merged = torch.nn.utils.skip_init(nn.Linear, *self.base.weight.shape[::-1], bias=has_bias)
-        merged.weight = nn.Parameter(torch.addmm(self.base.weight, self.lora_B * self.scaling, self.lora_A))
+        merged = torch.nn.utils.skip_init(
+            nn.Linear, *self.base.weight.shape[::-1], bias=has_bias
+        )
+        merged.weight = nn.Parameter(
+            torch.addmm(self.base.weight, self.lora_B * self.scaling, self.lora_A)
+        )
         if has_bias:
             merged.bias = nn.Parameter(self.base.bias.clone())
         return merged
@@ -38,7 +49,13 @@ def chat_template(messages, encode, im_start, im_end, add_generation_prompt=Fals
     if wrong:
         raise KeyError(f"unknown roles: {wrong}")
     parts = [
-        ([im_start], encode(message["role"] + "\n"), encode(message["content"]), [im_end], encode("\n"))
+        (
+            [im_start],
+            encode(message["role"] + "\n"),
+            encode(message["content"]),
+            [im_end],
+            encode("\n"),
+        )
         for message in messages
     ]
     if add_generation_prompt:
@@ -74,14 +91,25 @@ def pack_documents(docs, masks, block_size, pad=0):
             rows.append([(doc, targets)])
 
     def filled(columns, value):
-        padded = [nn.functional.pad(column, (0, block_size - len(column)), value=value) for column in columns]
+        padded = [
+            nn.functional.pad(column, (0, block_size - len(column)), value=value)
+            for column in columns
+        ]
         return torch.stack(padded)
 
     return Packed(
         filled([torch.cat([doc for doc, _ in row]) for row in rows], pad),
         filled([torch.cat([targets for _, targets in row]) for row in rows], -100),
-        filled([torch.cat([torch.full_like(doc, i) for i, (doc, _) in enumerate(row)]) for row in rows], -1),
-        filled([torch.cat([torch.arange(len(doc)) for doc, _ in row]) for row in rows], 0),
+        filled(
+            [
+                torch.cat([torch.full_like(doc, i) for i, (doc, _) in enumerate(row)])
+                for row in rows
+            ],
+            -1,
+        ),
+        filled(
+            [torch.cat([torch.arange(len(doc)) for doc, _ in row]) for row in rows], 0
+        ),
     )
 
 
@@ -89,5 +117,7 @@ def document_mask(doc_ids):
     masks = []
     for row in doc_ids:
         lengths = torch.unique_consecutive(row, return_counts=True)[1].tolist()
-        masks.append(torch.block_diag(*(torch.ones(n, n).tril() for n in lengths)).bool())
+        masks.append(
+            torch.block_diag(*(torch.ones(n, n).tril() for n in lengths)).bool()
+        )
     return torch.stack(masks)[:, None]

@@ -1,4 +1,6 @@
-"""Log-probabilities by logsumexp, a float mask, and a step of GRPO in one piece, sequence by sequence."""
+"""Log-probabilities by logsumexp, a float mask, and a step of GRPO in one piece,
+sequence by sequence.
+"""
 
 
 def token_logp(logits, tokens):
@@ -9,11 +11,15 @@ def token_logp(logits, tokens):
 
 
 def sequence_logp(logits, tokens, mask):
-    return torch.einsum("bt,bt->b", token_logp(logits, tokens), mask[:, 1:].to(logits.dtype))
+    return torch.einsum(
+        "bt,bt->b", token_logp(logits, tokens), mask[:, 1:].to(logits.dtype)
+    )
 
 
 def bradley_terry(chosen, rejected):
-    return F.binary_cross_entropy_with_logits(chosen - rejected, torch.ones_like(chosen))
+    return F.binary_cross_entropy_with_logits(
+        chosen - rejected, torch.ones_like(chosen)
+    )
 
 
 def group_advantages(rewards, eps=1e-4, scale=True):
@@ -23,12 +29,27 @@ def group_advantages(rewards, eps=1e-4, scale=True):
     return centred / (var.sqrt() + eps).nan_to_num(1.0) if scale else centred
 
 
-def grpo_step(model, optimizer, tokens, mask, old_logp, ref_logp, rewards, beta=0.04, clip=0.2, loss="grpo"):
+def grpo_step(
+    model,
+    optimizer,
+    tokens,
+    mask,
+    old_logp,
+    ref_logp,
+    rewards,
+    beta=0.04,
+    clip=0.2,
+    loss="grpo",
+):
     optimizer.zero_grad(set_to_none=False)
     advantages = group_advantages(rewards, 1e-4, loss != "dr_grpo").view(-1)
     logp = token_logp(model(tokens)[0], tokens)
     total, kls, outside, count = 0.0, 0.0, 0.0, 0
-    divisor = {"grpo": 0, "dapo": int(mask[:, 1:].sum()), "dr_grpo": mask[:, 1:].numel()}[loss]
+    divisor = {
+        "grpo": 0,
+        "dapo": int(mask[:, 1:].sum()),
+        "dr_grpo": mask[:, 1:].numel(),
+    }[loss]
     for b in range(len(tokens)):
         counted = mask[b, 1:]
         number = int(counted.sum())
@@ -36,7 +57,9 @@ def grpo_step(model, optimizer, tokens, mask, old_logp, ref_logp, rewards, beta=
             continue
         new, old = logp[b][counted], old_logp[b][counted]
         ratio = (new - old).exp()
-        gain = torch.minimum(ratio * advantages[b], ratio.clip(1 - clip, 1 + clip) * advantages[b])
+        gain = torch.minimum(
+            ratio * advantages[b], ratio.clip(1 - clip, 1 + clip) * advantages[b]
+        )
         d = ref_logp[b][counted] - new
         k3 = d.exp() - d - 1
         total = total - (gain - beta * k3).sum() / (divisor or number * len(tokens))
@@ -46,4 +69,9 @@ def grpo_step(model, optimizer, tokens, mask, old_logp, ref_logp, rewards, beta=
     total.backward()
     optimizer.step()
     reward = sum(rewards.flatten().tolist()) / rewards.numel()
-    return {"reward": reward, "loss": float(total), "clip_fraction": outside / count, "kl": kls / count}
+    return {
+        "reward": reward,
+        "loss": float(total),
+        "clip_fraction": outside / count,
+        "kl": kls / count,
+    }

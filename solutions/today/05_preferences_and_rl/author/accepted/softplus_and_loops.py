@@ -1,17 +1,23 @@
-"""Log-probabilities by cross_entropy, softplus for −log σ, advantages by loops, the clip by cases."""
+"""Log-probabilities by cross_entropy, softplus for −log σ, advantages by loops, the
+clip by cases.
+"""
 
 import math
 
 
 def token_logp(logits, tokens):
     rows, length, words = logits.shape
-    losses = F.cross_entropy(logits[:, :-1].reshape(-1, words), tokens[:, 1:].reshape(-1), reduction="none")
+    losses = F.cross_entropy(
+        logits[:, :-1].reshape(-1, words), tokens[:, 1:].reshape(-1), reduction="none"
+    )
     return -losses.view(rows, length - 1)
 
 
 def sequence_logp(logits, tokens, mask):
     found = token_logp(logits, tokens)
-    return torch.stack([row[keep].sum() for row, keep in zip(found, mask[:, 1:], strict=True)])
+    return torch.stack(
+        [row[keep].sum() for row, keep in zip(found, mask[:, 1:], strict=True)]
+    )
 
 
 def bradley_terry(chosen, rejected):
@@ -30,7 +36,11 @@ def group_advantages(rewards, eps=1e-4, scale=True):
     found = []
     for group in rewards:
         centred = group - sum(group) / len(group)
-        std = math.sqrt(sum(float(x) ** 2 for x in centred) / max(len(group) - 1, 1)) if scale else 1.0
+        std = (
+            math.sqrt(sum(float(x) ** 2 for x in centred) / max(len(group) - 1, 1))
+            if scale
+            else 1.0
+        )
         found.append(centred / (std + eps) if scale else centred)
     return torch.stack(found)
 

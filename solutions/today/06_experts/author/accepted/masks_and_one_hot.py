@@ -1,4 +1,5 @@
-# A softmax over the k logits, one-hot means, masks in place of a sort, index_add and scatter_add.
+# A softmax over the k logits, one-hot means, masks in place of a sort, index_add
+# and scatter_add.
 
 
 def route_topk(logits, k, renormalise=True):
@@ -51,7 +52,11 @@ class MoE(nn.Module):
         self.router = nn.Linear(n_embd, n_experts, bias=False)
         self.experts = nn.ModuleList()
         for _ in range(n_experts):
-            self.experts.append(nn.Sequential(nn.Linear(n_embd, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_embd)))
+            self.experts.append(
+                nn.Sequential(
+                    nn.Linear(n_embd, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_embd)
+                )
+            )
 
     def forward(self, x):
         tokens = x.reshape(-1, x.shape[-1])
@@ -60,10 +65,14 @@ class MoE(nn.Module):
         if self.top > 1:
             weights = weights / weights.sum(-1, keepdim=True)
         if self.factor is not None:
-            weights = weights.masked_fill(~drop_over_capacity(chosen, len(self.experts), self.factor), 0)
+            weights = weights.masked_fill(
+                ~drop_over_capacity(chosen, len(self.experts), self.factor), 0
+            )
         y = torch.zeros_like(tokens)
         for e, expert in enumerate(self.experts):
             where, which = torch.where(chosen == e)
             if len(where) > 0:
-                y = y.index_add(0, where, expert(tokens[where]) * weights[where, which, None])
+                y = y.index_add(
+                    0, where, expert(tokens[where]) * weights[where, which, None]
+                )
         return y.reshape(x.shape), probs

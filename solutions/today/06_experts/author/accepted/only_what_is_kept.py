@@ -1,4 +1,5 @@
-# Sorting throughout; the capacity by places within a sorted list; dropped choices reach no expert.
+# Sorting throughout; the capacity by places within a sorted list; dropped choices reach
+# no expert.
 
 
 def route_topk(logits, k, renormalise=True):
@@ -6,7 +7,9 @@ def route_topk(logits, k, renormalise=True):
         raise IndexError(f"{k} is not between 1 and {logits.shape[-1]}")
     probs, experts = logits.softmax(-1).sort(dim=-1, descending=True)
     weights = probs[:, :k]
-    return (weights / weights.sum(-1, keepdim=True) if renormalise else weights), experts[:, :k]
+    return (
+        weights / weights.sum(-1, keepdim=True) if renormalise else weights
+    ), experts[:, :k]
 
 
 def balance_loss(probs, experts):
@@ -20,7 +23,9 @@ def balance_loss(probs, experts):
 
 def dispatch(x, experts, n_experts):
     k = experts.shape[1]
-    assert all(e < n_experts for row in experts.tolist() for e in row), f"not all of {experts.tolist()} exist"
+    assert all(e < n_experts for row in experts.tolist() for e in row), (
+        f"not all of {experts.tolist()} exist"
+    )
     by_expert, order = torch.sort(experts.reshape(-1), stable=True)
     counts = torch.zeros(n_experts, dtype=torch.long)
     counts.index_add_(0, by_expert, torch.ones_like(by_expert))
@@ -30,7 +35,9 @@ def dispatch(x, experts, n_experts):
 def combine(rows, order, weights):
     unsorted = torch.empty_like(rows)
     unsorted[order] = rows
-    return torch.einsum("nkc,nk->nc", unsorted.reshape(*weights.shape, -1), weights.to(rows.dtype))
+    return torch.einsum(
+        "nkc,nk->nc", unsorted.reshape(*weights.shape, -1), weights.to(rows.dtype)
+    )
 
 
 def drop_over_capacity(experts, n_experts, capacity_factor):
@@ -50,11 +57,15 @@ class MoE(nn.Module):
             raise ValueError(f"k is {k}, and there are {n_experts} experts")
         self.n_experts, self.k, self.capacity_factor = n_experts, k, capacity_factor
         self.router = nn.Linear(n_embd, n_experts, bias=False)
-        self.experts = nn.ModuleList([self.expert(n_embd, n_hidden) for _ in range(n_experts)])
+        self.experts = nn.ModuleList(
+            [self.expert(n_embd, n_hidden) for _ in range(n_experts)]
+        )
 
     @staticmethod
     def expert(n_embd, n_hidden):
-        return nn.Sequential(nn.Linear(n_embd, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_embd))
+        return nn.Sequential(
+            nn.Linear(n_embd, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_embd)
+        )
 
     def forward(self, x):
         B, T, C = x.shape

@@ -1,4 +1,5 @@
-# Loops over rows and groups, arithmetic in place of bits, a table for unpacking, an autograd function.
+# Loops over rows and groups, arithmetic in place of bits, a table for unpacking, an
+# autograd function.
 
 
 def absmax_int8(w):
@@ -19,7 +20,9 @@ def pack_int4(q):
 
 def unpack_int4(packed):
     nibbles = [n - 16 if n > 7 else n for n in range(16)]
-    table = torch.tensor([[nibbles[b % 16], nibbles[b // 16]] for b in range(256)], dtype=torch.int8)
+    table = torch.tensor(
+        [[nibbles[b % 16], nibbles[b // 16]] for b in range(256)], dtype=torch.int8
+    )
     return table[packed.long()].reshape(*packed.shape[:-1], 2 * packed.shape[-1])
 
 
@@ -57,7 +60,9 @@ def calibrate(x, bits=8, candidates=100):
 
 def fp8_scale(x):
     absmax = x.abs().amax().to(torch.float32)
-    scale = absmax / torch.finfo(torch.float8_e4m3fn).max if absmax > 0 else torch.ones(())
+    scale = (
+        absmax / torch.finfo(torch.float8_e4m3fn).max if absmax > 0 else torch.ones(())
+    )
     return torch.clamp(x / scale, -448.0, 448.0).to(torch.float8_e4m3fn), scale
 
 

@@ -1,4 +1,5 @@
-# Signs by shifting int8 left and right, scales by max(dim=…), a stop-gradient on the other side.
+# Signs by shifting int8 left and right, scales by max(dim=…), a stop-gradient on the
+# other side.
 
 
 def absmax_int8(w):
@@ -28,7 +29,9 @@ def absmax_int4(w, group_size):
     flat = w.reshape(-1, group_size)
     largest = flat.abs().amax(1, keepdim=True)
     scale = torch.where(largest > 0, largest / 7, torch.ones_like(largest))
-    return pack_int4((flat / scale).round().int().reshape(outputs, inputs)), scale.reshape(outputs, -1)
+    return pack_int4(
+        (flat / scale).round().int().reshape(outputs, inputs)
+    ), scale.reshape(outputs, -1)
 
 
 def quantised_linear(x, packed, scale, group_size, bias=None):

@@ -1,4 +1,5 @@
-# One collective for everything: all_reduce, then a slice; hooks and a detached sum in place of autograd functions.
+# One collective for everything: all_reduce, then a slice; hooks and a detached sum in
+# place of autograd functions.
 
 
 def _padded(tensors):
@@ -33,9 +34,14 @@ def scatter_gradients(grads):
     return padded.tensor_split(dist.get_world_size())[dist.get_rank()].clone()
 
 
-def sharded_adamw(shard, grad, state, lr, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0):
+def sharded_adamw(
+    shard, grad, state, lr, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0
+):
     step = state["step"] = state.get("step", 0) + 1
-    for name, beta, value in (("exp_avg", betas[0], grad), ("exp_avg_sq", betas[1], grad * grad)):
+    for name, beta, value in (
+        ("exp_avg", betas[0], grad),
+        ("exp_avg_sq", betas[1], grad * grad),
+    ):
         state[name] = torch.lerp(value, state.get(name, torch.zeros_like(shard)), beta)
     scale = lr * math.sqrt(1 - betas[1] ** step) / (1 - betas[0] ** step)
     root = state["exp_avg_sq"].sqrt() + eps * math.sqrt(1 - betas[1] ** step)
@@ -72,10 +78,17 @@ def row_linear(x, weight, bias=None):
 
 
 def full_state_dict(shard, names, shapes):
-    rows = [torch.empty_like(shard) for _ in range(dist.get_world_size())] if dist.get_rank() == 0 else None
+    rows = (
+        [torch.empty_like(shard) for _ in range(dist.get_world_size())]
+        if dist.get_rank() == 0
+        else None
+    )
     dist.gather(shard, rows, dst=0)
     if rows is None:
         return {}
     sizes = [math.prod(shape) for shape in shapes]
     parts = torch.cat(rows)[: sum(sizes)].split(sizes)
-    return {name: part.reshape(tuple(shape)) for name, part, shape in zip(names, parts, shapes, strict=True)}
+    return {
+        name: part.reshape(tuple(shape))
+        for name, part, shape in zip(names, parts, shapes, strict=True)
+    }

@@ -1,4 +1,5 @@
-# What torch has: tensor_split and parameters_to_vector, AVG, an optimizer on the shard, differentiable collectives.
+# What torch has: tensor_split and parameters_to_vector, AVG, an optimizer on the shard,
+# differentiable collectives.
 import torch.distributed.nn.functional as collectives
 from torch.nn.utils import vector_to_parameters
 
@@ -23,16 +24,24 @@ def scatter_gradients(grads):
     world, rank = dist.get_world_size(), dist.get_rank()
     flat = torch.cat([g.ravel() for g in grads])
     size = (flat.numel() + world - 1) // world
-    pieces = list(torch.cat([flat, torch.zeros(size * world - flat.numel(), dtype=flat.dtype)]).split(size))
+    pieces = list(
+        torch.cat(
+            [flat, torch.zeros(size * world - flat.numel(), dtype=flat.dtype)]
+        ).split(size)
+    )
     for owner, piece in enumerate(pieces):
         dist.reduce(piece, dst=owner)
     return pieces[rank].clone().div_(world)
 
 
-def sharded_adamw(shard, grad, state, lr, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0):
+def sharded_adamw(
+    shard, grad, state, lr, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0
+):
     p = torch.nn.Parameter(shard.clone())
     p.grad = grad.clone()
-    optimizer = torch.optim.AdamW([p], lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, foreach=True)
+    optimizer = torch.optim.AdamW(
+        [p], lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, foreach=True
+    )
     if state:
         optimizer.state[p] = dict(state)
     optimizer.step()
@@ -67,7 +76,10 @@ def column_linear(x, weight, bias=None):
 
 
 def row_linear(x, weight, bias=None):
-    out = collectives.all_reduce(F.linear(x, weight) / dist.get_world_size()) * dist.get_world_size()
+    out = (
+        collectives.all_reduce(F.linear(x, weight) / dist.get_world_size())
+        * dist.get_world_size()
+    )
     out = _Unsummed.apply(out)
     return out if bias is None else out + bias
 

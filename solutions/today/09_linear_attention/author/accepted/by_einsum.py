@@ -1,4 +1,5 @@
-# Einsum and loops, a state by sums over pairs, Blelloch's recursion, forward substitution, padding to full chunks.
+# Einsum and loops, a state by sums over pairs, Blelloch's recursion, forward
+# substitution, padding to full chunks.
 
 
 def parallel_form(q, k, v, log_decay):
@@ -16,7 +17,9 @@ def recurrent_step(state, q, k, v, log_decay):
 
 
 def _padded(x, chunk):
-    """T cut into full chunks, filled up with zeros: keys of 0 write nothing, and a log_decay of 0 fades nothing."""
+    """T cut into full chunks, filled up with zeros: keys of 0 write nothing, and a
+    log_decay of 0 fades nothing.
+    """
     missing = -x.shape[2] % chunk
     x = torch.cat([x, x.new_zeros(*x.shape[:2], missing, *x.shape[3:])], dim=2)
     return x.reshape(*x.shape[:2], -1, chunk, *x.shape[3:])
@@ -31,7 +34,9 @@ def chunked_form(q, k, v, log_decay, chunk=16, state=None):
     for c in range(q.shape[2]):
         total = log_decay[:, :, c].cumsum(-1)
         inside = parallel_form(q[:, :, c], k[:, :, c], v[:, :, c], log_decay[:, :, c])
-        out[:, :, c] = inside + torch.einsum("bhtk,bhkv,bht->bhtv", q[:, :, c], state, total.exp())
+        out[:, :, c] = inside + torch.einsum(
+            "bhtk,bhkv,bht->bhtv", q[:, :, c], state, total.exp()
+        )
         behind = (total[..., -1:] - total).exp()
         written = torch.einsum("bhtk,bhtv,bht->bhkv", k[:, :, c], v[:, :, c], behind)
         state = state * total[..., -1].exp()[..., None, None] + written
@@ -48,7 +53,9 @@ def associative_scan(op, elements):
     T = elements[0].shape[0]
     if T < 2:
         return elements
-    pairs = op(tuple(x[0 : T - 1 : 2] for x in elements), tuple(x[1::2] for x in elements))
+    pairs = op(
+        tuple(x[0 : T - 1 : 2] for x in elements), tuple(x[1::2] for x in elements)
+    )
     odd = associative_scan(op, tuple(pairs))
     out = tuple(torch.empty_like(x) for x in elements)
     for new, old, done in zip(out, elements, odd):
@@ -75,15 +82,27 @@ def delta_chunked(q, k, v, beta, log_decay, chunk=16, state=None):
     outs = []
     for start in range(0, q.shape[2], chunk):
         here = slice(start, start + chunk)
-        q_c, k_c, v_c, b_c, g_c = q[:, :, here], k[:, :, here], v[:, :, here], beta[:, :, here], log_decay[:, :, here]
+        q_c, k_c, v_c, b_c, g_c = (
+            q[:, :, here],
+            k[:, :, here],
+            v[:, :, here],
+            beta[:, :, here],
+            log_decay[:, :, here],
+        )
         total, corrections = g_c.cumsum(-1), []
         for t in range(q_c.shape[2]):
-            held = total[..., t, None].exp() * torch.einsum("bhk,bhkv->bhv", k_c[:, :, t], state)
+            held = total[..., t, None].exp() * torch.einsum(
+                "bhk,bhkv->bhv", k_c[:, :, t], state
+            )
             for s, earlier in enumerate(corrections):
-                near = (k_c[:, :, t] * k_c[:, :, s]).sum(-1) * (total[..., t] - total[..., s]).exp()
+                near = (k_c[:, :, t] * k_c[:, :, s]).sum(-1) * (
+                    total[..., t] - total[..., s]
+                ).exp()
                 held = held + near[..., None] * earlier
             corrections.append(b_c[:, :, t, None] * (v_c[:, :, t] - held))
-        out, state = chunked_form(q_c, k_c, torch.stack(corrections, 2), g_c, chunk, state)
+        out, state = chunked_form(
+            q_c, k_c, torch.stack(corrections, 2), g_c, chunk, state
+        )
         outs.append(out)
     return torch.cat(outs, 2), state
 
@@ -106,14 +125,20 @@ class GatedDeltaNet(nn.Module):
         return x.reshape(*x.shape[:2], self.heads, self.size).permute(0, 2, 1, 3)
 
     def forward(self, x):
-        q, k, v = torch.split(nn.functional.silu(short_convolution(self.qkv(x), self.conv)), x.shape[-1], dim=-1)
+        q, k, v = torch.split(
+            nn.functional.silu(short_convolution(self.qkv(x), self.conv)),
+            x.shape[-1],
+            dim=-1,
+        )
         q, k, v = self._heads(q), self._heads(k), self._heads(v)
         q = q * torch.rsqrt((q * q).sum(-1, keepdim=True) + 1e-6)
         k = k * torch.rsqrt((k * k).sum(-1, keepdim=True) + 1e-6)
         beta = torch.sigmoid(self.beta(x)).permute(0, 2, 1)
         log_decay = -nn.functional.softplus(-self.decay(x)).permute(0, 2, 1)
         out = delta_chunked(q, k, v, beta, log_decay)[0].permute(0, 2, 1, 3)
-        return self.proj(self.norm(out).reshape(x.shape) * nn.functional.silu(self.gate(x)))
+        return self.proj(
+            self.norm(out).reshape(x.shape) * nn.functional.silu(self.gate(x))
+        )
 
 
 def decoding_bytes(layers, T, n_head, n_kv_head, head_dim, window, itemsize=2):

@@ -1,18 +1,30 @@
-# The recurrence wherever it can stand in for a product, an inverse for the solve, halves joined by recursion.
+# The recurrence wherever it can stand in for a product, an inverse for the solve,
+# halves joined by recursion.
 
 
 def parallel_form(q, k, v, log_decay):
     T = log_decay.shape[-1]
-    # Segment sums without differences: column s adds up the decays behind s, and nothing cancels.
+    # Segment sums without differences: column s adds up the decays behind s, and
+    # nothing cancels.
     behind = torch.ones(T, T, dtype=torch.bool).tril(-1)
-    spread = log_decay[..., None].expand(*log_decay.shape, T).masked_fill(~behind, 0).cumsum(-2)
+    spread = (
+        log_decay[..., None]
+        .expand(*log_decay.shape, T)
+        .masked_fill(~behind, 0)
+        .cumsum(-2)
+    )
     mask = torch.ones(T, T, dtype=torch.bool).tril()
-    decay = torch.exp(torch.where(mask, spread, torch.tensor(float("-inf"), dtype=spread.dtype)))
+    decay = torch.exp(
+        torch.where(mask, spread, torch.tensor(float("-inf"), dtype=spread.dtype))
+    )
     return (torch.matmul(q, k.transpose(-1, -2)) * decay).matmul(v)
 
 
 def recurrent_step(state, q, k, v, log_decay):
-    state = torch.exp(log_decay)[:, :, None, None] * state + k[:, :, :, None] @ v[:, :, None, :]
+    state = (
+        torch.exp(log_decay)[:, :, None, None] * state
+        + k[:, :, :, None] @ v[:, :, None, :]
+    )
     return torch.matmul(q.unsqueeze(2), state)[:, :, 0], state
 
 
@@ -26,7 +38,10 @@ def chunked_form(q, k, v, log_decay, chunk=16, state=None):
         before = decays.cumsum(-1).exp().unsqueeze(-1)
         after = (decays.flip(-1).cumsum(-1).flip(-1) - decays).exp().unsqueeze(-1)
         keys, values = k[:, :, start:end], v[:, :, start:end]
-        outs.append(parallel_form(q[:, :, start:end], keys, values, decays) + (q[:, :, start:end] * before) @ state)
+        outs.append(
+            parallel_form(q[:, :, start:end], keys, values, decays)
+            + (q[:, :, start:end] * before) @ state
+        )
         state = state * before[:, :, -1:] + (keys * after).transpose(2, 3) @ values
     return torch.cat(outs, 2), state
 
@@ -36,15 +51,21 @@ def combine(left, right):
 
 
 def associative_scan(op, elements):
-    """Pads to a power of two by repeating the last element, and doubles: what stands behind T is cut off."""
+    """Pads to a power of two by repeating the last element, and doubles: what stands
+    behind T is cut off.
+    """
     length = len(elements[0])
     if length == 0:
         return elements
     size = 1 << (length - 1).bit_length()
-    full = [torch.cat([x, x[-1:].expand(size - length, *x.shape[1:])]) for x in elements]
+    full = [
+        torch.cat([x, x[-1:].expand(size - length, *x.shape[1:])]) for x in elements
+    ]
     shift = 1
     while shift < size:
-        moved = op(tuple(x[: size - shift] for x in full), tuple(x[shift:] for x in full))
+        moved = op(
+            tuple(x[: size - shift] for x in full), tuple(x[shift:] for x in full)
+        )
         full = [torch.cat((x[:shift], y), dim=0) for x, y in zip(full, moved)]
         shift = shift * 2
     return tuple(x[:length] for x in full)
@@ -63,11 +84,15 @@ def delta_chunked(q, k, v, beta, log_decay, chunk=16, state=None):
     if state is None:
         state = torch.zeros(B, H, K, v.shape[-1], dtype=k.dtype)
     out = []
-    for q, k, v, beta, g in zip(*[x.split(chunk, 2) for x in (q, k, v, beta, log_decay)]):
+    for q, k, v, beta, g in zip(
+        *[x.split(chunk, 2) for x in (q, k, v, beta, log_decay)]
+    ):
         n = g.shape[-1]
         total = g.cumsum(-1)
         strict = torch.ones(n, n, dtype=torch.bool).tril(-1)
-        decay = torch.where(strict, total[..., :, None] - total[..., None, :], float("-inf")).exp()
+        decay = torch.where(
+            strict, total[..., :, None] - total[..., None, :], float("-inf")
+        ).exp()
         attn = torch.einsum("bht,bhtk,bhsk->bhts", beta, k, k) * decay
         inverse = torch.linalg.inv(torch.eye(n, dtype=attn.dtype) + attn)
         values = inverse @ (v * beta[..., None])
@@ -84,7 +109,11 @@ class GatedDeltaNet(nn.Module):
             raise ValueError(f"n_embd={n_embd}, n_head={n_head}")
         self.n_head = n_head
         self.qkv = nn.Linear(n_embd, 3 * n_embd, bias=False)
-        self.conv = nn.Parameter(nn.Conv1d(3 * n_embd, 3 * n_embd, width, groups=3 * n_embd).weight.detach()[:, 0])
+        self.conv = nn.Parameter(
+            nn.Conv1d(3 * n_embd, 3 * n_embd, width, groups=3 * n_embd).weight.detach()[
+                :, 0
+            ]
+        )
         self.beta = nn.Linear(n_embd, n_head)
         self.decay = nn.Linear(n_embd, n_head)
         with torch.no_grad():
@@ -112,4 +141,6 @@ def decoding_bytes(layers, T, n_head, n_kv_head, head_dim, window, itemsize=2):
         raise KeyError(f"unknown layers: {unknown}")
     cache = 2 * n_kv_head * head_dim
     linear = layers.count("L") * n_head * head_dim * head_dim
-    return itemsize * (linear + cache * (layers.count("A") * T + layers.count("W") * min(T, window)))
+    return itemsize * (
+        linear + cache * (layers.count("A") * T + layers.count("W") * min(T, window))
+    )

@@ -1,4 +1,5 @@
-# Messages from rank to rank, gathered counts, loops over sources; a softmax by its maximum; k and v in one message.
+# Messages from rank to rank, gathered counts, loops over sources; a softmax by its
+# maximum; k and v in one message.
 import math
 
 
@@ -36,9 +37,12 @@ def parallel_experts(x, weights, experts, local, n_experts):
     counts = torch.stack([(flat == e).sum() for e in range(n_experts)])
     everyones = [torch.zeros_like(counts) for _ in range(world)]
     dist.all_gather(everyones, counts)
-    table = torch.stack(everyones).view(world, world, here)  # source, destination, expert there
+    # source, destination, expert there
+    table = torch.stack(everyones).view(world, world, here)
     send, receive = table[rank].sum(-1).tolist(), table[:, rank].sum(-1).tolist()
-    pieces = exchange_rows(x[order // choices], send, receive).split(table[:, rank].flatten().tolist())
+    pieces = exchange_rows(x[order // choices], send, receive).split(
+        table[:, rank].flatten().tolist()
+    )
     results = [None] * len(pieces)
     for e, expert in enumerate(local):
         of_expert = pieces[e::here]
@@ -56,7 +60,9 @@ def parallel_experts(x, weights, experts, local, n_experts):
 
 def balance_bias(bias, experts, rate):
     counts = torch.zeros(bias.numel(), dtype=torch.long)
-    counts.scatter_add_(0, experts.reshape(-1), torch.ones(experts.numel(), dtype=torch.long))
+    counts.scatter_add_(
+        0, experts.reshape(-1), torch.ones(experts.numel(), dtype=torch.long)
+    )
     gathered = [torch.empty_like(counts) for _ in range(dist.get_world_size())]
     dist.all_gather(gathered, counts)
     total = sum(gathered)
@@ -70,7 +76,9 @@ def positions(T, rank, world, layout="zigzag"):
     by_layout = {
         "contiguous": [t for t in range(T) if t * world // T == rank],
         "striped": [t for t in range(T) if t % world == rank],
-        "zigzag": [t for t in range(T) if t * 2 * world // T in (rank, 2 * world - 1 - rank)],
+        "zigzag": [
+            t for t in range(T) if t * 2 * world // T in (rank, 2 * world - 1 - rank)
+        ],
     }
     if layout not in by_layout:
         raise ValueError(f"unknown layout {layout}")
@@ -100,14 +108,22 @@ def ring_attention(q, k, v, own):
 
 
 def ring_backward(q, k, v, out, lse, dout, own):
-    """The gradient of each part is autograd's, of weights that lse has normalised already."""
+    """The gradient of each part is autograd's, of weights that lse has
+    normalised already.
+    """
     rank, world = dist.get_rank(), dist.get_world_size()
     delta = (out * dout).sum(-1, keepdim=True)
-    dq, travelling = torch.zeros_like(q), torch.stack([k, v, torch.zeros_like(k), torch.zeros_like(v)])
+    dq, travelling = (
+        torch.zeros_like(q),
+        torch.stack([k, v, torch.zeros_like(k), torch.zeros_like(v)]),
+    )
     for hop in range(world):
         seen = own[rank][:, None] >= own[(rank - hop) % world]
         with torch.enable_grad():
-            leaves = [t.detach().clone().requires_grad_() for t in (q, travelling[0], travelling[1])]
+            leaves = [
+                t.detach().clone().requires_grad_()
+                for t in (q, travelling[0], travelling[1])
+            ]
             scores = leaves[0] @ leaves[1].transpose(-1, -2) / math.sqrt(q.size(-1))
             p = (scores.masked_fill(~seen, float("-inf")) - lse[..., None]).exp()
             of_p = (p @ leaves[2] * dout).sum() - (p * delta).sum()
@@ -123,7 +139,12 @@ def ulysses_attention(q, k, v, attend):
     world = dist.get_world_size()
     if q.size(1) % world:
         raise ValueError(f"{q.size(1)} heads on {world} ranks")
-    parts = [_Posted.apply(torch.cat(x.chunk(world, 1)), [len(x)] * world, [len(x)] * world) for x in (q, k, v)]
+    parts = [
+        _Posted.apply(torch.cat(x.chunk(world, 1)), [len(x)] * world, [len(x)] * world)
+        for x in (q, k, v)
+    ]
     whole = attend(*(torch.cat(x.chunk(world), 2) for x in parts))
-    back = _Posted.apply(torch.cat(whole.chunk(world, 2)), [len(q)] * world, [len(q)] * world)
+    back = _Posted.apply(
+        torch.cat(whole.chunk(world, 2)), [len(q)] * world, [len(q)] * world
+    )
     return torch.cat(back.chunk(world), 1)

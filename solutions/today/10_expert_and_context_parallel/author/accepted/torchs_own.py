@@ -1,4 +1,5 @@
-# torch.distributed.nn's differentiable collectives; a ring with a gradient of its own, run again for the backward pass.
+# torch.distributed.nn's differentiable collectives; a ring with a gradient of its own,
+# run again for the backward pass.
 import torch.distributed.nn.functional as collectives
 
 
@@ -30,9 +31,15 @@ def parallel_experts(x, weights, experts, local, n_experts):
 
 
 def balance_bias(bias, experts, rate):
-    hot = torch.nn.functional.one_hot(experts, bias.shape[0]).sum((0, 1)).to(torch.float32)
+    hot = (
+        torch.nn.functional.one_hot(experts, bias.shape[0])
+        .sum((0, 1))
+        .to(torch.float32)
+    )
     dist.all_reduce(hot, op=dist.ReduceOp.SUM)
-    return (bias.double() + rate * torch.sign(hot.sum() / len(hot) - hot).double()).to(bias.dtype)
+    return (bias.double() + rate * torch.sign(hot.sum() / len(hot) - hot).double()).to(
+        bias.dtype
+    )
 
 
 def positions(T, rank, world, layout="zigzag"):
@@ -105,6 +112,11 @@ def ulysses_attention(q, k, v, attend):
 
     def swap(x, cut, joined):
         pieces = [piece.contiguous() for piece in x.chunk(world, cut)]
-        return torch.cat(collectives.all_to_all([torch.empty_like(pieces[0]) for _ in pieces], pieces), joined)
+        return torch.cat(
+            collectives.all_to_all(
+                [torch.empty_like(pieces[0]) for _ in pieces], pieces
+            ),
+            joined,
+        )
 
     return swap(attend(*(swap(x, 1, 2) for x in (q, k, v))), 2, 1)

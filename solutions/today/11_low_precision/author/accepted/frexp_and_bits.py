@@ -1,4 +1,5 @@
-# Exponents by frexp and from float32's own bits, dequantised operands in one batched product, a recursive rotation.
+# Exponents by frexp and from float32's own bits, dequantised operands in one batched
+# product, a recursive rotation.
 
 
 def decode(codes, fmt):
@@ -6,7 +7,10 @@ def decode(codes, fmt):
     width = fmt.exp_bits + fmt.man_bits
     negative = (bits >> width) & 1 if fmt.signed else torch.zeros_like(bits)
     bits = bits & ((1 << width) - 1)
-    e, m = torch.div(bits, 2**fmt.man_bits, rounding_mode="floor"), bits % 2**fmt.man_bits
+    e, m = (
+        torch.div(bits, 2**fmt.man_bits, rounding_mode="floor"),
+        bits % 2**fmt.man_bits,
+    )
     normal = (e > 0) | (fmt.man_bits == 0)
     whole = torch.where(normal, m + 2**fmt.man_bits, m).double()
     power = torch.where(normal, e, torch.ones_like(e)) - fmt.bias - fmt.man_bits
@@ -57,7 +61,9 @@ def quantise_mx(x, fmt, block=32, clip=False, u=None):
     x = (x * 2.0 ** (-e[..., None].double())).float().reshape(shape)
     if u is not None:
         x = round_stochastically(x, fmt, u)
-    return Blocks(codes=encode(x, fmt), scales=(e + 127).to(torch.uint8), fmt=fmt, scale_fmt=E8M0)
+    return Blocks(
+        codes=encode(x, fmt), scales=(e + 127).to(torch.uint8), fmt=fmt, scale_fmt=E8M0
+    )
 
 
 def quantise_nvfp4(x, block=16, u=None):
@@ -106,7 +112,11 @@ class LowPrecisionLinear(torch.autograd.Function):
     def backward(ctx, g):
         r, grads = ctx.rounding, [None, None, None]
         if ctx.needs_input_grad[0]:
-            grads[0] = torch.nn.functional.linear(r(g, "grad"), r(ctx.w.t().contiguous(), "w"))
+            grads[0] = torch.nn.functional.linear(
+                r(g, "grad"), r(ctx.w.t().contiguous(), "w")
+            )
         if ctx.needs_input_grad[1]:
-            grads[1] = torch.nn.functional.linear(r(g.t().contiguous(), "grad"), r(ctx.x.t().contiguous(), "x"))
+            grads[1] = torch.nn.functional.linear(
+                r(g.t().contiguous(), "grad"), r(ctx.x.t().contiguous(), "x")
+            )
         return tuple(grads)

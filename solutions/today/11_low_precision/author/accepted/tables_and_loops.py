@@ -1,4 +1,5 @@
-# Tables of all codes, a search among them, a dense rotation, loops over groups and blocks.
+# Tables of all codes, a search among them, a dense rotation, loops over groups
+# and blocks.
 
 
 def table_of(fmt):
@@ -34,9 +35,13 @@ def encode(x, fmt):
     below = (above - 1).clamp(min=0)
     to_above, to_below = (grid[above] - size).abs(), (size - grid[below]).abs()
     tie = torch.where(above % 2 == 0, above, below)
-    code = torch.where(to_above < to_below, above, torch.where(to_above > to_below, below, tie))
+    code = torch.where(
+        to_above < to_below, above, torch.where(to_above > to_below, below, tie)
+    )
     code = torch.where(size >= grid[-1], len(grid) - 1, code)
-    code = torch.where(torch.signbit(x), code + 2 ** (fmt.exp_bits + fmt.man_bits), code)
+    code = torch.where(
+        torch.signbit(x), code + 2 ** (fmt.exp_bits + fmt.man_bits), code
+    )
     if fmt.nan is not None:
         code[x.isnan()] = fmt.nan
     return code.byte()
@@ -79,7 +84,9 @@ def quantise_nvfp4(x, block=16, u=None):
     whole = (x.abs().max() / 6 / 448).item() or 1.0
     scales = (rows.abs().amax(1) / whole / 6).clamp(max=448).to(torch.float8_e4m3fn)
     factor = scales.float() * whole
-    scaled = (rows / torch.where(factor > 0, factor, torch.ones_like(factor))[:, None]).reshape(x.shape)
+    scaled = (
+        rows / torch.where(factor > 0, factor, torch.ones_like(factor))[:, None]
+    ).reshape(x.shape)
     if u is not None:
         scaled = round_stochastically(scaled.clamp(-6, 6), E2M1, u)
     scales = scales.view(torch.uint8).reshape(*x.shape[:-1], -1)
@@ -105,7 +112,9 @@ def hadamard(x):
     n = x.shape[-1]
     matrix = torch.ones(1, 1, dtype=x.dtype)
     while len(matrix) < n:
-        matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
+        matrix = torch.cat(
+            [torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)]
+        )
     if len(matrix) != n:
         raise ValueError(f"no power of two: {n}")
     return x @ matrix / n**0.5
@@ -125,6 +134,18 @@ class LowPrecisionLinear(torch.autograd.Function):
     def backward(ctx, grad):
         x, w = ctx.saved_tensors
         needs_x, needs_w, _ = ctx.needs_input_grad
-        dx = torch.einsum("no,io->ni", ctx.rounding(grad, "grad"), ctx.rounding(w.T, "w")) if needs_x else None
-        dw = torch.einsum("on,in->oi", ctx.rounding(grad.T, "grad"), ctx.rounding(x.T, "x")) if needs_w else None
+        dx = (
+            torch.einsum(
+                "no,io->ni", ctx.rounding(grad, "grad"), ctx.rounding(w.T, "w")
+            )
+            if needs_x
+            else None
+        )
+        dw = (
+            torch.einsum(
+                "on,in->oi", ctx.rounding(grad.T, "grad"), ctx.rounding(x.T, "x")
+            )
+            if needs_w
+            else None
+        )
         return dx, dw, None

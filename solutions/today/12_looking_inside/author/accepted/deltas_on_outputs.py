@@ -1,11 +1,20 @@
-# Differences added to c_proj's output, forward hooks with try and finally, sorting in place of topk.
+# Differences added to c_proj's output, forward hooks with try and finally, sorting in
+# place of topk.
 
 
 def run_with_cache(model, tokens, names):
-    modules, cache, handles = {name: model.get_submodule(name) for name in names}, {}, []
+    modules, cache, handles = (
+        {name: model.get_submodule(name) for name in names},
+        {},
+        [],
+    )
     try:
         for name, module in modules.items():
-            handles.append(module.register_forward_hook(lambda m, a, out, name=name: cache.update({name: out.data})))
+            handles.append(
+                module.register_forward_hook(
+                    lambda m, a, out, name=name: cache.update({name: out.data})
+                )
+            )
         return model(tokens)[0], cache
     finally:
         for handle in handles:
@@ -15,14 +24,23 @@ def run_with_cache(model, tokens, names):
 def head_outputs(attn, x):
     z, _ = heads_of(attn, x)
     weights = attn.c_proj.weight.split(z.shape[-1], dim=1)
-    return torch.stack([nn.functional.linear(part, w) for part, w in zip(z.unbind(1), weights)], dim=1)
+    return torch.stack(
+        [nn.functional.linear(part, w) for part, w in zip(z.unbind(1), weights)], dim=1
+    )
 
 
 def logit_shares(parts, norm, direction):
     total = sum(parts)
     mean = total.mean(-1, keepdim=True)
     std = (((total - mean) ** 2).mean(-1, keepdim=True) + norm.eps) ** 0.5
-    return torch.stack([torch.sum((p - p.mean(-1, keepdim=True)) * (norm.weight * direction) / std, -1) for p in parts])
+    return torch.stack(
+        [
+            torch.sum(
+                (p - p.mean(-1, keepdim=True)) * (norm.weight * direction) / std, -1
+            )
+            for p in parts
+        ]
+    )
 
 
 def induction_score(weights, tokens):
@@ -33,13 +51,17 @@ def induction_score(weights, tokens):
     has_one = same.any(-1)
     if not has_one.any():
         return weights.new_zeros(weights.size(1))
-    return torch.einsum("bhts,bts->bth", weights, behind.to(weights.dtype))[has_one].mean(0)
+    return torch.einsum("bhts,bts->bth", weights, behind.to(weights.dtype))[
+        has_one
+    ].mean(0)
 
 
 def runs_with_heads(model, tokens, metric, change):
     """The metric for each head, with what it adds changed in c_proj's output."""
     heads = model.config.n_head
-    found = torch.empty(len(model.transformer.h), heads, dtype=model.lm_head.weight.dtype)
+    found = torch.empty(
+        len(model.transformer.h), heads, dtype=model.lm_head.weight.dtype
+    )
     for i, block in enumerate(model.transformer.h):
         for h in range(heads):
 
@@ -59,20 +81,31 @@ def runs_with_heads(model, tokens, metric, change):
 
 def patch_heads(model, clean, corrupt, metric):
     with torch.no_grad():
-        _, kept = run_with_cache(model, clean, [f"transformer.h.{i}.ln_1" for i in range(model.config.n_layer)])
-        z = [heads_of(block.attn, x)[0] for block, x in zip(model.transformer.h, kept.values())]
+        _, kept = run_with_cache(
+            model,
+            clean,
+            [f"transformer.h.{i}.ln_1" for i in range(model.config.n_layer)],
+        )
+        z = [
+            heads_of(block.attn, x)[0]
+            for block, x in zip(model.transformer.h, kept.values())
+        ]
         z = [each.transpose(1, 2).flatten(2) for each in z]
         low, high = metric(model(corrupt)[0]), metric(model(clean)[0])
         if high == low:
             raise ZeroDivisionError("nothing to restore")
-        return (runs_with_heads(model, corrupt, metric, lambda i, _: z[i]) - low) / (high - low)
+        return (runs_with_heads(model, corrupt, metric, lambda i, _: z[i]) - low) / (
+            high - low
+        )
 
 
 def probe(features, labels, types, train, generator=None):
     table = {}
     for word in types.tolist():
         if word not in table:
-            table[word] = labels[torch.randint(len(labels), (), generator=generator)].item()
+            table[word] = labels[
+                torch.randint(len(labels), (), generator=generator)
+            ].item()
     control = torch.tensor([table[word] for word in types.tolist()])
     train_rows, test_rows = train.nonzero().flatten(), (~train).nonzero().flatten()
 
@@ -86,7 +119,9 @@ def probe(features, labels, types, train, generator=None):
 @torch.no_grad()
 def ablate_heads(model, tokens, metric, how="mean"):
     if how == "mean":
-        without = runs_with_heads(model, tokens, metric, lambda i, z: z.flatten(0, 1).mean(0).expand(z.shape))
+        without = runs_with_heads(
+            model, tokens, metric, lambda i, z: z.flatten(0, 1).mean(0).expand(z.shape)
+        )
     elif how == "zero":
         without = runs_with_heads(model, tokens, metric, lambda i, z: 0 * z)
     else:

@@ -1,4 +1,5 @@
-# Forwards that are exchanged for a while, one linear layer per head, means off the direction, inference mode.
+# Forwards that are exchanged for a while, one linear layer per head, means off the
+# direction, inference mode.
 
 
 @contextmanager
@@ -39,7 +40,11 @@ def head_outputs(attn, x):
     for h in range(H):
         alone = torch.zeros_like(z)
         alone[:, h] = z[:, h]
-        parts.append(nn.functional.linear(alone.transpose(1, 2).reshape(B, T, H * D), attn.c_proj.weight))
+        parts.append(
+            nn.functional.linear(
+                alone.transpose(1, 2).reshape(B, T, H * D), attn.c_proj.weight
+            )
+        )
     return torch.stack(parts, 1)
 
 
@@ -110,10 +115,14 @@ def patch_heads(model, clean, corrupt, metric):
 def probe(features, labels, types, train, generator=None):
     held_out = train.logical_not()
     _, of_row = types.unique(return_inverse=True)
-    rows = torch.randint(0, labels.numel(), (int(of_row.max()) + 1,), generator=generator)
+    rows = torch.randint(
+        0, labels.numel(), (int(of_row.max()) + 1,), generator=generator
+    )
     found = []
     for wanted in (labels, labels[rows].index_select(0, of_row)):
-        guess = fit_linear(features[train], wanted[train], int(labels.max()) + 1)(features[held_out])
+        guess = fit_linear(features[train], wanted[train], int(labels.max()) + 1)(
+            features[held_out]
+        )
         found.append(float((guess == wanted[held_out]).sum()) / int(held_out.sum()))
     return tuple(found)
 

@@ -1,4 +1,6 @@
-"""Walks with an early return, probabilities renormalised by hand, find and slices, products and loops."""
+"""Walks with an early return, probabilities renormalised by hand, find and slices,
+products and loops.
+"""
 
 
 def token_mask(automaton, state, vocab):
@@ -58,17 +60,25 @@ def pack_turns(rollouts, pad=0):
         rows.append(torch.tensor(row, dtype=torch.long))
         masks.append(torch.tensor(mask, dtype=torch.bool))
     padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad)
-    return padded, torch.nn.utils.rnn.pad_sequence(masks, batch_first=True, padding_value=False)
+    return padded, torch.nn.utils.rnn.pad_sequence(
+        masks, batch_first=True, padding_value=False
+    )
 
 
 def truncated_weights(trainer_logp, sampler_logp, mask, cap=2.0, level="token"):
     if level not in ("token", "sequence"):
         raise ValueError(f"level {level}")
     with torch.no_grad():
-        ratio = torch.where(mask, (trainer_logp - sampler_logp).exp(), torch.ones_like(trainer_logp))
+        ratio = torch.where(
+            mask, (trainer_logp - sampler_logp).exp(), torch.ones_like(trainer_logp)
+        )
         if level == "sequence":
             ratio = ratio.prod(-1, keepdim=True)
-        return torch.where(mask, torch.minimum(ratio, torch.tensor(cap)), torch.zeros_like(trainer_logp))
+        return torch.where(
+            mask,
+            torch.minimum(ratio, torch.tensor(cap)),
+            torch.zeros_like(trainer_logp),
+        )
 
 
 def masked_and_conditioned(next_probs, automaton, vocab, longest):

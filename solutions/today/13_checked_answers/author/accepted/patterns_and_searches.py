@@ -1,13 +1,22 @@
-"""Regular expressions for boxes, masks by reduce, log-gamma for pass@k, flat lists for turns, and a rollout by recursion."""
+"""Regular expressions for boxes, masks by reduce, log-gamma for pass@k, flat lists for
+turns, and a rollout by recursion.
+"""
 
 from functools import reduce
 
 
 def token_mask(automaton, state, vocab):
     def after(text):
-        return reduce(lambda now, c: None if now is None else automaton.move(now, c), text, state)
+        return reduce(
+            lambda now, c: None if now is None else automaton.move(now, c), text, state
+        )
 
-    return torch.tensor([after(t) is not None and (t != "" or state in automaton.accepting) for t in vocab])
+    return torch.tensor(
+        [
+            after(t) is not None and (t != "" or state in automaton.accepting)
+            for t in vocab
+        ]
+    )
 
 
 def constrained_probs(logits, mask, temperature=1.0, top_p=1.0):
@@ -26,7 +35,10 @@ def verify(text, answer):
     content, closed = boxes[-1]
     content = re.sub(r",(?=[0-9]{3}(,|$))", "", content.strip())
     try:
-        return bool(closed and re.fullmatch("[-+]?[0-9]+", content)) and int(content) == answer
+        return (
+            bool(closed and re.fullmatch("[-+]?[0-9]+", content))
+            and int(content) == answer
+        )
     except ValueError:
         return False
 
@@ -36,16 +48,26 @@ def pass_at_k(n, c, k):
         raise ValueError(f"{k} > {n}")
     if n - c < k:
         return 1.0
-    logs = math.lgamma(n - c + 1) - math.lgamma(n - c - k + 1) + math.lgamma(n - k + 1) - math.lgamma(n + 1)
+    logs = (
+        math.lgamma(n - c + 1)
+        - math.lgamma(n - c - k + 1)
+        + math.lgamma(n - k + 1)
+        - math.lgamma(n + 1)
+    )
     return -math.expm1(logs)
 
 
 def pack_turns(rollouts, pad=0):
-    flat = [[(i, turn.who == "model") for turn in turns for i in turn.ids] for turns in rollouts]
+    flat = [
+        [(i, turn.who == "model") for turn in turns for i in turn.ids]
+        for turns in rollouts
+    ]
     longest = max(map(len, flat))
     filled = [row + [(pad, False)] * (longest - len(row)) for row in flat]
     ids = torch.tensor([[i for i, _ in row] for row in filled], dtype=torch.long)
-    return ids, torch.tensor([[sampled for _, sampled in row] for row in filled], dtype=torch.bool)
+    return ids, torch.tensor(
+        [[sampled for _, sampled in row] for row in filled], dtype=torch.bool
+    )
 
 
 def truncated_weights(trainer_logp, sampler_logp, mask, cap=2.0, level="token"):
