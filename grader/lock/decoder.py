@@ -398,9 +398,8 @@ class Decoder:
             made = type(str(name), bases, space)
         if fields:
             names = [(str(one), object) for one in fields]
-            made.__dataclass_fields__ = dataclasses.make_dataclass(
-                str(name), names
-            ).__dataclass_fields__  # type: ignore
+            like: Any = dataclasses.make_dataclass(str(name), names)
+            made.__dataclass_fields__ = like.__dataclass_fields__  # type: ignore
         if signature:
             made.__signature__ = self.signature(signature)  # type: ignore[attr-defined]
         remote.classes[handle] = made

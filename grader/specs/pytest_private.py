@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.assertion.rewrite import AssertionRewritingHook
@@ -54,9 +55,11 @@ def report_briefly(item: pytest.Item) -> None:
     """Report an error of this item, or of its fixtures, by its message. Pytest's own
     text parses the whole file for every frame, which takes longer than most specs.
     """
-    item.repr_failure = item._repr_failure_py = lambda excinfo, style=None: str(
-        excinfo.value
-    )  # type: ignore
+
+    def message(excinfo: Any, style: Any = None) -> str:
+        return str(excinfo.value)
+
+    item.repr_failure = item._repr_failure_py = message  # type: ignore
 
 
 def width(terminal: pytest.TerminalReporter) -> int:
