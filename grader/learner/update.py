@@ -42,8 +42,8 @@ def update(root: Path, source: str) -> list[str]:
     replaced is kept for `go_back`.
 
     Stubs, specs, lessons and the grader are replaced. A file that differs from its stub
-    stays as it is, if only a comment does. If its stub has changed, the new one is
-    written beside it as NAME.new.py.
+    stays as it is, if only a comment does. If more than the layout of its stub has
+    changed, the new one is written beside it as NAME.new.py.
 
     Args:
         root: a checkout, or a workspace, which takes over the installed course.
@@ -64,7 +64,7 @@ def update(root: Path, source: str) -> list[str]:
             mine, place = Kata(root, kata.name), Path("katas") / kata.file
             if stubs.is_changed(mine, mine.code):
                 stub = wanted.pop(place, b"")
-                if stub.decode() != stubs.stub_of(mine):
+                if not stubs.same_python(stub.decode(), stubs.stub_of(mine) or ""):
                     beside[place] = place.with_suffix(".new.py")
                     wanted[beside[place]] = stub
         replaced = root / (places.REFERENCES if places.is_workspace(root) else "grader")
@@ -257,8 +257,12 @@ def _told(
     lines = _changes(before, after)
     specs = [
         path.parent.name
-        for path in changed
-        if path.name.startswith("test_") and path.parts[0] == "katas"
+        for path, content in changed.items()
+        if path.name.startswith("test_")
+        and path.parts[0] == "katas"
+        and not stubs.same_python(
+            (_content(root / path) or b"").decode(), content.decode()
+        )
     ]
     lines += [f"new katas: {', '.join(katas)}"] if katas else []
     lines += [f"specs have changed: {', '.join(dict.fromkeys(specs))}"] if specs else []

@@ -52,7 +52,7 @@ def newer(tmp_path) -> Path:
         kata = Kata(root, name)
         more = '\n\ndef more(x):\n    """More."""\n    return x\n'
         kata.reference.write_text(kata.reference.read_text() + more)
-        kata.specs.write_text(kata.specs.read_text() + "\n# newer\n")
+        kata.specs.write_text(kata.specs.read_text() + "\nNEWER = True\n")
         text = (kata.folder / "kata.toml").read_text()
         (kata.folder / "kata.toml").write_text(
             text.replace(
@@ -107,6 +107,20 @@ def test_a_comment_is_kept(here, newer):
         mine.read_text().endswith("# ask about this\n")
         and not mine.with_suffix(".new.py").exists()
     )
+
+
+def test_another_layout_is_nothing_new(here, tmp_path):
+    """A file that has been begun gets no new stub beside it. No spec has changed."""
+    newer = course(tmp_path / "newer")
+    sums = Kata(newer, "01_sums")
+    text = sums.reference.read_text()
+    assert text.startswith('"""')
+    sums.reference.write_text(text.replace(" ", "\n", 1))
+    sums.code.write_text(stubs.stub_of(sums))
+    sums.specs.write_text(f"{sums.specs.read_text()}\n# a comment\n")
+    told = update(here, str(newer))
+    assert not list(here.glob("katas/**/*.new.py"))
+    assert not [line for line in told if "stub" in line or "specs" in line]
 
 
 def test_the_way_back_keeps_what_was_written_since(here, newer):
