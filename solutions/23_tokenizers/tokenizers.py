@@ -257,8 +257,8 @@ class BPETokenizer:
     """Byte-level byte-pair encoding: start from the bytes of a text and merge pairs in
     the order they were learned.
 
-    With the merges [(b"l", b"o"), (b"lo", b"w")] the text "low!" is the bytes l, o, w,
-    !, then lo, w, !, then low, !. Its ids are [257, 33].
+    With the merges [(b"l", b"o"), (b"lo", b"w")] the text "low!" is the bytes l, o,
+    w, !, then lo, w, !, then low, !. Its ids are [257, 33].
     """
 
     def __init__(
