@@ -24,7 +24,7 @@ NUMBER = re.compile(r"-?\d+(?:\.(\d*))?(?:e([+-]?\d+))?")
 # beside it
 FAIRLY, BESIDE = 1e-4, 1e-6
 ROUNDED = 3  # decimals from which on the last one may have been rounded the other way
-FEWEST, MOST, LONGEST = 3, 6, 15  # snippets in a lesson, and lines of code in one
+FEWEST, MOST, LONGEST = 3, 6, 21  # snippets in a lesson, and lines of code in one
 TELLING = 2  # operations in an expression that says how an exercise is done
 FOLD = (
     "a folded answer stands directly below its snippet, in the form of "
