@@ -521,7 +521,7 @@ def newer(checkout: Path) -> None:
         one.reference.read_text().replace('"""', '"""Something newer. ', 1)
     )
     one.code.write_text(stubs.stub_of(one) or "")
-    one.specs.write_text(one.specs.read_text() + "\n# newer\n")
+    one.specs.write_text(one.specs.read_text() + "\nNEWER = True\n")
     for name, was, now in [
         ("pyproject.toml", f'version = "{VERSION}"', 'version = "99.0.0"'),
         ("CHANGELOG.md", "\n## ", "\n## 99.0.0\n- Something newer.\n\n## "),
