@@ -361,7 +361,7 @@ def accepted(kata: Kata) -> list[str]:
 def _left_open(path: Path) -> set[str]:
     """The edge specs that an accepted solution says it leaves open."""
     said = re.findall(
-        r"^# leaves open: (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE
+        r"^# leaves open: .*(?:\n# .*)*", path.read_text(encoding="utf-8"), re.MULTILINE
     )
     return set(re.findall(r"test_\w+", " ".join(said)))
 

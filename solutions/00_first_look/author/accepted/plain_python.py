@@ -1,5 +1,6 @@
 # Code of someone who knows Python and no torch: lists, loops, the random module, and
-# the weight changed in place. leaves open: test_the_weights_given_stay_as_they_were
+# the weight changed in place.
+# leaves open: test_the_weights_given_stay_as_they_were
 import random
 
 

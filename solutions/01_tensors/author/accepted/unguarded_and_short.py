@@ -2,11 +2,11 @@
 array, no check at all.
 """
 # leaves open: test_the_shape_without_dimensions_is_one_element,
-# test_a_negative_size_is_refused, test_shape_is_a_plain_tuple, leaves open:
+# test_a_negative_size_is_refused, test_shape_is_a_plain_tuple,
 # test_int64_keeps_every_digit, test_float64_keeps_every_digit,
-# test_a_column_that_is_not_numeric_is_named, leaves open:
-# test_only_two_dimensions_are_a_table, test_bfloat16_is_converted,
-# test_neither_writes_into_the_other, leaves open: test_a_namedtuple_keeps_its_class,
+# test_a_column_that_is_not_numeric_is_named, test_only_two_dimensions_are_a_table,
+# test_bfloat16_is_converted, test_neither_writes_into_the_other,
+# test_a_namedtuple_keeps_its_class
 
 
 def memory_by_dtype(shape, dtypes):

@@ -3,9 +3,9 @@ before the weights are returned.
 """
 
 # leaves open: test_a_fully_masked_row_has_zero_weights,
-# test_gradients_stay_finite_with_a_fully_masked_row, leaves open:
-# test_every_dtype_comes_back_as_itself, test_cpu_autocast_stays_near_float32, leaves
-# open: test_returned_weights_are_before_dropout, test_query_must_be_d_model_wide
+# test_gradients_stay_finite_with_a_fully_masked_row,
+# test_every_dtype_comes_back_as_itself, test_cpu_autocast_stays_near_float32,
+# test_returned_weights_are_before_dropout, test_query_must_be_d_model_wide
 
 
 class MultiHeadAttention(MultiHeadAttention):

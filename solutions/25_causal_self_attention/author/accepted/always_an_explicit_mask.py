@@ -1,7 +1,7 @@
 # The fused call with a mask at all times, here an additive one; and a float32 mask by
-# hand, as many tutorials have it. leaves open: test_dtypes_are_kept,
-# test_double_in_double_out, test_float16_survives_large_products,
-# test_no_mask_where_is_causal_will_do
+# hand, as many tutorials have it.
+# leaves open: test_dtypes_are_kept, test_double_in_double_out,
+# test_float16_survives_large_products, test_no_mask_where_is_causal_will_do
 
 from torch.nn.functional import scaled_dot_product_attention
 

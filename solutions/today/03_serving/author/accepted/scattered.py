@@ -1,6 +1,6 @@
 # Writes by scatter, paged attention through F.scaled_dot_product_attention, a queue of
-# work for the scheduler, and speculation over float32 probabilities with one draw
-# per proposal.
+# work for the scheduler, and speculation over float32 probabilities with one draw per
+# proposal.
 # leaves open: test_no_more_proposals_than_can_follow
 
 
