@@ -70,3 +70,32 @@ def _(kata, rng):
         losses,
         [abs(n - round(n)) < 1e-3 for n in right],
     ]
+
+
+def drawn(kata, use_attention, rng):
+    """A model with parameters of our own, three sources, and their mask."""
+    model = kata.Seq2Seq(9, 5, 4, use_attention)
+    with torch.no_grad():
+        for _, parameter in sorted(model.named_parameters()):
+            parameter.copy_(2 * torch.randn(parameter.shape, generator=rng))
+    mask = torch.arange(6) < torch.tensor([[6], [2], [5]])
+    return model, torch.randint(2, 9, (3, 6), generator=rng) * mask, mask
+
+
+@probe("Seq2Seq.forward")
+def _(kata, rng):
+    found = []
+    for use_attention in (True, False):
+        model, src, mask = drawn(kata, use_attention, rng)
+        with torch.no_grad():
+            found.append(model(src, torch.randint(1, 9, (3, 4), generator=rng), mask))
+    return found
+
+
+@probe("greedy_decode")
+def _(kata, rng):
+    found = []
+    for use_attention in (True, False):
+        model, src, mask = drawn(kata, use_attention, rng)
+        found.append(kata.greedy_decode(model, src, 8, mask))
+    return found

@@ -108,3 +108,13 @@ def _(kata, rng):
             ]
         )
     return [*found, list(compared)]
+
+
+@probe("BinaryCNN.forward")
+def _(kata, rng):
+    model = kata.BinaryCNN(8, 2, (3, 4), 5, 0.5).eval()
+    with torch.no_grad():
+        for _, parameter in sorted(model.named_parameters()):
+            parameter.copy_(torch.randn(parameter.shape, generator=rng))
+    pictures = torch.rand(4, 2, 8, 8, generator=rng)
+    return [model(pictures).detach(), model.predict_proba(pictures[:1]).detach()]

@@ -32,3 +32,19 @@ def _(kata, rng):
             ]
         )
     return found
+
+
+@probe("ReadProcessWrite.forward")
+def _(kata, rng):
+    found = []
+    for reader, own in (("set", "process"), ("lstm", "lstm")):
+        model = kata.ReadProcessWrite(2, 5, 3, reader)
+        for name in ("read", own, "init", "decoder", "W1", "W2", "v"):
+            for _, parameter in sorted(getattr(model, name).named_parameters()):
+                parameter.data.copy_(torch.randn(parameter.shape, generator=rng))
+        x = torch.randn(3, 4, 2, generator=rng)
+        chosen = torch.rand(3, 4, generator=rng).argsort(dim=1)
+        for targets in (None, chosen):
+            logits, picks = model(x, targets)
+            found.append([logits.detach().exp(), picks])  # of the places taken, 0
+    return found
