@@ -4,10 +4,10 @@ of exercises.
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import accumulate, pairwise
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from grader import failure
 from grader.failure import NOT_HANDED_IN, NOT_WRITTEN, Failure  # noqa: F401
@@ -28,7 +28,6 @@ State = Literal[
 ]
 # to students, as Gradescope names it
 Visibility = Literal["visible", "after_due_date", "after_published", "hidden"]
-SCHEMA = "kata-report/3"
 STATE_OF: dict[str, OfFile] = {
     "not recognised": "not recognised",
     "not handed in": "not handed in",
@@ -59,21 +58,48 @@ NO_TRITON = (
 )
 LOWEST_TRITON = (3, 7)  # the interpreter of 3.6 cannot loop with NumPy 2.4
 OLD_TRITON = "not run, Triton {} is too old: 3.7 is the lowest whose interpreter works"
-OWN = ("picture", "said")  # of a failure, what no report holds
 DONE = ("passed", "skipped")  # a spec is skipped only where its device is missing
 
 
-class NotGraded(StrEnum):
-    """Why nothing of a kata was graded."""
+class Reason(StrEnum):
+    """Why a point is not decided."""
 
     NOT_RECOGNISED = "not recognised"  # its file may be among others that came
     UNREADABLE = "unreadable"  # what came cannot be read here
     UNOWNED = "unowned"  # no more than a stub came, and a submission of nobody has it
     FAULT = "fault"  # of the machine or of the grader
+    UNCONFIRMED = "unconfirmed"  # works beside the specs, and not from another process
 
     @property
-    def state(self) -> Literal["not recognised", "not graded"]:
-        return "not recognised" if self is NotGraded.NOT_RECOGNISED else "not graded"
+    def state(self) -> Literal["not recognised", "unconfirmed", "not graded"]:
+        """The word for people."""
+        if self is Reason.NOT_RECOGNISED:
+            return "not recognised"
+        return "unconfirmed" if self is Reason.UNCONFIRMED else "not graded"
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What an exercise has come to: a point if it works, a star if it holds at the
+    edges too.
+    """
+
+    point: bool
+    star: bool
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """An exercise has neither a point nor a 0: why, and what is said of it, in one line
+    and in full.
+    """
+
+    reason: Reason
+    line: str = ""
+    text: str = ""
+
+
+Outcome = Decided | Undecided
 
 
 @dataclass(frozen=True)
@@ -181,8 +207,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class ExerciseResult:
-    """The verdicts on the specs of one exercise: a point if it works, a star if it
-    holds at the edges too.
+    """The verdicts on the specs of one exercise.
 
     `worth` is its share of a course's score, of which its star brings the part
     `star_share`, from 0 to 1.
@@ -201,6 +226,8 @@ class ExerciseResult:
     override: Override | None = None  # counts instead of what the specs said
     # in place of hidden specs, for students
     withheld: Counter[Withheld] = field(default_factory=Counter)
+    # why nothing of its kata was graded; None where something was
+    reason: Reason | None = None
 
     @property
     def ideas(self) -> tuple[SpecResult, ...]:
@@ -216,23 +243,41 @@ class ExerciseResult:
         return {one.status for one in self.verdicts if not one.edge}
 
     @property
-    def works(self) -> bool:
-        """True if every spec of the idea passed. A skipped spec does not count, but one
-        must have run.
-
-        A teacher's override decides where there is one.
-        """
+    def outcome(self) -> Outcome:
+        """Point and star, or why they are not decided. A teacher's override decides."""
         if self.override:
-            return self.override.points == 1
-        return "passed" in self.statuses and self.statuses <= set(DONE)
+            return self.so_far
+        if lost := self.without_verdict:
+            return Undecided(self.reason or Reason.FAULT, lost.headline, lost.message)
+        if self.sealed == "failed":
+            return Undecided(Reason.UNCONFIRMED)
+        return self.so_far
 
     @property
-    def holds(self) -> bool:
-        """True if the exercise works at the edges too. An exercise without edges has
-        its star with its point.
+    def to_settle(self) -> bool:
+        """True if only the first lock gives the point: a teacher settles it."""
+        found = self.outcome
+        return isinstance(found, Undecided) and found.reason is Reason.UNCONFIRMED
+
+    @property
+    def gap(self) -> Undecided | None:
+        """Why it was not graded; None if it was."""
+        found = self.outcome
+        return found if isinstance(found, Undecided) and not self.to_settle else None
+
+    @property
+    def so_far(self) -> Decided:
+        """What the specs that have run say, be it decided or not.
+
+        An exercise works if every spec of the idea passed. A skipped spec does not
+        count, but one must have run. An exercise without edges has its star with its
+        point.
         """
+        works = "passed" in self.statuses and self.statuses <= set(DONE)
+        if self.override:
+            works = self.override.points == 1
         is_open = any(one.edge and one.status not in DONE for one in self.verdicts)
-        return self.works and not is_open and not self.lost
+        return Decided(works, works and not is_open and not self.without_verdict)
 
     @property
     def open_edges(self) -> tuple[SpecResult, ...]:
@@ -241,23 +286,10 @@ class ExerciseResult:
         )
 
     @property
-    def not_graded(self) -> bool:
-        """True if a spec has no verdict because of the machine or the grader. Points
-        and star then mean nothing.
-        """
-        return bool(self.lost) and not self.override
-
-    @property
-    def unconfirmed(self) -> bool:
-        """True if only the first lock gives the point: the specs pass beside the code
-        and not from another process.
-        """
-        return self.sealed == "failed" and not self.lost and not self.override
-
-    @property
-    def pending(self) -> bool:
-        """True if the point is not decided: not graded, or unconfirmed."""
-        return self.not_graded or self.unconfirmed
+    def without_verdict(self) -> SpecResult | None:
+        """The first spec without a verdict, by a fault of the machine or the grader."""
+        found = next((one for one in self.verdicts if one.status == "not graded"), None)
+        return WITHOUT_VERDICT if isinstance(found, Withheld) else found
 
     @property
     def first_lock(self) -> int:
@@ -268,33 +300,18 @@ class ExerciseResult:
         return sum(spec.status != "skipped" and spec.line > 0 for spec in self.ideas)
 
     @property
-    def lost(self) -> SpecResult | None:
-        """The first spec without a verdict, by a fault of the machine or the grader."""
-        found = next((one for one in self.verdicts if one.status == "not graded"), None)
-        return WITHOUT_VERDICT if isinstance(found, Withheld) else found
-
-    @property
-    def points(self) -> int | None:
-        """1 or 0, or None if that is not decided; so are stars and score."""
-        return None if self.pending else int(self.works)
-
-    @property
-    def stars(self) -> int | None:
-        return None if self.pending else int(self.holds)
-
-    @property
     def score(self) -> float | None:
-        return None if self.pending else self.so_far
+        """None if that is not decided."""
+        return None if isinstance(self.outcome, Undecided) else self.score_so_far
 
     @property
     def earned(self) -> float:
         """The score so far, before lateness costs its part."""
-        return self.worth * (
-            (1 - self.star_share) * self.works + self.star_share * self.holds
-        )
+        star, found = self.star_share, self.so_far
+        return self.worth * ((1 - star) * found.point + star * found.star)
 
     @property
-    def so_far(self) -> float:
+    def score_so_far(self) -> float:
         return self.earned * (1 - self.penalty)
 
     @property
@@ -303,7 +320,7 @@ class ExerciseResult:
         found = [spec.failure for spec in own if spec.status != "skipped"]
         return (
             bool(own)
-            and not self.works
+            and not self.so_far.point
             and all(one and one.kind == "unwritten" and not one.by for one in found)
         )
 
@@ -318,26 +335,18 @@ class ExerciseResult:
             if spec.status not in DONE and not spec.hidden
         ]
         is_the_files = (
-            bool(kinds) and not self.works and all(kind in STATE_OF for kind in kinds)
+            bool(kinds)
+            and not self.so_far.point
+            and all(kind in STATE_OF for kind in kinds)
         )
         return STATE_OF[kinds[0]] if is_the_files else None
-
-    @property
-    def status(
-        self,
-    ) -> Literal["passed", "failed", "not started", "not graded", "unconfirmed"]:
-        if self.pending:
-            return "unconfirmed" if self.unconfirmed else "not graded"
-        return (
-            "passed" if self.works else "not started" if self.not_written else "failed"
-        )
 
     @property
     def first_failure(self) -> SpecResult | None:
         """The first spec of the idea that failed; None if the exercise works."""
         return (
             None
-            if self.works
+            if self.so_far.point
             else next((spec for spec in self.ideas if spec.status not in DONE), None)
         )
 
@@ -359,20 +368,38 @@ class ExerciseResult:
         )
 
 
+@dataclass(frozen=True)
 class Sums:
-    """What some exercises come to together: so far, where something is not decided."""
+    """What some exercises come to together."""
+
+    points: int
+    stars: int
+    score: float
+
+
+class Together:
+    """Some exercises: their sums, and which of them are not decided."""
 
     @property
     def parts(self) -> tuple[ExerciseResult, ...]:
         raise NotImplementedError
 
     @property
-    def points(self) -> int:
-        return sum(exercise.works for exercise in self.parts)
+    def total(self) -> Sums | None:
+        """The sums; None if one of the exercises is not decided, or if there is nothing
+        to add up.
+        """
+        raise NotImplementedError
 
     @property
-    def stars(self) -> int:
-        return sum(exercise.holds for exercise in self.parts)
+    def so_far(self) -> Sums:
+        """The sums of what the specs say, be it decided or not."""
+        found = [exercise.so_far for exercise in self.parts]
+        return Sums(
+            sum(one.point for one in found),
+            sum(one.star for one in found),
+            sum(exercise.score_so_far for exercise in self.parts),
+        )
 
     @property
     def max_points(self) -> int:
@@ -380,16 +407,12 @@ class Sums:
         return len(self.parts)
 
     @property
-    def score(self) -> float:
-        return sum(exercise.so_far for exercise in self.parts)
-
-    @property
     def max_score(self) -> float:
         return sum(exercise.worth for exercise in self.parts)
 
 
 @dataclass(frozen=True)
-class KataResult(Sums):
+class KataResult(Together):
     """The verdicts on one kata."""
 
     kata: str
@@ -403,7 +426,6 @@ class KataResult(Sums):
     excused: str = ""
     # what is wrong with it; the failure of each spec that could not be run for it, too
     file: Failure | None = None
-    lost: NotGraded | None = None  # why nothing was graded; None where something was
     counts: str = ""  # which of two versions does, and why; empty if there was one
     # what followed functions did in each spec, if asked for
     traces: dict[str, str] = field(default_factory=dict)
@@ -421,16 +443,22 @@ class KataResult(Sums):
 
     @property
     def state(self) -> State:
-        """The state of the file, in more detail than the status. Every report has it
-        from here.
-        """
-        if self.status == "not graded":
-            return self.lost.state if self.lost else "not graded"
-        told = {"not started": "untouched", "error": "crashed", "passed": "works"}
-        if self.status != "failed":
-            return cast(State, told.get(self.status, self.status))
+        """What became of it, in a word for people. Every report has it from here."""
+        if self.excused:
+            return "excused"
+        if self.gap:
+            return self.gap.reason.state
+        if self.to_settle:
+            return "unconfirmed"
+        failing = [one for one in self.exercises if not one.so_far.point]
+        if not failing:
+            return "works"
+        if any(one.statuses & {"error", "missing"} for one in failing):
+            return "crashed"
+        if all(exercise.not_written for exercise in self.exercises):
+            return "untouched"
         # with the reference's code, some may
-        works = any(one.works and not one.note for one in self.exercises)
+        works = any(one.so_far.point and not one.note for one in self.exercises)
         return STATE_OF[self.file.kind] if self.file and not works else "wrong"
 
     @property
@@ -439,48 +467,20 @@ class KataResult(Sums):
         return self.file if self.state in get_args(OfFile) else None
 
     @property
-    def status(
-        self,
-    ) -> Literal[
-        "passed",
-        "failed",
-        "error",
-        "not started",
-        "not graded",
-        "unconfirmed",
-        "excused",
-    ]:
-        """Passed if every exercise works, whatever its edges. Error if the code ended
-        its worker.
-        """
-        if self.excused:
-            return "excused"
-        if self.not_graded:
-            return "not graded"
-        if self.unconfirmed:
-            return "unconfirmed"
-        if any(
-            exercise.statuses & {"error", "missing"}
-            for exercise in self.exercises
-            if not exercise.works
-        ):
-            return "error"
-        if all(exercise.works for exercise in self.exercises):
-            return "passed"
-        return (
-            "not started"
-            if all(exercise.not_written for exercise in self.exercises)
-            else "failed"
-        )
+    def to_settle(self) -> tuple[ExerciseResult, ...]:
+        """The exercises whose points only the first lock gives."""
+        return tuple(exercise for exercise in self.exercises if exercise.to_settle)
 
     @property
-    def not_graded(self) -> bool:
-        """True if an exercise is not graded, or the kata as a whole: the code then has
-        no score.
-        """
-        return not self.excused and (
-            not self.exercises or any(one.not_graded for one in self.exercises)
-        )
+    def gap(self) -> Undecided | None:
+        """Why the kata was not graded; None if it was, or if it is excused."""
+        if not self.exercises and not self.excused:
+            return Undecided(Reason.FAULT, self.message, self.message)
+        return next((exercise.gap for exercise in self.exercises if exercise.gap), None)
+
+    @property
+    def total(self) -> Sums | None:
+        return None if self.excused or self.gap or self.to_settle else self.so_far
 
     def or_waits(self, *, unparsed_waits: bool) -> "KataResult":
         """The one rule for a score of 0: nothing was handed in, the code ran, or no
@@ -490,11 +490,8 @@ class KataResult(Sums):
         that does not parse, if the course says so.
         """
         kind = self.file.kind if self.file else ""
-        if (
-            self.lost
-            or not kind
-            or (kind in ZERO and not (kind == "unparsed" and unparsed_waits))
-        ):
+        is_zero = kind in ZERO and not (kind == "unparsed" and unparsed_waits)
+        if self.nothing_graded or not kind or is_zero:
             return self
         specs = [
             tuple(replace(spec, status="not graded") for spec in one.specs)
@@ -504,32 +501,17 @@ class KataResult(Sums):
             replace(one, specs=its)
             for one, its in zip(self.exercises, specs, strict=True)
         )
-        return replace(self, exercises=exercises, lost=NotGraded.UNREADABLE)
+        return replace(self, exercises=exercises).because(Reason.UNREADABLE)
 
     @property
-    def unconfirmed(self) -> tuple[ExerciseResult, ...]:
-        """The exercises whose points only the first lock gives."""
-        return tuple(exercise for exercise in self.exercises if exercise.unconfirmed)
+    def nothing_graded(self) -> Reason | None:
+        """Why nothing of it was graded; None where something was."""
+        return next((exercise.reason for exercise in self.exercises), None)
 
-    @property
-    def pending(self) -> bool:
-        """True if the score is not decided: not graded, or a point is unconfirmed."""
-        return self.not_graded or bool(self.unconfirmed)
-
-    @property
-    def why_not_graded(self) -> str:
-        """One line on what kept the kata from being graded; empty if it is graded."""
-        lost = next(
-            (
-                one.lost.headline
-                for one in self.exercises
-                if one.lost and one.not_graded
-            ),
-            self.message,
-        )
-        if self.lost is NotGraded.NOT_RECOGNISED:
-            return f"{self.lost}: {lost}"
-        return lost if self.not_graded else ""
+    def because(self, reason: Reason | None) -> "KataResult":
+        """The same, and why nothing of it was graded."""
+        exercises = tuple(replace(one, reason=reason) for one in self.exercises)
+        return replace(self, exercises=exercises)
 
     @property
     def penalty(self) -> float:
@@ -544,12 +526,12 @@ class KataResult(Sums):
     @property
     def core_works(self) -> bool:
         return all(
-            exercise.works for exercise in self.exercises if not exercise.stretch
+            exercise.so_far.point for exercise in self.exercises if not exercise.stretch
         )
 
 
 @dataclass(frozen=True)
-class Run(Sums):
+class Run(Together):
     """One grading run. `started` is in ISO 8601 with a UTC offset; `complete` is False
     after an interruption.
     """
@@ -571,16 +553,16 @@ class Run(Sums):
         return tuple(exercise for kata in self.katas for exercise in kata.exercises)
 
     @property
-    def not_graded(self) -> bool:
-        """True if a kata is missing or not graded. The sums then are no score."""
-        return not self.complete or any(kata.not_graded for kata in self.katas)
+    def is_whole(self) -> bool:
+        """True if every kata is graded, but for points that a teacher has to settle.
+        Otherwise the sums are no score.
+        """
+        return self.complete and not any(kata.gap for kata in self.katas)
 
     @property
-    def unconfirmed(self) -> list[tuple[KataResult, ExerciseResult]]:
+    def to_settle(self) -> list[tuple[KataResult, ExerciseResult]]:
         """The exercises whose points only the first lock gives, each with its kata."""
-        return [
-            (kata, exercise) for kata in self.katas for exercise in kata.unconfirmed
-        ]
+        return [(kata, exercise) for kata in self.katas for exercise in kata.to_settle]
 
     @property
     def excused(self) -> bool:
@@ -590,11 +572,12 @@ class Run(Sums):
         return bool(self.katas) and all(kata.excused for kata in self.katas)
 
     @property
-    def pending(self) -> bool:
-        """True if there is no score: not graded, excused, or a point is unconfirmed. A
-        gradebook then has no row.
+    def total(self) -> Sums | None:
+        """The sums; None if there is no score: not graded, excused, or a point is to
+        settle. A gradebook then has no row.
         """
-        return self.not_graded or self.excused or bool(self.unconfirmed)
+        has_score = self.is_whole and not self.excused and not self.to_settle
+        return self.so_far if has_score else None
 
 
 class Report(Run):
@@ -637,19 +620,19 @@ class ClassReport:
     canvas_column: str = ""
 
     @property
-    def unconfirmed(self) -> dict[str, list[tuple[KataResult, ExerciseResult]]]:
+    def to_settle(self) -> dict[str, list[tuple[KataResult, ExerciseResult]]]:
         """The points that a teacher has to decide, for each student who has some."""
         return {
-            student: report.unconfirmed
+            student: report.to_settle
             for student, report in self.students.items()
-            if report.unconfirmed
+            if report.to_settle
         }
 
 
 @dataclass(frozen=True)
 class Change:
-    """An exercise whose score is not what it was; None where it was or is not graded,
-    or unconfirmed.
+    """An exercise whose score is not what it was; None where it was or is not
+    decided.
     """
 
     student: str
@@ -702,6 +685,7 @@ def kata_result(data: dict[str, Any]) -> KataResult:
             e["stretch"],
             sealed=e.get("sealed"),
             but_for=e.get("but_for", ""),
+            reason=_reason(data.get("lost") or e.get("reason")),
         )
         for e in data["exercises"]
     ]
@@ -714,15 +698,17 @@ def kata_result(data: dict[str, Any]) -> KataResult:
         cpu_seconds,
         code,
     )
-    lost = NotGraded(data["lost"]) if data.get("lost") else None
     return KataResult(
         *found,
         timing_of(data),
         data.get("excused") or "",
         file,
-        lost,
         data.get("counts", ""),
     )
+
+
+def _reason(name: str | None) -> Reason | None:
+    return Reason(name) if name else None
 
 
 def timing_of(data: dict[str, Any]) -> Timing | None:
@@ -734,74 +720,6 @@ def timing_of(data: dict[str, Any]) -> Timing | None:
     if not data.get("handed_in"):
         return None
     return Timing(data["handed_in"], penalty=plain(100 * float(data.get("penalty", 0))))
-
-
-def as_dict(report: Report) -> dict[str, Any]:
-    """The report as a JSON object of schema kata-report/3. What is not decided has null
-    for points, stars and score.
-    """
-    return {
-        "schema": SCHEMA,
-        "code": report.code,
-        "started": report.started,
-        "seconds": round(report.seconds, 3),
-        "complete": report.complete,
-        **_sums(report),
-        "sealed": report.sealed,
-        "katas": [kata_as_dict(kata) for kata in report.katas],
-    }
-
-
-def kata_as_dict(kata: KataResult) -> dict[str, Any]:
-    """One kata's entry in a report of schema kata-report/3."""
-    return {
-        "kata": kata.kata,
-        "status": kata.status,
-        "state": kata.state,
-        "code": kata.code,
-        "timing": asdict(kata.timing) if kata.timing else None,
-        "excused": kata.excused or None,
-        "message": kata.message,
-        "file": _failure_as_dict(kata.file),
-        "lost": kata.lost,
-        "counts": kata.counts,
-        **_sums(kata),
-        "seconds": round(kata.seconds, 3),
-        "exercises": [
-            {
-                "name": exercise.name,
-                "points": exercise.points,
-                "max_points": 1,
-                "star": exercise.stars,
-                "score": None if exercise.score is None else round(exercise.score, 6),
-                "max_score": round(exercise.worth, 6),
-                "stretch": exercise.stretch,
-                "sealed": exercise.sealed,
-                "but_for": exercise.but_for,
-                "override": asdict(exercise.override) if exercise.override else None,
-                "specs": [_spec_as_dict(spec, kata.file) for spec in exercise.specs],
-            }
-            for exercise in kata.exercises
-        ],
-    }
-
-
-def _spec_as_dict(spec: SpecResult, file: Failure | None) -> dict[str, Any]:
-    """A spec's entry, without what is for a terminal. What is wrong with the file is
-    the kata's to say.
-    """
-    found = asdict(spec) | {"seconds": round(spec.seconds, 4)}
-    del found["said"], found["guard"], found["tried"]
-    found["failure"] = None if spec.failure == file else _failure_as_dict(spec.failure)
-    return found | {"message": spec.message}
-
-
-def _failure_as_dict(found: Failure | None) -> dict[str, Any] | None:
-    return (
-        {name: value for name, value in asdict(found).items() if name not in OWN}
-        if found
-        else None
-    )
 
 
 def spec_result(data: dict[str, Any], file: Failure | None = None) -> SpecResult:
@@ -818,15 +736,3 @@ def spec_result(data: dict[str, Any], file: Failure | None = None) -> SpecResult
         if name not in ("message", "said", "failure")
     }
     return SpecResult(said=said, failure=found, **rest)
-
-
-def _sums(result: KataResult | Run) -> dict[str, Any]:
-    has_none = result.pending or bool(result.excused)
-    return {
-        "points": None if has_none else result.points,
-        "max_points": result.max_points,
-        "stars": None if has_none else result.stars,
-        "max_stars": result.max_points,
-        "score": None if has_none else round(result.score, 6),
-        "max_score": round(result.max_score, 6),
-    }

@@ -75,7 +75,7 @@ def _graded(result: KataResult) -> dict[str, str]:
     """What does not work, or has open edges, according to the grader."""
     found = {}
     for exercise in result.exercises:
-        if not exercise.works:
+        if not exercise.so_far.point:
             found[exercise.name] = FAILED
         elif exercise.open_edges:
             found[exercise.name] = OPEN

@@ -84,8 +84,8 @@ BREAKAGES = (
     Breakage(
         "a point too many",
         "grader/results.py",
-        "else int(self.works)",
-        "else int(self.works) + 1",
+        "sum(one.point for one in found),",
+        "sum(one.point for one in found) + 1,",
     ),
     Breakage(
         "another default of the command",

@@ -107,7 +107,8 @@ def _line(kata: Kata, results: tuple[KataResult, KataResult]) -> str:
         sum(spec.edge for spec in exercise.specs) for exercise in results[0].exercises
     ]
     textbook, unguarded = (
-        f"{sum(e.works and not e.note for e in result.exercises)}/{result.max_points}"
+        f"{sum(e.so_far.point and not e.note for e in result.exercises)}"
+        f"/{result.max_points}"
         for result in results
     )
     idea, edge = (

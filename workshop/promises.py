@@ -843,7 +843,7 @@ def _points_lost(
     lost = [
         exercise
         for exercise in variants.results([job], CACHE)[job].exercises
-        if not exercise.works or exercise.note
+        if not exercise.so_far.point or exercise.note
     ]
     problems = []
     for exercise in lost:

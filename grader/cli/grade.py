@@ -35,7 +35,7 @@ from grader.execution.result_cache import ResultCache
 from grader.failure import not_handed_in
 from grader.learner import gpu, progress
 from grader.protocol import RunOptions
-from grader.reports import explanation, table
+from grader.reports import explanation, table, words
 from grader.reports.table import Place
 from grader.results import KataResult, Report
 from grader.teaching import attribution, listing, report_files, rules, submissions
@@ -289,7 +289,7 @@ def _grade_one(
         if known := [
             one.kata
             for one in report.katas
-            if one.kata in cache.found and one.status != "not started"
+            if one.kata in cache.found and one.state != "untouched"
         ]:
             print(
                 f"unchanged since you graded {'it' if len(known) == 1 else 'them'}: "
@@ -306,9 +306,7 @@ def _grade_one(
             _say_of_gpu(assignment.katas, report, cache)
         _say_next(assignment.katas, report)
     if lost := [
-        f"{kata.kata} ({kata.why_not_graded})"
-        for kata in report.katas
-        if kata.not_graded
+        f"{kata.kata} ({words.not_graded(kata)})" for kata in report.katas if kata.gap
     ]:
         advice = "run the same command again, unless the file itself is at fault"
         raise KataError(
@@ -317,7 +315,7 @@ def _grade_one(
     least = request.fail_under
     if (
         least is not None
-        and round(100 * report.score - least * report.max_score, 6) < 0
+        and round(100 * report.so_far.score - least * report.max_score, 6) < 0
     ):
         raise typer.Exit(1)
 
@@ -329,7 +327,7 @@ def _say_of_gpu(chosen: list[Kata], report: Report, cache: ResultCache) -> None:
     written = {
         result.kata
         for result in report.katas
-        if result.points and result.kata not in cache.found
+        if result.so_far.points and result.kata not in cache.found
     }
     for line in gpu.told(kata for kata in chosen if kata.name in written):
         print(line)
@@ -380,7 +378,7 @@ def _places(katas: Iterable[Kata]) -> dict[str, Place]:
 def _say_next(katas: list[Kata], report: Report) -> None:
     """Print the commands for the first of these katas whose core does not work."""
     results = {result.kata: result for result in report.katas}
-    led = progress.led(katas, lambda kata: results[kata.name].status != "not started")
+    led = progress.led(katas, lambda kata: results[kata.name].state != "untouched")
     kata = next((kata for kata in led if not results[kata.name].core_works), None)
     if kata is None:
         return

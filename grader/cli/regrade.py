@@ -168,7 +168,7 @@ def _changes(whole: ClassReport, earlier: EarlierResults) -> list[Change]:
         (s, kata)
         for s, report in whole.students.items()
         for kata in report.katas
-        if not kata.not_graded
+        if not kata.gap
     ]
     return [
         one

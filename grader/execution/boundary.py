@@ -11,7 +11,7 @@ from grader import printable
 from grader.course.catalogue import Kata
 from grader.errors import KataError
 from grader.protocol import RunOptions
-from grader.results import ExerciseResult, KataResult, NotGraded, SpecResult
+from grader.results import ExerciseResult, KataResult, Reason, SpecResult
 
 GRADER = Path(__file__).parents[1]
 LONGEST = 200  # characters of what an exception says
@@ -81,12 +81,15 @@ def not_graded(kata: Kata, why: str, options: RunOptions) -> KataResult:
     asked = [one for one in kata.exercises if not (options.core and one.stretch)]
     exercises = tuple(
         ExerciseResult(
-            one.name, (SpecResult(one.spec_class, "not graded", why),), one.stretch
+            one.name,
+            (SpecResult(one.spec_class, "not graded", why),),
+            one.stretch,
+            reason=Reason.FAULT,
         )
         for one in asked
         if not only or one.spec_class in only
     )
-    return KataResult(kata.name, exercises, lost=NotGraded.FAULT)
+    return KataResult(kata.name, exercises)
 
 
 def _is_ours(file: str) -> bool:

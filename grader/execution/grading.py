@@ -103,7 +103,7 @@ class Grading:
                 if source.problem and source.lost:
                     nothing = not_graded(kata, source.problem.line, self.options)
                     self.settle(
-                        kata, replace(nothing, lost=source.lost, file=source.problem)
+                        kata, replace(nothing.because(source.lost), file=source.problem)
                     )
                     continue
                 job = None
@@ -279,8 +279,8 @@ def why_core_fails(result: KataResult) -> Failure | None:
     if all of them do.
     """
     for exercise in result.exercises:
-        if not exercise.stretch and not exercise.works:
-            if exercise.not_graded:
+        if not exercise.stretch and not exercise.so_far.point:
+            if exercise.gap:
                 return Failure("not run", "not graded")
             found = exercise.first_failure.failure if exercise.first_failure else None
             if found and found.kind in ("unwritten", "not handed in"):

@@ -76,7 +76,7 @@ def why_each_fails(kata: Kata, code: Path) -> dict[str, str]:
             if found and (found == result.file or not found.rows)
             else "a spec fails"
         )
-        reasons[exercise.name] = "" if exercise.works else line
+        reasons[exercise.name] = "" if exercise.so_far.point else line
     return reasons
 
 

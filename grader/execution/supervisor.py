@@ -545,7 +545,7 @@ def _statement(exercises: Sequence[ExerciseResult]) -> Failure | None:
         spec for exercise in exercises for spec in exercise.ideas if not spec.hidden
     ]
     found = [spec.failure for spec in ideas if spec.status not in DONE]
-    works = any(exercise.works and not exercise.note for exercise in exercises)
+    works = any(exercise.so_far.point and not exercise.note for exercise in exercises)
     is_for_all = found and not works and all(one == found[0] for one in found)
     return (
         found[0]

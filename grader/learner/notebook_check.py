@@ -131,7 +131,7 @@ class Picture:
 def _said(result: ExerciseResult | None, note: str) -> str:
     if result is None:
         return f"could not be checked: {note}"
-    if result.works:
+    if result.so_far.point:
         return _working(result) + (f" ({note})" if note else "")
     failure = result.first_failure
     if failure is None:

@@ -77,8 +77,8 @@ def show(
     begun = [result for result in results.values() if result]
     done = sum(result.core_works for result in begun)
     works, stars = (
-        sum(result.points for result in begun),
-        sum(result.stars for result in begun),
+        sum(result.so_far.points for result in begun),
+        sum(result.so_far.stars for result in begun),
     )
     exercises = sum(len(kata.exercises) for kata in katas)
     console.print(

@@ -102,16 +102,20 @@ def current(kata: Kata, result: KataResult | None) -> str:
     )
     in_turn = sorted(kata.exercises, key=lambda exercise: exercise.stretch)
     undone = [
-        e.name for e in in_turn if e.name not in by_name or not by_name[e.name].works
+        e.name
+        for e in in_turn
+        if e.name not in by_name or not by_name[e.name].so_far.point
     ]
-    open_ = [e.name for e in in_turn if e.name in by_name and not by_name[e.name].holds]
+    open_ = [
+        e.name for e in in_turn if e.name in by_name and not by_name[e.name].so_far.star
+    ]
     return [*undone, *open_, in_turn[-1].name][0]
 
 
 def is_working(result: KataResult | None, exercise: str) -> bool:
     """Tell if the exercise of this name works."""
     return result is not None and any(
-        e.works for e in result.exercises if e.name == exercise
+        e.so_far.point for e in result.exercises if e.name == exercise
     )
 
 
@@ -124,20 +128,21 @@ def points(result: KataResult | None) -> str:
     """ "not started", "3 of 5 core", "core works, 1 of 3 stretch", "done"."""
     if result is None or not result.exercises:
         return "not started"
-    if result.status == "passed":
+    if result.state == "works":
         return "done"
     core = [e for e in result.exercises if not e.stretch]
     stretch = [e for e in result.exercises if e.stretch]
     if result.core_works:
-        return f"core works, {sum(e.works for e in stretch)} of {len(stretch)} stretch"
-    return f"{sum(e.works for e in core)} of {len(core)} core"
+        working = sum(e.so_far.point for e in stretch)
+        return f"core works, {working} of {len(stretch)} stretch"
+    return f"{sum(e.so_far.point for e in core)} of {len(core)} core"
 
 
 def stars(result: KataResult | None) -> str:
     """ "★ 6 of 8"; empty while no exercise works."""
     return (
-        f"{STAR} {result.stars} of {result.max_points}"
-        if result and result.points
+        f"{STAR} {result.so_far.stars} of {result.max_points}"
+        if result and result.so_far.points
         else ""
     )
 
@@ -147,7 +152,9 @@ def open_stars(result: KataResult) -> list[str]:
     numerics, 2 guards)".
     """
     return [
-        f"{e.name} ({_kinds(e)})" for e in result.exercises if e.works and not e.holds
+        f"{e.name} ({_kinds(e)})"
+        for e in result.exercises
+        if e.so_far.point and not e.so_far.star
     ]
 
 

@@ -14,6 +14,7 @@ from grader.errors import NotPossible
 from grader.execution import scheduler
 from grader.followed import Call
 from grader.protocol import Follow, RunOptions
+from grader.reports import words
 from grader.results import KataResult, SpecResult
 from grader.workers.jobs import Job
 
@@ -70,8 +71,8 @@ def of(jobs: Iterable[Job]) -> list[Run]:
 
 
 def _run(job: Job, result: KataResult) -> Run:
-    if result.not_graded:
-        raise NotPossible(f"{job.kata.number}: {result.why_not_graded}")
+    if result.gap:
+        raise NotPossible(f"{job.kata.number}: {words.not_graded(result)}")
     specs = {
         spec.name: spec for exercise in result.exercises for spec in exercise.specs
     }

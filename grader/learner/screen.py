@@ -131,7 +131,7 @@ class Screen:
         found = [
             (e, spec)
             for e in exercises
-            if e.works
+            if e.so_far.point
             for spec in e.open_edges
             if spec.guard
         ]
@@ -218,6 +218,6 @@ class Screen:
 
 def sign(exercise: ExerciseResult) -> str:
     """★ holds at the edges too, ● works, ○ does not work yet."""
-    if exercise.holds:
+    if exercise.so_far.star:
         return STAR
-    return WORKS if exercise.works else OPEN
+    return WORKS if exercise.so_far.point else OPEN

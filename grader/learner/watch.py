@@ -245,7 +245,9 @@ class Session:
         )
         worked = _working(before or self.state.result)
         self.state.new = tuple(
-            e for e in self.state.result.exercises if e.works and e.name not in worked
+            e
+            for e in self.state.result.exercises
+            if e.so_far.point and e.name not in worked
         )
         if any(exercise.name == self.state.chosen for exercise in self.state.new):
             self.state.chosen = ""  # done: on to the first that does not work
@@ -274,7 +276,7 @@ class Session:
         worked = _working(self.state.result)
         self.state.result = result
         if broken := [
-            e.name for e in result.exercises if e.name in worked and not e.works
+            e.name for e in result.exercises if e.name in worked and not e.so_far.point
         ]:
             self.screen.say(
                 f"No longer working: {', '.join(broken)}. Press a to see why."
@@ -330,7 +332,7 @@ class Session:
     def _all_work(self) -> bool:
         result = self.state.result
         return result is not None and all(
-            exercise.works for exercise in result.exercises
+            exercise.so_far.point for exercise in result.exercises
         )
 
     def _current_exercise(self) -> Exercise:
@@ -395,7 +397,8 @@ class Session:
         current, all_work = self._current_exercise().name, self._all_work()
         for exercise in result.exercises:
             if exercise in self.state.new or (
-                exercise.works and (all_work or exercise.name == self.state.chosen)
+                exercise.so_far.point
+                and (all_work or exercise.name == self.state.chosen)
             ):
                 self.screen.works(exercise)
         failure = _first_failure(result, current)
@@ -404,16 +407,16 @@ class Session:
             found = failure[1].failure
             if found and found.kind == "unwritten" and (text := self._asked(found.of)):
                 self.screen.task(text)
-        elif result.message and not result.points:
+        elif result.message and not result.so_far.points:
             # something went wrong: specs that cannot be collected, say
             self.screen.say(result.message)
         if all_work:
             self.screen.say(
-                f"{result.points} of {result.max_points} points! Every exercise of "
-                f"this kata works. {self._onward()}"
+                f"{result.so_far.points} of {result.max_points} points! Every exercise "
+                f"of this kata works. {self._onward()}"
             )
         elif result.core_works:
-            left = ", ".join(e.name for e in result.exercises if not e.works)
+            left = ", ".join(e.name for e in result.exercises if not e.so_far.point)
             self.screen.say(
                 f"The core of this kata works. Stretch exercises left: {left}. "
                 f"{self._onward()}"
@@ -436,7 +439,7 @@ class Session:
 def _working(result: KataResult | None) -> set[str]:
     """The names of the exercises that work."""
     return (
-        {exercise.name for exercise in result.exercises if exercise.works}
+        {exercise.name for exercise in result.exercises if exercise.so_far.point}
         if result
         else set()
     )

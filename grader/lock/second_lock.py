@@ -109,7 +109,9 @@ class SecondLock:
             for name, exercise in self.probes.items()
         }
         self.specs = {**specs, **asks}
-        works = {exercise.name for exercise in result.exercises if exercise.works}
+        works = {
+            exercise.name for exercise in result.exercises if exercise.so_far.point
+        }
         broken = {
             exercise.owner
             for exercise in job.kata.exercises
@@ -450,7 +452,7 @@ class SecondLock:
             return replace(
                 exercise, specs=specs, sealed=seal, but_for=self._left(exercise, asked)
             )
-        if not exercise.works:
+        if not exercise.so_far.point:
             return exercise
         reason = self.job.kata.description.unsealed.get(
             exercise.name, "no spec of it can ask from another process"

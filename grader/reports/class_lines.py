@@ -25,7 +25,7 @@ def of(
     told = (
         f" · {words.of_files(report)}" if words.of_files(report) and not absent else ""
     )
-    missing = f"  ({lost})" if report.not_graded and lost not in told else ""
+    missing = f"  ({lost})" if not report.is_whole and lost not in told else ""
     first = (
         f"{student}: "
         f"{'not handed in · ' if absent else ''}{words.totals(report)}{told}{missing}"

@@ -93,7 +93,7 @@ def render(report: ClassReport) -> str:
         report=report,
         python=PYTHON,
         locks=unconfirmed,
-        not_graded=sum(one.not_graded for one in students),
+        not_graded=sum(not one.is_whole for one in students),
         absent=sum(not statistics.handed_in(one) for one in students),
         weighted=any(one.weighted for one in students),
         timed=any(
@@ -143,7 +143,7 @@ def _look(report: ClassReport) -> list[Look]:
 
 
 def _why(kata: KataResult) -> str:
-    return kata.why_no_code.line if kata.why_no_code else kata.why_not_graded
+    return kata.why_no_code.line if kata.why_no_code else words.not_graded(kata)
 
 
 def _overrides(report: ClassReport) -> list[tuple[str, KataResult, ExerciseResult]]:
@@ -171,26 +171,23 @@ def _row(student: str, report: Report, katas: Iterable[str]) -> Row:
     return Row(
         student,
         report,
-        unknown if report.pending else "",
+        "" if report.total else unknown,
         [_cell(by_name.get(name)) for name in katas],
     )
 
 
 def _cell(kata: KataResult | None) -> Cell:
     state = kata.state if kata else "not graded"
-    if kata is None or kata.not_graded or kata.excused:
+    if kata is None or kata.gap or kata.excused:
         return Cell(state, "notgraded", "", SIGNS[state])
+    points = kata.so_far.points
     if state == "unconfirmed":
-        return Cell(state, "unconfirmed", kata.points, f"{kata.points}?")
+        return Cell(state, "unconfirmed", points, f"{points}?")
     if state in statistics.ABSENT:
         return Cell(state, "notstarted", -1, SIGNS[state])
-    shade = int(kata.points / kata.max_points * (SHADES - 1)) if kata.max_points else 0
-    return Cell(
-        state,
-        f"shade{shade}",
-        kata.points,
-        f"{kata.points} {SIGNS.get(state, '')}".rstrip(),
-    )
+    shade = int(points / kata.max_points * (SHADES - 1)) if kata.max_points else 0
+    shown = f"{points} {SIGNS.get(state, '')}".rstrip()
+    return Cell(state, f"shade{shade}", points, shown)
 
 
 def _legend(rows: list[Row]) -> str:

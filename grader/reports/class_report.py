@@ -5,7 +5,8 @@ row per student.
 import json
 
 from grader.reports import csv_cells, words
-from grader.results import ClassReport, Identity, Report, as_dict, number, plain
+from grader.reports.json_report import as_dict
+from grader.results import ClassReport, Identity, Report, number, plain
 
 WHO_AND_WHEN = ("id", "email", "handed_in", "penalty", "lateness")
 COLUMNS = ("student", "points", "max_points", "stars", "score", "max_score")
@@ -50,18 +51,15 @@ def render_csv(report: ClassReport) -> str:
     ]
     for student, one in report.students.items():
         scores = {
-            kata.kata: plain(kata.score)
-            for kata in one.katas
-            if not (kata.pending or kata.excused)
+            kata.kata: plain(kata.total.score) for kata in one.katas if kata.total
         }
-        if one.pending:
-            sums: list[str | float] = [""] * 5
-        else:
+        sums: list[str | float] = [""] * 5
+        if one.total:
             sums = [
-                one.points,
+                one.total.points,
                 one.max_points,
-                one.stars,
-                plain(one.score),
+                one.total.stars,
+                plain(one.total.score),
                 plain(one.max_score),
             ]
         state = {kata.kata: kata.state for kata in one.katas}
@@ -78,9 +76,9 @@ def render_csv(report: ClassReport) -> str:
 
 
 def _graded(report: Report) -> str:
-    if report.not_graded:
+    if not report.is_whole:
         return "not graded"
-    if report.unconfirmed:
+    if report.to_settle:
         return "unconfirmed"
     return "excused" if report.excused else "graded"
 
@@ -102,11 +100,10 @@ def _reason(report: Report) -> str:
     """One line on why a student has no score, or a file cannot be run; empty where
     there is nothing to say.
     """
-    if report.not_graded:
-        return next(
-            (kata.why_not_graded for kata in report.katas if kata.not_graded), ""
-        )
-    names = [f"{kata.kata}::{exercise.name}" for kata, exercise in report.unconfirmed]
+    if not report.is_whole:
+        gaps = (words.not_graded(kata) for kata in report.katas if kata.gap)
+        return next(gaps, "")
+    names = [f"{kata.kata}::{exercise.name}" for kata, exercise in report.to_settle]
     return (
         f"only the first lock confirms {', '.join(names)}"
         if names

@@ -30,14 +30,14 @@ def render(report: StudentReport, environment: Mapping[str, str] = os.environ) -
     }
     # Without a score the platform's runner refuses the file, instead of keeping a
     # wrong one.
-    graded = not report.not_graded
+    graded = report.is_whole
     # the platform takes only integers, no higher than their maximum
     parts = scores.scored(report, digits=0)
     score, max_score = scores.total(parts)
     tests = [
         {
             "test-name": part.name,
-            "passed": part.exercise.works,
+            "passed": part.exercise.so_far.point,
             "score": part.score,
             "max-score": part.max_score,
             "message": words.feedback(part.exercise),

@@ -29,8 +29,8 @@ def lines(report: Report) -> list[str]:
 
 def _sums(exercises: tuple[ExerciseResult, ...]) -> tuple[str, ...]:
     worth = sum(e.worth for e in exercises)
-    point = sum(e.worth * (1 - e.star_share) for e in exercises if e.works)
-    star = sum(e.worth * e.star_share for e in exercises if e.holds)
-    score = sum(e.so_far for e in exercises)
+    point = sum(e.worth * (1 - e.star_share) for e in exercises if e.so_far.point)
+    star = sum(e.worth * e.star_share for e in exercises if e.so_far.star)
+    score = sum(e.score_so_far for e in exercises)
     late = round(score - point - star, 6) + 0.0  # no "-0"
     return tuple(map(number, (worth, point, star, late, score)))

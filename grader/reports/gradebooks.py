@@ -35,12 +35,14 @@ def render_canvas(report: ClassReport) -> str:
     ]
     for student, one in known.items():
         scores: dict[str, str | float] = {
-            k.kata: "EX" if k.excused else plain(k.score, 2) for k in one.katas
+            k.kata: plain(k.total.score, 2) if k.total else "EX" for k in one.katas
         }
         # out of the same points for everybody: the rest counts for what is excused, too
         if total:
-            share = one.score / one.max_score if one.max_score else 0.0
-            scores[total] = "EX" if one.excused else plain(share * most[total], 2)
+            scores[total] = "EX"
+        if total and one.total:
+            share = one.total.score / one.max_score if one.max_score else 0.0
+            scores[total] = plain(share * most[total], 2)
         who = report.roster.get(student)
         ids = who.canvas or ("", who.id, who.id, "") if who else ("", "", student, "")
         columns = (who.name or who.id if who else student, *ids)
@@ -56,7 +58,7 @@ def render_moodle(report: ClassReport) -> str:
     """
     rows: list[list[str | float]] = [["identifier", "email", "grade", "feedback"]]
     for student, one in _known(report).items():
-        if one.excused:
+        if one.total is None:
             continue
         who = report.roster.get(student, Identity(student, "", ""))
         said = [
@@ -66,7 +68,7 @@ def render_moodle(report: ClassReport) -> str:
             *words.lateness(one),
         ]
         feedback = "; ".join(filter(None, said))
-        rows.append([who.id, who.email, plain(one.score, 2), feedback])
+        rows.append([who.id, who.email, plain(one.total.score, 2), feedback])
     return csv_cells.render(rows)
 
 
@@ -78,5 +80,5 @@ def _known(report: ClassReport) -> dict[str, Report]:
     return {
         student: one
         for student, one in report.students.items()
-        if student in known and (one.excused or not one.pending)
+        if student in known and (one.excused or one.total)
     }

@@ -19,7 +19,7 @@ def render(report: Report) -> str:
     error and keeps no score.
     """
     shown = students_view.of(report)
-    parts = [] if report.not_graded else scores.scored(shown)
+    parts = [] if not report.is_whole else scores.scored(shown)
     score, _ = scores.total(parts)
     # what is never shown to students is for staff
     told = report if report.details == "hidden" else shown
@@ -39,21 +39,21 @@ def render(report: Report) -> str:
     else:  # a note may quote code
         lines = [words.totals(shown)]
         tests += [
-            _information(kata.kata, kata.message, kata.status == "passed", report)
+            _information(kata.kata, kata.message, kata.state == "works", report)
             for kata in noted
         ]
         lines += [
             f"{kata.kata}: {kata.state}" for kata in shown.katas if kata.why_no_code
         ]
-    if report.not_graded:
+    if not report.is_whole:
         lines.insert(0, words.gap(shown))
     results = {
-        **({} if report.not_graded else {"score": score}),
+        **({} if not report.is_whole else {"score": score}),
         "execution_time": round(report.seconds),
         "output": "\n".join(lines),
         "output_format": "text",
         "stdout_visibility": "hidden",
-        **({} if report.not_graded else {"tests": tests}),
+        **({} if not report.is_whole else {"tests": tests}),
     }
     return json.dumps(results, indent=2, ensure_ascii=False) + "\n"
 
@@ -82,7 +82,7 @@ def _tests(
         "number": number,
         "score": part.score,
         "max_score": part.max_score,
-        "status": "passed" if part.exercise.works else "failed",
+        "status": "passed" if part.exercise.so_far.point else "failed",
         "output": words.feedback(part.exercise)
         if visible
         else words.asked(part.exercise, words.tally(part.exercise)),
@@ -92,7 +92,9 @@ def _tests(
     }
     if visible or not (details := _details(full)):
         return [test]
-    about = _information(f"{part.name} · details", details, part.exercise.works, report)
+    about = _information(
+        f"{part.name} · details", details, part.exercise.so_far.point, report
+    )
     return [test, {**about, "number": f"{number}.1"}]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from grader.failure import NOT_HANDED_IN, Failure
 from grader.reports import page, words
 from grader.reports.students_view import StudentReport
-from grader.results import ExerciseResult
+from grader.results import ExerciseResult, Undecided
 
 # lines shown before and after that one, and characters of each
 AROUND, LONGEST_LINE = 2, 300
@@ -56,13 +56,13 @@ def _row(kata: str, exercise: ExerciseResult, files: dict[str, str]) -> Row:
         return Row(exercise)
     text = (
         words.details(exercise)
-        if exercise.pending
+        if isinstance(exercise.outcome, Undecided)
         else "\n\n".join(map(words.failed, failures))
     )
     found = failures[0].failure
     code = _code_at(kata, found, files) if found else ""
     return Row(
-        exercise, text, found, code, exercise.not_graded or bool(exercise.first_failure)
+        exercise, text, found, code, bool(exercise.gap or exercise.first_failure)
     )
 
 

@@ -24,7 +24,7 @@ def render(report: Report) -> str:
         suites.append(
             _suite(kata, report.started)
             if kata.exercises
-            else _lost(kata.kata, kata.why_not_graded)
+            else _lost(kata.kata, words.not_graded(kata))
         )
     if not report.complete:
         suites.append(_lost("grading", words.gap(report)))
@@ -69,7 +69,7 @@ def _case(kata: KataResult, exercise: ExerciseResult, spec: SpecResult) -> ET.El
     )
     if tag := _tag(spec):
         open_edge = _is_open_edge(spec)
-        unconfirmed = exercise.unconfirmed and not open_edge and spec.status not in DONE
+        unconfirmed = exercise.to_settle and not open_edge and spec.status not in DONE
         state = (
             "not graded"
             if spec.status == "not graded"

@@ -22,7 +22,7 @@ def render(report: StudentReport) -> str:
     """A table of the katas, a table of their exercises, then the first failure of each
     that was started, folded.
     """
-    state = f" · {_inline(words.gap(report))}" if report.not_graded else ""
+    state = f" · {_inline(words.gap(report))}" if not report.is_whole else ""
     columns = [
         "kata",
         "",
@@ -48,11 +48,13 @@ def render(report: StudentReport) -> str:
         score = (
             [f"{words.score(kata)}/{number(kata.max_score)}"] if report.weighted else []
         )
-        open_ = [exercise.name for exercise in kata.exercises if not exercise.works]
+        open_ = [
+            exercise.name for exercise in kata.exercises if not exercise.so_far.point
+        ]
         edges = [
             exercise.name
             for exercise in kata.exercises
-            if exercise.works and not exercise.holds
+            if exercise.so_far.point and not exercise.so_far.star
         ]
         sums = [
             f"{amount}/{kata.max_points}"
@@ -63,7 +65,7 @@ def render(report: StudentReport) -> str:
             _row(
                 [
                     kata.kata,
-                    f"{SIGNS.get(kata.status, '❔')} {words.state(kata)}",
+                    f"{SIGNS.get(words.status(kata), '❔')} {words.state(kata)}",
                     *sums,
                     *score,
                     *names,

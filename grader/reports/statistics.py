@@ -60,9 +60,9 @@ def handed_in(report: Report) -> bool:
 def scores(report: ClassReport) -> list[float]:
     """The decided scores of the students who handed something in."""
     return [
-        one.score
+        one.total.score
         for one in report.students.values()
-        if handed_in(one) and not one.pending
+        if handed_in(one) and one.total
     ]
 
 
@@ -70,12 +70,16 @@ def distribution(report: ClassReport) -> list[Bar]:
     """The number of students per score: first those who handed in nothing, who
     have none.
     """
-    decided = [one for one in report.students.values() if not one.pending]
-    here = [one for one in decided if handed_in(one)]
+    decided = [one for one in report.students.values() if one.total]
+    here = [
+        (one.total.score, one.max_score)
+        for one in decided
+        if one.total and handed_in(one)
+    ]
     most = max((one.max_score for one in decided), default=0)
     absent = Bar("none", NOT_HANDED_IN, len(decided) - len(here))
-    if most <= MOST_BARS and all(one.score == int(one.score) for one in here):
-        count = Counter(int(one.score) for one in here)
+    if most <= MOST_BARS and all(score == int(score) for score, _ in here):
+        count = Counter(int(score) for score, _ in here)
         return [
             absent,
             *(
@@ -84,7 +88,7 @@ def distribution(report: ClassReport) -> list[Bar]:
             ),
         ]
     tens = Counter(
-        int(10 * one.score / one.max_score + 1e-9) for one in here if one.max_score
+        int(10 * score / max_score + 1e-9) for score, max_score in here if max_score
     )
     parts = [Bar(f"{ten}0", f"{ten}0 to {ten}9 %", tens[ten]) for ten in range(1, 10)]
     return [
@@ -107,16 +111,17 @@ def exercises(report: ClassReport) -> list[Exercise]:
         if kata.state in ABSENT:
             continue
         for result in kata.exercises:
-            if result.unconfirmed:
+            if result.to_settle:
                 continue
             one = found.setdefault(
                 (kata.kata, result.name),
                 Exercise(kata.kata, result.name, everybody[kata.kata]),
             )
             one.tried += not (result.not_written or result.file_state)
-            one.works += result.works
+            works = result.so_far.point
+            one.works += works
             one.seals.update(
-                [words.seal(result)] if result.works and not result.override else []
+                [words.seal(result)] if works and not result.override else []
             )
             failure = result.first_failure
             if failure and not (result.not_written or result.file_state):

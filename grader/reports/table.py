@@ -61,7 +61,7 @@ class Group:
         return (
             words.points(self.katas[0])
             if self.open
-            else str(sum(kata.points for kata in self.katas))
+            else str(sum(kata.so_far.points for kata in self.katas))
         )
 
     @property
@@ -70,7 +70,7 @@ class Group:
         return (
             words.stars(self.katas[0])
             if self.open
-            else str(sum(kata.stars for kata in self.katas))
+            else str(sum(kata.so_far.stars for kata in self.katas))
         )
 
     @property
@@ -102,7 +102,7 @@ def show(
     for group in groups:
         if group.open:
             _show_open(group.katas[0], console)
-    end = f"  ({words.gap(report)})" if report.not_graded else ""
+    end = f"  ({words.gap(report)})" if not report.is_whole else ""
     console.print(
         f"\n{words.totals(report)} · {report.seconds:.1f} s{end}",
         style="bold",
@@ -148,7 +148,7 @@ def _are_alike(katas: Iterable[KataResult]) -> bool:
     katas = list(katas)
     states = {kata.state for kata in katas}
     return states in ({"untouched"}, {NOT_HANDED_IN}) or all(
-        kata.status == "passed" and kata.stars == kata.max_points for kata in katas
+        kata.state == "works" and kata.so_far.stars == kata.max_points for kata in katas
     )
 
 
@@ -173,8 +173,9 @@ def _table(groups: Iterable[Group]) -> Table:
         ]
         table.add_row(f"[bold]{group.name}[/]", "", state, *sums)
         for exercise in group.katas[0].exercises if group.open else ():
-            state = f"[{COLOURS[exercise.status]}]{escape(words.verdict(exercise))}[/]"
-            points = f"{words.points(exercise)}/1"
+            colour = COLOURS[words.exercise_status(exercise)]
+            state = f"[{colour}]{escape(words.verdict(exercise))}[/]"
+            points = f"{words.point(exercise)}/1"
             table.add_row(
                 f"  {exercise.name}",
                 _part(exercise),
@@ -202,16 +203,17 @@ def _lines(groups: Iterable[Group]) -> Iterator[str]:
     width = max((len(exercise.name) for exercise in exercises), default=0)
     for group in groups:
         points, stars = (
-            sum(kata.points for kata in group.katas),
-            sum(kata.stars for kata in group.katas),
+            sum(kata.so_far.points for kata in group.katas),
+            sum(kata.so_far.stars for kata in group.katas),
         )
-        so_far = "so far " if group.katas[0].pending else ""
+        first = group.katas[0]
+        so_far = "so far " if first.gap or first.to_settle else ""
         yield (
             f"{group.name}: {group.status}, {so_far}{points} of {group.most} points, "
             f"{stars} of {group.most} stars"
         )
         for e in group.katas[0].exercises if group.open else ():
-            points_of = f"{words.points(e)}/1"
+            points_of = f"{words.point(e)}/1"
             yield (
                 f"  {e.name:<{width}}  {_part(e):<7}  {points_of}  {words.star(e)}  "
                 f"{words.verdict(e)}"
@@ -246,16 +248,16 @@ def _show_open(kata: KataResult, console: Console) -> None:
             said.add(failure.message)
             state = (
                 "NOT GRADED"
-                if exercise.not_graded
+                if exercise.gap
                 else "UNCONFIRMED"
-                if exercise.unconfirmed
+                if exercise.to_settle
                 else "FAILED"
             )
             told = words.asked(
                 exercise, words.with_printed(failure.message, failure.printed)
             )
             _show_failure(f"{state}  {name} · {failure.title}", told, console)
-        elif exercise.works and exercise.open_edges:
+        elif exercise.so_far.point and exercise.open_edges:
             line = f"\nopen edge  {name} · {exercise.open_edges[0].title}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -18,7 +18,7 @@ def lines(report: ClassReport) -> Iterator[str]:
     """For a terminal: the students, what each lock saw, and what settles the points; no
     line if all are settled.
     """
-    found = report.unconfirmed
+    found = report.to_settle
     if not found:
         return
     points = words.counted(sum(map(len, found.values())), "point")
@@ -98,9 +98,7 @@ def _file(report: ClassReport) -> str:
     the decisions.
     """
     open_points = [
-        (student, *one)
-        for student, found in report.unconfirmed.items()
-        for one in found
+        (student, *one) for student, found in report.to_settle.items() for one in found
     ]
     rows = [
         [_id(report, student), f"{kata.kata}::{one.name}", "", ""]

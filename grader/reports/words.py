@@ -8,13 +8,16 @@ from typing import get_args
 
 from grader.failure import NOT_HANDED_IN, NOT_WRITTEN
 from grader.results import (
+    Decided,
     ExerciseResult,
     KataResult,
     OfFile,
     Override,
+    Reason,
     Run,
     SpecResult,
     Timing,
+    Undecided,
     number,
 )
 
@@ -35,6 +38,12 @@ NOT_RUN = {
     "does not parse": "not run: the file does not parse",
     "import fails": "not run: the import of the file fails",
 }
+STATUS = {
+    "works": "passed",
+    "crashed": "error",
+    "untouched": "not started",
+    "unconfirmed": "unconfirmed",
+}  # of a kata that was graded, by its state; "failed" otherwise
 SEALED, IN_PART, NOT_SEALED, BY_OVERRIDE = (
     "sealed",
     "sealed in part",
@@ -58,31 +67,73 @@ def star(exercise: ExerciseResult) -> str:
     """A filled star if the exercise holds at the edges, otherwise an empty one; ? if
     that is not decided.
     """
-    if exercise.pending:
-        return UNKNOWN
-    return STAR if exercise.holds else NO_STAR
+    match exercise.outcome:
+        case Decided(star=has_star):
+            return STAR if has_star else NO_STAR
+        case Undecided():
+            return UNKNOWN
 
 
-def points(result: ExerciseResult | KataResult) -> str:
-    """The points, or a question mark if they are not decided."""
-    return UNKNOWN if result.pending else str(result.points)
+def point(exercise: ExerciseResult) -> str:
+    """1 or 0, or a question mark if that is not decided."""
+    match exercise.outcome:
+        case Decided(point=works):
+            return "1" if works else "0"
+        case Undecided():
+            return UNKNOWN
+
+
+def points(kata: KataResult) -> str:
+    """The number of points, or a question mark if they are not decided."""
+    return _of_sums(kata, kata.so_far.points)
 
 
 def stars(kata: KataResult) -> str:
     """The number of stars, or a question mark if they are not decided."""
-    return UNKNOWN if kata.pending else str(kata.stars)
+    return _of_sums(kata, kata.so_far.stars)
 
 
-def score(result: ExerciseResult | KataResult) -> str:
+def score(kata: KataResult) -> str:
     """The score, or a question mark if it is not decided."""
-    return UNKNOWN if result.pending or result.score is None else number(result.score)
+    return _of_sums(kata, kata.so_far.score)
+
+
+def _of_sums(kata: KataResult, amount: float) -> str:
+    return UNKNOWN if kata.gap or kata.to_settle else number(amount)
+
+
+def exercise_score(exercise: ExerciseResult) -> str:
+    """The score, or a question mark if it is not decided."""
+    return UNKNOWN if exercise.score is None else number(exercise.score)
+
+
+def status(kata: KataResult) -> str:
+    """The state in fewer words: "passed", "failed", "error", "not started", "not
+    graded", "unconfirmed", "excused".
+    """
+    if kata.excused:
+        return "excused"
+    if kata.gap:
+        return "not graded"
+    return STATUS.get(kata.state, "failed")
+
+
+def exercise_status(exercise: ExerciseResult) -> str:
+    """ "passed", "failed", "not started", "not graded", "unconfirmed"."""
+    match exercise.outcome:
+        case Undecided():
+            return "unconfirmed" if exercise.to_settle else "not graded"
+        case Decided(point=works):
+            if works:
+                return "passed"
+            return "not started" if exercise.not_written else "failed"
 
 
 def state(kata: KataResult) -> str:
     """The state of a file that cannot be run, such as "does not parse"; otherwise the
     status: "failed".
     """
-    return kata.state if kata.state in get_args(OfFile) else kata.status
+    return kata.state if kata.state in get_args(OfFile) else status(kata)
 
 
 def of_files(report: Run) -> str:
@@ -177,8 +228,8 @@ def of_timing(kata: KataResult) -> str:
         return ""
     said = timing(kata.timing)
     is_of_all = all(100 * one.penalty == kata.timing.penalty for one in kata.exercises)
-    if kata.timing.penalty and kata.earned and is_of_all and not kata.pending:
-        said += f" of {number(kata.earned)} = {number(kata.score)}"
+    if kata.timing.penalty and kata.earned and is_of_all and kata.total:
+        said += f" of {number(kata.earned)} = {number(kata.total.score)}"
     return said
 
 
@@ -260,10 +311,18 @@ def gap(report: Run) -> str:
     if not report.complete:
         return "interrupted: the rest was not graded"
     return "; ".join(
-        f"{kata.kata} was not graded: {kata.why_not_graded}"
+        f"{kata.kata} was not graded: {not_graded(kata)}"
         for kata in report.katas
-        if kata.not_graded
+        if kata.gap
     )
+
+
+def not_graded(kata: KataResult) -> str:
+    """One line on what kept the kata from being graded; empty if it is graded."""
+    if kata.gap is None:
+        return ""
+    is_told = kata.gap.reason is Reason.NOT_RECOGNISED
+    return f"{kata.gap.reason}: {kata.gap.line}" if is_told else kata.gap.line
 
 
 def verdict(exercise: ExerciseResult) -> str:
@@ -280,7 +339,7 @@ def verdict(exercise: ExerciseResult) -> str:
         and first.kind in ("unwritten", "waits for")
         and not f"{first.of}.".startswith(f"{exercise.name}.")
     )
-    if exercise.pending or not first or not anothers:
+    if isinstance(exercise.outcome, Undecided) or not first or not anothers:
         return _counted(exercise, exercise.note)
     return " · ".join([first.head or first.line, *_rest(exercise)])
 
@@ -291,9 +350,9 @@ def tally(exercise: ExerciseResult) -> str:
 
 
 def _counted(exercise: ExerciseResult, note: str) -> str:
-    if exercise.not_graded:
+    if exercise.gap:
         return "not graded"
-    if exercise.unconfirmed:
+    if exercise.to_settle:
         return " · ".join([UNCONFIRMED, *_rest(exercise)])
     if exercise.file_state:
         return " · ".join([NOT_RUN[exercise.file_state], *_rest(exercise)])
@@ -305,7 +364,10 @@ def _counted(exercise: ExerciseResult, note: str) -> str:
     error = "error, " if "error" in exercise.statuses else ""
     written = NOT_WRITTEN if ran and exercise.not_written else f"{error}{sums}"
     return " · ".join(
-        [_working(exercise, note) if exercise.works else written, *_rest(exercise)]
+        [
+            _working(exercise, note) if exercise.so_far.point else written,
+            *_rest(exercise),
+        ]
     )
 
 
@@ -314,8 +376,8 @@ def details(exercise: ExerciseResult) -> str:
 
     If the exercise works, its open edges; empty if there is nothing to say.
     """
-    if exercise.lost and exercise.not_graded:
-        return f"not graded: {exercise.lost.message}"
+    if exercise.gap:
+        return f"not graded: {exercise.gap.text}"
     if failure := exercise.first_failure:
         return asked(exercise, failed(failure))
     return f"open edges: {open_edges(exercise)}" if exercise.open_edges else ""
@@ -325,7 +387,7 @@ def asked(exercise: ExerciseResult, told: str) -> str:
     """What is told of an exercise, and whom to ask about a point that
     is unconfirmed.
     """
-    return f"{told}\n\n{ASK}" if exercise.unconfirmed else told
+    return f"{told}\n\n{ASK}" if exercise.to_settle else told
 
 
 def failed(spec: SpecResult) -> str:
@@ -338,7 +400,7 @@ def feedback(exercise: ExerciseResult) -> str:
     specs pass.
     """
     decided = override(exercise.override) if exercise.override else ""
-    sums = "" if exercise.not_graded else hidden(exercise)
+    sums = "" if exercise.gap else hidden(exercise)
     return "\n\n".join(filter(None, [decided, details(exercise), sums]))
 
 
@@ -379,13 +441,15 @@ def seals(report: Run) -> str:
     Points that a teacher has given are counted here, too, and points that
     are unconfirmed.
     """
-    count = Counter(_sealing(exercise) for exercise in report.parts if exercise.works)
+    count = Counter(
+        _sealing(exercise) for exercise in report.parts if exercise.so_far.point
+    )
     kinds = (
         (SEALED, IN_PART, NOT_SEALED, BY_OVERRIDE) if report.sealed else (BY_OVERRIDE,)
     )
     parts = [f"{count[kind]} {kind}" for kind in kinds if count[kind]]
-    if report.unconfirmed:
-        parts.append(f"{len(report.unconfirmed)} unconfirmed")
+    if report.to_settle:
+        parts.append(f"{len(report.to_settle)} unconfirmed")
     if report.sealed and parts == [f"{count[SEALED]} {SEALED}"]:
         return SEALED
     return ", ".join(parts)
@@ -465,13 +529,13 @@ def totals(report: Run) -> str:
         return "excused: no score"
     so_far = (
         "not graded, so far "
-        if report.not_graded
+        if not report.is_whole
         else "unconfirmed, so far "
-        if report.unconfirmed
+        if report.to_settle
         else ""
     )
     weighted = (
-        f" · score {number(report.score)} of {number(report.max_score)}"
+        f" · score {number(report.so_far.score)} of {number(report.max_score)}"
         if report.weighted
         else ""
     )
@@ -480,7 +544,8 @@ def totals(report: Run) -> str:
     weighted += f" · excused: {', '.join(left_out)}" if left_out else ""
     sealed = f" · {seals(report)}" if seals(report) else ""
     sums = (
-        f"{report.points} of {report.max_points} points · {report.stars} of "
+        f"{report.so_far.points} of {report.max_points} points · "
+        f"{report.so_far.stars} of "
         f"{report.max_points} stars"
     )
     return f"{so_far}{sums}{weighted}{sealed}"
@@ -503,7 +568,9 @@ def _rest(exercise: ExerciseResult) -> list[str]:
     hidden specs.
     """
     edges = (
-        sum(not spec.hidden for spec in exercise.open_edges) if exercise.works else 0
+        sum(not spec.hidden for spec in exercise.open_edges)
+        if exercise.so_far.point
+        else 0
     )
     parts = [f"{counted(edges, 'edge')} open"] if edges else []
     return [*parts, hidden(exercise)] if exercise.hidden else parts

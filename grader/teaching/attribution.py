@@ -18,7 +18,7 @@ from grader.course.catalogue import Kata
 from grader.errors import LoadFailure, NotANotebook, Unreadable
 from grader.execution import boundary
 from grader.failure import NOT_HANDED_IN, Failure
-from grader.results import NotGraded
+from grader.results import Reason
 from grader.teaching import archives, signs, uploads
 from grader.teaching.contents import Absent, Contents, Found, Unused
 from grader.teaching.listing import DATA, File, listed, note
@@ -96,7 +96,7 @@ def look(
     with boundary.costs_only(why.append):
         return _looked(places, katas, set(katas if asked is None else asked))
     return Contents(
-        dict.fromkeys(katas, Absent(why[0], NotGraded.UNREADABLE)),
+        dict.fromkeys(katas, Absent(why[0], Reason.UNREADABLE)),
         (Unused("", why[0]),),
     )
 
@@ -300,7 +300,7 @@ def read(file: File, kata: Kata) -> Found:
             return _unrecognised(file, what)
         why = printable.line(str(failure))
         problem = Failure("unreadable", f"{file.shown}: {why}")
-        return Found(file, SourceText("", problem, lost=NotGraded.UNREADABLE), why)
+        return Found(file, SourceText("", problem, lost=Reason.UNREADABLE), why)
     try:
         written = _notebook_in(text, kata)
     except NotANotebook as failure:
@@ -317,7 +317,7 @@ def read(file: File, kata: Kata) -> Found:
     if foreign := syntax.no_source(file.shown, text):
         return Found(
             file,
-            SourceText("", foreign.each(printable.line), lost=NotGraded.UNREADABLE),
+            SourceText("", foreign.each(printable.line), lost=Reason.UNREADABLE),
             foreign.line,
         )
     # saves memory: many students leave some files unchanged
@@ -327,7 +327,7 @@ def read(file: File, kata: Kata) -> Found:
 def _unrecognised(file: File, what: str) -> Found:
     """A file of the kata's name that nobody can take for its code."""
     why = f"{file.shown}: {printable.line(what)}"
-    return Found(file, Absent(why, NotGraded.NOT_RECOGNISED).source, why)
+    return Found(file, Absent(why, Reason.NOT_RECOGNISED).source, why)
 
 
 def _is_no_text(data: bytes) -> bool:
@@ -491,7 +491,7 @@ def _defined_elsewhere(desk: Desk, written: list[File]) -> dict[Kata, Absent]:
         if some := [file.shown for file in others if _has_exercise(desk, file, kata)]:
             those = named(some, SHOWN)
             why = f"{one.file.shown}: defines no exercise: put those of {those} into it"
-            decided[kata] = Absent(why, NotGraded.NOT_RECOGNISED)
+            decided[kata] = Absent(why, Reason.NOT_RECOGNISED)
     return decided
 
 
@@ -530,13 +530,13 @@ def _absent(
                 or next(iter(closed), "")
             )
         if why:
-            decided[kata] = Absent(why, NotGraded.NOT_RECOGNISED)
+            decided[kata] = Absent(why, Reason.NOT_RECOGNISED)
         elif kata in desk.found:
             continue
         elif desk.problems:
-            decided[kata] = Absent(desk.problems[0], NotGraded.UNREADABLE)
+            decided[kata] = Absent(desk.problems[0], Reason.UNREADABLE)
         elif why := came or _unseen(desk):
-            decided[kata] = Absent(why, NotGraded.NOT_RECOGNISED)
+            decided[kata] = Absent(why, Reason.NOT_RECOGNISED)
         else:
             decided[kata] = Absent(f"{kata.file.name}: {NOT_HANDED_IN}")
     return decided

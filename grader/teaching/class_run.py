@@ -17,7 +17,7 @@ from grader.isolation import untouched
 from grader.isolation.untouched import Changes
 from grader.protocol import RunOptions
 from grader.reports import class_lines, html_report, students_view, unconfirmed, words
-from grader.results import ClassReport, KataResult, NotGraded
+from grader.results import ClassReport, KataResult, Reason
 from grader.teaching import (
     accommodations,
     attribution,
@@ -402,7 +402,7 @@ def _opened(
 
     def lost(why: str) -> None:
         needed = with_prerequisites(collected.class_.assignment.katas)
-        nothing = dict.fromkeys(needed, Absent(why, NotGraded.UNREADABLE).source)
+        nothing = dict.fromkeys(needed, Absent(why, Reason.UNREADABLE).source)
         finding = Finding(submission.student, "", "", "not graded", why, odd=True)
         opened.append(Read(replace(submission, texts=nothing), [finding]))
 
@@ -469,9 +469,9 @@ def _waiting(contents: Contents, held: Mapping[Kata, list[str]]) -> dict[Kata, A
         count = f"{words.counted(len(theirs), 'submission')} of nobody in the roster"
         if isinstance(row, Found):
             why = f"untouched stub in {row.file.shown}, and work in {count}"
-            found[kata] = Absent(why, NotGraded.UNOWNED, attribution.named(theirs))
+            found[kata] = Absent(why, Reason.UNOWNED, attribution.named(theirs))
         else:
-            found[kata] = Absent(f"not handed in, and in {count}", NotGraded.UNOWNED)
+            found[kata] = Absent(f"not handed in, and in {count}", Reason.UNOWNED)
     return found
 
 
@@ -569,14 +569,14 @@ def _line(
     """
     if taken.class_.only:
         return lines.of_version(
-            replace(one, result=counts) if counts and counts.not_graded else one
+            replace(one, result=counts) if counts and counts.gap else one
         )
     if counts is None:
         return ""
     old = taken.collected.earlier.get((one.student, counts.kata))
     return (
         old.line
-        if old and counts.not_graded and not old.result.not_graded
+        if old and counts.gap and not old.result.gap
         else lines.text(one.student, counts)
     )
 
@@ -618,7 +618,7 @@ def lines(reported: Reported, outputs: Outputs) -> list[str]:
     for student, report in whole.students.items():
         if student not in not_begun:
             why = (
-                booked.book.lost[student].why_not_graded
+                words.not_graded(booked.book.lost[student])
                 if student in booked.book.lost
                 else "interrupted"
             )
@@ -663,12 +663,12 @@ def unparsed(whole: ClassReport) -> list[str]:
     course says so.
     """
     found = {
-        f"  {student}: {kata.kata}: {kata.file.line}": kata.not_graded
+        f"  {student}: {kata.kata}: {kata.file.line}": bool(kata.gap)
         for student, report in whole.students.items()
         for kata in report.katas
         if kata.file
         and kata.file.kind == "unparsed"
-        and not all(one.override or one.works for one in kata.exercises)
+        and not all(one.override or one.so_far.point for one in kata.exercises)
     }
     which = "wait for you" if any(found.values()) else "have 0: look at these first"
     return [f"files that no Python parses {which}", *found] if found else []
@@ -686,12 +686,14 @@ def problems(reported: Reported, unwritten: list[str]) -> list[str]:
     unknown = {
         student
         for student, kata in lost.items()
-        if kata.lost is NotGraded.NOT_RECOGNISED
+        if kata.nothing_graded is Reason.NOT_RECOGNISED
     }
     waiting = {
-        student for student, kata in lost.items() if kata.lost is NotGraded.UNOWNED
+        student
+        for student, kata in lost.items()
+        if kata.nothing_graded is Reason.UNOWNED
     }
-    open_points = {} if booked.taken.class_.only else reported.whole.unconfirmed
+    open_points = {} if booked.taken.class_.only else reported.whole.to_settle
     if waits:
         count = f"{words.counted(len(waits), 'submission')} of nobody in the roster"
         held = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from grader.course.catalogue import Kata
 from grader.failure import NOT_HANDED_IN, Failure, Kind
-from grader.results import NotGraded
+from grader.results import Reason
 from grader.teaching.listing import File
 from grader.workers.jobs import SourceText
 
@@ -23,9 +23,9 @@ class Found:
     note: str = ""
 
 
-KINDS: dict[NotGraded | None, Kind] = {
-    NotGraded.NOT_RECOGNISED: "not recognised",
-    NotGraded.UNREADABLE: "unreadable",
+KINDS: dict[Reason | None, Kind] = {
+    Reason.NOT_RECOGNISED: "not recognised",
+    Reason.UNREADABLE: "unreadable",
 }
 
 
@@ -37,7 +37,7 @@ class Absent:
     """
 
     why: str
-    lost: NotGraded | None = None
+    lost: Reason | None = None
     apart: str = ""
 
     @property

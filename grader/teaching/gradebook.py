@@ -83,7 +83,7 @@ class Gradebook:
             return None
         newest, older = arrived["newest"], arrived["on time"]
         best = versions.better(newest, older)
-        is_older = best is older or (best is None and not newest.pending)
+        is_older = best is older or (best is None and newest.total)
         counts = one.on_time if is_older else one.newest
         if is_older:
             self._show(student, kata, counts.source)
@@ -166,7 +166,7 @@ class Gradebook:
                 better, self.decided.get((student, result.kata), {})
             )
         self.results[student][result.kata] = result
-        if result.not_graded:
+        if result.gap:
             self.lost[student] = result
         return result
 

@@ -133,9 +133,7 @@ def kept_lines(
 
 def better(old: KataResult, new: KataResult) -> KataResult:
     """The new result, where each exercise keeps the better of its two results."""
-    before = {
-        exercise.name: exercise for exercise in old.exercises if not exercise.not_graded
-    }
+    before = {exercise.name: exercise for exercise in old.exercises if not exercise.gap}
     if not new.exercises:
         return old
     kept = [_best(before.get(exercise.name), exercise) for exercise in new.exercises]
@@ -165,7 +163,7 @@ def changes(student: str, earlier: Earlier | None, now: KataResult) -> list[Chan
 
 
 def _best(old: ExerciseResult | None, new: ExerciseResult) -> ExerciseResult:
-    return old if old and (new.not_graded or old.so_far > new.so_far) else new
+    return old if old and (new.gap or old.score_so_far > new.score_so_far) else new
 
 
 def _why(old: ExerciseResult | None, new: ExerciseResult, penalty: float) -> str:
@@ -177,7 +175,7 @@ def _why(old: ExerciseResult | None, new: ExerciseResult, penalty: float) -> str
     """
     if new.override:
         return words.override(new.override)
-    if new.unconfirmed:
+    if new.to_settle:
         return words.UNCONFIRMED
     if old is None:
         return "was not there"

@@ -10,7 +10,8 @@ from io import FileIO
 from pathlib import Path
 
 from grader.errors import KataError
-from grader.results import KataResult, kata_as_dict
+from grader.reports.json_report import kata_as_dict
+from grader.results import KataResult
 from grader.teaching import report_files
 from grader.teaching.accommodations import Accommodations
 from grader.teaching.class_grading import Graded

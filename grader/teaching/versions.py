@@ -223,9 +223,9 @@ def better(newest: KataResult, on_time: KataResult) -> KataResult | None:
     Of equal scores the one on time counts, unless both are zero: then the newest code
     says more.
     """
-    if on_time.score >= _most(newest) and on_time.score > 0:
+    if on_time.so_far.score >= _most(newest) and on_time.so_far.score > 0:
         return on_time
-    return newest if newest.score >= _most(on_time) else None
+    return newest if newest.so_far.score >= _most(on_time) else None
 
 
 def findings(student: str, found: Mapping[Kata, Versions]) -> list[Finding]:

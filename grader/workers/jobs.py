@@ -13,7 +13,7 @@ from grader.course.catalogue import Kata
 from grader.errors import LoadFailure
 from grader.failure import Failure
 from grader.protocol import RunOptions
-from grader.results import NotGraded
+from grader.results import Reason
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class SourceText:
     text: str
     problem: Failure | None = None
     notes: tuple[str, ...] = ()
-    lost: NotGraded | None = None
+    lost: Reason | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,7 +52,7 @@ def earned(result: KataResult) -> list[str]:
     return [
         exercise.name
         for exercise in result.exercises
-        if exercise.works and exercise.name not in said
+        if exercise.so_far.point and exercise.name not in said
     ]
 
 

@@ -134,7 +134,7 @@ class TestWorkers:
             "    os._exit(0)\n"
         )
         result = graded(sound[0], tmp_path, RIGHT + leave)
-        assert {e.name: e.works for e in result.exercises} == {
+        assert {e.name: e.so_far.point for e in result.exercises} == {
             "double": True,
             "total": False,
             "Doubler": True,
@@ -150,7 +150,7 @@ class TestWorkers:
         [total] = [
             exercise for exercise in result.exercises if exercise.name == "total"
         ]
-        assert total.works and not total.holds, total.specs
+        assert total.so_far.point and not total.so_far.star, total.specs
 
     def test_a_kata_has_a_limit_as_a_whole(self, sound, tmp_path, monkeypatch):
         monkeypatch.setattr(supervisor, "OF_KATA", Limit(60.0, 1.0, 600.0))
@@ -160,7 +160,7 @@ class TestWorkers:
             "    time.sleep(0.4)\n    return _double(x)\n"
         )
         result = graded(sound[0], tmp_path, slow)
-        assert result.points == 0 and "the kata waited " in result.message
+        assert result.so_far.points == 0 and "the kata waited " in result.message
 
     @linux
     def test_honest_code_that_the_sandbox_refuses_is_told_so(self, sound, tmp_path):
@@ -194,7 +194,7 @@ class TestWorkers:
             "time.sleep(600)\n"
         )
         result = graded(sound[0], tmp_path, RIGHT + fill, spec_seconds=60.0)
-        assert result.points == 0 and "fills its folder" in result.message
+        assert result.so_far.points == 0 and "fills its folder" in result.message
 
     @linux
     def test_many_threads_end_the_job(self, sound, tmp_path):
@@ -210,7 +210,7 @@ class TestWorkers:
         result = graded(sound[0], tmp_path, RIGHT + start, spec_seconds=60.0)
         refused = "can't start new thread"
         assert (
-            result.points == 0
+            result.so_far.points == 0
             and "too many threads: the limit is 128" in result.message
             or refused in result.message
         )
@@ -395,7 +395,7 @@ namespaces.enter(view, processes={processes}, loopback=False)
     @pytest.mark.usefixtures("warm_workers")
     def test_a_job_leaves_none(self, sound, tmp_path):
         before = Path("/proc/self/mountinfo").read_text()
-        assert graded(sound[0], tmp_path, RIGHT, sealed=True).points == 3
+        assert graded(sound[0], tmp_path, RIGHT, sealed=True).so_far.points == 3
         assert Path("/proc/self/mountinfo").read_text() == before
 
 
@@ -423,7 +423,7 @@ class TestLeftBehind:
         code += "held = [socket.socketpair() for _ in range(50)]\ntime.sleep(600)\n"
         result = graded(kata, tmp_path, code, only=("TestSplitSizes",))
         assert (
-            result.points == 0
+            result.so_far.points == 0
             and "too many sockets: the limit is 512" in result.message
         )
 

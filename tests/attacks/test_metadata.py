@@ -146,7 +146,9 @@ def test_right_code_may_set_modes_and_times_of_its_own_files(sound, tmp_path):
     [result] = sealed(
         sound[:1], tmp_path, f"{RIGHT}\n{COMFORT}\nif told: raise ValueError(told)\n"
     )
-    assert (result.points, result.message) == (3, ""), result.message + failures(result)
+    assert (result.so_far.points, result.message) == (3, ""), result.message + failures(
+        result
+    )
 
 
 # Headers that name the system's calls. The second one has those of aarch64, and calls

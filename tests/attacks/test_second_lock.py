@@ -58,28 +58,34 @@ def failures(result: KataResult) -> str:
 
 def test_right_code_keeps_its_points_and_stars(sound, tmp_path):
     first, second = sealed(sound, tmp_path, RIGHT, REUSE)
-    assert (first.points, first.stars, seals(first)) == (3, 3, ["passed"] * 3)
-    assert (second.points, seals(second)) == (1, ["passed"])
+    assert (first.so_far.points, first.so_far.stars, seals(first)) == (
+        3,
+        3,
+        ["passed"] * 3,
+    )
+    assert (second.so_far.points, seals(second)) == (1, ["passed"])
 
 
 def test_an_open_edge_costs_the_star_only(sound, tmp_path):
     unguarded = RIGHT.replace("if x.dim() == 0:", "if False:")
     [result] = sealed(sound[:1], tmp_path, unguarded)
-    assert (result.points, result.stars) == (3, 2)
+    assert (result.so_far.points, result.so_far.stars) == (3, 2)
 
 
 def test_a_forged_verdict_is_worth_nothing(sound, tmp_path):
     [result] = sealed(sound[:1], tmp_path, STUB + FIRST)
-    assert (result.points, seals(result)) == (0, ["failed"] * 3)
+    assert (result.so_far.points, seals(result)) == (0, ["failed"] * 3)
     assert second_lock.APART in failures(result)
     [unsealed] = grading.grade_folder(sound[:1], tmp_path, options=RunOptions())
-    assert unsealed.points == 3, "the forgery works where the specs share the process"
+    assert unsealed.so_far.points == 3, (
+        "the forgery works where the specs share the process"
+    )
 
 
 def test_a_mistake_costs_its_own_exercise(sound, tmp_path):
     """The layer is judged with the reference's double in both locks."""
     [result] = sealed(sound[:1], tmp_path, RIGHT.replace("2 * x", "x * x"))
-    assert [exercise.points for exercise in result.exercises] == [0, 1, 1]
+    assert [exercise.so_far.point for exercise in result.exercises] == [0, 1, 1]
     assert seals(result) == [None, "passed", "passed"]
 
 
@@ -136,7 +142,7 @@ def test_code_that_knows_where_it_is(sound, tmp_path, monkeypatch, body, told):
     [result] = sealed(
         sound[:1], tmp_path, f"{RIGHT}\n{ONLY_BARE}{body}\n", spec_seconds=2.0
     )
-    assert (result.points, seals(result)) == (0, ["failed"] * 3)
+    assert (result.so_far.points, seals(result)) == (0, ["failed"] * 3)
     assert told in failures(result)
 
 
@@ -175,7 +181,7 @@ def test_code_that_refuses_to_begin_a_spec(sound, tmp_path):
         "    frame.f_locals['self'].forget = refuse\n"
     )
     [result] = sealed(sound[:1], tmp_path, f"{RIGHT}\n{ONLY_BARE}{refusing}")
-    assert (result.points, seals(result)) == (0, ["failed"] * 3)
+    assert (result.so_far.points, seals(result)) == (0, ["failed"] * 3)
     assert "not graded" not in {
         spec.status for exercise in result.exercises for spec in exercise.specs
     }
@@ -255,7 +261,7 @@ class TestWhatIsWithheld:
     )
     def test_nor_while_it_is_imported(self, sound, tmp_path, raises, points):
         [result] = sealed(sound[1:], tmp_path, f"{self.LEAK}{REUSE}\n{raises}\n")
-        assert result.points == points and "return 2 * x" not in repr(result)
+        assert result.so_far.points == points and "return 2 * x" not in repr(result)
 
     def test_a_file_that_does_not_parse_is_told_by_its_line(self, sound, tmp_path):
         [result] = sealed(sound[1:], tmp_path, REUSE + "\ndef broken(:\n")
@@ -300,7 +306,10 @@ class TestListsAndProbes:
             )
         )
         [result] = sealed(all_katas(tree)[:1], tmp_path / "code", RIGHT)
-        assert (result.points, seals(result)) == (3, ["passed", "unsealed", "passed"])
+        assert (result.so_far.points, seals(result)) == (
+            3,
+            ["passed", "unsealed", "passed"],
+        )
 
     def test_a_probe_judges_beside_the_reference(self, tree, tmp_path):
         probe = (
@@ -312,11 +321,14 @@ class TestListsAndProbes:
         )
         (tree / "solutions/01_sums/author/sealed.toml").unlink()
         [right] = sealed(all_katas(tree)[:1], tmp_path / "right", RIGHT)
-        assert seals(right) == ["unsealed", "passed", "unsealed"] and right.points == 3
+        assert (
+            seals(right) == ["unsealed", "passed", "unsealed"]
+            and right.so_far.points == 3
+        )
         [forged] = sealed(all_katas(tree)[:1], tmp_path / "forged", STUB + FIRST)
         assert (
             seals(forged) == ["unsealed", "failed", "unsealed"]
-            and not forged.exercises[1].works
+            and not forged.exercises[1].so_far.point
         )
 
 
@@ -325,7 +337,7 @@ def test_a_server_that_has_ended_is_started_again(sound, tmp_path):
     bare_server._server.process.kill()
     bare_server._server.process.join(5)
     [result] = sealed(sound[:1], tmp_path, RIGHT)
-    assert result.points == 3
+    assert result.so_far.points == 3
 
 
 def test_a_process_that_the_code_has_started_cannot_ask_the_judge():
@@ -441,7 +453,7 @@ def test_a_worker_inherits_what_its_kata_imports_from_a_server_started_for_anoth
     [result] = sealed(
         all_katas(tmp_path / "tree")[:1], tmp_path / "code", exits_if_cold
     )
-    assert result.points == 3, failures(result)
+    assert result.so_far.points == 3, failures(result)
 
 
 def test_a_server_that_cannot_be_asked_is_not_the_codes_fault(
@@ -453,7 +465,7 @@ def test_a_server_that_cannot_be_asked_is_not_the_codes_fault(
     monkeypatch.setattr(bare_server, "start_worker", refuse)
     [result] = sealed(sound[:1], tmp_path, RIGHT)
     assert (
-        result.status == "not graded"
+        result.state == "not graded"
         and "grade again: no more processes" in failures(result)
     )
 
@@ -508,7 +520,7 @@ def test_a_second_round_that_cannot_start_waits_for_the_first(
 
     monkeypatch.setattr(bare_server, "start_worker", refuse_the_second)
     [result] = sealed(sound[:1], tmp_path, RIGHT)
-    assert (result.points, seals(result), side_by_side) == (
+    assert (result.so_far.points, seals(result), side_by_side) == (
         3,
         ["passed"] * 3,
         [1, 2, 1],

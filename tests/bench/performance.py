@@ -164,7 +164,7 @@ def grade(kata: Kata, *, sealed: bool) -> float:
     after = usage.of_this_process()
     return (
         after.computing - before.computing
-        if before and after and result.status == "passed"
+        if before and after and result.state == "works"
         else 0.0
     )
 

@@ -127,9 +127,9 @@ def test_an_import_that_fails_costs_what_uses_it(code, line, said):
 def test_a_wrong_rule_costs_its_own_exercise_only(code):
     changed(code, AUTOGRAD, "return grad, -grad", "return grad, grad")
     [result] = grading.grade_folder([AUTOGRAD], code)
-    assert [exercise.name for exercise in result.exercises if not exercise.works] == [
-        "arithmetic_rule"
-    ]
+    assert [
+        exercise.name for exercise in result.exercises if not exercise.so_far.point
+    ] == ["arithmetic_rule"]
 
 
 @pytest.mark.usefixtures("warm_workers")
@@ -148,8 +148,8 @@ def test_a_broken_tensor_costs_no_other_module_its_points(code, was, now):
         for result in grading.grade_folder([TENSOR, ACTIVATIONS], code)
     }
     broken, built_on_it = results[TENSOR.name], results[ACTIVATIONS.name]
-    assert broken.points < len(TENSOR.exercises)
-    assert built_on_it.points == len(ACTIVATIONS.exercises)
+    assert broken.so_far.points < len(TENSOR.exercises)
+    assert built_on_it.so_far.points == len(ACTIVATIONS.exercises)
     assert "builds on the reference of tinytorch/02 (" in built_on_it.message
     assert all(
         len(spec.message.splitlines()[0]) < 200

@@ -72,7 +72,7 @@ from grader.workers.jobs import Job
 kata, options = find("tinytorch/10"), RunOptions(sealed=True)
 right = {one.file: one.reference.read_text() for one in with_prerequisites([kata])}
 wrong = right | {kata.file: "".join(f"{name} = lambda *args, **kwargs: 7\\n" for name in kata.owners)}
-print(*(result.points for _, result in scheduler.run([Job(kata, right, options=options), Job(kata, wrong)])))
+print(*(result.so_far.points for _, result in scheduler.run([Job(kata, right, options=options), Job(kata, wrong)])))
 """  # noqa: E501
 
 
@@ -94,7 +94,7 @@ def test_a_promise_reads_only_what_it_declares(tree, tmp_path, monkeypatch):
     # once both servers run, they have looked into all files
     sealed = RunOptions(sealed=True)
     assert all(
-        one.status == "passed"
+        one.state == "works"
         for one in grading.grade_folder(tree, root / "solutions", options=sealed)
     )
     monkeypatch.setattr(promises, "CACHE", ResultCache(tmp_path))

@@ -189,7 +189,7 @@ def test_it_costs_a_line_and_no_point_in_both_locks(sealed, sound, submission):
     [result] = grading.grade_folder(
         sound[:1], submission(sound[0], RIGHT + tried), options=options
     )
-    assert all(exercise.works for exercise in result.exercises)
+    assert all(exercise.so_far.point for exercise in result.exercises)
     line = RIGHT.count("\n") + 1
     assert result.message.splitlines() == [
         (
@@ -208,7 +208,7 @@ def test_it_costs_a_line_and_no_point_in_both_locks(sealed, sound, submission):
     lost = {
         exercise.name: exercise.first_failure
         for exercise in result.exercises
-        if not exercise.works
+        if not exercise.so_far.point
     }
-    assert result.points == len(result.exercises) - len(lost) > 0
+    assert result.so_far.points == len(result.exercises) - len(lost) > 0
     assert lost["double"].failure.kind == "statement failed"

@@ -21,7 +21,7 @@ from grader.execution.supervisor import Supervisor
 from grader.lock.second_lock import SecondLock
 from grader.protocol import RunOptions
 from grader.reports import explanation, html_report, words
-from grader.results import kata_as_dict
+from grader.reports.json_report import kata_as_dict
 from grader.teaching import (
     attribution,
     class_grading,
@@ -131,7 +131,7 @@ REPORTED = {
     "a line is written": (
         ResultLines,
         "text",
-        lambda _, student, result: student if result.points else "",
+        lambda _, student, result: student if result.so_far.points else "",
     ),
     "its totals are printed": (words, "totals", of_reports),
     "its score is explained": (explanation, "lines", of_reports),

@@ -241,7 +241,9 @@ class TestGrade:
             folder = submission(sound[0], text)
             sources = {sound[0]: jobs.read(sound[0], folder)}
             [result] = grading.grade_sources([sound[0]], sources, folder, brief=True)
-            assert [e.works for e in result.exercises] == [True, False, False], name
+            assert [e.so_far.point for e in result.exercises] == [True, False, False], (
+                name
+            )
         leftover = (
             "    return 2 * x",
             "    return 2 * x\n    raise NotImplementedError",
@@ -252,7 +254,8 @@ class TestGrade:
         )
         [result] = grading.grade_folder([sound[1]], folder)
         assert (
-            result.points == 1 and "builds on the submission's own 01" in result.message
+            result.so_far.points == 1
+            and "builds on the submission's own 01" in result.message
         )
         assert standing_in.choose(sound[1], folder).sources[sound[0].name] == folder
 
@@ -577,7 +580,7 @@ class TestOneExercise:
             exercises=frozenset({("01_sums", "Doubler")}),
         )
         [doubler] = assignment.graded(result).exercises
-        assert (doubler.name, doubler.works, doubler.note) == (
+        assert (doubler.name, doubler.so_far.point, doubler.note) == (
             "Doubler",
             True,
             "with the reference's double",
@@ -604,7 +607,7 @@ class TestFollowUp:
         return {
             exercise.name: exercise.note
             for exercise in result.exercises
-            if exercise.works
+            if exercise.so_far.point
         }
 
     def test_it_costs_its_own_exercise_only(self, submission):

@@ -112,7 +112,7 @@ def graded(course: Path, engine: dask_tasks.Engine, **how) -> dict:
 
 
 def points(results: dict) -> dict[str, int]:
-    return {student: results[student].points for student in sorted(results)}
+    return {student: results[student].so_far.points for student in sorted(results)}
 
 
 def asked_for(course: Path) -> list[str]:
@@ -151,7 +151,7 @@ class TestDask:
         monkeypatch.setattr(cluster, "KATA", [sys.executable, "-c", DYING])
         results = graded(course, dask, students=2)
         assert points(results) == {"alice": 0, "bob": 0, "carol": ALL, "dave": ALL}
-        assert results["bob"].why_not_graded == "kata ended with exit code -9"
+        assert results["bob"].gap.line == "kata ended with exit code -9"
         assert asked_for(course) == ["alice", "bob"]
 
     def test_the_command_interrupted_and_gone_on_with(

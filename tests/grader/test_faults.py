@@ -81,7 +81,7 @@ def test_a_worker_that_cannot_be_started_costs_nothing(sound, tmp_path, monkeypa
 
     monkeypatch.setattr(forkserver, "start_worker", refuse)
     result = graded(sound[0], SOUND / "solutions")
-    assert result.not_graded and "no more processes; grade again" in messages(result)
+    assert result.gap and "no more processes; grade again" in messages(result)
 
 
 class TestTheFile:
@@ -91,7 +91,7 @@ class TestTheFile:
 
     def check(self, sound, code: Path, *words: str) -> None:
         result = graded(sound[0], code)
-        assert result.points == 0
+        assert result.so_far.points == 0
         lines = {
             spec.message
             for exercise in result.exercises
@@ -139,13 +139,13 @@ class TestTheFile:
     def test_another_encoding_that_it_declares(self, sound, submission):
         text = "# -*- coding: latin-1 -*-\n# caf\xe9\n" + RIGHT.replace("★", "*")
         assert (
-            graded(sound[0], submission(sound[0], text.encode("latin-1"))).status
-            == "passed"
+            graded(sound[0], submission(sound[0], text.encode("latin-1"))).state
+            == "works"
         )
 
     def test_empty(self, sound, submission):
         result = graded(sound[0], submission(sound[0], ""))
-        assert result.points == 0
+        assert result.so_far.points == 0
         assert "double: not found in sums.py" in messages(result)
 
     def test_a_syntax_error_names_the_line(self, sound, submission):
@@ -168,7 +168,7 @@ class TestTheFile:
     )
     def test_a_statement_that_fails_names_its_line(self, text, said, sound, submission):
         result = graded(sound[0], submission(sound[0], text + RIGHT))
-        assert f"sums.py:2: {said}" in result.message and result.points == len(
+        assert f"sums.py:2: {said}" in result.message and result.so_far.points == len(
             result.exercises
         )
 
@@ -180,7 +180,7 @@ class TestTheModule:
 
     def test_leaving_the_process_while_imported(self, sound, submission):
         result = graded(sound[0], submission(sound[0], "import os\nos._exit(0)\n"))
-        assert (result.status, result.points) == ("error", 0)
+        assert (result.state, result.so_far.points) == ("crashed", 0)
         assert (
             "sums.py: ended the process (exit code 0) while it was imported"
             in result.message
@@ -190,7 +190,7 @@ class TestTheModule:
         result = graded(
             sound[0], submission(sound[0], replaced("double(x)", "os._exit(0)"))
         )
-        assert result.status == "error"
+        assert result.state == "crashed"
         assert statuses(result)["double"] == {"error", "missing"}
         assert statuses(result)["total"] == {"passed"}, (
             "the other exercises get a worker of their own"
@@ -245,10 +245,11 @@ class TestTheModule:
         assert "crashed the process (SIGSEGV)" in messages(result)
 
     @pytest.mark.parametrize(
-        ("memory_ran_out", "status"), [(False, "error"), (True, "not graded")]
+        ("memory_ran_out", "state", "status"),
+        [(False, "crashed", "error"), (True, "not graded", "not graded")],
     )
     def test_a_kill_is_the_systems_only_where_memory_ran_out(
-        self, sound, submission, monkeypatch, memory_ran_out, status
+        self, sound, submission, monkeypatch, memory_ran_out, state, status
     ):
         kills = count() if memory_ran_out else repeat(0)
         monkeypatch.setattr(supervisor.processes, "oom_kills", lambda: next(kills))
@@ -256,8 +257,8 @@ class TestTheModule:
             sound[0],
             submission(sound[0], replaced("double(x)", "os.kill(os.getpid(), 9)")),
         )
-        assert (result.status, statuses(result)["double"]) == (
-            status,
+        assert (result.state, statuses(result)["double"]) == (
+            state,
             {status, "missing"},
         )
         assert statuses(result)["total"] == {"passed"}
@@ -273,7 +274,7 @@ class TestTheModule:
         result = graded(
             sound[0], submission(sound[0], f"print('x' * 10_000_000)\n{RIGHT}")
         )
-        assert result.status == "passed"
+        assert result.state == "works"
 
     def test_a_report_on_standard_output_counts_for_nothing(self, sound, submission):
         fake = (
@@ -285,7 +286,9 @@ class TestTheModule:
             f"print('''{fake}'''); print('{{\"done\": true}}', flush=True); "
             "os._exit(0)",
         )
-        assert graded(sound[0], submission(sound[0], code)).points == 1, "only total's"
+        assert graded(sound[0], submission(sound[0], code)).so_far.points == 1, (
+            "only total's"
+        )
 
     def test_threads_are_left_behind(self, sound, submission):
         code = (
@@ -293,7 +296,7 @@ class TestTheModule:
             "    threading.Thread(target=time.sleep, args=(600,)).start()\n"
         ) + RIGHT
         started = time.monotonic()
-        assert graded(sound[0], submission(sound[0], code)).status == "passed"
+        assert graded(sound[0], submission(sound[0], code)).state == "works"
         assert time.monotonic() - started < 300
 
     @pytest.mark.parametrize(
@@ -355,7 +358,7 @@ class TestTheModule:
             "    hoard.append(torch.ones(50_000_000))\n"
         )
         result = graded(sound[0], submission(sound[0], code))
-        assert result.points == 0
+        assert result.so_far.points == 0
         assert (
             "sums.py:4: `hoard.append(" in result.message
             and "RuntimeError" in result.message
@@ -367,8 +370,8 @@ class TestTheModule:
             "<= 900; return 2 * x"
         )
         assert (
-            graded(sound[0], submission(sound[0], replaced("double(x)", body))).status
-            == "passed"
+            graded(sound[0], submission(sound[0], replaced("double(x)", body))).state
+            == "works"
         )
 
     def test_files_are_bounded(self, sound, submission):
@@ -386,8 +389,8 @@ class TestTheModule:
         monkeypatch.setenv("COURSE_TOKEN", "hush")
         body = "assert 'COURSE_TOKEN' not in os.environ, 'seen'; return 2 * x"
         assert (
-            graded(sound[0], submission(sound[0], replaced("double(x)", body))).status
-            == "passed"
+            graded(sound[0], submission(sound[0], replaced("double(x)", body))).state
+            == "works"
         )
 
     def test_no_device_is_in_sight(self, sound, submission, monkeypatch):
@@ -400,8 +403,8 @@ class TestTheModule:
             "torch.cuda.device_count() == 0; return 2 * x"
         )
         assert (
-            graded(sound[0], submission(sound[0], replaced("double(x)", body))).status
-            == "passed"
+            graded(sound[0], submission(sound[0], replaced("double(x)", body))).state
+            == "works"
         )
 
     @pytest.mark.parametrize(
@@ -432,8 +435,8 @@ class TestTheModule:
             "open('note', 'w').write('y'); return 2 * x"
         )
         assert (
-            graded(sound[0], submission(sound[0], replaced("double(x)", body))).status
-            == "passed"
+            graded(sound[0], submission(sound[0], replaced("double(x)", body))).state
+            == "works"
         )
 
     def test_messages_are_printable(self, sound, submission):
@@ -467,8 +470,8 @@ class TestTheModule:
             "torch.manual_seed(3); return 2 * x"
         )
         assert (
-            graded(sound[0], submission(sound[0], replaced("double(x)", body))).status
-            == "passed"
+            graded(sound[0], submission(sound[0], replaced("double(x)", body))).state
+            == "works"
         )
 
 
@@ -531,7 +534,7 @@ class TestTime:
             submission(sound[0], "x = 1\nwhile True:\n    pass\n"),
             spec_seconds=0.5,
         )
-        assert result.points == 0
+        assert result.so_far.points == 0
         assert re.search(
             r"^sums.py:[23]: `.*` fails: used 0.5 s of CPU: an endless loop\?",
             result.message,
@@ -541,7 +544,7 @@ class TestTime:
             "    except BaseException:\n        pass\n"
         )
         result = graded(sound[0], submission(sound[0], deaf), spec_seconds=0.5)
-        assert (result.status, result.points) == ("error", 0)
+        assert (result.state, result.so_far.points) == ("crashed", 0)
         assert "was killed while it was imported" in result.message
         # two for the first file, the second one without its loop
         assert len(started) == 3
@@ -575,8 +578,8 @@ class TestOthersAreSafe:
         code = submission(sound[0], "import os\nos._exit(1)\n")
         submission(sound[1], sound[1].reference.read_text())
         by_name = {result.kata: result for result in grading.grade_folder(sound, code)}
-        assert by_name["01_sums"].status == "error"
-        assert by_name["02_reuse"].status == "passed"
+        assert by_name["01_sums"].state == "crashed"
+        assert by_name["02_reuse"].state == "works"
         assert "builds on the reference of 01 (" in by_name["02_reuse"].message
 
     @pytest.mark.parametrize(
@@ -594,8 +597,8 @@ class TestOthersAreSafe:
             result.kata: result
             for result in grading.grade_folder(katas, tmp_path / "tree" / "solutions")
         }
-        assert by_name["01_sums"].status == "passed"
-        assert by_name["02_reuse"].status == "not graded"
+        assert by_name["01_sums"].state == "works"
+        assert by_name["02_reuse"].state == "not graded"
         assert "test_reuse.py could not be collected" in by_name["02_reuse"].message
 
     def test_it_inherits_no_pipe_and_no_socket(self, sound, submission):
@@ -611,7 +614,7 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
     def test_a_forkserver_that_is_killed_is_not_the_codes_fault(
         self, sound, submission, monkeypatch
     ):
-        assert graded(sound[0], SOUND / "solutions").status == "passed"
+        assert graded(sound[0], SOUND / "solutions").state == "works"
         take = Supervisor._take
 
         def kill_when_it_loads(job, message):
@@ -627,15 +630,15 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
             spec_seconds=60,
         )
         assert (
-            result.status == "not graded"
+            result.state == "not graded"
             and "was lost with the server" in result.message
         )
         monkeypatch.undo()
-        assert graded(sound[0], SOUND / "solutions").status == "passed", (
+        assert graded(sound[0], SOUND / "solutions").state == "works", (
             "another one is started"
         )
 
-    @pytest.mark.parametrize(("times", "status"), [(1, "passed"), (2, "not graded")])
+    @pytest.mark.parametrize(("times", "status"), [(1, "works"), (2, "not graded")])
     def test_a_worker_that_is_lost_before_any_code_ran_is_started_once_more(
         self, sound, monkeypatch, times, status
     ):
@@ -650,7 +653,7 @@ raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in mo
 
         monkeypatch.setattr(forkserver, "start_worker", start_and_lose)
         result = graded(sound[0], SOUND / "solutions")
-        assert result.status == status and len(lost) == times
+        assert result.state == status and len(lost) == times
         told = (
             "test_sums.py could not be collected (the worker crashed the process "
             "(SIGKILL)): see pytest katas/01_sums"
@@ -731,8 +734,12 @@ class TestKilledFromOutside:
 
     def test_once_it_costs_nothing(self, graded_sealed):
         result, _ = graded_sealed(1)
-        assert (result.status, result.points, [e.sealed for e in result.exercises]) == (
-            "passed",
+        assert (
+            result.state,
+            result.so_far.points,
+            [e.sealed for e in result.exercises],
+        ) == (
+            "works",
             3,
             ["passed"] * 3,
         )
@@ -743,13 +750,13 @@ class TestKilledFromOutside:
         """
         result, _ = graded_sealed(2)
         told = {
-            "the worker": "error",
+            "the worker": "crashed",
             "the code": "unconfirmed",
             "the server without specs": "unconfirmed",
         }
-        assert result.status == told.get(who, "not graded")
+        assert result.state == told.get(who, "not graded")
         result, was_known = graded_sealed(0)
-        assert (result.status, was_known) == ("passed", False)
+        assert (result.state, was_known) == ("works", False)
 
 
 def test_a_forkserver_that_lacks_specs_is_replaced(sound, monkeypatch):
@@ -810,7 +817,7 @@ root = pathlib.Path({str(tmp_path / "tree")!r})
 signal.signal(signal.SIGINT, lambda *_: None)
 forkserver.prepare([kata]), bare_server.prepare([kata])
 os.killpg(0, signal.SIGINT)
-print(next(grading.grade_folder([kata], root / "solutions", options=RunOptions(sealed=True))).status)
+print(next(grading.grade_folder([kata], root / "solutions", options=RunOptions(sealed=True))).state)
 """  # noqa: E501
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -819,7 +826,7 @@ print(next(grading.grade_folder([kata], root / "solutions", options=RunOptions(s
         text=True,
         start_new_session=True,
     )
-    assert (done.stdout, done.stderr) == ("passed\n", "")
+    assert (done.stdout, done.stderr) == ("works\n", "")
 
 
 def test_control_c_while_a_worker_starts_spares_the_forkserver(
@@ -843,7 +850,7 @@ def test_control_c_while_a_worker_starts_spares_the_forkserver(
     while workers() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not workers()
-    assert graded(sound[0], SOUND / "solutions").status == "passed"
+    assert graded(sound[0], SOUND / "solutions").state == "works"
     assert capfd.readouterr().err == ""
 
 

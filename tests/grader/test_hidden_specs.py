@@ -80,7 +80,10 @@ def test_they_count_for_point_and_star(kata, tmp_path):
         ("return 2 * x if x.numel() else None", ["passed", "failed"], (1, 0)),
     ]:
         double = graded(kata, body, tmp_path).exercises[0]
-        assert (statuses(double), (double.points, double.stars)) == (hidden, sums)
+        assert (statuses(double), (double.so_far.point, double.so_far.star)) == (
+            hidden,
+            sums,
+        )
         assert all(spec.status == "passed" for spec in double.specs if not spec.hidden)
     assert any(
         "teacher/test_mine.py:13 · test_nothing" in spec.message
@@ -92,7 +95,7 @@ def test_one_that_loses_its_worker_is_an_error(kata, tmp_path):
     double = graded(
         kata, "return 2 * x if (x >= 0).all() else os._exit(0)", tmp_path
     ).exercises[0]
-    assert (statuses(double), double.points) == (["error", "missing"], 0)
+    assert (statuses(double), double.so_far.point) == (["error", "missing"], 0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the second lock needs Linux")
@@ -101,7 +104,7 @@ def test_the_courses_own_specs_still_seal(kata, tmp_path):
     stays valid.
     """
     double = graded(kata, "return 2 * x", tmp_path, sealed=True).exercises[0]
-    assert (double.sealed, double.points, statuses(double)) == (
+    assert (double.sealed, double.so_far.point, statuses(double)) == (
         "passed",
         1,
         ["passed", "passed"],
@@ -113,12 +116,12 @@ def test_a_changed_one_is_noticed(kata, tmp_path):
     def key() -> str:
         return result_cache.key(Job(kata, {kata.file: RIGHT}))
 
-    assert graded(kata, "return 2 * x", tmp_path).exercises[0].works
+    assert graded(kata, "return 2 * x", tmp_path).exercises[0].so_far.point
     before = key()
     assert before == key()
     write(kata, MINE.replace("-6.0", "-6.5"))
     assert key() != before
-    assert not graded(kata, "return 2 * x", tmp_path).exercises[0].works
+    assert not graded(kata, "return 2 * x", tmp_path).exercises[0].so_far.point
     write(kata, "", "test_more.py")
     assert key() != before
 
@@ -167,10 +170,10 @@ def test_a_mistake_is_one_line_that_names_the_file(kata, tmp_path, text, said):
     )
     result = graded(kata, "return 2 * x", tmp_path, only=("TestDouble",))
     assert (
-        result.why_not_graded.startswith("katas/01_sums/teacher/test_mine.py: ")
-        and said in result.why_not_graded
+        result.gap.line.startswith("katas/01_sums/teacher/test_mine.py: ")
+        and said in result.gap.line
     )
-    assert (result.status, result.message) == ("not graded", "")
+    assert (result.state, result.message) == ("not graded", "")
     assert all(spec.hidden for exercise in result.exercises for spec in exercise.specs)
 
 
@@ -180,16 +183,16 @@ def test_two_files_may_not_have_one_spec_twice(kata, tmp_path):
         "katas/01_sums/teacher/test_other.py: test_mine.py has a spec "
         "TestDouble::test_a_negative_number, too"
     )
-    assert said in graded(kata, "return 2 * x", tmp_path).why_not_graded
+    assert said in graded(kata, "return 2 * x", tmp_path).gap.line
 
 
 def test_a_file_without_specs_is_a_mistake_and_an_empty_folder_is_none(kata, tmp_path):
     path = write(kata, "class Double:\n    pass\n")
-    assert graded(kata, "return 2 * x", tmp_path).why_not_graded.endswith(
+    assert graded(kata, "return 2 * x", tmp_path).gap.line.endswith(
         "teacher/test_mine.py: holds no spec"
     )
     path.unlink()
-    assert graded(kata, "return 2 * x", tmp_path).status == "passed"
+    assert graded(kata, "return 2 * x", tmp_path).state == "works"
 
 
 @pytest.mark.parametrize(

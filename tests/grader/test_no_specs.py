@@ -59,7 +59,11 @@ def test_pytest_says_that_nothing_was_selected():
 def test_a_spec_file_without_specs_grades_nothing(kata, text):
     kata.specs.write_text(text)
     result = graded(kata)
-    assert (result.status, result.points, result.max_points) == ("not graded", 0, 3)
+    assert (result.state, result.so_far.points, result.max_points) == (
+        "not graded",
+        0,
+        3,
+    )
     assert result.message == "test_sums.py holds no spec to run"
     assert {
         spec.status for exercise in result.exercises for spec in exercise.specs
@@ -76,7 +80,7 @@ def test_a_spec_file_that_cannot_be_collected_costs_its_own_kata_only(kata):
         "all_katas; "
         "from grader.execution import grading; root = Path(sys.argv[1]); "
         "results = grading.grade_folder(all_katas(root), root / 'solutions'); "
-        "print({result.kata: (result.points, result.message) for result in results})"
+        "print({one.kata: (one.so_far.points, one.message) for one in results})"
     )
     done = subprocess.run(
         [sys.executable, "-c", grade, kata.root],
@@ -95,7 +99,11 @@ def test_a_spec_file_that_cannot_be_collected_costs_its_own_kata_only(kata):
 def test_an_exercise_without_specs_earns_no_point(kata):
     kata.specs.write_text(ONLY_DOUBLE)
     result = graded(kata)
-    assert (result.status, result.points, result.max_points) == ("not graded", 1, 3)
+    assert (result.state, result.so_far.points, result.max_points) == (
+        "not graded",
+        1,
+        3,
+    )
     failures = [exercise.first_failure for exercise in result.exercises]
     assert [failure and failure.message for failure in failures] == [
         None,
@@ -118,7 +126,7 @@ def test_options_that_leave_an_exercise_out_are_no_error(kata):
 
 def test_options_that_no_spec_fits_grade_nothing(kata):
     result = graded(kata, only=("test_nothing_like_this",))
-    assert (result.status, result.message) == (
+    assert (result.state, result.message) == (
         "not graded",
         "test_sums.py holds no spec to run",
     )
@@ -129,9 +137,8 @@ def test_a_class_lists_a_student_as_not_graded_where_there_is_no_spec(kata):
     kata.specs.write_text("")
     book = Gradebook({"ann": {}}, Assignment([kata], RunOptions()))
     book.enter(Graded("ann", "newest", graded(kata)))
-    assert {who: kata.why_not_graded for who, kata in book.lost.items()} == {
+    assert {who: kata.gap.line for who, kata in book.lost.items()} == {
         "ann": "test_sums.py holds no spec to run"
     }
-    assert book.report("ann").not_graded and [
-        kata.not_graded for kata in book.report("ann").katas
-    ] == [True]
+    report = book.report("ann")
+    assert not report.is_whole and all(kata.gap for kata in report.katas)

@@ -196,8 +196,8 @@ def test_what_the_second_lock_refuses_is_unconfirmed(
 ):
     folder = submission(sound[0], code)
     [result] = grading.grade_folder(sound[:1], folder, options=RunOptions(sealed=True))
-    assert (result.status, result.points) == ("unconfirmed", points)
-    assert [exercise.name for exercise in result.unconfirmed] == open_points
+    assert (result.state, result.so_far.points) == ("unconfirmed", points)
+    assert [exercise.name for exercise in result.to_settle] == open_points
     total = result.exercises[1]
     assert total.first_lock == 2 and unconfirmed.second_lock(total).startswith(
         "one dimension is summed [0]: failed"
@@ -205,7 +205,11 @@ def test_what_the_second_lock_refuses_is_unconfirmed(
     decided = overrides.applied(
         result, {name: Override(1, "right") for name in open_points}
     )
-    assert (decided.status, decided.points, decided.stars) == ("passed", 3, 3)
+    assert (decided.state, decided.so_far.points, decided.so_far.stars) == (
+        "works",
+        3,
+        3,
+    )
 
 
 class TestAClass:

@@ -48,7 +48,7 @@ def graded(
     katas: list[Kata], code: Path, cache: ResultCache, **options
 ) -> dict[str, int]:
     return {
-        result.kata: result.points
+        result.kata: result.so_far.points
         for result in grading.grade_folder(katas, code, cache=cache, **options)
     }
 

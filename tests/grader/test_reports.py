@@ -11,7 +11,7 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import get_args
 
 import jsonschema
 import pytest
@@ -37,23 +37,24 @@ from grader.reports import (
     unconfirmed,
     words,
 )
+from grader.reports.json_report import as_dict, kata_as_dict
 from grader.reports.page import TEMPLATES
 from grader.results import (
     STATE_OF,
     ClassReport,
+    Decided,
     ExerciseResult,
     Identity,
     KataResult,
-    NotGraded,
     OfFile,
     Override,
+    Reason,
     Report,
     SpecResult,
     State,
     Status,
     Timing,
-    as_dict,
-    kata_as_dict,
+    Undecided,
     kata_result,
     rounded,
 )
@@ -108,31 +109,33 @@ def shown(report: Report, **options) -> str:
 
 
 def test_points_are_all_or_nothing_and_devices_do_not_count():
-    assert [exercise.points for exercise in KATA.exercises] == [0, 1, 0, 1]
-    assert (KATA.points, KATA.max_points, KATA.status, KATA.core_works) == (
+    assert [e.so_far.point for e in KATA.exercises] == [0, 1, 0, 1]
+    assert (KATA.so_far.points, KATA.max_points, KATA.state, KATA.core_works) == (
         2,
         4,
-        "failed",
+        "wrong",
         False,
     )
     only_skipped = ExerciseResult("b", (GPU,))
-    assert only_skipped.points == 0
+    assert only_skipped.outcome == Decided(False, False)
 
 
 def test_a_star_needs_the_point_and_every_edge():
-    assert [exercise.stars for exercise in KATA.exercises] == [0, 1, 0, 0]
-    assert (KATA.stars, KATA.exercises[3].open_edges) == (1, (EDGE,))
+    assert [e.so_far.star for e in KATA.exercises] == [0, 1, 0, 0]
+    assert (KATA.so_far.stars, KATA.exercises[3].open_edges) == (1, (EDGE,))
     idea = SpecResult("TestD::test_x", "passed")
-    assert ExerciseResult("d", (idea, HELD)).stars == 1
-    assert ExerciseResult("d", (replace(idea, status="failed"), HELD)).stars == 0
-    assert ExerciseResult("d", (HELD,)).points == 0, "an edge alone shows no idea"
+    assert ExerciseResult("d", (idea, HELD)).so_far.star
+    failed = replace(idea, status="failed")
+    assert not ExerciseResult("d", (failed, HELD)).so_far.star
+    alone = ExerciseResult("d", (HELD,))
+    assert not alone.so_far.point, "an edge alone shows no idea"
 
 
 def test_an_edge_that_breaks_the_worker_costs_only_the_star():
     kata = KataResult(
         "k", (ExerciseResult("d", (PASSED, replace(EDGE, status="error"))),)
     )
-    assert (kata.status, kata.points, kata.stars) == ("passed", 1, 0)
+    assert (kata.state, kata.so_far.points, kata.so_far.stars) == ("works", 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -155,11 +158,11 @@ def test_a_kata_with_a_lost_spec_is_an_error():
     lost = KataResult(
         "k", (ExerciseResult("a", (PASSED, SpecResult("TestA::test_y", "missing"))),)
     )
-    assert (lost.status, lost.points) == ("error", 0)
+    assert (lost.state, lost.so_far.points) == ("crashed", 0)
 
 
 def test_nothing_written_is_not_started():
-    assert KataResult("k", (ExerciseResult("c", (UNWRITTEN,)),)).status == "not started"
+    assert KataResult("k", (ExerciseResult("c", (UNWRITTEN,)),)).state == "untouched"
 
 
 def test_json_has_the_pinned_schema():
@@ -537,9 +540,9 @@ class TestHiddenSpecs:
             for one in (report, students_view.of(report)):
                 [kata] = one.katas
                 assert words.verdict(kata.exercises[0]) == verdict
-                assert (kata.status, kata.points) == (
-                    report.katas[0].status,
-                    report.katas[0].points,
+                assert (kata.state, kata.so_far) == (
+                    report.katas[0].state,
+                    report.katas[0].so_far,
                 )
         secret = replace(SECRET, failure=unwritten("c"))
         report = replace(
@@ -548,7 +551,7 @@ class TestHiddenSpecs:
                 replace(KATA, exercises=(ExerciseResult("c", (UNWRITTEN, secret)),)),
             ),
         )
-        assert students_view.of(report).katas[0].status == "not started"
+        assert students_view.of(report).katas[0].state == "untouched"
         assert (
             words.verdict(report.katas[0].exercises[0])
             == "not written yet · 0 of 1 hidden specs pass"
@@ -662,7 +665,7 @@ class TestPlatforms:
         data = json.loads(classroom50.render(students_view.of(report), environment))
         holds_to("classroom50", data)
         assert (data["score"], data["max-score"]) == (
-            int(report.score),
+            int(report.so_far.score),
             report.max_score,
         )
         tests = data["tests"]
@@ -686,7 +689,7 @@ class TestPlatforms:
         assert (
             data["score"]
             == sum(test["score"] for test in data["tests"])
-            == report.score
+            == report.so_far.score
         )
         assert sum(test["max_score"] for test in data["tests"]) == report.max_score
 
@@ -1024,13 +1027,9 @@ def of_file(found: Failure) -> Report:
 
 
 def unrecognised(kata: str, why: str) -> KataResult:
-    exercises = (ExerciseResult("a", (SpecResult("TestA", "not graded", why),)),)
-    return KataResult(
-        kata,
-        exercises,
-        file=Failure("not recognised", why),
-        lost=NotGraded.NOT_RECOGNISED,
-    )
+    specs = (SpecResult("TestA", "not graded", why),)
+    exercises = (ExerciseResult("a", specs, reason=Reason.NOT_RECOGNISED),)
+    return KataResult(kata, exercises, file=Failure("not recognised", why))
 
 
 class TestNoCode:
@@ -1142,10 +1141,10 @@ class TestNoCode:
         some = unrecognised("16_mha", "mha.py.txt: is it 16_mha?")
         report = a_class(ann=of_file(NO_CODE[1][0]).katas[0], bob=some)
         [kata] = report.students["bob"].katas
-        assert (kata.state, kata.status, kata.pending) == (
+        assert (kata.state, words.status(kata), kata.total) == (
             "not recognised",
             "not graded",
-            True,
+            None,
         )
         assert (
             words.of_file(kata) == "16_mha: not recognised: mha.py.txt: is it 16_mha?"
@@ -1189,11 +1188,8 @@ class TestNoCode:
         """
         states = set(get_args(State))
         assert states - {"works", "wrong"} == set(class_page.SIGNS)
-        statuses = [
-            get_args(get_type_hints(one.status.fget)["return"])
-            for one in (KataResult, ExerciseResult)
-        ]
-        assert {*get_args(OfFile), *statuses[0], *statuses[1]} == set(table.COLOURS)
+        statuses = {"failed", "not graded", "excused", *words.STATUS.values()}
+        assert {*get_args(OfFile), *statuses} == set(table.COLOURS)
         excused = replace(REPORT, katas=(KataResult("16_mha", (), excused="ill"),))
         assert "excused: no score" in shown(excused) and "excused" in shown(
             excused, force_terminal=True
@@ -1315,17 +1311,14 @@ class TestNotGraded:
     """A result that the machine or the grader has lost is no zero, in any format."""
 
     def test_it_is_told_from_an_error_of_the_code(self):
-        assert (LOST.not_graded, GAP.katas[0].status, GAP.katas[0].points) == (
-            True,
-            "not graded",
-            1,
-        )
-        assert GAP.katas[0].why_not_graded == "the machine is too small"
-        assert GAP.not_graded and NOTHING.not_graded and not NASTY.not_graded
-        assert (
-            KataResult("k", (), "the task was lost").why_not_graded
-            == "the task was lost"
-        )
+        why = "the machine is too small"
+        [kata] = GAP.katas
+        assert LOST.outcome == Undecided(Reason.FAULT, why, f"{why}\nmore")
+        assert (kata.state, kata.so_far.points, kata.total) == ("not graded", 1, None)
+        assert kata.gap == LOST.outcome
+        assert not GAP.is_whole and not NOTHING.is_whole and NASTY.is_whole
+        empty = KataResult("k", (), "the task was lost")
+        assert empty.gap and empty.gap.line == "the task was lost"
 
     def test_people_read_it_first(self):
         said = shown(GAP)
@@ -1412,20 +1405,11 @@ class TestUnconfirmed:
 
     def test_it_is_a_state_of_its_own(self):
         [kata] = UNCONFIRMED.katas
-        assert (OPEN.unconfirmed, OPEN.works, OPEN.points, OPEN.first_lock) == (
-            True,
-            False,
-            None,
-            2,
-        )
-        assert (kata.status, kata.state, kata.points, kata.pending) == (
-            "unconfirmed",
-            "unconfirmed",
-            1,
-            True,
-        )
+        assert OPEN.outcome == Undecided(Reason.UNCONFIRMED)
+        assert (OPEN.so_far.point, OPEN.first_lock) == (False, 2)
+        assert (kata.state, kata.so_far.points, kata.total) == ("unconfirmed", 1, None)
         ended = replace(OPEN, specs=(replace(REFUSED, status="error"), PASSED))
-        assert replace(kata, exercises=(ended,)).status == "unconfirmed", (
+        assert replace(kata, exercises=(ended,)).state == "unconfirmed", (
             "not crashed: it works beside the specs"
         )
         for other in (
@@ -1433,11 +1417,11 @@ class TestUnconfirmed:
             replace(OPEN, sealed="unsealed"),
             SEALED,
         ):
-            assert not other.unconfirmed
+            assert not other.to_settle
 
     def test_what_the_machine_has_lost_comes_first(self):
         lost = replace(OPEN, specs=(*OPEN.specs, LOST.specs[0]))
-        assert (lost.not_graded, lost.unconfirmed) == (True, False)
+        assert lost.outcome == LOST.outcome and not lost.to_settle
         report = replace(UNCONFIRMED, katas=(*UNCONFIRMED.katas, *GAP.katas))
         assert words.totals(report).startswith(
             "not graded, so far "
@@ -1446,7 +1430,7 @@ class TestUnconfirmed:
     def test_a_probe_is_none_of_the_first_locks_specs(self):
         probe = SpecResult("probe of o", "failed", failure=APART)
         asked = replace(OPEN, specs=(replace(PASSED, line=9), probe))
-        assert asked.unconfirmed and asked.first_lock == 1
+        assert asked.to_settle and asked.first_lock == 1
         assert unconfirmed.second_lock(asked) == "probe of o: failed"
 
     def test_a_gradebook_has_no_row_for_it(self):
@@ -1597,29 +1581,24 @@ class TestOverridden:
 
     def test_it_gives_or_keeps_the_point_and_edges_decide_the_star(self):
         one, zero = (settled(points).katas[0] for points in (1, 0))
-        assert (one.status, one.points, one.stars, one.unconfirmed) == (
-            "passed",
-            2,
-            1,
-            (),
-        ), "an edge is open"
-        assert (zero.status, zero.state, zero.points) == ("failed", "wrong", 1)
+        assert (one.state, one.to_settle) == ("works", ())
+        assert (one.so_far.points, one.so_far.stars) == (2, 1), "an edge is open"
+        assert (zero.state, zero.so_far.points) == ("wrong", 1)
         no_edges = replace(OPEN, specs=OPEN.specs[:2], override=Override(1, "so"))
-        assert (no_edges.points, no_edges.stars, no_edges.first_failure) == (1, 1, None)
+        assert no_edges.outcome == Decided(True, True)
+        assert no_edges.first_failure is None
         works = replace(SEALED, override=Override(0, "copied"))
-        assert (works.points, works.stars, works.pending) == (0, 0, False)
+        assert works.outcome == Decided(False, False)
 
     def test_it_settles_what_was_not_graded_and_what_was_not_written(self):
         lost = replace(LOST, override=Override(1, "I ran it"))
-        assert (lost.pending, lost.points, lost.stars) == (False, 1, 0), (
-            "its edges were not run"
-        )
+        assert lost.outcome == Decided(True, False), "its edges were not run"
         kata = replace(KATA, exercises=(lost,))
-        assert (kata.status, kata.why_not_graded) == ("passed", "")
+        assert (kata.state, kata.gap) == ("works", None)
         empty = KataResult(
             "k", (ExerciseResult("c", (UNWRITTEN,), override=Override(1, "on paper")),)
         )
-        assert (empty.status, empty.state) == ("passed", "works")
+        assert empty.state == "works"
 
     @pytest.mark.parametrize("points", [0, 1])
     def test_every_report_of_a_class_has_the_reason(self, points):

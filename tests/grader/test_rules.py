@@ -92,26 +92,28 @@ class TestWorth:
         assert [exercise.score for exercise in found.exercises] == pytest.approx(
             [1, 0, 0.8]
         )
-        assert (found.points, found.stars, found.max_score) == (2, 1, 3)
+        assert (found.so_far.points, found.so_far.stars, found.max_score) == (2, 1, 3)
 
     def test_of_a_kata_that_is_graded_in_part_each_exercise_keeps_its_worth(self):
         course = Rules(katas={"16_x": 20.0})
-        assert course.applied(result("passed"), ["e0", "e1", "e2", "e3"]).score == 5
+        assert (
+            course.applied(result("passed"), ["e0", "e1", "e2", "e3"]).so_far.score == 5
+        )
 
     def test_a_kata_worth_nothing_can_be_passed_and_failed(self):
         course = Rules(katas={"16_x": 0.0})
-        assert applied(course, result("passed", "open")).status == "passed"
-        assert applied(course, result("passed", "failed")).status == "failed"
+        assert applied(course, result("passed", "open")).state == "works"
+        assert applied(course, result("passed", "failed")).state == "wrong"
         assert applied(course, result("passed", "failed")).max_score == 0
 
     def test_every_report_counts_with_them(self):
         found = applied(
             Rules(edges=20, katas={"16_x": 20.0}), result("passed", "failed", "open")
         )
-        assert (found.score, found.max_score, found.status) == (
+        assert (found.so_far.score, found.max_score, found.state) == (
             pytest.approx(12),
             20,
-            "failed",
+            "wrong",
         )
         report = Report(
             "x", "2026-01-02T03:04:05+00:00", 1.0, True, (found,), weighted=True
@@ -347,7 +349,12 @@ class TestLate:
         found = Rules(edges=20, katas={"16_x": 20.0}).applied(
             result("passed", "open"), ["e0", "e1"], penalty=0.25
         )
-        assert (found.points, found.stars, found.score, found.max_score) == (
+        assert (
+            found.so_far.points,
+            found.so_far.stars,
+            found.so_far.score,
+            found.max_score,
+        ) == (
             2,
             1,
             pytest.approx(13.5),

@@ -26,7 +26,8 @@ from grader.errors import NoSubmissions
 from grader.execution.result_cache import ResultCache
 from grader.failure import not_handed_in
 from grader.protocol import RunOptions
-from grader.results import KataResult, kata_as_dict
+from grader.reports.json_report import kata_as_dict
+from grader.results import KataResult
 from grader.teaching import (
     attribution,
     class_grading,
@@ -77,7 +78,7 @@ def graded(folder: Path, katas, cache: ResultCache) -> dict[str, dict[str, int]]
     for one in class_grading.grade_class(
         handed_in, katas, cache=cache, options=options
     ):
-        points.setdefault(one.student, {})[one.result.kata] = one.result.points
+        points.setdefault(one.student, {})[one.result.kata] = one.result.so_far.points
     return points
 
 
@@ -342,7 +343,7 @@ class TestWhichFileCounts:
             handed_in, [one], cache=ResultCache(tmp_path), options=RunOptions()
         )
         told = {
-            found.student: (found.result.message, found.result.points)
+            found.student: (found.result.message, found.result.so_far.points)
             for found in results
         }
         assert told == {

@@ -490,7 +490,7 @@ def test_a_kept_result_keeps_the_price_of_its_version(code, stored, score):
     )
     assert book.enter(Graded("ann", "newest", result("newest", True, False))) is None
     counts = book.enter(Graded("ann", "on time", result("older", False, False)))
-    assert counts and counts.score == pytest.approx(score)
+    assert counts and counts.so_far.score == pytest.approx(score)
 
 
 class TestTheCommand:

@@ -133,7 +133,7 @@ def scores(report: Report, of_class: ClassReport) -> dict[str, float | None]:
         "json": json.loads(said["json"])["score"],
         "classroom50": json.loads(said["classroom50"]).get("score"),
         "gradescope": json.loads(said["gradescope"]).get("score"),
-        "junit": None if errors else report.score,
+        "junit": None if errors else report.so_far.score,
         "html": None if shown[1] else float(shown[2]),
         "markdown": None if marked[1] else float(marked[2]),
         "class json": json.loads(told["json"])["students"][0]["report"]["score"],
