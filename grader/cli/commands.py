@@ -12,7 +12,6 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from grader.cli import old_form
 from grader.cli.app import AUTHORS, app
 from grader.course import places
 from grader.errors import KataError
@@ -149,8 +148,6 @@ class Commands(TyperGroup):
         return list(self.commands)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args[0] == "grade":
-            args = old_form.as_written_now(args)
         if args[0] in self.commands:
             load(args[0])
             if args[0] in GRADING and (line := places.elsewhere(places.root())):

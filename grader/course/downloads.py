@@ -10,7 +10,6 @@ import http.client
 import os
 import runpy
 import shutil
-import stat
 import struct
 import sys
 import tarfile
@@ -20,8 +19,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from rich.console import Console
@@ -45,13 +43,13 @@ BLOCK = 1 << 16
 BROKEN_ARCHIVE = (
     zipfile.BadZipFile,
     tarfile.TarError,
+    shutil.ReadError,
     zlib.error,
     EOFError,
     struct.error,
     ValueError,
     LookupError,
 )
-LARGEST = 1 << 30  # bytes, unpacked size of one archive
 SHARD_FILES = ROOT / "katas" / "33_gpt_capstone" / "shard_files.py"  # what a shard is
 SHARD_HEADER = 1024  # bytes before its tokens
 
@@ -98,43 +96,11 @@ def keep(file: Path, place: Path) -> None:
     os.replace(file, place)
 
 
-def unzip(file: Path, place: Path) -> None:
-    """Unpack a zip archive into the folder `place`."""
-    room = LARGEST
-    with zipfile.ZipFile(file) as archive:
-        for member in archive.infolist():
-            target = _inside(place, member.filename)
-            if stat.S_IFMT(member.external_attr >> 16) not in (
-                0,
-                stat.S_IFREG,
-                stat.S_IFDIR,
-            ):
-                raise DownloadFailure(
-                    f"{file.name} is not safe to unpack: {member.filename!r} is not a "
-                    "regular file"
-                )
-            if member.is_dir():
-                target.mkdir(parents=True, exist_ok=True)
-            else:
-                with archive.open(member) as content:
-                    room = _copy(content, target, room)
-
-
-def untar(file: Path, place: Path) -> None:
-    """Unpack a tar archive, compressed or not, into the folder `place`."""
-    room = LARGEST
-    with tarfile.open(file, "r|*") as archive:
-        for member in archive:
-            target = _inside(place, member.name)
-            if member.isdir():
-                target.mkdir(parents=True, exist_ok=True)
-            elif member.isreg() and (content := archive.extractfile(member)):
-                room = _copy(content, target, room)
-            else:
-                raise DownloadFailure(
-                    f"{file.name} is not safe to unpack: {member.name!r} is not a "
-                    "regular file"
-                )
+def unpack(file: Path, place: Path) -> None:
+    """Unpack an archive into the folder `place`. Its SHA-256 is known, so it is the
+    archive that was looked at once.
+    """
+    shutil.unpack_archive(file, place)
 
 
 def flower_labels(file: Path, place: Path) -> None:
@@ -249,7 +215,7 @@ SETS = (
             Source("https://www.robots.ox.ac.uk/~vgg/data/flowers/102/102flowers.tgz",
                    344862509,
                    "2d01ecc807db462958cfe3d92f57a8c252b4abd240eb955770201e45f783b246",
-                   untar, "."),
+                   unpack, "."),
             Source("https://www.robots.ox.ac.uk/~vgg/data/flowers/102/imagelabels.mat",
                    502,
                    "4903e94206bac23bf772aadf06451916df56b58fc483a62db32a97b82656651d",
@@ -265,12 +231,12 @@ SETS = (
                    "horse-or-human.zip",
                    149574867,
                    "e2e6f70d3d549c5dd10a57165e55af253ee66ad750403f95c0fb76bb943633a9",
-                   unzip, "training"),
+                   unpack, "training"),
             Source("https://storage.googleapis.com/download.tensorflow.org/data/"
                    "validation-horse-or-human.zip",
                    11480187,
                    "ae5fff2f4f5554791f05358108e2e05d9801b191f1896ea101402f0e7f6c32c0",
-                   unzip, "validation"),
+                   unpack, "validation"),
         ),
         ("training", "validation"),
     ),
@@ -572,36 +538,6 @@ def _assemble(chosen: DataSet, parts: Path, folder: Path) -> None:
     finally:
         shutil.rmtree(ready, ignore_errors=True)
     shutil.rmtree(parts)
-
-
-def _inside(place: Path, name: str) -> Path:
-    """The path to unpack a member of an archive to."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or set(name) & set("\\:\0"):
-        raise DownloadFailure(
-            f"the archive is not safe to unpack: {name!r} would leave its folder"
-        )
-    return place / path
-
-
-def _copy(content: IO[bytes], target: Path, room: int) -> int:
-    """Write a member of an archive and return the bytes that are left for
-    other members.
-    """
-    room -= 4096  # an empty file takes space, too
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target, "wb") as file:
-        while block := content.read(BLOCK):
-            room -= len(block)
-            if room < 0:
-                break
-            file.write(block)
-    if room < 0:
-        raise DownloadFailure(
-            "the archive is not safe to unpack: it contains more than "
-            f"{_megabytes(LARGEST)}"
-        )
-    return room
 
 
 def _named(name: str) -> DataSet:

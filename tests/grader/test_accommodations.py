@@ -498,9 +498,7 @@ class TestAccommodations:
 
     def test_of_a_class_alone(self, tmp_path, kata_here):
         done = kata_here("grade", "01", "--accommodations", tmp_path / "a.csv")
-        assert (
-            done.returncode == 2
-            and "--accommodations belongs to a class" in done.stderr
-        )
+        assert done.returncode == 2
+        assert "No such option: --accommodations" in done.stderr
         done = kata_here("class", tmp_path, "01", "--canvas-column", "HW1 (999)")
         assert done.returncode == 2 and "--report canvas=FILE" in done.stderr

@@ -7,7 +7,6 @@ import csv
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import time
@@ -600,33 +599,6 @@ class TestTheCommand:
             (tmp_path / unquote(link)).is_file() for link in links
         )
 
-    def test_the_old_form_says_the_new_line_and_does_the_same(
-        self, course, tmp_path, kata_here
-    ):
-        (course / "student00").rename(course / "student 0")
-        outputs = [
-            f"--report=csv={tmp_path}/c.csv",
-            "--canvas-column",
-            "HW 1",
-            "--report",
-            f"canvas={tmp_path}/g.csv",
-        ]
-        old = kata_here("grade", "00", "--all", "--submissions", course, *outputs)
-        line, given = old.stderr.removesuffix("\n").partition("write ")[::2]
-        assert (
-            line == "kata grade --submissions is now kata class: "
-            and "--all" not in given
-        )
-        files = [(tmp_path / name).read_text() for name in ("c.csv", "g.csv")]
-        program, *now = shlex.split(given)
-        new = kata_here(*now)
-        assert (program, now) == ("kata", ["class", str(course), "00", *outputs])
-        assert (new.returncode, new.stderr) == (old.returncode, "") == (0, "")
-        assert new.stdout.splitlines()[:-1] == old.stdout.splitlines()[:-1], (
-            "the last one has the seconds"
-        )
-        assert [(tmp_path / name).read_text() for name in ("c.csv", "g.csv")] == files
-
     def test_files_for_programs_that_find_similar_code(
         self, course, tmp_path, kata_here
     ):
@@ -796,18 +768,7 @@ class TestTheCommand:
             (["class", "grader/isolation"], "holds no submissions"),
             (["class", "katas", "--report", "junit=x"], "FORMAT is json, csv, html"),
             (["class", "katas", "--results", "README.md/r.jsonl"], "README.md/r.jsonl"),
-            (
-                ["grade", "--results", os.devnull],
-                "--results belongs to a class: write kata class DIR",
-            ),
-            (
-                ["grade", "--submissions", "katas", "--fail-under", "50"],
-                "not for a class",
-            ),
-            (
-                ["grade", "--submissions"],
-                "--submissions takes a folder: write kata class DIR",
-            ),
+            (["grade", "--submissions", "katas"], "No such option: --submissions"),
         ],
     )
     def test_trouble_is_one_line(self, arguments, said, kata_here):
