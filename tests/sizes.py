@@ -37,24 +37,35 @@ from grader.course.catalogue import ROOT, Kata, all_katas, matching
 # ranks. A number is a block that code may have fixed, where the docstring leaves it
 # free: one of these is a multiple already.
 CUT = """
-kernels/01: n/block in add swiglu dropout dropout_backward; M/block_m N/block_n in outer_add; N/64 in gather_rows
+kernels/01: n/block in add swiglu dropout dropout_backward
+kernels/01: M/block_m N/block_n in outer_add; N/64 in gather_rows
 kernels/01: M/block N/block in to_contiguous
-kernels/02: N/64 in softmax rms_norm layer_norm; N/block in logsumexp softmax_long argmax; M/rows N/block in column_sum
-kernels/03: M/BM N/BN K/BK in matmul matmul_half linear matmul_grouped split_k; num_m/group in grouped_order
-kernels/04: V/block in cross_entropy_forward cross_entropy_backward; V/32 in CrossEntropy; M/4 N/64 in RMSNorm
+kernels/02: N/64 in softmax rms_norm layer_norm
+kernels/02: N/block in logsumexp softmax_long argmax; M/rows N/block in column_sum
+kernels/03: M/BM N/BN K/BK in matmul matmul_half linear matmul_grouped split_k
+kernels/03: num_m/group in grouped_order
+kernels/04: V/block in cross_entropy_forward cross_entropy_backward
+kernels/04: V/32 in CrossEntropy; M/4 N/64 in RMSNorm
 kernels/04: M/rows N/64 in rms_norm_backward; R/chunk V/32 in linear_cross_entropy
-kernels/05: T/block_q T/block_k in causal_tiles flash_forward flash_dkdv flash_dq; T/16 in flash_delta FlashAttention
-kernels/06: lengths/block_size in paged_attention paged_attention_split; K/64 in quantise_rows
-kernels/06: M/16 N/16 K/32 in matmul_int8 matmul_w8a8; M/16 N/16 K/group_size in matmul_int4
-kernels/07: n/block in prefix_sum places_by_expert; T/block_t N/block_n in linear_recurrence; N/block_n in segmented_sum
-kernels/07: T/chunk in linear_attention; N/BN K/BK in grouped_matmul; M/16 N/16 in matmul_mxfp4
-today/03: lengths/block_size in paged_attention grow_or_preempt; tokens/block_size in reuse_prefix
+kernels/05: T/block_q T/block_k in causal_tiles flash_forward flash_dkdv flash_dq
+kernels/05: T/16 in flash_delta FlashAttention
+kernels/06: lengths/block_size in paged_attention paged_attention_split
+kernels/06: K/64 in quantise_rows
+kernels/06: M/16 N/16 K/32 in matmul_int8 matmul_w8a8
+kernels/06: M/16 N/16 K/group_size in matmul_int4
+kernels/07: n/block in prefix_sum places_by_expert
+kernels/07: T/block_t N/block_n in linear_recurrence; N/block_n in segmented_sum
+kernels/07: T/chunk in linear_attention; N/BN K/BK in grouped_matmul
+kernels/07: M/16 N/16 in matmul_mxfp4
+today/03: lengths/block_size in paged_attention grow_or_preempt
+today/03: tokens/block_size in reuse_prefix
 today/03: max_new_tokens/gamma in speculative_generate
 today/04: docs/block_size in pack_documents
 today/06: N·k/n_experts in drop_over_capacity
 today/07: I/group_size in absmax_int4 quantised_linear
-today/08: n/W in shard_flat scatter_gradients; shapes/W in gather_parameters full_state_dict
-"""  # noqa: E501
+today/08: n/W in shard_flat scatter_gradients
+today/08: shapes/W in gather_parameters full_state_dict
+"""
 DIVIDES = "group_size divides the row; anything else is an error"
 EXCUSED = {  # what is missing, and why
     "kernels/06 matmul_int4: K/group_size, beyond and no multiple": DIVIDES,
@@ -67,9 +78,10 @@ Sizes = tuple[dict[str, int], dict[str, int]]
 Call = tuple[str, dict[str, int], dict[str, int]]  # what the spec is about, and sizes
 BEYOND, MULTIPLE = "beyond and no multiple", "a multiple"
 ROWS = """
-gather_rows softmax rms_norm layer_norm logsumexp softmax_long argmax cross_entropy_forward cross_entropy_backward
-quantise_rows linear_attention paged_attention_split
-""".split()  # a program per row, head or split, however long  # noqa: E501
+gather_rows softmax rms_norm layer_norm logsumexp softmax_long argmax
+cross_entropy_forward cross_entropy_backward quantise_rows linear_attention
+paged_attention_split
+""".split()  # a program per row, head or split, however long
 
 
 class Recorder:

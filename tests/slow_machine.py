@@ -41,9 +41,12 @@ CLOSED = sorted(
 # they are as open as ../open.
 BECOME = f"""
 mkdir ../home ../open && chown -R {ANOTHER}:{ANOTHER} ..
-for closed in {" ".join(CLOSED)}; do mount -t overlay none -o lowerdir=../open:$closed $closed; done
-HOME=$(realpath ../home) LOGNAME=another exec setpriv --reuid {ANOTHER} --regid {ANOTHER} --clear-groups "$@"
-"""  # noqa: E501
+for closed in {" ".join(CLOSED)}; do
+  mount -t overlay none -o lowerdir=../open:$closed $closed
+done
+export HOME=$(realpath ../home) LOGNAME=another
+exec setpriv --reuid {ANOTHER} --regid {ANOTHER} --clear-groups "$@"
+"""
 
 
 @dataclass(frozen=True)

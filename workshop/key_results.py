@@ -27,8 +27,9 @@ SEEDS = range(5)
 RELATIONS = {">": operator.gt, "<": operator.lt}
 HEAD = """# Key results over five seeds
 
-Every row is a metric of a kata's recipe on the reference code, with model seed = data seed = 0 to 4. The limit is what
-the recipe must reach. Seconds are CPU seconds of one run, on one core.
+Every row is a metric of a kata's recipe on the reference code, with model seed = data
+seed = 0 to 4. The limit is what the recipe must reach. Seconds are CPU seconds of one
+run, on one core.
 
 ```
 kata results {track}
@@ -36,12 +37,13 @@ kata results {track}
 
 | kata | metric | limit | worst | best | seconds |
 | --- | --- | --- | --- | --- | --- |
-"""  # noqa: E501
+"""
 OTHERS = """
 ## On other right code
 
-The same on the textbook's code and on each accepted solution, which draw numbers in another order or round otherwise:
-the worst and the best of all runs, over five seeds each, and how many of them miss the limit. One in ten may.
+The same on the textbook's code and on each accepted solution, which draw numbers in
+another order or round otherwise: the worst and the best of all runs, over five seeds
+each, and how many of them miss the limit. One in ten may.
 
 ```
 kata results {track} --others
@@ -49,7 +51,7 @@ kata results {track} --others
 
 | kata | metric | limit | worst | best | missed |
 | --- | --- | --- | --- | --- | --- |
-"""  # noqa: E501
+"""
 
 
 def repeat(katas: list[Kata], track: str, *, others: bool = False) -> bool:

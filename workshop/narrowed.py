@@ -44,16 +44,19 @@ def _within(function, argument, narrowed):
         bound = inspect.signature(function).bind(*given, **options)
         bound.apply_defaults()
         x = bound.arguments[argument]
-        given_sizes = [one for name, one in bound.arguments.items() if SIZES.search(name)]
-        sizes = [one for part in given_sizes for one in (part if isinstance(part, tuple) else [part])]
+        sizes = []
+        for name, one in bound.arguments.items():
+            if SIZES.search(name):
+                sizes += one if isinstance(one, tuple) else [one]
+        smallest = min((one for one in sizes if type(one) is int), default=32)
         if isinstance(x, torch.Tensor) and x.is_floating_point():
-            inside = narrowed(x.detach(), min((one for one in sizes if type(one) is int), default=32)).expand_as(x)
+            inside = narrowed(x.detach(), smallest).expand_as(x)
             assert torch.equal(inside, x), "the specs leave this range"
         return function(*given, **options)
     return run
 
 {name} = _within({name}, "{argument}", lambda x, block: {narrowed})
-"""  # noqa: E501
+"""
 
 
 def kept(kata: Kata) -> Iterator[str]:

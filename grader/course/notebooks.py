@@ -29,11 +29,12 @@ MOST_NOTES = 5  # on one notebook that was handed in
 FIND = """\
 import pathlib, subprocess, sys
 around = [pathlib.Path.cwd(), *pathlib.Path.cwd().parents]
-here = next((p for p in around if (p / "grader/lesson.py").exists() or (p / ".kata-room").exists()), None)
+marks = ("grader/lesson.py", ".kata-room")
+here = next((p for p in around if any((p / mark).exists() for mark in marks)), None)
 if here is None:
     {elsewhere}
 sys.path.insert(0, str(here))
-"""  # noqa: E501
+"""
 NOT_FOUND = (
     'raise FileNotFoundError("no course around this notebook: upload or clone it, and '
     'put the notebook into it")'
@@ -41,8 +42,10 @@ NOT_FOUND = (
 CLONE = """\
 here = pathlib.Path("torch-katas").resolve()
     if not here.exists():
-        subprocess.run(["git", "clone", "--depth", "1", "{repository}", here], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", here], check=True)"""  # noqa: E501
+        clone = ["git", "clone", "--depth", "1", "{repository}", here]
+        subprocess.run(clone, check=True)
+    install = [sys.executable, "-m", "pip", "install", "-q", "-e", here]
+    subprocess.run(install, check=True)"""
 START = """\
 # lesson: find the course
 {find}from grader.learner.notebook_check import check, hint, mine, trace, use

@@ -39,12 +39,14 @@ RESULTS = "RESULTS.md"  # of a track
 OF_LESSONS = "grader.lesson"
 OWN_CODE = "your own"
 FIND = """\
-# Quickstart: find the course; then versions, device and seed, and three basics of tensors.
+# Quickstart: find the course; then versions, device and seed, and three basics of
+# tensors.
 {find}__file__ = str(here / "katas/{kata}/lesson.py")  # the code below is this file's
 sys.argv[:] = [__file__]
-"""  # noqa: E501
+"""
 INSTALL = """\
-# Quickstart: the package, from a checkout around this notebook, an installation, or a release file beside it.
+# Quickstart: the package, from a checkout around this notebook, an installation, or a
+# release file beside it.
 import importlib, pathlib, subprocess, sys
 here = pathlib.Path.cwd()
 checkout = [p for p in [here, *here.parents] if (p / "grader/lesson.py").exists()][:1]
@@ -55,25 +57,33 @@ except ModuleNotFoundError:
     wheels = sorted(here.glob("torch_katas-*.whl"), reverse=True)
     sources = [*checkout, *wheels{published}]
     if not sources:
-        raise FileNotFoundError("upload the course's release file, torch_katas-….whl, beside this notebook") from None
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", str(sources[0])], check=True)
+        raise FileNotFoundError(
+            "upload the course's release file, torch_katas-….whl, beside this notebook"
+        ) from None
+    install = [sys.executable, "-m", "pip", "install", "-q", str(sources[0])]
+    subprocess.run(install, check=True)
     importlib.invalidate_caches()
-"""  # noqa: E501
+"""
 BASICS = """
 import numpy as np
 import torch
 
-print("Python", sys.version.split()[0], "· torch", torch.__version__, "· NumPy", np.__version__)
-print("a GPU is there, the models here are too small for it" if torch.cuda.is_available() else "on the CPU")
+print("Python", sys.version.split()[0])
+print("torch", torch.__version__, "· NumPy", np.__version__)
+if torch.cuda.is_available():
+    print("a GPU is there, the models here are too small for it")
+else:
+    print("on the CPU")
 torch.manual_seed(0)
 
 x = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
-print("1. A tensor has a shape, a dtype and a device:", tuple(x.shape), x.dtype, x.device)
+print("1. A tensor has a shape, a dtype and a device:")
+print("  ", tuple(x.shape), x.dtype, x.device)
 (x**2).sum().backward()
 print("2. backward() fills .grad, here with 2x:", x.grad.tolist())
 array = np.zeros(2)
 torch.from_numpy(array)[0] = 7.0
-print("3. torch.from_numpy shares the array's memory:", array)"""  # noqa: E501
+print("3. torch.from_numpy shares the array's memory:", array)"""
 
 
 @dataclass(frozen=True)

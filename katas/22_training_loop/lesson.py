@@ -24,33 +24,34 @@ print("""1. Quick reference
 
    import torch                                            tensors (kata 01)
    from torch import nn                                    modules (19)
-   import torch.nn.functional as F                         losses (20)
-   from torch import optim                                 optimizers, schedules (21)
+   import torch.nn.functional as F                  losses (20)
+   from torch import optim                          optimizers, schedules (21)
    from torch.utils.data import Dataset, DataLoader, TensorDataset
 
-   class Net(nn.Module):                                   a module (19)
+   class Net(nn.Module):                            a module (19)
        def __init__(self):
            super().__init__()
            self.body = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 3))
        def forward(self, x):
-           return self.body(x)                             logits: the loss does the rest (20)
+           return self.body(x)                      logits: the loss does the rest (20)
 
-   model.train()                                           train_one_epoch: in every epoch
+   model.train()                                    train_one_epoch: in every epoch
    for x, y in train_loader:
-       x, y = x.to(device), y.to(device)                   train_one_epoch, evaluate
-       loss = F.cross_entropy(model(x), y)                 train_one_epoch: is it a number?
-       optimizer.zero_grad()                               train_one_epoch, accumulated_step
-       loss.backward()                                     gradient_report, classify_error
-       nn.utils.clip_grad_norm_(model.parameters(), 1.0)   train_one_epoch, accumulated_step
-       optimizer.step()                                    accumulated_step
-   scheduler.step()                                        fit: once an epoch, or once a batch
+       x, y = x.to(device), y.to(device)            train_one_epoch, evaluate
+       loss = F.cross_entropy(model(x), y)          train_one_epoch: is it a number?
+       optimizer.zero_grad()                        train_one_epoch, accumulated_step
+       loss.backward()                              gradient_report, classify_error
+       nn.utils.clip_grad_norm_(                    train_one_epoch, accumulated_step
+           model.parameters(), 1.0)
+       optimizer.step()                             accumulated_step
+   scheduler.step()                                 fit: once an epoch, or once a batch
 
-   model.eval()                                            evaluate: and back, module by module
-   with torch.no_grad():                                   evaluate
+   model.eval()                                     evaluate: and back, module by module
+   with torch.no_grad():                            evaluate
        for x, y in val_loader:
-           loss = F.cross_entropy(model(x), y)             evaluate: weighted by len(x)
-   stopper.step(val_loss, model)                           EarlyStopping, fit
-   save_checkpoint(path, model, optimizer, ...)            save_checkpoint, load_checkpoint""")  # noqa: E501
+           loss = F.cross_entropy(model(x), y)      evaluate: weighted by len(x)
+   stopper.step(val_loss, model)                    EarlyStopping, fit
+   save_checkpoint(path, model, optimizer, ...)     save_checkpoint, load_checkpoint""")
 
 
 # 2. Three arms of a spiral, with a fifth of the labels random. A network that memorises

@@ -72,21 +72,26 @@ class Judge:
         self.kata, self.module = kata, types.ModuleType("handed_in")
         vars(self.module).update(names, __file__=str(kata.folder / kata.file.name))
     def pytest_collection_finish(self, session):
-        session.config.pluginmanager.get_plugin("katas").modules[self.kata] = self.module
+        plugin = session.config.pluginmanager.get_plugin("katas")
+        plugin.modules[self.kata] = self.module
     def pytest_runtest_logreport(self, report):
-        if report.failed or (report.when == "call" and report.passed):  # not an open edge, which is no failure
+        # not an open edge, which is no failure
+        if report.failed or (report.when == "call" and report.passed):
             (passed if report.passed else failed).add(report.nodeid.split("::")[1])
 
 def holds(name, spec_class, names):
-    """Tell if the specs of that class pass on the names that the notebook's cells have defined."""
+    """Tell if the specs of that class pass on the names that the notebook's cells have
+    defined.
+    """
     if not passed | failed:
         kata, here = catalogue.find(name), os.getcwd()
         os.chdir(kata.root)
         with contextlib.redirect_stdout(io.StringIO()):
-            pytest.main(["-q", "-p", "no:cacheprovider", str(kata.folder)], plugins=[Judge(kata, names)])
+            options = ["-q", "-p", "no:cacheprovider", str(kata.folder)]
+            pytest.main(options, plugins=[Judge(kata, names)])
         os.chdir(here)
     return spec_class in passed - failed
-'''  # noqa: E501
+'''
 OTTER_TEST = """
 from otter.test_files import test_case
 

@@ -23,12 +23,13 @@ FRAME = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http
 font-size: {char_height}px; line-height: {line_height}px; }}
 {styles}</style>
 <defs><clipPath id="{unique_id}-clip-terminal">
-<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" /></clipPath>{lines}</defs>
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" />
+</clipPath>{lines}</defs>
 <rect fill="#191919" width="{width}" height="{height}" rx="8"/>
 <g transform="translate(10, 14)" clip-path="url(#{unique_id}-clip-terminal)">
 {backgrounds}<g class="{unique_id}-matrix">{matrix}</g></g>
 </svg>
-"""  # noqa: E501
+"""
 
 
 def main() -> None:

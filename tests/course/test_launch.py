@@ -24,7 +24,8 @@ def seen():
 
 if __name__ == "__main__":
     IN_MEMORY.append(1)
-    kata.time = SimpleNamespace(monotonic=itertools.count(0, -600).__next__)  # to import takes what it takes, not 30 s
+    # to import takes what it takes, not 30 s
+    kata.time = SimpleNamespace(monotonic=itertools.count(0, -600).__next__)
     print("forked", kata.launch(seen, 1))
     with mock.patch("torch.cuda.is_initialized", lambda: True):
         print("spawned", kata.launch(seen, 1))
@@ -32,7 +33,7 @@ if __name__ == "__main__":
             kata.launch(lambda: 1, 1)
         except RuntimeError as error:
             print("refused", error)
-"""  # noqa: E501
+"""
 
 
 def test_where_cuda_is_in_use_processes_are_spawned(tmp_path):

@@ -55,7 +55,8 @@ PAGE = """# papers/01 · Halves
 
 easy · 5 minutes · builds on nothing
 
-One half, from [Zeno's paper](https://example.org/halves) and [kata 01](../01_tensors/README.md).
+One half, from [Zeno's paper](https://example.org/halves) and \
+[kata 01](../01_tensors/README.md).
 
 ![halves](figure.png)
 
@@ -71,7 +72,7 @@ One half, from [Zeno's paper](https://example.org/halves) and [kata 01](../01_te
 ## Next
 
 On.
-"""  # noqa: E501
+"""
 LESSON = '''"""Halves in code."""
 
 from grader.lesson import code

@@ -71,9 +71,11 @@ from grader.protocol import RunOptions
 from grader.workers.jobs import Job
 kata, options = find("tinytorch/10"), RunOptions(sealed=True)
 right = {one.file: one.reference.read_text() for one in with_prerequisites([kata])}
-wrong = right | {kata.file: "".join(f"{name} = lambda *args, **kwargs: 7\\n" for name in kata.owners)}
-print(*(result.so_far.points for _, result in scheduler.run([Job(kata, right, options=options), Job(kata, wrong)])))
-"""  # noqa: E501
+sevens = "".join(f"{name} = lambda *args, **kwargs: 7\\n" for name in kata.owners)
+wrong = right | {kata.file: sevens}
+jobs = [Job(kata, right, options=options), Job(kata, wrong)]
+print(*(result.so_far.points for _, result in scheduler.run(jobs)))
+"""
 
 
 @pytest.fixture

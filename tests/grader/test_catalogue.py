@@ -171,9 +171,10 @@ difficulty = "easy"
 minutes = { core = 5, all = 8 }
 exercises = [
     { name = "double", asks = "twice every number" },
-    { name = "GPT.forward", specs = "TestOther", stretch = true, uses = ["double"], asks = "the pass" },
+    { name = "GPT.forward", specs = "TestOther", stretch = true, uses = ["double"], \
+asks = "the pass" },
 ]
-"""  # noqa: E501
+"""
 
 
 class TestKataToml:

@@ -39,16 +39,18 @@ optimizers = [torch.optim.SGD, torch.optim.AdamW, torch.optim.RMSprop]
 unmarked = [trained(optimizer) for optimizer in optimizers]
 with Mode():
     torch.ones(2) + 1
-assert (torch.ones(2, 3, device="meta") @ torch.ones(3, 4, device="meta")).tril().shape == (2, 4)
+product = torch.ones(2, 3, device="meta") @ torch.ones(3, 4, device="meta")
+assert product.tril().shape == (2, 4)
 assert torch.is_grad_enabled()
 assert "torch._dynamo" not in sys.modules, "something imports the compiler"
 
-assert torch.compile(lambda x: x + 1, backend="eager")(torch.ones(2)).tolist() == [2.0, 2.0]
+compiled = torch.compile(lambda x: x + 1, backend="eager")
+assert compiled(torch.ones(2)).tolist() == [2.0, 2.0]
 assert "torch._dynamo" in sys.modules
 assert [trained(optimizer) for optimizer in optimizers] == unmarked
 marked = torch.optim.Optimizer.zero_grad.__wrapped__.__dynamo_disable
 assert marked._torchdynamo_disable, "zero_grad is not kept from the compiler"
-"""  # noqa: E501
+"""
 
 SPECS = """
 from hypothesis import given, settings, strategies as st
@@ -65,9 +67,11 @@ import sys
 
 def pytest_unconfigure(config):
     hook = config.pluginmanager.rewrite_hook
-    print("rewritten:", *sorted(name for name in hook._rewritten_names if name.startswith("hypothesis")))
-    print("imported:", *sorted({"hypothesis", "anyio", "torch._dynamo"} & set(sys.modules)))
-"""  # noqa: E501
+    names = hook._rewritten_names
+    print("rewritten:", *sorted(n for n in names if n.startswith("hypothesis")))
+    heavy = {"hypothesis", "anyio", "torch._dynamo"}
+    print("imported:", *sorted(heavy & set(sys.modules)))
+"""
 
 
 def test_torch_imports_its_compiler_only_to_compile():

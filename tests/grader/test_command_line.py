@@ -27,7 +27,8 @@ from tests.course.commands import program
 SERVER = """
 import json, logging, os, sys, tempfile, traceback
 from grader.cli.main import main
-logging.root.addHandler(logging.lastResort)  # or `kata tutor` sets up the log of the commands after it
+# or `kata tutor` sets up the log of the commands after it
+logging.root.addHandler(logging.lastResort)
 asked, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 os.putenv("COLUMNS", "80")
@@ -35,7 +36,8 @@ for line in asked:
     files = [tempfile.TemporaryFile("w+b") for _ in "12"]
     for number, file in enumerate(files, start=1):
         os.dup2(file.fileno(), number)
-    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", errors="backslashreplace", closefd=False)
+    sys.stdout = open(1, "w", closefd=False)
+    sys.stderr = open(2, "w", errors="backslashreplace", closefd=False)
     sys.argv, code = ["kata", *json.loads(line)], 0
     try:
         main()
@@ -46,7 +48,7 @@ for line in asked:
     sys.stdout.flush(), sys.stderr.flush()
     texts = [file.seek(0) or file.read().decode(errors="replace") for file in files]
     print(json.dumps([code, *texts]), file=answers, flush=True)
-"""  # noqa: E501
+"""
 # `watch` runs until a key; `doctor` takes no arguments and loads PyTorch, as the
 # authors' tools do, which take minutes.
 TOOLS = (

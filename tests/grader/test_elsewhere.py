@@ -24,11 +24,12 @@ from grader.execution import grading
 from grader.protocol import RunOptions
 
 katas = all_katas(Path(sys.argv[1]))[:1]
-[result] = grading.grade_folder(katas, Path(sys.argv[2]), options=RunOptions(spec_seconds=0.5))
+options = RunOptions(spec_seconds=0.5)
+[result] = grading.grade_folder(katas, Path(sys.argv[2]), options=options)
 first = {one.name: one.first_failure for one in result.exercises}
 said = {name: "" if spec is None else spec.message for name, spec in first.items()}
 print(json.dumps([result.message, said]))
-"""  # noqa: E501
+"""
 RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text(encoding="utf-8")
 
 

@@ -604,9 +604,10 @@ class TestOthersAreSafe:
     def test_it_inherits_no_pipe_and_no_socket(self, sound, submission):
         looks = """\
 import os, stat
-modes = [os.fstat(fd).st_mode for fd in range(256) if os.path.exists(f"/proc/self/fd/{fd}")]
+open_ = [fd for fd in range(256) if os.path.exists(f"/proc/self/fd/{fd}")]
+modes = [os.fstat(fd).st_mode for fd in open_]
 raise RuntimeError(sum(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in modes))
-"""  # noqa: E501
+"""
         result = graded(sound[0], submission(sound[0], looks))
         # that to the runner
         assert result.message.endswith("RuntimeError: 1"), result.message
@@ -817,8 +818,9 @@ root = pathlib.Path({str(tmp_path / "tree")!r})
 signal.signal(signal.SIGINT, lambda *_: None)
 forkserver.prepare([kata]), bare_server.prepare([kata])
 os.killpg(0, signal.SIGINT)
-print(next(grading.grade_folder([kata], root / "solutions", options=RunOptions(sealed=True))).state)
-"""  # noqa: E501
+options = RunOptions(sealed=True)
+print(next(grading.grade_folder([kata], root / "solutions", options=options)).state)
+"""
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,

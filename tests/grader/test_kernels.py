@@ -304,9 +304,12 @@ before = {id(module) for module in sys.modules.values()}
 tl = kernels.tl
 with kernels._compiling():
     kernels._compiler()
-print(all(id(module) in before for module in sys.modules.values()), tl is sys.modules["triton.language"])
+print(
+    all(id(module) in before for module in sys.modules.values()),
+    tl is sys.modules["triton.language"],
+)
 print(type(kernels.triton.jit(lambda x: x)).__name__)
-"""  # noqa: E501
+"""
     assert run_python(code).split() == [
         "False",
         "None",

@@ -279,14 +279,14 @@ def total(x, dim=None):
 
 
 class Doubler:
-    """Doubles what it is called with, which takes a line that is long enough to be broken at the margin of this very
-    file.
+    """Doubles what it is called with, which takes a line that is long enough to be
+    broken at the margin of this very file.
     """
 
     def __init__(self):
         """Nothing to keep."""
         raise NotImplementedError
-'''  # noqa: E501
+'''
     one.code.write_text(code)
     session._judge_and_show()
     said = console.export_text()
@@ -513,9 +513,9 @@ def test_without_a_kata_it_begins_where_the_learner_is(terminal, checkout):
 
 
 SPECIAL_KEYS = """
-    [A [B [C [D [H [F OA OD OH OP OQ OR OS [2~ [3~ [5~ [6~ [15~ [24~ [1;5C [1;2P [Z [[A [[E O2P O [13;2u [<0;10;20M
-    [M!PN [200~ [I p n N 1
-"""  # noqa: E501
+    [A [B [C [D [H [F OA OD OH OP OQ OR OS [2~ [3~ [5~ [6~ [15~ [24~ [1;5C [1;2P [Z
+    [[A [[E O2P O [13;2u [<0;10;20M [M!PN [200~ [I p n N 1
+"""
 
 
 def test_keys_that_mean_nothing_here_are_swallowed_whole():

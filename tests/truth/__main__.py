@@ -14,13 +14,14 @@ from tests.truth.comparing import Row
 PAGE = ROOT / "docs" / "truth.md"
 HEAD = """# Beside other people's code
 
-The references on the samples of PyTorch's own tests, and beside transformers, peft and trl: values, and gradients where
-there are any. `make truth` writes this page, [nightly, too](../CONTRIBUTING.md#check).
-"Refused" are samples that ask for what an exercise does not have.
+The references on the samples of PyTorch's own tests, and beside transformers, peft and
+trl: values, and gradients where there are any. `make truth` writes this page, [nightly,
+too](../CONTRIBUTING.md#check). "Refused" are samples that ask for what an exercise does
+not have.
 
 | ours | theirs | agree | apart by at most | differ | refused |
 | --- | --- | --- | --- | --- | --- |
-"""  # noqa: E501
+"""
 
 
 def line(row: Row) -> str:

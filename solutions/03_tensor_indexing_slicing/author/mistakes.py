@@ -18,10 +18,11 @@ LEAVES = """if (
         or left + width > columns
     ):"""
 CROP = "return image[..., top : top + height, left : left + width]"
-BORDER = """    inside = (..., slice(width, rows - width), slice(width, columns - width))
+BORDER = """\
+    inside = (..., slice(width, rows - width), slice(width, columns - width))
     out = torch.zeros_like(image)
     out[inside] = image[inside]
-    return out"""  # noqa: E501
+    return out"""
 OUTSIDE = "if ((index < 0) | (index >= x.shape[-1])).any():"
 PICK = "return x.gather(-1, index.unsqueeze(-1)).squeeze(-1)"
 LAST = "return x[torch.arange(len(x), device=x.device), lengths - 1]"
@@ -203,8 +204,10 @@ MISTAKES = [
     Mistake(
         "two index tensors, so that -1 wraps",
         was=OUTSIDE,
-        now="""return x.flatten(0, -2)[torch.arange(index.numel()), index.flatten()].reshape(index.shape)
-    if False:""",  # noqa: E501
+        now="""\
+picked = x.flatten(0, -2)[torch.arange(index.numel()), index.flatten()]
+    return picked.reshape(index.shape)
+    if False:""",
         caught_by="test_negative_indices_do_not_wrap",
         says="raised nothing expected an error, such as IndexError",
         edge=True,

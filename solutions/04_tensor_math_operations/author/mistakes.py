@@ -4,10 +4,11 @@ from grader.course.mistakes import Equivalent, Mistake
 
 BETWEEN = "return (x >= low) & (x <= high)"
 DIVIDED = "return centred / variance.sqrt()"
-ALL_OF_STANDARDIZE = """    constant = x.amin(dims, keepdim=True) == x.amax(dims, keepdim=True)
+ALL_OF_STANDARDIZE = """\
+    constant = x.amin(dims, keepdim=True) == x.amax(dims, keepdim=True)
     centred = (x - x.mean(dims, keepdim=True)).masked_fill(constant, 0.0)
     variance = centred.square().mean(dims, keepdim=True).masked_fill(constant, 1.0)
-    return centred / variance.sqrt()"""  # noqa: E501
+    return centred / variance.sqrt()"""
 NORM_A = "norm_a = torch.linalg.vector_norm(a, dim=dim).clamp(min=eps)"
 NORM_B = "norm_b = torch.linalg.vector_norm(b, dim=dim).clamp(min=eps)"
 COSINE = f"""    {NORM_A}
@@ -16,8 +17,9 @@ COSINE = f"""    {NORM_A}
 SHAPE = "return (*reversed(batch), *rows, *columns)"
 PRODUCTS = "products = a.unsqueeze(2) * b.unsqueeze(0)"
 SUM = "return products.sum(dim=1, dtype=products.dtype)"
-DISTANCES = """    differences = a.unsqueeze(1) - b.unsqueeze(0)  # (N, 1, D) − (1, M, D) → (N, M, D)
-    return torch.linalg.vector_norm(differences, dim=2)"""  # noqa: E501
+DISTANCES = """\
+    differences = a.unsqueeze(1) - b.unsqueeze(0)  # (N, 1, D) − (1, M, D) → (N, M, D)
+    return torch.linalg.vector_norm(differences, dim=2)"""
 TOTAL = "total = x.masked_fill(~mask, 0.0).sum(dims)"
 
 MISTAKES = [

@@ -25,12 +25,14 @@ COPY = """self.best_state = {
             }"""
 STOP = "return self.bad_epochs >= self.patience"
 ORDER = "order = confidence[wrong].argsort(descending=True, stable=True)"
-STOPPING = """        if early_stopping is not None and early_stopping.step(val_loss, model):
+STOPPING = """\
+        if early_stopping is not None and early_stopping.step(val_loss, model):
             break
-"""  # noqa: E501
-RESTORING = """    if early_stopping is not None and early_stopping.best_state is not None:
+"""
+RESTORING = """\
+    if early_stopping is not None and early_stopping.best_state is not None:
         early_stopping.restore(model)
-"""  # noqa: E501
+"""
 NETWORKS = """    for hidden_dims in hidden_configs:
         torch.manual_seed(seed)
 """

@@ -37,9 +37,10 @@ MISTAKES = [
     Mistake(
         "the state kept on the cell between calls",
         was=RNN_START,
-        now=f"""        h = getattr(self, "last", _zeros(self, x)) if state is None else state
+        now=f"""\
+        h = getattr(self, "last", _zeros(self, x)) if state is None else state
         self.last = {RNN_STEP.removeprefix("return ")}.detach()
-        {RNN_STEP}""",  # noqa: E501
+        {RNN_STEP}""",
         caught_by="TestRNNCell::test_without_a_state_it_starts_from_zeros",
         says="looks like a state that the cell kept from the call before",
     ),
@@ -98,8 +99,9 @@ MISTAKES = [
     Mistake(
         "reset before the hidden matrix",
         was="n = torch.tanh(n_x + r * n_h)",
-        now="""_, _, n_h = F.linear(r * h, self.weight_hh, self.bias_hh).chunk(3, dim=-1)
-        n = torch.tanh(n_x + n_h)""",  # noqa: E501
+        now="""\
+_, _, n_h = F.linear(r * h, self.weight_hh, self.bias_hh).chunk(3, dim=-1)
+        n = torch.tanh(n_x + n_h)""",
         caught_by="TestGRUCell::test_one_step_follows_the_formula",
         says="looks like the reset gate acts before the hidden matrix",
     ),
@@ -157,8 +159,9 @@ MISTAKES = [
         was="for t in reversed(range(steps)) if reverse else range(steps):",
         now="""if reverse:
         outputs, state = run_recurrent(cell, x.flip(1), None, initial_state)
-        return outputs.flip(1) * (torch.arange(steps) < lengths[:, None])[..., None], state
-    for t in range(steps):""",  # noqa: E501
+        real = torch.arange(steps) < lengths[:, None]
+        return outputs.flip(1) * real[..., None], state
+    for t in range(steps):""",
         caught_by="TestRunRecurrent::test_reverse_begins_at_the_last_real_step",
         says="looks like the padding was read first, then set to 0",
     ),

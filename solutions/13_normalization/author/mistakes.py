@@ -19,8 +19,9 @@ PASS_ON = "_update_running(norm, mean.detach(), var.detach() * count / (count - 
 MEAN_BUFFER = """norm.register_buffer(
         "running_mean", torch.zeros(num_features) if track_running_stats else None
     )"""
-FORWARD_2D = """            raise ValueError(f"x should be (N, C, H, W), not of shape {tuple(x.shape)}")
-        return _batch_norm(self, x)"""  # noqa: E501
+FORWARD_2D = """\
+            raise ValueError(f"x should be (N, C, H, W), not of shape {tuple(x.shape)}")
+        return _batch_norm(self, x)"""
 
 WIDE = "wide = x.to(torch.promote_types(x.dtype, torch.float32))"
 ROW_MEAN = "mean = wide.mean(dims, keepdim=True)"
@@ -240,14 +241,16 @@ MISTAKES = [
     Mistake(
         "mode lost after an error",
         was=GAP,
-        now="""    before, state = {part: part.training for part in norm.modules()}, copy.deepcopy(norm.state_dict())
+        now="""\
+    before = {part: part.training for part in norm.modules()}
+    state = copy.deepcopy(norm.state_dict())
     with torch.no_grad():
         at_work = norm.eval()(x)
         learning = norm.train()(x)
     for part, mode in before.items():
         part.training = mode
     norm.load_state_dict(state)
-    return (learning - at_work).abs().max().item()""",  # noqa: E501
+    return (learning - at_work).abs().max().item()""",
         caught_by="test_an_error_leaves_the_layer_as_it_was",
         says="norm.training after the error got True expected False",
         edge=True,

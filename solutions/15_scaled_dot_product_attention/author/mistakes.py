@@ -2,16 +2,18 @@
 
 from grader.course.mistakes import Equivalent, Mistake
 
-REAL_LINES = """    real = torch.arange(max_len, device=lengths.device) < lengths[:, None]
-    return real[:, None, :]"""  # noqa: E501
+REAL_LINES = """\
+    real = torch.arange(max_len, device=lengths.device) < lengths[:, None]
+    return real[:, None, :]"""
 COMBINE_LOOP = """        combined = mask if combined is None else combined & mask
     return combined"""
 SCALE_LINES = """    if scale is None:
         scale = 1 / math.sqrt(q.size(-1))
 """
 SCORES = "    scores = (q * scale) @ k.transpose(-2, -1)"
-MASKED_LINES = """        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-        weights = torch.softmax(scores, dim=-1).masked_fill(~mask, 0.0)"""  # noqa: E501
+MASKED_LINES = """\
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        weights = torch.softmax(scores, dim=-1).masked_fill(~mask, 0.0)"""
 PAIR_OF_SCORES = '{"raw": raw, "scaled": raw / math.sqrt(dim)}'
 ENTROPY = "-(weights * log_weights).sum(dim=-1).mean().item()"
 

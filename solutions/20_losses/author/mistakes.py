@@ -159,9 +159,10 @@ MISTAKES = [
         "clamp and abs, with a kink at 0",
         was=BCE,
         now="""if pos_weight is None:
-        values = logits.clamp(min=0) - logits * targets + torch.log1p(torch.exp(-logits.abs()))
+        values = logits.clamp(min=0) - logits * targets
+        values = values + torch.log1p(torch.exp(-logits.abs()))
         return _reduced(values, reduction, logits.numel())
-    return _reduced(yes + no, reduction, logits.numel())""",  # noqa: E501
+    return _reduced(yes + no, reduction, logits.numel())""",
         caught_by="test_the_gradient_at_zero",
         says="looks like clamp, which picks one side of its kink",
         edge=True,

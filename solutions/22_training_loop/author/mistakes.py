@@ -29,10 +29,11 @@ MICRO = """        loss = loss_fn(model(inputs), targets) * len(inputs)
 SCHEDULE = """        if scheduler is not None:
             scheduler.step()
         if early"""
-BREAK = """        if early_stopping is not None and early_stopping.step(found["loss"], model):
+BREAK = """\
+        if early_stopping is not None and early_stopping.step(found["loss"], model):
             break
     if early_stopping is not None and early_stopping.best is not None:
-        early_stopping.restore(model)"""  # noqa: E501
+        early_stopping.restore(model)"""
 WRITE = """    try:
         torch.save(checkpoint, unfinished)
         os.replace(unfinished, path)
@@ -212,9 +213,10 @@ MISTAKES = [
     Mistake(
         "restored only when stopped early",
         was=BREAK,
-        now="""        if early_stopping is not None and early_stopping.step(found["loss"], model):
+        now="""\
+        if early_stopping is not None and early_stopping.step(found["loss"], model):
             early_stopping.restore(model)
-            break""",  # noqa: E501
+            break""",
         caught_by="test_the_best_weights_come_back_also_at_the_last_epoch",
         says="looks like those of the last epoch",
     ),

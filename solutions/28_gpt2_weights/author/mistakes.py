@@ -28,11 +28,12 @@ SURGERY = """    import copy
 
     cropped = copy.deepcopy(model)
     cropped.config.block_size = block_size
-    cropped.transformer.wpe.weight = nn.Parameter(cropped.transformer.wpe.weight.detach()[:block_size].clone())
+    positions = cropped.transformer.wpe.weight.detach()
+    cropped.transformer.wpe.weight = nn.Parameter(positions[:block_size].clone())
     for block in cropped.transformer.h:
         block.attn.block_size = block_size
     return cropped
-"""  # noqa: E501
+"""
 SLICE = "nn.Parameter(wpe[:block_size])"
 COVERED = """found = {
             parameter
@@ -207,11 +208,7 @@ MISTAKES = [
     Mistake(
         "wpe sliced without a copy",
         was=CROP,
-        now=SURGERY.replace(
-            "nn.Parameter(cropped.transformer.wpe.weight.detach()[:block_size]."
-            "clone())",
-            SLICE,
-        ),
+        now=SURGERY.replace("nn.Parameter(positions[:block_size].clone())", SLICE),
         caught_by="test_the_two_models_share_nothing",
         says="transformer.wpe.weight for block_size 3 shares memory with the input",
     ),

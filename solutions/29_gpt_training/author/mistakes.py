@@ -78,11 +78,15 @@ MISTAKES = [
     Mistake(
         "told apart by the name: only biases are spared",
         was=GROUPS,
-        now="""    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+        now="""\
+    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     return [
-        {"params": [p for n, p in named if not n.endswith("bias")], "weight_decay": weight_decay},
+        {
+            "params": [p for n, p in named if not n.endswith("bias")],
+            "weight_decay": weight_decay,
+        },
         {"params": [p for n, p in named if n.endswith("bias")], "weight_decay": 0.0},
-    ]""",  # noqa: E501
+    ]""",
         caught_by="TestParamGroups::test_matrices_decay_and_the_rest_does_not",
         says="parameters that decay: should not be there",
     ),

@@ -115,12 +115,14 @@ MISTAKES = [
     Mistake(
         "the masked loss outside autocast, in bfloat16",
         was=AUTOCAST,
-        now="""    with torch.autocast(x.device.type, dtype) if dtype else nullcontext():
+        now="""\
+    with torch.autocast(x.device.type, dtype) if dtype else nullcontext():
         logits, loss = model(x, y)
     if vocab_size is None:
         return loss
-    return F.cross_entropy(mask_padded_logits(logits, vocab_size).flatten(0, 1), y.flatten())
-""",  # noqa: E501
+    masked = mask_padded_logits(logits, vocab_size)
+    return F.cross_entropy(masked.flatten(0, 1), y.flatten())
+""",
         caught_by="test_the_loss_belongs_under_autocast",
         says="looks like a loss computed in bfloat16",
     ),
@@ -178,8 +180,9 @@ MISTAKES = [
 
 
 def _mean_of_losses(rows, weight, targets, vocab_size):
-    return _sum_of_losses(rows, weight, targets, vocab_size) / (targets != -100).sum().clamp(min=1)
-""",  # noqa: E501
+    count = (targets != -100).sum().clamp(min=1)
+    return _sum_of_losses(rows, weight, targets, vocab_size) / count
+""",
         caught_by="TestChunkedCrossEntropy::test_the_mean_over_the_targets_that_count",
         says="looks like the mean of the chunks' means",
     ),
@@ -253,8 +256,13 @@ def _mean_of_losses(rows, weight, targets, vocab_size):
     Mistake(
         "the mask outside of what is compiled",
         was=f"{CALLED}\n    {COMPILED}",
-        now="""called = torch.compile(copied, backend=rung.compile_backend) if rung.compile_backend else copied
-    return _WithLoss(called, model.config.vocab_size) if rung.pad_multiple else called""",  # noqa: E501
+        now="""\
+called = copied
+    if rung.compile_backend:
+        called = torch.compile(copied, backend=rung.compile_backend)
+    if rung.pad_multiple:
+        called = _WithLoss(called, model.config.vocab_size)
+    return called""",
         caught_by="test_the_loss_is_compiled_with_the_model",
         says="the loss is computed outside of what torch.compile was given",
     ),

@@ -74,10 +74,10 @@ MISTAKES = [
     known = {paragraph.strip() for doc in val for paragraph in _paragraphs(doc)}
     train = []
     for doc in [doc for i, doc in enumerate(docs) if i % every != every // 2]:
-        new = [paragraph for paragraph in _paragraphs(doc) if paragraph.strip() not in known]
+        new = [one for one in _paragraphs(doc) if one.strip() not in known]
         if new:
             train.append("\\n\\n".join(new))
-""",  # noqa: E501
+""",
         caught_by="test_known_paragraphs_are_taken_out",
         says="looks like nothing taken out of val",
     ),

@@ -54,8 +54,11 @@ MISTAKES = [
     Mistake(
         "F.unfold reshaped to (…, W', H')",
         was=CONV_SUM,
-        now="""y = weight.flatten(1) @ F.unfold(x, weight.shape[2:], padding=_pair(padding), stride=_pair(stride))
-    y = y.view(*y.shape[:2], windows.shape[3], windows.shape[2])""",  # noqa: E501
+        now="""\
+y = weight.flatten(1) @ F.unfold(
+        x, weight.shape[2:], padding=_pair(padding), stride=_pair(stride)
+    )
+    y = y.view(*y.shape[:2], windows.shape[3], windows.shape[2])""",
         caught_by="test_every_place_of_a_picture",
         says="looks like the right numbers, laid out as (B, Cout, W', H')",
     ),
@@ -197,10 +200,13 @@ MISTAKES = [
     Mistake(
         "the schedule steps with every batch",
         was="        for images, labels in train_loader:\n            logits",
-        now="""        for batch, (images, labels) in enumerate(train_loader, start=epoch * len(train_loader)):
+        now="""\
+        first = epoch * len(train_loader)
+        for batch, (images, labels) in enumerate(train_loader, start=first):
             if lr_step_size is not None:
-                optimizer.param_groups[0]["lr"] = lr * lr_gamma ** (batch // lr_step_size)
-            logits""",  # noqa: E501
+                decay = lr_gamma ** (batch // lr_step_size)
+                optimizer.param_groups[0]["lr"] = lr * decay
+            logits""",
         caught_by="test_rates_are_those_that_were_used",
         says="looks like a rate that falls by batches, not by epochs",
     ),

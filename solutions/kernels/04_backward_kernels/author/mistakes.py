@@ -18,9 +18,10 @@ ONE_PASS = (
 SECOND_PASS = """        top = tl.maximum(top, tl.max(logits))
     for start in range(0, V, BLOCK):
         at = start + tl.arange(0, BLOCK)
-        logits = tl.load(logits_ptr + row * V + at, mask=at < V, other=-float("inf")).to(dtype)
+        logits = tl.load(logits_ptr + row * V + at, mask=at < V, other=-float("inf"))
+        logits = logits.to(dtype)
         total += tl.sum(tl.exp(logits - top))
-"""  # noqa: E501
+"""
 GRADIENT = "(tl.exp(logits - lse) - tl.where(at == target, 1.0, 0.0)) * dloss"
 COUNTED = "gradient = tl.where(target >= 0, gradient, 0.0)"
 KEPT = "ctx.save_for_backward(logits, targets, lse)"

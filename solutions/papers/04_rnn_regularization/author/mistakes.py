@@ -3,10 +3,11 @@
 from grader.course.mistakes import Equivalent, Mistake
 
 NUMPY_SUMS = "weight_ih @ dropout_numpy(x, mask, p) + weight_hh @ h + bias"
-CELL = """                state[layer] = cell(F.dropout(x, between), (F.dropout(h, through), c))
+CELL = """\
+                state[layer] = cell(F.dropout(x, between), (F.dropout(h, through), c))
                 x = state[layer][0]
             tops.append(F.dropout(x, between))
-"""  # noqa: E501
+"""
 BETWEEN = 'between = self.p if self.training and self.where == "non_recurrent" else 0.0'
 SCALED = """        inputs, olds = (
             [F.dropout(ones, self.p, self.training) for _ in self.cells]
@@ -55,11 +56,13 @@ MISTAKES = [
     Mistake(
         "dropped values stored as the state",
         was=CELL,
-        now="""                h, c = cell(x if layer else F.dropout(x, between), (F.dropout(h, through), c))
+        now="""\
+                inputs = x if layer else F.dropout(x, between)
+                h, c = cell(inputs, (F.dropout(h, through), c))
                 x = F.dropout(h, between)
                 state[layer] = x, c
             tops.append(x)
-""",  # noqa: E501
+""",
         caught_by="test_non_recurrent_leaves_the_way_through_time_alone",
         says="of the h that enters the cells",
     ),

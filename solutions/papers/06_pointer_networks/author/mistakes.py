@@ -53,9 +53,11 @@ MISTAKES = [
         "a hull from the lowest y",
         was=CORNERS,
         now="""torch.tensor(
-        (corners := chain(order) + chain(order[::-1]))[(low := corners.index(min(corners, key=lambda i: xy[i][1]))) :]
+        (corners := chain(order) + chain(order[::-1]))[
+            (low := corners.index(min(corners, key=lambda i: xy[i][1]))) :
+        ]
         + corners[:low]
-    )""",  # noqa: E501
+    )""",
         caught_by="test_starts_at_the_lowest_x",
         says="looks like starts at the lowest y",
     ),

@@ -73,12 +73,13 @@ MISTAKES = [
         now="""    stages, start = [], 0
     for k in range(num_stages - 1):
         stop = start + 1
-        while stop < len(costs) - (num_stages - 1 - k) and sum(costs[start:stop]) < sum(costs) / num_stages:
+        last = len(costs) - (num_stages - 1 - k)
+        while stop < last and sum(costs[start:stop]) < sum(costs) / num_stages:
             stop += 1
         stages.append(range(start, stop))
         start = stop
     return [*stages, range(start, len(costs))]
-"""  # noqa: E501
+"""
         + CUTS,
         caught_by="test_no_other_cut_is_better",
         says="filled up greedily, from the left",
@@ -88,7 +89,8 @@ MISTAKES = [
         "micro-batch by micro-batch",
         was=CLOCKS,
         now="""for m in range(self.num_micro):
-            for clock, k in enumerate(range(len(self.stages)), start=m * len(self.stages)):""",  # noqa: E501
+            first = m * len(self.stages)
+            for clock, k in enumerate(range(len(self.stages)), start=first):""",
         caught_by="test_the_trace_follows_the_timetable",
         says="looks like one micro-batch at a time, through all stages",
     ),
@@ -198,9 +200,10 @@ MISTAKES = [
         now="""        total = 0.0
         for part in rows.tensor_split(num_micro):
             optimizer.zero_grad()
-            total += accumulate_gradients(model, x[part], y[part], F.cross_entropy, 1) * len(part) / batch
+            mean = accumulate_gradients(model, x[part], y[part], F.cross_entropy, 1)
+            total += mean * len(part) / batch
             optimizer.step()
-        losses.append(total)""",  # noqa: E501
+        losses.append(total)""",
         caught_by="test_every_step_is_that_of_the_optimizer",
         says="looks like an update per micro-batch",
     ),

@@ -140,7 +140,8 @@ MISTAKES = [
         "question added to f's input",
         was=FORWARD,
         now="""pairs = relation_sum(self.g, objects, 0 * question)
-        return self.f(pairs + F.pad(question, (0, pairs.shape[1] - question.shape[1])))""",  # noqa: E501
+        width = pairs.shape[1] - question.shape[1]
+        return self.f(pairs + F.pad(question, (0, width)))""",
         caught_by="test_logits_are_f_of_the_sum_of_g",
         says="looks like the question added for f, and not read by g",
     ),

@@ -131,9 +131,10 @@ MISTAKES = [
         "zeros beyond the border",
         was=RESULT,
         now="""    padded = F.pad(state, (1, 1, 1, 1))
-    around = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
+    around = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
+    around = around + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
     return state + swap_probability / 4 * (around - 4 * state)
-""",  # noqa: E501
+""",
         caught_by="TestExpectedStep::test_every_cell_moves_towards_its_neighbours",
         says="looks like zeros beyond the border",
     ),

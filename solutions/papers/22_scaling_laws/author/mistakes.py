@@ -22,8 +22,9 @@ REPEAT = """    for _ in range(repeats):
         model = FeatureModel(size)
         x, y = make_power_law_data(num_samples, num_features, exponent, generator)
 """
-FRESH = """            x, y = make_power_law_data(4000, num_features, exponent, generator)
-            losses"""  # noqa: E501
+FRESH = """\
+            x, y = make_power_law_data(4000, num_features, exponent, generator)
+            losses"""
 
 MISTAKES = [
     Mistake(
@@ -174,11 +175,12 @@ MISTAKES = [
     Mistake(
         "one draw for all repeats",
         was=REPEAT,
-        now="""    drawn = make_power_law_data(num_samples, num_features, exponent, generator)
+        now="""\
+    drawn = make_power_law_data(num_samples, num_features, exponent, generator)
     for _ in range(repeats):
         model = FeatureModel(size)
         x, y = drawn
-""",  # noqa: E501
+""",
         caught_by="test_averages_over_repeats_with_new_samples",
         says="one draw for all repeats",
     ),

@@ -64,8 +64,9 @@ MISTAKES = [
         "right passage left out of the sum",
         was=LOSS,
         now="""scores = q @ candidates.T
-    others = scores.masked_fill(torch.eye(*scores.shape, dtype=torch.bool), float("-inf"))
-    return (others.logsumexp(dim=1) - scores.diagonal()).mean()""",  # noqa: E501
+    own = torch.eye(*scores.shape, dtype=torch.bool)
+    others = scores.masked_fill(own, float("-inf"))
+    return (others.logsumexp(dim=1) - scores.diagonal()).mean()""",
         caught_by="TestInBatchLoss::test_every_other_passage_is_a_wrong_answer",
         says="looks like the right passage left out of the sum",
     ),

@@ -211,8 +211,9 @@ MISTAKES = [
         if id(x) not in seen:
             seen.add(id(x))
             order.append(x)
-            stack += [(source, False) for source in (x.node.inputs if x.node else ()) if source.requires_grad]
-    return order""",  # noqa: E501
+            inputs = x.node.inputs if x.node else ()
+            stack += [(source, False) for source in inputs if source.requires_grad]
+    return order""",
         caught_by="test_a_node_waits_for_all_its_consumers_and_is_visited_once",
         says="looks like h handed on its gradient before all had added their part",
     ),

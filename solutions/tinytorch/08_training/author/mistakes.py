@@ -19,8 +19,9 @@ SHARE = "loss_fn(model(x), y) * (len(y) / samples)"
 EPOCH_START = """    for epoch in range(epochs):
         model.train()
 """
-EPOCH_SUM = """            total += train_group(model, loss_fn, optimizer, group) * samples
-            count += samples"""  # noqa: E501
+EPOCH_SUM = """\
+            total += train_group(model, loss_fn, optimizer, group) * samples
+            count += samples"""
 EPOCH = """        model.train()
         total, count = 0.0, 0
         for group in _groups(data, accumulation_steps):

@@ -3,9 +3,10 @@
 from grader.course.mistakes import Equivalent, Mistake
 
 POSITIONS = "self.tok_emb(numbers) + self.pos_emb(np.arange(numbers.shape[1]))"
-TEMPERATURE_AND_SUM = """    powers = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
+TEMPERATURE_AND_SUM = """\
+    powers = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
     return powers / powers.sum(axis=-1, keepdims=True)
-"""  # noqa: E501
+"""
 LAST = "logits = model(tokens[:, -model.block_size :])[:, -1]"
 DRAWN = "drawn = [rng.choice(probs.shape[1], p=row) for row in probs]"
 STARTS = "integers(0, len(ids) - block_size, batch_size)"

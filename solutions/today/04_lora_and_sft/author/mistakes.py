@@ -96,9 +96,10 @@ MISTAKES = [
         "a text with special tokens in it",
         was=MESSAGE,
         now="""text = f"<|im_start|>{role}\\n{content}<|im_end|>\\n"
-        for part in text.replace("<|im_start|>", "\\0<").replace("<|im_end|>", "\\0>").split("\\0"):
+        marked = text.replace("<|im_start|>", "\\0<").replace("<|im_end|>", "\\0>")
+        for part in marked.split("\\0"):
             special = {"<": [im_start], ">": [im_end]}.get(part[:1])
-            ids += [*special, *encode(part[1:])] if special else encode(part)""",  # noqa: E501
+            ids += [*special, *encode(part[1:])] if special else encode(part)""",
         caught_by="TestChatTemplate::test_text_ends_no_message",
         says="looks like special tokens read out of a message's text",
     ),
