@@ -13,15 +13,18 @@ from grader.course.description import Exercise
 from grader.errors import LoadFailure
 from grader.execution import scheduler
 from grader.execution.boundary import costs_only, not_graded
+from grader.execution.cores import (
+    CORE_WORKS,
+    not_started,
+    references,
+    why_core_fails,
+)
 from grader.execution.result_cache import ResultCache
-from grader.failure import NOT_WRITTEN, Failure, unwritten
+from grader.failure import NOT_WRITTEN, Failure
 from grader.protocol import RunOptions
-from grader.results import ExerciseResult, KataResult, SpecResult
+from grader.results import KataResult
 from grader.workers import jobs
 from grader.workers.jobs import Job, SourceText
-
-# what decides whether a kata's own code is used by later katas
-CORE_WORKS = RunOptions(core=True, ideas=True)
 
 
 def specs_for(kata: Kata, exercise: Exercise) -> list[str]:
@@ -251,51 +254,3 @@ def grade_sources(
         while grading.results:
             yield grading.results.pop(0)
     yield from grading.results
-
-
-def not_started(
-    kata: Kata, options: RunOptions, problem: Failure | None = None
-) -> KataResult:
-    """The result of an untouched stub, or of this problem. It holds one failure per
-    exercise, and names no spec.
-    """
-    asked = [
-        exercise
-        for exercise in kata.exercises
-        if not (options.core and exercise.stretch)
-    ]
-    failed = {
-        e.name: SpecResult("", "failed", failure=problem or unwritten(e.name))
-        for e in asked
-    }
-    exercises = tuple(
-        ExerciseResult(e.name, (failed[e.name],), e.stretch) for e in asked
-    )
-    return KataResult(kata.name, exercises, file=problem)
-
-
-def why_core_fails(result: KataResult) -> Failure | None:
-    """What is wrong with the first core exercise that does not work, in one line; None
-    if all of them do.
-    """
-    for exercise in result.exercises:
-        if not exercise.stretch and not exercise.so_far.point:
-            if exercise.gap:
-                return Failure("not run", "not graded")
-            found = exercise.first_failure.failure if exercise.first_failure else None
-            if found and found.kind in ("unwritten", "not handed in"):
-                return found
-            return Failure("not run", f"a spec of {exercise.name} fails")
-    return None
-
-
-def references(earlier: Kata, reason: Failure) -> Path:
-    """The code folder that counts for an earlier kata instead of the learner's, whose
-    core fails for this reason.
-
-    Raises:
-        LoadFailure: there is no reference.
-    """
-    if not earlier.reference.is_file():
-        raise LoadFailure(f"finish {earlier.name} first: {reason.line}", "not run")
-    return earlier.solutions

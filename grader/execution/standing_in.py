@@ -7,16 +7,15 @@ from pathlib import Path
 from grader.course import stubs
 from grader.course.catalogue import Kata, with_prerequisites
 from grader.course.kata_modules import Choice
-from grader.execution.grading import (
+from grader.execution.cores import (
     CORE_WORKS,
-    grade_folder,
     not_started,
     references,
     why_core_fails,
 )
-from grader.execution.result_cache import ResultCache
 from grader.failure import NOT_WRITTEN, Failure
 from grader.protocol import RunOptions
+from grader.results import KataResult
 from grader.workers import jobs
 
 
@@ -64,9 +63,7 @@ def why_each_fails(kata: Kata, code: Path) -> dict[str, str]:
         return dict.fromkeys(
             names, source.problem.line if source.problem else NOT_WRITTEN
         )
-    [result] = grade_folder(
-        [kata], code, options=RunOptions(ideas=True), cache=ResultCache(kata.root)
-    )
+    result = _judged(kata, code, RunOptions(ideas=True))
     reasons = dict.fromkeys(names, result.message or "not run")
     for exercise in result.exercises:
         first = exercise.first_failure
@@ -89,7 +86,14 @@ def why_not(kata: Kata, code: Path) -> Failure | None:
         return source.problem
     if stubs.is_untouched(kata, source.text):
         return why_core_fails(not_started(kata, CORE_WORKS))
-    [result] = grade_folder(
-        [kata], code, options=CORE_WORKS, cache=ResultCache(kata.root)
-    )
-    return why_core_fails(result)
+    return why_core_fails(_judged(kata, code, CORE_WORKS))
+
+
+def _judged(kata: Kata, code: Path, options: RunOptions) -> KataResult:
+    # Scheduler, servers and sandbox are imported only where a kata has to be judged:
+    # under plain pytest that is seldom.
+    from grader.execution.grading import grade_folder
+    from grader.execution.result_cache import ResultCache
+
+    [result] = grade_folder([kata], code, options=options, cache=ResultCache(kata.root))
+    return result

@@ -18,7 +18,7 @@ import pytest
 from grader.cli import grade
 from grader.cli.app import katas
 from grader.course.catalogue import ROOT, all_katas, find
-from grader.execution import grading, standing_in, supervisor
+from grader.execution import cores, grading, standing_in, supervisor
 from grader.execution.supervisor import Supervisor
 from grader.failure import not_handed_in
 from grader.isolation.usage import Limit, Stopwatch
@@ -268,7 +268,7 @@ class TestGrade:
             list(found.ready()) == []
             and [one.state for one in found.results] == ["not handed in"] * 2
         )
-        assert grading.why_core_fails(found.results[0]).line == "sums.py: not handed in"
+        assert cores.why_core_fails(found.results[0]).line == "sums.py: not handed in"
 
     def test_without_a_choice_it_is_every_kata(self):
         assert katas(None) == all_katas()

@@ -116,3 +116,27 @@ def test_hypothesis_is_imported_by_its_users_and_not_rewritten(
     assert f"imported:{' hypothesis' if uses_hypothesis else ''}\n" in done.stdout, (
         done.stdout
     )
+
+
+APART = """
+import sys
+
+def pytest_unconfigure(config):
+    rooms = ("grader.lock", "grader.isolation.s", "grader.execution.scheduler")
+    print("apart:", *sorted(name for name in sys.modules if name.startswith(rooms)))
+"""
+
+
+def test_plain_pytest_imports_no_sandbox_and_no_scheduler(tmp_path):
+    """Specs run beside the code, and what judges elsewhere is not needed for that."""
+    (tmp_path / "apart.py").write_text(APART)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "apart", "-p", "no:cacheprovider"]
+        + ["katas/16", "--code", "solutions", "-k", "TestSplitHeads"],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "apart: grader.isolation.state\n" in done.stdout, done.stdout

@@ -9,7 +9,7 @@ import pytest
 
 from grader.course.catalogue import find
 from grader.errors import BrokenRoster
-from grader.execution import grading
+from grader.execution import cores, grading
 from grader.protocol import RunOptions
 from grader.results import KataResult
 from grader.teaching import class_grading, class_run, regrading, roster, submissions
@@ -595,7 +595,7 @@ def points(monkeypatch):
             )
             if source.lost:
                 list(run.ready())
-            [result] = run.results or [grading.not_started(KATA, RunOptions())]
+            [result] = run.results or [cores.not_started(KATA, RunOptions())]
             if source.text == right:
                 passed = [
                     replace(
