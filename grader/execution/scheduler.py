@@ -122,7 +122,7 @@ class _Jobs:
         """Take the next step of each whose part is finished."""
         for one in [one for one in self.running if one.finished]:
             self.running.remove(one)
-            if one.lost:
+            if one.fault:
                 with costs_only():
                     one.kill()
             self.end_orphans()
@@ -174,8 +174,8 @@ def _following(
 
     None: the job was disturbed, and runs again.
     """
-    if one.lost:
-        return not_graded(one.job.kata, one.lost, one.job.options)
+    if one.fault:
+        return not_graded(one.job.kata, one.fault, one.job.options)
     if one.disturbed:
         return None
     second = (
@@ -222,4 +222,4 @@ def wait(running: Sequence[Running], until: Sequence[int | socket.socket]) -> bo
 
 
 def _give_up(one: Running, why: str) -> None:
-    one.lost, one.finished = why, True
+    one.fault, one.finished = why, True

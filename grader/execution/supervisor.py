@@ -91,7 +91,7 @@ class Supervisor:
         self.crashed = ""
         # what is wrong with the file, so that no spec can run
         self.file: Failure | None = None
-        self.lost = ""  # why the grader cannot go on with it
+        self.fault = ""  # why the grader cannot go on with it
         # what is wrong with the teacher's own specs, which students must not read
         self.hidden_problem = ""
         # of specs without a verdict: "not graded" if the code is not to blame

@@ -144,7 +144,7 @@ class SecondLock:
         self.failed: dict[str, SpecResult] = {}
         self.bans: set[str] = set()  # exercises with a spec that forbids functions
         self.cpu_seconds, self.started = 0.0, time.monotonic()
-        self.lost = ""  # why the grader cannot go on with it
+        self.fault = ""  # why the grader cannot go on with it
         self.finished = False
         self.over: End | None = None  # why no more rounds are asked
         self.running: list[Asking] = []
