@@ -168,7 +168,6 @@ class Katas:
         self.runs_again = True
         # True in a judge: the code is in another process, and the runner measures both
         self.waits_for_another = False
-        self.failed: dict[str, Failure] = {}
         self.notes: dict[str, str] = {}  # by node id: with whose code a spec passed
         # by node id: what the spec's call printed first
         self.printed: dict[str, str] = {}
@@ -353,63 +352,66 @@ class Katas:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if isinstance(item, pytest.Function) and item.nodeid in self.specs:
-            kata, exercise = self.specs[item.nodeid]
-            edge = _is_edge(item)
-            failure = None
-            if report.failed and call.excinfo:
-                error, module = call.excinfo.value, self.modules.get(kata)
-                failure = failures.explain(
-                    error,
-                    kata,
-                    exercise,
-                    item,
-                    module if isinstance(module, ModuleType) else None,
-                )
-                self.failed.setdefault(item.nodeid, failure)
-                if not edge:
-                    self.broken.add((kata, exercise.owner))
-                if isinstance(error, failures.TimedOut):
-                    self.hung.add((kata, exercise))
-                if call.when == "setup" and isinstance(
-                    error, (LoadFailure, failures.NotRun)
-                ):
-                    # in set-up, pytest would count it as an error instead of a failure
-                    report.when = "call"
-                if edge and not self.config.option.edges:
-                    report.outcome, report.wasxfail = "skipped", "open edge"
-            choice = self.choices.get(kata, Choice())
-            place = (
-                kata.exercises.index(exercise)
-                if exercise in kata.exercises
-                else len(kata.exercises)
-            )
-            skipped = (
-                report.longrepr[2].removeprefix("Skipped: ")
-                if isinstance(report.longrepr, tuple)
-                else ""
-            )
-            spec = SpecResult(
-                item.nodeid,
-                "failed" if failure else report.outcome,
-                skipped or self.notes.get(item.nodeid, ""),
-                edge=edge,
-                printed=self.printed.get(item.nodeid, ""),
-                guard=edge and kinds.is_guard(item, kata.name),
-                failure=failure,
-            )
-            told = summary.Told(
-                kata.name,
-                exercise.name,
-                place,
-                choice.notes,
-                kata.description.lack,
-                spec,
-            )
-            summary.attach(
-                report, told, own_traceback=self.config.option.tbstyle != "auto"
-            )
+        if not isinstance(item, pytest.Function) or item.nodeid not in self.specs:
+            return report
+        failure = None
+        if report.failed and call.excinfo:
+            failure = self._explained(item, call.excinfo.value)
+            self._take_in(item, report, call.excinfo.value)
+        told = self._told(item, report, failure)
+        summary.attach(report, told, self.config.option.tbstyle)
         return report
+
+    def _explained(self, item: pytest.Function, error: BaseException) -> Failure:
+        kata, exercise = self.specs[item.nodeid]
+        found = self.modules.get(kata)
+        module = found if isinstance(found, ModuleType) else None
+        return failures.explain(error, kata, exercise, item, module)
+
+    def _take_in(
+        self, item: pytest.Function, report: pytest.TestReport, error: BaseException
+    ) -> None:
+        """Note what the error means for other specs, and for pytest's own count."""
+        kata, exercise = self.specs[item.nodeid]
+        edge = _is_edge(item)
+        if not edge:
+            self.broken.add((kata, exercise.owner))
+        if isinstance(error, failures.TimedOut):
+            self.hung.add((kata, exercise))
+        is_not_run = isinstance(error, (LoadFailure, failures.NotRun))
+        if report.when == "setup" and is_not_run:
+            # in set-up, pytest would count it as an error instead of a failure
+            report.when = "call"
+        if edge and not self.config.option.edges:
+            report.outcome, report.wasxfail = "skipped", "open edge"
+
+    def _told(
+        self, item: pytest.Function, report: pytest.TestReport, failure: Failure | None
+    ) -> summary.Told:
+        kata, exercise = self.specs[item.nodeid]
+        edge = _is_edge(item)
+        skipped = (
+            report.longrepr[2].removeprefix("Skipped: ")
+            if isinstance(report.longrepr, tuple)
+            else ""
+        )
+        spec = SpecResult(
+            item.nodeid,
+            "failed" if failure else report.outcome,
+            skipped or self.notes.get(item.nodeid, ""),
+            edge=edge,
+            printed=self.printed.get(item.nodeid, ""),
+            guard=edge and kinds.is_guard(item, kata.name),
+            failure=failure,
+        )
+        place = (
+            kata.exercises.index(exercise)
+            if exercise in kata.exercises
+            else len(kata.exercises)
+        )
+        notes = self.choices.get(kata, Choice()).notes
+        lack = kata.description.lack
+        return summary.Told(kata.name, exercise.name, place, notes, lack, spec)
 
     def _skip_needless_work(self) -> None:
         """Import nothing for libraries that no spec file uses, and collect no garbage

@@ -5,7 +5,7 @@ Everything is taken from the reports, which xdist sends from its processes to th
 with the terminal.
 """
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,13 +31,37 @@ class Told:
     spec: SpecResult
 
 
-def attach(report: pytest.TestReport, told: Told, *, own_traceback: bool) -> None:
-    """Put what is told about a spec on its report, in place of pytest's own traceback,
-    for `Summary` to collect.
+class Shown:
+    """A failure as pytest's reports hold one: its text is made where pytest asks
+    for it.
     """
-    if told.spec.failure and not own_traceback:
-        report.longrepr = told.spec.failure.text
-    report.kata = asdict(told)  # type: ignore[attr-defined]
+
+    def __init__(self, failure: Failure):
+        self.failure = failure
+
+    def __str__(self) -> str:
+        return self.failure.text
+
+    def toterminal(self, terminal: Any) -> None:
+        terminal.line(str(self))
+
+    @property
+    def reprcrash(self) -> "Shown":
+        """What has the message that pytest's own list of failures shows."""
+        return self
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+def attach(report: pytest.TestReport, told: Told, tbstyle: str) -> None:
+    """Put what is told about a spec on its report, for `Summary` to collect. A failure
+    stands there for pytest's own traceback, unless --tb asks for that.
+    """
+    report.kata = told  # type: ignore[attr-defined]
+    if told.spec.failure and tbstyle == "auto":
+        report.longrepr = Shown(told.spec.failure)  # type: ignore[assignment]
 
 
 class Summary:
@@ -50,18 +74,36 @@ class Summary:
         self.outcomes: dict[str, Told] = {}
         self.others = False
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_to_serializable(
+        self, report: pytest.TestReport | pytest.CollectReport
+    ) -> Generator[None, dict[str, Any], dict[str, Any]]:
+        """Have a report cross to xdist's process with the terminal."""
+        data = yield
+        if told := getattr(report, "kata", None):
+            data["kata"] = asdict(told)
+        if isinstance(report.longrepr, Shown):
+            data["longrepr"] = None
+        return data
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_from_serializable(
+        self, data: dict[str, Any]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if fields := data.get("kata"):
+            told = Told(**fields | {"spec": spec_result(fields["spec"])})
+            attach(report, told, self.config.option.tbstyle)
+        return report
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        data: dict[str, Any] | None = getattr(report, "kata", None)
-        if data is None:
+        told: Told | None = getattr(report, "kata", None)
+        if told is None:
             self.others = True
         elif report.when == "call" or report.outcome != "passed":
-            if (
-                report.nodeid not in self.outcomes
-                or not self.outcomes[report.nodeid].spec.failure
-            ):
-                self.outcomes[report.nodeid] = Told(
-                    **data | {"spec": spec_result(data["spec"])}
-                )
+            known = self.outcomes.get(report.nodeid)
+            if not known or not known.spec.failure:
+                self.outcomes[report.nodeid] = told
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:

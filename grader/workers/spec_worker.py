@@ -257,6 +257,7 @@ class Reporter:
         # the present spec forbids functions to code that is in another process
         self.bans = False
         self.outcome: dict[str, tuple[str, float]] = {}
+        self.failure: Failure | None = None  # of the present spec, its first one
         config.pluginmanager.register(self)
 
     def send(self, message: Message) -> None:
@@ -264,6 +265,7 @@ class Reporter:
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.outcome.clear()
+        self.failure = None
         self.bans = False
         if check.tried is not None:
             check.tried.clear()
@@ -275,13 +277,14 @@ class Reporter:
         if report.outcome != "passed":
             outcome = report.outcome
         self.outcome[name] = (outcome, seconds + report.duration)
+        self.failure = self.failure or report.kata.spec.failure
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         name = _spec(nodeid)
         outcome, seconds = self.outcome.get(name, ("failed", 0.0))
         if self.code_is_lost():  # whatever the spec made of that
             outcome = "failed"
-        failure = self.katas.failed.get(nodeid)
+        failure = self.failure
         if outcome == "passed":
             failure = None
         elif failure is None:

@@ -484,6 +484,27 @@ class TestFailures:
         assert self.said(run, submission, sound, code).count("FAILED  total") == 1
         assert self.said(run, submission, sound, code, "-v").count("FAILED  total") == 2
 
+    def test_a_failure_is_the_same_from_another_process(self, run, submission, sound):
+        code = RIGHT.replace("return x.sum(dim)", "return x")
+        here, there = (
+            self.said(run, submission, sound, code, "-v", *args).partition("\n\n\n")[2]
+            for args in ((), ("-n1",))
+        )
+        assert here.count("FAILED  total") == 2
+        assert here.rpartition(" in ")[0] == there.rpartition(" in ")[0]
+
+    def test_beside_other_tests_pytest_tells_of_a_failure(
+        self, run, submission, sound, tmp_path, monkeypatch
+    ):
+        monkeypatch.setenv("COLUMNS", "120")
+        (tmp_path / "test_other.py").write_text("def test_it():\n    pass\n")
+        folder = submission(sound[0], RIGHT.replace("return 2 * x", "return x"))
+        arguments = ("katas/01", str(tmp_path / "test_other.py"), f"--code={folder}")
+        _, said = run(*arguments)
+        failures, summary = said.split("short test summary info")
+        assert "\ngiven      double(x)\n" in failures, said
+        assert " - Doubling is per element." in summary, said
+
     def test_pytests_own_tracebacks_are_there_for_the_asking(
         self, run, submission, sound
     ):
