@@ -20,7 +20,7 @@ from grader.protocol import RunOptions
 from grader.reports import words
 from grader.teaching import class_run, export, plain, returned, rules
 from grader.teaching.assignment import Assignment
-from grader.teaching.class_run import Class
+from grader.teaching.class_options import ClassOptions
 from grader.teaching.platforms import Place
 
 PLACE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40})")
@@ -179,7 +179,7 @@ def feedback(
         raise KataError(
             f"{pages}: no such folder; kata class --feedback {pages} writes it"
         )
-    collected = class_run.collect(Class(class_folder, roster_file=roster))
+    collected = class_run.collect(ClassOptions(folder=class_folder, roster_file=roster))
     name = (
         returned.for_moodle if to is Platform.moodle else returned.by_id(collected.ids)
     )
@@ -235,7 +235,8 @@ def plain_(
     similar code.
     """
     assignment = Assignment(katas(chosen), RunOptions())
-    collected = class_run.collect(Class(class_folder, assignment, roster))
+    asked = ClassOptions(folder=class_folder, assignment=assignment, roster_file=roster)
+    collected = class_run.collect(asked)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with bar("writing", "submissions") as counting:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from grader.execution import boundary
 from grader.teaching import commits, uploads
-from grader.teaching.contents import Contents, Unused
+from grader.teaching.contents import Contents, Row
 from grader.teaching.listing import File, readable
 from grader.teaching.submissions import Submission
 
@@ -56,9 +56,7 @@ def of(
         time for folder in checkouts(submission) if (time := commits.newest(folder))
     ]:
         return HandIn(max(times), "the newest commit")
-    files = [
-        one.file for one in contents.found.values() if not is_of_a_download(one.file)
-    ]
+    files = [file for file in contents.files.values() if not is_of_a_download(file)]
     if not files:
         return None
     notes = [_note(submission, file) for file in files] if is_nbgraders else []
@@ -81,7 +79,7 @@ def why_unknown(contents: Contents, said: HandIn | None) -> str:
             f"{NOT_KNOWN}: {said.how} is of {said.time:%Y-%m-%d}, which has not come "
             "yet"
         )
-    if all(is_of_a_download(one.file) for one in contents.found.values()):
+    if all(is_of_a_download(file) for file in contents.files.values()):
         return f"{NOT_KNOWN}: a file of a download has the time of the download"
     return f"{NOT_KNOWN}: its files say they are from before {FIRST_YEAR}"
 
@@ -97,7 +95,7 @@ def checkouts(submission: Submission) -> list[Path]:
     """The checkouts that a student handed in, each perhaps inside another folder."""
     found = []
     for place in submission.places:
-        with suppress(OSError):  # a folder that cannot be read is among the findings
+        with suppress(OSError):  # a folder that cannot be read is among the rows
             inner = sorted(place.iterdir())[:MOST_INNER] if place.is_dir() else []
             own = [place, *(one for one in inner if not one.is_symlink())]
             found += [one for one in own if (one / ".git").is_dir()]
@@ -121,10 +119,10 @@ def is_nbgraders(folder: Path, everybody: Iterable[Submission]) -> bool:
 
 def without_notes(contents: Contents) -> Contents:
     """The same, where a person is told of each file that is called as such a note."""
-    unused: list[Unused] = []
-    for one in contents.unused:
-        is_called_so = PurePosixPath(one.file).name == NBGRADER
-        unused.append(replace(one, why=NO_NOTE, odd=True) if is_called_so else one)
+    unused: list[Row] = []
+    for row in contents.unused:
+        is_called_so = PurePosixPath(row.name).name == NBGRADER
+        unused.append(replace(row, note=NO_NOTE, odd=True) if is_called_so else row)
     return replace(contents, unused=tuple(unused))
 
 
