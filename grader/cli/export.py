@@ -21,7 +21,8 @@ from grader.reports import words
 from grader.teaching import class_run, export, plain, returned, rules
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_options import ClassOptions
-from grader.teaching.platforms import Place
+from grader.teaching.platform_files import Place
+from grader.teaching.platforms import MOODLE
 
 PLACE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40})")
 
@@ -181,7 +182,9 @@ def feedback(
         )
     collected = class_run.collect(ClassOptions(folder=class_folder, roster_file=roster))
     name = (
-        returned.for_moodle if to is Platform.moodle else returned.by_id(collected.ids)
+        returned.by_upload(MOODLE)
+        if to is Platform.moodle
+        else returned.by_id(collected.ids)
     )
     packed = returned.pack(pages, collected.everybody, name)
     if packed.no_place and not packed.pages:

@@ -23,7 +23,6 @@ from grader.teaching import (
     attribution,
     class_grading,
     cluster,
-    gradescope_export,
     intake,
     listing,
     overrides,
@@ -330,8 +329,7 @@ def write(reported: Reported) -> list[str]:
 
 def _people(asked: ClassOptions) -> list[Person]:
     """The people of the roster; nobody without one."""
-    listed = asked.folder / gradescope_export.NAME
-    file = asked.roster_file or (listed if listed.is_file() else None)
+    file = asked.roster_file or roster.inside(asked.folder)
     return roster.read(file) if file else []
 
 

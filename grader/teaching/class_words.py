@@ -38,8 +38,10 @@ def found(attributed: Attributed) -> list[str]:
 
 def _times(attributed: Attributed) -> list[str]:
     """What is said of late submissions, and of those whose time nobody knows."""
-    submitted = [one.submission for one in attributed.read]
-    late = [one.student for one in submitted if one.is_late]
+    late: dict[str, list[str]] = {}
+    for one in attributed.read:
+        if platform := one.submission.late_by:
+            late.setdefault(platform, []).append(one.submission.student)
     untimed: dict[str, list[str]] = {}
     if attributed.asked.assignment.rules.late:
         for one in attributed.read:

@@ -58,8 +58,8 @@ def _of_the_whole(
 ) -> list[Row]:
     """What is told of a submission as a whole."""
     found: list[Row] = []
-    if submission.is_late:
-        found.append(general("handed in", "Canvas marks it as late"))
+    if submission.late_by:
+        found.append(general("handed in", f"{submission.late_by} marks it as late"))
     is_a_download = all(uploads.of(place) for place in submission.places)
     if len(submission.places) > 1 and not is_a_download:
         places = sorted(readable(place.name) for place in submission.places)
@@ -111,17 +111,21 @@ def unowned(names: Mapping[str, str], waiting: Iterable[str]) -> list[str]:
     ]
 
 
-def of_times(late: Iterable[str], untimed: Mapping[str, Sequence[str]]) -> list[str]:
+def of_times(
+    late: Mapping[str, Sequence[str]], untimed: Mapping[str, Sequence[str]]
+) -> list[str]:
     """One line on the submissions that a platform marks as late, and one per reason why
     nobody knows a time.
 
     Args:
-        late: students.
+        late: by platform, the students of these submissions.
         untimed: by reason, the students whom it keeps from losing anything.
     """
-    marked = ", ".join(late)
-    said = [f"late, as Canvas says: {marked}"] if marked else []
-    return said + [
+    marked = [
+        f"late, as {platform} says: {', '.join(students)}"
+        for platform, students in late.items()
+    ]
+    return marked + [
         f"{why}, so lateness costs nothing: {', '.join(students)}"
         for why, students in untimed.items()
     ]
