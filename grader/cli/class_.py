@@ -14,8 +14,15 @@ from grader.errors import KataError
 from grader.failure import PYTHON
 from grader.isolation import untouched
 from grader.reports import words
-from grader.teaching import class_run, dask_tasks, report_files, result_lines
-from grader.teaching.class_run import Booked, Class, Outputs, Reported, TakenIn
+from grader.teaching import (
+    class_run,
+    class_words,
+    dask_tasks,
+    report_files,
+    result_lines,
+)
+from grader.teaching.class_options import ClassOptions
+from grader.teaching.class_run import Attributed, Booked, Collected, Reported
 from grader.teaching.report_files import CLASS_FORMATS
 
 AGAIN = "  (interrupted: run the same command again to continue)"
@@ -156,32 +163,30 @@ def class_(request: Request) -> None:
     assignment = assigned(request, request.kata or [], of_a_class=True)
     if not assignment.katas:
         return
-    asked = Class(
-        request.folder,
-        assignment,
-        request.roster,
-        request.overrides,
-        request.accommodations,
+    asked = ClassOptions(
+        folder=request.folder,
+        assignment=assignment,
+        roster_file=request.roster,
+        overrides_file=request.overrides,
+        accommodations_file=request.accommodations,
+        rules_file=request.rules_file,
         seen_file=request.results,
         only=request.student,
         unowned_are_nobody=request.unowned_are_nobody,
-        rules_file=request.rules_file,
         engine=dask_tasks.on_dask if request.dask else None,
-    )
-    outputs = Outputs(
-        report_files.parse_all(request.report, CLASS_FORMATS),
-        request.results,
-        request.feedback,
-        request.intake,
-        request.explain,
-        request.canvas_column,
+        reports=report_files.parse_all(request.report, CLASS_FORMATS),
+        results=request.results,
+        pages=request.feedback,
+        intake=request.intake,
+        explain=request.explain,
+        canvas_column=request.canvas_column,
     )
     if not request.dask:
         say_gaps(assignment.katas)
-    grade_class_folder(asked, outputs)
+    grade_class_folder(asked)
 
 
-def grade_class_folder(class_: Class, outputs: Outputs) -> None:
+def grade_class_folder(asked: ClassOptions) -> None:
     """Grade every submission in the folder. After Ctrl-C, report what is finished; the
     next call continues.
 
@@ -189,34 +194,31 @@ def grade_class_folder(class_: Class, outputs: Outputs) -> None:
         KataError: the folder cannot be graded, an output cannot be written, or a
             cluster lost some results.
     """
-    booked = graded(class_, outputs)
-    reported = class_run.report(booked, outputs)
-    for line in class_run.lines(reported, outputs):
+    reported = class_run.report(graded(asked))
+    for line in class_words.of_students(reported):
         print(line)
-    unwritten = class_run.write(reported.whole, outputs)
+    unwritten = class_run.write(reported)
     everybody = words.counted(len(reported.whole.students), "student")
-    print(
-        f"{everybody} · {reported.whole.seconds:.1f} s · "
-        f"{PYTHON}{AGAIN if booked.interrupted else ''}"
-    )
+    again = AGAIN if reported.booked.interrupted else ""
+    print(f"{everybody} · {reported.whole.seconds:.1f} s · {PYTHON}{again}")
     end(reported, unwritten)
 
 
-def graded(class_: Class, outputs: Outputs) -> Booked:
+def graded(asked: ClassOptions) -> Booked:
     """Take in the class, say what was found, and grade it."""
-    collected = class_run.collect(class_)
+    collected = class_run.collect(asked)
     if collected.unused:
         print(
             f"{words.counted(collected.unused, 'override')} not used: this grading "
             "leaves the exercise out"
         )
-    _make_folder(outputs.pages)
+    _make_folder(asked.pages)
     with result_lines.opened(
-        outputs.lines, collected.ids, collected.allowed, at_once=bool(class_.only)
+        asked.results, collected.ids, collected.allowed, at_once=bool(asked.only)
     ) as lines:
-        taken = _taken_in(collected, outputs)
+        under_way = class_run.grade(_attributed(collected))
         with bar("grading", "results", left=True) as counting:
-            booked = class_run.book(taken, lines, counting.track)
+            booked = class_run.book(under_way, lines, counting.track)
         for line in untouched.lines(booked.changed):
             print(line)
         if booked.interrupted and lines.unfinished:
@@ -234,26 +236,26 @@ def end(reported: Reported, unwritten: list[str]) -> None:
     booked = reported.booked
     if booked.interrupted:
         raise typer.Exit(INTERRUPTED)
-    if booked.book.lost or booked.taken.collected.waits:
-        print("", *booked.taken.urgent, sep="\n")
-    if unparsed := class_run.unparsed(reported.whole):
+    if booked.book.ungraded or booked.attributed.collected.waits:
+        print("", *class_words.urgent(booked.attributed), sep="\n")
+    if unparsed := class_words.unparsed(reported):
         print("", *unparsed, sep="\n")
-    if problems := class_run.problems(reported, unwritten):
+    if problems := class_words.problems(reported, unwritten):
         raise KataError("; ".join(problems))
 
 
-def _taken_in(collected: class_run.Collected, outputs: Outputs) -> TakenIn:
+def _attributed(collected: Collected) -> Attributed:
     """Read the submissions, and say what was found in them."""
     try:
         with bar("reading", "submissions", left=True) as counting:
-            taken = class_run.take_in(collected, counting.track)
+            attributed = class_run.attribute(collected, counting.track)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-    if outputs.intake:
-        report_files.write(outputs.intake, taken.table)
-    for line in taken.lines:
+    if collected.asked.intake:
+        report_files.write(collected.asked.intake, attributed.intake_file)
+    for line in class_words.found(attributed):
         print(line)
-    return taken
+    return attributed
 
 
 def _make_folder(pages: Path | None) -> None:

@@ -20,8 +20,9 @@ from grader.protocol import RunOptions
 from grader.reports import words
 from grader.teaching import class_run, export, plain, returned, rules
 from grader.teaching.assignment import Assignment
-from grader.teaching.class_run import Class
-from grader.teaching.platforms import Place
+from grader.teaching.class_options import ClassOptions
+from grader.teaching.platform_files import Place
+from grader.teaching.platforms import MOODLE
 
 PLACE = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40})")
 
@@ -179,9 +180,11 @@ def feedback(
         raise KataError(
             f"{pages}: no such folder; kata class --feedback {pages} writes it"
         )
-    collected = class_run.collect(Class(class_folder, roster_file=roster))
+    collected = class_run.collect(ClassOptions(folder=class_folder, roster_file=roster))
     name = (
-        returned.for_moodle if to is Platform.moodle else returned.by_id(collected.ids)
+        returned.by_upload(MOODLE)
+        if to is Platform.moodle
+        else returned.by_id(collected.ids)
     )
     packed = returned.pack(pages, collected.everybody, name)
     if packed.no_place and not packed.pages:
@@ -235,7 +238,8 @@ def plain_(
     similar code.
     """
     assignment = Assignment(katas(chosen), RunOptions())
-    collected = class_run.collect(Class(class_folder, assignment, roster))
+    asked = ClassOptions(folder=class_folder, assignment=assignment, roster_file=roster)
+    collected = class_run.collect(asked)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with bar("writing", "submissions") as counting:

@@ -360,10 +360,8 @@ def _sources(
         return {kata: jobs.read(kata, code) for kata in needed}
     place = code.absolute()  # which has a name, even where it was "."
     contents = attribution.look([place], needed, chosen)
-    found = taking_in.findings(
-        Submission(listing.readable(place.name), (place,)), contents, chosen
-    )
-    for line in taking_in.lines(found):
+    submission = Submission(listing.readable(place.name), (place,))
+    for line in taking_in.lines(taking_in.rows(submission, contents, chosen)):
         print(line)
     return contents.sources(needed)
 

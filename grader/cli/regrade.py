@@ -31,7 +31,7 @@ from grader.reports import change_lines, unconfirmed, words
 from grader.results import Change, ClassReport
 from grader.teaching import class_run, regrading, report_files, rules
 from grader.teaching.assignment import Assignment
-from grader.teaching.class_run import Class, Outputs
+from grader.teaching.class_options import ClassOptions
 from grader.teaching.regrading import EarlierResults
 from grader.teaching.report_files import CLASS_FORMATS
 
@@ -96,24 +96,26 @@ def regrade(request: Request) -> None:
     options = RunOptions(
         core=request.core, sealed=is_sealed(request.sealed, of_a_class=True)
     )
-    class_ = Class(
-        request.class_folder,
-        Assignment(
-            chosen, options, rules.of_course(request.rules_file, ROOT), request.jobs
-        ),
-        request.roster,
-        request.overrides,
-        request.accommodations,
-        unowned_are_nobody=request.unowned_are_nobody,
-        rules_file=request.rules_file,
-        earlier=earlier,
-        never_lower=request.never_lower,
+    course = rules.of_course(request.rules_file, ROOT)
+    regrade_class_folder(
+        ClassOptions(
+            folder=request.class_folder,
+            assignment=Assignment(chosen, options, course, request.jobs),
+            roster_file=request.roster,
+            overrides_file=request.overrides,
+            accommodations_file=request.accommodations,
+            rules_file=request.rules_file,
+            unowned_are_nobody=request.unowned_are_nobody,
+            earlier=earlier,
+            never_lower=request.never_lower,
+            reports=report_files.parse_all(request.report, CLASS_FORMATS),
+            results=request.results,
+            pages=request.feedback,
+        )
     )
-    reports = report_files.parse_all(request.report, CLASS_FORMATS)
-    regrade_class_folder(class_, Outputs(reports, request.results, request.feedback))
 
 
-def regrade_class_folder(class_: Class, outputs: Outputs) -> None:
+def regrade_class_folder(asked: ClassOptions) -> None:
     """Grade the class again, show whose score is not what it was, and write
     the reports.
 
@@ -121,13 +123,13 @@ def regrade_class_folder(class_: Class, outputs: Outputs) -> None:
         KataError: the folder cannot be graded, a report cannot be written, or something
             was not graded.
     """
-    booked = graded(class_, outputs)
-    reported = class_run.report(booked, outputs)
-    whole, earlier = reported.whole, booked.taken.collected.earlier
+    booked = graded(asked)
+    reported = class_run.report(booked)
+    whole, earlier = reported.whole, booked.attributed.collected.earlier
     if not whole.students.keys() & {student for student, _ in earlier}:
         advice = "give --roster as in that grading"
         raise KataError(
-            f"none of the earlier results is of a student in {class_.folder}: {advice}"
+            f"none of the earlier results is of a student in {asked.folder}: {advice}"
         )
     found = _changes(whole, earlier)
     for line in [
@@ -138,11 +140,11 @@ def regrade_class_folder(class_: Class, outputs: Outputs) -> None:
         print(line)
     if gone := sorted({student for student, _ in earlier} - whole.students.keys()):
         first = ", ".join(gone[:5]) + (", …" if len(gone) > 5 else "")
-        print(f"{len(gone)} graded earlier and not in {class_.folder}: {first}")
-    unwritten = class_run.write(whole, outputs)
+        print(f"{len(gone)} graded earlier and not in {asked.folder}: {first}")
+    unwritten = class_run.write(reported)
     for line in _overrides(whole, earlier):
         print(line)
-    granted = booked.taken.collected.allowed
+    granted = booked.attributed.collected.allowed
     kept = {
         (place[0], one.allowed)
         for place, one in earlier.items()

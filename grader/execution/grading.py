@@ -103,10 +103,11 @@ class Grading:
                     )
                     continue
                 source = self.sources[kata]
-                if source.problem and source.lost:
+                if source.problem and source.reason:
                     nothing = not_graded(kata, source.problem.line, self.options)
                     self.settle(
-                        kata, replace(nothing.because(source.lost), file=source.problem)
+                        kata,
+                        replace(nothing.because(source.reason), file=source.problem),
                     )
                     continue
                 job = None

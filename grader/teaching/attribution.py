@@ -20,7 +20,7 @@ from grader.execution import boundary
 from grader.failure import NOT_HANDED_IN, Failure
 from grader.results import Reason
 from grader.teaching import archives, signs, uploads
-from grader.teaching.contents import Absent, Contents, Found, Unused
+from grader.teaching.contents import Contents, Row, absent, general, ignored
 from grader.teaching.listing import DATA, File, listed, note
 from grader.workers.jobs import SourceText
 
@@ -57,25 +57,20 @@ class Desk:
     hidden: list[File] = field(default_factory=list)
     open: list[Kata] = field(default_factory=list)
     also: dict[Kata, str] = field(default_factory=dict)
-    found: dict[Kata, Found] = field(default_factory=dict)
-    unused: list[Unused] = field(default_factory=list)
+    found: dict[Kata, Row] = field(default_factory=dict)
+    unused: list[Row] = field(default_factory=list)
 
-    def let_count(self, kata: Kata, new: Found) -> None:
+    def let_count(self, file: File, kata: Kata, new: Row) -> None:
         """Let a file count for an open kata, instead of an untouched stub if it is
         none itself.
         """
         before = self.found.get(kata)
-        if (
-            before
-            and not new.source.lost
-            and (new.source.problem or is_untouched(kata, new))
-        ):
-            self.unused.append(Unused(new.file.shown, f"{before.file.shown} counts"))
+        if before and is_untouched(kata, new):
+            self.unused.append(ignored(file, f"{before.name} counts"))
             return
-        if before:
-            self.unused.append(
-                Unused(before.file.shown, f"{UNTOUCHED}: {new.file.shown} counts")
-            )
+        if before and before.file:
+            why = f"{UNTOUCHED}: {file.shown} counts"
+            self.unused.append(ignored(before.file, why))
         self.found[kata] = new
         self.open.remove(kata)
 
@@ -95,10 +90,8 @@ def look(
     katas, why = list(katas), list[str]()
     with boundary.costs_only(why.append):
         return _looked(places, katas, set(katas if asked is None else asked))
-    return Contents(
-        dict.fromkeys(katas, Absent(why[0], Reason.UNREADABLE)),
-        (Unused("", why[0]),),
-    )
+    rows = {kata: absent(kata, "not graded", why[0]) for kata in katas}
+    return Contents(rows, (general("ignored", why[0], odd=True),))
 
 
 def _looked(places: Iterable[Path], katas: list[Kata], asked: set[Kata]) -> Contents:
@@ -122,16 +115,19 @@ def _looked(places: Iterable[Path], katas: list[Kata], asked: set[Kata]) -> Cont
         others = own + [
             file for file in rest if file in given and signs.is_written(file, root)
         ]
-    absent = _absent(desk, others, defined)
+    missing = _missing(desk, others, defined)
     came = [*there.files, *there.hidden]
     written = [file for file in came if file not in given and signs.is_own(file)]
-    rows = desk.found | _defined_elsewhere(desk, written) | absent
+    rows = desk.found | _defined_elsewhere(desk, written) | missing
     # a person looks at all of it then
     is_told = bool(Contents(rows).absent("not recognised"))
-    desk.unused += [Unused("", problem) for problem in dict.fromkeys(desk.problems)]
+    desk.unused += [
+        general("ignored", problem, odd=True)
+        for problem in dict.fromkeys(desk.problems)
+    ]
     for file in [*desk.files, *desk.hidden]:
         why, is_odd = _why_unused(desk, file)
-        desk.unused.append(Unused(file.shown, why, odd=is_odd and not is_told))
+        desk.unused.append(ignored(file, why, odd=is_odd and not is_told))
     return Contents(rows, tuple(desk.unused), there.newest)
 
 
@@ -166,12 +162,7 @@ def _take_named(desk: Desk, files: Iterable[File]) -> list[File]:
             candidates.setdefault(kata, []).append((file, distance))
     for kata, some in candidates.items():
         ordered = [file for file, _ in sorted(some, key=_order)]
-        best = read(ordered[0], kata)
-        if len(ordered) > 1 and is_untouched(kata, best):
-            others = (read(file, kata) for file in ordered[1:])
-            best = next(
-                (other for other in others if not is_untouched(kata, other)), best
-            )
+        best, row = _best(ordered, kata)
         twins = _twins(ordered, best, kata)
         if len(twins) > 1:
             each = (
@@ -181,11 +172,9 @@ def _take_named(desk: Desk, files: Iterable[File]) -> list[File]:
             desk.also[kata] = f"{' and '.join(twins[:3])}: {each}"
             rest += ordered
             continue
-        desk.found[kata] = best
+        desk.found[kata] = row
         desk.unused += [
-            _superseded(file, best.file, ordered[0])
-            for file in ordered
-            if file != best.file
+            _superseded(file, best, ordered[0]) for file in ordered if file != best
         ]
     desk.open = [
         kata
@@ -195,15 +184,29 @@ def _take_named(desk: Desk, files: Iterable[File]) -> list[File]:
     return rest
 
 
-def _twins(ordered: list[File], best: Found, kata: Kata) -> list[str]:
+def _best(ordered: list[File], kata: Kata) -> tuple[File, Row]:
+    """The first file that is more than an untouched stub, or else the first; and
+    its row.
+    """
+    first = read(ordered[0], kata)
+    if not is_untouched(kata, first):
+        return ordered[0], first
+    for file in ordered[1:]:
+        row = read(file, kata)
+        if not is_untouched(kata, row):
+            return file, row
+    return ordered[0], first
+
+
+def _twins(ordered: list[File], best: File, kata: Kata) -> list[str]:
     """Where the best file is a browser's copy: the written copies beside it, of which
     nobody knows the newest.
     """
-    place = best.file.attempt, best.file.batch
+    place = best.attempt, best.batch
     same = [
         file
         for file in ordered
-        if file.is_copy and best.file.is_copy and (file.attempt, file.batch) == place
+        if file.is_copy and best.is_copy and (file.attempt, file.batch) == place
     ]
     return sorted(
         file.shown
@@ -243,91 +246,90 @@ def _order(candidate: tuple[File, int]) -> tuple[object, ...]:
     )
 
 
-def _superseded(file: File, best: File, first: File) -> Unused:
+def _superseded(file: File, best: File, first: File) -> Row:
     """The reason why a file does not count.
 
     Args:
         first: what would count if it were not untouched.
     """
     if file == first:
-        return Unused(file.shown, f"{UNTOUCHED}: {best.shown} counts")
+        return ignored(file, f"{UNTOUCHED}: {best.shown} counts")
     newer = (best.attempt, best.batch) > (file.attempt, file.batch)
     why = f"{best.shown} counts" + (", which was handed in later" if newer else "")
-    return Unused(
-        file.shown, why, odd=best.attempt != file.attempt or best.batch == file.batch
-    )
+    is_odd = best.attempt != file.attempt or best.batch == file.batch
+    return ignored(file, why, odd=is_odd)
 
 
-def is_untouched(kata: Kata, found: Found) -> bool:
-    """Tell if a file is still the stub, or empty."""
-    text = found.source.text
-    return not found.source.problem and (
-        not text.strip() or stubs.is_untouched(kata, text)
-    )
+def is_untouched(kata: Kata, row: Row) -> bool:
+    """Tell if a file that counts is still the stub, or empty."""
+    if row.verdict != "counts":
+        return False
+    return not row.text.strip() or stubs.is_untouched(kata, row.text)
 
 
 def may_have(contents: Contents, kata: Kata) -> bool:
     """Tell if work on a kata was handed in, or something that may be it."""
     row = contents.katas[kata]
-    return (
-        row.verdict != NOT_HANDED_IN
-        if isinstance(row, Absent)
-        else not is_untouched(kata, row)
-    )
+    return row.verdict != "not handed in" and not is_untouched(kata, row)
 
 
-def read(file: File, kata: Kata) -> Found:
+def read(file: File, kata: Kata) -> Row:
     """Read the file of a kata, and say so if Python would not read it."""
-    is_resubmitted = file.attempt and uploads.parsed(file.path.name)
-    note = f"resubmission {file.attempt}" if is_resubmitted else ""
+    notes: list[str] = []
+    if file.attempt and uploads.parsed(file.path.name):
+        notes.append(f"resubmission {file.attempt}")
     if (depth := len(file.path.parts) - 1) > DEEP:
-        note = ", ".join(filter(None, [note, f"{depth} folders deep"]))
+        notes.append(f"{depth} folders deep")
     data = b""
     try:
         data = file.read(kata_modules.MAX_BYTES)
         text, encoding = kata_modules.converted(data)
     except (LoadFailure, OSError) as failure:
-        if (
-            isinstance(failure, LoadFailure)
-            and not isinstance(failure, Unreadable)
-            and _is_no_text(data)
-        ):
-            what = (
-                "is no text, but a file of another kind"
-                if b"\0" in data[: kata_modules.MAX_BYTES]
-                else str(failure)
-            )
-            return _unrecognised(file, what)
-        why = printable.line(str(failure))
-        problem = Failure("unreadable", f"{file.shown}: {why}")
-        return Found(file, SourceText("", problem, lost=Reason.UNREADABLE), why)
+        return _without_text(file, kata, data, failure)
     try:
         written = _notebook_in(text, kata)
     except NotANotebook as failure:
-        return _unrecognised(file, str(failure))
+        return _unrecognised(file, kata, str(failure))
     if written:
-        note = ", ".join(filter(None, [note, "is a notebook", *written.notes]))
-        return Found(
-            file, SourceText(sys.intern(written.text), notes=written.notes), note
-        )
-    if encoding:
-        note = ", ".join(
-            filter(None, [note, f"is {encoding}, which was converted to UTF-8"])
-        )
+        source = SourceText(sys.intern(written.text), notes=written.notes)
+        return _counting(file, kata, source, *notes, "is a notebook", *written.notes)
     if foreign := syntax.no_source(file.shown, text):
-        return Found(
-            file,
-            SourceText("", foreign.each(printable.line), lost=Reason.UNREADABLE),
-            foreign.line,
-        )
+        return _unreadable(file, kata, foreign.line, foreign.each(printable.line))
+    if encoding:
+        notes.append(f"is {encoding}, which was converted to UTF-8")
     # saves memory: many students leave some files unchanged
-    return Found(file, SourceText(sys.intern(text)), note)
+    return _counting(file, kata, SourceText(sys.intern(text)), *notes)
 
 
-def _unrecognised(file: File, what: str) -> Found:
+def _counting(file: File, kata: Kata, source: SourceText, *notes: str) -> Row:
+    """A file that counts. A person looks at what is noted of it."""
+    note = ", ".join(notes)
+    return Row(file, kata, "counts", note, source, odd=bool(note))
+
+
+def _without_text(
+    file: File, kata: Kata, data: bytes, failure: LoadFailure | OSError
+) -> Row:
+    """A file of the kata's name whose bytes are no text, or cannot be read."""
+    is_recognised = isinstance(failure, (Unreadable, OSError))
+    if not is_recognised and _is_no_text(data):
+        is_binary = b"\0" in data[: kata_modules.MAX_BYTES]
+        what = "is no text, but a file of another kind" if is_binary else str(failure)
+        return _unrecognised(file, kata, what)
+    why = printable.line(str(failure))
+    return _unreadable(file, kata, why, Failure("unreadable", f"{file.shown}: {why}"))
+
+
+def _unreadable(file: File, kata: Kata, why: str, problem: Failure) -> Row:
+    """A kata's file that is lost, since nobody can read it."""
+    source = SourceText("", problem, reason=Reason.UNREADABLE)
+    return Row(file, kata, "not graded", why, source, odd=True)
+
+
+def _unrecognised(file: File, kata: Kata, what: str) -> Row:
     """A file of the kata's name that nobody can take for its code."""
     why = f"{file.shown}: {printable.line(what)}"
-    return Found(file, Absent(why, Reason.NOT_RECOGNISED).source, why)
+    return Row(file, kata, "not recognised", why, odd=True)
 
 
 def _is_no_text(data: bytes) -> bool:
@@ -412,7 +414,7 @@ def _take_from_notebook(
 ) -> None:
     """Let the code of a notebook count for a kata that is open."""
     if kata not in desk.open:
-        desk.unused.append(Unused(file.shown, f"{desk.found[kata].file.shown} counts"))
+        desk.unused.append(ignored(file, f"{desk.found[kata].name} counts"))
         return
     try:
         written = notebooks.handed_in(notebook, kata)
@@ -420,7 +422,8 @@ def _take_from_notebook(
         desk.also[kata] = f"{file.shown}: {hiding}"
         return
     source = SourceText(sys.intern(written.text), notes=written.notes)
-    desk.let_count(kata, Found(file, source, "; ".join(written.notes)))
+    row = _counting(file, kata, source, "; ".join(written.notes))
+    desk.let_count(file, kata, row)
 
 
 def _defined(desk: Desk, own: list[File]) -> dict[File, list[Kata]]:
@@ -452,13 +455,12 @@ def _take_lone(desk: Desk, own: list[File], defined: Mapping[File, list[Kata]]) 
         return
     [file], [kata] = own, desk.asked
     if kata in defined.get(file, ()):
-        found = read(file, kata)
+        row = read(file, kata)
         taken = (
             f"is taken for {kata.file.name} of {kata.number}: there is no other file"
         )
-        desk.let_count(
-            kata, replace(found, note="; ".join(filter(None, [taken, found.note])))
-        )
+        note = "; ".join(filter(None, [taken, row.note]))
+        desk.let_count(file, kata, replace(row, note=note, odd=True))
         desk.files.remove(file)
 
 
@@ -476,22 +478,22 @@ def _text(desk: Desk, file: File) -> str:
 # What is left.
 
 
-def _defined_elsewhere(desk: Desk, written: list[File]) -> dict[Kata, Absent]:
+def _defined_elsewhere(desk: Desk, written: list[File]) -> dict[Kata, Row]:
     """The katas whose file defines no exercise, while other files of the submission do.
 
     Args:
         written: all files of the student's own.
     """
-    decided: dict[Kata, Absent] = {}
+    decided: dict[Kata, Row] = {}
     for kata, one in desk.found.items():
-        text = one.source.text
-        if kata not in desk.asked or one.source.problem or signs.defines(text, kata):
+        is_read = kata in desk.asked and one.verdict == "counts"
+        if not is_read or signs.defines(one.text, kata):
             continue
         others = [file for file in _first(written, desk) if file is not one.file]
         if some := [file.shown for file in others if _has_exercise(desk, file, kata)]:
             those = named(some, SHOWN)
-            why = f"{one.file.shown}: defines no exercise: put those of {those} into it"
-            decided[kata] = Absent(why, Reason.NOT_RECOGNISED)
+            why = f"{one.name}: defines no exercise: put those of {those} into it"
+            decided[kata] = absent(kata, "not recognised", why)
     return decided
 
 
@@ -508,9 +510,9 @@ def _has_exercise(desk: Desk, file: File, kata: Kata) -> bool:
     return is_there and not stubs.is_untouched(kata, text)
 
 
-def _absent(
+def _missing(
     desk: Desk, others: list[File], defined: Mapping[File, list[Kata]]
-) -> dict[Kata, Absent]:
+) -> dict[Kata, Row]:
     """Why each open kata has no file, or has only its stub beside something that may be
     its file.
 
@@ -518,7 +520,7 @@ def _absent(
         others: files that the student has written, and that are no kata's.
         defined: those that may be code, with the katas of which each has exercises.
     """
-    decided: dict[Kata, Absent] = {}
+    decided: dict[Kata, Row] = {}
     came = _came(others + desk.hidden) if desk.asked.isdisjoint(desk.found) else ""
     closed = [f"{file.shown}: {why}" for file, why in desk.closed.items()]
     for kata in desk.open:
@@ -530,15 +532,16 @@ def _absent(
                 or next(iter(closed), "")
             )
         if why:
-            decided[kata] = Absent(why, Reason.NOT_RECOGNISED)
+            decided[kata] = absent(kata, "not recognised", why)
         elif kata in desk.found:
             continue
         elif desk.problems:
-            decided[kata] = Absent(desk.problems[0], Reason.UNREADABLE)
+            decided[kata] = absent(kata, "not graded", desk.problems[0])
         elif why := came or _unseen(desk):
-            decided[kata] = Absent(why, Reason.NOT_RECOGNISED)
+            decided[kata] = absent(kata, "not recognised", why)
         else:
-            decided[kata] = Absent(f"{kata.file.name}: {NOT_HANDED_IN}")
+            why = f"{kata.file.name}: {NOT_HANDED_IN}"
+            decided[kata] = absent(kata, "not handed in", why)
     return decided
 
 
@@ -594,10 +597,10 @@ def _within(desk: Desk, kata: Kata) -> str:
     """
     for other, one in desk.found.items():
         if other not in desk.open and signs.is_half(
-            signs.names(one.source.text).difference(other.owners), kata
+            signs.names(one.text).difference(other.owners), kata
         ):
             return (
-                f"{one.file.shown}: defines exercises of {kata.number}, too: put them "
+                f"{one.name}: defines exercises of {kata.number}, too: put them "
                 f"into {kata.file.name}"
             )
     return ""

@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,8 @@ from grader.results import KataResult, kata_result
 from grader.teaching import submissions
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import Graded, Key
-from grader.teaching.dask_tasks import Ending, Engine, Slice
+from grader.teaching.class_options import ClassOptions
+from grader.teaching.dask_tasks import Ending, Slice
 from grader.teaching.submissions import Attempt, Version
 
 STUDENTS = 20  # per task
@@ -43,31 +43,9 @@ KATA = [
 ]
 
 
-@dataclass(frozen=True)
-class Sources:
-    """The files from which each task takes in its students again.
-
-    Attributes:
-        roster: the file that the students' names come from.
-        rules: the file that says which versions are graded, if it is not the
-            default one.
-        unowned_are_nobody: submissions of nobody in the roster are taken for
-            nobody's work.
-        accommodations: what students are allowed, if there is a file.
-    """
-
-    folder: Path
-    roster: Path | None = None
-    rules: Path | None = None
-    unowned_are_nobody: bool = False
-    accommodations: Path | None = None
-
-
 def grade_on_cluster(
     attempts: Iterable[Attempt],
-    assignment: Assignment,
-    sources: Sources,
-    engine: Engine,
+    asked: ClassOptions,
     *,
     cache: ResultCache,
     students: int = STUDENTS,
@@ -79,11 +57,13 @@ def grade_on_cluster(
     Closing the iterator cancels every task.
 
     Args:
-        engine: starts the tasks.
+        asked: its engine starts the tasks.
         students: submissions per task.
     Raises:
         ClusterUnavailable: the engine cannot be used here.
     """
+    assert asked.engine
+    assignment = asked.assignment
     left: list[Attempt] = []
     for attempt in attempts:
         known = _known(attempt, assignment, cache)
@@ -105,7 +85,7 @@ def grade_on_cluster(
         for one in left
         for kata in one.katas
     }
-    command = _command(assignment, sources)
+    command = _command(asked)
     with _shared_folder() as shared:
         tasks = [
             Slice(
@@ -114,7 +94,7 @@ def grade_on_cluster(
             )
             for number, names in enumerate(slices)
         ]
-        with engine(tasks) as endings:
+        with asked.engine(tasks) as endings:
             yield from _gathered(
                 shared, owed, dict(enumerate(endings)), assignment.options
             )
@@ -138,27 +118,25 @@ def _known(
     return known
 
 
-def _command(assignment: Assignment, sources: Sources) -> list[str]:
+def _command(asked: ClassOptions) -> list[str]:
     """The command of every task, without its students. A task uses as many cores as
     grade katas in parallel.
     """
-    options, roster, rules, allowed = (
-        assignment.options,
-        sources.roster,
-        sources.rules,
-        sources.accommodations,
-    )
+    assignment, options = asked.assignment, asked.assignment.options
+    files = {
+        "roster": asked.roster_file,
+        "rules": asked.rules_file,
+        "accommodations": asked.accommodations_file,
+    }
     return [
         *KATA,
         "class",
-        str(sources.folder.resolve()),
+        str(asked.folder.resolve()),
         *(name for kata in assignment.katas for name in _asked(kata, options)),
         f"--jobs={assignment.at_a_time}",
         *(["--core"] if options.core else []),
-        *([f"--roster={roster.resolve()}"] if roster else []),
-        *([f"--rules={rules.resolve()}"] if rules else []),
-        *([f"--accommodations={allowed.resolve()}"] if allowed else []),
-        *(["--unowned-are-nobody"] if sources.unowned_are_nobody else []),
+        *(f"--{name}={file.resolve()}" for name, file in files.items() if file),
+        *(["--unowned-are-nobody"] if asked.unowned_are_nobody else []),
         "--sealed" if options.sealed else "--unsealed",
         *(["--require-isolation"] if options.require_isolation else []),
     ]

@@ -1,94 +1,129 @@
-"""What a submission came to: a row per kata, found or absent, and a row per file that
-does not count.
+"""What a submission came to: a row per file and per kata, made where the file is
+attributed, and carried to the intake file, to the reports and to the mark.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from grader.course.catalogue import Kata
-from grader.failure import NOT_HANDED_IN, Failure, Kind
+from grader.failure import Failure, Kind
 from grader.results import Reason
 from grader.teaching.listing import File
 from grader.workers.jobs import SourceText
 
-
-@dataclass(frozen=True)
-class Found:
-    """The file that counts for a kata, and its text. `note` says what had to be decided
-    or converted.
-    """
-
-    file: File
-    source: SourceText
-    note: str = ""
-
-
-KINDS: dict[Reason | None, Kind] = {
-    Reason.NOT_RECOGNISED: "not recognised",
-    Reason.UNREADABLE: "unreadable",
+Verdict = Literal[
+    "counts",
+    "ignored",
+    "handed in",  # says when, or how
+    "not handed in",
+    "not recognised",
+    "not graded",
+    "nobody's",
+]
+# Of a row whose kata has no text: the kind of its failure, and why it is not graded.
+NO_TEXT: dict[Verdict, tuple[Kind, Reason | None]] = {
+    "not handed in": ("not handed in", None),
+    "not recognised": ("not recognised", Reason.NOT_RECOGNISED),
+    "not graded": ("unreadable", Reason.UNREADABLE),
 }
 
 
 @dataclass(frozen=True)
-class Absent:
-    """Why no file counts for a kata: none came, or it is lost.
+class Row:
+    """What became of one file of a submission, or of a kata without a file.
 
-    `apart`: other people's files, which the teacher alone may read of.
+    Attributes:
+        file: None where the row is about no file, or about one that nobody opens.
+        kata: the kata whose file it is, or may be; None for any other file.
+        note: why, or what had to be decided or converted. The teacher alone reads it.
+        source: the text that counts, or a failure that says something else than the
+            note.
+        odd: a person should look at it.
+        place: the name of what it is about, if that is no file.
+        student: whose it is, once that is known.
     """
 
-    why: str
-    lost: Reason | None = None
-    apart: str = ""
+    file: File | None
+    kata: Kata | None
+    verdict: Verdict
+    note: str = ""
+    source: SourceText | None = None
+    odd: bool = False
+    place: str = ""
+    student: str = ""
 
     @property
-    def verdict(self) -> str:
-        return self.lost.state if self.lost else NOT_HANDED_IN
+    def name(self) -> str:
+        """The file as people know it; empty if there is none."""
+        return self.file.shown if self.file else self.place
 
     @property
-    def for_teacher(self) -> str:
-        return f"{self.why}: {self.apart}" if self.apart else self.why
+    def text(self) -> str:
+        """The text that counts; empty if there is none."""
+        return self.source.text if self.source else ""
 
     @property
-    def source(self) -> SourceText:
-        return SourceText(
-            "", Failure(KINDS.get(self.lost, "not handed in"), self.why), lost=self.lost
-        )
-
-
-@dataclass(frozen=True)
-class Unused:
-    """A file that does not count, and why. `odd`: a person should look at it."""
-
-    file: str
-    why: str
-    odd: bool = True
+    def modified(self) -> str:
+        """When the file of a kata was modified last."""
+        if self.file is None or self.kata is None:
+            return ""
+        return self.file.modified.isoformat(" ", "seconds")
 
     @property
     def line(self) -> str:
-        return f"{self.file}: {self.why}" if self.file else self.why
+        """The note, behind the name of the file."""
+        return f"{self.name}: {self.note}" if self.name else self.note
+
+    @property
+    def for_job(self) -> SourceText:
+        """What a job takes: the text of the kata's file, or why there is none."""
+        if self.source:
+            return self.source
+        kind, reason = NO_TEXT[self.verdict]
+        return SourceText("", Failure(kind, self.note), reason=reason)
+
+
+def general(verdict: Verdict, note: str, place: str = "", *, odd: bool = False) -> Row:
+    """A row about no file in particular."""
+    return Row(None, None, verdict, note, odd=odd, place=place)
+
+
+def ignored(file: File, why: str, *, odd: bool = True) -> Row:
+    """A file that counts for no kata."""
+    return Row(file, None, "ignored", why, odd=odd)
+
+
+def absent(kata: Kata, verdict: Verdict, why: str) -> Row:
+    """A kata for which no file counts."""
+    return Row(None, kata, verdict, why, odd=verdict != "not handed in")
+
+
+def of_student(student: str, rows: Iterable[Row]) -> list[Row]:
+    return [replace(row, student=student) for row in rows]
 
 
 @dataclass(frozen=True)
 class Contents:
     """The rows of one submission. `newest` is the place that was modified last."""
 
-    katas: Mapping[Kata, Found | Absent]
-    unused: tuple[Unused, ...] = ()
+    katas: Mapping[Kata, Row]
+    unused: tuple[Row, ...] = ()
     newest: str = ""
 
     @property
-    def found(self) -> dict[Kata, Found]:
-        return {kata: row for kata, row in self.katas.items() if isinstance(row, Found)}
+    def files(self) -> dict[Kata, File]:
+        """The file of each kata that has one, even if nobody can read it."""
+        return {kata: row.file for kata, row in self.katas.items() if row.file}
 
-    def absent(self, *verdicts: str) -> dict[Kata, str]:
+    def absent(self, *verdicts: Verdict) -> dict[Kata, str]:
         """The katas for which no file counts, by one of these verdicts, and why."""
-        rows = self.katas.items()
         return {
-            kata: row.why
-            for kata, row in rows
-            if isinstance(row, Absent) and row.verdict in verdicts
+            kata: row.note
+            for kata, row in self.katas.items()
+            if row.file is None and row.verdict in verdicts
         }
 
     def sources(self, katas: Iterable[Kata]) -> dict[Kata, SourceText]:
-        """The text of each kata's file, or the problem with that file."""
-        return {kata: self.katas[kata].source for kata in katas}
+        """What a job takes of each kata."""
+        return {kata: self.katas[kata].for_job for kata in katas}

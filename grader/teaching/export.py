@@ -11,8 +11,8 @@ from grader.course import catalogue, handouts, papers, places, stubs
 from grader.course.catalogue import ROOT, TEACHER, Kata, with_prerequisites
 from grader.errors import ExportFailure
 from grader.reports import words
-from grader.teaching import platforms, rules, template_files
-from grader.teaching.platforms import Place
+from grader.teaching import platform_files, rules, template_files
+from grader.teaching.platform_files import Place
 from grader.teaching.rules import Rules
 
 # a file that marks a folder as an export, which another export may update
@@ -68,7 +68,7 @@ def starter(
         first_file=katas[0].file.name,
     )
     _write_rules(folder, katas, course)
-    platforms.write_for_students(folder, katas, place)
+    platform_files.write_for_students(folder, katas, place)
     return [
         f"{words.counted(len(katas), 'kata')} in {folder}",
         *(f"kept the student's katas/{kata.file}" for kata in kept),
@@ -88,7 +88,7 @@ def teacher(folder: Path, katas: Iterable[Kata], course: Rules) -> list[str]:
     catalogue.refuse_misplaced_specs(katas[0].root)
     prepare(folder)
     write_course(folder, katas, course)
-    archive = platforms.write_for_teacher(folder, katas)
+    archive = platform_files.write_for_teacher(folder, katas)
     hidden = [
         path.relative_to(folder).as_posix()
         for path in sorted(folder.glob(f"katas/**/{TEACHER}/test_*.py"))
@@ -145,8 +145,8 @@ def bundle(
     _replace_grader(root, folder)
     (folder / "Makefile").write_text(_makefile(katas), "utf-8")
     _write_rules(folder, katas, course)
-    platforms.write_for_classroom50(folder, graded)
-    size = platforms.packed_size(folder)
+    platform_files.write_for_classroom50(folder, graded)
+    size = platform_files.packed_size(folder)
     if size > MOST_BYTES:
         largest = max(
             katas,

@@ -56,7 +56,9 @@ class Gradebook:
         }
         # of versions, until both are there
         self.arrived: dict[tuple[str, str], dict[Which, KataResult]] = {}
-        self.lost: dict[str, KataResult] = {}  # student → a kata that was not graded
+        self.ungraded: dict[
+            str, KataResult
+        ] = {}  # student → a kata that was not graded
         self.started = datetime.now().astimezone().isoformat(timespec="seconds")
         self.clock = time.monotonic()
 
@@ -135,7 +137,7 @@ class Gradebook:
     def class_report(self, *, interrupted: bool) -> ClassReport:
         """The report of the class so far."""
         reports = {student: self.report(student) for student in self.results}
-        complete = not (interrupted or self.lost)
+        complete = not (interrupted or self.ungraded)
         seconds, title = time.monotonic() - self.clock, self.assignment.title
         return ClassReport(self.started, seconds, complete, reports, self.roster, title)
 
@@ -167,7 +169,7 @@ class Gradebook:
             )
         self.results[student][result.kata] = result
         if result.gap:
-            self.lost[student] = result
+            self.ungraded[student] = result
         return result
 
     def _show(self, student: str, kata: str, source: SourceText) -> None:

@@ -2,124 +2,84 @@
 counts, and what was ignored.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from grader.course.catalogue import Kata
-from grader.failure import NOT_HANDED_IN
 from grader.reports import csv_cells
-from grader.teaching import uploads
-from grader.teaching.contents import Absent, Contents, Found
+from grader.teaching import contents, uploads
+from grader.teaching.contents import Contents, Row, general
 from grader.teaching.listing import readable
 from grader.teaching.submissions import Submission
 
-# findings on a terminal, beside those that keep a submission from being graded
+# rows on a terminal, beside those that keep a submission from being graded
 SHOWN = 20
 URGENT = ("not recognised", "not graded", "not handed in")
 COLUMNS = ("student", "kata", "file", "verdict", "note", "modified")
 STRANGER = "it is no folder, archive or notebook of a student"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One file of a submission, or a kata without one. `odd`: a person should look
-    at it.
-    """
-
-    student: str
-    kata: str
-    file: str
-    # counts, ignored, handed in, not handed in, not recognised, not graded
-    verdict: str
-    note: str = ""
-    modified: str = ""
-    odd: bool = False
-    untimed: bool = False  # the note says why nobody knows when it was handed in
-    late: bool = False  # a platform marks it so
-
-
-def findings(
-    submission: Submission, contents: Contents, katas: Iterable[Kata]
-) -> list[Finding]:
-    """The findings in a submission.
+def rows(
+    submission: Submission, contents_: Contents, katas: Iterable[Kata]
+) -> list[Row]:
+    """What is told of a submission: the files that count, what is missing, how it came,
+    and the files that were ignored.
 
     Args:
         katas: those that are graded. Earlier katas that were not handed in are replaced
             by the reference.
     """
-    student = submission.student
-    found = [
-        Finding(
-            student,
-            kata.name,
-            one.file.shown,
-            _verdict(one),
-            one.note,
-            _said(one.file.modified),
-            odd=bool(one.note),
-        )
-        for kata, one in contents.found.items()
-    ]
     asked = list(katas)
-    absent = [
-        (kata.name, row)
-        for kata in asked
-        if isinstance(row := contents.katas.get(kata), Absent)
+    absent = _absent(contents_, asked)
+    said = {row.note for row in absent}
+    found = [
+        *(row for row in contents_.katas.values() if row.file),
+        *absent,
+        *_of_the_whole(submission, contents_, asked),
+        *(row for row in contents_.unused if row.line not in said),
     ]
-    # An archive that nobody can open is one line, not one per kata.
-    if (
-        len(asked) > 1
-        and len(absent) == len(asked)
-        and len({row for _, row in absent}) == 1
-    ):
-        absent = [("", absent[0][1])]
-    for name, row in sorted(absent, key=lambda pair: pair[1].verdict != NOT_HANDED_IN):
-        verdict, is_odd = row.verdict, row.verdict != NOT_HANDED_IN
-        found.append(Finding(student, name, "", verdict, row.for_teacher, odd=is_odd))
-    if submission.is_late:
-        found.append(
-            Finding(student, "", "", "handed in", "Canvas marks it as late", late=True)
-        )
-    if len(submission.places) > 1 and not all(
-        uploads.of(place) for place in submission.places
-    ):
-        names = " and ".join(
-            sorted(readable(place.name) for place in submission.places)
-        )
+    return contents.of_student(submission.student, found)
+
+
+def _absent(contents_: Contents, asked: Sequence[Kata]) -> list[Row]:
+    """The katas without a file, those that were not handed in first."""
+    absent = [
+        row for kata in asked if (row := contents_.katas.get(kata)) and row.file is None
+    ]
+    # An archive that nobody can open is one row, not one per kata.
+    reasons = {(row.verdict, row.note) for row in absent}
+    if len(asked) > 1 and len(absent) == len(asked) and len(reasons) == 1:
+        return [replace(absent[0], kata=None)]
+    return sorted(absent, key=lambda row: row.verdict != "not handed in")
+
+
+def _of_the_whole(
+    submission: Submission, contents_: Contents, asked: Sequence[Kata]
+) -> list[Row]:
+    """What is told of a submission as a whole."""
+    found: list[Row] = []
+    if submission.late_by:
+        found.append(general("handed in", f"{submission.late_by} marks it as late"))
+    is_a_download = all(uploads.of(place) for place in submission.places)
+    if len(submission.places) > 1 and not is_a_download:
+        places = sorted(readable(place.name) for place in submission.places)
+        names = " and ".join(places)
         note = (
-            f"where {names} hold the same kata, {contents.newest} counts, which is "
+            f"where {names} hold the same kata, {contents_.newest} counts, which is "
             "newer"
         )
-        found.append(Finding(student, "", names, "counts", note, odd=True))
-    missing = contents.absent(NOT_HANDED_IN)
+        found.append(general("counts", note, names, odd=True))
+    missing = contents_.absent("not handed in")
     if submission.places and asked and all(kata in missing for kata in asked):
-        found.append(
-            Finding(
-                student,
-                "",
-                "",
-                "not handed in",
-                "no file of a kata was found",
-                odd=True,
-            )
-        )
-    said = {row.why for _, row in absent}
-    unsaid = [one for one in contents.unused if one.line not in said]
-    return found + [
-        Finding(student, "", one.file, "ignored", one.why, odd=one.odd)
-        for one in unsaid
-    ]
-
-
-def _verdict(found: Found) -> str:
-    return found.source.lost.state if found.source.lost else "counts"
+        why = "no file of a kata was found"
+        found.append(general("not handed in", why, odd=True))
+    return found
 
 
 def lines(
-    found: Iterable[Finding], strangers: Iterable[str] = (), most: int | None = None
+    found: Iterable[Row], strangers: Iterable[str] = (), most: int | None = None
 ) -> list[str]:
-    """The findings that a person should look at, one per line. First, and never cut
+    """The rows that a person should look at, one per line. First, and never cut
     off, come the urgent ones.
     """
     found = list(found)
@@ -129,7 +89,7 @@ def lines(
     return [*urgent(found), *others[:most], *more]
 
 
-def urgent(found: Iterable[Finding]) -> list[str]:
+def urgent(found: Iterable[Row]) -> list[str]:
     """A line per reason why a submission, or a kata of it, was not recognised, cannot
     be read, or is empty.
     """
@@ -151,48 +111,47 @@ def unowned(names: Mapping[str, str], waiting: Iterable[str]) -> list[str]:
     ]
 
 
-def of_times(found: Iterable[Finding], *, count: bool) -> list[str]:
-    """One line on the submissions that a platform marks as late, and one on those whose
-    time nobody knows.
+def of_times(
+    late: Mapping[str, Sequence[str]], untimed: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """One line on the submissions that a platform marks as late, and one per reason why
+    nobody knows a time.
 
     Args:
-        count: times count, as the rules say what lateness costs.
+        late: by platform, the students of these submissions.
+        untimed: by reason, the students whom it keeps from losing anything.
     """
-    late: list[str] = []
-    untimed: dict[str, list[str]] = {}
-    for one in found:
-        if one.late:
-            late.append(one.student)
-        elif one.untimed and count:
-            untimed.setdefault(one.note, []).append(one.student)
-    said = [f"late, as Canvas says: {', '.join(late)}"] if late else []
-    return said + [
+    marked = [
+        f"late, as {platform} says: {', '.join(students)}"
+        for platform, students in late.items()
+    ]
+    return marked + [
         f"{why}, so lateness costs nothing: {', '.join(students)}"
         for why, students in untimed.items()
     ]
 
 
-def _others(found: Iterable[Finding], strangers: Iterable[str]) -> list[str]:
+def _others(found: Iterable[Row], strangers: Iterable[str]) -> list[str]:
     said = _shared(one for one in found if one.odd and one.verdict not in URGENT)
     return said + [f"{name}: ignored: {STRANGER}" for name in strangers]
 
 
-def _shared(found: Iterable[Finding]) -> list[str]:
-    """A line per finding. Files of one student with the same note share a line."""
+def _shared(found: Iterable[Row]) -> list[str]:
+    """A line per row. Files of one student with the same note share a line."""
     shared: dict[tuple[str, str, str], list[str]] = {}
     for one in found:
-        shared.setdefault((one.student, one.verdict, one.note), []).append(one.file)
+        shared.setdefault((one.student, one.verdict, one.note), []).append(one.name)
     return [_line(*key, files) for key, files in shared.items()]
 
 
-def render_csv(found: Iterable[Finding], strangers: Iterable[str]) -> str:
+def render_csv(found: Iterable[Row], strangers: Iterable[str]) -> str:
     """One row per file, and per kata that was not handed in."""
-    rows = [COLUMNS]
-    for one in found:
-        row = (one.student, one.kata, one.file, one.verdict, one.note, one.modified)
-        rows.append(row)
-    rows += [("", "", name, "ignored", STRANGER, "") for name in strangers]
-    return csv_cells.render(rows)
+    cells = [COLUMNS]
+    for row in found:
+        kata = row.kata.name if row.kata else ""
+        cells.append((row.student, kata, row.name, row.verdict, row.note, row.modified))
+    cells += [("", "", name, "ignored", STRANGER, "") for name in strangers]
+    return csv_cells.render(cells)
 
 
 def _line(student: str, verdict: str, note: str, files: list[str]) -> str:
@@ -200,7 +159,3 @@ def _line(student: str, verdict: str, note: str, files: list[str]) -> str:
     what = f"{files[0]}{more}: " if files[0] and files[0] not in note else ""
     said = f"{verdict}: " if verdict in ("ignored", "not recognised") else ""
     return f"{student}: {what}{said}{note}"
-
-
-def _said(time: datetime) -> str:
-    return time.isoformat(" ", "seconds")

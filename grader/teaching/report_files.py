@@ -17,7 +17,6 @@ from grader.reports import (
     class_page,
     class_report,
     classroom50,
-    gradebooks,
     gradescope,
     html_report,
     json_report,
@@ -27,6 +26,7 @@ from grader.reports import (
 )
 from grader.reports.students_view import StudentReport
 from grader.results import ClassReport, Report
+from grader.teaching.platforms import PLATFORMS
 
 FOR_STUDENTS: dict[str, Callable[[StudentReport], str]] = {
     "markdown": markdown.render,
@@ -46,8 +46,11 @@ CLASS_FORMATS: dict[str, Callable[[ClassReport], str]] = {
     "json": class_report.render_json,
     "csv": class_report.render_csv,
     "html": class_page.render,
-    "canvas": gradebooks.render_canvas,
-    "moodle": gradebooks.render_moodle,
+    **{
+        platform.name.lower(): platform.gradebook
+        for platform in PLATFORMS
+        if platform.gradebook
+    },
 }
 
 AnyReport = TypeVar("AnyReport", Report, ClassReport)

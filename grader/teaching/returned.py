@@ -8,13 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader.errors import ExportFailure
+from grader.teaching.platform import Platform
 from grader.teaching.submissions import Submission
 
-# Moodle's "Download all submissions" has a folder per student, "Ada
-# Lovelace_12345_assignsubmission_file_", or without folders a file whose name begins
-# so. Its "Upload multiple feedback files in a zip" finds the student by the number.
-MOODLE = re.compile(r"(?P<folder>[^_]+_\d+_assignsubmission_(file|onlinetext))(_.*)?")
-PAGE = "feedback.html"
 SHOWN = 10  # names in a line
 
 
@@ -68,11 +64,18 @@ def pack(
     return Packed(file.getvalue(), packed, no_place, no_page, alike)
 
 
-def for_moodle(submission: Submission) -> str:
-    """ "Ada Lovelace_12345_assignsubmission_file_/feedback.html"."""
-    matches = (MOODLE.fullmatch(place.name) for place in submission.places)
-    folder = next((match["folder"] for match in matches if match), "")
-    return f"{folder}_/{PAGE}" if folder else ""
+def by_upload(platform: Platform) -> Callable[[Submission], str]:
+    """Names as this platform takes them back, from what it called the uploads."""
+
+    def name(submission: Submission) -> str:
+        found = [
+            platform.returned(place.name)
+            for place in submission.places
+            if platform.returned
+        ]
+        return next(filter(None, found), "")
+
+    return name
 
 
 def by_id(ids: Mapping[str, str]) -> Callable[[Submission], str]:

@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -15,7 +14,8 @@ from pathlib import Path
 from grader.errors import BrokenRoster
 from grader.reports import csv_cells
 from grader.results import Identity
-from grader.teaching import dates, gradescope_export, signs, tables
+from grader.teaching import dates, platforms, signs, tables
+from grader.teaching.platform import Layout, Platform, Submitter
 from grader.teaching.submissions import Submission
 from grader.teaching.times import HandIn
 
@@ -29,78 +29,23 @@ PLAIN = str.maketrans(
 UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The columns of a roster. Spaces, hyphens and underscores in a header are
-    the same.
-
-    Attributes:
-        needed: the header has all of them.
-        ids: every id that a student has. The first that is not empty is the student's
-            id here.
-        names: the parts of the name.
-        number: the column with the platform's own number, by which it names what
-            it downloads.
-    """
-
-    platform: str
-    needed: tuple[str, ...]
-    ids: tuple[str, ...]
-    names: tuple[str, ...]
-    email: str = "email"
-    number: str = ""
-
-
 # columns of a teacher's own roster with further ids
 ALSO = ("username", "github username", "login")
-LAYOUTS = (
-    Layout("", ("id", "name", "email"), ("id", *ALSO), ("name",)),
-    Layout(
-        "Canvas",
-        ("student", "id", "section"),
-        ("sis user id", "sis login id", "id"),
-        ("student",),
-        number="id",
-    ),
-    Layout(
-        "Moodle",
-        ("identifier", "full name"),
-        ("id number", "username", "email address", "identifier"),
-        ("full name",),
-        "email address",
-        "identifier",
-    ),
+OWN = Layout(("id", "name", "email"), ("id", *ALSO), ("name",))
+LISTS = (
+    (platforms.NONE, OWN),
     *(
-        Layout(
-            "Moodle",
-            needed,
-            ("id number", "username", "email address"),
-            ("first name", last),
-            "email address",
-        )
-        for last in ("last name", "surname")
-        for needed in (
-            ("first name", last, "email address"),
-            ("first name", last, "id number"),
-        )
+        (platform, layout)
+        for platform in platforms.PLATFORMS
+        for layout in platform.layouts
     ),
-    Layout(
-        "Classroom 50",
-        ("username", "first name", "last name"),
-        ("username", "email"),
-        ("first name", "last name"),
-    ),
-    Layout("Classroom 50", ("username",), ("username", "email"), ("name",)),
 )
-OWN = LAYOUTS[0]
 EXPECTED = "it needs {}; set the platform to English before you export the list".format(
     "; ".join(
-        f"from {one.platform} " * bool(one.platform) + ", ".join(one.needed)
-        for one in LAYOUTS[:4]
+        f"from {platform.name} " * bool(platform.name) + ", ".join(layout.needed)
+        for platform, layout in LISTS[:4]
     )
 )
-MOODLE_TIME = "last modified (submission)"  # "Thursday, 3 December 2026, 10:00 AM"
-NOT_STUDENTS = ("points possible", "student, test")  # rows of Canvas
 
 
 @dataclass(frozen=True)
@@ -137,32 +82,28 @@ def read(path: Path) -> list[Person]:
         BrokenRoster: the file cannot be read or breaks the format. The message has the
             number of the line.
     """
-    if path.suffix == ".yml":
-        return _of_gradescope(path)
+    for platform in platforms.PLATFORMS:
+        if platform.submitters and path.suffix == Path(platform.list_inside).suffix:
+            return _submitters(platform, platform.submitters(path), path.name)
     people: dict[str, Person] = {}
     lines: dict[str, int] = {}
-    chosen = [OWN]
+    chosen = [LISTS[0]]
 
     def needed(columns: list[str]) -> tuple[str, ...]:
         written = {_column(name): name for name in columns}
-        chosen[0] = next(
-            (
-                layout
-                for layout in LAYOUTS
-                if all(name in written for name in layout.needed)
-            ),
-            OWN,
-        )
-        if chosen[0] == OWN and len(written.keys() & set(OWN.needed)) < 2:
+        fitting = [one for one in LISTS if written.keys() >= set(one[1].needed)]
+        chosen[0] = next(iter(fitting), LISTS[0])
+        _, layout = chosen[0]
+        if layout == OWN and len(written.keys() & set(OWN.needed)) < 2:
             raise BrokenRoster(
                 f"{path}:1: the header has no column id, name, email, or is not in "
                 f"English: {EXPECTED}"
             )
-        return tuple(written.get(name, name) for name in chosen[0].needed)
+        return tuple(written.get(name, name) for name in layout.needed)
 
     for line, written, _ in tables.rows(path, needed, BrokenRoster):
-        cells, layout = _by_column(written), chosen[0]
-        if _is_nobody(cells, layout):
+        cells, (platform, layout) = _by_column(written), chosen[0]
+        if platform.is_nobody and platform.is_nobody(cells):
             continue
         ids = [cells[name] for name in layout.ids if cells.get(name)]
         if not ids:
@@ -183,45 +124,49 @@ def read(path: Path) -> list[Person]:
         except ValueError as error:
             raise BrokenRoster(f"{path}:{line}: {error}") from None
         people[ids[0]] = replace(
-            _person(cells, layout, ids, *when), handed_in=handed_in
+            _person(cells, platform, layout, ids, *when), handed_in=handed_in
         )
     if not people:
         raise BrokenRoster(f"{path}: holds nobody")
     return list(people.values())
 
 
-def _of_gradescope(path: Path) -> list[Person]:
-    """The people of Gradescope's list. Who is in two groups is there with the
-    newer submission.
+def inside(folder: Path) -> Path | None:
+    """The list of students that a platform's download has; None without one."""
+    names = [one.list_inside for one in platforms.PLATFORMS if one.list_inside]
+    found = [folder / name for name in names if (folder / name).is_file()]
+    return next(iter(found), None)
+
+
+def _submitters(
+    platform: Platform, submitters: list[Submitter], file: str
+) -> list[Person]:
+    """The people of the list inside of a download. Who is in two groups is there with
+    the newer submission.
     """
     found: dict[str, Person] = {}
-    for one in sorted(gradescope_export.read(path), key=lambda one: int(one.number)):
-        handed_in = HandIn(one.handed_in, f"{path.name}") if one.handed_in else None
-        person = Person(
+    for one in sorted(submitters, key=lambda one: int(one.number)):
+        found[one.id] = Person(
             one.id,
             one.name,
             one.email,
-            handed_in=handed_in,
-            number=f"Gradescope {one.number}",
+            handed_in=HandIn(one.handed_in, file) if one.handed_in else None,
+            number=f"{platform.name} {one.number}",
         )
-        found[one.id] = person
     return list(found.values())
 
 
 def _handed_in(cells: Mapping[str, str], file: str) -> HandIn | None:
-    """The time in the column `handed_in`, or in that of Moodle's worksheet. Moodle's in
-    other languages is not known.
+    """The time in the column `handed_in`, or in a platform's own.
 
     Raises:
         ValueError: `handed_in` is no date.
     """
     if written := cells.get("handed in"):
         return HandIn(dates.moment(written), f"handed_in in {file}")
-    with suppress(ValueError):
-        return HandIn(
-            datetime.strptime(cells.get(MOODLE_TIME, ""), "%A, %d %B %Y, %I:%M %p"),
-            f"Moodle's {file}",
-        )
+    for platform in platforms.PLATFORMS:
+        if platform.handed_in and (time := platform.handed_in(cells)):
+            return HandIn(time, f"{platform.name}'s {file}")
     return None
 
 
@@ -239,19 +184,9 @@ def _by_column(written: Mapping[str, str]) -> dict[str, str]:
     return cells
 
 
-def _is_nobody(cells: Mapping[str, str], layout: Layout) -> bool:
-    """Tell if a row of a platform's export is no student's."""
-    if layout.platform == "Canvas":
-        return cells["student"].casefold() in NOT_STUDENTS or not (
-            cells["student"] or cells["id"]
-        )
-    return layout.platform == "Classroom 50" and cells.get(
-        "role", ""
-    ).casefold() not in ("", "student")
-
-
 def _person(
     cells: Mapping[str, str],
+    platform: Platform,
     layout: Layout,
     ids: list[str],
     due: datetime | None,
@@ -265,20 +200,15 @@ def _person(
         if layout.number == ""
         else [one for one in ids[1:] if one != cells[layout.number]]
     )
-    canvas = (
-        ("id", "sis user id", "sis login id", "section")
-        if layout.platform == "Canvas"
-        else ()
-    )
     return Person(
         ids[0],
         name,
         email,
         due,
         extension,
-        canvas=tuple(cells.get(column, "") for column in canvas),
+        canvas=tuple(cells.get(column, "") for column in platform.gradebook_columns),
         others=tuple(one for one in known if one != email),
-        number=f"{layout.platform} {number[0]}" if number else "",
+        number=f"{platform.name} {number[0]}" if number else "",
     )
 
 
@@ -388,15 +318,15 @@ def owners(
 def _signed(submission: Submission, people: list[Person]) -> Person | str:
     """The person whom the whole name of a submission names."""
     name, number = submission.student, submission.number
-    platform = number.partition(" ")[0]
-    if number and any(person.number.startswith(platform) for person in people):
+    platform = submission.platform
+    if number and any(person.number.startswith(platform.name) for person in people):
         return _one(person for person in people if person.number == number)
     if not number:
         if found := _with_id({name}, people) or [
             person for person in people if _has_email(person, name.casefold())
         ]:
             return _one(found)
-    parts = set(name.split("_")) if platform != "Moodle" else set()
+    parts = set(name.split("_")) if platform.names_have_ids else set()
     with_id = _with_id(parts, people)
     by_part = [
         one
@@ -442,18 +372,15 @@ def _has_email(person: Person, name: str) -> bool:
     return bool(name) and name in (email, email.partition("@")[0])
 
 
-def _called(name: str, platform: str, people: list[Person]) -> list[Person]:
+def _called(name: str, platform: Platform, people: list[Person]) -> list[Person]:
     """The people with this name. Of several the one whose first and last name are in
     the platform's order.
     """
     keys = _letters(name) | _letters(name.partition("_")[0])
     found = [person for person in people if keys & set().union(*_names(person.name))]
-    in_order = [
-        person
-        for person in found
-        if keys & _names(person.name)[-1 if platform == "Canvas" else 0]
-    ]
-    return in_order if platform and in_order else found
+    order = -1 if platform.last_name_first else 0
+    in_order = [person for person in found if keys & _names(person.name)[order]]
+    return in_order if platform.name and in_order else found
 
 
 @cache

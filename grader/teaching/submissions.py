@@ -8,8 +8,9 @@ from typing import Literal
 
 from grader.course.catalogue import Kata
 from grader.errors import NoSubmissions
-from grader.teaching import archives, attribution, uploads
+from grader.teaching import archives, attribution, platforms, uploads
 from grader.teaching.listing import HIDDEN, readable
+from grader.teaching.platform import Platform
 from grader.workers.jobs import SourceText
 
 FILES = (*archives.OPENED, ".ipynb")
@@ -32,19 +33,22 @@ class Submission:
     number: str = ""
 
     @property
-    def is_late(self) -> bool:
-        """True if a platform marks it as handed in late."""
-        found = (uploads.of(place) for place in self.places)
-        return any(upload.late for upload in found if upload)
+    def platform(self) -> Platform:
+        """The platform that has named it."""
+        return platforms.named(self.number.partition(" ")[0])
+
+    @property
+    def late_by(self) -> str:
+        """The platform that marks it as handed in late; empty if none does."""
+        found = [uploads.of(place) for place in self.places]
+        late = [upload.platform.name for upload in found if upload and upload.late]
+        return next(iter(late), "")
 
     @property
     def is_test(self) -> bool:
-        """True if it is called as that of Canvas's test student, who is "Student,
-        Test" there.
-        """
-        return self.number.startswith("Canvas") and self.student.startswith(
-            "studenttest_"
-        )
+        """True if it is called as that of the platform's own test student."""
+        test = self.platform.test_student
+        return bool(test) and self.student.startswith(test)
 
 
 @dataclass(frozen=True)

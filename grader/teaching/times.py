@@ -2,7 +2,6 @@
 or else the files.
 """
 
-import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,18 +10,14 @@ from pathlib import Path, PurePosixPath
 
 from grader.execution import boundary
 from grader.teaching import commits, uploads
-from grader.teaching.contents import Contents, Unused
+from grader.teaching.contents import Contents, Row
 from grader.teaching.listing import File, readable
+from grader.teaching.platforms import nbgrader
 from grader.teaching.submissions import Submission
 
 MOST_INNER = 100  # entries of a submission that may be a checkout
 FIRST_YEAR = 1981  # archives without times say 1980, and tar and files say 1970
 NOT_KNOWN = "its time is not known"
-NBGRADER = "timestamp.txt"  # its note: submitted/STUDENT/ASSIGNMENT/timestamp.txt
-NOTES = f"*/{NBGRADER}"  # below a student's folder
-SUBMITTED = "submitted"  # what nbgrader calls the folder of a class
-NO_NOTE = "gives no time, since nbgrader did not lay out this class"
-STAMP = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)? (UTC|[+-]\d{4})\s*")
 
 
 @dataclass(frozen=True)
@@ -56,14 +51,12 @@ def of(
         time for folder in checkouts(submission) if (time := commits.newest(folder))
     ]:
         return HandIn(max(times), "the newest commit")
-    files = [
-        one.file for one in contents.found.values() if not is_of_a_download(one.file)
-    ]
+    files = [file for file in contents.files.values() if not is_of_a_download(file)]
     if not files:
         return None
     notes = [_note(submission, file) for file in files] if is_nbgraders else []
     if noted := [time for time in notes if time]:
-        return HandIn(max(noted), f"nbgrader's {NBGRADER}")
+        return HandIn(max(noted), f"nbgrader's {nbgrader.NOTE}")
     newest = max(files, key=lambda file: file.modified.timestamp())
     if newest.modified.year < FIRST_YEAR:
         return None
@@ -81,7 +74,7 @@ def why_unknown(contents: Contents, said: HandIn | None) -> str:
             f"{NOT_KNOWN}: {said.how} is of {said.time:%Y-%m-%d}, which has not come "
             "yet"
         )
-    if all(is_of_a_download(one.file) for one in contents.found.values()):
+    if all(is_of_a_download(file) for file in contents.files.values()):
         return f"{NOT_KNOWN}: a file of a download has the time of the download"
     return f"{NOT_KNOWN}: its files say they are from before {FIRST_YEAR}"
 
@@ -97,7 +90,7 @@ def checkouts(submission: Submission) -> list[Path]:
     """The checkouts that a student handed in, each perhaps inside another folder."""
     found = []
     for place in submission.places:
-        with suppress(OSError):  # a folder that cannot be read is among the findings
+        with suppress(OSError):  # a folder that cannot be read is among the rows
             inner = sorted(place.iterdir())[:MOST_INNER] if place.is_dir() else []
             own = [place, *(one for one in inner if not one.is_symlink())]
             found += [one for one in own if (one / ".git").is_dir()]
@@ -115,22 +108,25 @@ def is_nbgraders(folder: Path, everybody: Iterable[Submission]) -> bool:
     for one in handed_in:
         with boundary.costs_only():
             noted += _has_note(one)
-    is_called_so = folder.resolve().name == SUBMITTED
+    is_called_so = folder.resolve().name == nbgrader.SUBMITTED
     return 2 * noted > len(handed_in) and (noted > 1 or is_called_so)
 
 
 def without_notes(contents: Contents) -> Contents:
     """The same, where a person is told of each file that is called as such a note."""
-    unused: list[Unused] = []
-    for one in contents.unused:
-        is_called_so = PurePosixPath(one.file).name == NBGRADER
-        unused.append(replace(one, why=NO_NOTE, odd=True) if is_called_so else one)
+    unused: list[Row] = []
+    for row in contents.unused:
+        is_called_so = PurePosixPath(row.name).name == nbgrader.NOTE
+        if is_called_so:
+            row = replace(row, note=nbgrader.NO_NOTE, odd=True)
+        unused.append(row)
     return replace(contents, unused=tuple(unused))
 
 
 def _has_note(submission: Submission) -> bool:
     """Tell if a student's folder has nbgrader's note in the folder of an assignment."""
-    called_so = [path for place in submission.places for path in place.glob(NOTES)]
+    notes = f"*/{nbgrader.NOTE}"
+    called_so = [path for place in submission.places for path in place.glob(notes)]
     return any(_stamp(path) for path in called_so)
 
 
@@ -139,17 +135,14 @@ def _note(submission: Submission, file: File) -> datetime | None:
     parts = PurePosixPath(file.shown).parts
     for place in submission.places:
         if parts[0] == readable(place.name) and len(parts) > 2:
-            return _stamp(place / parts[1] / NBGRADER)
+            return _stamp(place / parts[1] / nbgrader.NOTE)
     return None
 
 
 def _stamp(path: Path) -> datetime | None:
     """The time in a note of nbgrader; None if this is none."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError):
         if path.is_file() and not path.is_symlink():
             with path.open("rb") as file:
-                match = STAMP.fullmatch(file.read(100).decode("ascii", "replace"))
-            if match:
-                zone = match[2].replace("UTC", "+0000")
-                return datetime.strptime(match[1] + zone, "%Y-%m-%d %H:%M:%S%z")
+                return nbgrader.noted(file.read(100).decode("ascii", "replace"))
     return None

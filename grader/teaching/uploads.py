@@ -2,30 +2,11 @@
 it was called before.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-# "lovelaceada_LATE_12345_678901_tensors-2.py": a user, a file, the second resubmission.
-# Without names for an assignment that is graded anonymously:
-# "LATE_anon_Xy3Zk_678901_tensors.py". An entry of text is
-# "lovelaceada_12345_text.html".
-CANVAS = (
-    re.compile(r"(?P<who>.+?)(?P<late>_LATE)?_(?P<number>\d+)_\d+_(?P<file>.+)"),
-    re.compile(
-        r"(?P<late>LATE_)?(?P<who>anon)_(?P<number>[A-Za-z0-9]{3,8})_\d+_(?P<file>.+)"
-    ),
-    re.compile(
-        r"(?P<who>.+?)(?P<late>_LATE)?_(?P<number>\d+)_(?P<file>(?:text|link)\.html)"
-    ),
-)
-ATTEMPT = re.compile(r"(?P<stem>.+?)-(?P<attempt>\d{1,3})(?P<suffix>\.\w+)")
-# "Ada Lovelace_12345_assignsubmission_file_" is a folder; with the name of a file
-# behind it, a file.
-GRADESCOPE = re.compile(r"submission_(?P<number>\d+)")  # a folder
-MOODLE = re.compile(
-    r"(?P<who>[^_]+)_(?P<number>\d+)_assignsubmission_[a-z]+(?:_(?P<file>.*))?"
-)
+from grader.teaching import platforms
+from grader.teaching.platform import Platform
 
 
 @dataclass(frozen=True)
@@ -51,34 +32,36 @@ class Upload:
         return f"{self.who}_{self.number.partition(' ')[2]}"
 
     @property
-    def platform(self) -> str:
-        return self.number.partition(" ")[0]
+    def platform(self) -> Platform:
+        return platforms.named(self.number.partition(" ")[0])
 
 
 def parsed(name: str) -> Upload | None:
     """The parts of a name that a platform has given; None for every other name."""
-    if match := MOODLE.fullmatch(name):
-        return Upload(match["who"], f"Moodle {match['number']}", match["file"] or "")
-    if match := GRADESCOPE.fullmatch(name):
-        return Upload("submission", f"Gradescope {match['number']}")
-    match = next(filter(None, (form.fullmatch(name) for form in CANVAS)), None)
-    if match is None:
-        return None
-    again = ATTEMPT.fullmatch(match["file"])
-    file, attempt = (
-        (again["stem"] + again["suffix"], int(again["attempt"]))
-        if again
-        else (match["file"], 0)
-    )
-    return Upload(
-        match["who"], f"Canvas {match['number']}", file, attempt, bool(match["late"])
-    )
+    for platform in reversed(platforms.PLATFORMS):
+        for form in platform.uploads:
+            if match := form.fullmatch(name):
+                return _upload(platform, match.groupdict())
+    return None
+
+
+def _upload(platform: Platform, parts: dict[str, str | None]) -> Upload:
+    """The upload of these parts, which the platform's form has named."""
+    file, attempt = parts.get("file") or "", 0
+    again = platform.resubmission and platform.resubmission.fullmatch(file)
+    if again:
+        file, attempt = again["stem"] + again["suffix"], int(again["attempt"])
+    number = f"{platform.name} {parts['number']}"
+    is_late = bool(parts.get("late"))
+    return Upload(parts["who"] or "", number, file, attempt, is_late)
 
 
 def of(place: Path) -> Upload | None:
-    """The parts of an entry's name in a download. Canvas's holds no folders."""
+    """The parts of an entry's name in a download. Some platforms' hold no folders."""
     upload = parsed(place.name)
-    return None if upload and upload.platform == "Canvas" and place.is_dir() else upload
+    if upload and place.is_dir() and not upload.platform.has_folders:
+        return None
+    return upload
 
 
 def own_name(name: str) -> str:

@@ -17,9 +17,8 @@ from grader.results import KataResult, Timing
 from grader.teaching import attribution, commits, listing, times
 from grader.teaching.accommodations import Accommodation
 from grader.teaching.commits import Change, History
-from grader.teaching.contents import Contents
+from grader.teaching.contents import Contents, Row, general
 from grader.teaching.dates import is_future
-from grader.teaching.intake import Finding
 from grader.teaching.lateness import Late
 from grader.teaching.listing import File
 from grader.teaching.submissions import Attempt, Submission
@@ -119,10 +118,10 @@ def find(
     histories: dict[Path, History | None] = {}
     found: dict[Kata, Versions] = {}
     for kata in katas:
-        if kata not in contents.found:
+        row = contents.katas.get(kata)
+        if row is None or row.file is None:
             continue
-        own = Contents({kata: contents.found[kata]})
-        file, source = contents.found[kata].file, contents.found[kata].source
+        own, file, source = Contents({kata: row}), row.file, row.for_job
         history, changes = (
             _changes(submission, file, histories)
             if dates.handed_in is None
@@ -160,9 +159,8 @@ def as_first_seen(
     found: Mapping[Kata, Versions],
     earlier: Mapping[str, KataResult],
     dates: Dates,
-    student: str,
-) -> tuple[dict[Kata, Versions], list[Finding]]:
-    """The versions with the times at which a content was first seen, and a line for
+) -> tuple[dict[Kata, Versions], list[Row]]:
+    """The versions with the times at which a content was first seen, and a row for
     each file whose time changed.
 
     A file's own time is that of its last copy. What a commit or a platform says is
@@ -171,7 +169,7 @@ def as_first_seen(
     Args:
         earlier: the results of an earlier grading, by kata.
     """
-    settled, said = dict(found), list[Finding]()
+    settled, said = dict(found), list[Row]()
     for kata, one in found.items():
         old, new = earlier.get(kata.name), one.newest
         if not (
@@ -192,7 +190,7 @@ def as_first_seen(
                 f"its time is {new.said} now, and was {version.said} when the same "
                 "content was graded: that counts"
             )
-            said.append(Finding(student, kata.name, "", "handed in", why, odd=True))
+            said.append(Row(None, kata, "handed in", why, odd=True))
     return settled, said
 
 
@@ -228,21 +226,22 @@ def better(newest: KataResult, on_time: KataResult) -> KataResult | None:
     return newest if newest.so_far.score >= _most(on_time) else None
 
 
-def findings(student: str, found: Mapping[Kata, Versions]) -> list[Finding]:
-    """The time of each kata, how it is known, and the cost of lateness; once per
-    submission, that no time is known.
+def rows(found: Mapping[Kata, Versions]) -> list[Row]:
+    """The time of each kata, how it is known, and the cost of lateness; then why no
+    time is known.
     """
     timed = [
-        Finding(student, kata.name, "", "handed in", _note(one))
+        Row(None, kata, "handed in", _note(one))
         for kata, one in found.items()
         if one.newest.time
     ]
-    unknown = dict.fromkeys(
-        one.newest.how for one in found.values() if one.newest.time is None
-    )
-    return timed + [
-        Finding(student, "", "", "handed in", why, untimed=True) for why in unknown
-    ]
+    return timed + [general("handed in", why) for why in why_untimed(found)]
+
+
+def why_untimed(found: Mapping[Kata, Versions]) -> list[str]:
+    """Why no time is known of some katas, each reason once."""
+    reasons = [one.newest.how for one in found.values() if one.newest.time is None]
+    return list(dict.fromkeys(reasons))
 
 
 def said(versions: Versions, counts: Version) -> str:
@@ -333,7 +332,6 @@ def _on_time(
     source = _read(kata, file, text) if text is not None else None
     if (
         source is None
-        or source.problem
         or source.text == newest.source.text
         or stubs.is_untouched(kata, source.text)
     ):
@@ -347,13 +345,16 @@ def _on_time(
 
 
 def _read(kata: Kata, file: File, data: bytes) -> SourceText | None:
-    """The text of a kata in an older content of its file, read as the newest is."""
+    """The text of a kata in an older content of its file, read as the newest is; None
+    if that does not count.
+    """
     with tempfile.TemporaryDirectory(prefix="kata-") as folder:
         path = Path(folder, "submission", *file.path.parts)
         try:
             path.parent.mkdir(parents=True)
             path.write_bytes(data)
-            found = attribution.look([Path(folder, "submission")], [kata]).found
+            contents = attribution.look([Path(folder, "submission")], [kata])
         except (LoadFailure, OSError):
             return None
-    return found[kata].source if kata in found else None
+    row = contents.katas[kata]
+    return row.source if row.verdict == "counts" else None

@@ -29,7 +29,7 @@ class SourceText:
     text: str
     problem: Failure | None = None
     notes: tuple[str, ...] = ()
-    lost: Reason | None = None
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True, eq=False)

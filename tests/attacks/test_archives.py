@@ -65,7 +65,7 @@ sum(range(10**7))
 archives.SECONDS = 20 * (time.process_time() - begun)
 before, begun = peak(), time.process_time()
 [row] = attribution.look([Path(sys.argv[1])], katas, katas).katas.values()
-print(getattr(row, "verdict", "counts"), (time.process_time() - begun) / archives.SECONDS, peak() - before, sep=",")
+print(row.verdict, (time.process_time() - begun) / archives.SECONDS, peak() - before, sep=",")
 """
 
 

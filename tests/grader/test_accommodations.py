@@ -17,14 +17,14 @@ from grader.errors import BrokenAccommodations, BrokenRoster
 from grader.teaching import (
     accommodations,
     class_grading,
-    gradescope_export,
     roster,
     submissions,
     times,
 )
+from grader.teaching.platforms import gradescope, nbgrader
+from grader.teaching.platforms.nbgrader import NO_NOTE
 from grader.teaching.roster import Person
 from grader.teaching.submissions import Submission
-from grader.teaching.times import NO_NOTE
 from tests.grader.verdicts import by_text
 
 FIRST, SECOND = find("01"), find("02")
@@ -117,7 +117,7 @@ def hand_in(
 def note(folder: Path, day: int = 2) -> None:
     """nbgrader's note in this folder, of this day of December."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / times.NBGRADER).write_text(f"2015-12-0{day} 10:00:00.000000 UTC\n")
+    (folder / nbgrader.NOTE).write_text(f"2015-12-0{day} 10:00:00.000000 UTC\n")
 
 
 def first(report: dict) -> dict:
@@ -187,12 +187,12 @@ class TestWhoKeepsTheTime:
     def test_gradescopes_metadata_is_a_roster_with_times(self, tmp_path, grade):
         hand_in(tmp_path / "class/submission_9000", timedelta(days=9), 4)
         hand_in(tmp_path / "class/submission_9001", timedelta(days=9), 4)
-        (tmp_path / "class" / gradescope_export.NAME).write_text(METADATA)
+        (tmp_path / "class" / gradescope.NAME).write_text(METADATA)
         found = grade()
         assert list(found)[:2] == ["Ada Lovelace", "Bob Babbage"]
         assert first(found["Ada Lovelace"])["timing"]["penalty"] == 20
         assert first(found["Bob Babbage"])["timing"]["penalty"] == 0
-        people = roster.read(tmp_path / "class" / gradescope_export.NAME)
+        people = roster.read(tmp_path / "class" / gradescope.NAME)
         assert [(one.id, one.email) for one in people] == [
             ("101", "ada@x"),
             ("bob@x", "bob@x"),
@@ -202,9 +202,9 @@ class TestWhoKeepsTheTime:
         "text", ["", "a: b\n", "submission_1:\n  :submitters: []\n"]
     )
     def test_metadata_that_names_nobody(self, tmp_path, text):
-        (tmp_path / gradescope_export.NAME).write_text(text)
+        (tmp_path / gradescope.NAME).write_text(text)
         with pytest.raises(BrokenRoster, match="names nobody"):
-            roster.read(tmp_path / gradescope_export.NAME)
+            roster.read(tmp_path / gradescope.NAME)
 
     def test_nbgraders_note_and_a_column_of_the_roster(self, tmp_path, grade):
         for who in ("ada", "bob"):
@@ -239,7 +239,7 @@ class TestWhoKeepsTheTime:
         note(tmp_path / "class/eve" / place, day=1)
         found = grade()
         assert first(found["eve"])["timing"]["penalty"] == 90
-        own = (Path("eve") / place / times.NBGRADER).as_posix()
+        own = (Path("eve") / place / nbgrader.NOTE).as_posix()
         assert f"eve: {own}: ignored: {NO_NOTE}\n" in found["stdout"]
         rows = csv.DictReader(open(tmp_path / "intake.csv"))
         assert [row["note"] for row in rows if row["file"] == own] == [NO_NOTE]

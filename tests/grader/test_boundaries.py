@@ -35,7 +35,7 @@ from grader.teaching import (
     times,
 )
 from grader.teaching.assignment import Assignment
-from grader.teaching.class_run import Class, Outputs
+from grader.teaching.class_options import ClassOptions
 from grader.teaching.report_files import CLASS_FORMATS
 from grader.teaching.result_lines import ResultLines
 from tests.conftest import SOUND
@@ -86,7 +86,7 @@ TAKEN_IN = {
     "a submission is read": (attribution, "look", lambda places, *_: str(places)),
     "what was found is told": (
         intake,
-        "findings",
+        "rows",
         lambda submission, *_: submission.student,
     ),
     "its time is looked up": (times, "of", lambda one, *_, **__: one.student),
@@ -206,9 +206,18 @@ def grade(
     files = report_files.parse_all(
         [f"{name}={to / name}" for name in CLASS_FORMATS], CLASS_FORMATS
     )
-    outputs = Outputs(files, to / "lines", to / "pages", to / "intake", explain=True)
-    class_ = Class(course, Assignment(katas, options), engine=engine)
-    grade_class_folder(class_, outputs)
+    grade_class_folder(
+        ClassOptions(
+            folder=course,
+            assignment=Assignment(katas, options),
+            engine=engine,
+            reports=files,
+            results=to / "lines",
+            pages=to / "pages",
+            intake=to / "intake",
+            explain=True,
+        )
+    )
 
 
 def check(to: Path, printed: str) -> None:

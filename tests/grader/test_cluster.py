@@ -24,6 +24,7 @@ from grader.execution.result_cache import ResultCache
 from grader.protocol import RunOptions
 from grader.teaching import cluster, dask_tasks, submissions
 from grader.teaching.assignment import Assignment
+from grader.teaching.class_options import ClassOptions
 from tests.conftest import KATA, kata_command
 from tests.grader.test_versions import commit
 
@@ -106,7 +107,10 @@ def graded(course: Path, engine: dask_tasks.Engine, **how) -> dict:
     )
     attempts = submissions.attempts(submissions.collect(course), assignment.katas)
     found = cluster.grade_on_cluster(
-        attempts, assignment, cluster.Sources(course), engine, cache=cache, **how
+        attempts,
+        ClassOptions(folder=course, assignment=assignment, engine=engine),
+        cache=cache,
+        **how,
     )
     return {one.student: one.result for one in found}
 

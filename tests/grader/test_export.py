@@ -19,7 +19,7 @@ from grader.course import stubs
 from grader.course.catalogue import ROOT, Kata, all_katas, find
 from grader.errors import ExportFailure, MisplacedSpecs
 from grader.teaching import export
-from grader.teaching.platforms import Place
+from grader.teaching.platform_files import Place
 from grader.teaching.rules import Rules
 from tests.conftest import SOUND
 from tests.grader.test_reports import holds_to

@@ -16,7 +16,7 @@ import pytest
 from grader.course import notebooks
 from grader.failure import UNPARSED
 from grader.teaching import archives, attribution, intake, submissions
-from grader.teaching.contents import Absent, Contents
+from grader.teaching.contents import Contents, Row
 from tests.conftest import SOUND
 from tests.grader.test_progress import RIGHT, STUB
 
@@ -427,7 +427,7 @@ def look(tmp_path, sound):
                 )
         [submission] = submissions.collect(tmp_path / "class")
         contents = attribution.look(submission.places, sound[:number])
-        said = intake.lines(intake.findings(submission, contents, sound[:number]))
+        said = intake.lines(intake.rows(submission, contents, sound[:number]))
         return [came_to(contents, kata) for kata in sound[:number]], said, contents
 
     return looked
@@ -439,9 +439,9 @@ def test_an_archive_that_nobody_can_open_is_one_row(sound, tmp_path, path):
     (tmp_path / path).write_bytes(b"PK")
     [submission] = submissions.collect(tmp_path)
     contents = attribution.look(submission.places, sound[:2])
-    [row] = intake.findings(submission, contents, sound[:2])
+    [row] = intake.rows(submission, contents, sound[:2])
     assert (row.kata, row.odd) == (
-        "",
+        None,
         True,
     ) and "is not a zip archive that can be read" in row.note
 
@@ -478,14 +478,12 @@ def test_a_file_that_no_python_parses_counts(look, written):
 
 
 def came_to(contents: Contents, kata) -> str:
-    found = contents.katas[kata]
-    if isinstance(found, Absent):
-        return found.verdict
-    if found.source.lost:
-        return found.source.lost.state
-    if TAKEN in found.note:
+    row = contents.katas[kata]
+    if row.verdict != COUNTS:
+        return row.verdict
+    if TAKEN in row.note:
         return TAKEN
-    return UNTOUCHED if found.source.text == kata.code.read_text() else COUNTS
+    return UNTOUCHED if row.text == kata.code.read_text() else COUNTS
 
 
 @pytest.mark.parametrize("place", ELSEWHERE)
@@ -506,7 +504,7 @@ def test_what_a_submission_comes_to(look, sound, files, comes_to, words):
     assert verdict == comes_to, said
     assert words in "\n".join(said)
     source = contents.sources(sound[:1])[sound[0]]
-    assert bool(source.lost) == (comes_to in (UNKNOWN, LOST))
+    assert bool(source.reason) == (comes_to in (UNKNOWN, LOST))
     if comes_to in (COUNTS, TAKEN) and RIGHT in map(str, files.values()):
         assert source.text == RIGHT
 
@@ -609,11 +607,16 @@ def test_archives_beyond_the_limits_are_not_recognised(look, monkeypatch):
 
 def test_what_is_not_recognised_comes_first_and_is_never_cut_off():
     harmless = [
-        intake.Finding("ann", "", f"ann/{n}", "ignored", str(n), odd=True)
+        Row(
+            *(None, None, "ignored", str(n)),
+            odd=True,
+            place=f"ann/{n}",
+            student="ann",
+        )
         for n in range(30)
     ]
     severe = [
-        intake.Finding(f"s{n}", "01", "", "not recognised", "x.rar: …", odd=True)
+        Row(None, None, "not recognised", "x.rar: …", odd=True, student=f"s{n}")
         for n in range(30)
     ]
     said = intake.lines([*harmless, *severe], most=intake.SHOWN)

@@ -137,7 +137,7 @@ def test_a_class_lists_a_student_as_not_graded_where_there_is_no_spec(kata):
     kata.specs.write_text("")
     book = Gradebook({"ann": {}}, Assignment([kata], RunOptions()))
     book.enter(Graded("ann", "newest", graded(kata)))
-    assert {who: kata.gap.line for who, kata in book.lost.items()} == {
+    assert {who: kata.gap.line for who, kata in book.ungraded.items()} == {
         "ann": "test_sums.py holds no spec to run"
     }
     report = book.report("ann")

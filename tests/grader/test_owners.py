@@ -15,7 +15,7 @@ from grader.results import KataResult
 from grader.teaching import class_grading, class_run, regrading, roster, submissions
 from grader.teaching.assignment import Assignment
 from grader.teaching.class_grading import Graded
-from grader.teaching.class_run import Class
+from grader.teaching.class_options import ClassOptions
 from grader.teaching.regrading import Earlier
 from grader.teaching.roster import Person
 from grader.teaching.submissions import Submission
@@ -593,7 +593,7 @@ def points(monkeypatch):
             run = grading.Grading(
                 [KATA], {KATA: replace(source, text="")}, options=RunOptions()
             )
-            if source.lost:
+            if source.reason:
                 list(run.ready())
             [result] = run.results or [cores.not_started(KATA, RunOptions())]
             if source.text == right:
@@ -726,16 +726,18 @@ def test_what_a_submission_of_nobody_holds_back(tmp_path, name, text, held):
     ):
         (tmp_path / "class" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "class" / path).write_text(text if "zed" in path else "x = 1")
-    class_ = Class(
-        tmp_path / "class",
-        Assignment([KATA, ONE], RunOptions()),
-        tmp_path / "roster.csv",
+    asked = ClassOptions(
+        folder=tmp_path / "class",
+        assignment=Assignment([KATA, ONE], RunOptions()),
+        roster_file=tmp_path / "roster.csv",
     )
-    taken = class_run.take_in(class_run.collect(class_), list)
+    attributed = class_run.attribute(class_run.collect(asked), list)
     lost = {}
-    for one in taken.read[:4]:
+    for one in attributed.read[:4]:
         missing = [
-            kata.number for kata, source in one.submission.texts.items() if source.lost
+            kata.number
+            for kata, source in one.submission.texts.items()
+            if source.reason
         ]
         lost |= {one.submission.student: missing} if missing else {}
         assert one.waits == bool(missing)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from grader.teaching import returned
+from grader.teaching.platforms import MOODLE
 from grader.teaching.submissions import Submission
 
 ADA, BOB = (
@@ -145,7 +146,7 @@ def test_the_name_that_moodle_reads(place, name):
     """Its importer cuts the folder's name at underscores: name, number, kind of
     plugin, plugin.
     """
-    found = returned.for_moodle(Submission("Ada", (Path("class") / place,)))
+    found = returned.by_upload(MOODLE)(Submission("Ada", (Path("class") / place,)))
     assert found == name
     if found:
         parts = found.partition("/")[0].split("_", 4)

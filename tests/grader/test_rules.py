@@ -15,7 +15,7 @@ from grader.reports import classroom50, explanation, gradescope, students_view, 
 from grader.results import ExerciseResult, KataResult, Report, SpecResult
 from grader.teaching import export, rules
 from grader.teaching.lateness import Late
-from grader.teaching.platforms import Place
+from grader.teaching.platform_files import Place
 from grader.teaching.rules import Rules
 
 pytestmark = pytest.mark.usefixtures("warm_workers")

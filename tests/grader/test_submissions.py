@@ -35,6 +35,7 @@ from grader.teaching import (
     submissions,
     times,
 )
+from grader.teaching.contents import Row
 from grader.workers.jobs import SourceText
 from tests.conftest import KATA, SOUND
 from tests.grader.test_progress import RIGHT, STUB, runs  # noqa: F401  (a fixture)
@@ -208,11 +209,11 @@ class TestWhichFileCounts:
         [submission] = submissions.collect(folder)
         contents = attribution.look(submission.places, [kata, *more])
         text = (
-            contents.found[kata].source.text
-            if kata in contents.found
-            else contents.katas[kata].why
+            contents.katas[kata].text
+            if kata in contents.files
+            else contents.katas[kata].note
         )
-        return text, intake.lines(intake.findings(submission, contents, [kata]))
+        return text, intake.lines(intake.rows(submission, contents, [kata]))
 
     def test_below_katas_before_the_top(self, hand_in, sound):
         hand_in("alice/katas/01_sums/sums.py", RIGHT)
@@ -333,7 +334,7 @@ class TestWhichFileCounts:
         folder = hand_in("bob/tensors.py", notebooks.handed_in(notebook, one).text)
         nbformat.write(notebook, folder / "ann.ipynb")
         ann = submissions.collect(folder)[0]
-        [finding] = intake.findings(ann, attribution.look(ann.places, [one]), [one])
+        [finding] = intake.rows(ann, attribution.look(ann.places, [one]), [one])
         assert finding.odd and finding.note.startswith(
             "not in the notebook, so taken from the stub: "
         )
@@ -363,8 +364,8 @@ class TestWhichFileCounts:
         [ann] = submissions.collect(hand_in("ann/hints.json", json.dumps(noted)))
         [hints] = [
             row
-            for row in intake.findings(ann, attribution.look(ann.places, [one]), [one])
-            if row.file
+            for row in intake.rows(ann, attribution.look(ann.places, [one]), [one])
+            if row.name
         ]
         most = len(hint_file.of(one, "count_to"))
         assert hints.note.startswith(
@@ -377,7 +378,7 @@ class TestWhichFileCounts:
         )
         [bob] = submissions.collect(hand_in("bob/hints.json", "[" * 100_000))[1:]
         assert (
-            attribution.look(bob.places, [one]).unused[0].why
+            attribution.look(bob.places, [one]).unused[0].note
             == "hints taken: none of these katas"
         )
 
@@ -405,8 +406,8 @@ class TestWhichFileCounts:
         folder = hand_in("alice/sums.py", RIGHT)
         assert (
             attribution.look([folder / "alice"], sound[:1])
-            .found[sound[0]]
-            .file.modified.timestamp()
+            .files[sound[0]]
+            .modified.timestamp()
             == 100
         )
 
@@ -437,7 +438,7 @@ class TestWhichFileCounts:
 
     def test_a_terminal_gets_twenty_lines(self):
         found = [
-            intake.Finding(str(number), "", "", "ignored", "x", odd=True)
+            Row(None, None, "ignored", "x", odd=True, student=str(number))
             for number in range(30)
         ]
         said = [f"{number}: ignored: x" for number in range(30)]
@@ -726,7 +727,7 @@ class TestTheCommand:
         monkeypatch.setattr(
             regrade,
             "regrade_class_folder",
-            lambda class_, _: graded.extend(class_.assignment.katas),
+            lambda asked: graded.extend(asked.assignment.katas),
         )
         done = kata_here(
             "regrade", "--submissions", tmp_path, "--against", tmp_path / "r.jsonl"

@@ -1,15 +1,15 @@
-"""Reads `submission_metadata.yml` of a Gradescope export: who handed in each folder of
-it, and when.
+"""Gradescope: its export, with a folder per submission, and in it the list of who
+handed in each folder, and when.
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from grader.errors import BrokenRoster
 from grader.teaching import tables
+from grader.teaching.platform import Platform, Submitter
 
 NAME = "submission_metadata.yml"
 ENTRY = re.compile(r"submission_(\d+):\s*")
@@ -17,17 +17,6 @@ FIELD = re.compile(r" {2,}(?:- )?:(name|sid|email|created_at): ?(.*)")
 # results, history: what has other names in it
 NESTED = re.compile(r" {2}:(?!submitters|created_at)\w+:")
 TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)? (Z|[+-]\d\d:?\d\d)")
-
-
-@dataclass(frozen=True)
-class Submitter:
-    """A student and the folder with their submission, such as "submission_9000"."""
-
-    number: str
-    id: str
-    name: str
-    email: str
-    handed_in: datetime | None
 
 
 def read(path: Path) -> list[Submitter]:
@@ -80,3 +69,11 @@ def _time(written: str) -> datetime | None:
     return (
         datetime.strptime(match[1] + match[2], "%Y-%m-%d %H:%M:%S%z") if match else None
     )
+
+
+GRADESCOPE = Platform(
+    name="Gradescope",
+    uploads=(re.compile(r"(?P<who>submission)_(?P<number>\d+)"),),
+    list_inside=NAME,
+    submitters=read,
+)
