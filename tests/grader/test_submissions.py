@@ -769,7 +769,6 @@ class TestTheCommand:
             (["class", "grader/isolation"], "holds no submissions"),
             (["class", "katas", "--report", "junit=x"], "FORMAT is json, csv, html"),
             (["class", "katas", "--results", "README.md/r.jsonl"], "README.md/r.jsonl"),
-            (["grade", "--submissions", "katas"], "No such option: --submissions"),
         ],
     )
     def test_trouble_is_one_line(self, arguments, said, kata_here):
