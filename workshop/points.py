@@ -116,8 +116,7 @@ def _line(kata: Kata, results: tuple[KataResult, KataResult]) -> str:
     )
     return (
         f"{kata.name:<32} textbook {textbook:>6}  unguarded {unguarded:>6}  words "
-        f"{idea:>5g}"
-        f" + {edge:>4g}, at most {max(map(sum, counts.values())):>4}"
+        f"{idea:>5g} + {edge:>4g}, at most {max(map(sum, counts.values())):>4}"
         f"  specs {sum(ideas):>3} + {sum(edges):>3}, at most {max(ideas):>3} per point"
     )
 

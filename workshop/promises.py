@@ -802,14 +802,12 @@ def _amounts(kata: Kata) -> list[str]:
                 f"{_definition(kata, kata.reference, name)}: {name}: {idea} words "
                 f"before '{points.EDGES}', at most "
                 f"{MOST_WORDS_OF_IDEA}: shorten the example and the rules, or make "
-                "methods of a class exercises of "
-                "their own"
+                "methods of a class exercises of their own"
             )
         if idea + edge_cases > MOST_WORDS:
             problems.append(
                 f"{_definition(kata, kata.reference, name)}: {name}: "
-                f"{idea + edge_cases} words of docstring, at most "
-                f"{MOST_WORDS}"
+                f"{idea + edge_cases} words of docstring, at most {MOST_WORDS}"
             )
     return problems
 

@@ -368,8 +368,7 @@ def fetch(chosen: DataSet, data: Path, report: Callable[[Source, int], None]) ->
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DownloadFailure(
                 f"the disk is full: free about {_megabytes(2 * chosen.size)} and try "
-                "again, or delete the partial "
-                f"download in {_shown(parts)}"
+                f"again, or delete the partial download in {_shown(parts)}"
             ) from None
         place = error.filename or _shown(parts)
         raise DownloadFailure(
@@ -417,8 +416,7 @@ def _download(
             if response.length is not None and have + response.length != source.size:
                 raise DownloadFailure(
                     f"{source.host} has a different {source.file}: "
-                    f"{have + response.length:,} bytes instead of "
-                    f"{source.size:,}"
+                    f"{have + response.length:,} bytes instead of {source.size:,}"
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(path, "ab" if resumed else "wb") as file:
@@ -432,8 +430,7 @@ def _download(
     if have < source.size:
         raise DownloadFailure(
             f"the connection to {source.host} ended after {have:,} of {source.size:,} "
-            f"bytes of {source.file}: "
-            "try again to resume"
+            f"bytes of {source.file}: try again to resume"
         )
     if problem := _damage(source, path):
         path.unlink()

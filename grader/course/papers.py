@@ -194,8 +194,7 @@ def table(katas: Iterable[Kata]) -> list[str]:
             f"| [{name[:2]}]({name}/README.md) | [{about.title}]({about.url}), "
             f"{about.authors} | {about.year} | "
             f"{kata.description.chapter} | {original} | {notebook} | {about.result} | "
-            f"{about.seconds:g} | "
-            f"{_status(kata)} |"
+            f"{about.seconds:g} | {_status(kata)} |"
         )
     return rows
 
@@ -329,8 +328,7 @@ def _about(kata: Kata, answers: Answers | None) -> str:
     return (
         f"{told}\n\n"
         "These cells give the kata's exercises away. Once the core of the kata works, "
-        f"{own} this notebook "
-        "with your own code."
+        f"{own} this notebook with your own code."
     )
 
 

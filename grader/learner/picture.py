@@ -81,6 +81,5 @@ def _block(label: str, size: int, fill: str) -> str:
     return (
         "<span "
         f"style='display:inline-block;min-width:{width}px;margin:1px;text-align:center;"
-        "border:1px solid #888;"
-        f"background:{fill};color:#111'>{label}</span>"
+        f"border:1px solid #888;background:{fill};color:#111'>{label}</span>"
     )

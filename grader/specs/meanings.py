@@ -133,8 +133,7 @@ def _mean(found: re.Match, node: ast.AST, scope: Scope) -> str:
 def _leaf(found: re.Match, node: ast.AST, scope: Scope) -> str:
     return (
         f"{_written(_changed(node))} requires grad and was not computed from others (a "
-        "leaf), so it may not be changed "
-        "in place while autograd records"
+        "leaf), so it may not be changed in place while autograd records"
     )
 
 
@@ -836,8 +835,7 @@ MEANINGS: list[tuple[str, str | Speak]] = [
     (
         r"does not require grad and does not have a grad_fn",
         "there is no graph to go back through: nothing in it requires grad, or the way "
-        "is cut, as by .detach(), "
-        ".item(), torch.tensor(…), NumPy or torch.no_grad()",
+        "is cut, as by .detach(), .item(), torch.tensor(…), NumPy or torch.no_grad()",
     ),
     (
         (

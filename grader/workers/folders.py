@@ -31,8 +31,7 @@ OF_THE_GRADER = 8
 DEEPEST = rights.PLAIN.scratch_depth  # folders inside each other
 FILLS = (
     f"the code fills its folder: the limit is {FOLDER_BYTES >> 20} MB in "
-    f"{FOLDER_FILES:,} files"
-    f" and {DEEPEST} folders inside each other"
+    f"{FOLDER_FILES:,} files and {DEEPEST} folders inside each other"
 )
 # only code that hides its files makes a folder that cannot be opened
 HIDDEN = (errno.EACCES, errno.ENAMETOOLONG)

@@ -128,8 +128,7 @@ for size, report in kata.batch_report(train, [1, 32, 512, 2048]).items():
         str(tuple(field.shape)) for field in next(iter(kata.MiniLoader(train, size)))
     )
     print(
-        "   "
-        f"{size:>4}{report['batches']:>9}{report['last_batch']:>10}"
+        f"   {size:>4}{report['batches']:>9}{report['last_batch']:>10}"
         f"{report['max_bytes']:>22,}  {shapes}"
     )
 same = all(
@@ -150,8 +149,7 @@ print(f"   with drop_last there are {dropped} batches of 32 instead of {kept}")
 by_label = torch.utils.data.Subset(dataset, labels.argsort(stable=True).tolist())
 print(
     "\n"
-    "6. Samples sorted by class, batches of 32: how many different digits a batch "
-    "holds"
+    "6. Samples sorted by class, batches of 32: how many different digits a batch holds"
 )
 for shuffle in (False, True):
     loader = kata.MiniLoader(by_label, 32, shuffle=shuffle, generator=seeded(0))

@@ -90,8 +90,7 @@ in_order = (images[:n], labels[:n]), (images[n:], labels[n:])
 size, classes = images[0].numel(), len(names)
 print(
     f"   images {tuple(images.shape)} from {images.min():.0f} to {images.max():.0f}, "
-    f"{n} to train, "
-    f"{len(labels) - n} to validate"
+    f"{n} to train, {len(labels) - n} to validate"
 )
 
 
@@ -174,8 +173,7 @@ print(
 scores = torch.tensor([0.0, 200.0])
 print(
     f"   scores {scores.tolist()}: softmax, then log "
-    f"{scores.softmax(0).log().tolist()}, log_softmax "
-    f"{scores.log_softmax(0).tolist()}"
+    f"{scores.softmax(0).log().tolist()}, log_softmax {scores.log_softmax(0).tolist()}"
 )
 
 # 5. Why ReLU: without it, three linear layers are one, whose matrix is the product of

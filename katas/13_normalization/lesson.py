@@ -107,8 +107,7 @@ print("\n6. Seven standardised pixels of the digits, in batches of b")
 print("      b  batches  spread of the means  spread of the output")
 for b, effect in kata.batch_size_effect(pixels, [1, 2, 8, 64]).items():
     print(
-        "   "
-        f"{b:>4}{effect['num_batches']:>9}{effect['mean_spread']:>21.3f}"
+        f"   {b:>4}{effect['num_batches']:>9}{effect['mean_spread']:>21.3f}"
         f"{effect['output_std']:>22.3f}"
     )
 

@@ -41,8 +41,7 @@ for s, word in enumerate(WORDS):
     key, total = keys[0, s], query[0, 0] + keys[0, s]
     row = f"{key.tolist()!s:<14}{total.tolist()!s:<14}{numbers(total.tanh()):<16}"
     print(
-        "   "
-        f"{word:<8}{row}{scores[0, 0, s]:<9.2f}{weights[0, 0, s]:<9.2f}"
+        f"   {word:<8}{row}{scores[0, 0, s]:<9.2f}{weights[0, 0, s]:<9.2f}"
         f"{values[0, s, 0]:.0f}"
     )
 print(
@@ -122,8 +121,7 @@ for steps, lengths in {80: [3, 8], 250: [8]}.items():
     table = stretch(kata.compare_seq2seq, lengths, steps=steps, vocab_size=8)
     for length, row in (table or {}).items():
         print(
-            "   "
-            f"{length:<10}{steps:<10}{row['plain']['accuracy']:<22.2f}"
+            f"   {length:<10}{steps:<10}{row['plain']['accuracy']:<22.2f}"
             f"{row['attention']['accuracy']:.2f}"
         )
 

@@ -1699,8 +1699,7 @@ class TestLoadMatching:
         got = kata.load_matching(new, old.state_dict())
         unlike = {
             "nothing was loaded: a new entry in the dict that state_dict() returns "
-            "does not reach the model, but "
-            "`copy_` into its tensor does": before,
+            "does not reach the model, but `copy_` into its tensor does": before,
         }
         check.equal(
             dict(new.state_dict()),

@@ -78,8 +78,7 @@ for batch_size, world_size in ((16, 8), (16, 1)):
         break
     print(
         f"   524288 tokens, {world_size} process(es) with {batch_size} rows of 1024 at "
-        "a time: "
-        f"{micro} micro-batches each"
+        f"a time: {micro} micro-batches each"
     )
 
 # 4. One step out of three micro-batches, against one step on all twelve rows; and the

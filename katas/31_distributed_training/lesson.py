@@ -163,8 +163,7 @@ print(
 apart = (two[0][3] - two[1][3]).abs().max().item()
 print(
     f"   largest difference of the weights, rank 0 to rank 1: {apart:.1e}, two "
-    "processes to one: "
-    f"{(two[0][3] - one[3]).abs().max().item():.1e}"
+    f"processes to one: {(two[0][3] - one[3]).abs().max().item():.1e}"
 )
 strangers = kata.launch(run, 2, False)
 apart = (strangers[0][3] - strangers[1][3]).abs().max().item()

@@ -322,14 +322,12 @@ def show(
         f"CPU time of our run: {ours.cpu:.1f} s, of which the workers {specs_cpu:.1f} "
         "s from their fork to their last "
         f"spec. Grading adds {added:.1f} s: {added / results:.3f} s per submission and "
-        f"kata, {added / run:.3f} s for "
-        f"each of the {run} that had to be run (aim 0.1)."
+        f"kata, {added / run:.3f} s for each of the {run} that had to be run (aim 0.1)."
     )
     many, hours = SCALE[0] * SCALE[1], 3600
     console.print(
         f"On paper, {SCALE[0]} students × {SCALE[1]} katas with specs like these "
-        "two's: "
-        f"{many * ours.seconds / results / hours:.1f} h on this machine, "
+        f"two's: {many * ours.seconds / results / hours:.1f} h on this machine, "
         f"{many * ours.seconds / run / hours:.1f} h if no two had written the same; "
         + ", ".join(
             f"{line.grader} {many * line.seconds / results / hours:.1f} h"

@@ -695,8 +695,7 @@ def test_a_process_that_refuses_says_so_and_ends_the_others(on_two, data, tmp_pa
     assert sorted(done.err.splitlines()) == [
         "train_gpt2.py: rank 0: ended, since rank 1 refused",
         f"train_gpt2.py: rank 1: {tmp_path / 'run' / 'checkpoint.pt'} cannot be "
-        "resumed (Permission denied): "
-        "take another --out, or --restart",
+        "resumed (Permission denied): take another --out, or --restart",
     ]
 
 

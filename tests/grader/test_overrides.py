@@ -365,8 +365,7 @@ class TestAClass:
         )
         assert (
             "uma: +0\n"
-            f"  {KATA.name} · {NAMES[0]}: 1 → ?  (unconfirmed: works beside the "
-            "specs"
+            f"  {KATA.name} · {NAMES[0]}: 1 → ?  (unconfirmed: works beside the specs"
         ) in done.stdout
         assert [row["points"] for row in csv.DictReader(open(tmp_path / "c.csv"))] == [
             str(len(NAMES)),

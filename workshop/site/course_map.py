@@ -58,8 +58,8 @@ def drawn(
     wide = columns * (WIDTH + GAP) - GAP
     return "\n".join(
         [
-            f'<svg class="course-map {kind}" role="group" aria-label="Map of the '
-            'course" '
+            f'<svg class="course-map {kind}" role="group" '
+            'aria-label="Map of the course" '
             f'width="{wide + 4}" viewBox="-2 0 {wide + 4} {top}" '
             'xmlns="http://www.w3.org/2000/svg">',
             *lines,

@@ -53,8 +53,7 @@ for dtype in (np.float32, np.float64):
     predicted = million * np.dtype(dtype).itemsize
     name = f"np.ones(10**6), {np.dtype(dtype).name}"
     print(
-        "   "
-        f"{name:<30}{predicted:>12,}{profile.peak_bytes:>12,}"
+        f"   {name:<30}{predicted:>12,}{profile.peak_bytes:>12,}"
         f"{profile.retained_bytes:>12,}"
     )
 profile = kata.profile_memory(sum_of_squares, np.ones(million))

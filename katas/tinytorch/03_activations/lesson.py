@@ -98,8 +98,7 @@ for n in (512, 1024, 2048):
     peak = profile_memory(lambda a, b: a + b, column, row).peak_bytes
     print(
         f"n = {n:5}: {cost['input_bytes']:6,} bytes in, {cost['output_bytes']:10,} out "
-        f"(measured {peak:10,}),"
-        f" {cost['expansion']:.0f} times as much"
+        f"(measured {peak:10,}), {cost['expansion']:.0f} times as much"
     )
 scaling = stretch(kata.broadcast_scaling, [512, 1024, 2048])
 if scaling:

@@ -168,8 +168,7 @@ for kind, size, as_it_grows in (
     steps, growing, share, again = served_from(size, as_it_grows)
     print(
         f"   {kind:<28} {steps:>4} steps, {growing:>4.1f} texts at once, {share:>4.0%} "
-        "of their places in use, "
-        f"{again} tokens computed twice"
+        f"of their places in use, {again} tokens computed twice"
     )
 
 # 4. One request in a pool. Its tokens lie in blocks anywhere, and a second request

@@ -256,8 +256,7 @@ for name, (model, steps, lr) in models.items():
     train(model, conversations, steps, lr)
     shares[name] = answered(model, HELD_OUT), remembered(model)
     print(f"   {name:<20} {learns:>8,} {lr:>7} {answered(model, TUNED):>13.0%} "
-          f"{shares[name][0]:>9.0%} "
-          f"{shares[name][1]:>9.0%}")  # fmt: skip
+          f"{shares[name][0]:>9.0%} {shares[name][1]:>9.0%}")  # fmt: skip
 
 # 6. What was pretrained is still there, bit by bit, and the adapters can be merged
 #    into it.
@@ -272,8 +271,7 @@ inputs, _ = conversations()
 difference = (merged(inputs) - adapted(inputs)).abs().max().item()
 print(f"\n6. The adapted layers' own weights are unchanged: {kept}")
 print(f"   merged, {sum(isinstance(m, kata.LoRALinear) for m in merged.modules())} "
-      "adapters are left; "
-      f"the logits differ by {difference:.0e}")  # fmt: skip
+      f"adapters are left; the logits differ by {difference:.0e}")  # fmt: skip
 
 # 7. Short conversations share a row. With the document mask, nothing else changes; with
 #    the causal mask alone, each conversation reads the one before it.

@@ -25,8 +25,7 @@ logits = torch.randn(6, 4) + torch.tensor([1.0, 0.0, 0.0, -1.0])
 weights, experts = kata.route_topk(logits, 2)
 for t in range(6):
     print(f"   token {t}: probabilities {row(logits.softmax(-1)[t])}   experts "
-          f"{experts[t].tolist()}   "
-          f"weights {row(weights[t])}")  # fmt: skip
+          f"{experts[t].tolist()}   weights {row(weights[t])}")  # fmt: skip
 scores = logits.clone().requires_grad_()
 for renormalise in (True, False):
     first, _ = kata.route_topk(scores, 1, renormalise)

@@ -33,16 +33,14 @@ numbers = torch.tensor([-1, -8, 3, 5], dtype=torch.int8)
 packed = kata.pack_int4(numbers)
 print("\n2. Two numbers per byte")
 print(f"   {numbers.tolist()} become {[f'{b:08b}' for b in packed.tolist()]}, and come "
-      "back as "
-      f"{kata.unpack_int4(packed).tolist()}")  # fmt: skip
+      f"back as {kata.unpack_int4(packed).tolist()}")  # fmt: skip
 
 # 3. One outlier of 20 per row. With a scale per row all other weights lose; with
 #    groups, its neighbours alone.
 w[:, 7] = 20
 print(
     "\n"
-    "3. An outlier in every row, four bits: the mean squared error of the other "
-    "weights"
+    "3. An outlier in every row, four bits: the mean squared error of the other weights"
 )
 others = torch.arange(256) != 7
 first = stretch(kata.absmax_int4, w, 256)
@@ -184,8 +182,7 @@ after = [loss(with_rounded_weights(longer, bits)) for bits in BITS]
 through = [loss(tuned(model, bits)) for bits in BITS]
 print("\n"
       "6. Held-out loss of a small model with rounded weights; unrounded "
-      f"{loss(model):.3f}, "
-      f"after 60 more steps {loss(longer):.3f}")  # fmt: skip
+      f"{loss(model):.3f}, after 60 more steps {loss(longer):.3f}")  # fmt: skip
 print(
     f"   {'bits':>4} {'at once':>9} {'60 steps, then rounded':>24} "
     f"{'60 steps through it':>21}"

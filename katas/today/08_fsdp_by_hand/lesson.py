@@ -250,10 +250,8 @@ try:
         (right,) = torch.autograd.grad(dense.square().sum(), x)
         print(
             f"   rank {rank}: hidden {tuple(shape)}, calls {dict(calls)}, output apart "
-            "by "
-            f"{(out - dense).abs().max() / dense.abs().max():.0e} of its largest, "
-            "gradient of x by "
-            f"{(grad - right).abs().max() / right.abs().max():.0e}"
+            f"by {(out - dense).abs().max() / dense.abs().max():.0e} of its largest, "
+            f"gradient of x by {(grad - right).abs().max() / right.abs().max():.0e}"
         )
 except RuntimeError as error:
     if "NotImplementedError" not in str(error):

@@ -196,8 +196,7 @@ print(
     f"once {whole_lse.item():.3f}"
 )
 print(f"   out apart from all at once by {(out - whole).abs().max():.0e}, the mean of "
-      "both outs by "
-      f"{((a[0] + b[0]) / 2 - whole).abs().max():.2f}")  # fmt: skip
+      f"both outs by {((a[0] + b[0]) / 2 - whole).abs().max():.2f}")  # fmt: skip
 
 
 # 6. A ring, and an exchange of heads, beside one process: outputs, gradients, and the

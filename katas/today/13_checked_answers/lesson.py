@@ -278,8 +278,7 @@ for noise in (0.05, 0.1, 0.2, 0.4, 0.7, 1.1, 1.5):
 # 7. Multiple choice by a grammar: one of four numbers near the sum, one of them right.
 print(
     "\n"
-    "7. One of four numbers within 15 of the sum: probability of the right one, 60 "
-    "sums"
+    "7. One of four numbers within 15 of the sum: probability of the right one, 60 sums"
 )
 
 
