@@ -87,6 +87,9 @@ class Decided:
     point: bool
     star: bool
 
+    def __bool__(self) -> bool:
+        raise TypeError("an outcome is neither true nor false: ask for its point")
+
 
 @dataclass(frozen=True)
 class Undecided:
@@ -343,7 +346,9 @@ class ExerciseResult:
 
     @property
     def first_failure(self) -> SpecResult | None:
-        """The first spec of the idea that failed; None if the exercise works."""
+        """The first spec of the idea that failed or has no verdict. None if there is
+        none so far.
+        """
         return (
             None
             if self.so_far.point
@@ -520,11 +525,12 @@ class KataResult(Together):
 
     @property
     def earned(self) -> float:
-        """The score before lateness costs its part."""
+        """The score so far, before lateness costs its part."""
         return sum(exercise.earned for exercise in self.exercises)
 
     @property
     def core_works(self) -> bool:
+        """True if every core exercise works so far, be it decided or not."""
         return all(
             exercise.so_far.point for exercise in self.exercises if not exercise.stretch
         )

@@ -24,7 +24,8 @@ class Scored:
 
 def scored(report: StudentReport, digits: int = 2) -> list[Scored]:
     """Every exercise in order, with a score of so many digits. Whole numbers
-    are integers.
+    are integers. What is not decided counts 0 here, so ask for it only where the report
+    `is_whole`.
     """
     exercises = [
         (kata, exercise) for kata in report.katas for exercise in kata.exercises

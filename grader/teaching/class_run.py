@@ -198,6 +198,7 @@ class UnderWay:
 
     attributed: Attributed
     results: Generator[Graded]
+    files: untouched.Known  # what was handed in, before any of it ran
 
 
 @dataclass(frozen=True)
@@ -261,9 +262,12 @@ def attribute(collected: Collected, counted: Counting) -> Attributed:
 def grade(attributed: Attributed) -> UnderWay:
     """Grade what was attributed, here or on a cluster. Results come as they finish."""
     asked, attempts, cache = attributed.asked, attributed.attempts, ResultCache(ROOT)
+    files = untouched.known(
+        place for one in attributed.read for place in one.submission.places
+    )
     if asked.engine:
         results = cluster.grade_on_cluster(attempts, asked, cache=cache)
-        return UnderWay(attributed, results)
+        return UnderWay(attributed, results, files)
     results = class_grading.grade_class(
         attempts,
         asked.assignment.katas,
@@ -271,7 +275,7 @@ def grade(attributed: Attributed) -> UnderWay:
         options=asked.assignment.options,
         at_a_time=asked.assignment.at_a_time,
     )
-    return UnderWay(attributed, results)
+    return UnderWay(attributed, results, files)
 
 
 def book(under_way: UnderWay, lines: ResultLines, counted: Counting) -> Booked:
@@ -283,19 +287,16 @@ def book(under_way: UnderWay, lines: ResultLines, counted: Counting) -> Booked:
     for line in _excused(attributed, book, lines):
         lines.write(line)
     total = sum(len(attempt.katas) for attempt in attributed.attempts)
-    files = untouched.known(
-        place for one in attributed.read for place in one.submission.places
-    )
     try:
         with closing(under_way.results) as results:
             for one in counted(results, total=total):
                 lines.write(_entered(one, book, attributed, lines))
     except KeyboardInterrupt:
-        return Booked(attributed, book, True, untouched.changes(files))
+        return Booked(attributed, book, True, untouched.changes(under_way.files))
     for line in regrading.kept_lines(attributed.collected.earlier, book.results):
         lines.write(line)
     lines.finish()
-    return Booked(attributed, book, False, untouched.changes(files))
+    return Booked(attributed, book, False, untouched.changes(under_way.files))
 
 
 def report(booked: Booked) -> Reported:

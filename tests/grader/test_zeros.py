@@ -163,6 +163,7 @@ def test_no_zero_without_a_reason(came, end, waits, brief):
     report = Report("ann", "2026-01-02T03:04:05+00:00", 1.0, True, (graded,))
     found = scores(report, ClassReport(report.started, 1.0, True, {"ann": report}))
     has_one = reason in (NOTHING, RAN) or (reason == UNPARSED and not waits)
-    assert found.keys() == {*FORMATS, *(f"class {name}" for name in CLASS_FORMATS)}
+    formats = {*FORMATS, *(f"class {name}" for name in CLASS_FORMATS)}
+    assert found.keys() == formats, "let scores() read each format's score"
     expected = float(3 * (reason == RAN and not end)) if has_one else None
     assert found == dict.fromkeys(found, expected), (reason, graded.state)
