@@ -501,7 +501,7 @@ class TestFailures:
         (tmp_path / "test_other.py").write_text("def test_it():\n    pass\n")
         folder = submission(sound[0], RIGHT.replace("return 2 * x", "return x"))
         arguments = ("katas/01", str(tmp_path / "test_other.py"), f"--code={folder}")
-        _, said = run(*arguments)
+        _, said = run(*arguments, "--confcutdir=.")
         failures, summary = said.split("short test summary info")
         assert "\ngiven      double(x)\n" in failures, said
         assert " - Doubling is per element." in summary, said
