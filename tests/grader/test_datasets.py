@@ -755,7 +755,7 @@ class TestWhatGoesWrong:
             holds=("training",),
         )
 
-        def interrupted(*args):
+        def interrupted(*args, **options):
             assert (downloads.DATA / "animals.part" / "unpacked").exists()
             raise KeyboardInterrupt
 
