@@ -4,9 +4,11 @@ and collected specs.
 Nothing here may start a thread or touch CUDA. Either would break the processes
 forked later.
 """
+# ruff: noqa: F401  (workers inherit each import)
 
 import contextlib
 import importlib
+import os
 import pickle
 import socket
 from collections.abc import Iterable
@@ -15,7 +17,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import _hypothesis_pytestplugin  # type: ignore[import-untyped]
 import hypothesis.strategies
+import numpy.ma  # which numpy.unique imports at its first call
+import pytest_timeout  # type: ignore[import-untyped]
+import torch
+import torch.func
+import torch.optim
 
 from grader.course.catalogue import Kata
 from grader.isolation import forking, warm_up
