@@ -266,7 +266,9 @@ class ExerciseResult:
     def gap(self) -> Undecided | None:
         """Why it was not graded; None if it was."""
         found = self.outcome
-        return found if isinstance(found, Undecided) and not self.to_settle else None
+        if isinstance(found, Undecided) and found.reason is not Reason.UNCONFIRMED:
+            return found
+        return None
 
     @property
     def so_far(self) -> Decided:
@@ -481,7 +483,8 @@ class KataResult(Together):
         """Why the kata was not graded; None if it was, or if it is excused."""
         if not self.exercises and not self.excused:
             return Undecided(Reason.FAULT, self.message, self.message)
-        return next((exercise.gap for exercise in self.exercises if exercise.gap), None)
+        gaps = (exercise.gap for exercise in self.exercises)
+        return next((gap for gap in gaps if gap), None)
 
     @property
     def total(self) -> Sums | None:
@@ -513,7 +516,7 @@ class KataResult(Together):
         """Why nothing of it was graded; None where something was."""
         return next((exercise.reason for exercise in self.exercises), None)
 
-    def because(self, reason: Reason | None) -> "KataResult":
+    def because(self, reason: Reason) -> "KataResult":
         """The same, and why nothing of it was graded."""
         exercises = tuple(replace(one, reason=reason) for one in self.exercises)
         return replace(self, exercises=exercises)

@@ -51,12 +51,11 @@ class Platform:
 
     Attributes:
         name: one word where it has uploads.
-        uploads: the names of files and folders in a download, with the group who,
-            perhaps number, file and late. A name that could be split in two ways may
+        uploads: the names of files and folders in a download, with the groups who and
+            number, perhaps file and late. A name that could be split in two ways may
             give one student's file to another.
         resubmission: the name of a file that was handed in again, with the groups stem,
-            attempt and suffix. Of two attempts the one with the higher digits is newer:
-            a number, or a time from the year on.
+            attempt (digits alone) and suffix.
         has_folders: a download may have a folder per student.
         names_have_ids: a part of an upload's name may be an id of the student.
         last_name_first: an upload's name begins with the last name.

@@ -50,9 +50,8 @@ def _upload(platform: Platform, parts: dict[str, str | None]) -> Upload:
     file, attempt = parts.get("file") or "", 0
     again = platform.resubmission and platform.resubmission.fullmatch(file)
     if again:
-        file = again["stem"] + again["suffix"]
-        attempt = int("".join(filter(str.isdecimal, again["attempt"])))
-    number = f"{platform.name} {parts.get('number') or parts['who']}"
+        file, attempt = again["stem"] + again["suffix"], int(again["attempt"])
+    number = f"{platform.name} {parts['number']}"
     is_late = bool(parts.get("late"))
     return Upload(parts["who"] or "", number, file, attempt, is_late)
 

@@ -338,8 +338,8 @@ CROOKED = {
     "a mistake that does not apply": (
         promises.mistakes,
         MISTAKES,
-        'was="x.sum(dim)", now="x.sum()"',
-        'was="x.sum(axis)", now="x.sum()"',
+        'was="x.sum(dim)",\n        now="x.sum()"',
+        'was="x.sum(axis)",\n        now="x.sum()"',
         "is 0 times in the reference",
     ),
     "a mistake that names no spec": (
@@ -352,7 +352,7 @@ CROOKED = {
     "a mistake of which the learner is told nothing": (
         promises.mistakes,
         MISTAKES,
-        ', says="looks like squared"',
+        '        says="looks like squared",\n',
         "",
         "`says` is empty",
     ),
