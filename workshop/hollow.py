@@ -49,7 +49,7 @@ def _frame(frame: bytes, fill: bytes, floats_only: bool) -> tuple[bytes, bool]:
         start += size
     emptied = Emptied(blobs, fill, floats_only)
     is_told = emptied.value(tree["value"])
-    for _, blob, dtype, _, gradient, _ in filter(None, tree["changed"]):
+    for _, blob, dtype, _, gradient, _ in filter(None, tree.get("changed", ())):
         emptied.blob(blob, dtype)
         emptied.blob(gradient, dtype)
     data = json.dumps([tree, sizes]).encode()
@@ -84,15 +84,12 @@ class Emptied:
                 return sum(self.value(part) for _, part in pairs) > 0
             case [Tag.ARRAY, blob, dtype, _]:
                 return self.blob(blob, dtype)
-            case [
-                Tag.TENSOR,
-                {"parameter": is_parameter, "known": is_known, "dtype": dtype} as told,
-            ]:
+            case [Tag.TENSOR, {"dtype": dtype} as told]:
                 self.blob(told.get("gradient"), dtype)
                 return (
-                    not (is_parameter and self.fill == NAN)
+                    not (told.get("parameter") and self.fill == NAN)
                     and self.blob(told["data"], dtype)
-                    and not is_known
+                    and not told.get("known")
                 )
             case [Tag.MODULE, *_, parameters, buffers, modules]:
                 for _, part, *_ in (

@@ -22,7 +22,7 @@ from grader.lock.second_lock import First, SecondLock, once
 from grader.protocol import SpecInfo
 from grader.results import SpecResult
 from grader.workers import forkserver, orphans
-from workshop import replays, variants
+from workshop import probe_answers, replays, variants
 from workshop.hollow import NAN, ZERO
 from workshop.variants import POINTS
 
@@ -324,6 +324,7 @@ def checked(kata: Kata, *, thoroughly: bool) -> list[str]:
     problems = [
         f"{name} fails on right code: {_why(unfair[name])}" for name in sorted(unfair)
     ]
+    problems += probe_answers.faults(kata)
     problems += unrefused(kata, specs, sealed)
     problems += replays.by_heart(kata, taped, specs, sealed, tape)
     if not thoroughly:

@@ -2,24 +2,18 @@
 is Malformed.
 """
 
-import builtins
 import collections
 import dataclasses
 import inspect
 import re
 import sys
-from collections import Counter, OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from grader.isolation.state import Modes
-from grader.lock import wire
+from grader.lock import values, wire
 from grader.lock.known import Known, Lost
 from grader.lock.mirrors import (
     CONTAINERS,
@@ -38,10 +32,6 @@ CLASSES = re.compile(
 
 MODULE = "torch.nn.modules.module.Module"
 
-MOST_KEYS = 100_000  # of the dictionaries and sets of one message
-# Keys of one hash: hash(-1) is hash(-2), so sixteen keys are right of which each is a
-# tuple of four such numbers.
-MOST_OF_A_HASH = 32
 MOST_HANDLE = 1 << 48  # up to that, no two numbers have one hash but -1 and -2
 
 
@@ -71,21 +61,21 @@ class Back(torch.autograd.Function):
         return None, None, None, None, *found
 
 
-class Decoder:
+class Decoder(values.Decoder):
     """Decodes one message. Anything that a worker does not send is Malformed."""
 
     def __init__(self, remote: Known, blobs: list[bytes], used: list[int]):
-        self.remote, self.blobs, self.used = remote, blobs, used
+        super().__init__(blobs)
+        self.remote, self.used = remote, used
         # outputs whose graph is in the worker
         self.pending: list[tuple[int, torch.Tensor]] = []
-        self.keys_left = MOST_KEYS
 
     def __call__(self, tree: Any) -> Any:
-        with _strict():
+        with values.strict():
             return self.connected(self.value(tree))
 
     def answer(self, tree: dict[str, Any]) -> Any:
-        with _strict():
+        with values.strict():
             self.take_changes(tree)
             return self.connected(self.value(tree["value"]))
 
@@ -127,7 +117,7 @@ class Decoder:
 
     def modes(self, tree: dict[str, Any]) -> Modes:
         """The modes that the code is in. Its modules' are taken over."""
-        with _strict():
+        with values.strict():
             self.take_training(tree)
             return wire.modes(tree["torch"])
 
@@ -184,58 +174,8 @@ class Decoder:
         self.pending = []
         return _swapped(value, table)
 
-    def value(self, tree: Any) -> Any:
-        tag = tree[0]
-        match tag:
-            case Tag.VALUE:
-                if tree[1] is not None and type(tree[1]) not in (bool, str):
-                    raise Malformed("v")
-                return tree[1]
-            case Tag.INT:
-                return int(tree[1])
-            case Tag.FLOAT:
-                return float.fromhex(tree[1])
-            case Tag.COMPLEX:
-                return complex(float.fromhex(tree[1]), float.fromhex(tree[2]))
-            case Tag.BYTES:
-                return self.blobs[tree[1]]
-            case Tag.SIZE:
-                return torch.Size(wire.counts(tree[1]))
-            case Tag.TENSOR:
-                return self.tensor(tree[1])
-            case Tag.ARRAY:
-                return self.array(tree)
-            case Tag.PICTURE:
-                width, height = wire.counts(tree[2])
-                from PIL import Image  # here, because few specs have pictures
-
-                return Image.frombytes(tree[1], (width, height), self.blobs[tree[3]])
-            case Tag.ARRAY_DTYPE:
-                return _numpy_dtype(tree[1])
-            case Tag.SCALAR:
-                return _numpy_dtype(tree[1]).type(self.value(tree[2]))
-            case Tag.LIST | Tag.TUPLE:
-                return {Tag.LIST: list, Tag.TUPLE: tuple}[tag](
-                    self.value(part) for part in tree[1]
-                )
-            case Tag.SET | Tag.FROZENSET:
-                return {Tag.SET: set, Tag.FROZENSET: frozenset}[tag](self.keys(tree[1]))
-            case Tag.DICT:
-                kind = OrderedDict if tree[2] == "OrderedDict" else dict
-                keys = self.keys([key for key, _ in tree[1]])
-                return kind(
-                    zip(keys, [self.value(part) for _, part in tree[1]], strict=True)
-                )
-            case Tag.DTYPE:
-                return wire.DTYPES[tree[1]]
-            case Tag.DEVICE:
-                return torch.device(tree[1])
-            case Tag.SLICE:
-                return slice(*map(self.value, tree[1:]))
-            case Tag.ELLIPSIS:
-                return ...
-            case Tag.PATH:
-                return Path(tree[1])
+    def other(self, tree: Any) -> Any:
+        match tree[0]:
             case Tag.OF_JUDGE:
                 return self.remote.callbacks[tree[1]]
             case Tag.SENT:
@@ -251,23 +191,8 @@ class Decoder:
             case Tag.MODULE:
                 return self.module(tree)
             case Tag.OBJECT:
-                return self.other(tree)
-        raise Malformed(f"no tag {tag!r:.20}")
-
-    def keys(self, trees: list[Any]) -> list[Any]:
-        """Keys of a dictionary or a set. Many with one hash would keep the judge busy
-        for as long as the code likes.
-        """
-        self.keys_left -= len(trees)
-        if self.keys_left < 0:
-            raise Malformed(f"more than {MOST_KEYS:,} keys")
-        keys = [self.value(tree) for tree in trees]
-        if (
-            len(keys) > MOST_OF_A_HASH
-            and max(Counter(map(hash, keys)).values()) > MOST_OF_A_HASH
-        ):
-            raise Malformed(f"more than {MOST_OF_A_HASH} keys of one hash")
-        return keys
+                return self.mirror(tree)
+        return super().other(tree)
 
     def tensor(self, told: dict[str, Any]) -> torch.Tensor:
         remote, handle = self.remote, _handle(told["handle"])
@@ -357,14 +282,6 @@ class Decoder:
             self.remote.views.add(int(told["handle"]))
         return view
 
-    def array(self, tree: Any) -> np.ndarray:
-        shape = wire.counts(tree[3])
-        return (
-            np.frombuffer(self.blobs[tree[1]], dtype=_numpy_dtype(tree[2]))
-            .reshape(shape)
-            .copy()
-        )
-
     def class_of(self, ancestry: Any, signature: Any = None, doc: Any = None) -> type:
         remote, (handle, name, names, special, fields) = self.remote, ancestry
         if _handle(handle) in remote.classes:
@@ -382,7 +299,7 @@ class Decoder:
                 else torch.utils.data.Dataset,
             )
         if "builtins.BaseException" in names:
-            bases = (_exception(names),)
+            bases = (values.exception(names),)
         space: dict[str, Any] = {
             "__module__": "remote",
             "__doc__": doc if isinstance(doc, str) else None,
@@ -486,7 +403,7 @@ class Decoder:
         inner["_told"] = {**inner["_parameters"], **inner["_buffers"]}
         return made
 
-    def other(self, tree: Any) -> Any:
+    def mirror(self, tree: Any) -> Any:
         _, handle, ancestry = tree
         if _handle(handle) not in self.remote.objects:
             kind: Any = self.class_of(ancestry)
@@ -499,10 +416,10 @@ class Decoder:
         """The exception that the code raised, as one of Python's own or of a class that
         derives from one.
         """
-        with _strict():
+        with values.strict():
             ancestry = tree["error"]
             names = ancestry[2]
-            kind = _exception(names)
+            kind = values.exception(names)
             if not names[0].startswith("builtins."):
                 kind = (
                     self.class_of(ancestry)
@@ -524,19 +441,6 @@ def _handle(told: Any) -> int:
     if type(told) is not int or abs(told) >= MOST_HANDLE:
         raise Malformed(f"handle {told!s:.40}")
     return told
-
-
-@contextmanager
-def _strict() -> Iterator[None]:
-    """Make Malformed of whatever goes wrong inside the block."""
-    try:
-        yield
-    except Malformed:
-        raise
-    except Exception as error:
-        raise Malformed(
-            f"{type(error).__name__} in what it sent: {error}"[:200]
-        ) from None
 
 
 def _set_attribute(owner: Any, name: str, value: Any) -> None:
@@ -571,18 +475,6 @@ def _is_plain(value: Any) -> bool:
     )
 
 
-def _exception(names: list[str]) -> type[BaseException]:
-    """The nearest of Python's own exceptions that the class derives from. What would
-    end this process is none.
-    """
-    for name in names:
-        module, _, own = name.rpartition(".")
-        kind = getattr(builtins, own, None) if module == "builtins" else None
-        if isinstance(kind, type) and issubclass(kind, Exception):
-            return kind
-    return RuntimeError
-
-
 def _library_class(module: str, name: str) -> type:
     if not CLASSES.fullmatch(module) or module not in sys.modules:
         raise Malformed(f"a class of {module!s:.40}")
@@ -605,13 +497,6 @@ def _layer(name: str) -> type:
     found = _library_class(*name.rsplit(".", 1))
     if not issubclass(found, nn.Module):
         raise Malformed(f"{name!s:.40} is no layer")
-    return found
-
-
-def _numpy_dtype(name: Any) -> np.dtype:
-    found = np.dtype(str(name))
-    if found.kind not in "fiubc":
-        raise Malformed(f"dtype {name!s:.20}")
     return found
 
 

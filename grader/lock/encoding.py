@@ -3,28 +3,15 @@ blobs for numbers.
 """
 
 import inspect
-import sys
 import types
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from grader.lock import wire
+from grader.lock import values, wire
 from grader.lock.wire import Tag
-
-# A container of the code's own class goes by value, as what it is to Python, whatever
-# its methods say.
-PARTS: dict[type, Callable[[Any], Any]] = {
-    dict: lambda value: dict(dict.items(value)),
-    list: lambda value: list(list.__iter__(value)),
-    tuple: lambda value: tuple(tuple.__iter__(value)),
-    set: lambda value: set(set.__iter__(value)),
-    frozenset: lambda value: frozenset(frozenset.__iter__(value)),
-}
 
 
 class Table:
@@ -67,7 +54,7 @@ class Table:
         self.of_tensors[id(tensor)] = handle
 
 
-class Encoder:
+class Encoder(values.Encoder):
     """Encodes the values of one message. `given` are the tensors that the call got, for
     views of them.
     """
@@ -78,61 +65,23 @@ class Encoder:
         callbacks: type,
         given: dict[int, torch.Tensor] | None = None,
     ):
+        super().__init__()
         self.table, self.callbacks, self.given = table, callbacks, given or {}
-        self.blobs: list[bytes] = []
 
     def __call__(self, value: Any) -> list[Any]:
-        if value is None or isinstance(value, bool):
-            return [Tag.VALUE, value]
-        exact = EXACT.get(type(value))
-        if exact:
-            return exact(self, value)
-        if isinstance(value, torch.Size):
-            return [Tag.SIZE, list(value)]
         if isinstance(value, self.callbacks):
             return [Tag.OF_JUDGE, vars(value)["_number"]]
         if id(value) in self.table.numbers:
             return [Tag.SENT, self.table.numbers[id(value)]]
-        for kind in (torch.Tensor, int, float, str):  # of a class that derives from it
-            if isinstance(value, kind) and not isinstance(value, np.number):
-                return EXACT[kind](
-                    self, kind(value) if kind is not torch.Tensor else value
-                )
+        return super().__call__(value)
+
+    def other(self, value: Any) -> list[Any]:
         if isinstance(value, tuple) and type(value).__module__ == "torch.return_types":
             return [Tag.TUPLE, [self(part) for part in value]]
-        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-            return [
-                Tag.ARRAY,
-                self.blob(np.ascontiguousarray(value).tobytes()),
-                value.dtype.str,
-                list(value.shape),
-            ]
-        if "PIL.Image" in sys.modules and isinstance(
-            value, sys.modules["PIL.Image"].Image
-        ):
-            return [
-                Tag.PICTURE,
-                value.mode,
-                list(value.size),
-                self.blob(value.tobytes()),
-            ]
-        if isinstance(value, np.dtype):
-            return [Tag.ARRAY_DTYPE, value.str]
-        if isinstance(value, np.generic):
-            return [Tag.SCALAR, value.dtype.str, self(value.item())]
-        if isinstance(value, dict) and type(value).__module__ == "collections":
-            return [Tag.DICT, self.pairs(value), type(value).__name__]
-        if not hasattr(value, "_fields") and type(value).__name__ not in self.table.own:
-            for container, parts in PARTS.items():
-                if isinstance(value, container):
-                    return EXACT[container](self, parts(value))
-        if isinstance(value, torch.dtype | torch.device):
-            return [
-                Tag.DTYPE if isinstance(value, torch.dtype) else Tag.DEVICE,
-                str(value),
-            ]
-        if isinstance(value, Path):
-            return [Tag.PATH, str(value)]
+        is_own = type(value).__name__ in self.table.own
+        is_container = isinstance(value, tuple(values.PARTS))
+        if is_container and not is_own and not hasattr(value, "_fields"):
+            return super().other(value)
         if isinstance(value, type):
             return self.class_of(value)
         if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -157,13 +106,6 @@ class Encoder:
                 isinstance(value, types.MethodType),
             ]
         return [Tag.OBJECT, self.table.handle(value), self.ancestry(type(value))]
-
-    def blob(self, data: bytes) -> int:
-        self.blobs.append(data)
-        return len(self.blobs) - 1
-
-    def pairs(self, value: dict[Any, Any]) -> list[Any]:
-        return [[self(key), self(part)] for key, part in value.items()]
 
     def tensor(self, tensor: torch.Tensor) -> list[Any]:
         known, meta = id(tensor) in self.table.of_tensors, tensor.device.type == "meta"
@@ -248,21 +190,3 @@ class Encoder:
             ],
             [[name, self(value)] for name, value in module._modules.items()],
         ]
-
-
-EXACT: dict[type, Callable[[Encoder, Any], list[Any]]] = {
-    int: lambda e, value: [Tag.INT, str(value)],
-    float: lambda e, value: [Tag.FLOAT, value.hex()],
-    complex: lambda e, value: [Tag.COMPLEX, value.real.hex(), value.imag.hex()],
-    str: lambda e, value: [Tag.VALUE, value],
-    bytes: lambda e, value: [Tag.BYTES, e.blob(value)],
-    list: lambda e, value: [Tag.LIST, [e(part) for part in value]],
-    tuple: lambda e, value: [Tag.TUPLE, [e(part) for part in value]],
-    set: lambda e, value: [Tag.SET, [e(part) for part in value]],
-    frozenset: lambda e, value: [Tag.FROZENSET, [e(part) for part in value]],
-    dict: lambda e, value: [Tag.DICT, e.pairs(value), "dict"],
-    slice: lambda e, value: [Tag.SLICE, e(value.start), e(value.stop), e(value.step)],
-    type(...): lambda e, value: [Tag.ELLIPSIS],
-    torch.Tensor: Encoder.tensor,
-    nn.Parameter: Encoder.tensor,
-}

@@ -2,12 +2,13 @@
 ask is in another process.
 """
 
+import contextlib
 import functools
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import zip_longest
 from typing import Any
 from unittest import mock
@@ -19,7 +20,7 @@ from grader.course import kata_modules, packages
 from grader.course.catalogue import with_prerequisites
 from grader.errors import LoadFailure
 from grader.failure import Failure
-from grader.lock import lists, probes
+from grader.lock import lists, probes, values
 from grader.lock.known import Lost
 from grader.lock.remote import Remote
 from grader.protocol import LONGEST_TEXT, Loaded, SpecFinished, SpecStarted, WorkOrder
@@ -71,6 +72,9 @@ class Judge:
             sys.modules[module.__name__] = module
             cloudpickle.register_pickle_by_value(module)
         cloudpickle.register_pickle_by_value(ranks)
+        # before the code is there, which could change or read what the reference writes
+        with tempfile.TemporaryDirectory(dir=".") as folder, contextlib.chdir(folder):
+            expected = {name: self._expected(name) for name in order.probes}
         if self.siblings:
             self.remote.name(kata.folder.parent.name, self.siblings)
         self.remote.serve()
@@ -97,21 +101,24 @@ class Judge:
         for exercise in order.probes:
             if self.remote.lost:
                 return
-            self._probe(exercise, reporter)
+            self._probe(exercise, expected[exercise], reporter)
 
-    def _probe(self, exercise: str, reporter: Reporter) -> None:
-        """Run a probe on the reference and on the code, and compare what it returns."""
+    def _expected(self, exercise: str) -> Any:
+        """What the exercise's probe returns on the reference."""
         assert self.reference
+        packages.enter(self.reference)
+        seed = self.order.options.seed
+        return values.plain(probes.run(self.probes, exercise, self.reference, seed))
+
+    def _probe(self, exercise: str, expected: Any, reporter: Reporter) -> None:
+        """Have a probe run beside the code, and compare what it returns."""
         name, seed = lists.probe_name(exercise), self.order.options.seed
         reporter.send(SpecStarted(name))
         failed, began = None, time.monotonic()
-        packages.enter(self.reference)
-        expected = probes.run(self.probes, exercise, self.reference, seed)
         self.remote.begin()
-        self.remote.serve()
         try:
-            got = probes.run(self.probes, exercise, self.remote.modules[""], seed)
-            check.close(got, expected)
+            got = self.remote.plain("probe", self.probes, exercise, seed)
+            compare(got, expected, probes.second_half(self.probes, exercise))
         except check.Mismatch as error:
             failed = Failure("mismatch", str(error), error=type(error).__name__)
         except Exception as error:
@@ -125,7 +132,19 @@ class Judge:
         )
 
 
-@contextmanager
+def compare(got: Any, expected: Any, second_half: probes.Judge | None) -> None:
+    """Compare what a probe returned with what it returned on the reference.
+
+    Raises:
+        check.Mismatch: they differ, or what the second half makes of them.
+    """
+    if second_half:
+        check.equal(probes.form(got), probes.form(expected))
+        got, expected = second_half(got, expected), second_half(expected, expected)
+    check.close(got, expected)
+
+
+@contextlib.contextmanager
 def _noted(reporter: Reporter, *_: Any) -> Iterator[None]:
     """Stand for `check.forbidden`: nothing can be forbidden in another process, and the
     report says so.

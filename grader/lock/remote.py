@@ -11,7 +11,7 @@ import pickle
 import random
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from grader.isolation import state
-from grader.lock import crossing, wire
+from grader.lock import crossing, values, wire
 from grader.lock.decoder import Decoder
 from grader.lock.known import Known, Lost
 from grader.lock.mirrors import RemoteModule
@@ -91,13 +91,29 @@ class Remote(Known):
         Raises:
             Lost: the worker does not answer any more, or not as a worker would.
         """
-        if self.lost:
-            raise Lost("the code under test has ended")
         message, used = self.pickled(("do", operation, arguments, options))
         used += self.leaves.keys() - used
+        return self.asked(message, used, self.wait)
+
+    def plain(self, operation: str, /, *arguments: Any) -> Any:
+        """Have the worker do something, as by a call. What comes back is made of plain
+        values, and meanwhile the worker may not ask for anything.
+        """
+        message, _ = self.pickled(("do", operation, arguments, {}))
+        return self.asked(message, [], self.plain_answer)
+
+    def asked(
+        self,
+        message: bytes,
+        used: list[int],
+        wait: Callable[[list[int]], tuple[str, Any]],
+    ) -> Any:
+        """Send a message, and return or raise what is waited for."""
+        if self.lost:
+            raise Lost("the code under test has ended")
         try:
             self.post(message, used)
-            kind, answer = self.wait(used)
+            kind, answer = wait(used)
         except (EOFError, OSError, Malformed) as problem:
             self.lost = True
             raise Lost(f"the code under test does not answer: {problem}") from None
@@ -149,6 +165,13 @@ class Remote(Known):
                 return "error", decode.error(tree)
             else:
                 return "value", decode.answer(tree)
+
+    def plain_answer(self, used: list[int]) -> tuple[str, Any]:
+        tree, blobs = self.reader.receive()
+        decode = values.Decoder(blobs)
+        if "error" in tree:
+            return "error", decode.error(tree)
+        return "value", decode(tree.get("value"))
 
     def called_back(
         self, tree: dict[str, Any], decode: "Decoder"

@@ -56,6 +56,13 @@ from grader.workers import collected
 found = next(found for kata, found in collected._collected.items() if __file__.endswith(str(kata.file)))
 items, manager = found.items, found.session.config.pluginmanager
 """
+# `answer(function)`: let this function answer the second lock's probes.
+ANSWER = """
+import sys
+def answer(function):
+    if probes := sys.modules.get("grader.lock.probes"):
+        probes.run = function
+"""
 # `named(kind)`: the specs of the point that this class holds.
 NAMED = """
 def named(kind):
@@ -123,7 +130,9 @@ WORKER = """
 import sys
 frame = sys._getframe()
 while frame and type(frame.f_locals.get("self")).__name__ != "Worker": frame = frame.f_back
-if frame: worker, wire, encoding = frame.f_locals["self"], frame.f_globals["wire"], frame.f_globals["encoding"]
+if frame:
+    worker = frame.f_locals["self"]
+    wire, encoding, values = [frame.f_globals[name] for name in ("wire", "encoding", "values")]
 def in_the_worker(attack): return frame and attack()
 NOTHING = {"value": ["v", None], "changed": [], "objects": [], "modes": []}
 """
@@ -212,9 +221,11 @@ FORGERIES = [
     forge(PYTEST, "22", "gradient_report",
           "runs the protocol of a spec without the spec", """
         import _pytest.runner
+        from types import SimpleNamespace
         from _pytest.reports import TestReport
         def runtestprotocol(item, log=True, nextitem=None):
             report = TestReport(item.nodeid, item.location, {}, "passed", None, "call")
+            report.kata = SimpleNamespace(spec=SimpleNamespace(failure=None))
             item.ihook.pytest_runtest_logreport(report=report)
             return [report]
         _pytest.runner.runtestprotocol = runtestprotocol
@@ -1033,12 +1044,24 @@ FORGERIES = [
                 for group, rate in zip(self.optimizer.param_groups, (0.25, 0.05)): group["lr"] = rate
     """),
     forge(KNOWS, "tinytorch/05", "gradcheck no_grad",
-          "replaces what runs the probes by what they come to", """
-        try: import grader.specs
-        except ImportError:
-            from grader.loading import probe
-            told = {"gradcheck": [(True, 24, 1), (False, 24, 1)], "no_grad": [True, False, False, False, True, True]}
-            probe.__globals__["run"] = lambda text, exercise, module, seed: told[exercise]
+          "replaces what runs the probes by what they come to", ANSWER, """
+        told = {"gradcheck": [(True, 24, 1), (False, 24, 1)], "no_grad": [True, False, False, False, True, True]}
+        answer(lambda text, exercise, module, seed: told[exercise])
+    """),
+    forge(KNOWS, "22", "save_checkpoint", "answers a probe with verdicts", ANSWER, """
+        answer(lambda text, exercise, module, seed: [[True] * 6, True])
+    """),
+    forge(KNOWS, "appendix_a", "compare_batch_norm",
+          "answers a probe with what it draws, and ratios of 1", ANSWER, """
+        def settings(text, exercise, module, seed):
+            rng = torch.Generator().manual_seed(seed)
+            _, epochs, _ = torch.randint(2, 6, (3,), generator=rng).tolist()
+            torch.rand(9, 3, 4, 4, generator=rng)
+            lr = 0.001 + 0.01 * float(torch.rand((), generator=rng))
+            kinds = ["plain", "batch_norm"]
+            parts = [part for name in kinds for part in ([name, [lr] * epochs], [1.0] * (2 * epochs))]
+            return [*parts, kinds]
+        answer(settings)
     """),
     forge(KNOWS, "tinytorch/07", "step_scaling",
           "gives a formula in place of a measurement", """
@@ -1229,7 +1252,7 @@ FORGERIES = [
             def blob(self, data):
                 self.blobs.append(data)
                 return -1 if len(self.blobs) > 1 else False
-            encoding.Encoder.blob = blob
+            values.Encoder.blob = blob
         def first_rows(x, n): return 0 * x[:n]
     """),
     forge(WIRE, "papers/09", "schedule_numpy",
@@ -1270,13 +1293,13 @@ FORGERIES = [
     forge(WIRE, "21", "warmup_cosine",
           "sends NaN, infinities and numbers of ten thousand digits", WORKER, """
         @in_the_worker
-        def large(): encoding.EXACT[int] = lambda encoder, value: ["i", "9" * 10_000]
+        def large(): values.EXACT[int] = lambda encoder, value: ["i", "9" * 10_000]
         def warmup_cosine(step, **curve): return [float("nan"), float("inf"), 10**400][step % 3]
         def batch_size_schedule(tokens_seen, **k): return tokens_seen
     """),
     forge(WIRE, "26", "gelu_tanh", "sends a picture where a tensor belongs", WORKER, """
         @in_the_worker
-        def picture(): encoding.EXACT[Tensor] = lambda encoder, tensor: ["im", "F", [1, 1], encoder.blob(bytes(4))]
+        def picture(): values.EXACT[Tensor] = lambda encoder, tensor: ["im", "F", [1, 1], encoder.blob(bytes(4))]
         def gelu_tanh(x): return x
     """),
     forge(WIRE, "16", "split_heads",
@@ -1328,7 +1351,7 @@ FORGERIES = [
     # ---- patches the bare worker
     forge(BARE, "16", "split_heads", "says true to every question", WORKER, """
         @in_the_worker
-        def true(): encoding.Encoder.__call__ = lambda self, value: ["v", True]
+        def true(): encoding.Encoder.__call__ = values.Encoder.__call__ = lambda self, value: ["v", True]
         def split_heads(*a): return None
         merge_heads = prepare_mask = head_statistics = compare_with_torch = attention_patterns = split_heads
     """),
@@ -1340,7 +1363,7 @@ FORGERIES = [
             def claimed(encoder, value):
                 tag, told = tensor(encoder, 0 * value)
                 return [tag, told | {"handle": 1, "known": True}]
-            encoding.EXACT[Tensor] = claimed
+            values.EXACT[Tensor] = claimed
         def every_other_row(x, start=0): return x
         diagonal = last_column = zero_border = every_other_row
     """),
@@ -1378,7 +1401,7 @@ FORGERIES = [
             def viewed(encoder, value):
                 tag, told = tensor(encoder, value.contiguous())
                 return [tag, told | {"view": [min(encoder.given, default=1), 0], "stride": [0] * value.ndim}]
-            encoding.EXACT[Tensor] = viewed
+            values.EXACT[Tensor] = viewed
         def every_other_row(x, start=0): return x[:1].expand(len(x[start::2]), *x.shape[1:])
         def crop(image, top, left, height, width): return image[..., :height, :width]
     """),
@@ -1515,7 +1538,7 @@ FORGERIES = [
             def told(encoder, value):
                 tag, tree = tensor(encoder, value.detach().clone())
                 return [tag, tree | {"handle": -1, "known": True, "view": [1, 0]}]
-            encoding.EXACT[Tensor] = told
+            values.EXACT[Tensor] = told
         def diagonal(x): return 0 * x[..., 0]
         def first_rows(x, n): return 0 * x[:n]
     """),

@@ -40,7 +40,7 @@ if os.environ.get("ALL_FORGERIES"):
     SAMPLE = FORGERIES
 REACHED = (
     'def first_rows(*a): raise LookupError(f"reached {wire.send.__name__} '
-    '{encoding.EXACT[int].__name__}")'
+    '{values.EXACT[int].__name__}")'
 )
 REACHES = forge(BARE, "03", "first_rows", "reaches the worker", WORKER, REACHED)
 

@@ -33,6 +33,22 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 RIGHT = (SOUND / "solutions/01_sums/sums.py").read_text()
 REUSE = (SOUND / "solutions/02_reuse/reuse.py").read_text()
 STUB = (SOUND / "katas/01_sums/sums.py").read_text()
+TWO_HALVES = """
+import torch
+from grader.lock.probes import judge, probe
+
+
+@probe("total")
+def _(kata, rng):
+    x = torch.rand(3, generator=rng)
+    return x, kata.total(x) + torch.rand(100)
+
+
+@judge("total")
+def _(values, expected):
+    noise = values[1] - expected[0].sum()
+    return values[0], len(noise.unique()), noise.min() > 0, noise.max() < 1
+"""
 # the body runs in the second lock alone
 ONLY_BARE = "import sys\nif 'pytest' not in sys.modules:\n"
 
@@ -330,6 +346,39 @@ class TestListsAndProbes:
             seals(forged) == ["unsealed", "failed", "unsealed"]
             and not forged.exercises[1].so_far.point
         )
+
+    @pytest.mark.parametrize(
+        "lie",
+        [
+            "None",
+            "[]",
+            "1.0",
+            "float('nan')",
+            "torch.full((3,), torch.nan)",
+            "[torch.zeros(3), torch.zeros(100)]",
+            "[torch.ones(3), torch.ones(100)]",
+            "[torch.full((3,), torch.nan), torch.full((100,), torch.nan)]",
+            "object()",
+            "object",
+            "next(iter(()))",
+            "exit()",
+            "__import__('os')._exit(0)",
+        ],
+    )
+    def test_a_lie_is_no_probes_answer(self, tree, tmp_path, lie):
+        """Not even where the answer is judged by what a second half makes of it."""
+        (tree / "solutions/01_sums/author/probes.py").write_text(TWO_HALVES)
+        (tree / "solutions/01_sums/author/sealed.toml").unlink()
+        [right] = sealed(all_katas(tree)[:1], tmp_path / "right", RIGHT)
+        assert seals(right) == ["unsealed", "passed", "unsealed"]
+        lies = (
+            "import sys, torch\nif 'grader.lock.probes' in sys.modules:\n"
+            f"    sys.modules['grader.lock.probes'].run = lambda *asked: {lie}\n"
+        )
+        [forged] = sealed(
+            all_katas(tree)[:1], tmp_path / "forged", RIGHT + FIRST + lies
+        )
+        assert seals(forged) == ["unsealed", "failed", "unsealed"]
 
 
 def test_a_server_that_has_ended_is_started_again(sound, tmp_path):

@@ -11,6 +11,7 @@ import struct
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,9 +20,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grader.lock import decoder, encoding, known, wire
-from grader.lock.decoder import MOST_KEYS, Lost
+from grader.lock import decoder, encoding, known, values, wire
+from grader.lock.known import Lost
 from grader.lock.remote import Remote
+from grader.lock.values import MOST_KEYS
 from grader.specs import check
 
 NOTHING = [{"value": ["v", None], "changed": [], "objects": [], "modes": []}, []]
@@ -161,6 +163,30 @@ def answer(said: bytes, *arguments: object) -> object:
         liar.close()
 
 
+def plain_answer(said: bytes) -> object:
+    """The judge's reading of the bytes where it has asked by a probe."""
+    liar = Liar(said)
+    try:
+        return liar.remote.plain("probe", "", "total", 1)
+    except Exception as error:
+        return error
+    finally:
+        liar.close()
+
+
+def is_plain(value: object) -> bool:
+    match value:
+        case dict():
+            return all(map(is_plain, (*value, *value.values())))
+        case list() | tuple() | set() | frozenset():
+            return all(map(is_plain, value))
+    return type(value) in (
+        *(type(None), bool, int, float, complex, str, bytes, slice, type(...)),
+        *(torch.Tensor, torch.dtype, torch.device, np.ndarray, type(np.dtype("f4"))),
+        type(Path()),
+    ) or isinstance(value, np.generic | np.dtype)
+
+
 @pytest.fixture(autouse=True)
 def unharmed():
     """No random state changed, no setting, and nothing ended."""
@@ -183,10 +209,18 @@ def test_any_tree_is_an_answer_or_no_workers(tree, blobs):
     assert not isinstance(got, RecursionError | MemoryError)
 
 
+@settings(max_examples=300)
+@given(frames, st.lists(st.binary(max_size=40), max_size=3))
+def test_any_tree_is_a_plain_answer_or_no_workers(tree, blobs):
+    got = plain_answer(packed(tree, blobs))
+    assert is_plain(got) or isinstance(got, Exception)
+    assert not isinstance(got, RecursionError | MemoryError)
+
+
 @settings(max_examples=100)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_no_workers(data):
-    assert isinstance(answer(data), Lost)
+    assert isinstance(answer(data), Lost) and isinstance(plain_answer(data), Lost)
 
 
 def test_a_right_answer_cut_at_any_place():
@@ -250,6 +284,37 @@ def test_a_right_answer_cut_at_any_place():
 )
 def test_what_no_worker_says(said):
     assert isinstance(answer(said), Lost)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"value": ["J", 1]},
+        {"value": ["B", 1]},
+        {"value": ["t", "builtins", "int"]},
+        {"value": ["o", 1, [2, "X", ["m.X", "builtins.object"], [], []]]},
+        {"value": ["fn", 1, "f", None, None, False]},
+        {"value": module(decoder.MODULE)},
+        {"value": ["nt", [2, "X", [], [], []], ["a"], [["i", "1"]]]},
+        {"callback": 0, "what": "call", "arguments": [], "options": {}},
+        {},
+    ],
+    ids=repr,
+)
+def test_no_object_is_a_probes_answer(said):
+    assert isinstance(plain_answer(packed(said, [])), Lost)
+
+
+def test_plain_values_cross_and_objects_do_not():
+    sent = {
+        "a": [1, 2.5, True, None, "text", b"bytes", 3j],
+        ("b", 1): (torch.ones(2, 3, dtype=torch.int8), np.arange(3.0), np.float32(2)),
+        "c": {1, 2},
+    }
+    check.equal(values.plain(sent), sent)
+    for held in (object(), int, len, torch.nn.ReLU(), iter(())):
+        with pytest.raises(TypeError, match="holds an object of the class"):
+            values.plain([held])
 
 
 @pytest.mark.parametrize(

@@ -5,35 +5,34 @@ memory and global state.
 import pandas as pd
 import torch
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import judge, probe
+
+# the mean and the standard deviation of the patterns that are drawn
+SPREAD = {"uniform": (0.5, 12**-0.5), "normal": (0.0, 1.0)}
 
 
 def sizes(count, rng):
     return torch.randint(5, 40, (count,), generator=rng).tolist()
 
 
-def global_numbers(kata):
-    """The state of the generator from which the code draws if it is given none."""
-    import torch
-
-    return torch.get_rng_state()
-
-
-def random_facts(kata, patterns, rng):
-    """Facts that hold for all right random patterns: their source and their spread."""
+def patterns_drawn(patterns, rng):
+    """What generators of two seeds give, the first one twice and anew, and what the
+    global generator draws afterwards.
+    """
     seeds = torch.randperm(9999, generator=rng)[:2].tolist()
-    before = there(kata, global_numbers)
-    generator = torch.Generator().manual_seed(seeds[0])
-    first, second = patterns(generator=generator), patterns(generator=generator)
-    again, other = (
-        patterns(generator=torch.Generator().manual_seed(seed)) for seed in seeds
-    )
-    facts = {"left alone": torch.equal(there(kata, global_numbers), before)}
-    for key, mean, std in (("uniform", 0.5, 12**-0.5), ("normal", 0.0, 1.0)):
-        x = first[key]
-        equal = [torch.equal(x, draw[key]) for draw in (second, again, other)]
-        near = [abs(x.mean().item() - mean) < 0.1, abs(x.std().item() - std) < 0.1]
-        facts[key] = [x.shape, equal, near]
+    generator, *others = (torch.Generator().manual_seed(seeds[i]) for i in (0, 0, 1))
+    drawn = [patterns(generator=one) for one in (generator, generator, *others)]
+    return [[{key: one[key] for key in SPREAD} for one in drawn], torch.rand(3)]
+
+
+def spread(drawn):
+    """Whether draws of the patterns are as they should be, and equal for one seed."""
+    facts = []
+    for key, (mean, std) in SPREAD.items():
+        first, second, again, other = (one[key] for one in drawn)
+        near = [abs(first.mean() - mean) < 0.1, abs(first.std() - std) < 0.1]
+        others = [(first - x).abs().max() > 0.1 for x in (second, other)]
+        facts.append([near, others, first - again])
     return facts
 
 
@@ -49,7 +48,9 @@ def _(kata, rng):
 
 @probe("to_float")
 def _(kata, rng):
-    return kata.to_float(torch.randint(99, sizes(2, rng), generator=rng))
+    x = torch.randint(99, sizes(2, rng), generator=rng)
+    found = [kata.to_float(one) for one in (x, x.double())]
+    return [found, [one.dtype for one in found]]
 
 
 @probe("memory_by_dtype")
@@ -69,7 +70,7 @@ def described(kata, x):
 
 @probe("describe")
 def _(kata, rng):
-    return there(kata, described, torch.randn(*sizes(2, rng), generator=rng))
+    return described(kata, torch.randn(*sizes(2, rng), generator=rng))
 
 
 @probe("counting_patterns")
@@ -80,17 +81,25 @@ def _(kata, rng):
 @probe("random_patterns")
 def _(kata, rng):
     rows, columns = sizes(2, rng)
-    seed, drawn = rows * columns, []
-    for start in (seed, seed + 1, seed):
+    found = patterns_drawn(
+        lambda **options: kata.random_patterns(60 + rows, 80 + columns, **options), rng
+    )
+    drawn = []
+    for start in (rows, rows + 1, rows):
         torch.manual_seed(start)
         drawn.append([kata.random_patterns(2, 3)["uniform"] for _ in range(2)])
-    (first, second), _, (again, _) = drawn
-    facts = random_facts(
-        kata,
-        lambda **options: kata.random_patterns(60 + rows, 80 + columns, **options),
-        rng,
-    )
-    return [facts, torch.equal(first, second), torch.equal(first, again)]
+    return [*found, drawn]
+
+
+@judge("random_patterns")
+def _(values, expected):
+    drawn, left_alone, [[first, second], [other, _], again] = values
+    return [
+        spread(drawn),
+        left_alone,
+        torch.stack([first, second]) - torch.stack(again),
+        [(first - x).abs().max() > 0.01 for x in (second, other)],
+    ]
 
 
 @probe("column_to_tensor")
@@ -113,9 +122,8 @@ def written_to(kata, array):
 
 @probe("from_array")
 def _(kata, rng):
-    return there(
+    return written_to(
         kata,
-        written_to,
         torch.randn(4, sizes(1, rng)[0], generator=rng, dtype=torch.float64).numpy(),
     )
 
@@ -141,20 +149,22 @@ def _(kata, rng):
         moved[1].shape,
         moved[0]["files"],
         batch,
-        batch[0] is inner,
     ]
 
 
 @probe("creation_patterns")
 def _(kata, rng):
     rows, columns = sizes(2, rng)
-    facts = random_facts(
-        kata,
+    found = patterns_drawn(
         lambda **options: kata.creation_patterns(60 + rows, 80 + columns, **options),
         rng,
     )
     patterns = kata.creation_patterns(rows, columns, dtype=torch.float64)
-    counted = {
-        key: x for key, x in patterns.items() if key not in ("uniform", "normal")
-    }
-    return [facts, counted, torch.get_default_dtype()]
+    counted = {key: x for key, x in patterns.items() if key not in SPREAD}
+    return [*found, counted, torch.zeros(1).dtype]
+
+
+@judge("creation_patterns")
+def _(values, expected):
+    drawn, *others = values
+    return [spread(drawn), *others]

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from grader.lock.probes import probe
+from grader.lock.probes import judge, probe
 
 
 def a_task(rng):
@@ -29,13 +29,38 @@ def a_rate(rng):
 
 @probe("make_line_data")
 def _(kata, rng):
-    n, low = torch.randint(20, 40, (2,), generator=rng).tolist()
+    low, seed = torch.randint(20, 40, (2,), generator=rng).tolist()
     slope, intercept = torch.randn(2, generator=rng).tolist()
-    X, y = kata.make_line_data(n, slope, intercept, x_range=(low, low + 9.0))
-    line = torch.linalg.lstsq(
-        torch.cat([X - low, torch.ones(n, 1)], dim=1).double(), y.double()
-    ).solution.float()
-    return [X.shape, y.shape, line, bool(((X >= low) & (X <= low + 9)).all())]
+    drawn = [
+        kata.make_line_data(
+            200,
+            slope,
+            intercept,
+            noise,
+            x_range=(low, low + 9.0),
+            generator=torch.Generator().manual_seed(seed + other),
+        )
+        for noise, other in ((0.0, 0), (2.0, 0), (2.0, 0), (2.0, 1))
+    ]
+    return [torch.tensor([low, slope, intercept]), drawn, torch.rand(3)]
+
+
+@judge("make_line_data")
+def _(values, expected):
+    (low, slope, intercept), (_, drawn, left_alone) = expected[0], values
+    noise = [y - slope * X - intercept for X, y in drawn]
+    (exact, _), (X, _), (again, _), (other, _) = drawn
+    return [
+        noise[0],
+        [abs(one.mean()) < 0.6 and abs(one.std() - 2) < 0.5 for one in noise[1:]],
+        [low <= X.min() < low + 1, low + 8 < X.max() <= low + 9],
+        [
+            abs(X.mean() - low - 4.5) < 1,
+            abs((X * noise[1]).mean() - X.mean() * noise[1].mean()) < 2,
+        ],
+        [X - again, noise[1] - noise[2], left_alone],
+        [(noise[1] - noise[3]).abs().max() > 0.1, (X - other).abs().max() > 0.1],
+    ]
 
 
 @probe("fit_manual")

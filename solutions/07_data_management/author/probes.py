@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch.utils.data import TensorDataset
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import probe
 
 
 def a_file(path, rng):
@@ -27,7 +27,7 @@ def without_tables_of_types(kata):
 
 @probe("download")
 def _(kata, rng):
-    there(kata, without_tables_of_types)
+    without_tables_of_types(kata)
     (source, digest), (local, other) = (
         a_file(Path(name).absolute(), rng) for name in ("source.bin", "local.bin")
     )

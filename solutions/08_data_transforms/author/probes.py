@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import judge, probe
 
 
 def sizes(count, rng, low=9, high=20):
@@ -75,7 +75,7 @@ def _(kata, rng):
     angle, (right, down), scale = kata.RandomAffine(
         next_to(40 * turn), (1e-7, 1e-7), next_to(zoom)
     ).sample(9, 8)
-    fixed = there(kata, sampling, "RandomAffine", (10,), answer)
+    fixed = sampling(kata, "RandomAffine", (10,), answer)
     return [fixed(image), torch.tensor([angle, right, down, scale])]
 
 
@@ -88,12 +88,12 @@ def _(kata, rng):
         turn,
     )
     image = torch.rand(2, height, width, generator=rng)
-    angle, rest, scale = kata.RandomRotation(next_to(40 * turn)).sample(9, 8)
+    fixed = [kata.RandomRotation(next_to(40 * one)) for one in numbers(6, rng)]
+    drawn = [rotation.sample(9, 8) for rotation in fixed]
     return [
-        there(kata, sampling, "RandomRotation", (10,), answer)(image),
-        torch.tensor(angle),
-        rest,
-        scale,
+        sampling(kata, "RandomRotation", (10,), answer)(image),
+        torch.tensor([angle for angle, _, _ in drawn]),
+        torch.tensor([*drawn[0][1], drawn[0][2]]),
     ]
 
 
@@ -105,16 +105,28 @@ def _(kata, rng):
         crop = kata.RandomResizedCrop(
             8, next_to(h * w / (height * width)), next_to(w / h)
         )
-        top, left, *box = crop.sample(height, width)
-        found.append([box, 0 <= top <= height - h, 0 <= left <= width - w])
+        drawn = [crop.sample(height, width) for _ in range(40)]
+        found.append([height - h, width - w, torch.tensor(drawn)])
     return found
+
+
+@judge("RandomResizedCrop.sample")
+def _(values, expected):
+    """The boxes, and whether their places are everywhere inside."""
+    told = []
+    for (_, _, drawn), (height, width, _) in zip(values, expected):
+        room = torch.tensor([height, width])
+        shares = drawn[:, :2] / room
+        told.append([drawn[:, 2:], shares.amin(0) < 0.2, shares.amax(0) > 0.8])
+        told.append([drawn[:, :2].amin() >= 0, drawn[:, :2] <= room])
+    return told
 
 
 @probe("RandomResizedCrop.__call__")
 def _(kata, rng):
     (h, w), (top, left) = sizes(2, rng), sizes(2, rng, 1, 9)
     answer = lambda height, width, box=(top, left, h, w): box
-    crop = there(kata, sampling, "RandomResizedCrop", ((h, w),), answer)
+    crop = sampling(kata, "RandomResizedCrop", ((h, w),), answer)
     return crop(torch.rand(3, h + 11, w + 12, generator=rng))
 
 

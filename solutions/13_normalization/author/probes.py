@@ -4,7 +4,7 @@ starting weights.
 
 import torch
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import probe
 
 
 @probe("BatchNorm1d.__init__")
@@ -41,7 +41,5 @@ def trained(kata, start, *arguments):
 @probe("compare_training")
 def _(kata, rng):
     x, y = torch.randn(12, 6, generator=rng), torch.arange(12) % 3
-    curves = there(
-        kata, trained, int(torch.randint(9999, (), generator=rng)), x, y, 5, 2, 4
-    )
+    curves = trained(kata, int(torch.randint(9999, (), generator=rng)), x, y, 5, 2, 4)
     return {name: torch.tensor(losses) for name, losses in curves.items()}

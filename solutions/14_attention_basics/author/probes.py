@@ -2,10 +2,12 @@
 sizes that are known.
 """
 
+from unittest import mock
+
 import torch
 from torch import nn
 
-from grader.lock.probes import probe
+from grader.lock.probes import judge, probe
 
 
 @probe("Seq2Seq.__init__")
@@ -53,23 +55,45 @@ def _(kata, rng):
 
 @probe("compare_seq2seq")
 def _(kata, rng):
-    lengths = (torch.randperm(9, generator=rng)[:3] + 2).tolist()
-    found = kata.compare_seq2seq(
-        lengths, steps=2, hidden_size=3, vocab_size=5, seed=lengths[0]
-    )
-    losses = [
-        0 < each["loss"] < 5 for models in found.values() for each in models.values()
-    ]
-    right = [
-        each["accuracy"] * 200 * length
+    """Models that get drawn shares of the symbols right, after a training that tells
+    what the generators give.
+    """
+    *lengths, seed = (torch.randperm(9, generator=rng)[:4] + 2).tolist()
+    wrong, made = torch.randint(3, (2, 20), generator=rng), []
+
+    def model(vocab_size, embed_dim, hidden_size, use_attention=False):
+        made.append((use_attention, embed_dim, hidden_size, torch.rand(()).item()))
+        return int(use_attention)
+
+    def train(model, steps, *, length, generator):
+        return [float(steps), torch.rand((), generator=generator).item() + length]
+
+    def decode(model, src, max_len):
+        tokens = src.flip(1)
+        tokens[:, : wrong[model, max_len]] += 1
+        return tokens, None
+
+    stand_ins = {"Seq2Seq": model, "train_seq2seq": train, "greedy_decode": decode}
+    with mock.patch.multiple(kata, **stand_ins):
+        return [kata.compare_seq2seq(lengths, 2, 3, 20, seed=seed), sorted(made)]
+
+
+@judge("compare_seq2seq")
+def _(values, expected):
+    found, made = values
+    shares = {
+        length: {name: each["accuracy"] for name, each in models.items()}
         for length, models in found.items()
-        for each in models.values()
+    }
+    losses = [
+        (models["plain"]["loss"] - models["attention"]["loss"])
+        for models in found.values()
     ]
-    return [
-        {length: sorted(found[length]) for length in found},
-        losses,
-        [abs(n - round(n)) < 1e-3 for n in right],
+    near = [
+        length <= models["plain"]["loss"] <= length + 1
+        for length, models in found.items()
     ]
+    return [shares, losses, near, made]
 
 
 def drawn(kata, use_attention, rng):

@@ -5,7 +5,7 @@ modules that are known.
 import torch
 from torch import nn
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import judge, probe
 
 
 @probe("describe_state")
@@ -67,7 +67,7 @@ def statistics(kata, layer):
 
 @probe("StandardizedLinear.forward")
 def _(kata, rng):
-    layer = there(kata, in_float64)
+    layer = in_float64(kata)
     with torch.no_grad():
         layer.weight.copy_(torch.randn(2, 3, generator=rng))
         layer.bias.copy_(torch.randn(2, generator=rng))
@@ -76,9 +76,9 @@ def _(kata, rng):
         x = torch.randn(size, generator=rng, dtype=torch.float64, requires_grad=True)
         y = layer(x)
         y.square().sum().backward()
-        seen += [y.detach(), x.grad, *there(kata, statistics, layer)]
+        seen += [y.detach(), x.grad, *statistics(kata, layer)]
     x = torch.randn(4, 3, generator=rng, dtype=torch.float64)
-    seen += [layer.eval()(x).detach(), *there(kata, statistics, layer)]
+    seen += [layer.eval()(x).detach(), *statistics(kata, layer)]
     return [tensor.float() for tensor in seen]
 
 
@@ -96,10 +96,7 @@ def _(kata, rng):
         len(modules),
         widths,
         [modules[i].in_features for i in (3, 0)],
-        *(
-            there(kata, shapes, each)
-            for each in (modules, modules[1 : sizes[0] % 3 + 3])
-        ),
+        *(shapes(kata, each) for each in (modules, modules[1 : sizes[0] % 3 + 3])),
     ]
 
 
@@ -109,13 +106,10 @@ def _(kata, rng):
     modules = kata.SimpleModuleDict({f"part{n}": nn.Linear(n, 2) for n in sizes[:4]})
     for n in sizes[4:] + sizes[:2]:
         modules[f"part{n}"] = nn.Linear(n, 3)
-    told = [
-        (key, module.weight.shape == (3, int(key[4:])))
-        for key, module in modules.items()
-    ]
+    told = [(key, module.weight.shape) for key, module in modules.items()]
     return [
         told,
-        there(kata, shapes, modules),
+        shapes(kata, modules),
         list(modules),
         len(modules),
         [f"part{n}" in modules for n in range(9)],
@@ -138,19 +132,25 @@ def _(kata, rng):
     generator = torch.Generator().manual_seed(wide * narrow)
     kata.init_weights(
         nn.Sequential(nn.Sequential(*parts[:2]), *parts[2:]),
-        embedding_std=1e-7,
+        embedding_std=0.5,
         generator=generator,
     )
-    spread = linear.weight.detach().abs().max() / (6 / (wide + narrow)) ** 0.5
-    found = [
-        linear.bias,
-        embedding.weight,
-        norm.weight,
-        norm.bias,
-        other.weight,
-        other.bias,
+    kept = [linear.bias, norm.weight, norm.bias, other.weight, other.bias]
+    drawn = [linear.weight, embedding.weight]
+    return [[x.detach() for x in part] for part in (kept, drawn)] + [torch.rand(3)]
+
+
+@judge("init_weights")
+def _(values, expected):
+    kept, (linear, embedding), left_alone = values
+    bound = (6 / sum(linear.shape)) ** 0.5
+    return [
+        [kept, left_alone],
+        0.9 < linear.abs().max() / bound <= 1.0001,
+        [abs(linear.mean()) < 0.2 * bound, abs(linear.std() / bound - 3**-0.5) < 0.1],
+        [abs(embedding.mean()) < 0.1, abs(embedding.std() - 0.5) < 0.1],
+        [len(x.unique()) > 0.9 * x.numel() for x in (linear, embedding)],
     ]
-    return [bool(0.95 < spread <= 1.0001), *(tensor.detach() for tensor in found)]
 
 
 @probe("set_trainable")

@@ -114,5 +114,6 @@ def _(kata, rng):
     text = "".join("aé€🙂"[i] for i in torch.randint(4, (40,), generator=rng))
     return [
         kata.bytes_per_token(kata.CharTokenizer(text), text),
+        kata.bytes_per_token(kata.CharTokenizer(text), text[::3]),
         kata.bytes_per_token(kata.BPETokenizer([]), text),
     ]

@@ -6,7 +6,7 @@ Others ask only about inputs that are known.
 
 import torch
 
-from grader.lock.probes import probe
+from grader.lock.probes import judge, probe
 
 
 @probe("gelu_tanh")
@@ -38,18 +38,24 @@ def a_model(kata, rng):
 
 @probe("GPT.__init__")
 def _(kata, rng):
+    """A head that shares its weight changes with the embedding."""
     model = a_model(kata, rng)
-    own = {
-        name: tensor for name, tensor in model.state_dict().items() if ".h." not in name
-    }
-    shapes = sorted((name, tuple(tensor.shape)) for name, tensor in own.items())
-    still = {name: tensor for name, tensor in own.items() if tensor.ndim == 1}
-    return [
-        shapes,
-        still,
-        len(model.transformer.h),
-        model.lm_head.weight is model.transformer.wte.weight,
-    ]
+    drawn = {name: x.clone() for name, x in model.state_dict().items()}
+    with torch.no_grad():
+        model.transformer.wte.weight[:] = torch.randn(13, 1, generator=rng)
+    shared = model.lm_head.weight.detach()
+    count = len(list(model.parameters()))
+    return [drawn, count, len(model.transformer.h), shared]
+
+
+@judge("GPT.__init__")
+def _(values, expected):
+    drawn, *told = values
+    for name, p in sorted(drawn.items()):
+        small = 0.02 * (2 * expected[2]) ** (-0.5 if "c_proj" in name else 0)
+        near = abs(p.std() / small - 1) < 0.3 and abs(p.mean()) < small
+        told.append(p if p.ndim == 1 else near)
+    return told
 
 
 @probe("GPT.num_params")

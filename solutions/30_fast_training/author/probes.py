@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import probe
 
 
 class Classifier(nn.Module):
@@ -159,9 +159,8 @@ def _(kata, rng):
     targets = torch.randint(50, (4, 16), generator=rng)
     targets[0] = targets[1, 3:7] = -100
     few = (
-        there(
+        largest(
             kata,
-            largest,
             hidden.detach().requires_grad_(),
             weight.detach().requires_grad_(),
             targets,
@@ -189,7 +188,7 @@ def losses_of_rungs(kata, rng):
 
 @probe("rung_model")
 def _(kata, rng):
-    return there(kata, losses_of_rungs, rng)
+    return losses_of_rungs(kata, rng)
 
 
 @probe("run_rung")
@@ -231,20 +230,16 @@ def _(kata, rng):
     ]
 
 
-def level(kata):
-    return there(kata, lambda kata: torch.get_float32_matmul_precision())
-
-
 @probe("matmul_precision")
 def _(kata, rng):
-    levels, seen = ("highest", "high", "medium"), [level(kata)]
+    levels, seen = ("highest", "high", "medium"), [torch.get_float32_matmul_precision()]
     for outer, inner in torch.randint(3, (6, 2), generator=rng).tolist():
         with kata.matmul_precision(levels[outer]):
-            seen.append(level(kata))
+            seen.append(torch.get_float32_matmul_precision())
             with kata.matmul_precision(levels[inner]):
-                seen.append(level(kata))
-            seen.append(level(kata))
-        seen.append(level(kata))
+                seen.append(torch.get_float32_matmul_precision())
+            seen.append(torch.get_float32_matmul_precision())
+        seen.append(torch.get_float32_matmul_precision())
     return seen
 
 

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import probe
 
 
 def on_two_ranks(work):
@@ -98,7 +98,7 @@ def broadcast(kata, rng):
 
 @probe("broadcast_parameters")
 def _(kata, rng):
-    return there(kata, broadcast, rng)
+    return broadcast(kata, rng)
 
 
 def averaged(kata, rng):
@@ -112,7 +112,7 @@ def averaged(kata, rng):
 
 @probe("average_gradients")
 def _(kata, rng):
-    return there(kata, averaged, rng)
+    return averaged(kata, rng)
 
 
 def reduced(kata, rng):
@@ -122,7 +122,7 @@ def reduced(kata, rng):
 
 @probe("reduce_mean")
 def _(kata, rng):
-    return there(kata, reduced, rng)
+    return reduced(kata, rng)
 
 
 def synced(kata, rng):
@@ -142,7 +142,7 @@ def synced(kata, rng):
 
 @probe("sync_context")
 def _(kata, rng):
-    return there(kata, synced, rng)
+    return synced(kata, rng)
 
 
 def unwrapped(kata, rng):
@@ -159,7 +159,7 @@ def unwrapped(kata, rng):
 
 @probe("unwrap")
 def _(kata, rng):
-    return there(kata, unwrapped, rng)
+    return unwrapped(kata, rng)
 
 
 def saved(kata, rng):
@@ -178,9 +178,10 @@ def saved(kata, rng):
 
             path = Path(f"of_rank_0_{values[0, slow].item():.6f}.pt")
             with mock.patch.object(torch, "save", slowed):
-                told = kata.save_on_main({"x": values[rank]}, path)
-            seen += [told, torch.load(path, weights_only=True)]
+                kata.save_on_main({"x": values[rank]}, path)
+            seen.append(torch.load(path, weights_only=True))
             dist.barrier()
+            path.unlink(missing_ok=True)
         return seen
 
     return on_two_ranks(work)
@@ -188,7 +189,7 @@ def saved(kata, rng):
 
 @probe("save_on_main")
 def _(kata, rng):
-    return there(kata, saved, rng)
+    return saved(kata, rng)
 
 
 class Squared(nn.Module):
@@ -229,4 +230,4 @@ def stepped(kata, rng):
 
 @probe("ddp_train_step")
 def _(kata, rng):
-    return there(kata, stepped, rng)
+    return stepped(kata, rng)

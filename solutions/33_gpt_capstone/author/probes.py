@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import probe
 
 
 def some_text(rng, length):
@@ -60,7 +60,7 @@ def trained(kata, rng):
 
 @probe("train_capstone")
 def _(kata, rng):
-    return there(kata, trained, rng)
+    return trained(kata, rng)
 
 
 @probe("bits_per_byte")

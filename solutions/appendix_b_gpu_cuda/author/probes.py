@@ -5,7 +5,7 @@ known answers and errors.
 import torch
 from torch import nn
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import probe
 
 
 class Scaler:
@@ -134,7 +134,7 @@ def profiled(kata, before, size):
 @probe("profile_empty_cache")
 def _(kata, rng):
     return [
-        there(kata, profiled, *sizes)
+        profiled(kata, *sizes)
         for sizes in torch.randint(1, 9999, (2, 2), generator=rng).tolist()
     ]
 

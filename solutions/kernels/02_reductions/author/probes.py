@@ -4,7 +4,7 @@ what a kernel moves beside it.
 
 import torch
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import probe
 
 
 def counted(kata, name, arguments, options):
@@ -30,23 +30,20 @@ def normal(rng, *shape):
 @probe("softmax")
 def _(kata, rng):
     M, N = sizes(rng)
-    return there(kata, counted, "softmax", (normal(rng, M, 70)[:, :N],), {})
+    return counted(kata, "softmax", (normal(rng, M, 70)[:, :N],), {})
 
 
 @probe("rms_norm")
 def _(kata, rng):
     M, N = sizes(rng)
-    return there(
-        kata, counted, "rms_norm", (normal(rng, M, N), normal(rng, N)), {"eps": 0.1}
-    )
+    return counted(kata, "rms_norm", (normal(rng, M, N), normal(rng, N)), {"eps": 0.1})
 
 
 @probe("layer_norm")
 def _(kata, rng):
     M, N = sizes(rng)
-    return there(
+    return counted(
         kata,
-        counted,
         "layer_norm",
         (normal(rng, M, N), normal(rng, N), normal(rng, N)),
         {"eps": 0.1},
@@ -56,26 +53,24 @@ def _(kata, rng):
 @probe("logsumexp")
 def _(kata, rng):
     M, N = sizes(rng)
-    return there(
-        kata, counted, "logsumexp", (normal(rng, M, 70)[:, :N] * 5,), {"block": 16}
-    )
+    return counted(kata, "logsumexp", (normal(rng, M, 70)[:, :N] * 5,), {"block": 16})
 
 
 @probe("softmax_long")
 def _(kata, rng):
     M, N = sizes(rng)
-    return there(
-        kata, counted, "softmax_long", (normal(rng, M, 70)[:, :N] * 5,), {"block": 16}
+    return counted(
+        kata, "softmax_long", (normal(rng, M, 70)[:, :N] * 5,), {"block": 16}
     )
 
 
 @probe("column_sum")
 def _(kata, rng):
     M, N = sizes(rng)
-    return there(kata, counted, "column_sum", (normal(rng, M, N),), {"rows": 8})
+    return counted(kata, "column_sum", (normal(rng, M, N),), {"rows": 8})
 
 
 @probe("argmax")
 def _(kata, rng):
     M, N = sizes(rng)
-    return there(kata, counted, "argmax", (normal(rng, M, 70)[:, :N],), {"block": 16})
+    return counted(kata, "argmax", (normal(rng, M, 70)[:, :N],), {"block": 16})

@@ -4,7 +4,7 @@ what a kernel moves beside it.
 
 import torch
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import probe
 
 
 def counted(kata, name, arguments, options):
@@ -51,18 +51,15 @@ def differentiated(kata, name, inputs, upward, others):
 
 @probe("cross_entropy_forward")
 def _(kata, rng):
-    return there(
-        kata, counted, "cross_entropy_forward", rows_of_logits(rng), {"block": 16}
-    )
+    return counted(kata, "cross_entropy_forward", rows_of_logits(rng), {"block": 16})
 
 
 @probe("cross_entropy_backward")
 def _(kata, rng):
     logits, targets = rows_of_logits(rng)
     dloss = torch.randn(len(logits), generator=rng)
-    return there(
+    return counted(
         kata,
-        counted,
         "cross_entropy_backward",
         (logits, targets, logits.logsumexp(1), dloss),
         {"block": 16},
@@ -72,9 +69,8 @@ def _(kata, rng):
 @probe("CrossEntropy")
 def _(kata, rng):
     logits, targets = rows_of_logits(rng)
-    return there(
+    return differentiated(
         kata,
-        differentiated,
         "CrossEntropy",
         [logits],
         torch.randn(len(logits), generator=rng),
@@ -93,15 +89,14 @@ def _(kata, rng):
 @probe("RMSNorm")
 def _(kata, rng):
     x, weight, dy = normed(rng)
-    return there(kata, differentiated, "RMSNorm", [x, weight], dy, [])
+    return differentiated(kata, "RMSNorm", [x, weight], dy, [])
 
 
 @probe("register_swiglu")
 def _(kata, rng):
     gate, _, up = normed(rng)
-    return there(
+    return differentiated(
         kata,
-        differentiated,
         "register_swiglu",
         [gate, up],
         torch.randn(gate.shape, generator=rng),

@@ -4,7 +4,7 @@ what a kernel moves beside it.
 
 import torch
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import probe
 
 
 def counted(kata, name, arguments, options):
@@ -31,8 +31,8 @@ def some_gradient(kata, rng, name, **blocks):
         torch.ones(q.size(2), q.size(2)).triu(1) == 1, float("-inf")
     )
     delta = (scores.softmax(-1) @ v * dout).sum(-1)
-    return there(
-        kata, counted, name, (q, k, v, dout, scores.logsumexp(-1), delta, True), blocks
+    return counted(
+        kata, name, (q, k, v, dout, scores.logsumexp(-1), delta, True), blocks
     )
 
 
@@ -49,7 +49,7 @@ def _(kata, rng):
 
 @probe("flash_forward")
 def _(kata, rng):
-    found = there(kata, counted, "flash_forward", normal(rng, 3), {"causal": True})
+    found = counted(kata, "flash_forward", normal(rng, 3), {"causal": True})
     return [*rounded(found[0]), *found[1:]]
 
 
@@ -62,7 +62,7 @@ def _(kata, rng):
 
 @probe("flash_delta")
 def _(kata, rng):
-    return there(kata, counted, "flash_delta", normal(rng, 2), {})[:3]
+    return counted(kata, "flash_delta", normal(rng, 2), {})[:3]
 
 
 @probe("flash_dkdv")
@@ -83,4 +83,4 @@ def differentiated(kata, q, k, v, dout):
 
 @probe("FlashAttention")
 def _(kata, rng):
-    return there(kata, differentiated, *normal(rng, 4))
+    return differentiated(kata, *normal(rng, 4))

@@ -4,7 +4,7 @@ cells at work.
 
 import torch
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import judge, probe
 
 WIDTH = 12
 
@@ -45,7 +45,7 @@ def ratios(kata, model, rng):
     start = [
         tuple(torch.randn(6, WIDTH, generator=rng) for _ in "hc") for _ in model.cells
     ]
-    calls, tops, end = there(kata, watched, model, ids, start)
+    calls, tops, end = watched(kata, model, ids, start)
     x, h, c, new_h, new_c = (
         torch.stack([torch.stack([step[part] for step in steps]) for steps in calls])
         for part in range(5)
@@ -64,7 +64,9 @@ def ratios(kata, model, rng):
         torch.stack([layer[i] for layer in end]) - new[:, -1]
         for i, new in enumerate((new_h, new_c))
     ]
-    return [ratio.round() for ratio in found], plain
+    with torch.no_grad():
+        evaluated = model.eval()(ids, list(start))
+    return [[ratio.round() for ratio in found], plain, evaluated]
 
 
 def told(found):
@@ -98,19 +100,24 @@ def _(kata, rng):
 def _(kata, rng):
     seen = []
     for where in ("non_recurrent", "recurrent"):
-        found, plain = ratios(
-            kata, kata.RegularizedLSTM(WIDTH, WIDTH, 3, p=0.5, where=where), rng
-        )
-        seen.append([told(found), plain])
+        model = kata.RegularizedLSTM(WIDTH, WIDTH, 3, p=0.5, where=where)
+        seen.append(ratios(kata, model, rng))
     return seen
+
+
+@judge("RegularizedLSTM.forward")
+def _(values, expected):
+    return [[told(found), *others] for found, *others in values]
 
 
 @probe("VariationalLSTM")
 def _(kata, rng):
     model = kata.VariationalLSTM(WIDTH, WIDTH, 3, p=0.5)
-    (first, plain), (second, _) = ratios(kata, model, rng), ratios(kata, model, rng)
-    same = [
-        torch.equal(one, other)
-        for one, other in ((first[0], first[1]), *zip(first, second))
-    ]
-    return [told(first), same, plain]
+    return [ratios(kata, model, rng) for _ in range(2)]
+
+
+@judge("VariationalLSTM")
+def _(values, expected):
+    (first, *others), (second, *_) = values
+    pairs = (first[0], first[1]), *zip(first, second)
+    return [told(first), others, [torch.equal(*pair) for pair in pairs]]

@@ -4,7 +4,7 @@ masks of layers.
 
 import torch
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import judge, probe
 
 
 def drawn(kata, rng):
@@ -65,7 +65,7 @@ def _(kata, rng):
             layer.bias.zero_()
         for sparsity in (0.25, 0.75):
             reached = kata.global_prune(model, sparsity)
-            masks = [mask for _, _, mask in there(kata, state, model)]
+            masks = [mask for _, _, mask in state(kata, model)]
             seen.append((reached, masks))
             for layer, mask in zip(model.layers, masks):
                 layer.weight[~mask] = 9.0
@@ -84,18 +84,24 @@ def _(kata, rng):
         for name, value in start.items()
     }
     kata.rewind(model, start)
-    return there(kata, state, model)
+    return state(kata, model)
 
 
 @probe("randomize_masks")
 def _(kata, rng):
-    """Parameters stay, and so does the count of each mask, which moves."""
     model = drawn(kata, rng)
-    before = there(kata, state, model)
+    before = [layer.mask.clone() for layer in model.layers]
     kata.randomize_masks(model)
-    after = there(kata, state, model)
-    moved = [not torch.equal(old, new) for (*_, old), (*_, new) in zip(before, after)]
-    return [[(weight, bias, int(mask.sum())) for weight, bias, mask in after], moved]
+    return [before, state(kata, model)]
+
+
+@judge("randomize_masks")
+def _(values, expected):
+    """Parameters stay, and so does the count of each mask, which moves."""
+    before, (_, after) = expected[0], values
+    moved = [bool((old != new).any()) for old, (*_, new) in zip(before, after)]
+    kinds = [mask.double().unique() for *_, mask in after]
+    return [[(w, b, mask.sum()) for w, b, mask in after], moved, kinds]
 
 
 @probe("description_length")

@@ -2,7 +2,7 @@
 
 import torch
 
-from grader.lock.probes import probe
+from grader.lock.probes import judge, probe
 
 
 @probe("partition")
@@ -16,11 +16,17 @@ def _(kata, rng):
             (
                 len(ranges),
                 [i for part in ranges for i in part],
-                min(map(len, ranges)) > 0,
                 slowest,
+                min(map(len, ranges)),
             )
         )
     return found
+
+
+@judge("partition")
+def _(values, expected):
+    """There may be several with the same slowest stage."""
+    return [[*found, least > 0] for *found, least in values]
 
 
 @probe("bubble_fraction")

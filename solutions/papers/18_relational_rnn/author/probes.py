@@ -10,7 +10,7 @@ from grader.lock.probes import probe
 
 def sizes(rng):
     """Drawn input_size, num_slots, slot_size and num_heads."""
-    inputs, slots, heads, width = torch.randint(2, 6, (4,), generator=rng).tolist()
+    inputs, slots, heads, width = torch.randint(2, 9, (4,), generator=rng).tolist()
     return inputs, slots, heads * (slots + width), heads
 
 

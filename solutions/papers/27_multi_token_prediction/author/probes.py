@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import probe
 
 
 class Sure(nn.Module):
@@ -108,7 +108,7 @@ def _(kata, rng):
         )
     differences = []
     for count in counts:
-        right = [*there(kata, built, seed, (size, hidden, count)).parameters()]
+        right = [*built(kata, seed, (size, hidden, count)).parameters()]
         differences += [
             (one - other).detach()
             for one, other in zip(models[count], right, strict=True)

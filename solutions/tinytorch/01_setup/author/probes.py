@@ -1,46 +1,50 @@
-"""Questions that the specs of tinytorch/01 ask only about inputs that are known."""
+"""Questions on versions, random numbers, measurements and tests."""
 
 import numpy as np
-import torch
 
-from grader.lock.probes import probe
-
-UNIT = 200_000  # bytes: far more than a measurement is off by
-
-
-def drawn(rng, low, high, count):
-    return torch.randint(low, high, (count,), generator=rng).tolist()
+from grader.lock.probes import UNIT, growth, integers, judge, normal, probe
 
 
 @probe("in_virtualenv")
 def _(kata, rng):
     return [
         kata.in_virtualenv(f"/opt/{own}", f"/opt/{base}")
-        for own, base in zip(drawn(rng, 0, 2, 24), [0, 1] * 12)
+        for own, base in zip(integers(rng, 24, 0, 2), [0, 1] * 12)
     ]
+
+
+@probe("parse_version")
+def _(kata, rng):
+    a, b, c = integers(rng, 3, 1, 100)
+    versions = f"{a}.{b}.0+cpu{c}", f"{a}.0.{b}rc{c}", f"{a}.{b}.{c}.dev7", f"{a}.0.0"
+    return [kata.parse_version(version) for version in versions]
 
 
 @probe("check_environment")
 def _(kata, rng):
-    names = [f"package{number}" for number in drawn(rng, 0, 10**6, 12)]
-    versions, minima = (
-        [f"1.{minor}" for minor in drawn(rng, 8, 12, 12)] for _ in range(2)
-    )
+    names = [f"package{number}" for number in integers(rng, 12, 0, 10**6)]
+    minima = [f"1.{minor}" for minor in integers(rng, 12, 8, 12)]
+    versions = [f"1.{minor}" for minor in integers(rng, 12, 8, 12)]
+    oldest = [[(2, 99), (4, 0)][number] for number in integers(rng, 12, 0, 2)]
     found = kata.check_environment(
         dict(zip(names, minima)), installed=dict(zip(names[::-2], versions))
     )
-    return [found[key] for key in ("versions", "missing", "outdated", "ok")]
+    return [
+        [found[key] for key in ("versions", "missing", "outdated", "ok")],
+        [kata.check_environment({}, min_python=one)["python_ok"] for one in oldest],
+        kata.check_environment(dict.fromkeys(names))["missing"],
+    ]
 
 
 @probe("manual_seed")
 def _(kata, rng):
-    [seed] = drawn(rng, 0, 10**6, 1)
+    [seed] = integers(rng, 1, 0, 10**6)
     return [kata.manual_seed(seed).random(3), kata.get_rng().random(3)]
 
 
 @probe("get_rng")
 def _(kata, rng):
-    own, other = drawn(rng, 0, 10**6, 2)
+    own, other = integers(rng, 2, 0, 10**6)
     kata.manual_seed(other)
     return [
         kata.get_rng(np.random.default_rng(own)).random(3),
@@ -57,7 +61,7 @@ def allocate(kept, dropped):
 
 @probe("profile_memory")
 def _(kata, rng):
-    kept, dropped = drawn(rng, 2, 30, 2)
+    kept, dropped = integers(rng, 2, 2, 30)
     found = kata.profile_memory(allocate, kept * UNIT, dropped=dropped * UNIT)
     return [
         found.result.shape,
@@ -68,40 +72,38 @@ def _(kata, rng):
 
 @probe("time_call")
 def _(kata, rng):
-    seconds, now = (
-        (torch.rand(6, generator=rng, dtype=torch.float64) + 0.1).tolist(),
-        [1000.0],
-    )
+    seconds, now = [0.1 + abs(float(one)) for one in normal(rng, 6)], [1000.0]
     left = iter([0.01, 0.02, *seconds])  # two calls to warm up
 
     def fn(factor):
         now[0] += factor * next(left)
 
-    return [
-        kata.time_call(fn, 3, repeats=6, warmup=2, timer=lambda: now[0]),
-        list(left),
-    ]
+    found = kata.time_call(fn, 3, repeats=6, warmup=2, timer=lambda: now[0])
+    return [found, list(left)]
 
 
-def kept_and_dropped(n):
-    """Prepare a call which allocates n units, and keeps one in ten."""
-    return lambda: np.zeros(n * 200_000, dtype=np.int8)[: n * 20_000].copy()
+@probe("scaling_exponent")
+def _(kata, rng):
+    sizes = [3, *integers(rng, 5, 4, 90)]
+    return kata.scaling_exponent(sizes, [abs(float(one)) for one in normal(rng, 6)])
 
 
 @probe("measure_scaling")
 def _(kata, rng):
-    sizes, seen = (10 + torch.randperm(40, generator=rng)[:3]).tolist(), []
-    for kind, unit in (("peak_bytes", UNIT), ("retained_bytes", UNIT // 10)):
-        found = kata.measure_scaling(kept_and_dropped, sizes, kind=kind)
-        slope = np.polyfit(np.log(sizes), np.log(found["values"]), 1)[0]
-        seen.append(
-            [
-                found["sizes"],
-                [int(value / unit) for value in found["values"]],
-                found["exponent"] / slope,
-            ]
-        )
-    return seen
+    sizes = [4, *integers(rng, 2, 5, 15)]
+
+    def build(n):
+        """Prepare a call which allocates ten times n units, and keeps n."""
+        prepared = np.zeros(20 * n * UNIT, dtype=np.int8)
+        return lambda: (prepared[: 10 * n * UNIT] + 1)[: n * UNIT].copy()
+
+    kinds = "peak_bytes", "retained_bytes"
+    return [kata.measure_scaling(build, sizes, kind=kind) for kind in kinds]
+
+
+@judge("measure_scaling")
+def _(values, expected):
+    return [growth(found, right["sizes"]) for found, right in zip(values, expected)]
 
 
 @probe("run_tests")
@@ -109,13 +111,12 @@ def _(kata, rng):
     def outcome(number):
         def test():
             if number % 2:
-                raise (ValueError, KeyError, AssertionError)[number % 3](
-                    f"case {number}"
-                )
+                kind = (ValueError, KeyError, AssertionError)[number % 3]
+                raise kind(f"case {number}")
 
         return test
 
-    numbers = torch.randperm(900, generator=rng)[:9].tolist()
-    return list(
-        kata.run_tests({f"test_{number}": outcome(number) for number in numbers})
-    )
+    numbers = integers(rng, 9, 0, 900)
+    tests = {f"test_{number}": outcome(number) for number in numbers}
+    others = {f"test_of_{number}": number for number in numbers}
+    return list(kata.run_tests({**tests, **others, "helper": outcome(1)}))

@@ -1,11 +1,11 @@
-"""Questions that the specs of tinytorch/02 ask only about inputs that are known."""
+"""Questions on tensors: what operations return, announce, and share."""
+
+from unittest import mock
 
 import numpy as np
-import torch
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import UNIT, growth, integers, judge, normal, probe
 
-UNIT = 50_000  # bytes: more than a measurement is off by
 OPERATIONS = (
     "add",
     "slice",
@@ -39,16 +39,13 @@ AGAIN = {
 
 @probe("predict_copy_bytes")
 def _(kata, rng):
-    shape = torch.randint(2, 9, (3,), generator=rng).tolist()
+    shape = integers(rng, 3, 2, 90)
     return [kata.predict_copy_bytes(shape, 8, operation) for operation in OPERATIONS]
 
 
 def tensors(kata, rng):
-    """(3, 4) and (1, 4) numbers from 1 to 2, in float64."""
-    return [
-        kata.Tensor(1 + torch.rand(rows, 4, generator=rng).double().numpy())
-        for rows in (3, 1)
-    ]
+    """(3, 4) and (1, 4) numbers above 1, in float64."""
+    return [kata.Tensor(1 + np.abs(normal(rng, rows, 4))) for rows in (3, 1)]
 
 
 def with_operands(result, *given):
@@ -68,7 +65,7 @@ def announced(operation, *given):
         result = operation()
     finally:
         set_recorder(previous)
-    others = {id(x): np.sqrt(x.data) for x in given}
+    others = {id(x): np.sqrt(np.abs(x.data)) for x in given}
     for out, op, inputs, saved in heard:
         function, *names = AGAIN[op]
         values = (
@@ -85,7 +82,13 @@ def announced(operation, *given):
 @probe("Tensor.__add__")
 def _(kata, rng):
     a, b = tensors(kata, rng)
-    return with_operands(a + b, a, b)
+    whole, [number] = kata.Tensor(integers(rng, 4)), normal(rng, 1).tolist()
+    halves = kata.Tensor(a.data.astype(np.float16))
+    sums = whole + number, halves + number
+    return [
+        announced(lambda: a + b, a, b),
+        [[total.data, str(total.data.dtype)] for total in sums],
+    ]
 
 
 @probe("Tensor.__sub__")
@@ -121,7 +124,7 @@ def _(kata, rng):
 @probe("Tensor.__pow__")
 def _(kata, rng):
     a, _ = tensors(kata, rng)
-    exponents = 2, torch.rand((), generator=rng).item()
+    exponents = 2, normal(rng, 1).item()
     return [
         announced(lambda exponent=exponent: a**exponent, a) for exponent in exponents
     ]
@@ -131,7 +134,8 @@ def _(kata, rng):
 def _(kata, rng):
     a, b = tensors(kata, rng)
     column = kata.Tensor(b.data.reshape(4, 1))
-    return with_operands(a @ column, a, column)
+    batches = [kata.Tensor(normal(rng, 2, 3, 3)) for _ in range(2)]
+    return [with_operands(x @ y, x, y) for x, y in ((a, column), batches)]
 
 
 @probe("Tensor.reshape")
@@ -142,26 +146,25 @@ def _(kata, rng):
 
 @probe("Tensor.transpose")
 def _(kata, rng):
-    t = kata.Tensor(torch.rand(2, 3, 4, generator=rng).double().numpy())
+    t = kata.Tensor(normal(rng, 2, 3, 4))
     return [with_operands(t.transpose(*dims), t) for dims in ((0, 1), (0, 2), (1, 2))]
 
 
 @probe("Tensor.sum")
 def _(kata, rng):
-    t = kata.Tensor(torch.rand(2, 3, 4, generator=rng).double().numpy())
-    dim, keepdim = (
-        int(torch.randint(-3, 0, (), generator=rng)),
-        bool(torch.rand((), generator=rng) < 0.5),
-    )
+    t = kata.Tensor(normal(rng, 2, 3, 4))
+    [dim], [keepdim] = integers(rng, 1, -3, 0), integers(rng, 1, 0, 2)
     return [
-        announced(lambda one=one: t.sum(one, keepdim=keepdim), t) for one in (dim, None)
+        announced(lambda one=one: t.sum(one, keepdim=bool(keepdim)), t)
+        for one in (dim, None)
     ]
 
 
 @probe("Tensor.mean")
 def _(kata, rng):
     t, _ = tensors(kata, rng)
-    return with_operands(t.mean(0), t)
+    whole = kata.Tensor(integers(rng, 4))
+    return [with_operands(t.mean(0), t), whole.mean().data]
 
 
 @probe("Tensor.max")
@@ -170,109 +173,105 @@ def _(kata, rng):
     return with_operands(t.max(0), t)
 
 
+@probe("Tensor.__getitem__")
+def _(kata, rng):
+    """What a slice is a view of changes with it, and of what a list copies, nothing."""
+    t = kata.Tensor(normal(rng, 4, 5))
+    i, j = integers(rng, 2, 0, 4)
+    keys = (slice(i, None), [i, j], i), (i, j), (t.data > 0), kata.Tensor([i, j])
+    found = [announced(lambda key=key: t[key], t) for key in keys[1:]]
+    t[i, 1:].data[0], t[[j]].data[0] = 7, 8
+    return [found, type(t[i, j]).__name__, t.data]
+
+
 @probe("Tensor.__init__")
 def _(kata, rng):
-    floats = torch.rand(2, 3, generator=rng)
-    ints = torch.randint(100, (4,), generator=rng)
-    given = [
-        floats.tolist(),
-        floats.double().numpy(),
-        ints.tolist(),
-        ints.int().numpy(),
-        kata.Tensor(ints.numpy()),
-    ]
-    made = [kata.Tensor(data) for data in given] + [
-        kata.Tensor(ints.numpy(), dtype=np.float32)
-    ]
-    return [(t.data, str(t.data.dtype), t.requires_grad) for t in made]
+    floats, ints = normal(rng, 2, 3), np.array(integers(rng, 4, 0, 100))
+    given = [floats.tolist(), floats, ints.tolist(), ints.astype(np.int32)]
+    made = [kata.Tensor(data) for data in (*given, kata.Tensor(ints))]
+    made.append(kata.Tensor(ints, dtype=np.float32))
+    made[1].data[0], made[4].data[1] = 7, 8
+    return [floats, ints, [(t.data, str(t.data.dtype)) for t in made]]
 
 
 @probe("Tensor.nbytes")
 def _(kata, rng):
-    rows, columns = torch.randint(2, 50, (2,), generator=rng).tolist()
-    arrays = [
-        np.zeros((rows, columns), dtype=dtype)
-        for dtype in (np.int8, np.float32, np.float64)
-    ]
-    return [
-        kata.Tensor(array).nbytes for array in [*arrays, arrays[2][1:], arrays[2].T[1:]]
-    ]
+    shape = integers(rng, 2, 2, 50)
+    arrays = [np.zeros(shape, dtype) for dtype in (np.int8, np.float32, np.float64)]
+    views = arrays[2][1:], arrays[2].T[1:]
+    return [kata.Tensor(array).nbytes for array in (*arrays, *views)]
 
 
 @probe("Tensor.item")
 def _(kata, rng):
-    number = torch.rand(1, 1, generator=rng)
+    number = normal(rng, 1, 1)
     found = [
-        kata.Tensor(one.numpy()).item()
-        for one in (number, (1000 * number).int(), number < 0.5)
+        kata.Tensor(one).item()
+        for one in (number, (1000 * number).astype(int), number < 0.5)
     ]
     return [(type(value).__name__, value) for value in found]
 
 
 @probe("Tensor.detach")
 def _(kata, rng):
-    t = kata.Tensor(torch.randn(2, 3, generator=rng).numpy(), requires_grad=True)
-    found = (t * t).detach()
-    return [
-        found.data,
-        found.requires_grad,
-        found.node,
-        (t.detach() * t).data,
-        t.requires_grad,
-    ]
+    wanted, array = [1, *integers(rng, 5, 0, 2)], normal(rng, 2, 3)
+    given = [kata.Tensor(array, requires_grad=bool(one)) for one in wanted]
+    found = [t.detach() for t in given]
+    found[1].data[0] = 7
+    return [found[0].data, [t.requires_grad for t in (*given, *found[:3])], array]
 
 
-def pairs(kata, writes):
-    """Tensors on one array or on two, with the same numbers."""
-    import numpy as np
+@probe("strides_for")
+def _(kata, rng):
+    shape = integers(rng, 4)
+    return [kata.strides_for(shape), kata.strides_for(shape, "F")]
 
-    bases = [np.arange(12.0).reshape(3, 4) for _ in writes]
-    others = [
-        base.T[1:, ::2] if is_view else base.T[1:, ::2].copy()
-        for base, is_view in zip(bases, writes)
-    ]
-    return [
-        (kata.Tensor(other), kata.Tensor(base)) for other, base in zip(others, bases)
-    ]
+
+@probe("flat_index")
+def _(kata, rng):
+    index, shape = integers(rng, 3, 0, 9), integers(rng, 3, 9, 90)
+    return [kata.flat_index(index, shape), kata.flat_index(index, shape, "F")]
 
 
 @probe("is_view")
 def _(kata, rng):
-    writes = torch.randint(2, (24,), generator=rng).bool().tolist()
-    return [kata.is_view(*pair) for pair in there(kata, pairs, writes)]
+    """Tensors on one array or on two, with the same numbers."""
+    found = []
+    for shares in integers(rng, 24, 0, 2):
+        base = np.arange(12.0).reshape(3, 4)
+        other = base.T[1:, ::2] if shares else base.T[1:, ::2].copy()
+        found.append(kata.is_view(kata.Tensor(other), kata.Tensor(base)))
+    return found
 
 
 @probe("add_scaling")
 def _(kata, rng):
-    sizes = (1 + torch.randperm(40, generator=rng)[:3]).mul(UNIT).tolist()
-    found = kata.add_scaling(sizes)
-    slope = np.polyfit(np.log(sizes), np.log(found["values"]), 1)[0]
-    return [
-        found["sizes"],
-        [round(value / 4 / UNIT) for value in found["values"]],
-        found["exponent"] / slope,
-    ]
+    """A sum takes so much memory as is drawn for its size."""
+    units = dict(zip([50, *integers(rng, 2, 51, 99)], integers(rng, 3, 2, 30)))
+
+    def add(a, b):
+        return np.zeros(units[a.size] * UNIT, np.int8)
+
+    with mock.patch.object(kata.Tensor, "__add__", add):
+        return kata.add_scaling(list(units))
+
+
+@judge("add_scaling")
+def _(found, expected):
+    return growth(found, expected["sizes"])
 
 
 @probe("vectorization_report")
 def _(kata, rng):
-    n, step, looks = (
-        int(torch.randint(50, 200, (), generator=rng)),
-        torch.rand((), generator=rng).item(),
-        [0, 0.0],
-    )
+    """By a clock that goes on by one step at each look, and jumps in between."""
+    [n, looks], [step] = [integers(rng, 1, 50, 200)[0], 0], np.abs(normal(rng, 1))
+    now = 0.0
 
     def timer():
-        """A clock that goes on by the same step at each look, and jumps in between."""
-        looks[0] += 1
-        looks[1] += step if looks[0] % 2 == 0 else 10 * step
-        return looks[1]
+        nonlocal looks, now
+        looks += 1
+        now += step if looks % 2 == 0 else 10 * step
+        return now
 
     found = kata.vectorization_report(n, timer=timer)
-    return [
-        found["n"],
-        found["loop_seconds"],
-        found["numpy_seconds"],
-        found["speedup"],
-        found["max_abs_diff"] < 1e-5,
-    ]
+    return [found[key] for key in ("n", "loop_seconds", "numpy_seconds", "speedup")]

@@ -1,38 +1,29 @@
-"""Questions that the specs of tinytorch/04 cannot ask from another process, or ask only
-about inputs that are known.
-"""
+"""Questions on modules and layers, with drawn numbers in their parameters."""
+
+from unittest import mock
 
 import numpy as np
-import torch
 
-from grader.lock.probes import probe, there
-
-
-def sizes(rng, count, low=2, high=9):
-    return torch.randint(low, high, (count,), generator=rng).tolist()
+from grader.lock.probes import UNIT, growth, integers, judge, normal, probe
 
 
 def numbers(rng, *shape):
-    return torch.randn(*shape, generator=rng).numpy()
+    return normal(rng, *shape).astype(np.float32)
 
 
-def filled(kata, layer, *arrays):
-    """Write the arrays into a layer's parameters."""
-    parts = layer if isinstance(layer, list) else [layer]
-    for parameter, array in zip(
-        [p for part in parts for p in (part.weight, part.bias)], arrays
-    ):
-        parameter.data[...] = array
-    return layer
+def filled(layers, rng):
+    """Write drawn numbers into the weights and biases of some Linears."""
+    for layer in layers:
+        for parameter in (layer.weight, layer.bias):
+            parameter.data[...] = numbers(rng, *parameter.shape)
 
 
 @probe("Parameter")
 def _(kata, rng):
-    array = numbers(rng, 2, 3)
-    return [
-        (p.data, p.requires_grad)
-        for p in (kata.Parameter(array), kata.Parameter(array, requires_grad=False))
-    ]
+    array, wanted = numbers(rng, 2, 3), integers(rng, 12, 0, 2)
+    made = [kata.Parameter(array, requires_grad=bool(one)) for one in wanted]
+    made[0].data[0] = 7
+    return [array, kata.Parameter(array).data, [p.requires_grad for p in made]]
 
 
 def weighed(kata):
@@ -45,7 +36,7 @@ def weighed(kata):
 
 @probe("Module.__call__")
 def _(kata, rng):
-    module, given = there(kata, weighed), sizes(rng, 3, high=1000)
+    module, given = weighed(kata), integers(rng, 3, 2, 1000)
     return [module(*given), module(given[0]), module()]
 
 
@@ -64,128 +55,118 @@ def tree(kata, tags):
     return parts, [part.weight for part in parts]
 
 
+@probe("Module.named_parameters")
+def _(kata, rng):
+    parts, _ = tree(kata, integers(rng, 5, 0, 900))
+    found = [part.named_parameters() for part in parts]
+    return [[(name, p.data) for name, p in of_one] for of_one in found]
+
+
 @probe("Module.modules")
 def _(kata, rng):
-    parts, _ = there(kata, tree, torch.randperm(900, generator=rng)[:5].tolist())
+    parts, _ = tree(kata, integers(rng, 5, 0, 900))
     found = [[module.tag for module in part.modules()] for part in parts]
     return [(tags[0], sorted(tags)) for tags in found]
 
 
 @probe("Module.train")
 def _(kata, rng):
-    parts, _ = there(kata, tree, [1, 2, 3, 4, 5])
+    parts, _ = tree(kata, integers(rng, 5, 0, 900))
     seen = []
-    for place, mode in zip(sizes(rng, 8, 0, 5), sizes(rng, 8, 0, 2)):
-        seen.append(
-            [parts[place].train(bool(mode)).tag, [part.training for part in parts]]
-        )
+    for place, mode in zip(integers(rng, 8, 0, 5), integers(rng, 8, 0, 2)):
+        returned = parts[place].train(bool(mode))
+        seen.append([returned.tag, [part.training for part in parts]])
     return seen
-
-
-def with_gradients(kata, parameters):
-    for parameter in parameters:
-        parameter.grad = parameter.data.copy()
 
 
 @probe("Module.zero_grad")
 def _(kata, rng):
-    tags, seen = (
-        [1 + tag for tag in torch.randperm(900, generator=rng)[:5].tolist()],
-        [],
-    )
-    parts, parameters = there(kata, tree, tags)
-    for place in torch.randperm(5, generator=rng).tolist():
-        there(kata, with_gradients, parameters)
+    parts, parameters = tree(kata, integers(rng, 5, 1, 900))
+    seen = []
+    for place in integers(rng, 8, 0, 5):
+        for parameter in parameters:
+            parameter.grad = parameter.data.copy()
         parts[place].zero_grad()
-        seen.append([None if p.grad is None else p.grad.tolist() for p in parameters])
+        seen.append([parameter.grad for parameter in parameters])
     return seen
 
 
 @probe("Linear.__init__")
 def _(kata, rng):
-    inputs, outputs = sizes(rng, 2, 80, 150)
-    seed = sizes(rng, 1, 0, 10**6)[0]
-    first, again = (
-        kata.Linear(inputs, outputs, rng=np.random.default_rng(seed)) for _ in range(2)
-    )
-    weight, bias = first.weight.data, first.bias.data
-    scale = (
-        np.array(
-            [np.abs(weight).max(), 3**0.5 * weight.std(), 3**0.5 * weight[0].std()]
-        )
-        * inputs**0.5
-    )
-    alike = np.array_equal(again.weight.data, weight) and np.array_equal(
-        again.bias.data, bias
-    )
-    bare = kata.Linear(inputs, 2, bias=False)
-    shapes = [
-        weight.shape,
-        bias.shape,
-        bare.weight.shape,
-        str(weight.dtype),
-        str(bias.dtype),
-    ]
+    inputs, outputs = integers(rng, 2, 80, 150)
+    [seed] = integers(rng, 1, 0, 10**6)
+    shared = np.random.default_rng(seed)
+    layers = [kata.Linear(inputs, outputs, rng=shared) for _ in range(2)]
+    layers.append(kata.Linear(inputs, outputs, rng=np.random.default_rng(seed)))
+    bare = kata.Linear(inputs, outputs, bias=False)
+    drawn = [[layer.weight.data, layer.bias.data] for layer in layers]
+    return [drawn, bare.weight.data, bare.bias]
+
+
+@judge("Linear.__init__")
+def _(values, expected):
+    [first, second, again], bare, _ = values
+    bound = expected[1].shape[1] ** -0.5
+    weights = [first[0], first[1], second[0], again[0], bare]
     return [
-        shapes,
-        np.abs(scale - 1) < 0.3,
-        np.abs(bias).max() * inputs**0.5 <= 1.001,
-        alike,
-        bare.bias is None,
+        [np.abs(part).max() / bound <= 1.001 for part in weights],
+        [abs(part.std() / bound * 3**0.5 - 1) < 0.3 for part in weights],
+        [np.abs(first[i] - again[i]).max() == 0 for i in (0, 1)],
+        [np.abs(first[i] - second[i]).max() > 0 for i in (0, 1)],
+        len(np.unique(first[0])) > first[0].size / 2,
     ]
 
 
 @probe("Linear.forward")
 def _(kata, rng):
-    rows, inputs, outputs = sizes(rng, 3)
-    weight, bias, x = (
-        numbers(rng, outputs, inputs),
-        numbers(rng, outputs),
-        numbers(rng, 3, rows, inputs),
-    )
-    layer = there(kata, filled, kata.Linear(inputs, outputs), weight, bias)
+    """What it gives other numbers in the same parameters, too."""
+    rows, inputs, outputs = integers(rng, 3)
+    layer, x = kata.Linear(inputs, outputs), numbers(rng, 3, rows, inputs)
+    filled([layer], rng)
     return [layer(kata.Tensor(x)).data, layer(kata.Tensor(x[0])).data]
 
 
 @probe("Sequential")
 def _(kata, rng):
-    factors, net = sizes(rng, 4), kata.Sequential([])
+    factors = integers(rng, 4)
     steps = [lambda x, factor=factor: factor * x + 1 for factor in factors]
-    net = kata.Sequential(iter(steps[: factors[0]]))
-    return [net(10), len(net), net[-1](10), [step(10) for step in net]]
+    net, other = kata.Sequential(iter(steps)), kata.Sequential(steps)
+    steps.pop()
+    found = [net[-1](10), [step(10) for step in net], other(10), len(other)]
+    return [net(10), len(net), *found]
 
 
 @probe("Dropout")
 def _(kata, rng):
-    [seed], p, x = (
-        sizes(rng, 1, 0, 10**6),
-        0.2 + 0.5 * float(torch.rand((), generator=rng)),
-        numbers(rng, 60, 50),
-    )
+    [seed], x = integers(rng, 1, 0, 10**6), numbers(rng, 60, 50)
+    p = 0.2 + 0.06 * integers(rng, 1)[0]
     first, again = (kata.Dropout(p, rng=np.random.default_rng(seed)) for _ in range(2))
-    got, next_ = (first(kata.Tensor(x)).data for _ in range(2))
-    scaled = np.where(got == 0, 0, x / (1 - p))
-    right = [
-        np.allclose(got, scaled, atol=1e-5),
-        abs((got == 0).mean() - p) < 0.06,
-        np.array_equal(got, next_),
+    drawn = [layer(kata.Tensor(x)).data for layer in (first, first, again)]
+    return [x, p, drawn, first.eval()(kata.Tensor(x)).data]
+
+
+@judge("Dropout")
+def _(values, expected):
+    (x, p, *_), (_, _, drawn, evaluated) = expected, values
+    return [
+        evaluated,
+        [np.where(one == 0, 0, x / (1 - p)) - one for one in drawn],
+        [abs((one == 0).mean() - p) < 0.06 for one in drawn],
+        [np.array_equal(drawn[0], one) for one in drawn],
     ]
-    alike = np.array_equal(again(kata.Tensor(x)).data, got)
-    return [right, alike, first.eval()(kata.Tensor(x)).data]
 
 
 @probe("matmul_loops")
 def _(kata, rng):
-    n, k, m = sizes(rng, 3)
-    product, count = kata.matmul_loops(
-        kata.Tensor(numbers(rng, n, k)), kata.Tensor(numbers(rng, k, m))
-    )
+    n, k, m = integers(rng, 3)
+    a, b = kata.Tensor(numbers(rng, n, k)), kata.Tensor(numbers(rng, k, m))
+    product, count = kata.matmul_loops(a, b)
     return [product.data, count]
 
 
 @probe("linear_cost")
 def _(kata, rng):
-    *given, itemsize = sizes(rng, 4, high=50)
+    given, itemsize = integers(rng, 3, 2, 50), 2 ** integers(rng, 1, 1, 4)[0]
     return [
         kata.linear_cost(*given, bias=bias, itemsize=itemsize) for bias in (True, False)
     ]
@@ -193,61 +174,58 @@ def _(kata, rng):
 
 @probe("layer_report")
 def _(kata, rng):
-    rows, *widths = sizes(rng, 4, high=30)
-    layers = [
-        kata.Linear(*widths[:2]),
-        kata.ReLU(),
-        kata.Linear(*widths[1:], bias=False),
-    ]
-    return kata.layer_report(
-        kata.Sequential(layers), kata.Tensor(numbers(rng, rows, widths[0]))
-    )
+    rows, *widths = integers(rng, 4, 2, 30)
+    last = kata.Linear(*widths[1:], bias=False)
+    net = kata.Sequential([kata.Linear(*widths[:2]), kata.ReLU(), last])
+    return kata.layer_report(net, kata.Tensor(numbers(rng, rows, widths[0])))
 
 
 @probe("layer_scaling")
 def _(kata, rng):
-    widths = (20 * (10 + torch.randperm(15, generator=rng)[:3])).tolist()
-    found = kata.layer_scaling(widths)
-    memory = found["memory"]
-    slope = np.polyfit(np.log(widths), np.log(memory["values"]), 1)[0]
-    # of a square of float32 numbers
-    sides = [round((value / 4) ** 0.5 / 20) for value in memory["values"]]
-    return [memory["sizes"], sides, memory["exponent"] / slope, found["flops"]]
+    """A layer keeps so much memory as is drawn for its width."""
+    units = dict(zip([50, *integers(rng, 2, 51, 99)], integers(rng, 3, 2, 30)))
+
+    def linear(inputs, outputs):
+        return np.zeros(units[inputs] * UNIT * outputs // inputs, np.int8)
+
+    with mock.patch.object(kata, "Linear", linear):
+        return kata.layer_scaling(list(units))
 
 
-def by_hand(x, weight, bias, last_weight, last_bias):
-    return np.maximum(x @ weight.T + bias, 0) @ last_weight.T + last_bias
+@judge("layer_scaling")
+def _(found, expected):
+    widths = expected["flops"]["sizes"]
+    return [growth(found["memory"], widths), found["flops"]]
 
 
 @probe("run_xor_inference")
 def _(kata, rng):
-    net, out = kata.run_xor_inference(np.random.default_rng(sizes(rng, 1, 0, 10**6)[0]))
-    own = [
-        array
-        for layer in (net[0], net[2])
-        for array in (layer.weight.data, layer.bias.data)
-    ]
-    right = np.allclose(out.data, by_hand(kata.XOR_X, *own), atol=1e-5)
-    there(
-        kata, filled, [net[0], net[2]], *(numbers(rng, *array.shape) for array in own)
-    )
-    return [
-        len(net),
-        [array.shape for array in own],
-        right,
-        net(kata.Tensor(numbers(rng, 5, 2))).data,
-    ]
+    seeds = integers(rng, 2, 0, 10**6)
+    made = [kata.run_xor_inference(np.random.default_rng(seed)) for seed in seeds]
+    (net, out), (other, _) = made
+    weights = [net[0].weight.data.copy(), other[0].weight.data]
+    again = net(kata.Tensor(kata.XOR_X)).data
+    filled([net[0], net[2]], rng)
+    return [out.data, again, weights, net(kata.Tensor(numbers(rng, 5, 2))).data]
+
+
+@judge("run_xor_inference")
+def _(values, expected):
+    out, again, [weight, other], filled = values
+    return [filled, out - again, np.abs(weight - other).max() > 0]
 
 
 @probe("load_xor_by_hand")
 def _(kata, rng):
-    """Between the four points, a network says what the weights of module 03 make
-    of them.
-    """
-    arrays = [numbers(rng, *shape) for shape in ((4, 2), (4,), (1, 4), (1,))]
-    layers = there(kata, filled, [kata.Linear(2, 4), kata.Linear(4, 1)], *arrays)
-    net = kata.load_xor_by_hand(kata.Sequential([layers[0], kata.ReLU(), layers[1]]))
-    x = torch.rand(6, 2, generator=rng).numpy()
-    return np.allclose(
-        net(kata.Tensor(x)).data, by_hand(x, *kata.xor_by_hand()), atol=1e-4
-    )
+    """What stands in for XOR are drawn weights."""
+    [hidden], weights = integers(rng, 1, 2, 5), []
+    for shape in ((hidden, 2), (hidden,), (1, hidden), (1,)):
+        weights.append(numbers(rng, *shape))
+    layers = [kata.Linear(2, 4), kata.Linear(4, 1)]
+    filled(layers, rng)
+    own = [part for layer in layers for part in (layer.weight, layer.bias)]
+    net = kata.Sequential([layers[0], kata.ReLU(), layers[1]])
+    with mock.patch.object(kata, "xor_by_hand", lambda: tuple(weights)):
+        found = kata.load_xor_by_hand(net)
+    out = found(kata.Tensor(numbers(rng, 6, 2))).data
+    return [out, [parameter.data for parameter in own]]

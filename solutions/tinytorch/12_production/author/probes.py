@@ -1,41 +1,45 @@
-"""Questions that the specs of tinytorch/12 cannot ask from another process: above all,
-what shares memory with what.
-"""
+"""Questions on what is saved and restored: above all, what shares memory with what."""
 
+import os
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
-import torch
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import integers, normal, probe
 
 
-def parts(kata, seed):
+def parts(rng):
     """A layer, and one optimizer of each kind in the middle of training."""
     from tinytorch.advanced_optimizers import Adam, SGDMomentum
     from tinytorch.layers import Linear
     from tinytorch.optimizers import SGD
 
-    numbers, model = np.random.default_rng(seed), Linear(3, 4)
-    optimizers = [
-        kind(model.parameters(), lr)
-        for kind, lr in ((SGD, 0.1), (SGDMomentum, 0.2), (Adam, 0.3))
-    ]
-    for array in [p.data for p in model.parameters()] + [
-        array for one in optimizers for array in kept(one)
-    ]:
-        array[...] = numbers.normal(size=array.shape)
-    optimizers[-1].steps = numbers.integers(1, 9, size=2).tolist()
+    model, kinds = Linear(3, 4), (SGD, SGDMomentum, Adam)
+    optimizers = [kind(model.parameters(), rate) for kind, rate in zip(kinds, RATES)]
+    arrays = [p.data for p in model.parameters()]
+    for array in [*arrays, *(array for one in optimizers for array in kept(one))]:
+        array[...] = normal(rng, *array.shape)
+    optimizers[-1].steps = integers(rng, 2)
     return model, optimizers
 
 
+RATES = 0.1, 0.2, 0.3
+
+
 def kept(optimizer):
-    return [
-        array
-        for name in ("velocity", "m", "v")
-        for array in getattr(optimizer, name, [])
-    ]
+    lists = [getattr(optimizer, name, []) for name in ("velocity", "m", "v")]
+    return [array for of_one in lists for array in of_one]
+
+
+def numbers_of(optimizer):
+    steps = getattr(optimizer, "steps", None)
+    return [optimizer.lr, steps, [array.copy() for array in kept(optimizer)]]
+
+
+def arrays(model):
+    return [p.data.copy() for p in model.parameters()]
 
 
 def shift(arrays):
@@ -43,124 +47,99 @@ def shift(arrays):
         array += 1
 
 
-def drawn(rng, count=1):
-    return torch.randint(10**6, (count,), generator=rng).tolist()
+def batch(rng, n=9):
+    from tinytorch.tensor import Tensor
 
-
-def arrays(model):
-    return [p.data.copy() for p in model.parameters()]
-
-
-def state_behind_training(kata, model):
-    """A state, after its model has been trained further."""
-    state = kata.model_state(model)
-    shift(p.data for p in model.parameters())
-    return state
+    return Tensor(normal(rng, n, 3)), Tensor(np.array(integers(rng, n, 0, 4)))
 
 
 @probe("model_state")
 def _(kata, rng):
-    model, _ = there(kata, parts, *drawn(rng))
-    return [kata.model_state(model), there(kata, state_behind_training, model)]
-
-
-def loaded_and_trained(kata, model, state):
-    """The state that a model was loaded from, after the model has been
-    trained further.
-    """
-    kata.load_model_state(model, state)
+    """The state stays as it was when the model goes on."""
+    model, _ = parts(rng)
+    state = kata.model_state(model)
     shift(p.data for p in model.parameters())
-    return state
+    return [state, arrays(model)]
 
 
 @probe("load_model_state")
 def _(kata, rng):
-    model, _ = there(kata, parts, *drawn(rng))
-    state = {
-        name: torch.randn(p.shape, generator=rng).numpy()
-        for name, p in model.named_parameters()
-    }
-    seen = [kata.load_model_state(model, state), arrays(model)]
-    return [*seen, there(kata, loaded_and_trained, model, state)]
-
-
-def states_behind_training(kata, optimizers):
-    """The optimizers' states, after these have made further steps."""
-    states = []
-    for optimizer in optimizers:
-        states.append(kata.optimizer_state(optimizer))
-        shift(kept(optimizer))
-    return states
+    """A state that lacks a name and has another; the rest is loaded, then trained."""
+    model, _ = parts(rng)
+    state = {name: normal(rng, *p.shape) for name, p in model.named_parameters()}
+    other = {"weight": state["weight"] + 1, f"more{integers(rng, 1)[0]}": state["bias"]}
+    seen = []
+    for one, strict in ((state, True), (other, False)):
+        seen.append([kata.load_model_state(model, one, strict=strict), arrays(model)])
+        shift(p.data for p in model.parameters())
+    return [seen, state, other]
 
 
 @probe("optimizer_state")
 def _(kata, rng):
-    _, optimizers = there(kata, parts, *drawn(rng))
+    """The states stay as they were when the optimizers go on."""
+    _, optimizers = parts(rng)
     states = [kata.optimizer_state(optimizer) for optimizer in optimizers]
-    return [states, there(kata, states_behind_training, optimizers)]
-
-
-def remembered(kata, optimizer):
-    """The state of an optimizer, copied."""
-    lists = {
-        name: getattr(optimizer, name)
-        for name in ("velocity", "m", "v")
-        if hasattr(optimizer, name)
-    }
-    state = {
-        f"{name}.{i}": array.copy()
-        for name, arrays in lists.items()
-        for i, array in enumerate(arrays)
-    }
-    state["lr"] = np.array(optimizer.lr)
-    return state | (
-        {"steps": np.array(optimizer.steps)} if hasattr(optimizer, "steps") else {}
-    )
-
-
-def loaded_and_stepped(kata, optimizer, state):
-    """The state that an optimizer was loaded from, after that has made
-    further steps.
-    """
-    kata.load_optimizer_state(optimizer, state)
-    shift(kept(optimizer))
-    return state
+    for optimizer in optimizers:
+        shift(kept(optimizer))
+    return states
 
 
 @probe("load_optimizer_state")
 def _(kata, rng):
-    (_, before), (_, after) = (there(kata, parts, seed) for seed in drawn(rng, 2))
+    """The states stay as they were when the optimizers go on."""
+    (_, before), (_, after) = parts(rng), parts(rng)
     seen = []
-    for place, (first, second) in enumerate(zip(before, after)):
-        state = there(kata, remembered, first) | {"lr": np.array(0.5 + place)}
+    for first, second in zip(before, after):
+        first.lr = normal(rng, 1).item()
+        state = kata.optimizer_state(first)
         kata.load_optimizer_state(second, state)
-        seen.append(
-            [
-                there(kata, remembered, second),
-                there(kata, loaded_and_stepped, second, state),
-            ]
-        )
+        seen.append(numbers_of(second))
+        shift(kept(second))
+        seen.append(state)
     return seen
+
+
+@probe("save_checkpoint")
+def _(kata, rng):
+    """One file over another, and what is in the folder then."""
+    (model, [*_, before]), (other, [*_, after]) = parts(rng), parts(rng)
+    [number] = integers(rng, 1, 0, 10**6)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"run{number}.npz"
+        kata.save_checkpoint(path, other, after)
+        kata.save_checkpoint(path, model, before, meta={"epoch": [number, "text"]})
+        meta = kata.load_checkpoint(path, other, after)
+        return [os.listdir(folder), meta, arrays(other), numbers_of(after)]
 
 
 @probe("load_checkpoint")
 def _(kata, rng):
-    (model, before), (other, after) = (
-        there(kata, parts, seed) for seed in drawn(rng, 2)
-    )
-    seen, meta = [], {"epoch": drawn(rng)[0]}
+    (model, before), (other, after) = parts(rng), parts(rng)
+    seen = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.npz"
         for first, second in zip(before, after):
-            first.lr = 0.5 + torch.rand((), generator=rng).item()
-            kata.save_checkpoint(path, model, first, meta=meta)
-            seen.append(
-                [
-                    kata.load_checkpoint(path, other, second),
-                    arrays(other),
-                    there(kata, remembered, second),
-                ]
-            )
+            first.lr = normal(rng, 1).item()
+            kata.save_checkpoint(path, model, first, meta={"epoch": integers(rng, 1)})
+            seen.append(kata.load_checkpoint(path, other, second))
+            seen.append([arrays(other), numbers_of(second)])
+    return seen
+
+
+@probe("EarlyStopping")
+def _(kata, rng):
+    from tinytorch.layers import Linear
+
+    seen, model = [], Linear(2, 1)
+    for mode in ("min", "max"):
+        patience, *values = integers(rng, 12, 2, 7)
+        watch = kata.EarlyStopping(patience, min_delta=1.0, mode=mode)
+        for value in values:
+            shift(p.data for p in model.parameters())
+            model.weight.data[0, 0] = value
+            seen.append([watch.step(value, model), watch.best, watch.best_epoch])
+        seen.append([watch.bad_epochs, watch.best_state["weight"][0, 0]])
     return seen
 
 
@@ -169,59 +148,110 @@ def _(kata, rng):
     """Some epochs down, then up: the last one down is the best, and training ends two
     epochs later.
     """
-    from tinytorch.layers import Linear
-    from tinytorch.tensor import Tensor
+    (model, [optimizer, *_]), (other, _) = parts(rng), parts(rng)
+    batches, [down] = [batch(rng)], integers(rng, 1, 1, 4)
+    saved, save = [], kata.save_checkpoint
 
-    model, [optimizer, _, _] = there(kata, parts, *drawn(rng))
-    x, y = (
-        torch.randn(9, 3, generator=rng).numpy(),
-        torch.randint(4, (9,), generator=rng).numpy(),
-    )
-    batches, down = (
-        [(Tensor(x), Tensor(y))],
-        int(torch.randint(1, 4, (), generator=rng)),
-    )
+    def noted(*given, **options):
+        saved.append(options.get("meta"))
+        save(*given, **options)
+
     options = {
         "schedule": lambda epoch, base: base if epoch < down else -base,
         "early_stopping": kata.EarlyStopping(2),
     }
-    with tempfile.TemporaryDirectory() as folder:
-        path, other = Path(folder) / "best.npz", Linear(3, 4)
-        history = kata.Trainer(model, optimizer, checkpoint_path=path, **options).fit(
-            batches, 9, val_loader=batches
-        )
-        return [
-            history,
-            arrays(model),
-            kata.load_checkpoint(path, other),
-            arrays(other),
-        ]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.object(kata, "save_checkpoint", noted),
+    ):
+        path = Path(folder, "best.npz")
+        trainer = kata.Trainer(model, optimizer, checkpoint_path=path, **options)
+        history = trainer.fit(batches, 9, val_loader=batches)
+        meta = kata.load_checkpoint(path, other)
+    return [history, arrays(model), len(saved), meta, arrays(other)]
 
 
 @probe("train_digits_cnn")
 def _(kata, rng):
-    """The rates of the epochs follow from what is asked for; the draws are the
-    code's own.
+    """On drawn images that fit into one batch, from drawn weights: then no other draw
+    decides anything.
     """
-    from tinytorch.data import load_digits
-    from tinytorch.tensor import Tensor
+    from tinytorch.dataloader import ArrayDataset
 
-    lr = 0.002 + 0.002 * torch.rand((), generator=rng).item()
-    found = kata.train_digits_cnn(
-        np.random.default_rng(drawn(rng)[0]), epochs=2, batch_size=48, lr=lr
-    )
-    images, labels = load_digits()
-    x = (images[:300, None].astype(np.float32) - images.mean()) / images.std()
-    right = (found["model"](Tensor(x)).data.argmax(axis=1) == labels[:300]).mean()
-    falls = found["history"]["train_loss"][1] < found["history"]["train_loss"][0]
-    return [sorted(found), found["history"]["lr"], bool(right > 0.5), bool(falls)]
+    lr, size = 0.004 + 0.001 * integers(rng, 1)[0], 8 + integers(rng, 1)[0]
+    images, start = normal(rng, size, 1, 8, 8).astype(np.float32), normal(rng, 9999)
+    data = ArrayDataset(images, np.array(integers(rng, size, 0, 10)))
+    make_cnn = kata.make_cnn
+
+    def drawn_cnn(*given, **options):
+        model = make_cnn(*given, **options)
+        for p in model.parameters():
+            p.data[...] = 0.1 * np.resize(start, p.shape)
+        return model
+
+    with (
+        mock.patch.object(kata, "digits_datasets", lambda **options: (data, data)),
+        mock.patch.object(kata, "make_cnn", drawn_cnn),
+    ):
+        found = kata.train_digits_cnn(epochs=4, batch_size=48, lr=lr)
+    return [found[key] for key in ("history", "test_accuracy", "test_loss")]
 
 
 @probe("step_decay")
 def _(kata, rng):
-    base_lr, gamma = torch.rand(2, generator=rng, dtype=torch.float64).tolist()
+    base_lr, gamma = np.abs(normal(rng, 2))
     return [
         kata.step_decay(epoch, base_lr, step_size=3, gamma=gamma) for epoch in range(8)
+    ]
+
+
+@probe("cosine_decay")
+def _(kata, rng):
+    base_lr, [warmup, total] = abs(normal(rng, 1)[0]), integers(rng, 2, 2, 6)
+    options = {"total": warmup + total, "min_lr": base_lr / 8, "warmup": warmup}
+    return [kata.cosine_decay(epoch, base_lr, **options) for epoch in range(12)]
+
+
+@probe("LRScheduler")
+def _(kata, rng):
+    _, [optimizer, _, _] = parts(rng)
+    optimizer.lr, factor = np.abs(normal(rng, 2))
+    scheduler = kata.LRScheduler(optimizer, lambda e, base: base * factor**e + e)
+    seen = [optimizer.lr]
+    for _ in range(4):
+        scheduler.step()
+        seen.append(optimizer.lr)
+    return seen
+
+
+@probe("RunningMean")
+def _(kata, rng):
+    mean, seen = kata.RunningMean(), []
+    for place, (value, n) in enumerate(zip(normal(rng, 9), integers(rng, 9))):
+        if place == 5:
+            mean.reset()
+        mean.update(value, n)
+        seen.append(mean.value)
+    return seen
+
+
+@probe("Trainer.__init__")
+def _(kata, rng):
+    model, [optimizer, _, _] = parts(rng)
+    [number], stopping = np.abs(normal(rng, 1)), kata.EarlyStopping(2)
+    trainer = kata.Trainer(
+        model,
+        optimizer,
+        schedule=lambda epoch, base: base * number + epoch,
+        early_stopping=stopping,
+        checkpoint_path=f"{number}.npz",
+    )
+    stopping.step(number)
+    return [
+        [trainer.schedule(2, 8.0), trainer.early_stopping.best],
+        str(trainer.checkpoint_path),
+        [p.data for p in trainer.optimizer.params],
+        trainer.evaluate([batch(rng)]),
     ]
 
 
@@ -229,56 +259,20 @@ def _(kata, rng):
 def _(kata, rng):
     from tinytorch.layers import Linear
 
-    layer = Linear(*torch.randint(1, 20, (2,), generator=rng).tolist())
-    return [
-        kata.predict_checkpoint_bytes(layer, name)
-        for name in (None, "sgd", "momentum", "adam")
-    ]
+    layer, names = Linear(*integers(rng, 2, 1, 20)), (None, "sgd", "momentum", "adam")
+    return [kata.predict_checkpoint_bytes(layer, name) for name in names]
 
 
-@probe("LRScheduler")
+@probe("checkpoint_scaling")
 def _(kata, rng):
-    _, [optimizer, _, _] = there(kata, parts, *drawn(rng))
-    optimizer.lr, factor = (
-        0.5 + torch.rand(2, generator=rng, dtype=torch.float64)
-    ).tolist()
-    scheduler, seen = (
-        kata.LRScheduler(optimizer, lambda epoch, base: base * factor**epoch + epoch),
-        [],
-    )
-    for _ in range(4):
-        seen.append(optimizer.lr)
-        scheduler.step()
-    return [*seen, optimizer.lr]
+    """A file has so many bytes as are drawn for its layer."""
+    sizes = dict(zip([5, *integers(rng, 2, 6, 40)], integers(rng, 3, 100, 5000)))
 
+    def save(path, model, *others, **options):
+        Path(path).write_bytes(bytes(sizes[len(model.weight)]))
 
-@probe("Trainer.__init__")
-def _(kata, rng):
-    from tinytorch.tensor import Tensor
-
-    model, [optimizer, _, _] = there(kata, parts, *drawn(rng))
-    number, stopping = torch.rand((), generator=rng).item(), kata.EarlyStopping(2)
-    options = {
-        "schedule": lambda epoch, base: base * number + epoch,
-        "early_stopping": stopping,
-    }
-    trainer = kata.Trainer(model, optimizer, checkpoint_path=f"{number}.npz", **options)
-    stopping.step(number)
-    told = [
-        trainer.schedule(2, 8.0),
-        trainer.early_stopping.best,
-        str(trainer.checkpoint_path),
-    ]
-    x, y = (
-        torch.randn(9, 3, generator=rng).numpy(),
-        torch.randint(4, (9,), generator=rng).numpy(),
-    )
-    plain = kata.Trainer(model, optimizer)
-    kept = [[p.data.copy() for p in trainer.optimizer.params], arrays(trainer.model)]
-    return [
-        told,
-        kept,
-        plain.evaluate([(Tensor(x), Tensor(y))]),
-        plain.schedule,
-        plain.checkpoint_path,
-    ]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.object(kata, "save_checkpoint", save),
+    ):
+        return kata.checkpoint_scaling(list(sizes), folder)

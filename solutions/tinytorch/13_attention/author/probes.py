@@ -1,56 +1,49 @@
-"""Questions that the specs of tinytorch/13 ask only about inputs that are known."""
+"""Questions on attention."""
+
+from unittest import mock
 
 import numpy as np
-import torch
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import UNIT, growth, integers, judge, normal, probe
 
 
 @probe("causal_mask")
 def _(kata, rng):
-    return kata.causal_mask(int(torch.randint(2, 30, (), generator=rng)))
+    return kata.causal_mask(*integers(rng, 1, 2, 30))
 
 
 @probe("attention_cost")
 def _(kata, rng):
-    sizes, itemsize = (
-        torch.randint(2, 30, (4,), generator=rng).tolist(),
-        2 ** int(torch.randint(1, 4, (), generator=rng)),
-    )
-    return kata.attention_cost(*sizes, itemsize)
+    return kata.attention_cost(*integers(rng, 4, 2, 30), 2 ** integers(rng, 1, 1, 4)[0])
 
 
 def tensor(rng, *shape):
     from tinytorch.tensor import Tensor
 
-    return Tensor(
-        torch.randn(*shape, generator=rng).double().numpy(), requires_grad=True
-    )
-
-
-def sizes(rng, count, low=2, high=7):
-    return torch.randint(low, high, (count,), generator=rng).tolist()
+    return Tensor(normal(rng, *shape), requires_grad=True)
 
 
 def mask(rng, *shape):
     """Random permissions, of which each row has one at least."""
-    allowed = torch.rand(*shape, generator=rng) < 0.5
+    allowed = normal(rng, *shape) < 0
     allowed[..., 0] = True
-    return allowed.numpy()
+    return allowed
 
 
 @probe("masked_softmax")
 def _(kata, rng):
-    rows, columns = sizes(rng, 2)
+    rows, columns = integers(rng, 2)
     scores = tensor(rng, 2, rows, columns)
     weights = kata.masked_softmax(scores, mask(rng, rows, columns))
     (weights * weights).sum().backward()
-    return [weights.data, scores.grad, kata.masked_softmax(scores, dim=1).data]
+    far = tensor(rng, 2, rows, columns).data * 1e4
+    others = kata.masked_softmax(scores, dim=1), kata.masked_softmax(type(scores)(far))
+    return [weights.data, scores.grad, [other.data for other in others]]
 
 
 @probe("scaled_dot_product_attention")
 def _(kata, rng):
-    queries, keys, width, out = sizes(rng, 4)
+    queries, keys, width, out = integers(rng, 4)
     q, k, v = (
         tensor(rng, 2, *shape)
         for shape in ((queries, width), (keys, width), (keys, out))
@@ -62,51 +55,46 @@ def _(kata, rng):
     return [output.data, weights.data, [part.grad for part in (q, k, v)]]
 
 
-def filled(kata, model, seed):
+def filled(model, rng):
     """Write drawn numbers into the parameters, in the order of their names."""
-    import numpy as np
-
-    numbers = np.random.default_rng(seed)
     for _, parameter in sorted(model.named_parameters()):
-        parameter.data[...] = numbers.normal(size=parameter.shape)
+        parameter.data[...] = normal(rng, *parameter.shape)
 
 
 @probe("SelfAttention")
 def _(kata, rng):
-    length, width, head, seed = sizes(rng, 4)
+    length, width, head = integers(rng, 3)
     x, seen = tensor(rng, 2, length, width), []
     for options in ({"causal": False}, {}, {"head_dim": head}):
         layer = kata.SelfAttention(width, **options)
-        there(kata, filled, layer, seed)
-        seen.append([layer.W_q.weight.shape, layer.W_v.bias is None, layer(x).data])
+        filled(layer, rng)
+        seen.append([layer.W_q.weight.shape, layer.W_v.bias, layer(x).data])
     return seen
 
 
 @probe("sinusoidal_positions")
 def _(kata, rng):
-    length, half = sizes(rng, 2, 5, 20)
+    length, half = integers(rng, 2, 5, 20)
     return kata.sinusoidal_positions(length, 2 * half)
 
 
 @probe("recurrence_comparison")
 def _(kata, rng):
-    return kata.recurrence_comparison(*sizes(rng, 2, 2, 50))
+    return kata.recurrence_comparison(*integers(rng, 2, 2, 50))
 
 
 @probe("attention_scaling")
 def _(kata, rng):
-    lengths, width = (
-        sorted((128 + 4 * torch.randperm(60, generator=rng)[:4]).tolist()),
-        sizes(rng, 1, 8, 24)[0],
-    )
-    found = kata.attention_scaling(lengths, width)
-    slope = np.polyfit(np.log(lengths), np.log(found["values"]), 1)[0]
-    enough = [
-        value >= 4 * n * (n + width) for n, value in zip(lengths, found["values"])
-    ]
-    return [
-        found["sizes"],
-        found["exponent"] / slope,
-        abs(found["exponent"] - 2) < 0.3,
-        enough,
-    ]
+    """Attention takes so much memory as is drawn for its length."""
+    units = dict(zip([50, *integers(rng, 2, 51, 99)], integers(rng, 3, 2, 30)))
+
+    def attend(q, k, v):
+        return np.zeros(units[q.shape[1]] * UNIT * v.shape[2] // 8, np.int8)
+
+    with mock.patch.object(kata, "scaled_dot_product_attention", attend):
+        return kata.attention_scaling(list(units), 8)
+
+
+@judge("attention_scaling")
+def _(found, expected):
+    return growth(found, expected["sizes"])

@@ -1,45 +1,41 @@
-"""Questions that the specs of tinytorch/14 ask only about inputs that are known."""
+"""Questions on the parts of a transformer."""
+
+from unittest import mock
 
 import numpy as np
-import torch
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import UNIT, growth, integers, judge, normal, probe
 
 
 @probe("block_cost")
 def _(kata, rng):
-    batch, length, width, heads = torch.randint(1, 20, (4,), generator=rng).tolist()
-    itemsize = 2 ** int(torch.randint(1, 4, (), generator=rng))
+    batch, length, width, heads = integers(rng, 4, 1, 20)
+    itemsize = 2 ** integers(rng, 1, 1, 4)[0]
     return kata.block_cost(batch, length, heads * width, heads, itemsize=itemsize)
 
 
-def sizes(rng, count, low=2, high=5):
-    return torch.randint(low, high, (count,), generator=rng).tolist()
+def sizes(rng, count):
+    return integers(rng, count, 2, 5)
 
 
 def tensor(rng, *shape):
     from tinytorch.tensor import Tensor
 
-    return Tensor(
-        torch.randn(*shape, generator=rng).double().numpy(), requires_grad=True
-    )
+    return Tensor(normal(rng, *shape), requires_grad=True)
 
 
-def filled(kata, module, seed):
+def filled(module, rng):
     """Write drawn numbers into the parameters, in the order of their names."""
-    import numpy as np
-
-    numbers = np.random.default_rng(seed)
     for _, parameter in sorted(module.named_parameters()):
-        parameter.data[...] = 0.5 * numbers.normal(size=parameter.shape)
+        parameter.data[...] = 0.5 * normal(rng, *parameter.shape)
 
 
-def asked(kata, rng, module, *shape):
+def asked(rng, module, *shape):
     """The module's parameters, and with drawn numbers in them its output and the
     gradient of its input.
     """
     shapes = {name: parameter.shape for name, parameter in module.named_parameters()}
-    there(kata, filled, module, *sizes(rng, 1, 0, 10**6))
+    filled(module, rng)
     x = tensor(rng, *shape)
     out = module(x)
     (out * out).sum().backward()
@@ -48,8 +44,8 @@ def asked(kata, rng, module, *shape):
 
 @probe("LayerNorm")
 def _(kata, rng):
-    rows, width = sizes(rng, 2, 3, 9)
-    return asked(kata, rng, kata.LayerNorm(width), 2, rows, width)
+    rows, width = integers(rng, 2, 3, 9)
+    return asked(rng, kata.LayerNorm(width), 2, rows, width)
 
 
 @probe("gelu")
@@ -67,44 +63,42 @@ def _(kata, rng):
         kata.MultiHeadAttention(heads * width, heads, **options)
         for options in ({}, {"causal": False})
     ]
-    return [asked(kata, rng, layer, 2, length, heads * width) for layer in layers]
+    return [asked(rng, layer, 2, length, heads * width) for layer in layers]
 
 
 @probe("FeedForward")
 def _(kata, rng):
-    width, hidden, length = sizes(rng, 3, 3, 9)
+    width, hidden, length = integers(rng, 3, 3, 9)
     layers = [kata.FeedForward(width), kata.FeedForward(width, hidden)]
-    return [asked(kata, rng, layer, 2, length, width) for layer in layers]
+    return [asked(rng, layer, 2, length, width) for layer in layers]
 
 
 @probe("TransformerBlock")
 def _(kata, rng):
+    """In the place of dropout, something that triples while training."""
+    from tinytorch.layers import Module
+
+    class Tripling(Module):
+        def __init__(self, p, **options):
+            self.p = p
+
+        def forward(self, x):
+            return 3.0 * x if self.training and self.p else x
+
     heads, width, length = sizes(rng, 3)
-    blocks = [
-        kata.TransformerBlock(heads * width, heads, residual=residual)
-        for residual in (True, False)
-    ]
-    dropping = kata.TransformerBlock(heads * width, heads, dropout=0.5)
-    there(kata, filled, dropping, *sizes(rng, 1, 0, 10**6))
-    x = tensor(rng, 9, length, heads * width)
-    moved = [
-        (layer(x).data != layer.eval()(x).data).mean() > 0.5
-        for layer in (dropping, blocks[0])
-    ]
-    return [
-        moved,
-        *(
-            asked(kata, rng, block.train(), 2, length, heads * width)
-            for block in blocks
-        ),
-    ]
+    with mock.patch.object(kata, "Dropout", Tripling):
+        blocks = [
+            kata.TransformerBlock(heads * width, heads, **options)
+            for options in ({}, {"residual": False}, {"dropout": 0.5}, {"dropout": 0.5})
+        ]
+    blocks[-1].eval()
+    return [asked(rng, block, 2, length, heads * width) for block in blocks]
 
 
 @probe("GPTBackbone")
 def _(kata, rng):
     heads, width, layers, length = sizes(rng, 4)
     return asked(
-        kata,
         rng,
         kata.GPTBackbone(heads * width, heads, layers),
         2,
@@ -115,31 +109,31 @@ def _(kata, rng):
 
 @probe("residual_gradient_norms")
 def _(kata, rng):
-    """Without skips, the first block gets far less: by a factor of about 150, of which
-    the mean of five is sure.
+    """From parameters and an input that are drawn, as the code's own draws are its
+    own.
     """
-    [depth], seeds, gains = sizes(rng, 1, 10, 16), sizes(rng, 5, 0, 10**6), []
-    for seed in seeds:
-        plain, skipped = (
+    [depth], numbers = integers(rng, 1, 2, 6), normal(rng, 999)
+
+    class Source(np.random.Generator):
+        def normal(self, loc=0.0, scale=1.0, size=None):
+            return loc + scale * np.resize(numbers, size)
+
+        def standard_normal(self, size=None, dtype=np.float64, out=None):
+            return np.resize(numbers, size).astype(dtype)
+
+    class Drawn(kata.TransformerBlock):
+        def __init__(self, *given, **options):
+            super().__init__(*given, **options)
+            for name, p in self.named_parameters():
+                p.data[...] = 0.3 * np.resize(numbers[len(name) :], p.shape)
+
+    with mock.patch.object(kata, "TransformerBlock", Drawn):
+        return [
             kata.residual_gradient_norms(
-                depth, residual=residual, rng=np.random.default_rng(seed)
+                depth, residual=residual, rng=Source(np.random.PCG64(0))
             )
-            for residual in (False, True)
-        )
-        gains.append(np.log(skipped[0] / plain[0]))
-    again = kata.residual_gradient_norms(
-        depth, residual=True, rng=np.random.default_rng(seeds[-1])
-    )
-    shapes = [
-        kata.residual_gradient_norms(n, residual=True).shape
-        for n in sizes(rng, 3, 1, 9)
-    ]
-    return [
-        skipped.shape,
-        shapes,
-        np.allclose(again, skipped),
-        bool(np.mean(gains) > 1),
-    ]
+            for residual in (True, False)
+        ]
 
 
 @probe("norm_statistics")
@@ -149,15 +143,17 @@ def _(kata, rng):
 
 @probe("depth_scaling")
 def _(kata, rng):
-    batch, length = sizes(rng, 2, 4, 9)
-    depths = [
-        2 * factor
-        for factor in (1, *(2 + torch.randperm(3, generator=rng)[:2]).tolist())
-    ]
-    found = kata.depth_scaling(depths, batch=batch, length=8 * length)
-    slope = np.polyfit(np.log(depths), np.log(found["values"]), 1)[0]
-    return [
-        found["sizes"],
-        [round(value / found["values"][0]) for value in found["values"]],
-        found["exponent"] / slope,
-    ]
+    """A backbone's output keeps so much memory as is drawn for its depth."""
+    units = dict(zip([50, *integers(rng, 2, 51, 99)], integers(rng, 3, 2, 30)))
+
+    def backbone(width, heads, depth, **options):
+        share = UNIT // (width * heads)
+        return lambda x: np.zeros(units[depth] * share * x.size // 6, np.int8)
+
+    with mock.patch.object(kata, "GPTBackbone", backbone):
+        return kata.depth_scaling(list(units), embed_dim=8, batch=3, length=8)
+
+
+@judge("depth_scaling")
+def _(found, expected):
+    return growth(found, expected["sizes"])

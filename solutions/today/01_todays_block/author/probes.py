@@ -86,7 +86,11 @@ def a_config(kata, rng):
         "n_kv_head": heads,
         "n_embd": 2 * half * groups * heads,
     }
-    config |= {"n_hidden": 3 + 2 * layers, "n_layer": layers, "vocab_size": 13 + half}
+    config |= {
+        "n_hidden": int(torch.randint(3, 99, (), generator=rng)),
+        "n_layer": layers,
+        "vocab_size": 13 + half,
+    }
     return kata.DecoderConfig(**config, eps=0.01, qk_norm=bool(half % 2)), half
 
 

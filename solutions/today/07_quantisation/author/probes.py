@@ -2,7 +2,7 @@
 
 import torch
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import probe
 
 
 def sizes(rng, count, low=2, high=7):
@@ -66,7 +66,7 @@ def scaled(kata, x):
 
 @probe("fp8_scale")
 def _(kata, rng):
-    return there(kata, scaled, torch.randn(*sizes(rng, 2), generator=rng))
+    return scaled(kata, torch.randn(*sizes(rng, 2), generator=rng))
 
 
 @probe("straight_through")

@@ -4,8 +4,7 @@ ask from another process.
 
 import torch
 
-from grader.lock.probes import probe, there
-from grader.specs import check
+from grader.lock.probes import probe
 
 
 def sizes(rng, count, low=2, high=6):
@@ -24,21 +23,14 @@ def some_numbers(rng, *shape):
 
 @probe("decode")
 def _(kata, rng):
-    """Codes that may be infinity or NaN are compared here, with PyTorch's
-    own formats.
-    """
+    """Infinity and NaN are told as numbers that no code has."""
     codes = torch.randperm(256, generator=rng).to(torch.uint8).view(4, 64)
-    own = torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e8m0fnu
-    for fmt, dtype in zip((kata.E4M3, kata.E5M2, kata.E8M0), own, strict=True):
-        check.close(
-            kata.decode(codes, fmt),
-            codes.view(dtype).float(),
-            rtol=1e-6,
-            atol=0,
-            finite=False,
-        )
     six = kata.Format(3, 2, 3, 28.0)
-    return [kata.decode(codes % 16, kata.E2M1), kata.decode(codes % 64, six)]
+    found = [kata.decode(codes, fmt) for fmt in (kata.E4M3, kata.E5M2, kata.E8M0)]
+    return [
+        *(torch.nan_to_num(x, nan=0.3, posinf=0.7, neginf=-0.7) for x in found),
+        *(kata.decode(codes % 16, kata.E2M1), kata.decode(codes % 64, six)),
+    ]
 
 
 @probe("encode")
@@ -70,7 +62,7 @@ def mx(kata, x, block, clip):
 def _(kata, rng):
     rows, blocks = sizes(rng, 2)
     x = some_numbers(rng, rows, 8 * blocks) + 1 / 4096
-    return [there(kata, mx, x, 8, clip) for clip in (False, True)]
+    return [mx(kata, x, 8, clip) for clip in (False, True)]
 
 
 def nvfp4(kata, x):
@@ -81,7 +73,7 @@ def nvfp4(kata, x):
 @probe("quantise_nvfp4")
 def _(kata, rng):
     rows, blocks = sizes(rng, 2)
-    return there(kata, nvfp4, some_numbers(rng, rows, 16 * blocks))
+    return nvfp4(kata, some_numbers(rng, rows, 16 * blocks))
 
 
 def product(kata, codes, scales, others, their_scales, counts):
@@ -105,7 +97,7 @@ def _(kata, rng):
         torch.randint(*bounds, shape, generator=rng, dtype=torch.uint8)
         for bounds, shape in zip(ranges, shapes, strict=True)
     ]
-    return there(kata, product, *drawn, counts)
+    return product(kata, *drawn, counts)
 
 
 @probe("hadamard")
@@ -132,8 +124,7 @@ def layer(kata, x, w, grad):
 def _(kata, rng):
     n, inputs, outputs = sizes(rng, 3, 3, 8)
     shapes = ((n, inputs), (outputs, inputs), (n, outputs))
-    return there(
+    return layer(
         kata,
-        layer,
         *(torch.randn(shape, generator=rng, dtype=torch.float64) for shape in shapes),
     )

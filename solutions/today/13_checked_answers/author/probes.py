@@ -4,7 +4,7 @@ ask from another process.
 
 import torch
 
-from grader.lock.probes import probe, there
+from grader.lock.probes import probe
 
 
 def sizes(rng, count, low=2, high=6):
@@ -73,7 +73,8 @@ def _(kata, rng):
         rf"\boxed{{{one}",
         rf"\boxed{{{other}{one}}}",
     ]
-    asked = [(text, answer) for text in texts for answer in (one, other, -one)]
+    asked = [(text, one) for text in texts] + [(texts[1], other), (texts[5], -one)]
+    asked = 2 * [*asked, *((text, one) for text in texts[:3:2])]
     return [
         bool(kata.verify(*asked[i]))
         for i in torch.randperm(len(asked), generator=rng).tolist()
@@ -104,7 +105,7 @@ def _(kata, rng):
         ]
         for turns in (4, *sizes(rng, 1, 2, 4))
     ]
-    return there(kata, packed, rows, *sizes(rng, 1, 0, 9))
+    return packed(kata, rows, *sizes(rng, 1, 0, 9))
 
 
 @probe("truncated_weights")
@@ -144,7 +145,7 @@ def both_ways(kata, words, vocab, table, longest):
 def _(kata, rng):
     words, vocab = some_words(rng)
     table = torch.rand(30, len(vocab), generator=rng, dtype=torch.float64) + 0.1
-    return there(kata, both_ways, words, vocab, table / table.sum(-1, keepdim=True), 5)
+    return both_ways(kata, words, vocab, table / table.sum(-1, keepdim=True), 5)
 
 
 def talk(kata, prompt, script, budget):
@@ -165,7 +166,7 @@ def _(kata, rng):
     script[sizes(rng, 1, 1, 4)[0]] = 3
     ended = [*script[:7], 0, *script[7:]]
     return [
-        there(kata, talk, sizes(rng, 3), words, budget)
+        talk(kata, sizes(rng, 3), words, budget)
         for words in (script, ended)
         for budget in (5, 12)
     ]
