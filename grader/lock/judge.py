@@ -4,17 +4,18 @@ ask is in another process.
 
 import contextlib
 import functools
+import itertools
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Iterator
-from itertools import zip_longest
 from typing import Any
 from unittest import mock
 
 import cloudpickle  # type: ignore[import-untyped]
 import pytest
+import torch
 
 from grader.course import kata_modules, packages
 from grader.course.catalogue import with_prerequisites
@@ -31,6 +32,7 @@ from grader.workers.spec_worker import Reporter, name_of
 # of a property: the first lock looks for rare mistakes, this one for code that computes
 # its answers
 MOST_EXAMPLES = 8
+LARGEST_SINGLE = torch.finfo(torch.float32).max
 
 
 class Judge:
@@ -92,7 +94,7 @@ class Judge:
             forbidden=functools.partial(_noted, reporter),
             repeated=self.remote.repeated,
         ):
-            for item, following in zip_longest(items, items[1:]):
+            for item, following in itertools.zip_longest(items, items[1:]):
                 draw_examples(item, order.options.seed, MOST_EXAMPLES)
                 self.remote.begin(takes_writes=name_of(item) in order.writing)
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
@@ -141,7 +143,22 @@ def compare(got: Any, expected: Any, second_half: probes.Judge | None) -> None:
     if second_half:
         check.equal(probes.form(got), probes.form(expected))
         got, expected = second_half(got, expected), second_half(expected, expected)
-    check.close(got, expected)
+    check.close(_singles(got, expected), _singles(expected, got))
+
+
+def _singles(value: Any, other: Any) -> Any:
+    """The value with float32 tensors where both sides have Python's floats, for their
+    tolerance: `item` makes one of either precision.
+    """
+    match value, other:
+        case dict(), dict():
+            return {key: _singles(part, other.get(key)) for key, part in value.items()}
+        case list() | tuple(), list() | tuple():
+            others = itertools.chain(other, itertools.repeat(None))
+            return type(value)(map(_singles, value, others))
+        case float(), float() if max(abs(value), abs(other)) < LARGEST_SINGLE:
+            return torch.tensor(value, dtype=torch.float32)
+    return value
 
 
 @contextlib.contextmanager
