@@ -5,166 +5,162 @@ memory and global state.
 import pandas as pd
 import torch
 
-from grader.lock.probes import judge, probe
-
-# the mean and the standard deviation of the patterns that are drawn
-SPREAD = {"uniform": (0.5, 12**-0.5), "normal": (0.0, 1.0)}
+from grader.lock.probes import integers, judge, normal, probe
 
 
-def sizes(count, rng):
-    return torch.randint(5, 40, (count,), generator=rng).tolist()
-
-
-def patterns_drawn(patterns, rng):
-    """What generators of two seeds give, the first one twice and anew, and what the
-    global generator draws afterwards.
+def draws(patterns, rng):
+    """Random patterns of two seeds, from generators and from the global one, and what
+    the global one gives next.
     """
-    seeds = torch.randperm(9999, generator=rng)[:2].tolist()
-    generator, *others = (torch.Generator().manual_seed(seeds[i]) for i in (0, 0, 1))
-    drawn = [patterns(generator=one) for one in (generator, generator, *others)]
-    return [[{key: one[key] for key in SPREAD} for one in drawn], torch.rand(3)]
+    rows, columns, seed = integers(rng, 3, 30, 50)
+    found = []
+    for start in (seed, seed + 1, seed):
+        generator = torch.Generator().manual_seed(start)
+        found += [patterns(rows, columns, generator=generator) for _ in range(2)]
+    after = torch.rand(9)
+    for start in (seed, seed + 1, seed):
+        torch.manual_seed(start)
+        found += [patterns(rows, columns) for _ in range(2)]
+    return [found, after]
 
 
-def spread(drawn):
-    """Whether draws of the patterns are as they should be, and equal for one seed."""
-    facts = []
-    for key, (mean, std) in SPREAD.items():
-        first, second, again, other = (one[key] for one in drawn)
-        near = [abs(first.mean() - mean) < 0.1, abs(first.std() - std) < 0.1]
-        others = [(first - x).abs().max() > 0.1 for x in (second, other)]
-        facts.append([near, others, first - again])
-    return facts
+def spread(x):
+    """Are numbers spread evenly from 0 to 1, and does none tell the next?"""
+    even = torch.linspace(0, 1, len(x), dtype=torch.float64)
+    far = (x.sort().values - even).abs().max()
+    return [bool(far < 0.1), bool(abs((x[1:] - 0.5) @ (x[:-1] - 0.5)) < 0.02 * len(x))]
+
+
+def facts(found):
+    """Facts that hold for all right random patterns: which of them are equal, and
+    their spread.
+    """
+    told = []
+    for key in ("uniform", "normal"):
+        drawn = [each[key].flatten().double() for each in found]
+        for part in (drawn[:6], drawn[6:]):
+            told.append([[torch.equal(x, y) for y in part] for x in part])
+        even = torch.special.ndtr if key == "normal" else torch.clone
+        told.append([spread(even(x)) for x in drawn])
+    return told
 
 
 @probe("count_to")
 def _(kata, rng):
-    return [kata.count_to(n) for n in sizes(2, rng)]
+    return [kata.count_to(n) for n in integers(rng, 2, 5, 40)]
 
 
 @probe("filled")
 def _(kata, rng):
-    return kata.filled(*sizes(2, rng), torch.randn((), generator=rng).item())
+    rows, columns, whole = integers(rng, 3, 5, 40)
+    found = [kata.filled(rows, columns, value) for value in (whole, whole / 7)]
+    return [found, [x.dtype for x in found]]
 
 
 @probe("to_float")
 def _(kata, rng):
-    x = torch.randint(99, sizes(2, rng), generator=rng)
-    found = [kata.to_float(one) for one in (x, x.double())]
-    return [found, [one.dtype for one in found]]
+    rows, columns = integers(rng, 2, 5, 40)
+    whole = torch.randint(99, (rows, columns), generator=rng)
+    found = [kata.to_float(x) for x in (whole, whole.double() / 7)]
+    return [found, [x.dtype for x in found]]
 
 
 @probe("memory_by_dtype")
 def _(kata, rng):
-    return kata.memory_by_dtype(
-        sizes(3, rng), [torch.bool, torch.float16, torch.float64]
-    )
-
-
-def described(kata, x):
-    rows, columns = x.shape
-    return [
-        kata.describe(view)
-        for view in (x, x.T, x[:, ::2], x[:1, 1:2], x[:, :1].expand(rows, 7))
-    ]
+    dtypes = [torch.bool, torch.float16, torch.float64]
+    return kata.memory_by_dtype(integers(rng, 3, 5, 40), dtypes)
 
 
 @probe("describe")
 def _(kata, rng):
-    return described(kata, torch.randn(*sizes(2, rng), generator=rng))
+    x = torch.randn(integers(rng, 2, 5, 40), generator=rng)
+    views = [x, x.T, x[:, ::2], x[:1, 1:2], x[:, :1].expand(len(x), 7)]
+    return [kata.describe(views[i]) for i in torch.randperm(5, generator=rng)]
 
 
 @probe("counting_patterns")
 def _(kata, rng):
-    return kata.counting_patterns(*sizes(2, rng))
+    patterns = kata.counting_patterns(*integers(rng, 2, 5, 40))
+    return [patterns, patterns["indices"].dtype]
 
 
 @probe("random_patterns")
 def _(kata, rng):
-    rows, columns = sizes(2, rng)
-    found = patterns_drawn(
-        lambda **options: kata.random_patterns(60 + rows, 80 + columns, **options), rng
-    )
-    drawn = []
-    for start in (rows, rows + 1, rows):
-        torch.manual_seed(start)
-        drawn.append([kata.random_patterns(2, 3)["uniform"] for _ in range(2)])
-    return [*found, drawn]
+    return draws(kata.random_patterns, rng)
 
 
 @judge("random_patterns")
 def _(values, expected):
-    drawn, left_alone, [[first, second], [other, _], again] = values
-    return [
-        spread(drawn),
-        left_alone,
-        torch.stack([first, second]) - torch.stack(again),
-        [(first - x).abs().max() > 0.01 for x in (second, other)],
-    ]
+    found, after = values
+    return [facts(found), after]
 
 
 @probe("column_to_tensor")
 def _(kata, rng):
     ages, quarters = torch.randint(99, (2, 6), generator=rng).numpy()
-    df = pd.DataFrame(
-        {"age": ages, "weight": quarters / 4},
-        index=torch.randperm(6, generator=rng).tolist(),
-    )
-    return [kata.column_to_tensor(df, name) for name in df]
-
-
-def written_to(kata, array):
-    """The array and the tensors made of it, each written to in another row."""
-    array = array.copy()
-    shared, copied = kata.from_array(array), kata.from_array(array, copy=True)
-    array[0], shared[1], copied[2] = 7, 8, 9
-    return [array, shared, copied]
+    labels = torch.randperm(6, generator=rng).tolist()
+    df = pd.DataFrame({"age": ages, "weight": quarters / 4}, index=labels)
+    found = [kata.column_to_tensor(df, name) for name in df]
+    return [found, [x.dtype for x in found]]
 
 
 @probe("from_array")
 def _(kata, rng):
-    return written_to(
-        kata,
-        torch.randn(4, sizes(1, rng)[0], generator=rng, dtype=torch.float64).numpy(),
-    )
+    """The array and the tensors made of it, each written to in another row."""
+    array = normal(rng, 4, *integers(rng, 1))
+    shared, copied = kata.from_array(array), kata.from_array(array, copy=True)
+    array[0], shared[1], copied[2] = integers(rng, 3)
+    return [array, shared, copied]
 
 
 @probe("to_array")
 def _(kata, rng):
     x = torch.randn(4, 3, generator=rng)
     array = kata.to_array(x)
-    array[0] = 7
+    [array[0]] = integers(rng, 1)
     return [x, array]
 
 
 @probe("to_device")
 def _(kata, rng):
-    x, [number] = torch.randn(*sizes(2, rng), generator=rng), sizes(1, rng)
-    inner = {"images": [x], "files": ("cat.png", number)}
-    batch = [inner, x]
+    x, [number] = torch.randn(4, *integers(rng, 1), generator=rng), integers(rng, 1)
+    batch = [{"images": [x], "files": ("cat.png", number)}, x]
     moved = kata.to_device(batch, "meta")
-    image = moved[0]["images"][0]
-    return [
-        image.device,
-        image.shape,
-        moved[1].shape,
-        moved[0]["files"],
-        batch,
-    ]
+    images, files = moved[0]["images"], moved[0]["files"]
+    shapes = [(y.shape, y.device) for y in (*images, moved[1])]
+    return [shapes, files, batch, kata.to_device(batch, "cpu")]
 
 
 @probe("creation_patterns")
 def _(kata, rng):
-    rows, columns = sizes(2, rng)
-    found = patterns_drawn(
-        lambda **options: kata.creation_patterns(60 + rows, 80 + columns, **options),
-        rng,
-    )
-    patterns = kata.creation_patterns(rows, columns, dtype=torch.float64)
-    counted = {key: x for key, x in patterns.items() if key not in SPREAD}
-    return [*found, counted, torch.zeros(1).dtype]
+    drawn = draws(kata.creation_patterns, rng)
+    patterns = kata.creation_patterns(*integers(rng, 2, 5, 40), dtype=torch.float64)
+    del patterns["uniform"], patterns["normal"]
+    return [*drawn, patterns, torch.get_default_dtype()]
 
 
 @judge("creation_patterns")
 def _(values, expected):
-    drawn, *others = values
-    return [spread(drawn), *others]
+    found, *others = values
+    return [facts(found), *others]
+
+
+def sizes(count, rng):
+    return torch.randint(5, 40, (count,), generator=rng).tolist()
+
+
+@probe("tensor_to_dataframe")
+def _(kata, rng):
+    rows, [first, *_] = sizes(1, rng), sizes(1, rng)
+    x, found = torch.randint(99, (*rows, 3), generator=rng), []
+    for numbers in (x, x / 4):
+        df = kata.tensor_to_dataframe(numbers, [f"z{first}", "y", "a"])
+        found.append([list(df.columns), list(df.index), df.to_numpy()])
+    return found
+
+
+@probe("dataframe_to_tensor")
+def _(kata, rng):
+    x = torch.randint(99, (6, 3), generator=rng)
+    df = pd.DataFrame({"z": x[:, 0] / 4, "b": x[:, 1] > 40, "a": x[:, 2]})
+    return [kata.dataframe_to_tensor(df, dtype=d) for d in (torch.float32, torch.int64)]

@@ -2,7 +2,7 @@
 
 import torch
 
-from grader.lock.probes import probe
+from grader.lock.probes import integers, probe
 
 
 def numbers(dims, rng):
@@ -32,7 +32,7 @@ def _(kata, rng):
 
 @probe("drop_batch_dim")
 def _(kata, rng):
-    batch = numbers(3, rng)[0][None]
+    batch = numbers(3, rng)[0][None, :1]
     sample = kata.drop_batch_dim(batch)
     batch[0, 0] = 7
     return [sample, batch]
@@ -40,18 +40,41 @@ def _(kata, rng):
 
 @probe("nhwc_to_nchw")
 def _(kata, rng):
-    return kata.nhwc_to_nchw(numbers(4, rng)[0])
+    x = numbers(4, rng)[0].requires_grad_()
+    y = kata.nhwc_to_nchw(x)
+    return [y.detach(), torch.autograd.grad(y.square().sum(), x)[0]]
 
 
 @probe("reshape_and_check")
 def _(kata, rng):
     found = []
-    for _ in range(6):
+    for split in integers(rng, 12, 0, 2):
         x, _ = numbers(3, rng)
         x = x.permute(*torch.randperm(3, generator=rng).tolist())
         rows, columns, depth = x.shape
-        found += [
-            kata.reshape_and_check(x, shape)
-            for shape in ((rows * columns, depth), (rows, columns, -1, 1))
-        ]
+        shape = (rows, columns, -1, 1) if split else (rows * columns, depth)
+        found.append(kata.reshape_and_check(x, shape))
     return found
+
+
+@probe("flatten_samples")
+def _(kata, rng):
+    return [kata.flatten_samples(numbers(dims, rng)[0]) for dims in (2, 3, 4)]
+
+
+@probe("unflatten_samples")
+def _(kata, rng):
+    x, shape = numbers(4, rng)
+    return kata.unflatten_samples(x.flatten(1), shape[1:])
+
+
+@probe("interleave")
+def _(kata, rng):
+    x, _ = numbers(3, rng)
+    return [kata.interleave(x, 2 * x, dim) for dim in (0, 1, -1, -2)]
+
+
+@probe("make_grid")
+def _(kata, rng):
+    images, _ = numbers(4, rng)
+    return [kata.make_grid(images, columns) for columns in (2, 3)]

@@ -3,22 +3,18 @@
 import torch
 from torch import nn
 
-from grader.lock.probes import judge, probe
+from grader.lock.probes import fill, integers, judge, probe
 
 
 def a_task(rng):
     """Drawn data, and a function that makes a layer with drawn weights."""
-    inputs, outputs = torch.randint(2, 5, (2,), generator=rng).tolist()
+    inputs, outputs = integers(rng, 2, 2, 5)
     X, y = (torch.randn(12, width, generator=rng) for width in (inputs, outputs))
-    weight, bias = (
-        torch.randn(outputs, inputs, generator=rng),
-        torch.randn(outputs, generator=rng),
-    )
+
+    [seed] = integers(rng, 1, 0, 9999)
 
     def make_model():
-        model = nn.Linear(inputs, outputs)
-        model.load_state_dict({"weight": weight, "bias": bias})
-        return model
+        return fill(nn.Linear(inputs, outputs), torch.Generator().manual_seed(seed))
 
     return X, y, make_model
 
@@ -29,38 +25,38 @@ def a_rate(rng):
 
 @probe("make_line_data")
 def _(kata, rng):
-    low, seed = torch.randint(20, 40, (2,), generator=rng).tolist()
-    slope, intercept = torch.randn(2, generator=rng).tolist()
-    drawn = [
-        kata.make_line_data(
-            200,
-            slope,
-            intercept,
-            noise,
-            x_range=(low, low + 9.0),
-            generator=torch.Generator().manual_seed(seed + other),
-        )
-        for noise, other in ((0.0, 0), (2.0, 0), (2.0, 0), (2.0, 1))
-    ]
-    return [torch.tensor([low, slope, intercept]), drawn, torch.rand(3)]
+    """Points from three generators: the first draws twice, the second is its equal."""
+    [low, noise], line = integers(rng, 2), torch.randn(2, generator=rng).tolist()
+    points = []
+    for seed in (low, low, noise + 9):
+        generator = torch.Generator().manual_seed(seed)
+        options = {"x_range": (low, low + 9.0), "generator": generator}
+        points += [kata.make_line_data(1000, *line, noise, **options) for _ in range(2)]
+    return [low, noise, line, points, torch.rand(3), kata.make_line_data(9, *line)]
 
 
 @judge("make_line_data")
 def _(values, expected):
-    (low, slope, intercept), (_, drawn, left_alone) = expected[0], values
-    noise = [y - slope * X - intercept for X, y in drawn]
-    (exact, _), (X, _), (again, _), (other, _) = drawn
-    return [
-        noise[0],
-        [abs(one.mean()) < 0.6 and abs(one.std() - 2) < 0.5 for one in noise[1:]],
-        [low <= X.min() < low + 1, low + 8 < X.max() <= low + 9],
-        [
-            abs(X.mean() - low - 4.5) < 1,
-            abs((X * noise[1]).mean() - X.mean() * noise[1].mean()) < 2,
-        ],
-        [X - again, noise[1] - noise[2], left_alone],
-        [(noise[1] - noise[3]).abs().max() > 0.1, (X - other).abs().max() > 0.1],
-    ]
+    low, noise, (slope, intercept), *_ = expected
+    *_, points, after, (x, y) = values
+    found = [y - slope * x - intercept, after]
+    for X, y in points:
+        rest = (y - slope * X - intercept) / noise
+        x, rest = ((X - low) / 9).flatten(), torch.special.ndtr(rest.flatten())
+        found.append([spread(x), spread(rest), related(x, rest)])
+        found += [[torch.equal(X, a), torch.equal(y, b)] for a, b in points]
+    return found
+
+
+def spread(x):
+    """Are numbers spread evenly from 0 to 1, and does none tell the next?"""
+    far = (x.sort().values - torch.linspace(0, 1, len(x))).abs().max()
+    return [bool(far < 0.1), related(x[1:], x[:-1])]
+
+
+def related(x, y):
+    """Have numbers spread evenly from 0 to 1 to do with others?"""
+    return bool(((x - 0.5) * (y - 0.5)).mean().abs() > 0.02)
 
 
 @probe("fit_manual")
@@ -104,3 +100,31 @@ def _(kata, rng):
     }
     curves = kata.compare_optimizers(make_model, X, y, optimizers, 4)
     return {name: torch.tensor(curve) for name, curve in curves.items()}
+
+
+@probe("mse_loss")
+def _(kata, rng):
+    """Some of the shapes differ."""
+    found = []
+    for columns in (1, *torch.randint(1, 3, (9,), generator=rng).tolist()):
+        pred, target = torch.randn(4, 1, generator=rng), torch.randn(4, columns)
+        try:
+            found.append(kata.mse_loss(pred, 0 * target + pred[0]))
+        except Exception as error:
+            found.append(isinstance(error, ValueError | TypeError | RuntimeError))
+    return found
+
+
+@probe("LinearRegression")
+def _(kata, rng):
+    inputs, outputs = torch.randint(1, 6, (2,), generator=rng).tolist()
+    model = kata.LinearRegression(inputs, outputs)
+    state = {name: x.shape for name, x in model.state_dict().items()}
+    fill(model, rng)
+    return [state, model(torch.randn(4, inputs, generator=rng)).detach()]
+
+
+@probe("fit_least_squares")
+def _(kata, rng):
+    X, y = torch.randn(9, 3, generator=rng), torch.randn(9, 2, generator=rng)
+    return kata.fit_least_squares(X + 1, y)

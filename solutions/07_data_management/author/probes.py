@@ -1,64 +1,55 @@
 """Questions that the specs of 07 cannot ask from another process."""
 
 import hashlib
+import io
+import mimetypes
+import tarfile
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 from PIL import Image
 from torch.utils.data import TensorDataset
 
-from grader.lock.probes import probe
+from grader.lock.probes import integers, probe
 
 
-def a_file(path, rng):
-    path.write_bytes(
-        torch.randint(256, (5000,), generator=rng, dtype=torch.uint8).numpy().tobytes()
-    )
+def a_file(name, rng):
+    path = Path(name).absolute()
+    path.write_bytes(torch.randint(256, (5000,), generator=rng).byte().numpy())
     return path, hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def without_tables_of_types(kata):
-    """Have urllib not look into files of the system when it opens a file: URL."""
-    import mimetypes
-
-    mimetypes.knownfiles.clear()
 
 
 @probe("download")
 def _(kata, rng):
-    without_tables_of_types(kata)
-    (source, digest), (local, other) = (
-        a_file(Path(name).absolute(), rng) for name in ("source.bin", "local.bin")
-    )
-    Path("new.bin").unlink(missing_ok=True)
+    """The source and a file that is there, each with its digest, with that of the
+    other, and with none.
+    """
+    mimetypes.knownfiles.clear()  # urllib looks into files of the system else
+    source, digest = a_file("source.bin", rng)
+    cases = [(name, place) for name in ("new.bin", "local.bin") for place in range(3)]
     found = []
-    for target, wanted in (
-        ("new.bin", None),
-        ("new.bin", digest),
-        (local, None),
-        (local, other),
-        (local, digest),
-    ):
-        told = kata.download(source.as_uri(), target, sha256=wanted)
-        found.append((told.name, Path(target).read_bytes()))
-    try:
-        kata.download(source.as_uri(), local, sha256=other)
-    except ValueError:
-        found.append("refused")
+    for case in torch.randperm(6, generator=rng).tolist():
+        name, place = cases[case]
+        Path("new.bin").unlink(missing_ok=True)
+        wanted = (digest, a_file("local.bin", rng)[1], None)[place]
+        try:
+            told = kata.download(source.as_uri(), name, sha256=wanted)
+            found.append([told.name, told.read_bytes()])
+        except ValueError as error:
+            found.append(type(error).__name__)
     return found
 
 
 def a_folder(rng):
     """Six pictures of drawn sizes and colours, in several modes, with drawn labels."""
-    labels = torch.randint(1, 9, (6,), generator=rng).tolist()
+    labels = integers(rng, 6)
     root = Path(f"flowers{labels[0]}")
     root.joinpath("jpg").mkdir(parents=True, exist_ok=True)
     for i, mode in enumerate(("RGB", "L", "RGB", "RGBA", "RGB", "L")):
-        height, width = torch.randint(2, 9, (2,), generator=rng).tolist()
-        pixels = torch.randint(
-            256, (height, width, 3), generator=rng, dtype=torch.uint8
-        )
+        pixels = torch.randint(256, (*integers(rng, 2), 3), generator=rng).byte()
         Image.fromarray(pixels.numpy()).convert(mode).save(root / "jpg" / f"{i}.png")
     root.joinpath("labels.csv").write_text(
         "file,label\n" + "".join(f"{i}.png,{n}\n" for i, n in enumerate(labels))
@@ -71,10 +62,8 @@ def _(kata, rng):
     root, order = a_folder(rng), torch.randperm(6, generator=rng).tolist()
     plain = kata.FlowerDataset(root)
     seen = [(np.asarray(image), target) for image, target in (plain[i] for i in order)]
-    crop = tuple(torch.randint(1, 3, (2,), generator=rng).tolist())
-    cropped = kata.FlowerDataset(
-        root, lambda image, crop=crop: image.crop((0, 0, *crop)).tobytes()
-    )
+    box = 0, 0, *integers(rng, 2, 1, 3)
+    cropped = kata.FlowerDataset(root, lambda image: image.crop(box).tobytes())
     return [seen, [cropped[i] for i in order]]
 
 
@@ -97,15 +86,79 @@ def _(kata, rng):
 
 @probe("ClassSubset.__getitem__")
 def _(kata, rng):
-    labels = torch.cat([torch.arange(5), torch.randint(5, (9,), generator=rng)])[
-        torch.randperm(14, generator=rng)
-    ]
+    labels = torch.tensor([*range(5), *integers(rng, 9, 0, 5)])
+    labels = labels[torch.randperm(14, generator=rng)]
     dataset = TensorDataset(torch.randn(14, 2, generator=rng), labels)
     dataset.targets = labels.tolist()
     classes = torch.randperm(5, generator=rng)[:3].tolist()
     subsets = [kata.ClassSubset(dataset, classes, relabel) for relabel in (True, False)]
-    return [
-        subset[i]
-        for subset in subsets
-        for i in torch.randperm(len(subset), generator=rng).tolist()
-    ]
+    order = torch.randperm(len(subsets[0]), generator=rng).tolist()
+    return [subset[i] for subset in subsets for i in order]
+
+
+@probe("file_sha256")
+def _(kata, rng):
+    content = torch.randint(256, (5000,), generator=rng).byte().numpy().tobytes()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "data")
+        path.write_bytes(content)
+        return [kata.file_sha256(path), kata.file_sha256(str(path), 64)]
+
+
+def packed(path, names):
+    """An archive of a folder and of files that hold their own names."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(name)
+            tar.addfile(member, io.BytesIO(name.encode()))
+
+
+@probe("extract_tar")
+def _(kata, rng):
+    """Some of the archives have a member that leads out of the folder."""
+    found = []
+    for bad in torch.randint(2, (8,), generator=rng).tolist():
+        number = int(torch.randint(999, (), generator=rng))
+        with tempfile.TemporaryDirectory() as folder:
+            home, archive = Path(folder, "out"), Path(folder, "x.tar")
+            names = [f"jpg/{number}.png", f"{number}.txt"]
+            packed(archive, [*names, "../out2/x"] if bad else names)
+            try:
+                paths = kata.extract_tar(archive, home)
+                told = [str(path.relative_to(home)) for path in paths]
+                found.append([told, [path.read_text() for path in paths]])
+            except Exception:
+                found.append("refused")
+    return found
+
+
+def flowers(folder, rng):
+    """A table of three pictures of drawn colours, under drawn names and labels."""
+    names, numbers = [], torch.randint(1, 250, (3, 4), generator=rng).tolist()
+    Path(folder, "jpg").mkdir()
+    for place, (label, *colour) in enumerate(numbers):
+        names.append((f"{'cab'[place]}{label}.png", label % 5 + 1))
+        Image.new("RGB", (4, 3), tuple(colour)).save(Path(folder, "jpg", names[-1][0]))
+    rows = "".join(f"{name},{label}\n" for name, label in names)
+    Path(folder, "labels.csv").write_text("file,label\n" + rows)
+
+
+@probe("FlowerDataset.__init__")
+def _(kata, rng):
+    with tempfile.TemporaryDirectory() as folder:
+        flowers(folder, rng)
+        data = kata.FlowerDataset(folder)
+        return [data.files, data.targets, data.num_classes, data.root == Path(folder)]
+
+
+@probe("ClassSubset.__init__")
+def _(kata, rng):
+    targets = [*range(5), *torch.randint(5, (12,), generator=rng).tolist()]
+    chosen = torch.randperm(5, generator=rng)[:3].tolist()
+    data = SimpleNamespace(targets=targets)
+    found = []
+    for options in ({}, {"relabel": False}):
+        subset = kata.ClassSubset(data, chosen, **options)
+        found.append([subset.classes, subset.indices, subset.targets])
+    return found

@@ -1,10 +1,14 @@
 """Questions that the specs of 10 cannot ask from another process."""
 
+import gzip
+import tempfile
+from pathlib import Path
+
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from grader.lock.probes import probe
+from grader.lock.probes import fill, probe
 
 
 @probe("evaluate")
@@ -129,3 +133,48 @@ def _(kata, rng):
         curves,
         [torch.tensor([each["val_loss"], each["val_acc"]]) for each in found[::3]],
     ]
+
+
+@probe("FashionMNISTModel")
+def _(kata, rng):
+    sizes = torch.randint(2, 7, (4,), generator=rng).tolist()
+    found = []
+    for hidden in (sizes[:2], sizes[:1], ()):
+        model = kata.FashionMNISTModel(12, hidden, sizes[3], dropout=0.5)
+        linears = [part for part in model.modules() if isinstance(part, nn.Linear)]
+        shapes = [tuple(part.weight.shape) for part in linears]
+        fill(nn.ModuleList(linears), rng)
+        x = torch.randn(5, 1, 3, 4, generator=rng)
+        found.append([shapes, model.eval()(x).detach()])
+    found.append(model.train()(x).detach())  # without hidden values, none is dropped
+    return found
+
+
+@probe("EarlyStopping.step")
+def _(kata, rng):
+    model = nn.Linear(2, 1)
+    [patience, *losses] = torch.randint(1, 9, (14,), generator=rng).tolist()
+    watch, seen = kata.EarlyStopping(patience, min_delta=float(patience % 2)), []
+    for loss in losses:
+        with torch.no_grad():
+            model.weight.fill_(loss)
+        seen.append([watch.step(loss, model), watch.best_loss, watch.best_epoch])
+        model.weight.data.zero_()
+        seen.append([watch.bad_epochs, watch.best_state["weight"]])
+    return seen
+
+
+@probe("read_idx")
+def _(kata, rng):
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for shape in ((5, 4, 3), (300 + int(torch.randint(99, (), generator=rng)),)):
+            content = torch.randint(256, shape, generator=rng).byte()
+            sizes = b"".join(size.to_bytes(4, "big") for size in shape)
+            head = bytes([0, 0, 8, len(shape)]) + sizes
+            data = head + content.numpy().tobytes()
+            path = Path(folder, "images")
+            for written in (data, gzip.compress(data)):
+                path.write_bytes(written)
+                found.append(kata.read_idx(path))
+    return found

@@ -6,7 +6,7 @@ One asks about sizes that the specs do not name.
 
 import torch
 
-from grader.lock.probes import probe
+from grader.lock.probes import fill, probe
 
 
 def a_layer(kind, rng):
@@ -85,3 +85,60 @@ def _(kata, rng):
         a_layer(lambda *sizes: spoiled(kata, *offs), rng), *inputs(rng)
     )
     return {name: torch.tensor(difference) for name, difference in found.items()}
+
+
+def seen(rng, out, *leaves):
+    """The numbers of a result, and the gradients of these leaves."""
+    gradients = torch.autograd.grad(out, leaves, torch.randn(out.shape, generator=rng))
+    return [out.detach(), gradients]
+
+
+def features(rng, *shape):
+    return torch.randn(shape, generator=rng).requires_grad_()
+
+
+@probe("split_heads")
+def _(kata, rng):
+    heads, width, length = torch.randint(2, 6, (3,), generator=rng).tolist()
+    x = features(rng, 2, length, heads * width)
+    return seen(rng, kata.split_heads(x, heads), x)
+
+
+@probe("merge_heads")
+def _(kata, rng):
+    x = features(rng, 2, *torch.randint(2, 6, (3,), generator=rng).tolist())
+    return [seen(rng, kata.merge_heads(one), x) for one in (x, x.transpose(1, 2))]
+
+
+@probe("prepare_mask")
+def _(kata, rng):
+    """What comes back is what it allows, whatever sizes it leaves at 1."""
+    shape, found = (3, 3, 4, 5), []
+    for mask_shape in ((5,), (4, 5), (3, 4, 5), (3, 1, 4, 5), (3, 1, 5), None):
+        mask = (
+            None if mask_shape is None else torch.rand(mask_shape, generator=rng) < 0.6
+        )
+        real = torch.rand(3, 5, generator=rng) < 0.8
+        for padding in (real, None):
+            got = kata.prepare_mask(mask, padding, shape)
+            found.append(None if got is None else got.expand(shape))
+    return found
+
+
+@probe("head_statistics")
+def _(kata, rng):
+    scores = 3 * torch.randn(2, 3, 4, 5, generator=rng)
+    causal = torch.ones(4, 5, dtype=torch.bool).tril(1)
+    weights = scores.masked_fill(~causal, -torch.inf).softmax(-1)
+    return kata.head_statistics(weights)
+
+
+@probe("to_torch_mha")
+def _(kata, rng):
+    found = []
+    for bias in (True, False):
+        layer = kata.MultiHeadAttention(6, 3, 0.0, bias)
+        fill(layer, rng)
+        theirs, x = kata.to_torch_mha(layer), torch.randn(2, 4, 6, generator=rng)
+        found += [dict(theirs.state_dict()), theirs(x, x, x)[0].detach()]
+    return found

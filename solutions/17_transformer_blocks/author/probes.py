@@ -7,7 +7,7 @@ from unittest import mock
 import torch
 from torch import nn
 
-from grader.lock.probes import probe
+from grader.lock.probes import fill, probe
 
 
 @probe("SequenceClassifier")
@@ -116,3 +116,72 @@ def _(kata, rng):
         place: {name: torch.tensor(row) for name, row in rows.items()}
         for place, rows in found.items()
     }
+
+
+def ran(rng, module, *given, **options):
+    """The shapes of a module's parameters, and its results in eval mode and in training
+    mode, with drawn numbers in it.
+    """
+    shapes = sorted((name, tuple(p.shape)) for name, p in module.named_parameters())
+    fill(module, rng)
+    return [shapes, [mode_ran(module, mode, given, options) for mode in (False, True)]]
+
+
+def mode_ran(module, mode, given, options):
+    with torch.no_grad():
+        return module.train(mode)(*given, **options)
+
+
+def given(rng):
+    mask = torch.rand(5, 5, generator=rng) < 0.5
+    padding = torch.rand(2, 5, generator=rng) < 0.8
+    padding[:, 0] = mask[:, 0] = True
+    return torch.randn(2, 5, 6, generator=rng), mask, padding
+
+
+@probe("FeedForward")
+def _(kata, rng):
+    """Dropout near 1 drops everything, so that draws decide nothing."""
+    x, [width] = (
+        torch.randn(2, 6, generator=rng),
+        torch.randint(2, 9, (1,), generator=rng),
+    )
+    options = {}, {"d_ff": int(width)}, {"activation": "gelu"}, {"dropout": 1 - 1e-7}
+    return [ran(rng, kata.FeedForward(6, **one), x) for one in options]
+
+
+@probe("TransformerEncoderBlock.__init__")
+def _(kata, rng):
+    found = []
+    for first, d_ff in (
+        (False, None),
+        (True, int(torch.randint(2, 9, (), generator=rng))),
+    ):
+        block = kata.TransformerEncoderBlock(6, 3, d_ff, 1 - 1e-7, first)
+        fill(block, rng)
+        x = torch.randn(2, 5, 6, generator=rng)
+        names = sorted((name, tuple(p.shape)) for name, p in block.named_parameters())
+        parts = block.attention(x), block.ff(x), block.dropout(x), block.norm1(x)
+        plain = [(one[0] if isinstance(one, tuple) else one).detach() for one in parts]
+        found.append([names, plain, block.norm_first])
+    return found
+
+
+@probe("TransformerEncoderBlock.forward")
+def _(kata, rng):
+    found = []
+    for first in (False, True):
+        block = kata.TransformerEncoderBlock(6, 3, 7, 1 - 1e-7, first, "gelu")
+        found += ran(rng, block, *given(rng)) + ran(rng, block, given(rng)[0])
+    return found
+
+
+@probe("TransformerEncoder")
+def _(kata, rng):
+    found = []
+    for first in (False, True):
+        layers = int(torch.randint(2, 4, (), generator=rng))
+        encoder = kata.TransformerEncoder(layers, 6, 2, 5, 0.0, first)
+        found += ran(rng, encoder, *given(rng), return_all=True)
+        found += ran(rng, encoder, given(rng)[0])
+    return found

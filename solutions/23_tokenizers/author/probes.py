@@ -1,11 +1,12 @@
 """Questions that the specs of 23 ask only about texts and merges that are known."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import torch
 
-from grader.lock.probes import probe
+from grader.lock.probes import integers, probe
 
 
 def some_merges(rng):
@@ -59,10 +60,8 @@ def _(kata, rng):
         *((left + right).decode() for left, right in merges),
     ]
     tokenizer = kata.BPETokenizer(merges, special_tokens={"<|end|>": 300})
-    texts = [
-        "".join(pieces[i] for i in torch.randint(len(pieces), (30,), generator=rng))
-        for _ in range(2)
-    ]
+    drawn = [integers(rng, 30, 0, len(pieces)) for _ in range(2)]
+    texts = ["".join(pieces[i] for i in places) for places in drawn]
     return [
         tokenizer.encode(text, *allowed)
         for text in texts
@@ -79,9 +78,7 @@ def _(kata, rng):
     vocab = dict(zip(tokens, torch.randperm(900, generator=rng).tolist()))
     tokenizer = kata.BPETokenizer(merges, vocab, {"<|é|>": 999})
     possible = [999, *(vocab[token] for token in some)]
-    ids = [
-        possible[i] for i in torch.randint(len(possible), (40,), generator=rng)
-    ] + possible[-2:]
+    ids = [possible[i] for i in integers(rng, 40, 0, len(possible))] + possible[-2:]
     return [
         tokenizer.decode(ids),
         *(tokenizer.decode(ids, how) for how in ("ignore", "backslashreplace")),
@@ -111,9 +108,81 @@ def _(kata, rng):
 
 @probe("bytes_per_token")
 def _(kata, rng):
-    text = "".join("aé€🙂"[i] for i in torch.randint(4, (40,), generator=rng))
-    return [
-        kata.bytes_per_token(kata.CharTokenizer(text), text),
-        kata.bytes_per_token(kata.CharTokenizer(text), text[::3]),
-        kata.bytes_per_token(kata.BPETokenizer([]), text),
-    ]
+    merges = [*some_merges(rng), (b"\xc3", b"\xa9")]
+    pieces = ["é", "€", "🙂", *((left + right).decode() for left, right in merges)]
+    text = "".join(pieces[i] for i in integers(rng, 40, 0, len(pieces)))
+    tokenizers = kata.CharTokenizer(text), kata.BPETokenizer(merges)
+    return [kata.bytes_per_token(tokenizer, text) for tokenizer in tokenizers]
+
+
+def a_text(rng, count=60):
+    """Words of few letters, of which some take several bytes."""
+    letters = "abcdé€  "
+    return "".join(letters[i] for i in torch.randint(8, (count,), generator=rng))
+
+
+@probe("CharTokenizer")
+def _(kata, rng):
+    text = a_text(rng)[::-1] + chr(100 + int(torch.randint(900, (), generator=rng)))
+    tokenizer = kata.CharTokenizer(text)
+    ids = tokenizer.encode(text[20:])
+    known = [tokenizer.itos[i] for i in range(tokenizer.vocab_size)]
+    return [tokenizer.stoi, known, ids, tokenizer.decode(ids[::-1])]
+
+
+@probe("bytes_to_unicode")
+def _(kata, rng):
+    return kata.bytes_to_unicode()
+
+
+@probe("merge_pair")
+def _(kata, rng):
+    tokens = torch.randint(3, (30,), generator=rng).tolist()
+    pairs = (0, 0), (0, 1), (2, 2)
+    found = [kata.merge_pair(tokens, pair, 1) for pair in pairs]
+    parts = [b"ab"[i : i + 1] for i in torch.randint(2, (20,), generator=rng)]
+    return [*found, kata.merge_pair(parts, (b"a", b"b"), b"ab"), tokens]
+
+
+@probe("train_bpe")
+def _(kata, rng):
+    return [kata.train_bpe(a_text(rng, n), 256 + 12) for n in (80, 300)]
+
+
+@probe("train_bpe_fast")
+def _(kata, rng):
+    return [kata.train_bpe_fast(a_text(rng, n), 256 + 12) for n in (80, 300)]
+
+
+def a_tokenizer(kata, rng):
+    """Merges of which later ones need earlier ones, else drawn, under drawn ids."""
+    pairs = [(b"a", b"b"), (b"b", b"c"), (b"ab", b"c"), (b"a", b"bc"), (b"c", b"c")]
+    first, last = (torch.randperm(n, generator=rng) for n in (2, 3))
+    order = [*first.tolist(), *(2 + last).tolist()]
+    singles = [bytes([i]) for i in range(256)]
+    tokens = [*singles, *dict.fromkeys(left + right for left, right in pairs)]
+    ids = torch.randperm(len(tokens), generator=rng).tolist()
+    special = {"<|end|>": 300 + order[0]}
+    return kata.BPETokenizer([pairs[i] for i in order], dict(zip(tokens, ids)), special)
+
+
+@probe("BPETokenizer.encode_bytes")
+def _(kata, rng):
+    data = bytes(torch.randint(97, 100, (60,), generator=rng).tolist())
+    return a_tokenizer(kata, rng).encode_bytes(data)
+
+
+@probe("BPETokenizer.decode_bytes")
+def _(kata, rng):
+    tokenizer = a_tokenizer(kata, rng)
+    ids = torch.randint(255, (20,), generator=rng).tolist()
+    return tokenizer.decode_bytes([*ids, *tokenizer.special_tokens.values()])
+
+
+@probe("save_gpt2_files")
+def _(kata, rng):
+    with tempfile.TemporaryDirectory() as folder:
+        paths = Path(folder, "encoder.json"), Path(folder, "vocab.bpe")
+        kata.save_gpt2_files(a_tokenizer(kata, rng), *paths)
+        encoder, merges = (path.read_text("utf-8") for path in paths)
+        return [json.loads(encoder), merges.splitlines()]

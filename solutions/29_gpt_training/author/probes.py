@@ -1,5 +1,6 @@
 """Questions that the specs of 29 ask only about models and sizes that are known."""
 
+import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -7,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from grader.lock.probes import probe
+from grader.lock.probes import fill, integers, probe
 
 
 class Bigrams(nn.Module):
@@ -50,45 +51,40 @@ def a_model(rng):
 
 
 def told(groups):
-    return sorted(
-        (group["weight_decay"], sorted(tuple(p.shape) for p in group["params"]))
-        for group in groups
-    )
+    """The sizes of the parameters, each with the decay of its group."""
+    parameters = [
+        (p, group["weight_decay"]) for group in groups for p in group["params"]
+    ]
+    return sorted((tuple(p.shape), decay) for p, decay in parameters)
 
 
 @probe("param_groups")
 def _(kata, rng):
-    return [
-        told(kata.param_groups(a_model(rng), decay))
-        for decay in torch.rand(2, generator=rng).tolist()
-    ]
+    decays = torch.rand(2, generator=rng).tolist()
+    groups = [kata.param_groups(a_model(rng), decay) for decay in decays]
+    return [[len(each), told(each)] for each in groups]
 
 
 @probe("make_optimizer")
 def _(kata, rng):
     lr, decay, first, second, eps = torch.rand(5, generator=rng).tolist()
-    found = []
-    for optimizer in (
-        kata.make_optimizer(a_model(rng), lr),
-        kata.make_optimizer(a_model(rng), lr, decay, (first, second), eps, fused=True),
-    ):
+    settings, found = (decay, (first, second), eps, decay < 0.5), []
+    for own in ((), settings):
+        optimizer = kata.make_optimizer(a_model(rng), lr, *own)
         groups = optimizer.param_groups
-        settings = [
-            (group["lr"], tuple(group["betas"]), group["eps"], bool(group["fused"]))
-            for group in groups
-        ]
-        found.append([type(optimizer).__name__, settings, told(groups)])
+        names = ("lr", "betas", "eps", "fused")
+        options = [{name: group[name] or "" for name in names} for group in groups]
+        found.append([type(optimizer).__name__, options, told(groups)])
     return found
 
 
 @probe("accumulation_steps")
 def _(kata, rng):
-    sizes = torch.randint(1, 99, (5, 4), generator=rng).tolist()
-    steps = [
-        kata.accumulation_steps(n * b * t * world, b, t, world)
-        for n, b, t, world in sizes
-    ]
-    return [*steps, *(kata.accumulation_steps(n * b * t, b, t) for n, b, t, _ in sizes)]
+    found = []
+    for n, b, t, world in [integers(rng, 4, 2, 99) for _ in range(5)]:
+        found.append(kata.accumulation_steps(n * b * t * world, b, t, world))
+        found.append(kata.accumulation_steps(n * b * t, b, t))
+    return found
 
 
 @probe("train_step")
@@ -97,14 +93,12 @@ def _(kata, rng):
     for max_norm, lr in ((None, None), (0.1, 0.3)):
         model = Bigrams(rng, 0.0)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-        result = kata.train_step(
-            model, optimizer, [batch(rng, 3), batch(rng, 3)], max_norm, lr
-        )
-        found += [
-            result["loss"],
-            result["grad_norm"],
-            model.table.weight.detach().clone(),
-        ]
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)  # of an earlier step
+        batches = [batch(rng, 3), batch(rng, 3)]
+        result = kata.train_step(model, optimizer, batches, max_norm, lr)
+        weight = model.table.weight.detach().clone()
+        found += [result["loss"], result["grad_norm"], weight]
     return found
 
 
@@ -118,57 +112,88 @@ def _(kata, rng):
 
 @probe("load_checkpoint")
 def _(kata, rng):
+    """The step, the weights, the moments and the random numbers of the run that was
+    saved.
+    """
     config = kata.GPTConfig(block_size=4, vocab_size=5, n_layer=1, n_head=2, n_embd=6)
-    saved, fresh = (kata.GPT(config) for _ in range(2))
-    optimizers = [
-        torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
-        for model in (saved, fresh)
-    ]
-    for parameter in saved.parameters():
-        parameter.grad = torch.randn(parameter.shape, generator=rng)
-        parameter.detach().copy_(parameter.grad)
-    optimizers[0].step()
+    runs, [step] = [], integers(rng, 1, 0, 99)
+    for _ in range(2):
+        model = fill(kata.GPT(config), rng)
+        runs.append((model, torch.optim.SGD(model.parameters(), 0.5, momentum=0.9)))
+    for parameter in runs[0][0].parameters():
+        parameter.grad = parameter.detach().clone()
+    runs[0][1].step()
     path = Path("run.pt")
     path.unlink(missing_ok=True)
-    kata.save_checkpoint(
-        path, saved, optimizers[0], int(torch.randint(99, (), generator=rng))
-    )
-    step = kata.load_checkpoint(path, fresh, optimizers[1])
-    moments = [
-        state["momentum_buffer"]
-        for state in optimizers[1].state_dict()["state"].values()
-    ]
-    return step, dict(fresh.state_dict()), moments
+    torch.manual_seed(step)
+    kata.save_checkpoint(path, *runs[0], step)
+    torch.manual_seed(step + 1)
+    step = kata.load_checkpoint(path, *runs[1])
+    state = runs[1][1].state_dict()["state"].values()
+    moments = [each["momentum_buffer"] for each in state]
+    return step, dict(runs[1][0].state_dict()), moments, torch.rand(3)
 
 
 @probe("train")
 def _(kata, rng):
-    model, (max_lr, min_lr, max_norm) = (
-        Bigrams(rng, 0.5),
-        torch.rand(3, generator=rng).tolist(),
-    )
+    """The record, with predictions of the model on the way, and the last weights."""
+    model, losses = Bigrams(rng, 0.5), ("step", "loss", "lr", "grad_norm")
     model.lm_head = model.table  # the name in GPT
-    loader, val_batches = (
-        mock.Mock(next_batch=lambda: batch(rng, 3)),
-        [batch(rng, 3), batch(rng, 2, counted=1)],
-    )
-    start, more, every = (1 + torch.randint(3, (3,), generator=rng)).tolist()
+    max_lr, min_lr, max_norm = torch.rand(3, generator=rng).tolist()
+    loader = mock.Mock(next_batch=lambda: batch(rng, 3))
+    val_batches = [batch(rng, 3), batch(rng, 2, counted=1)]
+    start, more, every = integers(rng, 3, 1, 4)
     config = kata.TrainConfig(
         start + 3 + more, max_lr, min_lr, 4, 2, 0.1 * max_norm, every
     )
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     record = kata.train(
         model,
-        optimizer,
+        torch.optim.SGD(model.parameters(), lr=0.5),
         loader,
         config,
         val_batches,
         start,
-        lambda model: model.training,
+        lambda model: model(torch.tensor([[every]]))[0].detach(),
     )
     seen = [list(map(list, record[name])) for name in ("val", "samples")]
-    return (
-        [record[name] for name in ("step", "loss", "lr", "grad_norm")],
-        seen,
-        model.table.weight.detach(),
-    )
+    return [record[name] for name in losses], seen, model.table.weight.detach()
+
+
+@probe("cosine_lr")
+def _(kata, rng):
+    top, low = torch.rand(2, generator=rng).tolist()
+    warmup, more = torch.randint(2, 6, (2,), generator=rng).tolist()
+    return [kata.cosine_lr(n, top + 1, low, warmup, warmup + more) for n in range(14)]
+
+
+@probe("batch_size_at")
+def _(kata, rng):
+    start, more, ramp, of = torch.randint(2, 40, (4,), generator=rng).tolist()
+    seen = torch.randint(500, (9,), generator=rng).tolist()
+    return [
+        kata.batch_size_at(n, start, start + more, 10 * ramp, m)
+        for n in seen
+        for m in (1, of)
+    ]
+
+
+@probe("overfit_one_batch")
+def _(kata, rng):
+    model = Bigrams(rng, 0.0)
+    x, y = batch(rng, 3)
+    return kata.overfit_one_batch(model, x, y, 4, 0.01)
+
+
+@probe("save_checkpoint")
+def _(kata, rng):
+    """Read by PyTorch, and not by the code."""
+    model = kata.GPT(kata.GPTConfig(4, 7, 1, 1, 4))
+    fill(model.transformer, rng)
+    step, lr = int(torch.randint(99, (), generator=rng)), torch.rand((), generator=rng)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr.item(), momentum=0.9)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "run.pt")
+        kata.save_checkpoint(path, model, optimizer, step)
+        held = torch.load(path, weights_only=True)
+    rate = held["optimizer"]["param_groups"][0]["lr"]
+    return [held["model"], held["step"], held["config"], rate, held["rng"]]

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from grader.lock.probes import probe
+from grader.lock.probes import fill, integers, judge, probe
 
 
 class Classifier(nn.Module):
@@ -89,12 +89,10 @@ class Largest(TorchDispatchMode):
 
 
 def a_gpt(kata, rng):
-    model = kata.GPT(
-        kata.GPTConfig(block_size=6, vocab_size=13, n_layer=1, n_head=2, n_embd=8)
-    ).double()
-    with torch.no_grad():
-        for _, parameter in sorted(model.named_parameters()):
-            parameter.copy_(0.5 * torch.randn(parameter.shape, generator=rng))
+    sizes = {"block_size": 6, "vocab_size": 13, "n_layer": 1, "n_head": 2, "n_embd": 8}
+    model = fill(kata.GPT(kata.GPTConfig(**sizes)).double(), rng)
+    for parameter in model.parameters():
+        parameter.data *= 0.5
     return model, *torch.randint(13, (2, 3, 5), generator=rng)
 
 
@@ -117,89 +115,62 @@ def _(kata, rng):
 
 @probe("pad_vocab")
 def _(kata, rng):
+    """The padded model, and what is read in wte after it was written in lm_head."""
     padded = kata.pad_vocab(a_gpt(kata, rng)[0], 8)
-    return dict(padded.state_dict()), padded.config.vocab_size
+    state = {name: tensor.clone() for name, tensor in padded.state_dict().items()}
+    padded.lm_head.weight.data = torch.randn(16, 8, generator=rng)
+    wte = padded.transformer.wte.weight.detach()
+    return state, wte, padded.config.vocab_size
 
 
 @probe("amp_step")
 def _(kata, rng):
     model, factor = Classifier(rng), float(2 + torch.rand((), generator=rng))
     optimizer, losses = torch.optim.SGD(model.parameters(), lr=0.5), []
-    for max_norm, skips in (
-        (0.05, False),
-        (0.1, True),
-        (None, False),
-        (None, True),
-        (0.02, False),
-    ):
+    limits, skipped = (0.05, 0.1, None, None, 0.02), (False, True, False, True, False)
+    for max_norm, skips in zip(limits, skipped):
         x, y = torch.randint(7, (2, 3, 4), generator=rng)
-        losses.append(
-            kata.amp_step(
-                model, optimizer, x, y, scaler=Scaler(factor, skips), max_norm=max_norm
-            )
-        )
+        options = {"scaler": Scaler(factor, skips), "max_norm": max_norm}
+        losses.append(kata.amp_step(model, optimizer, x, y, **options))
     return [torch.tensor(losses), model.weight.detach()]
-
-
-def largest(kata, hidden, weight, targets, chunk_size):
-    """How many numbers the largest tensor has that loss and gradients take."""
-    with Largest() as made:
-        kata.chunked_cross_entropy(
-            hidden, weight, targets, chunk_size=chunk_size
-        ).backward()
-    return made.numbers
 
 
 @probe("chunked_cross_entropy")
 def _(kata, rng):
-    hidden, weight = (
-        torch.randn(*shape, 2, generator=rng).requires_grad_()
-        for shape in ((4, 16), (50,))
-    )
+    """Loss and gradients, and how many numbers the largest tensor on the way has."""
+    hidden = torch.randn(4, 16, 2, generator=rng).requires_grad_()
+    weight = torch.randn(50, 2, generator=rng).requires_grad_()
     targets = torch.randint(50, (4, 16), generator=rng)
     targets[0] = targets[1, 3:7] = -100
-    few = (
-        largest(
-            kata,
-            hidden.detach().requires_grad_(),
-            weight.detach().requires_grad_(),
-            targets,
-            5,
-        )
-        <= 5 * 50
-    )
-    loss = kata.chunked_cross_entropy(hidden, weight, targets, chunk_size=5)
-    loss.backward()
-    return [few, loss.detach(), hidden.grad, weight.grad]
+    with Largest() as made:
+        loss = kata.chunked_cross_entropy(hidden, weight, targets, chunk_size=5)
+        loss.backward()
+    return [made.numbers, loss.detach(), hidden.grad, weight.grad]
 
 
-def losses_of_rungs(kata, rng):
-    model, x, y = a_gpt(kata, rng)
-    rungs = [
-        kata.Rung("", pad_multiple=size, compile_backend=to)
-        for size in (None, 16)
-        for to in (None, "eager")
-    ]
-    with mock.patch.object(torch, "compile", compiled):
-        return torch.tensor(
-            [kata.rung_model(model, rung)(x, y)[1].item() for rung in rungs]
-        )
+@judge("chunked_cross_entropy")
+def _(values, expected):
+    largest, *numbers = values
+    return [largest <= 5 * 50, *numbers]
 
 
 @probe("rung_model")
 def _(kata, rng):
-    return losses_of_rungs(kata, rng)
+    (model, x, y), losses = a_gpt(kata, rng), []
+    for size, backend in ((None, None), (None, "eager"), (16, None), (16, "eager")):
+        rung = kata.Rung("", pad_multiple=size, compile_backend=backend)
+        with mock.patch.object(torch, "compile", compiled):
+            losses.append(kata.rung_model(model, rung)(x, y)[1].item())
+    return torch.tensor(losses)
 
 
 @probe("run_rung")
 def _(kata, rng):
-    levels = [
-        ("highest", "high", "medium")[i] for i in torch.randperm(3, generator=rng)
-    ]
-    torch.set_float32_matmul_precision(levels[0])
-    _, losses = kata.run_rung(
-        *a_gpt(kata, rng), kata.Rung("", precision=levels[1]), n_steps=2, lr=0.01
-    )
+    levels = ("highest", "high", "medium")
+    before, inside, _ = [levels[i] for i in torch.randperm(3, generator=rng)]
+    torch.set_float32_matmul_precision(before)
+    rung = kata.Rung("", precision=inside)
+    _, losses = kata.run_rung(*a_gpt(kata, rng), rung, n_steps=2, lr=0.01)
     left = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     return [torch.tensor(losses), left]
@@ -216,11 +187,9 @@ def _(kata, rng):
 
 @probe("flops_per_token")
 def _(kata, rng):
-    params, layers, width, block = torch.randint(1, 999, (4,), generator=rng).tolist()
-    return kata.flops_per_token(
-        kata.GPTConfig(n_layer=layers, n_head=4, n_embd=4 * width, block_size=block),
-        params,
-    )
+    params, layers, width, block = integers(rng, 4, 1, 999)
+    sizes = {"n_layer": layers, "n_head": 4, "n_embd": 4 * width, "block_size": block}
+    return kata.flops_per_token(kata.GPTConfig(**sizes), params)
 
 
 @probe("mfu")
@@ -248,51 +217,65 @@ def _(kata, rng):
     """A step asks for work, which goes on until somebody waits for it. The clock
     shows both.
     """
-    found = []
-    for warmup in (None, *torch.randint(5, (2,), generator=rng).tolist()):
-        steps = int(torch.randint(1, 6, (), generator=rng))
-        asking, working = torch.rand(2, 20, generator=rng).tolist()
-        time, under_way = [0.0], []
+    found, time, under_way = [], [0.0], []
+    asking, working = (iter(row) for row in torch.rand(2, 99, generator=rng).tolist())
 
-        def step(
-            asking=iter(asking), working=iter(working), time=time, under_way=under_way
-        ):
-            time[0] += next(asking)
-            under_way.append(next(working))
+    def step():
+        time[0] += next(asking)
+        under_way.append(next(working))
 
-        def synchronize(time=time, under_way=under_way):
-            while under_way:
-                time[0] += under_way.pop()
+    def synchronize():
+        while under_way:
+            time[0] += under_way.pop()
 
-        options = {"synchronize": synchronize, "clock": lambda time=time: time[0]}
-        found.append(
-            kata.time_steps(
-                step,
-                steps,
-                **(options if warmup is None else options | {"n_warmup": warmup}),
-            )
-        )
+    options = {"synchronize": synchronize, "clock": lambda: time[0]}
+    for warmup in integers(rng, 2, 0, 5):
+        [steps, default] = integers(rng, 2, 1, 6)
+        found.append(kata.time_steps(step, steps, **options, n_warmup=warmup))
+        found.append(kata.time_steps(step, default, **options))
     return found
 
 
 @probe("speed_ladder")
 def _(kata, rng):
-    model, x, y = a_gpt(kata, rng)
-    steps, peak = (
-        int(torch.randint(2, 5, (), generator=rng)),
-        1e6 * float(1 + torch.rand((), generator=rng)),
-    )
-    readings = iter(
-        (0.1 + torch.rand(99, generator=rng, dtype=torch.float64)).cumsum(0).tolist()
-    )
+    [steps], peak = integers(rng, 1, 2, 5), 1e6 + torch.rand((), generator=rng).item()
+    gaps = 0.1 + torch.rand(99, generator=rng, dtype=torch.float64)
+    readings = iter(gaps.cumsum(0).tolist())
+    names = torch.randperm(99, generator=rng)[:2].tolist()
     rungs = [
-        kata.Rung(f"rung {i}", pad_multiple=size)
-        for i, size in zip(torch.randperm(99, generator=rng), (None, 16))
+        kata.Rung(f"rung {name}", pad_multiple=size)
+        for name, size in zip(names, (None, 16), strict=True)
     ]
     rows = kata.speed_ladder(
-        model, x, y, rungs, steps, 1, 0.01, peak, clock=lambda: next(readings)
+        *a_gpt(kata, rng), rungs, steps, 1, 0.01, peak, clock=lambda: next(readings)
     )
+    keys = ("name", "ms", "tokens_per_s", "mfu", "losses")
+    return [[row[key] for key in keys] for row in rows]
+
+
+@probe("padded_size")
+def _(kata, rng):
+    of = 2 + int(torch.randint(50, (), generator=rng))
+    sizes = [3 * of, *torch.randint(1, 999, (5,), generator=rng).tolist()]
+    return [kata.padded_size(n, m) for n in sizes for m in (128, of)]
+
+
+@probe("mask_padded_logits")
+def _(kata, rng):
+    logits, real = (
+        torch.randn(2, 3, 9, generator=rng),
+        torch.randint(2, 9, (2,), generator=rng),
+    )
+    return [kata.mask_padded_logits(logits, n).softmax(-1) for n in real.tolist()]
+
+
+@probe("round_mantissa")
+def _(kata, rng):
+    """Halves of the last bit go to the even neighbour."""
+    x = torch.randn(30, generator=rng) * 2.0 ** torch.randint(
+        -9, 9, (30,), generator=rng
+    )
+    halves = 1 + (2 * torch.randint(64, (20,), generator=rng) + 1) / 256
     return [
-        [row[key] for key in ("name", "ms", "tokens_per_s", "mfu", "losses")]
-        for row in rows
+        kata.round_mantissa(one, bits) for one in (x, -x, halves) for bits in (7, 10)
     ]

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from grader.lock.probes import probe
+from grader.lock.probes import integers, probe
 
 
 def on_two_ranks(work):
@@ -64,28 +64,23 @@ def a_model(rank, rng):
 
 @probe("DistInfo")
 def _(kata, rng):
-    ranks = torch.randint(3, (8, 2), generator=rng).tolist()
-    return [kata.DistInfo(rank, local_rank, 3).is_main for rank, local_rank in ranks]
+    infos = [kata.DistInfo(*integers(rng, 2, 0, 3), size) for size in integers(rng, 8)]
+    return [[one.rank, one.local_rank, one.world_size, one.is_main] for one in infos]
 
 
 @probe("dist_info_from_env")
 def _(kata, rng):
     found = []
-    for size in torch.randint(2, 99, (3,), generator=rng).tolist():
-        rank, local_rank = (
-            int(torch.randint(size, (), generator=rng)) for _ in range(2)
-        )
-        env = {
-            "RANK": str(rank),
-            "LOCAL_RANK": str(local_rank),
-            "WORLD_SIZE": str(size),
-        }
-        info = kata.dist_info_from_env(env)
+    for size in integers(rng, 3, 2, 99):
+        numbers = map(str, (*integers(rng, 2, 0, size), size))
+        env = zip(("RANK", "LOCAL_RANK", "WORLD_SIZE"), numbers, strict=True)
+        info = kata.dist_info_from_env(dict(env))
         found.append([info.rank, info.local_rank, info.world_size])
     return found
 
 
-def broadcast(kata, rng):
+@probe("broadcast_parameters")
+def _(kata, rng):
     def work(rank):
         model = a_model(rank, rng)
         model.bias.requires_grad = False
@@ -96,12 +91,8 @@ def broadcast(kata, rng):
     return on_two_ranks(work)
 
 
-@probe("broadcast_parameters")
+@probe("average_gradients")
 def _(kata, rng):
-    return broadcast(kata, rng)
-
-
-def averaged(kata, rng):
     def work(rank):
         model = a_model(rank, rng)
         kata.average_gradients(model)
@@ -110,22 +101,14 @@ def averaged(kata, rng):
     return on_two_ranks(work)
 
 
-@probe("average_gradients")
+@probe("reduce_mean")
 def _(kata, rng):
-    return averaged(kata, rng)
-
-
-def reduced(kata, rng):
     values = torch.rand(2, generator=rng, dtype=torch.float64).tolist()
     return on_two_ranks(lambda rank: kata.reduce_mean(values[rank]))
 
 
-@probe("reduce_mean")
+@probe("sync_context")
 def _(kata, rng):
-    return reduced(kata, rng)
-
-
-def synced(kata, rng):
     def work(rank):
         model = nn.parallel.DistributedDataParallel(a_model(rank, rng))
         model.zero_grad()
@@ -140,37 +123,33 @@ def synced(kata, rng):
     return on_two_ranks(work)
 
 
-@probe("sync_context")
+@probe("unwrap")
 def _(kata, rng):
-    return synced(kata, rng)
+    numbers = torch.randn(2, 2, 3, generator=rng)
 
-
-def unwrapped(kata, rng):
     def work(rank):
         model = a_model(rank, rng)
-        found = [
-            kata.unwrap(nn.parallel.DistributedDataParallel(model)),
-            kata.unwrap(model),
-        ]
-        return [(one is model, [p.detach() for p in one.parameters()]) for one in found]
+        wrapped = nn.parallel.DistributedDataParallel(model)
+        states = []
+        for one in (kata.unwrap(wrapped), kata.unwrap(model)):
+            one.weight.data += numbers[rank]
+            states.append({k: x.clone() for k, x in model.state_dict().items()})
+        return states
 
     return on_two_ranks(work)
 
 
-@probe("unwrap")
+@probe("save_on_main")
 def _(kata, rng):
-    return unwrapped(kata, rng)
-
-
-def saved(kata, rng):
     """While one rank is slow to write, the other may read too early, and a rank that
-    must not write comes last.
+    must not write comes last. The ranks answer in a drawn order.
     """
     values, save = torch.randn(2, 3, generator=rng), torch.save
+    [later] = integers(rng, 1, 0, 2)
 
     def work(rank):
         seen = []
-        for slow in range(2):
+        for slow in (later, 1 - later):
 
             def slowed(*arguments, slow=slow, **options):
                 time.sleep(0.2 if rank == slow else 0)
@@ -178,18 +157,13 @@ def saved(kata, rng):
 
             path = Path(f"of_rank_0_{values[0, slow].item():.6f}.pt")
             with mock.patch.object(torch, "save", slowed):
-                kata.save_on_main({"x": values[rank]}, path)
-            seen.append(torch.load(path, weights_only=True))
+                told = kata.save_on_main({"x": values[rank]}, path)
+            seen += [told, torch.load(path, weights_only=True)]
             dist.barrier()
-            path.unlink(missing_ok=True)
         return seen
 
-    return on_two_ranks(work)
-
-
-@probe("save_on_main")
-def _(kata, rng):
-    return saved(kata, rng)
+    answers = on_two_ranks(work)
+    return [answers[later], answers[1 - later]]
 
 
 class Squared(nn.Module):
@@ -204,7 +178,8 @@ class Squared(nn.Module):
         return outputs, (outputs - y).square().mean()
 
 
-def stepped(kata, rng):
+@probe("ddp_train_step")
+def _(kata, rng):
     """Two steps on two ranks, with two and three micro-batches, the second
     one clipped.
     """
@@ -228,6 +203,8 @@ def stepped(kata, rng):
     return on_two_ranks(work)
 
 
-@probe("ddp_train_step")
+@probe("rank_slice")
 def _(kata, rng):
-    return stepped(kata, rng)
+    world, rows = torch.randint(2, 6, (2,), generator=rng).tolist()
+    x = torch.randn(world * rows, 3, generator=rng)
+    return [kata.rank_slice(x, rank, world) for rank in range(world)]

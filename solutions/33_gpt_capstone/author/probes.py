@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from grader.lock.probes import probe
+from grader.lock.probes import fill, integers, probe
 
 
 def some_text(rng, length):
@@ -30,7 +30,8 @@ def _(kata, rng):
     ]
 
 
-def trained(kata, rng):
+@probe("train_capstone")
+def _(kata, rng):
     """A model with known weights, and a training stream of one token, whose windows are
     all the same.
     """
@@ -38,34 +39,23 @@ def trained(kata, rng):
     class Model(kata.GPT):
         def __init__(self, *arguments, **options):
             super().__init__(*arguments, **options)
-            for _, parameter in sorted(self.double().named_parameters()):
-                parameter.data.copy_(0.3 * torch.randn(parameter.shape, generator=rng))
+            for parameter in fill(self.double(), rng).parameters():
+                parameter.data *= 0.3
 
-    token, val = (
-        int(torch.randint(256, (), generator=rng)),
-        torch.randint(257, (13,), generator=rng),
-    )
+    [token], val = integers(rng, 1, 0, 256), torch.randint(257, (13,), generator=rng)
     tokenizer = kata.BPETokenizer([], special_tokens={"<|endoftext|>": 256})
     data = kata.CapstoneData(tokenizer, torch.full((20,), token), val, 12, 256)
     config = kata.CapstoneConfig(1, 2, 8, 4, 0.0, 3, 6, 0.03, 0.003, 2, 0.5, 4)
     with mock.patch.object(kata, "GPT", Model):
         model, history = kata.train_capstone(data, config)
-    return [
-        history["step"],
-        torch.tensor(history["loss"]),
-        torch.tensor(history["val"]),
-        model.training,
-    ]
-
-
-@probe("train_capstone")
-def _(kata, rng):
-    return trained(kata, rng)
+    model.transformer.drop.p = 0.5  # does nothing in eval mode
+    numbers = torch.tensor(history["loss"]), torch.tensor(history["val"])
+    return [history["step"], *numbers, model(val[None, :4])[0].detach()]
 
 
 @probe("bits_per_byte")
 def _(kata, rng):
-    tokens, bytes_ = torch.randint(1, 9999, (2,), generator=rng).tolist()
+    tokens, bytes_ = integers(rng, 2, 1, 9999)
     return kata.bits_per_byte(float(torch.rand((), generator=rng)), tokens, bytes_)
 
 
@@ -86,9 +76,7 @@ def _(kata, rng):
 
 @probe("reproduction_plan")
 def _(kata, rng):
-    params, tokens, peak, devices, price = torch.randint(
-        1, 9999, (5,), generator=rng
-    ).tolist()
+    params, tokens, peak, devices, price = integers(rng, 5, 1, 9999)
     mfu = 0.1 + 0.8 * float(torch.rand((), generator=rng))
     return kata.reproduction_plan(
         1e5 * params, 1e6 * tokens + 7, 4096, 1e11 * peak, mfu, devices, price / 100
@@ -118,3 +106,31 @@ def _(kata, rng):
     return kata.evaluate_stream(
         Bigrams(rng), torch.randint(9, (31,), generator=rng), batch_size=3
     )
+
+
+@probe("split_prose")
+def _(kata, rng):
+    """Documents of paragraphs of which some occur in several."""
+    drawn = torch.randint(12, (14, 3), generator=rng).tolist()
+    docs = ["\n\n".join(f"  text {n}" for n in row) for row in drawn]
+    return [kata.split_prose(docs, every) for every in (5, 3)]
+
+
+def a_stream(rng, count):
+    return torch.randint(4, (count,), generator=rng)
+
+
+@probe("context_counts")
+def _(kata, rng):
+    found = []
+    for k in range(3):
+        tables = kata.context_counts(a_stream(rng, 40), k)
+        found += [sorted(table.items()) for table in tables]
+        found += [table[(9,) * 5] for table in tables]
+    return found
+
+
+@probe("ngram_loss")
+def _(kata, rng):
+    train, val = a_stream(rng, 60), a_stream(rng, 30)
+    return [kata.ngram_loss(train, val, n, 6, 1.0 + n) for n in (1, 2, 3)]

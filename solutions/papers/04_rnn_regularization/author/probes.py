@@ -121,3 +121,54 @@ def _(values, expected):
     (first, *others), (second, *_) = values
     pairs = (first[0], first[1]), *zip(first, second)
     return [told(first), others, [torch.equal(*pair) for pair in pairs]]
+
+
+def arrays(rng, *shapes):
+    return [torch.randn(shape, generator=rng).double().numpy() for shape in shapes]
+
+
+@probe("dropout_numpy")
+def _(kata, rng):
+    x, mask = arrays(rng, (4, 5), (4, 5))
+    return [kata.dropout_numpy(x, mask > 0, p) for p in (0.75, 0.3)]
+
+
+@probe("lstm_stack_step_numpy")
+def _(kata, rng):
+    h = 4
+    weights = [tuple(arrays(rng, (4 * h, h), (4 * h, h), (4 * h,))) for _ in range(2)]
+    states = [tuple(arrays(rng, (h,), (h,))) for _ in range(2)]
+    masks = [mask > 0 for mask in arrays(rng, (h,), (h,), (h,))]
+    return kata.lstm_stack_step_numpy(*arrays(rng, (h,)), states, weights, masks, 0.5)
+
+
+class Bigrams(torch.nn.Module):
+    """Scores the next symbol by the present one, and half as much in training mode."""
+
+    def __init__(self, rng):
+        super().__init__()
+        self.table = torch.nn.Parameter(torch.randn(5, 5, generator=rng))
+        self.seen = []
+
+    def forward(self, ids, state=None):
+        self.seen.append(state)
+        return self.table[ids] * (0.5 if self.training else 1.0), torch.ones(1)
+
+
+@probe("perplexity")
+def _(kata, rng):
+    model, found = Bigrams(rng), []
+    for training in torch.randint(2, (4,), generator=rng).tolist():
+        model.train(bool(training))
+        ids = torch.randint(5, (9,), generator=rng)
+        found.append(kata.perplexity(model, ids))
+    return found
+
+
+@probe("train_lm")
+def _(kata, rng):
+    """A text of one window makes every batch the same."""
+    model = Bigrams(rng)
+    ids = torch.randint(5, (7,), generator=rng)
+    losses = kata.train_lm(model, ids, steps=5, batch=3, seq_len=6, lr=0.1)
+    return [losses, model.table.detach(), model.seen[1:]]

@@ -4,7 +4,7 @@ masks of layers.
 
 import torch
 
-from grader.lock.probes import judge, probe
+from grader.lock.probes import fill, judge, probe
 
 
 def drawn(kata, rng):
@@ -111,3 +111,78 @@ def _(kata, rng):
         torch.randint(1, 40, (3,), generator=rng).tolist(),
     )
     return [kata.description_length(model, count) for model, count in zip(models, bits)]
+
+
+def seen(rng, out, *leaves):
+    """The numbers of a result, and the gradients of these leaves."""
+    gradients = torch.autograd.grad(out, leaves, torch.randn(out.shape, generator=rng))
+    return [out.detach(), gradients]
+
+
+@probe("kl_bits")
+def _(kata, rng):
+    mean, log_var = torch.randn(2, 3, 4, generator=rng)
+    return [kata.kl_bits(mean, log_var), kata.kl_bits(mean, log_var, 1.5)]
+
+
+@probe("NoisyLinear")
+def _(kata, rng):
+    """In training mode the code draws: the spread of what it gives is asked."""
+    layer, x = kata.NoisyLinear(5, 4), torch.randn(3, 5, generator=rng)
+    first = layer.log_var.detach().clone()
+    fill(layer, rng)
+    with torch.no_grad():
+        layer.log_var.div_(4)
+    drawn = torch.stack([layer(x).detach() for _ in range(500)])
+    rows = layer(x[:1].expand(6, 5)).detach()
+    out = layer(x)
+    gradient = torch.autograd.grad(out.sum(), layer.weight)
+    spread = (x**2 @ layer.log_var.exp().T).sqrt().detach()
+    evaluated = layer.eval()(x).detach()
+    return [[first, evaluated, gradient, spread], drawn, rows]
+
+
+@judge("NoisyLinear")
+def _(values, expected):
+    (known, drawn, rows), evaluated = values, expected[0][1]
+    noise = (drawn - evaluated) / expected[0][3]
+    return [
+        known,
+        [noise.mean(0).abs() < 0.25, (noise.std(0) - 1).abs() < 0.2],
+        rows - rows[:1],
+        noise[:-1, 0, 0].sub(noise[1:, 0, 0]).abs().min() > 0,
+    ]
+
+
+@probe("prune_mask_numpy")
+def _(kata, rng):
+    weight = torch.randn(5, 4, generator=rng).double().numpy()
+    return [kata.prune_mask_numpy(weight, share) for share in (0.3, 0.62)]
+
+
+@probe("magnitude_mask")
+def _(kata, rng):
+    weight = torch.randn(5, 4, generator=rng).round(decimals=1) + 0.01
+    weight += 1e-3 * torch.randn(5, 4, generator=rng)
+    return [kata.magnitude_mask(weight, share) for share in (0.3, 0.62)]
+
+
+@probe("MaskedLinear")
+def _(kata, rng):
+    layer, x = kata.MaskedLinear(5, 4), torch.randn(3, 5, generator=rng)
+    fill(layer, rng)
+    found = [sorted(layer.state_dict())]
+    for share in (0.7, 0.3):
+        layer.mask.copy_(torch.rand(4, 5, generator=rng) < share)
+        found.append(seen(rng, layer(x), layer.weight))
+    return [found, layer.weight.detach()]
+
+
+@probe("train_classifier")
+def _(kata, rng):
+    """All images are alike, so that no draw decides anything."""
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6, 3))
+    fill(model, rng)
+    x, y = torch.randn(1, 2, 3, generator=rng).expand(8, 2, 3), torch.full((8,), 2)
+    losses = kata.train_classifier(model, x, y, steps=5, batch=4, lr=0.1)
+    return [losses, model[1].weight.detach()]

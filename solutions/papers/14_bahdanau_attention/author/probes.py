@@ -1,8 +1,11 @@
 """Questions about inputs drawn anew in papers/14."""
 
-import torch
+from unittest import mock
 
-from grader.lock.probes import probe
+import torch
+from torch import nn
+
+from grader.lock.probes import fill, probe
 
 
 @probe("Seq2Seq.__init__")
@@ -52,3 +55,61 @@ def _(kata, rng):
     return kata.greedy_translate(
         model, src, lengths, int(torch.randint(4, 12, (), generator=rng))
     )
+
+
+def allowed(rng, *shape):
+    """Random permissions, of which each row has one at least."""
+    mask = torch.rand(shape, generator=rng) < 0.5
+    return mask.index_fill(-1, torch.tensor([0]), True)
+
+
+@probe("additive_attention_numpy")
+def _(kata, rng):
+    shapes = (4,), (6, 3), (5, 4), (5, 3), (5,)
+    given = [torch.randn(shape, generator=rng).double().numpy() for shape in shapes]
+    masks = None, allowed(rng, 6).numpy()
+    return [kata.additive_attention_numpy(*given, mask) for mask in masks]
+
+
+@probe("BahdanauAttention")
+def _(kata, rng):
+    layer, query = kata.BahdanauAttention(4, 3, 5), torch.randn(2, 4, generator=rng)
+    fill(layer, rng)
+    keys, found = torch.randn(2, 6, 3, generator=rng), []
+    for mask in (None, allowed(rng, 2, 6)):
+        context, weights = layer(query, keys, mask)
+        grads = torch.autograd.grad(context.pow(2).sum(), layer.W_a.weight)
+        found += [context.detach(), weights.detach(), grads]
+    return found
+
+
+@probe("alignment_mass")
+def _(kata, rng):
+    weights = torch.randn(2, 4, 6, generator=rng).softmax(-1)
+    centre = torch.randint(6, (4,), generator=rng)
+    return [kata.alignment_mass(weights, centre, width) for width in (0, 1, 3)]
+
+
+class Named(nn.Module):
+    """Scores each target by what stands before it."""
+
+    def __init__(self, rng):
+        super().__init__()
+        self.table = nn.Parameter(3 * torch.randn(9, 9, generator=rng))
+
+    def forward(self, src, lengths, tgt):
+        return self.table[tgt], lengths
+
+
+@probe("train_seq2seq")
+def _(kata, rng):
+    """On batches that are drawn here, some of whose places are padding."""
+    model, batches = Named(rng), []
+    for _ in range(5):
+        src, given, wanted = torch.randint(3, 9, (3, 4, 6), generator=rng)
+        wanted[:, 4:] = kata.PAD
+        batches.append((src, torch.full((4,), 6), given, wanted))
+    left = iter(batches)
+    with mock.patch.object(kata, "reverse_batch", lambda *given, **options: next(left)):
+        losses = kata.train_seq2seq(model, steps=5, batch=4, vocab_size=9, lr=0.1)
+    return [losses, model.table.detach()]
