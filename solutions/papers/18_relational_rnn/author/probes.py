@@ -89,3 +89,24 @@ def _(kata, rng):
         model, steps=6, num_pairs=4, num_values=3, batch_size=5, lr=0.05
     )
     return [torch.tensor(losses), model.weight]
+
+
+def attended(rng, count=3):
+    shapes = (2, 3, 4), (2, 5, 4), (2, 5, 6), (2, 3, 6)
+    return [torch.randn(shape, generator=rng) for shape in shapes][:count]
+
+
+@probe("attend")
+def _(kata, rng):
+    query, key, value = attended(rng)
+    return [kata.attend(query, key, value), kata.attend(query[0], key[0], value[0])]
+
+
+@probe("attend_numpy")
+def _(kata, rng):
+    return kata.attend_numpy(*(x.double().numpy() for x in attended(rng)))
+
+
+@probe("attend_backward_numpy")
+def _(kata, rng):
+    return kata.attend_backward_numpy(*(x.double().numpy() for x in attended(rng, 4)))

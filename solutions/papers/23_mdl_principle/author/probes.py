@@ -2,7 +2,7 @@
 
 import torch
 
-from grader.lock.probes import probe
+from grader.lock.probes import fill, probe
 
 
 @probe("train_polynomial")
@@ -82,3 +82,27 @@ def _(kata, rng):
         kata.information_criteria(one, number)
         for one, (_, number) in zip(residuals, sizes)
     ]
+
+
+@probe("PolynomialModel")
+def _(kata, rng):
+    found = []
+    for degree in torch.randint(5, (3,), generator=rng).tolist():
+        model = kata.PolynomialModel(degree)
+        first = model.coefficients.detach().clone()
+        fill(model, rng)
+        x = torch.randn(6, generator=rng).double()
+        found += [first, model(x).detach(), str(model.coefficients.dtype)]
+    return found
+
+
+@probe("gaussian_code_length_numpy")
+def _(kata, rng):
+    residuals = torch.randn(9, generator=rng).double().numpy()
+    return [kata.gaussian_code_length_numpy(residuals, p) for p in (0.01, 0.1)]
+
+
+@probe("model_code_length")
+def _(kata, rng):
+    pairs = torch.randint(1, 60, (4, 2), generator=rng).tolist()
+    return [kata.model_code_length(*pair) for pair in pairs]
